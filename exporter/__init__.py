@@ -1,0 +1,3 @@
+"""Braze campaign figures as Prometheus metrics."""
+
+__version__ = "0.1.0"

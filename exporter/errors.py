@@ -1,0 +1,80 @@
+"""Every failure the exporter answers, in one tree; each class says what is next.
+
+ExporterError
+├── ConfigError          every problem at once; nothing starts, nothing changes
+├── ListenError          an address is taken; the process ends with code 1
+├── MalformedSeries      a document is no data series; the poll ends, values stay
+└── FetchError           one request gave no document
+    ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
+    ├── Throttled        429: nothing goes to this bucket before it resets
+    ├── KeyRefused       401, 403: the workspace pauses and is probed
+    ├── CampaignRefused  other 4xx: this campaign goes on at a slow rate
+    └── Unusable         a redirect, a body too large: the next slot tries again
+"""
+
+from __future__ import annotations
+
+from exporter.model import Allowance, FailureReason, Problem
+
+
+class ExporterError(Exception):
+    """The root: catching it catches all that this package raises on purpose."""
+
+
+class ConfigError(ExporterError):
+    """A configuration that cannot be used, with every problem found in it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class ListenError(ExporterError):
+    """An address that cannot be listened on; the message names it and says why."""
+
+
+class MalformedSeries(ExporterError):
+    """A JSON document that is no data series; the message says what was expected where."""
+
+
+class FetchError(ExporterError):
+    """One request that gave no document.
+
+    `status` and `allowance` are None when no answer came; `retry_after_seconds` is
+    what the answer asked for. The message never holds the key, a header or a body.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: FailureReason,
+        status: int | None = None,
+        allowance: Allowance | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        self.allowance = allowance
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(FetchError):
+    """Braze or the way to it is out of order for now."""
+
+
+class Throttled(FetchError):
+    """Braze answered 429."""
+
+
+class KeyRefused(FetchError):
+    """Braze answered 401 or 403."""
+
+
+class CampaignRefused(FetchError):
+    """Braze answered that this request can never be served."""
+
+
+class Unusable(FetchError):
+    """An answer that asking again at once would not change."""

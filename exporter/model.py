@@ -1,0 +1,178 @@
+"""The frozen values that travel between the floors.
+
+Whoever holds one may keep it: nothing here changes after it was made. Instants are
+seconds since the epoch (float), durations end in `_seconds`. It knows nothing of YAML, HTTP or Prometheus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+Stats = Mapping[str, int | float]
+"""Braze's field names → finite numbers that fit a double. Absent was not said."""
+
+
+class FailureReason(StrEnum):
+    """Why a poll failed: the text of the label `reason`."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    REDIRECT = "redirect"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a configuration: `file:line: path: what, what was expected`."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}"
+        where = f"{place}: {self.path}" if self.path else place
+        return f"{where}: {'warning: ' if self.is_warning else ''}{self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where a workspace's API key is read from; exactly one of the two is set."""
+
+    env: str | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"environment variable {self.env}" if self.env else f"file {self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignConfig:
+    """One campaign to poll; `interval_seconds` is as wanted, before any stretching."""
+
+    id: str
+    name: str
+    interval_seconds: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceConfig:
+    """One Braze workspace: where it is, what we may spend there, what we read."""
+
+    name: str
+    endpoint: str
+    key_source: KeySource
+    timezone: ZoneInfo
+    interval_seconds: float
+    requests_per_minute: float
+    reserve: float
+    """A fraction from 0 up to, not including, 1."""
+    concurrency: int
+    timeout_seconds: float
+    proxy: str | None
+    ca_file: str | None
+    allow_http: bool
+    campaigns: tuple[CampaignConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Glob patterns, case-sensitive. An empty `include` takes all; `exclude` wins."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one campaign may cost."""
+
+    series_per_campaign: int
+    response_bytes: int
+    """Of the decompressed body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration without a problem."""
+
+    workspaces: tuple[WorkspaceConfig, ...]
+    windows: tuple[int, ...]
+    """Trailing windows in days, ascending, without repeats."""
+    channels: Selection
+    stale_after_seconds: float
+    metrics: Selection
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the `X-RateLimit-*` headers of one answer said; None is not said."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Variation:
+    """One identity of a channel, as shown; `(channel, label)` is unique in a snapshot."""
+
+    channel: str
+    label: str
+    id: str = ""
+    """Braze's `variation_api_id`, cleaned; empty when Braze gave none."""
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The stats of one day or of one trailing window.
+
+    `variations` is ordered by (channel, label) and holds no empty stats; `overall` are
+    the campaign-wide ones.
+    """
+
+    variations: tuple[tuple[Variation, Stats], ...]
+    overall: Stats
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day of a data series."""
+
+    date: date
+    starts_at: float
+    """The first instant of that day in the workspace's time zone."""
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one document said of a campaign; label texts are cleaned, cut and unique."""
+
+    variations: tuple[Variation, ...]
+    """Every identity with a sample in any of the figures, by (channel, label)."""
+    latest: Day | None
+    last_complete: Day | None
+    trailing: tuple[tuple[int, Figures], ...]
+    """(window in days, sums), ascending; a window without any number is left out."""
+    series: int
+    """How many samples this makes, with the days' timestamps and variation infos."""
+    dropped_series: int
+    ignored_values: int
+    skipped_rows: int
