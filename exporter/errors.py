@@ -34,7 +34,7 @@ class ListenError(ExporterError):
 
 
 class MalformedSeries(ExporterError):
-    """A JSON document that is no data series; the message says what was expected where."""
+    """A document that is no data series; the message says what was expected where."""
 
 
 class FetchError(ExporterError):

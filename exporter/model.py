@@ -1,7 +1,8 @@
 """The frozen values that travel between the floors.
 
 Whoever holds one may keep it: nothing here changes after it was made. Instants are
-seconds since the epoch (float), durations end in `_seconds`. It knows nothing of YAML, HTTP or Prometheus.
+seconds since the epoch (float), durations end in `_seconds`. It knows nothing of YAML,
+HTTP or Prometheus.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a configuration: `file:line: path: what, what was expected`."""
+    """One thing wrong in a configuration: what, where, and what was expected."""
 
     file: str
     line: int
@@ -46,6 +47,32 @@ class Problem:
         place = f"{self.file}:{self.line}"
         where = f"{place}: {self.path}" if self.path else place
         return f"{where}: {'warning: ' if self.is_warning else ''}{self.message}"
+
+
+class Secret:
+    """A text that nothing prints: `reveal()` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        message = "a secret is not pickled"
+        raise TypeError(message)
+
+    def reveal(self) -> str:
+        """Return the text itself: for the request header and nowhere else."""
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +148,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the `X-RateLimit-*` headers of one answer said; None is not said."""
+    """What the `X-RateLimit-*` headers of one answer said; None: not said."""
 
     limit: int | None = None
     remaining: int | None = None
@@ -130,7 +157,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Variation:
-    """One identity of a channel, as shown; `(channel, label)` is unique in a snapshot."""
+    """One identity of a channel, as shown; a snapshot holds a (channel, label) once."""
 
     channel: str
     label: str
