@@ -1,0 +1,273 @@
+"""The line in which a workspace's campaigns wait for their turn to ask Braze.
+
+It holds the workspace's current budget and its pause after 401 or 403, answers who may
+start, in order of arrival, and calls the next one when it may. One campaign is never in
+flight twice. It knows neither HTTP nor what a poll does with the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from exporter import schedule
+from exporter.budget import Bucket, Budget
+from exporter.model import Allowance, FailureReason
+
+ENDPOINT = "campaigns/data_series"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One campaign's place in the plan: what its next job is for."""
+
+    workspace: str
+    campaign_id: str
+    due_at: float
+    """The slot it stands for."""
+    tries: int = 0
+    """Requests this poll has made so far."""
+    first_try_at: float = math.inf
+    has_waited: bool = False
+    """Whether the line has called it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A workspace that refused our key, and the one campaign that asks again."""
+
+    reason: FailureReason
+    probe_id: str
+    probe_at: float
+    failures: int = 1
+    forbidden_ids: frozenset[str] = frozenset()
+    """The campaigns that got 403 since it began."""
+
+
+class Line:
+    """Who may ask Braze now, and who next.
+
+    `call(turn, at)` is given a turn that waited and the instant at which to `start` it
+    again. All methods may be called from any thread; `call` runs under the line's lock
+    and must not come back to the line.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        workspace: str,
+        campaign_ids: tuple[str, ...],
+        call: Callable[[Turn, float], None],
+    ) -> None:
+        self._budget = budget
+        self._workspace = workspace
+        self._campaign_ids = campaign_ids
+        self._call = call
+        self._lock = Lock()
+        self._waiting: deque[Turn] = deque()
+        self._called_at = math.inf
+        self._in_flight: set[str] = set()
+        self._pause: Pause | None = None
+        self._forbidden: set[str] = set()
+
+    def join(self, turns: tuple[Turn, ...], *, now: float) -> None:
+        """Let turns wait in this order, and call the first one when it may start."""
+        with self._lock:
+            self._waiting.extend(turns)
+            self._call_first(now)
+
+    def start(self, turn: Turn, *, now: float) -> bool:
+        """Spend a request on this turn, or let it wait; True: go ahead.
+
+        A turn that has to wait comes back by `call`. One that is in flight already is
+        not started again.
+        """
+        with self._lock:
+            if turn.campaign_id in self._in_flight:
+                return False
+            if self._pause and turn.campaign_id == self._pause.probe_id:
+                return self._start_probe(self._pause, turn, now)
+            is_first = bool(self._waiting) and self._waiting[0] == turn
+            if not is_first:
+                self._waiting.append(replace(turn, has_waited=True))
+            self._called_at = math.inf if is_first else self._called_at
+            is_next = is_first or len(self._waiting) == 1
+            if not is_next or self._pause or self._earliest(now) > now:
+                self._call_first(now)
+                return False
+            self._waiting.popleft()
+            self._spend(turn, now)
+            return True
+
+    def leave(self, turn: Turn, *, now: float) -> None:
+        """Take back a turn that came too late to start."""
+        with self._lock:
+            if self._waiting and self._waiting[0] == turn:
+                self._waiting.popleft()
+                self._called_at = math.inf
+            self._call_first(now)
+
+    def finish(self, turn: Turn, allowance: Allowance | None, *, now: float) -> None:
+        """Account for a request that ended in anything but 401, 403 or 429.
+
+        No allowance means that no answer came. An answer to a probe ends the pause, and
+        the campaign whose 403 began it is then known to be refused by itself.
+        """
+        with self._lock:
+            self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
+            self._in_flight.discard(turn.campaign_id)
+            pause = self._pause
+            if pause and turn.campaign_id == pause.probe_id:
+                if allowance is None:
+                    self._probe_later(pause, now)
+                else:
+                    self._resume(pause)
+            self._call_first(now)
+
+    def clear(self, campaign_id: str) -> None:
+        """Forget that a campaign was refused by itself: it was just answered."""
+        with self._lock:
+            self._forbidden.discard(campaign_id)
+
+    def finish_throttled(
+        self,
+        turn: Turn,
+        allowance: Allowance,
+        *,
+        retry_after_seconds: float | None,
+        now: float,
+        fraction: float,
+    ) -> float:
+        """Account for a 429 and return from when on the bucket is open again."""
+        with self._lock:
+            self._budget = self._budget.settle_throttled(
+                ENDPOINT,
+                allowance,
+                retry_after_seconds=retry_after_seconds,
+                now=now,
+                fraction=fraction,
+            )
+            self._in_flight.discard(turn.campaign_id)
+            if self._pause and turn.campaign_id == self._pause.probe_id:
+                self._probe_later(self._pause, now)
+            self._call_first(now)
+            return self._budget.bucket(ENDPOINT).shut_until
+
+    def finish_refused(
+        self,
+        turn: Turn,
+        allowance: Allowance,
+        *,
+        reason: FailureReason,
+        now: float,
+    ) -> Pause | None:
+        """Account for a 401 or 403 and return the pause it began, continued or met.
+
+        None means that the campaign is known to be forbidden by itself: it goes on at
+        the slow rate and nothing pauses.
+        """
+        with self._lock:
+            self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
+            self._in_flight.discard(turn.campaign_id)
+            if self._pause is None and turn.campaign_id in self._forbidden:
+                self._call_first(now)
+                return None
+            self._take_refusal(turn.campaign_id, reason, now)
+            return self._pause
+
+    def probe_now(self, *, now: float) -> None:
+        """Probe a paused workspace at once: its key has changed."""
+        with self._lock:
+            if self._pause:
+                self._pause = replace(self._pause, probe_at=now, failures=0)
+                self._call_probe(self._pause, now)
+
+    @property
+    def pause(self) -> Pause | None:
+        """The pause in force."""
+        return self._pause
+
+    @property
+    def bucket(self) -> Bucket:
+        """The account of the data series endpoint, as it is now."""
+        return self._budget.bucket(ENDPOINT)
+
+    def is_called(self, campaign_id: str) -> bool:
+        """Tell whether this campaign's next job is the line's to set."""
+        pause = self._pause
+        return pause is not None and pause.probe_id == campaign_id
+
+    def _earliest(self, now: float) -> float:
+        return self._budget.earliest(ENDPOINT, now=now)
+
+    def _start_probe(self, pause: Pause, turn: Turn, now: float) -> bool:
+        if now < pause.probe_at or self._earliest(now) > now:
+            # Its regular job fired, or came between: the probe is its next one.
+            self._call_probe(pause, now)
+            return False
+        self._spend(turn, now)
+        return True
+
+    def _spend(self, turn: Turn, now: float) -> None:
+        self._budget = self._budget.spend(ENDPOINT, now=now)
+        self._in_flight.add(turn.campaign_id)
+        self._called_at = math.inf
+        self._call_first(now)
+
+    def _call_first(self, now: float) -> None:
+        """Call the head of the line, unless it was called for as early already."""
+        if self._pause or not self._waiting or self._called_at <= now:
+            return
+        at = self._earliest(now)
+        if at < self._called_at:
+            self._called_at = at
+            self._call(self._waiting[0], at)
+
+    def _take_refusal(
+        self, campaign_id: str, reason: FailureReason, now: float
+    ) -> None:
+        pause = self._pause
+        if pause is None:
+            self._probe_later(Pause(reason, campaign_id, now, failures=0), now)
+        elif campaign_id == pause.probe_id:
+            self._probe_later(replace(pause, reason=reason), now)
+        if self._pause and reason is FailureReason.FORBIDDEN:
+            forbidden_ids = self._pause.forbidden_ids | {campaign_id}
+            self._pause = replace(self._pause, forbidden_ids=forbidden_ids)
+
+    def _probe_later(self, pause: Pause, now: float) -> None:
+        """Let the next campaign of the rotation probe, later than the last one did."""
+        failures = pause.failures + 1
+        self._pause = replace(
+            pause,
+            failures=failures,
+            probe_id=self._after(pause.probe_id),
+            probe_at=now + schedule.probe_delay(failures),
+        )
+        self._call_probe(self._pause, now)
+
+    def _call_probe(self, pause: Pause, now: float) -> None:
+        others = (turn for turn in self._waiting if turn.campaign_id != pause.probe_id)
+        self._waiting = deque(others)
+        earliest = self._earliest(now)
+        at = max(pause.probe_at, earliest if earliest < math.inf else now)
+        turn = Turn(self._workspace, pause.probe_id, due_at=pause.probe_at)
+        self._call(turn, at)
+
+    def _after(self, campaign_id: str) -> str:
+        """Return the next campaign of the rotation that is not in flight."""
+        ids = self._campaign_ids
+        start = ids.index(campaign_id) + 1
+        rotation = (*ids[start:], *ids[:start])
+        return next(
+            (other for other in rotation if other not in self._in_flight), campaign_id
+        )
+
+    def _resume(self, pause: Pause) -> None:
+        self._pause = None
+        self._called_at = math.inf
+        self._forbidden |= pause.forbidden_ids - {pause.probe_id}

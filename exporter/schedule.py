@@ -1,0 +1,95 @@
+"""When each campaign is polled: slots, stretched intervals, tries and probes.
+
+Every function answers from its arguments alone, so two exporters with one configuration
+agree. It knows nothing of what Braze still allows: `budget` does.
+"""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+
+MOST_TRIES = 5
+"""Braze's advice for 5xx: at most so many tries in one poll."""
+
+_TRY_WINDOW_SECONDS = 60.0
+_FIRST_BACKOFF_SECONDS = 1.0
+_LONGEST_BACKOFF_SECONDS = 30.0
+_FIRST_PROBE_SECONDS = 60.0
+_LONGEST_PROBE_SECONDS = 15 * 60.0
+_SLOW_FACTOR = 10
+_SLOWEST_SECONDS = 3600.0
+
+
+def phase(campaign_id: str) -> float:
+    """Where in its interval a campaign is polled: in [0, 1), fixed by its id."""
+    digest = blake2b(campaign_id.encode("utf-8", "surrogatepass"), digest_size=6)
+    return int.from_bytes(digest.digest(), "big") / 2**48
+
+
+def next_slot(*, phase: float, interval_seconds: float, after: float) -> float:
+    """Return the first instant later than `after` at this phase of the interval.
+
+    Slots count from the epoch, so they outlive restarts.
+    """
+    number = math.floor(after / interval_seconds - phase) + 1
+    slot = (number + phase) * interval_seconds
+    # A rounding error may put the slot on `after` itself.
+    return slot if slot > after else slot + interval_seconds
+
+
+def slot_following(
+    *, due_at: float, now: float, phase: float, interval_seconds: float
+) -> float:
+    """Return the slot to serve after the one due at `due_at`.
+
+    It lies at least half an interval after `due_at`, so that a first round, which
+    begins anywhere, is not polled again at once. Of slots already missed only the
+    latest is served, at once: it is returned although it lies before `now`.
+    """
+    half = interval_seconds / 2
+    upcoming = next_slot(
+        phase=phase, interval_seconds=interval_seconds, after=due_at + half
+    )
+    if upcoming > now:
+        return upcoming
+    missed = next_slot(phase=phase, interval_seconds=interval_seconds, after=now)
+    return missed - interval_seconds
+
+
+def stretch(*, wanted_per_minute: float, ceiling_per_minute: float) -> float:
+    """Return the factor on all intervals, at least 1, that makes the wish fit."""
+    return max(1.0, wanted_per_minute / ceiling_per_minute)
+
+
+def slow_interval(interval_seconds: float) -> float:
+    """Return the interval of a refused campaign: ten times as long, at most an hour."""
+    return max(interval_seconds, min(_SLOW_FACTOR * interval_seconds, _SLOWEST_SECONDS))
+
+
+def next_try(
+    *,
+    tries: int,
+    first_try_at: float,
+    now: float,
+    interval_seconds: float,
+    fraction: float,
+) -> float | None:
+    """Return when to try again after `tries` tries; None: the poll has failed.
+
+    Exponential backoff with full jitter; `fraction`, in [0, 1), is the jitter's draw.
+    Tries begin within half an interval of the first, and within a minute.
+    """
+    if tries >= MOST_TRIES:
+        return None
+    longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1))
+    at = now + fraction * longest
+    window = min(interval_seconds / 2, _TRY_WINDOW_SECONDS)
+    return at if at <= first_try_at + window else None
+
+
+def probe_delay(failures: int) -> float:
+    """Return how long a paused workspace waits: 1, 2, 4, 8, then 15 minutes."""
+    return min(
+        _LONGEST_PROBE_SECONDS, _FIRST_PROBE_SECONDS * 2.0 ** (min(failures, 9) - 1)
+    )
