@@ -78,7 +78,8 @@ class Bucket:
         reset_at = now + _UNTOLD_WINDOW_SECONDS if told is None else told
         reset_at = min(reset_at, now + _LONGEST_WAIT_SECONDS)
         if self.remaining is None or reset_at > self.reset_at + _RESET_GRACE_SECONDS:
-            return replace(known, remaining=allowance.remaining, reset_at=reset_at)
+            remaining = allowance.remaining
+            return replace(known, remaining=remaining, reset_at=reset_at)
         if reset_at < self.reset_at - _RESET_GRACE_SECONDS:
             return known  # a late answer that speaks of the window before
         return replace(
@@ -95,7 +96,7 @@ class Bucket:
         now: float,
         fraction: float,
     ) -> Bucket:
-        """Return the bucket after a 429; `fraction`, in [0, 1), is the jitter's draw."""
+        """Return the bucket after a 429; `fraction` in [0, 1) is the jitter's draw."""
         in_a_row = self.throttled_in_a_row + 1
         if reset_at is not None and reset_at > now:
             wait = reset_at - now

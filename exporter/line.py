@@ -111,21 +111,29 @@ class Line:
                 self._called_at = math.inf
             self._call_first(now)
 
-    def finish(self, turn: Turn, allowance: Allowance | None, *, now: float) -> None:
+    def finish(
+        self,
+        turn: Turn,
+        allowance: Allowance | None,
+        *,
+        is_key_accepted: bool,
+        now: float,
+    ) -> None:
         """Account for a request that ended in anything but 401, 403 or 429.
 
-        No allowance means that no answer came. An answer to a probe ends the pause, and
-        the campaign whose 403 began it is then known to be refused by itself.
+        No allowance means that no answer came. An answer that shows our key accepted
+        ends the pause that it probes; campaigns that got 403 meanwhile are then known
+        to be forbidden by themselves.
         """
         with self._lock:
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
             pause = self._pause
             if pause and turn.campaign_id == pause.probe_id:
-                if allowance is None:
-                    self._probe_later(pause, now)
-                else:
+                if is_key_accepted:
                     self._resume(pause)
+                else:
+                    self._probe_later(pause, now)
             self._call_first(now)
 
     def clear(self, campaign_id: str) -> None:

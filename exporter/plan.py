@@ -1,0 +1,99 @@
+"""What a configuration asks of Braze, and what of that the ceiling allows.
+
+Computed once from the configuration alone, shown by `check` and followed by the daemon.
+It knows nothing of what Braze answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter import schedule
+from exporter.data_series import days_needed
+from exporter.model import CampaignConfig, Config, WorkspaceConfig
+
+_TYPICAL_STATS = 9
+"""What one email message carries (Braze's page of the endpoint)."""
+
+_TYPICAL_OVERALL_STATS = 10
+"""Revenue, unique recipients and four conversion events by either date."""
+
+_STATUS_SERIES = 7
+"""Info, up, interval, last success, one variation info and two timestamps of days."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspacePlan:
+    """The rhythm of one workspace. Rates are requests per minute."""
+
+    workspace: WorkspaceConfig
+    wanted_per_minute: float
+    ceiling_per_minute: float
+    stretch: float
+    """The factor, at least 1, on every interval."""
+    intervals_seconds: Mapping[str, float]
+    """Campaign id → interval in force."""
+    days_per_request: int
+    typical_series: int
+    """Series expected when each campaign sends one email message."""
+
+    @property
+    def planned_per_minute(self) -> float:
+        """What will be sent while nothing fails."""
+        return self.wanted_per_minute / self.stretch
+
+    @property
+    def interval_seconds(self) -> float:
+        """The workspace's own interval, stretched."""
+        return self.workspace.interval_seconds * self.stretch
+
+
+def plan(config: Config) -> tuple[WorkspacePlan, ...]:
+    """Plan every workspace, in the configuration's order."""
+    days = days_needed(config.windows)
+    series = min(typical_series(config), config.limits.series_per_campaign)
+    return tuple(
+        _plan_workspace(workspace, days=days, series_per_campaign=series)
+        for workspace in config.workspaces
+    )
+
+
+def typical_series(config: Config) -> int:
+    """Return how many series a campaign with one email message makes."""
+    views = 2 + len(config.windows)
+    unsummed = len(config.windows)  # unique_recipients has no trailing sum
+    stats = (_TYPICAL_STATS + _TYPICAL_OVERALL_STATS) * views - unsummed
+    return stats + _STATUS_SERIES
+
+
+def first_round(
+    campaigns: tuple[CampaignConfig, ...], *, now: float, spacing_seconds: float
+) -> tuple[tuple[str, float], ...]:
+    """Return (campaign id, due at) of polls that begin at once, by phase."""
+    ordered = sorted(campaigns, key=lambda campaign: schedule.phase(campaign.id))
+    return tuple(
+        (campaign.id, now + number * spacing_seconds)
+        for number, campaign in enumerate(ordered)
+    )
+
+
+def _plan_workspace(
+    workspace: WorkspaceConfig, *, days: int, series_per_campaign: int
+) -> WorkspacePlan:
+    wanted = sum(60 / campaign.interval_seconds for campaign in workspace.campaigns)
+    factor = schedule.stretch(
+        wanted_per_minute=wanted, ceiling_per_minute=workspace.requests_per_minute
+    )
+    return WorkspacePlan(
+        workspace=workspace,
+        wanted_per_minute=wanted,
+        ceiling_per_minute=workspace.requests_per_minute,
+        stretch=factor,
+        intervals_seconds={
+            campaign.id: campaign.interval_seconds * factor
+            for campaign in workspace.campaigns
+        },
+        days_per_request=days,
+        typical_series=series_per_campaign * len(workspace.campaigns),
+    )

@@ -1,0 +1,30 @@
+"""A Braze in one process: seeded campaigns behind the real paths, and faults on demand.
+
+The same seed, campaign, day and clock always give the same figures. It imports nothing
+of the exporter's own, so that it cannot share the exporter's misunderstandings.
+"""
+
+from exporter.simulator.desk import (
+    ALL_PERMISSIONS,
+    DEFAULT_API_KEY,
+    RateLimit,
+    Settings,
+)
+from exporter.simulator.faults import Delivery, Fault
+from exporter.simulator.fleet import Campaign, Incident, Message
+from exporter.simulator.journal import Request
+from exporter.simulator.server import Simulator
+
+__all__ = [
+    "ALL_PERMISSIONS",
+    "DEFAULT_API_KEY",
+    "Campaign",
+    "Delivery",
+    "Fault",
+    "Incident",
+    "Message",
+    "RateLimit",
+    "Request",
+    "Settings",
+    "Simulator",
+]

@@ -1,0 +1,103 @@
+"""What Braze tells of campaigns apart from their figures: the list and the details.
+
+Channels are spelled here as `/campaigns/details` spells them, which is not how the data
+series does. It knows no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+
+from exporter.simulator.fleet import Campaign, Message
+
+PAGE_SIZE = 100
+_SPELLINGS = {"content_cards": "content_card", "in_app_message": "in-app_message"}
+
+
+def list_page(
+    campaigns: Sequence[Campaign],
+    *,
+    page: int,
+    include_archived: bool,
+    is_descending: bool,
+    edited_after: datetime | None,
+) -> dict[str, object]:
+    """Return one page, counted from 0 and ordered by creation; past the end is empty."""
+    listed: Iterable[Campaign] = sorted(
+        (
+            campaign
+            for campaign in campaigns
+            if (include_archived or not campaign.is_archived)
+            and (edited_after is None or _edited_at(campaign) > edited_after)
+        ),
+        key=_created_at,
+        reverse=is_descending,
+    )
+    start = page * PAGE_SIZE
+    return {
+        "message": "success",
+        "campaigns": [
+            {
+                "id": campaign.id,
+                "last_edited": _edited_at(campaign).isoformat(),
+                "name": campaign.name,
+                "is_api_campaign": campaign.is_api_campaign,
+                "tags": list(campaign.tags),
+            }
+            for campaign in islice(listed, start, start + PAGE_SIZE)
+        ],
+    }
+
+
+def details(campaign: Campaign, *, today: date) -> dict[str, object]:
+    """Return what is known of one campaign; a draft was never sent."""
+    is_over = campaign.stopped_on is not None and campaign.stopped_on <= today
+    last_day = campaign.stopped_on if is_over else None
+    last_sent = _at(last_day - timedelta(days=1) if last_day else today, hour=0)
+    return {
+        "message": "success",
+        "created_at": _created_at(campaign).isoformat(),
+        "updated_at": _edited_at(campaign).isoformat(),
+        "archived": campaign.is_archived,
+        "draft": campaign.is_draft,
+        "enabled": not (campaign.is_draft or campaign.is_archived),
+        "has_post_launch_draft": False,
+        "name": campaign.name,
+        "description": "",
+        "schedule_type": "api_triggered" if campaign.is_api_campaign else "time_based",
+        "channels": sorted({_spelling(message) for message in campaign.messages}),
+        "first_sent": None if campaign.is_draft else _created_at(campaign).isoformat(),
+        "last_sent": None if campaign.is_draft else last_sent.isoformat(),
+        "tags": list(campaign.tags),
+        "teams": [],
+        "messages": {
+            message.id: {
+                "channel": _spelling(message),
+                "name": message.name,
+                **({"type": "control"} if message.is_control else {}),
+            }
+            for message in campaign.messages
+        },
+        "conversion_behaviors": [
+            {"type": "Makes Any Purchase", "window": 604_800}
+            for _ in range(campaign.conversion_events)
+        ],
+    }
+
+
+def _created_at(campaign: Campaign) -> datetime:
+    return _at(campaign.created_on, hour=9)
+
+
+def _edited_at(campaign: Campaign) -> datetime:
+    return _at(campaign.created_on + timedelta(days=1), hour=11)
+
+
+def _at(day: date, *, hour: int) -> datetime:
+    return datetime.combine(day, time(hour), tzinfo=UTC)
+
+
+def _spelling(message: Message) -> str:
+    return _SPELLINGS.get(message.channel, message.channel)

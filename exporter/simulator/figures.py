@@ -1,0 +1,311 @@
+"""What a campaign counts on a day: the rows of `/campaigns/data_series`.
+
+Within a day every number grows from zero at midnight and never shrinks; on later days
+bounces, complaints and conversions by send time still grow a little. Rounding is always
+down, so a small volume never looks worse than its rate. It knows no HTTP and no clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from enum import IntEnum
+from functools import lru_cache
+from math import exp
+
+from exporter.simulator.fleet import Campaign, Incident, Message, fraction_of
+
+Row = dict[str, object]
+
+
+class _Kind(IntEnum):
+    """What moves a counter; an index into the factors of a day."""
+
+    VOLUME = 0
+    DELIVERED = 1
+    FAILURE = 2
+    COMPLAINT = 3
+    RESPONSE = 4
+
+
+_Counters = tuple[tuple[str, _Kind, float], ...]
+
+_PUSH: _Counters = (
+    ("sent", _Kind.VOLUME, 1.0),
+    ("direct_opens", _Kind.RESPONSE, 0.036),
+    ("total_opens", _Kind.RESPONSE, 0.061),
+    ("bounces", _Kind.FAILURE, 0.006),
+    ("body_clicks", _Kind.RESPONSE, 0.031),
+)
+_IN_APP: _Counters = (
+    ("impressions", _Kind.VOLUME, 1.0),
+    ("clicks", _Kind.RESPONSE, 0.14),
+    ("first_button_clicks", _Kind.RESPONSE, 0.09),
+    ("second_button_clicks", _Kind.RESPONSE, 0.03),
+)
+# The shares of one volume; their sums leave room for the noise and the late growth.
+_COUNTERS: dict[str, _Counters] = {
+    "email": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("opens", _Kind.RESPONSE, 0.41),
+        ("unique_opens", _Kind.RESPONSE, 0.27),
+        ("machine_open", _Kind.RESPONSE, 0.16),
+        ("machine_amp_open", _Kind.RESPONSE, 0.002),
+        ("clicks", _Kind.RESPONSE, 0.048),
+        ("unique_clicks", _Kind.RESPONSE, 0.033),
+        ("unsubscribes", _Kind.RESPONSE, 0.0016),
+        ("bounces", _Kind.FAILURE, 0.006),
+        ("delivered", _Kind.DELIVERED, 1.0),
+        ("reported_spam", _Kind.COMPLAINT, 0.0001),
+    ),
+    "ios_push": _PUSH,
+    "android_push": _PUSH,
+    "web_push": _PUSH,
+    "kindle_push": _PUSH,
+    "sms": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("sent_to_carrier", _Kind.VOLUME, 0.998),
+        ("delivered", _Kind.VOLUME, 0.978),
+        ("rejected", _Kind.FAILURE, 0.006),
+        ("delivery_failed", _Kind.FAILURE, 0.003),
+        ("clicks", _Kind.RESPONSE, 0.055),
+        ("opt_out", _Kind.RESPONSE, 0.0018),
+        ("help", _Kind.RESPONSE, 0.0004),
+    ),
+    "whats_app": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("delivered", _Kind.VOLUME, 0.973),
+        ("failed", _Kind.FAILURE, 0.008),
+        ("read", _Kind.RESPONSE, 0.62),
+    ),
+    "content_cards": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("total_impressions", _Kind.RESPONSE, 0.83),
+        ("unique_impressions", _Kind.RESPONSE, 0.52),
+        ("total_clicks", _Kind.RESPONSE, 0.044),
+        ("unique_clicks", _Kind.RESPONSE, 0.035),
+        ("total_dismissals", _Kind.RESPONSE, 0.052),
+        ("unique_dismissals", _Kind.RESPONSE, 0.047),
+    ),
+    "webhook": (("sent", _Kind.VOLUME, 1.0), ("errors", _Kind.FAILURE, 0.002)),
+    "trigger_in_app_message": _IN_APP,
+    "in_app_message": _IN_APP,
+    "rcs": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("delivered", _Kind.VOLUME, 0.97),
+        ("rejected", _Kind.FAILURE, 0.005),
+        ("read", _Kind.RESPONSE, 0.58),
+        ("clicks", _Kind.RESPONSE, 0.09),
+    ),
+    "line": (
+        ("sent", _Kind.VOLUME, 1.0),
+        ("opens", _Kind.RESPONSE, 0.44),
+        ("clicks", _Kind.RESPONSE, 0.06),
+    ),
+}
+
+# Monday first.
+_WEEKDAYS = (1.04, 1.12, 1.1, 1.06, 0.98, 0.72, 0.66)
+# (conversions per user, dollars per conversion) of the first event and those after it.
+_CONVERSION_SHARES = (0.021, 0.012, 0.006, 0.002)
+_DOLLARS = 38.5
+_BOUNCE_SPIKE = 20.0  # 0.6 % becomes 12 %
+_SPAM_SPIKE = 60.0  # 0.01 % becomes 0.6 %
+
+
+def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> Row:
+    """Return one element of `data`.
+
+    `progress` is the part of `today` that is over, from 0 to 1; it matters only if
+    `day` is today. Days without sends have every counter at zero.
+    """
+    age_days = (today - day).days
+    done = 1.0 if age_days > 0 else _sent_share(campaign, progress)
+    volume = _volume(campaign, day) * done
+    factors = _factors(campaign, day, age_days=age_days, done=done)
+    messages: dict[str, list[Row] | None] = {
+        **{channel: [] for channel in campaign.empty_channels},
+        **dict.fromkeys(campaign.null_channels),
+    }
+    wholes: list[Row] = []
+    for message in campaign.messages:
+        entry, whole = _entry(campaign, message, volume, factors, age_days)
+        channel = messages.setdefault(message.channel, [])
+        if channel is not None:
+            channel.append(entry)
+        wholes += [whole] if whole else []
+    row: Row = {"time": day.isoformat(), "messages": messages}
+    if campaign.is_multivariate:
+        return row | _summed(wholes)
+    return row | _user_stats(campaign, volume, factors, age_days)
+
+
+def _entry(
+    campaign: Campaign,
+    message: Message,
+    volume: float,
+    factors: tuple[float, ...],
+    age_days: int,
+) -> tuple[Row, Row | None]:
+    """Return a message's entry, and of it what counts for the campaign as a whole."""
+    counters = _COUNTERS[message.channel]
+    volume *= message.share
+    entry: Row = {"variation_api_id": message.id}
+    if not campaign.is_multivariate:
+        entry |= _counted(counters, volume, factors)
+        entry |= _extra_clicks(message, volume, factors)
+        return entry, None
+    users = _user_stats(campaign, volume, factors, age_days)
+    entry["variation_name"] = message.name
+    if message.is_control:
+        nulls: Row = {name: None for name, _, _ in counters} if campaign.says_null else {}
+        return entry | nulls | {"enrolled": int(volume)} | users, None
+    if campaign.says_null:
+        entry["enrolled"] = None
+    entry |= _counted(counters, volume, factors)
+    entry |= _extra_clicks(message, volume, factors)
+    return entry | users, users
+
+
+def _counted(counters: _Counters, volume: float, factors: tuple[float, ...]) -> Row:
+    return {name: int(volume * share * factors[kind]) for name, kind, share in counters}
+
+
+def _extra_clicks(message: Message, volume: float, factors: tuple[float, ...]) -> Row:
+    clicks = volume * factors[_Kind.RESPONSE] * 0.009
+    return {
+        name: int(clicks / place) for place, name in enumerate(message.extra_clicks, 1)
+    }
+
+
+def _user_stats(
+    campaign: Campaign, volume: float, factors: tuple[float, ...], age_days: int
+) -> Row:
+    """Return recipients, conversions and revenue; unused conversion events are zero."""
+    buyers = volume * factors[_Kind.RESPONSE]
+    # Conversions are dated to the send until a window of seven days is over.
+    by_send_time = 0.78 + 0.22 * _settled(age_days, 7)
+    stats: Row = {
+        "unique_recipients": int(volume * 0.97),
+        "revenue": int(buyers * _CONVERSION_SHARES[0] * _DOLLARS * 100) / 100,
+    }
+    for event, share in enumerate(_CONVERSION_SHARES):
+        name = f"conversions{event or ''}"
+        count = buyers * share if event < campaign.conversion_events else 0.0
+        stats[name] = int(count)
+        stats[f"{name}_by_send_time"] = int(count * by_send_time)
+    return stats
+
+
+def _summed(wholes: list[Row]) -> Row:
+    sums: dict[str, float] = {}
+    for whole in wholes:
+        for name, value in whole.items():
+            if isinstance(value, int | float):
+                sums[name] = sums.get(name, 0) + value
+    return {**sums, "revenue": round(sums["revenue"], 2)}
+
+
+def _volume(campaign: Campaign, day: date) -> float:
+    if not campaign.sends_on(day):
+        return 0.0
+    noise = 0.94 + 0.12 * fraction_of(campaign.id, day, "volume")
+    return campaign.volume * _WEEKDAYS[day.weekday()] * noise
+
+
+def _factors(
+    campaign: Campaign, day: date, *, age_days: int, done: float
+) -> tuple[float, ...]:
+    """Return what each kind of counter is multiplied with, in the order of `_Kind`."""
+    noise = fraction_of(campaign.id, day, "rates")
+    spikes = _spikes(campaign, day)
+    failure = (0.85 + 0.3 * noise) * spikes[0] * (1 + 0.03 * _settled(age_days, 3))
+    complaint = (1.1 - 0.2 * noise) * spikes[1] * (1 + 0.1 * _settled(age_days, 5))
+    # The rest of what is lost are soft bounces, which Braze does not tell.
+    delivered = 0.995 - 0.006 * 1.185 * spikes[0]
+    # Responses lag behind the sends and make up for it by the end of the day.
+    response = (0.9 + 0.2 * noise) * done**0.15
+    return 1.0, delivered, failure, complaint, response
+
+
+def _spikes(campaign: Campaign, day: date) -> tuple[float, float]:
+    if campaign.incident_on is None or day < campaign.incident_on:
+        return 1.0, 1.0
+    return (
+        _BOUNCE_SPIKE if campaign.incident is Incident.BOUNCES else 1.0,
+        _SPAM_SPIKE if campaign.incident is Incident.SPAM else 1.0,
+    )
+
+
+def _settled(age_days: int, horizon_days: int) -> float:
+    """Return how much of what comes late has come, from 0 on the day itself to 1."""
+    return min(max(age_days, 0), horizon_days) / horizon_days
+
+
+def _sent_share(campaign: Campaign, progress: float) -> float:
+    """Return the part of a day's sends that has left when `progress` of it is over."""
+    if campaign.sends_at_midnight:
+        # A batch at midnight: a fifth within minutes, the rest over the day.
+        batch = (1 - exp(-progress * 720)) / (1 - exp(-720))
+        return 0.2 * batch + 0.8 * _waves(progress, 0.0)
+    shift = 0.06 * fraction_of(campaign.id, "rhythm")
+    return _waves(progress, shift)
+
+
+def _waves(progress: float, shift: float) -> float:
+    """Return a steady trickle with a morning and an evening wave, from 0 to 1."""
+    return (
+        0.2 * progress
+        + 0.5 * _wave(progress, 0.38 + shift)
+        + 0.3 * _wave(progress, 0.72 + shift)
+    )
+
+
+def _wave(progress: float, centre: float) -> float:
+    def cumulated(at: float) -> float:
+        return 1 / (1 + exp((centre - at) / 0.05))
+
+    start, end = cumulated(0.0), cumulated(1.0)
+    return (cumulated(progress) - start) / (end - start)
+
+
+class DataSeries:
+    """Renders data series, and remembers the rows of days that are over.
+
+    What it keeps is bounded: one window of each of some thousand campaigns.
+    """
+
+    def __init__(self, remembered_windows: int = 12_000) -> None:
+        remember = lru_cache(maxsize=remembered_windows)
+        self._past: Callable[[Campaign, date, int, date], str] = remember(_past_rows)
+
+    def render(
+        self,
+        campaign: Campaign,
+        *,
+        last_day: date,
+        length: int,
+        today: date,
+        progress: float,
+    ) -> bytes:
+        """Return the answer's body: `length` days up to `last_day`, oldest first.
+
+        No day is later than `today`, however late the last one is.
+        """
+        last_day = min(last_day, today)
+        first_day = last_day - timedelta(days=length - 1)
+        past_days = length - (last_day == today)
+        rows = [self._past(campaign, first_day, past_days, today)] if past_days else []
+        if last_day == today:
+            row = day_row(campaign, today, today=today, progress=progress)
+            rows.append(json.dumps(row, ensure_ascii=False))
+        return f'{{"message": "success", "data": [{", ".join(rows)}]}}'.encode()
+
+
+def _past_rows(campaign: Campaign, first_day: date, days: int, today: date) -> str:
+    rows = (
+        day_row(campaign, first_day + timedelta(days=n), today=today, progress=1.0)
+        for n in range(days)
+    )
+    return ", ".join(json.dumps(row, ensure_ascii=False) for row in rows)

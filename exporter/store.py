@@ -1,0 +1,90 @@
+"""What is served: one frozen entry per campaign, swapped whole.
+
+A reader takes one tuple of all entries and holds no lock while it writes to a peer. It
+does not know how an entry came about, nor how a page is put together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from exporter.exposition import Blocks, Status, Subject
+from exporter.model import Snapshot
+
+Key = tuple[str, str]
+"""(workspace, campaign id)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is served of one campaign."""
+
+    subject: Subject
+    status: Status
+    """The campaign's own, whatever its workspace's pause shows instead."""
+    status_blocks: Blocks
+    snapshot: Snapshot | None = None
+    values: Blocks | None = None
+    expires_at: float = math.inf
+
+    @property
+    def key(self) -> Key:
+        """What the store knows it by."""
+        return (self.subject.workspace, self.subject.campaign_id)
+
+
+class Store:
+    """Campaign → entry. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entries: dict[Key, Entry] = {}
+        self._all: tuple[Entry, ...] | None = ()
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry, or put it in the place of its campaign's former one."""
+        with self._lock:
+            self._entries[entry.key] = entry
+            self._all = None
+
+    def get(self, key: Key) -> Entry | None:
+        """Return a campaign's entry."""
+        return self._entries.get(key)
+
+    def update(self, key: Key, change: Callable[[Entry], Entry]) -> None:
+        """Swap an entry for what `change` makes of it; one that is gone stays gone."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries[key] = change(entry)
+                self._all = None
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Let campaigns leave whole."""
+        with self._lock:
+            for key in keys:
+                self._entries.pop(key, None)
+            self._all = None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries, ordered by when their campaigns came."""
+        with self._lock:
+            if self._all is None:
+                self._all = tuple(self._entries.values())
+            return self._all
+
+    def expire(self, *, now: float) -> tuple[Entry, ...]:
+        """Drop the values whose time is over and return the entries that had them."""
+        stale = tuple(entry for entry in self.entries() if entry.expires_at <= now)
+        for entry in stale:
+            self.update(entry.key, lambda current: _without_values(current, now=now))
+        return stale
+
+
+def _without_values(entry: Entry, *, now: float) -> Entry:
+    if entry.expires_at > now:
+        return entry  # a poll ended meanwhile
+    return replace(entry, snapshot=None, values=None, expires_at=math.inf)

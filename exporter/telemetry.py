@@ -1,0 +1,284 @@
+"""Metrics about this process, in a registry of their own.
+
+Counters of known label values stand at 0 from the start; gauges over what is served now
+are computed when they are scraped. Braze's own numbers never pass through here: they
+are rendered once by `exposition`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import (
+    generate_latest as generate_openmetrics,
+)
+
+from exporter.model import Allowance
+
+RESULTS = ("stored", "failed", "malformed", "deferred")
+PAUSE_REASONS = ("unauthorized", "forbidden")
+_CODES = ("200", "401", "403", "429", "error")
+_LAG_BUCKETS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_DURATION_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one workspace shows now."""
+
+    workspace: str
+    campaigns: int
+    series: int
+    series_dropped: int
+    ignored_values: int
+    skipped_rows: int
+
+
+class Telemetry:
+    """Counts what happens; `served` tells, at each scrape, what is shown now."""
+
+    def __init__(self, *, version: str, served: Callable[[], Iterable[Served]]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
+        self.registry = registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        build = _gauge(
+            registry, "build_info", "1, labelled with the version.", "version", "python"
+        )
+        build.labels(version, platform.python_version()).set(1)
+        self._reload_ok = _gauge(
+            registry,
+            "config_last_reload_successful",
+            "1 if the last attempt to load the configuration succeeded. 0: the former "
+            "one is in force; the log lists every problem.",
+        )
+        self._reload_at = _gauge(
+            registry,
+            "config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded.",
+        )
+        self._requests = _counter(
+            registry,
+            "api_requests",
+            "Requests to Braze by HTTP status; code=error: no answer came.",
+            "workspace",
+            "endpoint",
+            "code",
+        )
+        self._durations = _histogram(
+            registry,
+            "api_request_duration_seconds",
+            "How long requests to Braze took, from connecting to the last byte.",
+            _DURATION_BUCKETS,
+            "workspace",
+            "endpoint",
+        )
+        self._retries = _counter(
+            registry,
+            "api_retries",
+            "Requests to Braze that repeated one that failed in the same poll.",
+            "workspace",
+        )
+        self._throttled = _counter(
+            registry,
+            "api_throttled",
+            "Answers 429: the allowance was used up. Lower requests_per_minute, or "
+            "find who else spends it.",
+            "workspace",
+            "endpoint",
+        )
+        self._limit = _allowance_gauge(registry, "limit", "Requests per window")
+        self._remaining = _allowance_gauge(registry, "remaining", "Requests left")
+        self._reset = _allowance_gauge(
+            registry, "reset_timestamp_seconds", "End of the window"
+        )
+        self._polls = _counter(
+            registry,
+            "polls",
+            "Finished polls by result. stored: values are fresh. failed: no document; "
+            "the last values stay. malformed: a document we cannot read. deferred: a "
+            "poll was due and had to wait for the budget.",
+            "workspace",
+            "result",
+        )
+        self._lag = _histogram(
+            registry,
+            "poll_lag_seconds",
+            "How late polls began after their slot.",
+            _LAG_BUCKETS,
+            "workspace",
+        )
+        self._paused = _gauge(
+            registry,
+            "workspace_paused",
+            "1 while Braze refuses the workspace's key and only probes are sent.",
+            "workspace",
+            "reason",
+        )
+        self._planned = _gauge(
+            registry,
+            "planned_requests_per_minute",
+            "Requests per minute that the campaigns' intervals in force amount to.",
+            "workspace",
+        )
+        self._interval = _gauge(
+            registry,
+            "interval_seconds",
+            "The workspace's interval times the stretch in force. Longer than "
+            "configured: the campaigns need more than requests_per_minute.",
+            "workspace",
+        )
+        self._state_saves = _counter(
+            registry,
+            "state_saves",
+            "Attempts to keep the last values on disk (--state.path).",
+            "result",
+        )
+        for result in ("success", "failure"):
+            self._state_saves.labels(result)
+        registry.register(_ServedCollector(served))
+
+    def expect(self, workspace: str, endpoint: str) -> None:
+        """Let every counter of a workspace stand at 0 before anything happens."""
+        for code in _CODES:
+            self._requests.labels(workspace, endpoint, code)
+        self._durations.labels(workspace, endpoint)
+        self._retries.labels(workspace)
+        self._throttled.labels(workspace, endpoint)
+        for result in RESULTS:
+            self._polls.labels(workspace, result)
+        self._lag.labels(workspace)
+        for reason in PAUSE_REASONS:
+            self._paused.labels(workspace, reason)
+
+    def planned(
+        self, workspace: str, *, requests_per_minute: float, interval_seconds: float
+    ) -> None:
+        """Show the rhythm in force."""
+        self._planned.labels(workspace).set(requests_per_minute)
+        self._interval.labels(workspace).set(interval_seconds)
+
+    def loaded(self, *, is_successful: bool, now: float) -> None:
+        """Show how the last attempt to load a configuration went."""
+        self._reload_ok.set(is_successful)
+        if is_successful:
+            self._reload_at.set(now)
+
+    def answered(
+        self, workspace: str, endpoint: str, *, code: int | None, seconds: float
+    ) -> None:
+        """Count one request; code None: no answer came."""
+        text = "error" if code is None else str(code)
+        self._requests.labels(workspace, endpoint, text).inc()
+        self._durations.labels(workspace, endpoint).observe(seconds)
+        if code == 429:
+            self._throttled.labels(workspace, endpoint).inc()
+
+    def allowed(self, workspace: str, endpoint: str, allowance: Allowance) -> None:
+        """Show what Braze's headers said last."""
+        for gauge, value in (
+            (self._limit, allowance.limit),
+            (self._remaining, allowance.remaining),
+            (self._reset, allowance.reset_at),
+        ):
+            if value is not None:
+                gauge.labels(workspace, endpoint).set(value)
+
+    def retried(self, workspace: str) -> None:
+        """Count a request that repeats a failed one."""
+        self._retries.labels(workspace).inc()
+
+    def polled(self, workspace: str, result: str) -> None:
+        """Count a poll by one of `RESULTS`."""
+        self._polls.labels(workspace, result).inc()
+
+    def began(self, workspace: str, *, lag_seconds: float) -> None:
+        """Observe how late a poll began."""
+        self._lag.labels(workspace).observe(max(0.0, lag_seconds))
+
+    def paused(self, workspace: str, reason: str | None) -> None:
+        """Show the pause in force, or that there is none."""
+        for known in PAUSE_REASONS:
+            self._paused.labels(workspace, known).set(known == reason)
+
+    def render(self, *, is_openmetrics: bool) -> bytes:
+        """Return all families in either format; OpenMetrics ends with `# EOF`."""
+        render = generate_openmetrics if is_openmetrics else generate_latest
+        page: bytes = render(self.registry)
+        return page
+
+
+class _ServedCollector:
+    """Gauges over what is served now."""
+
+    def __init__(self, served: Callable[[], Iterable[Served]]) -> None:
+        self._served = served
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Name the families without counting anything."""
+        return [_family(name, text) for name, text in _SERVED_HELP.items()]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Count."""
+        totals = tuple(self._served())
+        for name, text in _SERVED_HELP.items():
+            family = _family(name, text)
+            for total in totals:
+                family.add_metric([total.workspace], getattr(total, name))
+            yield family
+
+
+_SERVED_HELP = {
+    "campaigns": "Campaigns that are polled.",
+    "series": "Series of campaigns that a scrape shows now.",
+    "series_dropped": "Series that limits.series_per_campaign keeps out now. Raise it, "
+    "or exclude channels or metrics.",
+    "ignored_values": "Values of Braze's last answers that are not finite numbers.",
+    "skipped_rows": "Rows of Braze's last answers without a usable date.",
+}
+
+
+def _family(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"braze_exporter_{name}", text, labels=["workspace"])
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(f"braze_exporter_{name}", text, labels, registry=registry)
+
+
+def _allowance_gauge(registry: CollectorRegistry, name: str, what: str) -> Gauge:
+    text = f"{what}, as the X-RateLimit headers of Braze's last answer said."
+    return _gauge(registry, f"api_rate_limit_{name}", text, "workspace", "endpoint")
+
+
+def _counter(
+    registry: CollectorRegistry, name: str, text: str, *labels: str
+) -> Counter:
+    return Counter(f"braze_exporter_{name}", text, labels, registry=registry)
+
+
+def _histogram(
+    registry: CollectorRegistry,
+    name: str,
+    text: str,
+    buckets: tuple[float, ...],
+    *labels: str,
+) -> Histogram:
+    return Histogram(
+        f"braze_exporter_{name}", text, labels, registry=registry, buckets=buckets
+    )
