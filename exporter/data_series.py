@@ -7,32 +7,33 @@ row costs more than itself, and what is left out is counted. Days are chosen by 
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from fnmatch import translate
-from functools import lru_cache
-from math import fsum, isfinite
+from datetime import date
+from math import isfinite
 from typing import TypeGuard
 from zoneinfo import ZoneInfo
 
+from exporter.days import read_date, starts_at
 from exporter.errors import MalformedSeries
 from exporter.labels import Claim, Identity, claim, clean, give_labels
 from exporter.model import Day, Figures, Selection, Snapshot, Stats, Variation
+from exporter.selection import matcher
+from exporter.trailing import add_up
 
 STATUS_SERIES = 5
 """What a campaign exposes beside its values at most; they are under the limit too."""
 
-_Part = dict[tuple[str, Identity], Stats]
+_Key = tuple[str, Identity]
+_Part = dict[_Key, Stats]
 """Figures in the making: (channel, identity) → stats, none of them empty."""
 
 # No channel has an empty key, so the campaign-wide stats can stand among the others.
-_OVERALL = ("", ("", "", 0))
+_OVERALL = ("", Identity("", "", 0))
+_DATES = ("", Identity("", "", 1))
+"""What the timestamps of the days stand under where series are counted."""
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NO_STATS = ("variation_name", "variation_api_id")
 _EXACT = 2**53
 
@@ -61,14 +62,40 @@ def parse(document: object, reading: Reading) -> Snapshot:
     """Read one answer of Braze; raise `MalformedSeries` if it is no data series."""
     rows, skipped_rows = _usable_rows(_data(document), reading.today)
     reader = _Reader(reading)
-    parts = {day: reader.read(row) for day, row in rows}
-    past = {day: part for day, part in parts.items() if day < reading.today}
-    return _arrange(
-        latest=next(iter(parts.items()), None),
-        last_complete=next(iter(past.items()), None),
-        trailing=_trailing(past, reading),
-        variations=reader.variations(),
-        reading=reading,
+    days = [(day, reader.read(row)) for day, row in rows]
+    past = [(day, part) for day, part in days if day < reading.today]
+    ages = [((reading.today - day).days, part) for day, part in past]
+    trailing = add_up(ages, reading.windows)
+    chosen = [*days[:1], *past[:1]]
+
+    variations = reader.variations()
+    costs = _costs(part for _, part in [*chosen, *trailing])
+    costs[_DATES] = len(chosen)
+    order = [_DATES, _OVERALL, *(key for key in variations if key in costs)]
+    kept = _admit(costs, order=order, room=reading.series_limit - STATUS_SERIES)
+    series = sum(costs[key] for key in kept)
+    shown = {key: one for key, one in variations.items() if key in kept}
+
+    def figures(part: _Part) -> Figures:
+        return Figures(
+            tuple((one, part[key]) for key, one in shown.items() if key in part),
+            overall=part.get(_OVERALL, {}) if _OVERALL in kept else {},
+        )
+
+    def newest(rows: Sequence[tuple[date, _Part]]) -> Day | None:
+        if not rows or _DATES not in kept:
+            return None
+        day, part = rows[0]
+        return Day(day, starts_at(day, reading.timezone), figures(part))
+
+    sums = ((window, figures(part)) for window, part in trailing)
+    return Snapshot(
+        variations=tuple(shown.values()),
+        latest=newest(days),
+        last_complete=newest(past),
+        trailing=tuple((n, one) for n, one in sums if one.variations or one.overall),
+        series=series,
+        dropped_series=sum(costs.values()) - series,
         ignored_values=reader.ignored_values,
         skipped_rows=skipped_rows,
     )
@@ -76,8 +103,7 @@ def parse(document: object, reading: Reading) -> Snapshot:
 
 def _data(document: object) -> list[object]:
     if not isinstance(document, dict):
-        text = f"the body is {_kind(document)}, expected an object"
-        raise MalformedSeries(text)
+        raise MalformedSeries(f"the body is {_kind(document)}, expected an object")
     message = document.get("message")
     if message is not None and message != "success":
         raise MalformedSeries(f"message is {_quote(message)}, expected success")
@@ -108,21 +134,12 @@ def _usable_rows(
     rows: dict[date, Mapping[str, object]] = {}
     skipped = 0
     for row in data:
-        day = _date(row.get("time")) if isinstance(row, dict) else None
-        if day is None or (day - today).days > 1:
+        day = read_date(row.get("time")) if isinstance(row, dict) else None
+        if not isinstance(row, dict) or day is None or (day - today).days > 1:
             skipped += 1
         else:
             rows[day] = row
     return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
-
-
-def _date(value: object) -> date | None:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        return None
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -134,18 +151,9 @@ def _is_number(value: object) -> TypeGuard[int | float]:
         return False
 
 
-@lru_cache(maxsize=64)
-def _matcher(selection: Selection) -> Callable[[str], bool]:
-    """Compile the patterns once; as `fnmatchcase` would decide."""
-    include = [re.compile(translate(glob)).match for glob in selection.include]
-    exclude = [re.compile(translate(glob)).match for glob in selection.exclude]
-
-    def is_selected(name: str) -> bool:
-        if include and not any(match(name) for match in include):
-            return False
-        return not any(match(name) for match in exclude)
-
-    return is_selected
+def _text(entry: Mapping[str, object], field: str) -> str:
+    text = entry.get(field)
+    return text if isinstance(text, str) else ""
 
 
 class _Texts(dict[str, str]):
@@ -153,7 +161,7 @@ class _Texts(dict[str, str]):
 
     def __init__(self, selection: Selection, hidden: Iterable[str] = ()) -> None:
         super().__init__(dict.fromkeys(hidden, ""))
-        self._is_selected = _matcher(selection)
+        self._is_selected = matcher(selection)
 
     def __missing__(self, name: str) -> str:
         text = self[name] = clean(name) if self._is_selected(name) else ""
@@ -169,18 +177,20 @@ class _Reader:
         self._row_fields = _Texts(reading.metrics, ("time", "messages", *_NO_STATS))
         self._entry_fields = _Texts(reading.metrics, _NO_STATS)
         self._claims: dict[str, list[list[Claim]]] = defaultdict(list)
-        self._controls: set[tuple[str, Identity]] = set()
+        self._controls: set[_Key] = set()
 
     def read(self, row: Mapping[str, object]) -> _Part:
         """Return the stats of one row."""
         part: _Part = {}
         for channel, entries in self._messages(row.get("messages")).items():
-            claims = claim((_text(e, "variation_api_id"), _text(e, "variation_name"))
-                           for e in entries)
+            claims = claim(
+                (_text(e, "variation_api_id"), _text(e, "variation_name"))
+                for e in entries
+            )
             self._claims[channel].append(claims)
             for one, entry in zip(claims, entries, strict=True):
                 key = (channel, one.identity)
-                if "enrolled" in entry and _is_number(entry["enrolled"]):
+                if _is_number(entry.get("enrolled")):
                     self._controls.add(key)
                 if stats := self._stats(entry, self._entry_fields):
                     part[key] = stats
@@ -188,19 +198,22 @@ class _Reader:
             part[_OVERALL] = stats
         return part
 
-    def variations(self) -> dict[tuple[str, Identity], Variation]:
-        """Return every identity of the rows read so far, in no order."""
-        variations = {}
+    def variations(self) -> dict[_Key, Variation]:
+        """Return every identity of the rows read so far, by (channel, label)."""
+        variations: dict[_Key, Variation] = {}
         for channel, rows in self._claims.items():
-            ids = {one.identity: clean(one.id) for row in rows for one in row}
             for identity, label in give_labels(rows).items():
                 variations[channel, identity] = Variation(
                     channel=channel,
                     label=label,
-                    id=ids[identity],
+                    id=clean(identity.id),
                     is_control=(channel, identity) in self._controls,
                 )
-        return variations
+        return dict(
+            sorted(
+                variations.items(), key=lambda item: (item[1].channel, item[1].label)
+            )
+        )
 
     def _messages(self, messages: object) -> dict[str, list[Mapping[str, object]]]:
         found: dict[str, list[Mapping[str, object]]] = {}
@@ -214,6 +227,7 @@ class _Reader:
                 if not isinstance(entries, list):
                     self.ignored_values += 1
                     continue
+                objects: list[Mapping[str, object]]
                 objects = [entry for entry in entries if isinstance(entry, dict)]
                 self.ignored_values += len(entries) - len(objects)
                 found[channel] = objects
@@ -231,3 +245,25 @@ class _Reader:
             elif value is not None:
                 self.ignored_values += 1
         return stats
+
+
+def _costs(parts: Iterable[_Part]) -> Counter[_Key]:
+    """Count the series of each identity, its `variation_info` included."""
+    costs = Counter[_Key]()
+    for part in parts:
+        for key, stats in part.items():
+            costs[key] += len(stats)
+    costs.update(key for key in list(costs) if key != _OVERALL)
+    return costs
+
+
+def _admit(costs: Mapping[_Key, int], *, order: Iterable[_Key], room: int) -> set[_Key]:
+    """Return what fits; after the first identity that does not, no other does."""
+    kept = set()
+    for key in order:
+        if costs[key] <= room:
+            kept.add(key)
+            room -= costs[key]
+        elif key != _OVERALL:
+            room = 0
+    return kept

@@ -21,15 +21,22 @@ DEFAULT = "default"
 
 _UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
-Identity = tuple[str, str, int]
-"""By what a variation is recognised in a channel, its text, and which use of it."""
+
+class Identity(NamedTuple):
+    """By what a variation is recognised in its channel; texts are verbatim.
+
+    The id, else the name, else neither; then which use of it in one row this is.
+    """
+
+    id: str
+    name: str
+    use: int
 
 
 class Claim(NamedTuple):
-    """One entry of a channel on one day; id and name are verbatim, empty: absent."""
+    """One entry of a channel on one day, and the name it goes by then, if any."""
 
     identity: Identity
-    id: str
     name: str
 
 
@@ -51,9 +58,9 @@ def claim(entries: Iterable[tuple[str, str]]) -> list[Claim]:
     uses: dict[tuple[str, str], int] = {}
     claims = []
     for id_, name in entries:
-        known_by = ("id", id_) if id_ else ("name", name)
+        known_by = (id_, "" if id_ else name)
         use = uses[known_by] = uses.get(known_by, 0) + 1
-        claims.append(Claim((*known_by, use), id_, name))
+        claims.append(Claim(Identity(*known_by, use), name))
     return claims
 
 
@@ -66,23 +73,24 @@ def give_labels(rows: Iterable[Sequence[Claim]]) -> dict[Identity, str]:
     given: dict[Identity, str] = {}
     taken = _TakenLabels()
     for row in rows:
-        new = [claim for claim in row if claim.identity not in given]
+        new = [one for one in row if one.identity not in given]
         if not new:
             continue
-        is_alone = sum(not claim.name for claim in row) == 1
-        texts = [_text(claim, is_alone=is_alone) for claim in new]
+        is_alone = sum(not one.name for one in row) == 1
+        texts = [_text(one, is_alone=is_alone) for one in new]
         uses = Counter(texts)
         for one, text in zip(new, texts, strict=True):
-            suffix = f" ({clean(one.id)[:8]})" if one.id else ""
+            id_ = one.identity.id
+            suffix = f" ({clean(id_)[:8]})" if id_ else ""
             suffixes = (suffix,) if uses[text] > 1 else ("", suffix)
             given[one.identity] = taken.take(text, suffixes)
     return given
 
 
-def _text(claim: Claim, *, is_alone: bool) -> str:
-    if claim.name:
-        return clean(claim.name)
-    return DEFAULT if is_alone else clean(claim.id) or DEFAULT
+def _text(one: Claim, *, is_alone: bool) -> str:
+    if one.name:
+        return clean(one.name)
+    return DEFAULT if is_alone else clean(one.identity.id) or DEFAULT
 
 
 def _fit(text: str, suffix: str, *, spare: int = 0) -> str:
