@@ -15,6 +15,7 @@ from threading import Lock
 
 from exporter import schedule
 from exporter.budget import Bucket, Budget
+from exporter.errors import FetchError
 from exporter.model import Allowance, FailureReason
 
 ENDPOINT = "campaigns/data_series"
@@ -28,9 +29,13 @@ class Turn:
     campaign_id: str
     due_at: float
     """The slot it stands for."""
+    at: float = 0.0
+    """When its job is to run."""
     tries: int = 0
     """Requests this poll has made so far."""
     first_try_at: float = math.inf
+    failure: FetchError | None = None
+    """How the last of them ended."""
     has_waited: bool = False
     """Whether the line has called it."""
 
@@ -50,8 +55,8 @@ class Pause:
 class Line:
     """Who may ask Braze now, and who next.
 
-    `call(turn, at)` is given a turn that waited and the instant at which to `start` it
-    again. All methods may be called from any thread; `call` runs under the line's lock
+    `call` is given a turn that waited, with the instant at which to `start` it again.
+    All methods may be called from any thread; `call` runs under the line's lock
     and must not come back to the line.
     """
 
@@ -61,7 +66,7 @@ class Line:
         *,
         workspace: str,
         campaign_ids: tuple[str, ...],
-        call: Callable[[Turn, float], None],
+        call: Callable[[Turn], None],
     ) -> None:
         self._budget = budget
         self._workspace = workspace
@@ -91,7 +96,7 @@ class Line:
                 return False
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 return self._start_probe(self._pause, turn, now)
-            is_first = bool(self._waiting) and self._waiting[0] == turn
+            is_first = self._is_first(turn)
             if not is_first:
                 self._waiting.append(replace(turn, has_waited=True))
             self._called_at = math.inf if is_first else self._called_at
@@ -106,7 +111,7 @@ class Line:
     def leave(self, turn: Turn, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
-            if self._waiting and self._waiting[0] == turn:
+            if self._is_first(turn):
                 self._waiting.popleft()
                 self._called_at = math.inf
             self._call_first(now)
@@ -134,6 +139,16 @@ class Line:
                     self._resume(pause)
                 else:
                     self._probe_later(pause, now)
+            self._call_first(now)
+
+    def abandon(self, turn: Turn, *, now: float) -> None:
+        """Account for a poll that broke off, wherever it stood."""
+        with self._lock:
+            if turn.campaign_id in self._in_flight:
+                self._budget = self._budget.settle(ENDPOINT, None, now=now)
+                self._in_flight.discard(turn.campaign_id)
+            if self._pause and turn.campaign_id == self._pause.probe_id:
+                self._probe_later(self._pause, now)
             self._call_first(now)
 
     def clear(self, campaign_id: str) -> None:
@@ -209,6 +224,10 @@ class Line:
         pause = self._pause
         return pause is not None and pause.probe_id == campaign_id
 
+    def _is_first(self, turn: Turn) -> bool:
+        waiting = self._waiting
+        return bool(waiting) and waiting[0].campaign_id == turn.campaign_id
+
     def _earliest(self, now: float) -> float:
         return self._budget.earliest(ENDPOINT, now=now)
 
@@ -233,7 +252,8 @@ class Line:
         at = self._earliest(now)
         if at < self._called_at:
             self._called_at = at
-            self._call(self._waiting[0], at)
+            self._waiting[0] = replace(self._waiting[0], at=at)
+            self._call(self._waiting[0])
 
     def _take_refusal(
         self, campaign_id: str, reason: FailureReason, now: float
@@ -263,8 +283,8 @@ class Line:
         self._waiting = deque(others)
         earliest = self._earliest(now)
         at = max(pause.probe_at, earliest if earliest < math.inf else now)
-        turn = Turn(self._workspace, pause.probe_id, due_at=pause.probe_at)
-        self._call(turn, at)
+        turn = Turn(self._workspace, pause.probe_id, due_at=pause.probe_at, at=at)
+        self._call(turn)
 
     def _after(self, campaign_id: str) -> str:
         """Return the next campaign of the rotation that is not in flight."""

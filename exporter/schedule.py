@@ -84,8 +84,15 @@ def next_try(
         return None
     longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1))
     at = now + fraction * longest
-    window = min(interval_seconds / 2, _TRY_WINDOW_SECONDS)
-    return at if at <= first_try_at + window else None
+    has_time = not is_over(
+        first_try_at=first_try_at, now=at, interval_seconds=interval_seconds
+    )
+    return at if has_time else None
+
+
+def is_over(*, first_try_at: float, now: float, interval_seconds: float) -> bool:
+    """Tell whether no further try of a poll may begin at `now`."""
+    return now > first_try_at + min(interval_seconds / 2, _TRY_WINDOW_SECONDS)
 
 
 def probe_delay(failures: int) -> float:

@@ -1,0 +1,89 @@
+"""`braze-exporter --config.file FILE`: the daemon."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from exporter import __version__
+from exporter.cli import COMMANDS
+from exporter.commands import check
+from exporter.daemon import Daemon
+from exporter.egress import Egress
+from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
+from exporter.keys import read_key
+from exporter.loading import load
+from exporter.model import KeySource
+from exporter.service import serve, start_logging
+from exporter.web_settings import settings
+
+_log = logging.getLogger("exporter")
+
+FLAGS: tuple[Flag, ...] = (CONFIG_FILE, *WEB, *LOG)
+
+_DESCRIPTION = f"""\
+Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
+and serves their latest daily figures as gauges. Version {__version__}.
+
+Without a command it runs the daemon, which needs --config.file."""
+
+_EPILOG = """\
+commands:
+{commands}
+
+  Each has its own help: braze-exporter COMMAND --help
+
+first steps:
+  braze-exporter demo                       see it work, without a Braze key
+  export BRAZE_API_KEY=...                  a key that may campaigns.data_series
+  braze-exporter check config.yaml          every problem at once, and the plan
+  braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
+
+An API key stands in an environment variable or a file that the configuration names;
+no flag takes one. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration."""
+
+
+def parser() -> Parser:
+    """Return the parser of the daemon's command line."""
+    commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
+    made = Parser(
+        FLAGS,
+        program="braze-exporter",
+        description=_DESCRIPTION,
+        epilog=_EPILOG.format(commands=commands),
+    )
+    made.add_argument(
+        "--config.check",
+        dest="config_check",
+        action="store_true",
+        help="check the configuration, show the plan and end: same as `check`",
+    )
+    made.add_argument("--version", action="version", version=__version__)
+    return made
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the daemon until a signal ends it."""
+    reader = parser()
+    options = reader.parse(arguments, environment)
+    if not options.config_file:
+        reader.error(
+            f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable} "
+            "(or try `braze-exporter demo`)"
+        )
+    if options.config_check:
+        return check.report(options.config_file, environment)
+    try:
+        web = settings(options)
+    except ValueError as error:
+        reader.error(str(error))
+    parsed = load(options.config_file, environment)
+    start_logging(level=options.log_level, format_=options.log_format)
+    for warning in parsed.warnings:
+        _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
+
+    def key(source: KeySource) -> str | None:
+        return read_key(source, environment)
+
+    egress = Egress.from_environment(environment)
+    return serve(Daemon(parsed.config, web, read_key=key, egress=egress))

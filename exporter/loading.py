@@ -1,0 +1,36 @@
+"""From a configuration file to a `Parsed` configuration, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from exporter import config
+from exporter.errors import ConfigError
+from exporter.keys import read_key
+from exporter.model import Problem
+
+
+def load(
+    file: str, environment: Mapping[str, str], *, keys_required: bool = True
+) -> config.Parsed:
+    """Read and parse a configuration file. ConfigError: it cannot be used."""
+    try:
+        text = Path(file).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _unreadable(file, f"cannot be read: {reason}") from error
+    except ValueError as error:
+        raise _unreadable(file, "is not a text in UTF-8") from error
+    return config.parse(
+        text,
+        file=file,
+        read_key=lambda source: read_key(source, environment),
+        is_file=lambda path: Path(path).is_file(),
+        keys_required=keys_required,
+    )
+
+
+def _unreadable(file: str, message: str) -> ConfigError:
+    problem = Problem(file, 1, "", f"the file {message}, expected a readable YAML file")
+    return ConfigError((problem,))

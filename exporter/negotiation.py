@@ -1,0 +1,50 @@
+"""What a scraper accepts: `Accept` and `Accept-Encoding`, read as RFC 9110 says.
+
+Anything unreadable in them counts as absent. It knows nothing of what is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+_OPENMETRICS = "application/openmetrics-text"
+_VERSIONS = (None, "1.0.0")
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Tell whether OpenMetrics 1.0.0 is accepted, and not less than the text format.
+
+    A wildcard asks for the text format, as every exporter serves it.
+    """
+    openmetrics = text = 0.0
+    for name, parameters, quality in _weighted(accept):
+        if name == _OPENMETRICS and parameters.get("version") in _VERSIONS:
+            openmetrics = max(openmetrics, quality)
+        elif name in {"text/plain", "text/*"}:
+            text = max(text, quality)
+    return openmetrics > 0 and openmetrics >= text
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Tell whether the body may be compressed with gzip."""
+    qualities = {name: quality for name, _, quality in _weighted(accept_encoding)}
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """Yield (name, parameters, quality) of each member, in lower case."""
+    for member in header.lower().split(","):
+        name, *rest = (part.strip() for part in member.split(";"))
+        pairs = (part.partition("=") for part in rest)
+        parameters = {key.strip(): value.strip(' "') for key, _, value in pairs}
+        quality = _quality(parameters.pop("q", "1"))
+        if name and quality is not None:
+            yield name, parameters, quality
+
+
+def _quality(text: str) -> float | None:
+    try:
+        quality = float(text)
+    except ValueError:
+        return None
+    return quality if 0 <= quality <= 1 else None

@@ -1,0 +1,382 @@
+"""One poll of one campaign: ask the line, fetch, parse, render, store, tell what next.
+
+A poll never raises and never loses what was read before. It knows neither the
+scheduler, whom it tells the next turn, nor HTTP, which is the client's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import Lock
+from typing import Protocol
+
+from exporter import data_series, exposition, schedule
+from exporter.answer import Answer
+from exporter.errors import (
+    CampaignRefused,
+    FetchError,
+    KeyRefused,
+    MalformedSeries,
+    Throttled,
+    Unavailable,
+)
+from exporter.line import ENDPOINT, Line, Turn
+from exporter.logformat import Fact
+from exporter.model import CampaignConfig, Config, FailureReason
+from exporter.plan import WorkspacePlan
+from exporter.store import Entry, Key, Store
+from exporter.telemetry import Telemetry
+
+_log = logging.getLogger("exporter.poller")
+
+_LOG_AGAIN_SECONDS = 3600.0
+"""What goes on failing for the same reason is logged again after so long."""
+
+_STALE_INTERVALS = 3
+"""Values outlive so many intervals, however short `stale_after` is."""
+
+
+class Fetcher(Protocol):
+    """What the poller needs of a client."""
+
+    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+        """Return the answer to one GET, or raise `FetchError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the polls of one workspace share."""
+
+    plan: WorkspacePlan
+    client: Fetcher
+    line: Line
+    campaigns: Mapping[str, CampaignConfig]
+
+
+class Poller:
+    """Serves turns; `draw` returns a random fraction in [0, 1), for jitter."""
+
+    def __init__(
+        self,
+        config: Config,
+        desks: Mapping[str, Desk],
+        *,
+        store: Store,
+        telemetry: Telemetry,
+        now: Callable[[], float],
+        draw: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._desks = desks
+        self._store = store
+        self._telemetry = telemetry
+        self._now = now
+        self._draw = draw
+        self._lock = Lock()
+        self._logged: dict[Key, tuple[FailureReason, float]] = {}
+        self._shown_pauses: dict[str, FailureReason | None] = {}
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Take no further outcome for true: requests are about to be broken off."""
+        self._is_stopped = True
+
+    def admit(self, workspace: str, campaign: CampaignConfig) -> None:
+        """Show a campaign that was not polled yet."""
+        subject = exposition.Subject(
+            workspace=workspace,
+            campaign=campaign.name,
+            campaign_id=campaign.id,
+            labels=campaign.labels,
+        )
+        interval = self._desks[workspace].plan.intervals_seconds[campaign.id]
+        status = exposition.Status(
+            is_up=None, failure=None, interval_seconds=interval, last_success_at=None
+        )
+        blocks = exposition.render_status(subject, status)
+        self._store.put(Entry(subject, status, blocks))
+
+    def poll(self, turn: Turn) -> Turn | None:
+        """Serve a turn and return its campaign's next one; None: the line calls it."""
+        desk = self._desks[turn.workspace]
+        try:
+            return self._serve(desk, turn)
+        except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
+            _log.exception("poll.crashed", extra={"facts": _names(desk, turn)})
+            desk.line.abandon(turn, now=self._now())
+            self._telemetry.polled(turn.workspace, "failed")
+            return self._next_slot(desk, turn)
+
+    def _serve(self, desk: Desk, turn: Turn) -> Turn | None:
+        now = self._now()
+        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        if turn.failure and schedule.is_over(
+            first_try_at=turn.first_try_at, now=now, interval_seconds=interval
+        ):
+            desk.line.leave(turn, now=now)
+            return self._fail(desk, turn, turn.failure)
+        if not desk.line.start(turn, now=now):
+            if not turn.has_waited:
+                self._telemetry.polled(turn.workspace, "deferred")
+            return None
+        if turn.tries:
+            self._telemetry.retried(turn.workspace)
+        else:
+            self._telemetry.began(turn.workspace, lag_seconds=now - turn.due_at)
+            turn = replace(turn, first_try_at=now)
+        return self._ask(desk, replace(turn, tries=turn.tries + 1))
+
+    def _ask(self, desk: Desk, turn: Turn) -> Turn | None:
+        parameters: dict[str, str | int] = {
+            "campaign_id": turn.campaign_id,
+            "length": desk.plan.days_per_request,
+        }
+        began_at = self._now()
+        try:
+            answer = desk.client.fetch(f"/{ENDPOINT}", parameters)
+        except FetchError as failure:
+            if self._is_stopped:
+                return None
+            self._count(desk, turn, failure, seconds=self._now() - began_at)
+            return self._take_failure(desk, turn, failure)
+        self._count(desk, turn, answer, seconds=self._now() - began_at)
+        desk.line.finish(turn, answer.allowance, is_key_accepted=True, now=self._now())
+        desk.line.clear(turn.campaign_id)
+        self._show_pause(desk, turn.workspace)
+        return self._take_answer(desk, turn, answer)
+
+    def _count(
+        self, desk: Desk, turn: Turn, answer: Answer | FetchError, *, seconds: float
+    ) -> None:
+        workspace = turn.workspace
+        self._telemetry.answered(
+            workspace, ENDPOINT, code=answer.status, seconds=seconds
+        )
+        if answer.allowance is not None:
+            self._telemetry.allowed(workspace, ENDPOINT, answer.allowance)
+        _log.debug(
+            "braze.answered",
+            extra={
+                "facts": _names(desk, turn)
+                | {"status": answer.status, "seconds": seconds, "try": turn.tries}
+            },
+        )
+
+    def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
+        now = self._now()
+        key = (turn.workspace, turn.campaign_id)
+        zone = desk.plan.workspace.timezone
+        reading = data_series.Reading(
+            today=datetime.fromtimestamp(now, zone).date(),
+            timezone=zone,
+            windows=self._config.windows,
+            channels=self._config.channels,
+            metrics=self._config.metrics,
+            series_limit=self._config.limits.series_per_campaign,
+        )
+        try:
+            snapshot = data_series.parse(answer.document, reading)
+        except MalformedSeries as error:
+            failure = Unavailable(
+                str(error), reason=FailureReason.MALFORMED, status=answer.status
+            )
+            return self._fail(desk, turn, failure)
+        entry = self._store.get(key)
+        if entry is None:
+            return None  # its campaign left while the poll was on its way
+        values = exposition.render_values(entry.subject, snapshot)
+        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        lifetime = max(self._config.stale_after_seconds, _STALE_INTERVALS * interval)
+
+        def refresh(entry: Entry) -> Entry:
+            status = exposition.Status(
+                is_up=True,
+                failure=None,
+                interval_seconds=interval,
+                last_success_at=now,
+            )
+            return replace(
+                entry,
+                status=status,
+                status_blocks=_render_status(entry, status, desk),
+                snapshot=snapshot,
+                values=values,
+                expires_at=now + lifetime,
+            )
+
+        self._store.update(key, refresh)
+        self._telemetry.polled(turn.workspace, "stored")
+        self._log_recovery(desk, turn)
+        return self._next_slot(desk, turn)
+
+    def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
+        now = self._now()
+        line = desk.line
+        if isinstance(failure, KeyRefused) and failure.allowance is not None:
+            before = line.pause
+            pause = line.finish_refused(
+                turn, failure.allowance, reason=failure.reason, now=now
+            )
+            self._show_pause(desk, turn.workspace, failure)
+            if pause is None and before is None:
+                return self._fail(desk, turn, failure, is_slow=True)
+            return self._fail(desk, turn, failure, is_logged=False)
+        if isinstance(failure, Throttled) and failure.allowance is not None:
+            opens_at = line.finish_throttled(
+                turn,
+                failure.allowance,
+                retry_after_seconds=failure.retry_after_seconds,
+                now=now,
+                fraction=self._draw(),
+            )
+            return self._fail(desk, turn, failure, next_at=opens_at)
+        is_refused = isinstance(failure, CampaignRefused)
+        line.finish(turn, failure.allowance, is_key_accepted=is_refused, now=now)
+        self._show_pause(desk, turn.workspace)
+        if isinstance(failure, Unavailable):
+            return self._try_again(desk, turn, failure)
+        return self._fail(desk, turn, failure, is_slow=is_refused)
+
+    def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
+        if desk.line.is_called(turn.campaign_id):
+            return self._fail(desk, turn, failure)
+        at = schedule.next_try(
+            tries=turn.tries,
+            first_try_at=turn.first_try_at,
+            now=self._now(),
+            interval_seconds=desk.plan.intervals_seconds[turn.campaign_id],
+            fraction=self._draw(),
+        )
+        if at is None:
+            return self._fail(desk, turn, failure)
+        return replace(turn, failure=failure, at=at, has_waited=False)
+
+    def _fail(
+        self,
+        desk: Desk,
+        turn: Turn,
+        failure: FetchError,
+        *,
+        is_slow: bool = False,
+        is_logged: bool = True,
+        next_at: float | None = None,
+    ) -> Turn | None:
+        """Finish a poll without new values; the former ones stay."""
+        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        if is_slow:
+            interval = schedule.slow_interval(interval)
+
+        def mark(entry: Entry) -> Entry:
+            status = replace(
+                entry.status,
+                is_up=False,
+                failure=failure.reason,
+                interval_seconds=interval,
+            )
+            blocks = _render_status(entry, status, desk)
+            return replace(entry, status=status, status_blocks=blocks)
+
+        self._store.update((turn.workspace, turn.campaign_id), mark)
+        is_malformed = failure.reason is FailureReason.MALFORMED
+        result = "malformed" if is_malformed else "failed"
+        self._telemetry.polled(turn.workspace, result)
+        upcoming = self._next_slot(desk, turn, interval_seconds=interval)
+        if upcoming and next_at is not None:
+            upcoming = replace(upcoming, due_at=next_at, at=next_at)
+        if is_logged:
+            self._log_failure(desk, turn, failure, upcoming)
+        return upcoming
+
+    def _next_slot(
+        self, desk: Desk, turn: Turn, *, interval_seconds: float | None = None
+    ) -> Turn | None:
+        if desk.line.is_called(turn.campaign_id):
+            return None
+        now = self._now()
+        slot = schedule.slot_following(
+            due_at=min(turn.due_at, now),
+            now=now,
+            phase=schedule.phase(turn.campaign_id),
+            interval_seconds=interval_seconds
+            or desk.plan.intervals_seconds[turn.campaign_id],
+        )
+        return Turn(turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now))
+
+    def _show_pause(
+        self, desk: Desk, workspace: str, failure: FetchError | None = None
+    ) -> None:
+        """Let every campaign of the workspace show a pause that began or ended."""
+        pause = desk.line.pause
+        reason = pause.reason if pause else None
+        with self._lock:
+            if self._shown_pauses.get(workspace) is reason:
+                return
+            self._shown_pauses[workspace] = reason
+
+        def show(entry: Entry) -> Entry:
+            blocks = _render_status(entry, entry.status, desk)
+            return replace(entry, status_blocks=blocks)
+
+        for campaign_id in desk.campaigns:
+            self._store.update((workspace, campaign_id), show)
+        self._telemetry.paused(workspace, reason)
+        facts: dict[str, Fact] = {
+            "workspace": workspace,
+            "endpoint": desk.plan.workspace.endpoint,
+            "key": str(desk.plan.workspace.key_source),
+        }
+        if pause is None:
+            _log.info("workspace.resumed", extra={"facts": facts})
+        else:
+            facts |= {
+                "reason": reason,
+                "status": failure.status if failure else None,
+                "probe_in_seconds": round(pause.probe_at - self._now()),
+                "error": str(failure or ""),
+            }
+            _log.warning("workspace.paused", extra={"facts": facts})
+
+    def _log_failure(
+        self, desk: Desk, turn: Turn, failure: FetchError, upcoming: Turn | None
+    ) -> None:
+        key = (turn.workspace, turn.campaign_id)
+        now = self._now()
+        reason, logged_at = self._logged.get(key, (None, 0.0))
+        is_news = reason is not failure.reason or now - logged_at >= _LOG_AGAIN_SECONDS
+        if is_news:
+            self._logged[key] = (failure.reason, now)
+        facts = _names(desk, turn) | {
+            "reason": failure.reason,
+            "status": failure.status,
+            "tries": turn.tries,
+            "next_in_seconds": round(upcoming.at - now) if upcoming else None,
+            "error": str(failure),
+        }
+        level = logging.WARNING if is_news else logging.DEBUG
+        _log.log(level, "poll.failed", extra={"facts": facts})
+
+    def _log_recovery(self, desk: Desk, turn: Turn) -> None:
+        if self._logged.pop((turn.workspace, turn.campaign_id), None):
+            _log.info("poll.recovered", extra={"facts": _names(desk, turn)})
+
+
+def _render_status(
+    entry: Entry, status: exposition.Status, desk: Desk
+) -> exposition.Blocks:
+    """Render a campaign's own status, or its workspace's pause in the place of it."""
+    pause = desk.line.pause
+    if pause is not None:
+        status = replace(status, is_up=False, failure=pause.reason)
+    return exposition.render_status(entry.subject, status)
+
+
+def _names(desk: Desk, turn: Turn) -> dict[str, Fact]:
+    return {
+        "workspace": turn.workspace,
+        "campaign": desk.campaigns[turn.campaign_id].name,
+        "campaign_id": turn.campaign_id,
+        "endpoint": f"{desk.plan.workspace.endpoint}/{ENDPOINT}",
+    }

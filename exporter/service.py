@@ -1,0 +1,65 @@
+"""The daemon as a process: logs, signals, and an end that does not hang.
+
+SIGTERM and SIGINT stop it; it then ends with code 0 within seconds, also while Braze
+keeps a request hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from exporter.daemon import Daemon
+from exporter.listener import Address
+from exporter.logformat import Json, Logfmt
+
+_END_SECONDS = 3.0
+"""How long threads that still wait for Braze are given, at the end."""
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def start_logging(*, level: str, format_: str) -> None:
+    """Log our events to standard error, and what libraries warn of."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Json() if format_ == "json" else Logfmt())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("exporter").setLevel(_LEVELS[level])
+
+
+def serve(
+    daemon: Daemon,
+    *,
+    on_listening: Callable[[tuple[Address, ...]], None] = lambda _: None,
+) -> int:
+    """Run the daemon until a signal ends it. ListenError: an address is taken."""
+    asyncio.run(_serve(daemon, on_listening))
+    _insist_on_the_end()
+    return 0
+
+
+async def _serve(
+    daemon: Daemon, on_listening: Callable[[tuple[Address, ...]], None]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await daemon.run(stop, on_listening=on_listening)
+
+
+def _insist_on_the_end() -> None:
+    """End the process although a thread hangs: a name lookup cannot be interrupted."""
+    timer = threading.Timer(_END_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
