@@ -24,7 +24,7 @@ def list_page(
     is_descending: bool,
     edited_after: datetime | None,
 ) -> dict[str, object]:
-    """Return one page, counted from 0 and ordered by creation; past the end is empty."""
+    """Return one page, counted from 0, by creation; past the end it is empty."""
     listed: Iterable[Campaign] = sorted(
         (
             campaign

@@ -152,7 +152,7 @@ def _check_field(name: str, value: object) -> None:
         raise ValueError(message)
     if not isinstance(value, _TYPES[name]):
         message = f"field {name!r} has a value of the wrong type"
-        raise ValueError(message)  # noqa: TRY004  # one class for all a caller did wrong
+        raise ValueError(message)  # one class for all a caller did wrong
 
 
 def _rate_limit_headers(answer: Answer, status: int) -> dict[str, str]:
@@ -178,9 +178,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: dict[
-            tuple[str | None, str | None], tuple[Fault, int | None]
-        ] = {}
+        self._faults: dict[tuple[str | None, str | None], tuple[Fault, int | None]] = {}
 
     def put(
         self,
@@ -190,7 +188,13 @@ class Faults:
         path: str | None,
         count: int | None,
     ) -> None:
-        """Let the fault befall the next `count` requests (None: all) that match."""
+        """Let the fault befall the next `count` requests (None: all) that match.
+
+        Raises ValueError if `count` is below 1.
+        """
+        if count is not None and count < 1:
+            message = f"a fault's count is at least 1, not {count}"
+            raise ValueError(message)
         with self._lock:
             self._faults[campaign_id, path] = (fault, count)
 
@@ -217,7 +221,7 @@ class Faults:
                     del self._faults[key]
                 elif count is not None:
                     self._faults[key] = (fault, count - 1)
-                return fault if count != 0 else _NO_FAULT
+                return fault
         return _NO_FAULT
 
 

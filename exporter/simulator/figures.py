@@ -7,14 +7,12 @@ down, so a small volume never looks worse than its rate. It knows no HTTP and no
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from enum import IntEnum
-from functools import lru_cache
 from math import exp
 
-from exporter.simulator.fleet import Campaign, Incident, Message, fraction_of
+from exporter.simulator.cast import Incident
+from exporter.simulator.fleet import Campaign, Message, fraction_of
 
 Row = dict[str, object]
 
@@ -109,7 +107,7 @@ _COUNTERS: dict[str, _Counters] = {
 _WEEKDAYS = (1.04, 1.12, 1.1, 1.06, 0.98, 0.72, 0.66)
 # (conversions per user, dollars per conversion) of the first event and those after it.
 _CONVERSION_SHARES = (0.021, 0.012, 0.006, 0.002)
-_DOLLARS = 38.5
+_DOLLARS = 38.47
 _BOUNCE_SPIKE = 20.0  # 0.6 % becomes 12 %
 _SPAM_SPIKE = 60.0  # 0.01 % becomes 0.6 %
 
@@ -130,7 +128,9 @@ def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> R
     }
     wholes: list[Row] = []
     for message in campaign.messages:
-        entry, whole = _entry(campaign, message, volume, factors, age_days)
+        entry, whole = _entry(
+            campaign, message, volume=volume, factors=factors, age_days=age_days
+        )
         channel = messages.setdefault(message.channel, [])
         if channel is not None:
             channel.append(entry)
@@ -138,12 +138,15 @@ def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> R
     row: Row = {"time": day.isoformat(), "messages": messages}
     if campaign.is_multivariate:
         return row | _summed(wholes)
-    return row | _user_stats(campaign, volume, factors, age_days)
+    return row | _user_stats(
+        campaign, volume=volume, factors=factors, age_days=age_days
+    )
 
 
 def _entry(
     campaign: Campaign,
     message: Message,
+    *,
     volume: float,
     factors: tuple[float, ...],
     age_days: int,
@@ -151,15 +154,18 @@ def _entry(
     """Return a message's entry, and of it what counts for the campaign as a whole."""
     counters = _COUNTERS[message.channel]
     volume *= message.share
+    factors = (*factors[: _Kind.RESPONSE], factors[_Kind.RESPONSE] * message.appeal)
     entry: Row = {"variation_api_id": message.id}
     if not campaign.is_multivariate:
         entry |= _counted(counters, volume, factors)
         entry |= _extra_clicks(message, volume, factors)
         return entry, None
-    users = _user_stats(campaign, volume, factors, age_days)
+    users = _user_stats(campaign, volume=volume, factors=factors, age_days=age_days)
     entry["variation_name"] = message.name
     if message.is_control:
-        nulls: Row = {name: None for name, _, _ in counters} if campaign.says_null else {}
+        nulls: Row = (
+            {name: None for name, _, _ in counters} if campaign.says_null else {}
+        )
         return entry | nulls | {"enrolled": int(volume)} | users, None
     if campaign.says_null:
         entry["enrolled"] = None
@@ -180,7 +186,7 @@ def _extra_clicks(message: Message, volume: float, factors: tuple[float, ...]) -
 
 
 def _user_stats(
-    campaign: Campaign, volume: float, factors: tuple[float, ...], age_days: int
+    campaign: Campaign, *, volume: float, factors: tuple[float, ...], age_days: int
 ) -> Row:
     """Return recipients, conversions and revenue; unused conversion events are zero."""
     buyers = volume * factors[_Kind.RESPONSE]
@@ -188,7 +194,7 @@ def _user_stats(
     by_send_time = 0.78 + 0.22 * _settled(age_days, 7)
     stats: Row = {
         "unique_recipients": int(volume * 0.97),
-        "revenue": int(buyers * _CONVERSION_SHARES[0] * _DOLLARS * 100) / 100,
+        "revenue": round(int(buyers * _CONVERSION_SHARES[0]) * _DOLLARS, 2),
     }
     for event, share in enumerate(_CONVERSION_SHARES):
         name = f"conversions{event or ''}"
@@ -220,10 +226,11 @@ def _factors(
     """Return what each kind of counter is multiplied with, in the order of `_Kind`."""
     noise = fraction_of(campaign.id, day, "rates")
     spikes = _spikes(campaign, day)
-    failure = (0.85 + 0.3 * noise) * spikes[0] * (1 + 0.03 * _settled(age_days, 3))
+    failing = campaign.carelessness * spikes[0]
+    failure = (0.85 + 0.3 * noise) * failing * (1 + 0.03 * _settled(age_days, 3))
     complaint = (1.1 - 0.2 * noise) * spikes[1] * (1 + 0.1 * _settled(age_days, 5))
     # The rest of what is lost are soft bounces, which Braze does not tell.
-    delivered = 0.995 - 0.006 * 1.185 * spikes[0]
+    delivered = 0.995 - 0.006 * 1.185 * failing
     # Responses lag behind the sends and make up for it by the end of the day.
     response = (0.9 + 0.2 * noise) * done**0.15
     return 1.0, delivered, failure, complaint, response
@@ -256,9 +263,9 @@ def _sent_share(campaign: Campaign, progress: float) -> float:
 def _waves(progress: float, shift: float) -> float:
     """Return a steady trickle with a morning and an evening wave, from 0 to 1."""
     return (
-        0.2 * progress
-        + 0.5 * _wave(progress, 0.38 + shift)
-        + 0.3 * _wave(progress, 0.72 + shift)
+        0.3 * progress
+        + 0.45 * _wave(progress, 0.38 + shift)
+        + 0.25 * _wave(progress, 0.72 + shift)
     )
 
 
@@ -268,44 +275,3 @@ def _wave(progress: float, centre: float) -> float:
 
     start, end = cumulated(0.0), cumulated(1.0)
     return (cumulated(progress) - start) / (end - start)
-
-
-class DataSeries:
-    """Renders data series, and remembers the rows of days that are over.
-
-    What it keeps is bounded: one window of each of some thousand campaigns.
-    """
-
-    def __init__(self, remembered_windows: int = 12_000) -> None:
-        remember = lru_cache(maxsize=remembered_windows)
-        self._past: Callable[[Campaign, date, int, date], str] = remember(_past_rows)
-
-    def render(
-        self,
-        campaign: Campaign,
-        *,
-        last_day: date,
-        length: int,
-        today: date,
-        progress: float,
-    ) -> bytes:
-        """Return the answer's body: `length` days up to `last_day`, oldest first.
-
-        No day is later than `today`, however late the last one is.
-        """
-        last_day = min(last_day, today)
-        first_day = last_day - timedelta(days=length - 1)
-        past_days = length - (last_day == today)
-        rows = [self._past(campaign, first_day, past_days, today)] if past_days else []
-        if last_day == today:
-            row = day_row(campaign, today, today=today, progress=progress)
-            rows.append(json.dumps(row, ensure_ascii=False))
-        return f'{{"message": "success", "data": [{", ".join(rows)}]}}'.encode()
-
-
-def _past_rows(campaign: Campaign, first_day: date, days: int, today: date) -> str:
-    rows = (
-        day_row(campaign, first_day + timedelta(days=n), today=today, progress=1.0)
-        for n in range(days)
-    )
-    return ", ".join(json.dumps(row, ensure_ascii=False) for row in rows)

@@ -10,25 +10,24 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from enum import StrEnum
 from hashlib import blake2b
 from itertools import islice
 
+from exporter.simulator.cast import (
+    AUDIENCES,
+    CAST,
+    CONTROL,
+    MIXES,
+    THEMES,
+    Incident,
+    Plan,
+)
+
 NAMESPACE = uuid.UUID("0b2a7e1c-6f57-5c1e-9d0b-6272617a6521")
-CONTROL = "Control Group"
 
 # How many of a campaign's users each channel reaches when there are several.
 _REACH = {"email": 0.9, "ios_push": 0.5, "android_push": 0.4, "sms": 0.3}
 _SILENT_DAYS = 2
-
-
-class Incident(StrEnum):
-    """What is wrong with a campaign: from the fleet's first day on, and for good."""
-
-    BOUNCES = "bounces"
-    SPAM = "spam"
-    SILENCE = "silence"
-    """Begins two days before, so that a complete day is silent too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class Message:
     share: float
     name: str | None = None
     extra_clicks: tuple[str, ...] = ()
+    appeal: float = 1.0
+    """How much more than usual its readers respond."""
 
     @property
     def is_control(self) -> bool:
@@ -72,169 +73,14 @@ class Campaign:
     empty_channels: tuple[str, ...] = ()
     null_channels: tuple[str, ...] = ()
     conversion_events: int = 1
+    carelessness: float = 1.0
+    """How many times the usual failures its list of users has."""
 
     def sends_on(self, day: date) -> bool:
         """Whether any message leaves on this day."""
         if self.is_draft or not self.volume or day < self.created_on:
             return False
         return self.stopped_on is None or day < self.stopped_on
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A campaign before it has a seed and a calendar."""
-
-    name: str
-    volume: float
-    channels: dict[str, tuple[str | None, ...]]
-    tags: tuple[str | None, ...] = ()
-    age_days: int = 400
-    stopped_days_ago: int | None = None
-    incident: Incident | None = None
-    extra_clicks: tuple[str, ...] = ()
-    empty: tuple[str, ...] = ()
-    null: tuple[str, ...] = ()
-    says_null: bool = False
-    is_draft: bool = False
-    is_archived: bool = False
-    is_api_campaign: bool = False
-    conversion_events: int = 1
-
-
-_ONE = (None,)
-_CAROUSEL = (
-    "carousel_slide_1_Linen shirts_click",
-    "carousel_slide_2_Été à la plage_click",
-    "notif_button_1_Shop now_click",
-    "notif_button_2_Later 💤_click",
-)
-_CAST = (
-    _Plan(
-        "Spring sale 🌷",
-        62_000,
-        {"email": ("Subject A", "Subject B", CONTROL)},
-        tags=("promotion", "spring"),
-        incident=Incident.BOUNCES,
-        conversion_events=2,
-    ),
-    _Plan(
-        "Win-back after 90 days",
-        48_000,
-        {"email": _ONE},
-        tags=("retention",),
-        incident=Incident.SPAM,
-    ),
-    _Plan(
-        "Abandoned basket",
-        21_000,
-        {"email": _ONE, "ios_push": _ONE},
-        tags=("retention", "triggered"),
-        incident=Incident.SILENCE,
-        conversion_events=2,
-    ),
-    _Plan(
-        "Welcome series",
-        12_500,
-        {
-            "email": _ONE,
-            "ios_push": _ONE,
-            "android_push": _ONE,
-            "content_cards": _ONE,
-        },
-        tags=("onboarding", None),
-        empty=("sms",),
-        conversion_events=3,
-    ),
-    _Plan(
-        "Password reset",
-        9_400,
-        {"email": _ONE},
-        tags=("transactional",),
-        is_api_campaign=True,
-    ),
-    _Plan(
-        "Order shipped",
-        7_200,
-        {"email": _ONE, "sms": _ONE, "whats_app": _ONE},
-        tags=("transactional",),
-        is_api_campaign=True,
-    ),
-    _Plan(
-        "Flash sale in the app",
-        34_000,
-        {
-            "ios_push": ("Variant 1", "Variant 2", CONTROL),
-            "android_push": ("Variant 1", "Variant 2", CONTROL),
-        },
-        tags=("promotion",),
-        extra_clicks=_CAROUSEL,
-        conversion_events=4,
-    ),
-    _Plan('Browser nudge: "Don’t miss it"', 5_600, {"web_push": _ONE}, empty=("sms",)),
-    _Plan("Kindle daily deals", 1_900, {"kindle_push": _ONE}, tags=("promotion",)),
-    _Plan(
-        "Two-factor code",
-        16_000,
-        {"sms": _ONE},
-        tags=("transactional",),
-        is_api_campaign=True,
-    ),
-    _Plan("Tu pedido está en camino 🛵", 4_300, {"whats_app": _ONE}, tags=("es",)),
-    _Plan(
-        "Home feed cards",
-        26_000,
-        {"content_cards": ("Large picture", "Small picture", CONTROL)},
-        null=("email", "sms", "webhook"),
-        says_null=True,
-    ),
-    _Plan("Loyalty tier sync", 3_100, {"webhook": _ONE}, tags=(None,)),
-    _Plan("Onboarding tour", 8_800, {"trigger_in_app_message": _ONE}),
-    _Plan("Rate the app", 2_700, {"in_app_message": _ONE}, null=("email",)),
-    _Plan("Boarding pass (RCS pilot)", 1_400, {"rcs": _ONE}, tags=("pilot",)),
-    _Plan("新着アイテムのお知らせ", 3_800, {"line": _ONE}, tags=("日本",)),
-    _Plan(
-        "Weekly newsletter",
-        41_000,
-        {"email": ("Morning", "Noon", "Evening", "Evening")},
-        tags=("newsletter",),
-        conversion_events=2,
-    ),
-    _Plan(r"Price alert \ <b>50 %</b> off", 6_100, {"email": _ONE, "web_push": _ONE}),
-    _Plan("Early access teaser", 15_000, {"email": _ONE}, age_days=3),
-    _Plan(
-        "Holiday gift guide",
-        38_000,
-        {"email": _ONE},
-        tags=("promotion",),
-        stopped_days_ago=130,
-        is_archived=True,
-    ),
-    _Plan("Birthday voucher (draft)", 0, {"email": _ONE, "sms": _ONE}, is_draft=True),
-)
-
-_THEMES = (
-    "Newsletter",
-    "Restock alert",
-    "Price drop",
-    "Trial ending",
-    "Renewal reminder",
-    "Product tips",
-    "Survey",
-    "Referral bonus",
-    "Loyalty points",
-    "New arrivals",
-)
-_AUDIENCES = ("new customers", "VIP", "students", "lapsed", "app users", "DE", "FR")
-_MIXES: tuple[dict[str, tuple[str | None, ...]], ...] = (
-    {"email": _ONE},
-    {"email": _ONE},
-    {"email": ("A", "B", CONTROL)},
-    {"email": _ONE, "ios_push": _ONE, "android_push": _ONE},
-    {"ios_push": _ONE, "android_push": _ONE},
-    {"sms": _ONE},
-    {"email": _ONE, "content_cards": _ONE},
-    {"trigger_in_app_message": _ONE},
-)
 
 
 def fraction_of(*parts: object) -> float:
@@ -257,41 +103,40 @@ def build_fleet(
     None is the cast alone. Of the generated ones the `active_fraction`, evenly spread,
     sends; the others have figures of zero.
     """
-    plans = islice(_plans(seed, active_fraction), len(_CAST) if size is None else size)
+    plans = islice(_plans(seed, active_fraction), len(CAST) if size is None else size)
     return tuple(
-        _build(
-            plan if has_incidents else replace(plan, incident=None), seed, first_day
-        )
+        _build(plan if has_incidents else replace(plan, incident=None), seed, first_day)
         for plan in plans
     )
 
 
-def _plans(seed: int, active_fraction: float) -> Iterator[_Plan]:
-    yield from _CAST
+def _plans(seed: int, active_fraction: float) -> Iterator[Plan]:
+    yield from CAST
     number = 0
     while True:
         is_active = int((number + 1) * active_fraction) > int(number * active_fraction)
         number += 1
         chance = fraction_of(seed, "generated", number)
-        theme = _THEMES[int(chance * 1e4) % len(_THEMES)]
-        audience = _AUDIENCES[int(chance * 1e6) % len(_AUDIENCES)]
-        yield _Plan(
+        theme = THEMES[int(chance * 1e4) % len(THEMES)]
+        audience = AUDIENCES[int(chance * 1e6) % len(AUDIENCES)]
+        yield Plan(
             f"{theme} {number:05}, {audience}",
             400 + 18_000 * chance**3 if is_active else 0,
-            _MIXES[int(chance * 1e8) % len(_MIXES)],
+            MIXES[int(chance * 1e8) % len(MIXES)],
             tags=("generated",),
             age_days=10 + int(chance * 1e10) % 800,
         )
 
 
-def _build(plan: _Plan, seed: int, first_day: date) -> Campaign:
+def _build(plan: Plan, seed: int, first_day: date) -> Campaign:
     stopped_on = None
     if plan.incident is Incident.SILENCE:
         stopped_on = first_day - timedelta(days=_SILENT_DAYS)
     elif plan.stopped_days_ago is not None:
         stopped_on = first_day - timedelta(days=plan.stopped_days_ago)
+    id_ = _id(seed, plan.name)
     return Campaign(
-        id=_id(seed, plan.name),
+        id=id_,
         name=plan.name,
         tags=plan.tags,
         messages=tuple(_messages(plan, seed)),
@@ -310,10 +155,11 @@ def _build(plan: _Plan, seed: int, first_day: date) -> Campaign:
         empty_channels=plan.empty,
         null_channels=plan.null,
         conversion_events=plan.conversion_events,
+        carelessness=1.0 if plan.incident else 0.4 + 0.9 * fraction_of(id_, "list"),
     )
 
 
-def _messages(plan: _Plan, seed: int) -> Iterator[Message]:
+def _messages(plan: Plan, seed: int) -> Iterator[Message]:
     for channel, names in plan.channels.items():
         reach = _REACH.get(channel, 0.7) if len(plan.channels) > 1 else 1.0
         sending = [name for name in names if name != CONTROL]
@@ -321,12 +167,15 @@ def _messages(plan: _Plan, seed: int) -> Iterator[Message]:
         treated = 1.0 if len(sending) == len(names) else 0.9
         for position, name in enumerate(names):
             share = 0.1 if name == CONTROL else treated / len(sending)
+            id_ = _id(seed, plan.name, channel, position)
+            appeal = 0.8 if name == CONTROL else 0.9 + 0.2 * fraction_of(id_, "appeal")
             yield Message(
-                id=_id(seed, plan.name, channel, position),
+                id=id_,
                 channel=channel,
                 share=reach * share,
                 name=name,
                 extra_clicks=() if name == CONTROL else plan.extra_clicks,
+                appeal=appeal,
             )
 
 

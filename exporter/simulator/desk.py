@@ -1,0 +1,222 @@
+"""What Braze answers: keys, permissions, allowances, and the three paths it serves.
+
+Every answer to a valid key carries the rate-limit headers of its bucket. The clock is
+the one of the settings; sockets and faults are not known here.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import threading
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from math import ceil
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+from exporter.simulator import catalogue
+from exporter.simulator.faults import Answer, document
+from exporter.simulator.fleet import Campaign, build_fleet
+from exporter.simulator.series import DataSeries
+from exporter.simulator.settings import RateLimit, Settings
+
+_LENGTHS = range(1, 101)
+# The documented sample has an hour of one digit: 2018-06-28T23:59:59-5:00.
+_INSTANT = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)"
+    r"(?:(?P<time>T\d\d:\d\d(?::\d\d)?(?:\.\d{1,6})?)"
+    r"(?:(?P<utc>Z)|(?P<sign>[+-])(?P<hour>\d{1,2}):?(?P<minute>\d\d))?)?",
+    re.ASCII,
+)
+
+
+class _Refusal(Exception):
+    """A request that is answered with a status other than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.answer = document(status, {"message": message, "errors": [message]})
+
+
+class _Bucket:
+    """What is left of an allowance in the current window."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._window = -1
+        self._spent = 0
+
+    def spend(self, now: float) -> tuple[bool, dict[str, str]]:
+        """Take one request; return whether there was one, and the headers."""
+        window = int(now // self._limit.seconds)
+        with self._lock:
+            if window != self._window:
+                self._window, self._spent = window, 0
+            is_allowed = self._spent < self._limit.requests
+            self._spent += is_allowed
+            remaining = self._limit.requests - self._spent
+        return is_allowed, {
+            "X-RateLimit-Limit": str(self._limit.requests),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(ceil((window + 1) * self._limit.seconds)),
+        }
+
+
+class Desk:
+    """Answers requests of one workspace; safe to ask from many threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._zone = ZoneInfo(settings.timezone)
+        self._clock = settings.clock
+        self._keys = {settings.api_key: settings.permissions, **settings.other_keys}
+        self.campaigns = build_fleet(
+            seed=settings.seed,
+            first_day=self._local_day(settings.clock()),
+            size=settings.campaigns,
+            active_fraction=settings.active_fraction,
+            has_incidents=settings.has_incidents,
+        )
+        self._by_id = {campaign.id: campaign for campaign in self.campaigns}
+        self._series = DataSeries()
+        shared = _Bucket(settings.shared_limit)
+        self._routes: dict[
+            str, tuple[_Bucket, Callable[[dict[str, str], float], Answer]]
+        ] = {
+            "/campaigns/data_series": (
+                _Bucket(settings.data_series_limit),
+                self._data_series,
+            ),
+            "/campaigns/list": (shared, self._list),
+            "/campaigns/details": (shared, self._details),
+        }
+        self._shared = shared
+
+    def permissions(self, authorization: str | None) -> frozenset[str] | None:
+        """Return what the Authorization header's key may do; None: no such key."""
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        for known, permissions in self._keys.items():
+            if hmac.compare_digest(known.encode(), key.encode(errors="replace")):
+                return permissions
+        return None
+
+    def answer(
+        self, *, method: str, path: str, query: str, permissions: frozenset[str] | None
+    ) -> Answer:
+        """Return what Braze says; a request with a valid key is counted."""
+        if permissions is None:
+            return _Refusal(401, "Invalid API key").answer
+        now = self._clock()
+        bucket, route = self._routes.get(path, (self._shared, None))
+        is_allowed, headers = bucket.spend(now)
+        try:
+            if not is_allowed:
+                raise _Refusal(429, "Rate limit exceeded")
+            if route is None or method != "GET":
+                raise _Refusal(404, "Invalid URL")
+            if _permission(path) not in permissions:
+                raise _Refusal(403, f"This API key lacks {_permission(path)}")
+            found = route(_parameters(query), now)
+        except _Refusal as refusal:
+            found = refusal.answer
+        return found.with_headers(headers)
+
+    def _data_series(self, parameters: dict[str, str], now: float) -> Answer:
+        campaign = self._campaign(parameters)
+        length = _integer(parameters, "length", default=None)
+        if length not in _LENGTHS:
+            raise _Refusal(400, "length must be an integer from 1 to 100")
+        today = self._local_day(now)
+        try:
+            body = self._series.render(
+                campaign,
+                last_day=self._last_day(parameters.get("ending_at"), today),
+                length=length,
+                today=today,
+                progress=self._progress(today, now),
+            )
+        except (ValueError, OverflowError):
+            raise _Refusal(400, "ending_at must be an ISO-8601 datetime") from None
+        return Answer(200, body, {"Content-Type": "application/json"})
+
+    def _list(self, parameters: dict[str, str], _now: float) -> Answer:
+        page = _integer(parameters, "page", default=0)
+        if page < 0:
+            raise _Refusal(400, "page must not be negative")
+        direction = parameters.get("sort_direction", "asc")
+        if direction not in ("asc", "desc"):
+            raise _Refusal(400, "sort_direction must be asc or desc")
+        after = parameters.get("last_edit.time[gt]")
+        try:
+            edited_after = self._instant(after) if after else None
+        except (ValueError, OverflowError):
+            raise _Refusal(400, "last_edit.time must be a datetime") from None
+        content = catalogue.list_page(
+            self.campaigns,
+            page=page,
+            include_archived=parameters.get("include_archived") == "true",
+            is_descending=direction == "desc",
+            edited_after=edited_after,
+        )
+        return document(200, content)
+
+    def _details(self, parameters: dict[str, str], now: float) -> Answer:
+        campaign = self._campaign(parameters)
+        return document(200, catalogue.details(campaign, today=self._local_day(now)))
+
+    def _campaign(self, parameters: dict[str, str]) -> Campaign:
+        campaign = self._by_id.get(parameters.get("campaign_id", ""))
+        if campaign is None:
+            raise _Refusal(400, "Invalid Campaign ID")
+        return campaign
+
+    def _last_day(self, ending_at: str | None, today: date) -> date:
+        """Return the day before which the series stops: midnight ends the day before.
+
+        Recorded answers to `ending_at=2022-12-15` end with the 14th.
+        """
+        if ending_at is None:
+            return today
+        end = self._instant(ending_at) - timedelta(microseconds=1)
+        return end.astimezone(self._zone).date()
+
+    def _instant(self, text: str) -> datetime:
+        """Return the instant of an ISO-8601 text, without offset one of our zone."""
+        match = _INSTANT.fullmatch(text)
+        if match is None:
+            message = f"{text!r} is no date and no datetime"
+            raise ValueError(message)
+        instant = datetime.fromisoformat(match["day"] + (match["time"] or ""))
+        if match["sign"]:
+            offset = f"{match['sign']}{match['hour']:0>2}:{match['minute']}"
+            return datetime.fromisoformat(f"{instant.isoformat()}{offset}")
+        return instant.replace(tzinfo=UTC if match["utc"] else self._zone)
+
+    def _local_day(self, now: float) -> date:
+        return datetime.fromtimestamp(now, self._zone).date()
+
+    def _progress(self, today: date, now: float) -> float:
+        """Return how much of the day is over; days of 23 and 25 hours end at 1 too."""
+        start = self._midnight(today)
+        return (now - start) / (self._midnight(today + timedelta(days=1)) - start)
+
+    def _midnight(self, day: date) -> float:
+        return datetime.combine(day, time(), self._zone).timestamp()
+
+
+def _permission(path: str) -> str:
+    return path.strip("/").replace("/", ".")
+
+
+def _parameters(query: str) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(query).items()}
+
+
+def _integer(parameters: dict[str, str], name: str, *, default: int | None) -> int:
+    text = parameters.get(name, "" if default is None else str(default))
+    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
+        raise _Refusal(400, f"{name} must be an integer")
+    return int(text)

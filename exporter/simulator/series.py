@@ -1,0 +1,62 @@
+"""The body of `/campaigns/data_series`: rows of figures as JSON.
+
+Rows of days that are over change at midnight only, so they are remembered until then.
+It knows neither parameters nor clock.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import lru_cache
+
+from exporter.simulator.figures import day_row
+from exporter.simulator.fleet import Campaign
+
+
+class DataSeries:
+    """Renders data series, and remembers the rows of days that are over.
+
+    What it keeps is bounded: one window of each of some thousand campaigns.
+    """
+
+    def __init__(self, remembered_windows: int = 12_000) -> None:
+        remember = lru_cache(maxsize=remembered_windows)
+        self._past: Callable[[Campaign, date, int, date], bytes] = remember(_past_rows)
+
+    def render(
+        self,
+        campaign: Campaign,
+        *,
+        last_day: date,
+        length: int,
+        today: date,
+        progress: float,
+    ) -> bytes:
+        """Return the answer's body: `length` days up to `last_day`, oldest first.
+
+        No day is later than `today`, however late the last one is.
+        """
+        last_day = min(last_day, today)
+        first_day = last_day - timedelta(days=length - 1)
+        past_days = length - (last_day == today)
+        rows = []
+        if past_days:
+            past = self._past(campaign, first_day, past_days, today)
+            rows.append(zlib.decompress(past).decode())
+        if last_day == today:
+            row = day_row(campaign, today, today=today, progress=progress)
+            rows.append(json.dumps(row, ensure_ascii=False))
+        return f'{{"message": "success", "data": [{", ".join(rows)}]}}'.encode()
+
+
+def _past_rows(campaign: Campaign, first_day: date, days: int, today: date) -> bytes:
+    """Return the rows compressed: thousands of campaigns are remembered."""
+    rows = (
+        day_row(campaign, first_day + timedelta(days=n), today=today, progress=1.0)
+        for n in range(days)
+    )
+    text = ", ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return zlib.compress(text.encode(), level=1)
