@@ -110,7 +110,7 @@ class WorkspaceConfig:
     """A fraction from 0 up to, not including, 1."""
     concurrency: int
     timeout_seconds: float
-    proxy: str | None
+    proxy: str | None = field(repr=False)  # may hold a password
     ca_file: str | None
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
