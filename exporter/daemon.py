@@ -127,6 +127,7 @@ class Daemon:
             workspace,
             read_key=key,
             egress=egress,
+            now=time.time,
             response_bytes=self._config.limits.response_bytes,
         )
         spacing = 60 / workspace.requests_per_minute

@@ -81,8 +81,8 @@ class Web:
         return f"{self._site.link_prefix}{self._site.telemetry_path}"
 
     async def _metrics(self, request: Request) -> Response:
-        is_openmetrics = wants_openmetrics(request.header("accept"))
-        is_gzip = accepts_gzip(request.header("accept-encoding"))
+        is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
+        is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         build = self._site.pages.compressed if is_gzip else self._site.pages.plain
         # In a thread: a large page would keep all other connections waiting.
         body = await asyncio.to_thread(build, is_openmetrics=is_openmetrics)

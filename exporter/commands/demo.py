@@ -1,0 +1,106 @@
+"""`braze-exporter demo`: a simulated Braze and the real daemon polling it over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from exporter import config
+from exporter.commands.simulate import FLEET
+from exporter.daemon import Daemon
+from exporter.egress import Egress
+from exporter.flags import LOG, WEB, Parser
+from exporter.listener import Address
+from exporter.service import serve, start_logging
+from exporter.simulator import Incident, Settings, Simulator
+from exporter.web_settings import settings
+
+_DESCRIPTION = """\
+See the exporter work without a Braze key: a simulated Braze, seeded, with a bounce
+spike, a spam spike and a campaign gone quiet, and the real daemon polling it over HTTP.
+"""
+
+_INTERVAL = "15s"
+_REQUESTS_PER_MINUTE = 240
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run both until a signal ends them."""
+    parser = Parser(
+        (*WEB, *LOG, *FLEET), program="braze-exporter demo", description=_DESCRIPTION
+    )
+    options = parser.parse(arguments, environment)
+    try:
+        web = settings(options)
+        braze = Simulator(
+            Settings(
+                seed=int(options.seed),
+                campaigns=int(options.campaigns) if options.campaigns else None,
+                timezone=options.timezone,
+            )
+        )
+    except (ValueError, LookupError) as error:
+        parser.error(str(error))
+    start_logging(level=options.log_level, format_=options.log_format)
+    with braze:
+        parsed = config.parse(
+            configuration(braze),
+            file="demo",
+            read_key=lambda _: braze.api_key,
+            is_file=lambda _: False,
+        )
+        daemon = Daemon(
+            parsed.config,
+            web,
+            read_key=lambda _: braze.api_key,
+            egress=Egress.from_environment(environment),
+        )
+        path = f"{web.prefix}{web.telemetry_path}"
+        return serve(daemon, on_listening=lambda bound: _welcome(bound[0], path, braze))
+
+
+def configuration(braze: Simulator) -> str:
+    """Return the configuration that polls a simulated workspace (JSON is YAML)."""
+    workspace = {
+        "name": "demo",
+        "endpoint": braze.url,
+        "api_key_env": "BRAZE_API_KEY",
+        "timezone": braze.settings.timezone,
+        "interval": _INTERVAL,
+        "requests_per_minute": max(_REQUESTS_PER_MINUTE, 4 * len(braze.campaigns)),
+        "campaigns": [
+            {"id": campaign.id, "name": campaign.name} for campaign in braze.campaigns
+        ],
+    }
+    return json.dumps({"workspaces": [workspace]}, ensure_ascii=False)
+
+
+def _welcome(address: Address, path: str, braze: Simulator) -> None:
+    host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
+    url = f"http://{Address(host, address.port)}"
+    bounces = braze.campaign_with(Incident.BOUNCES).name
+    spam = braze.campaign_with(Incident.SPAM).name
+    quiet = braze.campaign_with(Incident.SILENCE).name
+    print(
+        f"""
+Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
+
+  Open     {url}/
+  Metrics  {url}{path}
+  Stop     Ctrl-C
+
+What is wrong in it, for you to find:
+  {bounces!r} bounces, {spam!r} is reported as spam, {quiet!r} went quiet.
+
+Try next, in another terminal:
+  curl -s {url}{path} | grep braze_campaign_daily | grep bounces
+  curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'   # Braze is down
+  curl -X DELETE {braze.url}/-/faults                           # and back
+
+For your own campaigns: cp config.example.yaml config.yaml, edit it, then
+  export BRAZE_API_KEY=...
+  braze-exporter check config.yaml
+  braze-exporter --config.file config.yaml
+""",
+        flush=True,
+    )
