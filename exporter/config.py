@@ -1,0 +1,293 @@
+"""The configuration: text → `Config`, or every problem with its file, line and path.
+
+The tables below are the whole schema with every default. A message repeats no value of
+the file but names of variables and files, and never anything of a key. What lies
+outside (keys, files) is passed in: there is no I/O here, no clock and no environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+
+from exporter import endpoints, options, quantities, yaml_tree
+from exporter.errors import ConfigError
+from exporter.fields import OPTIONAL, REQUIRED, Field, Findings, Section, values
+from exporter.model import (
+    CampaignConfig,
+    Config,
+    KeySource,
+    Limits,
+    Problem,
+    Selection,
+    WorkspaceConfig,
+)
+
+CONFIG = {
+    "workspaces": REQUIRED,
+    "windows": "[7d, 28d]",
+    "channels": "{}",
+    "stale_after": "1h",
+    "metrics": "{}",
+    "limits": "{}",
+}
+WORKSPACE = {
+    "name": REQUIRED,
+    "endpoint": REQUIRED,
+    "api_key_env": OPTIONAL,  # one of these two
+    "api_key_file": OPTIONAL,
+    "timezone": "UTC",
+    "interval": "5m",
+    "requests_per_minute": "120",
+    "reserve": "20%",
+    "concurrency": "4",
+    "timeout": "30s",
+    "proxy": OPTIONAL,
+    "ca_file": OPTIONAL,
+    "allow_http": "false",
+    "campaigns": REQUIRED,
+}
+CAMPAIGN = {
+    "id": REQUIRED,
+    "name": REQUIRED,
+    "interval": OPTIONAL,  # the workspace's
+    "labels": "{}",
+}
+SELECTION = {"include": "[]", "exclude": "[]"}
+LIMITS = {"series_per_campaign": "5000", "response_bytes": "4MiB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A configuration that can be used, and what its author may want to know of it."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+
+
+def parse(
+    text: str,
+    *,
+    file: str,
+    read_key: Callable[[KeySource], str | None],
+    is_file: Callable[[str], bool],
+    keys_required: bool = True,
+) -> Parsed:
+    """Read the text of `file`, or raise `ConfigError` with all problems, by line.
+
+    `read_key` gives the key without its last newline, or None where there is none: an
+    error if keys are required, else a warning. Relative paths in the text are taken
+    from the directory of `file`.
+    """
+    root, problems = yaml_tree.compose(text, file=file)
+    reader = _Reader(file, read_key, is_file, keys_required)
+    config = Field(root, "", Findings(file, problems)).taken(reader.config)
+    problems.sort(key=yaml_tree.by_line)
+    if config is None or not all(problem.is_warning for problem in problems):
+        raise ConfigError(tuple(problems))
+    return Parsed(config, tuple(problems))
+
+
+def describe(config: Config) -> str:
+    """Write the configuration in force as YAML, every default filled in.
+
+    Safe to show: of keys only where they are read from, of proxies no password. Paths
+    are written as they were resolved.
+    """
+    return yaml_tree.dump(
+        {
+            "workspaces": [_described(each) for each in config.workspaces],
+            "windows": [f"{days}d" for days in config.windows],
+            "channels": _described_selection(config.channels),
+            "stale_after": quantities.duration_text(config.stale_after_seconds),
+            "metrics": _described_selection(config.metrics),
+            "limits": {
+                "series_per_campaign": config.limits.series_per_campaign,
+                "response_bytes": quantities.size_text(config.limits.response_bytes),
+            },
+        }
+    )
+
+
+def _described(workspace: WorkspaceConfig) -> dict[str, object]:
+    source = workspace.key_source
+    rate = float(workspace.requests_per_minute)
+    written = {
+        "name": workspace.name,
+        "endpoint": workspace.endpoint,
+        "api_key_env": source.env,
+        "api_key_file": source.file,
+        "timezone": workspace.timezone.key,
+        "interval": quantities.duration_text(workspace.interval_seconds),
+        "requests_per_minute": int(rate) if rate.is_integer() else rate,
+        "reserve": quantities.percentage_text(workspace.reserve),
+        "concurrency": workspace.concurrency,
+        "timeout": quantities.duration_text(workspace.timeout_seconds),
+        "proxy": workspace.proxy and endpoints.masked_url(workspace.proxy),
+        "ca_file": workspace.ca_file,
+        "allow_http": workspace.allow_http,
+        "campaigns": [_described_campaign(each) for each in workspace.campaigns],
+    }
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def _described_campaign(campaign: CampaignConfig) -> dict[str, object]:
+    return {
+        "id": campaign.id,
+        "name": campaign.name,
+        "interval": quantities.duration_text(campaign.interval_seconds),
+        "labels": dict(campaign.labels),
+    }
+
+
+def _described_selection(selection: Selection) -> dict[str, list[str]]:
+    return {"include": list(selection.include), "exclude": list(selection.exclude)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the sections; holds what lies outside the text."""
+
+    file: str
+    read_key: Callable[[KeySource], str | None]
+    is_file: Callable[[str], bool]
+    keys_required: bool
+
+    def config(self, field: Field) -> Config:
+        section = field.section("the options of a configuration", CONFIG)
+        return Config(
+            workspaces=section.find("workspaces", self._workspaces) or (),
+            windows=section.read("windows", options.windows),
+            channels=section.read("channels", _selection),
+            stale_after_seconds=section.read("stale_after", options.stale_after),
+            metrics=section.read("metrics", _selection),
+            limits=section.read("limits", _limits),
+        )
+
+    def _workspaces(self, field: Field) -> tuple[WorkspaceConfig, ...]:
+        items = field.items(
+            "a list of workspaces",
+            if_empty="there is no workspace here; expected at least one",
+        )
+        return values(items, partial(self._workspace, names={}))
+
+    def _workspace(self, field: Field, *, names: dict[str, Field]) -> WorkspaceConfig:
+        section = field.section("a mapping with name, endpoint, campaigns", WORKSPACE)
+        allow_http = section.read("allow_http", options.boolean)
+        endpoint = partial(options.endpoint, allow_http=allow_http)
+        interval_seconds = section.read("interval", options.interval)
+        campaigns = partial(_campaigns, interval_seconds=interval_seconds)
+        return WorkspaceConfig(
+            name=section.find("name", partial(options.name, taken=names)) or "",
+            endpoint=section.find("endpoint", endpoint) or "",
+            key_source=self._key_source(section) or KeySource(),
+            timezone=section.read("timezone", options.timezone),
+            interval_seconds=interval_seconds,
+            requests_per_minute=section.read("requests_per_minute", options.rate),
+            reserve=section.read("reserve", options.reserve),
+            concurrency=section.read("concurrency", options.concurrency),
+            timeout_seconds=section.read("timeout", options.timeout),
+            proxy=section.find("proxy", options.proxy),
+            ca_file=section.find("ca_file", self._ca_file),
+            allow_http=allow_http,
+            campaigns=section.find("campaigns", campaigns) or (),
+        )
+
+    def _key_source(self, section: Section) -> KeySource | None:
+        env, file = section.at("api_key_env"), section.at("api_key_file")
+        if env and file:
+            file.error("api_key_env is there too; expected one of the two")
+            return None
+        if env:
+            return env.taken(self._key_variable)
+        if file:
+            return file.taken(self._key_file)
+        section.field.error("where is the key? expected api_key_env or api_key_file")
+        return None
+
+    def _key_variable(self, field: Field) -> KeySource:
+        source = KeySource(env=options.key_variable(field))
+        self._check_key(field, source, f"{source} is not set")
+        return source
+
+    def _key_file(self, field: Field) -> KeySource:
+        source = KeySource(file=self._beside(options.key_path(field)))
+        self._check_key(field, source, f"{source} cannot be read")
+        return source
+
+    def _check_key(self, field: Field, source: KeySource, unread: str) -> None:
+        key = self.read_key(source)
+        if key is not None:
+            options.judge_key(field, key)
+        elif self.keys_required:
+            field.error(f"{unread}; expected an API key there")
+        else:
+            field.warn(f"{unread}; the daemon will need an API key there")
+
+    def _beside(self, path: str) -> str:
+        return str(PurePath(self.file).parent / path)
+
+    def _ca_file(self, field: Field) -> str:
+        path = self._beside(field.plain_text())
+        if not self.is_file(path):
+            message = f"there is no file {path}; expected certificates as PEM"
+            raise ValueError(message)
+        return path
+
+
+def _campaigns(field: Field, *, interval_seconds: float) -> tuple[CampaignConfig, ...]:
+    items = field.items(
+        "a list of campaigns",
+        if_empty="there is no campaign here; an empty list is allowed only where"
+        " discovery is configured; expected at least one",
+    )
+    reading = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
+    return values(items, reading)
+
+
+def _campaign(
+    field: Field,
+    *,
+    interval_seconds: float,
+    ids: dict[str, Field],
+    names: dict[str, Field],
+) -> CampaignConfig:
+    section = field.section(
+        "a mapping such as {id: 3bbc4555-..., name: Welcome}", CAMPAIGN
+    )
+    return CampaignConfig(
+        id=section.find("id", partial(options.campaign_id, taken=ids)) or "",
+        name=section.find("name", partial(options.name, taken=names)) or "",
+        interval_seconds=section.find("interval", options.interval) or interval_seconds,
+        labels=section.read("labels", _labels),
+    )
+
+
+def _labels(field: Field) -> Mapping[str, str]:
+    named = field.fields("a mapping such as {team: crm}")
+    return {
+        name: value.taken(partial(options.label, name=name)) or ""
+        for name, value in named.items()
+    }
+
+
+def _selection(field: Field) -> Selection:
+    section = field.section("a mapping with include and exclude", SELECTION)
+    return Selection(
+        include=section.read("include", _patterns),
+        exclude=section.read("exclude", _patterns),
+    )
+
+
+def _patterns(field: Field) -> tuple[str, ...]:
+    return values(field.items("a list of patterns"), Field.plain_text)
+
+
+def _limits(field: Field) -> Limits:
+    section = field.section("a mapping of limits", LIMITS)
+    return Limits(
+        series_per_campaign=section.read("series_per_campaign", options.series),
+        response_bytes=section.read("response_bytes", options.response_bytes),
+    )

@@ -1,0 +1,219 @@
+"""YAML text → a tree of nodes that know their lines, and back from plain values.
+
+Any text at all gives a tree or a `ConfigError`. What a configuration needs no use of is
+refused: aliases (with them go alias bombs), tags, several documents, keys that are not
+text, deep nesting. It knows nothing of which keys mean what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as AbstractMapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import yaml
+
+from exporter.errors import ConfigError
+from exporter.model import Problem
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_DEEPEST = 20
+_LONGEST_NAME = 60
+_REFUSED = re.compile(r"[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\U0010ffff]|[\ufffe\uffff]")
+_KEY = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+class Scalar(NamedTuple):
+    """A single value; `tag` is what YAML takes a plain one for: str, int, null, ..."""
+
+    line: int
+    tag: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    line: int
+    items: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their values; of a key that stands twice the first."""
+
+    line: int
+    entries: dict[str, Entry]
+
+
+class Entry(NamedTuple):
+    """The value of a key, and the line of the key."""
+
+    line: int
+    node: Node
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def compose(
+    text: str, *, file: str, loader: Any = _Loader
+) -> tuple[Node, list[Problem]]:
+    """Return the tree with what is wrong in it; raise when there is no tree at all."""
+    if refused := _REFUSED.search(text):
+        line = text.count("\n", 0, refused.start()) + 1
+        message = f"the character U+{ord(refused[0]):04X} is not allowed in YAML"
+        raise ConfigError((Problem(file, line, "", message),))
+    composer = _Composer(loader(text), file)
+    try:
+        return composer.document(), composer.problems
+    # The loader in Python lets the two through for "\UFFFFFFFF".
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        composer.add(*_syntax_error(error))
+        raise composer.failure() from error
+    finally:
+        composer.loader.dispose()
+
+
+def dump(value: AbstractMapping[str, object]) -> str:
+    """Write plain values as YAML, keys in their order."""
+    written: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        allow_unicode=True,
+        default_flow_style=False,
+        sort_keys=False,
+        width=1_000_000,
+    )
+    return written
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether this could be an API key: Braze's are UUIDs."""
+    return _KEY.fullmatch(text.strip()) is not None
+
+
+def shown(name: str) -> str:
+    """Return the name of a key for use in messages, `?` for what is no name."""
+    is_name = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
+    return name if is_name and not looks_like_key(name) else "?"
+
+
+def by_line(problem: Problem) -> int:
+    """Return what problems are sorted by."""
+    return problem.line
+
+
+def join(path: str, name: str) -> str:
+    """Return the path of a key of the mapping at `path`."""
+    return f"{path}.{shown(name)}" if path else shown(name)
+
+
+class _Composer:
+    """Builds nodes of a loader's events.
+
+    The loader's own composer follows aliases, and recurses as deep as the text asks.
+    """
+
+    def __init__(self, loader: Any, file: str) -> None:
+        self.loader = loader
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def add(self, line: int, message: str, path: str = "") -> None:
+        self.problems.append(Problem(self.file, line, path, message))
+
+    def failure(self) -> ConfigError:
+        return ConfigError(tuple(sorted(self.problems, key=by_line)))
+
+    def document(self) -> Node:
+        self.loader.get_event()
+        event = self.loader.get_event()
+        if isinstance(event, yaml.StreamEndEvent):
+            self.add(1, "the file is empty; expected `workspaces:`")
+            raise self.failure()
+        node = self._node(self.loader.get_event(), "", 0)
+        self.loader.get_event()
+        event = self.loader.get_event()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self.add(_line(event), "a second document begins here; expected only one")
+        return node
+
+    def _node(self, event: Any, path: str, depth: int) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            self._give_up(
+                event,
+                path,
+                "`*` begins an alias in YAML, which is not used here;"
+                " a pattern that begins with it stands in quotes, such as '*_push'",
+            )
+        if event.anchor is not None or event.tag is not None:
+            self.add(
+                _line(event),
+                "`&` and `!` begin an anchor or tag in YAML, which are not used here;"
+                " a text that begins with one of them stands in quotes",
+                path,
+            )
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(_line(event), self._tag(event), event.value)
+        if depth == _DEEPEST:
+            self._give_up(event, "", f"nested deeper than {_DEEPEST} levels")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(event, path, depth + 1)
+        return self._mapping(event, path, depth + 1)
+
+    def _give_up(self, event: Any, path: str, message: str) -> None:
+        self.add(_line(event), message, path)
+        raise self.failure()
+
+    def _tag(self, event: Any) -> str:
+        if not event.implicit[0]:
+            return "str"
+        tag: str = self.loader.resolve(yaml.ScalarNode, event.value, (True, False))
+        return tag.rpartition(":")[2]
+
+    def _sequence(self, start: Any, path: str, depth: int) -> Sequence:
+        items: list[Node] = []
+        event = self.loader.get_event()
+        while not isinstance(event, yaml.SequenceEndEvent):
+            items.append(self._node(event, f"{path}[{len(items)}]", depth))
+            event = self.loader.get_event()
+        return Sequence(_line(start), items)
+
+    def _mapping(self, start: Any, path: str, depth: int) -> Mapping:
+        entries: dict[str, Entry] = {}
+        event = self.loader.get_event()
+        while not isinstance(event, yaml.MappingEndEvent):
+            key = self._node(event, path, depth)
+            name = key.text if isinstance(key, Scalar) and key.tag == "str" else ""
+            place = join(path, name)
+            node = self._node(self.loader.get_event(), place, depth)
+            if not name:
+                self.add(key.line, "a key is not text; expected a name", path)
+            elif name in entries:
+                first = entries[name].line
+                self.add(
+                    key.line,
+                    f"this key is already in line {first}; expected it only once",
+                    place,
+                )
+            else:
+                entries[name] = Entry(key.line, node)
+            event = self.loader.get_event()
+        return Mapping(_line(start), entries)
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _syntax_error(error: Exception) -> tuple[int, str]:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or "a character that does not exist"
+    context = getattr(error, "context", None)
+    message = f"this is not YAML: {problem}" + (f" ({context})" if context else "")
+    return (mark.line + 1 if mark else 1), message

@@ -1,0 +1,175 @@
+"""Durations, sizes, percentages and numbers, as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from exporter import quantities
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("5m", 300),
+        ("1h", 3600),
+        ("7d", 604_800),
+        ("1w", 604_800),
+        ("1y", 31_536_000),
+        ("500ms", 0.5),
+        ("1h30m", 5400),
+        ("1y2w3d4h5m6s7ms", 33_019_506.007),
+        ("0s", 0),
+        ("0", 0),
+    ],
+)
+def test_a_duration_is_written_as_in_prometheus(text: str, seconds: float) -> None:
+    """Every unit of Prometheus is read, alone or in a row from large to small."""
+    assert quantities.duration_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["90", "5.5", "00"])
+def test_a_duration_without_unit_is_refused(text: str) -> None:
+    """A bare number other than 0 is no duration, and the message says to add a unit."""
+    with pytest.raises(ValueError, match="needs its unit"):
+        quantities.duration_seconds(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "m", "5 m", "30m1h", "1h1h", "1.5h", "-1s", "5M", "\u0665m", "1s\n"]
+)
+def test_what_prometheus_would_not_read_is_no_duration(text: str) -> None:
+    """Spaces, fractions, signs, other orders, other letters and digits are refused."""
+    with pytest.raises(ValueError, match="expected a duration such as"):
+        quantities.duration_seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4MiB", 4_194_304),
+        ("500KiB", 512_000),
+        ("1GiB", 1_073_741_824),
+        ("100kB", 100_000),
+        ("1MB", 1_000_000),
+        ("1GB", 1_000_000_000),
+        ("12B", 12),
+        ("2048", 2048),
+    ],
+)
+def test_a_size_has_a_binary_or_a_decimal_unit(text: str, size: int) -> None:
+    """KiB is 1024 and kB is 1000; a bare number counts bytes."""
+    assert quantities.size_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "4 MiB", "4mib", "4Mb", "1.5MiB", "-1"])
+def test_any_other_unit_is_no_size(text: str) -> None:
+    """Units are case-sensitive: 4Mb would be bits."""
+    with pytest.raises(ValueError, match="expected a size such as"):
+        quantities.size_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("20%", 0.2), ("0%", 0), ("29%", 0.29), ("12.5%", 0.125)]
+)
+def test_a_percentage_is_read_as_a_fraction(text: str, share: float) -> None:
+    """The fraction is the float nearest to the decimal, not what division leaves."""
+    assert quantities.fraction(text) == share
+
+
+@pytest.mark.parametrize("text", ["20", "0.2", "%", "20 %", "-1%", "1e1%"])
+def test_a_percentage_needs_its_sign(text: str) -> None:
+    """20 and 0.2 could mean either, so both are refused."""
+    with pytest.raises(ValueError, match="percentage with its sign, such as 20%"):
+        quantities.fraction(text)
+
+
+def test_a_number_is_a_plain_decimal() -> None:
+    """Fractions are numbers."""
+    assert quantities.number("0.5") == 0.5
+
+
+@pytest.mark.parametrize("text", ["0x10", "1_000", "1e3", ".inf", "-1", "1:30", ""])
+def test_what_only_yaml_takes_for_a_number_is_refused(text: str) -> None:
+    """Other bases, exponents, underscores, infinities and signs are no numbers here."""
+    with pytest.raises(ValueError, match="expected a plain number"):
+        quantities.number(text)
+
+
+def test_a_whole_number_has_digits_only() -> None:
+    """Zero is one too."""
+    assert [quantities.whole_number(text) for text in ("0", "4", "64")] == [0, 4, 64]
+
+
+@pytest.mark.parametrize("text", ["010", "1.0", "0o7", "1" * 5000])
+def test_an_octal_or_endless_number_is_refused(text: str) -> None:
+    """YAML would read 010 as 8, and Python refuses to read thousands of digits."""
+    with pytest.raises(ValueError, match="expected a whole number"):
+        quantities.whole_number(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.5, "500ms"), (5400, "1h30m"), (86_400, "1d"), (604_800, "7d")],
+)
+def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> None:
+    """Weeks and years are written in days, as windows are."""
+    assert quantities.duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0"), (1000, "1000"), (4096, "4KiB"), (2**30, "1GiB")]
+)
+def test_a_size_is_written_in_its_largest_unit(size: int, text: str) -> None:
+    """What no binary unit divides is written in bytes."""
+    assert quantities.size_text(size) == text
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**14).map(lambda milliseconds: milliseconds / 1000))
+def test_a_written_duration_reads_back(seconds: float) -> None:
+    """No duration changes by being written and read."""
+    assert quantities.duration_seconds(quantities.duration_text(seconds)) == seconds
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**14))
+def test_a_written_size_reads_back(size: int) -> None:
+    """No size changes by being written and read."""
+    assert quantities.size_bytes(quantities.size_text(size)) == size
+
+
+@settings(deadline=None)
+@given(st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,15})?%", fullmatch=True))
+def test_a_written_percentage_reads_back(text: str) -> None:
+    """No fraction changes by being written and read."""
+    share = quantities.fraction(text)
+
+    assert quantities.fraction(quantities.percentage_text(share)) == share
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        quantities.duration_seconds,
+        quantities.size_bytes,
+        quantities.fraction,
+        quantities.number,
+        quantities.whole_number,
+    ],
+)
+@settings(deadline=None)
+@given(text=st.text() | st.from_regex(r"[0-9.]{1,30}[a-zA-Z%]{0,3}", fullmatch=True))
+def test_any_text_is_read_or_refused(
+    reading: Callable[[str], float], text: str
+) -> None:
+    """A reading gives a number from zero on, or says what was expected."""
+    try:
+        amount = reading(text)
+    except ValueError as error:
+        assert "expected" in str(error)  # noqa: PT017 - both ways out are right
+    else:
+        assert amount >= 0
