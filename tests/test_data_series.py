@@ -1,0 +1,441 @@
+"""What a document becomes, however odd it is."""
+
+import math
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter.data_series import STATUS_SERIES, Reading, days_needed, parse
+from exporter.errors import MalformedSeries
+from exporter.exposition import STATUS_FAMILIES
+from exporter.model import Selection, Snapshot, Stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TODAY = date(2025, 6, 22)
+YESTERDAY = "2025-06-21"
+
+
+def reading(**changes: Any) -> Reading:
+    """Read in New York on a day in June, with a window of a week."""
+    plain = Reading(
+        today=TODAY,
+        timezone=ZoneInfo("America/New_York"),
+        windows=(7,),
+        channels=Selection(),
+        metrics=Selection(),
+        series_limit=5000,
+    )
+    return replace(plain, **changes)
+
+
+def snapshot(*rows: Any, **changes: Any) -> Snapshot:
+    """Parse a document of these rows."""
+    return parse({"message": "success", "data": list(rows)}, reading(**changes))
+
+
+def row(day: str = YESTERDAY, /, **fields: Any) -> dict[str, Any]:
+    """Return a row with these campaign-wide fields."""
+    return {"time": day, **fields}
+
+
+def email(*entries: Any, day: str = YESTERDAY) -> dict[str, Any]:
+    """Return a row with these entries of one channel."""
+    return {"time": day, "messages": {"email": list(entries)}}
+
+
+def latest(found: Snapshot) -> dict[tuple[str, str], Stats]:
+    """Return the stats of the newest day by channel and label."""
+    assert found.latest
+    stats = found.latest.figures.variations
+    return {(one.channel, one.label): values for one, values in stats}
+
+
+def overall(found: Snapshot) -> Stats:
+    """Return the campaign-wide stats of the newest day."""
+    assert found.latest
+    return found.latest.figures.overall
+
+
+@pytest.mark.parametrize(
+    ("windows", "days"), [((), 2), ((7,), 9), ((7, 28), 30), ((98,), 100), ((99,), 100)]
+)
+def test_days_needed_cover_the_longest_window(
+    windows: tuple[int, ...], days: int
+) -> None:
+    """Two more than the longest window, at most what Braze allows."""
+    assert days_needed(windows) == days
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (None, "the body is null, expected an object"),
+        ([], "the body is a list, expected an object"),
+        (True, "the body is a bool, expected an object"),
+        (1.5, "the body is a number, expected an object"),
+        ({}, "data is missing, expected a list of days"),
+        ({"data": None}, "data is null, expected a list of days"),
+        ({"data": {}}, "data is an object, expected a list of days"),
+        ({"data": "x"}, "data is a text, expected a list of days"),
+        (
+            {"message": "no\n\0 way ", "data": []},
+            'message is "no \ufffd way", expected success',
+        ),
+        ({"message": "", "data": []}, 'message is "", expected success'),
+        ({"message": ["success"], "data": []}, "message is a list, expected success"),
+        ({"message": "x" * 999}, f'message is "{"x" * 200}", expected success'),
+    ],
+)
+def test_what_is_no_data_series_is_refused(document: object, message: str) -> None:
+    """The text says what was expected where, and stays on its log line."""
+    with pytest.raises(MalformedSeries) as refused:
+        parse(document, reading())
+
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"data": []},
+        {"message": None, "data": []},
+        {"message": "success", "data": [], "errors": ["partial"], "more": 1},
+    ],
+)
+def test_no_days_are_a_good_answer(document: object) -> None:
+    """A missing or null message is no failure, nor are errors beside success."""
+    assert parse(document, reading()) == Snapshot((), None, None, (), 0, 0, 0, 0)
+
+
+def test_days_are_chosen_by_their_time() -> None:
+    """Not by their place: tomorrow is the newest, yesterday the last complete."""
+    found = snapshot(
+        row("2025-06-23", sent=3), row("2025-06-20", sent=1), row("2025-06-21", sent=2)
+    )
+
+    assert found.latest
+    assert found.last_complete
+    assert (found.latest.date, overall(found)) == (date(2025, 6, 23), {"sent": 3})
+    assert found.last_complete.date == date(2025, 6, 21)
+    assert found.last_complete.starts_at == 1750478400.0
+    assert found.trailing[0][1].overall == {"sent": 3}
+
+
+def test_today_is_not_complete() -> None:
+    """Without an older day there is no complete one, and no trailing sum."""
+    found = snapshot(row("2025-06-22", sent=1))
+
+    assert found.latest
+    assert found.last_complete is None
+    assert found.trailing == ()
+    assert found.series == 2
+
+
+def test_the_later_of_two_rows_of_one_date_wins() -> None:
+    """The other counts nowhere: not in sums, labels or what was ignored."""
+    found = snapshot(
+        email({"variation_name": "A", "sent": 1, "odd": "text", "enrolled": 1}),
+        email({"variation_name": "B", "sent": 2}),
+    )
+
+    assert latest(found) == {("email", "B"): {"sent": 2}}
+    assert [one.label for one in found.variations] == ["B"]
+    assert (found.ignored_values, found.skipped_rows) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, [], "2025-06-21", 5, {}, {"time": 5}, row("2025-06-24"), row("x")]
+)
+def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None:
+    """Missing, no date, or later than tomorrow."""
+    found = snapshot(odd, row(sent=1))
+
+    assert overall(found) == {"sent": 1}
+    assert found.skipped_rows == 1
+    assert snapshot(odd).latest is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, -0.0, 2**53 + 1, 2**70, 5e-324, 10**308])
+def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
+    """Large integers too."""
+    found = snapshot(row(x=value), email({"x": value}, day="2025-06-22"))
+
+    assert latest(found) == {("email", "default"): {"x": value}}
+    assert found.last_complete
+    assert found.last_complete.figures.overall == {"x": value}
+    assert found.ignored_values == 0
+
+
+@pytest.mark.parametrize(
+    "value", ["1", "", True, False, {}, [], math.nan, math.inf, -math.inf, 10**400]
+)
+def test_what_is_no_number_is_ignored_and_counted(value: object) -> None:
+    """In the row and in its entries, in every usable row, and nothing else is lost."""
+    found = snapshot(
+        row(x=value, y=1),
+        email({"x": value, "y": 2}, day="2025-01-01"),
+        row("bad", x=""),
+    )
+
+    assert overall(found) == {"y": 1}
+    assert found.ignored_values == 2
+
+
+def test_null_and_names_are_silently_no_values() -> None:
+    """Braze says null for what does not apply; the names are shown as labels."""
+    found = snapshot(
+        {
+            "time": YESTERDAY,
+            "messages": {
+                "email": [{"variation_name": 5, "variation_api_id": [], "a": None}]
+            },
+            "variation_name": "x",
+            "variation_api_id": 5,
+            "b": None,
+        }
+    )
+
+    assert (overall(found), latest(found), found.ignored_values) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("messages", "ignored"),
+    [
+        (None, 0),
+        ({}, 0),
+        ({"email": None, "sms": []}, 0),
+        ([], 1),
+        ("", 1),
+        (0, 1),
+        ({"email": "x", "sms": {}, "rcs": 0}, 3),
+        ({"email": [None, [], 5, {"sent": 1}]}, 3),
+        ({"": "x"}, 0),
+    ],
+)
+def test_odd_messages_are_ignored_and_counted(messages: object, ignored: int) -> None:
+    """Null and empty mean no data; what is no list or no object is counted."""
+    found = snapshot({"time": YESTERDAY, "messages": messages, "sent": 1})
+
+    assert overall(found) == {"sent": 1}
+    assert found.ignored_values == ignored
+
+
+def test_empty_names_are_skipped() -> None:
+    """An empty label is none to Prometheus."""
+    found = snapshot(
+        {
+            "time": YESTERDAY,
+            "": 1,
+            "messages": {"": [{"a": 1}], "sms": [{"": "x", "b": 2}]},
+        }
+    )
+
+    assert (overall(found), latest(found)) == ({}, {("sms", "default"): {"b": 2}})
+    assert found.ignored_values == 0
+
+
+def test_the_first_of_names_that_become_equal_wins() -> None:
+    """Channels and fields are cleaned; nothing is added up, nothing shown twice."""
+    found = snapshot(
+        {
+            "time": YESTERDAY,
+            "messages": {"a\0": [{"x\0": 1, "x\1": 2}], "a\1": [{"x\0": 3}]},
+            "y\0": None,
+            "y\1": 4,
+        }
+    )
+
+    assert latest(found) == {("a\ufffd", "default"): {"x\ufffd": 1}}
+    assert overall(found) == {"y\ufffd": 4}
+
+
+def test_selections_meet_braze_names_verbatim() -> None:
+    """What they leave out is neither shown nor counted."""
+    found = snapshot(
+        {
+            "time": YESTERDAY,
+            "messages": {"sms": "x", "email": [{"a\0": 1, "b": "x", "c": 2}]},
+            "b": "x",
+            "c": 3,
+        },
+        channels=Selection(include=("e*", "s*"), exclude=("sms",)),
+        metrics=Selection(include=("a\0", "c"), exclude=("b",)),
+    )
+
+    assert latest(found) == {("email", "default"): {"a\ufffd": 1, "c": 2}}
+    assert overall(found) == {"c": 3}
+    assert found.ignored_values == 0
+
+
+def test_a_control_group_is_told_by_enrolled_in_any_row() -> None:
+    """Even where today says null, and where the field is not wanted."""
+    found = snapshot(
+        email({"variation_api_id": "i", "enrolled": 5}, {"variation_api_id": "j"}),
+        email(
+            {"variation_api_id": "i", "enrolled": None, "revenue": 1},
+            {"variation_api_id": "j", "enrolled": "5", "revenue": 1},
+            day="2025-06-22",
+        ),
+        metrics=Selection(exclude=("enrolled",)),
+    )
+
+    assert [(one.id, one.is_control) for one in found.variations] == [
+        ("i", True),
+        ("j", False),
+    ]
+
+
+def test_an_identity_without_a_number_keeps_its_label_to_itself() -> None:
+    """It is not shown, but no other takes its place."""
+    found = snapshot(
+        email({"variation_name": "A", "a": None}, {"variation_name": "A", "a": 1})
+    )
+
+    assert latest(found) == {("email", "A #2"): {"a": 1}}
+    assert [one.label for one in found.variations] == ["A #2"]
+
+
+def test_a_renamed_variation_has_one_label_over_all_days() -> None:
+    """The newest row's, in the sums too; ids are cleaned like any text."""
+    entry = {"variation_api_id": "i\0"}
+
+    found = snapshot(
+        email(entry | {"variation_name": "old", "sent": 1}),
+        email(entry | {"variation_name": "new", "sent": 2}, day="2025-06-22"),
+    )
+
+    ((_, sums),) = found.trailing
+    assert [(one.label, one.id) for one in found.variations] == [("new", "i\ufffd")]
+    assert sums.variations == ((found.variations[0], {"sent": 1}),)
+
+
+def test_variations_are_ordered_by_channel_and_label() -> None:
+    """Whatever order Braze has."""
+    found = snapshot(
+        {
+            "time": YESTERDAY,
+            "messages": {
+                "sms": [
+                    {"variation_name": "B", "a": 1},
+                    {"variation_name": "A", "a": 1},
+                ],
+                "email": [{"variation_name": "C", "a": 1}],
+            },
+        }
+    )
+
+    order = [("email", "C"), ("sms", "A"), ("sms", "B")]
+    assert [(one.channel, one.label) for one in found.variations] == order
+    assert list(latest(found)) == order
+
+
+def test_status_has_as_many_series_as_the_limit_keeps_free() -> None:
+    """The limit is on the whole campaign."""
+    assert len(STATUS_FAMILIES) == STATUS_SERIES
+
+
+def limited(limit: int) -> Snapshot:
+    """Three identities of 3, 4 and 3 series beside 2 overall ones and a timestamp."""
+    return snapshot(
+        {
+            "time": "2025-06-22",
+            "messages": {
+                "email": [{"a": 1, "b": 1}],
+                "push": [{"a": 1, "b": 1, "c": 1}],
+                "sms": [{"a": 1, "b": 1}],
+            },
+            "x": 1,
+            "y": 1,
+        },
+        series_limit=limit,
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "channels", "overall_stats", "series"),
+    [
+        (18, ["email", "push", "sms"], 2, 13),
+        (17, ["email", "push"], 2, 10),
+        (15, ["email", "push"], 2, 10),
+        (14, ["email"], 2, 6),
+        (11, ["email"], 2, 6),
+        (8, [], 2, 3),
+        (7, [], 0, 1),
+    ],
+)
+def test_whole_identities_are_dropped_at_the_limit(
+    limit: int, channels: list[str], overall_stats: int, series: int
+) -> None:
+    """From the first that does not fit, in all families, and each series counted."""
+    found = limited(limit)
+
+    assert [one.channel for one in found.variations] == channels
+    assert [channel for channel, _ in latest(found)] == channels
+    assert len(overall(found)) == overall_stats
+    assert (found.series, found.dropped_series) == (series, 13 - series)
+
+
+@pytest.mark.parametrize("limit", [0, 5])
+def test_a_limit_too_small_for_anything_drops_all(limit: int) -> None:
+    """Only the status stays."""
+    assert limited(limit) == Snapshot((), None, None, (), 0, 13, 0, 0)
+
+
+def test_figures_of_the_campaign_that_do_not_fit_are_dropped_whole() -> None:
+    """Variations that fit stay, and a window that is left without a number goes."""
+    many = {str(n): 1 for n in range(20)}
+    found = snapshot(row(**many), email({"a": 1}, day="2025-06-22"), series_limit=15)
+
+    assert [one.channel for one in found.variations] == ["email"]
+    assert found.trailing == ()
+    assert (found.series, found.dropped_series) == (4, 40)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+)
+ANY_DAY = st.sampled_from(["2025-06-20", "2025-06-21", "2025-06-22", "2025-06-24"])
+NEARLY = st.fixed_dictionaries(
+    {"data": st.lists(st.fixed_dictionaries({"time": ANY_DAY, "messages": JSON}))}
+)
+CLOSER = st.fixed_dictionaries(
+    {"time": ANY_DAY, "messages": st.dictionaries(st.text(), st.lists(JSON) | JSON)}
+)
+
+
+@settings(deadline=None)
+@given(JSON | NEARLY | st.fixed_dictionaries({"data": st.lists(CLOSER | JSON)}))
+def test_any_json_is_read_or_refused(document: object) -> None:
+    """Nothing else ever comes out of a document."""
+    try:
+        outcome: object = parse(document, reading())
+    except MalformedSeries as refused:
+        outcome = str(refused)
+
+    assert isinstance(outcome, Snapshot) or str(outcome).isprintable()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60))
+def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> None:
+    """What is kept fits and is the first part of what there is."""
+    rows = [
+        email(
+            *({"variation_name": str(n), "a": 1, "b": n} for n in range(5)),
+            day=str(TODAY - timedelta(days=age)),
+        )
+        for age in range(3)
+    ]
+    everything = snapshot(*rows)
+
+    found = snapshot(*rows, series_limit=limit)
+
+    kept = len(found.variations)
+    assert found.variations == everything.variations[:kept]
+    assert found.series + found.dropped_series == everything.series == 37
+    assert found.series <= max(0, limit - STATUS_SERIES)
+    assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // 7)

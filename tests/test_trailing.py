@@ -1,0 +1,79 @@
+"""Sums over trailing windows."""
+
+from fractions import Fraction
+
+from exporter.trailing import add_up
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def test_a_window_covers_the_days_before_today() -> None:
+    """The seventh day back is in a window of seven, the eighth is not."""
+    past = [(1, {"a": {"sent": 1}}), (7, {"a": {"sent": 2}}), (8, {"a": {"sent": 4}})]
+
+    sums = add_up(past, (1, 7, 28))
+
+    assert sums == [
+        (1, {"a": {"sent": 1}}),
+        (7, {"a": {"sent": 3}}),
+        (28, {"a": {"sent": 7}}),
+    ]
+
+
+def test_a_sum_covers_the_days_that_carry_the_field() -> None:
+    """A day without a field is neither 0 nor a reason to have no sum."""
+    past = [(1, {"a": {"sent": 1}}), (2, {"a": {"clicks": 5}, "b": {"sent": 2}})]
+
+    sums = add_up(past, (7,))
+
+    assert sums == [(7, {"a": {"sent": 1, "clicks": 5}, "b": {"sent": 2}})]
+
+
+def test_unique_recipients_have_no_sum() -> None:
+    """Whoever received on two days would count twice; other fields add up."""
+    past = [(1, {"a": {"unique_recipients": 3}, "b": {"unique_opens": 2}})]
+
+    assert add_up(past, (7,)) == [(7, {"b": {"unique_opens": 2}})]
+
+
+def test_a_window_without_a_number_is_left_out() -> None:
+    """No days, or none within the window, make no sums."""
+    assert add_up([], (7,)) == []
+    assert add_up([(9, {"a": {"sent": 1}})], (7,)) == []
+
+
+def test_a_sum_beyond_a_double_is_left_out() -> None:
+    """Integers and floats that overflow together give no number, others stay."""
+    past = [
+        (1, {"a": {"i": 2**1023, "f": 1e308, "m": 1e308, "sent": 1}}),
+        (2, {"a": {"i": 2**1023, "f": 1e308, "m": 2**1023, "sent": 1}}),
+    ]
+
+    assert add_up(past, (7,)) == [(7, {"a": {"sent": 2}})]
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**53), 2**53), st.floats(min_value=-1e300, max_value=1e300)
+)
+
+
+@settings(deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=98))
+def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
+    """It is the exact sum rounded once, so the order of days does not show."""
+    past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
+
+    ((_, sums),) = add_up(past, (98,))
+
+    assert sums["a"]["x"] == float(sum(map(Fraction, values)))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-(10**30), 10**30), min_size=1, max_size=98))
+def test_sums_of_integers_stay_integers(values: list[int]) -> None:
+    """Large counts are not rounded on the way."""
+    past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
+
+    ((_, sums),) = add_up(past, (98,))
+
+    assert sums["a"]["x"] == sum(values)
