@@ -29,12 +29,12 @@ _TABLE = (
 )
 _PARTS = (
     f"{_TABLE} Leave control groups out of conversion totals: control is told by "
-    "braze_campaign_variation_info. unique_recipients does not add up over channels "
-    "or variations."
+    "braze_campaign_variation_info."
 )
+_PEOPLE = "unique_recipients does not add up over days, channels or variations."
 _OVERALL = (
-    "Numbers of the campaign as a whole (conversions, revenue, unique_recipients), "
-    f"which are not the sum over its channels. {_TABLE}"
+    "Numbers Braze gives for the campaign as a whole, conversions and revenue among "
+    f"them; they are not the sum over its channels. {_TABLE}"
 )
 _SUMS = (
     "Polled; sums over calendar days before today in the time zone of the workspace, "
@@ -46,25 +46,25 @@ _SUMS = (
 DAILY = Family(
     "braze_campaign_daily",
     "Polled; counted by Braze on its newest day, usually today so far, see "
-    f"braze_campaign_daily_timestamp_seconds. {_PARTS}",
+    f"braze_campaign_daily_timestamp_seconds. {_PARTS} {_PEOPLE}",
 )
 LAST_COMPLETE_DAY = Family(
     "braze_campaign_last_complete_day",
     "Polled; counted by Braze on the newest day that is over in the time zone of the "
     "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
-    f"be restated. {_PARTS}",
+    f"be restated. {_PARTS} {_PEOPLE}",
 )
 TRAILING = Family("braze_campaign_trailing", f"{_SUMS} {_PARTS}")
 OVERALL_DAILY = Family(
     "braze_campaign_overall_daily",
     "Polled; counted by Braze on its newest day, usually today so far, see "
-    f"braze_campaign_daily_timestamp_seconds. {_OVERALL}",
+    f"braze_campaign_daily_timestamp_seconds. {_OVERALL} {_PEOPLE}",
 )
 OVERALL_LAST_COMPLETE_DAY = Family(
     "braze_campaign_overall_last_complete_day",
     "Polled; counted by Braze on the newest day that is over in the time zone of the "
     "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
-    f"be restated. {_OVERALL}",
+    f"be restated. {_OVERALL} {_PEOPLE}",
 )
 OVERALL_TRAILING = Family("braze_campaign_overall_trailing", f"{_SUMS} {_OVERALL}")
 DAILY_TIMESTAMP = Family(

@@ -80,7 +80,7 @@ def expected(document: Any) -> naive.Samples:
 @pytest.mark.parametrize("case", CASES)
 def test_a_document_is_served_to_the_letter(case: str) -> None:
     """Braze's documented examples, what it was seen to answer, and worse."""
-    document = json.loads((SERIES / f"{case}.json").read_text())
+    document = json.loads((SERIES / f"{case}.json").read_text("utf-8"))
     text = (SERIES / f"{case}.prom").read_bytes()
 
     snapshot = parse(document, READING)
