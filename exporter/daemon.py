@@ -67,7 +67,7 @@ class Daemon:
         self._scheduler = BackgroundScheduler(timezone=UTC)
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, Key] = {}
-        self._refused_keys: dict[str, Secret] = {}
+        self._seen_keys: dict[str, Secret] = {}
         self._desks: dict[str, Desk] = {}
         for workspace_plan in plan.plan(configuration):
             self._open(workspace_plan, read_key, egress)
@@ -138,6 +138,7 @@ class Daemon:
             call=self._schedule,
         )
         self._keys[name] = key
+        self._seen_keys[name] = key()
         self._clients[name] = client
         self._desks[name] = Desk(
             plan=workspace_plan,
@@ -194,12 +195,9 @@ class Daemon:
             }
             _log.warning("campaign.stale", extra={"facts": facts})
         for name, desk in self._desks.items():
-            if desk.line.pause is None:
-                self._refused_keys.pop(name, None)
-                continue
             key = self._keys[name]()
-            if self._refused_keys.setdefault(name, key) != key:
-                self._refused_keys[name] = key
+            if self._seen_keys.get(name) != key:
+                self._seen_keys[name] = key
                 _log.info("key.changed", extra={"facts": {"workspace": name}})
                 desk.line.probe_now(now=now)
 

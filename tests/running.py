@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message
@@ -61,11 +62,11 @@ def get(
 
 
 def parse(text: str) -> Scrape:
-    """Return samples by name and labels; AssertionError on a duplicate."""
-    samples: dict[str, dict[Labels, float]] = {}
+    """Return samples by name and labels, none for an absent name; no duplicates."""
+    samples: dict[str, dict[Labels, float]] = defaultdict(dict)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            by_labels = samples.setdefault(sample.name, {})
+            by_labels = samples[sample.name]
             labels = frozenset(sample.labels.items())
             assert labels not in by_labels, f"{sample.name} {sample.labels} twice"
             by_labels[labels] = sample.value
@@ -133,7 +134,7 @@ def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
 def parsed(document: Mapping[str, object], *, key: str) -> Config:
     """Return the configuration a document (JSON is YAML) describes."""
     return config.parse(
-        json.dumps(document),
+        json.dumps(document, ensure_ascii=False),
         file="test.yaml",
         read_key=lambda _: key,
         is_file=lambda _: False,
@@ -304,5 +305,5 @@ def _clean_environment() -> dict[str, str]:
 @contextmanager
 def written(path: Path, document: Mapping[str, object]) -> Iterator[str]:
     """Write a configuration as a file."""
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document, ensure_ascii=False))
     yield str(path)
