@@ -201,12 +201,14 @@ class Connection(asyncio.Protocol):
             self._drained = self._loop.create_future()
             self._unwritten_bytes = self._out.get_write_buffer_size()
             self._hurry_writing(self._loop.time())
+            self._house.roster.mark_waiting(self)
 
     def resume_writing(self) -> None:
         """Write on: the kernel has taken all there was."""
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             self._deadline = math.inf
+            self._house.roster.mark_busy(self)
             drained.set_result(None)
 
     @property

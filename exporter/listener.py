@@ -1,7 +1,7 @@
 """Listens for HTTP clients: accepts them, hurries them, makes room, stops.
 
 However many clients are silent or slow, the next one is accepted: at the cap whoever
-waits longest for nothing is closed. It knows nothing of routes, metrics or Braze.
+has let us wait longest is closed. It knows nothing of routes, metrics or Braze.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -92,8 +93,10 @@ def raise_descriptor_limit(connections: int) -> int:
     wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
     wanted = min(wanted, _MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
+        # Some kernels have yet another limit that nothing tells.
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
     if soft == resource.RLIM_INFINITY:
         return connections
     return min(connections, max(soft - _DESCRIPTORS_FOR_OTHERS, soft // 2))

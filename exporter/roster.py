@@ -1,5 +1,7 @@
 """Who is connected, and who of them waits for its client, the longest first.
 
+A guest waits while its client has to say something or to read on; it is busy while we
+have to do something.
 Making room takes the same time however many are connected. It knows nothing of sockets
 and deadlines.
 """
