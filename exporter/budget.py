@@ -96,7 +96,10 @@ class Bucket:
         now: float,
         fraction: float,
     ) -> Bucket:
-        """Return the bucket after a 429; `fraction` in [0, 1) is the jitter's draw."""
+        """Return the bucket after a 429; `fraction` in [0, 1) is the jitter's draw.
+
+        Of several the one that asks for the longest wait is obeyed.
+        """
         in_a_row = self.throttled_in_a_row + 1
         if reset_at is not None and reset_at > now:
             wait = reset_at - now
@@ -107,9 +110,8 @@ class Bucket:
             wait = fraction * backoff
         wait = min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
         jitter = fraction * _LONGEST_JITTER_SECONDS
-        return replace(
-            self, shut_until=now + wait + jitter, throttled_in_a_row=in_a_row
-        )
+        shut_until = max(self.shut_until, now + wait + jitter)
+        return replace(self, shut_until=shut_until, throttled_in_a_row=in_a_row)
 
 
 @dataclass(frozen=True, slots=True)
