@@ -1,0 +1,243 @@
+"""What an answer of Braze says: its document, its allowance, or why there is none.
+
+Headers and bodies are untrusted: whatever they hold, the outcome is a value or a
+`FetchError`, and no message quotes more than a cleaned, short piece of them. It knows
+no sockets and no HTTP library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from exporter.errors import (
+    CampaignRefused,
+    FetchError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+    Unusable,
+)
+from exporter.model import Allowance, FailureReason, KeySource, Secret
+
+RETRY_AFTER_LIMIT_SECONDS = 3600.0
+_QUOTE_LIMIT = 200
+# Fifteen digits are exact in a double; no limit and no instant needs more.
+_COUNT = re.compile(r"[0-9]{1,15}")
+_INTEGER_DIGITS = 4300  # beyond it int() refuses: sys.int_info.default_max_str_digits
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document that Braze sent, and what may still be asked."""
+
+    document: object
+    status: int
+    allowance: Allowance
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, of whom, with whose key: the words of a failure's message."""
+
+    endpoint: str
+    path: str
+    key_source: KeySource
+    key: Secret
+
+    @property
+    def permission(self) -> str:
+        """Braze names a key's permissions after the paths they open."""
+        return self.path.strip("/").replace("/", ".")
+
+    def quote(self, text: str) -> str:
+        """Return `text` fit for a message: short, on one line, without the key."""
+        key = re.compile(re.escape(self.key.reveal()), re.IGNORECASE)
+        hidden = key.sub("<key>", text)
+        clean = "".join(char if char.isprintable() else "\ufffd" for char in hidden)
+        return clean if len(clean) <= _QUOTE_LIMIT else f"{clean[:_QUOTE_LIMIT]}…"
+
+
+def allowance_of(headers: Mapping[str, str]) -> Allowance:
+    """Read `X-RateLimit-*`; what is no plain non-negative integer was not said."""
+    reset_at = _count(headers.get("X-RateLimit-Reset"))
+    return Allowance(
+        limit=_count(headers.get("X-RateLimit-Limit")),
+        remaining=_count(headers.get("X-RateLimit-Remaining")),
+        reset_at=None if reset_at is None else float(reset_at),
+    )
+
+
+def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Read `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    seconds: float | None = _count(text)
+    if seconds is None:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(float(seconds), 0.0), RETRY_AFTER_LIMIT_SECONDS)
+
+
+def document_of(body: bytes) -> object:
+    """Decode JSON; `ValueError` with a short text of ours if it is none.
+
+    NaN and infinities pass, and integers too long to convert become infinite: one
+    absurd number costs itself, not the document.
+    """
+    if not body:
+        message = "its body is empty"
+        raise ValueError(message)
+    fault = "its JSON is nested too deep"
+    try:
+        return _decode(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as exc:
+        fault = f"its body is not UTF-8 at byte {exc.start}"
+    except json.JSONDecodeError as exc:
+        fault = (
+            f"its body is no JSON: {exc.msg.removesuffix(' at')} at character {exc.pos}"
+        )
+    except RecursionError:
+        pass
+    # Outside of the handlers: those exceptions carry the body along.
+    raise ValueError(fault)
+
+
+def _decode(text: str) -> object:
+    document: object
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than int() takes
+        document = json.loads(text, parse_int=_integer)
+    return document
+
+
+def _integer(digits: str) -> int | float:
+    if len(digits) <= _INTEGER_DIGITS:
+        return int(digits)
+    return float("-inf") if digits.startswith("-") else float("inf")
+
+
+def message_of(body: bytes) -> str:
+    """Return the `message` of a failure's body, or nothing."""
+    try:
+        document = document_of(body)
+    except ValueError:
+        return ""
+    message = document.get("message") if isinstance(document, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+_VERDICTS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    401: (KeyRefused, FailureReason.UNAUTHORIZED),
+    403: (KeyRefused, FailureReason.FORBIDDEN),
+    404: (CampaignRefused, FailureReason.NOT_FOUND),
+    429: (Throttled, FailureReason.RATE_LIMITED),
+}
+_VERDICTS_BY_HUNDRED: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    3: (Unusable, FailureReason.REDIRECT),
+    4: (CampaignRefused, FailureReason.BAD_REQUEST),
+    5: (Unavailable, FailureReason.SERVER_ERROR),
+}
+_ADVICE: Mapping[FailureReason, str] = {
+    FailureReason.UNAUTHORIZED: (
+        "either the key from {source} or the endpoint is wrong; "
+        "Braze gives this answer to a good key of another instance, too"
+    ),
+    FailureReason.FORBIDDEN: (
+        "the key from {source} needs the permission {permission}, and its IP "
+        "allowlist, if it has one, this machine's address; both are fixed when a key "
+        "is made"
+    ),
+    FailureReason.REDIRECT: (
+        "it points to {target}, and redirects are not followed: the key goes to the "
+        "configured endpoint only"
+    ),
+    FailureReason.RATE_LIMITED: "the rate limit is used up",
+    FailureReason.SERVER_ERROR: "the server is out of order",
+    FailureReason.NOT_FOUND: "no such thing at this endpoint",
+    FailureReason.BAD_REQUEST: (
+        "the request is refused; is the campaign id the campaign's API identifier?"
+    ),
+    FailureReason.MALFORMED: "200 was expected",
+}
+
+
+def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Return what an answer with status 200 holds; `Unavailable` if it is no JSON."""
+    try:
+        document = document_of(body)
+    except ValueError as exc:
+        raise Unavailable(
+            f"HTTP 200 from {question.endpoint} for {question.path}, but {exc}",
+            reason=FailureReason.MALFORMED,
+            status=200,
+            allowance=allowance_of(headers),
+        ) from exc
+    return Answer(document, 200, allowance_of(headers))
+
+
+def too_large(
+    question: Question, headers: Mapping[str, str], *, limit: int
+) -> FetchError:
+    """Return the failure for a body of more than `limit` bytes, decompressed."""
+    return Unusable(
+        f"HTTP 200 from {question.endpoint} for {question.path}: "
+        f"more than the limit of {limit} bytes (limits.response_bytes)",
+        reason=FailureReason.TOO_LARGE,
+        status=200,
+        allowance=allowance_of(headers),
+    )
+
+
+def refusal(
+    question: Question,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    message: str,
+    now: float,
+) -> FetchError:
+    """Return the failure that an answer other than 200 stands for."""
+    kind, reason = _verdict(status)
+    advice = _ADVICE[reason].format(
+        source=question.key_source,
+        permission=question.permission,
+        target=_target(question, headers),
+    )
+    said = f" (Braze says: {question.quote(message)})" if message.strip() else ""
+    return kind(
+        f"HTTP {status} from {question.endpoint} for {question.path}: {advice}{said}",
+        reason=reason,
+        status=status,
+        allowance=allowance_of(headers),
+        retry_after_seconds=retry_after_seconds_of(headers, now=now),
+    )
+
+
+def _verdict(status: int) -> tuple[type[FetchError], FailureReason]:
+    strange = (Unavailable, FailureReason.MALFORMED)
+    by_hundred = _VERDICTS_BY_HUNDRED.get(status // 100, strange)
+    return _VERDICTS.get(status, by_hundred)
+
+
+def _target(question: Question, headers: Mapping[str, str]) -> str:
+    try:
+        host = urlsplit(headers.get("Location", "")).hostname
+    except ValueError:
+        host = None
+    return question.quote(host) if host else "another place"
+
+
+def _count(text: str | None) -> int | None:
+    found = None if text is None else _COUNT.fullmatch(text.strip(" \t"))
+    return int(found[0]) if found else None

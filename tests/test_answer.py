@@ -1,0 +1,281 @@
+"""What headers and bodies say, hostile ones included."""
+
+import math
+from contextlib import suppress
+
+import pytest
+from exporter import errors
+from exporter.answer import (
+    Answer,
+    Question,
+    accepted,
+    allowance_of,
+    document_of,
+    message_of,
+    refusal,
+    retry_after_seconds_of,
+    too_large,
+)
+from exporter.model import Allowance, FailureReason, KeySource, Secret
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+KEY = "11111111-aaaa-bbbb-cccc-222222222222"
+QUESTION = Question(
+    endpoint="https://rest.iad-01.braze.com",
+    path="campaigns/data_series",
+    key_source=KeySource(env="BRAZE_API_KEY"),
+    key=Secret(KEY),
+)
+NOW = 1_790_000_000.0
+
+
+def refused(
+    status: int, *, message: str = "", headers: dict[str, str] | None = None
+) -> errors.FetchError:
+    """Return the failure that an answer with this status makes."""
+    return refusal(
+        QUESTION,
+        status=status,
+        headers=CaseInsensitiveDict(headers or {}),
+        message=message,
+        now=NOW,
+    )
+
+
+def test_the_allowance_is_read() -> None:
+    """The three headers become numbers, blanks around them aside."""
+    allowance = allowance_of(
+        {
+            "X-RateLimit-Limit": "50000",
+            "X-RateLimit-Remaining": " 0 ",
+            "X-RateLimit-Reset": "1790000060",
+        }
+    )
+
+    assert allowance == Allowance(limit=50000, remaining=0, reset_at=1790000060.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "many", "-1", "+1", "1.5", "1e3", "5, 5", "²", "٣", "1_0", "9" * 400]
+)
+def test_a_strange_allowance_was_not_said(text: str) -> None:
+    """What is no plain non-negative integer is ignored."""
+    allowance = allowance_of(
+        {
+            "X-RateLimit-Limit": text,
+            "X-RateLimit-Remaining": text,
+            "X-RateLimit-Reset": text,
+        }
+    )
+
+    assert allowance == Allowance()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("120", 120.0),
+        ("86400", 3600.0),
+        ("Mon, 21 Sep 2026 14:14:20 GMT", 60.0),
+        ("Mon, 21 Sep 2026 14:14:20 -0000", 60.0),
+        ("Mon, 21 Sep 2020 14:14:20 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
+    """Both forms give seconds from now, between 0 and an hour."""
+    found = retry_after_seconds_of({"Retry-After": text}, now=NOW)
+
+    assert found == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-5", "1.5", "soon", "Mon, 99 Sep 2026 99:99:99 GMT", "1 Jan 0 0:0:0 -9999"],
+)
+def test_a_strange_retry_after_was_not_said(text: str) -> None:
+    """What is neither seconds nor a date is ignored."""
+    assert retry_after_seconds_of({"Retry-After": text}, now=NOW) is None
+
+
+@given(st.text())
+def test_no_header_text_raises(text: str) -> None:
+    """Any text at all gives a value or none."""
+    headers = {"Retry-After": text, "X-RateLimit-Limit": text, "Location": text}
+    allowance_of(headers)
+    retry_after_seconds_of(headers, now=NOW)
+
+    assert refused(302, headers=headers).reason is FailureReason.REDIRECT
+
+
+def test_an_accepted_answer_holds_document_and_allowance() -> None:
+    """Status 200 with JSON is an answer, a byte order mark in front of it aside."""
+    headers = {"X-RateLimit-Remaining": "7"}
+
+    found = accepted(QUESTION, headers, b'\xef\xbb\xbf{"message": "success"}')
+
+    assert found == Answer({"message": "success"}, 200, Allowance(remaining=7))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "its body is empty"),
+        (b"<html>", "no JSON: Expecting value at character 0"),
+        (b'{"a": 1} x', "no JSON: Extra data at character 9"),
+        (b'"\n"', "no JSON: Invalid control character at character 1"),
+        (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'{"a":' * 100_000, "nested too deep"),
+    ],
+)
+def test_a_body_that_is_no_json_is_malformed(body: bytes, text: str) -> None:
+    """The failure says what is wrong, keeps the allowance, and holds no body."""
+    with pytest.raises(errors.Unavailable, match=text) as caught:
+        accepted(QUESTION, {"X-RateLimit-Remaining": "7"}, body)
+
+    assert caught.value.reason is FailureReason.MALFORMED
+    assert caught.value.status == 200
+    assert caught.value.allowance == Allowance(remaining=7)
+    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__.__context__ is None
+
+
+def test_numbers_that_are_none_pass() -> None:
+    """NaN, infinities and endless integers cost themselves, not the document."""
+    body = b"[NaN, -Infinity, 1%s, -1%s, 12]" % (b"0" * 5000, b"0" * 5000)
+
+    document = document_of(body)
+
+    assert isinstance(document, list)
+    assert math.isnan(document[0])
+    assert document[1:] == [-math.inf, math.inf, -math.inf, 12]
+
+
+def test_a_broken_document_after_an_endless_integer_is_malformed() -> None:
+    """The second way to decode meets the same faults as the first."""
+    with pytest.raises(ValueError, match="no JSON"):
+        document_of(b"[1" + b"0" * 5000 + b", }")
+
+
+def test_lone_surrogates_pass() -> None:
+    """An escaped half of a character is left to whoever shows it."""
+    assert document_of(b'"\\ud800"') == "\ud800"
+
+
+@given(st.binary())
+def test_no_body_raises_anything_else(body: bytes) -> None:
+    """Any bytes at all give an answer or a malformed one."""
+    with suppress(errors.Unavailable):
+        accepted(QUESTION, {}, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"message": "Invalid Campaign ID"}', "Invalid Campaign ID"),
+        (b'{"message": 5}', ""),
+        (b'["message"]', ""),
+        (b"<html>no</html>", ""),
+        (b"", ""),
+    ],
+)
+def test_the_message_of_a_failure(body: bytes, message: str) -> None:
+    """Only the text `message` of a JSON object is taken."""
+    assert message_of(body) == message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (101, errors.Unavailable, FailureReason.MALFORMED),
+        (204, errors.Unavailable, FailureReason.MALFORMED),
+        (301, errors.Unusable, FailureReason.REDIRECT),
+        (304, errors.Unusable, FailureReason.REDIRECT),
+        (400, errors.CampaignRefused, FailureReason.BAD_REQUEST),
+        (401, errors.KeyRefused, FailureReason.UNAUTHORIZED),
+        (403, errors.KeyRefused, FailureReason.FORBIDDEN),
+        (404, errors.CampaignRefused, FailureReason.NOT_FOUND),
+        (418, errors.CampaignRefused, FailureReason.BAD_REQUEST),
+        (429, errors.Throttled, FailureReason.RATE_LIMITED),
+        (500, errors.Unavailable, FailureReason.SERVER_ERROR),
+        (599, errors.Unavailable, FailureReason.SERVER_ERROR),
+        (799, errors.Unavailable, FailureReason.MALFORMED),
+    ],
+)
+def test_every_status_has_its_failure(
+    status: int, kind: type[errors.FetchError], reason: FailureReason
+) -> None:
+    """The class says what is next, the reason is the label, headers are kept."""
+    failure = refused(status, headers={"retry-after": "5", "x-ratelimit-limit": "9"})
+
+    assert type(failure) is kind
+    assert failure.reason is reason
+    assert failure.status == status
+    assert failure.allowance == Allowance(limit=9)
+    assert failure.retry_after_seconds == 5.0
+
+
+def test_unauthorized_names_key_and_endpoint() -> None:
+    """Braze says 401 to a wrong key and to a right one at the wrong instance."""
+    text = str(refused(401, message="Invalid API key"))
+
+    assert "environment variable BRAZE_API_KEY" in text
+    assert "https://rest.iad-01.braze.com" in text
+    assert "Braze says: Invalid API key" in text
+
+
+def test_forbidden_names_the_permission() -> None:
+    """The permission is named after the path; the key's allowlist is the other half."""
+    text = str(refused(403))
+
+    assert "campaigns.data_series" in text
+    assert "allowlist" in text
+
+
+def test_a_redirect_names_its_host_only() -> None:
+    """The rest of the address could hold anything."""
+    text = str(refused(302, headers={"Location": "https://Else.test:8/x?y=secret"}))
+
+    assert "points to else.test, and redirects are not followed" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("location", ["", "/login", "http://[", "//"])
+def test_a_redirect_without_a_host_is_one(location: str) -> None:
+    """A relative or broken Location changes nothing."""
+    assert "another place" in str(refused(302, headers={"Location": location}))
+
+
+def test_a_quoted_message_is_cleaned_and_cut() -> None:
+    """Control characters and lone surrogates are replaced, 200 characters are kept."""
+    text = str(refused(400, message="a\nb\x1b[31m\ud800" + "x" * 300))
+
+    assert "Braze says: a\ufffdb\ufffd[31m\ufffdxxx" in text
+    assert text.endswith("x…)")
+    assert len(text) < 400
+
+
+def test_an_echoed_key_is_hidden() -> None:
+    """What Braze or a redirect says of the key is replaced, in any case of letters."""
+    failure = refused(
+        302,
+        message=f"bad key {KEY.upper()}",
+        headers={"Location": f"https://{KEY}.test/"},
+    )
+
+    assert KEY not in str(failure).lower()
+    assert "bad key <key>" in str(failure)
+
+
+def test_too_large_names_the_limit() -> None:
+    """The message leads to the setting."""
+    failure = too_large(QUESTION, {"X-RateLimit-Remaining": "7"}, limit=4096)
+
+    assert isinstance(failure, errors.Unusable)
+    assert failure.reason is FailureReason.TOO_LARGE
+    assert failure.allowance == Allowance(remaining=7)
+    assert "4096 bytes (limits.response_bytes)" in str(failure)
