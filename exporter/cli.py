@@ -6,21 +6,20 @@ error without a traceback. What a command does is in its own module.
 
 from __future__ import annotations
 
+import gc
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from exporter import __version__
+from exporter.commands import COMMANDS, DAEMON
 from exporter.errors import ConfigError, ListenError
 
-COMMANDS = {
-    "check": "every problem of a configuration, and the plan it makes",
-    "demo": "a simulated Braze and the exporter polling it: no key needed",
-    "simulate": "the simulated Braze alone",
-    "healthcheck": "exit 0 if the local daemon is healthy",
-}
-_DAEMON = "run"
+_ENDLESS = {DAEMON, "demo", "simulate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,17 +28,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--version"]:
         print(f"braze-exporter {__version__}")
         return 0
-    name = given.pop(0) if given and given[0] in COMMANDS else _DAEMON
-    # Only what the command needs is loaded: a health check runs every few seconds.
-    command = import_module(f"exporter.commands.{name}")
+    name = given.pop(0) if given and given[0] in COMMANDS else DAEMON
+    if name in _ENDLESS:
+        _end_when_told()
+    _print_anything()
     try:
-        code: int = command.main(given, os.environ)
+        code: int = _load(name).main(given, os.environ)
+        sys.stdout.flush()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except ListenError as error:
         print(f"braze-exporter: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:
+        # Python flushes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _load(name: str) -> ModuleType:
+    """Import a command with what it needs: a health check runs every few seconds.
+
+    What is loaded stays for good: the collector need not look at it, now or later.
+    """
+    gc.disable()
+    command = import_module(f"exporter.commands.{name}")
+    gc.freeze()
+    gc.enable()
+    return command
+
+
+def _end_when_told() -> None:
+    """End with code 0 on a signal, until the command has its own way to stop."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+def _print_anything() -> None:
+    """Let a terminal that lacks a character show its escape instead of a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -13,13 +13,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from exporter.daemon import Daemon
 from exporter.listener import Address
 from exporter.logformat import Json, Logfmt
 
-_END_SECONDS = 3.0
-"""How long threads that still wait for Braze are given, at the end."""
+_END_SECONDS = 4.0
+"""How long the end may take, from the signal on."""
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -44,7 +45,6 @@ def serve(
 ) -> int:
     """Run the daemon until a signal ends it. ListenError: an address is taken."""
     asyncio.run(_serve(daemon, on_listening))
-    _insist_on_the_end()
     return 0
 
 
@@ -53,8 +53,16 @@ async def _serve(
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end(*_: object) -> None:
+        _insist_on_the_end()
+        with suppress(RuntimeError):  # told twice, and the loop is closed already
+            loop.call_soon_threadsafe(stop.set)
+
+    # Not with the loop's own way: it would let go of the signals when it is done, and
+    # a second one would kill the process while its last threads end.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, end)
     await daemon.run(stop, on_listening=on_listening)
 
 

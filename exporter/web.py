@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote, unquote
 
 from exporter.listener import Request, Response
 from exporter.negotiation import accepts_gzip, wants_openmetrics
@@ -33,10 +34,16 @@ class Site:
     """The configuration in force as YAML, without any secret."""
     version: str
     telemetry_path: str = "/metrics"
+    """Canonical, as both prefixes are."""
     prefix: str = ""
     """What stands before every path: empty, or `/like/this`."""
     link_prefix: str = ""
     """The same as a browser sees it."""
+
+
+def canonical(path: str) -> str:
+    """Write a path as URLs do, with percent signs only where they have to be."""
+    return quote(unquote(path), safe="/:@!$&'()*+,;=~")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,8 @@ class Web:
     def __init__(self, site: Site) -> None:
         self._site = site
         reading = ("GET", "HEAD")
-        self._routes: Mapping[str, _Route] = {
-            f"{site.prefix}{path}": _Route(reading, answer)
+        answers: dict[str, Handler] = {
+            f"{site.prefix}{path}": answer
             for path, answer in (
                 (site.telemetry_path, self._metrics),
                 ("/-/healthy", self._healthy),
@@ -61,13 +68,17 @@ class Web:
                 ("/", self._landing),
             )
         }
+        if site.prefix:
+            # Who asks for / sees our paths as we do, and not as behind a proxy.
+            answers["/"] = _redirect(f"{site.prefix}/")
+            answers[site.prefix] = _redirect(f"{site.link_prefix}/")
+        self._routes: Mapping[str, _Route] = {
+            path: _Route(reading, answer) for path, answer in answers.items()
+        }
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to any request at all."""
-        site = self._site
-        if site.prefix and request.path in {"/", site.prefix}:
-            return _text(302, "", ("Location", f"{site.link_prefix}/"))
-        route = self._routes.get(request.path)
+        route = self._routes.get(canonical(request.path))
         if route is None:
             return _text(404, f"Not found. The metrics are at {self._metrics_path}.\n")
         if request.method not in route.methods:
@@ -127,6 +138,13 @@ class Web:
         return Response(
             200, (("Content-Type", _HTML), policy, *_ALWAYS), (page.encode(),)
         )
+
+
+def _redirect(path: str) -> Handler:
+    async def answer(_: Request) -> Response:
+        return _text(302, "", ("Location", path))
+
+    return answer
 
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"),)

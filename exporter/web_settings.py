@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from exporter.listener import Address, parse_address
+from exporter.web import canonical
 
 _SERVED = {"/", "/config", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where and under which paths the daemon serves."""
+    """Where and under which paths the daemon serves; all paths are canonical."""
 
     addresses: tuple[Address, ...]
     telemetry_path: str
@@ -29,25 +30,32 @@ class Settings:
 def settings(options: argparse.Namespace) -> Settings:
     """Return what the flags say. ValueError names the flag and the form expected."""
     return Settings(
-        addresses=tuple(
-            parse_address(text.strip()) for text in options.web_listen_address
-        ),
+        addresses=tuple(map(_address, options.web_listen_address)),
         telemetry_path=_telemetry_path(options),
         prefix=_route_prefix(options),
         link_prefix=_link_prefix(options),
     )
 
 
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text.strip())
+    except ValueError as error:
+        message = f"--web.listen-address: {error}"
+        raise ValueError(message) from error
+
+
 def _telemetry_path(options: argparse.Namespace) -> str:
     """Return the path of the metrics. ValueError: it is no path, or taken."""
     path: str = options.web_telemetry_path
-    if not path.startswith("/") or set(path) & set("?# ") or path in _SERVED:
+    is_path = path.startswith("/") and path.isprintable() and not set(path) & set("?# ")
+    if not is_path or canonical(path) in _SERVED:
         message = (
             f"--web.telemetry-path is {path!r}, expected a path such as /metrics that "
             "is not used for something else"
         )
         raise ValueError(message)
-    return path
+    return canonical(path)
 
 
 def _link_prefix(options: argparse.Namespace) -> str:
@@ -55,17 +63,24 @@ def _link_prefix(options: argparse.Namespace) -> str:
     url: str | None = options.web_external_url
     if not url:
         return _route_prefix(options) if options.web_route_prefix else ""
-    parts = urlsplit(url if "://" in url or url.startswith("/") else f"//{url}")
-    return _prefix(parts.path)
+    try:
+        parts = urlsplit(url if "://" in url or url.startswith("/") else f"//{url}")
+    except ValueError as error:
+        message = f"--web.external-url is {url!r}, expected an URL: {error}"
+        raise ValueError(message) from error
+    return _prefix(parts.path, flag="--web.external-url")
 
 
 def _route_prefix(options: argparse.Namespace) -> str:
     """Return what stands before paths as we see them."""
     if options.web_route_prefix:
-        return _prefix(options.web_route_prefix)
+        return _prefix(options.web_route_prefix, flag="--web.route-prefix")
     return _link_prefix(options)
 
 
-def _prefix(path: str) -> str:
+def _prefix(path: str, *, flag: str) -> str:
+    if not path.isprintable() or set(path) & set("?#"):
+        message = f"{flag} is {path!r}, expected a path such as /braze"
+        raise ValueError(message)
     stripped = path.strip("/")
-    return f"/{stripped}" if stripped else ""
+    return canonical(f"/{stripped}") if stripped else ""

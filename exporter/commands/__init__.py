@@ -1,1 +1,10 @@
 """One module for each command; each has `main(arguments, environment) -> exit code`."""
+
+COMMANDS = {
+    "check": "every problem of a configuration, and the plan it makes",
+    "demo": "a simulated Braze and the exporter polling it: no key needed",
+    "simulate": "the simulated Braze alone",
+    "healthcheck": "exit 0 if the local daemon is healthy",
+}
+DAEMON = "run"
+"""The module of what runs without a command."""

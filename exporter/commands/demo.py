@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporter import config
-from exporter.commands.simulate import FLEET
+from exporter.commands.simulate import FLEET, workspace
 from exporter.daemon import Daemon
 from exporter.egress import Egress
 from exporter.flags import LOG, WEB, Parser
 from exporter.listener import Address
 from exporter.service import serve, start_logging
-from exporter.simulator import Incident, Settings, Simulator
+from exporter.simulator import Incident, Simulator
 from exporter.web_settings import settings
 
 _DESCRIPTION = """\
@@ -22,6 +22,11 @@ spike, a spam spike and a campaign gone quiet, and the real daemon polling it ov
 
 _INTERVAL = "15s"
 _REQUESTS_PER_MINUTE = 240
+_SIGNS = {
+    Incident.BOUNCES: "bounces",
+    Incident.SPAM: "is reported as spam",
+    Incident.SILENCE: "went quiet",
+}
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -32,14 +37,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     options = parser.parse(arguments, environment)
     try:
         web = settings(options)
-        braze = Simulator(
-            Settings(
-                seed=int(options.seed),
-                campaigns=int(options.campaigns) if options.campaigns else None,
-                timezone=options.timezone,
-            )
-        )
-    except (ValueError, LookupError) as error:
+        braze = Simulator(workspace(options))
+    except ValueError as error:
         parser.error(str(error))
     start_logging(level=options.log_level, format_=options.log_format)
     with braze:
@@ -78,9 +77,7 @@ def configuration(braze: Simulator) -> str:
 def _welcome(address: Address, path: str, braze: Simulator) -> None:
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
     url = f"http://{Address(host, address.port)}"
-    bounces = braze.campaign_with(Incident.BOUNCES).name
-    spam = braze.campaign_with(Incident.SPAM).name
-    quiet = braze.campaign_with(Incident.SILENCE).name
+    wrong = "\n".join(_incidents(braze)) or "  Nothing: it has too few campaigns."
     print(
         f"""
 Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
@@ -90,7 +87,7 @@ Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
   Stop     Ctrl-C
 
 What is wrong in it, for you to find:
-  {bounces!r} bounces, {spam!r} is reported as spam, {quiet!r} went quiet.
+{wrong}
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces
@@ -104,3 +101,9 @@ For your own campaigns: cp config.example.yaml config.yaml, edit it, then
 """,
         flush=True,
     )
+
+
+def _incidents(braze: Simulator) -> Iterator[str]:
+    for campaign in braze.campaigns:
+        if campaign.incident:
+            yield f"  {campaign.name!r} {_SIGNS[campaign.incident]}"

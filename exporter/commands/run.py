@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 from exporter import __version__
-from exporter.cli import COMMANDS
-from exporter.commands import check
+from exporter.commands import COMMANDS, check
 from exporter.daemon import Daemon
 from exporter.egress import Egress
 from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
@@ -58,25 +58,30 @@ def parser() -> Parser:
         action="store_true",
         help="check the configuration, show the plan and end: same as `check`",
     )
-    made.add_argument("--version", action="version", version=__version__)
+    made.add_argument(
+        "--version", action="version", version=f"braze-exporter {__version__}"
+    )
     return made
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the daemon until a signal ends it."""
     reader = parser()
+    complaint = complain(reader.parse_known_args(arguments)[1])
+    if complaint:
+        reader.error(complaint)
     options = reader.parse(arguments, environment)
     if not options.config_file:
         reader.error(
             f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable} "
             "(or try `braze-exporter demo`)"
         )
-    if options.config_check:
-        return check.report(options.config_file, environment)
     try:
         web = settings(options)
     except ValueError as error:
         reader.error(str(error))
+    if options.config_check:
+        return check.report(options.config_file, environment)
     parsed = load(options.config_file, environment)
     start_logging(level=options.log_level, format_=options.log_format)
     for warning in parsed.warnings:
@@ -87,3 +92,21 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     egress = Egress.from_environment(environment)
     return serve(Daemon(parsed.config, web, read_key=key, egress=egress))
+
+
+def complain(unknown: Sequence[str]) -> str:
+    """Return what is wrong with words that are no flags; empty: leave it to argparse.
+
+    A word after an unknown flag may be that flag's value.
+    """
+    command = next((word for word in unknown if word in COMMANDS), None)
+    if command:
+        return f"a command comes before its flags: braze-exporter {command} ..."
+    if not unknown or unknown[0].startswith("-"):
+        return ""
+    word = unknown[0]
+    if word.endswith((".yaml", ".yml")):
+        return f"unknown command {word!r}: to run it, give --config.file {word}"
+    close = get_close_matches(word, COMMANDS, n=1)
+    guess = f"did you mean {close[0]}?" if close else "see braze-exporter --help"
+    return f"unknown command {word!r}: expected one of {', '.join(COMMANDS)}; {guess}"

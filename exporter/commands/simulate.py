@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from exporter.flags import Flag, Parser
 from exporter.listener import parse_address
@@ -43,19 +46,16 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     options = parser.parse(arguments, environment)
     try:
         address = parse_address(options.listen_address)
-        requests, _, seconds = options.rate_limit.partition("/")
-        settings = Settings(
-            seed=int(options.seed),
-            campaigns=int(options.campaigns) if options.campaigns else None,
-            timezone=options.timezone,
-            host=address.host or "127.0.0.1",
+        settings = replace(
+            workspace(options),
+            host=address.host or "0.0.0.0",  # noqa: S104 - as every other address
             port=address.port,
-            active_fraction=float(options.active_fraction),
-            data_series_limit=RateLimit(int(requests), int(seconds)),
+            active_fraction=_fraction(options.active_fraction),
+            data_series_limit=_rate_limit(options.rate_limit),
         )
-        braze = Simulator(settings)
-    except (ValueError, LookupError) as error:
+    except ValueError as error:
         parser.error(str(error))
+    braze = Simulator(settings)
     try:
         braze.start()
     except OSError as error:
@@ -74,3 +74,48 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     stopped.wait()
     braze.stop()
     return 0
+
+
+def workspace(options: argparse.Namespace) -> Settings:
+    """Return the workspace that the flags of `FLEET` describe; ValueError names one."""
+    campaigns = options.campaigns
+    return Settings(
+        seed=_whole("--seed", options.seed, least=0),
+        campaigns=_whole("--campaigns", campaigns, least=1) if campaigns else None,
+        timezone=_timezone(options.timezone),
+    )
+
+
+def _whole(flag: str, text: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < least:
+        message = f"{flag} is {text!r}, expected a whole number, {least} or more"
+        raise ValueError(message)
+    return int(text)
+
+
+def _timezone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (ValueError, LookupError, OSError) as error:
+        message = f"--timezone is {text!r}, expected a name such as Europe/Paris"
+        raise ValueError(message) from error
+
+
+def _fraction(text: str) -> float:
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = -1
+    if not 0 <= fraction <= 1:
+        message = f"--active-fraction is {text!r}, expected a number from 0 to 1"
+        raise ValueError(message)
+    return fraction
+
+
+def _rate_limit(text: str) -> RateLimit:
+    parts = text.split("/")
+    if len(parts) != 2:
+        message = f"--rate-limit is {text!r}, expected requests/seconds as in 250/3600"
+        raise ValueError(message)
+    requests, seconds = (_whole("--rate-limit", part, least=1) for part in parts)
+    return RateLimit(requests, seconds)
