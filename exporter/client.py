@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from exporter import __version__, answer, cause, deadline
 from exporter.answer import Answer, Question
@@ -77,6 +77,14 @@ class Client:
         # Raised here, and without `from`: texts down the chain may quote what the peer
         # sent, and a peer knows the key.
         raise failure
+
+    def prepare(self) -> None:
+        """Do before the first fetch what would make it late: read the CA bundle.
+
+        That it cannot be read is told by the fetch: it may still be on its way.
+        """
+        with suppress(FetchError, *FAULTS):
+            self._open_transport()
 
     def abort(self) -> None:
         """End every fetch in progress at once; all later ones fail."""

@@ -26,7 +26,12 @@ from exporter.client import Client
 from exporter.egress import Egress
 from exporter.keys import Key
 from exporter.line import ENDPOINT, Line, Turn
-from exporter.listener import Address, Listener
+from exporter.listener import (
+    Address,
+    ClientLimits,
+    Listener,
+    raise_descriptor_limit,
+)
 from exporter.model import Config, KeySource, Secret
 from exporter.page import Pages
 from exporter.poller import Desk, Poller
@@ -41,6 +46,8 @@ _READY_AFTER_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 """How long answers to scrapes in progress may still take when we are told to stop."""
+
+_CONNECTIONS = 4096
 
 _INSTANCES = 100
 """More than ever run: the line sees to it that no campaign is in flight twice, and
@@ -91,7 +98,10 @@ class Daemon:
             prefix=settings.prefix,
             link_prefix=settings.link_prefix,
         )
-        self._listener = Listener(Web(site).respond)
+        self._listener = Listener(
+            Web(site).respond,
+            limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
+        )
 
     async def run(
         self,
@@ -156,13 +166,14 @@ class Daemon:
 
     def _start_polling(self) -> None:
         self._scheduler.start()
-        now = time.time()
         for name, desk in self._desks.items():
             _log_plan(desk.plan)
+            self._clients[name].prepare()
             campaigns = desk.plan.workspace.campaigns
             for campaign in campaigns:
                 self._poller.admit(name, campaign)
             spacing = 60 / desk.plan.workspace.requests_per_minute
+            now = time.time()
             round_ = plan.first_round(campaigns, now=now, spacing_seconds=spacing)
             turns = (Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
             desk.line.join(tuple(turns), now=now)

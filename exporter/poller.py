@@ -215,7 +215,7 @@ class Poller:
     def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         now = self._now()
         line = desk.line
-        if isinstance(failure, KeyRefused) and failure.allowance is not None:
+        if isinstance(failure, KeyRefused):
             before = line.pause
             pause = line.finish_refused(
                 turn, failure.allowance, reason=failure.reason, now=now
