@@ -8,7 +8,7 @@ flight twice. It knows neither HTTP nor what a poll does with the answer.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -19,6 +19,9 @@ from exporter.errors import FetchError
 from exporter.model import Allowance, FailureReason
 
 ENDPOINT = "campaigns/data_series"
+
+_LOOK_AGAIN_SECONDS = 1.0
+"""How long a probe waits when only an answer on its way makes room for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ class Line:
         self._campaign_ids = campaign_ids
         self._call = call
         self._lock = Lock()
-        self._waiting: deque[Turn] = deque()
+        self._waiting: OrderedDict[str, Turn] = OrderedDict()
+        """By campaign id: a stray second job must not let one wait twice."""
         self._called_at = math.inf
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
@@ -82,7 +86,7 @@ class Line:
     def join(self, turns: tuple[Turn, ...], *, now: float) -> None:
         """Let turns wait in this order, and call the first one when it may start."""
         with self._lock:
-            self._waiting.extend(turns)
+            self._waiting.update((turn.campaign_id, turn) for turn in turns)
             self._call_first(now)
 
     def start(self, turn: Turn, *, now: float) -> bool:
@@ -96,23 +100,25 @@ class Line:
                 return False
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 return self._start_probe(self._pause, turn, now)
+            self._waiting.setdefault(turn.campaign_id, replace(turn, has_waited=True))
             is_first = self._is_first(turn)
-            if not is_first:
-                self._waiting.append(replace(turn, has_waited=True))
-            self._called_at = math.inf if is_first else self._called_at
-            is_next = is_first or len(self._waiting) == 1
-            if not is_next or self._pause or self._earliest(now) > now:
+            if is_first:
+                self._called_at = math.inf
+            if not is_first or self._pause or self._earliest(now) > now:
                 self._call_first(now)
                 return False
-            self._waiting.popleft()
+            del self._waiting[turn.campaign_id]
             self._spend(turn, now)
             return True
 
     def leave(self, turn: Turn, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
+            if self._pause and turn.campaign_id == self._pause.probe_id:
+                # Its job may have taken the place of the probe's.
+                self._call_probe(self._pause, now)
             if self._is_first(turn):
-                self._waiting.popleft()
+                del self._waiting[turn.campaign_id]
                 self._called_at = math.inf
             self._call_first(now)
 
@@ -190,24 +196,30 @@ class Line:
     ) -> Pause | None:
         """Account for a 401 or 403 and return the pause it began, continued or met.
 
-        None means that the campaign is known to be forbidden by itself: it goes on at
-        the slow rate and nothing pauses.
+        None means that the campaign is known to be forbidden by itself: after 403 it
+        goes on at the slow rate and nothing pauses. 401 is about the key, always.
         """
         with self._lock:
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
-            if self._pause is None and turn.campaign_id in self._forbidden:
+            is_forbidden = reason is FailureReason.FORBIDDEN
+            is_known = is_forbidden and turn.campaign_id in self._forbidden
+            if self._pause is None and is_known:
                 self._call_first(now)
                 return None
             self._take_refusal(turn.campaign_id, reason, now)
             return self._pause
 
     def probe_now(self, *, now: float) -> None:
-        """Probe a paused workspace at once: its key has changed."""
+        """Probe a paused workspace at once: its key has changed.
+
+        If a probe is on its way, with the former key, the next one comes in a minute.
+        """
         with self._lock:
             if self._pause:
                 self._pause = replace(self._pause, probe_at=now, failures=0)
-                self._call_probe(self._pause, now)
+                if self._pause.probe_id not in self._in_flight:
+                    self._call_probe(self._pause, now)
 
     @property
     def pause(self) -> Pause | None:
@@ -225,8 +237,7 @@ class Line:
         return pause is not None and pause.probe_id == campaign_id
 
     def _is_first(self, turn: Turn) -> bool:
-        waiting = self._waiting
-        return bool(waiting) and waiting[0].campaign_id == turn.campaign_id
+        return next(iter(self._waiting), None) == turn.campaign_id
 
     def _earliest(self, now: float) -> float:
         return self._budget.earliest(ENDPOINT, now=now)
@@ -252,8 +263,8 @@ class Line:
         at = self._earliest(now)
         if at < self._called_at:
             self._called_at = at
-            self._waiting[0] = replace(self._waiting[0], at=at)
-            self._call(self._waiting[0])
+            first = next(iter(self._waiting.values()))
+            self._call(replace(first, at=at))
 
     def _take_refusal(
         self, campaign_id: str, reason: FailureReason, now: float
@@ -279,10 +290,10 @@ class Line:
         self._call_probe(self._pause, now)
 
     def _call_probe(self, pause: Pause, now: float) -> None:
-        others = (turn for turn in self._waiting if turn.campaign_id != pause.probe_id)
-        self._waiting = deque(others)
-        earliest = self._earliest(now)
-        at = max(pause.probe_at, earliest if earliest < math.inf else now)
+        self._waiting.pop(pause.probe_id, None)
+        at = max(pause.probe_at, self._earliest(now))
+        if at == math.inf:
+            at = max(pause.probe_at, now + _LOOK_AGAIN_SECONDS)
         turn = Turn(self._workspace, pause.probe_id, due_at=pause.probe_at, at=at)
         self._call(turn)
 
@@ -298,4 +309,5 @@ class Line:
     def _resume(self, pause: Pause) -> None:
         self._pause = None
         self._called_at = math.inf
-        self._forbidden |= pause.forbidden_ids - {pause.probe_id}
+        self._forbidden |= pause.forbidden_ids
+        self._forbidden.discard(pause.probe_id)
