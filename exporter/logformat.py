@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import traceback
 from datetime import UTC, datetime
@@ -31,7 +32,8 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the one line."""
-        return json.dumps(_facts(record), ensure_ascii=True)
+        facts = {name: _finite(value) for name, value in _facts(record).items()}
+        return json.dumps(facts, ensure_ascii=True, allow_nan=False)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Fact]:
@@ -49,6 +51,12 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
     return facts
 
 
+def _finite(value: Fact) -> Fact:
+    """Return what strict JSON has a form for: it knows neither NaN nor infinities."""
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if is_odd else value
+
+
 def _quote(value: Fact) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -59,9 +67,10 @@ def _quote(value: Fact) -> str:
     text = str(value)
     if _BARE.fullmatch(text):
         return text
-    # JSON escapes quotes, backslashes and C0; what else could break a line follows.
+    # JSON escapes quotes, backslashes and C0; what else could break a line follows,
+    # above U+FFFF as two surrogates, so that a reader of JSON strings gets it back.
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(
-        character if character.isprintable() else f"\\u{ord(character):04x}"
+        character if character.isprintable() else json.dumps(character)[1:-1]
         for character in quoted
     )

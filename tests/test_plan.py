@@ -1,0 +1,133 @@
+"""What a configuration asks of Braze, and what the ceiling makes of it."""
+
+from itertools import pairwise
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter import plan, schedule
+from exporter.model import (
+    CampaignConfig,
+    Config,
+    KeySource,
+    Limits,
+    Selection,
+    WorkspaceConfig,
+)
+
+
+def campaigns(*intervals: float) -> tuple[CampaignConfig, ...]:
+    """Return campaigns with these intervals."""
+    return tuple(
+        CampaignConfig(str(UUID(int=number)), f"Campaign {number}", interval)
+        for number, interval in enumerate(intervals)
+    )
+
+
+def workspace(*intervals: float, ceiling: float = 120.0) -> WorkspaceConfig:
+    """Return a workspace whose campaigns have these intervals."""
+    return WorkspaceConfig(
+        name="shop",
+        endpoint="https://rest.iad-01.braze.com",
+        key_source=KeySource(env="BRAZE_API_KEY"),
+        timezone=ZoneInfo("UTC"),
+        interval_seconds=300.0,
+        requests_per_minute=ceiling,
+        reserve=0.2,
+        concurrency=4,
+        timeout_seconds=30.0,
+        proxy=None,
+        ca_file=None,
+        allow_http=False,
+        campaigns=campaigns(*intervals),
+    )
+
+
+def config(
+    *workspaces: WorkspaceConfig,
+    windows: tuple[int, ...] = (7, 28),
+    series_per_campaign: int = 5000,
+) -> Config:
+    """Return a configuration of these workspaces."""
+    return Config(
+        workspaces=workspaces,
+        windows=windows,
+        channels=Selection(),
+        stale_after_seconds=3600.0,
+        metrics=Selection(),
+        limits=Limits(series_per_campaign, 4 * 2**20),
+    )
+
+
+def test_what_fits_is_planned_as_it_is_wanted() -> None:
+    """Each campaign keeps its interval, and their rates add up."""
+    found = plan.plan(config(workspace(60.0, 300.0, 300.0)))[0]
+
+    assert found.wanted_per_minute == pytest.approx(1.4)
+    assert found.planned_per_minute == pytest.approx(1.4)
+    assert found.stretch == 1
+    assert list(found.intervals_seconds.values()) == [60.0, 300.0, 300.0]
+    assert found.interval_seconds == 300.0
+
+
+def test_what_does_not_fit_is_stretched_evenly() -> None:
+    """All intervals, the workspace's own among them, grow by one factor."""
+    found = plan.plan(config(workspace(60.0, 30.0, ceiling=1.5)))[0]
+
+    assert found.stretch == 2
+    assert list(found.intervals_seconds.values()) == [120.0, 60.0]
+    assert found.interval_seconds == 600.0
+    assert found.planned_per_minute == found.ceiling_per_minute == 1.5
+
+
+def test_an_empty_workspace_asks_nothing() -> None:
+    """Without campaigns there is a plan, too."""
+    found = plan.plan(config(workspace()))[0]
+
+    assert (found.planned_per_minute, found.stretch, found.typical_series) == (0, 1, 0)
+
+
+def test_every_workspace_has_its_plan() -> None:
+    """In the configuration's order, each with a ceiling of its own."""
+    found = plan.plan(config(workspace(60.0), workspace(60.0, ceiling=0.5)))
+
+    assert [one.stretch for one in found] == [1, 2]
+
+
+@pytest.mark.parametrize(("windows", "days"), [((), 2), ((7, 28), 30), ((98,), 100)])
+def test_one_request_covers_the_longest_window(
+    windows: tuple[int, ...], days: int
+) -> None:
+    """With today, and a day more for zones that are ahead."""
+    found = plan.plan(config(workspace(60.0), windows=windows))[0]
+
+    assert found.days_per_request == days
+
+
+def test_expected_series_grow_with_windows_and_campaigns() -> None:
+    """Nineteen stats in each view, one less in each sum, and seven about it."""
+    found = [
+        plan.plan(config(workspace(60.0, 60.0), windows=windows))[0].typical_series
+        for windows in ((), (7,), (7, 28))
+    ]
+
+    assert found == [2 * (2 * 19 + 7), 2 * (2 * 19 + 18 + 7), 2 * (2 * 19 + 36 + 7)]
+
+
+def test_no_campaign_is_expected_above_its_limit() -> None:
+    """What the limit cuts is not counted on."""
+    found = plan.plan(config(workspace(60.0, 60.0), series_per_campaign=10))[0]
+
+    assert found.typical_series == 20
+
+
+def test_the_first_round_begins_at_once() -> None:
+    """All campaigns, a spacing apart, in the order of their phases."""
+    wanted = campaigns(*[300.0] * 20)
+
+    round_ = plan.first_round(wanted, now=1000.0, spacing_seconds=0.5)
+
+    phases = [schedule.phase(campaign_id) for campaign_id, _ in round_]
+    assert [due_at for _, due_at in round_] == [1000 + 0.5 * n for n in range(20)]
+    assert all(sooner < later for sooner, later in pairwise(phases))
+    assert {campaign_id for campaign_id, _ in round_} == {one.id for one in wanted}
