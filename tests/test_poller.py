@@ -1,0 +1,399 @@
+"""One poll: what is asked, stored and shown, and what comes next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from exporter import plan
+from exporter.answer import Answer
+from exporter.budget import Budget
+from exporter.errors import (
+    CampaignRefused,
+    FetchError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+    Unusable,
+)
+from exporter.line import Line, Turn
+from exporter.model import Allowance, FailureReason
+from exporter.poller import Desk, Poller
+from exporter.store import Entry, Store
+from exporter.telemetry import Telemetry
+
+from tests.running import parsed
+
+ID = "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
+OTHER_ID = "8fa03bbc-4c9b-4555-a5c0-4505edf3e064"
+NOON = 1_772_366_400.0  # 2026-03-01 12:00 UTC
+DOCUMENT = {
+    "message": "success",
+    "data": [{"time": "2026-03-01", "messages": {"email": [{"sent": 7}]}}],
+}
+
+
+class Braze:
+    """Answers each request with the next of what it was told."""
+
+    def __init__(self) -> None:
+        self.answers: list[object] = []
+        self.asked: list[Mapping[str, str | int]] = []
+
+    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+        """Answer, or fail as told; the last word is repeated."""
+        assert path == "/campaigns/data_series"
+        self.asked.append(params)
+        word = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(word, Exception):
+            raise word
+        return Answer(document=word, status=200, allowance=Allowance())
+
+
+class Room:
+    """A poller with all that it needs, at a time that only the test moves."""
+
+    def __init__(self, *, names: tuple[str, ...] = ("Welcome",)) -> None:
+        ids = (ID, OTHER_ID)[: len(names)]
+        campaigns = [
+            {"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)
+        ]
+        workspace = {
+            "name": "production",
+            "endpoint": "https://rest.iad-01.braze.com",
+            "api_key_env": "KEY",
+            "campaigns": campaigns,
+        }
+        config = parsed({"workspaces": [workspace]}, key="key")
+        (workspace_plan,) = plan.plan(config)
+        self.now = NOON
+        self.braze = Braze()
+        self.store = Store()
+        self.telemetry = Telemetry(version="0", served=tuple)
+        self.called: list[Turn] = []
+        self.line = Line(
+            Budget(spacing_seconds=0.5, reserve=0.2, concurrency=4),
+            workspace="production",
+            campaign_ids=ids,
+            call=self.called.append,
+        )
+        desk = Desk(
+            plan=workspace_plan,
+            client=self.braze,
+            line=self.line,
+            campaigns={one.id: one for one in workspace_plan.workspace.campaigns},
+        )
+        self.poller = Poller(
+            config,
+            {"production": desk},
+            store=self.store,
+            telemetry=self.telemetry,
+            now=lambda: self.now,
+            draw=lambda: 0.5,
+        )
+        for campaign in workspace_plan.workspace.campaigns:
+            self.poller.admit("production", campaign)
+
+    def poll(self, *answers: object, turn: Turn | None = None) -> Turn | None:
+        """Serve a turn that is due now, its requests answered like this."""
+        if answers:
+            self.braze.answers = list(answers)
+        due = turn or Turn("production", ID, due_at=self.now)
+        self.now = max(self.now + 1, due.at)
+        return self.poller.poll(due)
+
+    def entry(self, campaign_id: str = ID) -> Entry:
+        """Return what is served of a campaign."""
+        entry = self.store.get(("production", campaign_id))
+        assert entry is not None
+        return entry
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return a counter of the telemetry."""
+        value = self.telemetry.registry.get_sample_value(
+            f"braze_exporter_{name}", {"workspace": "production", **labels}
+        )
+        return value or 0.0
+
+
+def failure(kind: type[FetchError], reason: str, *, status: int | None) -> FetchError:
+    """Return a failure as the client raises it."""
+    return kind(
+        "as the client says it",
+        reason=FailureReason(reason),
+        status=status,
+        allowance=None if status is None else Allowance(),
+    )
+
+
+DOWN = failure(Unavailable, "server_error", status=503)
+SILENT = failure(Unavailable, "timeout", status=None)
+UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
+FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
+WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
+TOO_FAST = failure(Throttled, "rate_limited", status=429)
+HUGE = failure(Unusable, "too_large", status=200)
+
+
+def test_a_good_answer_is_served_until_it_is_stale() -> None:
+    """Values, `up` and the time of success are shown; values expire when stale."""
+    room = Room()
+
+    upcoming = room.poll(DOCUMENT)
+
+    entry = room.entry()
+    assert entry.values is not None
+    assert b'channel="email"' in b"".join(entry.values.by_family)
+    assert entry.status.is_up is True
+    assert entry.status.last_success_at == room.now
+    assert entry.expires_at == room.now + 3600
+    assert upcoming is not None
+    assert 150 <= upcoming.at - NOON <= 450
+    assert room.count("polls_total", result="stored") == 1
+
+
+def test_one_request_asks_for_the_longest_window_and_today() -> None:
+    """`length` is the longest window and two; `ending_at` is left out."""
+    room = Room()
+
+    room.poll(DOCUMENT)
+
+    assert room.braze.asked == [{"campaign_id": ID, "length": 30}]
+
+
+def test_the_next_poll_is_at_the_campaigns_phase() -> None:
+    """Polls stand a whole interval apart, whenever the first one was."""
+    room = Room()
+    first = room.poll(DOCUMENT)
+    assert first is not None
+
+    second = room.poll(turn=first)
+
+    assert second is not None
+    assert second.at - first.at == pytest.approx(300)
+
+
+def test_a_failing_server_is_tried_again_with_backoff() -> None:
+    """The poll goes on after 0.5, 1, 2 and 4 seconds (at half jitter), then fails."""
+    room = Room()
+    turn = room.poll(DOWN)
+    delays = []
+    while turn is not None and turn.tries:
+        delays.append(turn.at - room.now)
+        turn = room.poll(turn=turn)
+
+    assert delays == pytest.approx([0.5, 1, 2, 4])
+    assert len(room.braze.asked) == 5
+    assert room.entry().status.failure is FailureReason.SERVER_ERROR
+    assert room.count("polls_total", result="failed") == 1
+    assert room.count("api_retries_total") == 4
+
+
+def test_a_poll_that_succeeds_at_its_third_try_is_good() -> None:
+    """Tries that failed leave no trace but a counter."""
+    room = Room()
+    turn = room.poll(DOWN, SILENT, DOCUMENT)
+    while turn is not None and turn.tries:
+        turn = room.poll(turn=turn)
+
+    assert room.entry().status.is_up is True
+    assert room.count("polls_total", result="stored") == 1
+    assert room.count("polls_total", result="failed") == 0
+
+
+def test_a_try_that_comes_too_late_is_not_made() -> None:
+    """Past a minute after its first try a poll fails without a further request."""
+    room = Room()
+    turn = room.poll(DOWN)
+    assert turn is not None
+
+    upcoming = room.poll(turn=replace(turn, at=room.now + 61))
+
+    assert len(room.braze.asked) == 1
+    assert room.entry().status.failure is FailureReason.SERVER_ERROR
+    assert upcoming is not None
+    assert upcoming.tries == 0
+
+
+def test_a_failure_keeps_the_last_values() -> None:
+    """`up` turns 0 and the reason is told, while values and their expiry stay."""
+    room = Room()
+    room.poll(DOCUMENT)
+    before = room.entry()
+
+    room.poll(HUGE)
+
+    after = room.entry()
+    assert after.values is before.values
+    assert after.expires_at == before.expires_at
+    assert after.status.last_success_at == before.status.last_success_at
+    assert after.status.is_up is False
+    assert after.status.failure is FailureReason.TOO_LARGE
+
+
+def test_a_document_of_another_shape_is_malformed_at_once() -> None:
+    """JSON that is no data series fails the poll without another try."""
+    room = Room()
+
+    upcoming = room.poll({"data": "later"})
+
+    assert room.entry().status.failure is FailureReason.MALFORMED
+    assert room.count("polls_total", result="malformed") == 1
+    assert upcoming is not None
+    assert upcoming.tries == 0
+
+
+def test_a_refused_campaign_goes_on_slowly() -> None:
+    """After 400 the interval is ten times as long, and back after a good answer."""
+    room = Room()
+
+    upcoming = room.poll(UNKNOWN)
+
+    assert upcoming is not None
+    assert 1500 <= upcoming.at - NOON <= 4500
+    assert room.entry().status.interval_seconds == 3000
+    assert room.entry().status.failure is FailureReason.BAD_REQUEST
+
+    room.poll(DOCUMENT, turn=upcoming)
+
+    assert room.entry().status.interval_seconds == 300
+
+
+def test_429_fails_the_poll_and_goes_on_when_the_bucket_opens() -> None:
+    """Without headers the bucket opens after a second at the least, plus jitter."""
+    room = Room()
+
+    upcoming = room.poll(TOO_FAST)
+
+    assert room.entry().status.failure is FailureReason.RATE_LIMITED
+    assert upcoming is not None
+    assert 1 <= upcoming.at - room.now <= 10
+
+
+def test_a_wrong_key_shows_on_every_campaign_of_the_workspace() -> None:
+    """While the workspace is paused all its campaigns are down, polled or not."""
+    room = Room(names=("Welcome", "Goodbye"))
+
+    upcoming = room.poll(WRONG_KEY)
+
+    for campaign_id in (ID, OTHER_ID):
+        blocks = b"".join(room.entry(campaign_id).status_blocks.by_family)
+        assert b'reason="unauthorized"' in blocks
+    assert room.count("workspace_paused", reason="unauthorized") == 1
+    assert [turn.campaign_id for turn in room.called] == [OTHER_ID]
+    assert room.called[0].at == room.now + 60
+    assert upcoming is not None
+    assert room.poll(DOCUMENT, turn=upcoming) is None
+
+
+def test_the_answer_to_a_probe_ends_the_pause() -> None:
+    """Once another campaign is answered the workspace shows each one's own state."""
+    room = Room(names=("Welcome", "Goodbye"))
+    room.poll(FORBIDDEN)
+
+    room.poll(DOCUMENT, turn=room.called[-1])
+
+    assert room.count("workspace_paused", reason="forbidden") == 0
+    assert b"braze_campaign_up" in b"".join(
+        room.entry(OTHER_ID).status_blocks.by_family
+    )
+    assert room.entry(OTHER_ID).status.is_up is True
+    own = b"".join(room.entry(ID).status_blocks.by_family)
+    assert b'reason="forbidden"' in own
+
+
+def test_a_campaign_forbidden_by_itself_does_not_pause_again() -> None:
+    """Its next 403 is told as its own, at the slow rate."""
+    room = Room(names=("Welcome", "Goodbye"))
+    room.poll(FORBIDDEN)
+    room.poll(DOCUMENT, turn=room.called[-1])
+
+    upcoming = room.poll(FORBIDDEN)
+
+    assert room.line.pause is None
+    assert upcoming is not None
+    assert room.entry().status.interval_seconds == 3000
+
+
+def test_a_poll_that_must_wait_is_deferred_once() -> None:
+    """The line calls it when it may start; the lag is counted from its slot."""
+    room = Room(names=("Welcome", "Goodbye"))
+    room.poll(DOCUMENT)
+    room.now -= 1
+
+    deferred = room.poller.poll(Turn("production", OTHER_ID, due_at=room.now))
+    again = room.poller.poll(room.called[-1])
+
+    assert deferred is None
+    assert again is None
+    assert room.count("polls_total", result="deferred") == 1
+
+
+def test_a_failing_campaign_is_logged_when_it_begins_and_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One warning when it begins, none while it lasts, one line when it is over."""
+    caplog.set_level(logging.INFO, logger="exporter")
+    room = Room()
+    for _ in range(5):
+        room.poll(UNKNOWN)
+
+    room.poll(DOCUMENT)
+
+    events = [record.getMessage() for record in caplog.records]
+    assert events == ["poll.failed", "poll.recovered"]
+    facts = caplog.records[0].__dict__["facts"]
+    assert facts["status"] == 400
+    assert facts["endpoint"].startswith("https://rest.iad-01.braze.com")
+    assert facts["campaign"] == "Welcome"
+
+
+def test_a_failure_that_lasts_is_logged_again_after_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An operator who looks at the last hours of the log finds what is wrong."""
+    room = Room()
+    room.poll(UNKNOWN)
+    room.now += 3600
+
+    room.poll(UNKNOWN)
+
+    assert [record.getMessage() for record in caplog.records] == ["poll.failed"] * 2
+
+
+def test_our_own_fault_stays_with_its_campaign(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An exception nobody expected is logged as an error and the campaign goes on."""
+    room = Room()
+
+    upcoming = room.poll(ZeroDivisionError("what was not thought of"))
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert room.count("polls_total", result="failed") == 1
+    assert upcoming is not None
+    assert room.poll(DOCUMENT, turn=upcoming) is not None
+    assert room.entry().status.is_up is True
+
+
+def test_a_campaign_that_left_is_not_shown_again() -> None:
+    """The answer to a poll that was on its way is dropped."""
+    room = Room()
+    room.store.remove([("production", ID)])
+
+    upcoming = room.poll(DOCUMENT)
+
+    assert upcoming is None
+    assert room.store.entries() == ()
+
+
+def test_nothing_is_told_after_the_stop() -> None:
+    """Requests that the end breaks off are no failures."""
+    room = Room()
+    room.poll(DOCUMENT)
+    room.poller.stop()
+
+    assert room.poll(SILENT) is None
+    assert room.entry().status.is_up is True
