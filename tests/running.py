@@ -13,8 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
@@ -217,7 +216,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**_clean_environment(), **(environment or {})},
+            env={**clean_environment(), **(environment or {})},
         )
         self._reader = threading.Thread(target=self._read, name="log reader")
         self._reader.start()
@@ -289,11 +288,12 @@ def run(
         text=True,
         timeout=PATIENCE_SECONDS,
         check=False,
-        env={**_clean_environment(), **(environment or {})},
+        env={**clean_environment(), **(environment or {})},
     )
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without what a machine may have set."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -302,8 +302,7 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
-@contextmanager
-def written(path: Path, document: Mapping[str, object]) -> Iterator[str]:
-    """Write a configuration as a file."""
+def written(path: Path, document: Mapping[str, object]) -> str:
+    """Write a configuration (JSON is YAML) and return where it is."""
     path.write_text(json.dumps(document, ensure_ascii=False))
-    yield str(path)
+    return str(path)

@@ -1,0 +1,76 @@
+"""What the `--web.*` flags mean."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+from exporter.flags import WEB, Parser
+from exporter.listener import Address
+from exporter.web_settings import Settings, settings
+
+
+def read(*arguments: str) -> Settings:
+    """Return what a command line means."""
+    return settings(options(*arguments))
+
+
+def options(*arguments: str) -> argparse.Namespace:
+    """Parse a command line."""
+    return Parser(WEB, program="test", description="").parse(arguments, {})
+
+
+def test_the_defaults_are_an_exporters() -> None:
+    """All interfaces, port 10417, /metrics, no prefix."""
+    assert read() == Settings((Address("", 10417),), "/metrics", "", "")
+
+
+def test_addresses_keep_their_order() -> None:
+    """The flag may be repeated."""
+    read_ = read("--web.listen-address=127.0.0.1:1", "--web.listen-address", "[::1]:2")
+
+    assert read_.addresses == (Address("127.0.0.1", 1), Address("::1", 2))
+
+
+@pytest.mark.parametrize(
+    ("external", "route", "prefix", "link_prefix"),
+    [
+        ("https://example.com", "", "", ""),
+        ("https://example.com/a/b/", "", "/a/b", "/a/b"),
+        ("example.com/a", "", "/a", "/a"),
+        ("/a", "", "/a", "/a"),
+        ("https://example.com/a", "/", "", "/a"),
+        ("https://example.com/", "/b", "/b", ""),
+        ("https://example.com/a", "b/", "/b", "/a"),
+        ("", "/b", "/b", "/b"),
+        ("", '/é%20"<', "/%C3%A9%20%22%3C", "/%C3%A9%20%22%3C"),
+        ("//evil.example/a", "", "/a", "/a"),
+    ],
+)
+def test_prefixes_follow_from_url_and_route(
+    external: str, route: str, prefix: str, link_prefix: str
+) -> None:
+    """Routes follow the external URL unless told; links follow the URL, if there."""
+    read_ = read(f"--web.external-url={external}", f"--web.route-prefix={route}")
+
+    assert (read_.prefix, read_.link_prefix) == (prefix, link_prefix)
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("--web.listen-address=10417", "--web.listen-address: address '10417'"),
+        ("--web.telemetry-path=metrics", "--web.telemetry-path is 'metrics'"),
+        ("--web.telemetry-path=/%2d/healthy", "is not used for something else"),
+        ("--web.telemetry-path=/m?x", "expected a path such as /metrics"),
+        ("--web.telemetry-path=/m\n", "expected a path such as /metrics"),
+        ("--web.route-prefix=/a\r\nSet-Cookie: x", "--web.route-prefix is"),
+        ("--web.route-prefix=/a#b", "expected a path such as /braze"),
+        ("--web.external-url=http://[", "--web.external-url is 'http://['"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(argument: str, complaint: str) -> None:
+    """The message names the flag and what was expected."""
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        read(argument)
