@@ -63,14 +63,12 @@ LOG = (
     Flag(
         "log.level",
         "Least severe events to log.",
-        "LEVEL",
         default="info",
         choices=("debug", "info", "warn", "error"),
     ),
     Flag(
         "log.format",
         "How a log line is written.",
-        "FORMAT",
         default="logfmt",
         choices=("logfmt", "json"),
     ),
@@ -97,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(
                 f"--{flag.name}",
                 dest=flag.key,
-                metavar=flag.metavar or None,
+                metavar="|".join(flag.choices) or flag.metavar or None,
                 choices=flag.choices or None,
                 action="append" if flag.is_list else "store",
                 help=f"{flag.help} ({'; '.join(notes)})",
@@ -110,12 +108,17 @@ class Parser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                text = environment.get(flag.variable) or flag.default
+                said = environment.get(flag.variable, "")
+                text = said if said.strip(" ,") else flag.default
                 if flag.choices and text not in flag.choices:
                     expected = ", ".join(flag.choices)
                     self.error(
                         f"{flag.variable} is {text!r}, expected one of {expected}"
                     )
-                value = text.split(",") if flag.is_list and text else text
+                value = _split(text) if flag.is_list and text else text
                 setattr(options, flag.key, value)
         return options
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

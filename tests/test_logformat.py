@@ -50,7 +50,7 @@ def read_logfmt(line: str) -> dict[str, str]:
 
 
 def joined(text: str) -> str:
-    """Return a text as readers of JSON do, who take two surrogates for one character."""
+    """Return a text as readers of JSON do, who join pairs of surrogates."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 

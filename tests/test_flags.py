@@ -1,0 +1,141 @@
+"""The command line's flags and their twins in the environment."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+
+import pytest
+from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
+
+FLAGS = (CONFIG_FILE, *WEB, *LOG)
+
+
+def parser() -> Parser:
+    """Return a parser of all flags."""
+    return Parser(FLAGS, program="braze-exporter", description="It exports.")
+
+
+def parse(*arguments: str, environment: Mapping[str, str] | None = None) -> Namespace:
+    """Parse a command line."""
+    return parser().parse(arguments, environment or {})
+
+
+def test_defaults_stand_where_nothing_is_said() -> None:
+    """Without a flag or a twin each has its default, or None."""
+    options = parse()
+
+    assert vars(options) == {
+        "config_file": None,
+        "web_listen_address": [":10417"],
+        "web_telemetry_path": "/metrics",
+        "web_external_url": None,
+        "web_route_prefix": None,
+        "log_level": "info",
+        "log_format": "logfmt",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable"),
+    [
+        (CONFIG_FILE, "BRAZE_EXPORTER_CONFIG_FILE"),
+        (WEB[0], "BRAZE_EXPORTER_WEB_LISTEN_ADDRESS"),
+        (LOG[0], "BRAZE_EXPORTER_LOG_LEVEL"),
+    ],
+)
+def test_twins_are_named_after_flags(flag: Flag, variable: str) -> None:
+    """In capitals, with underscores, behind the exporter's name."""
+    assert flag.variable == variable
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_a_twin_says_what_its_flag_would(flag: Flag) -> None:
+    """The same value has the same meaning in either place."""
+    value = flag.choices[-1] if flag.choices else "/x"
+
+    by_flag = parse(f"--{flag.name}", value)
+    by_twin = parse(environment={flag.variable: value})
+
+    assert by_flag == by_twin
+    assert by_flag != parse()
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_a_flag_wins_over_its_twin(flag: Flag) -> None:
+    """Whatever the twin says, even if that is none of the choices."""
+    value = flag.choices[0] if flag.choices else "/x"
+
+    options = parse(f"--{flag.name}", value, environment={flag.variable: "/other"})
+
+    assert options == parse(f"--{flag.name}", value)
+
+
+@pytest.mark.parametrize("text", ["", " ", ","])
+def test_an_empty_twin_says_nothing(text: str) -> None:
+    """Compose files and charts leave variables empty where nothing is set."""
+    options = parse(environment={flag.variable: text for flag in FLAGS})
+
+    assert options == parse()
+
+
+def test_addresses_may_be_repeated() -> None:
+    """On the command line one flag each; in the environment commas, with spaces."""
+    arguments = ("--web.listen-address", ":1", "--web.listen-address", "[::1]:2")
+
+    by_flags = parse(*arguments)
+    by_twin = parse(environment={"BRAZE_EXPORTER_WEB_LISTEN_ADDRESS": ":1, [::1]:2,"})
+
+    assert (
+        by_flags.web_listen_address == by_twin.web_listen_address == [":1", "[::1]:2"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "expected"),
+    [
+        (LOG[0], "loud", "expected one of debug, info, warn, error"),
+        (LOG[1], "xml", "expected one of logfmt, json"),
+    ],
+)
+def test_a_wrong_choice_in_the_environment_is_wrong_usage(
+    flag: Flag, text: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with exit code 2, and names the variable and what may stand there."""
+    with pytest.raises(SystemExit) as end:
+        parse(environment={flag.variable: text})
+
+    message = capsys.readouterr().err
+    assert end.value.code == 2
+    assert f"{flag.variable} is '{text}', {expected}" in message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--log.level", "loud"),
+        ("--web.listen", ":1"),
+        ("--config.file",),
+        ("config.yaml",),
+        ("--api-key", "k"),
+    ],
+)
+def test_wrong_arguments_are_wrong_usage(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong choices, shortened, incomplete and unknown flags end with exit code 2."""
+    with pytest.raises(SystemExit) as end:
+        parse(*arguments)
+
+    assert end.value.code == 2
+    assert "usage: braze-exporter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_help_tells_of_each_flag(flag: Flag) -> None:
+    """Its name, its twin, its default and its choices are all there."""
+    text = parser().format_help()
+
+    said = " ".join(text.split()).replace("- ", "-")
+    assert f"--{flag.name} " in said
+    assert f"env: {flag.variable})" in said
+    assert f"default: {flag.default};" in said or flag.default is None
+    assert "|".join(flag.choices) in said

@@ -1,0 +1,242 @@
+"""The whole exposition, plain and compressed."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import pytest
+from exporter import exposition
+from exporter.model import Day, Figures, Snapshot, Variation
+from exporter.page import Pages
+from exporter.store import Entry, Store
+from exporter.telemetry import Telemetry
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as read_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+Reader = Callable[[str], Iterable[Metric]]
+
+EMAIL = Variation("email", "default", "v-1")
+
+
+class StillTelemetry(Telemetry):
+    """Telemetry whose page does not change by itself."""
+
+    def render(self, *, is_openmetrics: bool) -> bytes:
+        """Return one family."""
+        end = b"# EOF\n" if is_openmetrics else b""
+        return b"# HELP x_y Y.\n# TYPE x_y gauge\nx_y 1.0\n" + end
+
+
+@dataclass
+class Scene:
+    """A store, its pages, and a clock that moves when it is told to."""
+
+    telemetry: Telemetry
+    store: Store = field(default_factory=Store)
+    now: float = 1000.0
+
+    def __post_init__(self) -> None:
+        self.pages = Pages(self.store, self.telemetry, now=lambda: self.now)
+
+
+def scene(*entries: Entry) -> Scene:
+    """Return a scene with these entries, in which nothing changes by itself."""
+    made = Scene(StillTelemetry(version="1", served=list))
+    for one in entries:
+        made.store.put(one)
+    return made
+
+
+def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
+    """Return the entry of a campaign that sent something today."""
+    subject = exposition.Subject("shop", name, f"id-{name}", {})
+    status = exposition.Status(True, None, 300.0, 900.0)
+    figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
+    snapshot = Snapshot(
+        variations=(EMAIL,),
+        latest=Day(date(2025, 6, 22), 1750550400.0, figures),
+        last_complete=None,
+        trailing=(),
+        series=4,
+        dropped_series=0,
+        ignored_values=0,
+        skipped_rows=0,
+    )
+    return Entry(
+        subject,
+        status,
+        exposition.render_status(subject, status),
+        snapshot=snapshot,
+        values=exposition.render_values(subject, snapshot),
+        expires_at=expires_at,
+    )
+
+
+def plain(made: Scene, *, is_openmetrics: bool = False) -> str:
+    """Return a page as one text."""
+    return b"".join(made.pages.plain(is_openmetrics=is_openmetrics)).decode()
+
+
+def compressed(made: Scene, *, is_openmetrics: bool = False) -> bytes:
+    """Return a compressed page in one piece."""
+    return b"".join(made.pages.compressed(is_openmetrics=is_openmetrics))
+
+
+@pytest.mark.parametrize("is_openmetrics", [False, True])
+@pytest.mark.parametrize("campaigns", [0, 1, 300])
+def test_compressed_and_plain_are_one_page(
+    *, campaigns: int, is_openmetrics: bool
+) -> None:
+    """Unpacked they are equal, byte for byte."""
+    made = scene(*(entry(f"c{number}") for number in range(campaigns)))
+
+    packed = compressed(made, is_openmetrics=is_openmetrics)
+
+    assert gzip.decompress(packed).decode() == plain(
+        made, is_openmetrics=is_openmetrics
+    )
+
+
+@pytest.mark.parametrize("is_openmetrics", [False, True])
+def test_a_compressed_page_is_one_member(*, is_openmetrics: bool) -> None:
+    """Its checksum and length cover all of it, and nothing comes after its end."""
+    made = scene(entry("a"), entry("b"))
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    page = unpacker.decompress(compressed(made, is_openmetrics=is_openmetrics))
+
+    assert unpacker.eof
+    assert unpacker.unused_data == b""
+    assert page.decode() == plain(made, is_openmetrics=is_openmetrics)
+
+
+def test_a_compressed_page_is_smaller() -> None:
+    """Many campaigns alike take a tenth or less."""
+    made = scene(*(entry(f"Campaign {number}") for number in range(500)))
+
+    assert len(compressed(made)) < len(plain(made)) / 10
+
+
+def test_the_campaigns_part_is_kept_while_nothing_changes() -> None:
+    """The same object comes again, for either format; only the rest is packed anew."""
+    made = scene(entry("a"))
+
+    parts = [
+        made.pages.compressed(is_openmetrics=is_openmetrics)[1]
+        for is_openmetrics in (False, True, False)
+    ]
+
+    assert parts[0] is parts[1] is parts[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.put(entry("b")),
+        lambda store: store.update(("shop", "id-a"), replace),
+        lambda store: store.remove([("shop", "id-a")]),
+    ],
+    ids=["put", "update", "remove"],
+)
+def test_the_campaigns_part_is_made_anew_when_an_entry_changes(
+    change: Callable[[Store], None],
+) -> None:
+    """The next scrape shows it, compressed or not."""
+    made = scene(entry("a"))
+    before = made.pages.compressed(is_openmetrics=False)[1]
+
+    change(made.store)
+    packed = compressed(made)
+
+    assert made.pages.compressed(is_openmetrics=False)[1] is not before
+    assert gzip.decompress(packed).decode() == plain(made)
+
+
+def test_a_page_shows_what_is_stored() -> None:
+    """A campaign's new values stand in the place of the old ones."""
+    made = scene(entry("a", sent=5), entry("b", sent=7))
+    first = plain(made)
+
+    made.store.put(entry("a", sent=6))
+
+    sample = 'variation="default",metric="sent"}'
+    assert f'campaign="a",channel="email",{sample} 5\n' in first
+    assert f'campaign="a",channel="email",{sample} 6\n' in plain(made)
+    assert f'campaign="b",channel="email",{sample} 7\n' in plain(made)
+
+
+def test_each_family_stands_once() -> None:
+    """Its header comes once, and the samples of all campaigns follow it."""
+    page = plain(scene(entry("a"), entry("b")))
+
+    lines = page.splitlines()
+    header = lines.index("# TYPE braze_campaign_daily gauge")
+    assert page.count("# TYPE braze_campaign_daily gauge\n") == 1
+    assert [line.split("{")[0] for line in lines[header + 1 : header + 3]] == [
+        "braze_campaign_daily",
+        "braze_campaign_daily",
+    ]
+
+
+def test_stale_values_leave_the_page() -> None:
+    """At the scrape after their end; that the campaign exists is still told."""
+    made = scene(entry("a", expires_at=1500.0))
+    made.now = 1499.9
+    before = gzip.decompress(compressed(made)).decode()
+
+    made.now = 1500.0
+    after = gzip.decompress(compressed(made)).decode()
+
+    assert "braze_campaign_daily{" in before
+    assert "braze_campaign_daily{" not in after
+    assert 'braze_campaign_up{workspace="shop",campaign="a"} 1\n' in after
+    assert after == plain(made)
+
+
+def test_the_text_format_is_read_by_its_parser() -> None:
+    """With the real metrics about the process behind the campaigns'."""
+    made = Scene(Telemetry(version="1", served=list))
+    made.store.put(entry("a"))
+
+    names = {family.name for family in read_text(plain(made))}
+
+    assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
+
+
+def test_openmetrics_is_read_by_its_parser() -> None:
+    """It is strict about order, repeats, and the end that must come last."""
+    made = Scene(Telemetry(version="1", served=list))
+    made.store.put(entry("a"))
+
+    page = plain(made, is_openmetrics=True)
+
+    read: Reader = read_openmetrics
+    names = {family.name for family in read(page)}
+    assert page.endswith("\n# EOF\n")
+    assert page.count("# EOF") == 1
+    assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
+
+
+def test_scrapes_at_once_get_whole_pages() -> None:
+    """While entries change, each page is one that was right at some instant."""
+    made = scene(entry("a", sent=0))
+
+    def change(number: int) -> None:
+        made.store.put(entry("a", sent=number))
+
+    def scrape(_: int) -> str:
+        return gzip.decompress(compressed(made)).decode()
+
+    with ThreadPoolExecutor(8) as pool:
+        changes = pool.map(change, range(100))
+        pages = list(pool.map(scrape, range(100)))
+        list(changes)
+
+    assert all(page.count("# TYPE braze_campaign_daily gauge\n") == 1 for page in pages)
+    assert all(page.endswith("x_y 1.0\n") for page in pages)
