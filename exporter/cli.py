@@ -9,13 +9,12 @@ from __future__ import annotations
 import gc
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-from exporter import __version__
+from exporter import __version__, signals
 from exporter.commands import COMMANDS, DAEMON
 from exporter.errors import ConfigError, ListenError
 
@@ -30,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = given.pop(0) if given and given[0] in COMMANDS else DAEMON
     if name in _ENDLESS:
-        _end_when_told()
+        # Until the command has its own way to stop. Nothing has begun by then, and an
+        # exception would be lost in some places of an import.
+        signals.catch(lambda: os._exit(0))
     _print_anything()
     try:
         code: int = _load(name).main(given, os.environ)
@@ -60,12 +61,6 @@ def _load(name: str) -> ModuleType:
     gc.freeze()
     gc.enable()
     return command
-
-
-def _end_when_told() -> None:
-    """End with code 0 on a signal, until the command has its own way to stop."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _print_anything() -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from exporter import signals
 from exporter.daemon import Daemon
 from exporter.listener import Address
 from exporter.logformat import Json, Logfmt
@@ -45,6 +45,7 @@ def serve(
 ) -> int:
     """Run the daemon until a signal ends it. ListenError: an address is taken."""
     asyncio.run(_serve(daemon, on_listening))
+    signals.ignore()
     return 0
 
 
@@ -54,15 +55,18 @@ async def _serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def end(*_: object) -> None:
-        _insist_on_the_end()
+    def end() -> None:
+        if not stop.is_set():
+            _insist_on_the_end()
+            stop.set()
+
+    def tell() -> None:
         with suppress(RuntimeError):  # told twice, and the loop is closed already
-            loop.call_soon_threadsafe(stop.set)
+            loop.call_soon_threadsafe(end)
 
     # Not with the loop's own way: it would let go of the signals when it is done, and
     # a second one would kill the process while its last threads end.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    signals.catch(tell)
     await daemon.run(stop, on_listening=on_listening)
 
 

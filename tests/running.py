@@ -244,13 +244,18 @@ class Process:
     @property
     def url(self) -> str:
         """Where it listens, once its log says so."""
-        match = self.wait_for_line(r"event=web\.listening address=(\S+)")
+        match = self.wait_for_line(r'event=web\.listening address="?([^"\s]+)')
         return f"http://{match[1]}"
 
     @property
     def pid(self) -> int:
         """The number of the process."""
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
 
     def end(self, signal_number: int, *, seconds: float) -> int:
         """Send a signal and return the exit code."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from exporter import signals
 from exporter.flags import Flag, Parser
 from exporter.listener import parse_address
 from exporter.simulator import RateLimit, Settings, Simulator
@@ -66,13 +66,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
         return 1
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    signals.catch(stopped.set)
     print(f"simulated Braze at {braze.url}, API key {braze.api_key}", flush=True)
     for campaign in braze.campaigns[:20]:
         print(f"  {campaign.id}  {campaign.name}", flush=True)
     stopped.wait()
     braze.stop()
+    signals.ignore()
     return 0
 
 

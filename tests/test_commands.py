@@ -1,0 +1,236 @@
+"""What the commands say and do, each as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+from exporter.simulator import Delivery, Fault, Simulator
+
+from tests.running import Process, configuration, get, parse, run, until, written
+
+EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+KEY = "a-key-that-nobody-may-see"
+FREE = "--web.listen-address=127.0.0.1:0"
+
+
+def config_file(
+    tmp_path: Path, braze: Simulator, *, count: int = 4, **changes: object
+) -> str:
+    """Write a configuration that polls some of the campaigns."""
+    campaigns = [{"id": one.id, "name": one.name} for one in braze.campaigns[:count]]
+    document = configuration(braze, **{"campaigns": campaigns, **changes})
+    return written(tmp_path / "config.yaml", document)
+
+
+def test_check_shows_the_plan_of_the_example() -> None:
+    """Campaigns, requests a minute wanted and allowed, days, series; exit 0."""
+    ended = run("check", str(EXAMPLE), environment={"BRAZE_API_KEY": KEY})
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for fact in (
+        r"campaigns +2$",
+        r"requests per minute +0\.4 wanted, 120 allowed",
+        r"days per request +30$",
+        r"series expected +about \d+$",
+    ):
+        assert re.search(fact, ended.stdout, re.MULTILINE), fact
+
+
+def test_check_shows_a_stretched_plan(tmp_path: Path) -> None:
+    """When the ceiling is too low it says by how much, and what would be enough."""
+    with Simulator() as braze:
+        file = config_file(tmp_path, braze, interval="10s", requests_per_minute=6)
+
+    ended = run("check", file, environment={"BRAZE_API_KEY": KEY})
+
+    assert ended.returncode == 0
+    assert "24 wanted, 6 allowed, 6 planned" in ended.stdout
+    assert "stretched 4 times" in ended.stdout
+    assert "set requests_per_minute to 24 or more" in ended.stdout
+
+
+def test_warnings_do_not_fail_a_check(tmp_path: Path) -> None:
+    """A warning goes to standard error, the plan to standard output, the code is 0."""
+    with Simulator() as braze:
+        campaigns = [{"id": "no-uuid", "name": "Welcome"}]
+        file = config_file(tmp_path, braze, campaigns=campaigns)
+
+    ended = run("check", file, environment={"BRAZE_API_KEY": KEY})
+
+    assert ended.returncode == 0
+    assert "campaigns[0].id: warning: " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert "valid, 1 workspace, 1 campaign" in ended.stdout
+
+
+def test_config_check_is_check() -> None:
+    """The flag says and does the same as the command."""
+    by_flag = run("--config.check", "--config.file", str(EXAMPLE))
+    by_command = run("check", str(EXAMPLE))
+
+    assert by_flag.returncode == by_command.returncode == 0
+    assert by_flag.stdout == by_command.stdout
+    assert by_flag.stderr == by_command.stderr
+
+
+def test_a_missing_key_fails_the_daemon_and_not_the_check() -> None:
+    """Both name the variable, the line and the path."""
+    checked = run("check", str(EXAMPLE))
+    refused = run("--config.file", str(EXAMPLE))
+
+    place = rf"{re.escape(str(EXAMPLE))}:\d+: workspaces\[0\]\.api_key_env: "
+    assert checked.returncode == 0
+    assert re.match(rf"{place}warning: .*BRAZE_API_KEY", checked.stderr)
+    assert refused.returncode == 2
+    assert re.match(rf"{place}.*BRAZE_API_KEY", refused.stderr)
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_an_empty_key_fails_both(empty: str) -> None:
+    """It is a mistake wherever it stands."""
+    for arguments in (("check", str(EXAMPLE)), ("--config.file", str(EXAMPLE))):
+        ended = run(*arguments, environment={"BRAZE_API_KEY": empty})
+
+        assert ended.returncode == 2
+        assert "workspaces[0].api_key_env" in ended.stderr
+        assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "", "localhost"])  # noqa: S104 - what is tested
+def test_the_health_check_finds_the_daemon(tmp_path: Path, host: str) -> None:
+    """It asks where and under which prefix the same flags make the daemon listen."""
+    prefix = "--web.route-prefix=/the re"
+    with Simulator() as braze:
+        file = config_file(tmp_path, braze)
+        arguments = ("--config.file", file, prefix, f"--web.listen-address={host}:0")
+        with Process(*arguments, environment={"BRAZE_API_KEY": KEY}) as daemon:
+            port = daemon.url.rpartition(":")[2]
+            address = f"--web.listen-address={host}:{port}"
+
+            found = run("healthcheck", prefix, address)
+            lost = run("healthcheck", address)
+
+            daemon.end(signal.SIGTERM, seconds=5)
+            gone = run("healthcheck", prefix, address)
+
+    assert (found.returncode, found.stdout) == (0, "healthy\n")
+    assert lost.returncode == 1
+    assert lost.stderr == f"unhealthy: {host}:{port}/-/healthy answered 404\n"
+    assert gone.returncode == 1
+
+
+def test_simulate_serves_until_it_is_told_to_stop() -> None:
+    """It prints where it is, its key and its campaigns; SIGTERM ends it with 0."""
+    with Process("simulate", "--listen-address", "127.0.0.1:0") as braze:
+        match = braze.wait_for_line(r"simulated Braze at (\S+), API key (\S+)")
+        campaign = braze.wait_for_line(r"^  ([0-9a-f-]{36})  Spring sale")
+        path = f"/campaigns/data_series?length=1&campaign_id={campaign[1]}"
+        headers = {"Authorization": f"Bearer {match[2]}"}
+
+        status, _, body = get(f"{match[1]}{path}", headers=headers)
+        code = braze.end(signal.SIGTERM, seconds=5)
+
+    assert status == 200
+    assert json.loads(body)["message"] == "success"
+    assert code == 0
+
+
+@pytest.mark.parametrize("count", ["1", "3", "30"])
+def test_a_demo_of_any_size_shows_where_to_look(count: str) -> None:
+    """It says where the page is and what is wrong in it, and serves figures."""
+    with Process("demo", FREE, "--campaigns", count) as demo:
+        url = demo.wait_for_line(r"Metrics +(http://\S+)$")[1]
+        demo.wait_for_line("Stop +Ctrl-C")
+
+        until(lambda: "braze_campaign_daily" in parse(get(url)[2].decode()))
+        code = demo.end(signal.SIGINT, seconds=5)
+
+    assert code == 0
+    assert any("'Spring sale 🌷' bounces" in line for line in demo.lines)
+
+
+def fields(line: str) -> dict[str, str]:
+    """Read a line of logfmt; ValueError: it is none."""
+    return dict(part.split("=", 1) for part in shlex.split(line))
+
+
+@pytest.mark.parametrize("log_format", ["logfmt", "json"])
+def test_the_log_is_one_event_a_line_without_secrets(
+    tmp_path: Path, log_format: str
+) -> None:
+    """Whatever Braze does, at debug every line parses, and none holds a key or body."""
+    with Simulator() as braze:
+        file = config_file(tmp_path, braze, count=6, timeout="1s", concurrency=6)
+        for campaign, fault in zip(
+            braze.campaigns,
+            (
+                Fault.html(200),
+                Fault(status=500, body=b"SECRET-BODY\nlevel=error"),
+                Fault(status=400, headers={"X-Note": "SECRET-HEADER"}),
+                Fault(delivery=Delivery.RESET_IN_BODY),
+                Fault(body=b'{"message": "success", "data": "SECRET-BODY"}'),
+            ),
+            strict=False,
+        ):
+            braze.set_fault(fault, campaign_id=campaign.id)
+        flags = (f"--log.format={log_format}", "--log.level=debug", FREE)
+        environment = {"BRAZE_API_KEY": braze.api_key}
+        with Process("--config.file", file, *flags, environment=environment) as daemon:
+            assert braze.wait_for_requests(20)
+            message = f"no: {KEY} {braze.api_key}".encode()
+            body = b'{"message": "%b"}' % message
+            braze.clear_faults()
+            braze.set_fault(Fault(status=401, body=body))
+            daemon.wait_for_line(r"workspace\.paused")
+            daemon.end(signal.SIGTERM, seconds=5)
+
+    events = [
+        (json.loads if log_format == "json" else fields)(line) for line in daemon.lines
+    ]
+    names = {event["event"] for event in events}
+    output = "\n".join(daemon.lines)
+    assert {"time", "level", "event"} <= set.intersection(*map(set, events))
+    assert {"web.listening", "workspace.planned", "braze.answered"} <= names
+    assert {"poll.failed", "workspace.paused", "exporter.stopping"} <= names
+    assert "poll.crashed" not in names
+    assert braze.api_key not in output
+    for secret in ("SECRET", "Backend fetch failed", "Bearer"):
+        assert secret not in output
+
+
+def test_a_wrong_key_is_told_with_its_source_and_endpoint(tmp_path: Path) -> None:
+    """The line of the pause names the variable, the endpoint and the status."""
+    with Simulator() as braze:
+        file = config_file(tmp_path, braze)
+        environment = {"BRAZE_API_KEY": KEY}
+        with Process("--config.file", file, FREE, environment=environment) as daemon:
+            line = daemon.wait_for_line(r"event=workspace\.paused .*").string
+        endpoint = braze.url
+
+    assert fields(line).items() >= {
+        ("level", "warn"),
+        ("key", "environment variable BRAZE_API_KEY"),
+        ("endpoint", endpoint),
+        ("status", "401"),
+    }
+    assert KEY not in "\n".join(daemon.lines)
+
+
+def test_warnings_of_the_configuration_are_logged(tmp_path: Path) -> None:
+    """The daemon starts in spite of them."""
+    with Simulator() as braze:
+        campaigns = [{"id": "no-uuid", "name": "Welcome"}]
+        file = config_file(tmp_path, braze, campaigns=campaigns)
+        environment = {"BRAZE_API_KEY": braze.api_key}
+        with Process("--config.file", file, FREE, environment=environment) as daemon:
+            line = daemon.wait_for_line(r"event=config\.warning .*").string
+
+            assert get(f"{daemon.url}/-/healthy")[0] == 200
+
+    assert "campaigns[0].id" in line
