@@ -35,7 +35,7 @@ from exporter.listener import (
 from exporter.model import Config, KeySource, Secret
 from exporter.page import Pages
 from exporter.poller import Desk, Poller
-from exporter.store import Store
+from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
 from exporter.web_settings import Settings
@@ -87,7 +87,7 @@ class Daemon:
             draw=random.random,
         )
         self._telemetry.loaded(is_successful=True, now=self._started_at)
-        pages = Pages(self._store, self._telemetry, now=time.time)
+        pages = Pages(self._fresh_entries, self._telemetry)
         text = config.describe(configuration)
         site = Site(
             pages=pages,
@@ -193,24 +193,29 @@ class Daemon:
     def _serve(self, turn: Turn) -> None:
         upcoming = self._poller.poll(turn)
         if upcoming is not None:
-            self._schedule(upcoming)
+            self._desks[turn.workspace].line.book(upcoming)
 
     def _beat(self) -> None:
         """See to what no request and no poll brings about."""
         now = time.time()
-        for entry in self._store.expire(now=now):
-            facts = {
-                "workspace": entry.subject.workspace,
-                "campaign": entry.subject.campaign,
-                "last_success_at": entry.status.last_success_at,
-            }
-            _log.warning("campaign.stale", extra={"facts": facts})
+        self._fresh_entries()
         for name, desk in self._desks.items():
             key = self._keys[name]()
             if self._seen_keys.get(name) != key:
                 self._seen_keys[name] = key
                 _log.info("key.changed", extra={"facts": {"workspace": name}})
                 desk.line.probe_now(now=now)
+
+    def _fresh_entries(self) -> tuple[Entry, ...]:
+        """Return what may be served now; what has just become too old is told."""
+        for entry in self._store.expire(now=time.time()):
+            facts = {
+                "workspace": entry.subject.workspace,
+                "campaign": entry.subject.campaign,
+                "last_success_at": entry.status.last_success_at,
+            }
+            _log.warning("campaign.stale", extra={"facts": facts})
+        return self._store.entries()
 
     async def _stop(self) -> None:
         _log.info("exporter.stopping", extra={"facts": {}})

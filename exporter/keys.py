@@ -22,7 +22,7 @@ def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
         return None if text is None else text.strip()
     try:
         with Path(source.file or "").open("rb") as file:
-            return file.read(_LONGEST_BYTES).decode().strip()
+            return file.read(_LONGEST_BYTES).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError, ValueError):
         return None
 

@@ -189,7 +189,7 @@ class Line:
     def finish_refused(
         self,
         turn: Turn,
-        allowance: Allowance,
+        allowance: Allowance | None,
         *,
         reason: FailureReason,
         now: float,
@@ -209,6 +209,20 @@ class Line:
                 return None
             self._take_refusal(turn.campaign_id, reason, now)
             return self._pause
+
+    def book(self, turn: Turn) -> None:
+        """Call a campaign's next turn, unless its next one is the line's to call.
+
+        Under the line's lock, so that nothing comes between the look and the call.
+        """
+        with self._lock:
+            is_ours = (
+                turn.campaign_id in self._waiting
+                or turn.campaign_id in self._in_flight
+                or self.is_called(turn.campaign_id)
+            )
+            if not is_ours:
+                self._call(turn)
 
     def probe_now(self, *, now: float) -> None:
         """Probe a paused workspace at once: its key has changed.

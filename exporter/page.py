@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from exporter import exposition
-from exporter.store import Entry, Store
+from exporter.store import Entry
 from exporter.telemetry import Telemetry
 
 _LEVEL = 1
@@ -34,20 +34,22 @@ class _Deflated:
 
 
 class Pages:
-    """Puts pages together. Both methods may be called from any thread."""
+    """Puts pages together from the `entries` that may be served at that time.
+
+    Both methods may be called from any thread.
+    """
 
     def __init__(
-        self, store: Store, telemetry: Telemetry, *, now: Callable[[], float]
+        self, entries: Callable[[], tuple[Entry, ...]], telemetry: Telemetry
     ) -> None:
-        self._store = store
+        self._entries = entries
         self._telemetry = telemetry
-        self._now = now
         self._lock = Lock()
         self._deflated = _Deflated((), b"", 0, 0)
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page."""
-        campaigns = exposition.page(_blocks(self._fresh()))
+        campaigns = exposition.page(_blocks(self._entries()))
         return (*campaigns, self._telemetry.render(is_openmetrics=is_openmetrics))
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
@@ -56,7 +58,7 @@ class Pages:
         The campaigns' part is kept until an entry changes; the process's part is
         compressed anew and the checksum goes on from where the kept one ended.
         """
-        campaigns = self._deflate(self._fresh())
+        campaigns = self._deflate(self._entries())
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
         packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         tail = packer.compress(process) + packer.flush()
@@ -64,10 +66,6 @@ class Pages:
         length = (campaigns.length + len(process)) % 2**32
         trailer = crc.to_bytes(4, "little") + length.to_bytes(4, "little")
         return (_GZIP_HEADER, campaigns.data, tail, trailer)
-
-    def _fresh(self) -> tuple[Entry, ...]:
-        self._store.expire(now=self._now())
-        return self._store.entries()
 
     def _deflate(self, entries: tuple[Entry, ...]) -> _Deflated:
         with self._lock:

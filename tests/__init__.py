@@ -1,0 +1,1 @@
+"""The specification, and what several of its files share."""

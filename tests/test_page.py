@@ -42,7 +42,12 @@ class Scene:
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.pages = Pages(self.store, self.telemetry, now=lambda: self.now)
+        self.pages = Pages(self.fresh, self.telemetry)
+
+    def fresh(self) -> tuple[Entry, ...]:
+        """Return what may be served now."""
+        self.store.expire(now=self.now)
+        return self.store.entries()
 
 
 def scene(*entries: Entry) -> Scene:

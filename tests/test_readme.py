@@ -225,7 +225,7 @@ def test_the_command_table_names_every_command() -> None:
 
 def test_the_path_table_names_every_path() -> None:
     """What the web server answers, and nothing else."""
-    pages = Pages(Store(), telemetry(), now=lambda: 0.0)
+    pages = Pages(Store().entries, telemetry())
     site = Site(
         pages=pages, is_ready=lambda: True, configuration=lambda: "", version="1"
     )

@@ -66,7 +66,7 @@ def pages() -> Pages:
     telemetry = Telemetry(
         version="1.2.3", served=lambda: [Served("production", 1, 9, 0, 0, 0)]
     )
-    return Pages(store, telemetry, now=lambda: 1.0)
+    return Pages(store.entries, telemetry)
 
 
 @contextmanager
