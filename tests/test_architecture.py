@@ -27,7 +27,7 @@ FLOORS = (
     "deadline exchange roster egress",
     "cause transport connection",
     "answer listener",
-    "client poller web",
+    "client poller web jobs",
     # The process.
     "flags web_settings",
     "loading daemon",
@@ -45,7 +45,7 @@ IMPURE = {"logging", "time", "random", "os", "socket", "threading", "asyncio"}
 
 # Outside libraries, and powers of the standard one → the modules that have them.
 OWNERS = {
-    "apscheduler": "daemon",
+    "apscheduler": "daemon jobs",
     "prometheus_client": "telemetry",
     "requests": "transport",
     "urllib3": "transport",
