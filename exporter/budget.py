@@ -174,5 +174,33 @@ class Budget:
         )
         return self._with(endpoint, bucket)
 
+    def bounded_as(self, other: Budget) -> Budget:
+        """Return this account under the bounds of another."""
+        return replace(
+            self,
+            spacing_seconds=other.spacing_seconds,
+            reserve=other.reserve,
+            concurrency=other.concurrency,
+        )
+
+    def shifted(self, seconds: float) -> Budget:
+        """Return the account after the clock was set by so much.
+
+        When a window ends is Braze's to say, by a clock that is now read otherwise:
+        what is left in it is told by the next answer.
+        """
+        buckets = {
+            endpoint: replace(
+                bucket,
+                is_known=False,
+                remaining=None,
+                reset_at=-math.inf,
+                shut_until=bucket.shut_until + seconds,
+            )
+            for endpoint, bucket in self.buckets.items()
+        }
+        next_start_at = self.next_start_at + seconds
+        return replace(self, buckets=buckets, next_start_at=next_start_at)
+
     def _with(self, endpoint: str, bucket: Bucket) -> Budget:
         return replace(self, buckets={**self.buckets, endpoint: bucket})

@@ -94,12 +94,16 @@ class Client:
         for limits in deadlines:
             limits.abort()
 
-    def close(self) -> None:
-        """Abort, and close the connections."""
-        self.abort()
+    def retire(self) -> None:
+        """Close the idle connections; fetches in progress end as they would have."""
         with self._lock:
             if self._transport is not None:
                 self._transport.close()
+
+    def close(self) -> None:
+        """Abort, and close the connections."""
+        self.abort()
+        self.retire()
 
     def _key(self) -> Secret:
         try:

@@ -1,8 +1,8 @@
-"""The running exporter: its parts wired together, started, driven and stopped.
+"""The running exporter: its parts wired together, started, watched and stopped.
 
-APScheduler runs one one-shot job per campaign; what a job's outcome says next becomes
-its next job. The event loop of the calling thread serves scrapes. It decides nothing
-about Braze: the poller and the line do.
+The event loop of the calling thread serves scrapes and beats once a second, to see to
+what no request and no poll brings about. It decides nothing about Braze: the poller and
+the line do.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.date import DateTrigger
-
-from exporter import __version__, config, plan
-from exporter.budget import Budget
-from exporter.client import Client
+from exporter import __version__, config
+from exporter.clock import ClockWatch
 from exporter.egress import Egress
-from exporter.keys import Key
-from exporter.line import ENDPOINT, Line, Turn
+from exporter.errors import ConfigError
+from exporter.fleet import Fleet
+from exporter.jobs import Jobs
+from exporter.keeper import Keeper
+from exporter.line import Turn
 from exporter.listener import (
     Address,
     ClientLimits,
     Listener,
     raise_descriptor_limit,
 )
-from exporter.model import Config, KeySource, Secret
+from exporter.model import Config, KeySource
 from exporter.page import Pages
-from exporter.poller import Desk, Poller
+from exporter.poller import Poller, show_status
+from exporter.state import State
 from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
@@ -44,14 +44,21 @@ _log = logging.getLogger("exporter.daemon")
 
 _READY_AFTER_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 1.0
+_SAVE_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
 """How long answers to scrapes in progress may still take when we are told to stop."""
 
 _CONNECTIONS = 4096
 
-_INSTANCES = 100
-"""More than ever run: the line sees to it that no campaign is in flight twice, and
-APScheduler drops a job that it counts as one too many."""
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a new configuration comes from."""
+
+    load: Callable[[], Config]
+    """Read it again. ConfigError: it cannot be used."""
+    has_changed: Callable[[], bool] = lambda: False
+    """Tell, once, that it is another one than when this was last asked."""
 
 
 class Daemon:
@@ -64,35 +71,40 @@ class Daemon:
         *,
         read_key: Callable[[KeySource], str | None],
         egress: Egress,
+        source: Source | None = None,
+        state_path: str | None = None,
     ) -> None:
         self._config = configuration
         self._settings = settings
+        self._source = source or Source(load=lambda: configuration)
         self._started_at = time.time()
         self._was_ready = False
+        self._reloading = asyncio.Lock()
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
-        self._scheduler = BackgroundScheduler(timezone=UTC)
-        self._clients: dict[str, Client] = {}
-        self._keys: dict[str, Key] = {}
-        self._seen_keys: dict[str, Secret] = {}
-        self._desks: dict[str, Desk] = {}
-        for workspace_plan in plan.plan(configuration):
-            self._open(workspace_plan, read_key, egress)
+        self._jobs = Jobs(self._serve)
+        self._fleet = Fleet(
+            jobs=self._jobs,
+            store=self._store,
+            telemetry=self._telemetry,
+            read_key=read_key,
+            egress=egress,
+            now=time.time,
+        )
         self._poller = Poller(
-            configuration,
-            self._desks,
+            self._fleet.desks,
             store=self._store,
             telemetry=self._telemetry,
             now=time.time,
             draw=random.random,
         )
-        self._telemetry.loaded(is_successful=True, now=self._started_at)
-        pages = Pages(self._fresh_entries, self._telemetry)
-        text = config.describe(configuration)
+        self._keeper = self._make_keeper(state_path)
+        self._clock = ClockWatch(now=time.time)
         site = Site(
-            pages=pages,
+            pages=Pages(self._fresh_entries, self._telemetry),
             is_ready=self._is_ready,
-            configuration=lambda: text,
+            configuration=lambda: config.describe(self._config),
+            reload=self.reload if settings.has_lifecycle else None,
             version=__version__,
             telemetry_path=settings.telemetry_path,
             prefix=settings.prefix,
@@ -114,97 +126,92 @@ class Daemon:
         for address in bound:
             facts = {"address": str(address), "path": self._settings.telemetry_path}
             _log.info("web.listening", extra={"facts": facts})
+        saving = asyncio.create_task(self._save_now_and_then())
         try:
-            self._start_polling()
+            await asyncio.to_thread(self._start_polling)
             on_listening(bound)
             while not stop.is_set():
-                self._beat()
+                await self._beat()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _HEARTBEAT_SECONDS)
         finally:
+            saving.cancel()
             await self._stop()
 
-    def _open(
-        self,
-        workspace_plan: plan.WorkspacePlan,
-        read_key: Callable[[KeySource], str | None],
-        egress: Egress,
-    ) -> None:
-        workspace = workspace_plan.workspace
-        name = workspace.name
-        key = Key(workspace.key_source, read_key)
-        client = Client(
-            workspace,
-            read_key=key,
-            egress=egress,
-            now=time.time,
-            response_bytes=self._config.limits.response_bytes,
-        )
-        spacing = 60 / workspace.requests_per_minute
-        line = Line(
-            Budget(spacing, workspace.reserve, workspace.concurrency),
-            workspace=name,
-            campaign_ids=tuple(campaign.id for campaign in workspace.campaigns),
-            call=self._schedule,
-        )
-        self._keys[name] = key
-        self._seen_keys[name] = key()
-        self._clients[name] = client
-        self._desks[name] = Desk(
-            plan=workspace_plan,
-            client=client,
-            line=line,
-            campaigns={campaign.id: campaign for campaign in workspace.campaigns},
-        )
-        self._scheduler.add_executor(ThreadPoolExecutor(workspace.concurrency), name)
-        self._telemetry.expect(name, ENDPOINT)
-        self._telemetry.planned(
-            name,
-            requests_per_minute=workspace_plan.planned_per_minute,
-            interval_seconds=workspace_plan.interval_seconds,
-        )
+    async def reload(self) -> ConfigError | None:
+        """Take over the configuration as it is now; a bad one changes nothing."""
+        async with self._reloading:
+            # In a thread: ten thousand campaigns are a second's work.
+            error = await asyncio.to_thread(self._reload)
+        self._telemetry.loaded(is_successful=error is None, now=time.time())
+        return error
+
+    def _reload(self) -> ConfigError | None:
+        try:
+            configuration = self._source.load()
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
+            _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
+            return error
+        self._fleet.apply(configuration)
+        self._config = configuration
+        campaigns = sum(len(one.campaigns) for one in configuration.workspaces)
+        _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
+        return None
+
+    def _make_keeper(self, path: str | None) -> Keeper | None:
+        if path is None:
+            return None
+        state = State(Path(path))
+        return Keeper(state, store=self._store, telemetry=self._telemetry)
 
     def _start_polling(self) -> None:
-        self._scheduler.start()
-        for name, desk in self._desks.items():
-            _log_plan(desk.plan)
-            self._clients[name].prepare()
-            campaigns = desk.plan.workspace.campaigns
-            for campaign in campaigns:
-                self._poller.admit(name, campaign)
-            spacing = 60 / desk.plan.workspace.requests_per_minute
-            now = time.time()
-            round_ = plan.first_round(campaigns, now=now, spacing_seconds=spacing)
-            turns = (Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
-            desk.line.join(tuple(turns), now=now)
-
-    def _schedule(self, turn: Turn) -> None:
-        self._scheduler.add_job(
-            self._serve,
-            DateTrigger(datetime.fromtimestamp(turn.at, UTC), UTC),
-            (turn,),
-            id=f"{turn.workspace}/{turn.campaign_id}",
-            executor=turn.workspace,
-            replace_existing=True,
-            misfire_grace_time=None,
-            max_instances=_INSTANCES,
-        )
+        self._jobs.start()
+        kept = self._keeper.restore() if self._keeper else {}
+        self._fleet.apply(self._config, kept)
+        self._telemetry.loaded(is_successful=True, now=self._started_at)
 
     def _serve(self, turn: Turn) -> None:
         upcoming = self._poller.poll(turn)
-        if upcoming is not None:
-            self._desks[turn.workspace].line.book(upcoming)
+        desk = self._fleet.desks.get(turn.workspace)
+        if upcoming is not None and desk is not None:
+            desk.line.book(upcoming)
 
-    def _beat(self) -> None:
+    async def _beat(self) -> None:
         """See to what no request and no poll brings about."""
-        now = time.time()
+        if jump := self._clock.jump():
+            self._follow_clock(jump)
         self._fresh_entries()
-        for name, desk in self._desks.items():
-            key = self._keys[name]()
-            if self._seen_keys.get(name) != key:
-                self._seen_keys[name] = key
-                _log.info("key.changed", extra={"facts": {"workspace": name}})
-                desk.line.probe_now(now=now)
+        self._fleet.look_at_keys()
+        if self._source.has_changed():
+            await self.reload()
+
+    def _follow_clock(self, seconds: float) -> None:
+        """Let nothing come later, sooner or grow old because the clock was set."""
+        _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
+        self._started_at += seconds
+        for entry in self._store.entries():
+            self._store.update(entry.key, lambda one: self._shifted(one, seconds))
+        self._fleet.shift(seconds)
+
+    def _shifted(self, entry: Entry, seconds: float) -> Entry:
+        read_at = entry.status.last_success_at
+        desk = self._fleet.desks.get(entry.subject.workspace)
+        if read_at is None or desk is None:
+            return entry
+        status = replace(entry.status, last_success_at=read_at + seconds)
+        return replace(
+            entry,
+            status=status,
+            status_blocks=show_status(entry.subject, status, desk),
+            expires_at=entry.expires_at + seconds,
+        )
+
+    async def _save_now_and_then(self) -> None:
+        while self._keeper is not None:
+            await asyncio.sleep(_SAVE_SECONDS)
+            await asyncio.to_thread(self._keeper.save)
 
     def _fresh_entries(self) -> tuple[Entry, ...]:
         """Return what may be served now; what has just become too old is told."""
@@ -220,27 +227,31 @@ class Daemon:
     async def _stop(self) -> None:
         _log.info("exporter.stopping", extra={"facts": {}})
         self._poller.stop()
-        self._scheduler.shutdown(wait=False)
-        for client in self._clients.values():
-            client.abort()
+        self._jobs.stop()
+        self._fleet.abort()
         await self._listener.stop(_GRACE_SECONDS)
+        if self._keeper is not None:
+            self._keeper.save()
 
     def _is_ready(self) -> bool:
         self._was_ready = (
             self._was_ready
             or time.time() - self._started_at >= _READY_AFTER_SECONDS
-            or all(
-                entry.status.is_up is not None
-                or self._desks[entry.subject.workspace].line.pause is not None
-                for entry in self._store.entries()
-            )
+            or all(self._was_tried(entry) for entry in self._store.entries())
         )
         return self._was_ready
 
+    def _was_tried(self, entry: Entry) -> bool:
+        desk = self._fleet.desks.get(entry.subject.workspace)
+        is_paused = desk is None or desk.line.pause is not None
+        return is_paused or entry.status.is_up is not None
+
     def _served(self) -> Iterator[Served]:
-        totals = {name: Counter[str]() for name in self._desks}
+        totals = {name: Counter[str]() for name in tuple(self._fleet.desks)}
         for entry in self._store.entries():
-            total = totals[entry.subject.workspace]
+            total = totals.get(entry.subject.workspace)
+            if total is None:
+                continue
             total["campaigns"] += 1
             total["series"] += entry.status_blocks.series
             if entry.values is not None and entry.snapshot is not None:
@@ -257,22 +268,3 @@ class Daemon:
                 ignored_values=total["ignored_values"],
                 skipped_rows=total["skipped_rows"],
             )
-
-
-def _log_plan(workspace_plan: plan.WorkspacePlan) -> None:
-    facts = {
-        "workspace": workspace_plan.workspace.name,
-        "endpoint": workspace_plan.workspace.endpoint,
-        "campaigns": len(workspace_plan.workspace.campaigns),
-        "wanted_per_minute": workspace_plan.wanted_per_minute,
-        "planned_per_minute": workspace_plan.planned_per_minute,
-        "interval_seconds": workspace_plan.interval_seconds,
-    }
-    _log.info("workspace.planned", extra={"facts": facts})
-    if workspace_plan.stretch > 1:
-        facts |= {
-            "stretch": workspace_plan.stretch,
-            "ceiling_per_minute": workspace_plan.ceiling_per_minute,
-            "advice": "raise requests_per_minute or the intervals",
-        }
-        _log.warning("workspace.stretched", extra={"facts": facts})

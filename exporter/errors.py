@@ -3,6 +3,7 @@
 ExporterError
 ├── ConfigError          every problem at once; nothing starts, nothing changes
 ├── ListenError          an address is taken; the process ends with code 1
+├── StateError           the last values' file is no use; we go on without it
 ├── MalformedSeries      a document is no data series; the poll ends, values stay
 └── FetchError           one request gave no document
     ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
@@ -31,6 +32,10 @@ class ConfigError(ExporterError):
 
 class ListenError(ExporterError):
     """An address that cannot be listened on; the message names it and says why."""
+
+
+class StateError(ExporterError):
+    """The last values cannot be kept or read back; the message names file and fault."""
 
 
 class MalformedSeries(ExporterError):

@@ -23,6 +23,8 @@ class Flag:
     default: str | None = None
     choices: tuple[str, ...] = ()
     is_list: bool = False
+    is_switch: bool = False
+    """On or off: its twin says `true` or `false`."""
 
     @property
     def variable(self) -> str:
@@ -37,6 +39,24 @@ class Flag:
 
 
 CONFIG_FILE = Flag("config.file", "The configuration to read.", "FILE")
+CONFIG = (
+    CONFIG_FILE,
+    Flag(
+        "config.check",
+        "Check the configuration, show the plan and end: same as `check`.",
+        is_switch=True,
+    ),
+    Flag(
+        "config.enable-auto-reload",
+        "Reload the configuration by itself when the file's content changes.",
+        is_switch=True,
+    ),
+)
+STATE_PATH = Flag(
+    "state.path",
+    "Directory that keeps the last values over a restart. Off if not given.",
+    "DIR",
+)
 WEB = (
     Flag(
         "web.listen-address",
@@ -57,6 +77,11 @@ WEB = (
         "web.route-prefix",
         "Prefix of all paths. Defaults to the path of --web.external-url.",
         "PATH",
+    ),
+    Flag(
+        "web.enable-lifecycle",
+        "Let clients reload the configuration by POST /-/reload.",
+        is_switch=True,
     ),
 )
 LOG = (
@@ -90,16 +115,29 @@ class Parser(argparse.ArgumentParser):
         )
         self._flags = flags
         for flag in flags:
-            notes = [f"default: {flag.default}"] if flag.default else []
-            notes.append(f"env: {flag.variable}")
+            self._add(flag)
+
+    def _add(self, flag: Flag) -> None:
+        notes = [f"default: {flag.default}"] if flag.default else []
+        notes.append(f"env: {flag.variable}")
+        help_ = f"{flag.help} ({'; '.join(notes)})"
+        if flag.is_switch:
             self.add_argument(
                 f"--{flag.name}",
                 dest=flag.key,
-                metavar="|".join(flag.choices) or flag.metavar or None,
-                choices=flag.choices or None,
-                action="append" if flag.is_list else "store",
-                help=f"{flag.help} ({'; '.join(notes)})",
+                action="store_const",
+                const="true",
+                help=help_,
             )
+            return
+        self.add_argument(
+            f"--{flag.name}",
+            dest=flag.key,
+            metavar="|".join(flag.choices) or flag.metavar or None,
+            choices=flag.choices or None,
+            action="append" if flag.is_list else "store",
+            help=help_,
+        )
 
     def parse(
         self, arguments: Sequence[str], environment: Mapping[str, str]
@@ -110,14 +148,18 @@ class Parser(argparse.ArgumentParser):
             if getattr(options, flag.key) is None:
                 said = environment.get(flag.variable, "")
                 text = said if said.strip(" ,") else flag.default
-                if flag.choices and text not in flag.choices:
-                    expected = ", ".join(flag.choices)
-                    self.error(
-                        f"{flag.variable} is {text!r}, expected one of {expected}"
-                    )
+                self._check(flag, text)
                 value = _split(text) if flag.is_list and text else text
                 setattr(options, flag.key, value)
+            if flag.is_switch:
+                setattr(options, flag.key, getattr(options, flag.key) == "true")
         return options
+
+    def _check(self, flag: Flag, text: str | None) -> None:
+        choices = ("true", "false", None) if flag.is_switch else flag.choices
+        if choices and text not in choices:
+            expected = ", ".join(filter(None, choices))
+            self.error(f"{flag.variable} is {text!r}, expected one of {expected}")
 
 
 def _split(text: str) -> list[str]:

@@ -42,6 +42,15 @@ class Turn:
     has_waited: bool = False
     """Whether the line has called it."""
 
+    def shifted(self, seconds: float) -> Turn:
+        """Return the turn as it stands after the clock was set by so much."""
+        return replace(
+            self,
+            due_at=self.due_at + seconds,
+            at=self.at + seconds,
+            first_try_at=self.first_try_at + seconds,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -224,6 +233,38 @@ class Line:
             if not is_ours:
                 self._call(turn)
 
+    def reshape(
+        self, budget: Budget, campaign_ids: tuple[str, ...], *, now: float
+    ) -> None:
+        """Go on under other bounds and with other campaigns; who stays keeps its place.
+
+        Of `budget` only the bounds count: what was learnt of Braze stays.
+        """
+        with self._lock:
+            self._budget = self._budget.bounded_as(budget)
+            self._campaign_ids = campaign_ids
+            for campaign_id in set(self._waiting) - set(campaign_ids):
+                del self._waiting[campaign_id]
+                self._called_at = math.inf
+            self._forbidden &= set(campaign_ids)
+            if self._pause and self._pause.probe_id not in campaign_ids:
+                probe_id = self._after(self._pause.probe_id)
+                self._pause = replace(self._pause, probe_id=probe_id)
+                self._call_probe(self._pause, now)
+            self._call_first(now)
+
+    def shift(self, seconds: float, *, now: float) -> None:
+        """Move all instants: the clock was set, and time to wait has not changed."""
+        with self._lock:
+            self._budget = self._budget.shifted(seconds)
+            self._called_at += seconds
+            for campaign_id, turn in self._waiting.items():
+                self._waiting[campaign_id] = turn.shifted(seconds)
+            if self._pause:
+                probe_at = self._pause.probe_at + seconds
+                self._pause = replace(self._pause, probe_at=probe_at)
+            self._call_first(now)
+
     def probe_now(self, *, now: float) -> None:
         """Probe a paused workspace at once: its key has changed.
 
@@ -314,10 +355,11 @@ class Line:
     def _after(self, campaign_id: str) -> str:
         """Return the next campaign of the rotation that is not in flight."""
         ids = self._campaign_ids
-        start = ids.index(campaign_id) + 1
+        start = ids.index(campaign_id) + 1 if campaign_id in ids else 0
         rotation = (*ids[start:], *ids[:start])
         return next(
-            (other for other in rotation if other not in self._in_flight), campaign_id
+            (other for other in rotation if other not in self._in_flight),
+            rotation[-1],
         )
 
     def _resume(self, pause: Pause) -> None:

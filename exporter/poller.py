@@ -50,6 +50,7 @@ class Fetcher(Protocol):
 class Desk:
     """What the polls of one workspace share."""
 
+    config: Config
     plan: WorkspacePlan
     client: Fetcher
     line: Line
@@ -61,7 +62,6 @@ class Poller:
 
     def __init__(
         self,
-        config: Config,
         desks: Mapping[str, Desk],
         *,
         store: Store,
@@ -69,7 +69,6 @@ class Poller:
         now: Callable[[], float],
         draw: Callable[[], float],
     ) -> None:
-        self._config = config
         self._desks = desks
         self._store = store
         self._telemetry = telemetry
@@ -84,24 +83,11 @@ class Poller:
         """Take no further outcome for true: requests are about to be broken off."""
         self._is_stopped = True
 
-    def admit(self, workspace: str, campaign: CampaignConfig) -> None:
-        """Show a campaign that was not polled yet."""
-        subject = exposition.Subject(
-            workspace=workspace,
-            campaign=campaign.name,
-            campaign_id=campaign.id,
-            labels=campaign.labels,
-        )
-        interval = self._desks[workspace].plan.intervals_seconds[campaign.id]
-        status = exposition.Status(
-            is_up=None, failure=None, interval_seconds=interval, last_success_at=None
-        )
-        blocks = exposition.render_status(subject, status)
-        self._store.put(Entry(subject, status, blocks))
-
     def poll(self, turn: Turn) -> Turn | None:
         """Serve a turn and return its campaign's next one; None: the line calls it."""
-        desk = self._desks[turn.workspace]
+        desk = self._desks.get(turn.workspace)
+        if desk is None or turn.campaign_id not in desk.campaigns:
+            return None  # it left the configuration
         try:
             return self._serve(desk, turn)
         except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
@@ -172,10 +158,10 @@ class Poller:
         reading = data_series.Reading(
             today=datetime.fromtimestamp(now, zone).date(),
             timezone=zone,
-            windows=self._config.windows,
-            channels=self._config.channels,
-            metrics=self._config.metrics,
-            series_limit=self._config.limits.series_per_campaign,
+            windows=desk.config.windows,
+            channels=desk.config.channels,
+            metrics=desk.config.metrics,
+            series_limit=desk.config.limits.series_per_campaign,
         )
         try:
             snapshot = data_series.parse(answer.document, reading)
@@ -189,7 +175,7 @@ class Poller:
             return None  # its campaign left while the poll was on its way
         values = exposition.render_values(entry.subject, snapshot)
         interval = desk.plan.intervals_seconds[turn.campaign_id]
-        lifetime = max(self._config.stale_after_seconds, _STALE_INTERVALS * interval)
+        lifetime = lifetime_seconds(desk, turn.campaign_id)
 
         def refresh(entry: Entry) -> Entry:
             status = exposition.Status(
@@ -201,7 +187,7 @@ class Poller:
             return replace(
                 entry,
                 status=status,
-                status_blocks=_render_status(entry, status, desk),
+                status_blocks=show_status(entry.subject, status, desk),
                 snapshot=snapshot,
                 values=values,
                 expires_at=now + lifetime,
@@ -276,7 +262,7 @@ class Poller:
                 failure=failure.reason,
                 interval_seconds=interval,
             )
-            blocks = _render_status(entry, status, desk)
+            blocks = show_status(entry.subject, status, desk)
             return replace(entry, status=status, status_blocks=blocks)
 
         self._store.update((turn.workspace, turn.campaign_id), mark)
@@ -317,7 +303,7 @@ class Poller:
             self._shown_pauses[workspace] = reason
 
         def show(entry: Entry) -> Entry:
-            blocks = _render_status(entry, entry.status, desk)
+            blocks = show_status(entry.subject, entry.status, desk)
             return replace(entry, status_blocks=blocks)
 
         for campaign_id in desk.campaigns:
@@ -363,14 +349,20 @@ class Poller:
             _log.info("poll.recovered", extra={"facts": _names(desk, turn)})
 
 
-def _render_status(
-    entry: Entry, status: exposition.Status, desk: Desk
+def lifetime_seconds(desk: Desk, campaign_id: str) -> float:
+    """Return how long after a good poll a campaign's values are stale."""
+    interval = desk.plan.intervals_seconds[campaign_id]
+    return max(desk.config.stale_after_seconds, _STALE_INTERVALS * interval)
+
+
+def show_status(
+    subject: exposition.Subject, status: exposition.Status, desk: Desk
 ) -> exposition.Blocks:
     """Render a campaign's own status, or its workspace's pause in the place of it."""
     pause = desk.line.pause
     if pause is not None:
         status = replace(status, is_up=False, failure=pause.reason)
-    return exposition.render_status(entry.subject, status)
+    return exposition.render_status(subject, status)
 
 
 def _names(desk: Desk, turn: Turn) -> dict[str, Fact]:

@@ -60,6 +60,13 @@ async def _serve(
             _insist_on_the_end()
             stop.set()
 
+    reloads: set[asyncio.Task[object]] = set()
+
+    def reload() -> None:
+        task: asyncio.Task[object] = loop.create_task(daemon.reload())
+        reloads.add(task)  # or it might be collected before it is done
+        task.add_done_callback(reloads.discard)
+
     def tell() -> None:
         with suppress(RuntimeError):  # told twice, and the loop is closed already
             loop.call_soon_threadsafe(end)
@@ -67,6 +74,7 @@ async def _serve(
     # Not with the loop's own way: it would let go of the signals when it is done, and
     # a second one would kill the process while its last threads end.
     signals.catch(tell)
+    signals.catch_hangup(lambda: loop.call_soon_threadsafe(reload))
     await daemon.run(stop, on_listening=on_listening)
 
 

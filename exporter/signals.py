@@ -1,4 +1,4 @@
-"""The signals that end a process, from its first line to its last."""
+"""The signals that a process heeds, from its first line to its last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ def catch(act: Callable[[], object]) -> None:
         signal.signal(number, lambda *_: act())
 
 
+def catch_hangup(act: Callable[[], object]) -> None:
+    """Call `act` on SIGHUP, by which operators ask for a reload."""
+    signal.signal(signal.SIGHUP, lambda *_: act())
+
+
 def ignore() -> None:
     """Let nobody kill the process while it ends: Python gives handlers back then."""
-    for number in _ENDING:
+    for number in (*_ENDING, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

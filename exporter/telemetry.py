@@ -110,7 +110,7 @@ class Telemetry:
         self._polls = _counter(
             registry,
             "polls",
-            "Finished polls by result. stored: values are fresh. failed: no document; "
+            "Polls by result. stored: values are fresh. failed: no document; "
             "the last values stay. malformed: a document we cannot read. deferred: a "
             "poll was due and had to wait for the budget.",
             "workspace",
@@ -149,8 +149,29 @@ class Telemetry:
             "Attempts to keep the last values on disk (--state.path).",
             "result",
         )
-        for result in ("success", "failure"):
-            self._state_saves.labels(result)
+        self._state_loads = _counter(
+            registry,
+            "state_loads",
+            "Attempts to read the values kept on disk, at the start (--state.path).",
+            "result",
+        )
+        for counter in (self._state_saves, self._state_loads):
+            for result in ("success", "failure"):
+                counter.labels(result)
+        self._of_workspaces = (
+            self._requests,
+            self._durations,
+            self._retries,
+            self._throttled,
+            self._limit,
+            self._remaining,
+            self._reset,
+            self._polls,
+            self._lag,
+            self._paused,
+            self._planned,
+            self._interval,
+        )
         registry.register(_ServedCollector(served))
 
     def expect(self, workspace: str, endpoint: str) -> None:
@@ -216,6 +237,19 @@ class Telemetry:
         for known in PAUSE_REASONS:
             self._paused.labels(workspace, known).set(known == reason)
 
+    def saved(self, *, is_successful: bool) -> None:
+        """Count an attempt to keep the last values."""
+        self._state_saves.labels(_result(is_successful=is_successful)).inc()
+
+    def restored(self, *, is_successful: bool) -> None:
+        """Count an attempt to read the kept values."""
+        self._state_loads.labels(_result(is_successful=is_successful)).inc()
+
+    def forget(self, workspace: str) -> None:
+        """Let a workspace leave whole."""
+        for metric in self._of_workspaces:
+            metric.remove_by_labels({"workspace": workspace})
+
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return all families in either format; OpenMetrics ends with `# EOF`."""
         render = generate_openmetrics if is_openmetrics else generate_latest
@@ -251,6 +285,10 @@ _SERVED_HELP = {
     "ignored_values": "Values of Braze's last answers that are not finite numbers.",
     "skipped_rows": "Rows of Braze's last answers without a usable date.",
 }
+
+
+def _result(*, is_successful: bool) -> str:
+    return "success" if is_successful else "failure"
 
 
 def _family(name: str, text: str) -> GaugeMetricFamily:

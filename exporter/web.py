@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote, unquote
 
+from exporter.errors import ConfigError
 from exporter.listener import Request, Response
 from exporter.negotiation import accepts_gzip, wants_openmetrics
 from exporter.page import Pages
@@ -33,6 +34,8 @@ class Site:
     configuration: Callable[[], str]
     """The configuration in force as YAML, without any secret."""
     version: str
+    reload: Callable[[], Awaitable[ConfigError | None]] | None = None
+    """Take over the configuration as it is now; None: nobody may ask for that."""
     telemetry_path: str = "/metrics"
     """Canonical, as both prefixes are."""
     prefix: str = ""
@@ -74,7 +77,7 @@ class Web:
             answers[site.prefix] = _redirect(f"{site.link_prefix}/")
         self._routes: Mapping[str, _Route] = {
             path: _Route(reading, answer) for path, answer in answers.items()
-        }
+        } | {f"{site.prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to any request at all."""
@@ -112,6 +115,14 @@ class Web:
         if self._site.is_ready():
             return _text(200, "Ready.\n")
         return _text(503, "Not ready: the first round of polls goes on.\n")
+
+    async def _reload(self, _: Request) -> Response:
+        if self._site.reload is None:
+            return _text(403, "Not allowed: start with --web.enable-lifecycle.\n")
+        error = await self._site.reload()
+        if error is None:
+            return _text(200, "Reloaded.\n")
+        return _text(500, f"Rejected, the former configuration stays:\n{error}\n")
 
     async def _config(self, _: Request) -> Response:
         return _text(200, self._site.configuration())

@@ -25,6 +25,8 @@ class Settings:
     """What stands before every path: empty, or `/like/this`."""
     link_prefix: str
     """The same as a browser sees it."""
+    has_lifecycle: bool = False
+    """Whether a client may ask for a reload."""
 
 
 def settings(options: argparse.Namespace) -> Settings:
@@ -34,6 +36,7 @@ def settings(options: argparse.Namespace) -> Settings:
         telemetry_path=_telemetry_path(options),
         prefix=_route_prefix(options),
         link_prefix=_link_prefix(options),
+        has_lifecycle=options.web_enable_lifecycle,
     )
 
 

@@ -29,6 +29,7 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         "web_telemetry_path": "/metrics",
         "web_external_url": None,
         "web_route_prefix": None,
+        "web_enable_lifecycle": False,
         "log_level": "info",
         "log_format": "logfmt",
     }

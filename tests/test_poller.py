@@ -18,6 +18,7 @@ from exporter.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.exposition import Status, Subject, render_status
 from exporter.line import Line, Turn
 from exporter.model import Allowance, FailureReason
 from exporter.poller import Desk, Poller
@@ -80,13 +81,13 @@ class Room:
             call=self.called.append,
         )
         desk = Desk(
+            config=config,
             plan=workspace_plan,
             client=self.braze,
             line=self.line,
             campaigns={one.id: one for one in workspace_plan.workspace.campaigns},
         )
         self.poller = Poller(
-            config,
             {"production": desk},
             store=self.store,
             telemetry=self.telemetry,
@@ -94,7 +95,9 @@ class Room:
             draw=lambda: 0.5,
         )
         for campaign in workspace_plan.workspace.campaigns:
-            self.poller.admit("production", campaign)
+            subject = Subject("production", campaign.name, campaign.id, {})
+            status = Status(None, None, 300, None)
+            self.store.put(Entry(subject, status, render_status(subject, status)))
 
     def poll(self, *answers: object, turn: Turn | None = None) -> Turn | None:
         """Serve a turn that is due now, its requests answered like this."""

@@ -8,18 +8,19 @@ from difflib import get_close_matches
 
 from exporter import __version__
 from exporter.commands import COMMANDS, check
-from exporter.daemon import Daemon
+from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
-from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
+from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Parser
 from exporter.keys import read_key
 from exporter.loading import load
-from exporter.model import KeySource
+from exporter.model import Config, KeySource
 from exporter.service import serve, start_logging
+from exporter.watch import FileWatch
 from exporter.web_settings import settings
 
 _log = logging.getLogger("exporter")
 
-FLAGS: tuple[Flag, ...] = (CONFIG_FILE, *WEB, *LOG)
+FLAGS: tuple[Flag, ...] = (*CONFIG, STATE_PATH, *WEB, *LOG)
 
 _DESCRIPTION = f"""\
 Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
@@ -53,12 +54,6 @@ def parser() -> Parser:
         epilog=_EPILOG.format(commands=commands),
     )
     made.add_argument(
-        "--config.check",
-        dest="config_check",
-        action="store_true",
-        help="check the configuration, show the plan and end: same as `check`",
-    )
-    made.add_argument(
         "--version", action="version", version=f"braze-exporter {__version__}"
     )
     return made
@@ -82,16 +77,38 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         reader.error(str(error))
     if options.config_check:
         return check.report(options.config_file, environment)
-    parsed = load(options.config_file, environment)
     start_logging(level=options.log_level, format_=options.log_format)
-    for warning in parsed.warnings:
-        _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
+    watch = FileWatch(options.config_file)
+    config = _load(options.config_file, environment)
 
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)
 
     egress = Egress.from_environment(environment)
-    return serve(Daemon(parsed.config, web, read_key=key, egress=egress))
+    source = Source(
+        load=lambda: _load(options.config_file, environment),
+        has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
+    )
+    daemon = Daemon(
+        config,
+        web,
+        read_key=key,
+        egress=egress,
+        source=source,
+        state_path=options.state_path,
+    )
+    return serve(daemon)
+
+
+def _load(file: str, environment: Mapping[str, str]) -> Config:
+    parsed = load(file, environment)
+    for warning in parsed.warnings:
+        _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
+    return parsed.config
+
+
+def _never() -> bool:
+    return False
 
 
 def complain(unknown: Sequence[str]) -> str:

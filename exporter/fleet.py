@@ -1,0 +1,326 @@
+"""Every workspace and campaign that is polled, as the configuration in force says.
+
+A new configuration is taken over in place: what did not change keeps its values, its
+phase, its budget and its connections. It decides nothing about single polls.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from exporter import exposition, plan, schedule
+from exporter.budget import Budget
+from exporter.client import Client
+from exporter.egress import Egress
+from exporter.jobs import Jobs
+from exporter.keys import Key as ApiKey
+from exporter.line import ENDPOINT, Line, Turn
+from exporter.logformat import Fact
+from exporter.model import CampaignConfig, Config, KeySource, Secret, WorkspaceConfig
+from exporter.poller import Desk, lifetime_seconds, show_status
+from exporter.state import Kept
+from exporter.store import Entry, Key, Store
+from exporter.telemetry import Telemetry
+
+_log = logging.getLogger("exporter.fleet")
+
+
+class Fleet:
+    """The desks of all workspaces; `desks` is always as the last `apply` left it.
+
+    `apply` is called by one thread at a time; the other methods by any.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        store: Store,
+        telemetry: Telemetry,
+        read_key: Callable[[KeySource], str | None],
+        egress: Egress,
+        now: Callable[[], float],
+    ) -> None:
+        self.desks: dict[str, Desk] = {}
+        self._jobs = jobs
+        self._store = store
+        self._telemetry = telemetry
+        self._read_key = read_key
+        self._egress = egress
+        self._now = now
+        self._clients: dict[str, Client] = {}
+        self._keys: dict[str, ApiKey] = {}
+        self._seen_keys: dict[str, Secret] = {}
+
+    def apply(self, config: Config, kept: Mapping[Key, Kept] | None = None) -> None:
+        """Poll what this configuration says from now on; begin with `kept` values."""
+        plans = {one.workspace.name: one for one in plan.plan(config)}
+        for name in set(self.desks) - set(plans):
+            self._close(name)
+        for name, workspace_plan in plans.items():
+            former = self.desks.get(name)
+            desk = self._desk(config, workspace_plan, former)
+            self.desks[name] = desk
+            _tell_plan(desk.plan, former.plan if former else None, self._telemetry)
+            self._remove_campaigns(desk, former)
+            newcomers = self._take_campaigns(desk, kept or {})
+            if former and former.line is desk.line:
+                self._keep_on(desk, former)
+            else:
+                newcomers = tuple(desk.campaigns.values())
+            self._begin(desk, newcomers)
+
+    def look_at_keys(self) -> None:
+        """Probe a paused workspace at once if its key is another one than before."""
+        for name, desk in tuple(self.desks.items()):
+            key = self._keys[name]()
+            if self._seen_keys.get(name) != key:
+                self._seen_keys[name] = key
+                _log.info("key.changed", extra={"facts": {"workspace": name}})
+                desk.line.probe_now(now=self._now())
+
+    def shift(self, seconds: float) -> None:
+        """Move all that waits: the clock was set by so much."""
+        now = self._now()
+        for desk in tuple(self.desks.values()):
+            desk.line.shift(seconds, now=now)
+        self._jobs.shift(seconds)
+
+    def abort(self) -> None:
+        """Break off all requests; later ones fail at once."""
+        for client in tuple(self._clients.values()):
+            client.abort()
+
+    def _desk(
+        self, config: Config, workspace_plan: plan.WorkspacePlan, former: Desk | None
+    ) -> Desk:
+        workspace = workspace_plan.workspace
+        before = former.plan.workspace if former else None
+        has_same_account = before is not None and _account(before) == _account(
+            workspace
+        )
+        if not has_same_account:
+            self._keys[workspace.name] = ApiKey(workspace.key_source, self._read_key)
+            self._seen_keys[workspace.name] = self._keys[workspace.name]()
+            self._telemetry.expect(workspace.name, ENDPOINT)
+        if former is None or _way(former.config, before) != _way(config, workspace):
+            self._connect(config, workspace)
+        campaigns = {campaign.id: campaign for campaign in workspace.campaigns}
+        budget = Budget(
+            60 / workspace.requests_per_minute, workspace.reserve, workspace.concurrency
+        )
+        if former and has_same_account:
+            line = former.line
+            line.reshape(budget, tuple(campaigns), now=self._now())
+        else:
+            line = Line(
+                budget,
+                workspace=workspace.name,
+                campaign_ids=tuple(campaigns),
+                call=self._jobs.put,
+            )
+        return Desk(
+            config=config,
+            plan=workspace_plan,
+            client=self._clients[workspace.name],
+            line=line,
+            campaigns=campaigns,
+        )
+
+    def _connect(self, config: Config, workspace: WorkspaceConfig) -> None:
+        former = self._clients.get(workspace.name)
+        client = Client(
+            workspace,
+            read_key=self._keys[workspace.name],
+            egress=self._egress,
+            response_bytes=config.limits.response_bytes,
+            now=self._now,
+        )
+        client.prepare()
+        self._clients[workspace.name] = client
+        self._jobs.open(workspace.name, concurrency=workspace.concurrency)
+        if former is not None:
+            former.retire()
+
+    def _close(self, name: str) -> None:
+        desk = self.desks.pop(name)
+        self._jobs.close(name)
+        self._drop(name, desk.campaigns)
+        self._clients.pop(name).retire()
+        del self._keys[name], self._seen_keys[name]
+        self._telemetry.forget(name)
+        _log.info("workspace.removed", extra={"facts": {"workspace": name}})
+
+    def _remove_campaigns(self, desk: Desk, former: Desk | None) -> None:
+        if former is not None:
+            gone = set(former.campaigns) - set(desk.campaigns)
+            self._drop(desk.plan.workspace.name, gone)
+
+    def _drop(
+        self, workspace: str, campaign_ids: Mapping[str, object] | set[str]
+    ) -> None:
+        self._store.remove((workspace, campaign_id) for campaign_id in campaign_ids)
+        for campaign_id in campaign_ids:
+            self._jobs.drop(workspace, campaign_id)
+
+    def _take_campaigns(
+        self, desk: Desk, kept: Mapping[Key, Kept]
+    ) -> tuple[CampaignConfig, ...]:
+        """Show every campaign as it is called now; return those that are new."""
+        name = desk.plan.workspace.name
+        newcomers = []
+        for campaign in desk.campaigns.values():
+            key = (name, campaign.id)
+            subject = exposition.Subject(
+                name, campaign.name, campaign.id, campaign.labels
+            )
+            entry = self._store.get(key)
+            if entry is None:
+                newcomers.append(campaign)
+                entry = _entry(subject, desk, kept.get(key), now=self._now())
+                self._store.put(entry)
+            elif entry.subject != subject:
+                self._store.update(key, partial(_renamed, subject=subject, desk=desk))
+        return tuple(newcomers)
+
+    def _keep_on(self, desk: Desk, former: Desk) -> None:
+        """Show changed intervals, and let a poll that is due sooner now come sooner."""
+        name = desk.plan.workspace.name
+        now = self._now()
+        for campaign_id, interval in desk.plan.intervals_seconds.items():
+            before = former.plan.intervals_seconds.get(campaign_id, interval)
+            if before == interval:
+                continue
+            self._store.update(
+                (name, campaign_id),
+                partial(_with_interval, interval_seconds=interval, desk=desk),
+            )
+            planned = self._jobs.planned(name, campaign_id)
+            slot = schedule.next_slot(
+                phase=schedule.phase(campaign_id), interval_seconds=interval, after=now
+            )
+            if planned and not planned.tries and slot < planned.at:
+                desk.line.book(replace(planned, due_at=slot, at=slot))
+
+    def _begin(self, desk: Desk, newcomers: tuple[CampaignConfig, ...]) -> None:
+        """Start the polls of new campaigns: at once, or when their slot comes again."""
+        name = desk.plan.workspace.name
+        now = self._now()
+        due = []
+        for campaign in newcomers:
+            entry = self._store.get((name, campaign.id))
+            read_at = entry.status.last_success_at if entry else None
+            slot = now if read_at is None else _slot(desk, campaign, read_at, now=now)
+            if slot > now:
+                desk.line.book(Turn(name, campaign.id, due_at=slot, at=slot))
+            else:
+                due.append(campaign)
+        spacing = 60 / desk.plan.workspace.requests_per_minute
+        round_ = plan.first_round(tuple(due), now=now, spacing_seconds=spacing)
+        turns = tuple(Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
+        for turn in turns:
+            self._jobs.drop(name, turn.campaign_id)
+        desk.line.join(turns, now=now)
+
+
+def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:
+    """Return by what Braze knows us there: another one has another allowance."""
+    return (workspace.endpoint, workspace.key_source)
+
+
+def _way(config: Config, workspace: WorkspaceConfig | None) -> tuple[object, ...]:
+    """Return all that a client is made of."""
+    if workspace is None:
+        return ()
+    return (
+        *_account(workspace),
+        workspace.timeout_seconds,
+        workspace.proxy,
+        workspace.ca_file,
+        workspace.concurrency,
+        config.limits.response_bytes,
+    )
+
+
+def _entry(
+    subject: exposition.Subject, desk: Desk, kept: Kept | None, *, now: float
+) -> Entry:
+    """Return a campaign's first entry, with its kept values unless they are stale."""
+    status = exposition.Status(
+        is_up=None,
+        failure=None,
+        interval_seconds=desk.plan.intervals_seconds[subject.campaign_id],
+        last_success_at=None,
+    )
+    if kept is None:
+        return Entry(subject, status, exposition.render_status(subject, status))
+    status = replace(
+        status,
+        is_up=kept.failure is None,
+        failure=kept.failure,
+        last_success_at=min(kept.last_success_at, now),
+    )
+    entry = Entry(subject, status, exposition.render_status(subject, status))
+    expires_at = kept.last_success_at + lifetime_seconds(desk, subject.campaign_id)
+    if expires_at <= now:
+        return entry
+    values = exposition.render_values(subject, kept.snapshot)
+    return replace(entry, snapshot=kept.snapshot, values=values, expires_at=expires_at)
+
+
+def _renamed(entry: Entry, *, subject: exposition.Subject, desk: Desk) -> Entry:
+    values = None
+    if entry.snapshot is not None:
+        values = exposition.render_values(subject, entry.snapshot)
+    blocks = show_status(subject, entry.status, desk)
+    return replace(entry, subject=subject, values=values, status_blocks=blocks)
+
+
+def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entry:
+    status = replace(entry.status, interval_seconds=interval_seconds)
+    expires_at = entry.expires_at
+    if status.last_success_at is not None and entry.values is not None:
+        lifetime = lifetime_seconds(desk, entry.subject.campaign_id)
+        expires_at = status.last_success_at + lifetime
+    blocks = show_status(entry.subject, status, desk)
+    return replace(entry, status=status, status_blocks=blocks, expires_at=expires_at)
+
+
+def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -> float:
+    return schedule.slot_following(
+        due_at=min(read_at, now),
+        now=now,
+        phase=schedule.phase(campaign.id),
+        interval_seconds=desk.plan.intervals_seconds[campaign.id],
+    )
+
+
+def _tell_plan(
+    new: plan.WorkspacePlan, old: plan.WorkspacePlan | None, telemetry: Telemetry
+) -> None:
+    telemetry.planned(
+        new.workspace.name,
+        requests_per_minute=new.planned_per_minute,
+        interval_seconds=new.interval_seconds,
+    )
+    if old == new:
+        return
+    facts: dict[str, Fact] = {
+        "workspace": new.workspace.name,
+        "endpoint": new.workspace.endpoint,
+        "campaigns": len(new.workspace.campaigns),
+        "wanted_per_minute": new.wanted_per_minute,
+        "planned_per_minute": new.planned_per_minute,
+        "interval_seconds": new.interval_seconds,
+    }
+    _log.info("workspace.planned", extra={"facts": facts})
+    if new.stretch > 1 and (old is None or old.stretch != new.stretch):
+        facts |= {
+            "stretch": new.stretch,
+            "ceiling_per_minute": new.ceiling_per_minute,
+            "advice": "raise requests_per_minute or the intervals",
+        }
+        _log.warning("workspace.stretched", extra={"facts": facts})

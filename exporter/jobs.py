@@ -1,0 +1,137 @@
+"""APScheduler's part: one one-shot job per campaign, run by its workspace's threads.
+
+A job is a turn with its time; a campaign's new job takes the place of its former one.
+It does not know what serving a turn means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.job import Job
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from exporter.line import Turn
+
+_INSTANCES = 100
+"""More than ever run: the line sees to it that no campaign is in flight twice, and
+APScheduler drops a job that it counts as one too many."""
+
+
+class Jobs:
+    """The turns that are planned. Every method may be called from any thread."""
+
+    def __init__(self, serve: Callable[[Turn], None]) -> None:
+        self._serve = serve
+        self._pools = _Pools()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, executors={"default": _Executor(self._pools)}
+        )
+
+    def start(self) -> None:
+        """Begin to run what is due."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Run nothing more; what runs is left to end."""
+        self._scheduler.shutdown(wait=False)
+
+    def open(self, workspace: str, *, concurrency: int) -> None:
+        """Give a workspace its threads, or another number of them."""
+        self._pools.open(workspace, concurrency)
+
+    def close(self, workspace: str) -> None:
+        """Take a workspace's threads away; what runs is left to end."""
+        self._pools.close(workspace)
+
+    def put(self, turn: Turn) -> None:
+        """Plan a turn in the place of its campaign's former one."""
+        self._scheduler.add_job(
+            self._serve,
+            DateTrigger(datetime.fromtimestamp(turn.at, UTC), UTC),
+            (turn,),
+            id=_name(turn.workspace, turn.campaign_id),
+            replace_existing=True,
+            # However late: a job that is given up is a campaign that is lost.
+            misfire_grace_time=None,
+            max_instances=_INSTANCES,
+        )
+
+    def drop(self, workspace: str, campaign_id: str) -> None:
+        """Forget a campaign's turn."""
+        with suppress(JobLookupError):
+            self._scheduler.remove_job(_name(workspace, campaign_id))
+
+    def planned(self, workspace: str, campaign_id: str) -> Turn | None:
+        """Return the turn that is planned; None: it waits, runs, or there is none."""
+        job = self._scheduler.get_job(_name(workspace, campaign_id))
+        if job is None:
+            return None
+        (turn,) = job.args
+        assert isinstance(turn, Turn)  # noqa: S101 - for the reader of types
+        return turn
+
+    def shift(self, seconds: float) -> None:
+        """Move every job: the clock was set, and time to wait has not changed."""
+        for job in self._scheduler.get_jobs():
+            (turn,) = job.args
+            self.put(turn.shifted(seconds))
+
+
+class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler is untyped
+    """APScheduler's executor over our pools."""
+
+    def __init__(self, pools: _Pools) -> None:
+        super().__init__(pools)
+
+
+class _Pools:
+    """What APScheduler takes for one thread pool; each workspace has its own in it.
+
+    APScheduler drops a job whose executor is being exchanged, and so would lose a
+    campaign. Here a pool is looked up and used under one lock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._leavers = ThreadPoolExecutor(1)
+        """For turns of a workspace that has just been closed."""
+
+    def open(self, workspace: str, concurrency: int) -> None:
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix=workspace)
+        with self._lock:
+            former = self._pools.get(workspace)
+            self._pools[workspace] = pool
+        if former is not None:
+            former.shutdown(wait=False)
+
+    def close(self, workspace: str) -> None:
+        with self._lock:
+            former = self._pools.pop(workspace, None)
+        if former is not None:
+            former.shutdown(wait=False)
+
+    def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
+        (turn,) = job.args
+        with self._lock:
+            pool = self._pools.get(turn.workspace, self._leavers)
+            return pool.submit(run, job, *rest)
+
+    def shutdown(self, wait: bool = True) -> None:
+        with self._lock:
+            pools = (*self._pools.values(), self._leavers)
+        for pool in pools:
+            pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def _name(workspace: str, campaign_id: str) -> str:
+    return f"{workspace}/{campaign_id}"

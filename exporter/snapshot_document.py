@@ -1,0 +1,131 @@
+"""Snapshots as JSON documents and back, for keeping them over a restart.
+
+What is read back was written by us or by nobody knows whom: any JSON value at all gives
+the snapshot that was written, or ValueError. It knows no file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, TypeVar
+
+from exporter.model import Day, Figures, Snapshot, Stats, Variation
+
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the documents' shape: raise it with every change, older ones are then left out."""
+
+
+def write(snapshot: Snapshot) -> dict[str, object]:
+    """Return the document of a snapshot."""
+    numbers = {variation: n for n, variation in enumerate(snapshot.variations)}
+
+    def figures(one: Figures) -> dict[str, object]:
+        stats = [
+            [numbers[variation], dict(stats)] for variation, stats in one.variations
+        ]
+        return {"variations": stats, "overall": dict(one.overall)}
+
+    def day(one: Day | None) -> dict[str, object] | None:
+        if one is None:
+            return None
+        return {
+            "date": one.date.isoformat(),
+            "starts_at": one.starts_at,
+            "figures": figures(one.figures),
+        }
+
+    return {
+        "variations": [
+            [one.channel, one.label, one.id, one.is_control]
+            for one in snapshot.variations
+        ],
+        "latest": day(snapshot.latest),
+        "last_complete": day(snapshot.last_complete),
+        "trailing": [[window, figures(sums)] for window, sums in snapshot.trailing],
+        "series": snapshot.series,
+        "dropped_series": snapshot.dropped_series,
+        "ignored_values": snapshot.ignored_values,
+        "skipped_rows": snapshot.skipped_rows,
+    }
+
+
+def read(document: object) -> Snapshot:
+    """Return the snapshot of a document; ValueError: it is none that `write` made."""
+    try:
+        return _read(_mapping(document))
+    except (KeyError, TypeError, IndexError) as error:
+        message = "not a snapshot as this version writes it"
+        raise ValueError(message) from error
+
+
+def _read(document: Mapping[str, Any]) -> Snapshot:
+    variations = tuple(
+        Variation(_text(channel), _text(label), _text(id_), _of(bool, is_control))
+        for channel, label, id_, is_control in document["variations"]
+    )
+
+    def figures(one: Mapping[str, Any]) -> Figures:
+        return Figures(
+            variations=tuple(
+                (variations[_count(number)], _stats(stats))
+                for number, stats in one["variations"]
+            ),
+            overall=_stats(one["overall"]),
+        )
+
+    def day(one: Mapping[str, Any] | None) -> Day | None:
+        if one is None:
+            return None
+        return Day(
+            date.fromisoformat(_text(one["date"])),
+            float(_number(one["starts_at"])),
+            figures(one["figures"]),
+        )
+
+    return Snapshot(
+        variations=variations,
+        latest=day(document["latest"]),
+        last_complete=day(document["last_complete"]),
+        trailing=tuple(
+            (_count(window), figures(sums)) for window, sums in document["trailing"]
+        ),
+        series=_count(document["series"]),
+        dropped_series=_count(document["dropped_series"]),
+        ignored_values=_count(document["ignored_values"]),
+        skipped_rows=_count(document["skipped_rows"]),
+    )
+
+
+def _of(kind: Callable[..., T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError
+    return value  # type: ignore[return-value]  # its type was just compared
+
+
+def _text(value: object) -> str:
+    return _of(str, value)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return _of(dict, value)
+
+
+def _count(value: object) -> int:
+    count = _of(int, value)
+    if count < 0:
+        raise TypeError
+    return count
+
+
+def _number(value: object) -> int | float:
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return value
+    raise TypeError
+
+
+def _stats(value: object) -> Stats:
+    return {_text(name): _number(number) for name, number in _mapping(value).items()}

@@ -1,0 +1,126 @@
+"""What was last read, kept on disk over a restart: one SQLite file.
+
+SQLite's transactions see to it that a crash at any moment leaves the old or the new
+state. Every fault of file or disk is one `StateError`: the daemon runs on without. It
+holds snapshots, never a key and never rendered bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter import snapshot_document
+from exporter.errors import StateError
+from exporter.model import FailureReason, Snapshot
+from exporter.store import Key
+
+FILE_NAME = "state.sqlite3"
+
+_APPLICATION = 0x42727A45  # "BrzE": tells our files from other SQLite files
+_BUSY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one campaign."""
+
+    last_success_at: float
+    failure: FailureReason | None
+    """Why the last poll failed, if it did."""
+    snapshot: Snapshot
+
+
+class State:
+    """The file below a directory; made when it is first saved to."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE_NAME
+
+    def load(self) -> Mapping[Key, Kept]:
+        """Return what is kept, nothing if there is no file. StateError: unusable."""
+        try:
+            if not self._path.exists() or not self._path.stat().st_size:
+                return {}
+            with closing(self._connect()) as database:
+                self._check(database)
+                rows = database.execute(
+                    "SELECT workspace, campaign_id, last_success_at, failure, "
+                    "snapshot FROM kept"
+                ).fetchall()
+            return {
+                (str(workspace), str(campaign_id)): Kept(
+                    float(at),
+                    FailureReason(failure) if failure else None,
+                    snapshot_document.read(json.loads(document)),
+                )
+                for workspace, campaign_id, at, failure, document in rows
+            }
+        except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
+            raise self._unusable("read", error) from error
+
+    def save(self, changed: Mapping[Key, Kept], gone: Iterable[Key] = ()) -> None:
+        """Keep what changed and forget what is gone, or, on StateError, neither."""
+        rows = (
+            (*key, kept.last_success_at, kept.failure, _dump(kept.snapshot))
+            for key, kept in changed.items()
+        )
+        try:
+            self._make_private()
+            with closing(self._connect()) as database, database:
+                self._prepare(database)
+                database.executemany(
+                    "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?)", rows
+                )
+                database.executemany(
+                    "DELETE FROM kept WHERE workspace = ? AND campaign_id = ?", gone
+                )
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable("written", error) from error
+
+    def set_aside(self) -> None:
+        """Rename a file that cannot be used, so that the next save makes a new one."""
+        with suppress(OSError):
+            self._path.rename(self._path.with_suffix(".unusable"))
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=_BUSY_SECONDS)
+
+    def _make_private(self) -> None:
+        """Make the file, readable by us alone, before SQLite would."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            database.execute(f"PRAGMA user_version = {snapshot_document.VERSION}")
+            database.execute(
+                "CREATE TABLE kept (workspace TEXT, campaign_id TEXT, "
+                "last_success_at REAL, failure TEXT, snapshot TEXT, "
+                "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID"
+            )
+        self._check(database)
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if application != _APPLICATION:
+            message = "it is not a state file of this exporter"
+            raise sqlite3.DatabaseError(message)
+        if version != snapshot_document.VERSION:
+            message = f"its format is {version}, expected {snapshot_document.VERSION}"
+            raise sqlite3.DatabaseError(message)
+
+    def _unusable(self, what: str, error: Exception) -> StateError:
+        return StateError(f"the state file {self._path} cannot be {what}: {error}")
+
+
+def _dump(snapshot: Snapshot) -> str:
+    return json.dumps(snapshot_document.write(snapshot), separators=(",", ":"))

@@ -1,0 +1,45 @@
+"""Notices that a file's content is another one than before.
+
+What counts is the content behind the name: Kubernetes swaps a symlink, editors write a
+new file, and some tools touch one without changing it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from pathlib import Path
+
+
+class FileWatch:
+    """One file, looked at whenever `has_changed` is asked."""
+
+    def __init__(self, file: str) -> None:
+        self._path = Path(file)
+        self._signature = self._look()
+        self._digest = self._read()
+
+    def has_changed(self) -> bool:
+        """Tell, once, that there is another content. A file that is away has none."""
+        signature = self._look()
+        if signature is None or signature == self._signature:
+            return False
+        digest = self._read()
+        if digest is None:
+            return False
+        self._signature = signature
+        is_other = digest != self._digest
+        self._digest = digest
+        return is_other
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _read(self) -> bytes | None:
+        try:
+            return blake2b(self._path.read_bytes()).digest()
+        except OSError:
+            return None
