@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 from exporter.simulator import (
     ALL_PERMISSIONS,
-    Delivery,
     Fault,
     RateLimit,
     Settings,
@@ -145,53 +144,6 @@ def test_a_key_replaced_in_its_file_ends_the_pause() -> None:
             until(lambda: set(running.scrape()["braze_campaign_up"].values()) == {1.0})
             paused = running.scrape()["braze_exporter_workspace_paused"]
     assert set(paused.values()) == {0.0}
-
-
-FAULTS = {
-    "server_error": Fault(status=500),
-    "malformed": Fault.html(200),
-    "bad_request": Fault(status=400),
-    "not_found": Fault(status=404),
-    "redirect": Fault.redirect("https://example.com/"),
-    "timeout": Fault(delivery=Delivery.HANG),
-    "connection": Fault(delivery=Delivery.RESET),
-    "too_large": Fault(delivery=Delivery.GZIP_BOMB, bomb_bytes=1 << 26),
-}
-
-
-@pytest.mark.parametrize("reason", FAULTS)
-def test_a_failing_campaign_says_why_and_keeps_its_values(reason: str) -> None:
-    """One campaign's fault is told as its own; its values and the others' go on."""
-    with Simulator() as braze:
-        ill = braze.campaigns[3]
-        with daemon(braze, campaigns=first(braze, 4), timeout="1s") as running:
-            until(lambda: len(running.scrape()["braze_campaign_up"]) == 4)
-            before = figures(running.scrape(), ill.name)
-
-            braze.set_fault(FAULTS[reason], campaign_id=ill.id)
-
-            running.wait_for("braze_campaign_up", 0, campaign=ill.name)
-            samples = running.scrape()
-            assert running.value(
-                "braze_campaign_failure_info", campaign=ill.name, reason=reason
-            )
-            assert set(figures(samples, ill.name)) == set(before)
-            assert sum(samples["braze_campaign_up"].values()) == 3
-
-            braze.clear_faults()
-
-            running.wait_for("braze_campaign_up", 1, campaign=ill.name)
-            assert not running.scrape().get("braze_campaign_failure_info")
-
-
-def figures(samples: object, campaign: str) -> dict[frozenset[tuple[str, str]], float]:
-    """Return a campaign's figures of today."""
-    assert isinstance(samples, dict)
-    return {
-        labels: value
-        for labels, value in samples["braze_campaign_daily"].items()
-        if ("campaign", campaign) in labels
-    }
 
 
 def test_a_429_shuts_the_bucket_until_it_resets() -> None:
