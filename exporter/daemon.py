@@ -34,6 +34,7 @@ from exporter.listener import (
 from exporter.model import Config, KeySource
 from exporter.page import Pages
 from exporter.poller import Poller, show_status
+from exporter.protection import Protection
 from exporter.state import State
 from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
@@ -73,6 +74,7 @@ class Daemon:
         egress: Egress,
         source: Source | None = None,
         state_path: str | None = None,
+        protection: Protection | None = None,
     ) -> None:
         self._config = configuration
         self._settings = settings
@@ -110,8 +112,11 @@ class Daemon:
             prefix=settings.prefix,
             link_prefix=settings.link_prefix,
         )
+        web = Web(site)
+        self._protection = protection or Protection()
         self._listener = Listener(
-            Web(site).respond,
+            self._protection.guard(web.respond, is_open=web.is_open),
+            ssl_context=self._protection.ssl_context,
             limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
         )
 
@@ -184,6 +189,7 @@ class Daemon:
             self._follow_clock(jump)
         self._fresh_entries()
         self._fleet.look_at_keys()
+        self._protection.refresh()
         if self._source.has_changed():
             await self.reload()
 

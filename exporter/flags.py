@@ -57,6 +57,11 @@ STATE_PATH = Flag(
     "Directory that keeps the last values over a restart. Off if not given.",
     "DIR",
 )
+WEB_CONFIG_FILE = Flag(
+    "web.config.file",
+    "TLS and basic auth, in exporter-toolkit's format. None if not given.",
+    "FILE",
+)
 WEB = (
     Flag(
         "web.listen-address",
@@ -83,6 +88,7 @@ WEB = (
         "Let clients reload the configuration by POST /-/reload.",
         is_switch=True,
     ),
+    WEB_CONFIG_FILE,
 )
 LOG = (
     Flag(

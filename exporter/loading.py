@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from exporter import config
 from exporter.errors import ConfigError
 from exporter.keys import read_key
 from exporter.model import Problem
+from exporter.protection import Protection
 
 
 def load(
@@ -29,6 +31,30 @@ def load(
         is_file=lambda path: Path(path).is_file(),
         keys_required=keys_required,
     )
+
+
+def load_protected(
+    file: str,
+    environment: Mapping[str, str],
+    protection: Protection,
+    *,
+    keys_required: bool = True,
+) -> config.Parsed:
+    """Read the web configuration too. ConfigError: the problems of both at once."""
+    problems: list[Problem] = []
+    parsed: config.Parsed | None = None
+    warnings: tuple[Problem, ...] = ()
+    try:
+        parsed = load(file, environment, keys_required=keys_required)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        warnings = protection.load()
+    except ConfigError as error:
+        problems += error.problems
+    if parsed is None or problems:
+        raise ConfigError(tuple(problems))
+    return replace(parsed, warnings=(*parsed.warnings, *warnings))
 
 
 def _unreadable(file: str, message: str) -> ConfigError:

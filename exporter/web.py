@@ -60,6 +60,7 @@ class Web:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._open = {f"{site.prefix}{path}" for path in ("/-/healthy", "/-/ready")}
         reading = ("GET", "HEAD")
         answers: dict[str, Handler] = {
             f"{site.prefix}{path}": answer
@@ -78,6 +79,10 @@ class Web:
         self._routes: Mapping[str, _Route] = {
             path: _Route(reading, answer) for path, answer in answers.items()
         } | {f"{site.prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
+
+    def is_open(self, request: Request) -> bool:
+        """Tell whether it asks for our health: who does has no password."""
+        return canonical(request.path) in self._open
 
     async def respond(self, request: Request) -> Response:
         """Return the answer to any request at all."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from exporter.flags import Parser
-from exporter.loading import load
+from exporter.flags import WEB_CONFIG_FILE, Parser
+from exporter.loading import load_protected
 from exporter.model import Config
 from exporter.plan import WorkspacePlan, plan
+from exporter.protection import Protection
+from exporter.web_config import WebConfig
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
@@ -18,17 +20,23 @@ a configuration can be checked where its keys are not; the daemon needs them."""
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the file that the arguments name."""
-    parser = Parser((), program="braze-exporter check", description=_DESCRIPTION)
+    parser = Parser(
+        (WEB_CONFIG_FILE,), program="braze-exporter check", description=_DESCRIPTION
+    )
     parser.add_argument("file", metavar="FILE", help="the configuration")
-    return report(parser.parse(arguments, environment).file, environment)
+    options = parser.parse(arguments, environment)
+    return report(options.file, environment, options.web_config_file)
 
 
-def report(file: str, environment: Mapping[str, str]) -> int:
-    """Print the warnings and the plan. ConfigError: the configuration has problems."""
-    parsed = load(file, environment, keys_required=False)
+def report(file: str, environment: Mapping[str, str], web_file: str | None) -> int:
+    """Print the warnings and the plan. ConfigError: a file has problems."""
+    protection = Protection(web_file)
+    parsed = load_protected(file, environment, protection, keys_required=False)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
     print(describe(file, parsed.config))
+    if web_file is not None:
+        print(f"\n{web_file}: valid, {_describe_protection(protection.config)}")
     return 0
 
 
@@ -46,6 +54,11 @@ def describe(file: str, config: Config) -> str:
         f"at most {config.limits.series_per_campaign} a campaign",
     ]
     return "\n".join(lines)
+
+
+def _describe_protection(web: WebConfig) -> str:
+    tls = "plain HTTP" if web.tls is None else f"TLS with {web.tls.client_auth}"
+    return f"{tls}, {_count(len(web.users), 'user') if web.users else 'no password'}"
 
 
 def _describe_workspace(one: WorkspacePlan) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from exporter import config
@@ -11,6 +12,7 @@ from exporter.daemon import Daemon
 from exporter.egress import Egress
 from exporter.flags import LOG, WEB, Parser
 from exporter.listener import Address
+from exporter.protection import Protection
 from exporter.service import serve, start_logging
 from exporter.simulator import Incident, Simulator
 from exporter.web_settings import settings
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         braze = Simulator(workspace(options))
     except ValueError as error:
         parser.error(str(error))
+    protection = Protection(options.web_config_file)
+    for warning in protection.load():
+        print(warning, file=sys.stderr)
     start_logging(level=options.log_level, format_=options.log_format)
     with braze:
         parsed = config.parse(
@@ -53,9 +58,14 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             web,
             read_key=lambda _: braze.api_key,
             egress=Egress.from_environment(environment),
+            protection=protection,
         )
         path = f"{web.prefix}{web.telemetry_path}"
-        return serve(daemon, on_listening=lambda bound: _welcome(bound[0], path, braze))
+        scheme = "https" if protection.config.tls else "http"
+        return serve(
+            daemon,
+            on_listening=lambda bound: _welcome(scheme, bound[0], path, braze),
+        )
 
 
 def configuration(braze: Simulator) -> str:
@@ -74,9 +84,9 @@ def configuration(braze: Simulator) -> str:
     return json.dumps({"workspaces": [workspace]}, ensure_ascii=False)
 
 
-def _welcome(address: Address, path: str, braze: Simulator) -> None:
+def _welcome(scheme: str, address: Address, path: str, braze: Simulator) -> None:
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
-    url = f"http://{Address(host, address.port)}"
+    url = f"{scheme}://{Address(host, address.port)}"
     wrong = "\n".join(_incidents(braze)) or "  Nothing: it has too few campaigns."
     print(
         f"""

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
-from http.client import HTTPConnection, HTTPException
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-from exporter.flags import WEB, Parser
+from exporter.errors import ConfigError
+from exporter.flags import WEB, Flag, Parser
 from exporter.listener import Address
+from exporter.protection import Protection
+from exporter.tls import client_context
+from exporter.web_config import ClientAuth
 from exporter.web_settings import settings
 
 _DESCRIPTION = """\
 Ask the daemon on this machine for /-/healthy: exit 0 if it answers that it is alive, 1
 if not. Takes the same --web.* flags and environment as the daemon; the first address
-counts."""
+counts. No password is needed.
 
+With --web.config.file it speaks TLS if the daemon does. It does not verify the daemon's
+certificate: it sends no secret, and learns no more than whether someone answers here.
+Where clients have to show a certificate it shows the daemon's own, which the
+authority of client_ca_file has to have signed for clients too, or else the one of
+--client.cert-file."""
+
+_CLIENT = (
+    Flag(
+        "client.cert-file",
+        "Certificate to show. The daemon's own if not given and one has to be shown.",
+        "FILE",
+    ),
+    Flag("client.key-file", "Its key. The same file if not given.", "FILE"),
+)
 _TIMEOUT_SECONDS = 3.0
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Ask once."""
-    parser = Parser(WEB, program="braze-exporter healthcheck", description=_DESCRIPTION)
+    parser = Parser(
+        (*WEB, *_CLIENT),
+        program="braze-exporter healthcheck",
+        description=_DESCRIPTION,
+    )
     options = parser.parse(arguments, environment)
     try:
         web = settings(options)
@@ -30,7 +54,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     address = web.addresses[0]
     path = f"{web.prefix}/-/healthy"
     try:
-        status = _ask(address, path)
+        contexts = _contexts(
+            options.web_config_file, options.client_cert_file, options.client_key_file
+        )
+        status = _ask_one_way_or_other(address, path, contexts)
     except (OSError, HTTPException) as error:
         print(f"unhealthy: {address}{path}: {error}", file=sys.stderr)
         return 1
@@ -41,9 +68,50 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _ask(address: Address, path: str) -> int:
+def _contexts(
+    web_file: str | None, cert_file: str | None, key_file: str | None
+) -> list[ssl.SSLContext | None]:
+    """Return ways to ask, the likeliest first; None is plain HTTP.
+
+    What the file says may not be in force: the daemon goes on with the former one while
+    the file is wrong, and must not be taken for dead then. OSError: there is no such
+    certificate.
+    """
+    if web_file is None:
+        return [None]
+    protection = Protection(web_file)
+    with suppress(ConfigError):
+        protection.load()
+    tls = protection.config.tls
+    shown = tls if tls and tls.client_auth is not ClientAuth.NONE else None
+    context = client_context(None if cert_file else shown)
+    if cert_file:
+        context.load_cert_chain(cert_file, key_file, password="")
+    return [context, None] if tls else [None, context]
+
+
+def _ask_one_way_or_other(
+    address: Address, path: str, contexts: Sequence[ssl.SSLContext | None]
+) -> int:
+    """Return the status of the first way that works, or raise what the first raised."""
+    errors: list[OSError | HTTPException] = []
+    for context in contexts:
+        try:
+            return _ask(address, path, context)
+        except (OSError, HTTPException) as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _ask(address: Address, path: str, context: ssl.SSLContext | None) -> int:
     host = _LOOPBACK.get(address.host, address.host)
-    connection = HTTPConnection(host, address.port, timeout=_TIMEOUT_SECONDS)
+    connection = (
+        HTTPConnection(host, address.port, timeout=_TIMEOUT_SECONDS)
+        if context is None
+        else HTTPSConnection(
+            host, address.port, timeout=_TIMEOUT_SECONDS, context=context
+        )
+    )
     try:
         connection.request("GET", path)
         return connection.getresponse().status

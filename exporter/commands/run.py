@@ -8,12 +8,14 @@ from difflib import get_close_matches
 
 from exporter import __version__
 from exporter.commands import COMMANDS, check
+from exporter.config import Parsed
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
 from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Parser
 from exporter.keys import read_key
-from exporter.loading import load
+from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
+from exporter.protection import Protection
 from exporter.service import serve, start_logging
 from exporter.watch import FileWatch
 from exporter.web_settings import settings
@@ -76,17 +78,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except ValueError as error:
         reader.error(str(error))
     if options.config_check:
-        return check.report(options.config_file, environment)
+        return check.report(options.config_file, environment, options.web_config_file)
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
-    config = _load(options.config_file, environment)
+    protection = Protection(options.web_config_file)
+    parsed = load_protected(options.config_file, environment, protection)
+    config = _with_warnings(parsed)
 
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)
 
     egress = Egress.from_environment(environment)
     source = Source(
-        load=lambda: _load(options.config_file, environment),
+        load=lambda: _with_warnings(load(options.config_file, environment)),
         has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
     )
     daemon = Daemon(
@@ -96,12 +100,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         egress=egress,
         source=source,
         state_path=options.state_path,
+        protection=protection,
     )
     return serve(daemon)
 
 
-def _load(file: str, environment: Mapping[str, str]) -> Config:
-    parsed = load(file, environment)
+def _with_warnings(parsed: Parsed) -> Config:
     for warning in parsed.warnings:
         _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
     return parsed.config

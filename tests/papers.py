@@ -1,0 +1,35 @@
+"""Certificates, keys and passwords to test protection with; all of them made up."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import trustme
+
+PASSWORD = "correct horse battery staple"
+HASH = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG"
+"""Of the password, at the lowest cost there is."""
+
+
+class Papers:
+    """An authority with a server's certificate and key, as files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.authority = trustme.CA()
+        issued = self.authority.issue_cert("127.0.0.1")
+        self.cert = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        self.key = issued.private_key_pem.bytes()
+        self.ca = self.authority.cert_pem.bytes()
+        for name, text in (("cert", self.cert), ("key", self.key), ("ca", self.ca)):
+            (directory / f"{name}.pem").write_bytes(text)
+        self.directory = directory
+
+    def trusting(self, *names: str) -> ssl.SSLContext:
+        """Return a client that trusts the authority, with a certificate if named."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        if names:
+            self.authority.issue_cert(*names).configure_cert(context)
+        return context
