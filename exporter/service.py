@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from exporter import signals
 from exporter.daemon import Daemon
@@ -67,14 +68,14 @@ async def _serve(
         reloads.add(task)  # or it might be collected before it is done
         task.add_done_callback(reloads.discard)
 
-    def tell() -> None:
+    def tell(act: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # told twice, and the loop is closed already
-            loop.call_soon_threadsafe(end)
+            loop.call_soon_threadsafe(act)
 
     # Not with the loop's own way: it would let go of the signals when it is done, and
     # a second one would kill the process while its last threads end.
-    signals.catch(tell)
-    signals.catch_hangup(lambda: loop.call_soon_threadsafe(reload))
+    signals.catch(partial(tell, end))
+    signals.catch_hangup(partial(tell, reload))
     await daemon.run(stop, on_listening=on_listening)
 
 

@@ -75,7 +75,7 @@ def test_help_teaches() -> None:
 
     assert ended.returncode == 0
     for flag in FLAGS:
-        assert f"--{flag.name} " in ended.stdout
+        assert re.search(rf"--{re.escape(flag.name)}\s", ended.stdout)
         assert flag.variable in ended.stdout
     for name, text in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(text)}$", ended.stdout, re.MULTILINE)

@@ -120,15 +120,17 @@ def test_silent_and_slow_clients_do_not_delay_the_end(tmp_path: Path) -> None:
     assert seconds < SECONDS
 
 
-def test_more_signals_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP])
+def test_more_signals_change_nothing(tmp_path: Path, number: int) -> None:
     """Whoever sends a second and a third one gets the same orderly end."""
     with Simulator() as braze:
         braze.set_fault(Fault(delivery=Delivery.HANG))
         with daemon(tmp_path, braze) as process:
             until(lambda: braze.in_flight() > 0)
 
+            os.kill(process.pid, signal.SIGTERM)
             for _ in range(200):
-                if not _kill(process):
+                if not _kill(process, number):
                     break
                 time.sleep(0.001)
             code = process.wait(SECONDS)
@@ -137,10 +139,10 @@ def test_more_signals_change_nothing(tmp_path: Path) -> None:
     assert not any("Traceback" in line for line in process.lines)
 
 
-def _kill(process: Process) -> bool:
+def _kill(process: Process, number: int) -> bool:
     if process.has_ended:
         return False
-    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, number)
     return True
 
 

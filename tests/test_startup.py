@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.peer import closed_port
-from tests.running import Process, clean_environment, get, parse, written
+from tests.running import Process, clean_environment, get, until, written
 
 PACKAGES = "prometheus_client, requests, yaml, apscheduler.schedulers.background"
 ROUNDS = 7
@@ -33,14 +33,15 @@ def import_packages() -> float:
     return cpu_seconds() - before
 
 
-def start(file: str, path: str) -> tuple[float, bytes]:
-    """Return the CPU of a run up to its first answer, in seconds, and the answer."""
+def start(file: str, *, campaigns: int) -> float:
+    """Return the CPU of a run up to a scrape that shows so many, in seconds."""
     before = cpu_seconds()
     where = "--web.listen-address=127.0.0.1:0"
     with Process("--config.file", file, where, environment=ENVIRONMENT) as daemon:
-        _, _, body = get(f"{daemon.url}{path}")
+        url = f"{daemon.url}/metrics"
+        until(lambda: get(url)[2].count(b"\nbraze_campaign_info{") == campaigns)
         assert daemon.end(signal.SIGTERM, seconds=10) == 0
-    return cpu_seconds() - before, body
+    return cpu_seconds() - before
 
 
 def config_file(tmp_path: Path, *, campaigns: int) -> str:
@@ -63,7 +64,7 @@ def test_a_start_costs_little_more_than_its_packages(tmp_path: Path) -> None:
     file = config_file(tmp_path, campaigns=3)
 
     # Alternating, and the cheapest of each: noise only ever adds.
-    pairs = [(start(file, "/metrics")[0], import_packages()) for _ in range(ROUNDS)]
+    pairs = [(start(file, campaigns=3), import_packages()) for _ in range(ROUNDS)]
 
     ours, theirs = (min(each) for each in zip(*pairs, strict=True))
     assert ours / theirs < 1.4, f"{ours:.3f} s beside {theirs:.3f} s"
@@ -77,9 +78,7 @@ def test_ten_thousand_campaigns_start_quickly(tmp_path: Path) -> None:
     """
     file = config_file(tmp_path, campaigns=10_000)
 
-    seconds, page = start(file, "/metrics")
+    seconds = start(file, campaigns=10_000)
 
-    info = parse(page.decode())["braze_campaign_info"]
     theirs = min(import_packages() for _ in range(3))
-    assert len(info) == 10_000
     assert (seconds - theirs) / theirs < 8, f"{seconds:.3f} s beside {theirs:.3f} s"
