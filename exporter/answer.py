@@ -29,6 +29,10 @@ _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
 _INTEGER_DIGITS = 4300  # beyond it int() refuses: sys.int_info.default_max_str_digits
+_SHORTEST_SECRET = 8
+"""Shorter keys are words that an honest answer may hold; Braze's have 36 characters."""
+_ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
+"""What JSON may write for a printable character of ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,16 @@ class Question:
         hidden = key.sub("<key>", text)
         clean = "".join(char if char.isprintable() else "\ufffd" for char in hidden)
         return clean if len(clean) <= _QUOTE_LIMIT else f"{clean[:_QUOTE_LIMIT]}…"
+
+    def is_told_by(self, body: bytes) -> bool:
+        """Tell whether a body of JSON repeats the key, escaped or not."""
+        key = self.key.reveal().lower().encode()
+        plain = _ESCAPE.sub(_unescape, body) if b"\\" in body else body
+        return len(key) >= _SHORTEST_SECRET and key in plain.lower()
+
+
+def _unescape(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 16)]) if escape[1] else escape[2]
 
 
 def allowance_of(headers: Mapping[str, str]) -> Allowance:
@@ -173,8 +187,14 @@ _ADVICE: Mapping[FailureReason, str] = {
 
 
 def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Return what an answer with status 200 holds; `Unavailable` if it is no JSON."""
+    """Return what an answer with status 200 holds; `Unavailable` if it is no JSON.
+
+    A document with the key in it is none either: its texts become labels.
+    """
     try:
+        if question.is_told_by(body):
+            message = "its body repeats the key"
+            raise ValueError(message)
         document = document_of(body)
     except ValueError as exc:
         raise Unavailable(

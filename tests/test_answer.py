@@ -1,7 +1,9 @@
 """What headers and bodies say, hostile ones included."""
 
+import json
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from exporter import errors
@@ -142,6 +144,44 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, text: str) -> None:
     assert caught.value.allowance == Allowance(remaining=7)
     assert caught.value.__cause__ is not None
     assert caught.value.__cause__.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY,
+        KEY.upper(),
+        f"Bearer {KEY}",
+        KEY.replace("1", r"\u0031"),
+        KEY.replace("a", r"\u0061", 1),
+        KEY.replace("c", r"\u0043"),
+        rf"\\{KEY}",
+    ],
+)
+@pytest.mark.parametrize("body", ['{{"data": [{{"{}": 1}}]}}', '["{}"]', "{}"])
+def test_a_body_that_repeats_the_key_is_malformed(written: str, body: str) -> None:
+    """Names in it would become labels; however JSON writes it, it goes no further."""
+    with pytest.raises(errors.Unavailable, match="repeats the key") as caught:
+        accepted(QUESTION, {}, body.format(written).encode())
+
+    assert caught.value.reason is FailureReason.MALFORMED
+    assert KEY not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("key", ['"\\/<quoted>', r"back\slash", "a/slash/ed"])
+def test_a_key_that_json_escapes_is_found_too(key: str) -> None:
+    """Whatever printable characters a key is made of."""
+    question = replace(QUESTION, key=Secret(key))
+
+    assert question.is_told_by(json.dumps({"name": key}).encode())
+    assert question.is_told_by(json.dumps(key).replace("/", r"\/").encode())
+
+
+def test_a_key_too_short_for_a_secret_is_not_looked_for() -> None:
+    """Nearly every body has a `data` in it."""
+    question = replace(QUESTION, key=Secret("data"))
+
+    assert accepted(question, {}, b'{"data": []}').document == {"data": []}
 
 
 def test_numbers_that_are_none_pass() -> None:
