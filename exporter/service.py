@@ -64,6 +64,8 @@ async def _serve(
     reloads: set[asyncio.Task[object]] = set()
 
     def reload() -> None:
+        if stop.is_set():
+            return
         task: asyncio.Task[object] = loop.create_task(daemon.reload())
         reloads.add(task)  # or it might be collected before it is done
         task.add_done_callback(reloads.discard)
