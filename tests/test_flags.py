@@ -30,6 +30,7 @@ def test_defaults_stand_where_nothing_is_said() -> None:
         "web_external_url": None,
         "web_route_prefix": None,
         "web_enable_lifecycle": False,
+        "web_config_file": None,
         "log_level": "info",
         "log_format": "logfmt",
     }
