@@ -1,4 +1,8 @@
-"""Tells when the wall clock was set, by a clock that nobody sets."""
+"""The wall clock, and what it would show had nobody set it lately.
+
+Whoever waits or tells ages asks for `now`: it follows the wall clock only when `jump`
+is asked, so that nobody meets a clock that was set before all instants are moved.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +20,30 @@ def steady() -> float:
     return time.monotonic()
 
 
-class ClockWatch:
-    """Compares the two clocks each time it is asked."""
+class Clock:
+    """Seconds since the epoch, by a wall clock that is compared with a steady one."""
 
     def __init__(
-        self, *, now: Callable[[], float], steady: Callable[[], float] = steady
+        self,
+        *,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = steady,
     ) -> None:
-        self._now = now
+        self._wall = wall
         self._steady = steady
-        self._offset = now() - steady()
+        self._offset = wall() - steady()
+
+    def now(self) -> float:
+        """Return the time, as if the wall clock had not been set since `jump`."""
+        return self._steady() + self._offset
+
+    def on_wall(self, at: float) -> float:
+        """Return what the wall clock will show when `now` is `at`."""
+        return at - self.now() + self._wall()
 
     def jump(self) -> float:
-        """Return by how many seconds the wall clock was set since last asked, or 0."""
-        offset = self._now() - self._steady()
+        """Follow the wall clock; return by how many seconds it was set, or 0."""
+        offset = self._wall() - self._steady()
         seconds = offset - self._offset
         self._offset = offset
         return seconds if abs(seconds) >= _NOTICED_SECONDS else 0.0

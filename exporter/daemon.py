@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporter import __version__, config
-from exporter.clock import ClockWatch
+from exporter.clock import Clock
 from exporter.egress import Egress
 from exporter.errors import ConfigError
 from exporter.fleet import Fleet
@@ -79,29 +78,31 @@ class Daemon:
         self._config = configuration
         self._settings = settings
         self._source = source or Source(load=lambda: configuration)
-        self._started_at = time.time()
+        self._clock = Clock()
+        self._now = self._clock.now
+        self._started_at = self._now()
+        self._has_begun = False
         self._was_ready = False
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
-        self._jobs = Jobs(self._serve)
+        self._jobs = Jobs(self._serve, on_wall=self._clock.on_wall)
         self._fleet = Fleet(
             jobs=self._jobs,
             store=self._store,
             telemetry=self._telemetry,
             read_key=read_key,
             egress=egress,
-            now=time.time,
+            now=self._now,
         )
         self._poller = Poller(
             self._fleet.desks,
             store=self._store,
             telemetry=self._telemetry,
-            now=time.time,
+            now=self._now,
             draw=random.random,
         )
         self._keeper = self._make_keeper(state_path)
-        self._clock = ClockWatch(now=time.time)
         site = Site(
             pages=Pages(self._fresh_entries, self._telemetry),
             is_ready=self._is_ready,
@@ -133,7 +134,8 @@ class Daemon:
             _log.info("web.listening", extra={"facts": facts})
         saving = asyncio.create_task(self._save_now_and_then())
         try:
-            await asyncio.to_thread(self._start_polling)
+            async with self._reloading:
+                await asyncio.to_thread(self._start_polling)
             on_listening(bound)
             while not stop.is_set():
                 await self._beat()
@@ -148,7 +150,7 @@ class Daemon:
         async with self._reloading:
             # In a thread: ten thousand campaigns are a second's work.
             error = await asyncio.to_thread(self._reload)
-        self._telemetry.loaded(is_successful=error is None, now=time.time())
+        self._telemetry.loaded(is_successful=error is None, now=self._now())
         return error
 
     def _reload(self) -> ConfigError | None:
@@ -161,6 +163,7 @@ class Daemon:
             return error
         self._fleet.apply(configuration)
         self._config = configuration
+        self._poller.forget_leavers()
         campaigns = sum(len(one.campaigns) for one in configuration.workspaces)
         _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
         return None
@@ -176,6 +179,7 @@ class Daemon:
         kept = self._keeper.restore() if self._keeper else {}
         self._fleet.apply(self._config, kept)
         self._telemetry.loaded(is_successful=True, now=self._started_at)
+        self._has_begun = True
 
     def _serve(self, turn: Turn) -> None:
         upcoming = self._poller.poll(turn)
@@ -221,7 +225,7 @@ class Daemon:
 
     def _fresh_entries(self) -> tuple[Entry, ...]:
         """Return what may be served now; what has just become too old is told."""
-        for entry in self._store.expire(now=time.time()):
+        for entry in self._store.expire(now=self._now()):
             facts = {
                 "workspace": entry.subject.workspace,
                 "campaign": entry.subject.campaign,
@@ -242,8 +246,11 @@ class Daemon:
     def _is_ready(self) -> bool:
         self._was_ready = (
             self._was_ready
-            or time.time() - self._started_at >= _READY_AFTER_SECONDS
-            or all(self._was_tried(entry) for entry in self._store.entries())
+            or self._now() - self._started_at >= _READY_AFTER_SECONDS
+            or (
+                self._has_begun
+                and all(self._was_tried(entry) for entry in self._store.entries())
+            )
         )
         return self._was_ready
 

@@ -66,17 +66,20 @@ class Fleet:
             self.desks[name] = desk
             _tell_plan(desk.plan, former.plan if former else None, self._telemetry)
             self._remove_campaigns(desk, former)
-            newcomers = self._take_campaigns(desk, kept or {})
+            newcomers = self._take_campaigns(desk, former, kept or {})
             if former and former.line is desk.line:
                 self._keep_on(desk, former)
             else:
                 newcomers = tuple(desk.campaigns.values())
-            self._begin(desk, newcomers)
+            self._begin(desk, newcomers, kept or {})
 
     def look_at_keys(self) -> None:
         """Probe a paused workspace at once if its key is another one than before."""
         for name, desk in tuple(self.desks.items()):
-            key = self._keys[name]()
+            read = self._keys.get(name)
+            if read is None:
+                continue  # it is just being removed
+            key = read()
             if self._seen_keys.get(name) != key:
                 self._seen_keys[name] = key
                 _log.info("key.changed", extra={"facts": {"workspace": name}})
@@ -116,6 +119,8 @@ class Fleet:
             line = former.line
             line.reshape(budget, tuple(campaigns), now=self._now())
         else:
+            if former:
+                former.line.close()
             line = Line(
                 budget,
                 workspace=workspace.name,
@@ -147,6 +152,7 @@ class Fleet:
 
     def _close(self, name: str) -> None:
         desk = self.desks.pop(name)
+        desk.line.close()
         self._jobs.close(name)
         self._drop(name, desk.campaigns)
         self._clients.pop(name).retire()
@@ -167,10 +173,11 @@ class Fleet:
             self._jobs.drop(workspace, campaign_id)
 
     def _take_campaigns(
-        self, desk: Desk, kept: Mapping[Key, Kept]
+        self, desk: Desk, former: Desk | None, kept: Mapping[Key, Kept]
     ) -> tuple[CampaignConfig, ...]:
         """Show every campaign as it is called now; return those that are new."""
         name = desk.plan.workspace.name
+        is_other_line = former is not None and former.line is not desk.line
         newcomers = []
         for campaign in desk.campaigns.values():
             key = (name, campaign.id)
@@ -182,7 +189,7 @@ class Fleet:
                 newcomers.append(campaign)
                 entry = _entry(subject, desk, kept.get(key), now=self._now())
                 self._store.put(entry)
-            elif entry.subject != subject:
+            elif entry.subject != subject or is_other_line:
                 self._store.update(key, partial(_renamed, subject=subject, desk=desk))
         return tuple(newcomers)
 
@@ -191,8 +198,7 @@ class Fleet:
         name = desk.plan.workspace.name
         now = self._now()
         for campaign_id, interval in desk.plan.intervals_seconds.items():
-            before = former.plan.intervals_seconds.get(campaign_id, interval)
-            if before == interval:
+            if _rhythm(former, campaign_id) in {None, _rhythm(desk, campaign_id)}:
                 continue
             self._store.update(
                 (name, campaign_id),
@@ -205,15 +211,21 @@ class Fleet:
             if planned and not planned.tries and slot < planned.at:
                 desk.line.book(replace(planned, due_at=slot, at=slot))
 
-    def _begin(self, desk: Desk, newcomers: tuple[CampaignConfig, ...]) -> None:
-        """Start the polls of new campaigns: at once, or when their slot comes again."""
+    def _begin(
+        self,
+        desk: Desk,
+        newcomers: tuple[CampaignConfig, ...],
+        kept: Mapping[Key, Kept],
+    ) -> None:
+        """Start the polls of new campaigns: at once, or at the next slot if kept."""
         name = desk.plan.workspace.name
         now = self._now()
         due = []
         for campaign in newcomers:
-            entry = self._store.get((name, campaign.id))
-            read_at = entry.status.last_success_at if entry else None
-            slot = now if read_at is None else _slot(desk, campaign, read_at, now=now)
+            known = kept.get((name, campaign.id))
+            slot = (
+                _slot(desk, campaign, known.last_success_at, now=now) if known else now
+            )
             if slot > now:
                 desk.line.book(Turn(name, campaign.id, due_at=slot, at=slot))
             else:
@@ -257,14 +269,15 @@ def _entry(
     )
     if kept is None:
         return Entry(subject, status, exposition.render_status(subject, status))
+    read_at = min(kept.last_success_at, now)
     status = replace(
         status,
         is_up=kept.failure is None,
         failure=kept.failure,
-        last_success_at=min(kept.last_success_at, now),
+        last_success_at=read_at,
     )
     entry = Entry(subject, status, exposition.render_status(subject, status))
-    expires_at = kept.last_success_at + lifetime_seconds(desk, subject.campaign_id)
+    expires_at = read_at + lifetime_seconds(desk, subject.campaign_id)
     if expires_at <= now:
         return entry
     values = exposition.render_values(subject, kept.snapshot)
@@ -287,6 +300,13 @@ def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entr
         expires_at = status.last_success_at + lifetime
     blocks = show_status(entry.subject, status, desk)
     return replace(entry, status=status, status_blocks=blocks, expires_at=expires_at)
+
+
+def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
+    if campaign_id not in desk.campaigns:
+        return None
+    interval = desk.plan.intervals_seconds[campaign_id]
+    return (interval, lifetime_seconds(desk, campaign_id))
 
 
 def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -> float:

@@ -29,8 +29,15 @@ APScheduler drops a job that it counts as one too many."""
 class Jobs:
     """The turns that are planned. Every method may be called from any thread."""
 
-    def __init__(self, serve: Callable[[Turn], None]) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Turn], None],
+        *,
+        on_wall: Callable[[float], float] = lambda at: at,
+    ) -> None:
+        """`on_wall` tells when a turn is due by APScheduler's clock."""
         self._serve = serve
+        self._on_wall = on_wall
         self._pools = _Pools()
         self._scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": _Executor(self._pools)}
@@ -56,7 +63,7 @@ class Jobs:
         """Plan a turn in the place of its campaign's former one."""
         self._scheduler.add_job(
             self._serve,
-            DateTrigger(datetime.fromtimestamp(turn.at, UTC), UTC),
+            DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC),
             (turn,),
             id=_name(turn.workspace, turn.campaign_id),
             replace_existing=True,

@@ -83,6 +83,7 @@ class Line:
         self._budget = budget
         self._workspace = workspace
         self._campaign_ids = campaign_ids
+        self._members = frozenset(campaign_ids)
         self._call = call
         self._lock = Lock()
         self._waiting: OrderedDict[str, Turn] = OrderedDict()
@@ -93,19 +94,27 @@ class Line:
         self._forbidden: set[str] = set()
 
     def join(self, turns: tuple[Turn, ...], *, now: float) -> None:
-        """Let turns wait in this order, and call the first one when it may start."""
+        """Let turns wait in this order, and call the first one when it may start.
+
+        A campaign that left and came back in the midst of its poll goes on from there.
+        """
         with self._lock:
-            self._waiting.update((turn.campaign_id, turn) for turn in turns)
+            self._waiting.update(
+                (turn.campaign_id, turn)
+                for turn in turns
+                if turn.campaign_id not in self._in_flight
+            )
             self._call_first(now)
 
     def start(self, turn: Turn, *, now: float) -> bool:
         """Spend a request on this turn, or let it wait; True: go ahead.
 
         A turn that has to wait comes back by `call`. One that is in flight already is
-        not started again.
+        not started again, nor is one whose campaign has left.
         """
         with self._lock:
-            if turn.campaign_id in self._in_flight:
+            is_gone = turn.campaign_id not in self._members
+            if is_gone or turn.campaign_id in self._in_flight:
                 return False
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 return self._start_probe(self._pause, turn, now)
@@ -222,15 +231,17 @@ class Line:
     def book(self, turn: Turn) -> None:
         """Call a campaign's next turn, unless its next one is the line's to call.
 
-        Under the line's lock, so that nothing comes between the look and the call.
+        Or nobody's, for it has left. Under the line's lock, so that nothing comes
+        between the look and the call.
         """
         with self._lock:
-            is_ours = (
-                turn.campaign_id in self._waiting
+            is_refused = (
+                turn.campaign_id not in self._members
+                or turn.campaign_id in self._waiting
                 or turn.campaign_id in self._in_flight
                 or self.is_called(turn.campaign_id)
             )
-            if not is_ours:
+            if not is_refused:
                 self._call(turn)
 
     def reshape(
@@ -243,15 +254,23 @@ class Line:
         with self._lock:
             self._budget = self._budget.bounded_as(budget)
             self._campaign_ids = campaign_ids
-            for campaign_id in set(self._waiting) - set(campaign_ids):
+            self._members = frozenset(campaign_ids)
+            for campaign_id in set(self._waiting) - self._members:
                 del self._waiting[campaign_id]
                 self._called_at = math.inf
-            self._forbidden &= set(campaign_ids)
-            if self._pause and self._pause.probe_id not in campaign_ids:
+            self._forbidden &= self._members
+            if self._pause and self._pause.probe_id not in self._members:
                 probe_id = self._after(self._pause.probe_id)
                 self._pause = replace(self._pause, probe_id=probe_id)
                 self._call_probe(self._pause, now)
             self._call_first(now)
+
+    def close(self) -> None:
+        """Call nobody any more; what is in flight is still accounted for."""
+        with self._lock:
+            self._members = frozenset()
+            self._waiting.clear()
+            self._call = _call_nobody
 
     def shift(self, seconds: float, *, now: float) -> None:
         """Move all instants: the clock was set, and time to wait has not changed."""
@@ -367,3 +386,7 @@ class Line:
         self._called_at = math.inf
         self._forbidden |= pause.forbidden_ids
         self._forbidden.discard(pause.probe_id)
+
+
+def _call_nobody(_: Turn) -> None:
+    pass

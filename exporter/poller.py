@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from exporter import data_series, exposition, schedule
 from exporter.answer import Answer
@@ -76,12 +77,21 @@ class Poller:
         self._draw = draw
         self._lock = Lock()
         self._logged: dict[Key, tuple[FailureReason, float]] = {}
-        self._shown_pauses: dict[str, FailureReason | None] = {}
+        self._shown_pauses: WeakKeyDictionary[Line, FailureReason | None] = (
+            WeakKeyDictionary()
+        )
         self._is_stopped = False
 
     def stop(self) -> None:
         """Take no further outcome for true: requests are about to be broken off."""
         self._is_stopped = True
+
+    def forget_leavers(self) -> None:
+        """Forget what was logged of campaigns that have left."""
+        for workspace, campaign_id in tuple(self._logged):
+            desk = self._desks.get(workspace)
+            if desk is None or campaign_id not in desk.campaigns:
+                self._logged.pop((workspace, campaign_id), None)
 
     def poll(self, turn: Turn) -> Turn | None:
         """Serve a turn and return its campaign's next one; None: the line calls it."""
@@ -126,13 +136,25 @@ class Poller:
         except FetchError as failure:
             if self._is_stopped:
                 return None
+            desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
             self._count(desk, turn, failure, seconds=self._now() - began_at)
             return self._take_failure(desk, turn, failure)
+        desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
         self._count(desk, turn, answer, seconds=self._now() - began_at)
         desk.line.finish(turn, answer.allowance, is_key_accepted=True, now=self._now())
         desk.line.clear(turn.campaign_id)
         self._show_pause(desk, turn.workspace)
         return self._take_answer(desk, turn, answer)
+
+    def _latest(
+        self, desk: Desk, workspace: str, campaign_id: str | None = None
+    ) -> Desk | None:
+        """Return what is in force after a reload; None: a line or campaign is gone."""
+        latest = self._desks.get(workspace)
+        if latest is None or latest.line is not desk.line:
+            return None
+        is_gone = campaign_id is not None and campaign_id not in latest.campaigns
+        return None if is_gone else latest
 
     def _count(
         self, desk: Desk, turn: Turn, answer: Answer | FetchError, *, seconds: float
@@ -177,7 +199,9 @@ class Poller:
         interval = desk.plan.intervals_seconds[turn.campaign_id]
         lifetime = lifetime_seconds(desk, turn.campaign_id)
 
-        def refresh(entry: Entry) -> Entry:
+        def refresh(current: Entry) -> Entry:
+            subject = current.subject
+            is_renamed = subject != entry.subject
             status = exposition.Status(
                 is_up=True,
                 failure=None,
@@ -185,11 +209,13 @@ class Poller:
                 last_success_at=now,
             )
             return replace(
-                entry,
+                current,
                 status=status,
-                status_blocks=show_status(entry.subject, status, desk),
+                status_blocks=show_status(subject, status, desk),
                 snapshot=snapshot,
-                values=values,
+                values=exposition.render_values(subject, snapshot)
+                if is_renamed
+                else values,
                 expires_at=now + lifetime,
             )
 
@@ -298,9 +324,10 @@ class Poller:
         pause = desk.line.pause
         reason = pause.reason if pause else None
         with self._lock:
-            if self._shown_pauses.get(workspace) is reason:
+            is_shown = self._shown_pauses.get(desk.line) is reason
+            if is_shown or self._latest(desk, workspace) is None:
                 return
-            self._shown_pauses[workspace] = reason
+            self._shown_pauses[desk.line] = reason
 
         def show(entry: Entry) -> Entry:
             blocks = show_status(entry.subject, entry.status, desk)

@@ -7,10 +7,11 @@ the snapshot that was written, or ValueError. It knows no file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
+from exporter.labels import clean
 from exporter.model import Day, Figures, Snapshot, Stats, Variation
 
 T = TypeVar("T")
@@ -57,18 +58,20 @@ def read(document: object) -> Snapshot:
     """Return the snapshot of a document; ValueError: it is none that `write` made."""
     try:
         return _read(_mapping(document))
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, OverflowError) as error:
         message = "not a snapshot as this version writes it"
         raise ValueError(message) from error
 
 
 def _read(document: Mapping[str, Any]) -> Snapshot:
     variations = tuple(
-        Variation(_text(channel), _text(label), _text(id_), _of(bool, is_control))
+        Variation(_label(channel), _label(label), _clean(id_), _of(bool, is_control))
         for channel, label, id_, is_control in document["variations"]
     )
+    _differ((one.channel, one.label) for one in variations)
 
     def figures(one: Mapping[str, Any]) -> Figures:
+        _differ(number for number, _ in one["variations"])
         return Figures(
             variations=tuple(
                 (variations[_count(number)], _stats(stats))
@@ -86,6 +89,7 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
             figures(one["figures"]),
         )
 
+    _differ(window for window, _ in document["trailing"])
     return Snapshot(
         variations=variations,
         latest=day(document["latest"]),
@@ -110,6 +114,23 @@ def _text(value: object) -> str:
     return _of(str, value)
 
 
+def _clean(value: object) -> str:
+    text = _text(value)
+    if text != clean(text):
+        raise TypeError  # it would break the scrape
+    return text
+
+
+def _label(value: object) -> str:
+    return _clean(value) or _of(str, None)
+
+
+def _differ(keys: Iterable[Hashable]) -> None:
+    given = tuple(keys)
+    if len(set(given)) < len(given):
+        raise TypeError  # a series would be served twice
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return _of(dict, value)
 
@@ -122,10 +143,10 @@ def _count(value: object) -> int:
 
 
 def _number(value: object) -> int | float:
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return value
+    if type(value) in {int, float} and math.isfinite(value):  # type: ignore[arg-type]
+        return value  # type: ignore[return-value]  # its type was just compared
     raise TypeError
 
 
 def _stats(value: object) -> Stats:
-    return {_text(name): _number(number) for name, number in _mapping(value).items()}
+    return {_label(name): _number(number) for name, number in _mapping(value).items()}

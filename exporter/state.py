@@ -8,6 +8,7 @@ holds snapshots, never a key and never rendered bytes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -55,7 +56,7 @@ class State:
                 ).fetchall()
             return {
                 (str(workspace), str(campaign_id)): Kept(
-                    float(at),
+                    _instant(at),
                     FailureReason(failure) if failure else None,
                     snapshot_document.read(json.loads(document)),
                 )
@@ -73,6 +74,9 @@ class State:
         try:
             self._make_private()
             with closing(self._connect()) as database, database:
+                # By ourselves: Python's module begins before an INSERT only, and a
+                # file that was just made would be left half made by a crash.
+                database.execute("BEGIN IMMEDIATE")
                 self._prepare(database)
                 database.executemany(
                     "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?)", rows
@@ -80,7 +84,7 @@ class State:
                 database.executemany(
                     "DELETE FROM kept WHERE workspace = ? AND campaign_id = ?", gone
                 )
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
             raise self._unusable("written", error) from error
 
     def set_aside(self) -> None:
@@ -120,6 +124,13 @@ class State:
 
     def _unusable(self, what: str, error: Exception) -> StateError:
         return StateError(f"the state file {self._path} cannot be {what}: {error}")
+
+
+def _instant(value: object) -> float:
+    if type(value) is not float or not math.isfinite(value):
+        message = f"{value!r} is no instant"
+        raise ValueError(message)
+    return value
 
 
 def _dump(snapshot: Snapshot) -> str:

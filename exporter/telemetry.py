@@ -158,6 +158,7 @@ class Telemetry:
         for counter in (self._state_saves, self._state_loads):
             for result in ("success", "failure"):
                 counter.labels(result)
+        self._forgotten: set[str] = set()
         self._of_workspaces = (
             self._requests,
             self._durations,
@@ -176,6 +177,7 @@ class Telemetry:
 
     def expect(self, workspace: str, endpoint: str) -> None:
         """Let every counter of a workspace stand at 0 before anything happens."""
+        self._forgotten.discard(workspace)
         for code in _CODES:
             self._requests.labels(workspace, endpoint, code)
         self._durations.labels(workspace, endpoint)
@@ -184,8 +186,7 @@ class Telemetry:
         for result in RESULTS:
             self._polls.labels(workspace, result)
         self._lag.labels(workspace)
-        for reason in PAUSE_REASONS:
-            self._paused.labels(workspace, reason)
+        self.paused(workspace, None)
 
     def planned(
         self, workspace: str, *, requests_per_minute: float, interval_seconds: float
@@ -206,7 +207,7 @@ class Telemetry:
         """Count one request; code None: no answer came."""
         text = "error" if code is None else str(code)
         self._requests.labels(workspace, endpoint, text).inc()
-        self._durations.labels(workspace, endpoint).observe(seconds)
+        self._durations.labels(workspace, endpoint).observe(max(0.0, seconds))
         if code == 429:
             self._throttled.labels(workspace, endpoint).inc()
 
@@ -247,14 +248,20 @@ class Telemetry:
 
     def forget(self, workspace: str) -> None:
         """Let a workspace leave whole."""
-        for metric in self._of_workspaces:
-            metric.remove_by_labels({"workspace": workspace})
+        self._forgotten.add(workspace)
 
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return all families in either format; OpenMetrics ends with `# EOF`."""
+        self._remove_forgotten()
         render = generate_openmetrics if is_openmetrics else generate_latest
         page: bytes = render(self.registry)
         return page
+
+    def _remove_forgotten(self) -> None:
+        """Remove them each time: an answer that comes late would bring one back."""
+        for workspace in tuple(self._forgotten):
+            for metric in self._of_workspaces:
+                metric.remove_by_labels({"workspace": workspace})
 
 
 class _ServedCollector:

@@ -36,7 +36,13 @@ class FileWatch:
             status = self._path.stat()
         except OSError:
             return None
-        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
 
     def _read(self) -> bytes | None:
         try:

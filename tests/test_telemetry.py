@@ -39,10 +39,18 @@ LABELS = {
     "ignored_values": "workspace",
     "skipped_rows": "workspace",
     "state_saves": "result",
+    "state_loads": "result",
 }
 """Families without their prefix, and their labels."""
 
-COUNTERS = {"api_requests", "api_retries", "api_throttled", "polls", "state_saves"}
+COUNTERS = {
+    "api_requests",
+    "api_retries",
+    "api_throttled",
+    "polls",
+    "state_saves",
+    "state_loads",
+}
 HISTOGRAMS = {"api_request_duration_seconds", "poll_lag_seconds"}
 
 
