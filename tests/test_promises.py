@@ -24,8 +24,8 @@ PRESCRIBED = {
 CHOSEN = {"urllib3": "urllib3", "h11": "h11"}
 ON_DEMAND = {"bcrypt"}
 """Imported by name, where there are passwords to verify."""
-DATA = {"tzdata"}
-"""Read by zoneinfo, which imports it where the system has none."""
+UNIMPORTED = {"tzdata", "bcrypt"}
+"""The one is read by zoneinfo, the other loaded by name where passwords are used."""
 
 # In pieces: this file is one of those that are searched.
 PLACES = [
@@ -67,7 +67,7 @@ def test_the_packages_are_those_prescribed_and_all_are_used() -> None:
     """Each is imported somewhere, bounded from below, and none is there beside them."""
     used = {each.partition(".")[0] for name in OURS for each in imports(TREES[name])}
 
-    assert set(dependencies()) == {*PRESCRIBED, *CHOSEN, *ON_DEMAND, *DATA}
+    assert set(dependencies()) == {*PRESCRIBED, *CHOSEN, *ON_DEMAND, *UNIMPORTED}
     assert {*PRESCRIBED.values(), *CHOSEN.values()} <= used
     assert all(">=" in version for version in dependencies().values())
 
