@@ -37,6 +37,8 @@ def start_logging(*, level: str, format_: str) -> None:
     handler.setFormatter(Json() if format_ == "json" else Logfmt())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("exporter").setLevel(_LEVELS[level])
+    # Its warnings quote what a peer sent, and a peer knows the key.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 def serve(
