@@ -6,6 +6,7 @@ import base64
 import logging
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -369,14 +370,24 @@ def test_a_flood_of_wrong_passwords_does_not_slow_a_scrape(papers: Papers) -> No
     one = Protection(str(written(papers, f"{USERS}  dear: {dear}\n")))
     one.load()
 
-    # 100 guesses at cost 10 are five seconds of work, and 100 known requests none.
+    # A hundred guesses at cost 10 are five seconds of work: one after the other they
+    # would take hundreds of times as long as a hundred requests of one who is known.
     with guarded(one) as inn:
         known, flood = inn.connect(), [inn.connect() for _ in range(100)]
         assert status(known) == 200
+        quiet = seconds_of_a_hundred(known)
         for number, visitor in enumerate(flood):
             guess = base64.b64encode(b"dear:guess %d" % number)
             visitor.say(GET[:-2] + b"Authorization: Basic " + guess + b"\r\n\r\n")
-        assert [status(known) for _ in range(100)] == [200] * 100
+        flooded = seconds_of_a_hundred(known)
         at_once = [visitor.answer().status for visitor in flood[2:]]
 
     assert at_once == [503] * 98
+    assert flooded < 20 * quiet
+
+
+def seconds_of_a_hundred(visitor: Visitor) -> float:
+    """Return how long a visitor who is known takes for a hundred answers."""
+    began = time.perf_counter()
+    assert [status(visitor) for _ in range(100)] == [200] * 100
+    return time.perf_counter() - began
