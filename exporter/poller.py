@@ -25,6 +25,7 @@ from exporter.errors import (
     Unavailable,
 )
 from exporter.line import ENDPOINT, Line, Turn
+from exporter.log_quota import LogQuota
 from exporter.logformat import Fact
 from exporter.model import CampaignConfig, Config, FailureReason
 from exporter.plan import WorkspacePlan
@@ -35,6 +36,9 @@ _log = logging.getLogger("exporter.poller")
 
 _LOG_AGAIN_SECONDS = 3600.0
 """What goes on failing for the same reason is logged again after so long."""
+
+_LINES_PER_MINUTE = 10
+"""Of each event and workspace: an outage of all campaigns is told, not listed."""
 
 _STALE_INTERVALS = 3
 """Values outlive so many intervals, however short `stale_after` is."""
@@ -77,6 +81,7 @@ class Poller:
         self._draw = draw
         self._lock = Lock()
         self._logged: dict[Key, tuple[FailureReason, float]] = {}
+        self._quotas: dict[tuple[str, str], LogQuota] = {}
         self._shown_pauses: WeakKeyDictionary[Line, FailureReason | None] = (
             WeakKeyDictionary()
         )
@@ -368,12 +373,28 @@ class Poller:
             "next_in_seconds": round(upcoming.at - now) if upcoming else None,
             "error": str(failure),
         }
-        level = logging.WARNING if is_news else logging.DEBUG
+        is_told = is_news and self._admits("poll.failed", facts)
+        level = logging.WARNING if is_told else logging.DEBUG
         _log.log(level, "poll.failed", extra={"facts": facts})
 
     def _log_recovery(self, desk: Desk, turn: Turn) -> None:
         if self._logged.pop((turn.workspace, turn.campaign_id), None):
-            _log.info("poll.recovered", extra={"facts": _names(desk, turn)})
+            facts = _names(desk, turn)
+            if not self._admits("poll.recovered", facts):
+                _log.debug("poll.recovered", extra={"facts": facts})
+            else:
+                _log.info("poll.recovered", extra={"facts": facts})
+
+    def _admits(self, event: str, facts: dict[str, Fact]) -> bool:
+        """Tell whether the event may be told; if so, add how many were not before."""
+        now = self._now()
+        key = (str(facts["workspace"]), event)
+        with self._lock:
+            quota = self._quotas.get(key, LogQuota(_LINES_PER_MINUTE))
+            self._quotas[key] = quota.counted(now=now)
+        if quota.admits(now=now) and quota.suppressed:
+            facts["suppressed"] = quota.suppressed
+        return quota.admits(now=now)
 
 
 def lifetime_seconds(desk: Desk, campaign_id: str) -> float:

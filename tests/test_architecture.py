@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model",
-    "errors days labels quantities endpoints schedule negotiation",
+    "errors days labels quantities endpoints schedule negotiation log_quota",
     "budget selection trailing exposition snapshot_document yaml_tree",
     "data_series fields",
     "options plan",

@@ -29,6 +29,7 @@ from tests.running import parsed
 
 ID = "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
 OTHER_ID = "8fa03bbc-4c9b-4555-a5c0-4505edf3e064"
+MORE_IDS = [f"3bbc4555-8fa0-4c9b-a5c0-{n:012}" for n in range(98)]
 NOON = 1_772_366_400.0  # 2026-03-01 12:00 UTC
 DOCUMENT = {
     "message": "success",
@@ -57,7 +58,7 @@ class Room:
     """A poller with all that it needs, at a time that only the test moves."""
 
     def __init__(self, *, names: tuple[str, ...] = ("Welcome",)) -> None:
-        ids = (ID, OTHER_ID)[: len(names)]
+        ids = (ID, OTHER_ID, *MORE_IDS)[: len(names)]
         campaigns = [
             {"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)
         ]
@@ -364,6 +365,34 @@ def test_a_failure_that_lasts_is_logged_again_after_an_hour(
     room.poll(UNKNOWN)
 
     assert [record.getMessage() for record in caplog.records] == ["poll.failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("event", "answer"), [("poll.failed", UNKNOWN), ("poll.recovered", DOCUMENT)]
+)
+def test_an_outage_of_many_campaigns_is_told_not_listed(
+    caplog: pytest.LogCaptureFixture, event: str, answer: object
+) -> None:
+    """Ten lines a minute; the next one says how many came only at debug level."""
+    caplog.set_level(logging.DEBUG, logger="exporter")
+    ids = (ID, OTHER_ID, *MORE_IDS[:13])
+    room = Room(names=tuple(f"Campaign {n}" for n in range(15)))
+    # The first failure of all is a minute before: they do not count for recoveries.
+    for minute, word in ((0, UNKNOWN), (2, answer)):
+        room.now = NOON + 60 * minute
+        for id_ in ids:
+            room.poll(word, turn=Turn("production", id_, due_at=room.now))
+    room.now += 60
+
+    room.poll(DOCUMENT)
+    room.poll(HUGE)
+    room.poll(DOCUMENT)
+
+    lines = [one for one in caplog.records if one.getMessage() == event]
+    begun = [one.levelname for one in lines if one.levelname != "DEBUG"]
+    suppressed = [one.__dict__["facts"].get("suppressed") for one in lines]
+    assert len(begun) == 11
+    assert [count for count in suppressed if count] == [5]
 
 
 def test_our_own_fault_stays_with_its_campaign(

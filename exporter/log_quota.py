@@ -1,0 +1,39 @@
+"""How many lines of one kind a log may take: so many a minute, the rest is counted.
+
+The first line after a minute that had too many says how many were left out. It knows
+neither what the lines say nor the clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+_MINUTE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuota:
+    """What was written in the current minute; every operation returns a new one."""
+
+    lines_per_minute: int
+    began_at: float | None = None
+    written: int = 0
+    suppressed: int = 0
+    """Lines left out since the last one that was written."""
+
+    def admits(self, *, now: float) -> bool:
+        """Tell whether one more line may be written."""
+        return self._is_over(now) or self.written < self.lines_per_minute
+
+    def counted(self, *, now: float) -> LogQuota:
+        """Return the quota after a line, written if it was admitted."""
+        if self._is_over(now):
+            return replace(self, began_at=now, written=1, suppressed=0)
+        if self.written < self.lines_per_minute:
+            return replace(self, written=self.written + 1, suppressed=0)
+        return replace(self, suppressed=self.suppressed + 1)
+
+    def _is_over(self, now: float) -> bool:
+        """Tell whether a new minute begins; also if the clock was set back."""
+        began_at = self.began_at
+        return began_at is None or not began_at <= now < began_at + _MINUTE_SECONDS
