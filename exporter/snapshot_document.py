@@ -58,7 +58,7 @@ def read(document: object) -> Snapshot:
     """Return the snapshot of a document; ValueError: it is none that `write` made."""
     try:
         return _read(_mapping(document))
-    except (KeyError, TypeError, IndexError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         message = "not a snapshot as this version writes it"
         raise ValueError(message) from error
 

@@ -1,0 +1,188 @@
+"""Snapshots on their way to the disk and back, and what is no snapshot."""
+
+import json
+from copy import deepcopy
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter import snapshot_document
+from exporter.data_series import Reading, parse
+from exporter.exposition import Subject, render_values
+from exporter.model import Selection, Snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TODAY = date(2025, 6, 22)
+READING = Reading(
+    today=TODAY,
+    timezone=ZoneInfo("America/New_York"),
+    windows=(1, 7),
+    channels=Selection(),
+    metrics=Selection(),
+    series_limit=200,
+)
+SUBJECT = Subject("shop", "Spring", "c1", {})
+
+numbers = st.integers() | st.floats() | st.integers(-(2**1100), 2**1100)
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+texts = st.sampled_from(["email", "a", "", "\ud800", "x\ny\0", "\U0001f600"])
+stats = st.dictionaries(texts | st.just("sent"), numbers | st.none(), max_size=4)
+entries = st.builds(
+    lambda name, id_, values: {
+        "variation_name": name,
+        "variation_api_id": id_,
+        **values,
+    },
+    texts,
+    texts,
+    stats,
+)
+rows = st.builds(
+    lambda age, messages, values: {
+        "time": (TODAY - timedelta(days=age)).isoformat(),
+        "messages": messages,
+        **values,
+    },
+    st.integers(-1, 9),
+    st.dictionaries(texts, st.lists(entries | json_values, max_size=4), max_size=3),
+    stats,
+)
+
+
+def example() -> Snapshot:
+    """Return the snapshot of a small document with everything in it."""
+    days = [TODAY - timedelta(days=age) for age in range(3)]
+    entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
+    return parse(
+        {
+            "data": [
+                {"time": str(day), "messages": {"email": [entry]}, "revenue": 1.5}
+                for day in days
+            ]
+        },
+        READING,
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.lists(rows, max_size=5))
+def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
+    """Through JSON's text, whatever Braze answered, integers still integers."""
+    snapshot = parse({"data": data}, READING)
+
+    text = json.dumps(snapshot_document.write(snapshot))
+    found = snapshot_document.read(json.loads(text))
+
+    assert found == snapshot
+    assert repr(found) == repr(snapshot)
+
+
+@settings(max_examples=200)
+@given(document=json_values)
+def test_any_other_json_is_refused(document: object) -> None:
+    """With ValueError and with nothing else."""
+    with pytest.raises(ValueError, match=r".*"):
+        snapshot_document.read(document)
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value in a document."""
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list):
+        inner = list(enumerate(value))
+    return [path, *(one for key, each in inner for one in places(each, (*path, key)))]
+
+
+DOCUMENT = json.loads(json.dumps(snapshot_document.write(example())))
+PLACES = places(DOCUMENT)[1:]
+
+
+@settings(max_examples=400, deadline=None)
+@given(place=st.sampled_from(PLACES), value=json_values | texts)
+def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
+    place: tuple[Any, ...], value: object
+) -> None:
+    """One value exchanged for any other: ValueError, or a snapshot that renders."""
+    document = deepcopy(DOCUMENT)
+    inner = document
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+
+    try:
+        snapshot = snapshot_document.read(document)
+    except ValueError:
+        return
+
+    page = b"".join(render_values(SUBJECT, snapshot).by_family).decode()
+    samples = [line.rpartition(" ")[0] for line in page.splitlines()]
+    assert len(set(samples)) == len(samples)
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("latest", "starts_at"), HUGE),
+        (("latest", "starts_at"), float("nan")),
+        (("latest", "starts_at"), "1"),
+        (("latest", "date"), "yesterday"),
+        (("latest", "date"), 20250622),
+        (("latest", "figures", "overall", "revenue"), HUGE),
+        (("latest", "figures", "overall", "revenue"), float("inf")),
+        (("latest", "figures", "overall", "revenue"), True),
+        (("latest", "figures", "overall", ""), 1),
+        (("latest", "figures", "overall", "\ud800"), 1),
+        (("latest", "figures", "variations", 0, 0), -1),
+        (("latest", "figures", "variations", 0, 0), 1),
+        (("latest", "figures", "variations", 0, 0), HUGE),
+        (("latest", "figures", "variations", 0, 0), False),
+        (("latest", "figures", "variations"), [[0, {}], [0, {}]]),
+        (("latest", "figures", "variations"), [[[], {}]]),
+        (("latest", "figures"), None),
+        (("last_complete",), []),
+        (("trailing", 0, 0), -7),
+        (("trailing", 0), [7]),
+        (("trailing", 1, 0), 1),
+        (("variations", 0, 1), "a\0b"),
+        (("variations", 0, 1), ""),
+        (("variations", 0, 1), "x" * 257),
+        (("variations", 0, 3), 1),
+        (("variations",), [["email", "A", "1", True], ["email", "A", "2", True]]),
+        (("variations",), {"abcd": 1}),
+        (("series",), -1),
+        (("series",), 1.0),
+        (("skipped_rows",), None),
+    ],
+)
+def test_what_write_does_not_write_is_refused(
+    place: tuple[Any, ...], value: object
+) -> None:
+    """Numbers beyond a double, texts that no label holds, places that are not there."""
+    document = deepcopy(DOCUMENT)
+    inner = document
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+
+    with pytest.raises(ValueError, match="not a snapshot"):
+        snapshot_document.read(document)
+
+
+@pytest.mark.parametrize("missing", sorted(DOCUMENT))
+def test_nothing_may_be_missing(missing: str) -> None:
+    """A document with a part left out is none."""
+    document = {key: value for key, value in DOCUMENT.items() if key != missing}
+
+    with pytest.raises(ValueError, match="not a snapshot"):
+        snapshot_document.read(document)

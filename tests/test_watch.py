@@ -1,0 +1,126 @@
+"""Which changes of a file are noticed."""
+
+import os
+from pathlib import Path
+
+import pytest
+from exporter.watch import FileWatch
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return a file that says one."""
+    path = tmp_path / "config.yaml"
+    path.write_text("one")
+    return path
+
+
+def test_a_file_left_alone_has_not_changed(file: Path) -> None:
+    """However often it is looked at."""
+    watch = FileWatch(str(file))
+
+    assert [watch.has_changed() for _ in range(3)] == [False] * 3
+
+
+def test_another_content_is_told_once(file: Path) -> None:
+    """Written in place, as an editor may; then it is the content that counts."""
+    watch = FileWatch(str(file))
+
+    file.write_text("another")
+
+    assert [watch.has_changed(), watch.has_changed()] == [True, False]
+
+
+def test_a_touch_is_no_change(file: Path) -> None:
+    """Another time, another mode or another file with one content: nothing to do."""
+    watch = FileWatch(str(file))
+
+    os.utime(file, (1, 1))
+    file.chmod(0o600)
+    touched = watch.has_changed()
+    copy = file.with_suffix(".new")
+    copy.write_text("one")
+    copy.rename(file)
+
+    assert not touched
+    assert not watch.has_changed()
+
+
+def test_a_change_and_back_between_two_looks_is_none(file: Path) -> None:
+    """What is in force is what the file says."""
+    watch = FileWatch(str(file))
+    file.write_text("two")
+    file.write_text("one")
+
+    assert not watch.has_changed()
+
+
+def test_size_and_time_do_not_hide_another_content(file: Path) -> None:
+    """A file of the same size and time in its place, or written over it."""
+    watch = FileWatch(str(file))
+    status = file.stat()
+    times = (status.st_atime_ns, status.st_mtime_ns)
+    other = file.with_suffix(".new")
+    other.write_text("two")
+    os.utime(other, ns=times)
+
+    other.rename(file)
+    is_renamed = watch.has_changed()
+    file.write_text("six")
+    os.utime(file, ns=times)
+
+    assert is_renamed
+    assert watch.has_changed()
+
+
+def test_a_swapped_symlink_is_noticed(tmp_path: Path) -> None:
+    """As Kubernetes does it: the name stays a link to `..data`, which goes elsewhere.
+
+    `..data` is exchanged by renaming a new link over it.
+    """
+    for name, text in (("..1", "one"), ("..2", "two"), ("..3", "two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(text)
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "config.yaml").symlink_to("..data/config.yaml")
+    watch = FileWatch(str(tmp_path / "config.yaml"))
+
+    told = []
+    for name in ("..1", "..2", "..3"):
+        (tmp_path / "..data_tmp").symlink_to(name)
+        (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+        told.append(watch.has_changed())
+
+    assert told == [False, True, False]
+
+
+def test_a_file_that_is_away_for_a_while_is_no_change(file: Path) -> None:
+    """It has no content then; it counts what is there when it is back."""
+    watch = FileWatch(str(file))
+    away = file.rename(file.with_suffix(".away"))
+    while_away = watch.has_changed()
+
+    away.rename(file)
+    back = watch.has_changed()
+    file.unlink()
+    file.write_text("two")
+
+    assert not while_away
+    assert not back
+    assert watch.has_changed()
+
+
+def test_a_file_that_cannot_be_read_is_looked_at_again(tmp_path: Path) -> None:
+    """A directory in its place has no content; the file that follows has."""
+    path = tmp_path / "config.yaml"
+    path.mkdir()
+    watch = FileWatch(str(path))
+    path.rmdir()
+    path.mkdir()
+    as_directory = watch.has_changed()
+
+    path.rmdir()
+    path.write_text("one")
+
+    assert not as_directory
+    assert watch.has_changed()
