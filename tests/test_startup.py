@@ -12,7 +12,7 @@ from tests.peer import closed_port
 from tests.running import Process, clean_environment, get, until, written
 
 PACKAGES = "prometheus_client, requests, yaml, apscheduler.schedulers.background"
-ROUNDS = 7
+ROUNDS = 9
 ENVIRONMENT = {"BRAZE_API_KEY": "a-key"}
 
 
