@@ -31,6 +31,12 @@ def _papers(tmp_path: Path) -> Papers:
     return Papers(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _hear_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever level others left behind."""
+    caplog.set_level(logging.INFO, "exporter")
+
+
 def written(papers: Papers, text: str) -> Path:
     """Write the web configuration as a whole and return where it is."""
     file = papers.directory / "web.yml"
@@ -122,7 +128,6 @@ def test_a_new_certificate_is_served_without_a_restart(
     papers: Papers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """To new connections; those that are open go on."""
-    caplog.set_level(logging.INFO)
     old_trust = papers.trusting()
     one = protection(papers, TLS)
 
@@ -178,7 +183,6 @@ def test_a_bad_file_changes_nothing_and_is_told_once(
     papers: Papers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In one line with every problem; the next good one is taken."""
-    caplog.set_level(logging.INFO)
     one = protection(papers, TLS + USERS)
 
     written(papers, TLS + "basic_auth_users: {a: hunter2}\ncolor: blue\n")
@@ -214,7 +218,7 @@ def test_a_file_that_goes_and_comes_is_told_and_missed_by_nobody(
     aside.rename(file)
     look(one, times=3)
 
-    assert events(caplog) == ["web_config.rejected"]
+    assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
     assert one.config.users
 
 
@@ -250,7 +254,6 @@ def test_a_file_that_was_emptied_opens_no_door(
     papers: Papers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As a full disk would; `{}` says that it is meant."""
-    caplog.set_level(logging.INFO)
     one = protection(papers, USERS)
 
     written(papers, "")
@@ -283,7 +286,6 @@ def test_nothing_is_read_again_that_has_not_changed(
     papers: Papers, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A new time of the same content is no change."""
-    caplog.set_level(logging.INFO)
     one = protection(papers, TLS)
     context = one.ssl_context()
 
@@ -303,7 +305,7 @@ def test_doubts_of_a_new_file_are_logged(
     written(papers, "http_server_config: {http2: true}")
     look(one)
 
-    assert events(caplog) == ["config.warning"]
+    assert events(caplog) == ["config.warning", "web_config.loaded"]
 
 
 @pytest.mark.parametrize(
