@@ -49,6 +49,8 @@ class State:
             if not self._path.exists() or not self._path.stat().st_size:
                 return {}
             with closing(self._connect()) as database:
+                if self._is_blank(database):
+                    return {}  # a crash undid its first save
                 self._check(database)
                 rows = database.execute(
                     "SELECT workspace, campaign_id, last_success_at, failure, "
@@ -101,8 +103,7 @@ class State:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not tables:
+        if self._is_blank(database):
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
             database.execute(f"PRAGMA user_version = {snapshot_document.VERSION}")
             database.execute(
@@ -111,6 +112,10 @@ class State:
                 "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID"
             )
         self._check(database)
+
+    def _is_blank(self, database: sqlite3.Connection) -> bool:
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return not tables
 
     def _check(self, database: sqlite3.Connection) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()
