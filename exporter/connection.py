@@ -25,7 +25,7 @@ from exporter.roster import Roster
 _log = logging.getLogger("exporter.listener")
 
 # What asyncio may have to copy while the client's window is full.
-_SLICE_BYTES = 256 * 1024
+_SLICE_BYTES = 64 * 1024
 # What h11 gets at a time: its limit holds only for what it could make nothing of yet.
 _MORSEL_BYTES = 4096
 # How long a refused client may go on sending: closing at once would reset the
@@ -296,7 +296,7 @@ class Connection(asyncio.Protocol):
             self._out.write(piece)
             if self._drained is not None:
                 await self._drained
-            elif len(piece) == _SLICE_BYTES:
+            elif len(piece) > _SLICE_BYTES // 2:
                 await asyncio.sleep(0)  # a large answer lets the others have a turn
         self._is_sending = False
         self._task = None

@@ -7,7 +7,7 @@ only joins blocks. What is written is legal in the text format 0.0.4 and in Open
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -191,18 +191,23 @@ def render_status(subject: Subject, status: Status) -> Blocks:
     return lines.blocks()
 
 
-def page(entries: Iterable[Blocks]) -> list[bytes]:
-    """Join the blocks of many campaigns family by family, each under its header.
+def families(entries: Iterable[Blocks]) -> Iterator[list[bytes]]:
+    """Yield the blocks of many campaigns family by family, each behind its header.
 
-    The pieces of the answer, in the order of `FAMILIES`; a family without samples has
-    none.
+    In the order of `FAMILIES`; a family without samples is left out.
     """
-    pieces: list[bytes] = []
     columns = zip(*(blocks.by_family for blocks in entries), strict=True)
     for header, column in zip(_HEADERS, columns, strict=False):
-        if block := b"".join(column):
-            pieces += (header, block)
-    return pieces
+        if blocks := [block for block in column if block]:
+            yield [header, *blocks]
+
+
+def page(entries: Iterable[Blocks]) -> list[bytes]:
+    """Return all families as the pieces of an answer.
+
+    No block is copied: however many slow clients hold a page, it is there once.
+    """
+    return [block for family in families(entries) for block in family]
 
 
 class _Lines:

@@ -48,7 +48,7 @@ class Pages:
         self._deflated = _Deflated((), b"", 0, 0)
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
-        """Return the chunks of a page."""
+        """Return the chunks of a page; those of campaigns are shared, not copied."""
         campaigns = exposition.page(_blocks(self._entries()))
         return (*campaigns, self._telemetry.render(is_openmetrics=is_openmetrics))
 
@@ -84,7 +84,8 @@ def _deflate(entries: tuple[Entry, ...]) -> _Deflated:
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     pieces = []
     crc = length = 0
-    for chunk in exposition.page(_blocks(entries)):
+    for family in exposition.families(_blocks(entries)):
+        chunk = b"".join(family)  # zlib is slow on many small pieces
         pieces.append(packer.compress(chunk))
         crc = zlib.crc32(chunk, crc)
         length += len(chunk)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,8 +23,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.inn import Answer, Inn, opened
-from tests.running import DaemonThread, configuration, get, parsed
+from tests.inn import PATIENCE_SECONDS, Answer, Inn, opened
+from tests.running import DaemonThread, configuration, get, parsed, until
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -172,6 +173,50 @@ def test_gzip_is_one_member(accept: str) -> None:
         assert decoder.eof
         assert not decoder.unused_data
         assert gzip.decompress(answer.body).endswith(plain.body[-6:])
+
+
+class SlowTelemetry(Telemetry):
+    """Telemetry that is rendered when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(version="1", served=list)
+        self.renders = 0
+        self.go_on = Event()
+
+    def render(self, *, is_openmetrics: bool) -> bytes:
+        """Return how often this was asked for."""
+        self.renders += 1
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        return b"# EOF\n" if is_openmetrics else b"# %d\n" % self.renders
+
+
+def test_a_crowd_shares_a_page_that_is_not_older_than_its_requests() -> None:
+    """Who comes while a page is being built gets the next one, with all the others."""
+    telemetry = SlowTelemetry()
+    site = Site(
+        pages=Pages(lambda: (), telemetry),
+        is_ready=lambda: True,
+        configuration=lambda: "",
+        version="1",
+    )
+    question = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
+    with opened(Web(site).respond) as inn:
+        first = inn.connect()
+        first.say(question)
+        until(lambda: telemetry.renders)
+        crowd = [inn.connect() for _ in range(20)]
+        for visitor in crowd:
+            visitor.say(question)
+        leaver = inn.connect()
+        leaver.say(question)
+        leaver.leave()
+        ask(inn, "/-/healthy")  # answered after all of them were heard
+
+        telemetry.go_on.set()
+
+        pages = [visitor.answer().body for visitor in (first, *crowd)]
+
+    assert pages == [b"# 1\n"] + [b"# 2\n"] * 20
 
 
 def _steady(page: bytes) -> list[bytes]:
