@@ -73,16 +73,18 @@ def parse(
     file: str,
     read_key: Callable[[KeySource], str | None],
     is_file: Callable[[str], bool],
+    is_public: Callable[[str], bool] = lambda _: False,
     keys_required: bool = True,
 ) -> Parsed:
     """Read the text of `file`, or raise `ConfigError` with all problems, by line.
 
     `read_key` gives the key without its last newline, or None where there is none: an
-    error if keys are required, else a warning. Relative paths in the text are taken
-    from the directory of `file`.
+    error if keys are required, else a warning. `is_public` tells whether every user of
+    the machine may read a file. Relative paths in the text are taken from the directory
+    of `file`.
     """
     root, problems = yaml_tree.compose(text, file=file)
-    reader = _Reader(file, read_key, is_file, keys_required)
+    reader = _Reader(file, read_key, is_file, is_public, keys_required)
     config = Field(root, "", Findings(file, problems)).taken(reader.config)
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
@@ -153,6 +155,7 @@ class _Reader:
     file: str
     read_key: Callable[[KeySource], str | None]
     is_file: Callable[[str], bool]
+    is_public: Callable[[str], bool]
     keys_required: bool
 
     def config(self, field: Field) -> Config:
@@ -213,8 +216,11 @@ class _Reader:
         return source
 
     def _key_file(self, field: Field) -> KeySource:
-        source = KeySource(file=self._beside(options.key_path(field)))
+        path = self._beside(options.key_path(field))
+        source = KeySource(file=path)
         self._check_key(field, source, f"{source} cannot be read")
+        if self.is_public(path):
+            field.warn(f"{source} can be read by every user; expected chmod o-r")
         return source
 
     def _check_key(self, field: Field, source: KeySource, unread: str) -> None:

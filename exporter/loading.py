@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ def load(
         file=file,
         read_key=lambda source: read_key(source, environment),
         is_file=lambda path: Path(path).is_file(),
+        is_public=_is_public,
         keys_required=keys_required,
     )
 
@@ -55,6 +57,13 @@ def load_protected(
     if parsed is None or problems:
         raise ConfigError(tuple(problems))
     return replace(parsed, warnings=(*parsed.warnings, *warnings))
+
+
+def _is_public(path: str) -> bool:
+    try:
+        return bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except (OSError, ValueError):
+        return False  # that it cannot be read is told elsewhere
 
 
 def _unreadable(file: str, message: str) -> ConfigError:
