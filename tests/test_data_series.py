@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.data_series import STATUS_SERIES, Reading, days_needed, parse
+from exporter.days import starts_at
 from exporter.errors import MalformedSeries
 from exporter.exposition import STATUS_FAMILIES
 from exporter.model import Selection, Snapshot, Stats
@@ -439,3 +440,53 @@ def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> No
     assert found.series + found.dropped_series == everything.series == 37
     assert found.series <= max(0, limit - STATUS_SERIES)
     assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // 7)
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight", "ends", "hours"),
+    [
+        ("UTC", "2025-06-22T00:00:00Z", "2025-06-21", 24),
+        ("America/New_York", "2025-06-22T04:00:00Z", "2025-06-21", 24),
+        ("Asia/Tokyo", "2025-06-21T15:00:00Z", "2025-06-21", 24),
+        ("Pacific/Kiritimati", "2025-06-21T10:00:00Z", "2025-06-21", 24),
+        ("Pacific/Pago_Pago", "2025-06-22T11:00:00Z", "2025-06-21", 24),
+        ("America/New_York", "2025-03-10T04:00:00Z", "2025-03-09", 23),
+        ("America/New_York", "2025-11-03T05:00:00Z", "2025-11-02", 25),
+        ("Africa/Cairo", "2024-04-25T22:00:00Z", "2024-04-25", 24),
+        ("Australia/Lord_Howe", "2025-04-06T13:30:00Z", "2025-04-06", 24.5),
+        ("Europe/Berlin", "2024-02-29T23:00:00Z", "2024-02-29", 24),
+        ("Europe/Berlin", "2024-02-28T23:00:00Z", "2024-02-28", 24),
+        ("Europe/Berlin", "2025-12-31T23:00:00Z", "2025-12-31", 24),
+        ("America/Los_Angeles", "2026-01-01T08:00:00Z", "2025-12-31", 24),
+    ],
+)
+def test_a_day_is_complete_from_midnight_on_where_the_workspace_is(
+    zone: str, midnight: str, ends: str, hours: float
+) -> None:
+    """A second before it is still the newest, a second after the last complete one.
+
+    On days of 23 and 25 hours too, a leap day and the year's last one.
+    """
+    there = ZoneInfo(zone)
+    instant = datetime.fromisoformat(midnight)
+    ending = date.fromisoformat(ends)
+    rows = [
+        row(str(ending + timedelta(days=offset)), sends=offset + 10)
+        for offset in (-2, -1, 0)
+    ]
+
+    def last_complete(polled_at: datetime) -> date:
+        today = polled_at.astimezone(there).date()
+        found = snapshot(*rows, today=today, timezone=there, windows=(1,))
+        assert found.latest
+        assert found.last_complete
+        assert found.latest.date == ending
+        ((_, sums),) = found.trailing
+        assert sums.overall == found.last_complete.figures.overall
+        return found.last_complete.date
+
+    second = timedelta(seconds=1)
+    assert last_complete(instant - second) == ending - timedelta(days=1)
+    assert last_complete(instant) == ending
+    assert last_complete(instant + second) == ending
+    assert (instant.timestamp() - starts_at(ending, there)) / 3600 == hours

@@ -973,3 +973,120 @@ def test_threads_share_a_line(seed: int) -> None:
 
     assert shift.collisions == 0
     assert min(shift.polls.values()) >= 20
+
+
+def test_a_next_turn_is_booked_unless_the_line_calls_it() -> None:
+    """Who waits, is in flight or probes has no other job; nor has who left."""
+    line, calls = line_of("abcd", spacing=1.0)
+    line.start(turn("a"), now=NOW)
+    line.start(turn("b"), now=NOW)
+    calls.clear()
+
+    for campaign_id in "abcx":
+        line.book(turn(campaign_id, at=NOW + 300))
+
+    assert calls == [turn("c", at=NOW + 300)]
+
+
+def test_a_probe_is_not_booked() -> None:
+    """Its next turn is the probe."""
+    line, calls = paused("ab")
+    assert line.pause
+    calls.clear()
+
+    line.book(turn(line.pause.probe_id))
+
+    assert calls == []
+
+
+def test_a_reshaped_line_keeps_its_order_and_what_it_learnt() -> None:
+    """Who leaves makes room, the others keep their places, under the new bounds."""
+    line, calls = line_of("abcd", spacing=1.0)
+    for campaign_id in "abcd":
+        line.start(turn(campaign_id), now=NOW)
+    calls.clear()
+
+    line.reshape(Budget(4.0, 0.2, 4), tuple("acde"), now=NOW + 0.5)
+    line.join((turn("e"),), now=NOW + 0.5)
+
+    assert calls.last() == ("c", 1.0)
+    order = []
+    for late in (1.0, 5.0, 9.0):
+        order.append(calls[-1].campaign_id)
+        assert line.start(calls[-1], now=NOW + late)
+    assert order == ["c", "d", "e"]
+    assert line.bucket.in_flight == 4
+
+
+def test_who_left_does_not_start() -> None:
+    """A job of his that was on its way holds nobody up."""
+    line, calls = line_of("ab", spacing=0.0)
+    line.reshape(Budget(0.0, 0.2, 4), ("b",), now=NOW)
+
+    is_started = line.start(turn("a"), now=NOW)
+
+    assert not is_started
+    assert line.start(turn("b"), now=NOW)
+    assert calls == []
+
+
+def test_who_comes_back_in_the_midst_of_his_poll_does_not_wait_twice() -> None:
+    """He goes on from there, and those behind him are called."""
+    line, calls = line_of("ab", spacing=1.0)
+    line.start(turn("a"), now=NOW)
+    line.reshape(Budget(1.0, 0.2, 4), ("b",), now=NOW)
+    line.reshape(Budget(1.0, 0.2, 4), ("a", "b"), now=NOW)
+
+    line.join((turn("a"), turn("b")), now=NOW)
+
+    assert calls.ids() == ["b"]
+
+
+def test_a_probe_that_leaves_is_followed_by_another() -> None:
+    """At the instant at which it would have asked; who was refused is forgotten."""
+    line, calls = paused("abc", reason=FORBIDDEN)
+    assert line.pause
+    assert line.pause.probe_id == "b"
+    calls.clear()
+
+    line.reshape(Budget(1.0, 0.2, 4), ("a", "c"), now=NOW + 1)
+
+    assert line.pause.probe_id != "b"
+    assert calls.last() == (line.pause.probe_id, 60.0)
+    assert line.start(calls[-1], now=NOW + 60)
+
+
+def test_a_closed_line_calls_nobody() -> None:
+    """What is in flight is accounted for, even if it is refused."""
+    line, calls = line_of("abc", spacing=1.0)
+    for campaign_id in "abc":
+        line.start(turn(campaign_id), now=NOW)
+    calls.clear()
+
+    line.close()
+    line.finish_refused(turn("a"), FULL, reason=UNAUTHORIZED, now=NOW + 2)
+    line.book(turn("c"))
+
+    assert calls == []
+    assert line.bucket.in_flight == 0
+    assert not line.start(turn("b"), now=NOW + 9)
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_is_set_lets_all_wait_as_long_as_before(seconds: float) -> None:
+    """The head of the line and the probe; nobody is called twice for it."""
+    line, calls = line_of("abc", spacing=10.0)
+    for campaign_id in "abc":
+        line.start(turn(campaign_id), now=NOW)
+    other, other_calls = paused("ab")
+    before = len(calls), len(other_calls)
+
+    line.shift(seconds, now=NOW + seconds)
+    other.shift(seconds, now=NOW + seconds)
+
+    assert (len(calls), len(other_calls)) == before
+    assert other.pause
+    assert other.pause.probe_at == NOW + 60 + seconds
+    assert not line.start(calls[-1].shifted(seconds), now=NOW + 9 + seconds)
+    assert line.start(calls[-1], now=NOW + 10 + seconds)
+    assert calls.last() == ("c", 20 + seconds)
