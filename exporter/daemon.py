@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from exporter import __version__, config
+from exporter import __version__, config, on_demand
 from exporter.clock import Clock
 from exporter.egress import Egress
+from exporter.entrance import Entrance, OpenEntrance
 from exporter.errors import ConfigError
 from exporter.fleet import Fleet
 from exporter.jobs import Jobs
-from exporter.keeper import Keeper
 from exporter.line import Turn
 from exporter.listener import (
     Address,
@@ -33,8 +32,6 @@ from exporter.listener import (
 from exporter.model import Config, KeySource
 from exporter.page import Pages
 from exporter.poller import Poller, show_status
-from exporter.protection import Protection
-from exporter.state import State
 from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
@@ -73,7 +70,7 @@ class Daemon:
         egress: Egress,
         source: Source | None = None,
         state_path: str | None = None,
-        protection: Protection | None = None,
+        entrance: Entrance | None = None,
     ) -> None:
         self._config = configuration
         self._settings = settings
@@ -102,7 +99,9 @@ class Daemon:
             now=self._now,
             draw=random.random,
         )
-        self._keeper = self._make_keeper(state_path)
+        self._keeper = on_demand.keeper(
+            state_path, store=self._store, telemetry=self._telemetry
+        )
         site = Site(
             pages=Pages(self._fresh_entries, self._telemetry),
             is_ready=self._is_ready,
@@ -114,10 +113,10 @@ class Daemon:
             link_prefix=settings.link_prefix,
         )
         web = Web(site)
-        self._protection = protection or Protection()
+        self._entrance = entrance or OpenEntrance()
         self._listener = Listener(
-            self._protection.guard(web.respond, is_open=web.is_open),
-            ssl_context=self._protection.ssl_context,
+            self._entrance.guard(web.respond, is_open=web.is_open),
+            ssl_context=self._entrance.ssl_context,
             limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
         )
 
@@ -168,12 +167,6 @@ class Daemon:
         _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
         return None
 
-    def _make_keeper(self, path: str | None) -> Keeper | None:
-        if path is None:
-            return None
-        state = State(Path(path))
-        return Keeper(state, store=self._store, telemetry=self._telemetry)
-
     def _start_polling(self) -> None:
         self._jobs.start()
         kept = self._keeper.restore() if self._keeper else {}
@@ -193,7 +186,7 @@ class Daemon:
             self._follow_clock(jump)
         self._fresh_entries()
         self._fleet.look_at_keys()
-        self._protection.refresh()
+        self._entrance.refresh()
         if self._source.has_changed():
             await self.reload()
 

@@ -21,8 +21,7 @@ from exporter.line import ENDPOINT, Line, Turn
 from exporter.logformat import Fact
 from exporter.model import CampaignConfig, Config, KeySource, Secret, WorkspaceConfig
 from exporter.poller import Desk, lifetime_seconds, show_status
-from exporter.state import Kept
-from exporter.store import Entry, Key, Store
+from exporter.store import Entry, Kept, KeptEntries, Store
 from exporter.telemetry import Telemetry
 
 _log = logging.getLogger("exporter.fleet")
@@ -55,7 +54,7 @@ class Fleet:
         self._keys: dict[str, ApiKey] = {}
         self._seen_keys: dict[str, Secret] = {}
 
-    def apply(self, config: Config, kept: Mapping[Key, Kept] | None = None) -> None:
+    def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
         """Poll what this configuration says from now on; begin with `kept` values."""
         plans = {one.workspace.name: one for one in plan.plan(config)}
         for name in set(self.desks) - set(plans):
@@ -173,7 +172,7 @@ class Fleet:
             self._jobs.drop(workspace, campaign_id)
 
     def _take_campaigns(
-        self, desk: Desk, former: Desk | None, kept: Mapping[Key, Kept]
+        self, desk: Desk, former: Desk | None, kept: KeptEntries
     ) -> tuple[CampaignConfig, ...]:
         """Show every campaign as it is called now; return those that are new."""
         name = desk.plan.workspace.name
@@ -215,7 +214,7 @@ class Fleet:
         self,
         desk: Desk,
         newcomers: tuple[CampaignConfig, ...],
-        kept: Mapping[Key, Kept],
+        kept: KeptEntries,
     ) -> None:
         """Start the polls of new campaigns: at once, or at the next slot if kept."""
         name = desk.plan.workspace.name

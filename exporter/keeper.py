@@ -7,12 +7,11 @@ nothing of the file's format: `state` does.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from threading import Lock
 
 from exporter.errors import StateError
-from exporter.state import Kept, State
-from exporter.store import Entry, Key, Store
+from exporter.state import State
+from exporter.store import Entry, Kept, KeptEntries, Key, Store
 from exporter.telemetry import Telemetry
 
 _log = logging.getLogger("exporter.keeper")
@@ -29,7 +28,7 @@ class Keeper:
         self._is_failing = False
         self._lock = Lock()
 
-    def restore(self) -> Mapping[Key, Kept]:
+    def restore(self) -> KeptEntries:
         """Return what is kept, nothing if it cannot be read."""
         try:
             kept = self._state.load()

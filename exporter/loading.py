@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter import config
+from exporter.entrance import Entrance
 from exporter.errors import ConfigError
 from exporter.keys import read_key
 from exporter.model import Problem
-from exporter.protection import Protection
 
 
 def load(
@@ -38,7 +38,7 @@ def load(
 def load_protected(
     file: str,
     environment: Mapping[str, str],
-    protection: Protection,
+    protection: Entrance,
     *,
     keys_required: bool = True,
 ) -> config.Parsed:

@@ -67,6 +67,14 @@ class Protection:
             _log.warning("config.warning", extra={"facts": facts})
         _log.info("web_config.loaded", extra={"facts": self._facts()})
 
+    def describe(self) -> str:
+        """Return in a few words what protects."""
+        tls, users = self._config.tls, len(self._config.users)
+        transport = "plain HTTP" if tls is None else f"TLS with {tls.client_auth}"
+        if not users:
+            return f"{transport}, no password"
+        return f"{transport}, {users} user{'' if users == 1 else 's'}"
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return what to speak TLS with, None for plain HTTP."""
         return self._context

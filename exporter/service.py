@@ -45,15 +45,22 @@ def serve(
     daemon: Daemon,
     *,
     on_listening: Callable[[tuple[Address, ...]], None] = lambda _: None,
+    ends_on_hangup: bool = False,
 ) -> int:
-    """Run the daemon until a signal ends it. ListenError: an address is taken."""
-    asyncio.run(_serve(daemon, on_listening))
+    """Run the daemon until a signal ends it. ListenError: an address is taken.
+
+    SIGHUP reloads the configuration, unless the end is asked for instead.
+    """
+    asyncio.run(_serve(daemon, on_listening, ends_on_hangup=ends_on_hangup))
     signals.ignore()
     return 0
 
 
 async def _serve(
-    daemon: Daemon, on_listening: Callable[[tuple[Address, ...]], None]
+    daemon: Daemon,
+    on_listening: Callable[[tuple[Address, ...]], None],
+    *,
+    ends_on_hangup: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -79,7 +86,7 @@ async def _serve(
     # Not with the loop's own way: it would let go of the signals when it is done, and
     # a second one would kill the process while its last threads end.
     signals.catch(partial(tell, end))
-    signals.catch_hangup(partial(tell, reload))
+    signals.catch_hangup(partial(tell, end if ends_on_hangup else reload))
     await daemon.run(stop, on_listening=on_listening)
 
 

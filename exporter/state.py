@@ -13,28 +13,17 @@ import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from exporter import snapshot_document
 from exporter.errors import StateError
 from exporter.model import FailureReason, Snapshot
-from exporter.store import Key
+from exporter.store import Kept, KeptEntries, Key
 
 FILE_NAME = "state.sqlite3"
 
 _APPLICATION = 0x42727A45  # "BrzE": tells our files from other SQLite files
 _BUSY_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of one campaign."""
-
-    last_success_at: float
-    failure: FailureReason | None
-    """Why the last poll failed, if it did."""
-    snapshot: Snapshot
 
 
 class State:
@@ -43,7 +32,7 @@ class State:
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
 
-    def load(self) -> Mapping[Key, Kept]:
+    def load(self) -> KeptEntries:
         """Return what is kept, nothing if there is no file. StateError: unusable."""
         try:
             if not self._path.exists() or not self._path.stat().st_size:

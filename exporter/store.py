@@ -7,12 +7,12 @@ does not know how an entry came about, nor how a page is put together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 
 from exporter.exposition import Blocks, Status, Subject
-from exporter.model import Snapshot
+from exporter.model import FailureReason, Snapshot
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""
@@ -34,6 +34,19 @@ class Entry:
     def key(self) -> Key:
         """What the store knows it by."""
         return (self.subject.workspace, self.subject.campaign_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one campaign over a restart."""
+
+    last_success_at: float
+    failure: FailureReason | None
+    """Why the last poll failed, if it did."""
+    snapshot: Snapshot
+
+
+KeptEntries = Mapping[Key, Kept]
 
 
 class Store:

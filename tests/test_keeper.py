@@ -9,8 +9,8 @@ from exporter.errors import StateError
 from exporter.exposition import Status, Subject, render_status, render_values
 from exporter.keeper import Keeper
 from exporter.model import FailureReason
-from exporter.state import FILE_NAME, Kept, State
-from exporter.store import Entry, Key, Store
+from exporter.state import FILE_NAME, State
+from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
 
 from tests.test_snapshot_document import example

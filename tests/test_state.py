@@ -16,7 +16,8 @@ import pytest
 from exporter import snapshot_document
 from exporter.errors import StateError
 from exporter.model import FailureReason, Snapshot
-from exporter.state import FILE_NAME, Kept, State
+from exporter.state import FILE_NAME, State
+from exporter.store import Kept
 
 from tests.running import clean_environment, until
 from tests.test_snapshot_document import example
@@ -196,7 +197,8 @@ import json, os, resource, sys
 from pathlib import Path
 from exporter import snapshot_document
 from exporter.errors import StateError
-from exporter.state import Kept, State
+from exporter.state import State
+from exporter.store import Kept
 
 state = State(Path(sys.argv[1]))
 snapshot = snapshot_document.read(json.loads(sys.argv[2]))

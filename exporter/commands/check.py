@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from exporter.flags import WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
 from exporter.model import Config
+from exporter.on_demand import entrance
 from exporter.plan import WorkspacePlan, plan
-from exporter.protection import Protection
-from exporter.web_config import WebConfig
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
@@ -30,13 +29,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def report(file: str, environment: Mapping[str, str], web_file: str | None) -> int:
     """Print the warnings and the plan. ConfigError: a file has problems."""
-    protection = Protection(web_file)
+    protection = entrance(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
     print(describe(file, parsed.config))
     if web_file is not None:
-        print(f"\n{web_file}: valid, {_describe_protection(protection.config)}")
+        print(f"\n{web_file}: valid, {protection.describe()}")
     return 0
 
 
@@ -54,11 +53,6 @@ def describe(file: str, config: Config) -> str:
         f"at most {config.limits.series_per_campaign} a campaign",
     ]
     return "\n".join(lines)
-
-
-def _describe_protection(web: WebConfig) -> str:
-    tls = "plain HTTP" if web.tls is None else f"TLS with {web.tls.client_auth}"
-    return f"{tls}, {_count(len(web.users), 'user') if web.users else 'no password'}"
 
 
 def _describe_workspace(one: WorkspacePlan) -> list[str]:

@@ -12,7 +12,7 @@ from exporter.daemon import Daemon
 from exporter.egress import Egress
 from exporter.flags import LOG, WEB, Parser
 from exporter.listener import Address
-from exporter.protection import Protection
+from exporter.on_demand import entrance
 from exporter.service import serve, start_logging
 from exporter.simulator import Incident, Simulator
 from exporter.web_settings import settings
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         braze = Simulator(workspace(options))
     except ValueError as error:
         parser.error(str(error))
-    protection = Protection(options.web_config_file)
+    protection = entrance(options.web_config_file)
     for warning in protection.load():
         print(warning, file=sys.stderr)
     start_logging(level=options.log_level, format_=options.log_format)
@@ -58,13 +58,15 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             web,
             read_key=lambda _: braze.api_key,
             egress=Egress.from_environment(environment),
-            protection=protection,
+            entrance=protection,
         )
         path = f"{web.prefix}{web.telemetry_path}"
-        scheme = "https" if protection.config.tls else "http"
+        scheme = "https" if protection.ssl_context() else "http"
         return serve(
             daemon,
             on_listening=lambda bound: _welcome(scheme, bound[0], path, braze),
+            # Nothing to reload here: its terminal was closed.
+            ends_on_hangup=True,
         )
 
 

@@ -15,7 +15,7 @@ from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Pars
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
-from exporter.protection import Protection
+from exporter.on_demand import entrance
 from exporter.service import serve, start_logging
 from exporter.watch import FileWatch
 from exporter.web_settings import settings
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return check.report(options.config_file, environment, options.web_config_file)
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
-    protection = Protection(options.web_config_file)
+    protection = entrance(options.web_config_file)
     parsed = load_protected(options.config_file, environment, protection)
     config = _with_warnings(parsed)
 
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         egress=egress,
         source=source,
         state_path=options.state_path,
-        protection=protection,
+        entrance=protection,
     )
     return serve(daemon)
 
