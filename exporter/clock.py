@@ -32,6 +32,8 @@ class Clock:
         self._wall = wall
         self._steady = steady
         self._offset = wall() - steady()
+        self.jumps = 0
+        """How often the wall clock was set so far."""
 
     def now(self) -> float:
         """Return the time, as if the wall clock had not been set since `jump`."""
@@ -46,4 +48,7 @@ class Clock:
         offset = self._wall() - self._steady()
         seconds = offset - self._offset
         self._offset = offset
-        return seconds if abs(seconds) >= _NOTICED_SECONDS else 0.0
+        if abs(seconds) < _NOTICED_SECONDS:
+            return 0.0
+        self.jumps += 1
+        return seconds

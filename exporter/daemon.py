@@ -42,6 +42,7 @@ _log = logging.getLogger("exporter.daemon")
 _READY_AFTER_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 1.0
 _SAVE_SECONDS = 5.0
+_EARLY_SECONDS = 1.5
 _GRACE_SECONDS = 1.0
 """How long answers to scrapes in progress may still take when we are told to stop."""
 
@@ -83,7 +84,9 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
-        self._jobs = Jobs(self._serve, on_wall=self._clock.on_wall)
+        self._jobs = Jobs(
+            self._serve, on_wall=self._clock.on_wall, jumps=lambda: self._clock.jumps
+        )
         self._fleet = Fleet(
             jobs=self._jobs,
             store=self._store,
@@ -175,10 +178,20 @@ class Daemon:
         self._has_begun = True
 
     def _serve(self, turn: Turn) -> None:
+        if turn.at - self._now() > _EARLY_SECONDS:
+            self._jobs.put(turn)  # the wall clock was just set forward
+            return
+        jumps = self._clock.jumps
         upcoming = self._poller.poll(turn)
         desk = self._fleet.desks.get(turn.workspace)
-        if upcoming is not None and desk is not None:
-            desk.line.book(upcoming)
+        if upcoming is None or desk is None:
+            return
+        if self._clock.jumps != jumps:
+            # It may stand on the clock as it was: nobody waits longer than this.
+            interval = desk.plan.intervals_seconds.get(turn.campaign_id, 0.0)
+            at = min(upcoming.at, self._now() + interval)
+            upcoming = replace(upcoming, at=at)
+        desk.line.book(upcoming)
 
     async def _beat(self) -> None:
         """See to what no request and no poll brings about."""

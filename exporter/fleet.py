@@ -125,6 +125,7 @@ class Fleet:
                 workspace=workspace.name,
                 campaign_ids=tuple(campaigns),
                 call=self._jobs.put,
+                clock=self._now,
             )
         return Desk(
             config=config,
@@ -311,6 +312,7 @@ def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
 def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -> float:
     return schedule.slot_following(
         due_at=min(read_at, now),
+        began_at=min(read_at, now),
         now=now,
         phase=schedule.phase(campaign.id),
         interval_seconds=desk.plan.intervals_seconds[campaign.id],

@@ -34,10 +34,15 @@ class Jobs:
         serve: Callable[[Turn], None],
         *,
         on_wall: Callable[[float], float] = lambda at: at,
+        jumps: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`on_wall` tells when a turn is due by APScheduler's clock."""
+        """`on_wall` tells when a turn is due by APScheduler's clock.
+
+        `jumps` tells how often that was set: turns put since are not shifted.
+        """
         self._serve = serve
         self._on_wall = on_wall
+        self._jumps = jumps
         self._pools = _Pools()
         self._scheduler = BackgroundScheduler(
             timezone=UTC, executors={"default": _Executor(self._pools)}
@@ -62,9 +67,9 @@ class Jobs:
     def put(self, turn: Turn) -> None:
         """Plan a turn in the place of its campaign's former one."""
         self._scheduler.add_job(
-            self._serve,
+            self._run,
             DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC),
-            (turn,),
+            (turn, self._jumps()),
             id=_name(turn.workspace, turn.campaign_id),
             replace_existing=True,
             # However late: a job that is given up is a campaign that is lost.
@@ -82,15 +87,19 @@ class Jobs:
         job = self._scheduler.get_job(_name(workspace, campaign_id))
         if job is None:
             return None
-        (turn,) = job.args
+        turn, _ = job.args
         assert isinstance(turn, Turn)  # noqa: S101 - for the reader of types
         return turn
 
     def shift(self, seconds: float) -> None:
         """Move every job: the clock was set, and time to wait has not changed."""
         for job in self._scheduler.get_jobs():
-            (turn,) = job.args
-            self.put(turn.shifted(seconds))
+            turn, jumps = job.args
+            if jumps < self._jumps():
+                self.put(turn.shifted(seconds))
+
+    def _run(self, turn: Turn, _: int) -> None:
+        self._serve(turn)
 
 
 class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler is untyped
@@ -128,7 +137,7 @@ class _Pools:
             former.shutdown(wait=False)
 
     def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
-        (turn,) = job.args
+        turn, _ = job.args
         with self._lock:
             pool = self._pools.get(turn.workspace, self._leavers)
             return pool.submit(run, job, *rest)

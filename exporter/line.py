@@ -79,12 +79,15 @@ class Line:
         workspace: str,
         campaign_ids: tuple[str, ...],
         call: Callable[[Turn], None],
+        clock: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._budget = budget
         self._workspace = workspace
         self._campaign_ids = campaign_ids
         self._members = frozenset(campaign_ids)
         self._call = call
+        self._clock = clock
+        """Whoever read it before it was set back must not tell us that `now`."""
         self._lock = Lock()
         self._waiting: OrderedDict[str, Turn] = OrderedDict()
         """By campaign id: a stray second job must not let one wait twice."""
@@ -99,6 +102,7 @@ class Line:
         A campaign that left and came back in the midst of its poll goes on from there.
         """
         with self._lock:
+            now = min(now, self._clock())
             self._waiting.update(
                 (turn.campaign_id, turn)
                 for turn in turns
@@ -113,6 +117,7 @@ class Line:
         not started again, nor is one whose campaign has left.
         """
         with self._lock:
+            now = min(now, self._clock())
             is_gone = turn.campaign_id not in self._members
             if is_gone or turn.campaign_id in self._in_flight:
                 return False
@@ -132,6 +137,7 @@ class Line:
     def leave(self, turn: Turn, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
+            now = min(now, self._clock())
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 # Its job may have taken the place of the probe's.
                 self._call_probe(self._pause, now)
@@ -151,23 +157,24 @@ class Line:
         """Account for a request that ended in anything but 401, 403 or 429.
 
         No allowance means that no answer came. An answer that shows our key accepted
-        ends the pause that it probes; campaigns that got 403 meanwhile are then known
-        to be forbidden by themselves.
+        ends the pause that it probes; after 403 so does one of any campaign that was
+        not refused itself. Those that were are then known to be forbidden by themselves.
         """
         with self._lock:
+            now = min(now, self._clock())
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
             pause = self._pause
-            if pause and turn.campaign_id == pause.probe_id:
-                if is_key_accepted:
-                    self._resume(pause)
-                else:
-                    self._probe_later(pause, now)
+            if pause and is_key_accepted and _ends(pause, turn.campaign_id):
+                self._resume(pause, turn.campaign_id, now)
+            elif pause and turn.campaign_id == pause.probe_id:
+                self._probe_later(pause, now)
             self._call_first(now)
 
     def abandon(self, turn: Turn, *, now: float) -> None:
         """Account for a poll that broke off, wherever it stood."""
         with self._lock:
+            now = min(now, self._clock())
             if turn.campaign_id in self._in_flight:
                 self._budget = self._budget.settle(ENDPOINT, None, now=now)
                 self._in_flight.discard(turn.campaign_id)
@@ -191,6 +198,7 @@ class Line:
     ) -> float:
         """Account for a 429 and return from when on the bucket is open again."""
         with self._lock:
+            now = min(now, self._clock())
             self._budget = self._budget.settle_throttled(
                 ENDPOINT,
                 allowance,
@@ -218,6 +226,7 @@ class Line:
         goes on at the slow rate and nothing pauses. 401 is about the key, always.
         """
         with self._lock:
+            now = min(now, self._clock())
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
             is_forbidden = reason is FailureReason.FORBIDDEN
@@ -252,6 +261,7 @@ class Line:
         Of `budget` only the bounds count: what was learnt of Braze stays.
         """
         with self._lock:
+            now = min(now, self._clock())
             self._budget = self._budget.bounded_as(budget)
             self._campaign_ids = campaign_ids
             self._members = frozenset(campaign_ids)
@@ -276,12 +286,14 @@ class Line:
         """Move all instants: the clock was set, and time to wait has not changed."""
         with self._lock:
             self._budget = self._budget.shifted(seconds)
-            self._called_at += seconds
+            self._called_at = math.inf
             for campaign_id, turn in self._waiting.items():
                 self._waiting[campaign_id] = turn.shifted(seconds)
             if self._pause:
                 probe_at = self._pause.probe_at + seconds
                 self._pause = replace(self._pause, probe_at=probe_at)
+                if self._pause.probe_id not in self._in_flight:
+                    self._call_probe(self._pause, now)
             self._call_first(now)
 
     def probe_now(self, *, now: float) -> None:
@@ -290,6 +302,7 @@ class Line:
         If a probe is on its way, with the former key, the next one comes in a minute.
         """
         with self._lock:
+            now = min(now, self._clock())
             if self._pause:
                 self._pause = replace(self._pause, probe_at=now, failures=0)
                 if self._pause.probe_id not in self._in_flight:
@@ -381,11 +394,26 @@ class Line:
             rotation[-1],
         )
 
-    def _resume(self, pause: Pause) -> None:
+    def _resume(self, pause: Pause, accepted_id: str, now: float) -> None:
         self._pause = None
         self._called_at = math.inf
         self._forbidden |= pause.forbidden_ids
-        self._forbidden.discard(pause.probe_id)
+        self._forbidden.discard(accepted_id)
+        if pause.probe_id not in self._in_flight and pause.probe_id != accepted_id:
+            # Its probe took the place of its next job, and need not be waited for.
+            turn = Turn(self._workspace, pause.probe_id, due_at=now, at=now)
+            self._waiting.setdefault(pause.probe_id, turn)
+
+
+def _ends(pause: Pause, campaign_id: str) -> bool:
+    """Tell whether an answer to this campaign shows that our key is good now.
+
+    Of 401 only the probe tells: what was on its way was asked with the former key.
+    """
+    if campaign_id == pause.probe_id:
+        return True
+    is_forbidden = pause.reason is FailureReason.FORBIDDEN
+    return is_forbidden and campaign_id not in pause.forbidden_ids
 
 
 def _call_nobody(_: Turn) -> None:

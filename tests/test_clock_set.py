@@ -83,11 +83,11 @@ def test_polling_goes_on_at_its_pace(
             wait_for_a_round(braze, everyone)
             wait_for_a_round(braze, everyone)
 
-            assert time.monotonic() - set_at < 5
+            assert time.monotonic() - set_at < 8
             starts = [one.monotonic_seconds for one in braze.requests[begun:]]
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
-            assert len(starts) < 8 * 8
+            assert len(starts) < 8 * (time.monotonic() - set_at + 3)
             assert all(-0.5 < age < 3 for age in ages(running, wall))
             assert len(running.scrape()["braze_campaign_daily"]) == figures
             assert set(running.scrape()["braze_campaign_up"].values()) == {1.0}
@@ -126,7 +126,7 @@ def test_values_that_are_not_polled_soon_keep_their_age(
         assert all(-0.5 < age < 5 for age in ages(running, offset))
         assert len(running.scrape()["braze_campaign_daily"]) == figures
         assert not any("campaign.stale" in line for line in process.lines)
-        assert len(braze.requests) <= 16
+        assert len(braze.requests) <= 11
 
 
 def wait_for_clock_lines(process: Process, count: int) -> None:

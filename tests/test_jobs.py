@@ -180,10 +180,11 @@ def test_a_closed_workspace_ends_what_runs() -> None:
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
 def test_shifted_jobs_wait_as_long_as_before(seconds: float) -> None:
-    """By the clock of those who wait, which has just been set by so much."""
+    """By the clock of those who wait, just set by so much; who came since stays."""
     desk = Desk()
     offset = [0.0]
-    jobs = Jobs(desk.serve, on_wall=lambda at: at - offset[0])
+    jumps = [0]
+    jobs = Jobs(desk.serve, on_wall=lambda at: at - offset[0], jumps=lambda: jumps[0])
     jobs.open("shop", concurrency=1)
     jobs.start()
     try:
@@ -191,10 +192,13 @@ def test_shifted_jobs_wait_as_long_as_before(seconds: float) -> None:
         jobs.put(soon)
         jobs.put(later)
 
-        offset[0] = seconds
+        offset[0], jumps[0] = seconds, 1
+        meanwhile = turn("c", after=900 + seconds)
+        jobs.put(meanwhile)
         jobs.shift(seconds)
 
         assert jobs.planned("shop", "b") == later.shifted(seconds)
+        assert jobs.planned("shop", "c") == meanwhile
         until(lambda: desk.served)
     finally:
         jobs.stop()

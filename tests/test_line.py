@@ -1074,19 +1074,41 @@ def test_a_closed_line_calls_nobody() -> None:
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
 def test_a_clock_that_is_set_lets_all_wait_as_long_as_before(seconds: float) -> None:
-    """The head of the line and the probe; nobody is called twice for it."""
+    """The head of the line and the probe are called again, by the clock as it is."""
     line, calls = line_of("abc", spacing=10.0)
     for campaign_id in "abc":
         line.start(turn(campaign_id), now=NOW)
     other, other_calls = paused("ab")
-    before = len(calls), len(other_calls)
 
     line.shift(seconds, now=NOW + seconds)
     other.shift(seconds, now=NOW + seconds)
 
-    assert (len(calls), len(other_calls)) == before
+    assert calls.last() == ("b", 10 + seconds)
     assert other.pause
+    assert other_calls.last() == ("b", 60 + seconds)
     assert other.pause.probe_at == NOW + 60 + seconds
-    assert not line.start(calls[-1].shifted(seconds), now=NOW + 9 + seconds)
+    assert not line.start(calls[-1], now=NOW + 9 + seconds)
     assert line.start(calls[-1], now=NOW + 10 + seconds)
     assert calls.last() == ("c", 20 + seconds)
+
+
+def test_a_time_read_before_the_clock_was_set_back_is_not_believed() -> None:
+    """Or nobody would start for as long as it was set back."""
+    clock = [NOW + 3600]
+    calls = Calls()
+    line = Line(
+        Budget(1.0, 0.2, 4),
+        workspace="shop",
+        campaign_ids=("a", "b"),
+        call=calls.append,
+        clock=lambda: clock[0],
+    )
+    read_before = clock[0]
+    clock[0] = NOW
+    line.shift(-3600, now=NOW)
+
+    assert line.start(turn("a"), now=read_before)
+    line.finish(turn("a"), FULL, is_key_accepted=True, now=read_before)
+
+    assert line.start(turn("b"), now=NOW + 1) is False
+    assert calls.last() == ("b", 1.0)
