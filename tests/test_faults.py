@@ -8,6 +8,7 @@ showed in the meantime. Campaigns are called after their faults.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -426,6 +427,13 @@ def test_a_crowded_row_is_served_up_to_the_cap(trial: Trial) -> None:
     assert dropped[frozenset({("workspace", "production")})] == 2 * (
         10_000 - len(served)
     )
+
+
+def test_the_documentation_lists_these_faults() -> None:
+    """The table of docs/reliability.md is the one above."""
+    text = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text()
+
+    assert dict(re.findall(r"(?m)^\| (.+?) \| `([a-z_]+)` \|", text)) == REASONS
 
 
 def test_the_process_lives(trial: Trial) -> None:

@@ -1,7 +1,7 @@
 """What the code never does, and what guards the key's file.
 
-Elsewhere: YAML aliases, tags and duplicate keys are refused (test_yaml_tree.py), locks
-hold hashes (test_promises.py), the state file is its owner's alone (test_state.py).
+Elsewhere: locks hold hashes (test_promises.py), the state file is its owner's alone
+(test_state.py), every bad configuration is told as it should be (test_config.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from exporter.errors import ConfigError
 from exporter.loading import load
 from exporter.simulator import Settings, Simulator
 
@@ -94,6 +95,17 @@ def test_yaml_is_read_by_safe_loaders_alone() -> None:
 
     assert loaders
     assert all("Safe" in loader for loader in loaders)
+
+
+def test_an_alias_bomb_is_refused_unexploded(tmp_path: Path) -> None:
+    """Nine lists of nine aliases each would be 387 million entries."""
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    file = tmp_path / "config.yaml"
+    file.write_text("\n".join(lines))
+
+    with pytest.raises(ConfigError, match="alias in YAML, which is not used here"):
+        load(str(file), {})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import current_thread
 
 import pytest
 from exporter.logformat import Json, Logfmt
@@ -233,7 +234,8 @@ def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> 
     with Simulator(Settings(campaigns=1, api_key=KEY)) as braze:
 
         def read_key(_: object) -> str:
-            if braze.requests:
+            # Only where polls run: the heartbeat reads the key, too.
+            if braze.requests and current_thread().name.startswith("production"):
                 message = "provoked"
                 raise RuntimeError(message)
             return KEY
