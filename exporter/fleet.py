@@ -277,7 +277,8 @@ def _entry(
         last_success_at=read_at,
     )
     entry = Entry(subject, status, exposition.render_status(subject, status))
-    expires_at = read_at + lifetime_seconds(desk, subject.campaign_id)
+    lifetime = lifetime_seconds(desk.config, status.interval_seconds)
+    expires_at = read_at + lifetime
     if expires_at <= now:
         return entry
     values = exposition.render_values(subject, kept.snapshot)
@@ -296,7 +297,7 @@ def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entr
     status = replace(entry.status, interval_seconds=interval_seconds)
     expires_at = entry.expires_at
     if status.last_success_at is not None and entry.values is not None:
-        lifetime = lifetime_seconds(desk, entry.subject.campaign_id)
+        lifetime = lifetime_seconds(desk.config, interval_seconds)
         expires_at = status.last_success_at + lifetime
     blocks = show_status(entry.subject, status, desk)
     return replace(entry, status=status, status_blocks=blocks, expires_at=expires_at)
@@ -306,7 +307,7 @@ def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
     if campaign_id not in desk.campaigns:
         return None
     interval = desk.plan.intervals_seconds[campaign_id]
-    return (interval, lifetime_seconds(desk, campaign_id))
+    return (interval, lifetime_seconds(desk.config, interval))
 
 
 def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -> float:

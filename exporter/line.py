@@ -158,7 +158,7 @@ class Line:
 
         No allowance means that no answer came. An answer that shows our key accepted
         ends the pause that it probes; after 403 so does one of any campaign that was
-        not refused itself. Those that were are then known to be forbidden by themselves.
+        not refused itself. Those that were are then known to be forbidden themselves.
         """
         with self._lock:
             now = min(now, self._clock())
@@ -401,8 +401,7 @@ class Line:
         self._forbidden.discard(accepted_id)
         if pause.probe_id not in self._in_flight and pause.probe_id != accepted_id:
             # Its probe took the place of its next job, and need not be waited for.
-            turn = Turn(self._workspace, pause.probe_id, due_at=now, at=now)
-            self._waiting.setdefault(pause.probe_id, turn)
+            self._call(Turn(self._workspace, pause.probe_id, due_at=now, at=now))
 
 
 def _ends(pause: Pause, campaign_id: str) -> bool:

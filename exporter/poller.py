@@ -7,6 +7,7 @@ scheduler, whom it tells the next turn, nor HTTP, which is the client's.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,6 +40,9 @@ _LOG_AGAIN_SECONDS = 3600.0
 
 _LINES_PER_MINUTE = 10
 """Of each event and workspace: an outage of all campaigns is told, not listed."""
+
+_UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
+"""What is no answer, even where a status line came."""
 
 _STALE_INTERVALS = 3
 """Values outlive so many intervals, however short `stale_after` is."""
@@ -165,9 +169,9 @@ class Poller:
         self, desk: Desk, turn: Turn, answer: Answer | FetchError, *, seconds: float
     ) -> None:
         workspace = turn.workspace
-        self._telemetry.answered(
-            workspace, ENDPOINT, code=answer.status, seconds=seconds
-        )
+        is_broken = isinstance(answer, FetchError) and answer.reason in _UNFINISHED
+        code = None if is_broken else answer.status
+        self._telemetry.answered(workspace, ENDPOINT, code=code, seconds=seconds)
         if answer.allowance is not None:
             self._telemetry.allowed(workspace, ENDPOINT, answer.allowance)
         _log.debug(
@@ -202,7 +206,7 @@ class Poller:
             return None  # its campaign left while the poll was on its way
         values = exposition.render_values(entry.subject, snapshot)
         interval = desk.plan.intervals_seconds[turn.campaign_id]
-        lifetime = lifetime_seconds(desk, turn.campaign_id)
+        lifetime = lifetime_seconds(desk.config, interval)
 
         def refresh(current: Entry) -> Entry:
             subject = current.subject
@@ -293,8 +297,14 @@ class Poller:
                 failure=failure.reason,
                 interval_seconds=interval,
             )
-            blocks = show_status(entry.subject, status, desk)
-            return replace(entry, status=status, status_blocks=blocks)
+            read_at = status.last_success_at
+            lifetime = lifetime_seconds(desk.config, interval)
+            return replace(
+                entry,
+                status=status,
+                status_blocks=show_status(entry.subject, status, desk),
+                expires_at=math.inf if read_at is None else read_at + lifetime,
+            )
 
         self._store.update((turn.workspace, turn.campaign_id), mark)
         is_malformed = failure.reason is FailureReason.MALFORMED
@@ -315,6 +325,8 @@ class Poller:
         now = self._now()
         slot = schedule.slot_following(
             due_at=min(turn.due_at, now),
+            # A turn that never began is as late as can be.
+            began_at=min(turn.first_try_at, now),
             now=now,
             phase=schedule.phase(turn.campaign_id),
             interval_seconds=interval_seconds
@@ -397,10 +409,9 @@ class Poller:
         return quota.admits(now=now)
 
 
-def lifetime_seconds(desk: Desk, campaign_id: str) -> float:
-    """Return how long after a good poll a campaign's values are stale."""
-    interval = desk.plan.intervals_seconds[campaign_id]
-    return max(desk.config.stale_after_seconds, _STALE_INTERVALS * interval)
+def lifetime_seconds(config: Config, interval_seconds: float) -> float:
+    """Return how long after a good poll values are stale, polled at this interval."""
+    return max(config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
 
 
 def show_status(

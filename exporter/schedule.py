@@ -39,18 +39,22 @@ def next_slot(*, phase: float, interval_seconds: float, after: float) -> float:
 
 
 def slot_following(
-    *, due_at: float, now: float, phase: float, interval_seconds: float
+    *,
+    due_at: float,
+    began_at: float,
+    now: float,
+    phase: float,
+    interval_seconds: float,
 ) -> float:
-    """Return the slot to serve after the one due at `due_at`.
+    """Return the slot to serve after a poll that was due at one and began later.
 
     It lies at least half an interval after `due_at`, so that a first round, which
-    begins anywhere, is not polled again at once. Of slots already missed only the
-    latest is served, at once: it is returned although it lies before `now`.
+    begins anywhere, is not polled again at once. A slot missed before the poll began
+    was served by it. Of those missed meanwhile the latest is served, at once: it is
+    returned although it lies before `now`.
     """
-    half = interval_seconds / 2
-    upcoming = next_slot(
-        phase=phase, interval_seconds=interval_seconds, after=due_at + half
-    )
+    after = max(due_at + interval_seconds / 2, began_at)
+    upcoming = next_slot(phase=phase, interval_seconds=interval_seconds, after=after)
     if upcoming > now:
         return upcoming
     missed = next_slot(phase=phase, interval_seconds=interval_seconds, after=now)

@@ -31,7 +31,8 @@ from exporter.model import Allowance
 
 RESULTS = ("stored", "failed", "malformed", "deferred")
 PAUSE_REASONS = ("unauthorized", "forbidden")
-_CODES = ("200", "401", "403", "429", "error")
+_CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503, 504, "error")
+"""What Braze's page of errors names, and no answer at all."""
 _LAG_BUCKETS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _DURATION_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -179,7 +180,7 @@ class Telemetry:
         """Let every counter of a workspace stand at 0 before anything happens."""
         self._forgotten.discard(workspace)
         for code in _CODES:
-            self._requests.labels(workspace, endpoint, code)
+            self._requests.labels(workspace, endpoint, str(code))
         self._durations.labels(workspace, endpoint)
         self._retries.labels(workspace)
         self._throttled.labels(workspace, endpoint)

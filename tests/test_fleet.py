@@ -16,8 +16,7 @@ from exporter.jobs import Jobs
 from exporter.line import Turn
 from exporter.model import Allowance, Config, FailureReason, KeySource
 from exporter.poller import Desk, Poller
-from exporter.state import Kept
-from exporter.store import Entry, Key, Store
+from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
 
 from tests.running import parsed

@@ -425,6 +425,21 @@ def test_an_answer_begun_before_the_pause_does_not_end_it() -> None:
     assert line.pause is not None
 
 
+def test_any_other_answer_ends_a_pause_after_403() -> None:
+    """The key is good, one campaign is forbidden; who was to probe goes on at once."""
+    line, calls = line_of("abc", spacing=0.0)
+    for campaign_id in "ac":
+        line.start(turn(campaign_id), now=NOW)
+    line.finish_refused(turn("a"), FULL, reason=FORBIDDEN, now=NOW)
+
+    line.finish(turn("c"), FULL, is_key_accepted=True, now=NOW + 1)
+
+    assert line.pause is None
+    assert calls.last() == ("b", 1.0)
+    accept(line, "b", now=NOW + 1)
+    assert refuse(line, "a", reason=FORBIDDEN, now=NOW + 2) is None
+
+
 def test_a_changed_key_is_probed_at_once() -> None:
     """The steps of the waits begin anew, from a minute."""
     line, calls = paused("abc")
@@ -766,6 +781,7 @@ class Floor:
             return
         slot = schedule.slot_following(
             due_at=min(one.due_at, self.now),
+            began_at=min(one.first_try_at, self.now),
             now=self.now,
             phase=schedule.phase(one.campaign_id),
             interval_seconds=self._interval,

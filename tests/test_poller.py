@@ -253,10 +253,14 @@ def test_a_refused_campaign_goes_on_slowly() -> None:
     """After 400 the interval is ten times as long, and back after a good answer."""
     room = Room()
 
+    room.poll(DOCUMENT)
+    read_at = room.now
+
     upcoming = room.poll(UNKNOWN)
 
     assert upcoming is not None
     assert 1500 <= upcoming.at - NOON <= 4500
+    assert room.entry().expires_at == read_at + 3 * 3000
     assert room.entry().status.interval_seconds == 3000
     assert room.entry().status.failure is FailureReason.BAD_REQUEST
 

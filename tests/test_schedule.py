@@ -105,7 +105,11 @@ def test_the_following_slot_is_never_too_early(
     now = due_at + late * interval
 
     slot = schedule.slot_following(
-        due_at=due_at, now=now, phase=phase, interval_seconds=interval
+        due_at=due_at,
+        began_at=due_at,
+        now=now,
+        phase=phase,
+        interval_seconds=interval,
     )
 
     assert slot >= due_at + interval / 2 - tolerance(interval)
@@ -119,7 +123,11 @@ def test_the_following_slot_skips_no_more_than_was_missed(
     now = due_at + late * interval
 
     slot = schedule.slot_following(
-        due_at=due_at, now=now, phase=phase, interval_seconds=interval
+        due_at=due_at,
+        began_at=due_at,
+        now=now,
+        phase=phase,
+        interval_seconds=interval,
     )
 
     assert slot <= due_at + interval * 1.5 + tolerance(interval) or slot <= now
@@ -127,23 +135,36 @@ def test_the_following_slot_skips_no_more_than_was_missed(
 
 
 def test_missed_slots_are_served_once() -> None:
-    """After ten missed intervals one poll runs at once, the next one in its slot."""
+    """After a poll of ten intervals one runs at once, the next one in its slot."""
     now = 1010.0
 
     missed = schedule.slot_following(
-        due_at=900.0, now=now, phase=0.5, interval_seconds=10.0
+        due_at=900.0, began_at=900.0, now=now, phase=0.5, interval_seconds=10.0
     )
     following = schedule.slot_following(
-        due_at=missed, now=now, phase=0.5, interval_seconds=10.0
+        due_at=missed, began_at=now, now=now, phase=0.5, interval_seconds=10.0
     )
 
     assert (missed, following) == (1005.0, 1015.0)
 
 
+def test_a_poll_that_begins_late_serves_what_was_missed_before() -> None:
+    """Ten intervals in the line are one poll, followed by the next slot to come."""
+    slot = schedule.slot_following(
+        due_at=905.0, began_at=1010.0, now=1011.0, phase=0.5, interval_seconds=10.0
+    )
+
+    assert slot == 1015.0
+
+
 def test_a_first_poll_just_before_a_slot_is_not_repeated_in_it() -> None:
     """A first round begins anywhere; a slot less than half an interval on is passed."""
-    soon = schedule.slot_following(due_at=96.0, now=97.0, phase=0, interval_seconds=10)
-    later = schedule.slot_following(due_at=94.0, now=97.0, phase=0, interval_seconds=10)
+    soon, later = (
+        schedule.slot_following(
+            due_at=due_at, began_at=due_at, now=97.0, phase=0, interval_seconds=10
+        )
+        for due_at in (96.0, 94.0)
+    )
 
     assert (soon, later) == (110.0, 100.0)
 

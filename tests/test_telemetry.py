@@ -144,7 +144,11 @@ def test_counters_begin_at_zero() -> None:
     made = telemetry()
 
     assert samples(made, "api_requests_total") == {
-        ("shop", SERIES, code): 0 for code in ("200", "401", "403", "429", "error")
+        ("shop", SERIES, code): 0
+        for code in (
+            *["200", "400", "401", "403", "404", "429", "500", "502", "503", "504"],
+            "error",
+        )
     }
     assert samples(made, "api_request_duration_seconds_count") == {("shop", SERIES): 0}
     assert samples(made, "api_retries_total") == {("shop",): 0}
