@@ -41,7 +41,7 @@ $(BIN)/python:
 # The locks hold the build backend too, so nothing is installed without its hash. Ours
 # is compiled as pip compiles the rest: where Python may not write, each start would pay.
 $(VENV)/.run-time: requirements.lock pyproject.toml | $(BIN)/python
-	@test -e $(VENV)/.development || $(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q exporter
 	@touch $@

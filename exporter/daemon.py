@@ -29,6 +29,8 @@ from exporter.listener import (
     Listener,
     raise_descriptor_limit,
 )
+from exporter.log_quota import LINES_PER_MINUTE, LogQuota
+from exporter.logformat import Fact
 from exporter.model import Config, KeySource
 from exporter.page import Pages
 from exporter.poller import Poller, show_status
@@ -81,6 +83,7 @@ class Daemon:
         self._started_at = self._now()
         self._has_begun = False
         self._was_ready = False
+        self._stale_quota = LogQuota(LINES_PER_MINUTE)
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
@@ -231,13 +234,20 @@ class Daemon:
 
     def _fresh_entries(self) -> tuple[Entry, ...]:
         """Return what may be served now; what has just become too old is told."""
-        for entry in self._store.expire(now=self._now()):
-            facts = {
+        now = self._now()
+        for entry in self._store.expire(now=now):
+            facts: dict[str, Fact] = {
                 "workspace": entry.subject.workspace,
                 "campaign": entry.subject.campaign,
                 "last_success_at": entry.status.last_success_at,
             }
-            _log.warning("campaign.stale", extra={"facts": facts})
+            quota = self._stale_quota
+            self._stale_quota = quota.counted(now=now)
+            is_told = quota.admits(now=now)
+            if is_told and quota.suppressed:
+                facts["suppressed"] = quota.suppressed
+            level = logging.WARNING if is_told else logging.DEBUG
+            _log.log(level, "campaign.stale", extra={"facts": facts})
         return self._store.entries()
 
     async def _stop(self) -> None:

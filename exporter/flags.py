@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 PORT = 10417
 
+_ON = ("true", "1", "yes", "on")
+_OFF = ("false", "0", "no", "off")
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:
@@ -131,8 +134,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(
                 f"--{flag.name}",
                 dest=flag.key,
-                action="store_const",
-                const="true",
+                action=argparse.BooleanOptionalAction,
                 help=help_,
             )
             return
@@ -152,20 +154,24 @@ class Parser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                said = environment.get(flag.variable, "")
-                text = said if said.strip(" ,") else flag.default
-                self._check(flag, text)
-                value = _split(text) if flag.is_list and text else text
-                setattr(options, flag.key, value)
-            if flag.is_switch:
-                setattr(options, flag.key, getattr(options, flag.key) == "true")
+                said = environment.get(flag.variable, "").strip(" ,")
+                setattr(options, flag.key, self._value(flag, said))
         return options
 
-    def _check(self, flag: Flag, text: str | None) -> None:
-        choices = ("true", "false", None) if flag.is_switch else flag.choices
+    def _value(self, flag: Flag, said: str) -> str | list[str] | bool | None:
+        """Return what a twin says, or the default if it says nothing."""
+        if flag.is_switch:
+            choices: tuple[str, ...] = (*_ON, *_OFF)
+            said = said.lower() or "false"
+        else:
+            choices = flag.choices
+        text = said or flag.default
         if choices and text not in choices:
-            expected = ", ".join(filter(None, choices))
+            expected = ", ".join(choices)
             self.error(f"{flag.variable} is {text!r}, expected one of {expected}")
+        if flag.is_switch:
+            return text in _ON
+        return _split(text) if flag.is_list and text else text
 
 
 def _split(text: str) -> list[str]:

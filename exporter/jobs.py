@@ -44,7 +44,7 @@ class Jobs:
         self._on_wall = on_wall
         self._jumps = jumps
         self._pools = _Pools()
-        self._scheduler = BackgroundScheduler(
+        self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": _Executor(self._pools)}
         )
 
@@ -79,8 +79,7 @@ class Jobs:
 
     def drop(self, workspace: str, campaign_id: str) -> None:
         """Forget a campaign's turn."""
-        with suppress(JobLookupError):
-            self._scheduler.remove_job(_name(workspace, campaign_id))
+        self._scheduler.remove_job(_name(workspace, campaign_id))
 
     def planned(self, workspace: str, campaign_id: str) -> Turn | None:
         """Return the turn that is planned; None: it waits, runs, or there is none."""
@@ -102,6 +101,17 @@ class Jobs:
         self._serve(turn)
 
 
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped
+    """APScheduler, which does not mind that a job is gone before it removes it.
+
+    So it is when the scheduler is told to stop while it hands jobs to their threads.
+    """
+
+    def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
+        with suppress(JobLookupError):
+            super().remove_job(job_id, jobstore)
+
+
 class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler is untyped
     """APScheduler's executor over our pools."""
 
@@ -121,6 +131,7 @@ class _Pools:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._leavers = ThreadPoolExecutor(1)
         """For turns of a workspace that has just been closed."""
+        self._is_shut = False
 
     def open(self, workspace: str, concurrency: int) -> None:
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix=workspace)
@@ -139,14 +150,20 @@ class _Pools:
     def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
         turn, _ = job.args
         with self._lock:
+            if self._is_shut:
+                # Not an exception, which APScheduler would log with its traceback.
+                nothing: Future[Any] = Future()
+                nothing.set_result([])
+                return nothing
             pool = self._pools.get(turn.workspace, self._leavers)
             return pool.submit(run, job, *rest)
 
     def shutdown(self, wait: bool = True) -> None:
         with self._lock:
+            self._is_shut = True
             pools = (*self._pools.values(), self._leavers)
         for pool in pools:
-            pool.shutdown(wait=wait, cancel_futures=True)
+            pool.shutdown(wait=wait)
 
 
 def _name(workspace: str, campaign_id: str) -> str:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 
 _MINUTE_SECONDS = 60.0
 
+LINES_PER_MINUTE = 10
+"""Of one kind, for a workspace: enough to see what is wrong, too few to drown."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogQuota:

@@ -39,7 +39,9 @@ def campaign_id(field: Field, *, taken: dict[str, Field]) -> str:
         )
     elif not _UUID.fullmatch(text):
         field.warn(f"this is no UUID; expected {wanted}")
-    return _unique(field, text, taken)
+    # A UUID is the same in capitals (RFC 9562, section 4).
+    _unique(field, text.lower() if _UUID.fullmatch(text) else text, taken)
+    return text
 
 
 def _unique(field: Field, text: str, taken: dict[str, Field]) -> str:

@@ -26,7 +26,7 @@ from exporter.errors import (
     Unavailable,
 )
 from exporter.line import ENDPOINT, Line, Turn
-from exporter.log_quota import LogQuota
+from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
 from exporter.model import CampaignConfig, Config, FailureReason
 from exporter.plan import WorkspacePlan
@@ -38,8 +38,6 @@ _log = logging.getLogger("exporter.poller")
 _LOG_AGAIN_SECONDS = 3600.0
 """What goes on failing for the same reason is logged again after so long."""
 
-_LINES_PER_MINUTE = 10
-"""Of each event and workspace: an outage of all campaigns is told, not listed."""
 
 _UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
 """What is no answer, even where a status line came."""
@@ -402,7 +400,7 @@ class Poller:
         now = self._now()
         key = (str(facts["workspace"]), event)
         with self._lock:
-            quota = self._quotas.get(key, LogQuota(_LINES_PER_MINUTE))
+            quota = self._quotas.get(key, LogQuota(LINES_PER_MINUTE))
             self._quotas[key] = quota.counted(now=now)
         if quota.admits(now=now) and quota.suppressed:
             facts["suppressed"] = quota.suppressed

@@ -7,6 +7,8 @@ import pytest
 from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
 
 FLAGS = (CONFIG_FILE, *WEB, *LOG)
+VALUED = tuple(flag for flag in FLAGS if not flag.is_switch)
+(SWITCH,) = (flag for flag in WEB if flag.is_switch)
 
 
 def parser() -> Parser:
@@ -49,7 +51,7 @@ def test_twins_are_named_after_flags(flag: Flag, variable: str) -> None:
     assert flag.variable == variable
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", VALUED, ids=lambda flag: flag.name)
 def test_a_twin_says_what_its_flag_would(flag: Flag) -> None:
     """The same value has the same meaning in either place."""
     value = flag.choices[-1] if flag.choices else "/x"
@@ -61,7 +63,21 @@ def test_a_twin_says_what_its_flag_would(flag: Flag) -> None:
     assert by_flag != parse()
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize(
+    ("said", "is_on"),
+    [("true", True), ("1", True), ("On", True), ("FALSE", False), ("0", False)],
+)
+def test_a_switch_has_a_twin_and_wins_over_it(said: str, is_on: bool) -> None:
+    """Its twin says true or false in any of the usual words; `--no-` turns it off."""
+    environment = {SWITCH.variable: said}
+
+    assert parse(environment=environment).web_enable_lifecycle is is_on
+    assert parse(f"--{SWITCH.name}", environment=environment).web_enable_lifecycle
+    off = parse(f"--no-{SWITCH.name}", environment=environment)
+    assert not off.web_enable_lifecycle
+
+
+@pytest.mark.parametrize("flag", VALUED, ids=lambda flag: flag.name)
 def test_a_flag_wins_over_its_twin(flag: Flag) -> None:
     """Whatever the twin says, even if that is none of the choices."""
     value = flag.choices[0] if flag.choices else "/x"
@@ -96,6 +112,7 @@ def test_addresses_may_be_repeated() -> None:
     [
         (LOG[0], "loud", "expected one of debug, info, warn, error"),
         (LOG[1], "xml", "expected one of logfmt, json"),
+        (SWITCH, "perhaps", "expected one of true, 1, yes, on, false, 0, no, off"),
     ],
 )
 def test_a_wrong_choice_in_the_environment_is_wrong_usage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -218,3 +219,19 @@ def test_nothing_runs_after_the_end() -> None:
     until(lambda: desk.served)
 
     assert desk.count() == {"a": 1}
+
+
+def test_what_is_due_while_it_stops_is_left_out_quietly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Jobs handed over in the very moment of the stop leave no trace in the log."""
+    for _ in range(20):
+        jobs = Jobs(lambda _: None)
+        jobs.open("shop", concurrency=2)
+        jobs.start()
+        for number in range(50):
+            jobs.put(Turn("shop", f"c{number}", due_at=0.0, at=0.0))
+
+        jobs.stop()
+
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]

@@ -186,7 +186,7 @@ def flags_of(
     for text in texts:
         twin = re.search(r"\benv: (\w+)\)", text)
         default = re.search(r"\(default: ([^;]*);", text)
-        flags[text.split()[0]] = (
+        flags[text.split()[0].rstrip(",")] = (
             twin[1] if twin else "",
             default[1] if default else "",
         )

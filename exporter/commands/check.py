@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from exporter.flags import WEB_CONFIG_FILE, Parser
+from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
 from exporter.model import Config
 from exporter.on_demand import entrance
@@ -22,8 +22,16 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     parser = Parser(
         (WEB_CONFIG_FILE,), program="braze-exporter check", description=_DESCRIPTION
     )
-    parser.add_argument("file", metavar="FILE", help="the configuration")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default=environment.get(CONFIG_FILE.variable),
+        help=f"the configuration (env: {CONFIG_FILE.variable})",
+    )
     options = parser.parse(arguments, environment)
+    if not options.file:
+        parser.error(f"no configuration: name a FILE or set {CONFIG_FILE.variable}")
     return report(options.file, environment, options.web_config_file)
 
 
