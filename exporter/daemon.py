@@ -22,6 +22,7 @@ from exporter.entrance import Entrance, OpenEntrance
 from exporter.errors import ConfigError
 from exporter.fleet import Fleet
 from exporter.jobs import Jobs
+from exporter.joint_work import JointWork
 from exporter.line import Turn
 from exporter.listener import (
     Address,
@@ -81,10 +82,12 @@ class Daemon:
         self._clock = Clock()
         self._now = self._clock.now
         self._started_at = self._now()
-        self._has_begun = False
         self._was_ready = False
         self._stale_quota = LogQuota(LINES_PER_MINUTE)
-        self._reloading = asyncio.Lock()
+        self._has_begun = asyncio.Event()
+        self._looking: asyncio.Task[bool] | None = None
+        self._reloads = JointWork(self._reload)
+        self._description: tuple[Config, str] | None = None
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
         self._jobs = Jobs(
@@ -111,7 +114,7 @@ class Daemon:
         site = Site(
             pages=Pages(self._fresh_entries, self._telemetry),
             is_ready=self._is_ready,
-            configuration=lambda: config.describe(self._config),
+            configuration=self._describe,
             reload=self.reload if settings.has_lifecycle else None,
             version=__version__,
             telemetry_path=settings.telemetry_path,
@@ -139,8 +142,8 @@ class Daemon:
             _log.info("web.listening", extra={"facts": facts})
         saving = asyncio.create_task(self._save_now_and_then())
         try:
-            async with self._reloading:
-                await asyncio.to_thread(self._start_polling)
+            await asyncio.to_thread(self._start_polling)
+            self._has_begun.set()
             on_listening(bound)
             while not stop.is_set():
                 await self._beat()
@@ -152,16 +155,14 @@ class Daemon:
 
     async def reload(self) -> ConfigError | None:
         """Take over the configuration as it is now; a bad one changes nothing."""
-        async with self._reloading:
-            # In a thread: ten thousand campaigns are a second's work.
-            error = await asyncio.to_thread(self._reload)
-        self._telemetry.loaded(is_successful=error is None, now=self._now())
-        return error
+        await self._has_begun.wait()
+        return await self._reloads.outcome()
 
     def _reload(self) -> ConfigError | None:
         try:
             configuration = self._source.load()
         except ConfigError as error:
+            self._telemetry.loaded(is_successful=False, now=self._now())
             for problem in error.problems:
                 _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
             _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
@@ -169,16 +170,24 @@ class Daemon:
         self._fleet.apply(configuration)
         self._config = configuration
         self._poller.forget_leavers()
+        self._telemetry.loaded(is_successful=True, now=self._now())
         campaigns = sum(len(one.campaigns) for one in configuration.workspaces)
         _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
         return None
+
+    def _describe(self) -> str:
+        """Return the configuration in force, as far as it may be seen."""
+        known, configuration = self._description, self._config
+        if known is None or known[0] is not configuration:
+            known = (configuration, config.describe(configuration))
+            self._description = known
+        return known[1]
 
     def _start_polling(self) -> None:
         self._jobs.start()
         kept = self._keeper.restore() if self._keeper else {}
         self._fleet.apply(self._config, kept)
         self._telemetry.loaded(is_successful=True, now=self._started_at)
-        self._has_begun = True
 
     def _serve(self, turn: Turn) -> None:
         if turn.at - self._now() > _EARLY_SECONDS:
@@ -201,10 +210,20 @@ class Daemon:
         if jump := self._clock.jump():
             self._follow_clock(jump)
         self._fresh_entries()
+        # In a thread, and not waited for long: a file may lie on a disk that hangs.
+        looking = self._looking or asyncio.create_task(
+            asyncio.to_thread(self._look_at_files)
+        )
+        await asyncio.wait([looking], timeout=_HEARTBEAT_SECONDS)
+        self._looking = None if looking.done() else looking
+        if looking.done() and looking.result():
+            await self.reload()
+
+    def _look_at_files(self) -> bool:
+        """Take over changed keys and protection; tell if the configuration changed."""
         self._fleet.look_at_keys()
         self._entrance.refresh()
-        if self._source.has_changed():
-            await self.reload()
+        return self._source.has_changed()
 
     def _follow_clock(self, seconds: float) -> None:
         """Let nothing come later, sooner or grow old because the clock was set."""
@@ -264,7 +283,7 @@ class Daemon:
             self._was_ready
             or self._now() - self._started_at >= _READY_AFTER_SECONDS
             or (
-                self._has_begun
+                self._has_begun.is_set()
                 and all(self._was_tried(entry) for entry in self._store.entries())
             )
         )

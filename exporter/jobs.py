@@ -167,4 +167,5 @@ class _Pools:
 
 
 def _name(workspace: str, campaign_id: str) -> str:
-    return f"{workspace}/{campaign_id}"
+    # Names hold no control character, so that no two pairs make one.
+    return f"{workspace}\0{campaign_id}"

@@ -206,7 +206,7 @@ class Telemetry:
         self, workspace: str, endpoint: str, *, code: int | None, seconds: float
     ) -> None:
         """Count one request; code None: no answer came."""
-        text = "error" if code is None else str(code)
+        text = "error" if code is None else _known(code)
         self._requests.labels(workspace, endpoint, text).inc()
         self._durations.labels(workspace, endpoint).observe(max(0.0, seconds))
         if code == 429:
@@ -293,6 +293,11 @@ _SERVED_HELP = {
     "ignored_values": "Values of Braze's last answers that are not finite numbers.",
     "skipped_rows": "Rows of Braze's last answers without a usable date.",
 }
+
+
+def _known(code: int) -> str:
+    """Return the code, or its class: a peer that invents codes makes no series."""
+    return str(code) if code in _CODES else f"{code // 100}xx"
 
 
 def _result(*, is_successful: bool) -> str:

@@ -6,7 +6,6 @@ joins bytes. It knows no socket: the `listener` does.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from html import escape
 from urllib.parse import quote, unquote
 
 from exporter.errors import ConfigError
+from exporter.joint_work import JointWork
 from exporter.listener import Request, Response
 from exporter.negotiation import accepts_gzip, wants_openmetrics
 from exporter.page import Pages
@@ -56,38 +56,6 @@ class _Route:
     answer: Handler
 
 
-class _Build:
-    """Builds a page once for all who wait for one, however large the crowd.
-
-    A page is never older than the request for it: who comes while one is being built
-    waits for the next one.
-    """
-
-    def __init__(self, build: Callable[[], tuple[bytes, ...]]) -> None:
-        self._build = build
-        self._now: asyncio.Task[tuple[bytes, ...]] | None = None
-        self._next: asyncio.Task[tuple[bytes, ...]] | None = None
-
-    async def page(self) -> tuple[bytes, ...]:
-        """Return the chunks of a page."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._follow(self._now))
-        # A client that leaves takes nothing from the others.
-        return await asyncio.shield(self._next)
-
-    async def _follow(
-        self, before: asyncio.Task[tuple[bytes, ...]] | None
-    ) -> tuple[bytes, ...]:
-        if before is not None:
-            await asyncio.wait([before])
-        self._now, self._next = self._next, None
-        try:
-            # In a thread: a large page would keep all other connections waiting.
-            return await asyncio.to_thread(self._build)
-        finally:
-            self._now = None
-
-
 class Web:
     """Answers requests; `respond` never waits for anything but the processor."""
 
@@ -95,12 +63,13 @@ class Web:
         self._site = site
         pages = site.pages
         self._builds = {
-            (is_gzip, is_openmetrics): _Build(
+            (is_gzip, is_openmetrics): JointWork(
                 partial(build, is_openmetrics=is_openmetrics)
             )
             for is_gzip, build in ((False, pages.plain), (True, pages.compressed))
             for is_openmetrics in (False, True)
         }
+        self._descriptions = JointWork(site.configuration)
         self._open = {f"{site.prefix}{path}" for path in ("/-/healthy", "/-/ready")}
         reading = ("GET", "HEAD")
         answers: dict[str, Handler] = {
@@ -143,7 +112,7 @@ class Web:
     async def _metrics(self, request: Request) -> Response:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        body = await self._builds[is_gzip, is_openmetrics].page()
+        body = await self._builds[is_gzip, is_openmetrics].outcome()
         headers = [
             ("Content-Type", OPENMETRICS if is_openmetrics else TEXT_METRICS),
             ("Vary", "Accept, Accept-Encoding"),
@@ -169,7 +138,8 @@ class Web:
         return _text(500, f"Rejected, the former configuration stays:\n{error}\n")
 
     async def _config(self, _: Request) -> Response:
-        return _text(200, self._site.configuration())
+        # Joined too: ten thousand campaigns take a second to describe.
+        return _text(200, await self._descriptions.outcome())
 
     async def _landing(self, _: Request) -> Response:
         site = self._site

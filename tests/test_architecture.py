@@ -24,7 +24,7 @@ FLOORS = (
     "logformat keys store telemetry signals clock watch",
     "line page state",
     # The two ways out: to Braze, and to whoever scrapes.
-    "deadline exchange roster egress tls authentication",
+    "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",
     "answer listener protection entrance",
     "client poller web jobs keeper on_demand",
@@ -53,7 +53,9 @@ OWNERS = {
     "h11": "connection exchange",
     "sqlite3": "state",
     # What is awaited is awaited by those who serve.
-    "asyncio": "connection listener roster web daemon service authentication gate",
+    "asyncio": (
+        "connection listener roster joint_work daemon service authentication gate"
+    ),
     "socket": "listener deadline cause",
     "ssl": "listener deadline cause tls entrance protection commands.healthcheck",
     "signal": "signals",

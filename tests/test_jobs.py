@@ -235,3 +235,13 @@ def test_what_is_due_while_it_stops_is_left_out_quietly(
         jobs.stop()
 
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+def test_no_two_campaigns_share_a_job() -> None:
+    """Whatever names and ids hold, each campaign has a job of its own."""
+    desk = Desk()
+    with open_jobs(desk, "eu", "eu/a") as jobs:
+        jobs.put(Turn("eu", "a/b", due_at=0.0, at=0.0))
+        jobs.put(Turn("eu/a", "b", due_at=0.0, at=0.0))
+
+        until(lambda: len(desk.served) == 2)
