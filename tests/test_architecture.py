@@ -198,3 +198,12 @@ def test_names_say_something() -> None:
     }
 
     assert not names & VAGUE
+
+
+def test_contributors_are_told_of_every_module() -> None:
+    """CONTRIBUTING's table of floors names what stands on them."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    named = {name for name in FLOOR_OF if f"`{name}`" in text}
+    inner = {name for name in FLOOR_OF if name.startswith(("__", "commands."))}
+
+    assert set(FLOOR_OF) - named - inner == set()
