@@ -26,6 +26,20 @@ _RESET_GRACE_SECONDS = 1.0
 """Reset is told in whole seconds, rounded we do not know how."""
 
 
+_GUARD_SHARE = 0.02
+_LONGEST_GUARD_SECONDS = 0.02
+
+
+def spacing(requests_per_minute: float) -> float:
+    """Return the seconds between two starts that keep under this ceiling.
+
+    A little more than its share of a minute: we space what we start, and a request on a
+    new connection arrives later than the next one on an old.
+    """
+    seconds = 60 / requests_per_minute
+    return seconds + min(_GUARD_SHARE * seconds, _LONGEST_GUARD_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """One endpoint's account with Braze."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import exposition, plan, schedule
-from exporter.budget import Budget
+from exporter.budget import Budget, spacing
 from exporter.client import Client
 from exporter.egress import Egress
 from exporter.jobs import Jobs
@@ -112,7 +112,9 @@ class Fleet:
             self._connect(config, workspace)
         campaigns = {campaign.id: campaign for campaign in workspace.campaigns}
         budget = Budget(
-            60 / workspace.requests_per_minute, workspace.reserve, workspace.concurrency
+            spacing(workspace.requests_per_minute),
+            workspace.reserve,
+            workspace.concurrency,
         )
         if former and has_same_account:
             line = former.line
@@ -230,8 +232,8 @@ class Fleet:
                 desk.line.book(Turn(name, campaign.id, due_at=slot, at=slot))
             else:
                 due.append(campaign)
-        spacing = 60 / desk.plan.workspace.requests_per_minute
-        round_ = plan.first_round(tuple(due), now=now, spacing_seconds=spacing)
+        apart = spacing(desk.plan.workspace.requests_per_minute)
+        round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         turns = tuple(Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
         for turn in turns:
             self._jobs.drop(name, turn.campaign_id)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from exporter.budget import Bucket, Budget
+from exporter.budget import Bucket, Budget, spacing
 from exporter.model import Allowance
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -571,3 +571,11 @@ def test_a_window_is_not_believed_after_the_clock_was_set() -> None:
 
     assert budget.earliest("x", now=110.0) == 161.0
     assert shifted.earliest("x", now=-3490.0) == -3490.0
+
+
+@pytest.mark.parametrize(("per_minute", "least"), [(60, 1.0), (6, 10.0), (6000, 0.01)])
+def test_starts_are_spaced_a_little_more_than_the_ceiling(
+    per_minute: float, least: float
+) -> None:
+    """What Braze counts are arrivals: a slow connection must not bring two together."""
+    assert least < spacing(per_minute) <= least * 1.02

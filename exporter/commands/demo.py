@@ -103,10 +103,11 @@ What is wrong in it, for you to find:
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces
-  curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'   # Braze is down
-  curl -X DELETE {braze.url}/-/faults                           # and back
+  curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # Braze is down
+  curl -X DELETE {braze.url}/-/faults                      # and back
 
 For your own campaigns: cp config.example.yaml config.yaml, edit it, then
+(the command is .venv/bin/braze-exporter after `make demo`)
   export BRAZE_API_KEY=...
   braze-exporter check config.yaml
   braze-exporter --config.file config.yaml
