@@ -160,16 +160,87 @@ def test_the_same_credentials_are_worked_on_once() -> None:
 
 
 def test_few_may_wait_and_fewer_of_one_peer() -> None:
-    """Two passwords of a peer, eight of all; the rest is told so at once."""
+    """Two passwords of a peer, eight of all; the rest is told so."""
+    one = authenticator()
+
+    async def work() -> tuple[list[Verdict], list[Verdict]]:
+        few = (one.judge(wrong(n), peer=f"{n // 3}") for n in range(12))
+        many = (one.judge(wrong(n), peer=f"{n}") for n in range(100, 150))
+        return await asyncio.gather(*few), await asyncio.gather(*many)
+
+    few, many = run(work())
+
+    assert few == [REFUSED, REFUSED, BUSY] * 4
+    assert (many.count(REFUSED), many.count(BUSY)) == (8, 42)
+
+
+def test_neighbours_are_one_peer() -> None:
+    """Who has one IPv6 address has the 2**64 around it, too."""
     one = authenticator()
 
     async def work() -> list[Verdict]:
-        asked = (one.judge(wrong(n), peer=f"{n // 3}") for n in range(18))
+        peers = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3", "2001:db8:0:1::1"]
+        asked = (one.judge(wrong(n), peer=peer) for n, peer in enumerate(peers))
         return await asyncio.gather(*asked)
+
+    assert run(work()) == [REFUSED, REFUSED, BUSY, REFUSED]
+
+
+def test_a_newcomer_replaces_one_who_waits() -> None:
+    """When all places are taken; the one who has to go is told to come again."""
+    one = authenticator()
+
+    async def work() -> list[Verdict]:
+        flood = [one.judge(wrong(n), peer=f"{n}") for n in range(8)]
+        return await asyncio.gather(*flood, one.judge(RIGHT, peer="a"))
+
+    *flood, newcomer = run(work())
+
+    assert newcomer is GRANTED
+    assert (flood.count(REFUSED), flood.count(BUSY)) == (7, 1)
+    assert flood[0] is REFUSED
+
+
+def test_who_was_wrong_lately_has_to_go_first() -> None:
+    """And replaces nobody."""
+    one = authenticator()
+
+    async def work() -> list[Verdict]:
+        assert await one.judge(wrong(99), peer="bad") is REFUSED
+        jobs = [one.judge(wrong(n), peer=f"{n}") for n in range(7)]
+        jobs.insert(4, one.judge(wrong(7), peer="bad"))
+        late = one.judge(wrong(8), peer="bad")
+        return await asyncio.gather(*jobs, late, one.judge(RIGHT, peer="a"))
 
     verdicts = run(work())
 
-    assert verdicts == [REFUSED, REFUSED, BUSY] * 4 + [BUSY] * 6
+    assert verdicts == [*[REFUSED] * 4, BUSY, *[REFUSED] * 3, BUSY, GRANTED]
+
+
+def test_a_right_password_gets_through_a_flood() -> None:
+    """Of twenty addresses that never stop guessing, within three tries."""
+    one = authenticator()
+    known_wrong: set[str] = set()
+
+    async def guess(peer: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            asked = Credentials(b"prometheus", f"{peer} {number}".encode())
+            if await one.judge(asked, peer=peer) is REFUSED:
+                known_wrong.add(peer)
+            await asyncio.sleep(0)
+
+    async def work() -> list[Verdict]:
+        flood = [asyncio.ensure_future(guess(f"{n % 20}")) for n in range(80)]
+        while len(known_wrong) < 20:
+            await asyncio.sleep(0)
+        tries = [await one.judge(RIGHT, peer="a") for _ in range(3)]
+        for each in flood:
+            each.cancel()
+        return tries
+
+    assert GRANTED in run(work())
 
 
 def test_places_become_free_again() -> None:
@@ -194,6 +265,49 @@ def test_new_users_hold_at_once() -> None:
         return before + after
 
     assert run(work()) == [GRANTED, REFUSED, REFUSED, GRANTED]
+
+
+def test_who_keeps_his_hash_stays_known() -> None:
+    """Others cost him nothing; with another hash or after a pause he is asked."""
+    one = authenticator()
+    other = bcrypt.hashpw(RIGHT.password, bcrypt.gensalt(4)).decode()
+    worked: list[str] = []
+    matches = one._matches
+
+    def counting(password: bytes, hash_: bytes) -> bool:
+        worked.append(hash_.decode())
+        return bool(matches(password, hash_))
+
+    async def judge_after(**users: str) -> Verdict:
+        one.replace({name: Secret(hash_) for name, hash_ in users.items()})
+        one._matches = counting
+        return await one.judge(RIGHT, peer="a")
+
+    async def work() -> list[Verdict]:
+        return [
+            await judge_after(prometheus=HASH),
+            await judge_after(prometheus=HASH, grafana=other),
+            await judge_after(prometheus=other),
+            await judge_after(grafana=HASH),
+            await judge_after(prometheus=other),
+        ]
+
+    assert run(work()) == [GRANTED] * 3 + [REFUSED, GRANTED]
+    assert worked == [HASH, other, one._nobody.decode(), other]
+
+
+def test_nobody_joins_what_is_verified_by_a_former_hash() -> None:
+    """Who asks after the change is judged by the new users."""
+    one = authenticator()
+
+    async def work() -> list[Verdict]:
+        under_way = asyncio.ensure_future(one.judge(RIGHT, peer="a"))
+        await asyncio.sleep(0)
+        one.replace({"somebody": Secret(HASH)})
+        late = one.judge(RIGHT, peer="a")
+        return list(await asyncio.gather(under_way, late))
+
+    assert run(work()) == [GRANTED, REFUSED]
 
 
 def test_what_was_being_verified_while_users_changed_is_verified_again() -> None:
@@ -224,17 +338,17 @@ def test_a_client_that_leaves_disturbs_nobody() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Of all the wrong credentials the last thousand are remembered."""
+    """The last thousand wrong credentials are remembered, and whose they were."""
     one = authenticator()
     one._matches = lambda _password, _hash: False
 
     async def work() -> None:
         for number in range(1100):
-            await one.judge(wrong(number), peer="a")
+            await one.judge(wrong(number), peer=f"{number}")
 
     run(work())
 
-    assert len(one._refused) == 1024
+    assert len(one._refused) == len(one._refused_at) == 1024
     assert not one._jobs
     assert not one._queue
 
