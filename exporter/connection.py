@@ -44,7 +44,8 @@ class ClientLimits:
     idle_seconds: float = 120.0
     """From an answer to the first byte of the next request."""
     write_stall_seconds: float = 30.0
-    """Without any progress while there is more to write."""
+    """Without any progress while there is more to write, or, once the client has
+    stopped sending, without an answer to write."""
     header_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
     connections: int = 4096
@@ -187,13 +188,19 @@ class Connection(asyncio.Protocol):
         self._read()
 
     def eof_received(self) -> bool:
-        """Close; but a client that has only stopped sending gets the rest of an answer.
+        """Close; but a client that has only stopped sending gets the answer it is due.
 
-        Before an answer's first byte it cannot be told from one that left.
+        It cannot be told from one that left, so it may be closed to make room, and
+        an answer that does not begin in time is given up. asyncio's TLS cannot do it.
         """
         self._is_last = True
         is_encrypted = self._out.get_extra_info("sslcontext") is not None
-        return self._is_sending and not is_encrypted
+        if self._phase is not _Phase.ANSWERING or is_encrypted:
+            return False
+        if not self._is_sending:
+            self._hurry_writing(self._loop.time())
+            self._house.roster.mark_waiting(self)
+        return True
 
     def pause_writing(self) -> None:
         """Let the client read before more is written."""
@@ -266,6 +273,8 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: h11.Request) -> None:
         self._request = request
         self._body_bytes = 0
+        # What follows may be another's request in disguise (RFC 9112, section 6.3).
+        self._is_last |= exchange.is_ambiguous(request)
         if request.method == b"CONNECT":
             self._refuse(HTTPStatus.NOT_IMPLEMENTED)
         elif exchange.announced_bytes(request) > self._house.limits.body_bytes:
@@ -292,6 +301,7 @@ class Connection(asyncio.Protocol):
             response = _INTERNAL_ERROR
             head = self._head(response)
         self._is_sending = True
+        self._deadline = math.inf
         for piece in exchange.pieces(self._frame(head, response), size=_SLICE_BYTES):
             self._out.write(piece)
             if self._drained is not None:

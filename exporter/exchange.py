@@ -66,6 +66,11 @@ def announced_bytes(event: h11.Request) -> int:
     return int(dict(event.headers).get(b"content-length", b"0"))
 
 
+def is_ambiguous(event: h11.Request) -> bool:
+    """Tell whether the request says twice, in two ways, where its body ends."""
+    return {b"content-length", b"transfer-encoding"} <= dict(event.headers).keys()
+
+
 def refusal(status: HTTPStatus) -> Response:
     """Return a status as a line of plain text."""
     text = f"{status.phrase.lower()}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import threading
 import tracemalloc
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import cast
 import pytest
 from exporter.listener import ClientLimits, Request, Responder, Response
 
-from tests.inn import GET, PATIENCE_SECONDS, greet, opened
+from tests.inn import GET, PATIENCE_SECONDS, Visitor, greet, opened
 
 HASTY = 0.2
 SMALL_WINDOW = 64 * 1024
@@ -150,6 +151,19 @@ def test_a_body_is_read_and_forgotten() -> None:
 
         assert visitor.answer().status == 200
         assert visitor.get().status == 200
+
+
+def test_a_body_of_two_lengths_is_the_last() -> None:
+    """It may hide a request: it is answered, and the rest is not believed."""
+    both = ("Content-Length: 4", "Transfer-Encoding: chunked")
+    with opened() as inn:
+        visitor = inn.connect()
+        visitor.say(get("/", *both, method="POST") + b"0\r\n\r\n" + GET)
+
+        answer = visitor.answer()
+
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert visitor.is_shown_out()
 
 
 def test_who_asks_before_sending_a_body_is_told_to_go_on() -> None:
@@ -404,27 +418,89 @@ def test_a_body_that_cannot_be_sent_closes(caplog: pytest.LogCaptureFixture) -> 
     assert [record.getMessage() for record in caplog.records] == ["web.failed"]
 
 
-def test_a_client_that_leaves_cancels_its_answer() -> None:
-    """Nothing goes on being made for a client that is gone."""
-    has_begun, is_cancelled = threading.Event(), threading.Event()
+class Endless:
+    """A responder that never answers, and tells what becomes of it."""
 
-    async def respond(_: Request) -> Response:
-        has_begun.set()
+    def __init__(self) -> None:
+        self.has_begun, self.is_cancelled = threading.Event(), threading.Event()
+
+    async def respond(self, _: Request) -> Response:
+        """Wait for ever."""
+        self.has_begun.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            is_cancelled.set()
+            self.is_cancelled.set()
             raise
         return Response(200)
 
-    with opened(respond) as inn:
+
+def reset(visitor: Visitor) -> None:
+    """Leave without a farewell."""
+    at_once = struct.pack("ii", 1, 0)
+    visitor.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    visitor.leave()
+
+
+def test_a_client_that_leaves_cancels_its_answer() -> None:
+    """Nothing goes on being made for a client that is gone."""
+    endless = Endless()
+    with opened(endless.respond) as inn:
         visitor = inn.connect()
         visitor.say(GET)
-        assert has_begun.wait(PATIENCE_SECONDS)
+        assert endless.has_begun.wait(PATIENCE_SECONDS)
 
-        visitor.leave()
+        reset(visitor)
 
-        assert is_cancelled.wait(PATIENCE_SECONDS)
+        assert endless.is_cancelled.wait(PATIENCE_SECONDS)
+
+
+def test_who_stops_sending_is_not_waited_with_for_ever() -> None:
+    """Perhaps it left: without a byte of an answer it has the time of a stall."""
+    endless = Endless()
+    limits = ClientLimits(write_stall_seconds=HASTY)
+    with opened(endless.respond, limits=limits) as inn:
+        visitor = inn.connect()
+        visitor.say(GET)
+        visitor.socket.shutdown(socket.SHUT_WR)
+
+        assert visitor.is_shown_out()
+        assert endless.is_cancelled.wait(PATIENCE_SECONDS)
+
+
+def test_who_stops_sending_after_a_request_gets_the_answer() -> None:
+    """Although nothing of it was there yet; then the connection closes."""
+    may_end = asyncio.Event()
+
+    async def respond(request: Request) -> Response:
+        if request.path == "/slow":
+            await may_end.wait()
+        return Response(200, (), (request.path.encode(),))
+
+    async def end() -> None:
+        may_end.set()
+
+    with opened(respond) as inn:
+        visitor = inn.connect()
+        visitor.say(get("/slow"))
+        visitor.socket.shutdown(socket.SHUT_WR)
+        inn.connect().get()  # so much later that the end was seen too
+        inn.run(end())
+
+        answer = visitor.answer()
+
+        assert (answer.body, answer.headers["connection"]) == (b"/slow", "close")
+        assert visitor.is_shown_out()
+
+
+def test_who_stops_sending_without_a_request_is_shown_out() -> None:
+    """Half a request will never be a whole one."""
+    with opened() as inn:
+        visitor = inn.connect()
+        visitor.say(GET[:-2])
+        visitor.socket.shutdown(socket.SHUT_WR)
+
+        assert visitor.is_shown_out()
 
 
 def test_a_client_that_only_stops_sending_gets_the_rest() -> None:
