@@ -8,8 +8,8 @@ key is ever part of a message.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from exporter.files import read_regular
 from exporter.model import KeySource, Secret
 
 _LONGEST_BYTES = 64 * 1024
@@ -21,9 +21,9 @@ def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
         text = environment.get(source.env)
         return None if text is None else text.strip()
     try:
-        with Path(source.file or "").open("rb") as file:
-            return file.read(_LONGEST_BYTES).decode("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError, ValueError):
+        content = read_regular(source.file or "", at_most=_LONGEST_BYTES)
+        return content.decode("utf-8-sig").strip()
+    except (OSError, ValueError):
         return None
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from exporter import config
 from exporter.entrance import Entrance
 from exporter.errors import ConfigError
+from exporter.files import MIB, read_regular
 from exporter.keys import read_key
 from exporter.model import Problem
+
+_LONGEST_BYTES = 64 * MIB
 
 
 def load(
@@ -19,7 +22,7 @@ def load(
 ) -> config.Parsed:
     """Read and parse a configuration file. ConfigError: it cannot be used."""
     try:
-        text = Path(file).read_bytes().decode("utf-8-sig")
+        text = read_regular(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _unreadable(file, f"cannot be read: {reason}") from error

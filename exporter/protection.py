@@ -10,11 +10,11 @@ import hashlib
 import logging
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from exporter import web_config
 from exporter.errors import ConfigError
 from exporter.exchange import Request, Responder
+from exporter.files import MIB, read_regular
 from exporter.gate import Gate
 from exporter.model import Problem
 from exporter.tls import server_context
@@ -22,7 +22,7 @@ from exporter.web_config import Fault, Tls, WebConfig
 
 _log = logging.getLogger("exporter.protection")
 
-_LONGEST_BYTES = 1024 * 1024
+_LONGEST_BYTES = MIB
 
 Contents = Mapping[str, bytes | None]
 """Paths, and what is there; None for what cannot be read."""
@@ -131,15 +131,10 @@ class Protection:
 
 
 def _read(path: str) -> bytes | None:
-    """Return what is in a regular file: to open a pipe could take for ever."""
     try:
-        if not Path(path).is_file():
-            return None
-        with Path(path).open("rb") as file:
-            content = file.read(_LONGEST_BYTES + 1)
+        return read_regular(path, at_most=_LONGEST_BYTES)
     except OSError:
         return None
-    return content if len(content) <= _LONGEST_BYTES else None
 
 
 def _digests(contents: Contents) -> dict[str, bytes]:

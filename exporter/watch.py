@@ -9,6 +9,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from pathlib import Path
 
+from exporter.files import MIB, read_regular
+
+_LONGEST_BYTES = 64 * MIB
+
 
 class FileWatch:
     """One file, looked at whenever `has_changed` is asked."""
@@ -46,6 +50,7 @@ class FileWatch:
 
     def _read(self) -> bytes | None:
         try:
-            return blake2b(self._path.read_bytes()).digest()
+            content = read_regular(str(self._path), at_most=_LONGEST_BYTES)
         except OSError:
             return None
+        return blake2b(content).digest()

@@ -21,6 +21,7 @@ FLOORS = (
     "options plan",
     "config web_config",
     # State and metrics about this process.
+    "files",
     "logformat keys store telemetry signals clock watch",
     "line page state",
     # The two ways out: to Braze, and to whoever scrapes.
@@ -63,8 +64,8 @@ OWNERS = {
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
-    # os.strerror, os._exit and os.fsync; the environment is looked at below.
-    "os": "cli listener service state",
+    # os.strerror, os._exit, os.fsync and os.open; the environment is looked at below.
+    "os": "cli files listener service state",
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -66,6 +67,19 @@ def test_warnings_do_not_fail_a_check(tmp_path: Path) -> None:
     assert "campaigns[0].id: warning: " in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert "valid, 1 workspace, 1 campaign" in ended.stdout
+
+
+def test_a_configuration_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is told at once."""
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+
+    ended = run("check", str(pipe))
+
+    assert ended.returncode == 2
+    assert f"{pipe}:1: the file cannot be read: it is not a regular file" in (
+        ended.stderr
+    )
 
 
 def test_config_check_is_check() -> None:

@@ -1,5 +1,6 @@
 """API keys, read from where the configuration says."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,20 @@ def test_a_binary_file_holds_no_key(tmp_path: Path) -> None:
     assert from_file(path) is None
 
 
-def test_a_huge_file_is_not_read_whole(tmp_path: Path) -> None:
+def test_a_huge_file_holds_no_key(tmp_path: Path) -> None:
     """A wrong path must not cost memory."""
     path = tmp_path / "key"
-    path.write_bytes(b"k" * 1_000_000)
+    path.write_bytes(b"k" * (64 * 1024 + 1))
 
-    assert len(from_file(path) or "") == 64 * 1024
+    assert from_file(path) is None
+
+
+def test_a_pipe_and_a_device_hold_no_key(tmp_path: Path) -> None:
+    """Nobody waits for a writer, or for the end of zeros."""
+    os.mkfifo(tmp_path / "key")
+
+    assert from_file(tmp_path / "key") is None
+    assert from_file(Path("/dev/zero")) is None
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

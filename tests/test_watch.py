@@ -124,3 +124,17 @@ def test_a_file_that_cannot_be_read_is_looked_at_again(tmp_path: Path) -> None:
 
     assert not as_directory
     assert watch.has_changed()
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(file: Path) -> None:
+    """It has no content; the file that follows has."""
+    watch = FileWatch(str(file))
+    file.unlink()
+    os.mkfifo(file)
+    as_pipe = watch.has_changed()
+
+    file.unlink()
+    file.write_text("two")
+
+    assert not as_pipe
+    assert watch.has_changed()
