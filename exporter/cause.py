@@ -26,7 +26,7 @@ def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
     if any(isinstance(link, TimeoutError) for link in chain):
         return FailureReason.TIMEOUT, "no connection in time"
     told = (_text(link) for link in chain)
-    # Of these libraries a ValueError that is not about the answer is about a URL.
+    # What is wrong with an answer is no ValueError: transport sees to that.
     is_url = isinstance(exc, ValueError)
     rest = (
         "the endpoint or the proxy is no valid URL" if is_url else "connection failed"

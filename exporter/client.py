@@ -36,6 +36,10 @@ _OVERHEAD_BYTES = 1024 * 1024
 class Client:
     """The connections to one workspace; any thread may fetch, at most `concurrency`."""
 
+    # One for all clients of the process: while a body is looked through and decoded,
+    # there are several copies of it, and a hostile 4 MiB become 90 MiB of objects.
+    _decoding = threading.Lock()
+
     def __init__(
         self,
         workspace: WorkspaceConfig,
@@ -185,7 +189,8 @@ class Client:
         body = read_body(response, limit=self._response_bytes)
         if body is None:
             raise answer.too_large(question, headers, limit=self._response_bytes)
-        return answer.accepted(question, headers, body)
+        with self._decoding:
+            return answer.accepted(question, headers, body)
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None

@@ -8,14 +8,16 @@ is one of `FAULTS`.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
-from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, LineTooLong
+from http.client import HTTPResponse as PlainResponse
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from requests import PreparedRequest, RequestException, Response, Session
 from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -41,12 +43,16 @@ __all__ = [
 ]
 
 # All that requests, urllib3, http.client, ssl and socket raise; ValueError is what they
-# say to URLs and names they cannot use.
+# say to URLs and names they cannot use, and to nothing else: see `_reading`.
 FAULTS = (RequestException, HTTPError, HTTPException, OSError, ValueError)
 # Common servers and balancers close idle connections after 60 s or more, and firewalls
 # forget them silently; a younger one is almost surely alive.
 IDLE_LIMIT_SECONDS = 50.0
 _CHUNK_BYTES = 64 * 1024
+# Of all status lines and headers before a body. Servers and balancers send a few KiB;
+# http.client alone would take a hundred lines of 64 KiB, and others make copies.
+_HEAD_BYTES = 64 * 1024
+_INTERIM_LIMIT = 20  # RFC 9110, 15.2, has no limit; one or two are what is seen
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 
@@ -54,9 +60,71 @@ class UnknownEncoding(RequestException):
     """A body in a `Content-Encoding` that was not asked for."""
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Let no wrong answer look like a wrong URL: a negative chunk is a ValueError."""
+    try:
+        yield
+    except ValueError as exc:
+        raise HTTPException from exc
+
+
+class _Head:
+    """The part of a stream up to the body, within a limit of bytes."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._bytes_left = _HEAD_BYTES
+
+    def readline(self, limit: int = -1) -> bytes:
+        line = self._stream.readline(limit)
+        self._bytes_left -= len(line)
+        if self._bytes_left < 0:
+            raise LineTooLong("head")
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _FinalResponse(PlainResponse):
+    """An answer that is not begun before its final status has come.
+
+    http.client passes over 100 only: it would take 103 for the whole answer, and the
+    next request on the connection would read the one meant for this request.
+    """
+
+    def begin(self) -> None:
+        stream = self.fp
+        self.fp = _Head(stream)  # type: ignore[assignment]  # readline is all it needs
+        try:
+            self._begin_final()
+        finally:
+            if self.fp is not None:  # as it is once closed, whatever its type says
+                self.fp = stream
+
+    def _begin_final(self) -> None:
+        for _ in range(_INTERIM_LIMIT + 1):
+            super().begin()
+            if self.status >= 200:
+                return self._check_length()
+            if self.status == 101:  # what follows is another protocol
+                break
+            # As a new response has it: else begin() takes it for begun.
+            self.headers = self.msg = None  # type: ignore[assignment]
+        raise HTTPException
+
+    def _check_length(self) -> None:
+        """Urllib3 checks it as well, but leaves the socket open."""
+        said = ",".join(self.headers.get_all("Content-Length", ()))
+        if len({length.strip() for length in said.split(",")}) > 1:
+            raise HTTPException
+
+
 class _Connection(HTTPConnection):
     """A connection whose sockets keep the deadline and which does not grow old."""
 
+    response_class = _FinalResponse
     _used_at = 0.0
 
     def _new_conn(self) -> deadline.TimedSocket:
@@ -68,7 +136,8 @@ class _Connection(HTTPConnection):
             # urllib3 passes over a reset while sending, and with it over one while
             # connecting: it would go on without a socket.
             raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
-        response = super().getresponse()
+        with _reading():
+            response = super().getresponse()
         self._used_at = deadline.current.get().now()
         return response
 
@@ -129,6 +198,17 @@ def _use_our_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
+class _NoCookies(RequestsCookieJar):
+    """A jar that stays empty.
+
+    A policy that refuses them all would be asked after they were parsed, which takes
+    hundreds of times the memory of a header made for it.
+    """
+
+    def extract_cookies(self, *_: object) -> None:
+        """Nothing."""
+
+
 class _Session(Session):
     """A session that remembers and follows nothing, and asks no environment."""
 
@@ -136,7 +216,7 @@ class _Session(Session):
         super().__init__()
         # No netrc, which would replace our header, and a quarter of the cost less.
         self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        self.cookies = _NoCookies()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -193,8 +273,9 @@ def read_body(response: Response, *, limit: int) -> bytes | None:
     if claimed.isdecimal() and (len(claimed) > 15 or int(claimed) > limit):
         return None
     body = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > limit:
-            return None
+    with _reading():
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > limit:
+                return None
     return bytes(body)

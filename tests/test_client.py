@@ -422,7 +422,9 @@ def test_a_reset_is_a_broken_connection(play: Callable[[Peer, Turn], None]) -> N
         (OK + b"Content-Length: 5\r\n\r\n[1", "cut short"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\n[1", "cut short"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", "cut short"),
-        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", ""),
+        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "no proper HTTP"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n", "no proper HTTP"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "no proper HTTP"),
     ],
 )
 def test_a_broken_answer_is_a_broken_connection(reply: bytes, text: str) -> None:
@@ -627,6 +629,25 @@ def test_abort_ends_a_handshake_at_once() -> None:
         thread.join(PATIENCE_SECONDS / 4)
 
     assert "the exporter is stopping" in str(failures[0])
+
+
+def test_documents_are_decoded_one_at_a_time() -> None:
+    """Also those of several workspaces: a hostile one takes twenty times its size."""
+    decoded = threading.Event()
+
+    def fetch() -> None:
+        client.fetch(PATH, {})
+        decoded.set()
+
+    with serving(answer()) as peer, closed_after(client_of(peer.url)) as client:
+        thread = threading.Thread(target=fetch)
+        with Client._decoding:
+            thread.start()
+            is_early = decoded.wait(0.2)
+        thread.join(PATIENCE_SECONDS)
+
+    assert not is_early
+    assert decoded.is_set()
 
 
 def test_several_threads_share_the_connections() -> None:

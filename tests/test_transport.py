@@ -144,6 +144,101 @@ def test_cookies_are_not_sent_back() -> None:
     assert not any(b"ookie" in request for request in peer.requests)
 
 
+def test_cookies_are_not_even_parsed() -> None:
+    """The standard library makes seventy times its size of such headers."""
+    bomb = f"Set-Cookie2: {'a,' * 30_000}"
+    cookie = answer(headers=("Set-Cookie: a=b", bomb))
+    with serving(cookie) as peer, opened() as transport:
+        got(transport, peer.url)
+        tracemalloc.start()
+        got(transport, peer.url)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert peak < 2 * MIB
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"X: " + b"y" * 40_000 + b"\r\n", (b"X: " + b"y" * 995 + b"\r\n") * 40],
+)
+@pytest.mark.parametrize("is_interim", [False, True])
+def test_headers_have_a_limit_in_sum(head: bytes, *, is_interim: bool) -> None:
+    """However they are spread over lines and interim answers."""
+    final = b"HTTP/1.1 200 OK\r\n"
+    begun = b"HTTP/1.1 103 Hints\r\n" + head + b"\r\n" + final
+    whole = (begun if is_interim else final + head) + head + b"\r\n"
+    with closing(whole) as peer, opened() as transport, pytest.raises(FAULTS):
+        got(transport, peer.url)
+
+
+def numbered(*before: bytes) -> Peer:
+    """Return a peer whose answers are 0, 1, 2, ..., each after `before`."""
+
+    def script(turn: Turn) -> None:
+        while peer.expect(turn):
+            turn.send(*before, answer(b"%d" % (len(peer.requests) - 1)))
+
+    peer = Peer(script)  # which the script refers to
+    return peer
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"],
+        [b"HTTP/1.1 102 Processing\r\nConnection: close\r\n\r\n"],
+        [b"HTTP/1.1 199 Huh\r\nTransfer-Encoding: chunked\r\n\r\n"],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Hints\r\n\r\n"] * 10,
+    ],
+)
+def test_interim_answers_are_passed_over(before: list[bytes]) -> None:
+    """Else each request would read the answer to the one before it."""
+    with numbered(*before) as peer, opened() as transport:
+        bodies = [got(transport, peer.url) for _ in range(4)]
+
+    assert bodies == [b"0", b"1", b"2", b"3"]
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"],
+        [b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 21,
+    ],
+)
+def test_an_answer_that_is_never_final_is_a_fault(before: list[bytes]) -> None:
+    """Whatever follows it is left with its connection."""
+    with numbered(*before) as peer, opened() as transport:
+        for _ in range(2):
+            with pytest.raises(FAULTS):
+                got(transport, peer.url)
+
+    assert peer.connections == 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"Content-Length: 5, 6\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n-2\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n-ffff\r\n",
+    ],
+)
+def test_nonsense_about_the_length_is_no_value_error(head: bytes) -> None:
+    """That is what an unusable URL raises."""
+    with (
+        closing(b"HTTP/1.1 200 OK\r\n" + head) as peer,
+        opened() as transport,
+        pytest.raises(FAULTS) as caught,
+    ):
+        got(transport, peer.url)
+
+    assert not isinstance(caught.value, ValueError)
+
+
 def test_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A password kept for the host does not replace our header."""
     netrc = tmp_path / "netrc"
