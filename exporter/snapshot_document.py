@@ -19,6 +19,8 @@ T = TypeVar("T")
 VERSION = 1
 """Of the documents' shape: raise it with every change, older ones are then left out."""
 
+_EXACT = 2**53  # a double counts no further
+
 
 def write(snapshot: Snapshot) -> dict[str, object]:
     """Return the document of a snapshot."""
@@ -95,7 +97,8 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
         latest=day(document["latest"]),
         last_complete=day(document["last_complete"]),
         trailing=tuple(
-            (_count(window), figures(sums)) for window, sums in document["trailing"]
+            (_within(window, 1, 98), figures(sums))
+            for window, sums in document["trailing"]
         ),
         series=_count(document["series"]),
         dropped_series=_count(document["dropped_series"]),
@@ -136,10 +139,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int:
-    count = _of(int, value)
-    if count < 0:
-        raise TypeError
-    return count
+    return _within(value, 0, _EXACT)
+
+
+def _within(value: object, least: int, most: int) -> int:
+    number = _of(int, value)
+    if not least <= number <= most:
+        raise TypeError  # it would break the scrape
+    return number
 
 
 def _number(value: object) -> int | float:

@@ -11,9 +11,12 @@ import json
 import math
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from exporter import snapshot_document
 from exporter.errors import StateError
@@ -24,6 +27,14 @@ FILE_NAME = "state.sqlite3"
 
 _APPLICATION = 0x42727A45  # "BrzE": tells our files from other SQLite files
 _BUSY_SECONDS = 2.0
+_TABLE = (
+    "CREATE TABLE kept (workspace TEXT, campaign_id TEXT, "
+    "last_success_at REAL, failure TEXT, snapshot TEXT, "
+    "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID"
+)
+_LONGEST_BYTES = 64 * 1024 * 1024
+# Of SQLite's machine: some ten seconds; 100,000 campaigns take a hundredth of it.
+_STEPS_AT_ONCE, _TURNS = 1_000_000, 1000
 
 
 class State:
@@ -35,7 +46,7 @@ class State:
     def load(self) -> KeptEntries:
         """Return what is kept, nothing if there is no file. StateError: unusable."""
         try:
-            if not self._path.exists() or not self._path.stat().st_size:
+            if not self._size():
                 return {}
             with closing(self._connect()) as database:
                 if self._is_blank(database):
@@ -44,15 +55,8 @@ class State:
                 rows = database.execute(
                     "SELECT workspace, campaign_id, last_success_at, failure, "
                     "snapshot FROM kept"
-                ).fetchall()
-            return {
-                (str(workspace), str(campaign_id)): Kept(
-                    _instant(at),
-                    FailureReason(failure) if failure else None,
-                    snapshot_document.read(json.loads(document)),
                 )
-                for workspace, campaign_id, at, failure, document in rows
-            }
+                return _read(rows)
         except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
             raise self._unusable("read", error) from error
 
@@ -84,22 +88,43 @@ class State:
             self._path.rename(self._path.with_suffix(".unusable"))
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=_BUSY_SECONDS)
+        """Open the file without trust: it may have been made to harm us."""
+        database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_BYTES)
+        turns = count()
+        database.set_progress_handler(lambda: next(turns) >= _TURNS, _STEPS_AT_ONCE)
+        database.execute("PRAGMA trusted_schema = OFF")
+        return database
+
+    def _size(self) -> int:
+        """Return how long the file is, 0 for none. ValueError: it is something else."""
+        try:
+            status = self._path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        if not stat.S_ISREG(status.st_mode):
+            message = "it is a link or a directory, expected a regular file"
+            raise ValueError(message)
+        return status.st_size
 
     def _make_private(self) -> None:
         """Make the file, readable by us alone, before SQLite would."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        self._size()
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            # Another's file that we may write to stays as he wants it.
+            with suppress(PermissionError):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         if self._is_blank(database):
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
             database.execute(f"PRAGMA user_version = {snapshot_document.VERSION}")
-            database.execute(
-                "CREATE TABLE kept (workspace TEXT, campaign_id TEXT, "
-                "last_success_at REAL, failure TEXT, snapshot TEXT, "
-                "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID"
-            )
+            database.execute(_TABLE)
         self._check(database)
 
     def _is_blank(self, database: sqlite3.Connection) -> bool:
@@ -115,9 +140,30 @@ class State:
         if version != snapshot_document.VERSION:
             message = f"its format is {version}, expected {snapshot_document.VERSION}"
             raise sqlite3.DatabaseError(message)
+        # A view in the table's place could be computed for ever.
+        schema = database.execute("SELECT type, sql FROM sqlite_master LIMIT 2")
+        if schema.fetchall() != [("table", _TABLE)]:
+            message = "it holds something else than the table of this exporter"
+            raise sqlite3.DatabaseError(message)
 
     def _unusable(self, what: str, error: Exception) -> StateError:
         return StateError(f"the state file {self._path} cannot be {what}: {error}")
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
+    """Read row after row: those of a damaged file could go round in a circle."""
+    entries: dict[Key, Kept] = {}
+    for workspace, campaign_id, at, failure, document in rows:
+        key = (str(workspace), str(campaign_id))
+        if key in entries:
+            message = "a campaign is in it twice"
+            raise ValueError(message)
+        entries[key] = Kept(
+            _instant(at),
+            FailureReason(failure) if failure else None,
+            snapshot_document.read(json.loads(document)),
+        )
+    return entries
 
 
 def _instant(value: object) -> float:

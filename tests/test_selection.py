@@ -32,3 +32,11 @@ def test_equal_selections_are_compiled_once() -> None:
     first = matcher(Selection(include=("sent",)))
 
     assert matcher(Selection(include=("sent",))) is first
+
+
+def test_the_end_of_a_long_name_is_not_looked_at() -> None:
+    """What no label shows is not matched either, however many stars there are."""
+    stars = Selection(include=("*a" * 250 + "b",), exclude=("*z",))
+
+    assert not matcher(stars)("a" * 4_000_000)
+    assert matcher(Selection(exclude=("*z",)))("a" * 256 + "z")

@@ -100,6 +100,28 @@ def make_foreign(file: Path) -> None:
     edit("CREATE TABLE kept (x)")(file)
 
 
+def make_link(file: Path) -> None:
+    """Put a link to the file in its place."""
+    file.rename(file.with_suffix(".elsewhere"))
+    file.symlink_to(file.with_suffix(".elsewhere"))
+
+
+def make_pipe(file: Path) -> None:
+    """Put a pipe that nobody writes to in a file's place."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+def make_endless(file: Path) -> None:
+    """Put a view that never ends in the table's place."""
+    edit("DROP TABLE kept")(file)
+    edit(
+        "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
+        " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace, x AS campaign_id, 1.0 AS last_success_at,"
+        " NULL AS failure, '' AS snapshot FROM n WHERE x > 1"
+    )(file)
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "truncated": truncate,
     "a page of it": lambda file: os.truncate(file, 100),
@@ -107,6 +129,18 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "foreign": make_foreign,
     "newer": edit(f"PRAGMA user_version = {snapshot_document.VERSION + 1}"),
     "a directory": make_directory,
+    "a link": make_link,
+    "a pipe": make_pipe,
+    "an endless view": make_endless,
+    "a table more": edit("CREATE TABLE more (x)"),
+    "a trigger": edit(
+        "CREATE TRIGGER t AFTER INSERT ON kept BEGIN DELETE FROM kept; END"
+    ),
+    "a huge text": edit("UPDATE kept SET snapshot = zeroblob(70000000)"),
+    "a campaign twice": edit(
+        "INSERT INTO kept SELECT name, 'c1', 1.0, NULL, snapshot FROM kept,"
+        " (SELECT x'73686f70' AS name UNION ALL SELECT 'b''shop''')"
+    ),
     "no table": edit("ALTER TABLE kept RENAME TO others"),
     "no JSON": edit("UPDATE kept SET snapshot = '{'"),
     "no text": edit("UPDATE kept SET snapshot = 1.5"),
@@ -146,6 +180,25 @@ def test_what_is_not_ours_is_not_written_to(file: Path, fault: str) -> None:
         State(file.parent).save({KEY: KEPT})
 
     assert (file.is_dir() or file.read_bytes()) == before
+
+
+def test_a_file_that_others_could_read_is_made_private(file: Path) -> None:
+    """Whoever made it so, the next save ends it."""
+    file.chmod(0o644)
+
+    State(file.parent).save({OTHER: KEPT})
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    """Not even to begin a file where it points to."""
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StateError, match="it is a link or a directory"):
+        State(tmp_path).save({KEY: KEPT})
+
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_first_save_that_was_undone_leaves_nothing(file: Path) -> None:
