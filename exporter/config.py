@@ -1,13 +1,14 @@
 """The configuration: text → `Config`, or every problem with its file, line and path.
 
 The tables below are the whole schema with every default. A message repeats no value of
-the file but names of variables and files, and never anything of a key. What lies
-outside (keys, files) is passed in: there is no I/O here, no clock and no environment.
+the file but names of variables and of files that are there, and never anything of a
+key. What lies outside (keys, files) is passed in: there is no I/O here, no clock and no
+environment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
@@ -56,6 +57,7 @@ CAMPAIGN = {
     "labels": "{}",
 }
 SELECTION = {"include": "[]", "exclude": "[]"}
+_MOST_PROBLEMS = 100
 LIMITS = {"series_per_campaign": "5000", "response_bytes": "4MiB"}
 
 
@@ -90,6 +92,17 @@ def parse(
     if config is None or not all(problem.is_warning for problem in problems):
         raise ConfigError(tuple(problems))
     return Parsed(config, tuple(problems))
+
+
+def shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return the first hundred, errors before warnings, and how many more there are."""
+    if len(problems) <= _MOST_PROBLEMS:
+        return tuple(problems)
+    errors_first = sorted(problems, key=lambda problem: problem.is_warning)
+    told, more = errors_first[:_MOST_PROBLEMS], errors_first[_MOST_PROBLEMS:]
+    message = f"and {len(more)} more problems"
+    first = more[0]
+    return (*told, Problem(first.file, first.line, "", message, first.is_warning))
 
 
 def describe(config: Config) -> str:
@@ -212,13 +225,16 @@ class _Reader:
 
     def _key_variable(self, field: Field) -> KeySource:
         source = KeySource(env=options.key_variable(field))
-        self._check_key(field, source, f"{source} is not set")
+        is_plain = options.is_plain_variable(source.env or "")
+        named = source if is_plain else "this environment variable"
+        self._check_key(field, source, f"{named} is not set")
         return source
 
     def _key_file(self, field: Field) -> KeySource:
         path = self._beside(options.key_path(field))
         source = KeySource(file=path)
-        self._check_key(field, source, f"{source} cannot be read")
+        # It is not named: it could be a key that stands in the wrong place.
+        self._check_key(field, source, "this file cannot be read")
         if self.is_public(path):
             field.warn(f"{source} can be read by every user; expected chmod o-r")
         return source

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from pathlib import PurePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from exporter import endpoints, quantities, yaml_tree
+from exporter import endpoints, quantities
 from exporter.fields import Field, values
 from exporter.labels import LONGEST, clean
 
@@ -20,6 +21,10 @@ _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _DASHBOARD_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CAPITALS = re.compile(r"[A-Z_][A-Z0-9_]*")
+# A key, even if its ends are missing: Braze's are UUIDs.
+_KEY = re.compile(r"[0-9a-f-]{20}", re.IGNORECASE)
+_BEARER = re.compile(r"\s*bearer\s", re.IGNORECASE)
 _TRUE = {"true", "yes", "on"}
 
 
@@ -80,7 +85,8 @@ def _label_text(field: Field) -> str:
 
 def key_variable(field: Field) -> str:
     """Return the name of an environment variable."""
-    name = _no_key(field, "the name of an environment variable")
+    name = field.plain_text()
+    _refuse_key(name, "the name of an environment variable")
     if not _VARIABLE.fullmatch(name):
         message = "expected the name of an environment variable, such as BRAZE_API_KEY"
         raise ValueError(message)
@@ -89,15 +95,23 @@ def key_variable(field: Field) -> str:
 
 def key_path(field: Field) -> str:
     """Return the path of a key file, as it is written."""
-    return _no_key(field, "the path of a file")
+    path = field.plain_text()
+    # A directory may have a UUID for its name: Kubernetes names its volumes so.
+    _refuse_key(
+        path if _BEARER.match(path) else PurePath(path).name, "the path of a file"
+    )
+    return path
 
 
-def _no_key(field: Field, expected: str) -> str:
-    text = field.plain_text()
-    if yaml_tree.looks_like_key(text):
+def _refuse_key(text: str, expected: str) -> None:
+    if _BEARER.match(text) or _KEY.search(text):
         message = f"this looks like a key itself; expected {expected} that holds it"
         raise ValueError(message)
-    return text
+
+
+def is_plain_variable(name: str) -> bool:
+    """Tell whether a variable may be named in a message: it is in capitals."""
+    return _CAPITALS.fullmatch(name) is not None
 
 
 def judge_key(field: Field, key: str) -> None:

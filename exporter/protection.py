@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 
 from exporter import web_config
+from exporter.config import shortened
 from exporter.errors import ConfigError
 from exporter.exchange import Request, Responder
 from exporter.files import MIB, read_regular
@@ -58,7 +59,7 @@ class Protection:
         try:
             warnings = self._adopt(self._file, contents)
         except ConfigError as error:
-            problems = "; ".join(map(str, error.problems))
+            problems = "; ".join(map(str, shortened(error.problems)))
             facts = {"file": self._file, "problem": problems}
             _log.warning("web_config.rejected", extra={"facts": facts})
             return

@@ -82,6 +82,19 @@ def test_a_configuration_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
     )
 
 
+def test_a_flood_of_problems_is_cut(tmp_path: Path) -> None:
+    """Nobody reads thousands of lines."""
+    file = tmp_path / "config.yaml"
+    file.write_text("".join(f"unknown{number}: 1\n" for number in range(1000)))
+
+    ended = run("check", str(file))
+
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 2
+    assert len(lines) == 101
+    assert lines[-1].endswith(": and 901 more problems")
+
+
 def test_config_check_is_check() -> None:
     """The flag says and does the same as the command."""
     by_flag = run("--config.check", "--config.file", str(EXAMPLE))

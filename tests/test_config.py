@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter import config
-from exporter.config import Parsed, describe, parse
+from exporter.config import Parsed, describe, parse, shortened
 from exporter.errors import ConfigError
 from exporter.fields import OPTIONAL, REQUIRED
 from exporter.model import (
@@ -210,6 +210,30 @@ def test_problems_come_by_line() -> None:
 
     assert len(lines) == 15
     assert lines == sorted(lines)
+
+
+def test_no_more_than_a_hundred_problems_are_told() -> None:
+    """Errors before warnings; the last line says how many more there are."""
+    doubt = Problem("c.yaml", 1, "", "doubtful", is_warning=True)
+    errors = [Problem("c.yaml", line, "", "wrong") for line in range(1, 100)]
+
+    few = shortened([doubt, *errors])
+    many = shortened([doubt, doubt, doubt, *errors])
+
+    assert few == (doubt, *errors)
+    assert many[:-1] == (*errors, doubt)
+    assert str(many[-1]) == "c.yaml:1: warning: and 2 more problems"
+
+
+def test_a_directory_may_have_a_uuid_for_its_name() -> None:
+    """It is not taken for a key."""
+    path = "/pods/0d1c2b3a-8fa0-4c9b-a5c0-4505edf3e064/key"
+
+    parsed = read(
+        MINIMAL.replace("env: BRAZE_API_KEY", f"file: {path}"), read_key=lambda _: "k"
+    )
+
+    assert parsed.config.workspaces[0].key_source == KeySource(file=path)
 
 
 def test_warnings_do_not_stop() -> None:

@@ -117,7 +117,8 @@ def make_endless(file: Path) -> None:
     edit("DROP TABLE kept")(file)
     edit(
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
-        " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace, x AS campaign_id, 1.0 AS last_success_at,"
+        " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace,"
+        " x AS campaign_id, 1.0 AS last_success_at,"
         " NULL AS failure, '' AS snapshot FROM n WHERE x > 1"
     )(file)
 
