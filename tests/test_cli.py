@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_read_is_one_line(
     loop.symlink_to(loop)
     wrong = {
         "missing": "No such file or directory",
-        ".": "Is a directory",
+        ".": "not a regular file",
         "loop": "symbolic links",
         "binary": "UTF-8",
         "control": "U+0000",

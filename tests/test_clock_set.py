@@ -83,7 +83,8 @@ def test_polling_goes_on_at_its_pace(
             wait_for_a_round(braze, everyone)
             wait_for_a_round(braze, everyone)
 
-            assert time.monotonic() - set_at < 8
+            # Far below the hour that a lost job would wait, on any machine.
+            assert time.monotonic() - set_at < 30
             starts = [one.monotonic_seconds for one in braze.requests[begun:]]
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
@@ -135,7 +136,7 @@ def wait_for_clock_lines(process: Process, count: int) -> None:
     def has_said() -> bool:
         return sum("event=clock.set " in line for line in process.lines) == count
 
-    until(has_said, seconds=5)
+    until(has_said, seconds=20)
 
 
 def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
@@ -145,4 +146,4 @@ def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
     def is_over() -> bool:
         return {one.campaign_id for one in braze.requests[begun:]} == campaign_ids
 
-    until(is_over, seconds=5)
+    until(is_over, seconds=20)
