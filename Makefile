@@ -27,9 +27,9 @@ format: $(VENV)/.development  ## Let ruff write the code as it wants it
 	$(BIN)/ruff check --fix .
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 	  --extra build -o requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## Remove what was made
