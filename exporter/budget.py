@@ -197,24 +197,19 @@ class Budget:
             concurrency=other.concurrency,
         )
 
-    def shifted(self, seconds: float) -> Budget:
-        """Return the account after the clock was set by so much.
+    def without_windows(self) -> Budget:
+        """Return the account after the wall clock was set.
 
-        When a window ends is Braze's to say, by a clock that is now read otherwise:
-        what is left in it is told by the next answer.
+        When a window ends was said by that clock: the next answer says it again. What
+        is in flight, shut or not yet due stays so.
         """
         buckets = {
             endpoint: replace(
-                bucket,
-                is_known=False,
-                remaining=None,
-                reset_at=-math.inf,
-                shut_until=bucket.shut_until + seconds,
+                bucket, is_known=False, remaining=None, reset_at=-math.inf
             )
             for endpoint, bucket in self.buckets.items()
         }
-        next_start_at = self.next_start_at + seconds
-        return replace(self, buckets=buckets, next_start_at=next_start_at)
+        return replace(self, buckets=buckets)
 
     def _with(self, endpoint: str, bucket: Bucket) -> Budget:
         return replace(self, buckets={**self.buckets, endpoint: bucket})

@@ -1,7 +1,7 @@
-"""The wall clock, and what it would show had nobody set it lately.
+"""A clock that nobody sets, and by how much the wall clock has been set beside it.
 
-Whoever waits or tells ages asks for `now`: it follows the wall clock only when `jump`
-is asked, so that nobody meets a clock that was set before all instants are moved.
+Whoever waits or tells ages asks for `now`. What people and Braze read and say is time
+of the wall clock, which is `set_by` later. It knows nothing of what is waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 _NOTICED_SECONDS = 2.0
-"""Less is the everyday work of time daemons, and waits bear it."""
+"""Less is the everyday work of time daemons."""
 
 
 def steady() -> float:
@@ -21,7 +21,7 @@ def steady() -> float:
 
 
 class Clock:
-    """Seconds since the epoch, by a wall clock that is compared with a steady one."""
+    """Seconds since the epoch, as the wall clock would show them had nobody set it."""
 
     def __init__(
         self,
@@ -32,23 +32,23 @@ class Clock:
         self._wall = wall
         self._steady = steady
         self._offset = wall() - steady()
-        self.jumps = 0
-        """How often the wall clock was set so far."""
+        self._set_by = 0.0
 
     def now(self) -> float:
-        """Return the time, as if the wall clock had not been set since `jump`."""
+        """Return the time by the wall clock as it was when this one began."""
         return self._steady() + self._offset
 
     def on_wall(self, at: float) -> float:
-        """Return what the wall clock will show when `now` is `at`."""
+        """Return what the wall clock, as it is this moment, will show at `at`."""
         return at - self.now() + self._wall()
 
+    def set_by(self) -> float:
+        """Return by how many seconds the wall clock was set, as last looked at."""
+        return self._set_by
+
     def jump(self) -> float:
-        """Follow the wall clock; return by how many seconds it was set, or 0."""
-        offset = self._wall() - self._steady()
-        seconds = offset - self._offset
-        self._offset = offset
-        if abs(seconds) < _NOTICED_SECONDS:
-            return 0.0
-        self.jumps += 1
-        return seconds
+        """Look at the wall clock; return by how many seconds it was set, or 0."""
+        set_by = self._wall() - self.now()
+        seconds = set_by - self._set_by
+        self._set_by = set_by
+        return seconds if abs(seconds) >= _NOTICED_SECONDS else 0.0

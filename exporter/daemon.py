@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from exporter import __version__, config, on_demand
 from exporter.clock import Clock
@@ -34,7 +34,7 @@ from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
 from exporter.model import Config, KeySource
 from exporter.page import Pages
-from exporter.poller import Poller, show_status
+from exporter.poller import Poller
 from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
@@ -90,9 +90,7 @@ class Daemon:
         self._description: tuple[Config, str] | None = None
         self._store = Store()
         self._telemetry = Telemetry(version=__version__, served=self._served)
-        self._jobs = Jobs(
-            self._serve, on_wall=self._clock.on_wall, jumps=lambda: self._clock.jumps
-        )
+        self._jobs = Jobs(self._serve, on_wall=self._clock.on_wall)
         self._fleet = Fleet(
             jobs=self._jobs,
             store=self._store,
@@ -100,6 +98,7 @@ class Daemon:
             read_key=read_key,
             egress=egress,
             now=self._now,
+            clock_set_by=self._clock.set_by,
         )
         self._poller = Poller(
             self._fleet.desks,
@@ -107,6 +106,7 @@ class Daemon:
             telemetry=self._telemetry,
             now=self._now,
             draw=random.random,
+            clock_set_by=self._clock.set_by,
         )
         self._keeper = on_demand.keeper(
             state_path, store=self._store, telemetry=self._telemetry
@@ -162,7 +162,7 @@ class Daemon:
         try:
             configuration = self._source.load()
         except ConfigError as error:
-            self._telemetry.loaded(is_successful=False, now=self._now())
+            self._telemetry.loaded(is_successful=False, now=self._shown_now())
             for problem in error.problems:
                 _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
             _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
@@ -170,10 +170,13 @@ class Daemon:
         self._fleet.apply(configuration)
         self._config = configuration
         self._poller.forget_leavers()
-        self._telemetry.loaded(is_successful=True, now=self._now())
+        self._telemetry.loaded(is_successful=True, now=self._shown_now())
         campaigns = sum(len(one.campaigns) for one in configuration.workspaces)
         _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
         return None
+
+    def _shown_now(self) -> float:
+        return self._now() + self._clock.set_by()
 
     def _describe(self) -> str:
         """Return the configuration in force, as far as it may be seen."""
@@ -193,22 +196,16 @@ class Daemon:
         if turn.at - self._now() > _EARLY_SECONDS:
             self._jobs.put(turn)  # the wall clock was just set forward
             return
-        jumps = self._clock.jumps
         upcoming = self._poller.poll(turn)
         desk = self._fleet.desks.get(turn.workspace)
-        if upcoming is None or desk is None:
-            return
-        if self._clock.jumps != jumps:
-            # It may stand on the clock as it was: nobody waits longer than this.
-            interval = desk.plan.intervals_seconds.get(turn.campaign_id, 0.0)
-            at = min(upcoming.at, self._now() + interval)
-            upcoming = replace(upcoming, at=at)
-        desk.line.book(upcoming)
+        if upcoming is not None and desk is not None:
+            desk.line.book(upcoming)
 
     async def _beat(self) -> None:
         """See to what no request and no poll brings about."""
-        if jump := self._clock.jump():
-            self._follow_clock(jump)
+        if seconds := self._clock.jump():
+            _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
+            self._fleet.follow_clock()
         self._fresh_entries()
         # In a thread, and not waited for long: a file may lie on a disk that hangs.
         looking = self._looking or asyncio.create_task(
@@ -225,27 +222,6 @@ class Daemon:
         self._entrance.refresh()
         return self._source.has_changed()
 
-    def _follow_clock(self, seconds: float) -> None:
-        """Let nothing come later, sooner or grow old because the clock was set."""
-        _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
-        self._started_at += seconds
-        for entry in self._store.entries():
-            self._store.update(entry.key, lambda one: self._shifted(one, seconds))
-        self._fleet.shift(seconds)
-
-    def _shifted(self, entry: Entry, seconds: float) -> Entry:
-        read_at = entry.status.last_success_at
-        desk = self._fleet.desks.get(entry.subject.workspace)
-        if read_at is None or desk is None:
-            return entry
-        status = replace(entry.status, last_success_at=read_at + seconds)
-        return replace(
-            entry,
-            status=status,
-            status_blocks=show_status(entry.subject, status, desk),
-            expires_at=entry.expires_at + seconds,
-        )
-
     async def _save_now_and_then(self) -> None:
         while self._keeper is not None:
             await asyncio.sleep(_SAVE_SECONDS)
@@ -258,7 +234,7 @@ class Daemon:
             facts: dict[str, Fact] = {
                 "workspace": entry.subject.workspace,
                 "campaign": entry.subject.campaign,
-                "last_success_at": entry.status.last_success_at,
+                "last_success_at": entry.status.shown_success_at,
             }
             quota = self._stale_quota
             self._stale_quota = quota.counted(now=now)

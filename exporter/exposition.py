@@ -149,6 +149,14 @@ class Status:
     failure: FailureReason | None
     interval_seconds: float
     last_success_at: float | None
+    clock_set_by: float = 0.0
+    """How many seconds later the wall clock shows that instant: it was set since."""
+
+    @property
+    def shown_success_at(self) -> float | None:
+        """The last success in seconds since the epoch, as the wall clock has it."""
+        at = self.last_success_at
+        return None if at is None else at + self.clock_set_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +194,8 @@ def render_status(subject: Subject, status: Status) -> Blocks:
     if status.is_up is False and status.failure:
         lines.add(FAILURE_INFO, 1, _label("reason", status.failure))
     lines.add(INTERVAL, status.interval_seconds)
-    if status.last_success_at is not None:
-        lines.add(LAST_SUCCESS, round(status.last_success_at, 3))
+    if status.shown_success_at is not None:
+        lines.add(LAST_SUCCESS, round(status.shown_success_at, 3))
     return lines.blocks()
 
 

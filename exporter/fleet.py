@@ -42,7 +42,9 @@ class Fleet:
         read_key: Callable[[KeySource], str | None],
         egress: Egress,
         now: Callable[[], float],
+        clock_set_by: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`clock_set_by` tells how many seconds the wall clock is ahead of `now`."""
         self.desks: dict[str, Desk] = {}
         self._jobs = jobs
         self._store = store
@@ -50,6 +52,7 @@ class Fleet:
         self._read_key = read_key
         self._egress = egress
         self._now = now
+        self._clock_set_by = clock_set_by
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
         self._seen_keys: dict[str, Secret] = {}
@@ -84,12 +87,20 @@ class Fleet:
                 _log.info("key.changed", extra={"facts": {"workspace": name}})
                 desk.line.probe_now(now=self._now())
 
-    def shift(self, seconds: float) -> None:
-        """Move all that waits: the clock was set by so much."""
-        now = self._now()
+    def follow_clock(self) -> None:
+        """Do what a wall clock that was set asks for; all waits stay as they are."""
+        self._jobs.follow_clock()
         for desk in tuple(self.desks.values()):
-            desk.line.shift(seconds, now=now)
-        self._jobs.shift(seconds)
+            desk.line.forget_windows(now=self._now())
+        for entry in self._store.entries():
+            desk_now = self.desks.get(entry.subject.workspace)
+            if desk_now is not None:
+                self._store.update(entry.key, partial(self._with_clock, desk=desk_now))
+
+    def _with_clock(self, entry: Entry, *, desk: Desk) -> Entry:
+        status = replace(entry.status, clock_set_by=self._clock_set_by())
+        blocks = show_status(entry.subject, status, desk)
+        return replace(entry, status=status, status_blocks=blocks)
 
     def abort(self) -> None:
         """Break off all requests; later ones fail at once."""
@@ -127,7 +138,6 @@ class Fleet:
                 workspace=workspace.name,
                 campaign_ids=tuple(campaigns),
                 call=self._jobs.put,
-                clock=self._now,
             )
         return Desk(
             config=config,
@@ -144,7 +154,7 @@ class Fleet:
             read_key=self._keys[workspace.name],
             egress=self._egress,
             response_bytes=config.limits.response_bytes,
-            now=self._now,
+            now=lambda: self._now() + self._clock_set_by(),
         )
         client.prepare()
         self._clients[workspace.name] = client
@@ -208,7 +218,10 @@ class Fleet:
             )
             planned = self._jobs.planned(name, campaign_id)
             slot = schedule.next_slot(
-                phase=schedule.phase(campaign_id), interval_seconds=interval, after=now
+                phase=schedule.phase(campaign_id),
+                interval_seconds=interval,
+                after=now,
+                clock_set_by=self._clock_set_by(),
             )
             if planned and not planned.tries and slot < planned.at:
                 desk.line.book(replace(planned, due_at=slot, at=slot))

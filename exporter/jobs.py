@@ -34,15 +34,10 @@ class Jobs:
         serve: Callable[[Turn], None],
         *,
         on_wall: Callable[[float], float] = lambda at: at,
-        jumps: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`on_wall` tells when a turn is due by APScheduler's clock.
-
-        `jumps` tells how often that was set: turns put since are not shifted.
-        """
+        """`on_wall` tells when a turn is due by APScheduler's clock: the wall's."""
         self._serve = serve
         self._on_wall = on_wall
-        self._jumps = jumps
         self._pools = _Pools()
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": _Executor(self._pools)}
@@ -67,9 +62,9 @@ class Jobs:
     def put(self, turn: Turn) -> None:
         """Plan a turn in the place of its campaign's former one."""
         self._scheduler.add_job(
-            self._run,
-            DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC),
-            (turn, self._jumps()),
+            self._serve,
+            self._trigger(turn),
+            (turn,),
             id=_name(turn.workspace, turn.campaign_id),
             replace_existing=True,
             # However late: a job that is given up is a campaign that is lost.
@@ -86,19 +81,18 @@ class Jobs:
         job = self._scheduler.get_job(_name(workspace, campaign_id))
         if job is None:
             return None
-        turn, _ = job.args
-        assert isinstance(turn, Turn)  # noqa: S101 - for the reader of types
-        return turn
+        return _turn(job)
 
-    def shift(self, seconds: float) -> None:
-        """Move every job: the clock was set, and time to wait has not changed."""
+    def follow_clock(self) -> None:
+        """Tell APScheduler anew when each job is due: its clock was set."""
         for job in self._scheduler.get_jobs():
-            turn, jumps = job.args
-            if jumps < self._jumps():
-                self.put(turn.shifted(seconds))
+            with suppress(JobLookupError):  # it has just run
+                self._scheduler.reschedule_job(
+                    job.id, trigger=self._trigger(_turn(job))
+                )
 
-    def _run(self, turn: Turn, _: int) -> None:
-        self._serve(turn)
+    def _trigger(self, turn: Turn) -> DateTrigger:
+        return DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC)
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped
@@ -148,7 +142,7 @@ class _Pools:
             former.shutdown(wait=False)
 
     def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
-        turn, _ = job.args
+        turn = _turn(job)
         with self._lock:
             if self._is_shut:
                 # Not an exception, which APScheduler would log with its traceback.
@@ -164,6 +158,12 @@ class _Pools:
             pools = (*self._pools.values(), self._leavers)
         for pool in pools:
             pool.shutdown(wait=wait)
+
+
+def _turn(job: Job) -> Turn:
+    (turn,) = job.args
+    assert isinstance(turn, Turn)  # noqa: S101 - for the reader of types
+    return turn
 
 
 def _name(workspace: str, campaign_id: str) -> str:

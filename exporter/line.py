@@ -42,15 +42,6 @@ class Turn:
     has_waited: bool = False
     """Whether the line has called it."""
 
-    def shifted(self, seconds: float) -> Turn:
-        """Return the turn as it stands after the clock was set by so much."""
-        return replace(
-            self,
-            due_at=self.due_at + seconds,
-            at=self.at + seconds,
-            first_try_at=self.first_try_at + seconds,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -79,15 +70,12 @@ class Line:
         workspace: str,
         campaign_ids: tuple[str, ...],
         call: Callable[[Turn], None],
-        clock: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._budget = budget
         self._workspace = workspace
         self._campaign_ids = campaign_ids
         self._members = frozenset(campaign_ids)
         self._call = call
-        self._clock = clock
-        """Whoever read it before it was set back must not tell us that `now`."""
         self._lock = Lock()
         self._waiting: OrderedDict[str, Turn] = OrderedDict()
         """By campaign id: a stray second job must not let one wait twice."""
@@ -102,7 +90,6 @@ class Line:
         A campaign that left and came back in the midst of its poll goes on from there.
         """
         with self._lock:
-            now = min(now, self._clock())
             self._waiting.update(
                 (turn.campaign_id, turn)
                 for turn in turns
@@ -117,7 +104,6 @@ class Line:
         not started again, nor is one whose campaign has left.
         """
         with self._lock:
-            now = min(now, self._clock())
             is_gone = turn.campaign_id not in self._members
             if is_gone or turn.campaign_id in self._in_flight:
                 return False
@@ -137,7 +123,6 @@ class Line:
     def leave(self, turn: Turn, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
-            now = min(now, self._clock())
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 # Its job may have taken the place of the probe's.
                 self._call_probe(self._pause, now)
@@ -161,7 +146,6 @@ class Line:
         not refused itself. Those that were are then known to be forbidden themselves.
         """
         with self._lock:
-            now = min(now, self._clock())
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
             pause = self._pause
@@ -174,7 +158,6 @@ class Line:
     def abandon(self, turn: Turn, *, now: float) -> None:
         """Account for a poll that broke off, wherever it stood."""
         with self._lock:
-            now = min(now, self._clock())
             if turn.campaign_id in self._in_flight:
                 self._budget = self._budget.settle(ENDPOINT, None, now=now)
                 self._in_flight.discard(turn.campaign_id)
@@ -198,7 +181,6 @@ class Line:
     ) -> float:
         """Account for a 429 and return from when on the bucket is open again."""
         with self._lock:
-            now = min(now, self._clock())
             self._budget = self._budget.settle_throttled(
                 ENDPOINT,
                 allowance,
@@ -226,7 +208,6 @@ class Line:
         goes on at the slow rate and nothing pauses. 401 is about the key, always.
         """
         with self._lock:
-            now = min(now, self._clock())
             self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
             self._in_flight.discard(turn.campaign_id)
             is_forbidden = reason is FailureReason.FORBIDDEN
@@ -261,7 +242,6 @@ class Line:
         Of `budget` only the bounds count: what was learnt of Braze stays.
         """
         with self._lock:
-            now = min(now, self._clock())
             self._budget = self._budget.bounded_as(budget)
             self._campaign_ids = campaign_ids
             self._members = frozenset(campaign_ids)
@@ -282,18 +262,13 @@ class Line:
             self._waiting.clear()
             self._call = _call_nobody
 
-    def shift(self, seconds: float, *, now: float) -> None:
-        """Move all instants: the clock was set, and time to wait has not changed."""
+    def forget_windows(self, *, now: float) -> None:
+        """Wait for no reset of which Braze told: the wall clock was set since."""
         with self._lock:
-            self._budget = self._budget.shifted(seconds)
+            self._budget = self._budget.without_windows()
             self._called_at = math.inf
-            for campaign_id, turn in self._waiting.items():
-                self._waiting[campaign_id] = turn.shifted(seconds)
-            if self._pause:
-                probe_at = self._pause.probe_at + seconds
-                self._pause = replace(self._pause, probe_at=probe_at)
-                if self._pause.probe_id not in self._in_flight:
-                    self._call_probe(self._pause, now)
+            if self._pause and self._pause.probe_id not in self._in_flight:
+                self._call_probe(self._pause, now)
             self._call_first(now)
 
     def probe_now(self, *, now: float) -> None:
@@ -302,7 +277,6 @@ class Line:
         If a probe is on its way, with the former key, the next one comes in a minute.
         """
         with self._lock:
-            now = min(now, self._clock())
             if self._pause:
                 self._pause = replace(self._pause, probe_at=now, failures=0)
                 if self._pause.probe_id not in self._in_flight:

@@ -28,7 +28,7 @@ from exporter.errors import (
 from exporter.line import ENDPOINT, Line, Turn
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
-from exporter.model import CampaignConfig, Config, FailureReason
+from exporter.model import Allowance, CampaignConfig, Config, FailureReason
 from exporter.plan import WorkspacePlan
 from exporter.store import Entry, Key, Store
 from exporter.telemetry import Telemetry
@@ -75,12 +75,15 @@ class Poller:
         telemetry: Telemetry,
         now: Callable[[], float],
         draw: Callable[[], float],
+        clock_set_by: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`clock_set_by` tells how many seconds the wall clock is ahead of `now`."""
         self._desks = desks
         self._store = store
         self._telemetry = telemetry
         self._now = now
         self._draw = draw
+        self._clock_set_by = clock_set_by
         self._lock = Lock()
         self._logged: dict[Key, tuple[FailureReason, float]] = {}
         self._quotas: dict[tuple[str, str], LogQuota] = {}
@@ -148,7 +151,9 @@ class Poller:
             return self._take_failure(desk, turn, failure)
         desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
         self._count(desk, turn, answer, seconds=self._now() - began_at)
-        desk.line.finish(turn, answer.allowance, is_key_accepted=True, now=self._now())
+        desk.line.finish(
+            turn, self._by_now(answer.allowance), is_key_accepted=True, now=self._now()
+        )
         desk.line.clear(turn.campaign_id)
         self._show_pause(desk, turn.workspace)
         return self._take_answer(desk, turn, answer)
@@ -182,10 +187,11 @@ class Poller:
 
     def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
         now = self._now()
+        clock_set_by = self._clock_set_by()
         key = (turn.workspace, turn.campaign_id)
         zone = desk.plan.workspace.timezone
         reading = data_series.Reading(
-            today=datetime.fromtimestamp(now, zone).date(),
+            today=datetime.fromtimestamp(now + clock_set_by, zone).date(),
             timezone=zone,
             windows=desk.config.windows,
             channels=desk.config.channels,
@@ -214,6 +220,7 @@ class Poller:
                 failure=None,
                 interval_seconds=interval,
                 last_success_at=now,
+                clock_set_by=clock_set_by,
             )
             return replace(
                 current,
@@ -234,30 +241,35 @@ class Poller:
     def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         now = self._now()
         line = desk.line
+        allowance = self._by_now(failure.allowance)
         if isinstance(failure, KeyRefused):
             before = line.pause
-            pause = line.finish_refused(
-                turn, failure.allowance, reason=failure.reason, now=now
-            )
+            pause = line.finish_refused(turn, allowance, reason=failure.reason, now=now)
             self._show_pause(desk, turn.workspace, failure)
             if pause is None and before is None:
                 return self._fail(desk, turn, failure, is_slow=True)
             return self._fail(desk, turn, failure, is_logged=False)
-        if isinstance(failure, Throttled) and failure.allowance is not None:
+        if isinstance(failure, Throttled) and allowance is not None:
             opens_at = line.finish_throttled(
                 turn,
-                failure.allowance,
+                allowance,
                 retry_after_seconds=failure.retry_after_seconds,
                 now=now,
                 fraction=self._draw(),
             )
             return self._fail(desk, turn, failure, next_at=opens_at)
         is_refused = isinstance(failure, CampaignRefused)
-        line.finish(turn, failure.allowance, is_key_accepted=is_refused, now=now)
+        line.finish(turn, allowance, is_key_accepted=is_refused, now=now)
         self._show_pause(desk, turn.workspace)
         if isinstance(failure, Unavailable):
             return self._try_again(desk, turn, failure)
         return self._fail(desk, turn, failure, is_slow=is_refused)
+
+    def _by_now(self, allowance: Allowance | None) -> Allowance | None:
+        """Return what Braze's headers said, its instant by our clock."""
+        if allowance is None or allowance.reset_at is None:
+            return allowance
+        return replace(allowance, reset_at=allowance.reset_at - self._clock_set_by())
 
     def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         if desk.line.is_called(turn.campaign_id):
@@ -329,6 +341,7 @@ class Poller:
             phase=schedule.phase(turn.campaign_id),
             interval_seconds=interval_seconds
             or desk.plan.intervals_seconds[turn.campaign_id],
+            clock_set_by=self._clock_set_by(),
         )
         return Turn(turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now))
 

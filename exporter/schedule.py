@@ -27,13 +27,16 @@ def phase(campaign_id: str) -> float:
     return int.from_bytes(digest.digest(), "big") / 2**48
 
 
-def next_slot(*, phase: float, interval_seconds: float, after: float) -> float:
+def next_slot(
+    *, phase: float, interval_seconds: float, after: float, clock_set_by: float = 0.0
+) -> float:
     """Return the first instant later than `after` at this phase of the interval.
 
-    Slots count from the epoch, so they outlive restarts.
+    Slots count from the epoch by the wall clock, `clock_set_by` ahead of all instants
+    here, so they outlive restarts.
     """
-    number = math.floor(after / interval_seconds - phase) + 1
-    slot = (number + phase) * interval_seconds
+    number = math.floor((after + clock_set_by) / interval_seconds - phase) + 1
+    slot = (number + phase) * interval_seconds - clock_set_by
     # A rounding error may put the slot on `after` itself.
     return slot if slot > after else slot + interval_seconds
 
@@ -45,6 +48,7 @@ def slot_following(
     now: float,
     phase: float,
     interval_seconds: float,
+    clock_set_by: float = 0.0,
 ) -> float:
     """Return the slot to serve after a poll that was due at one and began later.
 
@@ -53,12 +57,17 @@ def slot_following(
     was served by it. Of those missed meanwhile the latest is served, at once: it is
     returned although it lies before `now`.
     """
-    after = max(due_at + interval_seconds / 2, began_at)
-    upcoming = next_slot(phase=phase, interval_seconds=interval_seconds, after=after)
-    if upcoming > now:
-        return upcoming
-    missed = next_slot(phase=phase, interval_seconds=interval_seconds, after=now)
-    return missed - interval_seconds
+
+    def slot_after(instant: float) -> float:
+        return next_slot(
+            phase=phase,
+            interval_seconds=interval_seconds,
+            after=instant,
+            clock_set_by=clock_set_by,
+        )
+
+    upcoming = slot_after(max(due_at + interval_seconds / 2, began_at))
+    return upcoming if upcoming > now else slot_after(now) - interval_seconds
 
 
 def stretch(*, wanted_per_minute: float, ceiling_per_minute: float) -> float:

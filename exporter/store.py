@@ -41,6 +41,7 @@ class Kept:
     """What is kept of one campaign over a restart."""
 
     last_success_at: float
+    """Seconds since the epoch, by the wall clock."""
     failure: FailureReason | None
     """Why the last poll failed, if it did."""
     snapshot: Snapshot

@@ -43,8 +43,8 @@ def test_a_clock_that_is_set_is_told_once(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
-def test_now_follows_only_when_the_jump_is_asked_for(seconds: float) -> None:
-    """Until then it goes on, and what is due is told by the wall clock as it is."""
+def test_nobody_sets_now(seconds: float) -> None:
+    """It goes on; what is due is told by the wall clock as it is at that moment."""
     clocks = Clocks()
     before = clocks.clock.now()
     clocks.wall += seconds
@@ -52,9 +52,11 @@ def test_now_follows_only_when_the_jump_is_asked_for(seconds: float) -> None:
 
     assert clocks.clock.now() == before + 1
     assert clocks.clock.on_wall(before + 11) == clocks.wall + 10
+    assert clocks.clock.set_by() == 0
     clocks.clock.jump()
-    assert clocks.clock.now() == clocks.wall
-    assert clocks.clock.on_wall(clocks.wall + 10) == clocks.wall + 10
+    assert clocks.clock.now() == before + 1
+    assert clocks.clock.on_wall(before + 11) == clocks.wall + 10
+    assert clocks.clock.set_by() == seconds
 
 
 def test_a_small_correction_is_followed_and_not_told() -> None:
@@ -66,7 +68,7 @@ def test_a_small_correction_is_followed_and_not_told() -> None:
         told.append(clocks.clock.jump())
 
     assert set(told) == {0}
-    assert clocks.clock.now() == clocks.wall
+    assert clocks.clock.set_by() == 5.0
 
 
 def test_the_steady_clock_goes_on_while_the_machine_sleeps(

@@ -36,6 +36,7 @@ class Board(Jobs):
         self.turns: dict[Key, Turn] = {}
         self.pools: dict[str, int] = {}
         self.opened = 0
+        self.clocks = 0
 
     def open(self, workspace: str, *, concurrency: int) -> None:
         """Note the threads."""
@@ -58,10 +59,9 @@ class Board(Jobs):
         """Return a turn."""
         return self.turns.get((workspace, campaign_id))
 
-    def shift(self, seconds: float) -> None:
-        """Move all."""
-        for turn in tuple(self.turns.values()):
-            self.put(turn.shifted(seconds))
+    def follow_clock(self) -> None:
+        """Note that it was asked for."""
+        self.clocks += 1
 
 
 class Braze:
@@ -70,6 +70,7 @@ class Braze:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.refuses = False
+        self.allowance = FULL
         self.during: Callable[[], None] = lambda: None
 
     def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
@@ -82,7 +83,7 @@ class Braze:
             raise KeyRefused(
                 "no", reason=FailureReason.UNAUTHORIZED, status=401, allowance=FULL
             )
-        return Answer(DOCUMENT, 200, FULL)
+        return Answer(DOCUMENT, 200, self.allowance)
 
 
 class Room:
@@ -90,6 +91,7 @@ class Room:
 
     def __init__(self) -> None:
         self.now = NOW
+        self.clock_set_by = 0.0
         self.keys: dict[str, str | None] = {}
         self.board, self.store, self.braze = Board(), Store(), Braze()
         self.telemetry = Telemetry(version="0", served=tuple)
@@ -100,6 +102,7 @@ class Room:
             read_key=lambda source: self.keys.get(source.env or "", "key"),
             egress=Egress(),
             now=lambda: self.now,
+            clock_set_by=lambda: self.clock_set_by,
         )
         self.poller = Poller(
             self.fleet.desks,
@@ -107,6 +110,7 @@ class Room:
             telemetry=self.telemetry,
             now=lambda: self.now,
             draw=lambda: 0.5,
+            clock_set_by=lambda: self.clock_set_by,
         )
 
     def apply(self, config: Config, kept: Mapping[Key, Kept] | None = None) -> None:
@@ -505,17 +509,55 @@ def test_a_changed_key_is_noticed_once() -> None:
     assert KeySource(env="KEY") == room.desk().plan.workspace.key_source
 
 
-def test_a_clock_that_is_set_moves_what_waits() -> None:
-    """Jobs and lines alike: each campaign is asked as long from now as before."""
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_is_set_changes_what_is_shown_and_no_wait(seconds: float) -> None:
+    """Jobs stay as they are and are told anew; instants are shown by the new clock."""
     room = settled()
-    waits = {key: turn.at - room.now for key, turn in room.board.turns.items()}
+    turns = dict(room.board.turns)
+    read_at = room.entry(A).status.last_success_at
+    assert read_at is not None
 
-    room.now += 3600
-    room.fleet.shift(3600)
+    room.clock_set_by = seconds
+    room.fleet.follow_clock()
 
-    assert waits == {
-        key: pytest.approx(turn.at - room.now) for key, turn in room.board.turns.items()
-    }
+    assert room.board.turns == turns
+    assert room.board.clocks == 1
+    entry = room.entry(A)
+    assert entry.status.last_success_at == read_at
+    shown = "last_success_timestamp_seconds{workspace="
+    (line,) = [
+        line
+        for line in b"".join(entry.status_blocks.by_family).decode().splitlines()
+        if shown in line
+    ]
+    assert float(line.rsplit(" ", 1)[1]) == pytest.approx(read_at + seconds, abs=0.001)
+
+
+def test_slots_follow_the_wall_clock() -> None:
+    """After the clock was set by half an interval, so are the slots to come."""
+    room = settled("a")
+    before = room.board.turns["shop", A].at
+
+    room.clock_set_by = 150.0
+    room.fleet.follow_clock()
+    room.run(until=before + 1)
+
+    upcoming = room.board.turns["shop", A].at
+    assert (upcoming - before) % 300 == pytest.approx(150)
+    assert 150 <= upcoming - before <= 450
+
+
+def test_windows_are_told_by_the_wall_clock() -> None:
+    """What Braze's headers say of an instant is said by the clock that was set."""
+    room = settled("a", requests_per_minute=6000)
+    room.clock_set_by = 7200.0
+    room.fleet.follow_clock()
+    room.braze.allowance = Allowance(100, 0, room.now + 300 + 7200.0 + 60)
+    room.run(until=room.now + 300)
+
+    reset_at = room.desk().line.bucket.reset_at
+
+    assert reset_at == pytest.approx(room.now + 60)
 
 
 def test_the_end_breaks_off_every_request() -> None:

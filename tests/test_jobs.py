@@ -180,30 +180,26 @@ def test_a_closed_workspace_ends_what_runs() -> None:
 
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
-def test_shifted_jobs_wait_as_long_as_before(seconds: float) -> None:
-    """By the clock of those who wait, just set by so much; who came since stays."""
+def test_jobs_wait_as_long_as_before_when_the_clock_is_set(seconds: float) -> None:
+    """APScheduler's clock was just set by so much; the turns stay as they are."""
     desk = Desk()
-    offset = [0.0]
-    jumps = [0]
-    jobs = Jobs(desk.serve, on_wall=lambda at: at - offset[0], jumps=lambda: jumps[0])
+    ahead = [seconds]
+    jobs = Jobs(desk.serve, on_wall=lambda at: at + ahead[0])
     jobs.open("shop", concurrency=1)
     jobs.start()
     try:
-        soon, later = turn("a", after=0.3), turn("b", after=900)
+        soon, later = turn("a", after=7200.3), turn("b", after=9000)
         jobs.put(soon)
         jobs.put(later)
 
-        offset[0], jumps[0] = seconds, 1
-        meanwhile = turn("c", after=900 + seconds)
-        jobs.put(meanwhile)
-        jobs.shift(seconds)
+        ahead[0] = -7200
+        jobs.follow_clock()
 
-        assert jobs.planned("shop", "b") == later.shifted(seconds)
-        assert jobs.planned("shop", "c") == meanwhile
+        assert jobs.planned("shop", "b") == later
         until(lambda: desk.served)
     finally:
         jobs.stop()
-    assert desk.served == [soon.shifted(seconds)]
+    assert desk.served == [soon]
 
 
 def test_nothing_runs_after_the_end() -> None:

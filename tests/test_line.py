@@ -1088,43 +1088,31 @@ def test_a_closed_line_calls_nobody() -> None:
     assert not line.start(turn("b"), now=NOW + 9)
 
 
-@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
-def test_a_clock_that_is_set_lets_all_wait_as_long_as_before(seconds: float) -> None:
-    """The head of the line and the probe are called again, by the clock as it is."""
+def test_windows_that_a_wrong_clock_told_are_not_waited_for() -> None:
+    """Who waited for a reset starts at once; the ceiling and a 429 hold as before."""
     line, calls = line_of("abc", spacing=10.0)
-    for campaign_id in "abc":
-        line.start(turn(campaign_id), now=NOW)
-    other, other_calls = paused("ab")
+    empty = Allowance(100, 0, NOW + 3000)
+    line.start(turn("a"), now=NOW)
+    line.finish(turn("a"), empty, is_key_accepted=True, now=NOW + 1)
+    line.start(turn("b"), now=NOW + 2)
+    assert calls.last() == ("b", 3001)
 
-    line.shift(seconds, now=NOW + seconds)
-    other.shift(seconds, now=NOW + seconds)
+    line.forget_windows(now=NOW + 3)
 
-    assert calls.last() == ("b", 10 + seconds)
-    assert other.pause
-    assert other_calls.last() == ("b", 60 + seconds)
-    assert other.pause.probe_at == NOW + 60 + seconds
-    assert not line.start(calls[-1], now=NOW + 9 + seconds)
-    assert line.start(calls[-1], now=NOW + 10 + seconds)
-    assert calls.last() == ("c", 20 + seconds)
+    assert calls.last() == ("b", 10)
+    assert not line.start(calls[-1], now=NOW + 9)
+    assert line.start(calls[-1], now=NOW + 10)
 
 
-def test_a_time_read_before_the_clock_was_set_back_is_not_believed() -> None:
-    """Or nobody would start for as long as it was set back."""
-    clock = [NOW + 3600]
-    calls = Calls()
-    line = Line(
-        Budget(1.0, 0.2, 4),
-        workspace="shop",
-        campaign_ids=("a", "b"),
-        call=calls.append,
-        clock=lambda: clock[0],
+def test_a_probe_waits_for_no_window_that_a_wrong_clock_told() -> None:
+    """It comes when it would have come without."""
+    line, calls = line_of("ab")
+    line.start(turn("a"), now=NOW)
+    line.finish_refused(
+        turn("a"), Allowance(100, 0, NOW + 3000), reason=UNAUTHORIZED, now=NOW
     )
-    read_before = clock[0]
-    clock[0] = NOW
-    line.shift(-3600, now=NOW)
+    assert calls.last() == ("b", 3001)
 
-    assert line.start(turn("a"), now=read_before)
-    line.finish(turn("a"), FULL, is_key_accepted=True, now=read_before)
+    line.forget_windows(now=NOW + 3)
 
-    assert line.start(turn("b"), now=NOW + 1) is False
-    assert calls.last() == ("b", 1.0)
+    assert calls.last() == ("b", 60)

@@ -71,6 +71,7 @@ class Room:
         config = parsed({"workspaces": [workspace]}, key="key")
         (workspace_plan,) = plan.plan(config)
         self.now = NOON
+        self.clock_set_by = 0.0
         self.braze = Braze()
         self.store = Store()
         self.telemetry = Telemetry(version="0", served=tuple)
@@ -94,6 +95,7 @@ class Room:
             telemetry=self.telemetry,
             now=lambda: self.now,
             draw=lambda: 0.5,
+            clock_set_by=lambda: self.clock_set_by,
         )
         for campaign in workspace_plan.workspace.campaigns:
             subject = Subject("production", campaign.name, campaign.id, {})
@@ -156,6 +158,23 @@ def test_a_good_answer_is_served_until_it_is_stale() -> None:
     assert upcoming is not None
     assert 150 <= upcoming.at - NOON <= 450
     assert room.count("polls_total", result="stored") == 1
+
+
+def test_today_is_of_the_wall_clock() -> None:
+    """Set by a day, it makes yesterday a day that is over; ages stay as they are."""
+    room = Room()
+    room.poll(DOCUMENT)
+    assert (before := room.entry().snapshot) is not None
+
+    room.clock_set_by = 86400.0
+    room.poll(DOCUMENT)
+
+    assert (after := room.entry().snapshot) is not None
+    assert before.latest is not None
+    assert before.last_complete != before.latest
+    assert after.last_complete == before.latest
+    assert room.entry().status.last_success_at == room.now
+    assert room.entry().expires_at == room.now + 3600
 
 
 def test_one_request_asks_for_the_longest_window_and_today() -> None:

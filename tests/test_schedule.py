@@ -77,6 +77,21 @@ def test_the_slot_after_a_slot_is_an_interval_later(
     assert second - first == pytest.approx(interval, abs=tolerance(interval))
 
 
+@given(phase=phases, interval=intervals, after=instants, set_by=instants)
+def test_slots_stand_on_the_wall_clock(
+    phase: float, interval: float, after: float, set_by: float
+) -> None:
+    """Where it is set by so much, slots are those of an exporter that starts now."""
+    slot = schedule.next_slot(
+        phase=phase, interval_seconds=interval, after=after, clock_set_by=set_by
+    )
+
+    distance = slot + set_by - phase * interval
+    error = abs(distance - round(distance / interval) * interval)
+    assert error <= 2 * tolerance(interval)
+    assert after < slot <= after + interval + 2 * tolerance(interval)
+
+
 @pytest.mark.parametrize(
     ("interval", "phase", "number"),
     [(60.0, 0.7, 8), (300.0, 0.9, 1), (7.0, 0.7, 8), (300.0, 0.5, 4)],
