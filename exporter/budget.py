@@ -36,8 +36,24 @@ def spacing(requests_per_minute: float) -> float:
     A little more than its share of a minute: we space what we start, and a request on a
     new connection arrives later than the next one on an old.
     """
-    seconds = 60 / requests_per_minute
-    return seconds + min(_GUARD_SHARE * seconds, _LONGEST_GUARD_SECONDS)
+    return 60 / requests_per_minute + _guard(requests_per_minute)
+
+
+def ceiling_for(starts_per_minute: float) -> float:
+    """Return requests per minute that let so many start, at whatever rate."""
+    return starts_per_minute * (1 + _GUARD_SHARE)
+
+
+def slack(requests_per_minute: float) -> float:
+    """Return by how many seconds a start may be late without delaying all others.
+
+    Else the least lateness of each would add up, and a full line would never empty.
+    """
+    return _guard(requests_per_minute) / 2
+
+
+def _guard(requests_per_minute: float) -> float:
+    return min(_GUARD_SHARE * 60 / requests_per_minute, _LONGEST_GUARD_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +128,14 @@ class Bucket:
     ) -> Bucket:
         """Return the bucket after a 429; `fraction` in [0, 1) is the jitter's draw.
 
-        Of several the one that asks for the longest wait is obeyed.
+        Of several, and of several headers, the longest wait that was told is obeyed.
         """
         in_a_row = self.throttled_in_a_row + 1
+        told = [] if retry_after is None else [retry_after]
         if reset_at is not None and reset_at > now:
-            wait = reset_at - now
-        elif retry_after is not None:
-            wait = retry_after
-        else:
-            backoff = min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(in_a_row, 10))
-            wait = fraction * backoff
+            told.append(reset_at - now)
+        backoff = min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(in_a_row, 10))
+        wait = max(told, default=fraction * backoff)
         wait = min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
         jitter = fraction * _LONGEST_JITTER_SECONDS
         shut_until = max(self.shut_until, now + wait + jitter)
@@ -137,6 +151,8 @@ class Budget:
     concurrency: int
     next_start_at: float = -math.inf
     buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    slack_seconds: float = 0.0
+    """How much of the spacing a late start may eat up."""
 
     def bucket(self, endpoint: str) -> Bucket:
         """Return the account of an endpoint, a fresh one if it was never used."""
@@ -156,7 +172,11 @@ class Budget:
             raise ValueError(message)
         bucket = self.bucket(endpoint)
         started = self._with(endpoint, replace(bucket, in_flight=bucket.in_flight + 1))
-        return replace(started, next_start_at=now + self.spacing_seconds)
+        next_start_at = max(
+            self.next_start_at + self.spacing_seconds,
+            now + self.spacing_seconds - self.slack_seconds,
+        )
+        return replace(started, next_start_at=next_start_at)
 
     def settle(
         self, endpoint: str, allowance: Allowance | None, *, now: float
@@ -195,6 +215,7 @@ class Budget:
             spacing_seconds=other.spacing_seconds,
             reserve=other.reserve,
             concurrency=other.concurrency,
+            slack_seconds=other.slack_seconds,
         )
 
     def without_windows(self) -> Budget:

@@ -95,7 +95,10 @@ def parse(
 
 
 def shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Return the first hundred, errors before warnings, and how many more there are."""
+    """Return what a log can bear: a hundred, errors first, and how many more there are.
+
+    Whoever asks for the problems, at a terminal or by a request, is told all of them.
+    """
     if len(problems) <= _MOST_PROBLEMS:
         return tuple(problems)
     errors_first = sorted(problems, key=lambda problem: problem.is_warning)

@@ -138,7 +138,8 @@ class Daemon:
         """Serve until `stop` is set. ListenError: an address cannot be listened on."""
         bound = await self._listener.start(self._settings.addresses)
         for address in bound:
-            facts = {"address": str(address), "path": self._settings.telemetry_path}
+            path = f"{self._settings.prefix}{self._settings.telemetry_path}"
+            facts = {"address": str(address), "path": path}
             _log.info("web.listening", extra={"facts": facts})
         saving = asyncio.create_task(self._save_now_and_then())
         try:
@@ -163,7 +164,7 @@ class Daemon:
             configuration = self._source.load()
         except ConfigError as error:
             self._telemetry.loaded(is_successful=False, now=self._shown_now())
-            for problem in error.problems:
+            for problem in config.shortened(error.problems):
                 _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
             _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
             return error

@@ -134,7 +134,9 @@ class Field:
         entries = self._entries(expected)
         for name, entry in entries.items():
             if name not in options:
-                self.error(_unknown(name, options), line=entry.line)
+                place = yaml_tree.join(self.path, name)
+                unknown = Field(self.node, place, self.findings)
+                unknown.error(_unknown(name, options), line=entry.line)
         return Section(self, entries, options)
 
     def _entries(self, expected: str) -> dict[str, Entry]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import exposition, plan, schedule
-from exporter.budget import Budget, spacing
+from exporter.budget import Budget, slack, spacing
 from exporter.client import Client
 from exporter.egress import Egress
 from exporter.jobs import Jobs
@@ -126,6 +126,7 @@ class Fleet:
             spacing(workspace.requests_per_minute),
             workspace.reserve,
             workspace.concurrency,
+            slack_seconds=slack(workspace.requests_per_minute),
         )
         if former and has_same_account:
             line = former.line

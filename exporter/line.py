@@ -288,6 +288,12 @@ class Line:
         return self._pause
 
     @property
+    def forbidden_ids(self) -> frozenset[str]:
+        """The campaigns that are known to be refused by themselves."""
+        with self._lock:
+            return frozenset(self._forbidden)
+
+    @property
     def bucket(self) -> Bucket:
         """The account of the data series endpoint, as it is now."""
         return self._budget.bucket(ENDPOINT)

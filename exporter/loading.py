@@ -58,9 +58,8 @@ def load_protected(
     except ConfigError as error:
         problems += error.problems
     if parsed is None or problems:
-        raise ConfigError(config.shortened(problems))
-    every = config.shortened((*parsed.warnings, *warnings))
-    return replace(parsed, warnings=every)
+        raise ConfigError(tuple(problems))
+    return replace(parsed, warnings=(*parsed.warnings, *warnings))
 
 
 def _is_public(path: str) -> bool:

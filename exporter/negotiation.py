@@ -9,26 +9,33 @@ from collections.abc import Iterator, Mapping
 
 _OPENMETRICS = "application/openmetrics-text"
 _VERSIONS = (None, "1.0.0")
+_TEXT_RANGES = ("text/plain", "text/*", "*/*")
+"""What the text format is asked for by, closest first."""
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Tell whether OpenMetrics 1.0.0 is accepted, and not less than the text format.
+    """Tell whether OpenMetrics 1.0.0 is asked for, and not less than the text format.
 
-    A wildcard asks for the text format, as every exporter serves it.
+    A wildcard asks for the text format, as every exporter serves it; where a range
+    names it more closely, that one counts (RFC 9110, section 12.5.1).
     """
-    openmetrics = text = 0.0
+    openmetrics = 0.0
+    text = dict.fromkeys(_TEXT_RANGES, -1.0)
     for name, parameters, quality in _weighted(accept):
         if name == _OPENMETRICS and parameters.get("version") in _VERSIONS:
             openmetrics = max(openmetrics, quality)
-        elif name in {"text/plain", "text/*"}:
-            text = max(text, quality)
-    return openmetrics > 0 and openmetrics >= text
+        elif name in text:
+            text[name] = max(text[name], quality)
+    named = (quality for quality in text.values() if quality >= 0)
+    return openmetrics > 0 and openmetrics >= next(named, 0.0)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether the body may be compressed with gzip."""
     qualities = {name: quality for name, _, quality in _weighted(accept_encoding)}
-    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+    # x-gzip is the same (RFC 9110, section 8.4.1.3).
+    named = qualities.get("gzip", qualities.get("x-gzip"))
+    return (qualities.get("*", 0.0) if named is None else named) > 0
 
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:

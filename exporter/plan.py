@@ -6,10 +6,12 @@ It knows nothing of what Braze answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter import schedule
+from exporter.budget import ceiling_for, spacing
 from exporter.data_series import days_needed
 from exporter.model import CampaignConfig, Config, WorkspaceConfig
 
@@ -42,6 +44,11 @@ class WorkspacePlan:
     def planned_per_minute(self) -> float:
         """What will be sent while nothing fails."""
         return self.wanted_per_minute / self.stretch
+
+    @property
+    def needed_per_minute(self) -> float:
+        """A ceiling, in hundredths, under which nothing would be stretched."""
+        return math.ceil(100 * ceiling_for(self.wanted_per_minute)) / 100
 
     @property
     def interval_seconds(self) -> float:
@@ -83,7 +90,8 @@ def _plan_workspace(
 ) -> WorkspacePlan:
     wanted = sum(60 / campaign.interval_seconds for campaign in workspace.campaigns)
     factor = schedule.stretch(
-        wanted_per_minute=wanted, ceiling_per_minute=workspace.requests_per_minute
+        wanted_per_minute=wanted,
+        ceiling_per_minute=60 / spacing(workspace.requests_per_minute),
     )
     return WorkspacePlan(
         workspace=workspace,

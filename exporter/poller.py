@@ -309,11 +309,14 @@ class Poller:
             )
             read_at = status.last_success_at
             lifetime = lifetime_seconds(desk.config, interval)
+            expires_at = math.inf
+            if entry.values is not None and read_at is not None:
+                expires_at = read_at + lifetime
             return replace(
                 entry,
                 status=status,
                 status_blocks=show_status(entry.subject, status, desk),
-                expires_at=math.inf if read_at is None else read_at + lifetime,
+                expires_at=expires_at,
             )
 
         self._store.update((turn.workspace, turn.campaign_id), mark)
@@ -371,6 +374,7 @@ class Poller:
         }
         if pause is None:
             _log.info("workspace.resumed", extra={"facts": facts})
+            self._slow_down(desk, desk.line.forbidden_ids)
         else:
             facts |= {
                 "reason": reason,
@@ -379,6 +383,24 @@ class Poller:
                 "error": str(failure or ""),
             }
             _log.warning("workspace.paused", extra={"facts": facts})
+
+    def _slow_down(self, desk: Desk, campaign_ids: frozenset[str]) -> None:
+        """Ask for campaigns that are forbidden themselves at the slow rate from now."""
+        now = self._now()
+        workspace = desk.plan.workspace.name
+        for campaign_id in campaign_ids & set(desk.campaigns):
+            interval = schedule.slow_interval(desk.plan.intervals_seconds[campaign_id])
+
+            def mark(entry: Entry, interval: float = interval) -> Entry:
+                status = replace(entry.status, interval_seconds=interval)
+                blocks = show_status(entry.subject, status, desk)
+                return replace(entry, status=status, status_blocks=blocks)
+
+            self._store.update((workspace, campaign_id), mark)
+            asked = Turn(workspace, campaign_id, due_at=now, first_try_at=now)
+            upcoming = self._next_slot(desk, asked, interval_seconds=interval)
+            if upcoming is not None:
+                desk.line.book(upcoming)
 
     def _log_failure(
         self, desk: Desk, turn: Turn, failure: FetchError, upcoming: Turn | None

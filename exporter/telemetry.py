@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from prometheus_client import (
     CollectorRegistry,
@@ -33,6 +34,7 @@ RESULTS = ("stored", "failed", "malformed", "deferred")
 PAUSE_REASONS = ("unauthorized", "forbidden")
 _CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503, 504, "error")
 """What Braze's page of errors names, and no answer at all."""
+_REGISTERED = frozenset(HTTPStatus)
 _LAG_BUCKETS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 _DURATION_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -297,7 +299,7 @@ _SERVED_HELP = {
 
 def _known(code: int) -> str:
     """Return the code, or its class: a peer that invents codes makes no series."""
-    return str(code) if code in _CODES else f"{code // 100}xx"
+    return str(code) if code in _REGISTERED else f"{code // 100}xx"
 
 
 def _result(*, is_successful: bool) -> str:

@@ -303,6 +303,31 @@ def test_an_answer_ends_the_backoff() -> None:
     assert account.bucket(SERIES).throttled_in_a_row == 0
 
 
+@pytest.mark.parametrize(("reset", "retry_after"), [(4.0, 12.0), (12.0, 4.0)])
+def test_of_two_headers_the_longer_wait_is_obeyed(
+    reset: float, retry_after: float
+) -> None:
+    """Nothing is sent before either of them."""
+    account = throttled(
+        budget(), Allowance(100, 0, NOW + reset), retry_after=retry_after, fraction=0.0
+    )
+
+    assert account.bucket(SERIES).shut_until == NOW + 12
+
+
+def test_a_little_lateness_does_not_add_up() -> None:
+    """A start that is late by the slack or less leaves the next one its time."""
+    account = Budget(1.02, 0.2, 4, slack_seconds=0.01).spend(SERIES, now=NOW)
+    first = account.next_start_at
+    late = account.spend(SERIES, now=first + 0.008)
+    too_late = account.spend(SERIES, now=first + 0.5)
+
+    assert first == NOW + 1.01
+    assert late.next_start_at == pytest.approx(first + 1.02)
+    assert too_late.next_start_at == pytest.approx(first + 0.5 + 1.01)
+    assert late.bounded_as(Budget(2.0, 0.2, 4)).slack_seconds == 0
+
+
 def test_a_second_429_does_not_shorten_the_wait() -> None:
     """Two may come at once; the one that knows the Reset is right."""
     account = throttled(budget().spend(SERIES, now=NOW), told(None))

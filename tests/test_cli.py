@@ -149,7 +149,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path, how: tuple[str, ...]) -> 
     places = [line.split(": ")[:2] for line in ended.stderr.splitlines()]
     assert places == [
         [f"{file}:3", "workspaces[0].endpoint"],
-        [f"{file}:5", "workspaces[0]"],
+        [f"{file}:5", "workspaces[0].intervall"],
         [f"{file}:6", "workspaces[0].requests_per_minute"],
         [f"{file}:9", "workspaces[0].campaigns[1].id"],
         [f"{file}:9", "workspaces[0].campaigns[1].name"],

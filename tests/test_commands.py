@@ -50,9 +50,9 @@ def test_check_shows_a_stretched_plan(tmp_path: Path) -> None:
     ended = run("check", file, environment={"BRAZE_API_KEY": KEY})
 
     assert ended.returncode == 0
-    assert "24 wanted, 6 allowed, 6 planned" in ended.stdout
-    assert "stretched 4 times" in ended.stdout
-    assert "set requests_per_minute to 24 or more" in ended.stdout
+    assert "24 wanted, 6 allowed, 5.988 planned" in ended.stdout
+    assert "stretched 4.008 times" in ended.stdout
+    assert "set requests_per_minute to 24.48 or more" in ended.stdout
 
 
 def test_warnings_do_not_fail_a_check(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_a_configuration_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
     )
 
 
-def test_a_flood_of_problems_is_cut(tmp_path: Path) -> None:
-    """Nobody reads thousands of lines."""
+def test_a_thousand_problems_are_all_told(tmp_path: Path) -> None:
+    """Whoever checks a file corrects it once, and not a hundred lines at a time."""
     file = tmp_path / "config.yaml"
     file.write_text("".join(f"unknown{number}: 1\n" for number in range(1000)))
 
@@ -91,8 +91,8 @@ def test_a_flood_of_problems_is_cut(tmp_path: Path) -> None:
 
     lines = ended.stderr.splitlines()
     assert ended.returncode == 2
-    assert len(lines) == 101
-    assert lines[-1].endswith(": and 901 more problems")
+    assert len(lines) == 1001
+    assert sum("unknown key" in line for line in lines) == 1000
 
 
 def test_config_check_is_check() -> None:

@@ -60,9 +60,10 @@ def test_requests_keep_under_the_ceiling() -> None:
         gaps = [later - earlier for earlier, later in pairwise(starts(braze))]
 
     assert min(gaps) >= 1, gaps
-    assert interval == 40
-    assert planned == 60
-    assert set(ours.values()) == {40.0}
+    # Two in a hundred are left, so that a late start can be made up for.
+    assert interval == pytest.approx(40.8)
+    assert planned == pytest.approx(60 / 1.02)
+    assert set(ours.values()) == {interval}
 
 
 def test_a_reserve_is_left_to_others() -> None:

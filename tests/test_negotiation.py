@@ -41,6 +41,7 @@ CHROME = (
         "application/openmetrics-text;q=0.001",
         "text/plain;q=0.5, application/openmetrics-text;q=0.5",
         "text/plain;q=0, application/openmetrics-text;q=0.1",
+        "text/plain;q=0.2, application/openmetrics-text;q=0.3, */*",
     ],
 )
 def test_openmetrics_is_for_who_asks_for_it(accept: str) -> None:
@@ -57,6 +58,7 @@ def test_openmetrics_is_for_who_asks_for_it(accept: str) -> None:
         CHROME,
         PROMETHEUS_3_TEXT_ONLY,
         "application/*",
+        "*/*, application/openmetrics-text;version=1.0.0;q=0.5",
         "application/openmetrics-text;version=0.0.1",
         "application/openmetrics-text;version=2.0.0,text/plain;q=0.1",
         "application/openmetrics-text;q=0",
@@ -80,6 +82,7 @@ def test_an_unreadable_quality_counts_as_absent(quality: str) -> None:
     "accept_encoding",
     [
         "gzip",
+        "x-gzip",
         "gzip, deflate, br, zstd",
         "deflate;q=0.5, GZIP ; Q=0.1",
         "*",

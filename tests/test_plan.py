@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter import plan, schedule
+from exporter.budget import spacing
 from exporter.model import (
     CampaignConfig,
     Config,
@@ -74,10 +75,27 @@ def test_what_does_not_fit_is_stretched_evenly() -> None:
     """All intervals, the workspace's own among them, grow by one factor."""
     found = plan.plan(config(workspace(60.0, 30.0, ceiling=1.5)))[0]
 
-    assert found.stretch == 2
-    assert list(found.intervals_seconds.values()) == [120.0, 60.0]
-    assert found.interval_seconds == 600.0
-    assert found.planned_per_minute == found.ceiling_per_minute == 1.5
+    assert found.stretch == pytest.approx(2, rel=0.001)
+    one, other = found.intervals_seconds.values()
+    assert (one, other) == (60.0 * found.stretch, 30.0 * found.stretch)
+    assert found.interval_seconds == 300.0 * found.stretch
+    assert found.ceiling_per_minute == 1.5
+    assert found.planned_per_minute == pytest.approx(60 / spacing(1.5))
+
+
+@pytest.mark.parametrize("ceiling", [0.5, 59.0, 61.0, 600.0, 50_000.0])
+def test_what_is_planned_can_be_started(ceiling: float) -> None:
+    """Starts stand a little more than the ceiling asks apart: a full line empties."""
+    found = plan.plan(config(workspace(*[1.0] * 1000, ceiling=ceiling)))[0]
+
+    most = 60 / spacing(ceiling)
+    assert found.planned_per_minute <= most * (1 + 1e-9)
+    assert found.planned_per_minute <= ceiling
+    enough = plan.plan(
+        config(workspace(*[1.0] * 1000, ceiling=found.needed_per_minute))
+    )[0]
+    assert enough.stretch == 1
+    assert found.needed_per_minute <= 1.021 * found.wanted_per_minute
 
 
 def test_an_empty_workspace_asks_nothing() -> None:
@@ -91,7 +109,7 @@ def test_every_workspace_has_its_plan() -> None:
     """In the configuration's order, each with a ceiling of its own."""
     found = plan.plan(config(workspace(60.0), workspace(60.0, ceiling=0.5)))
 
-    assert [one.stretch for one in found] == [1, 2]
+    assert [round(one.stretch, 2) for one in found] == [1, 2]
 
 
 @pytest.mark.parametrize(("windows", "days"), [((), 2), ((7, 28), 30), ((98,), 100)])

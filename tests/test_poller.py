@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -329,6 +330,33 @@ def test_the_answer_to_a_probe_ends_the_pause() -> None:
     assert room.entry(OTHER_ID).status.is_up is True
     own = b"".join(room.entry(ID).status_blocks.by_family)
     assert b'reason="forbidden"' in own
+
+
+def test_a_campaign_forbidden_by_itself_is_slow_once_that_is_known() -> None:
+    """From the end of the pause on it is treated as after 400, and no poll later."""
+    room = Room(names=("Welcome", "Goodbye"))
+    room.poll(FORBIDDEN)
+
+    room.poll(DOCUMENT, turn=room.called[-1])
+
+    booked = room.called[-1]
+    assert booked.campaign_id == ID
+    assert 1500 <= booked.at - room.now <= 4500
+    assert room.entry().status.interval_seconds == 3000
+    assert b"interval_seconds" in b"".join(room.entry().status_blocks.by_family)
+
+
+def test_values_that_have_left_grow_stale_no_more() -> None:
+    """Else every failed poll of a long outage would tell it once more."""
+    room = Room()
+    room.poll(DOCUMENT)
+    room.now += 5000
+    assert len(room.store.expire(now=room.now)) == 1
+
+    room.poll(UNKNOWN)
+
+    assert room.store.expire(now=room.now) == ()
+    assert room.entry().expires_at == math.inf
 
 
 def test_a_campaign_forbidden_by_itself_does_not_pause_again() -> None:

@@ -196,7 +196,7 @@ def test_a_bad_file_changes_nothing_and_is_told_once(
     line = Logfmt().format(rejected)
     assert "event=web_config.rejected" in line
     assert "web.yml:4: basic_auth_users.a: expected a bcrypt hash" in line
-    assert "web.yml:5: unknown key" in line
+    assert "web.yml:5: color: unknown key" in line
     assert "hunter2" not in line
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
     assert not one.config.users

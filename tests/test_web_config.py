@@ -226,9 +226,9 @@ def test_every_rule_of_tls_has_its_message(options: str, expected: str) -> None:
         ("[]", "1: expected the options of a web configuration, found a list"),
         (
             "tls_config: {}",
-            "1: unknown key `tls_config` (did you mean `tls_server_config`?); expected"
-            " one of tls_server_config, http_server_config, basic_auth_users,"
-            " rate_limit",
+            "1: tls_config: unknown key `tls_config` (did you mean"
+            " `tls_server_config`?); expected one of tls_server_config,"
+            " http_server_config, basic_auth_users, rate_limit",
         ),
         (
             "http_server_config: {headers: {X-Frame-Options: maybe}}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
+from exporter.budget import spacing
 from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
 from exporter.model import Config
@@ -77,16 +78,15 @@ def _describe_workspace(one: WorkspacePlan) -> list[str]:
         f"  series expected      about {one.typical_series}",
     ]
     if one.stretch > 1:
-        needed = one.wanted_per_minute
         lines.append(
             f"  intervals are stretched {one.stretch:.4g} times: for the configured "
-            f"ones set requests_per_minute to {needed:.4g} or more"
+            f"ones set requests_per_minute to {one.needed_per_minute:g} or more"
         )
     return lines
 
 
 def _round_seconds(one: WorkspacePlan) -> float:
-    return (len(one.workspace.campaigns) - 1) * 60 / one.ceiling_per_minute
+    return (len(one.workspace.campaigns) - 1) * spacing(one.ceiling_per_minute)
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from exporter import __version__
 from exporter.commands import COMMANDS, check
-from exporter.config import Parsed
+from exporter.config import Parsed, shortened
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
 from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Parser
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _with_warnings(parsed: Parsed) -> Config:
-    for warning in parsed.warnings:
+    for warning in shortened(parsed.warnings):
         _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
     return parsed.config
 
