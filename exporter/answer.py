@@ -40,6 +40,7 @@ class Answer:
     """A document that Braze sent, and what may still be asked."""
 
     document: object
+    """Or what was made of it at once, to let go of it."""
     status: int
     allowance: Allowance
 

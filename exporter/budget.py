@@ -218,15 +218,20 @@ class Budget:
             slack_seconds=other.slack_seconds,
         )
 
-    def without_windows(self) -> Budget:
+    def without_windows(self, *, now: float) -> Budget:
         """Return the account after the wall clock was set.
 
-        When a window ends was said by that clock: the next answer says it again. What
-        is in flight, shut or not yet due stays so.
+        When a window ends, or a 429, was said by that clock: the next answer says it
+        again, a minute later at most. What is in flight or not yet due stays so.
         """
+        longest_shut = now + _LONGEST_BACKOFF_SECONDS
         buckets = {
             endpoint: replace(
-                bucket, is_known=False, remaining=None, reset_at=-math.inf
+                bucket,
+                is_known=False,
+                remaining=None,
+                reset_at=-math.inf,
+                shut_until=min(bucket.shut_until, longest_shut),
             )
             for endpoint, bucket in self.buckets.items()
         }

@@ -12,12 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from exporter import __version__, answer, cause, deadline
 from exporter.answer import Answer, Question
 from exporter.deadline import Deadline
 from exporter.egress import Egress
-from exporter.errors import FetchError, KeyRefused, Unavailable, Unusable
+from exporter.errors import (
+    FetchError,
+    KeyRefused,
+    KeyReplaced,
+    Unavailable,
+    Unusable,
+)
 from exporter.model import FailureReason, Secret, WorkspaceConfig
 from exporter.transport import (
     DEFAULT_CA_BUNDLE_PATH,
@@ -36,8 +43,8 @@ _OVERHEAD_BYTES = 1024 * 1024
 class Client:
     """The connections to one workspace; any thread may fetch, at most `concurrency`."""
 
-    # One for all clients of the process: while a body is looked through and decoded,
-    # there are several copies of it, and a hostile 4 MiB become 90 MiB of objects.
+    # One for all clients of the process: while a body is decoded and read, there are
+    # several copies of it, and a hostile 4 MiB become 200 MiB of objects.
     _decoding = threading.Lock()
 
     def __init__(
@@ -63,8 +70,17 @@ class Client:
         self._deadlines: set[Deadline] = set()
         self._is_aborted = False
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
-        """GET `path` below the endpoint; raises `FetchError` and nothing else."""
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[object], object] = lambda document: document,
+    ) -> Answer:
+        """GET `path` below the endpoint; raises `FetchError` and nothing else.
+
+        `read` makes of the document what the answer then holds. One document of the
+        process at a time is decoded and read, so it must neither wait nor raise.
+        """
         question = Question(
             endpoint=self._endpoint,
             path=path.strip("/"),
@@ -75,12 +91,29 @@ class Client:
         with self._deadline() as limits:
             try:
                 with self._get(question, params) as response:
-                    return self._answer(question, response)
+                    return self._answer(question, response, read)
+            except KeyRefused as refused:
+                failure = self._with_present_key(refused, question.key)
             except FAULTS as exc:
                 failure = self._failure(exc, limits=limits, response=response)
         # Raised here, and without `from`: texts down the chain may quote what the peer
         # sent, and a peer knows the key.
         raise failure
+
+    def _with_present_key(self, refused: KeyRefused, asked_with: Secret) -> FetchError:
+        """Return the refusal, or that it is out of date: the key has changed since."""
+        try:
+            is_replaced = self._read_key() != asked_with
+        except (OSError, ValueError):
+            is_replaced = False
+        if not is_replaced:
+            return refused
+        return KeyReplaced(
+            f"{refused}; there is another key by now",
+            reason=refused.reason,
+            status=refused.status,
+            allowance=refused.allowance,
+        )
 
     def prepare(self) -> None:
         """Do before the first fetch what would make it late: read the CA bundle.
@@ -176,7 +209,12 @@ class Client:
             message = f"the CA bundle {self._ca_path} cannot be used: {fault}"
             raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
 
-    def _answer(self, question: Question, response: Response) -> Answer:
+    def _answer(
+        self,
+        question: Question,
+        response: Response,
+        read: Callable[[object], object],
+    ) -> Answer:
         status, headers = response.status_code, response.headers
         if status != 200:
             raise answer.refusal(
@@ -190,7 +228,7 @@ class Client:
         if body is None:
             raise answer.too_large(question, headers, limit=self._response_bytes)
         with self._decoding:
-            return answer.accepted(question, headers, body)
+            return _read(question, headers, body, read)
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None
@@ -216,6 +254,17 @@ class Client:
             if response is None
             else answer.allowance_of(response.headers),
         )
+
+
+def _read(
+    question: Question,
+    headers: Mapping[str, str],
+    body: bytes,
+    read: Callable[[object], object],
+) -> Answer:
+    """Decode and read a body; of the document nothing is left when this returns."""
+    decoded = answer.accepted(question, headers, body)
+    return replace(decoded, document=read(decoded.document))
 
 
 def _message(response: Response) -> str:

@@ -33,6 +33,7 @@ class Clock:
         self._steady = steady
         self._offset = wall() - steady()
         self._set_by = 0.0
+        self._told = 0.0
 
     def now(self) -> float:
         """Return the time by the wall clock as it was when this one began."""
@@ -47,8 +48,13 @@ class Clock:
         return self._set_by
 
     def jump(self) -> float:
-        """Look at the wall clock; return by how many seconds it was set, or 0."""
-        set_by = self._wall() - self.now()
-        seconds = set_by - self._set_by
-        self._set_by = set_by
-        return seconds if abs(seconds) >= _NOTICED_SECONDS else 0.0
+        """Look at the wall clock; return by how many seconds it was set, or 0.
+
+        Small corrections are returned when they have come to more than a few seconds.
+        """
+        self._set_by = self._wall() - self.now()
+        seconds = self._set_by - self._told
+        if abs(seconds) < _NOTICED_SECONDS:
+            return 0.0
+        self._told = self._set_by
+        return seconds

@@ -205,8 +205,9 @@ class Daemon:
     async def _beat(self) -> None:
         """See to what no request and no poll brings about."""
         if seconds := self._clock.jump():
+            # In a thread: ten thousand jobs take a while.
+            await asyncio.to_thread(self._fleet.follow_clock)
             _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
-            self._fleet.follow_clock()
         self._fresh_entries()
         # In a thread, and not waited for long: a file may lie on a disk that hangs.
         looking = self._looking or asyncio.create_task(

@@ -34,6 +34,10 @@ _OVERALL = ("", Identity("", "", 0))
 _DATES = ("", Identity("", "", 1))
 """What the timestamps of the days stand under where series are counted."""
 
+_MOST_ENTRIES = 100_000
+"""Of one document: a hundred rows of a thousand variations. 4 MiB can hold three times
+as many empty ones, which would cost hundreds of MB."""
+
 _NO_STATS = ("variation_name", "variation_api_id")
 _EXACT = 2**53
 
@@ -173,6 +177,7 @@ class _Reader:
 
     def __init__(self, reading: Reading) -> None:
         self.ignored_values = 0
+        self._entries = 0
         self._channels = _Texts(reading.channels)
         self._row_fields = _Texts(reading.metrics, ("time", "messages", *_NO_STATS))
         self._entry_fields = _Texts(reading.metrics, _NO_STATS)
@@ -220,6 +225,7 @@ class _Reader:
         if messages is not None and not isinstance(messages, dict):
             self.ignored_values += 1
         elif messages:
+            self._count_entries(messages.values())
             for key, entries in messages.items():
                 channel = self._channels[key]
                 if not channel or channel in found or entries is None:
@@ -232,6 +238,16 @@ class _Reader:
                 self.ignored_values += len(entries) - len(objects)
                 found[channel] = objects
         return found
+
+    def _count_entries(self, channels: Iterable[object]) -> None:
+        """Before any of them is looked at: that is what would cost time and memory."""
+        self._entries += sum(
+            max(len(entries), 1) if isinstance(entries, list) else 1
+            for entries in channels
+        )
+        if self._entries > _MOST_ENTRIES:
+            message = f"more than {_MOST_ENTRIES} variations, expected fewer"
+            raise MalformedSeries(message)
 
     def _stats(self, fields: Mapping[str, object], texts: _Texts) -> Stats:
         stats: dict[str, int | float] = {}

@@ -7,6 +7,7 @@ ExporterError
 ├── MalformedSeries      a document is no data series; the poll ends, values stay
 └── FetchError           one request gave no document
     ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
+    │   └── KeyReplaced  401, 403 to a key that is another one by now: the same
     ├── Throttled        429: nothing goes to this bucket before it resets
     ├── KeyRefused       401, 403: the workspace pauses and is probed
     ├── CampaignRefused  other 4xx: this campaign goes on at a slow rate
@@ -35,7 +36,17 @@ class ListenError(ExporterError):
 
 
 class StateError(ExporterError):
-    """The last values cannot be kept or read back; the message names file and fault."""
+    """The last values cannot be kept or read back; the message names file and fault.
+
+    `is_damaged`: it will never be of use again. `is_locked`: somebody else has it open.
+    """
+
+    def __init__(
+        self, message: str, *, is_damaged: bool = False, is_locked: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.is_damaged = is_damaged
+        self.is_locked = is_locked
 
 
 class MalformedSeries(ExporterError):
@@ -67,6 +78,10 @@ class FetchError(ExporterError):
 
 class Unavailable(FetchError):
     """Braze or the way to it is out of order for now."""
+
+
+class KeyReplaced(Unavailable):
+    """Braze answered 401 or 403 to a key that was replaced meanwhile."""
 
 
 class Throttled(FetchError):

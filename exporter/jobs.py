@@ -38,6 +38,8 @@ class Jobs:
         """`on_wall` tells when a turn is due by APScheduler's clock: the wall's."""
         self._serve = serve
         self._on_wall = on_wall
+        self._lock = Lock()
+        """No job is put while all are told anew when they are due."""
         self._pools = _Pools()
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": _Executor(self._pools)}
@@ -61,16 +63,17 @@ class Jobs:
 
     def put(self, turn: Turn) -> None:
         """Plan a turn in the place of its campaign's former one."""
-        self._scheduler.add_job(
-            self._serve,
-            self._trigger(turn),
-            (turn,),
-            id=_name(turn.workspace, turn.campaign_id),
-            replace_existing=True,
-            # However late: a job that is given up is a campaign that is lost.
-            misfire_grace_time=None,
-            max_instances=_INSTANCES,
-        )
+        with self._lock:
+            self._scheduler.add_job(
+                self._serve,
+                self._trigger(turn),
+                (turn,),
+                id=_name(turn.workspace, turn.campaign_id),
+                replace_existing=True,
+                # However late: a job that is given up is a campaign that is lost.
+                misfire_grace_time=None,
+                max_instances=_INSTANCES,
+            )
 
     def drop(self, workspace: str, campaign_id: str) -> None:
         """Forget a campaign's turn."""
@@ -85,11 +88,11 @@ class Jobs:
 
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""
-        for job in self._scheduler.get_jobs():
-            with suppress(JobLookupError):  # it has just run
-                self._scheduler.reschedule_job(
-                    job.id, trigger=self._trigger(_turn(job))
-                )
+        with self._lock:
+            for job in self._scheduler.get_jobs():
+                with suppress(JobLookupError):  # it has just run
+                    trigger = self._trigger(_turn(job))
+                    self._scheduler.reschedule_job(job.id, trigger=trigger)
 
     def _trigger(self, turn: Turn) -> DateTrigger:
         return DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC)

@@ -35,7 +35,8 @@ class Keeper:
         except StateError as error:
             _log.error("state.unusable", extra={"facts": {"error": str(error)}})
             self._telemetry.restored(is_successful=False)
-            self._state.set_aside()
+            if not error.is_locked:
+                self._state.set_aside()
             return {}
         self._telemetry.restored(is_successful=True)
         self._saved = dict(kept)
@@ -49,6 +50,8 @@ class Keeper:
             self._save()
 
     def _save(self) -> None:
+        if not self._state.is_there():
+            self._saved.clear()  # or somebody removed it
         entries = {entry.key: entry for entry in self._store.entries()}
         changed = {
             key: kept
@@ -65,6 +68,8 @@ class Keeper:
             if not self._is_failing:
                 _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
             self._is_failing = True
+            if error.is_damaged:
+                self._state.set_aside()
             return
         self._telemetry.saved(is_successful=True)
         if self._is_failing:

@@ -265,7 +265,7 @@ class Line:
     def forget_windows(self, *, now: float) -> None:
         """Wait for no reset of which Braze told: the wall clock was set since."""
         with self._lock:
-            self._budget = self._budget.without_windows()
+            self._budget = self._budget.without_windows(now=now)
             self._called_at = math.inf
             if self._pause and self._pause.probe_id not in self._in_flight:
                 self._call_probe(self._pause, now)

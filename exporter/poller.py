@@ -21,6 +21,7 @@ from exporter.errors import (
     CampaignRefused,
     FetchError,
     KeyRefused,
+    KeyReplaced,
     MalformedSeries,
     Throttled,
     Unavailable,
@@ -28,7 +29,13 @@ from exporter.errors import (
 from exporter.line import ENDPOINT, Line, Turn
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
-from exporter.model import Allowance, CampaignConfig, Config, FailureReason
+from exporter.model import (
+    Allowance,
+    CampaignConfig,
+    Config,
+    FailureReason,
+    Snapshot,
+)
 from exporter.plan import WorkspacePlan
 from exporter.store import Entry, Key, Store
 from exporter.telemetry import Telemetry
@@ -49,8 +56,13 @@ _STALE_INTERVALS = 3
 class Fetcher(Protocol):
     """What the poller needs of a client."""
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
-        """Return the answer to one GET, or raise `FetchError`."""
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[object], object],
+    ) -> Answer:
+        """Return the answer to one GET, its document read, or raise `FetchError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +153,13 @@ class Poller:
             "length": desk.plan.days_per_request,
         }
         began_at = self._now()
+
+        def read(document: object) -> Snapshot | MalformedSeries:
+            latest = self._latest(desk, turn.workspace, turn.campaign_id) or desk
+            return _snapshot(document, self._reading(latest))
+
         try:
-            answer = desk.client.fetch(f"/{ENDPOINT}", parameters)
+            answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read)
         except FetchError as failure:
             if self._is_stopped:
                 return None
@@ -157,6 +174,18 @@ class Poller:
         desk.line.clear(turn.campaign_id)
         self._show_pause(desk, turn.workspace)
         return self._take_answer(desk, turn, answer)
+
+    def _reading(self, desk: Desk) -> data_series.Reading:
+        zone = desk.plan.workspace.timezone
+        shown_now = self._now() + self._clock_set_by()
+        return data_series.Reading(
+            today=datetime.fromtimestamp(shown_now, zone).date(),
+            timezone=zone,
+            windows=desk.config.windows,
+            channels=desk.config.channels,
+            metrics=desk.config.metrics,
+            series_limit=desk.config.limits.series_per_campaign,
+        )
 
     def _latest(
         self, desk: Desk, workspace: str, campaign_id: str | None = None
@@ -187,22 +216,11 @@ class Poller:
 
     def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
         now = self._now()
-        clock_set_by = self._clock_set_by()
         key = (turn.workspace, turn.campaign_id)
-        zone = desk.plan.workspace.timezone
-        reading = data_series.Reading(
-            today=datetime.fromtimestamp(now + clock_set_by, zone).date(),
-            timezone=zone,
-            windows=desk.config.windows,
-            channels=desk.config.channels,
-            metrics=desk.config.metrics,
-            series_limit=desk.config.limits.series_per_campaign,
-        )
-        try:
-            snapshot = data_series.parse(answer.document, reading)
-        except MalformedSeries as error:
+        snapshot = answer.document
+        if not isinstance(snapshot, Snapshot):
             failure = Unavailable(
-                str(error), reason=FailureReason.MALFORMED, status=answer.status
+                str(snapshot), reason=FailureReason.MALFORMED, status=answer.status
             )
             return self._fail(desk, turn, failure)
         entry = self._store.get(key)
@@ -220,7 +238,7 @@ class Poller:
                 failure=None,
                 interval_seconds=interval,
                 last_success_at=now,
-                clock_set_by=clock_set_by,
+                clock_set_by=self._clock_set_by(),
             )
             return replace(
                 current,
@@ -257,9 +275,11 @@ class Poller:
                 now=now,
                 fraction=self._draw(),
             )
-            return self._fail(desk, turn, failure, next_at=opens_at)
+            return self._fail(desk, turn, failure, waits_until=opens_at)
         is_refused = isinstance(failure, CampaignRefused)
         line.finish(turn, allowance, is_key_accepted=is_refused, now=now)
+        if isinstance(failure, KeyReplaced):
+            line.probe_now(now=now)
         self._show_pause(desk, turn.workspace)
         if isinstance(failure, Unavailable):
             return self._try_again(desk, turn, failure)
@@ -293,9 +313,12 @@ class Poller:
         *,
         is_slow: bool = False,
         is_logged: bool = True,
-        next_at: float | None = None,
+        waits_until: float | None = None,
     ) -> Turn | None:
-        """Finish a poll without new values; the former ones stay."""
+        """Finish a poll without new values; the former ones stay.
+
+        With `waits_until` the campaign waits in the line for its bucket to open.
+        """
         interval = desk.plan.intervals_seconds[turn.campaign_id]
         if is_slow:
             interval = schedule.slow_interval(interval)
@@ -324,10 +347,13 @@ class Poller:
         result = "malformed" if is_malformed else "failed"
         self._telemetry.polled(turn.workspace, result)
         upcoming = self._next_slot(desk, turn, interval_seconds=interval)
-        if upcoming and next_at is not None:
-            upcoming = replace(upcoming, due_at=next_at, at=next_at)
+        if upcoming and waits_until is not None:
+            upcoming = replace(upcoming, due_at=waits_until, at=waits_until)
         if is_logged:
             self._log_failure(desk, turn, failure, upcoming)
+        if upcoming and waits_until is not None:
+            desk.line.join((upcoming,), now=self._now())
+            return None
         return upcoming
 
     def _next_slot(
@@ -409,8 +435,6 @@ class Poller:
         now = self._now()
         reason, logged_at = self._logged.get(key, (None, 0.0))
         is_news = reason is not failure.reason or now - logged_at >= _LOG_AGAIN_SECONDS
-        if is_news:
-            self._logged[key] = (failure.reason, now)
         facts = _names(desk, turn) | {
             "reason": failure.reason,
             "status": failure.status,
@@ -419,6 +443,8 @@ class Poller:
             "error": str(failure),
         }
         is_told = is_news and self._admits("poll.failed", facts)
+        if is_told:
+            self._logged[key] = (failure.reason, now)
         level = logging.WARNING if is_told else logging.DEBUG
         _log.log(level, "poll.failed", extra={"facts": facts})
 
@@ -440,6 +466,16 @@ class Poller:
         if quota.admits(now=now) and quota.suppressed:
             facts["suppressed"] = quota.suppressed
         return quota.admits(now=now)
+
+
+def _snapshot(
+    document: object, reading: data_series.Reading
+) -> Snapshot | MalformedSeries:
+    try:
+        return data_series.parse(document, reading)
+    except MalformedSeries as error:
+        text = str(error)
+    return MalformedSeries(text)  # the other one's traceback holds the document
 
 
 def lifetime_seconds(config: Config, interval_seconds: float) -> float:

@@ -67,7 +67,10 @@ def slot_following(
         )
 
     upcoming = slot_after(max(due_at + interval_seconds / 2, began_at))
-    return upcoming if upcoming > now else slot_after(now) - interval_seconds
+    if upcoming > now:
+        return upcoming
+    # Rounded up it may come out later than the `now` it stands on.
+    return min(slot_after(now) - interval_seconds, now)
 
 
 def stretch(*, wanted_per_minute: float, ceiling_per_minute: float) -> float:

@@ -82,6 +82,13 @@ class State:
         except (sqlite3.Error, OSError, ValueError) as error:
             raise self._unusable("written", error) from error
 
+    def is_there(self) -> bool:
+        """Tell whether there is a file that something was saved to."""
+        try:
+            return self._path.lstat().st_size > 0
+        except OSError:
+            return False
+
     def set_aside(self) -> None:
         """Rename a file that cannot be used, so that the next save makes a new one."""
         with suppress(OSError):
@@ -147,7 +154,13 @@ class State:
             raise sqlite3.DatabaseError(message)
 
     def _unusable(self, what: str, error: Exception) -> StateError:
-        return StateError(f"the state file {self._path} cannot be {what}: {error}")
+        is_passing = isinstance(error, OSError | sqlite3.OperationalError)
+        code = getattr(error, "sqlite_errorcode", None)
+        return StateError(
+            f"the state file {self._path} cannot be {what}: {error}",
+            is_damaged=not is_passing,
+            is_locked=code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED},
+        )
 
 
 def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:

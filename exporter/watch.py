@@ -1,7 +1,8 @@
 """Notices that a file's content is another one than before.
 
 What counts is the content behind the name: Kubernetes swaps a symlink, editors write a
-new file, and some tools touch one without changing it.
+new file, and some tools touch one without changing it. A change counts once two looks
+in a row saw it: the first may have met a file that was half written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class FileWatch:
         self._path = Path(file)
         self._signature = self._look()
         self._digest = self._read()
+        self._seen = self._digest
+        """What the last look saw."""
 
     def has_changed(self) -> bool:
         """Tell, once, that there is another content. A file that is away has none."""
@@ -28,11 +31,11 @@ class FileWatch:
         if signature is None or signature == self._signature:
             return False
         digest = self._read()
-        if digest is None:
+        is_steady, self._seen = digest == self._seen, digest
+        if digest is None or not (is_steady or digest == self._digest):
             return False
         self._signature = signature
-        is_other = digest != self._digest
-        self._digest = digest
+        is_other, self._digest = digest != self._digest, digest
         return is_other
 
     def _look(self) -> tuple[int, ...] | None:

@@ -576,10 +576,23 @@ def test_a_window_is_not_believed_after_the_clock_was_set() -> None:
     budget = Budget(0.0, 0.2, 4).spend("x", now=100.0)
     budget = budget.settle("x", Allowance(100, 0, 160.0), now=100.0)
 
-    forgetful = budget.without_windows()
+    forgetful = budget.without_windows(now=110.0)
 
     assert budget.earliest("x", now=110.0) == 161.0
     assert forgetful.earliest("x", now=110.0) == 110.0
+
+
+def test_a_429_that_a_wrong_clock_read_is_over_in_a_minute() -> None:
+    """The reset it told lies an hour off; whoever asks too soon is told again."""
+    budget = Budget(0.0, 0.2, 4).spend("x", now=100.0)
+    budget = budget.settle_throttled(
+        "x", Allowance(100, 0, 3700.0), retry_after_seconds=5.0, now=101.0, fraction=0.0
+    )
+
+    forgetful = budget.without_windows(now=110.0)
+
+    assert budget.earliest("x", now=110.0) == 3701.0
+    assert forgetful.earliest("x", now=110.0) == 170.0
 
 
 def test_a_clock_that_is_set_ends_no_other_wait() -> None:
@@ -589,7 +602,7 @@ def test_a_clock_that_is_set_ends_no_other_wait() -> None:
         "x", Allowance(100, 0, 160.0), retry_after_seconds=30.0, now=106.0, fraction=0.0
     )
 
-    forgetful = budget.without_windows()
+    forgetful = budget.without_windows(now=107.0)
 
     assert forgetful.earliest("y", now=107.0) == 110.0
     assert forgetful.earliest("x", now=107.0) == 160.0

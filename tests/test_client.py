@@ -215,6 +215,21 @@ def test_the_key_is_read_for_each_fetch(braze: responses.RequestsMock) -> None:
     assert sent == ["Bearer old", "Bearer new"]
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_was_replaced_meanwhile_is_told(
+    braze: responses.RequestsMock, status: int
+) -> None:
+    """The refusal says nothing about the key that is there by now."""
+    braze.get(f"{BRAZE}/{PATH}", status=status, json={"message": "no"})
+    keys = iter([Secret("old"), Secret("new")])
+
+    failure = failure_of(client_of(BRAZE, read_key=lambda: next(keys)))
+
+    assert isinstance(failure, errors.KeyReplaced)
+    assert "there is another key by now" in str(failure)
+    assert failure.status == status
+
+
 @pytest.mark.parametrize("text", ["sec\nret", "sec\rret", "secrét", "sec ret", "sec\0"])
 def test_a_key_that_no_header_can_carry_is_refused(text: str) -> None:
     """Before anything is sent, and no text or exception down the chain holds it."""
@@ -631,8 +646,16 @@ def test_abort_ends_a_handshake_at_once() -> None:
     assert "the exporter is stopping" in str(failures[0])
 
 
+def test_a_document_is_read_at_once() -> None:
+    """What was made of it is the answer; the document itself is let go of."""
+    with serving(answer(b"[1, 2]")) as peer, closed_after(client_of(peer.url)) as one:
+        found = one.fetch(PATH, {}, repr)
+
+    assert found.document == "[1, 2]"
+
+
 def test_documents_are_decoded_one_at_a_time() -> None:
-    """Also those of several workspaces: a hostile one takes twenty times its size."""
+    """Also those of several workspaces: a hostile one takes fifty times its size."""
     decoded = threading.Event()
 
     def fetch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import statistics
@@ -18,6 +19,7 @@ from exporter.simulator import Delivery, Fault, Settings, Simulator
 from tests.process_figures import forget_peak, look, peak_bytes
 from tests.running import (
     PATIENCE_SECONDS,
+    Labels,
     Process,
     Running,
     configuration,
@@ -35,6 +37,8 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
 # 300 KiB a client: far less than a page for each of them.
 CROWD_BYTES = CLIENTS * 300 * 1024
 MORE_BYTES = 30 * 1024 * 1024
+# One such document as objects; six of them sorted out at once were 1.6 GiB.
+WIDE_BYTES = 200 * 1024 * 1024
 
 
 @contextmanager
@@ -188,3 +192,34 @@ def test_a_bomb_costs_little_memory(
 
     record_property("MiB more", (peak - before) / (1 << 20))
     assert peak - before <= MORE_BYTES
+
+
+def test_wide_documents_are_sorted_out_one_at_a_time(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Four MB of channels with one number each, for six campaigns at once."""
+    channels = {f"c{number}": [{"s": 1}] for number in range(190_000)}
+    row = {"time": time.strftime("%Y-%m-%d", time.gmtime()), "messages": channels}
+    body = json.dumps({"data": [row]}, separators=(",", ":")).encode()
+    assert len(body) < 4 * 1024 * 1024
+    with Simulator(Settings(campaigns=9)) as braze:
+        ill = braze.campaigns[3:]
+        with serving(braze, tmp_path) as (process, running):
+            before = look(process.pid).resident_bytes
+            forget_peak(process.pid)
+
+            for one in ill:
+                braze.set_fault(Fault(body=body), campaign_id=one.id)
+            until(lambda: len(running.scrape()["braze_campaign_failure_info"]) == 6)
+
+            peak = peak_bytes(process.pid)
+            reasons = {dict(labels)["reason"] for labels in failures(running)}
+
+    record_property("MiB more", (peak - before) / (1 << 20))
+    assert reasons == {"malformed"}
+    assert peak - before <= WIDE_BYTES
+
+
+def failures(running: Running) -> set[Labels]:
+    """Return the labels of all failures that are shown."""
+    return set(running.scrape()["braze_campaign_failure_info"])

@@ -490,3 +490,14 @@ def test_a_day_is_complete_from_midnight_on_where_the_workspace_is(
     assert last_complete(instant) == ending
     assert last_complete(instant + second) == ending
     assert (instant.timestamp() - starts_at(ending, there)) / 3600 == hours
+
+
+def test_more_entries_than_any_campaign_has_are_no_data_series() -> None:
+    """A document of nothing else would cost hundreds of MB to sort out."""
+    most = [{"sent": 1}, *[{}] * 99_999]
+    channels: Any = {f"c{number}": [{}] for number in range(100_001)}
+
+    assert snapshot(email(*most)).series == 6
+
+    with pytest.raises(MalformedSeries, match="more than 100000 variations"):
+        snapshot({"time": YESTERDAY, "messages": channels})

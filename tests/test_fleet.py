@@ -73,7 +73,12 @@ class Braze:
         self.allowance = FULL
         self.during: Callable[[], None] = lambda: None
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[object], object],
+    ) -> Answer:
         """Answer that there are no figures."""
         del path
         self.asked.append(str(params["campaign_id"]))
@@ -83,7 +88,7 @@ class Braze:
             raise KeyRefused(
                 "no", reason=FailureReason.UNAUTHORIZED, status=401, allowance=FULL
             )
-        return Answer(DOCUMENT, 200, self.allowance)
+        return Answer(read(DOCUMENT), 200, self.allowance)
 
 
 class Room:

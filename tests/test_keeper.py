@@ -1,6 +1,8 @@
 """What the keeper saves of a store, and what a fault of the disk costs."""
 
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,3 +202,46 @@ def test_a_first_start_is_no_fault(room: Room) -> None:
     """There is nothing to restore, and that is a success."""
     assert room.keeper.restore() == {}
     assert room.count("state_loads", "success") == 1
+
+
+def test_a_file_that_was_removed_is_written_whole_again(
+    room: Room, tmp_path: Path
+) -> None:
+    """Not only what changed since: the rest was in it, too."""
+    for campaign_id in "ab":
+        room.read(campaign_id)
+    room.keeper.save()
+    (tmp_path / FILE_NAME).unlink()
+
+    room.keeper.save()
+
+    assert set(room.state.load()) == {("shop", "a"), ("shop", "b")}
+
+
+def test_a_file_that_was_overwritten_is_replaced(room: Room, tmp_path: Path) -> None:
+    """It is set aside by the save that meets it, and the next one makes a new file."""
+    for campaign_id in "ab":
+        room.read(campaign_id)
+    room.keeper.save()
+    (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
+    room.read("a", at=200.0)
+
+    room.keeper.save()
+    room.keeper.save()
+
+    assert set(room.state.load()) == {("shop", "a"), ("shop", "b")}
+    assert room.count("state_saves", "failure") == 1
+
+
+def test_a_file_that_somebody_reads_is_not_set_aside(
+    room: Room, tmp_path: Path
+) -> None:
+    """As a backup does: we begin without it, and it stays for the next start."""
+    room.read("a")
+    room.keeper.save()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        kept = Room(tmp_path).keeper.restore()
+
+    assert kept == {}
+    assert set(Room(tmp_path).keeper.restore()) == {("shop", "a")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -15,6 +15,7 @@ from exporter.errors import (
     CampaignRefused,
     FetchError,
     KeyRefused,
+    KeyReplaced,
     Throttled,
     Unavailable,
     Unusable,
@@ -45,14 +46,19 @@ class Braze:
         self.answers: list[object] = []
         self.asked: list[Mapping[str, str | int]] = []
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        read: Callable[[object], object],
+    ) -> Answer:
         """Answer, or fail as told; the last word is repeated."""
         assert path == "/campaigns/data_series"
         self.asked.append(params)
         word = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(word, Exception):
             raise word
-        return Answer(document=word, status=200, allowance=Allowance())
+        return Answer(document=read(word), status=200, allowance=Allowance())
 
 
 class Room:
@@ -140,6 +146,7 @@ SILENT = failure(Unavailable, "timeout", status=None)
 UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
 WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
+REPLACED = failure(KeyReplaced, "unauthorized", status=401)
 TOO_FAST = failure(Throttled, "rate_limited", status=429)
 HUGE = failure(Unusable, "too_large", status=200)
 
@@ -296,8 +303,32 @@ def test_429_fails_the_poll_and_goes_on_when_the_bucket_opens() -> None:
     upcoming = room.poll(TOO_FAST)
 
     assert room.entry().status.failure is FailureReason.RATE_LIMITED
+    assert upcoming is None
+    assert room.called[-1].campaign_id == ID
+    assert 1 <= room.called[-1].at - room.now <= 10
+
+
+def test_a_key_that_was_replaced_meanwhile_pauses_nothing() -> None:
+    """The request is repeated soon, with the key that is there by now."""
+    room = Room(names=("Welcome", "Goodbye"))
+
+    upcoming = room.poll(REPLACED)
+
+    assert room.line.pause is None
     assert upcoming is not None
-    assert 1 <= upcoming.at - room.now <= 10
+    assert 0 <= upcoming.at - room.now <= 1
+    assert room.entry().status.is_up is None
+
+
+def test_a_probe_with_a_key_that_was_replaced_is_repeated_at_once() -> None:
+    """Not in a minute: nothing is known of the new key."""
+    room = Room(names=("Welcome", "Goodbye"))
+    room.poll(WRONG_KEY)
+
+    room.poll(REPLACED, turn=room.called[-1])
+
+    assert room.line.pause is not None
+    assert room.called[-1].at - room.now <= 1
 
 
 def test_a_wrong_key_shows_on_every_campaign_of_the_workspace() -> None:
@@ -418,32 +449,44 @@ def test_a_failure_that_lasts_is_logged_again_after_an_hour(
     assert [record.getMessage() for record in caplog.records] == ["poll.failed"] * 2
 
 
-@pytest.mark.parametrize(
-    ("event", "answer"), [("poll.failed", UNKNOWN), ("poll.recovered", DOCUMENT)]
-)
-def test_an_outage_of_many_campaigns_is_told_not_listed(
-    caplog: pytest.LogCaptureFixture, event: str, answer: object
+def told(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    """Return the facts of such events that an operator sees, and forget all."""
+    facts: list[dict[str, object]] = [
+        one.__dict__["facts"]
+        for one in caplog.records
+        if one.getMessage() == event and one.levelno > logging.DEBUG
+    ]
+    caplog.clear()
+    return facts
+
+
+def test_an_outage_of_many_campaigns_is_told_by_and_by(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ten lines a minute; the next one says how many came only at debug level."""
+    """Ten lines a minute; the next ones name the rest and how many were left out."""
     caplog.set_level(logging.DEBUG, logger="exporter")
     ids = (ID, OTHER_ID, *MORE_IDS[:13])
     room = Room(names=tuple(f"Campaign {n}" for n in range(15)))
-    # The first failure of all is a minute before: they do not count for recoveries.
-    for minute, word in ((0, UNKNOWN), (2, answer)):
+
+    def poll_all(minute: int, word: object) -> None:
         room.now = NOON + 60 * minute
         for id_ in ids:
             room.poll(word, turn=Turn("production", id_, due_at=room.now))
-    room.now += 60
 
-    room.poll(DOCUMENT)
+    poll_all(0, UNKNOWN)
+    first = told(caplog, "poll.failed")
+    poll_all(2, UNKNOWN)
+    second = told(caplog, "poll.failed")
+    poll_all(4, DOCUMENT)
+    recovered = told(caplog, "poll.recovered")
+    room.now += 60
     room.poll(HUGE)
     room.poll(DOCUMENT)
 
-    lines = [one for one in caplog.records if one.getMessage() == event]
-    begun = [one.levelname for one in lines if one.levelname != "DEBUG"]
-    suppressed = [one.__dict__["facts"].get("suppressed") for one in lines]
-    assert len(begun) == 11
-    assert [count for count in suppressed if count] == [5]
+    assert (len(first), len(second), len(recovered)) == (10, 5, 10)
+    assert {one["campaign_id"] for one in [*first, *second]} == set(ids)
+    assert [one.get("suppressed") for one in second] == [5, None, None, None, None]
+    assert [one["suppressed"] for one in told(caplog, "poll.recovered")] == [5]
 
 
 def test_our_own_fault_stays_with_its_campaign(

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 from exporter import schedule
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 DAY = 86400.0
@@ -130,6 +130,7 @@ def test_the_following_slot_is_never_too_early(
     assert slot >= due_at + interval / 2 - tolerance(interval)
 
 
+@example(phase=0.0, interval=335545.20099189994, due_at=0.0, late=24.0)
 @given(phase=phases, interval=intervals, due_at=instants, late=st.floats(0, 100))
 def test_the_following_slot_skips_no_more_than_was_missed(
     phase: float, interval: float, due_at: float, late: float
