@@ -118,7 +118,7 @@ def overall(period: Period, name: str) -> str:
     matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
     of_channel = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
     whole = fold(select(period.overall, matchers))
-    return f"{whole} and on (workspace, campaign) {of_channel}"
+    return f"({whole} and on (workspace, campaign) {of_channel})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +156,12 @@ _MESSAGE = "workspace, campaign, channel, variation"
 
 def without_control(vector: str) -> str:
     """Return a vector by message without control groups."""
-    return f"({vector}) unless on ({_MESSAGE}) {_CONTROL}"
+    return f"(({vector}) unless on ({_MESSAGE}) {_CONTROL})"
 
 
 def of_control(vector: str) -> str:
     """Return a vector by message of control groups alone."""
-    return f"({vector}) and on ({_MESSAGE}) {_CONTROL}"
+    return f"(({vector}) and on ({_MESSAGE}) {_CONTROL})"
 
 
 def converted(period: Period, *by: str) -> str:

@@ -108,6 +108,7 @@ def _campaigns() -> list[Tile]:
             tables.table_of(
                 "Failing, with the reason",
                 [
+                    Column("Failing", reasons, width=80),
                     Column(
                         "Since last success",
                         f"{reasons} * on (workspace, campaign) group_left () ({age})",
@@ -119,8 +120,8 @@ def _campaigns() -> list[Tile]:
                 sort="Since last success",
                 nothing="No campaign is failing.",
                 says="Campaigns whose last finished poll failed, now, with the reason "
-                "and how long ago the last good one was. Empty if none fails. Those "
-                "that never succeeded are in the table beside it.",
+                "and how long ago the last good one was. Empty if none fails; "
+                "no time where none was ever good.",
             ),
             12,
             9,

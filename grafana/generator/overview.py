@@ -224,7 +224,7 @@ def leaderboard() -> Drawn:
         "`unique_recipients`, without control groups. An empty cell: the channel has "
         "no such figure, or nothing was sent. The small course shows what was sent on "
         "the last complete day, over the time range: it steps at midnight. (Grafana "
-        "before 10.2 needs its feature toggle timeSeriesTable for it.)",
+        "before 10.2 needs its feature toggle timeSeriesTable for it.",
     )
 
 

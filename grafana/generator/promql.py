@@ -52,7 +52,7 @@ def ratio(numerator: str, denominator: str, *by: str) -> str:
 
 def union(*vectors: str) -> str:
     """Return all samples; of those with the same labels the one that comes first."""
-    return " or ".join(f"({vector})" for vector in vectors)
+    return f"({' or '.join(f'({vector})' for vector in vectors)})"
 
 
 def largest(vector: str, *, count: int) -> str:
