@@ -15,10 +15,26 @@
 {{- if not (or .Values.config (include "braze-exporter.hasExistingConfig" .)) }}true{{ end -}}
 {{- end -}}
 
-{{/* The text of the configuration that the chart makes. */}}
+{{/*
+The text of the configuration that the chart makes. Values are written as JSON: `toYaml`
+leaves texts such as = and << without the quotes that they need.
+*/}}
 {{- define "braze-exporter.config" -}}
 {{- if .Values.config -}}
-{{- toYaml .Values.config -}}
+{{- range $option, $value := omit .Values.config "workspaces" }}{{ $option }}: {{ toRawJson $value }}
+{{ end -}}
+workspaces:
+{{- range .Values.config.workspaces }}
+  - name: {{ toRawJson .name }}
+    {{- range $option, $value := omit . "name" "campaigns" }}
+    {{ $option }}: {{ toRawJson $value }}
+    {{- end }}
+    campaigns:
+      {{- range .campaigns }}
+      - {{ toRawJson . }}
+      {{- else }} []
+      {{- end }}
+{{- end }}
 {{- else -}}
 {{- .Files.Get "files/demo.yaml" | trimSuffix "\n" -}}
 {{- end -}}
@@ -45,7 +61,10 @@
 {{- end -}}
 {{- $_ := set $config "tls_server_config" $tls -}}
 {{- end -}}
-{{- if and $config (not (include "braze-exporter.hasExistingWebConfig" .)) }}{{ toYaml $config }}{{ end -}}
+{{- if and $config (not (include "braze-exporter.hasExistingWebConfig" .)) -}}
+{{- range $option, $value := $config }}{{ $option }}: {{ toRawJson $value }}
+{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "braze-exporter.hasWebConfig" -}}
