@@ -50,14 +50,18 @@ class Rendered:
         """What is told after an installation."""
         return self.texts["NOTES.txt"]
 
+    @property
+    def manifests(self) -> dict[str, str]:
+        """The texts without the notes."""
+        return {
+            path: text for path, text in self.texts.items() if path.endswith(".yaml")
+        }
+
     @cached_property
     def documents(self) -> list[Document]:
         """Every manifest."""
         return [
-            document
-            for path, text in self.texts.items()
-            if path.endswith(".yaml")
-            for document in documents(text)
+            document for text in self.manifests.values() for document in documents(text)
         ]
 
     def all(self, kind: str) -> list[Document]:
@@ -192,15 +196,19 @@ def _package(chart: str, directory: str) -> None:
     importlib.import_module("helm_python").package(chart, destination=directory)
 
 
-class _StrictLoader(yaml.SafeLoader):
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_SafeLoader):  # type: ignore[misc]  # chosen when it runs
     """Refuses a key that stands twice, as Kubernetes does."""
 
 
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> Document:
+def _mapping(loader: Any, node: yaml.MappingNode) -> Document:
     keys = [loader.construct_object(key) for key, _ in node.value]
     assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
     assert all(isinstance(key, str) for key in keys), f"a key is no text in {keys}"
-    return loader.construct_mapping(node, deep=True)
+    made: Document = loader.construct_mapping(node, deep=True)
+    return made
 
 
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)

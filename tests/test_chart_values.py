@@ -14,7 +14,7 @@ from exporter import __version__, config, web_config
 from exporter.commands.run import FLAGS
 
 from tests.chart import CHART, CI_FILES, Document, Helm, Refused, values_of
-from tests.chart_readme import keys, sections
+from tests.chart_readme import README, keys, sections, written
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -40,7 +40,11 @@ def leaves(value: object, path: Path = ()) -> Iterator[Path]:
 
 def at(path: Path, value: object) -> Document:
     """Return values that hold only this."""
-    return reduce(lambda inner, key: {key: inner}, reversed(path), value)  # type: ignore[return-value,arg-type]
+    values: Any = value
+    for key in reversed(path):
+        values = {key: values}
+    made: Document = values
+    return made
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> Document:
@@ -343,6 +347,7 @@ CHOICES: Mapping[Path, object] = {
     ("service", "internalTrafficPolicy"): "Local",
     ("podDisruptionBudget", "unhealthyPodEvictionPolicy"): "IfHealthyBudget",
     ("podDisruptionBudget", "minAvailable"): 0,
+    ("podDisruptionBudget", "maxUnavailable"): "25%",
     ("service", "nodePort"): 31000,
     ("web", "externalUrl"): "https://example.org/other",
     ("web", "routePrefix"): "/other",
@@ -362,7 +367,7 @@ CHOICES: Mapping[Path, object] = {
     ("ingress", "tls"): [{"secretName": "other", "hosts": ["a"]}],
     ("config",): FULL,
     ("webConfig",): {"basic_auth_users": {"other": "hash"}},
-    ("replicas",): 0,
+    ("state", "path"): "/other",
     ("dashboards", "grafanaOperator", "resyncPeriod"): "9m",
     **{
         (monitor, duration): "17s"
@@ -393,8 +398,8 @@ def other(path: Path, value: object) -> object:
     """Return another value that is allowed there."""
     if path in CHOICES:
         return CHOICES[path]
-    if isinstance(value, bool):
-        return not value
+    if isinstance(value, bool) or path == ("replicas",):
+        return type(value)(not value)  # type: ignore[call-arg]  # a bool or a number
     if isinstance(value, int):
         return value + 1
     if isinstance(value, str):
@@ -407,21 +412,30 @@ def other(path: Path, value: object) -> object:
     return {"other": "other"}
 
 
+@pytest.fixture(name="manifests", scope="module")
+def _manifests(helm: Helm) -> Mapping[object, object]:
+    """Render each file of ci/ once."""
+    return {file: helm.render(values_of(file)).manifests for file in CI_FILES}
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=name)
-def test_every_value_has_an_effect(helm: Helm, path: Path) -> None:
+def test_every_value_has_an_effect(
+    helm: Helm, manifests: Mapping[object, object], path: Path
+) -> None:
     """Another value makes other manifests, at least with one of the files of ci/."""
     if path == ("demo", "enabled"):
         return  # its effect is an error, which has a test of its own
 
     for file in CI_FILES:
         values = values_of(file)
-        changed = merged(values, at(path, other(path, get(VALUES, path))))
+        now = get(merged(VALUES, values), path)
+        changed = merged(values, at(path, other(path, now)))
         try:
             after = helm.render(changed)
         except Refused as refused:
             assert "schema" not in str(refused)  # noqa: PT017 - the wrong file for it
             continue
-        if after.documents != helm.render(values).documents:
+        if after.manifests != manifests[file]:
             return
 
     pytest.fail(f"{name(path)} changes nothing")
@@ -438,3 +452,10 @@ def test_versions_agree() -> None:
     assert image["image"] == f"{repository}:{__version__}"
     changes = (CHART / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{chart['version']}]" in changes
+
+
+def test_the_readme_has_current_tables() -> None:
+    """The tables of values and thresholds are what the chart and the rules say."""
+    readme = README.read_text(encoding="utf-8")
+
+    assert readme == written(readme), "run `make chart-docs`"
