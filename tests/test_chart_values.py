@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -205,7 +207,7 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
 def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> None:
-    """A flag that the chart gives stands in extraArgs in no form."""
+    """A flag that the chart gives is no extra argument in any form, and no variable."""
     if flag.name == "config.check":
         return
 
@@ -216,6 +218,8 @@ def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> N
     for arguments in forms:
         with pytest.raises(Refused, match=rf"extraArgs: {arguments[0].split('=')[0]}"):
             helm.render({"extraArgs": arguments})
+    with pytest.raises(Refused, match=f"extraEnv: {flag.variable}"):
+        helm.render({"extraEnv": [{"name": flag.variable, "value": "x"}]})
 
 
 KEY = {"secretName": "braze", "key": "api-key", "file": "one"}
@@ -231,6 +235,8 @@ NO_KEY = {
     ("values", "message"),
     [
         ({"demo": {"enabled": False}}, "there is no configuration; expected config"),
+        ({"web": {"port": 10418}}, "web.port is 10418, where"),
+        ({"web": {"telemetryPath": "/config"}}, "web/telemetryPath"),
         ({"config": {"windows": ["7d"]}}, "config has no workspaces"),
         ({"config": TWO_KEYS}, "has api_key_file and api_key_env"),
         ({"config": NO_KEY}, r"workspaces\[0\]: where is the key\?"),
@@ -304,6 +310,18 @@ def test_every_value_is_explained() -> None:
 
     missing = [name(path) for path in LEAVES if path not in explained]
     assert missing == []
+
+
+def test_every_part_is_explained() -> None:
+    """Each mapping in values.yaml has a comment right above it."""
+    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
+
+    bare = [
+        line
+        for above, line in pairwise(lines)
+        if re.match(r" *\w+:", line) and not above.lstrip().startswith("#")
+    ]
+    assert bare == []
 
 
 def test_every_value_is_in_one_section() -> None:
@@ -426,7 +444,7 @@ def test_every_value_has_an_effect(
     if path == ("demo", "enabled"):
         return  # its effect is an error, which has a test of its own
 
-    for file in CI_FILES:
+    for file in sorted(CI_FILES, key=lambda file: len(str(manifests[file]))):
         values = values_of(file)
         now = get(merged(VALUES, values), path)
         changed = merged(values, at(path, other(path, now)))

@@ -1,6 +1,6 @@
-{{/* The chart's name, or what replaces it. */}}
+{{/* The chart's name in labels. No value changes it, for selectors could not follow. */}}
 {{- define "braze-exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* The name of all objects. It always holds the release's, so that two releases differ. */}}
@@ -26,7 +26,7 @@
 {{- default $own .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* What selectors select by: it never changes with an upgrade. */}}
+{{/* What selectors select by: neither values nor an upgrade change it. */}}
 {{- define "braze-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "braze-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}

@@ -16,6 +16,9 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- if and (include "braze-exporter.isDemo" .) (not $values.demo.enabled) -}}
 {{- fail "there is no configuration; expected config.workspaces, existingConfig.configMap or existingConfig.secret, or demo.enabled=true to see it work without" -}}
 {{- end -}}
+{{- if and (include "braze-exporter.isDemo" .) (eq (int $values.web.port) 10418) -}}
+{{- fail "web.port is 10418, where the demo's simulated Braze listens; expected another" -}}
+{{- end -}}
 {{- if and $values.existingWebConfig.configMap $values.existingWebConfig.secret -}}
 {{- fail "existingWebConfig.configMap and existingWebConfig.secret are both set; expected one of the two" -}}
 {{- end -}}
@@ -70,6 +73,14 @@ What values.schema.json cannot say: values that contradict each other, with the 
   "--web.config.file" "webConfig or existingWebConfig"
   "--log.level" "log.level"
   "--log.format" "log.format" -}}
+{{- range $flag, $owner := $owners -}}
+{{- $variable := printf "BRAZE_EXPORTER_%s" (trimPrefix "--" $flag | replace "." "_" | replace "-" "_" | upper) -}}
+{{- range $values.extraEnv -}}
+{{- if eq .name $variable -}}
+{{- fail (printf "extraEnv: %s belongs to the value %s; expected it there" $variable $owner) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $values.extraArgs -}}
 {{- $flag := regexFind "^[^=\\s]*" . -}}
 {{- if hasKey $owners $flag -}}
