@@ -27,7 +27,7 @@ DASHBOARDS = {
 }
 # What a target, an alert or one of our recording rules may bring along.
 TARGET_LABELS = {"job", "instance", "pod", "container", "endpoint", "node"}
-OUR_LABELS = {"window", "rate", "alert", "severity", "exported_endpoint"}
+OUR_LABELS = {"window", "rate", "alert", "severity", "exported_endpoint", "__name__"}
 ANNOTATIONS = ["summary", "description", "runbook_url", "dashboard_url"]
 OF_ALL = ("fires", "just below", "absent data", "resolves")
 OF_FIGURES = (
@@ -238,7 +238,7 @@ def test_every_threshold_is_missed_by_name_when_it_is_gone() -> None:
     assert {rule.labels["alert"] for rule in thresholds} <= {
         rule.name for rule in alerts()
     }
-    assert set(re.findall(r"scalar\((.*?)\)", read)) == set(selectors)
+    assert set(re.findall(r"scalar\((braze.*?)\)", read)) == set(selectors)
 
 
 def test_deliverability_alerts_leave_stale_figures_to_the_staleness_alert() -> None:
