@@ -115,9 +115,10 @@ def zone_of_hour(hour: int, *, now: datetime) -> str:
 
 def wait_until_scraped(url: str) -> None:
     """Wait for three targets with every campaign, and for rates of their requests."""
-    wanted = f"count(braze_campaign_up == 1) == {3 * CAMPAIGNS}"
-    until(lambda: ask(url, wanted), what=wanted)
-    until(lambda: ask(url, "count(rate(braze_exporter_polls_total[1m]) > 0) == 3"))
+    up = f"count(braze_campaign_up == 1) == {3 * CAMPAIGNS}"
+    rates = 'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 3'
+    until(lambda: ask(url, up), seconds=60, what=up)
+    until(lambda: ask(url, rates), seconds=60, what=rates)
 
 
 def answers(watched: Watched, asked: panes.Asked, **chosen: str) -> Vector:

@@ -15,7 +15,7 @@ from grafana.generator.promql import (
     total,
 )
 from grafana.generator.shell import Page
-from grafana.generator.tables import Column
+from grafana.generator.tables import Column, yes_or_no
 from grafana.generator.telemetry import own
 
 
@@ -84,13 +84,14 @@ def _now() -> list[Tile]:
         panels.stat(
             "Configuration accepted",
             [Query(f"min({reload})")],
-            says="1 if the last reload of every exporter succeeded; 0: one of them "
+            says="Yes if the last reload of every exporter succeeded; no: one of them "
             "still runs on its former configuration, and its log lists the problems.",
             unit="short",
             thresholds=good,
+            mappings=tables.YES_OR_NO,
         ),
     ]
-    return [Tile(panel, 4, 4) for panel in small]
+    return [Tile(panel, 4, 3) for panel in small]
 
 
 def _campaigns() -> list[Tile]:
@@ -139,11 +140,10 @@ def _campaigns() -> list[Tile]:
                         limits=palette.Limits(3, 6),
                         width=100,
                     ),
-                    Column(
+                    yes_or_no(
                         "Last poll good",
                         f"max by (workspace, campaign) ({up}) "
                         f"and on (workspace, campaign) {top}",
-                        width=120,
                     ),
                 ],
                 keys=keys,
@@ -159,11 +159,10 @@ def _campaigns() -> list[Tile]:
             tables.table_of(
                 "Polled, and without figures",
                 [
-                    Column(
+                    yes_or_no(
                         "Last poll good",
                         f"max by (workspace, campaign) ({up} unless on (workspace, "
                         f"campaign) {shown})",
-                        width=120,
                     )
                 ],
                 keys=keys,

@@ -6,6 +6,7 @@ chosen data source, and says in its description how its figures come about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -169,9 +170,23 @@ def graph(
     )
     if least is not None:
         panel.min(least)
-    for override in lines:
+    for override in (*_coloured(queries), *lines):
         panel.override_by_regexp(override.name, override.properties)
     return panel
+
+
+def _coloured(queries: Sequence[Query]) -> list[Override]:
+    """Return colours for series that are named without their labels."""
+    names = [query.legend for query in queries]
+    if len(names) > len(palette.SERIES) or any("{{" in name for name in names):
+        return []
+    return [
+        Override(
+            f"/^{re.escape(name)}$/",
+            [property_("color", {"mode": "fixed", "fixedColor": colour})],
+        )
+        for name, colour in zip(names, palette.SERIES, strict=False)
+    ]
 
 
 def line(name: str, colour: str) -> Override:
@@ -228,7 +243,7 @@ def groups(
     names = {
         f"Value #{reference(at)}": query.legend for at, query in enumerate(queries)
     }
-    return (
+    panel = (
         barchart.Panel()
         .title(title)
         .description(says)
@@ -261,10 +276,20 @@ def groups(
                         "renameByName": names,
                     },
                 ),
+                models.DataTransformerConfig(
+                    id_val="sortBy",
+                    options={
+                        "fields": {},
+                        "sort": [{"field": queries[0].legend, "desc": True}],
+                    },
+                ),
             ]
         )
         .targets([row(query, number=at) for at, query in enumerate(queries)])
     )
+    for override in _coloured(queries):
+        panel.override_by_regexp(override.name, override.properties)
+    return panel
 
 
 def timeline(

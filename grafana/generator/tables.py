@@ -24,7 +24,17 @@ from grafana.generator.panels import (
 )
 from grafana.generator.variables import SOURCE
 
-_WIDTHS = {"workspace": 120, "channel": 130, "variation": 170}
+_WIDTHS = {"workspace": 110, "channel": 180, "variation": 170}
+YES_OR_NO: tuple[models.ValueMapping, ...] = (
+    models.ValueMap(
+        options={
+            "0": models.ValueMappingResult(
+                text="no", color=palette.VERMILLION, index=0
+            ),
+            "1": models.ValueMappingResult(text="yes", color=palette.PLAIN, index=1),
+        }
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,11 @@ class Column:
 def percent(title: str, expression: str, limits: Limits | None = None) -> Column:
     """Return a column of shares, of which hundredths of a percent matter."""
     return Column(title, expression, unit="percentunit", decimals=2, limits=limits)
+
+
+def yes_or_no(title: str, expression: str, *, width: int = 120) -> Column:
+    """Return a column of 1 and 0, in words."""
+    return Column(title, expression, mappings=YES_OR_NO, width=width)
 
 
 def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
