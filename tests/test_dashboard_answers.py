@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.simulator import Fault, Settings, Simulator
@@ -114,6 +115,14 @@ def zone_of_hour(hour: int, *, now: datetime) -> str:
     """Return a zone in which it is this hour; the sign in its name is reversed."""
     behind = now.hour - hour
     return f"Etc/GMT{behind:+d}" if behind else "Etc/GMT"
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_it_is_early_in_the_afternoon_somewhere(hour: int) -> None:
+    """At every hour a zone is found, so that nothing here depends on when it runs."""
+    now = datetime(2026, 3, 29, hour, 59, tzinfo=UTC)
+
+    assert now.astimezone(ZoneInfo(zone_of_hour(13, now=now))).hour == 13
 
 
 def wait_until_scraped(url: str) -> None:
