@@ -10,7 +10,7 @@ from grafana.generator.palette import Limits
 from grafana.generator.panels import Query
 from grafana.generator.promql import fold, ratio, select, total, union
 from grafana.generator.shell import Page
-from grafana.generator.tables import Column, percent
+from grafana.generator.tables import Column, percent, yes_or_no
 
 _MESSAGE = ("workspace", "campaign", "channel", "variation")
 _STAGES = (
@@ -100,7 +100,10 @@ def _funnel() -> list[Tile]:
     clicked = ratio(
         stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE), "channel"
     )
-    converted = f"{figures.converted(LAST, 'channel')} / ({reached} > 0)"
+    by = ("workspace", "campaign", "channel")
+    known = figures.converted(LAST, *by)
+    reached_by_known = f"{total(stage(LAST, figures.REACHED), *by)} and {known}"
+    converted = ratio(known, reached_by_known, "channel")
     columns = [
         Column("Reached", reached),
         percent("Delivered", delivered, Limits(0.97, 0.95, is_low_bad=True)),
@@ -129,7 +132,8 @@ def _funnel() -> list[Tile]:
                 says=f"Ratios of sums by channel on {LAST.days}. Reached is "
                 "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, "
                 "LINE) or `impressions` (in-app). Delivered ÷ `sent`; opened, clicked "
-                f"and converted ÷ reached. {_NAMES} {_CONVERTED}",
+                "and converted ÷ reached, the latter of campaigns alone whose "
+                f"conversions are known by channel. {_NAMES} {_CONVERTED}",
             ),
             11,
             10,
@@ -165,36 +169,41 @@ def _course() -> list[Tile]:
             9,
         ),
         Tile(
-            panels.graph(
-                "Rates, last complete day",
-                [
-                    Query(figures.BOUNCE.over(LAST), "bounces (email)"),
-                    Query(figures.UNSUBSCRIBE.over(LAST), "unsubscribes (email)"),
-                    Query(
-                        ratio(
-                            stage(LAST, figures.OPENED_OF_OPENABLE),
-                            stage(LAST, figures.OPENABLE),
-                        ),
-                        "opened",
-                    ),
-                    Query(
-                        ratio(
-                            stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE)
-                        ),
-                        "clicked",
-                    ),
-                ],
-                says=f"Ratios of sums on {LAST.days}. Bounces ÷ `sent` and "
-                "unsubscribes ÷ `delivered` of email; opened and clicked ÷ reached, "
-                "which is `delivered`, `sent` (push, content cards, LINE) or "
-                f"`impressions` (in-app). {_NAMES}",
-                unit="percentunit",
+            _rates(
+                "Rates, today so far",
+                TODAY,
+                note="Today is no whole day: what was sent in the last hours was "
+                "hardly opened yet, and complaints of older mail are in it. At "
+                "midnight of the workspace all begin anew. ",
             ),
-            12,
+            8,
             9,
         ),
-        Tile(_conversion_events(), 12, 9),
+        Tile(_rates("Rates, last complete day", LAST, note=""), 8, 9),
+        Tile(_conversion_events(), 8, 9),
     ]
+
+
+def _rates(title: str, period: Period, *, note: str) -> Drawn:
+    opened = ratio(
+        stage(period, figures.OPENED_OF_OPENABLE), stage(period, figures.OPENABLE)
+    )
+    clicked = ratio(stage(period, figures.CLICKED), stage(period, figures.CLICKABLE))
+    return panels.graph(
+        title,
+        [
+            Query(figures.BOUNCE.over(period), "bounces (email)"),
+            Query(figures.SPAM.over(period), "spam (email)"),
+            Query(figures.UNSUBSCRIBE.over(period), "unsubscribes (email)"),
+            Query(opened, "opened"),
+            Query(clicked, "clicked"),
+        ],
+        says=f"Ratios of sums, {'' if period is TODAY else 'on '}{period.days}. {note}"
+        "Bounces ÷ `sent`, complaints and unsubscribes ÷ `delivered` of email; opened "
+        "and clicked ÷ reached, which is `delivered`, `sent` (push, content cards, "
+        f"LINE) or `impressions` (in-app). {_NAMES}",
+        unit="percentunit",
+    )
 
 
 def _stages_over(period: Period) -> list[Query]:
@@ -222,8 +231,8 @@ def _variations() -> list[Tile]:
     return [
         Tile(_rates_by_variation(), 24, 8),
         Tile(trial.table(), 24, 9),
-        Tile(trial.explanation(), 10, 8),
-        Tile(_revenue(), 14, 8),
+        Tile(trial.explanation(), 12, 10),
+        Tile(_revenue(), 12, 10),
     ]
 
 
@@ -266,21 +275,23 @@ def _rates_by_variation() -> Drawn:
 
 
 def _revenue() -> Drawn:
-    by = ("campaign", "channel", "variation")
+    by = _MESSAGE
     by_message = ratio(stat(LAST, "revenue"), stat(LAST, "unique_recipients"), *by)
+    whole = ratio(
+        overall(LAST, "revenue"),
+        overall(LAST, "unique_recipients"),
+        "workspace",
+        "campaign",
+    )
     return panels.bars(
         "Revenue per recipient, last complete day",
         [
             Query(
-                f"sort_desc({by_message})",
+                f"topk(10, {by_message})",
                 "{{campaign}}: {{channel}} {{variation}}",
             ),
             Query(
-                ratio(
-                    overall(LAST, "revenue"),
-                    overall(LAST, "unique_recipients"),
-                    "campaign",
-                ),
+                f"topk(5, {whole})",
                 "{{campaign}}: all of it",
             ),
         ],
@@ -288,7 +299,7 @@ def _revenue() -> Drawn:
         "message of multivariate campaigns, control groups among them, since what they "
         "bring without a message is what the others are measured by; and "
         "campaign-wide. Recipients cannot be added up over days, so there is no longer "
-        "period.",
+        "period. The 10 messages and 5 campaigns with the most.",
         unit="currencyUSD",
     )
 
@@ -302,7 +313,7 @@ def _state() -> Drawn:
         Column(
             "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
         ),
-        Column("Last poll good", of("braze_campaign_up"), width=120),
+        yes_or_no("Last poll good", of("braze_campaign_up")),
         Column(
             "Figures are old",
             f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.generator import figures, links, palette, panels, promql, tables
+from grafana.generator import links, palette, panels, promql, tables
 from grafana.generator.figures import (
     BOUNCE,
     LAST,
@@ -17,7 +17,7 @@ from grafana.generator.figures import (
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
 from grafana.generator.panels import Query, line
-from grafana.generator.promql import fold, largest, select, total
+from grafana.generator.promql import fold, largest, select, total, union
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
@@ -131,19 +131,16 @@ def _over_time() -> list[Tile]:
         "Braze: clean the list": (0.03, ORANGE),
         "Braze: at the latest here": (0.05, VERMILLION),
     }
-    latest = figures.latest_bounce(*_KEYS, least=_LEAST)
     spam_marks = {
         "Braze: look into it": (0.0008, PURPLE),
         "Google: stay below": (0.001, ORANGE),
         "Google and Yahoo: never reach": (0.003, VERMILLION),
     }
-    spam = SPAM.over(WEEK, *_KEYS)
-    unsubscribe = UNSUBSCRIBE.over(LAST, *_KEYS)
     return [
         Tile(
             _limited(
                 "Bounce rate, today or last complete day",
-                latest,
+                BOUNCE.latest(*_KEYS, least=_LEAST),
                 marks=marks,
                 says=f"{BOUNCE.formula}, by campaign, the {_WORST} that are worst at "
                 f"the end of the time range: of today so far once {_LEAST} were sent, "
@@ -155,20 +152,34 @@ def _over_time() -> list[Tile]:
         ),
         Tile(
             _limited(
-                "Spam complaint rate, 7 days",
-                spam,
+                "Spam complaint rate, today or last complete day",
+                SPAM.latest(*_KEYS, least=_LEAST),
                 marks=spam_marks,
-                says=f"{SPAM.formula}, by campaign, over {WEEK.days}, since complaints "
-                f"come later than the mail; the {_WORST} that are worst at the end of "
-                f"the time range. It moves once a day, at midnight. {_UNREPORTED}",
+                says=f"{SPAM.formula}, by campaign, the {_WORST} that are worst at the "
+                f"end of the time range: of today so far once {_LEAST} were delivered, "
+                f"until then of {LAST.days}. Complaints of older mail are in it: a "
+                f"high rate on a day of little mail means less than it seems. "
+                f"{_UNREPORTED}",
             ),
             12,
             10,
         ),
         Tile(
             _limited(
+                "Spam complaint rate, 7 days",
+                SPAM.over(WEEK, *_KEYS),
+                marks=spam_marks,
+                says=f"{SPAM.formula}, by campaign, over {WEEK.days}, since complaints "
+                f"come later than the mail; the {_WORST} that are worst at the end of "
+                f"the time range. It moves once a day, at midnight. {_UNREPORTED}",
+            ),
+            8,
+            10,
+        ),
+        Tile(
+            _limited(
                 "Unsubscribe rate, last complete day",
-                unsubscribe,
+                UNSUBSCRIBE.over(LAST, *_KEYS),
                 marks={
                     "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
                     "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
@@ -178,7 +189,7 @@ def _over_time() -> list[Tile]:
                 "that are worst at the end of the time range. It steps at midnight. No "
                 "provider names a limit: the lines are ours.",
             ),
-            12,
+            8,
             10,
         ),
         Tile(
@@ -193,7 +204,7 @@ def _over_time() -> list[Tile]:
                 "neither delivered nor bounced is on its way, or bounced softly.",
                 unit="short",
             ),
-            12,
+            8,
             10,
         ),
     ]
@@ -234,19 +245,17 @@ def _ranked() -> list[Tile]:
 
 
 def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
-    top = f"topk({_MOST}, {rate.over(WEEK, *_KEYS)})"
+    latest = union(rate.latest(*_KEYS, least=_LEAST), rate.over(WEEK, *_KEYS))
+    top = f"topk({_MOST}, {latest})"
 
     def of_top(vector: str) -> str:
         return f"({vector}) and on (workspace, campaign) {top}"
 
     columns = [
         Column("Sent, 7 days", of_top(total(email(WEEK, "sent"), *_KEYS)), width=120),
+        percent("Latest", top, limits),
         *(
-            percent(
-                period.title,
-                top if period is WEEK else of_top(rate.over(period, *_KEYS)),
-                limits,
-            )
+            percent(period.title, of_top(rate.over(period, *_KEYS)), limits)
             for period in PERIODS
         ),
         Column(
@@ -262,9 +271,11 @@ def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
         f"{title} by campaign",
         columns,
         keys=_KEYS,
-        sort=WEEK.title,
-        says=f"{rate.formula}, by campaign, worst over 7 days first, at most {_MOST}: "
-        "today so far (no whole day, and noisy after midnight), the last complete day, "
-        "and the 7 and 28 days before today taken together. Empty: nothing was sent. "
-        f"{caveat}".strip(),
+        sort="Latest",
+        says=f"{rate.formula}, by campaign, side by side: today so far (no whole day, "
+        "and noisy after midnight), the last complete day, and the 7 and 28 days "
+        "before today taken together. Ranked by the latest rate that counts: of today "
+        f"once {_LEAST} were sent, else of the last complete day, else of the 7 days; "
+        "at most "
+        f"{_MOST} campaigns. Empty: nothing was sent. {caveat}".strip(),
     )

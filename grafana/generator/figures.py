@@ -135,6 +135,17 @@ class Rate:
             email(period, self.numerator), email(period, self.denominator), *by
         )
 
+    def today(self, *by: str, least: int) -> str:
+        """Return today's ratio, only where its denominator is large enough to mind."""
+        numerator = total(email(TODAY, self.numerator), *by)
+        return (
+            f"{numerator} / ({total(email(TODAY, self.denominator), *by)} >= {least})"
+        )
+
+    def latest(self, *by: str, least: int) -> str:
+        """Return today's ratio, or that of the last complete day until it counts."""
+        return union(self.today(*by, least=least), self.over(LAST, *by))
+
     @property
     def formula(self) -> str:
         """How it is computed, for a description."""
@@ -182,11 +193,3 @@ def converted(period: Period, *by: str) -> str:
         f"sum by (workspace, campaign) ({whole})"
     )
     return total(union(by_message, single), *by)
-
-
-def latest_bounce(*by: str, least: int) -> str:
-    """Return today's bounce rate from so many sent on, else that of the last day."""
-    sent = total(email(TODAY, "sent"), *by)
-    bounces = total(email(TODAY, "bounces"), *by)
-    today = f"{bounces} / ({sent} >= {least})"
-    return union(today, BOUNCE.over(LAST, *by))

@@ -7,7 +7,16 @@ from grafana.generator.figures import LAST, TODAY, WEEK, Rate, overall, stage
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
-from grafana.generator.promql import change, fold, moved, ratio, select, total, union
+from grafana.generator.promql import (
+    change,
+    fold,
+    moved,
+    otherwise,
+    ratio,
+    select,
+    total,
+    union,
+)
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
@@ -95,13 +104,23 @@ def _now() -> list[Tile]:
             decimals=2,
             thresholds=palette.BOUNCE.steps(good=palette.PLAIN),
         ),
+        panels.stat(
+            "Email spam rate, today so far",
+            [Query(figures.SPAM.over(TODAY))],
+            says=f"{figures.SPAM.formula}, today so far, which is no whole day; "
+            "complaints of older mail are in it. A lower bound: Gmail reports none.",
+            unit="percentunit",
+            decimals=3,
+            thresholds=palette.SPAM.steps(good=palette.PLAIN),
+        ),
     ]
-    return [Tile(panel, 4, 4) for panel in small]
+    widths = (3, 3, 3, 4, 3, 4, 4)
+    return [Tile(panel, width, 3) for panel, width in zip(small, widths, strict=True)]
 
 
 def _days() -> list[Tile]:
     return [
-        Tile(panel, 6, 5)
+        Tile(panel, 6, 4)
         for panel in (
             counted(
                 "Sent",
@@ -196,13 +215,18 @@ def leaderboard() -> Drawn:
     def rate(rate: Rate) -> str:
         return of_top(rate.over(LAST, *_KEYS))
 
+    def today(rate: Rate) -> str:
+        return of_top(rate.today(*_KEYS, least=_LEAST))
+
     columns = [
         Column("Sent", top, width=90),
         Column(
             "Delivered", of_top(total(stage(LAST, figures.DELIVERED), *_KEYS)), width=95
         ),
         percent("Bounce", rate(figures.BOUNCE), palette.BOUNCE),
+        percent("Bounce today", today(figures.BOUNCE), palette.BOUNCE),
         percent("Spam", rate(figures.SPAM), palette.SPAM),
+        percent("Spam today", today(figures.SPAM), palette.SPAM),
         percent("Unsubscribe", rate(figures.UNSUBSCRIBE), palette.UNSUBSCRIBE),
         percent("Open", of_top(open_rate(*_KEYS))),
         percent("Click", of_top(click_rate(*_KEYS))),
@@ -217,13 +241,14 @@ def leaderboard() -> Drawn:
         says=f"The {_MOST} campaigns that sent most on {LAST.days} (in-app messages: "
         "impressions), and their rates on that day: ratios of sums over channels and "
         "variations. Bounce is `bounces` ÷ `sent`, spam `reported_spam` ÷ `delivered`, "
-        "unsubscribe `unsubscribes` ÷ `delivered`, all three of email only. Open and "
-        "click count unique ones where the channel tells them, ÷ `delivered` "
-        "(email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) or "
-        "impressions (in-app). Conversion is campaign-wide `conversions` ÷ "
+        "unsubscribe `unsubscribes` ÷ `delivered`, all three of email only. The two "
+        f"columns named today are of today so far, no whole day, once {_LEAST} were "
+        "sent. Open and click count unique ones where the channel tells them, ÷ "
+        "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) "
+        "or impressions (in-app). Conversion is campaign-wide `conversions` ÷ "
         "`unique_recipients`, without control groups. An empty cell: the channel has "
         "no such figure, or nothing was sent. The small course shows what was sent on "
-        "the last complete day, over the time range: it steps at midnight. (Grafana "
+        "the last complete day, over the time range: it steps at midnight. Grafana "
         "before 10.2 needs its feature toggle timeSeriesTable for it.",
     )
 
@@ -248,7 +273,7 @@ def conversion_rate() -> str:
 
 
 def _bounces() -> Drawn:
-    rate = figures.latest_bounce(*_KEYS, least=_LEAST)
+    rate = figures.BOUNCE.latest(*_KEYS, least=_LEAST)
     return panels.timeline(
         "Email bounce rate by campaign and time, worst 20",
         Query(promql.largest(rate, count=20), "{{campaign}}"),
@@ -279,16 +304,17 @@ def _mix() -> Tile:
 
 def _alerts() -> Drawn:
     keys = ("severity", "alertname", "alertstate", "workspace", "campaign")
-    counted_by = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
+    alerts = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
+    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    nothing = f'label_replace(0 * max({up}), "alertname", "nothing fires", "", "")'
     return tables.table_of(
         "Firing and pending alerts",
-        [Column("Alerts", counted_by, width=90)],
+        [Column("Alerts", otherwise(alerts, nothing), width=90)],
         keys=keys,
         sort="Severity",
         is_ascending=True,
-        nothing="Nothing fires.",
         says="Alerts of our rules as this Prometheus evaluates them now; pending ones "
-        "wait for their `for`. Empty if nothing fires, or if our rules are not loaded.",
+        "wait for their `for`. If our rules are not loaded, nothing fires.",
     )
 
 

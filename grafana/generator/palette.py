@@ -16,6 +16,8 @@ SKY = "#56B4E9"
 ORANGE = "#E69F00"
 VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
+SERIES = (BLUE, ORANGE, SKY, VERMILLION, PURPLE)
+"""For series that are known beforehand, in this order."""
 PLAIN = "text"
 """Grafana's colour of text, dark on light and light on dark."""
 NONE = "transparent"

@@ -6,6 +6,7 @@ chosen data source, and says in its description how its figures come about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -169,9 +170,23 @@ def graph(
     )
     if least is not None:
         panel.min(least)
-    for override in lines:
+    for override in (*_coloured(queries), *lines):
         panel.override_by_regexp(override.name, override.properties)
     return panel
+
+
+def _coloured(queries: Sequence[Query]) -> list[Override]:
+    """Return colours for series that are named without their labels."""
+    names = [query.legend for query in queries]
+    if len(names) > len(palette.SERIES) or any("{{" in name for name in names):
+        return []
+    return [
+        Override(
+            f"/^{re.escape(name)}$/",
+            [property_("color", {"mode": "fixed", "fixedColor": colour})],
+        )
+        for name, colour in zip(names, palette.SERIES, strict=False)
+    ]
 
 
 def line(name: str, colour: str) -> Override:
@@ -183,6 +198,7 @@ def line(name: str, colour: str) -> Override:
             property_("custom.lineWidth", 1),
             property_("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
             property_("custom.showPoints", "never"),
+            property_("links", []),
         ],
     )
 
@@ -195,9 +211,13 @@ def bars(
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
     links: Sequence[builders.DashboardLink] = (),
+    most: float | None = None,
 ) -> bargauge.Panel:
-    """Return one horizontal bar for each series, in the order of the answer."""
-    return (
+    """Return one horizontal bar for each series, in the order of the answer.
+
+    A full bar is the largest value, unless it is said what the most can be.
+    """
+    panel = (
         bargauge.Panel()
         .title(title)
         .description(says)
@@ -214,6 +234,7 @@ def bars(
         .data_links(list(links))
         .targets([instant(query, number=at) for at, query in enumerate(queries)])
     )
+    return panel if most is None else panel.max(most)
 
 
 def groups(
@@ -228,7 +249,7 @@ def groups(
     names = {
         f"Value #{reference(at)}": query.legend for at, query in enumerate(queries)
     }
-    return (
+    panel = (
         barchart.Panel()
         .title(title)
         .description(says)
@@ -261,10 +282,20 @@ def groups(
                         "renameByName": names,
                     },
                 ),
+                models.DataTransformerConfig(
+                    id_val="sortBy",
+                    options={
+                        "fields": {},
+                        "sort": [{"field": queries[0].legend, "desc": True}],
+                    },
+                ),
             ]
         )
         .targets([row(query, number=at) for at, query in enumerate(queries)])
     )
+    for override in _coloured(queries):
+        panel.override_by_regexp(override.name, override.properties)
+    return panel
 
 
 def timeline(

@@ -6,7 +6,7 @@ from grafana.generator import panels, tables, telemetry
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
 from grafana.generator.promql import OF_JOB, OF_WORKSPACE, fold, select
-from grafana.generator.tables import Column
+from grafana.generator.tables import Column, yes_or_no
 from grafana.generator.telemetry import process
 
 
@@ -88,7 +88,7 @@ def _exporters(reload_at: str) -> Drawn:
         "Processes",
         [
             Column("Up", f"max by (instance, version, python) ({build})", width=70),
-            Column("Configuration accepted", by_instance(reload), width=180),
+            yes_or_no("Configuration accepted", by_instance(reload), width=180),
             Column(
                 "Configuration loaded",
                 by_instance(f"1000 * {reload_at}"),

@@ -24,7 +24,18 @@ from grafana.generator.panels import (
 )
 from grafana.generator.variables import SOURCE
 
-_WIDTHS = {"workspace": 120, "channel": 130, "variation": 170}
+_WIDTHS = {"workspace": 110, "channel": 180, "variation": 170}
+_EMPTY = "–"
+YES_OR_NO: tuple[models.ValueMapping, ...] = (
+    models.ValueMap(
+        options={
+            "0": models.ValueMappingResult(
+                text="no", color=palette.VERMILLION, index=0
+            ),
+            "1": models.ValueMappingResult(text="yes", color=palette.PLAIN, index=1),
+        }
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,11 @@ def percent(title: str, expression: str, limits: Limits | None = None) -> Column
     return Column(title, expression, unit="percentunit", decimals=2, limits=limits)
 
 
+def yes_or_no(title: str, expression: str, *, width: int = 120) -> Column:
+    """Return a column of 1 and 0, in words."""
+    return Column(title, expression, mappings=YES_OR_NO, width=width)
+
+
 def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
     """Return a column of money; Braze counts in US dollars."""
     return Column(title, expression, unit="currencyUSD", decimals=decimals)
@@ -93,7 +109,7 @@ def table_of(
     sort: str,
     trend: Column | None = None,
     is_ascending: bool = False,
-    nothing: str = "–",
+    nothing: str = _EMPTY,
 ) -> table.Panel:
     """Return a table with key labels first; campaigns link to their dashboard.
 
@@ -136,10 +152,13 @@ def table_of(
         )
         .targets(targets)
     )
+    # What stands for a whole empty table must not stand in each of its empty cells.
+    empty = property_("noValue", _EMPTY)
     for key in keys:
-        panel.override_by_name(key.replace("_", " ").title(), _key_properties(key))
+        title_of_key = key.replace("_", " ").title()
+        panel.override_by_name(title_of_key, [*_key_properties(key), empty])
     for column in columns:
-        panel.override_by_name(column.title, column.properties)
+        panel.override_by_name(column.title, [*column.properties, empty])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
         panel.override_by_name(

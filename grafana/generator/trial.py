@@ -31,6 +31,11 @@ def conversions() -> str:
     return total(stat(MONTH, "conversions"), *KEYS)
 
 
+def _compared() -> str:
+    """Return the exposed of those alone whose conversions are known."""
+    return f"({exposed()} and {conversions()})"
+
+
 def _control(vector: str) -> str:
     return f"sum by ({_GROUP}) ({figures.of_control(vector)})"
 
@@ -54,7 +59,7 @@ def _lift() -> str:
 
 
 def _verdict() -> str:
-    known = f"0 * ({exposed()})"
+    known = f"0 * ({_compared()})"
     return union(
         f"clamp({_z()}, -{_BOUND}, {_BOUND})",
         f"{figures.of_control(known)} + {_IS_CONTROL}",
@@ -91,7 +96,7 @@ def table() -> Drawn:
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
-            Column("Sent or enrolled", exposed()),
+            Column("Sent or enrolled", _compared()),
             Column("Conversions", conversions()),
             percent("Rate", rate),
             percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
@@ -104,6 +109,7 @@ def table() -> Drawn:
         keys=KEYS,
         sort="Campaign",
         is_ascending=True,
+        nothing="No campaign here has conversions by variation.",
         says=f"Over {MONTH.days}. Rate is `conversions` (first conversion event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
         "both. From and to are the 95 % Wilson interval of the rate. Lift is the rate "
