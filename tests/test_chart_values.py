@@ -14,8 +14,9 @@ import pytest
 import yaml
 from exporter import __version__, config, web_config
 from exporter.commands.run import FLAGS
+from exporter.quantities import duration_seconds
 
-from tests.chart import CHART, CI_FILES, Document, Helm, Refused, values_of
+from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of
 from tests.chart_readme import README, keys, sections, written
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
@@ -161,6 +162,90 @@ def test_a_typo_in_the_configuration_is_an_error(
 
     with pytest.raises(Refused, match=key):
         helm.render({"config": document})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interval": "5 m"}, "interval"),
+        ({"interval": 300}, "interval"),
+        ({"timeout": ""}, "timeout"),
+        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"requests_per_minute": "120"}, "requests_per_minute"),
+        ({"concurrency": 65}, "concurrency"),
+        ({"endpoint": "rest.iad-01.braze.com"}, "endpoint"),
+        ({"name": ""}, "name"),
+        ({"campaigns": [{"id": "a", "name": "x" * 257}]}, "name"),
+        ({"campaigns": [{"id": "a"}]}, "name"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"a-b": "x"}}]}, "a-b"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"a": 1}}]}, "labels/a"),
+        (
+            {"campaigns": [{"id": "a", "name": "b"}, {"id": "A", "name": "c"}]},
+            r"campaigns\[1\].id",
+        ),
+        (
+            {"campaigns": [{"id": "a", "name": "b"}, {"id": "c", "name": "b"}]},
+            r"campaigns\[1\].name",
+        ),
+    ],
+)
+def test_what_the_exporter_refuses_is_refused_before(
+    helm: Helm, change: Document, message: str
+) -> None:
+    """The commonest mistakes stop an upgrade, and the exporter that runs goes on."""
+    workspace = FULL["workspaces"][0] | change
+
+    with pytest.raises(Refused, match=message):
+        helm.render({"config": {"workspaces": [workspace]}})
+
+
+def test_workspaces_have_names_of_their_own(helm: Helm) -> None:
+    """Two workspaces of one name are refused."""
+    with pytest.raises(Refused, match=r"config.workspaces\[1\].name"):
+        helm.render({"config": {"workspaces": FULL["workspaces"] * 2}})
+
+
+@pytest.mark.parametrize("text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y2w3d"])
+def test_every_duration_of_the_exporter_is_let_through(helm: Helm, text: str) -> None:
+    """The schema is not stricter than the exporter."""
+    assert duration_seconds(text)
+
+    assert text in helm.render({"config": FULL | {"stale_after": text}}).config
+
+
+def test_the_example_configuration_is_let_through(helm: Helm) -> None:
+    """config.example.yaml, every option of it, can be used for `config` as it is."""
+    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    every = re.sub(r"(?m)^( *)#(?=[a-z_]+:)", r"\1", text)
+
+    for example in (text, every):
+        document = yaml.safe_load(example)
+        for workspace in document["workspaces"]:
+            if len({"api_key_env", "api_key_file"} & set(workspace)) == 2:
+                del workspace["api_key_file"]
+        assert yaml.safe_load(helm.render({"config": document}).config) == document
+
+
+def objects(part: object, place: str = "") -> Iterator[tuple[str, Document]]:
+    """Yield every part of the schema that lists keys."""
+    if isinstance(part, dict):
+        if "properties" in part and part.get("type") == "object":
+            yield place, part
+        for key, each in part.items():
+            yield from objects(each, f"{place}/{key}")
+
+
+def test_the_schema_leaves_no_mapping_of_ours_open() -> None:
+    """Wherever the schema lists keys, it refuses all others; `global` is shared."""
+    is_open = [
+        place
+        for place, part in objects(SCHEMA)
+        if part.get("additionalProperties") is not False
+    ]
+
+    assert is_open == []
+    assert len(list(objects(SCHEMA))) > 30
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,24 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- $_ := set $files .file true -}}
 {{- end -}}
 {{- $directory := printf "%s/" (include "braze-exporter.keysDirectory" .) -}}
+{{- $names := dict -}}
 {{- range $index, $workspace := ($values.config | default dict).workspaces -}}
 {{- $place := printf "config.workspaces[%d]" $index -}}
+{{- if hasKey $names $workspace.name -}}
+{{- fail (printf "%s.name: %q is already used; expected it only once" $place $workspace.name) -}}
+{{- end -}}
+{{- $_ := set $names $workspace.name true -}}
+{{- $taken := dict -}}
+{{- range $number, $campaign := $workspace.campaigns -}}
+{{- range $option := list "id" "name" -}}
+{{- $text := get $campaign $option -}}
+{{- $held := printf "%s %s" $option (ternary (lower $text) $text (eq $option "id")) -}}
+{{- if hasKey $taken $held -}}
+{{- fail (printf "%s.campaigns[%d].%s: %q is already used; expected it only once in a workspace" $place $number $option $text) -}}
+{{- end -}}
+{{- $_ := set $taken $held true -}}
+{{- end -}}
+{{- end -}}
 {{- if and $workspace.api_key_file $workspace.api_key_env -}}
 {{- fail (printf "%s has api_key_file and api_key_env; expected one of the two" $place) -}}
 {{- end -}}
