@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import yaml
@@ -16,7 +17,7 @@ _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """One rule; `record` or `alert` names it."""
 
@@ -26,8 +27,10 @@ class Rule:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     group: str
+    duration: str
+    """How long an alert is pending, as it is written."""
 
-    @property
+    @cached_property
     def code(self) -> str:
         """The expression without comments, and with texts emptied."""
         return _TEXT.sub(
@@ -68,9 +71,10 @@ def files() -> list[Path]:
     return sorted((ROOT / "grafana/rules").glob("*.yaml"))
 
 
-def rules() -> list[Rule]:
+@cache
+def rules() -> tuple[Rule, ...]:
     """Return all rules of all files."""
-    return [
+    return tuple(
         Rule(
             name=rule.get("alert") or rule["record"],
             is_alert="alert" in rule,
@@ -78,11 +82,12 @@ def rules() -> list[Rule]:
             labels=rule.get("labels", {}),
             annotations=rule.get("annotations", {}),
             group=group["name"],
+            duration=rule.get("for", ""),
         )
         for file in files()
         for group in yaml.safe_load(file.read_text())["groups"]
         for rule in group["rules"]
-    ]
+    )
 
 
 def alerts() -> list[Rule]:
