@@ -367,6 +367,7 @@ def test_common_labels_and_annotations_are_everywhere(helm: Helm) -> None:
     ("values", "expected"),
     [
         ({}, f"ghcr.io/braze-exporter/braze-exporter:{__version__}"),
+        ({"global": None}, f"ghcr.io/braze-exporter/braze-exporter:{__version__}"),
         ({"image": {"tag": "1.2.3"}}, "ghcr.io/braze-exporter/braze-exporter:1.2.3"),
         (
             {"image": {"tag": "1.2.3", "digest": f"sha256:{'a' * 64}"}},
@@ -787,6 +788,28 @@ def test_the_test_pod_may_pass_the_network_policy(helm: Helm) -> None:
     (test,) = rendered.all("Pod")
     labels = allowed[1]["podSelector"]["matchLabels"]
     assert labels.items() <= test["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
+        ({"maxUnavailable": "50%"}, {"maxUnavailable": "50%"}),
+        ({"minAvailable": 1}, {"minAvailable": 1}),
+        ({"minAvailable": 0, "maxUnavailable": None}, {"minAvailable": 0}),
+        ({"minAvailable": None, "maxUnavailable": None}, {"maxUnavailable": 1}),
+    ],
+)
+def test_a_budget_has_one_bound(
+    helm: Helm, budget: Document, expected: Document
+) -> None:
+    """minAvailable wins where both are there, and zero is a number."""
+    rendered = helm.render({"podDisruptionBudget": {"enabled": True} | budget})
+
+    spec = rendered.one("PodDisruptionBudget")["spec"]
+    del spec["selector"]
+    assert spec == expected
 
 
 # Rules and dashboards.

@@ -67,7 +67,7 @@ annotations:
 
 {{- define "braze-exporter.image" -}}
 {{- $image := .Values.image -}}
-{{- $registry := default $image.registry .Values.global.imageRegistry -}}
+{{- $registry := default $image.registry (.Values.global | default dict).imageRegistry -}}
 {{- $name := ternary (printf "%s/%s" $registry $image.repository) $image.repository (not (empty $registry)) -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $name $image.digest -}}
@@ -79,7 +79,7 @@ annotations:
 {{/* A list of mappings with `name`, each once, from names and mappings. */}}
 {{- define "braze-exporter.pullSecrets" -}}
 {{- $names := list -}}
-{{- range concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- range concat ((.Values.global | default dict).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
 {{- $names = append $names (ternary (dict "name" .) . (kindIs "string" .)) -}}
 {{- end -}}
 {{- with uniq $names }}{{ toYaml . }}{{ end -}}
