@@ -804,7 +804,7 @@ def test_the_test_pod_may_pass_the_network_policy(helm: Helm) -> None:
 def test_a_budget_has_one_bound(
     helm: Helm, budget: Document, expected: Document
 ) -> None:
-    """MinAvailable wins where both are there, and zero is a number."""
+    """Of two bounds `minAvailable` wins, and zero is a number."""
     rendered = helm.render({"podDisruptionBudget": {"enabled": True} | budget})
 
     spec = rendered.one("PodDisruptionBudget")["spec"]
