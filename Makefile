@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format dashboards lock clean
+.PHONY: help demo test lint format dashboards chart-docs lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.run-time  ## See it work: a simulated Braze, and the exporter polling it
 	$(BIN)/braze-exporter demo $(ARGS)
@@ -28,6 +28,9 @@ format: $(VENV)/.development  ## Let ruff write the code as it wants it
 
 dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/generator
 	$(BIN)/python -m grafana.generator
+
+chart-docs: $(VENV)/.development  ## Write the tables in the Helm chart's README
+	$(BIN)/python -m tests.chart_readme
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.chart import Helm
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,14 @@ def program() -> Callable[[str], str]:
         pytest.skip(f"needs {name}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def helm() -> Iterator[Helm]:
+    """Start Helm, or skip the test where there is no wheel of it."""
+    if importlib.util.find_spec("helm_python") is None:
+        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
+            pytest.fail("helm-python-sdk is required and not installed")
+        pytest.skip("needs helm-python-sdk, which has wheels for Linux on x86_64")
+    with Helm() as started:
+        yield started

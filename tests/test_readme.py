@@ -364,10 +364,10 @@ def test_every_make_target_and_command_exists(file: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     code = "\n".join((*blocks("sh", text), *ticked(without_blocks(text))))
 
-    targets = set(re.findall(r"^make ([a-z]+)", code, re.MULTILINE))
+    targets = set(re.findall(r"^make ([a-z-]+)", code, re.MULTILINE))
     commands = set(re.findall(r"^braze-exporter ([a-z]+)", code, re.MULTILINE))
 
-    assert targets <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert commands <= set(COMMANDS)
 
 

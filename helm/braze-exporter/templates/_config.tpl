@@ -1,0 +1,145 @@
+{{/* Where things are in the container. */}}
+{{- define "braze-exporter.configFile" -}}/etc/braze-exporter/config/config.yaml{{- end -}}
+{{- define "braze-exporter.webConfigFile" -}}/etc/braze-exporter/web/web-config.yaml{{- end -}}
+{{- define "braze-exporter.keysDirectory" -}}/etc/braze-exporter/keys{{- end -}}
+{{- define "braze-exporter.tlsDirectory" -}}/etc/braze-exporter/tls{{- end -}}
+{{- define "braze-exporter.clientDirectory" -}}/etc/braze-exporter/client{{- end -}}
+
+{{/* "true" if the configuration is an object that exists already. */}}
+{{- define "braze-exporter.hasExistingConfig" -}}
+{{- if or .Values.existingConfig.configMap .Values.existingConfig.secret }}true{{ end -}}
+{{- end -}}
+
+{{/* "true" if there is no configuration, and the demo runs. */}}
+{{- define "braze-exporter.isDemo" -}}
+{{- if not (or .Values.config (include "braze-exporter.hasExistingConfig" .)) }}true{{ end -}}
+{{- end -}}
+
+{{/*
+The text of the configuration that the chart makes. Values are written as JSON: `toYaml`
+leaves texts such as = and << without the quotes that they need.
+*/}}
+{{- define "braze-exporter.config" -}}
+{{- if .Values.config -}}
+{{- range $option, $value := omit .Values.config "workspaces" }}{{ $option }}: {{ toRawJson $value }}
+{{ end -}}
+workspaces:
+{{- range .Values.config.workspaces }}
+  - name: {{ toRawJson .name }}
+    {{- range $option, $value := omit . "name" "campaigns" }}
+    {{ $option }}: {{ toRawJson $value }}
+    {{- end }}
+    campaigns:
+      {{- range .campaigns }}
+      - {{ toRawJson . }}
+      {{- else }} []
+      {{- end }}
+{{- end }}
+{{- else -}}
+{{- .Files.Get "files/demo.yaml" | trimSuffix "\n" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The key of the simulated Braze: no secret, it is the same everywhere. */}}
+{{- define "braze-exporter.demoKey" -}}simulated-braze-key{{- end -}}
+
+{{- define "braze-exporter.hasExistingWebConfig" -}}
+{{- if or .Values.existingWebConfig.configMap .Values.existingWebConfig.secret }}true{{ end -}}
+{{- end -}}
+
+{{/* The web configuration that the chart makes; empty: none. */}}
+{{- define "braze-exporter.webConfig" -}}
+{{- $config := deepCopy (.Values.webConfig | default dict) -}}
+{{- if .Values.tls.secretName -}}
+{{- $directory := include "braze-exporter.tlsDirectory" . -}}
+{{- $tls := $config.tls_server_config | default dict -}}
+{{- if not (or $tls.cert $tls.cert_file) -}}
+{{- $_ := set $tls "cert_file" (printf "%s/%s" $directory .Values.tls.certKey) -}}
+{{- end -}}
+{{- if not (or $tls.key $tls.key_file) -}}
+{{- $_ := set $tls "key_file" (printf "%s/%s" $directory .Values.tls.keyKey) -}}
+{{- end -}}
+{{- $_ := set $config "tls_server_config" $tls -}}
+{{- end -}}
+{{- if and $config (not (include "braze-exporter.hasExistingWebConfig" .)) -}}
+{{- range $option, $value := $config }}{{ $option }}: {{ toRawJson $value }}
+{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "braze-exporter.hasWebConfig" -}}
+{{- if or (include "braze-exporter.webConfig" .) (include "braze-exporter.hasExistingWebConfig" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* "true" if TLS is on. */}}
+{{- define "braze-exporter.hasTls" -}}
+{{- if include "braze-exporter.hasExistingWebConfig" . -}}
+{{- if .Values.existingWebConfig.tls }}true{{ end -}}
+{{- else -}}
+{{- with include "braze-exporter.webConfig" . | fromYaml }}{{ if .tls_server_config }}true{{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" if a client without a certificate is turned away: so are Kubernetes' probes. */}}
+{{- define "braze-exporter.requiresClientCertificates" -}}
+{{- if include "braze-exporter.hasExistingWebConfig" . -}}
+{{- if and .Values.existingWebConfig.tls .Values.existingWebConfig.clientCertificates }}true{{ end -}}
+{{- else -}}
+{{- with include "braze-exporter.webConfig" . | fromYaml -}}
+{{- with .tls_server_config }}{{ if eq (.client_auth_type | default "") "RequireAndVerifyClientCert" }}true{{ end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "braze-exporter.scheme" -}}
+{{- if include "braze-exporter.hasTls" . }}https{{ else }}http{{ end -}}
+{{- end -}}
+
+{{/* What stands before every path: empty, or `/like/this`. */}}
+{{- define "braze-exporter.prefix" -}}
+{{- $path := .Values.web.routePrefix | default (regexReplaceAll "^[a-z]+://[^/]*" .Values.web.externalUrl "") -}}
+{{- $bare := trimAll "/" $path -}}
+{{- if $bare }}/{{ $bare }}{{ end -}}
+{{- end -}}
+
+{{- define "braze-exporter.metricsPath" -}}
+{{- printf "%s%s" (include "braze-exporter.prefix" .) .Values.web.telemetryPath -}}
+{{- end -}}
+
+{{/* The Service as other pods name it, and the port they find there. */}}
+{{- define "braze-exporter.serviceHost" -}}
+{{- printf "%s.%s.svc" (include "braze-exporter.fullname" .) (include "braze-exporter.namespace" .) -}}
+{{- end -}}
+{{- define "braze-exporter.servicePort" -}}
+{{- ternary .Values.web.port .Values.service.port (eq .Values.service.clusterIP "None") -}}
+{{- end -}}
+
+{{/* The flags that `healthcheck` shares with the daemon, as a list. Takes `root` and `address`. */}}
+{{- define "braze-exporter.healthcheck" -}}
+{{- $root := .root -}}
+- {{ printf "--web.listen-address=%s" .address | quote }}
+{{- with include "braze-exporter.prefix" $root }}
+- {{ printf "--web.route-prefix=%s" . | quote }}
+{{- end }}
+{{- if include "braze-exporter.hasWebConfig" $root }}
+- {{ printf "--web.config.file=%s" (include "braze-exporter.webConfigFile" $root) | quote }}
+{{- end }}
+{{- with $root.Values.healthcheckCertificate }}
+{{- if .secretName }}
+- {{ printf "--client.cert-file=%s/%s" (include "braze-exporter.clientDirectory" $root) .certKey | quote }}
+- {{ printf "--client.key-file=%s/%s" (include "braze-exporter.clientDirectory" $root) .keyKey | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The ports that the configuration's endpoints and proxies are reached at, as JSON. */}}
+{{- define "braze-exporter.brazePorts" -}}
+{{- $ports := list -}}
+{{- range (.Values.config | default dict).workspaces -}}
+{{- $url := .proxy | default .endpoint | default "" -}}
+{{- $named := regexFind ":[0-9]+$" (regexReplaceAll "^[a-z]+://([^/?#]*).*$" $url "${1}") | trimPrefix ":" -}}
+{{- $usual := ternary "80" "443" (hasPrefix "http://" $url) -}}
+{{- $ports = append $ports (int ($named | default $usual)) -}}
+{{- end -}}
+{{- toJson (uniq ($ports | default (list 443)) | sortAlpha) -}}
+{{- end -}}

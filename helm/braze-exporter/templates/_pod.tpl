@@ -1,0 +1,73 @@
+{{/* The volumes that the web configuration needs, and where they are mounted. */}}
+{{- define "braze-exporter.webVolumes" -}}
+{{- $mode := .Values.secretFileMode -}}
+{{- if include "braze-exporter.hasWebConfig" . }}
+- name: web-config
+  {{- with .Values.existingWebConfig }}
+  {{- if .configMap }}
+  configMap:
+    name: {{ .configMap | quote }}
+    items:
+      - key: {{ .key | quote }}
+        path: web-config.yaml
+  {{- else }}
+  secret:
+    secretName: {{ .secret | default (printf "%s-web-config" (include "braze-exporter.fullname" $)) | quote }}
+    defaultMode: {{ $mode }}
+    items:
+      - key: {{ ternary .key "web-config.yaml" (not (empty .secret)) | quote }}
+        path: web-config.yaml
+  {{- end }}
+  {{- end }}
+{{- end }}
+{{- if .Values.tls.secretName }}
+- name: tls
+  secret:
+    secretName: {{ .Values.tls.secretName | quote }}
+    defaultMode: {{ $mode }}
+{{- end }}
+{{- if .Values.healthcheckCertificate.secretName }}
+- name: client
+  secret:
+    secretName: {{ .Values.healthcheckCertificate.secretName | quote }}
+    defaultMode: {{ $mode }}
+{{- end }}
+{{- end -}}
+
+{{- define "braze-exporter.webVolumeMounts" -}}
+{{- if include "braze-exporter.hasWebConfig" . }}
+- name: web-config
+  mountPath: {{ include "braze-exporter.webConfigFile" . | dir | quote }}
+  readOnly: true
+{{- end }}
+{{- if .Values.tls.secretName }}
+- name: tls
+  mountPath: {{ include "braze-exporter.tlsDirectory" . | quote }}
+  readOnly: true
+{{- end }}
+{{- if .Values.healthcheckCertificate.secretName }}
+- name: client
+  mountPath: {{ include "braze-exporter.clientDirectory" . | quote }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/*
+A probe. Takes `root`, `path` and `probe`. Where clients have to show a certificate, which
+Kubernetes cannot, the exporter asks itself.
+*/}}
+{{- define "braze-exporter.probe" -}}
+{{- if include "braze-exporter.requiresClientCertificates" .root -}}
+exec:
+  command:
+    - braze-exporter
+    - healthcheck
+    {{- include "braze-exporter.healthcheck" (dict "root" .root "address" (printf ":%v" .root.Values.web.port)) | nindent 4 }}
+{{- else -}}
+httpGet:
+  path: {{ printf "%s%s" (include "braze-exporter.prefix" .root) .path | quote }}
+  port: metrics
+  scheme: {{ include "braze-exporter.scheme" .root | upper }}
+{{- end }}
+{{ toYaml (omit .probe "enabled") }}
+{{- end -}}

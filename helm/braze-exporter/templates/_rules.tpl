@@ -1,0 +1,88 @@
+{{/*
+`groups:` of all rule files, with what the values change. The files are read as YAML and
+written again, so that Prometheus' own templates in them stay as they are.
+*/}}
+{{- define "braze-exporter.ruleGroups" -}}
+{{- $values := .Values.prometheusRule -}}
+{{- $groups := list -}}
+{{- range $path, $_ := .Files.Glob "rules/*.yaml" -}}
+{{- range ($.Files.Get $path | fromYaml).groups -}}
+{{- $rules := list -}}
+{{- range .rules -}}
+{{- if not (and .alert (has .alert $values.disabledAlerts)) -}}
+{{- $rules = append $rules (include "braze-exporter.rule" (dict "rule" . "values" $values) | fromYaml) -}}
+{{- end -}}
+{{- end -}}
+{{- if $rules -}}
+{{- $groups = append $groups (set . "rules" $rules) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "groups" (concat $groups ($values.extraGroups | default list))) -}}
+{{- end -}}
+
+{{/* One rule as the values want it. Takes `rule` and `values`. */}}
+{{- define "braze-exporter.rule" -}}
+{{- $rule := deepCopy .rule -}}
+{{- $values := .values -}}
+{{- if hasPrefix "braze:threshold:" ($rule.record | default "") -}}
+{{- $kind := trimPrefix "braze:threshold:" $rule.record -}}
+{{- $number := get (get ($values.thresholds | default dict) $rule.labels.alert | default dict) $kind -}}
+{{- if kindIs "map" $number -}}
+{{- $number = get $number ($rule.labels.severity | default "") -}}
+{{- end -}}
+{{- if not (or (kindIs "invalid" $number) (kindIs "string" $number)) -}}
+{{- $_ := set $rule "expr" (printf "vector(%s)" (toJson $number)) -}}
+{{- end -}}
+{{- end -}}
+{{- if $rule.alert -}}
+{{- with $values.alertLabels -}}
+{{- $_ := set $rule "labels" (merge (dict) . ($rule.labels | default dict)) -}}
+{{- end -}}
+{{- if and $values.grafanaUrl $rule.annotations.dashboard_url -}}
+{{- $_ := set $rule.annotations "dashboard_url" (printf "%s%s" (trimSuffix "/" $values.grafanaUrl) $rule.annotations.dashboard_url) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $rule -}}
+{{- end -}}
+
+{{/* Thresholds and alerts that there are not are mistakes. */}}
+{{- define "braze-exporter.validateRules" -}}
+{{- $alerts := dict -}}
+{{- $thresholds := dict -}}
+{{- range $path, $_ := .Files.Glob "rules/*.yaml" -}}
+{{- range ($.Files.Get $path | fromYaml).groups -}}
+{{- range .rules -}}
+{{- if .alert -}}
+{{- $_ := set $alerts .alert true -}}
+{{- else if hasPrefix "braze:threshold:" .record -}}
+{{- $kind := trimPrefix "braze:threshold:" .record -}}
+{{- $place := printf "%s.%s" .labels.alert $kind -}}
+{{- $_ := set $thresholds (ternary (printf "%s.%s" $place .labels.severity) $place (hasKey .labels "severity")) true -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.prometheusRule.disabledAlerts -}}
+{{- if not (hasKey $alerts .) -}}
+{{- fail (printf "prometheusRule.disabledAlerts: there is no alert %s; expected one of %s" . (keys $alerts | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $alert, $kinds := .Values.prometheusRule.thresholds -}}
+{{- range $kind, $number := $kinds -}}
+{{- $place := printf "%s.%s" $alert $kind -}}
+{{- $places := list $place -}}
+{{- if kindIs "map" $number -}}
+{{- $places = list -}}
+{{- range $severity, $_ := $number -}}
+{{- $places = append $places (printf "%s.%s" $place $severity) -}}
+{{- end -}}
+{{- end -}}
+{{- range $places -}}
+{{- if not (hasKey $thresholds .) -}}
+{{- fail (printf "prometheusRule.thresholds: there is no %s; expected one of %s" . (keys $thresholds | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

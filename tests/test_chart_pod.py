@@ -1,0 +1,202 @@
+"""What the chart renders really runs: each container's arguments on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exporter.simulator import Simulator
+
+from tests.chart import CHART, Document, Helm, values_of
+from tests.chart_pod import LocalPod, secrets, unverified
+from tests.papers import HASH, PASSWORD, Papers
+from tests.running import Process, parse, run, until
+
+KEYS = "/etc/braze-exporter/keys"
+
+
+@pytest.fixture(name="papers")
+def _papers(tmp_path: Path) -> Papers:
+    """Issue certificates."""
+    return Papers(tmp_path / "papers")
+
+
+def polling(braze: Simulator) -> Document:
+    """Return values that poll the simulator."""
+    workspace = {
+        "name": "production",
+        "endpoint": braze.url,
+        "api_key_file": f"{KEYS}/production",
+        "interval": "1s",
+        "requests_per_minute": 6000,
+        "campaigns": [{"id": each.id, "name": each.name} for each in braze.campaigns],
+    }
+    key = {"secretName": "braze", "key": "api-key", "file": "production"}
+    return {"config": {"workspaces": [workspace]}, "apiKeys": [key]}
+
+
+def ask(url: str, *, password: str | None = None) -> tuple[int, str]:
+    """Return status and text of what a probe, or Prometheus, gets."""
+    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
+    if password is not None:
+        passwords.add_password(None, url, "prometheus", password, is_authenticated=True)
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPSHandler(context=unverified()),
+        urllib.request.HTTPBasicAuthHandler(passwords),
+    )
+    try:
+        with opener.open(url, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["default", "production", "network", "tls", "client-certificates", "monitoring"],
+)
+def test_check_has_nothing_to_say(
+    helm: Helm, papers: Papers, tmp_path: Path, name: str
+) -> None:
+    """`check` finds no problem and warns of nothing: keys are there, and not public."""
+    rendered = helm.render(values_of(CHART / "ci" / f"{name}-values.yaml"))
+    pod = LocalPod(rendered, tmp_path, existing=secrets(papers))
+    web = [each for each in pod.arguments() if each.startswith("--web.config.file")]
+
+    done = run("check", *web, pod.config, environment={"BRAZE_API_KEY": "a" * 36})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+def test_the_default_installation_shows_campaigns(helm: Helm, tmp_path: Path) -> None:
+    """Without values both containers run, and every campaign of the demo is up."""
+    rendered = helm.render({"serviceMonitor": {"enabled": True}})
+    plain = LocalPod(rendered, tmp_path / "plain", existing={})
+    simulate = plain.arguments(name="simulated-braze")
+    assert simulate[-1] == "--listen-address=127.0.0.1:10418"
+    with Process(*simulate[:-1], "--listen-address=127.0.0.1:0") as braze:
+        url = braze.wait_for_line(r"simulated Braze at (http://[^,]+),")[1]
+        changes = {"http://127.0.0.1:10418": url}
+        pod = LocalPod(rendered, tmp_path / "pod", existing={}, **changes)
+        with Process(*pod.arguments()) as exporter:
+            probes = {
+                name: f"{exporter.url}{rendered.exporter[name]['httpGet']['path']}"
+                for name in ("startupProbe", "livenessProbe", "readinessProbe")
+            }
+            (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+
+            until(lambda: ask(probes["readinessProbe"])[0] == 200)
+
+            assert ask(probes["startupProbe"])[0] == 200
+            assert ask(probes["livenessProbe"])[0] == 200
+            status, text = ask(f"{exporter.url}{endpoint['path']}")
+            assert status == 200
+            up = parse(text)["braze_campaign_up"]
+            assert len(up) == 22
+            assert set(up.values()) == {1}
+            assert helm_test(rendered.all("Pod")[0], pod, exporter) == 0
+            assert exporter.end(signal.SIGTERM, seconds=10) == 0
+
+
+def helm_test(test: Document, pod: LocalPod, exporter: Process) -> int:
+    """Run what `helm test` runs, against the daemon here; return the exit code."""
+    address = exporter.url.partition("://")[2]
+    (healthcheck,) = test["spec"]["containers"]
+    return run(*pod.moved(healthcheck["args"], address)).returncode
+
+
+def test_tls_passwords_and_a_prefix_fit_together(
+    helm: Helm, papers: Papers, tmp_path: Path
+) -> None:
+    """Over TLS and below a prefix, probes need no password and scrapes do."""
+    with Simulator() as braze:
+        values = polling(braze) | {
+            "tls": {"secretName": "braze-tls"},
+            "webConfig": {"basic_auth_users": {"prometheus": HASH}},
+            "web": {"externalUrl": "https://example.com/a/b"},
+            "podMonitor": {"enabled": True},
+        }
+        rendered = helm.render(values)
+        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
+        with Process(*pod.arguments()) as exporter:
+            url = exporter.url.replace("http://", "https://")
+            probe = rendered.exporter["readinessProbe"]["httpGet"]
+            assert probe["scheme"] == "HTTPS"
+
+            until(lambda: ask(f"{url}{probe['path']}")[0] == 200)
+
+            (endpoint,) = rendered.one("PodMonitor")["spec"]["podMetricsEndpoints"]
+            page = f"{url}{endpoint['path']}"
+            assert ask(page)[0] == 401
+            status, text = ask(page, password=PASSWORD)
+            assert status == 200
+            assert set(parse(text)["braze_campaign_up"].values()) == {1}
+            assert helm_test(rendered.all("Pod")[0], pod, exporter) == 0
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_probes_work_under_client_certificates(
+    helm: Helm, papers: Papers, tmp_path: Path, *, is_own: bool
+) -> None:
+    """Where clients have to show a certificate the probes' command shows one."""
+    with Simulator() as braze:
+        values: dict[str, Any] = polling(braze) | {
+            "tls": {"secretName": "braze-tls"},
+            "webConfig": {
+                "tls_server_config": {
+                    "client_auth_type": "RequireAndVerifyClientCert",
+                    "client_ca_file": "/etc/braze-exporter/tls/ca.crt",
+                }
+            },
+            "web": {"routePrefix": "/x"},
+        }
+        if not is_own:
+            values["healthcheckCertificate"] = {"secretName": "client"}
+        rendered = helm.render(values)
+        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
+        with Process(*pod.arguments()) as exporter:
+            address = exporter.url.partition("://")[2]
+
+            for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+                command = rendered.exporter[name]["exec"]["command"]
+                assert command[0] == "braze-exporter"
+                assert run(*pod.moved(command[1:], address)).returncode == 0
+
+            assert helm_test(rendered.all("Pod")[0], pod, exporter) == 0
+
+
+def test_a_changed_config_map_needs_no_new_pod(
+    helm: Helm, papers: Papers, tmp_path: Path
+) -> None:
+    """The mounted configuration is a link that Kubernetes swaps: it is taken over."""
+    with Simulator() as braze:
+        rendered = helm.render(polling(braze))
+        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
+        file = Path(pod.config)
+        other = json.loads(json.dumps(polling(braze)))
+        del other["config"]["workspaces"][0]["campaigns"][1:]
+        text = helm.render(other).config.replace(KEYS, f"{tmp_path}/pod{KEYS}")
+        with Process(*pod.arguments()) as exporter:
+            until(lambda: ask(f"{exporter.url}/-/ready")[0] == 200)
+
+            (file.parent / "..new").write_text(text)
+            (file.parent / "..link").symlink_to("..new")
+            (file.parent / "..link").rename(file)
+
+            def campaigns() -> int:
+                _, page = ask(f"{exporter.url}/metrics")
+                return len(parse(page)["braze_campaign_info"])
+
+            until(lambda: campaigns() == 1)
+            exporter.wait_for_line("event=config.reloaded")

@@ -1,0 +1,564 @@
+"""The chart's values: strict, explained, and each of them with an effect."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import reduce
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import yaml
+from exporter import __version__, config, web_config
+from exporter.commands.run import FLAGS
+from exporter.quantities import duration_seconds
+
+from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of
+from tests.chart_readme import README, keys, sections, written
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+Path = tuple[str, ...]
+
+
+def mappings(value: object, path: Path = ()) -> Iterator[Path]:
+    """Yield the path of every mapping whose keys are ours."""
+    if isinstance(value, dict) and (value or not path):
+        yield path
+        for key, each in value.items():
+            yield from mappings(each, (*path, key))
+
+
+def leaves(value: object, path: Path = ()) -> Iterator[Path]:
+    """Yield the path of every value that is no mapping of ours."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from leaves(each, (*path, key))
+    else:
+        yield path
+
+
+def at(path: Path, value: object) -> Document:
+    """Return values that hold only this."""
+    values: Any = value
+    for key in reversed(path):
+        values = {key: values}
+    made: Document = values
+    return made
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> Document:
+    """Return values as Helm puts one file over another."""
+    found = deepcopy(dict(first))
+    for key, value in second.items():
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = merged(found[key], value)
+        else:
+            found[key] = deepcopy(value)
+    return found
+
+
+def get(values: Document, path: Path) -> Any:
+    """Return the value at a path."""
+    return reduce(lambda inner, key: inner[key], path, values)
+
+
+def name(path: Path) -> str:
+    """Write a path as it is written after `--set`."""
+    return ".".join(path)
+
+
+# What Kubernetes and Helm define, and not we: a new field there is no typo here.
+OPEN = {
+    ("global",),
+    ("podSecurityContext",),
+    ("podSecurityContext", "seccompProfile"),
+    ("securityContext",),
+    ("securityContext", "capabilities"),
+}
+STRICT = [path for path in mappings(VALUES) if path not in OPEN]
+LEAVES = list(leaves(VALUES))
+FULL = {
+    "workspaces": [
+        {
+            "name": "production",
+            "endpoint": "https://rest.iad-01.braze.com",
+            "api_key_env": "BRAZE_API_KEY",
+            "campaigns": [{"id": "a", "name": "b", "labels": {"team": "crm"}}],
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize("path", STRICT, ids=name)
+def test_a_typo_is_an_error(helm: Helm, path: Path) -> None:
+    """A key that there is not is refused by its name, at every level of the values."""
+    for wrong in ("enabeld", "NameSpace", "x-y"):
+        with pytest.raises(Refused, match=wrong):
+            helm.render(at((*path, wrong), {}))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name)
+def test_each_key_written_wrongly_is_an_error(helm: Helm, path: Path) -> None:
+    """Each key of values.yaml with one letter more is refused."""
+    if path[:-1] in OPEN:
+        return
+
+    wrong = f"{path[-1]}s"
+
+    with pytest.raises(Refused, match=wrong):
+        helm.render(at((*path[:-1], wrong), get(VALUES, path)))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name)
+def test_a_value_of_another_type_is_an_error(helm: Helm, path: Path) -> None:
+    """A value that is no text, number, list or mapping as expected is refused."""
+    if path[:-1] in OPEN - {("global",)}:
+        return
+    value = get(VALUES, path)
+
+    wrong = [1] if isinstance(value, dict) else {"a": [1]}
+
+    with pytest.raises(Refused, match=path[-1]):
+        helm.render(at(path, wrong))
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name)
+def test_null_is_harmless_or_an_error(helm: Helm, path: Path) -> None:
+    """Null, which removes a value in Helm, is told of or leaves nothing strange."""
+    try:
+        rendered = helm.render(at(path, None))
+    except Refused as refused:
+        assert "schema" in str(refused)  # noqa: PT017 - either way is right
+        return
+
+    for text in rendered.texts.values():
+        assert "<nil>" not in text
+        assert "null" not in text.replace('"null"', "")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (("workspaces", 0), "endpont"),
+        (("workspaces", 0), "api_key"),
+        (("workspaces", 0, "campaigns", 0), "nmae"),
+        ((), "window"),
+        ((), "Workspaces"),
+    ],
+)
+def test_a_typo_in_the_configuration_is_an_error(
+    helm: Helm, path: tuple[str | int, ...], key: str
+) -> None:
+    """The exporter's configuration is checked before anything is installed."""
+    document: Any = deepcopy(FULL)
+    place = document
+    for part in path:
+        place = place[part]
+    place[key] = "x"
+
+    with pytest.raises(Refused, match=key):
+        helm.render({"config": document})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interval": "5 m"}, "interval"),
+        ({"interval": 300}, "interval"),
+        ({"timeout": ""}, "timeout"),
+        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"requests_per_minute": "120"}, "requests_per_minute"),
+        ({"concurrency": 65}, "concurrency"),
+        ({"endpoint": "rest.iad-01.braze.com"}, "endpoint"),
+        ({"name": ""}, "name"),
+        ({"campaigns": [{"id": "a", "name": "x" * 257}]}, "name"),
+        ({"campaigns": [{"id": "a"}]}, "name"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"a-b": "x"}}]}, "a-b"),
+        ({"campaigns": [{"id": "a", "name": "b", "labels": {"a": 1}}]}, "labels/a"),
+        (
+            {"campaigns": [{"id": "a", "name": "b"}, {"id": "A", "name": "c"}]},
+            r"campaigns\[1\].id",
+        ),
+        (
+            {"campaigns": [{"id": "a", "name": "b"}, {"id": "c", "name": "b"}]},
+            r"campaigns\[1\].name",
+        ),
+    ],
+)
+def test_what_the_exporter_refuses_is_refused_before(
+    helm: Helm, change: Document, message: str
+) -> None:
+    """The commonest mistakes stop an upgrade, and the exporter that runs goes on."""
+    workspace = FULL["workspaces"][0] | change
+
+    with pytest.raises(Refused, match=message):
+        helm.render({"config": {"workspaces": [workspace]}})
+
+
+def test_workspaces_have_names_of_their_own(helm: Helm) -> None:
+    """Two workspaces of one name are refused."""
+    with pytest.raises(Refused, match=r"config.workspaces\[1\].name"):
+        helm.render({"config": {"workspaces": FULL["workspaces"] * 2}})
+
+
+@pytest.mark.parametrize("text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y2w3d"])
+def test_every_duration_of_the_exporter_is_let_through(helm: Helm, text: str) -> None:
+    """The schema is not stricter than the exporter."""
+    assert duration_seconds(text)
+
+    assert text in helm.render({"config": FULL | {"stale_after": text}}).config
+
+
+def test_the_example_configuration_is_let_through(helm: Helm) -> None:
+    """config.example.yaml, every option of it, can be used for `config` as it is."""
+    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    every = re.sub(r"(?m)^( *)#(?=[a-z_]+:)", r"\1", text)
+
+    for example in (text, every):
+        document = yaml.safe_load(example)
+        for workspace in document["workspaces"]:
+            if len({"api_key_env", "api_key_file"} & set(workspace)) == 2:
+                del workspace["api_key_file"]
+        assert yaml.safe_load(helm.render({"config": document}).config) == document
+
+
+def objects(part: object, place: str = "") -> Iterator[tuple[str, Document]]:
+    """Yield every part of the schema that lists keys."""
+    if isinstance(part, dict):
+        if "properties" in part and part.get("type") == "object":
+            yield place, part
+        for key, each in part.items():
+            yield from objects(each, f"{place}/{key}")
+
+
+def test_the_schema_leaves_no_mapping_of_ours_open() -> None:
+    """Wherever the schema lists keys, it refuses all others; `global` is shared."""
+    is_open = [
+        place
+        for place, part in objects(SCHEMA)
+        if part.get("additionalProperties") is not False
+    ]
+
+    assert is_open == []
+    assert len(list(objects(SCHEMA))) > 30
+
+
+@pytest.mark.parametrize(
+    ("web", "wrong"),
+    [
+        ({"tls_server_confg": {}}, "tls_server_confg"),
+        ({"tls_server_config": {"cert_fil": "x"}}, "cert_fil"),
+        ({"tls_server_config": {"client_auth_type": "Require"}}, "client_auth_type"),
+        ({"http_server_config": {"headers": {"X-Frame": "deny"}}}, "X-Frame"),
+        ({"rate_limit": {"bust": 1}}, "bust"),
+        ({"basic_auth_users": {"name": 1}}, "name"),
+    ],
+)
+def test_a_typo_in_the_web_configuration_is_an_error(
+    helm: Helm, web: Document, wrong: str
+) -> None:
+    """The web configuration is checked before anything is installed."""
+    with pytest.raises(Refused, match=wrong):
+        helm.render({"webConfig": web})
+
+
+def options(definition: Document) -> set[str]:
+    """Return the options that a part of the schema knows."""
+    return set(definition["properties"])
+
+
+def test_the_schema_knows_the_options_of_the_exporter() -> None:
+    """An option that the exporter learns has to be taught to values.schema.json."""
+    known = SCHEMA["definitions"]
+    web = known["webConfig"]["properties"]
+
+    assert options(known["config"]) == set(config.CONFIG)
+    assert options(known["workspace"]) == set(config.WORKSPACE)
+    assert options(known["campaign"]) == set(config.CAMPAIGN)
+    assert options(known["selection"]) == set(config.SELECTION)
+    assert options(known["config"]["properties"]["limits"]) == set(config.LIMITS)
+    assert options(known["webConfig"]) == set(web_config.WEB_CONFIG)
+    assert options(web["tls_server_config"]) == set(web_config.TLS_SERVER)
+    assert options(web["http_server_config"]) == set(web_config.HTTP_SERVER)
+    assert options(web["rate_limit"]) == set(web_config.RATE_LIMIT)
+    headers = web["http_server_config"]["properties"]["headers"]
+    assert options(headers) == set(web_config.HEADERS)
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> None:
+    """A flag that the chart gives is no extra argument in any form, and no variable."""
+    if flag.name == "config.check":
+        return
+
+    forms = [[f"--{flag.name}=x"], [f"--{flag.name}", "x"]]
+    if flag.is_switch:
+        forms.append([f"--no-{flag.name}"])
+
+    for arguments in forms:
+        with pytest.raises(Refused, match=rf"extraArgs: {arguments[0].split('=')[0]}"):
+            helm.render({"extraArgs": arguments})
+    with pytest.raises(Refused, match=f"extraEnv: {flag.variable}"):
+        helm.render({"extraEnv": [{"name": flag.variable, "value": "x"}]})
+
+
+KEY = {"secretName": "braze", "key": "api-key", "file": "one"}
+OWN_KEY = FULL["workspaces"][0] | {"api_key_file": "/etc/braze-exporter/keys/two"}
+TWO_KEYS = {"workspaces": [OWN_KEY]}
+FILE_KEY = {"workspaces": [{k: v for k, v in OWN_KEY.items() if k != "api_key_env"}]}
+NO_KEY = {
+    "workspaces": [{k: v for k, v in OWN_KEY.items() if not k.startswith("api_key")}]
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"demo": {"enabled": False}}, "there is no configuration; expected config"),
+        ({"web": {"port": 10418}}, "web.port is 10418, where"),
+        ({"web": {"telemetryPath": "/config"}}, "web/telemetryPath"),
+        ({"config": {"windows": ["7d"]}}, "config has no workspaces"),
+        ({"config": TWO_KEYS}, "has api_key_file and api_key_env"),
+        ({"config": NO_KEY}, r"workspaces\[0\]: where is the key\?"),
+        ({"config": FILE_KEY}, "no entry of apiKeys has `file: two`"),
+        ({"config": FILE_KEY, "apiKeys": [KEY]}, "no entry of apiKeys"),
+        ({"apiKeys": [KEY, KEY]}, "two keys have the file"),
+        ({"apiKeys": [KEY | {"file": "demo"}]}, "two keys have the file"),
+        (
+            {"config": FULL, "existingConfig": {"secret": "x"}},
+            "config and existingConfig are both set",
+        ),
+        ({"existingConfig": {"secret": "x", "configMap": "y"}}, "one of the two"),
+        ({"existingWebConfig": {"secret": "x", "configMap": "y"}}, "one of the two"),
+        (
+            {
+                "webConfig": {"basic_auth_users": {"a": "b"}},
+                "existingWebConfig": {"secret": "x"},
+            },
+            "webConfig and existingWebConfig are both set",
+        ),
+        (
+            {"webConfig": {"tls_server_config": {"min_version": "TLS13"}}},
+            "has no certificate; expected tls.secretName",
+        ),
+        (
+            {"persistence": {"enabled": True}, "state": {"enabled": False}},
+            "expected both or neither",
+        ),
+        (
+            {
+                "prometheusRule": {
+                    "enabled": True,
+                    "thresholds": {"BrazeNoSuchAlert": {"ratio": 1}},
+                }
+            },
+            "there is no BrazeNoSuchAlert.ratio; expected one of Braze",
+        ),
+        (
+            {
+                "prometheusRule": {
+                    "enabled": True,
+                    "thresholds": {"BrazeEmailBounceRateHigh": {"ratio": 0.1}},
+                }
+            },
+            "there is no BrazeEmailBounceRateHigh.ratio; expected one of",
+        ),
+        (
+            {"prometheusRule": {"enabled": True, "disabledAlerts": ["Nothing"]}},
+            "there is no alert Nothing; expected one of Braze",
+        ),
+    ],
+)
+def test_contradictions_are_told_with_a_way_out(
+    helm: Helm, values: Document, message: str
+) -> None:
+    """Values that contradict each other fail, and the message names what to set."""
+    with pytest.raises(Refused, match=message):
+        helm.render(values)
+
+
+def test_a_parent_chart_may_switch_it_by_a_condition(helm: Helm) -> None:
+    """`enabled`, which a dependency's condition reads, and `global` are let through."""
+    rendered = helm.render({"enabled": True, "global": {"other": {"chart": 1}}})
+
+    assert rendered.documents
+
+
+def test_every_value_is_explained() -> None:
+    """Each key of values.yaml has a comment that says what it does."""
+    explained = {tuple(each.name.split(".")) for each in keys() if each.text}
+
+    missing = [name(path) for path in LEAVES if path not in explained]
+    assert missing == []
+
+
+def test_every_part_is_explained() -> None:
+    """Each mapping in values.yaml has a comment right above it."""
+    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
+
+    bare = [
+        line
+        for above, line in pairwise(lines)
+        if re.match(r" *\w+:", line) and not above.lstrip().startswith("#")
+    ]
+    assert bare == []
+
+
+def test_every_value_is_in_one_section() -> None:
+    """README's tables have each key once."""
+    names = [each.name for section in sections() for each in section.keys]
+
+    assert sorted(names) == sorted(map(name, LEAVES))
+
+
+def test_every_switch_is_tried() -> None:
+    """The files of ci/ have every boolean both ways, the default counted."""
+    tried: dict[Path, set[bool]] = {}
+    for file in CI_FILES:
+        values = merged(VALUES, values_of(file))
+        for path in LEAVES:
+            value = get(values, path)
+            if isinstance(value, bool):
+                tried.setdefault(path, set()).add(value)
+
+    untried = [name(path) for path, seen in tried.items() if len(seen) < 2]
+    assert untried == ["podSecurityContext.runAsNonRoot", *UNSAFE]
+
+
+UNSAFE = [
+    "securityContext.allowPrivilegeEscalation",
+    "securityContext.readOnlyRootFilesystem",
+]
+"""Beside runAsNonRoot: switches that the level "restricted" has one way only."""
+
+# Texts that are not just any → another one that is allowed.
+CHOICES: Mapping[Path, object] = {
+    ("log", "level"): "debug",
+    ("log", "format"): "json",
+    ("image", "digest"): f"sha256:{'b' * 64}",
+    ("image", "pullPolicy"): "Never",
+    ("dnsPolicy",): "Default",
+    ("service", "type"): "NodePort",
+    ("service", "clusterIP"): "192.0.2.1",
+    ("service", "ipFamilyPolicy"): "RequireDualStack",
+    ("service", "externalTrafficPolicy"): "Cluster",
+    ("service", "internalTrafficPolicy"): "Local",
+    ("podDisruptionBudget", "unhealthyPodEvictionPolicy"): "IfHealthyBudget",
+    ("podDisruptionBudget", "minAvailable"): 0,
+    ("podDisruptionBudget", "maxUnavailable"): "25%",
+    ("service", "nodePort"): 31000,
+    ("web", "externalUrl"): "https://example.org/other",
+    ("web", "routePrefix"): "/other",
+    ("web", "telemetryPath"): "/other",
+    ("persistence", "size"): "3Gi",
+    ("persistence", "emptyDirSizeLimit"): "3Gi",
+    ("persistence", "accessModes"): ["ReadWriteMany"],
+    ("prometheusRule", "grafanaUrl"): "https://other.example.com",
+    ("prometheusRule", "thresholds"): {"BrazeSendsStopped": {"factor": 0.1}},
+    ("prometheusRule", "disabledAlerts"): ["BrazeSendsStopped"],
+    ("prometheusRule", "extraGroups"): [{"name": "other", "rules": []}],
+    ("service", "ipFamilies"): ["IPv6"],
+    ("networkPolicy", "egress", "ports"): [8443],
+    ("networkPolicy", "egress", "dnsPorts"): [5353],
+    ("apiKeys",): [{"secretName": "other", "key": "other", "file": "other"}],
+    ("ingress", "hosts"): [{"host": "other.example.com"}],
+    ("ingress", "tls"): [{"secretName": "other", "hosts": ["a"]}],
+    ("config",): FULL,
+    ("webConfig",): {"basic_auth_users": {"other": "hash"}},
+    ("state", "path"): "/other",
+    ("dashboards", "grafanaOperator", "resyncPeriod"): "9m",
+    **{
+        (monitor, duration): "17s"
+        for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig")
+        for duration in ("interval", "scrapeTimeout")
+    },
+    **{
+        (monitor, "basicAuth"): {
+            "username": {"name": "a", "key": "b"},
+            "password": {"name": "a", "key": "c"},
+        }
+        for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig")
+    },
+}
+TEXT_LISTS = {
+    "extraArgs",
+    "targetLabels",
+    "podTargetLabels",
+    "externalIPs",
+    "loadBalancerSourceRanges",
+    "hostnames",
+    "drop",
+    "imagePullSecrets",
+}
+
+
+def other(path: Path, value: object) -> object:
+    """Return another value that is allowed there."""
+    if path in CHOICES:
+        return CHOICES[path]
+    if isinstance(value, bool) or path == ("replicas",):
+        return type(value)(not value)  # type: ignore[call-arg]  # a bool or a number
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, str):
+        return "other"
+    if isinstance(value, list):
+        text = path[-1] in TEXT_LISTS
+        return (
+            ["other"] if text else [{"name": "other", "mountPath": "/o", "type": "o"}]
+        )
+    return {"other": "other"}
+
+
+@pytest.fixture(name="manifests", scope="module")
+def _manifests(helm: Helm) -> Mapping[object, object]:
+    """Render each file of ci/ once."""
+    return {file: helm.render(values_of(file)).manifests for file in CI_FILES}
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name)
+def test_every_value_has_an_effect(
+    helm: Helm, manifests: Mapping[object, object], path: Path
+) -> None:
+    """Another value makes other manifests, at least with one of the files of ci/."""
+    if path == ("demo", "enabled"):
+        return  # its effect is an error, which has a test of its own
+
+    for file in sorted(CI_FILES, key=lambda file: len(str(manifests[file]))):
+        values = values_of(file)
+        now = get(merged(VALUES, values), path)
+        changed = merged(values, at(path, other(path, now)))
+        try:
+            after = helm.render(changed)
+        except Refused as refused:
+            assert "schema" not in str(refused)  # noqa: PT017 - the wrong file for it
+            continue
+        if after.manifests != manifests[file]:
+            return
+
+    pytest.fail(f"{name(path)} changes nothing")
+
+
+def test_versions_agree() -> None:
+    """The chart is of this exporter: its image, and what Artifact Hub shows."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert chart["appVersion"] == __version__
+    (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    default = VALUES["image"]
+    repository = f"{default['registry']}/{default['repository']}"
+    assert image["image"] == f"{repository}:{__version__}"
+    changes = (CHART / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{chart['version']}]" in changes
+
+
+def test_the_readme_has_current_tables() -> None:
+    """The tables of values and thresholds are what the chart and the rules say."""
+    readme = README.read_text(encoding="utf-8")
+
+    assert readme == written(readme), "run `make chart-docs`"
