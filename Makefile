@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.run-time  ## See it work: a simulated Braze, and the exporter polling it
 	$(BIN)/braze-exporter demo $(ARGS)
@@ -25,6 +25,9 @@ lint: $(VENV)/.development  ## Check style and types
 format: $(VENV)/.development  ## Let ruff write the code as it wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/generator
+	$(BIN)/python -m grafana.generator
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import json
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
-from tests.peer import closed_port
-from tests.running import Process, clean_environment, get, until
+from tests.prometheus import ask, configuration, prometheus
+from tests.running import Process, get, until
 
 Program = Callable[[str], str]
 EMOJI = "Spring sale 🌷"
-CONFIG = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: braze
-    static_configs: [{{targets: ["{target}"]}}]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -32,51 +23,14 @@ def demo() -> Iterator[str]:
         yield process.url
 
 
-@contextmanager
-def prometheus(program: str, *, target: str, where: Path) -> Iterator[str]:
-    """Let a Prometheus scrape `target` every second."""
-    file = where / "prometheus.yml"
-    file.write_text(CONFIG.format(target=target))
-    address = f"127.0.0.1:{closed_port()}"
-    process = subprocess.Popen(
-        [
-            program,
-            f"--config.file={file}",
-            f"--storage.tsdb.path={where / 'data'}",
-            f"--web.listen-address={address}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-    )
-    try:
-        until(lambda: _is_ready(f"http://{address}"))
-        yield f"http://{address}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return get(f"{url}/-/ready")[0] == 200
-    except OSError:
-        return False
-
-
-def ask(url: str, query: str) -> list[tuple[dict[str, str], float]]:
-    """Return labels and value of every sample of an instant query."""
-    _, _, body = get(f"{url}/api/v1/query?{urlencode({'query': query})}")
-    result = json.loads(body)["data"]["result"]
-    return [(sample["metric"], float(sample["value"][1])) for sample in result]
-
-
 def test_a_prometheus_stores_all_that_the_demo_serves(
     program: Program, demo: str, tmp_path: Path
 ) -> None:
     """It is up, every sample arrives once, and the labels are what Braze says."""
     target = demo.removeprefix("http://")
-    with prometheus(program("prometheus"), target=target, where=tmp_path) as url:
+    with prometheus(
+        program("prometheus"), configuration(target), where=tmp_path
+    ) as url:
 
         def count(query: str) -> float:
             return sum(value for _, value in ask(url, f"count({query})"))

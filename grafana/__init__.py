@@ -1,0 +1,1 @@
+"""What people look at: the dashboards, what makes them, and how Grafana finds them."""

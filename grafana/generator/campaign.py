@@ -1,0 +1,339 @@
+"""One campaign through its channels and variations, or several together."""
+
+from __future__ import annotations
+
+from grafana.generator import figures, palette, panels, promql, tables, trial
+from grafana.generator.figures import LAST, TODAY, WEEK, Period, overall, stage, stat
+from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.overview import counted
+from grafana.generator.palette import Limits
+from grafana.generator.panels import Query
+from grafana.generator.promql import fold, ratio, select, total, union
+from grafana.generator.shell import Page
+from grafana.generator.tables import Column, percent, yes_or_no
+
+_MESSAGE = ("workspace", "campaign", "channel", "variation")
+_STAGES = (
+    ("Sent", figures.SENT),
+    ("Delivered", figures.DELIVERED),
+    ("Opened", figures.OPENED),
+    ("Clicked", figures.CLICKED),
+)
+_NAMES = (
+    "Opened: email `unique_opens`, push `total_opens`, WhatsApp and RCS `read`, "
+    "content cards `unique_impressions`, LINE `opens`, in-app `impressions`. Clicked: "
+    "email and content cards `unique_clicks`, push `body_clicks`, else `clicks`. What "
+    "a channel does not count is absent: push has no `delivered`, in-app messages no "
+    "`sent`."
+)
+_CONVERTED = (
+    "Converted is `conversions`, the first conversion event, without control groups: "
+    "by message for multivariate campaigns, else campaign-wide if the campaign uses "
+    "one channel only. Of others Braze does not say which channel converted."
+)
+
+
+def page() -> Page:
+    """Return the dashboard."""
+    return Page(
+        uid="braze-campaign",
+        title="Braze / Campaign",
+        says="A campaign through its channels and variations: choose one above.",
+        sections=(
+            Section("Last complete day, against the days before", _headline()),
+            Section("From sent to converted", _funnel()),
+            Section("Daily course", _course()),
+            Section("Variations", _variations()),
+            Section("State of the data", [Tile(_state(), 24, 6)]),
+        ),
+    )
+
+
+def _headline() -> list[Tile]:
+    names = [
+        counted(
+            title,
+            stage(LAST, names),
+            stage(WEEK, names),
+            says=f"Sum of what counts as {title.lower()} in each channel",
+            note=_NAMES,
+        )
+        for title, names in _STAGES
+    ]
+    whole = "campaign-wide, without control groups"
+    names += [
+        counted(
+            "Converted",
+            overall(LAST, "conversions"),
+            overall(WEEK, "conversions"),
+            says=f"Sum of `conversions`, the first conversion event, {whole}",
+        ),
+        counted(
+            "Revenue",
+            overall(LAST, "revenue"),
+            overall(WEEK, "revenue"),
+            says=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
+            "overlap, so over several campaigns the sum may count an order twice",
+            unit="currencyUSD",
+        ),
+    ]
+    return [Tile(panel, 8, 4) for panel in names]
+
+
+def _funnel() -> list[Tile]:
+    says = f"Sums by channel on {LAST.days}. {_NAMES} {_CONVERTED}"
+    steps = [
+        Query(total(stage(LAST, names), "channel"), title) for title, names in _STAGES
+    ]
+    steps.append(Query(figures.converted(LAST, "channel"), "Converted"))
+    reached = total(stage(LAST, figures.REACHED), "channel")
+    delivered = ratio(
+        stage(LAST, figures.DELIVERED),
+        stat(LAST, "sent", channel="email|sms|whats_app|rcs"),
+        "channel",
+    )
+    opened = ratio(
+        stage(LAST, figures.OPENED_OF_OPENABLE),
+        stage(LAST, figures.OPENABLE),
+        "channel",
+    )
+    clicked = ratio(
+        stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE), "channel"
+    )
+    by = ("workspace", "campaign", "channel")
+    known = figures.converted(LAST, *by)
+    reached_by_known = f"{total(stage(LAST, figures.REACHED), *by)} and {known}"
+    converted = ratio(known, reached_by_known, "channel")
+    columns = [
+        Column("Reached", reached),
+        percent("Delivered", delivered, Limits(0.97, 0.95, is_low_bad=True)),
+        percent("Opened", opened),
+        percent("Clicked", clicked),
+        percent("Converted", converted),
+    ]
+    return [
+        Tile(
+            panels.groups(
+                "Funnel by channel, last complete day",
+                steps,
+                label="channel",
+                says=says,
+                unit="short",
+            ),
+            13,
+            10,
+        ),
+        Tile(
+            tables.table_of(
+                "Steps by channel, last complete day",
+                columns,
+                keys=("channel",),
+                sort="Reached",
+                says=f"Ratios of sums by channel on {LAST.days}. Reached is "
+                "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, "
+                "LINE) or `impressions` (in-app). Delivered ÷ `sent`; opened, clicked "
+                "and converted ÷ reached, the latter of campaigns alone whose "
+                f"conversions are known by channel. {_NAMES} {_CONVERTED}",
+            ),
+            11,
+            10,
+        ),
+    ]
+
+
+def _course() -> list[Tile]:
+    return [
+        Tile(
+            panels.graph(
+                "Today so far",
+                _stages_over(TODAY),
+                says="Sums over the chosen channels and variations, today so far. They "
+                "grow over the day and begin again near 0 at midnight of the "
+                f"workspace; the slope is no rate of anything that was sent just "
+                f"then. {_NAMES}",
+                unit="short",
+            ),
+            12,
+            9,
+        ),
+        Tile(
+            panels.graph(
+                "By day",
+                _stages_over(LAST),
+                says=f"The same on {LAST.days}: it steps once a day, soon after "
+                "midnight, and moves a little when Braze restates the day. So a step "
+                "tells of the day before it.",
+                unit="short",
+            ),
+            12,
+            9,
+        ),
+        Tile(
+            panels.graph(
+                "Rates, last complete day",
+                [
+                    Query(figures.BOUNCE.over(LAST), "bounces (email)"),
+                    Query(figures.UNSUBSCRIBE.over(LAST), "unsubscribes (email)"),
+                    Query(
+                        ratio(
+                            stage(LAST, figures.OPENED_OF_OPENABLE),
+                            stage(LAST, figures.OPENABLE),
+                        ),
+                        "opened",
+                    ),
+                    Query(
+                        ratio(
+                            stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE)
+                        ),
+                        "clicked",
+                    ),
+                ],
+                says=f"Ratios of sums on {LAST.days}. Bounces ÷ `sent` and "
+                "unsubscribes ÷ `delivered` of email; opened and clicked ÷ reached, "
+                "which is `delivered`, `sent` (push, content cards, LINE) or "
+                f"`impressions` (in-app). {_NAMES}",
+                unit="percentunit",
+            ),
+            12,
+            9,
+        ),
+        Tile(_conversion_events(), 12, 9),
+    ]
+
+
+def _stages_over(period: Period) -> list[Query]:
+    return [Query(total(stage(period, names)), title) for title, names in _STAGES]
+
+
+def _conversion_events() -> Drawn:
+    names = ("conversions", "conversions1", "conversions2", "conversions3")
+    letters = "ABCD"
+    return panels.graph(
+        "Conversion events, last complete day",
+        [
+            Query(total(overall(LAST, name)), f"event {letter}")
+            for name, letter in zip(names, letters, strict=True)
+        ],
+        says="Sums of `conversions`, `conversions1`, `conversions2` and "
+        "`conversions3`: Braze's conversion events A to D, campaign-wide and without "
+        f"control groups, counted on the day of the conversion, on {LAST.days}. An "
+        "event that is not configured is 0.",
+        unit="short",
+    )
+
+
+def _variations() -> list[Tile]:
+    return [
+        Tile(_rates_by_variation(), 24, 8),
+        Tile(trial.table(), 24, 9),
+        Tile(trial.explanation(), 12, 10),
+        Tile(_revenue(), 12, 10),
+    ]
+
+
+def _rates_by_variation() -> Drawn:
+    by = _MESSAGE
+    sent = total(stage(WEEK, figures.VOLUME), *by)
+    enrolled = total(stat(WEEK, "enrolled"), *by)
+    columns = [
+        Column("Sent or enrolled", union(enrolled, sent), width=140),
+        percent("Delivery", figures.DELIVERY.over(WEEK, *by)),
+        percent("Bounce", figures.BOUNCE.over(WEEK, *by), palette.BOUNCE),
+        percent("Spam", figures.SPAM.over(WEEK, *by), palette.SPAM),
+        percent(
+            "Unsubscribe", figures.UNSUBSCRIBE.over(WEEK, *by), palette.UNSUBSCRIBE
+        ),
+        percent(
+            "Open",
+            ratio(
+                stage(WEEK, figures.OPENED_OF_OPENABLE),
+                stage(WEEK, figures.OPENABLE),
+                *by,
+            ),
+        ),
+        percent(
+            "Click",
+            ratio(stage(WEEK, figures.CLICKED), stage(WEEK, figures.CLICKABLE), *by),
+        ),
+    ]
+    return tables.table_of(
+        "Rates by variation, 7 days",
+        columns,
+        keys=by,
+        sort="Campaign",
+        is_ascending=True,
+        says=f"Ratios of sums over {WEEK.days}. Sent is `sent`, in-app `impressions`; "
+        "of control groups, which are sent nothing, `enrolled`. Delivery, bounce, spam "
+        "and unsubscribe are of email. Unique opens and clicks are upper bounds: who "
+        f"did so on two days is in them twice. {_NAMES}",
+    )
+
+
+def _revenue() -> Drawn:
+    by = _MESSAGE
+    by_message = ratio(stat(LAST, "revenue"), stat(LAST, "unique_recipients"), *by)
+    whole = ratio(
+        overall(LAST, "revenue"),
+        overall(LAST, "unique_recipients"),
+        "workspace",
+        "campaign",
+    )
+    return panels.bars(
+        "Revenue per recipient, last complete day",
+        [
+            Query(
+                f"topk(10, {by_message})",
+                "{{campaign}}: {{channel}} {{variation}}",
+            ),
+            Query(
+                f"topk(5, {whole})",
+                "{{campaign}}: all of it",
+            ),
+        ],
+        says=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: by "
+        "message of multivariate campaigns, control groups among them, since what they "
+        "bring without a message is what the others are measured by; and "
+        "campaign-wide. Recipients cannot be added up over days, so there is no longer "
+        "period. The 10 messages and 5 campaigns with the most.",
+        unit="currencyUSD",
+    )
+
+
+def _state() -> Drawn:
+    def of(family: str) -> str:
+        return total(fold(select(family, promql.OF_CAMPAIGN)), "workspace", "campaign")
+
+    info = fold(select("braze_campaign_info", promql.OF_CAMPAIGN))
+    columns = [
+        Column(
+            "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
+        ),
+        yes_or_no("Last poll good", of("braze_campaign_up")),
+        Column(
+            "Figures are old",
+            f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",
+            unit="s",
+        ),
+        Column("Polled every", of("braze_campaign_interval_seconds"), unit="s"),
+        Column(
+            "Newest day",
+            f"1000 * {of('braze_campaign_daily_timestamp_seconds')}",
+            unit="dateTimeAsIso",
+        ),
+        Column(
+            "Last complete day",
+            f"1000 * {of('braze_campaign_last_complete_day_timestamp_seconds')}",
+            unit="dateTimeAsIso",
+        ),
+    ]
+    return tables.table_of(
+        "How fresh the figures are",
+        columns,
+        keys=("workspace", "campaign", "campaign_id"),
+        sort="Campaign",
+        is_ascending=True,
+        says="Now: the campaign's id in Braze; whether its last finished poll "
+        "succeeded (1) or failed (0); how long ago the last good one was; its interval "
+        "in force; and the first instants of the two days that are shown, in your "
+        "browser's time zone.",
+    )

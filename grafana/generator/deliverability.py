@@ -1,0 +1,281 @@
+"""Email: bounces, complaints and unsubscribes against what providers ask for."""
+
+from __future__ import annotations
+
+from grafana.generator import links, palette, panels, promql, tables
+from grafana.generator.figures import (
+    BOUNCE,
+    LAST,
+    PERIODS,
+    SPAM,
+    TODAY,
+    UNSUBSCRIBE,
+    WEEK,
+    Rate,
+    email,
+)
+from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
+from grafana.generator.panels import Query, line
+from grafana.generator.promql import fold, largest, select, total, union
+from grafana.generator.shell import Page
+from grafana.generator.tables import Column, percent
+
+_KEYS = ("workspace", "campaign")
+_LEAST = 100
+_MOST = 200
+_WORST = 10
+
+_HARD = (
+    "Hard bounces only: Braze does not give soft bounces here, so the true rate of "
+    "mail that came back is higher."
+)
+_UNREPORTED = (
+    "A lower bound: only what mailbox providers report back, late and not by all. "
+    "Gmail relays no complaint. Google and Yahoo count by domain of the sender and "
+    "over mail in the inbox of their own users, Braze by campaign over all providers; "
+    "so a rate below a line is no proof of compliance."
+)
+_CAVEATS = f"""\
+**Read these figures with care.**
+
+- **Bounces are hard bounces.** {_HARD.removeprefix("Hard bounces only: ")}
+- **Complaints are a lower bound.** Gmail relays none to Braze; others relay them days \
+later, so complaints of older mail can exceed what was sent today. Google's and \
+Yahoo's limits are per sending domain: only their own tools (Google Postmaster \
+Tools, Yahoo Sender Hub) tell where you stand.
+- **Today is not over.** In the morning a few messages make a rate. Judge by the 7 days.
+- **Small campaigns** reach 1 % with one complaint in 100 messages: look at the volume.
+"""
+_LIMITS = """\
+| What | Who says so | Watch | Act |
+|---|---|---|---|
+| Bounces ÷ sent | Braze, IP warming | 3 % | 5 % |
+| Complaints ÷ delivered | Braze, IP warming | 0.08 % | |
+| | Google, bulk senders | 0.10 % | 0.30 % |
+| | Yahoo, senders | | 0.30 % |
+| Unsubscribes ÷ delivered | no provider; our own | 0.5 % | 1 % |
+
+Google: stay below 0.10 % and never reach 0.30 %. Who did gets no mitigation before \
+7 days in a row below it.
+"""
+
+
+def page() -> Page:
+    """Return the dashboard."""
+    return Page(
+        uid="braze-email-deliverability",
+        title="Braze / Email deliverability",
+        says="Bounces, spam complaints and unsubscribes of email against the limits of "
+        "Braze, Google and Yahoo.",
+        sections=(
+            Section("Before you judge", _texts()),
+            Section("All chosen campaigns together", _together()),
+            Section("Over time, worst campaigns", _over_time()),
+            Section("Ranked campaigns", _ranked()),
+        ),
+    )
+
+
+def _texts() -> list[Tile]:
+    return [
+        Tile(
+            panels.note(
+                "What these figures are not",
+                _CAVEATS,
+                says="Holds for every panel of this dashboard, whatever its days.",
+            ),
+            14,
+            8,
+        ),
+        Tile(
+            panels.note(
+                "Limits drawn here",
+                _LIMITS,
+                says="The lines and colours of this dashboard. They are compared with "
+                "rates over the days that each panel names.",
+            ),
+            10,
+            8,
+        ),
+    ]
+
+
+def _together() -> list[Tile]:
+    rates = (
+        (BOUNCE, palette.BOUNCE, _HARD),
+        (SPAM, palette.SPAM, _UNREPORTED),
+        (UNSUBSCRIBE, palette.UNSUBSCRIBE, ""),
+    )
+    return [
+        Tile(
+            panels.stat(
+                rate.title,
+                [Query(rate.over(period), period.title) for period in PERIODS],
+                says=f"{rate.formula}, side by side: today so far (no whole day), the "
+                "last complete day, and the 7 and 28 days before today taken together. "
+                f"{caveat}".strip(),
+                unit="percentunit",
+                decimals=3 if rate is SPAM else 2,
+                thresholds=limits.steps(good=palette.PLAIN),
+            ),
+            8,
+            5,
+        )
+        for rate, limits, caveat in rates
+    ]
+
+
+def _over_time() -> list[Tile]:
+    marks = {
+        "Braze: clean the list": (0.03, ORANGE),
+        "Braze: at the latest here": (0.05, VERMILLION),
+    }
+    spam_marks = {
+        "Braze: look into it": (0.0008, PURPLE),
+        "Google: stay below": (0.001, ORANGE),
+        "Google and Yahoo: never reach": (0.003, VERMILLION),
+    }
+    return [
+        Tile(
+            _limited(
+                "Bounce rate, today or last complete day",
+                BOUNCE.latest(*_KEYS, least=_LEAST),
+                marks=marks,
+                says=f"{BOUNCE.formula}, by campaign, the {_WORST} that are worst at "
+                f"the end of the time range: of today so far once {_LEAST} were sent, "
+                f"until then of {LAST.days}. At midnight it falls back to that. "
+                f"{_HARD}",
+            ),
+            12,
+            10,
+        ),
+        Tile(
+            _limited(
+                "Spam complaint rate, today or last complete day",
+                SPAM.latest(*_KEYS, least=_LEAST),
+                marks=spam_marks,
+                says=f"{SPAM.formula}, by campaign, the {_WORST} that are worst at the "
+                f"end of the time range: of today so far once {_LEAST} were delivered, "
+                f"until then of {LAST.days}. Complaints of older mail are in it: a "
+                f"high rate on a day of little mail means less than it seems. "
+                f"{_UNREPORTED}",
+            ),
+            12,
+            10,
+        ),
+        Tile(
+            _limited(
+                "Spam complaint rate, 7 days",
+                SPAM.over(WEEK, *_KEYS),
+                marks=spam_marks,
+                says=f"{SPAM.formula}, by campaign, over {WEEK.days}, since complaints "
+                f"come later than the mail; the {_WORST} that are worst at the end of "
+                f"the time range. It moves once a day, at midnight. {_UNREPORTED}",
+            ),
+            8,
+            10,
+        ),
+        Tile(
+            _limited(
+                "Unsubscribe rate, last complete day",
+                UNSUBSCRIBE.over(LAST, *_KEYS),
+                marks={
+                    "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
+                    "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
+                },
+                says=f"{UNSUBSCRIBE.formula}, by campaign, on {LAST.days}; the "
+                f"{_WORST} "
+                "that are worst at the end of the time range. It steps at midnight. No "
+                "provider names a limit: the lines are ours.",
+            ),
+            8,
+            10,
+        ),
+        Tile(
+            panels.graph(
+                "Sent and delivered, last complete day",
+                [
+                    Query(total(email(LAST, "sent")), "sent"),
+                    Query(total(email(LAST, "delivered")), "delivered"),
+                    Query(total(email(LAST, "bounces")), "bounces"),
+                ],
+                says=f"Sums of email on {LAST.days}; they step at midnight. What is "
+                "neither delivered nor bounced is on its way, or bounced softly.",
+                unit="short",
+            ),
+            8,
+            10,
+        ),
+    ]
+
+
+def _limited(
+    title: str, rate: str, *, marks: dict[str, tuple[float, str]], says: str
+) -> Drawn:
+    return panels.graph(
+        title,
+        [
+            Query(largest(rate, count=_WORST), "{{campaign}}"),
+            *(Query(_mark(value), name) for name, (value, _) in marks.items()),
+        ],
+        says=f"{says} The dashed lines are the limits of the table above.",
+        unit="percentunit",
+        thresholds=palette.steps(
+            (None, palette.NONE), *(pair for pair in marks.values())
+        ),
+        lines=[line(name, colour) for name, (_, colour) in marks.items()],
+        links=[links.of_series()],
+    )
+
+
+def _mark(value: float) -> str:
+    """Return a constant for as long as there is an exporter."""
+    return (
+        f"{value:g} * max({fold(select('braze_campaign_info', promql.OF_WORKSPACE))})"
+    )
+
+
+def _ranked() -> list[Tile]:
+    return [
+        Tile(_ranking("Bounces", BOUNCE, palette.BOUNCE, _HARD), 24, 10),
+        Tile(_ranking("Spam complaints", SPAM, palette.SPAM, _UNREPORTED), 24, 10),
+        Tile(_ranking("Unsubscribes", UNSUBSCRIBE, palette.UNSUBSCRIBE, ""), 24, 10),
+    ]
+
+
+def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
+    latest = union(rate.latest(*_KEYS, least=_LEAST), rate.over(WEEK, *_KEYS))
+    top = f"topk({_MOST}, {latest})"
+
+    def of_top(vector: str) -> str:
+        return f"({vector}) and on (workspace, campaign) {top}"
+
+    columns = [
+        Column("Sent, 7 days", of_top(total(email(WEEK, "sent"), *_KEYS)), width=120),
+        percent("Latest", top, limits),
+        *(
+            percent(period.title, of_top(rate.over(period, *_KEYS)), limits)
+            for period in PERIODS
+        ),
+        Column(
+            f"{title}, today",
+            of_top(total(email(TODAY, rate.numerator), *_KEYS)),
+        ),
+        Column(
+            f"{title}, 7 days",
+            of_top(total(email(WEEK, rate.numerator), *_KEYS)),
+        ),
+    ]
+    return tables.table_of(
+        f"{title} by campaign",
+        columns,
+        keys=_KEYS,
+        sort="Latest",
+        says=f"{rate.formula}, by campaign, side by side: today so far (no whole day, "
+        "and noisy after midnight), the last complete day, and the 7 and 28 days "
+        "before today taken together. Ranked by the latest rate that counts: of today "
+        f"once {_LEAST} were sent, else of the last complete day, else of the 7 days; "
+        "at most "
+        f"{_MOST} campaigns. Empty: nothing was sent. {caveat}".strip(),
+    )

@@ -1,0 +1,195 @@
+"""What Braze's numbers mean: over which days, under which name in which channel.
+
+A stage of the way from sent to clicked has another name in each channel; those that
+count the same thing are put side by side here, and never two of one channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grafana.generator import promql
+from grafana.generator.promql import fold, ratio, select, total, union
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days that a family of ours covers."""
+
+    title: str
+    days: str
+    family: str
+    window: str | None = None
+
+    @property
+    def overall(self) -> str:
+        """The family of what Braze gives for a campaign as a whole."""
+        return self.family.replace("campaign_", "campaign_overall_")
+
+    @property
+    def matchers(self) -> tuple[str, ...]:
+        """What selects one window, for windows must never be added up."""
+        return (f'window="{self.window}"',) if self.window else ()
+
+
+TODAY = Period("Today so far", "today so far", "braze_campaign_daily")
+LAST = Period(
+    "Last complete day",
+    "the last day that is over in the workspace's time zone",
+    "braze_campaign_last_complete_day",
+)
+WEEK = Period(
+    "7 days", "the 7 days before today taken together", "braze_campaign_trailing", "7d"
+)
+MONTH = Period(
+    "28 days",
+    "the 28 days before today taken together",
+    "braze_campaign_trailing",
+    "28d",
+)
+PERIODS = (TODAY, LAST, WEEK, MONTH)
+
+Names = tuple[tuple[str, str], ...]
+"""Pairs of a pattern of channels and Braze's name there."""
+
+PUSH = ".*_push"
+IN_APP = "in_app_message|trigger_in_app_message"
+_SPOKEN = "email|sms|whats_app|rcs"
+
+SENT: Names = ((".+", "sent"),)
+VOLUME: Names = ((".+", "sent"), (IN_APP, "impressions"))
+DELIVERED: Names = ((_SPOKEN, "delivered"),)
+OPENED: Names = (
+    ("email", "unique_opens"),
+    (PUSH, "total_opens"),
+    ("whats_app|rcs", "read"),
+    ("content_cards", "unique_impressions"),
+    ("line", "opens"),
+    (IN_APP, "impressions"),
+)
+CLICKED: Names = (
+    ("email|content_cards", "unique_clicks"),
+    (PUSH, "body_clicks"),
+    (f"sms|rcs|line|{IN_APP}", "clicks"),
+)
+REACHED: Names = (
+    (_SPOKEN, "delivered"),
+    (f"{PUSH}|content_cards|line", "sent"),
+    (IN_APP, "impressions"),
+)
+# Those of REACHED in whose channel an opening, or a click, is counted at all.
+OPENABLE: Names = (
+    ("email|whats_app|rcs", "delivered"),
+    (f"{PUSH}|content_cards|line", "sent"),
+)
+CLICKABLE: Names = (
+    ("email|sms|rcs", "delivered"),
+    (f"{PUSH}|content_cards|line", "sent"),
+    (IN_APP, "impressions"),
+)
+OPENED_OF_OPENABLE: Names = OPENED[:-1]
+
+
+def stat(
+    period: Period,
+    name: str,
+    *,
+    channel: str = "",
+    scope: tuple[str, ...] = promql.OF_VARIATION,
+) -> str:
+    """Return one of Braze's numbers by message, over a period, with replicas folded."""
+    of_channel = (f'channel=~"{channel}"',) if channel else ()
+    matchers = (*scope, *of_channel, f'metric="{name}"', *period.matchers)
+    return fold(select(period.family, matchers))
+
+
+def stage(period: Period, names: Names) -> str:
+    """Return what a stage is called in each channel, as one vector."""
+    return union(*(stat(period, name, channel=channel) for channel, name in names))
+
+
+def email(period: Period, name: str) -> str:
+    """Return one of Braze's numbers of email."""
+    return stat(period, name, channel="email")
+
+
+def overall(period: Period, name: str) -> str:
+    """Return a campaign-wide number of the campaigns that use the chosen channels."""
+    matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
+    of_channel = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
+    whole = fold(select(period.overall, matchers))
+    return f"({whole} and on (workspace, campaign) {of_channel})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A ratio of two sums of email."""
+
+    title: str
+    numerator: str
+    denominator: str
+
+    def over(self, period: Period, *by: str) -> str:
+        """Return the ratio of sums over a period, nothing where nothing was sent."""
+        return ratio(
+            email(period, self.numerator), email(period, self.denominator), *by
+        )
+
+    def today(self, *by: str, least: int) -> str:
+        """Return today's ratio, only where its denominator is large enough to mind."""
+        numerator = total(email(TODAY, self.numerator), *by)
+        return (
+            f"{numerator} / ({total(email(TODAY, self.denominator), *by)} >= {least})"
+        )
+
+    def latest(self, *by: str, least: int) -> str:
+        """Return today's ratio, or that of the last complete day until it counts."""
+        return union(self.today(*by, least=least), self.over(LAST, *by))
+
+    @property
+    def formula(self) -> str:
+        """How it is computed, for a description."""
+        return f"Sum of `{self.numerator}` ÷ sum of `{self.denominator}`, email only"
+
+
+BOUNCE = Rate("Bounce rate", "bounces", "sent")
+SPAM = Rate("Spam complaint rate", "reported_spam", "delivered")
+UNSUBSCRIBE = Rate("Unsubscribe rate", "unsubscribes", "delivered")
+DELIVERY = Rate("Delivery rate", "delivered", "sent")
+OPEN = Rate("Open rate", "unique_opens", "delivered")
+CLICK = Rate("Click rate", "unique_clicks", "delivered")
+
+_CONTROL = fold(
+    select("braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"'))
+)
+_MESSAGE = "workspace, campaign, channel, variation"
+
+
+def without_control(vector: str) -> str:
+    """Return a vector by message without control groups."""
+    return f"(({vector}) unless on ({_MESSAGE}) {_CONTROL})"
+
+
+def of_control(vector: str) -> str:
+    """Return a vector by message of control groups alone."""
+    return f"(({vector}) and on ({_MESSAGE}) {_CONTROL})"
+
+
+def converted(period: Period, *by: str) -> str:
+    """Return conversions by labels out of workspace, campaign and channel.
+
+    Braze tells them by channel for multivariate campaigns, whose control groups are
+    left out; those of other campaigns count for the channel if there is just one.
+    """
+    key = "workspace, campaign, channel"
+    by_message = total(without_control(stat(period, "conversions")), *key.split(", "))
+    channels = fold(select("braze_campaign_variation_info", promql.OF_CAMPAIGN))
+    of_campaign = f"count by (workspace, campaign) (count by ({key}) ({channels})) == 1"
+    chosen = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
+    whole = overall(period, "conversions")
+    single = (
+        f"0 * (count by ({key}) ({chosen}) and on (workspace, campaign) "
+        f"({of_campaign})) + on (workspace, campaign) group_left () "
+        f"sum by (workspace, campaign) ({whole})"
+    )
+    return total(union(by_message, single), *by)

@@ -1,0 +1,345 @@
+"""Push, SMS, WhatsApp, in-app messages, content cards and webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana.generator import links, palette, panels, tables
+from grafana.generator.figures import IN_APP, LAST, PUSH, TODAY, WEEK, Period, stat
+from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.palette import DEAD_TOKENS, FAILURE, OPT_OUT, Limits
+from grafana.generator.panels import Query
+from grafana.generator.promql import OF_VARIATION, fold, ratio, select, total
+from grafana.generator.shell import Page
+from grafana.generator.tables import Column, percent
+
+_KEYS = ("workspace", "campaign", "channel")
+_DAYS = f"Ratios of sums by campaign and channel on {LAST.days}"
+_UNIQUE = "Sums of unique figures over variations are upper bounds."
+_ABSENT = "Empty: the channel has no such figure, or nothing was sent."
+
+
+def page() -> Page:
+    """Return the dashboard."""
+    return Page(
+        uid="braze-messaging",
+        title="Braze / Mobile and messaging",
+        says="Push, SMS, WhatsApp, in-app messages, content cards and webhooks: what "
+        "failed, who opted out, who answered.",
+        sections=(
+            Section("Push", _push()),
+            Section("SMS and RCS", _sms()),
+            Section("WhatsApp and LINE", _chat()),
+            Section("In-app messages and content cards", _in_app()),
+            Section("Webhooks", _webhooks()),
+            Section("Buttons and slides", [Tile(_buttons(), 24, 8)]),
+        ),
+    )
+
+
+def _rate(
+    title: str,
+    channel: str,
+    name: str,
+    *,
+    of: str = "sent",
+    limits: Limits | None = None,
+    period: Period = LAST,
+) -> Column:
+    """Return a column of a ratio of two of Braze's numbers of a channel."""
+    return percent(
+        title,
+        ratio(
+            stat(period, name, channel=channel),
+            stat(period, of, channel=channel),
+            *_KEYS,
+        ),
+        limits,
+    )
+
+
+def _sum(title: str, channel: str, name: str) -> Column:
+    return Column(title, total(stat(LAST, name, channel=channel), *_KEYS))
+
+
+def _table(title: str, columns: Sequence[Column], *, says: str) -> Drawn:
+    return tables.table_of(
+        f"{title}, last complete day",
+        columns,
+        keys=_KEYS,
+        sort=columns[0].title,
+        says=f"{_DAYS}. {says} {_ABSENT}",
+    )
+
+
+def _failures(
+    title: str,
+    channel: str,
+    names: dict[str, str],
+    *,
+    says: str,
+    limits: Limits,
+    of: str = "sent",
+) -> Drawn:
+    """Return the course of what goes wrong in a channel, of all campaigns together."""
+    return panels.graph(
+        title,
+        [
+            Query(
+                ratio(
+                    stat(LAST, name, channel=channel),
+                    stat(LAST, of, channel=channel),
+                    "channel",
+                ),
+                f"{{{{channel}}}}: {legend}",
+            )
+            for name, legend in names.items()
+        ],
+        says=f"Ratios of sums by channel on {LAST.days}, so it steps at midnight. "
+        f"{says} "
+        f"The dashed lines are ours: {limits.warning:.0%} and {limits.critical:.0%}.",
+        unit="percentunit",
+        thresholds=limits.steps(good=palette.NONE),
+    )
+
+
+def _push() -> list[Tile]:
+    dead = "Bounces are tokens that no longer work: the app was removed or push was "
+    dead += "turned off there. They age the list and are no matter of reputation."
+    dead_today = total(stat(TODAY, "bounces", channel=PUSH), *_KEYS)
+    return [
+        Tile(
+            _table(
+                "Push by campaign",
+                [
+                    _sum("Sent", PUSH, "sent"),
+                    _rate("Opted out or dead", PUSH, "bounces", limits=DEAD_TOKENS),
+                    _rate("Opened", PUSH, "total_opens"),
+                    _rate("Opened directly", PUSH, "direct_opens"),
+                    _rate("Clicked", PUSH, "body_clicks"),
+                ],
+                says=f"All ÷ `sent`: `bounces`, `total_opens`, `direct_opens`, "
+                f"`body_clicks`. {dead}",
+            ),
+            24,
+            9,
+        ),
+        Tile(
+            _failures(
+                "Push: opt-outs and dead tokens",
+                PUSH,
+                {"bounces": "opted out or dead"},
+                says=f"`bounces` ÷ `sent`. {dead}",
+                limits=DEAD_TOKENS,
+            ),
+            12,
+            8,
+        ),
+        Tile(
+            panels.bars(
+                "Push: opt-outs and dead tokens, today so far",
+                [
+                    Query(
+                        f"sort_desc({dead_today})",
+                        "{{campaign}}: {{channel}}",
+                    )
+                ],
+                says="Sum of `bounces` of push by campaign and channel, today so far; "
+                f"no whole day. {dead}",
+                unit="short",
+                links=[links.of_series()],
+            ),
+            12,
+            8,
+        ),
+    ]
+
+
+def _sms() -> list[Tile]:
+    channel = "sms|rcs"
+    meaning = (
+        "Rejected by the carrier; failed before it reached one. Opt-outs are users who "
+        "answered STOP."
+    )
+    return [
+        Tile(
+            _table(
+                "SMS and RCS by campaign",
+                [
+                    _sum("Sent", channel, "sent"),
+                    _rate("Delivered", channel, "delivered"),
+                    _rate("Rejected", channel, "rejected", limits=FAILURE),
+                    _rate("Failed", channel, "delivery_failed", limits=FAILURE),
+                    _rate(
+                        "Opted out", channel, "opt_out", of="delivered", limits=OPT_OUT
+                    ),
+                    _rate("Asked for help", channel, "help", of="delivered"),
+                    _rate("Clicked", channel, "clicks", of="delivered"),
+                ],
+                says="`delivered`, `rejected` and `delivery_failed` ÷ `sent`; "
+                f"`opt_out`, `help` and `clicks` ÷ `delivered`. {meaning}",
+            ),
+            24,
+            7,
+        ),
+        Tile(
+            _failures(
+                "SMS and RCS: rejected and failed",
+                channel,
+                {"rejected": "rejected", "delivery_failed": "failed"},
+                says=f"`rejected` and `delivery_failed` ÷ `sent`. {meaning}",
+                limits=FAILURE,
+            ),
+            12,
+            8,
+        ),
+        Tile(
+            _failures(
+                "SMS: opt-outs",
+                channel,
+                {"opt_out": "opted out"},
+                says=f"`opt_out` ÷ `delivered`. {meaning}",
+                limits=OPT_OUT,
+                of="delivered",
+            ),
+            12,
+            8,
+        ),
+    ]
+
+
+def _chat() -> list[Tile]:
+    return [
+        Tile(
+            _table(
+                "WhatsApp and LINE by campaign",
+                [
+                    _sum("Sent", "whats_app|line", "sent"),
+                    _rate("Delivered", "whats_app", "delivered"),
+                    _rate("Failed", "whats_app", "failed", limits=FAILURE),
+                    _rate("Read", "whats_app", "read", of="delivered"),
+                    _rate("Opened", "line", "opens"),
+                    _rate("Clicked", "line", "clicks"),
+                ],
+                says="WhatsApp: `delivered` and `failed` ÷ `sent`, `read` ÷ "
+                "`delivered`. LINE: `opens` and `clicks` ÷ `sent`; it counts them only "
+                "above 20 messages a day.",
+            ),
+            12,
+            8,
+        ),
+        Tile(
+            _failures(
+                "WhatsApp: failed",
+                "whats_app",
+                {"failed": "failed"},
+                says="`failed` ÷ `sent`.",
+                limits=FAILURE,
+            ),
+            12,
+            8,
+        ),
+    ]
+
+
+def _in_app() -> list[Tile]:
+    cards = "content_cards"
+    return [
+        Tile(
+            _table(
+                "In-app messages by campaign",
+                [
+                    _sum("Impressions", IN_APP, "impressions"),
+                    _rate("Clicked", IN_APP, "clicks", of="impressions"),
+                    _rate(
+                        "First button", IN_APP, "first_button_clicks", of="impressions"
+                    ),
+                    _rate(
+                        "Second button",
+                        IN_APP,
+                        "second_button_clicks",
+                        of="impressions",
+                    ),
+                ],
+                says="`clicks`, `first_button_clicks` and `second_button_clicks` ÷ "
+                "`impressions`. In-app messages are not sent and cannot bounce.",
+            ),
+            12,
+            8,
+        ),
+        Tile(
+            _table(
+                "Content cards by campaign",
+                [
+                    _sum("Sent", cards, "sent"),
+                    _rate("Seen", cards, "unique_impressions"),
+                    _rate("Clicked", cards, "unique_clicks", of="unique_impressions"),
+                    _rate(
+                        "Dismissed", cards, "unique_dismissals", of="unique_impressions"
+                    ),
+                ],
+                says="`unique_impressions` ÷ `sent`; `unique_clicks` and "
+                f"`unique_dismissals` ÷ `unique_impressions`. {_UNIQUE}",
+            ),
+            12,
+            8,
+        ),
+    ]
+
+
+def _webhooks() -> list[Tile]:
+    return [
+        Tile(
+            tables.table_of(
+                "Webhooks by campaign",
+                [
+                    _sum("Sent", "webhook", "sent"),
+                    _sum("Errors", "webhook", "errors"),
+                    *(
+                        _rate(
+                            f"Error rate, {period.title.lower()}",
+                            "webhook",
+                            "errors",
+                            limits=FAILURE,
+                            period=period,
+                        )
+                        for period in (TODAY, LAST, WEEK)
+                    ),
+                ],
+                keys=_KEYS,
+                sort="Sent",
+                says="`errors` ÷ `sent`, ratios of sums by campaign: today so far (no "
+                "whole day), on the last complete day, and over the 7 days before "
+                f"today taken together. Sent and errors are of {LAST.days}. Errors are "
+                "in `sent`.",
+            ),
+            12,
+            8,
+        ),
+        Tile(
+            _failures(
+                "Webhooks: errors",
+                "webhook",
+                {"errors": "errors"},
+                says="`errors` ÷ `sent`.",
+                limits=FAILURE,
+            ),
+            12,
+            8,
+        ),
+    ]
+
+
+def _buttons() -> Drawn:
+    matchers = (*OF_VARIATION, 'metric=~"(carousel_slide|notif_button)_.+_click"')
+    clicks = fold(select(LAST.family, matchers))
+    by = (*_KEYS, "metric")
+    return tables.table_of(
+        "Clicks on buttons and carousel slides, last complete day",
+        [Column("Clicks", total(clicks, *by), width=120)],
+        keys=by,
+        sort="Clicks",
+        says="Braze's `carousel_slide_<number>_<title>_click` and "
+        f"`notif_button_<number>_<title>_click`, each for itself, on {LAST.days}. "
+        "Empty where no push has any.",
+    )

@@ -1,0 +1,13 @@
+"""All dashboards, in the order in which people need them."""
+
+from __future__ import annotations
+
+from grafana.generator import campaign, deliverability, messaging, operations, overview
+
+PAGES = (
+    overview.page,
+    campaign.page,
+    deliverability.page,
+    messaging.page,
+    operations.page,
+)

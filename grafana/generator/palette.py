@@ -1,0 +1,68 @@
+"""Colours that colour-blind people tell apart, and the steps at which they change.
+
+The colours are those of Okabe and Ito. No meaning hangs on red against green, and what
+a colour says stands beside it as a number or a word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+BLUE = "#0072B2"
+SKY = "#56B4E9"
+ORANGE = "#E69F00"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+SERIES = (BLUE, ORANGE, SKY, VERMILLION, PURPLE)
+"""For series that are known beforehand, in this order."""
+PLAIN = "text"
+"""Grafana's colour of text, dark on light and light on dark."""
+NONE = "transparent"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a figure begins to be worth a look, and where to act."""
+
+    warning: float
+    critical: float
+    is_low_bad: bool = False
+
+    def steps(self, *, good: str) -> builders.ThresholdsConfig:
+        """Return the steps; `good` is the colour of what needs no look."""
+        colours = (good, ORANGE, VERMILLION)
+        if self.is_low_bad:
+            colours = (VERMILLION, ORANGE, good)
+        marks = (None, *sorted((self.warning, self.critical)))
+        return steps(*zip(marks, colours, strict=True))
+
+
+def steps(*pairs: tuple[float | None, str]) -> builders.ThresholdsConfig:
+    """Return steps in ascending order; the first mark is None."""
+    return (
+        builders.ThresholdsConfig()
+        .mode(models.ThresholdsMode.ABSOLUTE)
+        .steps([models.Threshold(value=mark, color=colour) for mark, colour in pairs])
+    )
+
+
+def no_steps(colour: str = PLAIN) -> builders.ThresholdsConfig:
+    """Return one colour for every value."""
+    return steps((None, colour))
+
+
+BOUNCE = Limits(0.03, 0.05)
+"""Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
+SPAM = Limits(0.0008, 0.003)
+"""Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
+UNSUBSCRIBE = Limits(0.005, 0.01)
+"""Ours: no provider names any."""
+FAILURE = Limits(0.05, 0.10)
+"""Ours: messages that were refused or failed."""
+OPT_OUT = Limits(0.01, 0.02)
+"""Ours."""
+DEAD_TOKENS = Limits(0.05, 0.10)
+"""Ours: old lists are normal for push."""

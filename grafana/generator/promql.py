@@ -1,0 +1,99 @@
+"""PromQL as text: selectors, folded replicas, ratios of sums and their confidence.
+
+Every selector names the job, and every family is folded before anything is added up,
+so that two exporters that poll the same campaigns never double a sum. What the numbers
+mean is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+JOB = 'job=~"$job"'
+_WORKSPACE = 'workspace=~"$workspace"'
+_CHANNEL = 'channel=~"$channel"'
+# Names are free text. Between backticks nothing but a backtick is special to PromQL,
+# and `regex` escapes what is special to a regular expression: quotes and backslashes
+# in a name break no query, which they would between double quotes.
+_CAMPAIGN = "campaign=~`${campaign:regex}`"
+_VARIATION = "variation=~`${variation:regex}`"
+
+OF_JOB = (JOB,)
+OF_WORKSPACE = (JOB, _WORKSPACE)
+OF_CHANNEL = (*OF_WORKSPACE, _CHANNEL)
+OF_CAMPAIGN = (*OF_WORKSPACE, _CAMPAIGN)
+OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
+OF_VARIATION = (*OF_MESSAGE, _VARIATION)
+
+_REPLICA = "instance, pod, container, endpoint, node"
+_Z = 1.96
+"""Two-sided 95 %."""
+
+
+def select(family: str, matchers: Iterable[str]) -> str:
+    """Return a selector; matchers stand as given."""
+    return f"{family}{{{', '.join(matchers)}}}"
+
+
+def fold(selector: str) -> str:
+    """Return the largest sample of what several exporters say of the same thing."""
+    return f"max without ({_REPLICA}) ({selector})"
+
+
+def total(vector: str, *by: str) -> str:
+    """Return sums by labels; one sum without any."""
+    return f"sum by ({', '.join(by)}) ({vector})" if by else f"sum({vector})"
+
+
+def ratio(numerator: str, denominator: str, *by: str) -> str:
+    """Return a ratio of sums by labels: nothing where the denominator is 0."""
+    return f"{total(numerator, *by)} / ({total(denominator, *by)} > 0)"
+
+
+def union(*vectors: str) -> str:
+    """Return all samples; of those with the same labels the one that comes first."""
+    return f"({' or '.join(f'({vector})' for vector in vectors)})"
+
+
+def largest(vector: str, *, count: int) -> str:
+    """Return the largest samples: at a graph's last instant, for all of the graph."""
+    return f"({vector}) and topk({count}, {moved(vector, '@ end()')})"
+
+
+def moved(vector: str, modifier: str) -> str:
+    """Return the same of another time: every folded selector gets the modifier."""
+    return vector.replace("})", f"}} {modifier})")
+
+
+def change(value: str, *, before: str) -> str:
+    """Return by how much a value is above an earlier one, as a share of that."""
+    return f"({value}) / (({before}) > 0) - 1"
+
+
+def wilson(successes: str, trials: str, *, sign: str) -> str:
+    """Return a bound of the 95 % Wilson interval of a rate; the sign tells which.
+
+    Successes above the trials count as all of them, since the root of a negative number
+    would be NaN. There is no bound where nothing was tried.
+    """
+    n = f"({trials} > 0)"
+    k = f"((({successes}) < {n}) or ({n} and ({successes})))"
+    z2 = round(_Z**2, 4)
+    root = f"sqrt({k} * ({n} - {k}) / {n} + {z2 / 4})"
+    return f"({k} + {z2 / 2} {sign} {_Z} * {root}) / ({n} + {z2})"
+
+
+def z_score(
+    successes: str, trials: str, *, control_successes: str, control_trials: str, on: str
+) -> str:
+    """Return how many standard errors a rate is above that of its control group.
+
+    The two share the labels in `on`. Both need ten successes, below which the normal
+    approximation says nothing, and hence no denominator can be 0.
+    """
+    group = f"on ({on}) group_left ()"
+    k, n = f"({successes} >= 10)", f"({trials} > 0)"
+    kc, nc = f"({control_successes} >= 10)", f"({control_trials} > 0)"
+    pooled = f"(({k} + {group} {kc}) / ({n} + {group} {nc}))"
+    error = f"sqrt({pooled} * (1 - {pooled}) * (1 / {n} + {group} (1 / {nc})))"
+    return f"({k} / {n} - {group} ({kc} / {nc})) / ({error} > 0)"

@@ -1,0 +1,361 @@
+"""Every query of every dashboard, asked of a real Prometheus that scrapes the demo."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from exporter.simulator import Fault, Settings, Simulator
+
+from tests import panes
+from tests.prometheus import Vector, ask, configuration, label_values, prometheus
+from tests.running import Process, Scrape, daemon, get, parse, until
+
+Program = Callable[[str], str]
+
+CAMPAIGNS = 22
+SPRING = "Spring sale 🌷"
+CHOSEN = {
+    "braze-overview": [SPRING],
+    "braze-campaign": [SPRING],
+    "braze-email-deliverability": [SPRING],
+    "braze-exporter": [SPRING],
+    # Whoever uses none of a panel's channels has nothing to show there.
+    "braze-messaging": [
+        "Flash sale in the app",
+        "Order shipped",
+        "新着アイテムのお知らせ",
+        "Onboarding tour",
+        "Home feed cards",
+        "Loyalty tier sync",
+    ],
+}
+EMPTY = {
+    "braze-exporter / Failing, with the reason / A": "no campaign of the demo fails",
+    "braze-exporter / Failing, with the reason / B": "no campaign of the demo fails",
+    "braze-exporter / Polled, and without figures / A": "all of the demo have some",
+    "braze-overview / Firing and pending alerts / A": "no rule is loaded here",
+}
+TARGETS = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: one
+    static_configs:
+      - targets: ["{target}"]
+  - job_name: two
+    static_configs:
+      - targets: ["{target}"]
+        labels: {{instance: a, pod: a, container: exporter, endpoint: http, node: m}}
+      - targets: ["{target}"]
+        labels: {{instance: b, pod: b, container: exporter, endpoint: http, node: n}}
+"""
+
+RULES = """\
+groups:
+  - name: test
+    rules:
+      - alert: BrazeTest
+        expr: vector(1)
+        labels: {severity: critical, workspace: production, campaign: none}
+"""
+
+every_dashboard = pytest.mark.parametrize("name", panes.NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The demo, and a Prometheus that scrapes it once, and twice under another job."""
+
+    demo: str
+    prometheus: str
+
+    def ask(self, expression: str, **chosen: str) -> Vector:
+        """Return the answer to a query with its variables filled in."""
+        return ask(self.prometheus, panes.filled(expression, chosen))
+
+    def scrape(self) -> Scrape:
+        """Return what the demo shows."""
+        return scraped(self.demo)
+
+
+def scraped(url: str) -> Scrape:
+    """Return what an exporter shows."""
+    return parse(get(f"{url}/metrics")[2].decode())
+
+
+@pytest.fixture(scope="module")
+def watched(
+    program: Program, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watched]:
+    """Watch the demo where it is early in the afternoon, whenever this runs.
+
+    Shortly after midnight hardly anything was sent today, and rates of it are absent.
+    """
+    zone = zone_of_hour(13, now=datetime.now(UTC))
+    with Process(
+        "demo", "--web.listen-address=127.0.0.1:0", f"--timezone={zone}"
+    ) as demo:
+        document = TARGETS.format(target=demo.url.removeprefix("http://"))
+        where = tmp_path_factory.mktemp("prometheus")
+        with prometheus(program("prometheus"), document, where=where) as url:
+            wait_until_scraped(url)
+            yield Watched(demo.url, url)
+
+
+def zone_of_hour(hour: int, *, now: datetime) -> str:
+    """Return a zone in which it is this hour; the sign in its name is reversed."""
+    behind = now.hour - hour
+    return f"Etc/GMT{behind:+d}" if behind else "Etc/GMT"
+
+
+def wait_until_scraped(url: str) -> None:
+    """Wait for three targets with every campaign, and for rates of their requests."""
+    up = f"count(braze_campaign_up == 1) == {3 * CAMPAIGNS}"
+    rates = 'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 3'
+    until(lambda: ask(url, up), seconds=60, what=up)
+    until(lambda: ask(url, rates), seconds=60, what=rates)
+
+
+def answers(watched: Watched, asked: panes.Asked, **chosen: str) -> Vector:
+    """Return the answer to a query; no sample of it may be other than finite."""
+    vector = watched.ask(asked.expression, **chosen)
+    strange = [labels for labels, value in vector if not math.isfinite(value)]
+    assert not strange, f"{asked}: {strange}"
+    return vector
+
+
+@every_dashboard
+def test_every_query_answers_for_all(watched: Watched, name: str) -> None:
+    """With All chosen everywhere, none is empty but those with a reason."""
+    empty = [str(asked) for asked in panes.queries(name) if not answers(watched, asked)]
+
+    assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
+
+
+@every_dashboard
+def test_every_query_answers_for_one_campaign(watched: Watched, name: str) -> None:
+    """With one campaign and one job chosen, none is empty that has its channel."""
+    empty = [
+        str(asked)
+        for asked in panes.queries(name)
+        if not any(
+            answers(watched, asked, campaign=campaign, job="one")
+            for campaign in CHOSEN[name]
+        )
+    ]
+
+    assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
+
+
+@every_dashboard
+def test_every_variable_has_values(watched: Watched, name: str) -> None:
+    """Nothing chosen, or a job and a campaign: there is always something to choose."""
+    for variable in panes.load(name)["templating"]["list"][1:]:
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+        assert found, variable["query"]
+        for chosen in ({}, {"job": "two", "campaign": SPRING}):
+            selector = panes.filled(found[1], chosen)
+            values = label_values(watched.prometheus, found[2], selector=selector)
+            assert values, (variable["name"], chosen)
+
+
+def test_any_name_can_be_chosen(watched: Watched) -> None:
+    """Quotes, backslashes, brackets and emoji in a name find that campaign alone."""
+    everything = 'braze_campaign_info{job="one"}'
+    names = label_values(watched.prometheus, "campaign", selector=everything)
+    by_name = "count by (campaign) (braze_campaign_info{campaign=~`${campaign:regex}`})"
+
+    found = [
+        [labels["campaign"] for labels, _ in watched.ask(by_name, campaign=name)]
+        for name in names
+    ]
+
+    assert len(names) == CAMPAIGNS
+    assert any('"' in name for name in names)
+    assert any("\\" in name for name in names)
+    assert found == [[name] for name in names]
+
+
+@every_dashboard
+def test_queries_know_only_what_the_exporter_serves(
+    watched: Watched, name: str
+) -> None:
+    """Names, labels and Braze's names of figures are those of a scrape."""
+    scrape = watched.scrape()
+    labels = {
+        family: {label for sample in samples for label, _ in sample}
+        for family, samples in scrape.items()
+    }
+    # Only shown while a campaign fails.
+    labels["braze_campaign_failure_info"] = {"workspace", "campaign", "reason"}
+    stats = {
+        value
+        for samples in scrape.values()
+        for sample in samples
+        for label, value in sample
+        if label == "metric"
+    }
+    for asked in panes.queries(name):
+        for selector in panes.selectors(asked.expression):
+            if selector.name == "ALERTS":
+                continue
+            assert selector.name in labels, asked
+            used = {label for label, _, _ in selector.matchers}
+            assert used <= labels[selector.name] | {"job"}, asked
+            if ("metric", "=") in [one[:2] for one in selector.matchers]:
+                assert set(selector.values("metric")) <= stats, asked
+
+
+@pytest.mark.parametrize(
+    "name", ["braze-overview", "braze-campaign", "braze-email-deliverability"]
+)
+def test_two_exporters_show_what_one_does(watched: Watched, name: str) -> None:
+    """Figures of whole days are the same whether one or two exporters are scraped."""
+    whole = [
+        asked
+        for asked in panes.queries(name)
+        if "braze_campaign_daily" not in asked.expression
+        and "time()" not in asked.expression
+        and "ALERTS" not in asked.expression
+    ]
+
+    def differing() -> list[str]:
+        return [
+            str(asked)
+            for asked in whole
+            if answers(watched, asked, job="one") != answers(watched, asked, job="two")
+        ]
+
+    doubled = ask(watched.prometheus, 'sum(braze_campaign_up{job="two"})')
+    assert doubled[0][1] == 2 * CAMPAIGNS
+    assert len(whole) > 15
+    assert differing() == []
+
+
+def test_what_is_empty_in_health_is_not_in_trouble(
+    program: Program, tmp_path: Path
+) -> None:
+    """Campaigns that fail, or never had figures, and alerts that fire do show."""
+    (tmp_path / "rules.yml").write_text(RULES)
+    with Simulator(Settings(campaigns=3)) as braze:
+        lost, late, _ = braze.campaigns
+        braze.set_fault(Fault(status=404), campaign_id=lost.id)
+        with daemon(braze) as running:
+            running.wait_for("braze_campaign_up", 1, campaign=late.name)
+            braze.set_fault(Fault(status=404), campaign_id=late.id)
+            running.wait_for("braze_campaign_up", 0, campaign=late.name)
+            document = (
+                configuration(running.url.removeprefix("http://"))
+                + f"rule_files: [{tmp_path / 'rules.yml'}]\n"
+            ).replace("scrape_timeout", "evaluation_interval: 1s, scrape_timeout")
+            with prometheus(program("prometheus"), document, where=tmp_path) as url:
+                until(lambda: ask(url, "ALERTS"))
+                until(lambda: ask(url, "count(braze_campaign_up) == 3"))
+                watched = Watched(running.url, url)
+                found = {
+                    str(asked): answers(watched, asked)
+                    for name in panes.NAMES
+                    for asked in panes.queries(name)
+                    if str(asked) in EMPTY
+                }
+                reasons = running.scrape()["braze_campaign_failure_info"]
+
+    def campaigns(asked: str) -> list[str]:
+        return sorted(labels["campaign"] for labels, _ in found[asked])
+
+    failing = "braze-exporter / Failing, with the reason"
+    assert sorted(found) == sorted(EMPTY)
+    assert campaigns(f"{failing} / A") == sorted([lost.name, late.name])
+    assert campaigns(f"{failing} / B") == [late.name]
+    assert campaigns("braze-exporter / Polled, and without figures / A") == [lost.name]
+    assert campaigns("braze-overview / Firing and pending alerts / A") == ["none"]
+    assert {name for one in reasons for name, _ in one} == {
+        "workspace",
+        "campaign",
+        "reason",
+    }
+
+
+def expression(name: str, panel: str, letter: str) -> str:
+    """Return a query as it is committed."""
+    [asked] = [
+        one for one in panes.queries(name) if (one.panel, one.letter) == (panel, letter)
+    ]
+    return asked.expression
+
+
+def figures(scrape: Scrape, family: str, **wanted: str) -> dict[str, float]:
+    """Return the samples of a family with these labels, by variation."""
+    return {
+        dict(labels).get("variation", ""): value
+        for labels, value in scrape[family].items()
+        if set(wanted.items()) <= labels
+    }
+
+
+def test_conversions_leave_the_control_group_out(watched: Watched) -> None:
+    """The funnel's last bar is the sum over what was sent, and no more."""
+    family = "braze_campaign_last_complete_day"
+    asked = expression("braze-campaign", "Funnel by channel, last complete day", "E")
+    of = figures(
+        watched.scrape(), family, campaign=SPRING, channel="email", metric="conversions"
+    )
+
+    answer = watched.ask(asked, job="one", campaign=SPRING)
+
+    assert of["Control Group"] > 0
+    assert answer == [({"channel": "email"}, of["Subject A"] + of["Subject B"])]
+
+
+def test_the_comparison_is_that_of_the_textbook(watched: Watched) -> None:
+    """Rates, Wilson's interval, lift and z are what they are by hand."""
+    family, window = "braze_campaign_trailing", "28d"
+    panel = "Do variations convert better than their control group? 28 days"
+    scrape = watched.scrape()
+
+    def counted(metric: str) -> dict[str, float]:
+        return figures(scrape, family, campaign=SPRING, metric=metric, window=window)
+
+    def shown(letter: str) -> dict[str, float]:
+        asked = expression("braze-campaign", panel, letter)
+        answer = watched.ask(asked, job="one", campaign=SPRING)
+        return {labels["variation"]: value for labels, value in answer}
+
+    control = "Control Group"
+    n = counted("sent") | {control: counted("enrolled")[control]}
+    k = counted("conversions")
+    p = {name: k[name] / n[name] for name in n}
+    low, high = (
+        {name: wilson(k[name], n[name], sign=sign) for name in n} for sign in (-1, 1)
+    )
+    z = {
+        name: (p[name] - p[control])
+        / math.sqrt(
+            (pooled := (k[name] + k[control]) / (n[name] + n[control]))
+            * (1 - pooled)
+            * (1 / n[name] + 1 / n[control])
+        )
+        for name in n
+        if name != control
+    }
+
+    assert set(n) == {control, "Subject A", "Subject B"}
+    assert shown("A") == n
+    assert shown("C") == pytest.approx(p)
+    assert shown("D") == pytest.approx(low, rel=1e-4)
+    assert shown("E") == pytest.approx(high, rel=1e-4)
+    assert shown("F") == pytest.approx({one: p[one] / p[control] - 1 for one in z})
+    assert shown("G") == pytest.approx(z)
+    assert shown("H") == pytest.approx(z | {control: 100})
+
+
+def wilson(successes: float, trials: float, *, sign: int) -> float:
+    """Return a bound of the 95 % interval, as the textbook writes it."""
+    share, z = successes / trials, 1.96
+    spread = math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return (share + z**2 / (2 * trials) + sign * z * spread) / (1 + z**2 / trials)
