@@ -342,6 +342,7 @@ def _tell_plan(
         new.workspace.name,
         requests_per_minute=new.planned_per_minute,
         interval_seconds=new.interval_seconds,
+        stretch=new.stretch,
     )
     if old == new:
         return

@@ -144,6 +144,14 @@ class Telemetry:
             "configured: the campaigns need more than requests_per_minute.",
             "workspace",
         )
+        self._stretch = _gauge(
+            registry,
+            "interval_stretch",
+            "What every configured interval of the workspace is multiplied with, at "
+            "least 1. Above 1: the campaigns want more than requests_per_minute; raise "
+            "it, or the intervals.",
+            "workspace",
+        )
         self._state_saves = _counter(
             registry,
             "state_saves",
@@ -173,6 +181,7 @@ class Telemetry:
             self._paused,
             self._planned,
             self._interval,
+            self._stretch,
         )
         registry.register(_ServedCollector(served))
 
@@ -190,11 +199,17 @@ class Telemetry:
         self.paused(workspace, None)
 
     def planned(
-        self, workspace: str, *, requests_per_minute: float, interval_seconds: float
+        self,
+        workspace: str,
+        *,
+        requests_per_minute: float,
+        interval_seconds: float,
+        stretch: float,
     ) -> None:
         """Show the rhythm in force."""
         self._planned.labels(workspace).set(requests_per_minute)
         self._interval.labels(workspace).set(interval_seconds)
+        self._stretch.labels(workspace).set(stretch)
 
     def loaded(self, *, is_successful: bool, now: float) -> None:
         """Show how the last attempt to load a configuration went."""

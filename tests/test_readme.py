@@ -105,7 +105,7 @@ def telemetry() -> Telemetry:
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
     made.expect("w", "campaigns/data_series")
-    made.planned("w", requests_per_minute=1, interval_seconds=1)
+    made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
     made.allowed("w", "campaigns/data_series", Allowance(1, 1, 1.0))
     return made
 

@@ -33,6 +33,7 @@ LABELS = {
     "workspace_paused": "workspace reason",
     "planned_requests_per_minute": "workspace",
     "interval_seconds": "workspace",
+    "interval_stretch": "workspace",
     "campaigns": "workspace",
     "series": "workspace",
     "series_dropped": "workspace",
@@ -76,7 +77,7 @@ def telemetry() -> Telemetry:
 def busy() -> Telemetry:
     """Return the metrics of a process in which everything happened once."""
     made = telemetry()
-    made.planned("shop", requests_per_minute=12.5, interval_seconds=600.0)
+    made.planned("shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0)
     made.loaded(is_successful=True, now=1000.5)
     made.answered("shop", SERIES, code=200, seconds=0.2)
     made.allowed("shop", SERIES, Allowance(100, 40, 2000.0))
@@ -276,6 +277,7 @@ def test_the_rhythm_in_force_is_shown() -> None:
 
     assert samples(made, "planned_requests_per_minute")["shop",] == 12.5
     assert samples(made, "interval_seconds")["shop",] == 600
+    assert samples(made, "interval_stretch")["shop",] == 2
 
 
 def test_a_failed_reload_keeps_the_time_of_the_last_good_one() -> None:
