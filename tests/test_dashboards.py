@@ -219,6 +219,18 @@ def test_tables_of_campaigns_link_each_row() -> None:
 
 
 @every_dashboard
+def test_an_empty_cell_is_a_dash(name: str) -> None:
+    """What is said of an empty table would else be repeated in each empty cell."""
+    for panel in panes.panels(name):
+        if panel["type"] == "table":
+            _, *columns = fields(panel)
+            words = [
+                one["noValue"] for one in columns if "custom.cellOptions" not in one
+            ]
+            assert set(words) == {"–"}, panel["title"]
+
+
+@every_dashboard
 def test_queries_choose_by_job(name: str) -> None:
     """Every selector does, so that another job's series never get in."""
     for asked in panes.queries(name):

@@ -58,8 +58,8 @@ def _rate(
     )
 
 
-def _sum(title: str, channel: str, name: str) -> Column:
-    return Column(title, total(stat(LAST, name, channel=channel), *_KEYS))
+def _sum(title: str, channel: str, name: str, *, period: Period = LAST) -> Column:
+    return Column(title, total(stat(period, name, channel=channel), *_KEYS))
 
 
 def _table(title: str, columns: Sequence[Column], *, says: str) -> Drawn:
@@ -295,23 +295,22 @@ def _webhooks() -> list[Tile]:
                 [
                     _sum("Sent", "webhook", "sent"),
                     _sum("Errors", "webhook", "errors"),
-                    *(
-                        _rate(
-                            f"Error rate, {period.title.lower()}",
-                            "webhook",
-                            "errors",
-                            limits=FAILURE,
-                            period=period,
-                        )
-                        for period in (TODAY, LAST, WEEK)
+                    _rate("Error rate", "webhook", "errors", limits=FAILURE),
+                    _rate(
+                        "Error rate, 7 days",
+                        "webhook",
+                        "errors",
+                        limits=FAILURE,
+                        period=WEEK,
                     ),
+                    _sum("Sent today", "webhook", "sent", period=TODAY),
+                    _sum("Errors today", "webhook", "errors", period=TODAY),
                 ],
                 keys=_KEYS,
                 sort="Sent",
-                says="`errors` ÷ `sent`, ratios of sums by campaign: today so far (no "
-                "whole day), on the last complete day, and over the 7 days before "
-                f"today taken together. Sent and errors are of {LAST.days}. Errors are "
-                "in `sent`.",
+                says=f"Sent, errors and `errors` ÷ `sent` by campaign on {LAST.days}; "
+                "the rate over the 7 days before today taken together; and the two "
+                "counts of today so far, which is no whole day. Errors are in `sent`.",
             ),
             12,
             8,

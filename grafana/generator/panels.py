@@ -198,6 +198,7 @@ def line(name: str, colour: str) -> Override:
             property_("custom.lineWidth", 1),
             property_("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
             property_("custom.showPoints", "never"),
+            property_("links", []),
         ],
     )
 

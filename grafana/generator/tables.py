@@ -25,6 +25,7 @@ from grafana.generator.panels import (
 from grafana.generator.variables import SOURCE
 
 _WIDTHS = {"workspace": 110, "channel": 180, "variation": 170}
+_EMPTY = "–"
 YES_OR_NO: tuple[models.ValueMapping, ...] = (
     models.ValueMap(
         options={
@@ -108,7 +109,7 @@ def table_of(
     sort: str,
     trend: Column | None = None,
     is_ascending: bool = False,
-    nothing: str = "–",
+    nothing: str = _EMPTY,
 ) -> table.Panel:
     """Return a table with key labels first; campaigns link to their dashboard.
 
@@ -151,10 +152,13 @@ def table_of(
         )
         .targets(targets)
     )
+    # What stands for a whole empty table must not stand in each of its empty cells.
+    empty = property_("noValue", _EMPTY)
     for key in keys:
-        panel.override_by_name(key.replace("_", " ").title(), _key_properties(key))
+        title_of_key = key.replace("_", " ").title()
+        panel.override_by_name(title_of_key, [*_key_properties(key), empty])
     for column in columns:
-        panel.override_by_name(column.title, column.properties)
+        panel.override_by_name(column.title, [*column.properties, empty])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
         panel.override_by_name(
