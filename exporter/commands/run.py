@@ -54,7 +54,7 @@ signals:
   SIGTERM, SIGINT   end with exit code 0, within seconds
 
 exit codes:
-  0 fine, 1 failed, 2 wrong usage or configuration: standard error names every problem"""
+  0 fine, 1 failed, 2 wrong usage or configuration: standard error names each problem"""
 
 
 def parser() -> Parser:
