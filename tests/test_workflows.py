@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -15,6 +17,7 @@ from tests.tools import ROOT, complaints
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 SCRIPTS = [path for path in sorted((ROOT / ".ci").iterdir()) if path.suffix != ".py"]
 RELEASE: dict[str, Any] = run_path(str(ROOT / ".ci" / "release.py"))
+CHART_SBOM: dict[str, Any] = run_path(str(ROOT / ".ci" / "chart_sbom.py"))
 
 
 def named(path: Path) -> str:
@@ -28,6 +31,13 @@ def test_a_workflow_follows_the_schema(file: Path) -> None:
     schema = ("--builtin-schema", "vendor.github-workflows")
 
     assert complaints("check-jsonschema", *schema, str(file)) == ""
+
+
+def test_updates_of_what_is_pinned_follow_the_schema() -> None:
+    """They are asked for, and wait some days."""
+    schema = ("--builtin-schema", "vendor.dependabot")
+
+    assert complaints("check-jsonschema", *schema, ".github/dependabot.yml") == ""
 
 
 def test_no_workflow_can_be_misused() -> None:
@@ -104,3 +114,25 @@ def test_a_tag_that_nothing_else_names_is_refused() -> None:
     places = RELEASE["PLACES"]
 
     assert len(list(RELEASE["disagreements"]("99.0.0"))) == len(places)
+
+
+def test_the_charts_sbom_names_chart_and_image_by_their_content(tmp_path: Path) -> None:
+    """As SPDX: every element that is related is there, every package has its digest."""
+    chart = tmp_path / "braze-exporter-1.2.3.tgz"
+    chart.write_bytes(b"a chart")
+    digest = f"sha256:{'0' * 64}"
+    image = "registry.example/crm/braze-exporter"
+
+    made = CHART_SBOM["document"](
+        chart, image=image, digest=digest, now=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+
+    packages = {one["name"]: one for one in made["packages"]}
+    sums = {name: one["checksums"][0] for name, one in packages.items()}
+    assert packages["braze-exporter"]["versionInfo"] == "1.2.3"
+    assert sums["braze-exporter"]["checksumValue"] == sha256(b"a chart").hexdigest()
+    assert sums[image]["checksumValue"] == "0" * 64
+    assert made["creationInfo"]["created"] == "2026-01-02T00:00:00Z"
+    known = {made["SPDXID"], *(one["SPDXID"] for one in made["packages"])}
+    for relation in made["relationships"]:
+        assert {relation["spdxElementId"], relation["relatedSpdxElement"]} <= known
