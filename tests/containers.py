@@ -61,10 +61,10 @@ class Engine:
         return ended
 
     def build(self, image: str) -> None:
-        """Build the repository's Dockerfile; the cache of layers is used."""
+        """Build the repository's Dockerfile, every step of it."""
         self.run(
             *("buildah", "bud", "--isolation=chroot", "--network=host"),
-            *("--pull-never", "--format=docker", "--layers"),
+            *("--pull-never", "--format=docker"),
             *(f"--tag={image}", "."),
         )
 
