@@ -169,36 +169,41 @@ def _course() -> list[Tile]:
             9,
         ),
         Tile(
-            panels.graph(
-                "Rates, last complete day",
-                [
-                    Query(figures.BOUNCE.over(LAST), "bounces (email)"),
-                    Query(figures.UNSUBSCRIBE.over(LAST), "unsubscribes (email)"),
-                    Query(
-                        ratio(
-                            stage(LAST, figures.OPENED_OF_OPENABLE),
-                            stage(LAST, figures.OPENABLE),
-                        ),
-                        "opened",
-                    ),
-                    Query(
-                        ratio(
-                            stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE)
-                        ),
-                        "clicked",
-                    ),
-                ],
-                says=f"Ratios of sums on {LAST.days}. Bounces ÷ `sent` and "
-                "unsubscribes ÷ `delivered` of email; opened and clicked ÷ reached, "
-                "which is `delivered`, `sent` (push, content cards, LINE) or "
-                f"`impressions` (in-app). {_NAMES}",
-                unit="percentunit",
+            _rates(
+                "Rates, today so far",
+                TODAY,
+                note="Today is no whole day: what was sent in the last hours was "
+                "hardly opened yet, and complaints of older mail are in it. At "
+                "midnight of the workspace all begin anew. ",
             ),
-            12,
+            8,
             9,
         ),
-        Tile(_conversion_events(), 12, 9),
+        Tile(_rates("Rates, last complete day", LAST, note=""), 8, 9),
+        Tile(_conversion_events(), 8, 9),
     ]
+
+
+def _rates(title: str, period: Period, *, note: str) -> Drawn:
+    opened = ratio(
+        stage(period, figures.OPENED_OF_OPENABLE), stage(period, figures.OPENABLE)
+    )
+    clicked = ratio(stage(period, figures.CLICKED), stage(period, figures.CLICKABLE))
+    return panels.graph(
+        title,
+        [
+            Query(figures.BOUNCE.over(period), "bounces (email)"),
+            Query(figures.SPAM.over(period), "spam (email)"),
+            Query(figures.UNSUBSCRIBE.over(period), "unsubscribes (email)"),
+            Query(opened, "opened"),
+            Query(clicked, "clicked"),
+        ],
+        says=f"Ratios of sums, {'' if period is TODAY else 'on '}{period.days}. {note}"
+        "Bounces ÷ `sent`, complaints and unsubscribes ÷ `delivered` of email; opened "
+        "and clicked ÷ reached, which is `delivered`, `sent` (push, content cards, "
+        f"LINE) or `impressions` (in-app). {_NAMES}",
+        unit="percentunit",
+    )
 
 
 def _stages_over(period: Period) -> list[Query]:

@@ -7,7 +7,16 @@ from grafana.generator.figures import LAST, TODAY, WEEK, Rate, overall, stage
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
-from grafana.generator.promql import change, fold, moved, ratio, select, total, union
+from grafana.generator.promql import (
+    change,
+    fold,
+    moved,
+    otherwise,
+    ratio,
+    select,
+    total,
+    union,
+)
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
@@ -295,16 +304,17 @@ def _mix() -> Tile:
 
 def _alerts() -> Drawn:
     keys = ("severity", "alertname", "alertstate", "workspace", "campaign")
-    counted_by = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
+    alerts = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
+    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    nothing = f'label_replace(0 * max({up}), "alertname", "nothing fires", "", "")'
     return tables.table_of(
         "Firing and pending alerts",
-        [Column("Alerts", counted_by, width=90)],
+        [Column("Alerts", otherwise(alerts, nothing), width=90)],
         keys=keys,
         sort="Severity",
         is_ascending=True,
-        nothing="Nothing fires.",
         says="Alerts of our rules as this Prometheus evaluates them now; pending ones "
-        "wait for their `for`. Empty if nothing fires, or if our rules are not loaded.",
+        "wait for their `for`. If our rules are not loaded, nothing fires.",
     )
 
 

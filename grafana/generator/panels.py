@@ -211,9 +211,13 @@ def bars(
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
     links: Sequence[builders.DashboardLink] = (),
+    most: float | None = None,
 ) -> bargauge.Panel:
-    """Return one horizontal bar for each series, in the order of the answer."""
-    return (
+    """Return one horizontal bar for each series, in the order of the answer.
+
+    A full bar is the largest value, unless it is said what the most can be.
+    """
+    panel = (
         bargauge.Panel()
         .title(title)
         .description(says)
@@ -230,6 +234,7 @@ def bars(
         .data_links(list(links))
         .targets([instant(query, number=at) for at, query in enumerate(queries)])
     )
+    return panel if most is None else panel.max(most)
 
 
 def groups(

@@ -55,6 +55,11 @@ def union(*vectors: str) -> str:
     return f"({' or '.join(f'({vector})' for vector in vectors)})"
 
 
+def otherwise(vector: str, default: str, *, on: str = "") -> str:
+    """Return samples, and those of a default where none has its labels in `on`."""
+    return union(vector, f"({default}) unless on ({on}) ({vector})")
+
+
 def largest(vector: str, *, count: int) -> str:
     """Return the largest samples: at a graph's last instant, for all of the graph."""
     return f"({vector}) and topk({count}, {moved(vector, '@ end()')})"

@@ -30,6 +30,7 @@ def budget() -> list[Tile]:
                     (0.6, palette.ORANGE),
                     (0.8, palette.VERMILLION),
                 ),
+                most=1,
             ),
             8,
             8,

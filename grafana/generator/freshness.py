@@ -1,0 +1,147 @@
+"""Campaigns without fresh figures: which, since when and why.
+
+Where all is well the tables say so in words, for an empty one might as well be broken.
+"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models import dashboard as models
+
+from grafana.generator import palette, panels, tables
+from grafana.generator.layout import Drawn, Tile
+from grafana.generator.panels import Query
+from grafana.generator.promql import OF_CAMPAIGN, fold, otherwise, select, total
+from grafana.generator.tables import Column, yes_or_no
+from grafana.generator.telemetry import own
+
+_KEYS = ("workspace", "campaign")
+_ALL_WELL, _NEVER = -1, -2
+"""Codes among seconds, which are never below 0."""
+
+_UP = fold(select("braze_campaign_up", OF_CAMPAIGN))
+_SUCCESS = fold(select("braze_campaign_last_success_timestamp_seconds", OF_CAMPAIGN))
+_INTERVAL = fold(select("braze_campaign_interval_seconds", OF_CAMPAIGN))
+_DAY = fold(select("braze_campaign_daily_timestamp_seconds", OF_CAMPAIGN))
+_AGE = f"(time() - max by (workspace, campaign) ({_SUCCESS}))"
+_WELL = f"0 * max by (workspace) ({_UP})"
+
+
+def campaigns() -> list[Tile]:
+    """Return the panels about campaigns that fail or are late."""
+    return [
+        Tile(_failing(), 12, 9),
+        Tile(_oldest(), 12, 9),
+        Tile(_without_figures(), 12, 8),
+        Tile(_course(), 12, 8),
+    ]
+
+
+def _words(*pairs: tuple[int, str]) -> tuple[models.ValueMapping, ...]:
+    return (
+        models.ValueMap(
+            options={
+                str(code): models.ValueMappingResult(
+                    text=text, color=palette.PLAIN, index=at
+                )
+                for at, (code, text) in enumerate(pairs)
+            }
+        ),
+    )
+
+
+def _failing() -> Drawn:
+    by = (*_KEYS, "reason")
+    failing = total(fold(select("braze_campaign_failure_info", OF_CAMPAIGN)), *by)
+    since = f"{failing} * on (workspace, campaign) group_left () {_AGE}"
+    with_never = otherwise(since, f"{_NEVER} * {failing}", on="workspace, campaign")
+    return tables.table_of(
+        "Failing, with the reason",
+        [
+            Column(
+                "Last success",
+                otherwise(with_never, f"{_WELL} + {_ALL_WELL}", on="workspace"),
+                unit="s",
+                mappings=_words((_NEVER, "never"), (_ALL_WELL, "no campaign fails")),
+                width=170,
+            ),
+        ],
+        keys=by,
+        sort="Last success",
+        says="Campaigns whose last finished poll failed, now, with the reason and how "
+        "long ago the last good one was. Where none of a workspace fails, it says so.",
+    )
+
+
+def _oldest() -> Drawn:
+    top = f"topk(50, {_AGE})"
+    interval = f"(max by (workspace, campaign) ({_INTERVAL}) > 0)"
+    return tables.table_of(
+        "Oldest figures, 50 campaigns",
+        [
+            Column("Age", top, unit="s", width=100),
+            Column(
+                "Intervals",
+                f"{_AGE} / {interval} and on (workspace, campaign) {top}",
+                decimals=1,
+                limits=palette.Limits(3, 6),
+                width=100,
+            ),
+            yes_or_no(
+                "Last poll good",
+                f"max by (workspace, campaign) ({_UP}) "
+                f"and on (workspace, campaign) {top}",
+            ),
+        ],
+        keys=_KEYS,
+        sort="Age",
+        says="How long ago the last good poll was, now, and how many of the campaign's "
+        "intervals that is: up to 1 in health. Figures are served until they are "
+        "`stale_after` old, and never less than 3 intervals.",
+    )
+
+
+def _without_figures() -> Drawn:
+    missing = (
+        f"max by (workspace, campaign) ({_UP} unless on (workspace, campaign) {_DAY})"
+    )
+    return tables.table_of(
+        "Polled, and without figures",
+        [
+            Column(
+                "Why",
+                otherwise(missing, f"{_WELL} + {_ALL_WELL}", on="workspace"),
+                mappings=_words(
+                    (0, "no good poll, or too long ago"),
+                    (1, "Braze has no day of it"),
+                    (_ALL_WELL, "every campaign has figures"),
+                ),
+                width=240,
+            )
+        ],
+        keys=_KEYS,
+        sort="Campaign",
+        is_ascending=True,
+        says="Campaigns that show no figures now: their last ones grew stale, none "
+        "ever came, or Braze has no day of them. Where all of a workspace have some, "
+        "it says so.",
+    )
+
+
+def _course() -> Drawn:
+    return panels.graph(
+        "Campaigns up and failing, workspaces paused",
+        [
+            Query(f"sum by (workspace) ({_UP})", "up: {{workspace}}"),
+            Query(
+                f"count by (workspace) ({_UP}) - sum by (workspace) ({_UP})",
+                "failing: {{workspace}}",
+            ),
+            Query(
+                f"max by (workspace, reason) ({own('workspace_paused')})",
+                "paused ({{reason}}): {{workspace}}",
+            ),
+        ],
+        says="Campaigns whose last finished poll succeeded, and failed; and 1 while "
+        "Braze refuses a workspace's key and only probes are sent.",
+        unit="short",
+    )
