@@ -42,8 +42,19 @@ first steps:
   braze-exporter check config.yaml          every problem at once, and the plan
   braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
 
-An API key stands in an environment variable or a file that the configuration names;
-no flag takes one. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration."""
+environment:
+  Each flag can be given by the variable that stands behind it as env; the flag wins. A
+  switch says true or false there, and --no-... on the command line turns it off.
+  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and their kind count for requests to Braze.
+  An API key stands in the variable or the file that the configuration names; no flag
+  takes one.
+
+signals:
+  SIGHUP            reload the configuration; a bad one changes nothing
+  SIGTERM, SIGINT   end with exit code 0, within seconds
+
+exit codes:
+  0 fine, 1 failed, 2 wrong usage or configuration: standard error names each problem"""
 
 
 def parser() -> Parser:

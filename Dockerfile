@@ -1,0 +1,61 @@
+# The container image: docker build --tag braze-exporter .
+#
+# To build the very same image again, pin the base by its digest:
+#   docker build --build-arg BASE=python:3.13-slim@sha256:... .
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+
+# Everything comes from the network here and nowhere else, and nothing without its hash,
+# the build backend included.
+COPY requirements.lock ./
+RUN python -m pip download --quiet --require-hashes --only-binary :all: \
+      --dest wheels -r requirements.lock
+
+# Bytecode is believed without a look at its source's date: the file system may be
+# read-only, where Python would otherwise compile again at each start.
+COPY pyproject.toml README.md LICENSE ./
+COPY exporter exporter
+RUN python -m pip wheel --quiet --no-index --find-links wheels --no-deps \
+      --wheel-dir wheels . \
+ && python -m venv --without-pip /opt/braze-exporter \
+ && python -m pip --python /opt/braze-exporter/bin/python install --quiet --no-index \
+      --find-links wheels --no-compile braze-exporter \
+ && /opt/braze-exporter/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+      /opt/braze-exporter/lib
+
+FROM ${BASE}
+COPY --from=build /opt/braze-exporter /opt/braze-exporter
+ENV PATH=/opt/braze-exporter/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+# Nothing can be installed in it later. The public base comes without bytecode of the
+# standard library: what we import of it is compiled now, once.
+RUN find /usr -xdev -depth \( -name pip -o -name 'pip-*' -o -name 'pip3*' \
+      -o -name ensurepip \) -exec rm -rf {} + \
+ && python -c "import exporter, importlib, pkgutil; [importlib.import_module(one.name) \
+      for one in pkgutil.walk_packages(exporter.__path__, 'exporter.')]" \
+ && install -d -o 65532 -g 65532 -m 0700 /var/lib/braze-exporter
+
+# 100 campaigns fit into 64 MiB, health check included: 35 MiB, 53 MiB at the highest. More
+# than two arenas would cost 2 MiB, for a process whose threads mostly wait.
+ENV BRAZE_EXPORTER_CONFIG_FILE=/etc/braze-exporter/config.yaml \
+    MALLOC_ARENA_MAX=2 \
+    PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+EXPOSE 10417
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
+  CMD ["braze-exporter", "healthcheck"]
+ENTRYPOINT ["braze-exporter"]
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="braze-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for Braze campaign analytics" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
