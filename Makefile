@@ -42,7 +42,8 @@ clean:  ## Remove what was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making $(VENV), once; what it holds is downloaded now..."
+	@$(PYTHON) -m venv $(VENV)
 
 # The locks hold the build backend too, so nothing is installed without its hash. Ours
 # is compiled as pip compiles the rest: where Python may not write, each start would pay.

@@ -83,6 +83,7 @@ class Daemon:
         self._now = self._clock.now
         self._started_at = self._now()
         self._was_ready = False
+        self._has_told_ready = False
         self._stale_quota = LogQuota(LINES_PER_MINUTE)
         self._has_begun = asyncio.Event()
         self._looking: asyncio.Task[bool] | None = None
@@ -148,11 +149,21 @@ class Daemon:
             on_listening(bound)
             while not stop.is_set():
                 await self._beat()
+                self._tell_ready()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _HEARTBEAT_SECONDS)
         finally:
             saving.cancel()
             await self._stop()
+
+    def _tell_ready(self) -> None:
+        """Say once how the first round ended: all is well is news, too."""
+        if self._has_told_ready or not self._is_ready():
+            return
+        self._has_told_ready = True
+        ups = Counter(entry.status.is_up for entry in self._store.entries())
+        facts = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
+        _log.info("exporter.ready", extra={"facts": facts})
 
     async def reload(self) -> ConfigError | None:
         """Take over the configuration as it is now; a bad one changes nothing."""

@@ -11,6 +11,7 @@ import logging
 import math
 import re
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 _BARE = re.compile(r"[\w.:/@+,*~-]+", re.ASCII)
@@ -45,7 +46,8 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
         else record.levelname.lower(),
         "event": record.getMessage(),
     }
-    facts.update(getattr(record, "facts", {}))
+    given: Mapping[str, Fact] = getattr(record, "facts", {})
+    facts.update((name, value) for name, value in given.items() if value is not None)
     if record.exc_info:
         facts["traceback"] = "".join(traceback.format_exception(*record.exc_info))
     return facts
@@ -60,8 +62,6 @@ def _finite(value: Fact) -> Fact:
 def _quote(value: Fact) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if value is None:
-        return ""
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     text = str(value)

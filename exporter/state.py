@@ -46,6 +46,8 @@ class State:
     def load(self) -> KeptEntries:
         """Return what is kept, nothing if there is no file. StateError: unusable."""
         try:
+            # Now, and not first when there is something to save: who starts us looks.
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._size():
                 return {}
             with closing(self._connect()) as database:

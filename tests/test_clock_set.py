@@ -21,6 +21,8 @@ from tests.running import Process, Running, configuration, until, written
 SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 CEILING = 20
 """Requests per second that the configuration allows."""
+LATE = 30
+"""Seconds by which a poll may be late on a busy machine: far less than an hour."""
 
 
 @contextmanager
@@ -90,7 +92,7 @@ def test_polling_goes_on_at_its_pace(
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
             assert len(starts) < 8 * (time.monotonic() - set_at + 3)
-            assert all(-0.5 < age < 3 for age in ages(running, wall))
+            assert all(-1 < age < LATE for age in ages(running, wall))
             assert len(running.scrape()["braze_campaign_daily"]) == figures
             assert set(running.scrape()["braze_campaign_up"].values()) == {1.0}
 
@@ -127,7 +129,7 @@ def test_values_that_are_not_polled_soon_keep_their_age(
         set_clock(offset)
         wait_for_clock_lines(process, 1)
 
-        assert all(-0.5 < age < 5 for age in ages(running, offset))
+        assert all(-1 < age < LATE for age in ages(running, offset))
         assert len(running.scrape()["braze_campaign_daily"]) == figures
         assert not any("campaign.stale" in line for line in process.lines)
         asked = Counter(one.campaign_id for one in braze.requests)

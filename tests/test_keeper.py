@@ -245,3 +245,16 @@ def test_a_file_that_somebody_reads_is_not_set_aside(
 
     assert kept == {}
     assert set(Room(tmp_path).keeper.restore()) == {("shop", "a")}
+
+
+def test_a_place_where_nothing_can_be_kept_is_told_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start, when somebody looks, and not first when there are values."""
+    (tmp_path / "file").write_text("no directory")
+
+    kept = Room(tmp_path / "file").keeper.restore()
+
+    assert kept == {}
+    (record,) = caplog.records
+    assert record.getMessage() == "state.unusable"

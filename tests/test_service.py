@@ -158,3 +158,19 @@ def test_the_demo_ends_as_well(number: int) -> None:
     assert seconds < SECONDS
     with pytest.raises(ConnectionRefusedError):
         _connect(braze)
+
+
+def test_the_end_of_the_first_round_is_told(tmp_path: Path) -> None:
+    """Once, with how it went: whoever starts it need not look elsewhere."""
+    with Simulator() as braze:
+        braze.set_fault(Fault(status=400), campaign_id=braze.campaigns[0].id)
+        file = written(tmp_path / "config.yaml", configuration(braze))
+        with Process(
+            f"--config.file={file}",
+            "--web.listen-address=127.0.0.1:0",
+            environment={"BRAZE_API_KEY": braze.api_key},
+        ) as process:
+            process.wait_for_line(r"exporter\.ready campaigns=22 up=21 failing=1$")
+            process.end(signal.SIGTERM, seconds=10)
+
+        assert sum("exporter.ready" in line for line in process.lines) == 1

@@ -21,19 +21,21 @@ a configuration can be checked where its keys are not; the daemon needs them."""
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the file that the arguments name."""
     parser = Parser(
-        (WEB_CONFIG_FILE,), program="braze-exporter check", description=_DESCRIPTION
+        (CONFIG_FILE, WEB_CONFIG_FILE),
+        program="braze-exporter check",
+        description=_DESCRIPTION,
     )
     parser.add_argument(
         "file",
         metavar="FILE",
         nargs="?",
-        default=environment.get(CONFIG_FILE.variable),
-        help=f"the configuration (env: {CONFIG_FILE.variable})",
+        help="the configuration; --config.file names it as well",
     )
     options = parser.parse(arguments, environment)
-    if not options.file:
+    file = options.file or options.config_file
+    if not file:
         parser.error(f"no configuration: name a FILE or set {CONFIG_FILE.variable}")
-    return report(options.file, environment, options.web_config_file)
+    return report(file, environment, options.web_config_file)
 
 
 def report(file: str, environment: Mapping[str, str], web_file: str | None) -> int:
@@ -42,20 +44,21 @@ def report(file: str, environment: Mapping[str, str], web_file: str | None) -> i
     parsed = load_protected(file, environment, protection, keys_required=False)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
-    print(describe(file, parsed.config))
+    print(describe(file, parsed.config, warnings=len(parsed.warnings)))
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
     return 0
 
 
-def describe(file: str, config: Config) -> str:
+def describe(file: str, config: Config, *, warnings: int = 0) -> str:
     """Return the plan in words and figures."""
+    doubts = f", {_count(warnings, 'warning')}" if warnings else ""
     plans = plan(config)
     campaigns = sum(len(one.workspace.campaigns) for one in plans)
     series = sum(one.typical_series for one in plans)
     lines = [
         f"{file}: valid, {_count(len(plans), 'workspace')}, "
-        f"{_count(campaigns, 'campaign')}",
+        f"{_count(campaigns, 'campaign')}{doubts}",
         *(line for one in plans for line in _describe_workspace(one)),
         "",
         f"series expected: about {series}, if each campaign sends one email message; "

@@ -38,7 +38,7 @@ commands:
 
 first steps:
   braze-exporter demo                       see it work, without a Braze key
-  export BRAZE_API_KEY=...                  a key that may campaigns.data_series
+  export BRAZE_API_KEY=...                  its permission: campaigns.data_series
   braze-exporter check config.yaml          every problem at once, and the plan
   braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
 

@@ -16,8 +16,8 @@ from exporter.simulator import RateLimit, Settings, Simulator
 
 FLEET = (
     Flag("seed", "Figures are the same for the same seed.", "N", default="1"),
-    Flag("campaigns", "How many campaigns; the named ones if not told.", "N"),
-    Flag("timezone", "Whose midnight parts the days.", "NAME", default="UTC"),
+    Flag("campaigns", "How many campaigns. The 22 named ones if not given.", "N"),
+    Flag("timezone", "Time zone whose midnight ends a day.", "NAME", default="UTC"),
 )
 _FLAGS = (
     Flag("listen-address", "Where to listen.", "ADDR", default="127.0.0.1:10418"),
