@@ -5,6 +5,7 @@ ExporterError
 ├── ListenError          an address is taken; the process ends with code 1
 ├── StateError           the last values' file is no use; we go on without it
 ├── MalformedSeries      a document is no data series; the poll ends, values stay
+├── MalformedCatalogue   a document tells of no campaigns; what was known stays
 └── FetchError           one request gave no document
     ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
     ├── Throttled        429: nothing goes to this bucket before it resets
@@ -40,6 +41,10 @@ class StateError(ExporterError):
 
 class MalformedSeries(ExporterError):
     """A document that is no data series; the message says what was expected where."""
+
+
+class MalformedCatalogue(ExporterError):
+    """A document that is no list or details of campaigns; says what was expected."""
 
 
 class FetchError(ExporterError):

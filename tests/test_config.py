@@ -450,6 +450,8 @@ def test_the_example_states_every_option_with_its_default() -> None:
         config.CONFIG,
         config.WORKSPACE,
         config.CAMPAIGN,
+        config.DISCOVER,
+        config.TAGS,
         config.SELECTION,
         config.LIMITS,
     )
@@ -465,7 +467,9 @@ def test_the_example_states_every_option_with_its_default() -> None:
 def test_the_example_s_defaults_are_in_force() -> None:
     """Writing every default changes nothing."""
     text = EXAMPLE.read_text("utf-8")
-    samples = re.compile(r"(?m)^ *#(?:proxy|ca_file|labels):.*\n")
+    samples = re.compile(
+        r"(?m)^ *#discover:\n(?: {6,}#.*\n)*|^ *#(?:proxy|ca_file|labels):.*\n"
+    )
 
     written = read(uncommented(samples.sub("", text), but="api_key_file"))
 
