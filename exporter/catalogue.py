@@ -22,6 +22,8 @@ FULL_PAGE = 100
 _MOST_TEXTS = 100
 """Of one campaign's tags or messages; Braze's own have a few."""
 
+_LATEST = 1e11
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -159,6 +161,8 @@ def _instant(value: object) -> float | None:
         instant = datetime.fromisoformat(value if isinstance(value, str) else "")
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=UTC)
-        return instant.timestamp()
+        seconds = instant.timestamp()
     except (ValueError, OverflowError):
         return None
+    # What lies further off is no date of a campaign, and not every zone can show it.
+    return seconds if 0 <= seconds < _LATEST else None

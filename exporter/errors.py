@@ -51,7 +51,8 @@ class FetchError(ExporterError):
     """One request that gave no document.
 
     `status` and `allowance` are None when no answer came; `retry_after_seconds` is
-    what the answer asked for. The message never holds the key, a header or a body.
+    what the answer asked for, `answered_at` what it said of the time, `said` its words,
+    cut and without the key. The message never holds the key, a header or a body.
     """
 
     def __init__(
@@ -62,12 +63,16 @@ class FetchError(ExporterError):
         status: int | None = None,
         allowance: Allowance | None = None,
         retry_after_seconds: float | None = None,
+        answered_at: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
         self.allowance = allowance
         self.retry_after_seconds = retry_after_seconds
+        self.answered_at = answered_at
+        self.said = said
 
 
 class Unavailable(FetchError):

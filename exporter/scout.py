@@ -95,7 +95,7 @@ class Scout:
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
         self._news = 0
         self._shown = 0
-        self._is_limited = False
+        self.is_limited = False
         self._is_incomplete = False
         """Whether the list was read with other parameters than are wanted now."""
         self._is_stopped = False
@@ -318,14 +318,14 @@ class Scout:
         self._telemetry.discovered(
             workspace.name, campaigns=self._shown, is_limited=choice.is_limited
         )
-        if choice.is_limited and not self._is_limited:
+        if choice.is_limited and not self.is_limited:
             facts: dict[str, Fact] = {
                 "workspace": workspace.name,
                 "max_campaigns": settings.max_campaigns,
                 "advice": "raise max_campaigns, or narrow the selection",
             }
             _log.warning("discovery.limited", extra={"facts": facts})
-        self._is_limited = choice.is_limited
+        self.is_limited = choice.is_limited
         self._tell_news()
 
     def _choice(

@@ -18,7 +18,7 @@ FLOORS = (
     "errors days labels quantities endpoints schedule negotiation log_quota",
     "budget selection trailing exposition snapshot_document yaml_tree catalogue",
     "data_series fields discovery",
-    "options plan",
+    "options plan diagnosis",
     "config web_config",
     # State and metrics about this process.
     "files",
@@ -32,9 +32,10 @@ FLOORS = (
     # The process.
     "flags web_settings fleet scout",
     "loading daemon scouting",
-    "service",
+    "service access",
     "commands.check commands.simulate",
-    "commands.run commands.demo commands.healthcheck",
+    "commands.run commands.demo commands.healthcheck commands.discover",
+    "commands.doctor",
     "cli",
     "__main__",
 )
@@ -60,7 +61,7 @@ OWNERS = {
     "socket": "listener deadline cause",
     "ssl": "listener deadline cause tls entrance protection commands.healthcheck",
     "signal": "signals",
-    "random": "daemon",
+    "random": "daemon commands.discover",
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
