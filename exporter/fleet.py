@@ -28,6 +28,9 @@ from exporter.telemetry import Telemetry
 _log = logging.getLogger("exporter.fleet")
 
 
+CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
+
+
 class Fleet:
     """The desks of all workspaces; `desks` is always as the last `apply` left it.
 
@@ -56,7 +59,7 @@ class Fleet:
         self._clock_set_by = clock_set_by
         self._lock = RLock()
         self._config: Config | None = None
-        self.campaigns_of = listed_campaigns
+        self.campaigns_of: CampaignsOf = listed_campaigns
         """What else than the listed campaigns is polled: discovery's part."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
@@ -286,7 +289,12 @@ class Fleet:
                 due.append(campaign)
         apart = spacing(desk.plan.workspace.requests_per_minute)
         round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
-        turns = tuple(Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
+        turns = tuple(
+            Turn(name, campaign_id, due_at)
+            for campaign_id, due_at in round_
+            # A newcomer may be the next probe of a paused line, which has called it.
+            if not desk.line.is_called(campaign_id)
+        )
         for turn in turns:
             self._jobs.drop(name, turn.campaign_id)
         desk.line.join(turns, now=now)

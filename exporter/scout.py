@@ -93,7 +93,8 @@ class Scout:
         self._logged: dict[str, tuple[FailureReason, float]] = {}
         self._quota = LogQuota(LINES_PER_MINUTE)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
-        self._news = 0
+        self._news = 1 if known else 0
+        """How much was learnt that is not shown yet."""
         self._shown = 0
         self.is_limited = False
         self._is_incomplete = False
