@@ -32,14 +32,17 @@ _KEY_ENV = Flag(
 )
 _KEY_FILE = Flag("api-key-file", "The file that holds its API key.", "FILE")
 WORKSPACE = Flag(
-    "workspace", "Which workspace of the configuration; the only one if absent.", "NAME"
+    "workspace",
+    "Which workspace of the configuration, the only one if absent; or how to call the "
+    "one of --endpoint.",
+    "NAME",
 )
 ACCESS = (CONFIG_FILE, _ENDPOINT, _KEY_ENV, _KEY_FILE)
 
 _PLACES = {
     f"workspaces[0].{name}": f"--{name.replace('_', '-')}"
     for name in ("endpoint", "api_key_env", "api_key_file")
-}
+} | {"workspaces[0].name": "--workspace"}
 _NO_KEY = "where is the key? expected --api-key-env or --api-key-file"
 
 
@@ -127,7 +130,7 @@ def _direct(
     options: argparse.Namespace, read: Callable[[KeySource], str | None]
 ) -> config.Parsed:
     workspace = {
-        "name": "production",
+        "name": getattr(options, WORKSPACE.key, None) or "production",
         "endpoint": options.endpoint,
         "api_key_env": options.api_key_env,
         "api_key_file": options.api_key_file,

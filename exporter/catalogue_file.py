@@ -25,8 +25,8 @@ FILE_NAME = "discovery.json"
 _VERSION = 1
 _LONGEST_BYTES = 256 * MIB
 _FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-Account = tuple[str, str]
-"""Name and endpoint of a workspace: what was known of another one is no use."""
+Account = tuple[str, str, str]
+"""Name, endpoint and source of the key: what was known of another is no use."""
 
 
 class CatalogueFile:
@@ -79,10 +79,11 @@ class CatalogueFile:
 
 
 def _written(account: Account, known: Known) -> dict[str, object]:
-    name, endpoint = account
+    name, endpoint, key_source = account
     return {
         "name": name,
         "endpoint": endpoint,
+        "key_source": key_source,
         "listed_at": known.listed_at,
         "campaigns": [asdict(one) for one in known.campaigns.values()],
         "details": {id_: asdict(one) for id_, one in known.details.items()},
@@ -99,7 +100,10 @@ def _read(kept: dict[str, Any], now: float) -> tuple[Account, Known]:
         },
         listed_at=None if listed_at is None else _past(listed_at, now),
     )
-    return (_text(kept["name"]), _text(kept["endpoint"])), known
+    name, endpoint, key_source = (
+        _text(kept[each]) for each in ("name", "endpoint", "key_source")
+    )
+    return (name, endpoint, key_source), known
 
 
 def _listed(kept: dict[str, Any], now: float) -> Listed:

@@ -93,6 +93,7 @@ class Scout:
         self._logged: dict[str, tuple[FailureReason, float]] = {}
         self._quota = LogQuota(LINES_PER_MINUTE)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
+        self._done_at: float | None = None
         self._news = 1 if known else 0
         """How much was learnt that is not shown yet."""
         self._shown = 0
@@ -296,10 +297,11 @@ class Scout:
     def _settle(self, now: float) -> None:
         if self._news:
             self._publish()
-        if not self.is_settled:
-            self.is_settled = True
-            shown_now = now + self._clock_set_by()
-            self._telemetry.discovery_succeeded(self._workspace.name, now=shown_now)
+        self.is_settled = True
+        shown_now = now + self._clock_set_by()
+        self._telemetry.discovery_succeeded(self._workspace.name, now=shown_now)
+        if self._done_at != self.known.listed_at:  # once a list, not daily details
+            self._done_at = self.known.listed_at
             facts: dict[str, Fact] = {
                 "workspace": self._workspace.name,
                 "campaigns": self._shown,

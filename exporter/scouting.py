@@ -16,7 +16,7 @@ from exporter.catalogue_file import Account, CatalogueFile
 from exporter.discovery import Known
 from exporter.errors import StateError
 from exporter.jobs import Errand, Jobs
-from exporter.model import CampaignConfig, Config, KeySource, WorkspaceConfig
+from exporter.model import CampaignConfig, Config, WorkspaceConfig
 from exporter.poller import Desk, Fetcher
 from exporter.scout import Scout
 from exporter.telemetry import Telemetry
@@ -51,7 +51,7 @@ class Scouting:
         self._clock_set_by = clock_set_by
         self._file = file
         self._scouts: dict[str, Scout] = {}
-        self._accounts: dict[str, tuple[str, KeySource]] = {}
+        self._accounts: dict[str, Account] = {}
         self._saving = Lock()
         self._is_failing = False
         self._kept = self._restored()
@@ -69,7 +69,7 @@ class Scouting:
             self._equip(name, workspace)
 
     def _equip(self, name: str, workspace: WorkspaceConfig) -> None:
-        account = (workspace.endpoint, workspace.key_source)
+        account = (name, workspace.endpoint, str(workspace.key_source))
         scout = self._scouts.get(name)
         if scout is not None and self._accounts[name] == account:
             scout.reconfigure(workspace)
@@ -85,7 +85,7 @@ class Scouting:
             now=self._now,
             draw=self._draw,
             clock_set_by=self._clock_set_by,
-            known=self._kept.pop((name, workspace.endpoint), None),
+            known=self._kept.pop(account, None),
         )
 
     def begin(self) -> None:
@@ -133,8 +133,12 @@ class Scouting:
         if at is None or self._scouts.get(name) is not scout:
             return
         self._send(name, scout, at)
-        if scout.is_settled:
-            self._save()
+        account = self._accounts.get(name)
+        saved = None if account is None else self._saved.get(account)
+        if scout.is_settled and (
+            saved is None or saved.listed_at != scout.known.listed_at
+        ):
+            self._save()  # once a list; details that were read since can wait
 
     def _fetcher(self, name: str) -> Fetcher | None:
         desk = self._desks.get(name)
@@ -156,7 +160,7 @@ class Scouting:
             return
         with self._saving:
             known = {
-                (name, self._accounts[name][0]): replace(scout.known, reading=None)
+                self._accounts[name]: replace(scout.known, reading=None)
                 for name, scout in tuple(self._scouts.items())
                 if name in self._accounts
             }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.access import ACCESS, Access, AccessParser, access
+from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access
 from exporter.errors import ConfigError
 from exporter.model import KeySource
 
@@ -30,6 +30,21 @@ def test_flags_name_a_workspace() -> None:
 
     assert workspace.endpoint == URL
     assert workspace.key_source == KeySource(env="KEY")
+
+
+def test_a_workspace_may_be_given_its_name() -> None:
+    """Where the command has a flag for it; else it has one of ours."""
+    where = (f"--endpoint={URL}", "--api-key-env=KEY")
+    flags = (*ACCESS, WORKSPACE)
+
+    names = []
+    for more in ((), ("--workspace=shop",)):
+        parser = AccessParser(flags, program="test", description="")
+        options = parser.parse((*where, *more), {})
+        found = access(parser, options, where, {"KEY": "k"}, judges_keys=True)
+        names += [one.name for one in found.config.workspaces]
+
+    assert names == ["production", "shop"]
 
 
 def test_a_configuration_names_them(tmp_path: Path) -> None:

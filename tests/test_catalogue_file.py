@@ -12,7 +12,7 @@ from exporter.discovery import Known
 from exporter.errors import StateError
 
 NOW = 1_750_000_000.0
-ACCOUNT = ("shop", "https://rest.iad-01.braze.com")
+ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
 KNOWN = Known(
     campaigns={
         "a": Listed("A", 'Spring "🌷"\n\ud800', "then", 7.5, ("promo", "crm")),
@@ -37,10 +37,10 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     """All of it, by a file that its owner alone can read, and saved over."""
     file = CatalogueFile(tmp_path / "new" / "directory")
 
-    file.save({("other", "x"): Known()})
-    file.save({ACCOUNT: KNOWN, ("empty", "x"): Known()})
+    file.save({("other", "x", "k"): Known()})
+    file.save({ACCOUNT: KNOWN, ("empty", "x", "k"): Known()})
 
-    assert file.load(now=NOW) == {ACCOUNT: KNOWN, ("empty", "x"): Known()}
+    assert file.load(now=NOW) == {ACCOUNT: KNOWN, ("empty", "x", "k"): Known()}
     (path,) = (tmp_path / "new" / "directory").iterdir()
     assert path.name == FILE_NAME
     assert path.stat().st_mode & 0o777 == 0o600
@@ -70,6 +70,7 @@ def damaged() -> list[bytes]:
     whole = {
         "name": "shop",
         "endpoint": "x",
+        "key_source": "k",
         "listed_at": 1.0,
         "campaigns": [],
         "details": {},

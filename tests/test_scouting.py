@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.catalogue_file import FILE_NAME, CatalogueFile
+from exporter.catalogue_file import FILE_NAME, Account, CatalogueFile
 from exporter.discovery import Known
 from exporter.errors import StateError
 from exporter.jobs import Errand, Jobs
@@ -278,12 +278,12 @@ class Board(Jobs):
 class BrokenFile(CatalogueFile):
     """A disk that is out of order."""
 
-    def load(self, *, now: float) -> dict[tuple[str, str], Known]:
+    def load(self, *, now: float) -> dict[Account, Known]:
         """Fail."""
         message = f"no, not at {now}"
         raise StateError(message)
 
-    def save(self, known: Mapping[tuple[str, str], Known]) -> None:
+    def save(self, known: Mapping[Account, Known]) -> None:
         """Fail."""
         self.load(now=len(known))
 
