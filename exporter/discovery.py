@@ -210,6 +210,18 @@ def _accepts(settings: DiscoverConfig, details: Details | None) -> bool:
     )
 
 
+def showing(
+    settings: DiscoverConfig, details: Details | None
+) -> tuple[bool, tuple[str, ...]]:
+    """Return all of a campaign's details that anybody sees: that it is found, and how.
+
+    Most details are the same, read again each day.
+    """
+    if details is None or not _accepts(settings, details):
+        return False, ()
+    return True, details.channels
+
+
 def _was_sent_within(seconds: float | None, details: Details) -> bool:
     """Judge by when the details were read: they are a day old at most.
 

@@ -82,10 +82,11 @@ class Fleet:
             if desk is None or self._config is None:
                 return
             (workspace,) = (one for one in self._config.workspaces if one.name == name)
-            if self.campaigns_of(workspace) != desk.plan.workspace.campaigns:
-                only = replace(self._config, workspaces=(workspace,))
-                (workspace_plan,) = self._plans(only)
-                self._apply(self._config, workspace_plan, {})
+            campaigns = self.campaigns_of(workspace)
+            if campaigns != desk.plan.workspace.campaigns:
+                found = replace(workspace, campaigns=campaigns)
+                (one,) = plan.plan(replace(self._config, workspaces=(found,)))
+                self._apply(self._config, one, {})
 
     def _plans(self, config: Config) -> tuple[plan.WorkspacePlan, ...]:
         """Plan a configuration with the campaigns that are discovered in it."""

@@ -243,8 +243,12 @@ class Scout:
         self._keep(question.campaign, details)
 
     def _keep(self, campaign: Listed, details: Details) -> None:
+        before = self.known.details.get(catalogue.key(campaign.id))
         self.known = discovery.detailed(self.known, campaign, details)
-        self._news += 1
+        settings = self._settings
+        self._news += discovery.showing(settings, before) != discovery.showing(
+            settings, details
+        )
         if self._news > self._shown // 4:
             # Each time a quarter more than before: a first round may take an hour.
             self._publish()

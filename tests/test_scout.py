@@ -276,6 +276,24 @@ def test_a_failing_list_keeps_what_was_known(
     assert made.scout.failure is None
 
 
+def test_details_that_say_the_same_are_no_news() -> None:
+    """They are read again each day; who is found anew or no more is."""
+    made = walk("A", "B", sent_within="30d")
+    assert made.braze
+    for id_, sent in (("a", "2025-06-15"), ("b", "2025-06-15")):
+        made.braze.details[id_]["last_sent"] = sent
+    made.run(seconds=3600)
+    made.braze.details["a"]["last_sent"] = "2025-06-16"
+    made.braze.details["b"]["last_sent"] = "2025-01-01"
+    made.run(seconds=86400)
+
+    questions = asked(made)
+    assert made.names() == {"A"}
+    assert [questions.count(each) for each in "ab"] == [2, 2]
+    # Each list, two that came, and one that went.
+    assert made.news == questions.count("page 0") + 3
+
+
 def test_a_missing_permission_is_named(caplog: pytest.LogCaptureFixture) -> None:
     """In the failure's own words; tried again in 1, 2, 4, ... at most 15 minutes."""
     made = walk("A")
