@@ -413,9 +413,10 @@ def _tell_plan(
         "planned_per_minute": new.planned_per_minute,
         "interval_seconds": new.interval_seconds,
     }
-    _log.info("workspace.planned", extra={"facts": facts})
     # Not again for each campaign that is discovered: the gauges tell how much.
     is_as_configured = old is not None and _rates(old) == _rates(new)
+    if not is_as_configured:
+        _log.info("workspace.planned", extra={"facts": facts})
     is_news = old is None or old.stretch == 1 or not is_as_configured
     if new.stretch > 1 and is_news and (old is None or old.stretch != new.stretch):
         facts |= {

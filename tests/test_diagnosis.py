@@ -179,7 +179,8 @@ def test_a_refused_campaign_is_a_good_sign_if_it_was_made_up() -> None:
         (DATA_SERIES, [], False),
         (LIST, {"campaigns": []}, True),
         (LIST, {}, False),
-        (DETAILS, {"channels": []}, True),
+        (DETAILS, {"message": "success"}, True),
+        (DETAILS, {"message": "no"}, False),
         (DETAILS, 3, False),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -629,7 +630,8 @@ def test_discovered_values_outlive_a_restart() -> None:
 def test_stretching_is_not_told_for_each_that_is_found(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once when it begins; after that the gauges tell how much."""
+    """Once when it begins; after that the gauges tell how much. Nor is each plan."""
+    caplog.set_level(logging.INFO)
     room = Room()
     found: list[CampaignConfig] = []
     room.fleet.campaigns_of = lambda _: tuple(found)
@@ -643,6 +645,7 @@ def test_stretching_is_not_told_for_each_that_is_found(
 
     told = [one.message for one in caplog.records]
     assert told.count("workspace.stretched") == 1
+    assert told.count("workspace.planned") == 1
     room.apply(config(workspace("", discover={}, requests_per_minute=2)))
     told = [one.message for one in caplog.records]
     assert told.count("workspace.stretched") == 2
