@@ -43,6 +43,8 @@ class Answer:
     """Or what was made of it at once, to let go of it."""
     status: int
     allowance: Allowance
+    answered_at: float | None = None
+    """When that was by the other side's clock; None: not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float |
         except (ValueError, TypeError, OverflowError):
             return None
     return min(max(float(seconds), 0.0), RETRY_AFTER_LIMIT_SECONDS)
+
+
+def answered_at_of(headers: Mapping[str, str]) -> float | None:
+    """Read `Date` (RFC 9110, 6.6.1)."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def document_of(body: bytes) -> object:
@@ -204,7 +214,7 @@ def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Ans
             status=200,
             allowance=allowance_of(headers),
         ) from exc
-    return Answer(document, 200, allowance_of(headers))
+    return Answer(document, 200, allowance_of(headers), answered_at_of(headers))
 
 
 def too_large(
@@ -235,13 +245,16 @@ def refusal(
         permission=question.permission,
         target=_target(question, headers),
     )
-    said = f" (Braze says: {question.quote(message)})" if message.strip() else ""
+    words = question.quote(message) if message.strip() else ""
+    said = f" (Braze says: {words})" if words else ""
     return kind(
         f"HTTP {status} from {question.endpoint} for {question.path}: {advice}{said}",
         reason=reason,
         status=status,
         allowance=allowance_of(headers),
         retry_after_seconds=retry_after_seconds_of(headers, now=now),
+        answered_at=answered_at_of(headers),
+        said=words,
     )
 
 

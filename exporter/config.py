@@ -19,10 +19,12 @@ from exporter.fields import OPTIONAL, REQUIRED, Field, Findings, Section, values
 from exporter.model import (
     CampaignConfig,
     Config,
+    DiscoverConfig,
     KeySource,
     Limits,
     Problem,
     Selection,
+    TagSelection,
     WorkspaceConfig,
 )
 
@@ -48,8 +50,23 @@ WORKSPACE = {
     "proxy": OPTIONAL,
     "ca_file": OPTIONAL,
     "allow_http": "false",
-    "campaigns": REQUIRED,
+    "campaigns": REQUIRED,  # unless discovery is configured
+    "discover": OPTIONAL,
 }
+DISCOVER = {
+    "names": "{}",
+    "tags": "{}",
+    "channels": "{}",
+    "sent_within": OPTIONAL,
+    "include_drafts": "false",
+    "include_archived": "false",
+    "max_campaigns": "500",
+    "list_interval": "1h",
+    "grace": "1d",
+    "requests_per_minute": "120",
+    "labels": "{}",
+}
+TAGS = {"any": "[]", "all": "[]", "none": "[]"}
 CAMPAIGN = {
     "id": REQUIRED,
     "name": REQUIRED,
@@ -131,7 +148,6 @@ def describe(config: Config) -> str:
 
 def _described(workspace: WorkspaceConfig) -> dict[str, object]:
     source = workspace.key_source
-    rate = float(workspace.requests_per_minute)
     written = {
         "name": workspace.name,
         "endpoint": workspace.endpoint,
@@ -139,7 +155,7 @@ def _described(workspace: WorkspaceConfig) -> dict[str, object]:
         "api_key_file": source.file,
         "timezone": workspace.timezone.key,
         "interval": quantities.duration_text(workspace.interval_seconds),
-        "requests_per_minute": int(rate) if rate.is_integer() else rate,
+        "requests_per_minute": _described_rate(workspace.requests_per_minute),
         "reserve": quantities.percentage_text(workspace.reserve),
         "concurrency": workspace.concurrency,
         "timeout": quantities.duration_text(workspace.timeout_seconds),
@@ -147,6 +163,7 @@ def _described(workspace: WorkspaceConfig) -> dict[str, object]:
         "ca_file": workspace.ca_file,
         "allow_http": workspace.allow_http,
         "campaigns": [_described_campaign(each) for each in workspace.campaigns],
+        "discover": workspace.discover and _described_discovery(workspace.discover),
     }
     return {name: value for name, value in written.items() if value is not None}
 
@@ -158,6 +175,34 @@ def _described_campaign(campaign: CampaignConfig) -> dict[str, object]:
         "interval": quantities.duration_text(campaign.interval_seconds),
         "labels": dict(campaign.labels),
     }
+
+
+def _described_discovery(discover: DiscoverConfig) -> dict[str, object]:
+    tags, sent_within = discover.tags, discover.sent_within_seconds
+    within = None if sent_within is None else quantities.duration_text(sent_within)
+    written = {
+        "names": _described_selection(discover.names),
+        "tags": {
+            "any": list(tags.any),
+            "all": list(tags.all),
+            "none": list(tags.none),
+        },
+        "channels": _described_selection(discover.channels),
+        "sent_within": within,
+        "include_drafts": discover.include_drafts,
+        "include_archived": discover.include_archived,
+        "max_campaigns": discover.max_campaigns,
+        "list_interval": quantities.duration_text(discover.list_interval_seconds),
+        "grace": quantities.duration_text(discover.grace_seconds),
+        "requests_per_minute": _described_rate(discover.requests_per_minute),
+        "labels": dict(discover.labels),
+    }
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def _described_rate(requests_per_minute: float) -> float:
+    rate = float(requests_per_minute)
+    return int(rate) if rate.is_integer() else rate
 
 
 def _described_selection(selection: Selection) -> dict[str, list[str]]:
@@ -197,7 +242,6 @@ class _Reader:
         allow_http = section.read("allow_http", options.boolean)
         endpoint = partial(options.endpoint, allow_http=allow_http)
         interval_seconds = section.read("interval", options.interval)
-        campaigns = partial(_campaigns, interval_seconds=interval_seconds)
         return WorkspaceConfig(
             name=section.find("name", partial(options.name, taken=names)) or "",
             endpoint=section.find("endpoint", endpoint) or "",
@@ -211,7 +255,8 @@ class _Reader:
             proxy=section.find("proxy", options.proxy),
             ca_file=section.find("ca_file", self._ca_file),
             allow_http=allow_http,
-            campaigns=section.find("campaigns", campaigns) or (),
+            campaigns=_listed(section, interval_seconds=interval_seconds),
+            discover=section.find("discover", _discover),
         )
 
     def _key_source(self, section: Section) -> KeySource | None:
@@ -262,10 +307,26 @@ class _Reader:
         return path
 
 
-def _campaigns(field: Field, *, interval_seconds: float) -> tuple[CampaignConfig, ...]:
+def _listed(section: Section, *, interval_seconds: float) -> tuple[CampaignConfig, ...]:
+    """Return the listed campaigns; where others are discovered there may be none."""
+    is_discovered = section.at("discover") is not None
+    listed = section.at("campaigns")
+    if is_discovered and (listed is None or listed.is_null):
+        return ()
+    reading = partial(
+        _campaigns, interval_seconds=interval_seconds, may_be_empty=is_discovered
+    )
+    return section.find("campaigns", reading) or ()
+
+
+def _campaigns(
+    field: Field, *, interval_seconds: float, may_be_empty: bool
+) -> tuple[CampaignConfig, ...]:
     items = field.items(
         "a list of campaigns",
-        if_empty="there is no campaign here; an empty list is allowed only where"
+        if_empty=""
+        if may_be_empty
+        else "there is no campaign here; an empty list is allowed only where"
         " discovery is configured; expected at least one",
     )
     reading = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
@@ -288,6 +349,48 @@ def _campaign(
         interval_seconds=section.find("interval", options.interval) or interval_seconds,
         labels=section.read("labels", _labels),
     )
+
+
+def _discover(field: Field) -> DiscoverConfig:
+    section = field.section("a mapping such as {sent_within: 30d}", DISCOVER)
+    return DiscoverConfig(
+        names=section.read("names", _name_selection),
+        tags=section.read("tags", _tag_selection),
+        channels=section.read("channels", _selection),
+        sent_within_seconds=section.find("sent_within", options.sent_within),
+        include_drafts=section.read("include_drafts", options.boolean),
+        include_archived=section.read("include_archived", options.boolean),
+        max_campaigns=section.read("max_campaigns", options.most_campaigns),
+        list_interval_seconds=section.read("list_interval", options.interval),
+        grace_seconds=section.read("grace", options.grace),
+        requests_per_minute=section.read("requests_per_minute", options.discovery_rate),
+        labels=section.read("labels", _discovered_labels),
+    )
+
+
+def _name_selection(field: Field) -> Selection:
+    section = field.section("a mapping with include and exclude", SELECTION)
+    return Selection(
+        include=section.read("include", options.name_patterns),
+        exclude=section.read("exclude", options.name_patterns),
+    )
+
+
+def _tag_selection(field: Field) -> TagSelection:
+    section = field.section("a mapping with any, all and none", TAGS)
+    return TagSelection(
+        any=section.read("any", options.tags),
+        all=section.read("all", options.tags),
+        none=section.read("none", options.tags),
+    )
+
+
+def _discovered_labels(field: Field) -> Mapping[str, str]:
+    named = field.fields("a mapping such as {tags: tags, channel: channels}")
+    return {
+        name: value.taken(partial(options.discovered_label, name=name)) or ""
+        for name, value in named.items()
+    }
 
 
 def _labels(field: Field) -> Mapping[str, str]:

@@ -35,7 +35,7 @@ from exporter.logformat import Fact
 from exporter.model import Config, KeySource
 from exporter.page import Pages
 from exporter.poller import Poller
-from exporter.store import Entry, Store
+from exporter.store import Entry, KeptEntries, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
 from exporter.web_settings import Settings
@@ -112,6 +112,8 @@ class Daemon:
         self._keeper = on_demand.keeper(
             state_path, store=self._store, telemetry=self._telemetry
         )
+        self._state_path = state_path
+        self._scouting: on_demand.Scouting | None = None
         site = Site(
             pages=Pages(self._fresh_entries, self._telemetry),
             is_ready=self._is_ready,
@@ -179,7 +181,7 @@ class Daemon:
                 _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
             _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
             return error
-        self._fleet.apply(configuration)
+        self._take_over(configuration, {})
         self._config = configuration
         self._poller.forget_leavers()
         self._telemetry.loaded(is_successful=True, now=self._shown_now())
@@ -201,8 +203,29 @@ class Daemon:
     def _start_polling(self) -> None:
         self._jobs.start()
         kept = self._keeper.restore() if self._keeper else {}
-        self._fleet.apply(self._config, kept)
+        self._take_over(self._config, kept)
         self._telemetry.loaded(is_successful=True, now=self._started_at)
+
+    def _take_over(self, configuration: Config, kept: KeptEntries) -> None:
+        if self._scouting is None:
+            self._scouting = on_demand.scouting(
+                configuration,
+                self._state_path,
+                self._fleet.desks,
+                refresh=self._fleet.refresh,
+                jobs=self._jobs,
+                telemetry=self._telemetry,
+                now=self._now,
+                draw=random.random,
+                clock_set_by=self._clock.set_by,
+            )
+        if self._scouting is None:
+            self._fleet.apply(configuration, kept)
+            return
+        self._scouting.apply(configuration)
+        self._fleet.campaigns_of = self._scouting.campaigns_of
+        self._fleet.apply(configuration, kept)
+        self._scouting.begin()
 
     def _serve(self, turn: Turn) -> None:
         if turn.at - self._now() > _EARLY_SECONDS:
@@ -219,6 +242,8 @@ class Daemon:
             # In a thread: ten thousand jobs take a while.
             await asyncio.to_thread(self._fleet.follow_clock)
             _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
+            if self._scouting is not None:
+                self._scouting.forget_windows()
         self._fresh_entries()
         # In a thread, and not waited for long: a file may lie on a disk that hangs.
         looking = self._looking or asyncio.create_task(
@@ -231,7 +256,9 @@ class Daemon:
 
     def _look_at_files(self) -> bool:
         """Take over changed keys and protection; tell if the configuration changed."""
-        self._fleet.look_at_keys()
+        for name in self._fleet.look_at_keys():
+            if self._scouting is not None:
+                self._scouting.look_again(name)
         self._entrance.refresh()
         return self._source.has_changed()
 
@@ -261,6 +288,8 @@ class Daemon:
     async def _stop(self) -> None:
         _log.info("exporter.stopping", extra={"facts": {}})
         self._poller.stop()
+        if self._scouting is not None:
+            await asyncio.to_thread(self._scouting.stop)
         self._jobs.stop()
         self._fleet.abort()
         await self._listener.stop(_GRACE_SECONDS)

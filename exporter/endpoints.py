@@ -20,6 +20,7 @@ _LISTED = frozenset(
     ]
     + [f"rest.{name}.braze.eu" for name in ("fra-01", "fra-02")]
 )
+REST_HOSTS = tuple(sorted(_LISTED))
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _SUCH_AS = "such as https://rest.iad-01.braze.com"
 

@@ -5,6 +5,7 @@ ExporterError
 ├── ListenError          an address is taken; the process ends with code 1
 ├── StateError           the last values' file is no use; we go on without it
 ├── MalformedSeries      a document is no data series; the poll ends, values stay
+├── MalformedCatalogue   a document tells of no campaigns; what was known stays
 └── FetchError           one request gave no document
     ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
     │   └── KeyReplaced  401, 403 to a key that is another one by now: the same
@@ -53,11 +54,16 @@ class MalformedSeries(ExporterError):
     """A document that is no data series; the message says what was expected where."""
 
 
+class MalformedCatalogue(ExporterError):
+    """A document that is no list or details of campaigns; says what was expected."""
+
+
 class FetchError(ExporterError):
     """One request that gave no document.
 
     `status` and `allowance` are None when no answer came; `retry_after_seconds` is
-    what the answer asked for. The message never holds the key, a header or a body.
+    what the answer asked for, `answered_at` what it said of the time, `said` its words,
+    cut and without the key. The message never holds the key, a header or a body.
     """
 
     def __init__(
@@ -68,12 +74,16 @@ class FetchError(ExporterError):
         status: int | None = None,
         allowance: Allowance | None = None,
         retry_after_seconds: float | None = None,
+        answered_at: float | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
         self.allowance = allowance
         self.retry_after_seconds = retry_after_seconds
+        self.answered_at = answered_at
+        self.said = said
 
 
 class Unavailable(FetchError):

@@ -51,6 +51,11 @@ class Field:
     path: str
     findings: Findings
 
+    @property
+    def is_null(self) -> bool:
+        """Whether nothing stands after the key."""
+        return isinstance(self.node, Scalar) and self.node.tag == "null"
+
     def error(self, message: str, *, line: int | None = None) -> None:
         """Note a problem, in the line of this value unless told otherwise."""
         self._note(message, line=line, is_warning=False)
@@ -111,8 +116,7 @@ class Field:
     def items(self, expected: str, *, if_empty: str = "") -> list[Field]:
         """Return the fields of a list; `if_empty` says why there must be some."""
         node = self.node
-        is_null = isinstance(node, Scalar) and node.tag == "null"
-        if if_empty and (is_null or node == Sequence(node.line, [])):
+        if if_empty and (self.is_null or node == Sequence(node.line, [])):
             raise ValueError(if_empty)
         if not isinstance(node, Sequence):
             message = f"expected {expected}, found {_kind(node)}"

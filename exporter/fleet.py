@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from threading import RLock
 
 from exporter import exposition, plan, schedule
 from exporter.budget import Budget, slack, spacing
@@ -27,10 +28,13 @@ from exporter.telemetry import Telemetry
 _log = logging.getLogger("exporter.fleet")
 
 
+CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
+
+
 class Fleet:
     """The desks of all workspaces; `desks` is always as the last `apply` left it.
 
-    `apply` is called by one thread at a time; the other methods by any.
+    Any method may be called by any thread.
     """
 
     def __init__(
@@ -53,30 +57,66 @@ class Fleet:
         self._egress = egress
         self._now = now
         self._clock_set_by = clock_set_by
+        self._lock = RLock()
+        self._config: Config | None = None
+        self.campaigns_of: CampaignsOf = listed_campaigns
+        """What else than the listed campaigns is polled: discovery's part."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
         self._seen_keys: dict[str, Secret] = {}
 
     def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
         """Poll what this configuration says from now on; begin with `kept` values."""
-        plans = {one.workspace.name: one for one in plan.plan(config)}
-        for name in set(self.desks) - set(plans):
-            self._close(name)
-        for name, workspace_plan in plans.items():
-            former = self.desks.get(name)
-            desk = self._desk(config, workspace_plan, former)
-            self.desks[name] = desk
-            _tell_plan(desk.plan, former.plan if former else None, self._telemetry)
-            self._remove_campaigns(desk, former)
-            newcomers = self._take_campaigns(desk, former, kept or {})
-            if former and former.line is desk.line:
-                self._keep_on(desk, former)
-            else:
-                newcomers = tuple(desk.campaigns.values())
-            self._begin(desk, newcomers, kept or {})
+        with self._lock:
+            self._config = config
+            plans = {one.workspace.name: one for one in self._plans(config)}
+            for name in set(self.desks) - set(plans):
+                self._close(name)
+            for workspace_plan in plans.values():
+                self._apply(config, workspace_plan, kept or {})
 
-    def look_at_keys(self) -> None:
-        """Probe a paused workspace at once if its key is another one than before."""
+    def refresh(self, name: str) -> None:
+        """Poll what is discovered in a workspace now."""
+        with self._lock:
+            desk = self.desks.get(name)
+            if desk is None or self._config is None:
+                return
+            (workspace,) = (one for one in self._config.workspaces if one.name == name)
+            campaigns = self.campaigns_of(workspace)
+            if campaigns != desk.plan.workspace.campaigns:
+                found = replace(workspace, campaigns=campaigns)
+                (one,) = plan.plan(replace(self._config, workspaces=(found,)))
+                self._apply(self._config, one, {})
+
+    def _plans(self, config: Config) -> tuple[plan.WorkspacePlan, ...]:
+        """Plan a configuration with the campaigns that are discovered in it."""
+        workspaces = tuple(
+            replace(one, campaigns=self.campaigns_of(one)) for one in config.workspaces
+        )
+        return plan.plan(replace(config, workspaces=workspaces))
+
+    def _apply(
+        self, config: Config, workspace_plan: plan.WorkspacePlan, kept: KeptEntries
+    ) -> None:
+        name = workspace_plan.workspace.name
+        former = self.desks.get(name)
+        desk = self._desk(config, workspace_plan, former)
+        self.desks[name] = desk
+        _tell_plan(desk.plan, former.plan if former else None, self._telemetry)
+        self._remove_campaigns(desk, former)
+        newcomers = self._take_campaigns(desk, former, kept)
+        if former and former.line is desk.line:
+            self._keep_on(desk, former)
+        else:
+            newcomers = tuple(desk.campaigns.values())
+        self._begin(desk, newcomers, kept)
+
+    def look_at_keys(self) -> tuple[str, ...]:
+        """Probe a paused workspace at once if its key is another one than before.
+
+        Return the names of the workspaces of which that is so.
+        """
+        changed = []
         for name, desk in tuple(self.desks.items()):
             read = self._keys.get(name)
             if read is None:
@@ -86,6 +126,8 @@ class Fleet:
                 self._seen_keys[name] = key
                 _log.info("key.changed", extra={"facts": {"workspace": name}})
                 desk.line.probe_now(now=self._now())
+                changed.append(name)
+        return tuple(changed)
 
     def follow_clock(self) -> None:
         """Do what a wall clock that was set asks for; all waits stay as they are."""
@@ -248,10 +290,20 @@ class Fleet:
                 due.append(campaign)
         apart = spacing(desk.plan.workspace.requests_per_minute)
         round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
-        turns = tuple(Turn(name, campaign_id, due_at) for campaign_id, due_at in round_)
+        turns = tuple(
+            Turn(name, campaign_id, due_at)
+            for campaign_id, due_at in round_
+            # A newcomer may be the next probe of a paused line, which has called it.
+            if not desk.line.is_called(campaign_id)
+        )
         for turn in turns:
             self._jobs.drop(name, turn.campaign_id)
         desk.line.join(turns, now=now)
+
+
+def listed_campaigns(workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
+    """Return the campaigns that the configuration names."""
+    return workspace.campaigns
 
 
 def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:
@@ -336,6 +388,13 @@ def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -
     )
 
 
+def _rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
+    """Return what of a plan the configuration alone decides."""
+    found = one.workspace.discover is not None
+    listed = () if found else one.workspace.campaigns
+    return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)
+
+
 def _tell_plan(
     new: plan.WorkspacePlan, old: plan.WorkspacePlan | None, telemetry: Telemetry
 ) -> None:
@@ -355,8 +414,12 @@ def _tell_plan(
         "planned_per_minute": new.planned_per_minute,
         "interval_seconds": new.interval_seconds,
     }
-    _log.info("workspace.planned", extra={"facts": facts})
-    if new.stretch > 1 and (old is None or old.stretch != new.stretch):
+    # Not again for each campaign that is discovered: the gauges tell how much.
+    is_as_configured = old is not None and _rates(old) == _rates(new)
+    if not is_as_configured:
+        _log.info("workspace.planned", extra={"facts": facts})
+    is_news = old is None or old.stretch == 1 or not is_as_configured
+    if new.stretch > 1 and is_news and (old is None or old.stretch != new.stretch):
         facts |= {
             "stretch": new.stretch,
             "ceiling_per_minute": new.ceiling_per_minute,

@@ -1,7 +1,8 @@
 """APScheduler's part: one one-shot job per campaign, run by its workspace's threads.
 
 A job is a turn with its time; a campaign's new job takes the place of its former one.
-It does not know what serving a turn means.
+An errand is what else is to be done for a workspace, by threads of its own so that no
+poll waits for it. It does not know what serving a turn means.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -24,6 +26,17 @@ from exporter.line import Turn
 _INSTANCES = 100
 """More than ever run: the line sees to it that no campaign is in flight twice, and
 APScheduler drops a job that it counts as one too many."""
+
+_ERRAND_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something else than a poll that is to be done for a workspace."""
+
+    workspace: str
+    at: float
+    run: Callable[[], None]
 
 
 class Jobs:
@@ -63,12 +76,23 @@ class Jobs:
 
     def put(self, turn: Turn) -> None:
         """Plan a turn in the place of its campaign's former one."""
+        self._add(self._serve, turn, _name(turn.workspace, turn.campaign_id))
+
+    def put_errand(self, errand: Errand) -> None:
+        """Plan an errand in the place of its workspace's former one."""
+        self._add(_run, errand, _errand_name(errand.workspace))
+
+    def drop_errand(self, workspace: str) -> None:
+        """Forget a workspace's errand; one that runs is left to end."""
+        self._scheduler.remove_job(_errand_name(workspace))
+
+    def _add(self, act: Callable[[Any], None], work: Turn | Errand, name: str) -> None:
         with self._lock:
             self._scheduler.add_job(
-                self._serve,
-                self._trigger(turn),
-                (turn,),
-                id=_name(turn.workspace, turn.campaign_id),
+                act,
+                self._trigger(work),
+                (work,),
+                id=name,
                 replace_existing=True,
                 # However late: a job that is given up is a campaign that is lost.
                 misfire_grace_time=None,
@@ -82,20 +106,19 @@ class Jobs:
     def planned(self, workspace: str, campaign_id: str) -> Turn | None:
         """Return the turn that is planned; None: it waits, runs, or there is none."""
         job = self._scheduler.get_job(_name(workspace, campaign_id))
-        if job is None:
-            return None
-        return _turn(job)
+        work = None if job is None else _work(job)
+        return work if isinstance(work, Turn) else None
 
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""
         with self._lock:
             for job in self._scheduler.get_jobs():
                 with suppress(JobLookupError):  # it has just run
-                    trigger = self._trigger(_turn(job))
+                    trigger = self._trigger(_work(job))
                     self._scheduler.reschedule_job(job.id, trigger=trigger)
 
-    def _trigger(self, turn: Turn) -> DateTrigger:
-        return DateTrigger(datetime.fromtimestamp(self._on_wall(turn.at), UTC), UTC)
+    def _trigger(self, work: Turn | Errand) -> DateTrigger:
+        return DateTrigger(datetime.fromtimestamp(self._on_wall(work.at), UTC), UTC)
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped
@@ -128,6 +151,7 @@ class _Pools:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._leavers = ThreadPoolExecutor(1)
         """For turns of a workspace that has just been closed."""
+        self._errands = ThreadPoolExecutor(_ERRAND_THREADS, "errands")
         self._is_shut = False
 
     def open(self, workspace: str, concurrency: int) -> None:
@@ -145,30 +169,40 @@ class _Pools:
             former.shutdown(wait=False)
 
     def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
-        turn = _turn(job)
+        work = _work(job)
         with self._lock:
             if self._is_shut:
                 # Not an exception, which APScheduler would log with its traceback.
                 nothing: Future[Any] = Future()
                 nothing.set_result([])
                 return nothing
-            pool = self._pools.get(turn.workspace, self._leavers)
+            pool = self._errands
+            if isinstance(work, Turn):
+                pool = self._pools.get(work.workspace, self._leavers)
             return pool.submit(run, job, *rest)
 
     def shutdown(self, wait: bool = True) -> None:
         with self._lock:
             self._is_shut = True
-            pools = (*self._pools.values(), self._leavers)
+            pools = (*self._pools.values(), self._leavers, self._errands)
         for pool in pools:
             pool.shutdown(wait=wait)
 
 
-def _turn(job: Job) -> Turn:
-    (turn,) = job.args
-    assert isinstance(turn, Turn)  # noqa: S101 - for the reader of types
-    return turn
+def _work(job: Job) -> Turn | Errand:
+    (work,) = job.args
+    assert isinstance(work, Turn | Errand)  # noqa: S101 - for the reader of types
+    return work
+
+
+def _run(errand: Errand) -> None:
+    errand.run()
 
 
 def _name(workspace: str, campaign_id: str) -> str:
     # Names hold no control character, so that no two pairs make one.
     return f"{workspace}\0{campaign_id}"
+
+
+def _errand_name(workspace: str) -> str:
+    return f"{workspace}\0\0"

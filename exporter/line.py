@@ -371,7 +371,8 @@ class Line:
         rotation = (*ids[start:], *ids[:start])
         return next(
             (other for other in rotation if other not in self._in_flight),
-            rotation[-1],
+            # Discovery may have no campaign left: then this one's job does nothing.
+            rotation[-1] if rotation else campaign_id,
         )
 
     def _resume(self, pause: Pause, accepted_id: str, now: float) -> None:

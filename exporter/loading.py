@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,22 @@ from exporter.entrance import Entrance
 from exporter.errors import ConfigError
 from exporter.files import MIB, read_regular
 from exporter.keys import read_key
-from exporter.model import Problem
+from exporter.model import KeySource, Problem
 
 _LONGEST_BYTES = 64 * MIB
 
 
 def load(
-    file: str, environment: Mapping[str, str], *, keys_required: bool = True
+    file: str,
+    environment: Mapping[str, str],
+    *,
+    keys_required: bool = True,
+    read: Callable[[KeySource], str | None] | None = None,
 ) -> config.Parsed:
-    """Read and parse a configuration file. ConfigError: it cannot be used."""
+    """Read and parse a configuration file. ConfigError: it cannot be used.
+
+    `read` reads keys in another way than from files and the environment.
+    """
     try:
         text = read_regular(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -31,7 +38,7 @@ def load(
     return config.parse(
         text,
         file=file,
-        read_key=lambda source: read_key(source, environment),
+        read_key=read or (lambda source: read_key(source, environment)),
         is_file=lambda path: Path(path).is_file(),
         is_public=_is_public,
         keys_required=keys_required,

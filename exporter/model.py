@@ -97,6 +97,53 @@ class CampaignConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Glob patterns, case-sensitive. An empty `include` takes all; `exclude` wins."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TagSelection:
+    """Tags as they stand in Braze; what is empty asks for nothing."""
+
+    any: tuple[str, ...] = ()
+    all: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverConfig:
+    """Which campaigns of a workspace are polled besides the listed ones."""
+
+    names: Selection
+    tags: TagSelection
+    channels: Selection
+    sent_within_seconds: float | None
+    """None: whenever it was, if ever."""
+    include_drafts: bool
+    include_archived: bool
+    max_campaigns: int
+    list_interval_seconds: float
+    grace_seconds: float
+    """How long a campaign that is no longer there stays."""
+    requests_per_minute: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Label name → `tags` or `channels`."""
+
+    @property
+    def needs_details(self) -> bool:
+        """Whether the list alone, which is cheap, does not tell what is wanted."""
+        return (
+            not self.include_drafts
+            or self.sent_within_seconds is not None
+            or self.channels != Selection()
+            or "channels" in self.labels.values()
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
     """One Braze workspace: where it is, what we may spend there, what we read."""
 
@@ -114,14 +161,7 @@ class WorkspaceConfig:
     ca_file: str | None
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Glob patterns, case-sensitive. An empty `include` takes all; `exclude` wins."""
-
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    discover: DiscoverConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

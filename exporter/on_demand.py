@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from exporter.entrance import Entrance, OpenEntrance
+from exporter.model import CampaignConfig, Config, WorkspaceConfig
 from exporter.store import KeptEntries, Store
 from exporter.telemetry import Telemetry
 
@@ -19,6 +21,28 @@ class Keeper(Protocol):
 
     def save(self) -> None:
         """Keep what changed since."""
+
+
+class Scouting(Protocol):
+    """What finds campaigns that are not listed."""
+
+    def apply(self, config: Config) -> None:
+        """Look for what this configuration wants from now on."""
+
+    def begin(self) -> None:
+        """Go on looking, now."""
+
+    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
+        """Return all campaigns of a workspace, as far as they are known."""
+
+    def look_again(self, name: str) -> None:
+        """Ask what could not be asked with the former key."""
+
+    def forget_windows(self) -> None:
+        """Do what a wall clock that was set asks for."""
+
+    def stop(self) -> None:
+        """Keep what is known."""
 
 
 def entrance(web_config_file: str | None) -> Entrance:
@@ -38,5 +62,23 @@ def keeper(
     state = import_module("exporter.state").State(Path(state_path))
     made: Keeper = import_module("exporter.keeper").Keeper(
         state, store=store, telemetry=telemetry
+    )
+    return made
+
+
+def scouting(
+    config: Config, state_path: str | None, desks: Mapping[str, Any], **parts: Any
+) -> Scouting | None:
+    """Return what discovers campaigns, if any workspace wants that."""
+    if not any(workspace.discover for workspace in config.workspaces):
+        return None
+    file = None
+    if state_path is not None:
+        made_file: Callable[..., Any] = import_module(
+            "exporter.catalogue_file"
+        ).CatalogueFile
+        file = made_file(Path(state_path))
+    made: Scouting = import_module("exporter.scouting").Scouting(
+        desks, file=file, **parts
     )
     return made

@@ -16,6 +16,8 @@ from exporter.fields import Field, values
 from exporter.labels import LONGEST, clean
 
 _MILLISECOND, _SECOND, _MINUTE, _DAY = 0.001, 1.0, 60.0, 86400.0
+LABEL_SOURCES = ("tags", "channels")
+"""What discovery can fill a label with."""
 _RESERVED_LABELS = {"workspace", "campaign", "campaign_id", "job", "instance"}
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -60,16 +62,30 @@ def _unique(field: Field, text: str, taken: dict[str, Field]) -> str:
 
 def label(field: Field, *, name: str) -> str:
     """Return the text of the configured label `name`."""
+    _judge_label_name(name)
+    if field.scalar("text", "str") == "":
+        message = "Prometheus takes an empty label for none; expected text"
+        raise ValueError(message)
+    return _label_text(field)
+
+
+def discovered_label(field: Field, *, name: str) -> str:
+    """Return what the label `name` is filled with: `tags` or `channels`."""
+    _judge_label_name(name)
+    source = field.text()
+    if source not in LABEL_SOURCES:
+        message = f"expected one of {', '.join(LABEL_SOURCES)}"
+        raise ValueError(message)
+    return source
+
+
+def _judge_label_name(name: str) -> None:
     if name in _RESERVED_LABELS or name.startswith("__"):
         message = "this label name is reserved; expected another one"
         raise ValueError(message)
     if not _LABEL_NAME.fullmatch(name):
         message = "expected a label name of letters, digits and _, no digit first"
         raise ValueError(message)
-    if field.scalar("text", "str") == "":
-        message = "Prometheus takes an empty label for none; expected text"
-        raise ValueError(message)
-    return _label_text(field)
 
 
 def _label_text(field: Field) -> str:
@@ -206,6 +222,41 @@ def rate(field: Field) -> float:
         message = "expected 0.01 to 1000000 requests per minute"
         raise ValueError(message)
     return amount
+
+
+def discovery_rate(field: Field) -> float:
+    """Return requests per minute that discovery may send."""
+    # Of what Braze allows there, 4,166 for each minute, the company's sends live.
+    amount = field.amount(quantities.number)
+    if not 0.1 <= amount <= 1000:
+        message = "expected 0.1 to 1000 requests per minute"
+        raise ValueError(message)
+    return amount
+
+
+def sent_within(field: Field) -> float:
+    """Return seconds."""
+    return _duration(field, at_least=60 * _MINUTE, at_most=3650 * _DAY)
+
+
+def grace(field: Field) -> float:
+    """Return seconds; 0 is none."""
+    return _duration(field, at_least=0.0, at_most=90 * _DAY)
+
+
+def most_campaigns(field: Field) -> int:
+    """Return how many campaigns discovery may add."""
+    return _whole(field, at_most=100_000)
+
+
+def tags(field: Field) -> tuple[str, ...]:
+    """Return texts as they stand in Braze: any is possible but a blank one."""
+    return values(field.items("a list of tags"), Field.text)
+
+
+def name_patterns(field: Field) -> tuple[str, ...]:
+    """Return patterns of names, which may hold anything."""
+    return values(field.items("a list of patterns"), Field.text)
 
 
 def reserve(field: Field) -> float:

@@ -13,13 +13,18 @@ from dataclasses import dataclass
 from exporter import schedule
 from exporter.budget import ceiling_for, spacing
 from exporter.data_series import days_needed
-from exporter.model import CampaignConfig, Config, WorkspaceConfig
+from exporter.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConfig
 
 _TYPICAL_STATS = 9
 """What one email message carries (Braze's page of the endpoint)."""
 
 _TYPICAL_OVERALL_STATS = 10
 """Revenue, unique recipients and four conversion events by either date."""
+
+_PAGE_SIZE = 100
+"""Campaigns on one page of Braze's list."""
+
+_DAY_SECONDS = 86400.0
 
 _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
@@ -72,6 +77,16 @@ def typical_series(config: Config) -> int:
     unsummed = len(config.windows)  # unique_recipients has no trailing sum
     stats = (_TYPICAL_STATS + _TYPICAL_OVERALL_STATS) * views - unsummed
     return stats + _STATUS_SERIES
+
+
+def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:
+    """Return requests a day for list and details of a workspace of so many campaigns.
+
+    At most: details are asked for those only that names and tags select.
+    """
+    lists = _DAY_SECONDS / discover.list_interval_seconds
+    pages = campaigns // _PAGE_SIZE + 1
+    return math.ceil(lists * pages), campaigns if discover.needs_details else 0
 
 
 def first_round(

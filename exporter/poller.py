@@ -60,7 +60,7 @@ class Fetcher(Protocol):
         self,
         path: str,
         params: Mapping[str, str | int],
-        read: Callable[[object], object],
+        read: Callable[[object], object] = ...,
     ) -> Answer:
         """Return the answer to one GET, its document read, or raise `FetchError`."""
 

@@ -28,7 +28,7 @@ from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
 
-from exporter.model import Allowance
+from exporter.model import Allowance, FailureReason
 
 RESULTS = ("stored", "failed", "malformed", "deferred")
 PAUSE_REASONS = ("unauthorized", "forbidden")
@@ -166,6 +166,41 @@ class Telemetry:
             "Attempts to read the values kept on disk, at the start (--state.path).",
             "result",
         )
+        self._discovered = _gauge(
+            registry,
+            "discovered_campaigns",
+            "Campaigns that are polled because discovery found them, besides the "
+            "listed ones.",
+            "workspace",
+        )
+        self._discovery_limited = _gauge(
+            registry,
+            "discovery_limited",
+            "1 while discover.max_campaigns keeps out campaigns that may be wanted: "
+            "raise it, or narrow the selection.",
+            "workspace",
+        )
+        self._discovered_at = _gauge(
+            registry,
+            "discovery_last_success_timestamp_seconds",
+            "When discovery last knew all that it asks for. It fails if this grows "
+            "older than some list_interval; the campaigns it knew are polled on.",
+            "workspace",
+        )
+        self._discovery_failures = _counter(
+            registry,
+            "discovery_failures",
+            "Questions of discovery without a usable answer, by reason. forbidden: the "
+            "key lacks campaigns.list or campaigns.details; polls go on all the same.",
+            "workspace",
+            "reason",
+        )
+        self._of_discovery = (
+            self._discovered,
+            self._discovery_limited,
+            self._discovered_at,
+            self._discovery_failures,
+        )
         for counter in (self._state_saves, self._state_loads):
             for result in ("success", "failure"):
                 counter.labels(result)
@@ -184,6 +219,7 @@ class Telemetry:
             self._planned,
             self._interval,
             self._stretch,
+            *self._of_discovery,
         )
         registry.register(_ServedCollector(served))
 
@@ -199,6 +235,35 @@ class Telemetry:
             self._polls.labels(workspace, result)
         self._lag.labels(workspace)
         self.paused(workspace, None)
+
+    def expect_discovery(self, workspace: str, endpoints: Iterable[str]) -> None:
+        """Let what discovery counts stand at 0, too."""
+        for endpoint in endpoints:
+            for code in _CODES:
+                self._requests.labels(workspace, endpoint, str(code))
+            self._durations.labels(workspace, endpoint)
+            self._throttled.labels(workspace, endpoint)
+        for reason in FailureReason:
+            self._discovery_failures.labels(workspace, reason)
+        self.discovered(workspace, campaigns=0, is_limited=False)
+
+    def discovered(self, workspace: str, *, campaigns: int, is_limited: bool) -> None:
+        """Show what discovery has found so far."""
+        self._discovered.labels(workspace).set(campaigns)
+        self._discovery_limited.labels(workspace).set(is_limited)
+
+    def discovery_succeeded(self, workspace: str, *, now: float) -> None:
+        """Show when it last found all."""
+        self._discovered_at.labels(workspace).set(now)
+
+    def discovery_failed(self, workspace: str, reason: FailureReason) -> None:
+        """Count a question without a usable answer."""
+        self._discovery_failures.labels(workspace, reason).inc()
+
+    def forget_discovery(self, workspace: str) -> None:
+        """Let what discovery shows of a workspace leave."""
+        for metric in self._of_discovery:
+            metric.remove_by_labels({"workspace": workspace})
 
     def planned(
         self,

@@ -94,6 +94,25 @@ def dump(value: AbstractMapping[str, object]) -> str:
     return written
 
 
+def quoted(text: str) -> str:
+    """Write a text in double quotes and in one line, as YAML reads it back."""
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def in_comment(text: str) -> str:
+    """Write a text so that a comment stays in its line."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if char in '\\"':
+        return f"\\{char}"
+    if char.isprintable() and not _REFUSED.match(char):
+        return char
+    code = ord(char)
+    return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"
+
+
 def looks_like_key(text: str) -> bool:
     """Tell whether this could be an API key: Braze's are UUIDs."""
     return _KEY.fullmatch(text.strip()) is not None

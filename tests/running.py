@@ -149,6 +149,7 @@ class DaemonThread:
         *,
         read_key: Callable[[KeySource], str | None],
         prefix: str = "",
+        state_path: str | None = None,
     ) -> None:
         self._daemon = Daemon(
             configuration,
@@ -160,6 +161,7 @@ class DaemonThread:
             ),
             read_key=read_key,
             egress=Egress(),
+            state_path=state_path,
         )
         self._bound: tuple[Address, ...] = ()
         self._is_listening = threading.Event()
@@ -194,12 +196,18 @@ class DaemonThread:
 
 
 def daemon(
-    braze: Simulator, *, key: str | None = None, **changes: object
+    braze: Simulator,
+    *,
+    key: str | None = None,
+    state_path: str | None = None,
+    **changes: object,
 ) -> DaemonThread:
     """Return a daemon that polls the simulator."""
     used = braze.api_key if key is None else key
     document = configuration(braze, **changes)
-    return DaemonThread(parsed(document, key=used), read_key=lambda _: used)
+    return DaemonThread(
+        parsed(document, key=used), read_key=lambda _: used, state_path=state_path
+    )
 
 
 class Process:
@@ -256,6 +264,10 @@ class Process:
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         return self._process.poll() is not None
+
+    def send(self, signal_number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(signal_number)
 
     def end(self, signal_number: int, *, seconds: float) -> int:
         """Send a signal and return the exit code."""

@@ -12,6 +12,7 @@ from exporter.answer import (
     Question,
     accepted,
     allowance_of,
+    answered_at_of,
     document_of,
     message_of,
     refusal,
@@ -319,3 +320,24 @@ def test_too_large_names_the_limit() -> None:
     assert failure.reason is FailureReason.TOO_LARGE
     assert failure.allowance == Allowance(remaining=7)
     assert "4096 bytes (limits.response_bytes)" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("Mon, 21 Sep 2026 14:13:20 GMT", NOW),
+        ("", None),
+        ("soon", None),
+        ("Mon, 99 Sep 2026 14:13:20 GMT", None),
+    ],
+)
+def test_the_time_of_an_answer_is_read(text: str, instant: float | None) -> None:
+    """From `Date`; failures tell it too, and what they said."""
+    headers = {"Date": text}
+
+    assert answered_at_of(headers) == instant
+    assert accepted(QUESTION, headers, b"{}").answered_at == instant
+    failure = refused(403, headers=headers, message=f"no {KEY}")
+    assert failure.answered_at == instant
+    assert failure.said == "no <key>"
+    assert answered_at_of({}) is None

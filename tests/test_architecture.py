@@ -16,25 +16,26 @@ FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model",
     "errors days labels quantities endpoints schedule negotiation log_quota",
-    "budget selection trailing exposition snapshot_document yaml_tree",
-    "data_series fields",
-    "options plan",
+    "budget selection trailing exposition snapshot_document yaml_tree catalogue",
+    "data_series fields discovery",
+    "options plan diagnosis",
     "config web_config",
     # State and metrics about this process.
     "files",
     "logformat keys store telemetry signals clock watch",
-    "line page state",
+    "line page state catalogue_file",
     # The two ways out: to Braze, and to whoever scrapes.
     "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",
     "answer listener protection entrance",
     "client poller web jobs keeper on_demand",
     # The process.
-    "flags web_settings fleet",
-    "loading daemon",
-    "service",
+    "flags web_settings fleet scout",
+    "loading daemon scouting",
+    "service access",
     "commands.check commands.simulate",
-    "commands.run commands.demo commands.healthcheck",
+    "commands.run commands.demo commands.healthcheck commands.discover",
+    "commands.doctor",
     "cli",
     "__main__",
 )
@@ -60,12 +61,12 @@ OWNERS = {
     "socket": "listener deadline cause",
     "ssl": "listener deadline cause tls entrance protection commands.healthcheck",
     "signal": "signals",
-    "random": "daemon",
+    "random": "daemon commands.discover",
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
     # os.strerror, os._exit, os.fsync and os.open; the environment is looked at below.
-    "os": "cli files listener service state",
+    "os": "cli files listener service state catalogue_file",
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

@@ -100,7 +100,10 @@ def test_each_command_has_its_own_help(command: str, shell: Shell) -> None:
         (("--nope", "chekc"), "unrecognized arguments: --nope chekc"),
         (("chekc",), "did you mean check?"),
         (("--log.level=debug", "dem"), "did you mean demo?"),
-        (("wat",), "expected one of check, demo, simulate, healthcheck"),
+        (
+            ("wat",),
+            "expected one of check, doctor, discover, demo, simulate, healthcheck",
+        ),
         (("config.yaml",), "give --config.file config.yaml"),
         (("--log.level", "debug", "demo"), "braze-exporter demo ..."),
         (("--seed", "3", "demo"), "a command comes before its flags"),

@@ -55,6 +55,29 @@ def test_check_shows_a_stretched_plan(tmp_path: Path) -> None:
     assert "set requests_per_minute to 24.48 or more" in ended.stdout
 
 
+def test_check_shows_what_discovery_may_ask(tmp_path: Path) -> None:
+    """By itself, and for what it may bring to be polled; none need be listed."""
+    with Simulator() as braze:
+        discover = {"max_campaigns": 300, "list_interval": "2h"}
+        file = config_file(
+            tmp_path, braze, campaigns=[], discover=discover, interval="5m"
+        )
+
+    ended = run("check", file, environment={"BRAZE_API_KEY": KEY})
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for fact in (
+        "campaigns            0",
+        "first round          0 s",
+        "discovery            up to 300 more campaigns",
+        "60 requests per minute wanted",
+        "at most 120 requests per minute",
+        "up to 348 requests a day",
+        "48 for the list, each 2h; 300 for details, daily",
+    ):
+        assert fact in ended.stdout, fact
+
+
 def test_warnings_do_not_fail_a_check(tmp_path: Path) -> None:
     """A warning goes to standard error, the plan to standard output, the code is 0."""
     with Simulator() as braze:

@@ -15,10 +15,12 @@ from exporter.fields import OPTIONAL, REQUIRED
 from exporter.model import (
     CampaignConfig,
     Config,
+    DiscoverConfig,
     KeySource,
     Limits,
     Problem,
     Selection,
+    TagSelection,
     WorkspaceConfig,
 )
 from hypothesis import given, settings
@@ -450,6 +452,8 @@ def test_the_example_states_every_option_with_its_default() -> None:
         config.CONFIG,
         config.WORKSPACE,
         config.CAMPAIGN,
+        config.DISCOVER,
+        config.TAGS,
         config.SELECTION,
         config.LIMITS,
     )
@@ -465,8 +469,70 @@ def test_the_example_states_every_option_with_its_default() -> None:
 def test_the_example_s_defaults_are_in_force() -> None:
     """Writing every default changes nothing."""
     text = EXAMPLE.read_text("utf-8")
-    samples = re.compile(r"(?m)^ *#(?:proxy|ca_file|labels):.*\n")
+    samples = re.compile(
+        r"(?m)^ *#discover:\n(?: {6,}#.*\n)*|^ *#(?:proxy|ca_file|labels):.*\n"
+    )
 
     written = read(uncommented(samples.sub("", text), but="api_key_file"))
 
     assert written == read(text)
+
+
+DISCOVER = """\
+    discover:
+      names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
+      tags: {any: [promo], all: ["12"], none: ["[x]"]}
+      channels: {include: ["*_push"], exclude: [sms]}
+      sent_within: 30d
+      include_drafts: true
+      include_archived: true
+      max_campaigns: 7
+      list_interval: 30m
+      grace: 0s
+      requests_per_minute: 0.5
+      labels: {tags: tags, by: channels}
+"""
+NO_CAMPAIGNS = MINIMAL.partition("    campaigns:")[0]
+
+
+def test_every_option_of_discovery_is_read() -> None:
+    """And written again; the campaigns are then what is found."""
+    parsed = read(NO_CAMPAIGNS + DISCOVER)
+
+    (workspace,) = parsed.config.workspaces
+    assert workspace.campaigns == ()
+    assert workspace.discover == DiscoverConfig(
+        names=Selection(include=("Spring*",), exclude=("* 👩‍💻",)),
+        tags=TagSelection(any=("promo",), all=("12",), none=("[x]",)),
+        channels=Selection(include=("*_push",), exclude=("sms",)),
+        sent_within_seconds=30 * 86400,
+        include_drafts=True,
+        include_archived=True,
+        max_campaigns=7,
+        list_interval_seconds=1800,
+        grace_seconds=0,
+        requests_per_minute=0.5,
+        labels={"tags": "tags", "by": "channels"},
+    )
+    assert read(describe(parsed.config)).config == parsed.config
+
+
+@pytest.mark.parametrize("listed", ["", "    campaigns:\n", "    campaigns: []\n"])
+def test_where_campaigns_are_discovered_none_need_be_listed(listed: str) -> None:
+    """The least discovery takes every default, and reads back."""
+    parsed = read(f"{NO_CAMPAIGNS}{listed}    discover: {{}}\n")
+
+    (workspace,) = parsed.config.workspaces
+    assert workspace.campaigns == ()
+    assert workspace.discover is not None
+    assert workspace.discover.max_campaigns == 500
+    assert workspace.discover.sent_within_seconds is None
+    assert parsed.warnings == ()
+    assert read(describe(parsed.config)).config == parsed.config
+
+
+def test_discovery_may_stand_beside_listed_campaigns() -> None:
+    """These are as they were."""
+    parsed = read(MINIMAL + "    discover: {sent_within: 7d}\n")
+
+    assert parsed.config.workspaces[0].campaigns[0].name == "Welcome series"

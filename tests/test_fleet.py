@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -14,7 +15,13 @@ from exporter.exposition import render_values
 from exporter.fleet import Fleet
 from exporter.jobs import Jobs
 from exporter.line import Turn
-from exporter.model import Allowance, Config, FailureReason, KeySource
+from exporter.model import (
+    Allowance,
+    CampaignConfig,
+    Config,
+    FailureReason,
+    KeySource,
+)
 from exporter.poller import Desk, Poller
 from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
@@ -77,7 +84,7 @@ class Braze:
         self,
         path: str,
         params: Mapping[str, str | int],
-        read: Callable[[object], object],
+        read: Callable[[object], object] = lambda document: document,
     ) -> Answer:
         """Answer that there are no figures."""
         del path
@@ -121,6 +128,14 @@ class Room:
     def apply(self, config: Config, kept: Mapping[Key, Kept] | None = None) -> None:
         """Take over a configuration whose clients all ask our Braze."""
         self.fleet.apply(config, kept)
+        self._let_us_answer()
+
+    def refresh(self, name: str) -> None:
+        """Take over what is discovered."""
+        self.fleet.refresh(name)
+        self._let_us_answer()
+
+    def _let_us_answer(self) -> None:
         for name, desk in self.fleet.desks.items():
             self.fleet.desks[name] = replace(desk, client=self.braze)
 
@@ -572,3 +587,92 @@ def test_the_end_breaks_off_every_request() -> None:
     room.fleet.abort()
 
     assert all(client._is_aborted for client in room.fleet._clients.values())
+
+
+def test_what_is_discovered_is_polled_besides() -> None:
+    """It comes, goes and is renamed without a reload; the listed ones go on."""
+    room = Room()
+    found: list[CampaignConfig] = []
+    room.fleet.campaigns_of = lambda one: (*one.campaigns, *found)
+    room.apply(config(workspace("a", discover={}), workspace("d", name="other")))
+    room.run(until=NOW + 30)
+    before = room.board.turns["shop", A]
+
+    found[:] = [CampaignConfig(B, "found", 300, {"by": "email"})]
+    room.refresh("shop")
+    assert room.board.turns["shop", B].at <= room.now
+    assert room.board.turns["shop", A] == before
+    assert 'campaign="found",campaign_id="bbbbbbbb' in room.page()
+    assert 'by="email"' in room.page()
+
+    entries = room.store.entries()
+    room.refresh("shop")
+    assert room.store.entries() == entries
+
+    found[:] = [CampaignConfig(B, "renamed", 300)]
+    room.refresh("shop")
+    assert 'campaign="found"' not in room.page()
+    assert 'campaign="renamed"' in room.page()
+
+    found.clear()
+    room.refresh("shop")
+    room.refresh("gone")
+    assert f'campaign_id="{B}"' not in room.page()
+    assert ("shop", B) not in room.board.turns
+
+
+def test_discovered_values_outlive_a_restart() -> None:
+    """Where they are known by then, as listed ones do."""
+    room = Room()
+    room.fleet.campaigns_of = lambda _: (CampaignConfig(B, "found", 300),)
+
+    kept = {("shop", B): Kept(NOW - 60, None, SNAPSHOT)}
+    room.apply(config(workspace("", discover={})), kept)
+
+    assert room.entry(B).values is not None
+
+
+def test_stretching_is_not_told_for_each_that_is_found(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once when it begins; after that the gauges tell how much. Nor is each plan."""
+    caplog.set_level(logging.INFO)
+    room = Room()
+    found: list[CampaignConfig] = []
+    room.fleet.campaigns_of = lambda _: tuple(found)
+    room.apply(config(workspace("", discover={}, requests_per_minute=1)))
+
+    for letter in "abcd" * 2:
+        one = CampaignConfig(uuid(letter), f"{letter}{len(found)}", 5)
+        if one.id not in [each.id for each in found]:
+            found.append(one)
+        room.refresh("shop")
+
+    told = [one.message for one in caplog.records]
+    assert told.count("workspace.stretched") == 1
+    assert told.count("workspace.planned") == 1
+    room.apply(config(workspace("", discover={}, requests_per_minute=2)))
+    told = [one.message for one in caplog.records]
+    assert told.count("workspace.stretched") == 2
+
+
+def test_a_paused_workspace_may_lose_its_last_campaign() -> None:
+    """What was discovered may all be gone; what comes later is probed again."""
+    room = Room()
+    found = [CampaignConfig(A, "a", 300)]
+    room.fleet.campaigns_of = lambda _: tuple(found)
+    room.braze.refuses = True
+    room.apply(config(workspace("", discover={})))
+    room.run(until=NOW + 5)
+    assert room.desk().line.pause is not None
+
+    found.clear()
+    room.refresh("shop")
+    room.run(until=NOW + 100)
+    room.braze.refuses = False
+    found.append(CampaignConfig(B, "b", 300))
+    room.refresh("shop")
+    room.run(until=NOW + 2000)
+
+    assert room.entry(B).status.is_up
+    assert room.desk().line.pause is None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from exporter.jobs import Jobs
+from exporter.jobs import Errand, Jobs
 from exporter.line import Turn
 
 from tests.running import PATIENCE_SECONDS, until
@@ -241,3 +241,47 @@ def test_no_two_campaigns_share_a_job() -> None:
         jobs.put(Turn("eu/a", "b", due_at=0.0, at=0.0))
 
         until(lambda: len(desk.served) == 2)
+
+
+def test_an_errand_waits_for_no_poll() -> None:
+    """It has threads of its own, and no poll waits for it either."""
+    desk = Desk()
+    go_on = threading.Event()
+    done: list[str] = []
+    desk.act = lambda _: assert_true(go_on.wait(PATIENCE_SECONDS))
+
+    with open_jobs(desk, "shop", concurrency=1) as jobs:
+        jobs.put(turn("a"))
+        jobs.put_errand(Errand("shop", time.time(), lambda: done.append("errand")))
+        until(lambda: done)
+        go_on.set()
+        until(lambda: desk.served)
+
+    assert done == ["errand"]
+
+
+def test_a_new_errand_takes_the_place_of_its_workspace_s_former_one() -> None:
+    """One that was dropped is not run; turns of the workspace stay."""
+    done: list[str] = []
+    desk = Desk()
+
+    with open_jobs(desk, "shop") as jobs:
+        for name, after in (("late", 9000.0), ("late too", 8000.0), ("now", 0.0)):
+            at = time.time() + after
+            jobs.put_errand(Errand("shop", at, lambda name=name: done.append(name)))  # type: ignore[misc]  # mypy does not see the default
+        until(lambda: done)
+        jobs.put(turn("a", after=9000.0))
+        at = time.time() + 9000
+        jobs.put_errand(Errand("shop", at, lambda: done.append("dropped")))
+        jobs.follow_clock()
+        assert jobs.planned("shop", "") is None
+        jobs.drop_errand("shop")
+        jobs.drop_errand("shop")
+        assert jobs.planned("shop", "a") is not None
+
+    assert done == ["now"]
+
+
+def assert_true(value: object) -> None:
+    """Fail where it is not."""
+    assert value

@@ -1,5 +1,6 @@
 """What a configuration asks of Braze, and what the ceiling makes of it."""
 
+from dataclasses import replace
 from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,9 +11,11 @@ from exporter.budget import spacing
 from exporter.model import (
     CampaignConfig,
     Config,
+    DiscoverConfig,
     KeySource,
     Limits,
     Selection,
+    TagSelection,
     WorkspaceConfig,
 )
 
@@ -149,3 +152,24 @@ def test_the_first_round_begins_at_once() -> None:
     assert [due_at for _, due_at in round_] == [1000 + 0.5 * n for n in range(20)]
     assert all(sooner < later for sooner, later in pairwise(phases))
     assert {campaign_id for campaign_id, _ in round_} == {one.id for one in wanted}
+
+
+def test_discovery_asks_for_the_list_hourly_and_for_details_daily() -> None:
+    """A request a page, and one a campaign where details are needed."""
+    discover = DiscoverConfig(
+        names=Selection(),
+        tags=TagSelection(),
+        channels=Selection(),
+        sent_within_seconds=None,
+        include_drafts=False,
+        include_archived=False,
+        max_campaigns=500,
+        list_interval_seconds=3600.0,
+        grace_seconds=0.0,
+        requests_per_minute=120.0,
+    )
+
+    assert plan.discovery_per_day(discover, campaigns=99) == (24, 99)
+    assert plan.discovery_per_day(discover, campaigns=500) == (144, 500)
+    by_list = replace(discover, include_drafts=True)
+    assert plan.discovery_per_day(by_list, campaigns=500) == (144, 0)

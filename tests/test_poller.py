@@ -50,7 +50,7 @@ class Braze:
         self,
         path: str,
         params: Mapping[str, str | int],
-        read: Callable[[object], object],
+        read: Callable[[object], object] = lambda document: document,
     ) -> Answer:
         """Answer, or fail as told; the last word is repeated."""
         assert path == "/campaigns/data_series"

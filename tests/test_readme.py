@@ -105,6 +105,8 @@ def telemetry() -> Telemetry:
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
     made.expect("w", "campaigns/data_series")
+    made.expect_discovery("w", ["campaigns/list"])
+    made.discovery_succeeded("w", now=1)
     made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
     made.allowed("w", "campaigns/data_series", Allowance(1, 1, 1.0))
     return made

@@ -1363,3 +1363,80 @@ def test_it_imports_nothing_of_ours_and_no_library() -> None:
         and not name.startswith("exporter.simulator.")
         and name.partition(".")[0] not in sys.stdlib_module_names
     } == set()
+
+
+def test_campaigns_can_be_edited(
+    braze: Simulator, client: Client, clock: Clock
+) -> None:
+    """A rename moves `last_edited`; figures and id stay; a name may be missing."""
+    one = braze.campaigns[0]
+    before = client.ask(DATA_SERIES, campaign_id=one.id, length=3).body
+    clock.now += timedelta(hours=1)
+
+    braze.change(one.id, name="Renamed", tags=(None, "new"))
+    listed = {
+        each["id"]: each for each in client.ask("/campaigns/list").document["campaigns"]
+    }[one.id]
+    details = client.ask("/campaigns/details", campaign_id=one.id).document
+    clock.now -= timedelta(hours=1)
+
+    assert listed["last_edited"] == (NOON + timedelta(hours=1)).isoformat()
+    assert (listed["name"], listed["tags"]) == ("Renamed", [None, "new"])
+    assert (details["name"], details["updated_at"]) == (
+        "Renamed",
+        listed["last_edited"],
+    )
+    assert client.ask(DATA_SERIES, campaign_id=one.id, length=3).body == before
+    assert braze.campaign("Renamed").id == one.id
+    braze.change(one.id, is_nameless=True)
+    details = client.ask("/campaigns/details", campaign_id=one.id).document
+    assert details["name"] is None
+
+
+def test_campaigns_can_vanish(braze: Simulator, client: Client) -> None:
+    """Archived ones from the list, deleted ones for good."""
+    archived, deleted = braze.campaigns[:2]
+
+    braze.change(archived.id, is_archived=True)
+    braze.remove(deleted.id)
+
+    listed = client.ask("/campaigns/list").document["campaigns"]
+    assert not {archived.id, deleted.id} & {each["id"] for each in listed}
+    assert client.ask("/campaigns/details", campaign_id=archived.id).status == 200
+    assert client.ask("/campaigns/details", campaign_id=deleted.id).status == 400
+    with pytest.raises(KeyError):
+        braze.campaign(deleted.name)
+
+
+def test_pages_can_repeat(clock: Clock) -> None:
+    """As of a server, or something before it, that passes over the parameter."""
+    settings = Settings(clock=clock, campaigns=150, repeats_pages=True)
+    with Simulator(settings) as braze:
+        client = Client(braze)
+        first, second = (
+            client.ask("/campaigns/list", page=page).document for page in (0, 1)
+        )
+        client.connection.close()
+
+    assert len(first["campaigns"]) == 100
+    assert first == second
+
+
+def test_an_inactive_campaign_was_never_sent(clock: Clock) -> None:
+    """Nor was a draft; the details say null."""
+    settings = Settings(clock=clock, campaigns=30, active_fraction=0)
+    with Simulator(settings) as braze:
+        client = Client(braze)
+        idle = braze.campaigns[-1].id
+        details = client.ask("/campaigns/details", campaign_id=idle).document
+        client.connection.close()
+
+    assert (details["first_sent"], details["last_sent"]) == (None, None)
+
+
+def test_every_answer_tells_the_time(client: Client) -> None:
+    """By the simulator's clock, refusals too."""
+    date_ = "Tue, 10 Jun 2025 12:00:00 GMT"
+
+    assert client.ask("/campaigns/list").headers["Date"] == date_
+    assert client.ask("/campaigns/list", key=None).headers["Date"] == date_

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from exporter.model import Allowance
+from exporter.model import Allowance, FailureReason
 from exporter.telemetry import PAUSE_REASONS, RESULTS, Served, Telemetry
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
@@ -41,6 +41,10 @@ LABELS = {
     "skipped_rows": "workspace",
     "state_saves": "result",
     "state_loads": "result",
+    "discovered_campaigns": "workspace",
+    "discovery_limited": "workspace",
+    "discovery_last_success_timestamp_seconds": "workspace",
+    "discovery_failures": "workspace reason",
 }
 """Families without their prefix, and their labels."""
 
@@ -51,6 +55,7 @@ COUNTERS = {
     "polls",
     "state_saves",
     "state_loads",
+    "discovery_failures",
 }
 HISTOGRAMS = {"api_request_duration_seconds", "poll_lag_seconds"}
 
@@ -83,6 +88,8 @@ def busy() -> Telemetry:
     made.allowed("shop", SERIES, Allowance(100, 40, 2000.0))
     made.polled("shop", "stored")
     made.began("shop", lag_seconds=0.3)
+    made.expect_discovery("shop", ["campaigns/list"])
+    made.discovery_succeeded("shop", now=1000.5)
     return made
 
 
@@ -160,6 +167,24 @@ def test_counters_begin_at_zero() -> None:
     assert samples(made, "workspace_paused") == {
         ("shop", reason): 0 for reason in PAUSE_REASONS
     }
+
+
+def test_what_discovery_counts_begins_at_zero() -> None:
+    """Where it is configured alone, and it leaves when it is no more."""
+    made = telemetry()
+    assert samples(made, "discovery_failures_total") == {}
+
+    made.expect_discovery("shop", ["campaigns/list"])
+    made.discovery_failed("shop", FailureReason.FORBIDDEN)
+
+    failures = samples(made, "discovery_failures_total")
+    assert set(failures) == {("shop", reason) for reason in FailureReason}
+    assert sum(failures.values()) == failures["shop", "forbidden"] == 1
+    assert samples(made, "discovered_campaigns") == {("shop",): 0}
+    assert samples(made, "discovery_last_success_timestamp_seconds") == {}
+    assert samples(made, "api_requests_total")["shop", "campaigns/list", "403"] == 0
+    made.forget_discovery("shop")
+    assert samples(made, "discovery_failures_total") == {}
 
 
 def test_what_was_not_said_is_not_shown() -> None:

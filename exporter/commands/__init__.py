@@ -2,6 +2,8 @@
 
 COMMANDS = {
     "check": "every problem of a configuration, and the plan it makes",
+    "doctor": "says what is wrong with keys, hosts and permissions, and what to do",
+    "discover": "campaigns of a workspace as YAML to paste",
     "demo": "a simulated Braze and the exporter polling it: no key needed",
     "simulate": "the simulated Braze alone",
     "healthcheck": "exit 0 if the local daemon is healthy",

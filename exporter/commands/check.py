@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from exporter.budget import spacing
 from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
-from exporter.model import Config
+from exporter.model import Config, DiscoverConfig
 from exporter.on_demand import entrance
-from exporter.plan import WorkspacePlan, plan
+from exporter.plan import WorkspacePlan, discovery_per_day, plan
+from exporter.quantities import duration_text
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
@@ -80,6 +81,8 @@ def _describe_workspace(one: WorkspacePlan) -> list[str]:
         f"  first round          {_round_seconds(one):.4g} s",
         f"  series expected      about {one.typical_series}",
     ]
+    if workspace.discover is not None:
+        lines += _describe_discovery(one, workspace.discover)
     if one.stretch > 1:
         lines.append(
             f"  intervals are stretched {one.stretch:.4g} times: for the configured "
@@ -88,8 +91,28 @@ def _describe_workspace(one: WorkspacePlan) -> list[str]:
     return lines
 
 
+def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> list[str]:
+    """Tell what discovery asks by itself, and what it may bring to be polled."""
+    most = discover.max_campaigns
+    lists, details = discovery_per_day(discover, campaigns=most)
+    wanted = one.wanted_per_minute + most * 60 / one.workspace.interval_seconds
+    every = duration_text(discover.list_interval_seconds)
+    return [
+        f"  discovery            up to {_count(most, 'more campaign')}, which are not "
+        "counted above: then",
+        f"                       {wanted:.4g} requests per minute wanted",
+        f"  discovery asks       at most {discover.requests_per_minute:g} requests per "
+        "minute, of Braze's 250,000 an hour for",
+        "                       all but data series, live sends among them",
+        f"                       in a workspace of {most} campaigns up to "
+        f"{_count(lists + details, 'request')} a day:",
+        f"                       {lists} for the list, each {every}; {details} for "
+        "details, daily",
+    ]
+
+
 def _round_seconds(one: WorkspacePlan) -> float:
-    return (len(one.workspace.campaigns) - 1) * spacing(one.ceiling_per_minute)
+    return max(0, len(one.workspace.campaigns) - 1) * spacing(one.ceiling_per_minute)
 
 
 def _count(number: int, noun: str) -> str:

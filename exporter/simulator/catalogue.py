@@ -42,7 +42,7 @@ def list_page(
             {
                 "id": campaign.id,
                 "last_edited": _edited_at(campaign).isoformat(),
-                "name": campaign.name,
+                "name": _name(campaign),
                 "is_api_campaign": campaign.is_api_campaign,
                 "tags": list(campaign.tags),
             }
@@ -52,9 +52,10 @@ def list_page(
 
 
 def details(campaign: Campaign, *, today: date) -> dict[str, object]:
-    """Return what is known of one campaign; a draft was never sent."""
+    """Return what is known of one campaign; drafts and inactive ones never sent."""
     is_over = campaign.stopped_on is not None and campaign.stopped_on <= today
     last_day = campaign.stopped_on if is_over else None
+    was_sent = not campaign.is_draft and campaign.volume > 0
     last_sent = _at(last_day - timedelta(days=1) if last_day else today, hour=0)
     return {
         "message": "success",
@@ -64,12 +65,12 @@ def details(campaign: Campaign, *, today: date) -> dict[str, object]:
         "draft": campaign.is_draft,
         "enabled": not (campaign.is_draft or campaign.is_archived),
         "has_post_launch_draft": False,
-        "name": campaign.name,
+        "name": _name(campaign),
         "description": "",
         "schedule_type": "api_triggered" if campaign.is_api_campaign else "time_based",
         "channels": sorted({_spelling(message) for message in campaign.messages}),
-        "first_sent": None if campaign.is_draft else _created_at(campaign).isoformat(),
-        "last_sent": None if campaign.is_draft else last_sent.isoformat(),
+        "first_sent": _created_at(campaign).isoformat() if was_sent else None,
+        "last_sent": last_sent.isoformat() if was_sent else None,
         "tags": list(campaign.tags),
         "teams": [],
         "messages": {
@@ -91,7 +92,13 @@ def _created_at(campaign: Campaign) -> datetime:
     return _at(campaign.created_on, hour=9)
 
 
+def _name(campaign: Campaign) -> str | None:
+    return None if campaign.is_nameless else campaign.name
+
+
 def _edited_at(campaign: Campaign) -> datetime:
+    if campaign.edited_at is not None:
+        return datetime.fromtimestamp(campaign.edited_at, UTC)
     return _at(campaign.created_on + timedelta(days=1), hour=11)
 
 

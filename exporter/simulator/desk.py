@@ -10,8 +10,10 @@ import hmac
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
+from typing import Any
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -79,6 +81,7 @@ class Desk:
             has_incidents=settings.has_incidents,
         )
         self._by_id = {campaign.id: campaign for campaign in self.campaigns}
+        self._repeats_pages = settings.repeats_pages
         self._series = DataSeries()
         shared = _Bucket(settings.shared_limit)
         self._routes: dict[
@@ -92,6 +95,21 @@ class Desk:
             "/campaigns/details": (shared, self._details),
         }
         self._shared = shared
+
+    def change(self, campaign_id: str, **changes: Any) -> None:
+        """Let a campaign be another one from now on, as after an edit."""
+        now = {"edited_at": self._clock()}
+        changed = replace(self._by_id[campaign_id], **(now | changes))
+        self._put({**self._by_id, campaign_id: changed})
+
+    def remove(self, campaign_id: str) -> None:
+        """Delete a campaign: its id is unknown from now on."""
+        others = dict(self._by_id)
+        del others[campaign_id]
+        self._put(others)
+
+    def _put(self, by_id: dict[str, Campaign]) -> None:
+        self._by_id, self.campaigns = by_id, tuple(by_id.values())
 
     def permissions(self, authorization: str | None) -> frozenset[str] | None:
         """Return what the Authorization header's key may do; None: no such key."""
@@ -156,7 +174,7 @@ class Desk:
             raise _Refusal(400, "last_edit.time must be a datetime") from None
         content = catalogue.list_page(
             self.campaigns,
-            page=page,
+            page=0 if self._repeats_pages else page,
             include_archived=parameters.get("include_archived") == "true",
             is_descending=direction == "desc",
             edited_after=edited_after,

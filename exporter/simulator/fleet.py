@@ -75,6 +75,10 @@ class Campaign:
     conversion_events: int = 1
     carelessness: float = 1.0
     """How many times the usual failures its list of users has."""
+    edited_at: float | None = None
+    """When it was last edited; None: on its second day."""
+    is_nameless: bool = False
+    """The list and the details say null for its name."""
 
     def sends_on(self, day: date) -> bool:
         """Whether any message leaves on this day."""

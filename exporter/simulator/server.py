@@ -9,9 +9,9 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from functools import cached_property
+from email.utils import formatdate
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs
 
 from exporter.simulator.cast import Incident
@@ -88,13 +88,13 @@ class Simulator:
         """All campaigns, drafts and archived ones included."""
         return self._desk.campaigns
 
-    @cached_property
-    def _by_name(self) -> dict[str, Campaign]:
-        return {campaign.name: campaign for campaign in self.campaigns}
-
     def campaign(self, name: str) -> Campaign:
         """Return the campaign of this name; raises KeyError."""
-        return self._by_name[name]
+        found = (campaign for campaign in self.campaigns if campaign.name == name)
+        try:
+            return next(found)
+        except StopIteration:
+            raise KeyError(name) from None
 
     def campaign_with(self, incident: Incident) -> Campaign:
         """Return the campaign with which this is wrong; raises LookupError."""
@@ -103,6 +103,14 @@ class Simulator:
                 return campaign
         message = f"no campaign has the incident {incident}"
         raise LookupError(message)
+
+    def change(self, campaign_id: str, **changes: Any) -> None:
+        """Edit a campaign: rename it, archive it, tag it; fields as `Campaign` has."""
+        self._desk.change(campaign_id, **changes)
+
+    def remove(self, campaign_id: str) -> None:
+        """Delete a campaign."""
+        self._desk.remove(campaign_id)
 
     def set_fault(
         self,
@@ -170,6 +178,7 @@ class Simulator:
             answer = self._desk.answer(
                 method=method, path=path, query=query, permissions=permissions
             )
+            answer = answer.with_headers({"Date": formatdate(now, usegmt=True)})
             fault = self._faults.take(campaign_id=campaign_id, path=path)
             answer = fault.alter(answer)
             self._journal.record(

@@ -41,6 +41,8 @@ class Settings:
     has_incidents: bool = True
     data_series_limit: RateLimit = RateLimit(50_000, 60)
     shared_limit: RateLimit = RateLimit(250_000, 3600)
+    repeats_pages: bool = False
+    """Whether the list answers each page with the first one."""
     request_log_size: int | None = 100_000
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""

@@ -1,0 +1,219 @@
+"""`braze-exporter discover`: the campaigns of a workspace as YAML to paste."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from exporter import __version__, catalogue
+from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, client
+from exporter.clock import Clock
+from exporter.errors import FetchError, Throttled, Unavailable
+from exporter.flags import Flag
+from exporter.keys import read_key
+from exporter.model import (
+    CampaignConfig,
+    DiscoverConfig,
+    Selection,
+    TagSelection,
+    WorkspaceConfig,
+)
+from exporter.quantities import duration_text, number
+from exporter.scout import Scout
+from exporter.service import start_logging
+from exporter.telemetry import Telemetry
+from exporter.yaml_tree import in_comment, quoted
+
+_DESCRIPTION = """\
+Find the campaigns of a workspace by Braze's list and details, and print a configuration
+with them, to use as it is or to paste from. With a configuration file the selection of
+its `discover` counts; without one, all campaigns but drafts and archived ones.
+
+  braze-exporter discover --endpoint https://rest.iad-01.braze.com \\
+    --api-key-env BRAZE_API_KEY > config.yaml
+
+The key needs the permissions campaigns.list and campaigns.details. No flag takes it."""
+
+_RATE = Flag(
+    "requests-per-minute",
+    "Ask at most so many: they count among your company's live sends, 250,000 an hour.",
+    "N",
+    default="600",
+)
+_FLAGS = (*ACCESS, WORKSPACE, _RATE)
+
+_MOST_FAILURES = 3
+_TOLD_SECONDS = 5.0
+_LONGEST_COMMENT = 200
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_ALL = DiscoverConfig(
+    names=Selection(),
+    tags=TagSelection(),
+    channels=Selection(),
+    sent_within_seconds=None,
+    include_drafts=False,
+    include_archived=False,
+    max_campaigns=100_000,
+    list_interval_seconds=86400.0,
+    grace_seconds=0.0,
+    requests_per_minute=600,
+)
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Ask Braze, and print what was found."""
+    parser = AccessParser(
+        _FLAGS, program="braze-exporter discover", description=_DESCRIPTION
+    )
+    options = parser.parse(arguments, environment)
+    try:
+        rate = _rate(options.requests_per_minute)
+    except ValueError as error:
+        parser.error(str(error))
+    found = access(parser, options, arguments, environment, judges_keys=True)
+    try:
+        index = _index(found, None if found.is_direct else options.workspace)
+    except ValueError as error:
+        parser.error(str(error))
+    for warning in found.warnings:
+        if warning.path.startswith(f"workspaces[{index}]") or found.is_direct:
+            print(warning, file=sys.stderr)
+    start_logging(level="error", format_="logfmt")
+    workspace = found.config.workspaces[index]
+    if read_key(workspace.key_source, environment) is None:
+        _complain(f"{workspace.key_source} cannot be read; expected an API key there")
+        return 2
+    settings = replace(
+        workspace.discover or _ALL,
+        requests_per_minute=rate,
+        list_interval_seconds=_ALL.list_interval_seconds,
+    )
+    workspace = replace(workspace, discover=settings)
+    clock = Clock()
+    braze = client(
+        workspace,
+        environment,
+        response_bytes=found.config.limits.response_bytes,
+        clock=clock,
+    )
+    scout = Scout(
+        workspace,
+        fetcher=lambda: braze,
+        tell_news=lambda: None,
+        telemetry=Telemetry(version=__version__, served=tuple),
+        now=clock.now,
+        draw=random.random,
+    )
+    failure = _explore(scout, clock)
+    if failure is not None:
+        _complain(str(failure))
+        return 1
+    campaigns = scout.campaigns_of(workspace)
+    _tell_rest(scout, settings)
+    if not campaigns:
+        _complain(f"no campaign is selected, of {len(scout.known.campaigns)} listed")
+        return 1
+    print("\n".join(_document(workspace, campaigns, scout)))
+    return 0
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = number(text)
+    except ValueError:
+        rate = 0.0
+    if not 0.1 <= rate <= 10_000:
+        message = f"--{_RATE.name} is {text!r}, expected a number from 0.1 to 10000"
+        raise ValueError(message)
+    return rate
+
+
+def _index(found: Access, name: str | None) -> int:
+    """Return which workspace is meant; ValueError says which there are."""
+    names = [workspace.name for workspace in found.config.workspaces]
+    if name is None and len(names) == 1:
+        return 0
+    if name in names:
+        return names.index(name)
+    what = "which workspace?" if name is None else "there is no such workspace:"
+    message = f"{what} expected --workspace with one of {', '.join(map(repr, names))}"
+    raise ValueError(message)
+
+
+def _explore(scout: Scout, clock: Clock) -> FetchError | None:
+    """Ask until all is known; return the failure that ended it before."""
+    waiting = threading.Event()
+    failures = 0
+    while True:
+        at = scout.step()
+        if scout.is_settled:
+            return None
+        failure = scout.failure
+        failures = failures + 1 if failure else 0
+        is_passing = isinstance(failure, Throttled | Unavailable)
+        if failure and not (is_passing and failures < _MOST_FAILURES):
+            return failure
+        seconds = max(0.0, (at or 0.0) - clock.now())
+        if seconds > _TOLD_SECONDS:
+            _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
+        waiting.wait(seconds)
+
+
+def _tell_rest(scout: Scout, settings: DiscoverConfig) -> None:
+    """Say on standard error what is not in the list although it might be."""
+    unknown = sum(not one.is_known for one in scout.known.details.values())
+    if unknown:
+        _complain(f"Braze gave no usable details of {unknown} campaigns: left out")
+    if scout.is_limited:
+        _complain(f"max_campaigns ({settings.max_campaigns}) keeps campaigns out")
+
+
+def _document(
+    workspace: WorkspaceConfig, campaigns: Sequence[CampaignConfig], scout: Scout
+) -> Iterator[str]:
+    source = workspace.key_source
+    place = ("api_key_env", source.env) if source.env else ("api_key_file", source.file)
+    yield f"# {len(campaigns)} campaigns, found by braze-exporter {__version__}."
+    yield "# A configuration as it stands; or copy what is below `campaigns`."
+    yield "workspaces:"
+    yield f"  - name: {quoted(workspace.name)}"
+    yield f"    endpoint: {quoted(workspace.endpoint)}"
+    yield f"    {place[0]}: {quoted(place[1] or '')}"
+    if workspace.allow_http:
+        yield "    allow_http: true"
+    yield "    campaigns:"
+    for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
+        plain = one.id if _UUID.fullmatch(one.id) else quoted(one.id)
+        yield f"      - id: {plain}"
+        yield f"        name: {quoted(one.name)}"
+        if one.interval_seconds != workspace.interval_seconds:
+            yield f"        interval: {duration_text(one.interval_seconds)}"
+        if one.labels:
+            labels = (f"{name}: {quoted(text)}" for name, text in one.labels.items())
+            yield f"        labels: {{{', '.join(labels)}}}"
+        if comment := _comment(scout, one.id):
+            yield f"        # {comment}"
+
+
+def _comment(scout: Scout, campaign_id: str) -> str:
+    id_ = catalogue.key(campaign_id)
+    listed, details = scout.known.campaigns.get(id_), scout.known.details.get(id_)
+    facts = []
+    if details:
+        facts.append(", ".join(details.channels))
+    if listed and listed.tags:
+        facts.append(f"tags: {', '.join(listed.tags)}")
+    if details and details.last_sent_at is not None:
+        sent_on = datetime.fromtimestamp(details.last_sent_at, UTC).date()
+        facts.append(f"last sent {sent_on}")
+    text = in_comment("; ".join(fact for fact in facts if fact))
+    return text if len(text) <= _LONGEST_COMMENT else f"{text[:_LONGEST_COMMENT]}…"
+
+
+def _complain(message: str) -> None:
+    print(f"braze-exporter: {message}", file=sys.stderr)
