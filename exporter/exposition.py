@@ -151,6 +151,10 @@ class Status:
     last_success_at: float | None
     clock_set_by: float = 0.0
     """How many seconds later the wall clock shows that instant: it was set since."""
+    error: str = ""
+    """The failure's message, for people; empty after a success or a restart."""
+    failed_at: float | None = None
+    """When the last poll failed, if it did in this process."""
 
     @property
     def shown_success_at(self) -> float | None:

@@ -83,6 +83,11 @@ class Jobs:
             return None
         return _turn(job)
 
+    def all_planned(self) -> dict[tuple[str, str], float]:
+        """Return when the turns are due that are planned, by workspace and campaign."""
+        turns = map(_turn, self._scheduler.get_jobs())
+        return {(turn.workspace, turn.campaign_id): turn.at for turn in turns}
+
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""
         for job in self._scheduler.get_jobs():

@@ -189,6 +189,18 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What the newest days looked like, in little room: `history` packs and reads it.
+
+    Ten thousand campaigns have one each.
+    """
+
+    last: date
+    sent: bytes
+    levels: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one document said of a campaign; label texts are cleaned, cut and unique."""
 
@@ -203,3 +215,5 @@ class Snapshot:
     dropped_series: int
     ignored_values: int
     skipped_rows: int
+    history: History | None = None
+    """For people who look; nothing of it is exposed as a metric."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from exporter.entrance import Entrance, OpenEntrance
-from exporter.store import KeptEntries, Store
+from exporter.poller import Desk
+from exporter.store import Entry, KeptEntries, Key, Store
 from exporter.telemetry import Telemetry
+from exporter.web import StatusPages
 
 
 class Keeper(Protocol):
@@ -40,3 +44,37 @@ def keeper(
         state, store=store, telemetry=telemetry
     )
     return made
+
+
+def status_pages(
+    *,
+    entries: Callable[[], tuple[Entry, ...]],
+    desks: Mapping[str, Desk],
+    planned: Callable[[], Mapping[Key, float]],
+    now: Callable[[], float],
+    clock_set_by: Callable[[], float],
+    is_ready: Callable[[], bool],
+    version: str,
+) -> Callable[[], StatusPages]:
+    """Return what makes the status page when it is first called, and then keeps it."""
+    made: list[StatusPages] = []
+    lock = Lock()
+
+    def pages() -> StatusPages:
+        with lock:
+            if not made:
+                module = import_module("exporter.status_pages")
+                made.append(
+                    module.StatusPages(
+                        entries=entries,
+                        desks=desks,
+                        planned=planned,
+                        now=now,
+                        clock_set_by=clock_set_by,
+                        is_ready=is_ready,
+                        version=version,
+                    )
+                )
+            return made[0]
+
+    return pages

@@ -299,6 +299,7 @@ class Poller:
         interval = desk.plan.intervals_seconds[turn.campaign_id]
         if is_slow:
             interval = schedule.slow_interval(interval)
+        now = self._now()
 
         def mark(entry: Entry) -> Entry:
             status = replace(
@@ -306,6 +307,8 @@ class Poller:
                 is_up=False,
                 failure=failure.reason,
                 interval_seconds=interval,
+                error=str(failure),
+                failed_at=now,
             )
             read_at = status.last_success_at
             lifetime = lifetime_seconds(desk.config, interval)
