@@ -98,18 +98,27 @@ def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
         email_delivered=delivered,
         email_bounces=bounces,
         bounce_rate=rate(bounces, sent, BOUNCES),
-        spam_rate=rate(spam, sent if delivered is None else delivered, SPAM),
+        spam_rate=rate(spam, _first(delivered, sent), SPAM, volume=sent),
     )
 
 
-def rate(events: int | float | None, whole: int | float | None, limits: Limits) -> Rate:
-    """Return and judge a rate. What lies on a limit has reached it."""
+def rate(
+    events: int | float | None,
+    whole: int | float | None,
+    limits: Limits,
+    *,
+    volume: int | float | None = None,
+) -> Rate:
+    """Return and judge a rate. What lies on a limit has reached it.
+
+    `volume` is how many messages there were, where the whole is not all of them.
+    """
     if events is None or whole is None or whole <= 0 or events < 0:
         return Rate()
     ratio = events / whole
     if not isfinite(ratio):
         return Rate()
-    is_enough = whole >= LEAST_VOLUME or events >= MANY_EVENTS
+    is_enough = max(whole, volume or 0) >= LEAST_VOLUME or events >= MANY_EVENTS
     if not is_enough:
         return Rate(ratio)
     if ratio < limits.warning or events < LEAST_EVENTS:
@@ -120,3 +129,7 @@ def rate(events: int | float | None, whole: int | float | None, limits: Limits) 
 def _added(stats: list[Stats], name: str) -> int | float | None:
     values = [one[name] for one in stats if name in one]
     return total(values) if values else None
+
+
+def _first(*numbers: int | float | None) -> int | float | None:
+    return next((number for number in numbers if number is not None), None)

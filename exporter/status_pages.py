@@ -160,8 +160,9 @@ def line_seen(line: Line, *, now: float, clock_set_by: float) -> LineSeen:
     outlook = line.outlook(now=now)
     pause = outlook.pause
     return LineSeen(
-        pause=pause
-        and PauseSeen(pause.reason, pause.probe_id, pause.probe_at + clock_set_by),
+        pause=PauseSeen(pause.reason, pause.probe_id, pause.probe_at + clock_set_by)
+        if pause
+        else None,
         budget=outlook.budget,
         in_flight=outlook.in_flight,
         places=outlook.places,

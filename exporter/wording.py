@@ -14,12 +14,12 @@ from exporter.model import FailureReason
 from exporter.overview import CampaignSeen, RateLimit, State, WorkspaceSeen
 
 STATES: Mapping[str, str] = {
-    ATTENTION: "Needs attention",
+    ATTENTION: "Need attention",
     State.PAUSED: "Paused",
     State.STALE: "Stale",
     State.FAILING: "Failing",
     State.WAITING: "Not polled yet",
-    State.OK: "OK",
+    State.OK: "Up to date",
 }
 LEVELS: Mapping[Level, str] = {
     Level.UNJUDGED: "too few to judge",
@@ -65,7 +65,8 @@ REASONS: Mapping[FailureReason, str] = {
         "network and the proxy."
     ),
     FailureReason.CONNECTION: (
-        "There is no connection to Braze. Look at DNS, firewall, proxy and certificates."
+        "There is no connection to Braze. Look at DNS, firewall, proxy and "
+        "certificates."
     ),
     FailureReason.TOO_LARGE: (
         "The answer is larger than limits.response_bytes allows. Raise the limit."
@@ -86,7 +87,6 @@ _PAUSES: Mapping[FailureReason, str] = {
     ),
 }
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 def duration(seconds: float) -> str:
@@ -128,7 +128,7 @@ def _utc(at: float) -> datetime:
 
 def day(when: date) -> str:
     """Return a day without its year, as `3 Sep`."""
-    return f"{when.day} {_MONTHS[when.month - 1]}"
+    return f"{when.day} {when:%b}"
 
 
 def count(number: float) -> str:

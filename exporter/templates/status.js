@@ -10,7 +10,7 @@
   let typing = 0;
 
   // What a new answer brings; the form is left to who types in it.
-  const parts = ["summary", "workspaces", "found", "results"];
+  const parts = ["summary", "workspaces", "found", "asof", "results"];
 
   const address = () => {
     const given = new URLSearchParams();
@@ -44,7 +44,10 @@
     for (const id of parts) {
       const found = next.getElementById(id);
       if (!found) throw new Error("not a status page");
-      document.getElementById(id).replaceChildren(...found.childNodes);
+      const shown = document.getElementById(id);
+      // What is said aloud is only replaced when it says something else.
+      if (shown.getAttribute("role") !== "status" || shown.innerHTML !== found.innerHTML)
+        shown.replaceChildren(...found.childNodes);
     }
     document.title = next.title;
     for (const details of document.querySelectorAll("details"))
