@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -42,17 +43,24 @@ class Links:
     ready: str
 
 
-class StatusPages(Protocol):
-    """What shows the state of all campaigns; called by one thread at a time."""
-
-    policy: str
-    """The `Content-Security-Policy` of the page."""
+class Sight(Protocol):
+    """The state of all campaigns at one instant, to be shown in several ways."""
 
     def page(self, query: str, links: Links) -> Iterable[str]:
         """Return the page as HTML, as the query wants it."""
 
     def document(self, query: str) -> Iterable[str]:
         """Return the same as JSON."""
+
+
+class StatusPages(Protocol):
+    """What shows the state of all campaigns; called by one thread at a time."""
+
+    policy: str
+    """The `Content-Security-Policy` of the page."""
+
+    def looking(self) -> AbstractContextManager[Sight]:
+        """Look around; what was seen is forgotten at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +188,9 @@ class Web:
     async def _status(self, request: Request, *, is_page: bool) -> Response:
         """Wish for a page and wait for the round of work that fulfils all wishes.
 
-        A wish that comes during a round may be fulfilled by it or by the next one, so
-        that what is shown is never older than the request, and one thread at most is
-        at work for however many readers.
+        One thread at most is at work for however many readers, and all who wait for
+        a round share what it sees. A wish that comes during a round may be fulfilled by
+        it already.
         """
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         wished = _Wished(request.query, is_page, is_gzip)
@@ -203,15 +211,17 @@ class Web:
 
     def _fulfil(self) -> None:
         status = self._site.status()
-        for _ in range(len(self._wishes)):
-            wished, wish = self._wishes.popitem()
-            if wished.is_page:
-                pieces = status.page(wished.query, self._links)
+        with status.looking() as sight:
+            # Not those that come meanwhile: the next round is theirs.
+            for _ in range(len(self._wishes)):
+                wished, wish = self._wishes.popitem()
+                if wished.is_page:
+                    pieces = sight.page(wished.query, self._links)
+                else:
+                    pieces = sight.document(wished.query)
+                body = (piece.encode("utf-8", "replace") for piece in pieces)
+                wish.body = tuple(_compressed(body) if wished.is_gzip else body)
                 wish.policy = status.policy
-            else:
-                pieces = status.document(wished.query)
-            body = (piece.encode("utf-8", "replace") for piece in pieces)
-            wish.body = tuple(_compressed(body) if wished.is_gzip else body)
 
 
 @dataclass(frozen=True, slots=True)

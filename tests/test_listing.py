@@ -44,7 +44,7 @@ ALL = (NEW, FINE, FAILING, COMPLAINED, BOUNCING)
 views = st.builds(
     View,
     text=st.text().map(lambda text: " ".join(text[:200].split())),
-    workspace=st.text(max_size=9).filter(lambda text: "\ud800" > text or text == ""),
+    workspace=st.text(max_size=9).filter(lambda text: text < "\ud800" or text == ""),
     state=st.sampled_from(["", ATTENTION, "ok", "stale"]),
     sort=st.sampled_from(SORTS),
     is_reversed=st.booleans(),

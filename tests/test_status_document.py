@@ -133,7 +133,7 @@ def test_every_name_is_documented() -> None:
     made = {path for path in made if not path.startswith("campaigns[].last_complete_")}
     made.add("campaigns[].last_complete_day")
 
-    told = re.findall(r"^\| `([a-z_.\[\]]+)` \|", DOCUMENTED.read_text(), re.M)
+    told = re.findall(r"^\| `([a-z_.\[\]]+)` \|", DOCUMENTED.read_text(), re.MULTILINE)
 
     names = {one for one in told if "." in one or one in documents[0]}
     assert sorted(names) == sorted(made)

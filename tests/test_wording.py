@@ -20,11 +20,11 @@ from tests.sights import NOW, campaign, line, workspace_plan
 HEADERS = RateLimit("campaigns/data_series", 50_000, 49_000, NOW + 60, 10_000, 0, None)
 
 
-def seen(pause: FailureReason | None = None, **changes: object) -> WorkspaceSeen:
+def seen(pause: FailureReason | None = None, **changes: str | int) -> WorkspaceSeen:
     """Return a workspace."""
     pause_seen = PauseSeen(pause, "a", NOW + 60) if pause else None
     return workspace_seen(
-        workspace_plan(**changes),
+        workspace_plan("shop", **changes),
         line(pause=pause_seen),
         campaigns=[],
         now=NOW,
