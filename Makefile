@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint format screenshot lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
@@ -25,6 +25,9 @@ lint: $(VENV)/.development  ## Check style and types
 format: $(VENV)/.development  ## Let ruff write the code as it wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
+	$(BIN)/python -m tests.screenshot docs/images/status-page.png
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

@@ -120,7 +120,8 @@ class CampaignSeen:
     failure: Failure | None
     channels: tuple[str, ...]
     latest: DayOf | None
-    last_complete: DayOf | None
+    last_complete: Day | None
+    """Not yet added up: only few ask for it."""
     history: History | None
     series: int
     dropped_series: int
@@ -235,8 +236,8 @@ def campaign_seen(
             at=None if failed_at is None else failed_at + status.clock_set_by,
         ),
         channels=_channels(snapshot),
-        latest=_day(latest),
-        last_complete=_day(snapshot.last_complete if snapshot else None),
+        latest=day_of(latest),
+        last_complete=snapshot.last_complete if snapshot else None,
         history=snapshot.history if snapshot else None,
         series=series,
         dropped_series=snapshot.dropped_series if snapshot else 0,
@@ -265,5 +266,6 @@ def _channels(snapshot: Snapshot | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.channel for one in snapshot.variations))
 
 
-def _day(day: Day | None) -> DayOf | None:
+def day_of(day: Day | None) -> DayOf | None:
+    """Return a day with its messages added up."""
     return None if day is None else DayOf(day.date, day.starts_at, tally(day.figures))

@@ -21,6 +21,7 @@ from exporter.overview import (
     RateLimit,
     State,
     WorkspaceSeen,
+    day_of,
 )
 
 _AT_ONCE = 200
@@ -114,7 +115,7 @@ def _campaign(one: CampaignSeen) -> dict[str, object]:
         "waiting_place": one.next_poll.place,
         "last_error": _failure(one.failure),
         "day": _day(one.latest),
-        "last_complete_day": _day(one.last_complete),
+        "last_complete_day": _day(day_of(one.last_complete)),
         "history": one.history and _history(one.history),
         "series": one.series,
         "series_dropped": one.dropped_series,

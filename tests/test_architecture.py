@@ -61,7 +61,7 @@ OWNERS = {
     "sqlite3": "state",
     "jinja2": "status_pages",
     "markupsafe": "status_pages",
-    "gc": "status_pages",
+    "gc": "cli status_pages",
     # What is awaited is awaited by those who serve.
     "asyncio": (
         "connection listener roster joint_work daemon service authentication gate"

@@ -13,7 +13,7 @@ import pytest
 from exporter import schedule
 from exporter.budget import Budget
 from exporter.errors import Unavailable
-from exporter.line import Line, Pause, Turn
+from exporter.line import ENDPOINT, Line, Pause, Turn
 from exporter.model import Allowance, FailureReason
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -1116,3 +1116,18 @@ def test_a_probe_waits_for_no_window_that_a_wrong_clock_told() -> None:
     line.forget_windows(now=NOW + 3)
 
     assert calls.last() == ("b", 60)
+
+
+def test_an_outlook_is_of_one_instant() -> None:
+    """Who is in flight, who waits in which place, and when the next may start."""
+    line, _ = line_of("abc", spacing=2.0)
+    line.join(tuple(turn(one) for one in "abc"), now=NOW)
+    line.start(turn("a"), now=NOW)
+
+    outlook = line.outlook(now=NOW)
+
+    assert outlook.in_flight == {"a"}
+    assert outlook.places == {"b": 0, "c": 1}
+    assert outlook.earliest == NOW + 2
+    assert outlook.budget.bucket(ENDPOINT).in_flight == 1
+    assert outlook.pause is None

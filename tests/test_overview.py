@@ -1,19 +1,21 @@
 """What there is to see, from plans, entries and lines."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.budget import Bucket, Budget
-from exporter.deliverability import Level
+from exporter.deliverability import Level, tally_of
 from exporter.model import FailureReason
 from exporter.overview import (
     CampaignSeen,
+    DayOf,
     Failure,
     NextPoll,
     PauseSeen,
     State,
+    day_of,
     today_in,
     workspace_seen,
 )
@@ -57,7 +59,9 @@ def test_a_campaign_shows_its_days_and_channels() -> None:
     assert seen.latest
     assert seen.last_complete
     assert (seen.latest.date, seen.latest.tally.sent) == (TODAY, 1000)
-    assert seen.last_complete.tally.sent == 7
+    assert day_of(seen.last_complete) == DayOf(
+        TODAY - timedelta(days=1), NOW - 129_600, tally_of([("sms", {"sent": 7})])
+    )
     assert seen.level is Level.CRITICAL
     assert seen.is_of_today
 

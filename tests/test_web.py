@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter import exposition, on_demand
 from exporter.data_series import Reading, parse
+from exporter.listener import Request
 from exporter.model import Selection
 from exporter.page import Pages
 from exporter.simulator import Simulator
@@ -542,3 +543,14 @@ def test_no_page_shows_the_key_or_a_password() -> None:
         assert braze.api_key.encode() not in body
         assert b"hunter2" not in body
         assert braze.api_key not in str(head)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/metrics", "/config"])
+def test_whoever_shows_figures_stands_behind_the_password(path: str) -> None:
+    """Only health may be asked for without one."""
+    site = Site(
+        pages=pages(), is_ready=lambda: True, configuration=str, status=status()
+    )
+
+    assert not Web(site).is_open(Request("GET", path, "", {}, ""))
+    assert Web(site).is_open(Request("GET", "/-/healthy", "", {}, ""))
