@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from exporter.budget import Budget
 from exporter.data_series import Reading, parse
 from exporter.exposition import Status, Subject
-from exporter.model import FailureReason, Selection, Snapshot
+from exporter.model import Config, FailureReason, Selection, Snapshot
 from exporter.overview import (
     CampaignSeen,
     LineSeen,
@@ -76,7 +76,12 @@ def campaign(
 
 
 def workspace_plan(name: str = "shop", **changes: object) -> WorkspacePlan:
-    """Return the plan of a workspace with two campaigns."""
+    """Return the plan of a workspace."""
+    return plan(configured(name, **changes))[0]
+
+
+def configured(name: str = "shop", **changes: object) -> Config:
+    """Return a configuration of one workspace with two campaigns."""
     workspace: dict[str, object] = {
         "name": name,
         "endpoint": "https://rest.iad-01.braze.com",
@@ -87,8 +92,7 @@ def workspace_plan(name: str = "shop", **changes: object) -> WorkspacePlan:
             for number in range(2)
         ],
     }
-    configuration = parsed({"workspaces": [workspace | changes]}, key="secret-key")
-    return plan(configuration)[0]
+    return parsed({"workspaces": [workspace | changes]}, key="secret-key")
 
 
 def line(

@@ -82,9 +82,14 @@ def opened(
     assert answer.status == 200
     yield page
     context.close()
-    hosts = {urlsplit(one).netloc for one in asked if not one.startswith("data:")}
+    hosts = {_host(one) for one in asked if not one.startswith("data:")}
     assert complaints == []
-    assert hosts == {urlsplit(url).netloc}
+    assert hosts == {_host(url)}
+
+
+def _host(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
 
 
 def names(page: Page) -> list[str]:
@@ -150,6 +155,17 @@ def test_a_filter_acts_while_one_types(browser: Browser, daemon: Running) -> Non
         page.get_by_label("State").select_option("failing")
         expect(page.locator(ROWS)).to_have_count(1)
         assert urlsplit(page.url).query == "state=failing"
+
+
+def test_a_password_in_the_address_is_no_hindrance(
+    browser: Browser, daemon: Running
+) -> None:
+    """As people write it who want to be let in at once."""
+    url = daemon.url.replace("//", "//me:secret@")
+    with opened(browser, url) as page:
+        page.get_by_label("Filter", exact=True).fill("spring")
+
+        expect(page.locator(ROWS)).to_have_count(1)
 
 
 def test_what_looks_like_a_filter_is_escaped(browser: Browser, daemon: Running) -> None:
