@@ -8,9 +8,9 @@ chance. It knows nothing of dates or colours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from math import isfinite
+from typing import NamedTuple
 
 from exporter.model import Figures, Stats
 from exporter.trailing import total
@@ -35,8 +35,7 @@ class Level(IntEnum):
     CRITICAL = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """From which rate on something has to be looked at, and acted upon."""
 
     warning: float
@@ -50,16 +49,14 @@ SPAM = Limits(0.0008, 0.003)
 """Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """Some of a whole; None: one of them was not said, or the whole is nothing."""
 
     ratio: float | None = None
     level: Level = Level.UNJUDGED
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """The messages of one day; None: no channel said so."""
 
     sent: int | float | None

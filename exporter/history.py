@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from struct import pack, unpack
+from typing import NamedTuple
 
 from exporter.deliverability import Level
 from exporter.model import History
@@ -19,8 +19,7 @@ DAYS = 28
 _FORM = f"<{DAYS}d"
 
 
-@dataclass(frozen=True, slots=True)
-class PastDay:
+class PastDay(NamedTuple):
     """One day; None: Braze did not say what was sent."""
 
     sent: float | None = None

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import NamedTuple
 
 from exporter import schedule
 from exporter.budget import Bucket, Budget
@@ -55,8 +56,7 @@ class Pause:
     """The campaigns that got 403 since it began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(NamedTuple):
     """How a line stands at one instant, for those who look on."""
 
     pause: Pause | None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 Stats = Mapping[str, int | float]
@@ -188,8 +189,7 @@ class Day:
     figures: Figures
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What the newest days looked like, in little room: `history` packs and reads it.
 
     Ten thousand campaigns have one each.

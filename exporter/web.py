@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 from exporter.errors import ConfigError
@@ -31,8 +31,7 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(NamedTuple):
     """Where a browser finds our paths."""
 
     home: str
@@ -224,8 +223,7 @@ class Web:
                 wish.policy = status.policy
 
 
-@dataclass(frozen=True, slots=True)
-class _Wished:
+class _Wished(NamedTuple):
     """Which page: who wants the same gets the same."""
 
     query: str
@@ -233,12 +231,14 @@ class _Wished:
     is_gzip: bool
 
 
-@dataclass(slots=True)
 class _Wish:
     """What is to become of it, filled in by the thread at work."""
 
-    body: tuple[bytes, ...] = ()
-    policy: str = ""
+    __slots__ = ("body", "policy")
+
+    def __init__(self) -> None:
+        self.body: tuple[bytes, ...] = ()
+        self.policy = ""
 
 
 def _links(site: Site) -> Links:
