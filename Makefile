@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format dashboards chart-docs lock clean
+.PHONY: help demo test lint format dashboards chart-docs screenshot lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
@@ -31,6 +31,9 @@ dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/gener
 
 chart-docs: $(VENV)/.development  ## Write the tables in the Helm chart's README
 	$(BIN)/python -m tests.chart_readme
+
+screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
+	$(BIN)/python -m tests.screenshot docs/images/status-page.png
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

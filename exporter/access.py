@@ -152,4 +152,4 @@ def _direct(
 
 def _as_flag(problem: Problem) -> Problem:
     message = _NO_KEY if problem.path == "workspaces[0]" else problem.message
-    return replace(problem, path=_PLACES.get(problem.path, ""), message=message)
+    return problem._replace(path=_PLACES.get(problem.path, ""), message=message)

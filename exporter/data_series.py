@@ -15,10 +15,19 @@ from math import isfinite
 from typing import TypeGuard
 from zoneinfo import ZoneInfo
 
+from exporter import deliverability, history
 from exporter.days import read_date, starts_at
 from exporter.errors import MalformedSeries
 from exporter.labels import Claim, Identity, claim, clean, give_labels
-from exporter.model import Day, Figures, Selection, Snapshot, Stats, Variation
+from exporter.model import (
+    Day,
+    Figures,
+    History,
+    Selection,
+    Snapshot,
+    Stats,
+    Variation,
+)
 from exporter.selection import matcher
 from exporter.trailing import add_up
 
@@ -102,7 +111,26 @@ def parse(document: object, reading: Reading) -> Snapshot:
         dropped_series=sum(costs.values()) - series,
         ignored_values=reader.ignored_values,
         skipped_rows=skipped_rows,
+        history=_history(days, kept, reading.today),
     )
+
+
+def _history(
+    days: Iterable[tuple[date, _Part]], kept: set[_Key], today: date
+) -> History | None:
+    """Return how the newest days went, over what is shown of them."""
+    by_age = {}
+    for day, part in days:
+        age = (today - day).days
+        if 0 <= age < history.DAYS:
+            shown = [(key[0], stats) for key, stats in part.items() if key in kept]
+            tally = deliverability.tally_of(shown)
+            by_age[age] = history.PastDay(_double(tally.sent), tally.level)
+    return history.packed(today, by_age)
+
+
+def _double(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _data(document: object) -> list[object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from exporter.labels import clean
 from exporter.model import FailureReason, Figures, Snapshot, Variation
@@ -131,8 +132,7 @@ _EXACT = 2**53
 """Up to here a double holds every integer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Whose samples they are; `labels` are the configured ones of the campaign."""
 
     workspace: str
@@ -151,6 +151,10 @@ class Status:
     last_success_at: float | None
     clock_set_by: float = 0.0
     """How many seconds later the wall clock shows that instant: it was set since."""
+    error: str = ""
+    """The failure's message, for people; empty after a success or a restart."""
+    failed_at: float | None = None
+    """When the last poll failed, if it did in this process."""
 
     @property
     def shown_success_at(self) -> float | None:
@@ -159,8 +163,7 @@ class Status:
         return None if at is None else at + self.clock_set_by
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(NamedTuple):
     """Rendered lines of one campaign: one block per family of `FAMILIES`, or empty."""
 
     by_family: tuple[bytes, ...]

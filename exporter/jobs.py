@@ -109,6 +109,15 @@ class Jobs:
         work = None if job is None else _work(job)
         return work if isinstance(work, Turn) else None
 
+    def all_planned(self) -> dict[tuple[str, str], float]:
+        """Return when the turns are due that are planned, by workspace and campaign."""
+        work = map(_work, self._scheduler.get_jobs())
+        return {
+            (one.workspace, one.campaign_id): one.at
+            for one in work
+            if isinstance(one, Turn)
+        }
+
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""
         with self._lock:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import NamedTuple
 
 from exporter import schedule
 from exporter.budget import Bucket, Budget
@@ -53,6 +54,18 @@ class Pause:
     failures: int = 1
     forbidden_ids: frozenset[str] = frozenset()
     """The campaigns that got 403 since it began."""
+
+
+class Outlook(NamedTuple):
+    """How a line stands at one instant, for those who look on."""
+
+    pause: Pause | None
+    budget: Budget
+    in_flight: frozenset[str]
+    places: Mapping[str, int]
+    """Who waits → how many are before it."""
+    earliest: float
+    """When the next request may start; inf: after an answer."""
 
 
 class Line:
@@ -297,6 +310,17 @@ class Line:
     def bucket(self) -> Bucket:
         """The account of the data series endpoint, as it is now."""
         return self._budget.bucket(ENDPOINT)
+
+    def outlook(self, *, now: float) -> Outlook:
+        """Return how the line stands."""
+        with self._lock:
+            return Outlook(
+                pause=self._pause,
+                budget=self._budget,
+                in_flight=frozenset(self._in_flight),
+                places={one: place for place, one in enumerate(self._waiting)},
+                earliest=self._earliest(now),
+            )
 
     def is_called(self, campaign_id: str) -> bool:
         """Tell whether this campaign's next job is the line's to set."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 Stats = Mapping[str, int | float]
@@ -33,8 +34,7 @@ class FailureReason(StrEnum):
     MALFORMED = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong in a configuration: what, where, and what was expected."""
 
     file: str
@@ -75,8 +75,7 @@ class Secret:
         return self._text
 
 
-@dataclass(frozen=True, slots=True)
-class KeySource:
+class KeySource(NamedTuple):
     """Where a workspace's API key is read from; exactly one of the two is set."""
 
     env: str | None = None
@@ -96,8 +95,7 @@ class CampaignConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Glob patterns, case-sensitive. An empty `include` takes all; `exclude` wins."""
 
     include: tuple[str, ...] = ()
@@ -164,8 +162,7 @@ class WorkspaceConfig:
     discover: DiscoverConfig | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one campaign may cost."""
 
     series_per_campaign: int
@@ -186,8 +183,7 @@ class Config:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What the `X-RateLimit-*` headers of one answer said; None: not said."""
 
     limit: int | None = None
@@ -195,8 +191,7 @@ class Allowance:
     reset_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Variation:
+class Variation(NamedTuple):
     """One identity of a channel, as shown; a snapshot holds a (channel, label) once."""
 
     channel: str
@@ -206,8 +201,7 @@ class Variation:
     is_control: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """The stats of one day or of one trailing window.
 
     `variations` is ordered by (channel, label) and holds no empty stats; `overall` are
@@ -218,14 +212,24 @@ class Figures:
     overall: Stats
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(NamedTuple):
     """One day of a data series."""
 
     date: date
     starts_at: float
     """The first instant of that day in the workspace's time zone."""
     figures: Figures
+
+
+class History(NamedTuple):
+    """What the newest days looked like, in little room: `history` packs and reads it.
+
+    Ten thousand campaigns have one each.
+    """
+
+    last: date
+    sent: bytes
+    levels: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,3 +247,5 @@ class Snapshot:
     dropped_series: int
     ignored_values: int
     skipped_rows: int
+    history: History | None = None
+    """For people who look; nothing of it is exposed as a metric."""

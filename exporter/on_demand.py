@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from exporter.entrance import Entrance, OpenEntrance
 from exporter.model import CampaignConfig, Config, WorkspaceConfig
-from exporter.store import KeptEntries, Store
+from exporter.poller import Desk
+from exporter.store import Entry, KeptEntries, Key, Store
 from exporter.telemetry import Telemetry
+from exporter.web import StatusPages
 
 
 class Keeper(Protocol):
@@ -82,3 +85,37 @@ def scouting(
         desks, file=file, **parts
     )
     return made
+
+
+def status_pages(
+    *,
+    entries: Callable[[], tuple[Entry, ...]],
+    desks: Mapping[str, Desk],
+    planned: Callable[[], Mapping[Key, float]],
+    now: Callable[[], float],
+    clock_set_by: Callable[[], float],
+    is_ready: Callable[[], bool],
+    version: str,
+) -> Callable[[], StatusPages]:
+    """Return what makes the status page when it is first called, and then keeps it."""
+    made: list[StatusPages] = []
+    lock = Lock()
+
+    def pages() -> StatusPages:
+        with lock:
+            if not made:
+                module = import_module("exporter.status_pages")
+                made.append(
+                    module.StatusPages(
+                        entries=entries,
+                        desks=desks,
+                        planned=planned,
+                        now=now,
+                        clock_set_by=clock_set_by,
+                        is_ready=is_ready,
+                        version=version,
+                    )
+                )
+            return made[0]
+
+    return pages

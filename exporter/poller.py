@@ -289,7 +289,7 @@ class Poller:
         """Return what Braze's headers said, its instant by our clock."""
         if allowance is None or allowance.reset_at is None:
             return allowance
-        return replace(allowance, reset_at=allowance.reset_at - self._clock_set_by())
+        return allowance._replace(reset_at=allowance.reset_at - self._clock_set_by())
 
     def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         if desk.line.is_called(turn.campaign_id):
@@ -322,6 +322,7 @@ class Poller:
         interval = desk.plan.intervals_seconds[turn.campaign_id]
         if is_slow:
             interval = schedule.slow_interval(interval)
+        now = self._now()
 
         def mark(entry: Entry) -> Entry:
             status = replace(
@@ -329,6 +330,8 @@ class Poller:
                 is_up=False,
                 failure=failure.reason,
                 interval_seconds=interval,
+                error=str(failure),
+                failed_at=now,
             )
             read_at = status.last_success_at
             lifetime = lifetime_seconds(desk.config, interval)

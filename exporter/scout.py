@@ -225,7 +225,7 @@ class Scout:
         """Return what Braze's headers said, its instant by our clock."""
         if allowance is None or allowance.reset_at is None:
             return allowance
-        return replace(allowance, reset_at=allowance.reset_at - self._clock_set_by())
+        return allowance._replace(reset_at=allowance.reset_at - self._clock_set_by())
 
     def _learn(self, question: Question, answer: Answer) -> None:
         known, now = self.known, self._now()

@@ -11,13 +11,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
+from exporter import history
 from exporter.labels import clean
-from exporter.model import Day, Figures, Snapshot, Stats, Variation
+from exporter.model import Day, Figures, History, Snapshot, Stats, Variation
 
 T = TypeVar("T")
 
 VERSION = 1
-"""Of the documents' shape: raise it with every change, older ones are then left out."""
+"""Of the documents' shape: raise it with every change that one side would not
+understand, older ones are then left out. A history may be missing, and is not missed.
+"""
 
 _EXACT = 2**53  # a double counts no further
 
@@ -53,6 +56,7 @@ def write(snapshot: Snapshot) -> dict[str, object]:
         "dropped_series": snapshot.dropped_series,
         "ignored_values": snapshot.ignored_values,
         "skipped_rows": snapshot.skipped_rows,
+        "history": snapshot.history and history.write(snapshot.history),
     }
 
 
@@ -104,6 +108,18 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
         dropped_series=_count(document["dropped_series"]),
         ignored_values=_count(document["ignored_values"]),
         skipped_rows=_count(document["skipped_rows"]),
+        history=_history(document.get("history")),
+    )
+
+
+def _history(document: object) -> History | None:
+    if document is None:
+        return None
+    written = _mapping(document)
+    return history.read(
+        last=date.fromisoformat(_text(written["last"])),
+        sent=[None if one is None else float(_number(one)) for one in written["sent"]],
+        levels=[_count(level) for level in written["levels"]],
     )
 
 

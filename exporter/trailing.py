@@ -56,18 +56,19 @@ def _totals(
 ) -> dict[Key, Stats]:
     totals: dict[Key, Stats] = {}
     for key, fields in columns.items():
-        sums = {name: _total(values) for name, values in fields.items()}
+        sums = {name: total(values) for name, values in fields.items()}
         sums.pop(NOT_ADDITIVE, None)
-        if stats := {name: total for name, total in sums.items() if total is not None}:
+        if stats := {name: added for name, added in sums.items() if added is not None}:
             totals[key] = stats
     return totals
 
 
-def _total(values: Sequence[int | float]) -> int | float | None:
+def total(values: Sequence[int | float]) -> int | float | None:
+    """Return the sum, the same whatever the order; None beyond a double's range."""
     try:
-        total = sum(values)
+        added = sum(values)
         # Floats: the exact sum, rounded once.
-        total = total if isinstance(total, int) else fsum(values)
-        return total if isfinite(total) else None
+        added = added if isinstance(added, int) else fsum(values)
+        return added if isfinite(added) else None
     except OverflowError:
         return None

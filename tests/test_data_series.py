@@ -11,6 +11,7 @@ from exporter.data_series import STATUS_SERIES, Reading, days_needed, parse
 from exporter.days import starts_at
 from exporter.errors import MalformedSeries
 from exporter.exposition import STATUS_FAMILIES
+from exporter.history import days_of
 from exporter.model import Selection, Snapshot, Stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -501,3 +502,40 @@ def test_more_entries_than_any_campaign_has_are_no_data_series() -> None:
 
     with pytest.raises(MalformedSeries, match="more than 100000 variations"):
         snapshot({"time": YESTERDAY, "messages": channels})
+
+
+def test_a_history_ends_today_whatever_the_newest_day() -> None:
+    """28 places, by date: what is older, later or has no number is not in it."""
+    today = reading().today
+    rows = [
+        {
+            "time": (today - timedelta(days=age)).isoformat(),
+            "messages": {"email": [{"sent": age + 100}], "sms": [{"sent": 1}]},
+        }
+        for age in (-1, 1, 27, 28)
+    ]
+
+    history = parse({"data": rows}, reading()).history
+
+    assert history is not None
+    assert history.last == today
+    sent = [day.sent for day in days_of(history)]
+    assert sent == [128.0, *[None] * 25, 102.0, None]
+
+
+def test_a_history_is_of_what_is_shown() -> None:
+    """What the limit on series drops is in no picture either."""
+    rows = [
+        {
+            "time": reading().today.isoformat(),
+            "messages": {"a": [{"sent": 1}], "b": [{"sent": 2, "opens": 3}]},
+        }
+    ]
+
+    full = parse({"data": rows}, reading(series_limit=5000)).history
+    cut = parse({"data": rows}, reading(series_limit=8)).history
+
+    assert full
+    assert cut
+    assert days_of(full)[-1].sent == 3
+    assert days_of(cut)[-1].sent == 1

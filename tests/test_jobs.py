@@ -89,11 +89,14 @@ def test_what_is_planned_can_be_looked_at_and_dropped() -> None:
     with open_jobs(desk, "shop") as jobs:
         jobs.put(later)
         planned = jobs.planned("shop", "a")
+        all_planned = jobs.all_planned()
         jobs.drop("shop", "a")
         jobs.drop("shop", "a")
 
         assert planned == later
+        assert all_planned == {("shop", "a"): later.at}
         assert jobs.planned("shop", "a") is None
+        assert jobs.all_planned() == {}
 
 
 def test_a_workspace_that_hangs_delays_no_other() -> None:

@@ -13,7 +13,7 @@ import pytest
 from exporter import schedule
 from exporter.budget import Budget
 from exporter.errors import Unavailable
-from exporter.line import Line, Pause, Turn
+from exporter.line import ENDPOINT, Line, Pause, Turn
 from exporter.model import Allowance, FailureReason
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -183,7 +183,7 @@ def test_a_head_is_called_for_earlier_when_the_budget_lets_it() -> None:
         line.start(turn(campaign_id), now=NOW)
     line.finish(turn("a"), EMPTY, is_key_accepted=True, now=NOW)
     line.start(turn("c"), now=NOW)
-    later = replace(FULL, reset_at=NOW + 120)
+    later = FULL._replace(reset_at=NOW + 120)
 
     line.finish(turn("b"), later, is_key_accepted=True, now=NOW + 30)
 
@@ -332,7 +332,7 @@ def test_a_probe_obeys_the_budget() -> None:
     )
     line.start(turn("b"), now=NOW + 61)
     line.finish_refused(turn("b"), FULL, reason=UNAUTHORIZED, now=NOW + 61)
-    late = replace(EMPTY, reset_at=NOW + 900)
+    late = EMPTY._replace(reset_at=NOW + 900)
     line.start(turn("a"), now=NOW + 121)
     line.finish_throttled(
         turn("a"), late, retry_after_seconds=None, now=NOW + 121, fraction=0.0
@@ -1116,3 +1116,18 @@ def test_a_probe_waits_for_no_window_that_a_wrong_clock_told() -> None:
     line.forget_windows(now=NOW + 3)
 
     assert calls.last() == ("b", 60)
+
+
+def test_an_outlook_is_of_one_instant() -> None:
+    """Who is in flight, who waits in which place, and when the next may start."""
+    line, _ = line_of("abc", spacing=2.0)
+    line.join(tuple(turn(one) for one in "abc"), now=NOW)
+    line.start(turn("a"), now=NOW)
+
+    outlook = line.outlook(now=NOW)
+
+    assert outlook.in_flight == {"a"}
+    assert outlook.places == {"b": 0, "c": 1}
+    assert outlook.earliest == NOW + 2
+    assert outlook.budget.bucket(ENDPOINT).in_flight == 1
+    assert outlook.pause is None

@@ -523,3 +523,17 @@ def test_nothing_is_told_after_the_stop() -> None:
 
     assert room.poll(SILENT) is None
     assert room.entry().status.is_up is True
+
+
+def test_a_failure_is_kept_in_words_until_a_success() -> None:
+    """For people who look: what happened, and when."""
+    room = Room()
+
+    room.poll(UNKNOWN)
+    failed = room.entry().status
+    room.poll(DOCUMENT)
+    healed = room.entry().status
+
+    assert failed.error == str(UNKNOWN)
+    assert failed.failed_at == NOON + 1
+    assert (healed.error, healed.failed_at) == ("", None)

@@ -17,7 +17,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import config, data_series, endpoints, exposition
+from exporter import config, data_series, endpoints, exposition, on_demand
 from exporter.commands import COMMANDS, DAEMON
 from exporter.model import Allowance, FailureReason, Selection
 from exporter.page import Pages
@@ -229,7 +229,18 @@ def test_the_path_table_names_every_path() -> None:
     """What the web server answers, and nothing else."""
     pages = Pages(Store().entries, telemetry())
     site = Site(
-        pages=pages, is_ready=lambda: True, configuration=lambda: "", version="1"
+        pages=pages,
+        is_ready=lambda: True,
+        configuration=lambda: "",
+        status=on_demand.status_pages(
+            entries=tuple,
+            desks={},
+            planned=dict,
+            now=lambda: 0.0,
+            clock_set_by=lambda: 0.0,
+            is_ready=lambda: True,
+            version="1",
+        ),
     )
 
     told = dict.fromkeys(row[0].strip("`") for row in cells("## Web endpoints"))

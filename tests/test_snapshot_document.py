@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -185,10 +186,20 @@ def test_what_write_does_not_write_is_refused(
         snapshot_document.read(document)
 
 
-@pytest.mark.parametrize("missing", sorted(DOCUMENT))
+@pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
 def test_nothing_may_be_missing(missing: str) -> None:
     """A document with a part left out is none."""
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
         snapshot_document.read(document)
+
+
+def test_a_history_may_be_missing() -> None:
+    """As in what was kept before there were histories: all else is read."""
+    document = {key: value for key, value in DOCUMENT.items() if key != "history"}
+
+    found = snapshot_document.read(document)
+
+    assert found == replace(example(), history=None)
+    assert example().history is not None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import exposition
+from exporter import exposition, on_demand
 from exporter.data_series import Reading, parse
+from exporter.listener import Request
 from exporter.model import Selection
 from exporter.page import Pages
 from exporter.simulator import Simulator
 from exporter.store import Entry, Store
 from exporter.telemetry import Served, Telemetry
-from exporter.web import Site, Web, canonical
+from exporter.web import Links, Site, StatusPages, Web, canonical
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -70,6 +74,19 @@ def pages() -> Pages:
     return Pages(store.entries, telemetry)
 
 
+def status(*, is_ready: bool = True) -> Callable[[], StatusPages]:
+    """Return what makes the status page of no workspace."""
+    return on_demand.status_pages(
+        entries=tuple,
+        desks={},
+        planned=dict,
+        now=lambda: 1.5,
+        clock_set_by=lambda: 0.0,
+        is_ready=lambda: is_ready,
+        version="1.2.3<b>",
+    )
+
+
 @contextmanager
 def serving(
     *,
@@ -83,7 +100,7 @@ def serving(
         pages=pages(),
         is_ready=lambda: is_ready,
         configuration=lambda: "workspaces: []\n",
-        version="1.2.3<b>",
+        status=status(is_ready=is_ready),
         telemetry_path=telemetry_path,
         prefix=prefix,
         link_prefix=prefix if link_prefix is None else link_prefix,
@@ -197,7 +214,7 @@ def test_a_crowd_shares_a_page_that_is_not_older_than_its_requests() -> None:
         pages=Pages(lambda: (), telemetry),
         is_ready=lambda: True,
         configuration=lambda: "",
-        version="1",
+        status=status(),
     )
     question = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
     with opened(Web(site).respond) as inn:
@@ -234,7 +251,16 @@ def test_nobody_gets_gzip_unasked(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/", "/-/healthy", "/-/ready", "/config", "/nowhere"]
+    "path",
+    [
+        "/metrics",
+        "/",
+        "/api/v1/status",
+        "/-/healthy",
+        "/-/ready",
+        "/config",
+        "/nowhere",
+    ],
 )
 def test_head_says_the_length_and_sends_nothing(path: str) -> None:
     """HEAD has GET's headers and no body, and the connection goes on."""
@@ -269,17 +295,105 @@ def test_not_ready_is_503_and_healthy_still() -> None:
     assert (ready.status, healthy.status) == (503, 200)
 
 
-def test_the_landing_page_links_to_the_rest() -> None:
-    """It tells the version, links to every page, and runs no script."""
+def test_the_status_page_links_to_the_rest() -> None:
+    """It tells the version and links to every page, and nothing else may be loaded."""
     answer = fetch("/")
 
     text = answer.body.decode()
+    policy = answer.headers["content-security-policy"].split("; ")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"] == "default-src 'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "Version 1.2.3&lt;b&gt;." in text
-    for path in ("/metrics", "/config", "/-/healthy", "/-/ready"):
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert policy[0] == "default-src 'none'"
+    assert not [part for part in policy if "unsafe" in part or "http" in part]
+    assert "Version 1.2.3&lt;b&gt;" in text
+    for path in ("/metrics", "/api/v1/status", "/config", "/-/healthy", "/-/ready"):
         assert f'href="{path}"' in text
+
+
+def test_the_policy_allows_just_our_style_and_script() -> None:
+    """By their hashes, as they stand in the page."""
+    answer = fetch("/")
+
+    policy = answer.headers["content-security-policy"]
+    for tag, directive in (("style", "style-src"), ("script", "script-src")):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", answer.body.decode(), re.DOTALL)
+        digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"; {directive} 'sha256-{digest}';" in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status"])
+def test_the_status_is_neither_stored_nor_shared(path: str) -> None:
+    """Whoever goes back asks again; gzip for those who accept it, both alike."""
+    with serving() as inn:
+        plain = ask(inn, path)
+        packed = ask(inn, path, accept_encoding="gzip")
+
+    assert plain.headers["cache-control"] == "private, no-cache"
+    assert plain.headers["vary"] == "Accept-Encoding"
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == plain.body
+
+
+class SlowStatus:
+    """A status page that is written when it is let go on."""
+
+    policy = "default-src 'none'"
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.queries: list[str] = []
+        self.go_on = Event()
+
+    @contextmanager
+    def looking(self) -> Iterator[SlowStatus]:
+        """Count how often this was asked for."""
+        self.looks += 1
+        yield self
+
+    def page(self, query: str, links: Links) -> Iterable[str]:
+        """Return the query and where the page is."""
+        self.queries.append(query)
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        return (query, links.home)
+
+    def document(self, query: str) -> Iterable[str]:
+        """Return the same."""
+        return self.page(query, _NO_LINKS)
+
+
+_NO_LINKS = Links("", "", "", "", "", "")
+
+
+def test_a_crowd_of_readers_keeps_one_thread_busy_and_delays_no_scrape() -> None:
+    """All look once, who wants the same page shares it, each gets what he wanted."""
+    slow = SlowStatus()
+    site = Site(
+        pages=pages(),
+        is_ready=lambda: True,
+        configuration=lambda: "",
+        status=lambda: slow,
+    )
+    with opened(Web(site).respond) as inn:
+        first = inn.connect()
+        first.say(b"GET /?q=first HTTP/1.1\r\nHost: here\r\n\r\n")
+        until(lambda: slow.queries)
+        crowd = [(inn.connect(), f"q={number % 3}") for number in range(30)]
+        for visitor, query in crowd:
+            visitor.say(f"GET /?{query} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+
+        scrape = ask(inn, "/metrics")
+
+        slow.go_on.set()
+        bodies = [first.answer().body] + [one.answer().body for one, _ in crowd]
+
+    assert scrape.status == 200
+    assert bodies[0] == b"q=first/"
+    for (_, query), body in zip(crowd, bodies[1:], strict=True):
+        assert body == f"{query}/".encode()
+    assert len(slow.queries) == 4
+    assert slow.looks == 2
 
 
 def test_a_hostile_prefix_is_escaped() -> None:
@@ -288,8 +402,8 @@ def test_a_hostile_prefix_is_escaped() -> None:
     with serving(link_prefix=prefix) as inn:
         text = ask(inn, "/").body.decode()
 
-    assert "<script" not in text
-    assert 'href="/&quot;&gt;&lt;script&gt;' in text
+    assert "alert('1')" not in text
+    assert 'href="/&#34;&gt;&lt;script&gt;' in text
 
 
 @pytest.mark.parametrize(
@@ -410,7 +524,14 @@ def test_no_page_shows_the_key_or_a_password() -> None:
         with running as daemon:
             pages = {
                 path: get(f"{daemon.url}{path}")
-                for path in ("/", "/metrics", "/config", "/-/healthy", "/nowhere")
+                for path in (
+                    "/",
+                    "/api/v1/status",
+                    "/metrics",
+                    "/config",
+                    "/-/healthy",
+                    "/nowhere",
+                )
             }
 
     _, headers, config = pages["/config"]
@@ -422,3 +543,14 @@ def test_no_page_shows_the_key_or_a_password() -> None:
         assert braze.api_key.encode() not in body
         assert b"hunter2" not in body
         assert braze.api_key not in str(head)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/metrics", "/config"])
+def test_whoever_shows_figures_stands_behind_the_password(path: str) -> None:
+    """Only health may be asked for without one."""
+    site = Site(
+        pages=pages(), is_ready=lambda: True, configuration=str, status=status()
+    )
+
+    assert not Web(site).is_open(Request("GET", path, "", {}, ""))
+    assert Web(site).is_open(Request("GET", "/-/healthy", "", {}, ""))

@@ -1,0 +1,94 @@
+"""How a day's messages are judged."""
+
+import pytest
+from exporter.deliverability import BOUNCES, SPAM, Level, Limits, Rate, rate, tally_of
+
+UNJUDGED, FINE, WARNING, CRITICAL = Level
+
+
+@pytest.mark.parametrize(
+    ("events", "whole", "limits", "level"),
+    [
+        (29, 1000, BOUNCES, FINE),
+        (30, 1000, BOUNCES, WARNING),
+        (49, 1000, BOUNCES, WARNING),
+        (50, 1000, BOUNCES, CRITICAL),
+        (7, 10_000, SPAM, FINE),
+        (8, 10_000, SPAM, WARNING),
+        (30, 10_000, SPAM, CRITICAL),
+        (0, 1000, SPAM, FINE),
+    ],
+)
+def test_a_rate_on_a_limit_has_reached_it(
+    events: int, whole: int, limits: Limits, level: Level
+) -> None:
+    """Bounces: 3 and 5 %; complaints: 0.08 and 0.3 %."""
+    assert rate(events, whole, limits) == Rate(events / whole, level)
+
+
+@pytest.mark.parametrize(
+    ("events", "whole", "level"),
+    [
+        (1, 100, UNJUDGED),
+        (9, 100, UNJUDGED),
+        (10, 100, CRITICAL),
+        (0, 999, UNJUDGED),
+        (2, 1000, FINE),
+        (3, 1000, CRITICAL),
+    ],
+)
+def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> None:
+    """Neither one complaint in a hundred nor two in a thousand mean anything."""
+    assert rate(events, whole, SPAM) == Rate(events / whole, level)
+
+
+@pytest.mark.parametrize(
+    ("events", "whole"),
+    [(None, 1000), (1, None), (0, 0), (5, -1), (-1, 1000), (1e308, 1e-10)],
+)
+def test_without_a_whole_there_is_no_rate(
+    events: float | None, whole: float | None
+) -> None:
+    """Nor when a number is missing, negative or out of all bounds."""
+    assert rate(events, whole, BOUNCES) == Rate(None, UNJUDGED)
+
+
+def test_counts_are_of_all_channels_and_rates_of_email() -> None:
+    """Push bounces are outdated tokens: counted, and no matter of reputation."""
+    found = tally_of(
+        [
+            ("email", {"sent": 600, "bounces": 10, "delivered": 580}),
+            ("email", {"sent": 400, "bounces": 0, "delivered": 400}),
+            ("email", {"reported_spam": 4}),
+            ("ios_push", {"sent": 100, "bounces": 90}),
+            ("webhook", {"errors": 3}),
+        ]
+    )
+
+    assert (found.sent, found.bounces, found.reported_spam) == (1100, 100, 4)
+    assert (found.email_sent, found.email_bounces) == (1000, 10)
+    assert found.bounce_rate == Rate(0.01, FINE)
+    assert found.spam_rate == Rate(4 / 980, CRITICAL)
+    assert found.level is CRITICAL
+
+
+def test_complaints_are_of_what_was_sent_where_no_delivery_is_told() -> None:
+    """As Braze itself reckons."""
+    found = tally_of([("email", {"sent": 1000, "reported_spam": 1})])
+
+    assert found.spam_rate == Rate(0.001, FINE)
+
+
+def test_what_is_absent_is_not_zero() -> None:
+    """A campaign without a number has none."""
+    found = tally_of([("in_app_message", {"impressions": 5})])
+
+    assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
+    assert found.level is UNJUDGED
+
+
+def test_a_sum_beyond_all_numbers_is_none() -> None:
+    """Two of the greatest numbers have no sum."""
+    found = tally_of([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
+
+    assert found.sent is None

@@ -1,0 +1,168 @@
+"""What things are called where people read them."""
+
+from datetime import date
+
+import pytest
+from exporter import wording
+from exporter.deliverability import Level, Rate
+from exporter.listing import SORTS, STATES
+from exporter.model import FailureReason
+from exporter.overview import (
+    NextPoll,
+    PauseSeen,
+    RateLimit,
+    WorkspaceSeen,
+    workspace_seen,
+)
+
+from tests.sights import NOW, campaign, line, workspace_plan
+
+HEADERS = RateLimit("campaigns/data_series", 50_000, 49_000, NOW + 60, 10_000, 0, None)
+
+
+def seen(pause: FailureReason | None = None, **changes: str | int) -> WorkspaceSeen:
+    """Return a workspace."""
+    pause_seen = PauseSeen(pause, "a", NOW + 60) if pause else None
+    return workspace_seen(
+        workspace_plan("shop", **changes),
+        line(pause=pause_seen),
+        campaigns=[],
+        now=NOW,
+        clock_set_by=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0.9, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_durations_have_one_unit(seconds: float, text: str) -> None:
+    """The largest of which there are two."""
+    assert wording.duration(seconds) == text
+
+
+def test_instants_are_near_or_exact() -> None:
+    """People read how long ago, and the date in UTC when they want to know."""
+    assert wording.ago(NOW - 130, now=NOW) == "2 min ago"
+    assert wording.ago(NOW + 130, now=NOW) == "now"
+    assert wording.ahead(NOW + 30, now=NOW) == "in 30 s"
+    assert wording.ahead(NOW - 30, now=NOW) == "now"
+    assert wording.instant(NOW) == "2025-06-22 12:00:00 UTC"
+    assert wording.machine_instant(NOW) == "2025-06-22T12:00:00Z"
+    assert wording.day(date(2025, 9, 3)) == "3 Sep"
+
+
+@pytest.mark.parametrize("at", [1e300, -1e300, float("inf"), float("nan")])
+def test_an_instant_out_of_all_bounds_breaks_nothing(at: float) -> None:
+    """Whatever Braze says of its reset."""
+    assert wording.instant(at).startswith("1970-01-01")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (1234567, "1,234,567"), (2.5, "2"), (1e300, "1e+300"), (-5, "-5")],
+)
+def test_counts_are_readable(number: float, text: str) -> None:
+    """Thousands apart, whatever Braze counts."""
+    assert wording.count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0, "0.00 %"), (0.0008, "0.08 %"), (0.0312, "3.12 %"), (0.1289, "12.9 %")],
+)
+def test_percents_show_what_thresholds_need(ratio: float, text: str) -> None:
+    """A complaint rate is judged by hundredths."""
+    assert wording.percent(ratio) == text
+
+
+def test_a_rate_is_said_with_what_is_thought_of_it() -> None:
+    """Not by colour alone."""
+    assert wording.rate(Rate(0.06, Level.CRITICAL)) == "6.00 %, too high"
+    assert wording.rate(Rate()) == "none"
+
+
+def test_everything_has_a_name() -> None:
+    """Each state, order, level and reason, and each reason is a sentence."""
+    assert set(wording.STATES) == set(STATES)
+    assert set(wording.SORTS) == set(SORTS)
+    assert set(wording.LEVELS) == set(Level)
+    assert set(wording.REASONS) == set(FailureReason)
+    assert all(text.endswith(".") for text in wording.REASONS.values())
+
+
+def test_a_pause_says_why_and_what_to_do() -> None:
+    """It names where the key is from, and never the key."""
+    text = wording.reason(seen(FailureReason.UNAUTHORIZED))
+
+    assert text.startswith("Paused: Braze does not accept the key from environment")
+    assert "BRAZE_API_KEY" in text
+    assert "secret-key" not in text
+    assert "403" in wording.reason(seen(FailureReason.FORBIDDEN))
+    assert wording.reason(seen(FailureReason.TIMEOUT)) == "Paused: timeout."
+    assert wording.reason(seen()) == ""
+
+
+def test_a_workspaces_rhythm_is_a_sentence() -> None:
+    """With what the ceiling does to it."""
+    assert wording.rhythm(seen()) == (
+        "2 campaigns every 5 min: 0.4 of at most 60 requests a minute."
+    )
+    stretched = wording.rhythm(seen(requests_per_minute=1, interval="60s"))
+    assert "Intervals are stretched 2 times to keep to that" in stretched
+    assert stretched.endswith("raise requests_per_minute or the intervals.")
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (
+            HEADERS,
+            "49,000 of 50,000 requests left, reset in 60 s; "
+            "the last 10,000 stay for others.",
+        ),
+        (
+            RateLimit("x", 5, 5, NOW - 1, 0, 0, None),
+            "5 of 5 requests left.",
+        ),
+        (RateLimit("x", None, 5, None, 0, 0, None), "5 requests left."),
+        (RateLimit("x", 5, None, None, 0, 0, None), "5 requests allowed."),
+        (RateLimit("x", None, None, None, 0, 0, None), "Braze has told no rate limit "),
+        (
+            RateLimit("x", 5, 0, NOW, 0, 0, NOW + 60),
+            "The rate limit is used up (429): nothing is asked until "
+            "2025-06-22 12:01:00 UTC.",
+        ),
+    ],
+)
+def test_limit_headers_are_sentences(limit: RateLimit, text: str) -> None:
+    """What was said, and what follows from it."""
+    assert wording.limit(limit, now=NOW).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("next_poll", "is_paused", "text"),
+    [
+        (NextPoll(NOW, is_running=True), False, "running"),
+        (NextPoll(NOW + 5), False, "in 5 s"),
+        (NextPoll(NOW + 5, place=0), False, "in 5 s"),
+        (NextPoll(NOW + 5, place=3), False, "in 5 s, 3 before it"),
+        (NextPoll(None), False, "soon"),
+        (NextPoll(None), True, "after the pause"),
+    ],
+)
+def test_the_next_poll_in_words(
+    next_poll: NextPoll, is_paused: bool, text: str
+) -> None:
+    """When, or after what."""
+    one = campaign(next_poll=next_poll, is_paused=is_paused)
+
+    assert wording.next_poll(one, now=NOW) == text
