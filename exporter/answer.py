@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.errors import (
@@ -47,8 +48,7 @@ class Answer:
     """When that was by the other side's clock; None: not said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What was asked, of whom, with whose key: the words of a failure's message."""
 
     endpoint: str

@@ -11,10 +11,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, cast
 
 import h11
 
@@ -33,8 +32,7 @@ _MORSEL_BYTES = 4096
 _LINGER_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
+class ClientLimits(NamedTuple):
     """How long a client may take, how much it may send, how many there may be."""
 
     first_request_seconds: float = 10.0
@@ -62,8 +60,7 @@ class ClientLimits:
         return min(1.0, shortest / 10)
 
 
-@dataclass(frozen=True, slots=True)
-class House:
+class House(NamedTuple):
     """What all connections of one listener share; `clock` gives the header Date."""
 
     respond: Responder

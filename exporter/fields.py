@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from exporter import yaml_tree
 from exporter.model import Problem
@@ -35,8 +35,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """Collects what is wrong in one file."""
 
     file: str
@@ -150,8 +149,7 @@ class Field:
         return self.node.entries
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A mapping whose keys are options."""
 
     field: Field

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PORT = 10417
 
@@ -16,8 +16,7 @@ _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag; `is_list`: it may be repeated, and its twin is separated by commas."""
 
     name: str

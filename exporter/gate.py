@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from exporter.authentication import Authenticator, Verdict, credentials
 from exporter.exchange import Request, Responder, Response
@@ -91,7 +90,7 @@ class Gate:
             return response
         own = {name.lower() for name in self._headers}
         kept = (pair for pair in response.headers if pair[0].lower() not in own)
-        return replace(response, headers=(*kept, *self._headers.items()))
+        return response._replace(headers=(*kept, *self._headers.items()))
 
 
 _ANSWERS = {

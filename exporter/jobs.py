@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from apscheduler.executors.pool import BasePoolExecutor
 from apscheduler.job import Job
@@ -30,8 +29,7 @@ APScheduler drops a job that it counts as one too many."""
 _ERRAND_THREADS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(NamedTuple):
     """Something else than a poll that is to be done for a workspace."""
 
     workspace: str

@@ -17,9 +17,8 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.connection import ClientLimits, Connection, House
 from exporter.errors import ListenError
@@ -55,8 +54,7 @@ _MOST_DESCRIPTORS = 65_536
 _DESCRIPTORS_FOR_OTHERS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where to listen: an empty host is all interfaces, port 0 any free one."""
 
     host: str

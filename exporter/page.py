@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
 
 from exporter import exposition
 from exporter.store import Entry
@@ -22,8 +22,7 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
 """RFC 1952: deflate, no name, no time, fastest, unknown system."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Deflated:
+class _Deflated(NamedTuple):
     """A part of a gzip member: a flushed piece of a deflate stream."""
 
     entries: tuple[Entry, ...]

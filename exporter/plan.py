@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from exporter import schedule
 from exporter.budget import ceiling_for, spacing
@@ -30,8 +30,7 @@ _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspacePlan:
+class WorkspacePlan(NamedTuple):
     """The rhythm of one workspace. Rates are requests per minute."""
 
     workspace: WorkspaceConfig

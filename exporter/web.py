@@ -9,7 +9,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
@@ -62,8 +61,7 @@ class StatusPages(Protocol):
         """Look around; what was seen is forgotten at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """Everything that the paths need to know of the rest."""
 
     pages: Pages
@@ -87,8 +85,7 @@ def canonical(path: str) -> str:
     return quote(unquote(path), safe="/:@!$&'()*+,;=~")
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
+class _Route(NamedTuple):
     methods: tuple[str, ...]
     answer: Handler
 

@@ -6,7 +6,7 @@ The daemon, the demo and the health check read them alike. It opens no socket.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.listener import Address, parse_address
@@ -15,8 +15,7 @@ from exporter.web import canonical
 _SERVED = {"/", "/config", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status"}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Where and under which paths the daemon serves; all paths are canonical."""
 
     addresses: tuple[Address, ...]

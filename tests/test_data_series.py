@@ -1,7 +1,6 @@
 """What a document becomes, however odd it is."""
 
 import math
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,7 +29,7 @@ def reading(**changes: Any) -> Reading:
         metrics=Selection(),
         series_limit=5000,
     )
-    return replace(plain, **changes)
+    return plain._replace(**changes)
 
 
 def snapshot(*rows: Any, **changes: Any) -> Snapshot:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from exporter.exchange import Request, Response
@@ -16,14 +15,14 @@ from exporter.web_config import RateLimit, WebConfig
 from tests.papers import HASH, PASSWORD
 
 GET = Request("GET", "/metrics", "", {}, "192.0.2.1")
-ALIVE = replace(GET, path="/-/healthy")
+ALIVE = GET._replace(path="/-/healthy")
 USERS = {"prometheus": Secret(HASH)}
 
 
 def basic(name: str, password: str) -> Request:
     """Return a request with credentials."""
     said = base64.b64encode(f"{name}:{password}".encode()).decode()
-    return replace(GET, headers={"authorization": f"Basic {said}"})
+    return GET._replace(headers={"authorization": f"Basic {said}"})
 
 
 async def greet(_: Request) -> Response:
