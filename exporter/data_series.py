@@ -18,12 +18,23 @@ from zoneinfo import ZoneInfo
 from exporter.days import read_date, starts_at
 from exporter.errors import MalformedSeries
 from exporter.labels import Claim, Identity, claim, clean, give_labels
-from exporter.model import Day, Figures, Selection, Snapshot, Stats, Variation
+from exporter.model import (
+    Day,
+    Figures,
+    History,
+    Selection,
+    Snapshot,
+    Stats,
+    Variation,
+)
 from exporter.selection import matcher
 from exporter.trailing import add_up
 
 STATUS_SERIES = 5
 """What a campaign exposes beside its values at most; they are under the limit too."""
+
+_HISTORY_STATUS_SERIES = 2
+"""The same of a history: its campaign's info, and which day it is."""
 
 _Key = tuple[str, Identity]
 _Part = dict[_Key, Stats]
@@ -77,10 +88,7 @@ def parse(document: object, reading: Reading) -> Snapshot:
     shown = {key: one for key, one in variations.items() if key in kept}
 
     def figures(part: _Part) -> Figures:
-        return Figures(
-            tuple((one, part[key]) for key, one in shown.items() if key in part),
-            overall=part.get(_OVERALL, {}) if _OVERALL in kept else {},
-        )
+        return _figures(part, shown=shown, has_overall=_OVERALL in kept)
 
     def newest(rows: Sequence[tuple[date, _Part]]) -> Day | None:
         if not rows or _DATES not in kept:
@@ -98,6 +106,65 @@ def parse(document: object, reading: Reading) -> Snapshot:
         dropped_series=sum(costs.values()) - series,
         ignored_values=reader.ignored_values,
         skipped_rows=skipped_rows,
+    )
+
+
+def check(document: object) -> None:
+    """Raise `MalformedSeries` if it is no data series, whatever its rows are."""
+    _data(document)
+
+
+def parse_history(pages: Iterable[object], reading: Reading, *, first: date) -> History:
+    """Read the complete days from `first` on; `MalformedSeries`: a page is none.
+
+    Of a day that several pages hold, the first of them counts. Labels are those that
+    the newest row would give, also if it is of today.
+    """
+    rows: dict[date, Mapping[str, object]] = {}
+    for document in pages:
+        for day, row in _usable_rows(_data(document), reading.today)[0]:
+            rows.setdefault(day, row)
+    reader = _Reader(reading)
+    days = [(day, reader.read(rows[day])) for day in sorted(rows, reverse=True)]
+    chosen = [(day, part) for day, part in days if first <= day < reading.today]
+
+    variations = reader.variations()
+    costs = _costs([_united(part for _, part in chosen)])
+    costs[_DATES] = _HISTORY_STATUS_SERIES
+    order = [_DATES, _OVERALL, *(key for key in variations if key in costs)]
+    kept = _admit(costs, order=order, room=reading.series_limit)
+    series = sum(costs[key] for key in kept)
+    shown = {key: one for key, one in variations.items() if key in kept}
+    return History(
+        variations=tuple(shown.values()),
+        days=tuple(
+            Day(
+                day,
+                starts_at(day, reading.timezone),
+                _figures(part, shown=shown, has_overall=_OVERALL in kept),
+            )
+            for day, part in reversed(chosen)
+        ),
+        series=series,
+        dropped_series=sum(costs.values()) - series,
+    )
+
+
+def _united(parts: Iterable[_Part]) -> _Part:
+    """Return every field that occurs, with any one of its values."""
+    union: dict[_Key, dict[str, int | float]] = defaultdict(dict)
+    for part in parts:
+        for key, stats in part.items():
+            union[key].update(stats)
+    return dict(union)
+
+
+def _figures(
+    part: _Part, *, shown: Mapping[_Key, Variation], has_overall: bool
+) -> Figures:
+    return Figures(
+        tuple((one, part[key]) for key, one in shown.items() if key in part),
+        overall=part.get(_OVERALL, {}) if has_overall else {},
     )
 
 

@@ -223,15 +223,13 @@ class _Lines:
 
     def __init__(self, subject: Subject) -> None:
         workspace, campaign = clean(subject.workspace), clean(subject.campaign)
-        self._labels = (
-            f'workspace="{_escape(workspace)}",campaign="{_escape(campaign)}"'
-        )
+        self._labels = f'workspace="{escape(workspace)}",campaign="{escape(campaign)}"'
         self._by_family: dict[str, list[str]] = {one.name: [] for one in FAMILIES}
 
     def add(self, family: Family, value: float, labels: str = "") -> None:
         """Add one sample; `labels` are those beside workspace and campaign."""
         name = family.name
-        line = f"{name}{{{self._labels}{labels}}} {_number(value)}\n"
+        line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
         self._by_family[name].append(line)
 
     def blocks(self) -> Blocks:
@@ -249,8 +247,8 @@ class _ValueLines(_Lines):
     def __init__(self, subject: Subject, variations: Iterable[Variation]) -> None:
         super().__init__(subject)
         self._heads = {
-            one: f'{{{self._labels},channel="{_escape(one.channel)}"'
-            f',variation="{_escape(one.label)}",metric="'
+            one: f'{{{self._labels},channel="{escape(one.channel)}"'
+            f',variation="{escape(one.label)}",metric="'
             for one in variations
         }
 
@@ -261,8 +259,8 @@ class _ValueLines(_Lines):
             self.add(
                 VARIATION_INFO,
                 1,
-                f',channel="{_escape(one.channel)}",variation="{_escape(one.label)}"'
-                f',variation_id="{_escape(one.id)}",control="{control}"',
+                f',channel="{escape(one.channel)}",variation="{escape(one.label)}"'
+                f',variation_id="{escape(one.id)}",control="{control}"',
             )
 
     def add_figures(
@@ -279,27 +277,29 @@ class _ValueLines(_Lines):
         for variation, stats in figures.variations:
             head = f"{family.name}{self._heads[variation]}"
             for name, value in stats.items():
-                lines.append(f"{head}{_escape_field(name)}{tail}{_number(value)}\n")
+                lines.append(f"{head}{_escape_field(name)}{tail}{number_text(value)}\n")
         head = f'{overall.name}{{{self._labels},metric="'
         self._by_family[overall.name] += [
-            f"{head}{_escape_field(name)}{tail}{_number(value)}\n"
+            f"{head}{_escape_field(name)}{tail}{number_text(value)}\n"
             for name, value in figures.overall.items()
         ]
 
 
 def _label(name: str, text: str) -> str:
-    return f',{name}="{_escape(clean(text))}"'
+    return f',{name}="{escape(clean(text))}"'
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return a label's text as it stands between its quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 # Field names are few and come again with every poll of every campaign.
-_escape_field = lru_cache(maxsize=4096)(_escape)
+_escape_field = lru_cache(maxsize=4096)(escape)
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a value as every reader of the format takes it."""
     if isinstance(value, int) and -_EXACT <= value <= _EXACT:
         return str(value)
     return repr(float(value))

@@ -203,3 +203,16 @@ class Snapshot:
     dropped_series: int
     ignored_values: int
     skipped_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What many pages of a data series said of a campaign's complete days."""
+
+    variations: tuple[Variation, ...]
+    """Every identity with a sample on any of the days, by (channel, label)."""
+    days: tuple[Day, ...]
+    """Oldest first; a day without a row is not among them."""
+    series: int
+    """How many series these make, those of the campaign itself included."""
+    dropped_series: int

@@ -16,24 +16,24 @@ FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model",
     "errors days labels quantities endpoints schedule negotiation log_quota",
-    "budget selection trailing exposition snapshot_document yaml_tree",
-    "data_series fields",
+    "budget selection trailing exposition snapshot_document yaml_tree history",
+    "data_series fields timeline",
     "options plan",
     "config web_config",
     # State and metrics about this process.
-    "files",
+    "files archive progress",
     "logformat keys store telemetry signals clock watch",
     "line page state",
     # The two ways out: to Braze, and to whoever scrapes.
     "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",
     "answer listener protection entrance",
-    "client poller web jobs keeper on_demand",
+    "client poller web jobs keeper on_demand retrieval",
     # The process.
     "flags web_settings fleet",
     "loading daemon",
     "service",
-    "commands.check commands.simulate",
+    "commands.check commands.simulate commands.backfill",
     "commands.run commands.demo commands.healthcheck",
     "cli",
     "__main__",
@@ -60,12 +60,12 @@ OWNERS = {
     "socket": "listener deadline cause",
     "ssl": "listener deadline cause tls entrance protection commands.healthcheck",
     "signal": "signals",
-    "random": "daemon",
+    "random": "daemon commands.backfill",
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
     # os.strerror, os._exit, os.fsync and os.open; the environment is looked at below.
-    "os": "cli files listener service state",
+    "os": "archive cli files listener service state",
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -33,8 +33,10 @@ def demo() -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(program: str, *, target: str, where: Path) -> Iterator[str]:
-    """Let a Prometheus scrape `target` every second."""
+def prometheus(
+    program: str, *, target: str, where: Path, flags: Sequence[str] = ()
+) -> Iterator[str]:
+    """Let a Prometheus scrape `target` every second; its blocks are in `data`."""
     file = where / "prometheus.yml"
     file.write_text(CONFIG.format(target=target))
     address = f"127.0.0.1:{closed_port()}"
@@ -44,6 +46,7 @@ def prometheus(program: str, *, target: str, where: Path) -> Iterator[str]:
             f"--config.file={file}",
             f"--storage.tsdb.path={where / 'data'}",
             f"--web.listen-address={address}",
+            *flags,
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
