@@ -41,6 +41,7 @@ WORKSPACE = {
     "api_key_file": OPTIONAL,
     "timezone": "UTC",
     "interval": "5m",
+    "idle_interval": "1h",
     "requests_per_minute": "120",
     "reserve": "20%",
     "concurrency": "4",
@@ -139,6 +140,7 @@ def _described(workspace: WorkspaceConfig) -> dict[str, object]:
         "api_key_file": source.file,
         "timezone": workspace.timezone.key,
         "interval": quantities.duration_text(workspace.interval_seconds),
+        "idle_interval": quantities.duration_text(workspace.idle_interval_seconds),
         "requests_per_minute": int(rate) if rate.is_integer() else rate,
         "reserve": quantities.percentage_text(workspace.reserve),
         "concurrency": workspace.concurrency,
@@ -212,6 +214,7 @@ class _Reader:
             ca_file=section.find("ca_file", self._ca_file),
             allow_http=allow_http,
             campaigns=section.find("campaigns", campaigns) or (),
+            idle_interval_seconds=section.read("idle_interval", options.interval),
         )
 
     def _key_source(self, section: Section) -> KeySource | None:

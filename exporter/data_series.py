@@ -27,11 +27,15 @@ from exporter.model import (
     Stats,
     Variation,
 )
+from exporter.restatement import first_reading, revision
 from exporter.selection import matcher
 from exporter.trailing import add_up
 
 STATUS_SERIES = 5
 """What a campaign exposes beside its values at most; they are under the limit too."""
+
+QUIET_DAYS = 14
+"""So many complete days without a count make a campaign idle."""
 
 _HISTORY_STATUS_SERIES = 2
 """The same of a history: its campaign's info, and which day it is."""
@@ -69,8 +73,13 @@ def days_needed(windows: Iterable[int]) -> int:
     return min(max(windows, default=0) + 2, 100)
 
 
-def parse(document: object, reading: Reading) -> Snapshot:
-    """Read one answer of Braze; raise `MalformedSeries` if it is no data series."""
+def parse(
+    document: object, reading: Reading, *, first_complete: Day | None = None
+) -> Snapshot:
+    """Read one answer of Braze; raise `MalformedSeries` if it is no data series.
+
+    `first_complete` is what the snapshot before it remembers of a day's first reading.
+    """
     rows, skipped_rows = _usable_rows(_data(document), reading.today)
     reader = _Reader(reading)
     days = [(day, reader.read(row)) for day, row in rows]
@@ -78,13 +87,16 @@ def parse(document: object, reading: Reading) -> Snapshot:
     ages = [((reading.today - day).days, part) for day, part in past]
     trailing = add_up(ages, reading.windows)
     chosen = [*days[:1], *past[:1]]
+    is_quiet, is_active = _activity(rows, reading.today)
 
     variations = reader.variations()
-    costs = _costs(part for _, part in [*chosen, *trailing])
+    # The last complete day once more: for its revision.
+    costs = _costs(part for _, part in [*chosen, *past[:1], *trailing])
     costs[_DATES] = len(chosen)
     order = [_DATES, _OVERALL, *(key for key in variations if key in costs)]
     kept = _admit(costs, order=order, room=reading.series_limit - STATUS_SERIES)
     series = sum(costs[key] for key in kept)
+    dropped_series = sum(costs.values()) - series
     shown = {key: one for key, one in variations.items() if key in kept}
 
     def figures(part: _Part) -> Figures:
@@ -97,16 +109,34 @@ def parse(document: object, reading: Reading) -> Snapshot:
         return Day(day, starts_at(day, reading.timezone), figures(part))
 
     sums = ((window, figures(part)) for window, part in trailing)
+    last_complete = newest(past)
+    first_complete = first_reading(
+        last_complete, known=first_complete, today=reading.today
+    )
+    series -= _unrevised(first_complete, last_complete)
     return Snapshot(
         variations=tuple(shown.values()),
         latest=newest(days),
-        last_complete=newest(past),
+        last_complete=last_complete,
         trailing=tuple((n, one) for n, one in sums if one.variations or one.overall),
         series=series,
-        dropped_series=sum(costs.values()) - series,
+        dropped_series=dropped_series,
         ignored_values=reader.ignored_values,
         skipped_rows=skipped_rows,
+        is_quiet=is_quiet,
+        is_active=is_active,
+        first_complete=first_complete,
     )
+
+
+def _unrevised(first: Day | None, last: Day | None) -> int:
+    """Return how many numbers of the last complete day have no revision."""
+    shown = _count(last.figures) if last else 0
+    return shown - _count(revision(first, last))
+
+
+def _count(figures: Figures) -> int:
+    return len(figures.overall) + sum(len(stats) for _, stats in figures.variations)
 
 
 def check(document: object) -> None:
@@ -207,6 +237,40 @@ def _usable_rows(
         else:
             rows[day] = row
     return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
+
+
+def _activity(
+    rows: Sequence[tuple[date, Mapping[str, object]]], today: date
+) -> tuple[bool, bool]:
+    """Return whether two weeks were quiet, and whether anything is happening.
+
+    Every number of Braze counts, also what is not selected to be shown: a campaign that
+    sends must not be taken for idle because only its bounces are.
+    """
+    ages = [((today - day).days, row) for day, row in rows]
+    recent = [(age, row) for age, row in ages if age <= QUIET_DAYS]
+    active = [age for age, row in recent if _holds_a_count(row)]
+    complete = sum(age >= 1 for age, _ in recent)
+    is_quiet = not active and complete == QUIET_DAYS
+    return is_quiet, any(age <= 1 for age in active)
+
+
+def _holds_a_count(row: Mapping[str, object]) -> bool:
+    """Tell whether a number other than 0 stands in the row or in one of its entries."""
+    messages = row.get("messages")
+    channels = messages.values() if isinstance(messages, dict) else ()
+    entries = [
+        entry
+        for channel in channels
+        if isinstance(channel, list)
+        for entry in channel
+        if isinstance(entry, dict)
+    ]
+    return any(
+        value and _is_number(value)
+        for part in (row, *entries)
+        for value in part.values()
+    )
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

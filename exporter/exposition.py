@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from exporter.labels import clean
 from exporter.model import FailureReason, Figures, Snapshot, Variation
+from exporter.restatement import revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ LAST_COMPLETE_DAY = Family(
     "Polled; counted by Braze on the newest day that is over in the time zone of the "
     "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
     f"be restated. {_PARTS} {_PEOPLE}",
+)
+_REVISION = (
+    "By how much the numbers of the last complete day have moved since it was first "
+    "read as complete: how far to trust yesterday. 0 if Braze has restated nothing, "
+    "negative if it took something back; none for what it did not say at first. "
+)
+LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_last_complete_day_revision", f"Polled. {_REVISION}{_PARTS}"
+)
+OVERALL_LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_overall_last_complete_day_revision",
+    f"Polled. {_REVISION}{_OVERALL}",
 )
 TRAILING = Family("braze_campaign_trailing", f"{_SUMS} {_PARTS}")
 OVERALL_DAILY = Family(
@@ -115,6 +128,8 @@ VALUE_FAMILIES = (
     OVERALL_DAILY,
     OVERALL_LAST_COMPLETE_DAY,
     OVERALL_TRAILING,
+    LAST_COMPLETE_DAY_REVISION,
+    OVERALL_LAST_COMPLETE_DAY_REVISION,
     DAILY_TIMESTAMP,
     LAST_COMPLETE_DAY_TIMESTAMP,
     VARIATION_INFO,
@@ -178,6 +193,11 @@ def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
         figures = last_complete.figures
         lines.add_figures(LAST_COMPLETE_DAY, OVERALL_LAST_COMPLETE_DAY, figures)
         lines.add(LAST_COMPLETE_DAY_TIMESTAMP, last_complete.starts_at)
+        lines.add_figures(
+            LAST_COMPLETE_DAY_REVISION,
+            OVERALL_LAST_COMPLETE_DAY_REVISION,
+            revision(snapshot.first_complete, last_complete),
+        )
     for window, figures in snapshot.trailing:
         lines.add_figures(TRAILING, OVERALL_TRAILING, figures, window=window)
     lines.add_infos()

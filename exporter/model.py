@@ -94,6 +94,8 @@ class CampaignConfig:
     name: str
     interval_seconds: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_dormant: bool = False
+    """Whether Braze calls it archived or a draft; told by discovery alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class WorkspaceConfig:
     ca_file: str | None
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
+    idle_interval_seconds: float = 3600.0
+    """How often a campaign is polled in which nothing happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,12 @@ class Snapshot:
     dropped_series: int
     ignored_values: int
     skipped_rows: int
+    is_quiet: bool = False
+    """Whether all was 0 on each of the last 14 complete days, and is today."""
+    is_active: bool = False
+    """Whether anything but 0 was counted today or yesterday."""
+    first_complete: Day | None = None
+    """What was read of a complete day when it was first read; mostly the last one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,17 @@ from exporter.errors import (
     Throttled,
     Unavailable,
 )
+from exporter.lanes import Lanes, is_idle
 from exporter.line import ENDPOINT, Line, Turn
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
-from exporter.model import Allowance, CampaignConfig, Config, FailureReason
+from exporter.model import (
+    Allowance,
+    CampaignConfig,
+    Config,
+    FailureReason,
+    Snapshot,
+)
 from exporter.plan import WorkspacePlan
 from exporter.store import Entry, Key, Store
 from exporter.telemetry import Telemetry
@@ -61,6 +68,7 @@ class Desk:
     plan: WorkspacePlan
     client: Fetcher
     line: Line
+    lanes: Lanes
     campaigns: Mapping[str, CampaignConfig]
 
 
@@ -118,7 +126,7 @@ class Poller:
 
     def _serve(self, desk: Desk, turn: Turn) -> Turn | None:
         now = self._now()
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         if turn.failure and schedule.is_over(
             first_try_at=turn.first_try_at, now=now, interval_seconds=interval
         ):
@@ -198,18 +206,22 @@ class Poller:
             metrics=desk.config.metrics,
             series_limit=desk.config.limits.series_per_campaign,
         )
+        entry = self._store.get(key)
+        first_complete = entry.first_complete if entry else None
         try:
-            snapshot = data_series.parse(answer.document, reading)
+            snapshot = data_series.parse(
+                answer.document, reading, first_complete=first_complete
+            )
         except MalformedSeries as error:
             failure = Unavailable(
                 str(error), reason=FailureReason.MALFORMED, status=answer.status
             )
             return self._fail(desk, turn, failure)
-        entry = self._store.get(key)
         if entry is None:
             return None  # its campaign left while the poll was on its way
         values = exposition.render_values(entry.subject, snapshot)
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        self._choose_lane(desk, turn, snapshot)
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         lifetime = lifetime_seconds(desk.config, interval)
 
         def refresh(current: Entry) -> Entry:
@@ -231,12 +243,21 @@ class Poller:
                 if is_renamed
                 else values,
                 expires_at=now + lifetime,
+                first_complete=snapshot.first_complete,
             )
 
         self._store.update(key, refresh)
         self._telemetry.polled(turn.workspace, "stored")
         self._log_recovery(desk, turn)
         return self._next_slot(desk, turn)
+
+    def _choose_lane(self, desk: Desk, turn: Turn, snapshot: Snapshot) -> None:
+        """Poll a campaign slowly from now on, or fast again, by what was just read."""
+        idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
+        if desk.lanes.move(turn.campaign_id, is_idle=idle):
+            facts = _names(desk, turn) | {"lane": "idle" if idle else "fast"}
+            _log.debug("campaign.lane", extra={"facts": facts})
+            show_rhythm(desk, self._telemetry)
 
     def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         now = self._now()
@@ -278,7 +299,7 @@ class Poller:
             tries=turn.tries,
             first_try_at=turn.first_try_at,
             now=self._now(),
-            interval_seconds=desk.plan.intervals_seconds[turn.campaign_id],
+            interval_seconds=desk.lanes.interval_seconds(turn.campaign_id),
             fraction=self._draw(),
         )
         if at is None:
@@ -296,7 +317,7 @@ class Poller:
         next_at: float | None = None,
     ) -> Turn | None:
         """Finish a poll without new values; the former ones stay."""
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         if is_slow:
             interval = schedule.slow_interval(interval)
 
@@ -343,7 +364,7 @@ class Poller:
             now=now,
             phase=schedule.phase(turn.campaign_id),
             interval_seconds=interval_seconds
-            or desk.plan.intervals_seconds[turn.campaign_id],
+            or desk.lanes.interval_seconds(turn.campaign_id),
             clock_set_by=self._clock_set_by(),
         )
         return Turn(turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now))
@@ -389,7 +410,7 @@ class Poller:
         now = self._now()
         workspace = desk.plan.workspace.name
         for campaign_id in campaign_ids & set(desk.campaigns):
-            interval = schedule.slow_interval(desk.plan.intervals_seconds[campaign_id])
+            interval = schedule.slow_interval(desk.lanes.interval_seconds(campaign_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = replace(entry.status, interval_seconds=interval)
@@ -445,6 +466,15 @@ class Poller:
 def lifetime_seconds(config: Config, interval_seconds: float) -> float:
     """Return how long after a good poll values are stale, polled at this interval."""
     return max(config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
+
+
+def show_rhythm(desk: Desk, telemetry: Telemetry) -> None:
+    """Show how often a workspace is polled, its campaigns being on their lanes."""
+    telemetry.planned(
+        desk.plan.workspace.name,
+        requests_per_minute=desk.lanes.planned_per_minute,
+        interval_seconds=desk.lanes.default_interval_seconds,
+    )
 
 
 def show_status(

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model",
-    "errors days labels quantities endpoints schedule negotiation log_quota",
+    "errors days labels restatement quantities endpoints schedule negotiation",
+    "log_quota",
     "budget selection trailing exposition snapshot_document yaml_tree history",
     "data_series fields timeline",
     "options plan",
@@ -23,7 +24,7 @@ FLOORS = (
     # State and metrics about this process.
     "files archive progress",
     "logformat keys store telemetry signals clock watch",
-    "line page state",
+    "line page state lanes",
     # The two ways out: to Braze, and to whoever scrapes.
     "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",

@@ -10,7 +10,7 @@ import pytest
 from exporter import snapshot_document
 from exporter.data_series import Reading, parse
 from exporter.exposition import Subject, render_values
-from exporter.model import Selection, Snapshot
+from exporter.model import Figures, Selection, Snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,6 +169,14 @@ HUGE = 10**400
         (("skipped_rows",), HUGE),
         (("series",), 1.0),
         (("skipped_rows",), None),
+        (("is_quiet",), 1),
+        (("is_active",), None),
+        (("first_complete",), []),
+        (("first_complete", "date"), "yesterday"),
+        (("first_complete", "overall"), {"a": "1"}),
+        (("first_complete", "variations", 0), ["email", "A"]),
+        (("first_complete", "variations", 0, 1), "a\0b"),
+        (("first_complete", "variations", 0, 4), [1]),
     ],
 )
 def test_what_write_does_not_write_is_refused(
@@ -192,3 +200,17 @@ def test_nothing_may_be_missing(missing: str) -> None:
 
     with pytest.raises(ValueError, match="not a snapshot"):
         snapshot_document.read(document)
+
+
+def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
+    """No revision is told of a day whose first reading nobody remembers."""
+    new = ("is_quiet", "is_active", "first_complete")
+    document = {key: value for key, value in DOCUMENT.items() if key not in new}
+
+    found = snapshot_document.read(document)
+
+    assert found.last_complete is not None
+    assert found.first_complete is not None
+    assert found.first_complete.date == found.last_complete.date
+    assert found.first_complete.figures == Figures((), {})
+    assert (found.is_quiet, found.is_active) == (False, False)

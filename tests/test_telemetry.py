@@ -34,6 +34,7 @@ LABELS = {
     "planned_requests_per_minute": "workspace",
     "interval_seconds": "workspace",
     "campaigns": "workspace",
+    "idle_campaigns": "workspace",
     "series": "workspace",
     "series_dropped": "workspace",
     "ignored_values": "workspace",
