@@ -40,8 +40,6 @@ _MOST_THROTTLED = 10
 _MOST_FAILURES = 3
 """So many campaigns in a row that had no answer: Braze is out of order."""
 
-_LOOK_AGAIN_SECONDS = 1.0
-
 
 class Fetcher(Protocol):
     """What is needed of a client."""
@@ -95,10 +93,8 @@ class Account:
         return bool(self._fresh or self._later)
 
     def opens_at(self, now: float) -> float:
-        """Return when the next request may start."""
+        """Return when the next request may start; none is in flight."""
         at = self.budget.earliest(ENDPOINT, now=now)
-        if at == math.inf:
-            return now + _LOOK_AGAIN_SECONDS
         if self._fresh:
             return at
         return max(at, min(want.at for want in self._later))

@@ -185,6 +185,21 @@ def test_a_family_without_samples_has_no_line() -> None:
     }
 
 
+def test_a_day_without_an_instant_has_no_line() -> None:
+    """As yesterday has none in the first three hours of a day."""
+    found = parsed({"time": "2026-03-09", "sent": 1})
+
+    lines = [
+        line
+        for family in timeline.FAMILIES
+        for line in timeline.render(
+            family, SUBJECT, found, labels={}, tails=lambda _: ()
+        )
+    ]
+
+    assert lines == []
+
+
 def test_the_day_the_clocks_go_forward_has_an_hour_less() -> None:
     """The 7th is the last complete day all through the 8th, for 23 hours."""
     found = read(text(parsed({"time": "2026-03-07", "sent": 1})))
