@@ -43,6 +43,7 @@ WORKSPACE = {
     "api_key_file": OPTIONAL,
     "timezone": "UTC",
     "interval": "5m",
+    "idle_interval": "1h",
     "requests_per_minute": "120",
     "reserve": "20%",
     "concurrency": "4",
@@ -155,6 +156,7 @@ def _described(workspace: WorkspaceConfig) -> dict[str, object]:
         "api_key_file": source.file,
         "timezone": workspace.timezone.key,
         "interval": quantities.duration_text(workspace.interval_seconds),
+        "idle_interval": quantities.duration_text(workspace.idle_interval_seconds),
         "requests_per_minute": _described_rate(workspace.requests_per_minute),
         "reserve": quantities.percentage_text(workspace.reserve),
         "concurrency": workspace.concurrency,
@@ -257,6 +259,7 @@ class _Reader:
             allow_http=allow_http,
             campaigns=_listed(section, interval_seconds=interval_seconds),
             discover=section.find("discover", _discover),
+            idle_interval_seconds=section.read("idle_interval", options.interval),
         )
 
     def _key_source(self, section: Section) -> KeySource | None:

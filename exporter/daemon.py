@@ -320,6 +320,10 @@ class Daemon:
         is_paused = desk is None or desk.line.pause is not None
         return is_paused or entry.status.is_up is not None
 
+    def _idle_ids(self, workspace: str) -> frozenset[str]:
+        desk = self._fleet.desks.get(workspace)
+        return desk.lanes.idle_ids if desk else frozenset()
+
     def _served(self) -> Iterator[Served]:
         totals = {name: Counter[str]() for name in tuple(self._fleet.desks)}
         for entry in self._store.entries():
@@ -341,4 +345,5 @@ class Daemon:
                 series_dropped=total["series_dropped"],
                 ignored_values=total["ignored_values"],
                 skipped_rows=total["skipped_rows"],
+                idle_campaigns=len(self._idle_ids(name)),
             )

@@ -19,6 +19,7 @@ from exporter.days import read_date, starts_at
 from exporter.errors import MalformedSeries
 from exporter.labels import Claim, Identity, claim, clean, give_labels
 from exporter.model import (
+    Chronicle,
     Day,
     Figures,
     History,
@@ -27,11 +28,18 @@ from exporter.model import (
     Stats,
     Variation,
 )
+from exporter.restatement import first_reading, revision
 from exporter.selection import matcher
 from exporter.trailing import add_up
 
 STATUS_SERIES = 5
 """What a campaign exposes beside its values at most; they are under the limit too."""
+
+QUIET_DAYS = 14
+"""So many complete days without a count make a campaign idle."""
+
+_CHRONICLE_STATUS_SERIES = 2
+"""The same of a chronicle: its campaign's info, and which day it is."""
 
 _Key = tuple[str, Identity]
 _Part = dict[_Key, Stats]
@@ -69,8 +77,13 @@ def days_needed(windows: Iterable[int]) -> int:
     return min(max(windows, default=0) + 2, 100)
 
 
-def parse(document: object, reading: Reading) -> Snapshot:
-    """Read one answer of Braze; raise `MalformedSeries` if it is no data series."""
+def parse(
+    document: object, reading: Reading, *, first_complete: Day | None = None
+) -> Snapshot:
+    """Read one answer of Braze; raise `MalformedSeries` if it is no data series.
+
+    `first_complete` is what the snapshot before it remembers of a day's first reading.
+    """
     rows, skipped_rows = _usable_rows(_data(document), reading.today)
     reader = _Reader(reading)
     days = [(day, reader.read(row)) for day, row in rows]
@@ -78,20 +91,20 @@ def parse(document: object, reading: Reading) -> Snapshot:
     ages = [((reading.today - day).days, part) for day, part in past]
     trailing = add_up(ages, reading.windows)
     chosen = [*days[:1], *past[:1]]
+    is_quiet, is_active = _activity(rows, reading.today)
 
     variations = reader.variations()
-    costs = _costs(part for _, part in [*chosen, *trailing])
+    # The last complete day once more: for its revision.
+    costs = _costs(part for _, part in [*chosen, *past[:1], *trailing])
     costs[_DATES] = len(chosen)
     order = [_DATES, _OVERALL, *(key for key in variations if key in costs)]
     kept = _admit(costs, order=order, room=reading.series_limit - STATUS_SERIES)
     series = sum(costs[key] for key in kept)
+    dropped_series = sum(costs.values()) - series
     shown = {key: one for key, one in variations.items() if key in kept}
 
     def figures(part: _Part) -> Figures:
-        return Figures(
-            tuple((one, part[key]) for key, one in shown.items() if key in part),
-            overall=part.get(_OVERALL, {}) if _OVERALL in kept else {},
-        )
+        return _figures(part, shown=shown, has_overall=_OVERALL in kept)
 
     def newest(rows: Sequence[tuple[date, _Part]]) -> Day | None:
         if not rows or _DATES not in kept:
@@ -100,16 +113,95 @@ def parse(document: object, reading: Reading) -> Snapshot:
         return Day(day, starts_at(day, reading.timezone), figures(part))
 
     sums = ((window, figures(part)) for window, part in trailing)
+    last_complete = newest(past)
+    first_complete = first_reading(
+        last_complete, known=first_complete, today=reading.today
+    )
+    series -= _unrevised(first_complete, last_complete)
     return Snapshot(
         variations=tuple(shown.values()),
         latest=newest(days),
-        last_complete=newest(past),
+        last_complete=last_complete,
         trailing=tuple((n, one) for n, one in sums if one.variations or one.overall),
         series=series,
-        dropped_series=sum(costs.values()) - series,
+        dropped_series=dropped_series,
         ignored_values=reader.ignored_values,
         skipped_rows=skipped_rows,
         history=_history(days, kept, reading.today),
+        is_quiet=is_quiet,
+        is_active=is_active,
+        first_complete=first_complete,
+    )
+
+
+def _unrevised(first: Day | None, last: Day | None) -> int:
+    """Return how many numbers of the last complete day have no revision."""
+    shown = _count(last.figures) if last else 0
+    return shown - _count(revision(first, last))
+
+
+def _count(figures: Figures) -> int:
+    return len(figures.overall) + sum(len(stats) for _, stats in figures.variations)
+
+
+def check(document: object) -> None:
+    """Raise `MalformedSeries` if it is no data series, whatever its rows are."""
+    _data(document)
+
+
+def parse_chronicle(
+    pages: Iterable[object], reading: Reading, *, first: date
+) -> Chronicle:
+    """Read the complete days from `first` on; `MalformedSeries`: a page is none.
+
+    Of a day that several pages hold, the first of them counts. Labels are those that
+    the newest row would give, also if it is of today.
+    """
+    rows: dict[date, Mapping[str, object]] = {}
+    for document in pages:
+        for day, row in _usable_rows(_data(document), reading.today)[0]:
+            rows.setdefault(day, row)
+    reader = _Reader(reading)
+    days = [(day, reader.read(rows[day])) for day in sorted(rows, reverse=True)]
+    chosen = [(day, part) for day, part in days if first <= day < reading.today]
+
+    variations = reader.variations()
+    costs = _costs([_united(part for _, part in chosen)])
+    costs[_DATES] = _CHRONICLE_STATUS_SERIES
+    order = [_DATES, _OVERALL, *(key for key in variations if key in costs)]
+    kept = _admit(costs, order=order, room=reading.series_limit)
+    series = sum(costs[key] for key in kept)
+    shown = {key: one for key, one in variations.items() if key in kept}
+    return Chronicle(
+        variations=tuple(shown.values()),
+        days=tuple(
+            Day(
+                day,
+                starts_at(day, reading.timezone),
+                _figures(part, shown=shown, has_overall=_OVERALL in kept),
+            )
+            for day, part in reversed(chosen)
+        ),
+        series=series,
+        dropped_series=sum(costs.values()) - series,
+    )
+
+
+def _united(parts: Iterable[_Part]) -> _Part:
+    """Return every field that occurs, with any one of its values."""
+    union: dict[_Key, dict[str, int | float]] = defaultdict(dict)
+    for part in parts:
+        for key, stats in part.items():
+            union[key].update(stats)
+    return dict(union)
+
+
+def _figures(
+    part: _Part, *, shown: Mapping[_Key, Variation], has_overall: bool
+) -> Figures:
+    return Figures(
+        tuple((one, part[key]) for key, one in shown.items() if key in part),
+        overall=part.get(_OVERALL, {}) if has_overall else {},
     )
 
 
@@ -170,6 +262,40 @@ def _usable_rows(
         else:
             rows[day] = row
     return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
+
+
+def _activity(
+    rows: Sequence[tuple[date, Mapping[str, object]]], today: date
+) -> tuple[bool, bool]:
+    """Return whether two weeks were quiet, and whether anything is happening.
+
+    Every number of Braze counts, also what is not selected to be shown: a campaign that
+    sends must not be taken for idle because only its bounces are.
+    """
+    ages = [((today - day).days, row) for day, row in rows]
+    recent = [(age, row) for age, row in ages if age <= QUIET_DAYS]
+    active = [age for age, row in recent if _holds_a_count(row)]
+    complete = sum(age >= 1 for age, _ in recent)
+    is_quiet = not active and complete == QUIET_DAYS
+    return is_quiet, any(age <= 1 for age in active)
+
+
+def _holds_a_count(row: Mapping[str, object]) -> bool:
+    """Tell whether a number other than 0 stands in the row or in one of its entries."""
+    messages = row.get("messages")
+    channels = messages.values() if isinstance(messages, dict) else ()
+    entries = [
+        entry
+        for channel in channels
+        if isinstance(channel, list)
+        for entry in channel
+        if isinstance(entry, dict)
+    ]
+    return any(
+        value and _is_number(value)
+        for part in (row, *entries)
+        for value in part.values()
+    )
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -212,14 +212,19 @@ def _accepts(settings: DiscoverConfig, details: Details | None) -> bool:
 
 def showing(
     settings: DiscoverConfig, details: Details | None
-) -> tuple[bool, tuple[str, ...]]:
-    """Return all of a campaign's details that anybody sees: that it is found, and how.
+) -> tuple[bool, tuple[str, ...], bool]:
+    """Return all of a campaign's details that matter: that it is found, and how.
 
     Most details are the same, read again each day.
     """
     if details is None or not _accepts(settings, details):
-        return False, ()
-    return True, details.channels
+        return False, (), False
+    return True, details.channels, _is_dormant(details)
+
+
+def _is_dormant(details: Details | None) -> bool:
+    """Tell whether Braze is known to call it archived or a draft."""
+    return details is not None and (details.is_archived or details.is_draft)
 
 
 def _was_sent_within(seconds: float | None, details: Details) -> bool:
@@ -329,7 +334,11 @@ def campaigns(
         for id_, one in found.items()
     }
     listed = tuple(
-        replace(one, labels={**labels.get(key(one.id), {}), **one.labels})
+        replace(
+            one,
+            labels={**labels.get(key(one.id), {}), **one.labels},
+            is_dormant=_is_dormant(known.details.get(key(one.id))),
+        )
         for one in workspace.campaigns
     )
     for one in workspace.campaigns:
@@ -341,6 +350,7 @@ def campaigns(
             name=names[id_],
             interval_seconds=workspace.interval_seconds,
             labels=labels[id_],
+            is_dormant=_is_dormant(known.details.get(id_)),
         )
         for id_, one in found.items()
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from exporter.labels import clean
 from exporter.model import FailureReason, Figures, Snapshot, Variation
+from exporter.restatement import revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,18 @@ LAST_COMPLETE_DAY = Family(
     "Polled; counted by Braze on the newest day that is over in the time zone of the "
     "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
     f"be restated. {_PARTS} {_PEOPLE}",
+)
+_REVISION = (
+    "By how much the numbers of the last complete day have moved since it was first "
+    "read as complete: how far to trust yesterday. 0 if Braze has restated nothing, "
+    "negative if it took something back; none for what it did not say at first. "
+)
+LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_last_complete_day_revision", f"Polled. {_REVISION}{_PARTS}"
+)
+OVERALL_LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_overall_last_complete_day_revision",
+    f"Polled. {_REVISION}{_OVERALL}",
 )
 TRAILING = Family("braze_campaign_trailing", f"{_SUMS} {_PARTS}")
 OVERALL_DAILY = Family(
@@ -116,6 +129,8 @@ VALUE_FAMILIES = (
     OVERALL_DAILY,
     OVERALL_LAST_COMPLETE_DAY,
     OVERALL_TRAILING,
+    LAST_COMPLETE_DAY_REVISION,
+    OVERALL_LAST_COMPLETE_DAY_REVISION,
     DAILY_TIMESTAMP,
     LAST_COMPLETE_DAY_TIMESTAMP,
     VARIATION_INFO,
@@ -181,6 +196,11 @@ def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
         figures = last_complete.figures
         lines.add_figures(LAST_COMPLETE_DAY, OVERALL_LAST_COMPLETE_DAY, figures)
         lines.add(LAST_COMPLETE_DAY_TIMESTAMP, last_complete.starts_at)
+        lines.add_figures(
+            LAST_COMPLETE_DAY_REVISION,
+            OVERALL_LAST_COMPLETE_DAY_REVISION,
+            revision(snapshot.first_complete, last_complete),
+        )
     for window, figures in snapshot.trailing:
         lines.add_figures(TRAILING, OVERALL_TRAILING, figures, window=window)
     lines.add_infos()
@@ -226,15 +246,13 @@ class _Lines:
 
     def __init__(self, subject: Subject) -> None:
         workspace, campaign = clean(subject.workspace), clean(subject.campaign)
-        self._labels = (
-            f'workspace="{_escape(workspace)}",campaign="{_escape(campaign)}"'
-        )
+        self._labels = f'workspace="{escape(workspace)}",campaign="{escape(campaign)}"'
         self._by_family: dict[str, list[str]] = {one.name: [] for one in FAMILIES}
 
     def add(self, family: Family, value: float, labels: str = "") -> None:
         """Add one sample; `labels` are those beside workspace and campaign."""
         name = family.name
-        line = f"{name}{{{self._labels}{labels}}} {_number(value)}\n"
+        line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
         self._by_family[name].append(line)
 
     def blocks(self) -> Blocks:
@@ -252,8 +270,8 @@ class _ValueLines(_Lines):
     def __init__(self, subject: Subject, variations: Iterable[Variation]) -> None:
         super().__init__(subject)
         self._heads = {
-            one: f'{{{self._labels},channel="{_escape(one.channel)}"'
-            f',variation="{_escape(one.label)}",metric="'
+            one: f'{{{self._labels},channel="{escape(one.channel)}"'
+            f',variation="{escape(one.label)}",metric="'
             for one in variations
         }
 
@@ -264,8 +282,8 @@ class _ValueLines(_Lines):
             self.add(
                 VARIATION_INFO,
                 1,
-                f',channel="{_escape(one.channel)}",variation="{_escape(one.label)}"'
-                f',variation_id="{_escape(one.id)}",control="{control}"',
+                f',channel="{escape(one.channel)}",variation="{escape(one.label)}"'
+                f',variation_id="{escape(one.id)}",control="{control}"',
             )
 
     def add_figures(
@@ -282,27 +300,29 @@ class _ValueLines(_Lines):
         for variation, stats in figures.variations:
             head = f"{family.name}{self._heads[variation]}"
             for name, value in stats.items():
-                lines.append(f"{head}{_escape_field(name)}{tail}{_number(value)}\n")
+                lines.append(f"{head}{_escape_field(name)}{tail}{number_text(value)}\n")
         head = f'{overall.name}{{{self._labels},metric="'
         self._by_family[overall.name] += [
-            f"{head}{_escape_field(name)}{tail}{_number(value)}\n"
+            f"{head}{_escape_field(name)}{tail}{number_text(value)}\n"
             for name, value in figures.overall.items()
         ]
 
 
 def _label(name: str, text: str) -> str:
-    return f',{name}="{_escape(clean(text))}"'
+    return f',{name}="{escape(clean(text))}"'
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return a label's text as it stands between its quotes."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 # Field names are few and come again with every poll of every campaign.
-_escape_field = lru_cache(maxsize=4096)(_escape)
+_escape_field = lru_cache(maxsize=4096)(escape)
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a value as every reader of the format takes it."""
     if isinstance(value, int) and -_EXACT <= value <= _EXACT:
         return str(value)
     return repr(float(value))

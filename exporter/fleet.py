@@ -18,10 +18,11 @@ from exporter.client import Client
 from exporter.egress import Egress
 from exporter.jobs import Jobs
 from exporter.keys import Key as ApiKey
+from exporter.lanes import Lanes, is_idle
 from exporter.line import ENDPOINT, Line, Turn
 from exporter.logformat import Fact
 from exporter.model import CampaignConfig, Config, KeySource, Secret, WorkspaceConfig
-from exporter.poller import Desk, lifetime_seconds, show_status
+from exporter.poller import Desk, lifetime_seconds, show_rhythm, show_status
 from exporter.store import Entry, Kept, KeptEntries, Store
 from exporter.telemetry import Telemetry
 
@@ -100,9 +101,10 @@ class Fleet:
     ) -> None:
         name = workspace_plan.workspace.name
         former = self.desks.get(name)
-        desk = self._desk(config, workspace_plan, former)
+        desk = self._desk(config, workspace_plan, former, kept)
         self.desks[name] = desk
-        _tell_plan(desk.plan, former.plan if former else None, self._telemetry)
+        show_rhythm(desk, self._telemetry)
+        _tell_plan(desk.plan, former.plan if former else None)
         self._remove_campaigns(desk, former)
         newcomers = self._take_campaigns(desk, former, kept)
         if former and former.line is desk.line:
@@ -150,7 +152,11 @@ class Fleet:
             client.abort()
 
     def _desk(
-        self, config: Config, workspace_plan: plan.WorkspacePlan, former: Desk | None
+        self,
+        config: Config,
+        workspace_plan: plan.WorkspacePlan,
+        former: Desk | None,
+        kept: KeptEntries,
     ) -> Desk:
         workspace = workspace_plan.workspace
         before = former.plan.workspace if former else None
@@ -187,8 +193,28 @@ class Fleet:
             plan=workspace_plan,
             client=self._clients[workspace.name],
             line=line,
+            lanes=Lanes(
+                workspace_plan,
+                self._idle_ids(workspace, former if has_same_account else None, kept),
+            ),
             campaigns=campaigns,
         )
+
+    def _idle_ids(
+        self, workspace: WorkspaceConfig, former: Desk | None, kept: KeptEntries
+    ) -> tuple[str, ...]:
+        """Return who is on the slow lane now, by what was last read of each."""
+        found = []
+        idle_before = former.lanes.idle_ids if former else frozenset()
+        for campaign in workspace.campaigns:
+            key = (workspace.name, campaign.id)
+            entry, known = self._store.get(key), kept.get(key)
+            snapshot = entry.snapshot if entry else known.snapshot if known else None
+            # Values leave when they are stale; what they told of idleness stays.
+            was_idle = snapshot is None and campaign.id in idle_before
+            if was_idle or is_idle(campaign, snapshot):
+                found.append(campaign.id)
+        return tuple(found)
 
     def _connect(self, config: Config, workspace: WorkspaceConfig) -> None:
         former = self._clients.get(workspace.name)
@@ -252,7 +278,8 @@ class Fleet:
         """Show changed intervals, and let a poll that is due sooner now come sooner."""
         name = desk.plan.workspace.name
         now = self._now()
-        for campaign_id, interval in desk.plan.intervals_seconds.items():
+        for campaign_id in desk.campaigns:
+            interval = desk.lanes.interval_seconds(campaign_id)
             if _rhythm(former, campaign_id) in {None, _rhythm(desk, campaign_id)}:
                 continue
             self._store.update(
@@ -332,7 +359,7 @@ def _entry(
     status = exposition.Status(
         is_up=None,
         failure=None,
-        interval_seconds=desk.plan.intervals_seconds[subject.campaign_id],
+        interval_seconds=desk.lanes.interval_seconds(subject.campaign_id),
         last_success_at=None,
     )
     if kept is None:
@@ -344,7 +371,12 @@ def _entry(
         failure=kept.failure,
         last_success_at=read_at,
     )
-    entry = Entry(subject, status, exposition.render_status(subject, status))
+    entry = Entry(
+        subject,
+        status,
+        exposition.render_status(subject, status),
+        first_complete=kept.snapshot.first_complete,
+    )
     lifetime = lifetime_seconds(desk.config, status.interval_seconds)
     expires_at = read_at + lifetime
     if expires_at <= now:
@@ -374,7 +406,7 @@ def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entr
 def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
     if campaign_id not in desk.campaigns:
         return None
-    interval = desk.plan.intervals_seconds[campaign_id]
+    interval = desk.lanes.interval_seconds(campaign_id)
     return (interval, lifetime_seconds(desk.config, interval))
 
 
@@ -384,7 +416,7 @@ def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -
         began_at=min(read_at, now),
         now=now,
         phase=schedule.phase(campaign.id),
-        interval_seconds=desk.plan.intervals_seconds[campaign.id],
+        interval_seconds=desk.lanes.interval_seconds(campaign.id),
     )
 
 
@@ -395,15 +427,7 @@ def _rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
     return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)
 
 
-def _tell_plan(
-    new: plan.WorkspacePlan, old: plan.WorkspacePlan | None, telemetry: Telemetry
-) -> None:
-    telemetry.planned(
-        new.workspace.name,
-        requests_per_minute=new.planned_per_minute,
-        interval_seconds=new.interval_seconds,
-        stretch=new.stretch,
-    )
+def _tell_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
     if old == new:
         return
     facts: dict[str, Fact] = {

@@ -93,6 +93,8 @@ class CampaignConfig:
     name: str
     interval_seconds: float
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_dormant: bool = False
+    """Whether Braze calls it archived or a draft; told by discovery alone."""
 
 
 class Selection(NamedTuple):
@@ -160,6 +162,8 @@ class WorkspaceConfig:
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
     discover: DiscoverConfig | None = None
+    idle_interval_seconds: float = 3600.0
+    """How often a campaign is polled in which nothing happens."""
 
 
 class Limits(NamedTuple):
@@ -249,3 +253,21 @@ class Snapshot:
     skipped_rows: int
     history: History | None = None
     """For people who look; nothing of it is exposed as a metric."""
+    is_quiet: bool = False
+    """Whether all was 0 on each of the last 14 complete days, and is today."""
+    is_active: bool = False
+    """Whether anything but 0 was counted today or yesterday."""
+    first_complete: Day | None = None
+    """What was read of a complete day when it was first read; mostly the last one."""
+
+
+class Chronicle(NamedTuple):
+    """What many pages of a data series said of a campaign's complete days."""
+
+    variations: tuple[Variation, ...]
+    """Every identity with a sample on any of the days, by (channel, label)."""
+    days: tuple[Day, ...]
+    """Oldest first; a day without a row is not among them."""
+    series: int
+    """How many series these make, those of the campaign itself included."""
+    dropped_series: int

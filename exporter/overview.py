@@ -69,6 +69,8 @@ class WorkspaceSeen:
     states: Mapping[State, int]
     waiting: int
     """How many campaigns stand in the line."""
+    idle: int
+    """How many are asked slowly, for nothing happens in them."""
 
     @property
     def name(self) -> str:
@@ -174,6 +176,7 @@ def workspace_seen(
     plan: WorkspacePlan,
     line: LineSeen,
     *,
+    idle: int = 0,
     campaigns: Iterable[CampaignSeen],
     now: float,
     clock_set_by: float,
@@ -188,6 +191,7 @@ def workspace_seen(
         ),
         states=Counter(one.state for one in campaigns),
         waiting=len(line.places),
+        idle=idle,
     )
 
 

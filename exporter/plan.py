@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from exporter import schedule
 from exporter.budget import ceiling_for, spacing
-from exporter.data_series import days_needed
+from exporter.data_series import QUIET_DAYS, days_needed
 from exporter.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConfig
 
 _TYPICAL_STATS = 9
@@ -59,6 +59,16 @@ class WorkspacePlan(NamedTuple):
         """The workspace's own interval, stretched."""
         return self.workspace.interval_seconds * self.stretch
 
+    @property
+    def startable_per_minute(self) -> float:
+        """How many requests may start in a minute under the ceiling."""
+        return 60 / spacing(self.ceiling_per_minute)
+
+    @property
+    def tells_idle(self) -> bool:
+        """Whether an answer holds enough days to see that nothing happens."""
+        return self.days_per_request >= QUIET_DAYS + 2
+
 
 def plan(config: Config) -> tuple[WorkspacePlan, ...]:
     """Plan every workspace, in the configuration's order."""
@@ -72,7 +82,7 @@ def plan(config: Config) -> tuple[WorkspacePlan, ...]:
 
 def typical_series(config: Config) -> int:
     """Return how many series a campaign with one email message makes."""
-    views = 2 + len(config.windows)
+    views = 3 + len(config.windows)  # two days, one of them with its revision
     unsummed = len(config.windows)  # unique_recipients has no trailing sum
     stats = (_TYPICAL_STATS + _TYPICAL_OVERALL_STATS) * views - unsummed
     return stats + _STATUS_SERIES

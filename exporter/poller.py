@@ -26,6 +26,7 @@ from exporter.errors import (
     Throttled,
     Unavailable,
 )
+from exporter.lanes import Lanes, is_idle
 from exporter.line import ENDPOINT, Line, Turn
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
@@ -33,6 +34,7 @@ from exporter.model import (
     Allowance,
     CampaignConfig,
     Config,
+    Day,
     FailureReason,
     Snapshot,
 )
@@ -73,6 +75,7 @@ class Desk:
     plan: WorkspacePlan
     client: Fetcher
     line: Line
+    lanes: Lanes
     campaigns: Mapping[str, CampaignConfig]
 
 
@@ -130,7 +133,7 @@ class Poller:
 
     def _serve(self, desk: Desk, turn: Turn) -> Turn | None:
         now = self._now()
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         if turn.failure and schedule.is_over(
             first_try_at=turn.first_try_at, now=now, interval_seconds=interval
         ):
@@ -156,7 +159,9 @@ class Poller:
 
         def read(document: object) -> Snapshot | MalformedSeries:
             latest = self._latest(desk, turn.workspace, turn.campaign_id) or desk
-            return _snapshot(document, self._reading(latest))
+            entry = self._store.get((turn.workspace, turn.campaign_id))
+            first_complete = entry.first_complete if entry else None
+            return _snapshot(document, self._reading(latest), first_complete)
 
         try:
             answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read)
@@ -217,17 +222,18 @@ class Poller:
     def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
         now = self._now()
         key = (turn.workspace, turn.campaign_id)
+        entry = self._store.get(key)
         snapshot = answer.document
         if not isinstance(snapshot, Snapshot):
             failure = Unavailable(
                 str(snapshot), reason=FailureReason.MALFORMED, status=answer.status
             )
             return self._fail(desk, turn, failure)
-        entry = self._store.get(key)
         if entry is None:
             return None  # its campaign left while the poll was on its way
         values = exposition.render_values(entry.subject, snapshot)
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        self._choose_lane(desk, turn, snapshot)
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         lifetime = lifetime_seconds(desk.config, interval)
 
         def refresh(current: Entry) -> Entry:
@@ -249,12 +255,21 @@ class Poller:
                 if is_renamed
                 else values,
                 expires_at=now + lifetime,
+                first_complete=snapshot.first_complete,
             )
 
         self._store.update(key, refresh)
         self._telemetry.polled(turn.workspace, "stored")
         self._log_recovery(desk, turn)
         return self._next_slot(desk, turn)
+
+    def _choose_lane(self, desk: Desk, turn: Turn, snapshot: Snapshot) -> None:
+        """Poll a campaign slowly from now on, or fast again, by what was just read."""
+        idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
+        if desk.lanes.move(turn.campaign_id, is_idle=idle):
+            facts = _names(desk, turn) | {"lane": "idle" if idle else "fast"}
+            _log.debug("campaign.lane", extra={"facts": facts})
+            show_rhythm(desk, self._telemetry)
 
     def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         now = self._now()
@@ -298,7 +313,7 @@ class Poller:
             tries=turn.tries,
             first_try_at=turn.first_try_at,
             now=self._now(),
-            interval_seconds=desk.plan.intervals_seconds[turn.campaign_id],
+            interval_seconds=desk.lanes.interval_seconds(turn.campaign_id),
             fraction=self._draw(),
         )
         if at is None:
@@ -319,7 +334,7 @@ class Poller:
 
         With `waits_until` the campaign waits in the line for its bucket to open.
         """
-        interval = desk.plan.intervals_seconds[turn.campaign_id]
+        interval = desk.lanes.interval_seconds(turn.campaign_id)
         if is_slow:
             interval = schedule.slow_interval(interval)
         now = self._now()
@@ -372,7 +387,7 @@ class Poller:
             now=now,
             phase=schedule.phase(turn.campaign_id),
             interval_seconds=interval_seconds
-            or desk.plan.intervals_seconds[turn.campaign_id],
+            or desk.lanes.interval_seconds(turn.campaign_id),
             clock_set_by=self._clock_set_by(),
         )
         return Turn(turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now))
@@ -418,7 +433,7 @@ class Poller:
         now = self._now()
         workspace = desk.plan.workspace.name
         for campaign_id in campaign_ids & set(desk.campaigns):
-            interval = schedule.slow_interval(desk.plan.intervals_seconds[campaign_id])
+            interval = schedule.slow_interval(desk.lanes.interval_seconds(campaign_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = replace(entry.status, interval_seconds=interval)
@@ -472,10 +487,10 @@ class Poller:
 
 
 def _snapshot(
-    document: object, reading: data_series.Reading
+    document: object, reading: data_series.Reading, first_complete: Day | None
 ) -> Snapshot | MalformedSeries:
     try:
-        return data_series.parse(document, reading)
+        return data_series.parse(document, reading, first_complete=first_complete)
     except MalformedSeries as error:
         text = str(error)
     return MalformedSeries(text)  # the other one's traceback holds the document
@@ -484,6 +499,16 @@ def _snapshot(
 def lifetime_seconds(config: Config, interval_seconds: float) -> float:
     """Return how long after a good poll values are stale, polled at this interval."""
     return max(config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
+
+
+def show_rhythm(desk: Desk, telemetry: Telemetry) -> None:
+    """Show how often a workspace is polled, its campaigns being on their lanes."""
+    telemetry.planned(
+        desk.plan.workspace.name,
+        requests_per_minute=desk.lanes.planned_per_minute,
+        interval_seconds=desk.lanes.default_interval_seconds,
+        stretch=desk.lanes.stretch,
+    )
 
 
 def show_status(

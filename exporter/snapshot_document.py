@@ -17,10 +17,15 @@ from exporter.model import Day, Figures, History, Snapshot, Stats, Variation
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 """Of the documents' shape: raise it with every change that one side would not
-understand, older ones are then left out. A history may be missing, and is not missed.
+understand. A history may be missing, and is not missed.
 """
+
+READABLE = (1, 2)
+"""Those of version 1 know of no first reading, and not whether anything happens."""
+
+_SINCE_VERSION_2 = ("is_quiet", "is_active", "first_complete")
 
 _EXACT = 2**53  # a double counts no further
 
@@ -57,6 +62,9 @@ def write(snapshot: Snapshot) -> dict[str, object]:
         "ignored_values": snapshot.ignored_values,
         "skipped_rows": snapshot.skipped_rows,
         "history": snapshot.history and history.write(snapshot.history),
+        "is_quiet": snapshot.is_quiet,
+        "is_active": snapshot.is_active,
+        "first_complete": _write_first(snapshot.first_complete),
     }
 
 
@@ -70,10 +78,7 @@ def read(document: object) -> Snapshot:
 
 
 def _read(document: Mapping[str, Any]) -> Snapshot:
-    variations = tuple(
-        Variation(_label(channel), _label(label), _clean(id_), _of(bool, is_control))
-        for channel, label, id_, is_control in document["variations"]
-    )
+    variations = tuple(_variation(*about) for about in document["variations"])
     _differ((one.channel, one.label) for one in variations)
 
     def figures(one: Mapping[str, Any]) -> Figures:
@@ -96,10 +101,12 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
         )
 
     _differ(window for window, _ in document["trailing"])
+    last_complete = day(document["last_complete"])
+    is_of_version_1 = not any(name in document for name in _SINCE_VERSION_2)
     return Snapshot(
         variations=variations,
         latest=day(document["latest"]),
-        last_complete=day(document["last_complete"]),
+        last_complete=last_complete,
         trailing=tuple(
             (_within(window, 1, 98), figures(sums))
             for window, sums in document["trailing"]
@@ -108,6 +115,11 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
         dropped_series=_count(document["dropped_series"]),
         ignored_values=_count(document["ignored_values"]),
         skipped_rows=_count(document["skipped_rows"]),
+        is_quiet=not is_of_version_1 and _of(bool, document["is_quiet"]),
+        is_active=not is_of_version_1 and _of(bool, document["is_active"]),
+        first_complete=_unknown(last_complete)
+        if is_of_version_1
+        else _read_first(document["first_complete"]),
         history=_history(document.get("history")),
     )
 
@@ -121,6 +133,48 @@ def _history(document: object) -> History | None:
         sent=[None if one is None else float(_number(one)) for one in written["sent"]],
         levels=[_count(level) for level in written["levels"]],
     )
+
+
+def _unknown(day: Day | None) -> Day | None:
+    """Return the first reading of a day of which nobody remembers any."""
+    return day and Day(day.date, day.starts_at, Figures((), {}))
+
+
+def _write_first(first: Day | None) -> dict[str, object] | None:
+    """Write it with variations of its own: they may have been renamed since."""
+    if first is None:
+        return None
+    return {
+        "date": first.date.isoformat(),
+        "starts_at": first.starts_at,
+        "variations": [
+            [one.channel, one.label, one.id, one.is_control, dict(stats)]
+            for one, stats in first.figures.variations
+        ],
+        "overall": dict(first.figures.overall),
+    }
+
+
+def _read_first(document: Mapping[str, Any] | None) -> Day | None:
+    if document is None:
+        return None
+    return Day(
+        date.fromisoformat(_text(document["date"])),
+        float(_number(document["starts_at"])),
+        Figures(
+            variations=tuple(
+                (_variation(*about), _stats(stats))
+                for *about, stats in document["variations"]
+            ),
+            overall=_stats(document["overall"]),
+        ),
+    )
+
+
+def _variation(
+    channel: object, label: object, id_: object, is_control: object
+) -> Variation:
+    return Variation(_label(channel), _label(label), _clean(id_), _of(bool, is_control))
 
 
 def _of(kind: Callable[..., T], value: object) -> T:

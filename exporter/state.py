@@ -132,9 +132,11 @@ class State:
     def _prepare(self, database: sqlite3.Connection) -> None:
         if self._is_blank(database):
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.execute(f"PRAGMA user_version = {snapshot_document.VERSION}")
             database.execute(_TABLE)
-        self._check(database)
+        else:
+            self._check(database)
+        # A file of an older version takes rows of ours from now on.
+        database.execute(f"PRAGMA user_version = {snapshot_document.VERSION}")
 
     def _is_blank(self, database: sqlite3.Connection) -> bool:
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -146,7 +148,7 @@ class State:
         if application != _APPLICATION:
             message = "it is not a state file of this exporter"
             raise sqlite3.DatabaseError(message)
-        if version != snapshot_document.VERSION:
+        if version not in snapshot_document.READABLE:
             message = f"its format is {version}, expected {snapshot_document.VERSION}"
             raise sqlite3.DatabaseError(message)
         # A view in the table's place could be computed for ever.

@@ -78,6 +78,7 @@ def _workspace(one: WorkspaceSeen, now: float) -> dict[str, object]:
         },
         "rate_limits": [_rate_limit(limit, now) for limit in one.rate_limits],
         "waiting": one.waiting,
+        "idle": one.idle,
         "campaigns": {
             "total": sum(one.states.values()),
             **{str(state): one.states.get(state, 0) for state in State},

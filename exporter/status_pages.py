@@ -127,8 +127,9 @@ class StatusPages:
             at=wall,
             workspaces=tuple(
                 overview.workspace_seen(
-                    desk.plan,
+                    desk.lanes.plan,
                     lines[name],
+                    idle=len(desk.lanes.idle_ids),
                     campaigns=campaigns[name],
                     now=wall,
                     clock_set_by=clock_set_by,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from exporter.exposition import Blocks, Status, Subject
-from exporter.model import FailureReason, Snapshot
+from exporter.model import Day, FailureReason, Snapshot
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""
@@ -29,6 +29,8 @@ class Entry:
     snapshot: Snapshot | None = None
     values: Blocks | None = None
     expires_at: float = math.inf
+    first_complete: Day | None = None
+    """What was first read of the last complete day; it outlives stale values."""
 
     @property
     def key(self) -> Key:

@@ -48,6 +48,7 @@ class Served(NamedTuple):
     series_dropped: int
     ignored_values: int
     skipped_rows: int
+    idle_campaigns: int = 0
 
 
 class Telemetry:
@@ -368,6 +369,8 @@ class _ServedCollector:
 
 _SERVED_HELP = {
     "campaigns": "Campaigns that are polled.",
+    "idle_campaigns": "Campaigns polled at idle_interval only: all was 0 for 14 days, "
+    "or Braze calls them archived or drafts.",
     "series": "Series of campaigns that a scrape shows now.",
     "series_dropped": "Series that limits.series_per_campaign keeps out now. Raise it, "
     "or exclude channels or metrics.",

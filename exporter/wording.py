@@ -177,8 +177,13 @@ def rhythm(workspace: WorkspaceSeen) -> str:
     campaigns = len(plan.workspace.campaigns)
     if not campaigns:
         return "No campaigns to poll."
+    resting = ""
+    if workspace.idle:
+        every = duration(plan.workspace.idle_interval_seconds * plan.stretch)
+        resting = f" ({workspace.idle} idle, every {every} or slower)"
     text = (
-        f"{plural(campaigns, 'campaign')} every {duration(plan.interval_seconds)}: "
+        f"{plural(campaigns, 'campaign')} every {duration(plan.interval_seconds)}"
+        f"{resting}: "
         f"{per_minute(plan.planned_per_minute)} of at most "
         f"{per_minute(plan.ceiling_per_minute)} requests a minute."
     )

@@ -206,6 +206,9 @@ def expected(
     for ending, label, values in shown:
         for own, value in values.items():
             add(family_of(own) + ending, own + label, value)
+    if past:
+        for own in reading.days[past[0]]:
+            add(f"{family_of(own)}last_complete_day_revision", own, 0)
     for own in {own[:2] for _, _, values in shown for own in values if len(own) == 3}:
         (_, channel), (_, variation) = own
         is_control = (channel, variation) in reading.controls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -26,8 +26,13 @@ scrape_configs:
 
 
 @contextmanager
-def prometheus(program: str, document: str, *, where: Path) -> Iterator[str]:
-    """Run a Prometheus with a configuration, and tell where it answers."""
+def prometheus(
+    program: str, document: str, *, where: Path, flags: Sequence[str] = ()
+) -> Iterator[str]:
+    """Run a Prometheus with a configuration, and tell where it answers.
+
+    Its blocks are in `data`.
+    """
     file = where / "prometheus.yml"
     file.write_text(document)
     address = f"127.0.0.1:{closed_port()}"
@@ -37,6 +42,7 @@ def prometheus(program: str, document: str, *, where: Path) -> Iterator[str]:
             f"--config.file={file}",
             f"--storage.tsdb.path={where / 'data'}",
             f"--web.listen-address={address}",
+            *flags,
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

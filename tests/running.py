@@ -123,6 +123,7 @@ def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
         "endpoint": braze.url,
         "api_key_env": "BRAZE_API_KEY",
         "interval": "1s",
+        "idle_interval": "1s",  # some simulated campaigns rest
         "requests_per_minute": 6000,
         "timeout": "2s",
         "campaigns": [{"id": one.id, "name": one.name} for one in braze.campaigns],

@@ -15,31 +15,32 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model",
-    "errors days labels quantities endpoints schedule negotiation log_quota",
-    "budget selection trailing exposition yaml_tree catalogue",
+    "errors days labels restatement quantities endpoints schedule negotiation",
+    "log_quota",
+    "budget selection trailing exposition yaml_tree catalogue chronicle",
     "deliverability",
     "history",
-    "data_series fields snapshot_document sparkline discovery",
+    "data_series fields snapshot_document sparkline discovery timeline",
     "options plan diagnosis",
     "config web_config overview",
     "listing",
     "wording",
     "status_document",
     # State and metrics about this process.
-    "files",
+    "files archive progress",
     "logformat keys store telemetry signals clock watch",
-    "line page state catalogue_file",
+    "line page state lanes catalogue_file",
     # The two ways out: to Braze, and to whoever scrapes.
     "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",
     "answer listener protection entrance",
-    "client poller web jobs keeper",
+    "client poller web jobs keeper retrieval",
     "on_demand status_pages",
     # The process.
     "flags web_settings fleet scout",
     "loading daemon scouting",
     "service access",
-    "commands.check commands.simulate",
+    "commands.check commands.simulate commands.backfill",
     "commands.run commands.demo commands.healthcheck commands.discover",
     "commands.doctor",
     "cli",
@@ -70,12 +71,12 @@ OWNERS = {
     "socket": "listener deadline cause",
     "ssl": "listener deadline cause tls entrance protection commands.healthcheck",
     "signal": "signals",
-    "random": "daemon commands.discover",
+    "random": "daemon commands.discover commands.backfill",
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
     # os.strerror, os._exit, os.fsync and os.open; the environment is looked at below.
-    "os": "cli files listener service state catalogue_file",
+    "os": "archive cli files listener service state catalogue_file",
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

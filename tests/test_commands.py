@@ -42,6 +42,20 @@ def test_check_shows_the_plan_of_the_example() -> None:
         assert re.search(fact, ended.stdout, re.MULTILINE), fact
 
 
+def test_check_shows_how_idle_campaigns_are_polled(tmp_path: Path) -> None:
+    """And that windows of some days tell nothing of two weeks."""
+    with Simulator() as braze:
+        document = configuration(braze, idle_interval="30m")
+    by_default = run("check", written(tmp_path / "a.yaml", document))
+    short = written(tmp_path / "b.yaml", {**document, "windows": ["7d"]})
+
+    by_windows = run("check", short)
+
+    idle = "idle interval        1800 s, for campaigns without a count in 14 days"
+    assert idle in by_default.stdout
+    assert "idle interval        off: it needs a window of 14d" in by_windows.stdout
+
+
 def test_check_shows_a_stretched_plan(tmp_path: Path) -> None:
     """When the ceiling is too low it says by how much, and what would be enough."""
     with Simulator() as braze:

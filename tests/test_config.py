@@ -56,6 +56,7 @@ workspaces:
     api_key_file: secret/braze
     timezone: America/New_York
     interval: 10m
+    idle_interval: 2h
     requests_per_minute: 0.5
     reserve: 29%
     concurrency: 8
@@ -171,6 +172,7 @@ def test_every_option_is_read() -> None:
                 interval_seconds=600,
             ),
         ),
+        idle_interval_seconds=7200,
     )
     assert parsed.config == Config(
         workspaces=(workspace,),
@@ -364,6 +366,7 @@ workspaces = st.builds(
     key_source=st.just(KeySource(env="BRAZE_API_KEY")),
     timezone=st.sampled_from([ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo")]),
     interval_seconds=durations,
+    idle_interval_seconds=durations,
     requests_per_minute=st.integers(1, 10**8).map(lambda n: n / 100),
     reserve=st.integers(0, 9999).map(lambda n: n / 10_000),
     concurrency=st.integers(1, 64),

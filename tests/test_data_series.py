@@ -382,7 +382,8 @@ def test_whole_identities_are_dropped_at_the_limit(
 @pytest.mark.parametrize("limit", [0, 5])
 def test_a_limit_too_small_for_anything_drops_all(limit: int) -> None:
     """Only the status stays."""
-    assert limited(limit) == Snapshot((), None, None, (), 0, 13, 0, 0)
+    nothing = Snapshot((), None, None, (), 0, 13, 0, 0, is_active=True)
+    assert limited(limit) == nothing
 
 
 def test_figures_of_the_campaign_that_do_not_fit_are_dropped_whole() -> None:
@@ -392,7 +393,7 @@ def test_figures_of_the_campaign_that_do_not_fit_are_dropped_whole() -> None:
 
     assert [one.channel for one in found.variations] == ["email"]
     assert found.trailing == ()
-    assert (found.series, found.dropped_series) == (4, 40)
+    assert (found.series, found.dropped_series) == (4, 60)
 
 
 JSON = st.recursive(
@@ -437,9 +438,9 @@ def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> No
 
     kept = len(found.variations)
     assert found.variations == everything.variations[:kept]
-    assert found.series + found.dropped_series == everything.series == 37
+    assert found.series + found.dropped_series == everything.series == 47
     assert found.series <= max(0, limit - STATUS_SERIES)
-    assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // 7)
+    assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // 9)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +498,7 @@ def test_more_entries_than_any_campaign_has_are_no_data_series() -> None:
     most = [{"sent": 1}, *[{}] * 99_999]
     channels: Any = {f"c{number}": [{}] for number in range(100_001)}
 
-    assert snapshot(email(*most)).series == 6
+    assert snapshot(email(*most)).series == 7
 
     with pytest.raises(MalformedSeries, match="more than 100000 variations"):
         snapshot({"time": YESTERDAY, "messages": channels})
@@ -538,3 +539,81 @@ def test_a_history_is_of_what_is_shown() -> None:
     assert cut
     assert days_of(full)[-1].sent == 3
     assert days_of(cut)[-1].sent == 1
+
+
+def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
+    """Return rows of days on which nothing was counted."""
+    ages = [*([0] if today else []), *range(1, days + 1)]
+    zero = {"sent": 0, "opens": None, "variation_name": "A", "note": "text"}
+    return [
+        {
+            "time": str(TODAY - timedelta(days=age)),
+            "conversions": 0,
+            "messages": {"email": [zero], "sms": None, "push": []},
+        }
+        for age in ages
+    ]
+
+
+def activity(*rows: object, **changes: Any) -> tuple[bool, bool]:
+    """Return whether two weeks were quiet, and whether anything is happening."""
+    found = snapshot(*rows, **changes)
+    return found.is_quiet, found.is_active
+
+
+def test_two_weeks_of_zeros_are_quiet() -> None:
+    """Each of fourteen complete days, and what there is of today; no older one."""
+    old = {"time": str(TODAY - timedelta(days=15)), "sent": 5}
+
+    assert activity(*quiet_days()) == (True, False)
+    assert activity(*quiet_days(today=False)) == (True, False)
+    assert activity(*quiet_days(), old) == (True, False)
+
+
+def test_less_than_two_weeks_are_not_known_to_be_quiet() -> None:
+    """A day without a row may have been any."""
+    assert activity(*quiet_days(13)) == (False, False)
+    assert activity(*quiet_days(20)[:7], *quiet_days(20)[8:]) == (False, False)
+    assert activity() == (False, False)
+
+
+@pytest.mark.parametrize("age", [-1, 0, 1, 2, 14])
+@pytest.mark.parametrize(
+    "count",
+    [{"revenue": 0.01}, {"messages": {"sms": [{"sent": 0}, {"bounces": -1}]}}],
+)
+def test_one_count_ends_the_quiet(age: int, count: dict[str, Any]) -> None:
+    """Wherever it stands; of today or yesterday it is happening."""
+    day = str(TODAY - timedelta(days=age))
+    rows = [one for one in quiet_days() if one["time"] != day]
+
+    assert activity(*rows, {"time": day, **count}) == (False, age <= 1)
+
+
+def test_a_count_that_is_not_shown_is_a_count() -> None:
+    """A campaign that sends is not idle because only its bounces are selected."""
+    rows = [{"time": str(TODAY), "messages": {"email": [{"sent": 9}]}}, *quiet_days()]
+    only_bounces = Selection(include=("bounces",))
+
+    found = activity(*quiet_days(today=False), rows[0], metrics=only_bounces)
+
+    assert found == (False, True)
+
+
+def test_a_snapshot_remembers_what_the_one_before_it_read_first() -> None:
+    """And counts the series of what has moved since."""
+    first = snapshot(row(x=1, y=1))
+    second = parse(
+        {"data": [row(x=5, z=1)]}, reading(), first_complete=first.first_complete
+    )
+    third = parse(
+        {"data": [row("2025-06-22", x=1)]},
+        reading(today=TODAY + timedelta(days=1)),
+        first_complete=second.first_complete,
+    )
+
+    assert first.first_complete == first.last_complete
+    assert second.first_complete == first.last_complete
+    assert third.first_complete == third.last_complete
+    # Of two numbers now one was there at first: x, z, their sums, a day's two dates.
+    assert second.series == 2 + 2 + 2 + 2 + 1

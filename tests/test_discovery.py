@@ -429,6 +429,29 @@ def test_a_listed_campaign_gains_the_labels_it_has_not() -> None:
     ) == (CampaignConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
 
 
+def test_what_braze_calls_archived_or_a_draft_is_dormant() -> None:
+    """Found or listed, where its details are known; that it changes is news."""
+    own = {"id": "A", "name": "Mine"}
+    drawn = details(is_draft=True)
+
+    polled = campaigns(
+        workspace([own]),
+        map(listed, "abcd"),
+        a=drawn,
+        b=details(is_archived=True),
+        c=details(),
+    )
+
+    assert [(one.id, one.is_dormant) for one in polled] == [
+        ("A", True),
+        ("b", True),
+        ("c", False),
+        ("d", False),
+    ]
+    wishes = settings(include_drafts=True, sent_within="1d")
+    assert discovery.showing(wishes, drawn) != discovery.showing(wishes, details())
+
+
 def test_without_discovery_the_listed_ones_are_all() -> None:
     """Whatever is known."""
     where = replace(workspace([{"id": "a", "name": "A"}]), discover=None)

@@ -676,3 +676,73 @@ def test_a_paused_workspace_may_lose_its_last_campaign() -> None:
 
     assert room.entry(B).status.is_up
     assert room.desk().line.pause is None
+
+
+QUIET = replace(SNAPSHOT, is_quiet=True, is_active=False)
+
+
+def shop(*ids: str, **more: object) -> Config:
+    """Return a configuration of one workspace."""
+    campaigns = [{"id": one, "name": f"Campaign {one}"} for one in ids]
+    workspace = {
+        "name": "shop",
+        "endpoint": "https://rest.iad-01.braze.com",
+        "api_key_env": "KEY",
+        "campaigns": campaigns,
+        **more,
+    }
+    return parsed({"workspaces": [workspace]}, key="key")
+
+
+def test_a_restored_campaign_is_on_its_lane() -> None:
+    """It is polled when its slow slot comes, and its values live as long."""
+    room = Room()
+    kept = {
+        ("shop", "a"): Kept(NOW - 1000, None, QUIET),
+        ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
+    }
+
+    room.apply(shop("a", "b"), kept)
+
+    assert room.fleet.desks["shop"].lanes.idle_ids == {"a"}
+    entry = room.store.get(("shop", "a"))
+    assert entry is not None
+    assert entry.status.interval_seconds == 3600
+    assert entry.expires_at == NOW - 1000 + 3 * 3600
+    assert entry.first_complete == QUIET.first_complete
+    slot = room.board.turns["shop", "a"].at
+    assert (slot - schedule.phase("a") * 3600) % 3600 == pytest.approx(0, abs=0.01)
+
+
+def test_a_reload_leaves_lanes_as_they_are() -> None:
+    """Also of those whose values have become stale; another interval shows at once."""
+    room = Room()
+    kept = {("shop", "a"): Kept(NOW - 1000, None, QUIET)}
+    room.apply(shop("a", "b"), kept)
+    room.store.expire(now=NOW + 10 * 3600)
+
+    room.apply(shop("a", "b", "c", idle_interval="2h"))
+
+    assert room.fleet.desks["shop"].lanes.idle_ids == {"a"}
+    entry = room.store.get(("shop", "a"))
+    assert entry is not None
+    assert entry.status.interval_seconds == 7200
+
+
+def test_what_braze_calls_archived_begins_slowly() -> None:
+    """Discovery tells; it is read once, and an hour later again."""
+    config = shop("a", "b")
+    (workspace,) = config.workspaces
+    dormant = replace(workspace.campaigns[0], is_dormant=True)
+    config = replace(
+        config,
+        workspaces=(replace(workspace, campaigns=(dormant, workspace.campaigns[1])),),
+    )
+    room = Room()
+
+    room.apply(config)
+    room.run(until=NOW + 1700)
+
+    assert room.fleet.desks["shop"].lanes.idle_ids == {"a"}
+    assert room.braze.asked.count("a") == 1
+    assert room.braze.asked.count("b") > 4

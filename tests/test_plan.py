@@ -126,13 +126,13 @@ def test_one_request_covers_the_longest_window(
 
 
 def test_expected_series_grow_with_windows_and_campaigns() -> None:
-    """Nineteen stats in each view, one less in each sum, and seven about it."""
+    """Nineteen stats in each of three views, one less in a sum, and seven about it."""
     found = [
         plan.plan(config(workspace(60.0, 60.0), windows=windows))[0].typical_series
         for windows in ((), (7,), (7, 28))
     ]
 
-    assert found == [2 * (2 * 19 + 7), 2 * (2 * 19 + 18 + 7), 2 * (2 * 19 + 36 + 7)]
+    assert found == [2 * (57 + 7), 2 * (57 + 18 + 7), 2 * (57 + 36 + 7)]
 
 
 def test_no_campaign_is_expected_above_its_limit() -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from exporter import plan
@@ -20,7 +21,14 @@ from exporter.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.exposition import Status, Subject, render_status
+from exporter.exposition import (
+    FAMILIES,
+    OVERALL_LAST_COMPLETE_DAY_REVISION,
+    Status,
+    Subject,
+    render_status,
+)
+from exporter.lanes import Lanes
 from exporter.line import Line, Turn
 from exporter.model import Allowance, FailureReason
 from exporter.poller import Desk, Poller
@@ -89,11 +97,13 @@ class Room:
             campaign_ids=ids,
             call=self.called.append,
         )
+        self.lanes = Lanes(workspace_plan)
         desk = Desk(
             config=config,
             plan=workspace_plan,
             client=self.braze,
             line=self.line,
+            lanes=self.lanes,
             campaigns={one.id: one for one in workspace_plan.workspace.campaigns},
         )
         self.poller = Poller(
@@ -537,3 +547,96 @@ def test_a_failure_is_kept_in_words_until_a_success() -> None:
     assert failed.error == str(UNKNOWN)
     assert failed.failed_at == NOON + 1
     assert (healed.error, healed.failed_at) == ("", None)
+
+
+def quiet_document(now: float) -> dict[str, object]:
+    """Return three weeks of zeros up to today."""
+    today = datetime.fromtimestamp(now, UTC).date()
+    rows = [
+        {"time": str(today - timedelta(days=n)), "messages": {"email": [{"sent": 0}]}}
+        for n in range(21)
+    ]
+    return {"message": "success", "data": rows}
+
+
+def test_a_campaign_in_which_nothing_happens_is_polled_slowly() -> None:
+    """Its interval says so, and its values live three of them; the gauge is less."""
+    room = Room()
+    room.poll(DOCUMENT)
+
+    upcoming = room.poll(quiet_document(room.now))
+
+    assert upcoming is not None
+    assert 1800 <= upcoming.at - room.now <= 5400
+    assert room.entry().status.interval_seconds == 3600
+    assert room.entry().expires_at == room.now + 3 * 3600
+    assert room.lanes.idle_ids == {ID}
+    assert room.count("planned_requests_per_minute") == pytest.approx(1 / 60)
+
+
+def test_its_first_count_brings_it_back() -> None:
+    """The next poll comes at its own interval again."""
+    room = Room()
+    quiet = quiet_document(room.now)
+    upcoming = room.poll(quiet)
+    busy = {"data": [{**row, "sent": 1} for row in quiet["data"]]}  # type: ignore[attr-defined]  # it is a list
+
+    after = room.poll(busy, turn=upcoming)
+
+    assert after is not None
+    assert 0 < after.at - room.now <= 450
+    assert room.entry().status.interval_seconds == 300
+    assert room.lanes.idle_ids == frozenset()
+
+
+def test_a_failure_leaves_a_campaign_on_its_lane() -> None:
+    """And it is marked as down at the slow interval."""
+    room = Room()
+    upcoming = room.poll(quiet_document(room.now))
+
+    room.poll(HUGE, turn=upcoming)
+
+    assert room.entry().status.is_up is False
+    assert room.entry().status.interval_seconds == 3600
+    assert room.lanes.idle_ids == {ID}
+
+
+def revision(room: Room) -> bytes:
+    """Return the lines of the revision of a campaign's own numbers."""
+    blocks = room.entry().values
+    assert blocks is not None
+    number = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
+    return blocks.by_family[number]
+
+
+def read_yesterday(room: Room, **numbers: float) -> None:
+    """Let Braze answer these numbers of yesterday."""
+    yesterday = datetime.fromtimestamp(room.now, UTC).date() - timedelta(days=1)
+    room.poll({"data": [{"time": str(yesterday), **numbers}]})
+
+
+def test_a_revision_counts_from_the_first_reading_of_its_day() -> None:
+    """0 at first, then what was added; a new day begins at 0."""
+    room = Room()
+    shown = []
+
+    for conversions in (5, 7, 4):
+        read_yesterday(room, conversions=conversions)
+        shown.append(revision(room))
+    room.now += 86400
+    read_yesterday(room, conversions=9)
+    shown.append(revision(room))
+
+    assert [line.split()[-1] for line in shown] == [b"0", b"2", b"-1", b"0"]
+
+
+def test_a_revision_outlives_stale_values() -> None:
+    """What was first read is remembered through an outage."""
+    room = Room()
+    read_yesterday(room, conversions=5)
+    room.store.expire(now=room.now + 86400)
+    assert room.entry().values is None
+
+    read_yesterday(room, conversions=8)
+
+    assert revision(room).endswith(b" 3\n")

@@ -11,7 +11,7 @@ import pytest
 from exporter import snapshot_document
 from exporter.data_series import Reading, parse
 from exporter.exposition import Subject, render_values
-from exporter.model import Selection, Snapshot
+from exporter.model import Figures, Selection, Snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -170,6 +170,14 @@ HUGE = 10**400
         (("skipped_rows",), HUGE),
         (("series",), 1.0),
         (("skipped_rows",), None),
+        (("is_quiet",), 1),
+        (("is_active",), None),
+        (("first_complete",), []),
+        (("first_complete", "date"), "yesterday"),
+        (("first_complete", "overall"), {"a": "1"}),
+        (("first_complete", "variations", 0), ["email", "A"]),
+        (("first_complete", "variations", 0, 1), "a\0b"),
+        (("first_complete", "variations", 0, 4), [1]),
     ],
 )
 def test_what_write_does_not_write_is_refused(
@@ -203,3 +211,17 @@ def test_a_history_may_be_missing() -> None:
 
     assert found == replace(example(), history=None)
     assert example().history is not None
+
+
+def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
+    """No revision is told of a day whose first reading nobody remembers."""
+    new = ("is_quiet", "is_active", "first_complete")
+    document = {key: value for key, value in DOCUMENT.items() if key not in new}
+
+    found = snapshot_document.read(document)
+
+    assert found.last_complete is not None
+    assert found.first_complete is not None
+    assert found.first_complete.date == found.last_complete.date
+    assert found.first_complete.figures == Figures((), {})
+    assert (found.is_quiet, found.is_active) == (False, False)

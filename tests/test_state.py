@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,23 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "endless": edit("UPDATE kept SET last_success_at = 9e999"),
     "no reason": edit("UPDATE kept SET failure = 'whatever'"),
 }
+
+
+def test_a_file_of_version_1_is_read_and_written_to(file: Path) -> None:
+    """Its values are served; from the next save on it is one of ours."""
+    document = json.loads(DOCUMENT)
+    for name in ("is_quiet", "is_active", "first_complete"):
+        del document[name]
+    edit("UPDATE kept SET snapshot = ?", json.dumps(document))(file)
+    edit("PRAGMA user_version = 1")(file)
+
+    before = State(file.parent).load()
+    State(file.parent).save({OTHER: KEPT})
+
+    assert before[KEY].snapshot.last_complete == SNAPSHOT.last_complete
+    assert State(file.parent).load() == {**before, OTHER: KEPT}
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 @pytest.mark.parametrize("fault", BROKEN)

@@ -13,6 +13,7 @@ import pytest
 from exporter.answer import Answer
 from exporter.budget import Budget
 from exporter.exposition import Blocks, Status, Subject
+from exporter.lanes import Lanes
 from exporter.line import Line
 from exporter.on_demand import status_pages
 from exporter.plan import plan
@@ -221,6 +222,7 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
         plan=plan(config)[0],
         client=Nobody(),
         line=line,
+        lanes=Lanes(plan(config)[0]),
         campaigns={},
     )
     days = snapshot(*(row(age, sent=5000 + age, bounces=9) for age in range(28)))

@@ -35,6 +35,7 @@ LABELS = {
     "interval_seconds": "workspace",
     "interval_stretch": "workspace",
     "campaigns": "workspace",
+    "idle_campaigns": "workspace",
     "series": "workspace",
     "series_dropped": "workspace",
     "ignored_values": "workspace",

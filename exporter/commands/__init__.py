@@ -7,6 +7,7 @@ COMMANDS = {
     "demo": "a simulated Braze and the exporter polling it: no key needed",
     "simulate": "the simulated Braze alone",
     "healthcheck": "exit 0 if the local daemon is healthy",
+    "backfill": "the history of campaigns, for promtool to load",
 }
 DAEMON = "run"
 """The module of what runs without a command."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from exporter.budget import spacing
+from exporter.data_series import QUIET_DAYS
 from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
 from exporter.model import Config, DiscoverConfig
@@ -78,6 +79,7 @@ def _describe_workspace(one: WorkspacePlan) -> list[str]:
         f"{one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned",
         f"  days per request     {one.days_per_request}",
         f"  interval             {one.interval_seconds:.4g} s",
+        f"  idle interval        {_idle(one)}",
         f"  first round          {_round_seconds(one):.4g} s",
         f"  series expected      about {one.typical_series}",
     ]
@@ -109,6 +111,15 @@ def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> list[st
         f"                       {lists} for the list, each {every}; {details} for "
         "details, daily",
     ]
+
+
+def _idle(one: WorkspacePlan) -> str:
+    if not one.tells_idle:
+        return f"off: it needs a window of {QUIET_DAYS}d or more"
+    return (
+        f"{one.workspace.idle_interval_seconds:.4g} s, for campaigns without a count "
+        f"in {QUIET_DAYS} days"
+    )
 
 
 def _round_seconds(one: WorkspacePlan) -> float:

@@ -1,0 +1,86 @@
+"""Pages of Braze on disk, so that a history that was interrupted goes on.
+
+Each page is a file, whole or not there at all, whenever the process is killed. A
+directory belongs to one run: it remembers when that began. It knows nothing of what
+pages say, and holds no key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+
+from exporter.chronicle import Page
+
+_BEGUN = "begun.json"
+_OURS = re.compile(r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?")
+_LONGEST_RUN_SECONDS = 7 * 86400.0
+"""What was read longer ago is asked for again: Braze restates past days."""
+
+
+class Archive:
+    """A directory of pages. OSError: the disk does not do what it should."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def begin(self, *, now: float) -> float:
+        """Return when the run began that is to go on, or `now` of a new one."""
+        begun_at = self._begun_at()
+        if begun_at is not None and 0 <= now - begun_at < _LONGEST_RUN_SECONDS:
+            return begun_at
+        self.remove()
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write(_BEGUN, {"begun_at": now})
+        return now
+
+    def put(self, source: str, campaign_id: str, page: Page, document: object) -> None:
+        """Keep a page; `source` tells whose campaign it is."""
+        self._write(_name(source, campaign_id, page), document)
+
+    def has(self, source: str, campaign_id: str, page: Page) -> bool:
+        """Tell whether the page is kept."""
+        return (self._directory / _name(source, campaign_id, page)).is_file()
+
+    def get(self, source: str, campaign_id: str, page: Page) -> object:
+        """Return a page that is kept. ValueError: somebody changed it."""
+        document: object = self._read(_name(source, campaign_id, page))
+        return document
+
+    def remove(self) -> None:
+        """Forget all of it; what is not ours stays."""
+        for pattern in ("*.json", "*.json.new"):
+            for file in self._directory.glob(pattern):
+                if _OURS.fullmatch(file.name):
+                    file.unlink()
+        with suppress(OSError):  # it is not there, or there is more in it
+            self._directory.rmdir()
+
+    def _begun_at(self) -> float | None:
+        try:
+            document = self._read(_BEGUN)
+        except (OSError, ValueError):
+            return None
+        begun_at = document.get("begun_at") if isinstance(document, dict) else None
+        return begun_at if isinstance(begun_at, float) else None
+
+    def _read(self, name: str) -> object:
+        document: object = json.loads((self._directory / name).read_bytes())
+        return document
+
+    def _write(self, name: str, document: object) -> None:
+        written = self._directory / f"{name}.new"
+        with written.open("w", encoding="ascii") as file:
+            json.dump(document, file, separators=(",", ":"))
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(self._directory / name)
+
+
+def _name(source: str, campaign_id: str, page: Page) -> str:
+    key = json.dumps([source, campaign_id, page.ending_at, page.length])
+    return f"{blake2b(key.encode(), digest_size=16).hexdigest()}.json"

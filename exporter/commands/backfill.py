@@ -1,0 +1,457 @@
+"""`braze-exporter backfill`: the history of campaigns, for Prometheus to load."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from functools import cache, partial
+from pathlib import Path
+from typing import TextIO
+
+from exporter import chronicle, data_series, quantities, timeline
+from exporter.archive import Archive
+from exporter.client import Client
+from exporter.clock import Clock
+from exporter.egress import Egress
+from exporter.errors import MalformedSeries
+from exporter.exposition import Subject
+from exporter.flags import CONFIG_FILE, Flag, Parser
+from exporter.keys import Key, read_key
+from exporter.labels import clean
+from exporter.loading import load
+from exporter.model import CampaignConfig, Chronicle, Config, Selection, WorkspaceConfig
+from exporter.progress import Progress, duration
+from exporter.retrieval import Account, Retrieval, Want, source
+from exporter.selection import matcher
+
+JOB = "braze-exporter"
+_AUTO = "auto"
+_FLAGS = (
+    CONFIG_FILE,
+    Flag("days", "How many complete days, up to yesterday.", "N", default="365"),
+    Flag("output", "The file to write.", "FILE", default="history.om"),
+    Flag(
+        "campaign",
+        "Only the campaigns of this id or name, which may hold * and ?. May be "
+        "repeated.",
+        "NAME",
+        is_list=True,
+    ),
+    Flag(
+        "label",
+        "A label that Prometheus adds when it scrapes, so that history and present "
+        "stand together. May be repeated.",
+        "NAME=VALUE",
+        default=f"job={JOB}",
+        is_list=True,
+    ),
+    Flag(
+        "step",
+        "From one sample of a day to its next, 1m to 1d. auto: as fine as promtool "
+        "loads within minutes, 5m at best.",
+        "DURATION",
+        default=_AUTO,
+    ),
+)
+_DESCRIPTION = """\
+Ask Braze for the days that are over, a hundred in a request, and write them as
+OpenMetrics. Load them into Prometheus with
+
+  promtool tsdb create-blocks-from openmetrics history.om DIRECTORY
+
+The budget of the configuration holds. What was read is kept beside the output until
+that is whole: if it was interrupted, run it again, and it goes on."""
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OWN_LABELS = {
+    *("workspace", "campaign", "campaign_id", "channel", "variation", "metric"),
+    *("variation_id", "control"),
+}
+_LONG_WAIT_SECONDS = 5.0
+_BLOCK_HOURS = 1458
+"""The longest block below three months that promtool knows: it then reads the file a
+few times, and not once for every two hours of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the flags ask for."""
+
+    days: int
+    output: Path
+    campaigns: tuple[str, ...]
+    labels: Mapping[str, str]
+    step_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One campaign whose history is asked for."""
+
+    workspace: WorkspaceConfig
+    campaign: CampaignConfig
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Ask, then write."""
+    parser = Parser(_FLAGS, program="braze-exporter backfill", description=_DESCRIPTION)
+    options = parser.parse(arguments, environment)
+    if not options.config_file:
+        parser.error(
+            f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable}"
+        )
+    try:
+        order = _Order(
+            days=_days(options.days),
+            output=_output(options.output),
+            campaigns=tuple(options.campaign or ()),
+            labels=_labels(options.label or ()),
+            step_seconds=_step(options.step),
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    parsed = load(options.config_file, environment)
+    for warning in parsed.warnings:
+        print(warning, file=sys.stderr)
+    try:
+        items = _items(parsed.config, order.campaigns)
+    except ValueError as error:
+        parser.error(str(error))
+    run = _Run(parsed.config, order, items, environment=environment, told=sys.stderr)
+    try:
+        return run.run()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        place = error.filename or order.output
+        print(f"braze-exporter: {place}: {reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: run it again, and it goes on", file=sys.stderr)
+        return 1
+
+
+class _Run:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        config: Config,
+        order: _Order,
+        items: Sequence[_Item],
+        *,
+        environment: Mapping[str, str],
+        told: TextIO,
+    ) -> None:
+        self._config = config
+        self._order = order
+        self._items = items
+        self._environment = environment
+        self._told = told
+        self._now = Clock().now
+        self._archive = Archive(order.output.with_name(f"{order.output.name}.pages"))
+        self._begun_at = 0.0
+        self._failures: dict[int, str] = {}
+        """Number of an item → why it has no history."""
+
+    def run(self) -> int:
+        """Return the exit code. OSError: a file cannot be written."""
+        now = self._now()
+        self._begun_at = self._archive.begin(now=now)
+        if self._begun_at < now:
+            self._say(
+                "going on with what was begun "
+                f"{duration(now - self._begun_at)} ago; days are counted from then"
+            )
+        if not self._ask():
+            self._say("stopped: run it again, and it goes on where it stopped")
+            return 1
+        series = self._count()
+        if not series:
+            self._say("there is no history to write")
+            return 1
+        step = self._order.step_seconds or chronicle.step_for(
+            series=series, days=self._order.days
+        )
+        lines = self._write(step)
+        self._say(
+            f"{self._order.output}: {lines} samples of {series} series, every "
+            f"{quantities.duration_text(step)} of each day; load it with\n  "
+            "promtool tsdb create-blocks-from openmetrics "
+            f"--max-block-duration={_BLOCK_HOURS}h {self._order.output} DIRECTORY"
+        )
+        if self._failures:
+            self._say(
+                f"{len(self._failures)} of {len(self._items)} campaigns are missing; "
+                "run it again to ask for them once more"
+            )
+            return 1
+        self._archive.remove()
+        return 0
+
+    def _ask(self) -> bool:
+        """Ask Braze for the pages that are not kept; False: a workspace stopped."""
+        pages = chronicle.pages(self._order.days, now=self._begun_at)
+        wanted: dict[str, list[Want]] = {}
+        for item in self._items:
+            wanted.setdefault(item.workspace.name, []).extend(
+                Want(item.campaign, page)
+                for page in pages
+                if not self._archive.has(source(item.workspace), item.campaign.id, page)
+            )
+        total = len(pages) * len(self._items)
+        missing = sum(map(len, wanted.values()))
+        progress = Progress(
+            "pages of Braze",
+            total=total,
+            done=total - missing,
+            stream=self._told,
+            now=self._now,
+        )
+        workspaces = {one.workspace.name: one.workspace for one in self._items}
+        clients = {name: self._client(one) for name, one in workspaces.items()}
+        accounts = [
+            Account(one, client=clients[name], wanted=wanted[name])
+            for name, one in workspaces.items()
+        ]
+        try:
+            self._retrieval(progress).run(accounts)
+        finally:
+            progress.close()
+            for client in clients.values():
+                client.close()
+        return self._take_failures(accounts)
+
+    def _client(self, workspace: WorkspaceConfig) -> Client:
+        return Client(
+            workspace,
+            read_key=Key(
+                workspace.key_source, partial(read_key, environment=self._environment)
+            ),
+            egress=Egress.from_environment(self._environment),
+            response_bytes=self._config.limits.response_bytes,
+            now=self._now,
+        )
+
+    def _retrieval(self, progress: Progress) -> Retrieval:
+        def waits(seconds: float, workspace: str) -> None:
+            if seconds >= _LONG_WAIT_SECONDS:
+                progress.say(
+                    f"workspace {workspace}: waiting {duration(seconds)}, as Braze's "
+                    "limits or the budget ask"
+                )
+
+        def wait(seconds: float) -> None:
+            threading.Event().wait(seconds)
+
+        return Retrieval(
+            self._archive,
+            now=self._now,
+            wait=wait,
+            draw=random.random,
+            advanced=progress.advance,
+            waits=waits,
+        )
+
+    def _take_failures(self, accounts: Sequence[Account]) -> bool:
+        is_whole = True
+        by_workspace = {one.workspace.name: one for one in accounts}
+        for number, item in enumerate(self._items):
+            account = by_workspace[item.workspace.name]
+            reason = account.failures.get(item.campaign.id)
+            if reason is not None:
+                self._fail(number, reason)
+        for account in accounts:
+            if account.stopped_by:
+                is_whole = False
+                self._say(f"workspace {account.workspace.name}: {account.stopped_by}")
+        return is_whole
+
+    def _fail(self, number: int, reason: str) -> None:
+        item = self._items[number]
+        self._failures[number] = reason
+        self._say(
+            f"workspace {item.workspace.name}, campaign {clean(item.campaign.name)} "
+            f"({item.campaign.id}): {reason}"
+        )
+
+    def _count(self) -> int:
+        """Return how many series there will be; 0: not one campaign has a history."""
+        series = 0
+        for number in range(len(self._items)):
+            if number in self._failures:
+                continue
+            try:
+                series += self._history(number).series
+            except (ValueError, OSError, MalformedSeries) as error:
+                self._fail(number, f"a kept page cannot be read: {error}")
+        return series
+
+    def _history(self, number: int) -> Chronicle:
+        item = self._items[number]
+        zone = item.workspace.timezone
+        pages = chronicle.pages(self._order.days, now=self._begun_at)
+        today = chronicle.today(now=self._begun_at, timezone=zone)
+        reading = data_series.Reading(
+            today=today,
+            timezone=zone,
+            windows=(),
+            channels=self._config.channels,
+            metrics=self._config.metrics,
+            series_limit=self._config.limits.series_per_campaign,
+        )
+        place = source(item.workspace)
+        return data_series.parse_chronicle(
+            (self._archive.get(place, item.campaign.id, page) for page in pages),
+            reading,
+            first=chronicle.first_day(
+                self._order.days, now=self._begun_at, timezone=zone
+            ),
+        )
+
+    def _write(self, step_seconds: float) -> int:
+        """Write the file, whole or not at all; return how many samples are in it."""
+        output = self._order.output
+        unfinished = output.with_name(f"{output.name}.unfinished")
+        numbers = [n for n in range(len(self._items)) if n not in self._failures]
+        progress = Progress(
+            "campaigns written",
+            total=len(numbers) * len(timeline.FAMILIES),
+            stream=self._told,
+            now=self._now,
+        )
+        lines = 0
+        try:
+            with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+                for text in self._texts(numbers, step_seconds, progress):
+                    file.write(text)
+                    lines += text.count("\n") if not text.startswith("#") else 0
+            unfinished.replace(output)
+        finally:
+            progress.close()
+            with suppress(FileNotFoundError):
+                unfinished.unlink()
+        return lines
+
+    def _texts(
+        self, numbers: Sequence[int], step_seconds: float, progress: Progress
+    ) -> Iterator[str]:
+        until = self._begun_at - chronicle.HEAD_SECONDS
+
+        @cache
+        def tails(zone: str, day: date) -> tuple[str, ...]:
+            return timeline.tails(
+                tuple(
+                    chronicle.instants(
+                        day,
+                        timezone=zones[zone],
+                        step_seconds=step_seconds,
+                        until=until,
+                    )
+                )
+            )
+
+        zones = {
+            one.workspace.timezone.key: one.workspace.timezone for one in self._items
+        }
+        for family in timeline.FAMILIES:
+            has_header = False
+            for number in numbers:
+                item = self._items[number]
+                campaign = item.campaign
+                subject = Subject(
+                    item.workspace.name, campaign.name, campaign.id, campaign.labels
+                )
+                for text in timeline.render(
+                    family,
+                    subject,
+                    self._history(number),
+                    labels=self._order.labels,
+                    tails=partial(tails, item.workspace.timezone.key),
+                ):
+                    if not has_header:
+                        has_header = True
+                        yield timeline.header(family)
+                    yield text
+                progress.advance()
+        yield timeline.END
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._told, flush=True)
+
+
+def _items(config: Config, wanted: Sequence[str]) -> tuple[_Item, ...]:
+    """Return the campaigns that are wanted. ValueError: a wish finds none."""
+    items = [
+        _Item(workspace, campaign)
+        for workspace in config.workspaces
+        for campaign in workspace.campaigns
+    ]
+    if not wanted:
+        return tuple(items)
+    found: set[int] = set()
+    for wish in wanted:
+        is_like = matcher(Selection((wish,)))
+        matches = {
+            number
+            for number, item in enumerate(items)
+            if wish in {item.campaign.id, item.campaign.name}
+        } or {
+            number for number, item in enumerate(items) if is_like(item.campaign.name)
+        }
+        if not matches:
+            message = f"--campaign {wish!r}: no campaign of the configuration is that"
+            raise ValueError(message)
+        found |= matches
+    return tuple(item for number, item in enumerate(items) if number in found)
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 6) or not (
+        1 <= int(text) <= chronicle.MOST_DAYS
+    ):
+        message = (
+            f"--days is {text!r}, expected a number from 1 to {chronicle.MOST_DAYS}"
+        )
+        raise ValueError(message)
+    return int(text)
+
+
+def _output(text: str) -> Path:
+    path = Path(text)
+    if not path.name or path.is_dir() or not path.parent.is_dir():
+        message = f"--output is {text!r}, expected a file in a directory that exists"
+        raise ValueError(message)
+    return path
+
+
+def _step(text: str) -> float | None:
+    if text == _AUTO:
+        return None
+    try:
+        seconds = quantities.duration_seconds(text)
+    except ValueError:
+        seconds = 0.0
+    if not 60 <= seconds <= 86400:
+        message = f"--step is {text!r}, expected auto or a duration from 1m to 1d"
+        raise ValueError(message)
+    return seconds
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    labels = {"job": JOB}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
+            message = f"--label is {text!r}, expected NAME=VALUE such as job={JOB}"
+            raise ValueError(message)
+        if name in _OWN_LABELS:
+            message = f"--label {name}: the samples have a label of that name"
+            raise ValueError(message)
+        labels[name] = value
+    return labels

@@ -1,0 +1,88 @@
+"""Pages that outlive the process that read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from exporter.archive import Archive
+from exporter.chronicle import Page
+
+PAGE = Page("2026-09-01T12:00:00Z", 100)
+DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800"}]}
+
+
+def test_a_page_is_there_again(tmp_path: Path) -> None:
+    """Whatever JSON it is, for whoever opens the directory later."""
+    Archive(tmp_path / "pages").begin(now=1000.0)
+    Archive(tmp_path / "pages").put("shop", "c-1", PAGE, DOCUMENT)
+
+    later = Archive(tmp_path / "pages")
+
+    assert later.begin(now=2000.0) == 1000.0
+    assert later.has("shop", "c-1", PAGE)
+    assert later.get("shop", "c-1", PAGE) == DOCUMENT
+
+
+def test_pages_are_told_apart(tmp_path: Path) -> None:
+    """By workspace, campaign, end and length."""
+    archive = Archive(tmp_path / "pages")
+    archive.begin(now=1000.0)
+    archive.put("shop", "c-1", PAGE, DOCUMENT)
+
+    assert not archive.has("shops", "c-1", PAGE)
+    assert not archive.has("shop", "c-2", PAGE)
+    assert not archive.has("shop", "c-1", Page(PAGE.ending_at, 99))
+    assert not archive.has("shop", "c-1", Page("2026-09-01T12:00:01Z", 100))
+
+
+@pytest.mark.parametrize("days", [-1, 7, 400])
+def test_a_run_of_long_ago_begins_anew(tmp_path: Path, days: int) -> None:
+    """Braze has restated its days since; and one of the future is none."""
+    archive = Archive(tmp_path / "pages")
+    archive.begin(now=1000.0)
+    archive.put("shop", "c-1", PAGE, DOCUMENT)
+
+    now = 1000.0 + days * 86400
+
+    assert archive.begin(now=now) == now
+    assert not archive.has("shop", "c-1", PAGE)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
+def test_a_directory_that_tells_no_begin_begins_anew(
+    tmp_path: Path, content: str
+) -> None:
+    """It is damaged, or somebody else's."""
+    (tmp_path / "begun.json").write_text(content)
+
+    assert Archive(tmp_path).begin(now=5.0) == 5.0
+    assert Archive(tmp_path).begin(now=6.0) == 5.0
+
+
+def test_half_a_page_is_none(tmp_path: Path) -> None:
+    """What a crash left of a write is no page, and leaves with the rest."""
+    archive = Archive(tmp_path / "pages")
+    archive.begin(now=1000.0)
+    archive.put("shop", "c-1", PAGE, DOCUMENT)
+    (page,) = (one for one in (tmp_path / "pages").iterdir() if one.stem != "begun")
+    page.rename(page.with_name(f"{page.name}.new"))
+
+    assert not archive.has("shop", "c-1", PAGE)
+
+    archive.remove()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    """A directory with other files in it loses ours alone."""
+    archive = Archive(tmp_path)
+    (tmp_path / "notes.json").write_text("{}")
+    archive.begin(now=1000.0)
+    archive.put("shop", "c-1", PAGE, DOCUMENT)
+
+    archive.remove()
+    archive.remove()
+
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.json"]

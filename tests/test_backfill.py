@@ -1,0 +1,434 @@
+"""`braze-exporter backfill`: from a simulated Braze into a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter.simulator import Campaign, Fault, Settings, Simulator
+
+from tests.naive import first_instant
+from tests.peer import closed_port
+from tests.prometheus import ask, prometheus
+from tests.prometheus import configuration as scraping
+from tests.running import (
+    Process,
+    clean_environment,
+    configuration,
+    get,
+    run,
+    until,
+    written,
+)
+from tests.test_timeline import Series, read
+
+NEW_YORK = ZoneInfo("America/New_York")
+LAST = "braze_campaign_last_complete_day"
+OVERALL = "braze_campaign_overall_last_complete_day"
+BEGAN = "braze_campaign_last_complete_day_timestamp_seconds"
+
+
+@pytest.fixture
+def braze() -> Iterator[Simulator]:
+    """Run a Braze whose days are New York's."""
+    with Simulator(Settings(timezone=NEW_YORK.key)) as simulator:
+        yield simulator
+
+
+class Workplace:
+    """A directory with a configuration in it, and the command run there."""
+
+    def __init__(self, where: Path, braze: Simulator, count: int = 3) -> None:
+        self.braze = braze
+        self.campaigns = braze.campaigns[:count]
+        self.output = where / "history.om"
+        self._where = where
+        self.key = braze.api_key
+        self.configure()
+
+    def configure(self, **changes: Any) -> None:
+        """Write a configuration of the campaigns."""
+        campaigns = [{"id": one.id, "name": one.name} for one in self.campaigns]
+        document = configuration(
+            self.braze,
+            **{
+                "campaigns": campaigns,
+                "timezone": self.braze.settings.timezone,
+                **changes,
+            },
+        )
+        self._file = written(self._where / "config.yaml", document)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the command is always given."""
+        return ("backfill", "--config.file", self._file, "--output", str(self.output))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where the key is."""
+        return {"BRAZE_API_KEY": self.key}
+
+    def backfill(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        return run(*self.arguments, *arguments, environment=self.environment)
+
+    def series(self) -> Series:
+        """Read the file back."""
+        return read(self.output.read_text(encoding="utf-8"))
+
+    def left(self) -> set[str]:
+        """Tell which files there are."""
+        return {one.name for one in self._where.iterdir()} - {"config.yaml"}
+
+    def asked(self) -> list[tuple[str | None, str]]:
+        """Return (campaign id, end) of each request that Braze got."""
+        return [
+            (one.campaign_id, parse_qs(one.query)["ending_at"][0])
+            for one in self.braze.requests
+        ]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, braze: Simulator) -> Workplace:
+    """Return a place to work."""
+    return Workplace(tmp_path, braze)
+
+
+def rows(braze: Simulator, campaign: Campaign, days: int) -> dict[date, dict[str, Any]]:
+    """Ask Braze itself, day by day of the pages."""
+    found: dict[date, dict[str, Any]] = {}
+    end = datetime.now(NEW_YORK)
+    for back in range(0, days + 2, 90):
+        query = urlencode(
+            {
+                "campaign_id": campaign.id,
+                "length": 100,
+                "ending_at": (end - timedelta(days=back)).isoformat(),
+            }
+        )
+        _, _, body = get(
+            f"{braze.url}/campaigns/data_series?{query}",
+            headers={"Authorization": f"Bearer {braze.api_key}"},
+        )
+        for row in json.loads(body)["data"]:
+            found[date.fromisoformat(row["time"])] = row
+    return found
+
+
+def the_day(at: float) -> date:
+    """Return the day that was the last complete one at an instant."""
+    return datetime.fromtimestamp(at, NEW_YORK).date() - timedelta(days=1)
+
+
+def test_a_year_is_loaded_into_prometheus_and_is_what_braze_says(
+    workplace: Workplace, program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Every sample of every day, in a zone whose clocks go back and forth."""
+    promtool, server = program("promtool"), program("prometheus")
+
+    ended = workplace.backfill("--days", "365")
+    loaded = subprocess.run(
+        [
+            promtool,
+            *("tsdb", "create-blocks-from", "openmetrics"),
+            "--max-block-duration=1458h",
+            str(workplace.output),
+            str(tmp_path / "data"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert loaded.returncode == 0, loaded.stderr
+    keep = "--storage.tsdb.retention.time=100y"
+    target = f"127.0.0.1:{closed_port()}"
+    with prometheus(server, scraping(target), where=tmp_path, flags=[keep]) as url:
+        for campaign in workplace.campaigns:
+            expected = rows(workplace.braze, campaign, 365)
+            days = set()
+            for query, value_of in (
+                (f'{BEGAN}{{campaign="{campaign.name}"}}[400d]', began),
+                (f'{OVERALL}{{campaign="{campaign.name}"}}[400d]', overall_of),
+                (f'{LAST}{{campaign="{campaign.name}"}}[400d]', stat_of(campaign)),
+            ):
+                for labels, at, value in matrix(url, query):
+                    row = expected[the_day(at)]
+                    assert value == value_of(labels, row), (labels, row["time"])
+                    days.add(the_day(at))
+            assert len(days) == 365
+            assert max(days) == the_day(time.time() - 3 * 3600)
+        # What a dashboard asks: the value at noon, of a day in March and of yesterday.
+        noon = first_instant(the_day(time.time()), NEW_YORK) + 12 * 3600
+        shown = ask(url, f'count by (job) ({LAST}{{job="braze-exporter"}} @ {noon})')
+        assert shown[0][1] > 50
+
+
+def began(_: dict[str, str], row: dict[str, Any]) -> float:
+    """Return when the row's day began."""
+    return first_instant(date.fromisoformat(row["time"]), NEW_YORK)
+
+
+def overall_of(labels: dict[str, str], row: dict[str, Any]) -> float:
+    """Return what the row says of the campaign as a whole."""
+    return float(row[labels["metric"]])
+
+
+def stat_of(
+    campaign: Campaign,
+) -> Callable[[dict[str, str], dict[str, Any]], float | None]:
+    """Return what finds the number of a sample in a row."""
+    names = {one.id: one.name or "default" for one in campaign.messages}
+
+    def find(labels: dict[str, str], row: dict[str, Any]) -> float | None:
+        (entry,) = (
+            entry
+            for entry in row["messages"][labels["channel"]]
+            if names[entry["variation_api_id"]] == labels["variation"]
+        )
+        value = entry[labels["metric"]]
+        return None if value is None else float(value)
+
+    return find
+
+
+def matrix(url: str, query: str) -> Iterator[tuple[dict[str, str], float, float]]:
+    """Yield labels, timestamp and value of every sample that is stored."""
+    _, _, body = get(f"{url}/api/v1/query?{urlencode({'query': query})}")
+    result = json.loads(body)["data"]["result"]
+    assert result, query
+    for series in result:
+        times = [at for at, _ in series["values"]]
+        assert times == sorted(set(times))
+        for at, value in series["values"]:
+            yield series["metric"], at, float(value)
+
+
+def test_a_few_days_have_no_gap(workplace: Workplace) -> None:
+    """A sample each five minutes, whole days of them, and none of the last hours."""
+    now = time.time()
+
+    ended = workplace.backfill("--days", "3")
+
+    assert ended.returncode == 0, ended.stderr
+    found = workplace.series()
+    assert {name for name, _ in found} == {
+        LAST,
+        OVERALL,
+        BEGAN,
+        "braze_campaign_variation_info",
+        "braze_campaign_info",
+    }
+    for (name, labels), samples in found.items():
+        times = [at for at, _ in samples]
+        assert times[0] == first_instant(the_day(now) - timedelta(days=1), NEW_YORK)
+        assert {b - a for a, b in pairwise(times)} == {300.0}
+        assert now - 3 * 3600 - 310 < times[-1] <= time.time() - 3 * 3600
+        assert ("job", "braze-exporter") in labels, name
+    text = workplace.output.read_text(encoding="utf-8")
+    assert text.endswith("\n# EOF\n")
+    assert text.count("# TYPE ") == 5
+    assert workplace.left() == {"history.om"}
+
+
+def test_a_run_that_was_killed_goes_on(workplace: Workplace) -> None:
+    """What was read by then is not asked for again, and the file is the same."""
+    workplace.configure(requests_per_minute=120)
+    place = workplace.output.with_name("history.om.pages")
+    with Process(
+        *workplace.arguments, "--days=365", environment=workplace.environment
+    ) as process:
+        until(lambda: len(list(place.glob("*.json"))) > 4)
+        assert not workplace.output.exists()
+        assert process.end(signal.SIGKILL, seconds=10) == -signal.SIGKILL
+    before = workplace.asked()
+    kept = len(list(place.glob("*.json"))) - 1
+    workplace.configure()
+
+    ended = workplace.backfill("--days", "365")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("going on with what was begun ")
+    after = workplace.asked()[len(before) :]
+    assert len(after) == 12 - kept
+    assert len(set(before + after)) == 12
+    assert len(before) - kept in {0, 1}  # one may have been on its way
+    assert workplace.left() == {"history.om"}
+
+
+def test_a_refused_key_is_told_and_leaves_what_was_there(workplace: Workplace) -> None:
+    """Exit 1 after one request; the key itself is in no line."""
+    workplace.output.write_text("of last week")
+    workplace.key = "a-key-that-nobody-may-see"
+
+    ended = workplace.backfill()
+
+    assert ended.returncode == 1
+    assert "HTTP 401" in ended.stderr
+    assert "environment variable BRAZE_API_KEY" in ended.stderr
+    assert workplace.key not in ended.stderr
+    assert len(workplace.braze.requests) == 1
+    assert workplace.output.read_text() == "of last week"
+
+
+def test_a_missing_permission_is_told(tmp_path: Path) -> None:
+    """It is named."""
+    with Simulator(Settings(permissions=frozenset())) as braze:
+        ended = Workplace(tmp_path, braze).backfill()
+
+    assert ended.returncode == 1
+    assert "needs the permission campaigns.data_series" in ended.stderr
+
+
+def test_a_campaign_that_braze_does_not_know_is_left_out(workplace: Workplace) -> None:
+    """It is named, the others are written, exit 1; without it all is well."""
+    first, second = workplace.campaigns[:2]
+    unknown = "00000000-0000-4000-8000-000000000000"
+    workplace.configure(
+        campaigns=[
+            {"id": unknown, "name": "Gone"},
+            {"id": first.id, "name": first.name},
+            {"id": second.id, "name": second.name},
+        ]
+    )
+
+    ended = workplace.backfill("--days", "2")
+    again = workplace.backfill("--days", "2", "--campaign", first.name)
+
+    assert ended.returncode == 1
+    line = f"workspace production, campaign Gone ({unknown}): HTTP 400"
+    assert line in ended.stderr
+    assert "1 of 3 campaigns are missing" in ended.stderr
+    assert again.returncode == 0
+    assert {dict(labels)["campaign"] for _, labels in workplace.series()} == {
+        first.name
+    }
+    assert len(workplace.braze.requests) == 3
+
+
+def test_a_braze_that_is_down_for_a_moment_costs_a_moment(workplace: Workplace) -> None:
+    """Tries go on within the minute."""
+    workplace.braze.set_fault(Fault(status=503), count=2)
+
+    ended = workplace.backfill("--days", "2")
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(workplace.braze.requests) == 5
+
+
+def test_flags_choose_campaigns_labels_and_step(workplace: Workplace) -> None:
+    """By id, name or pattern; labels that a scrape would add; any even step."""
+    ids = {one.id for one in workplace.campaigns[:2]}
+    chosen = [f"--campaign={workplace.campaigns[0].id}", "--campaign=zz*"]
+
+    nothing = workplace.backfill(*chosen)
+    ended = workplace.backfill(
+        *(f"--campaign={one}" for one in ids),
+        "--days=2",
+        "--label=instance=braze:10417",
+        "--label=job=other",
+        "--step=1h",
+    )
+
+    assert nothing.returncode == 2
+    assert "--campaign 'zz*': no campaign" in nothing.stderr
+    assert ended.returncode == 0, ended.stderr
+    found = workplace.series()
+    for (_, labels), samples in found.items():
+        assert {("job", "other"), ("instance", "braze:10417")} <= labels
+        assert {at % 3600 for at, _ in samples} == {0}
+    told = {dict(labels).get("campaign_id") for _, labels in found} - {None}
+    assert told == ids
+    assert {one.campaign_id for one in workplace.braze.requests} == ids
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--days=0", "--days is '0', expected a number from 1 to 3650"),
+        ("--days=9999", "expected a number from 1 to 3650"),
+        ("--days=x", "expected a number from 1 to 3650"),
+        ("--step=5", "--step is '5', expected auto or a duration from 1m to 1d"),
+        ("--step=2d", "expected auto or a duration from 1m to 1d"),
+        ("--label=job", "--label is 'job', expected NAME=VALUE such as job="),
+        ("--label=a-b=1", "expected NAME=VALUE"),
+        ("--label=__name__=x", "expected NAME=VALUE"),
+        ("--label=metric=x", "--label metric: the samples have a label of that name"),
+        ("--output=/nowhere/x.om", "expected a file in a directory that exists"),
+        ("--output=/", "expected a file in a directory that exists"),
+    ],
+)
+def test_wrong_flags_are_told(workplace: Workplace, flag: str, message: str) -> None:
+    """Exit 2, before Braze is asked for anything."""
+    ended = workplace.backfill(flag)
+
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert len(workplace.braze.requests) == 0
+
+
+def test_without_a_configuration_or_a_key_nothing_begins(workplace: Workplace) -> None:
+    """Exit 2, with what is missing."""
+    no_file = run("backfill")
+    no_key = run(*workplace.arguments)
+
+    assert (no_file.returncode, no_key.returncode) == (2, 2)
+    assert "give --config.file FILE" in no_file.stderr
+    assert "BRAZE_API_KEY" in no_key.stderr
+
+
+def test_a_disk_that_refuses_is_told(workplace: Workplace) -> None:
+    """Exit 1, with the file; no traceback."""
+    workplace.output.with_name("history.om.pages").write_text("in the way")
+
+    ended = workplace.backfill("--days", "2")
+
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        r"braze-exporter: .*history\.om\.pages.*: \w.*\n", ended.stderr
+    ), ended.stderr
+
+
+def test_memory_does_not_grow_with_days_and_campaigns(
+    tmp_path: Path,
+) -> None:
+    """Thirty times as many campaign days take next to nothing more."""
+    with Simulator(Settings(campaigns=60)) as braze:
+        most = []
+        for count, days in ((20, 10), (60, 100)):
+            place = tmp_path / f"{count}"
+            place.mkdir()
+            workplace = Workplace(place, braze, count)
+            workplace.configure(requests_per_minute=600_000)
+            command = [*workplace.arguments, f"--days={days}", "--step=12h"]
+            code = (
+                "import resource, sys; from exporter.cli import main; code = main();"
+                "most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+                "print(code, most)"
+            )
+            ended = subprocess.run(
+                [sys.executable, "-c", code, *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**clean_environment(), **workplace.environment},
+            )
+            exit_code, kilobytes = ended.stdout.split()
+            assert exit_code == "0"
+            most.append(int(kilobytes))
+
+    assert most[1] - most[0] < 8 * 1024, most

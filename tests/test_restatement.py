@@ -1,0 +1,115 @@
+"""By how much a day moved since it was first read."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from fractions import Fraction
+
+import pytest
+from exporter.model import Day, Figures, Stats, Variation
+from exporter.restatement import first_reading, revision
+from hypothesis import given
+from hypothesis import strategies as st
+
+MONDAY, TUESDAY, TODAY = date(2026, 8, 31), date(2026, 9, 1), date(2026, 9, 2)
+WELCOME = Variation("email", "Welcome", "id-1")
+
+
+def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float) -> Day:
+    """Return a day with these stats."""
+    return Day(on, 0.0, Figures(tuple(entries), overall))
+
+
+def test_the_first_reading_of_a_day_counts() -> None:
+    """A later one of the same day changes nothing, a new day begins anew."""
+    first, later = day(revenue=1), day(revenue=2)
+
+    assert first_reading(first, known=None, today=TODAY) is first
+    assert first_reading(later, known=first, today=TODAY) is first
+    assert first_reading(first, known=day(MONDAY), today=TODAY) is first
+
+
+def test_an_answer_without_the_day_does_not_forget_it() -> None:
+    """Braze is late, and the day will be there again."""
+    first = day()
+
+    assert first_reading(day(MONDAY), known=first, today=TODAY) is first
+    assert first_reading(None, known=first, today=TODAY) is first
+    assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
+
+
+def test_a_day_that_is_not_over_was_never_complete() -> None:
+    """The clock was set, or the time zone: what was read then is forgotten."""
+    assert first_reading(day(), known=day(TODAY), today=TODAY) == day()
+
+
+def test_a_revision_is_what_was_added_since() -> None:
+    """Or taken back; 0 is told as well. What was not said at first has none."""
+    first = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 3, "opens": 1}), x=1, y=2)
+    last = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 5, "new": 1}), x=0, z=2)
+
+    found = revision(first, last)
+
+    assert found == Figures(((WELCOME, {"sent": 0, "bounces": 2}),), {"x": -1})
+
+
+def test_a_renamed_variation_is_known_by_its_id() -> None:
+    """One without an id by its label, and of ids used twice the labels count."""
+    renamed = Variation("email", "Hello", "id-1")
+    nameless, twice = Variation("sms", "default"), Variation("sms", "A", "id-2")
+    twin = Variation("sms", "A #2", "id-2")
+    first = day(
+        TUESDAY,
+        (WELCOME, {"sent": 1}),
+        (nameless, {"sent": 1}),
+        (twice, {"sent": 1}),
+        (twin, {"sent": 2}),
+    )
+    others = (Variation("sms", "B", "id-2"), Variation("push", "default"))
+
+    found = revision(
+        first,
+        day(
+            TUESDAY,
+            *((one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)),
+        ),
+    )
+
+    moved = {one.label: stats["sent"] for one, stats in found.variations}
+    assert moved == {"Hello": 4, "default": 4, "A": 4, "A #2": 3}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (12.1, 12.3, 0.2),
+        (0.1, 0, -0.1),
+        (10**300, 10**300 + 1, 1),
+        (-(10**308), 10**308, None),
+        (-1.7e308, 1.7e308, None),
+        (1e-320, 1e-320, 0),
+    ],
+)
+def test_differences_are_what_paper_says(
+    before: float, now: float, expected: float | None
+) -> None:
+    """Decimal fractions have no dust; what no double holds is not told."""
+    found = revision(day(x=before), day(x=now)).overall
+
+    assert found.get("x") == expected
+
+
+@given(*[st.integers(-(10**307), 10**307) | st.floats(allow_nan=False)] * 2)
+def test_no_numbers_give_anything_but_a_number(before: float, now: float) -> None:
+    """A finite one, close to the exact difference."""
+    if not (math.isfinite(before) and math.isfinite(now)):
+        return
+
+    move = revision(day(x=before), day(x=now)).overall.get("x")
+
+    if move is not None:
+        exact = Fraction(now) - Fraction(before)
+        tolerance = max(abs(Fraction(before)), abs(Fraction(now))) / 10**14
+        assert abs(Fraction(move) - exact) <= tolerance
+        assert math.isfinite(move)
