@@ -306,14 +306,15 @@ def _revenue() -> Drawn:
 
 def _state() -> Drawn:
     def of(family: str) -> str:
-        return total(fold(select(family, promql.OF_CAMPAIGN)), "workspace", "campaign")
+        folded = fold(select(family, promql.OF_CAMPAIGN))
+        return f"max by (workspace, campaign) ({folded})"
 
     info = fold(select("braze_campaign_info", promql.OF_CAMPAIGN))
     columns = [
         Column(
             "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
         ),
-        yes_or_no("Last poll good", of("braze_campaign_up")),
+        yes_or_no("Last poll good", figures.up()),
         Column(
             "Figures are old",
             f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",
@@ -338,7 +339,8 @@ def _state() -> Drawn:
         sort="Campaign",
         is_ascending=True,
         says="Now: the campaign's id in Braze; whether its last finished poll "
-        "succeeded (1) or failed (0); how long ago the last good one was; its interval "
-        "in force; and the first instants of the two days that are shown, in your "
+        "succeeded (1) or failed (0), of several jobs under all of them; how long ago "
+        "the last good one was; its interval in force, the longest of several jobs; "
+        "and the first instants of the two days that are shown, in your "
         "browser's time zone.",
     )

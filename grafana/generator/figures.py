@@ -121,6 +121,12 @@ def overall(period: Period, name: str) -> str:
     return f"({whole} and on (workspace, campaign) {of_channel})"
 
 
+def up() -> str:
+    """Return 1 for campaigns whose last finished poll succeeded, under every job."""
+    selector = select("braze_campaign_up", promql.OF_CAMPAIGN)
+    return promql.least_of_jobs(selector, "workspace", "campaign")
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A ratio of two sums of email."""

@@ -48,7 +48,7 @@ def page() -> Page:
 
 
 def _now() -> list[Tile]:
-    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    up = figures.up()
     success = fold(
         select("braze_campaign_last_success_timestamp_seconds", promql.OF_CAMPAIGN)
     )
@@ -305,7 +305,7 @@ def _mix() -> Tile:
 def _alerts() -> Drawn:
     keys = ("severity", "alertname", "alertstate", "workspace", "campaign")
     alerts = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
-    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    up = figures.up()
     nothing = f'label_replace(0 * max({up}), "alertname", "nothing fires", "", "")'
     return tables.table_of(
         "Firing and pending alerts",

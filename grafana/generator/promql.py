@@ -7,6 +7,7 @@ mean is not known here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 JOB = 'job=~"$job"'
@@ -26,6 +27,8 @@ OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
 OF_VARIATION = (*OF_MESSAGE, _VARIATION)
 
 _REPLICA = "instance, pod, container, endpoint, node"
+JOBS = "job, namespace, service"
+"""What else a target brings along where it is scraped by more than one job."""
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -36,8 +39,16 @@ def select(family: str, matchers: Iterable[str]) -> str:
 
 
 def fold(selector: str) -> str:
-    """Return the largest sample of what several exporters say of the same thing."""
-    return f"max without ({_REPLICA}) ({selector})"
+    """Return the largest sample of what several exporters say of the same thing.
+
+    Whether they do so under one job or under several does not matter.
+    """
+    return f"max without ({_REPLICA}, {JOBS}) ({selector})"
+
+
+def least_of_jobs(selector: str, *by: str) -> str:
+    """Return the largest sample of a job's exporters, and the smallest of the jobs."""
+    return f"min by ({', '.join(by)}) (max without ({_REPLICA}) ({selector}))"
 
 
 def total(vector: str, *by: str) -> str:
@@ -66,8 +77,8 @@ def largest(vector: str, *, count: int) -> str:
 
 
 def moved(vector: str, modifier: str) -> str:
-    """Return the same of another time: every folded selector gets the modifier."""
-    return vector.replace("})", f"}} {modifier})")
+    """Return the same of another time: every selector gets the modifier."""
+    return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
