@@ -205,6 +205,52 @@ def test_links_lead_to_our_dashboards(name: str) -> None:
             assert "${__url_time_range}" in query, panel["title"]
 
 
+@every_dashboard
+def test_a_name_of_a_campaign_stands_with_its_workspace(name: str) -> None:
+    """Two workspaces may have campaigns of the same name."""
+    legends = [
+        target["legendFormat"]
+        for panel in panes.panels(name)
+        for target in panel.get("targets", [])
+        if "{{campaign}}" in target["legendFormat"]
+    ]
+
+    assert all("{{workspace}} / {{campaign}}" in legend for legend in legends)
+    for panel in panes.panels(name):
+        if panel["type"] == "table":
+            titles = [
+                override["matcher"].get("options")
+                for override in panel["fieldConfig"]["overrides"]
+            ]
+            assert "Campaign" not in titles or "Workspace" in titles, panel["title"]
+
+
+def test_variables_are_filled_in_by_name() -> None:
+    """A replacement's `$1` stays, and a mistyped name is an error."""
+    text = 'x{job=~"$job", a=~"${channel}", b=~`${campaign:regex}`, c="$1"}[$__rate'
+    text += "_interval]"
+
+    filled = panes.filled(text, {"job": "one", "campaign": "a.b"})
+
+    assert filled == 'x{job=~"one", a=~".*", b=~`a\\.b`, c="$1"}[1m]'
+    for mistyped in ("$jobs", "${jobs}", "${jobs:regex}", "$__rate", "${1}"):
+        with pytest.raises(KeyError):
+            panes.filled(mistyped, {})
+
+
+def test_a_description_is_of_its_panel_alone() -> None:
+    """That of opt-outs does not explain what was rejected or failed."""
+    says = {
+        panel["title"]: panel["description"]
+        for panel in panes.panels("braze-messaging")
+    }
+
+    assert "STOP" in says["SMS: opt-outs"]
+    assert "ejected" not in says["SMS: opt-outs"]
+    assert "STOP" not in says["SMS and RCS: rejected and failed"]
+    assert "STOP" in says["SMS and RCS by campaign, last complete day"]
+
+
 def test_tables_of_campaigns_link_each_row() -> None:
     """Wherever a table has a column of campaigns, its cells are links."""
     linked = unlinked = 0

@@ -288,11 +288,11 @@ def _revenue() -> Drawn:
         [
             Query(
                 f"topk(10, {by_message})",
-                "{{campaign}}: {{channel}} {{variation}}",
+                "{{workspace}} / {{campaign}}: {{channel}} {{variation}}",
             ),
             Query(
                 f"topk(5, {whole})",
-                "{{campaign}}: all of it",
+                "{{workspace}} / {{campaign}}: all of it",
             ),
         ],
         says=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: by "

@@ -276,7 +276,7 @@ def _bounces() -> Drawn:
     rate = figures.BOUNCE.latest(*_KEYS, least=_LEAST)
     return panels.timeline(
         "Email bounce rate by campaign and time, worst 20",
-        Query(promql.largest(rate, count=20), "{{campaign}}"),
+        Query(promql.largest(rate, count=20), "{{workspace}} / {{campaign}}"),
         says=f"{figures.BOUNCE.formula}, by campaign: of today so far once {_LEAST} "
         f"were sent, until then of {LAST.days}. So it falls back at midnight to the "
         "whole day before, and a handful of early messages makes no colour. Which "
