@@ -93,10 +93,15 @@ def wilson(successes: str, trials: str, *, sign: str) -> str:
     would be NaN. There is no bound where nothing was tried.
     """
     n = f"({trials} > 0)"
-    k = f"((({successes}) < {n}) or ({n} and ({successes})))"
+    p = f"clamp_max(({successes}) / {n}, 1)"
     z2 = round(_Z**2, 4)
-    root = f"sqrt({k} * ({n} - {k}) / {n} + {z2 / 4})"
-    return f"({k} + {z2 / 2} {sign} {_Z} * {root}) / ({n} + {z2})"
+    root = f"sqrt({_variance(p)} / {n} + {z2 / 4} / {n} ^ 2)"
+    return f"({p} + {z2 / 2} / {n} {sign} {_Z} * {root}) / (1 + {z2} / {n})"
+
+
+def _variance(share: str) -> str:
+    """Return p · (1 - p), with the long expression of p only once in it."""
+    return f"(0.25 - ({share} - 0.5) ^ 2)"
 
 
 def z_score(
@@ -104,12 +109,14 @@ def z_score(
 ) -> str:
     """Return how many standard errors a rate is above that of its control group.
 
-    The two share the labels in `on`. Both need ten successes, below which the normal
-    approximation says nothing, and hence no denominator can be 0.
+    The two share the labels in `on`. At their pooled rate both must expect five
+    successes, below which the normal approximation says nothing. No rate is above 1.
     """
     group = f"on ({on}) group_left ()"
-    k, n = f"({successes} >= 10)", f"({trials} > 0)"
-    kc, nc = f"({control_successes} >= 10)", f"({control_trials} > 0)"
+    k, n = f"({successes})", f"({trials} > 0)"
+    kc, nc = f"({control_successes})", f"({control_trials} > 0)"
     pooled = f"(({k} + {group} {kc}) / ({n} + {group} {nc}))"
-    error = f"sqrt({pooled} * (1 - {pooled}) * (1 / {n} + {group} (1 / {nc})))"
-    return f"({k} / {n} - {group} ({kc} / {nc})) / ({error} > 0)"
+    # Multiplied, compared and divided again: so it stands here once, for it is long.
+    pooled = f"((({pooled} * {n} >= 5) / {n} * {group} {nc} >= 5) / {group} {nc})"
+    error = f"sqrt({_variance(pooled)} * (1 / {n} + {group} (1 / {nc})))"
+    return f"(({k} / {n} <= 1) - {group} ({kc} / {nc} <= 1)) / ({error} > 0)"
