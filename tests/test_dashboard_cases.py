@@ -163,3 +163,75 @@ def test_a_verdict_is_given_where_it_is_clear(
 
     assert shows(asked, trial(k, n, kc, nc), expected) == ""
     assert verdict_of(code) == words
+
+
+def whole_day() -> list[Series]:
+    """Return a day of a multivariate campaign, and of one without variations.
+
+    What Braze says of the first as a whole has its control group in it.
+    """
+    counted = {
+        "conversions": (30, 7, 37),
+        "conversions1": (3, 1, 4),
+        "conversions2": (2, 1, 3),
+        "conversions3": (1, 1, 2),
+        "revenue": (300, 70, 370),
+        "sent": (1_000, 0, 0),
+        "unique_recipients": (1_000, 100, 1_000),
+    }
+    plain = {**CAMPAIGN, "campaign": "Plain"}
+    series = [
+        info("A", control="false"),
+        info("C", control="true"),
+        info("default", control="false", campaign="Plain"),
+        Series(
+            LAST,
+            {**EMAIL, **plain, "variation": "default", "metric": "sent"},
+            100,
+        ),
+    ]
+    for metric, (sent, control, whole) in counted.items():
+        of = {"metric": metric}
+        series += [
+            Series(LAST, {**EMAIL, "variation": "A", **of}, sent),
+            Series(LAST, {**EMAIL, "variation": "C", **of}, control),
+            Series(LAST.replace("n_l", "n_overall_l"), {**CAMPAIGN, **of}, whole),
+            Series(LAST.replace("n_l", "n_overall_l"), {**plain, **of}, 10),
+        ]
+    return series
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "letter", "expected"),
+    [
+        ("braze-overview", "Conversions", "A", 40),
+        ("braze-campaign", "Converted", "A", 40),
+        ("braze-campaign", "Revenue", "A", 310),
+        ("braze-campaign", "Conversion events, last complete day", "A", 40),
+        ("braze-campaign", "Conversion events, last complete day", "B", 13),
+        ("braze-campaign", "Conversion events, last complete day", "C", 12),
+        ("braze-campaign", "Conversion events, last complete day", "D", 11),
+        ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
+    ],
+)
+def test_a_control_group_is_in_no_sum_of_conversions(
+    shows: Callable[..., str], name: str, panel: str, letter: str, expected: float
+) -> None:
+    """Where variations are told apart theirs count, else those of the campaign."""
+    asked = f"sum({expression(name, panel, letter)})"
+
+    assert shows(asked, whole_day(), [({}, expected)]) == ""
+
+
+def test_a_control_group_is_in_no_rate_of_conversions(
+    shows: Callable[..., str],
+) -> None:
+    """The leaderboard's share, and the revenue per recipient, have 30 for 37."""
+    plain = {**CAMPAIGN, "campaign": "Plain"}
+    share = expression("braze-overview", "Leaderboard, last complete day", "J")
+    revenue = expression(
+        "braze-campaign", "Revenue per recipient, last complete day", "B"
+    )
+
+    assert shows(share, whole_day(), [(CAMPAIGN, 0.03), (plain, 1)]) == ""
+    assert shows(revenue, whole_day(), [(CAMPAIGN, 0.3), (plain, 1)]) == ""

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from grafana.generator import figures, palette, panels, promql, tables, trial
-from grafana.generator.figures import LAST, TODAY, WEEK, Period, overall, stage, stat
+from grafana.generator.figures import (
+    LAST,
+    TODAY,
+    WEEK,
+    Period,
+    converting,
+    overall,
+    stage,
+    stat,
+)
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.overview import counted
 from grafana.generator.palette import Limits
@@ -60,18 +69,21 @@ def _headline() -> list[Tile]:
         )
         for title, names in _STAGES
     ]
-    whole = "campaign-wide, without control groups"
+    whole = (
+        "of multivariate campaigns over their variations without control groups, of "
+        "others campaign-wide"
+    )
     names += [
         counted(
             "Converted",
-            overall(LAST, "conversions"),
-            overall(WEEK, "conversions"),
+            converting(LAST, "conversions"),
+            converting(WEEK, "conversions"),
             says=f"Sum of `conversions`, the first conversion event, {whole}",
         ),
         counted(
             "Revenue",
-            overall(LAST, "revenue"),
-            overall(WEEK, "revenue"),
+            converting(LAST, "revenue"),
+            converting(WEEK, "revenue"),
             says=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
             "overlap, so over several campaigns the sum may count an order twice",
             unit="currencyUSD",
@@ -216,12 +228,13 @@ def _conversion_events() -> Drawn:
     return panels.graph(
         "Conversion events, last complete day",
         [
-            Query(total(overall(LAST, name)), f"event {letter}")
+            Query(total(converting(LAST, name)), f"event {letter}")
             for name, letter in zip(names, letters, strict=True)
         ],
         says="Sums of `conversions`, `conversions1`, `conversions2` and "
-        "`conversions3`: Braze's conversion events A to D, campaign-wide and without "
-        f"control groups, counted on the day of the conversion, on {LAST.days}. An "
+        "`conversions3`: Braze's conversion events A to D, of multivariate "
+        "campaigns over their variations without control groups, of others "
+        f"campaign-wide, counted on the day of the conversion, on {LAST.days}. An "
         "event that is not configured is 0.",
         unit="short",
     )
@@ -278,7 +291,7 @@ def _revenue() -> Drawn:
     by = _MESSAGE
     by_message = ratio(stat(LAST, "revenue"), stat(LAST, "unique_recipients"), *by)
     whole = ratio(
-        overall(LAST, "revenue"),
+        converting(LAST, "revenue"),
         overall(LAST, "unique_recipients"),
         "workspace",
         "campaign",
@@ -297,9 +310,10 @@ def _revenue() -> Drawn:
         ],
         says=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: by "
         "message of multivariate campaigns, control groups among them, since what they "
-        "bring without a message is what the others are measured by; and "
-        "campaign-wide. Recipients cannot be added up over days, so there is no longer "
-        "period. The 10 messages and 5 campaigns with the most.",
+        "bring without a message is what the others are measured by; and of whole "
+        "campaigns, of multivariate ones without them. Recipients cannot be added up "
+        "over days, so there is no longer period. The 10 messages and 5 campaigns "
+        "with the most.",
         unit="currencyUSD",
     )
 

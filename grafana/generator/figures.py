@@ -116,9 +116,29 @@ def email(period: Period, name: str) -> str:
 def overall(period: Period, name: str) -> str:
     """Return a campaign-wide number of the campaigns that use the chosen channels."""
     matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
-    of_channel = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
     whole = fold(select(period.overall, matchers))
-    return f"({whole} and on (workspace, campaign) {of_channel})"
+    return f"({whole} and on (workspace, campaign) {_chosen()})"
+
+
+def converting(period: Period, name: str) -> str:
+    """Return conversions or revenue by campaign, of those that use the chosen channels.
+
+    Where Braze tells variations apart they are added up without control groups; of
+    other campaigns it is what Braze says of the whole.
+    """
+    by = ("workspace", "campaign")
+    of = promql.OF_CAMPAIGN
+    control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
+    parts = stat(period, name, scope=of)
+    sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *by)
+    return union(
+        f"{sent} and on (workspace, campaign) {_chosen()}",
+        total(overall(period, name), *by),
+    )
+
+
+def _chosen() -> str:
+    return fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
 
 
 def up() -> str:
@@ -191,10 +211,9 @@ def converted(period: Period, *by: str) -> str:
     by_message = total(without_control(stat(period, "conversions")), *key.split(", "))
     channels = fold(select("braze_campaign_variation_info", promql.OF_CAMPAIGN))
     of_campaign = f"count by (workspace, campaign) (count by ({key}) ({channels})) == 1"
-    chosen = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
     whole = overall(period, "conversions")
     single = (
-        f"0 * (count by ({key}) ({chosen}) and on (workspace, campaign) "
+        f"0 * (count by ({key}) ({_chosen()}) and on (workspace, campaign) "
         f"({of_campaign})) + on (workspace, campaign) group_left () "
         f"sum by (workspace, campaign) ({whole})"
     )
