@@ -235,3 +235,41 @@ def test_a_control_group_is_in_no_rate_of_conversions(
 
     assert shows(share, whole_day(), [(CAMPAIGN, 0.03), (plain, 1)]) == ""
     assert shows(revenue, whole_day(), [(CAMPAIGN, 0.3), (plain, 1)]) == ""
+
+
+def after_midnight() -> list[Series]:
+    """Return an exporter that does not reach Braze since, and one that does."""
+    series = [info("default", control="false")]
+    for instance, day, sent, bounces in (("a", 0, 2_000, 900), ("b", 86_400, 200, 1)):
+        of = {"instance": instance}
+        series += [
+            Series("braze_campaign_daily_timestamp_seconds", {**CAMPAIGN, **of}, day),
+            *(
+                Series(
+                    "braze_campaign_daily",
+                    {**EMAIL, "variation": "default", "metric": metric, **of},
+                    value,
+                )
+                for metric, value in (("sent", sent), ("bounces", bounces))
+            ),
+        ]
+    return series
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "expected"),
+    [
+        ("braze-overview", "Sent, today so far", 200),
+        ("braze-overview", "Email bounce rate, today so far", 1 / 200),
+        ("braze-overview", "Email bounce rate by campaign and time, worst 20", 1 / 200),
+        ("braze-campaign", "Today so far", 200),
+        ("braze-email-deliverability", "Bounce rate", 1 / 200),
+    ],
+)
+def test_yesterday_is_not_shown_as_today(
+    shows: Callable[..., str], name: str, panel: str, expected: float
+) -> None:
+    """What an exporter knows of the day before is larger, and yet does not count."""
+    asked = f"sum({expression(name, panel, 'A')})"
+
+    assert shows(asked, after_midnight(), [({}, expected)]) == ""

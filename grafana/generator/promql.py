@@ -46,6 +46,17 @@ def fold(selector: str) -> str:
     return f"max without ({_REPLICA}, {JOBS}) ({selector})"
 
 
+def newest(selector: str, *, day: str) -> str:
+    """Return what those exporters say whose day, a timestamp, is the campaign's newest.
+
+    One that does not reach Braze still shows yesterday's row after midnight, and most
+    of its sums are larger than those of the new day.
+    """
+    latest = f"max by (workspace, campaign) ({day})"
+    same = f"{latest} == on (workspace, campaign) group_right () {day}"
+    return f"{selector} and on (instance, workspace, campaign) ({same})"
+
+
 def least_of_jobs(selector: str, *by: str) -> str:
     """Return the largest sample of a job's exporters, and the smallest of the jobs."""
     return f"min by ({', '.join(by)}) (max without ({_REPLICA}) ({selector}))"
