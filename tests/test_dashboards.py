@@ -90,6 +90,15 @@ def test_a_dashboard_can_be_provisioned(name: str) -> None:
 
 
 @every_dashboard
+def test_a_dashboard_can_be_applied(name: str) -> None:
+    """`kubectl apply` keeps a ConfigMap in an annotation too, of 256 KiB at most."""
+    text = (panes.GRAFANA / "dashboards" / f"{name}.json").read_text(encoding="utf-8")
+    kept = json.dumps({f"{name}.json": text}, ensure_ascii=False)
+
+    assert len(kept.encode()) < 250 * 1024
+
+
+@every_dashboard
 def test_dashboards_lead_to_each_other(name: str) -> None:
     """They share a tag; what is chosen and the time go along."""
     document = panes.load(name)
