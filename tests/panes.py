@@ -21,6 +21,7 @@ _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
 )
 _RATE_INTERVAL = "1m"
+_NAMES = ("datasource", "job", "workspace", "channel", "campaign", "variation")
 
 
 def load(name: str) -> dict[str, Any]:
@@ -81,12 +82,20 @@ def selectors(expression: str) -> Iterator[Selector]:
 
 
 def filled(expression: str, chosen: Mapping[str, str]) -> str:
-    """Return a query as Grafana sends it, with All for what is not chosen."""
+    """Return a query as Grafana sends it, with All for what is not chosen.
+
+    `$1` of a replacement stays. KeyError for a name that no variable has, whose place
+    Grafana would leave as it stands.
+    """
 
     def value(found: re.Match[str]) -> str:
         name = found["braced"] or found["bare"]
         if name == "__rate_interval":
             return _RATE_INTERVAL
+        if found["bare"] and name.isdigit():
+            return found[0]
+        if name not in _NAMES:
+            raise KeyError(name)
         if name not in chosen:
             return ".*"
         return _escaped(chosen[name], is_regex=found["format"] == "regex")

@@ -54,9 +54,12 @@ scrape_configs:
   - job_name: two
     static_configs:
       - targets: ["{target}"]
-        labels: {{instance: a, pod: a, container: exporter, endpoint: http, node: m}}
+        labels: {{instance: a, pod: a, service: two, namespace: two, {labels}}}
       - targets: ["{target}"]
-        labels: {{instance: b, pod: b, container: exporter, endpoint: http, node: n}}
+        labels: {{instance: b, pod: b, service: two, namespace: two, {labels}}}
+  - job_name: three
+    static_configs:
+      - targets: ["{target}"]
 """
 
 RULES = """\
@@ -68,12 +71,17 @@ groups:
         labels: {severity: critical, workspace: production, campaign: none}
 """
 
+LABELS = "container: exporter, endpoint: http, node: n"
+
 every_dashboard = pytest.mark.parametrize("name", panes.NAMES)
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The demo, and a Prometheus that scrapes it once, and twice under another job."""
+    """The demo, and a Prometheus that scrapes it under three jobs.
+
+    Under the second as two exporters, under the third as the same process again.
+    """
 
     demo: str
     prometheus: str
@@ -104,7 +112,8 @@ def watched(
     with Process(
         "demo", "--web.listen-address=127.0.0.1:0", f"--timezone={zone}"
     ) as demo:
-        document = TARGETS.format(target=demo.url.removeprefix("http://"))
+        target = demo.url.removeprefix("http://")
+        document = TARGETS.format(target=target, labels=LABELS)
         where = tmp_path_factory.mktemp("prometheus")
         with prometheus(program("prometheus"), document, where=where) as url:
             wait_until_scraped(url)
@@ -126,9 +135,9 @@ def test_it_is_early_in_the_afternoon_somewhere(hour: int) -> None:
 
 
 def wait_until_scraped(url: str) -> None:
-    """Wait for three targets with every campaign, and for rates of their requests."""
-    up = f"count(braze_campaign_up == 1) == {3 * CAMPAIGNS}"
-    rates = 'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 3'
+    """Wait for four targets with every campaign, and for rates of their requests."""
+    up = f"count(braze_campaign_up == 1) == {4 * CAMPAIGNS}"
+    rates = 'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 4'
     until(lambda: ask(url, up), seconds=60, what=up)
     until(lambda: ask(url, rates), seconds=60, what=rates)
 
@@ -247,6 +256,65 @@ def test_two_exporters_show_what_one_does(watched: Watched, name: str) -> None:
     assert doubled[0][1] == 2 * CAMPAIGNS
     assert len(whole) > 15
     assert differing() == []
+
+
+@every_dashboard
+def test_two_jobs_show_what_one_does(watched: Watched, name: str) -> None:
+    """All jobs of the same campaigns are not added up, only processes are several."""
+    whole = [
+        asked
+        for asked in panes.queries(name)
+        if "braze_campaign_daily{" not in asked.expression
+        and "time()" not in asked.expression
+        and "ALERTS" not in asked.expression
+        and "by (instance" not in asked.expression
+        and "max without (pod" not in asked.expression
+    ]
+
+    differing = [
+        str(asked)
+        for asked in whole
+        if answers(watched, asked) != answers(watched, asked, job="one")
+    ]
+
+    assert len(whole) > 5
+    assert differing == []
+
+
+def test_ages_of_two_jobs_are_not_added_up(watched: Watched) -> None:
+    """Under All, every campaign is seconds old, and not as old as the epoch."""
+    fresh = expression("braze-campaign", "How fresh the figures are", "C")
+    oldest = expression("braze-exporter", "Oldest figures, 50 campaigns", "A")
+
+    ages = [value for asked in (fresh, oldest) for _, value in watched.ask(asked)]
+
+    assert len(ages) == 2 * CAMPAIGNS
+    assert all(-60 < age < 600 for age in ages)
+
+
+def test_a_process_that_two_jobs_scrape_counts_once(watched: Watched) -> None:
+    """Its requests are not doubled, nor is it two processes."""
+    exporters = expression("braze-exporter", "Exporters", "A")
+    polls = expression("braze-exporter", "Polls by result", "A")
+
+    def stored(job: str) -> float:
+        [value] = [
+            value
+            for labels, value in watched.ask(polls, job=job)
+            if labels["result"] == "stored"
+        ]
+        return value
+
+    target = watched.demo.removeprefix("http://")
+    shown = {
+        labels["instance"]: value
+        for labels, value in watched.ask(polls)
+        if labels["result"] == "stored"
+    }
+
+    assert watched.ask(exporters) == [({}, 3)]
+    assert set(shown) == {target, "a", "b"}
+    assert shown[target] == pytest.approx(max(stored("one"), stored("three")), rel=0.3)
 
 
 def test_trouble_shows(program: Program, tmp_path: Path) -> None:

@@ -35,9 +35,20 @@ KINDS = {
     "text",
 }
 """Panels that Grafana has in all versions from 10 on."""
-FOLD = "max without (instance, pod, container, endpoint, node) ("
+REPLICAS = "max without (instance, pod, container, endpoint, node"
+FOLD = f"{REPLICAS}, job, namespace, service) ("
+LEAST = f"min by (workspace, campaign) ({REPLICAS}) ("
+"""How `up` is folded: a campaign that fails under one of several jobs fails."""
+DAY = "braze_campaign_daily_timestamp_seconds{job=~"
+SAME_DAY = (
+    f'max by (workspace, campaign) ({DAY}"$job"}}) == '
+    f"on (workspace, campaign) group_right () {DAY}"
+)
 PART = re.compile(r"braze_campaign_(daily|last_complete_day|trailing)")
 WHOLE = re.compile(r"braze_campaign_overall_")
+
+NEWEST = (SAME_DAY.partition(DAY)[0], SAME_DAY.removesuffix(DAY))
+"""What stands before the days by which exporters are chosen."""
 
 every_dashboard = pytest.mark.parametrize("name", panes.NAMES)
 
@@ -76,6 +87,15 @@ def test_a_dashboard_can_be_provisioned(name: str) -> None:
     assert document["title"].startswith("Braze / ")
     assert document["description"].endswith(".")
     assert not {"__inputs", "__requires", "__elements"} & set(document)
+
+
+@every_dashboard
+def test_a_dashboard_can_be_applied(name: str) -> None:
+    """`kubectl apply` keeps a ConfigMap in an annotation too, of 256 KiB at most."""
+    text = (panes.GRAFANA / "dashboards" / f"{name}.json").read_text(encoding="utf-8")
+    kept = json.dumps({f"{name}.json": text}, ensure_ascii=False)
+
+    assert len(kept.encode()) < 250 * 1024
 
 
 @every_dashboard
@@ -202,6 +222,52 @@ def test_links_lead_to_our_dashboards(name: str) -> None:
             assert "${__url_time_range}" in query, panel["title"]
 
 
+@every_dashboard
+def test_a_name_of_a_campaign_stands_with_its_workspace(name: str) -> None:
+    """Two workspaces may have campaigns of the same name."""
+    legends = [
+        target["legendFormat"]
+        for panel in panes.panels(name)
+        for target in panel.get("targets", [])
+        if "{{campaign}}" in target["legendFormat"]
+    ]
+
+    assert all("{{workspace}} / {{campaign}}" in legend for legend in legends)
+    for panel in panes.panels(name):
+        if panel["type"] == "table":
+            titles = [
+                override["matcher"].get("options")
+                for override in panel["fieldConfig"]["overrides"]
+            ]
+            assert "Campaign" not in titles or "Workspace" in titles, panel["title"]
+
+
+def test_variables_are_filled_in_by_name() -> None:
+    """A replacement's `$1` stays, and a mistyped name is an error."""
+    text = 'x{job=~"$job", a=~"${channel}", b=~`${campaign:regex}`, c="$1"}[$__rate'
+    text += "_interval]"
+
+    filled = panes.filled(text, {"job": "one", "campaign": "a.b"})
+
+    assert filled == 'x{job=~"one", a=~".*", b=~`a\\.b`, c="$1"}[1m]'
+    for mistyped in ("$jobs", "${jobs}", "${jobs:regex}", "$__rate", "${1}"):
+        with pytest.raises(KeyError):
+            panes.filled(mistyped, {})
+
+
+def test_a_description_is_of_its_panel_alone() -> None:
+    """That of opt-outs does not explain what was rejected or failed."""
+    says = {
+        panel["title"]: panel["description"]
+        for panel in panes.panels("braze-messaging")
+    }
+
+    assert "STOP" in says["SMS: opt-outs"]
+    assert "ejected" not in says["SMS: opt-outs"]
+    assert "STOP" not in says["SMS and RCS: rejected and failed"]
+    assert "STOP" in says["SMS and RCS by campaign, last complete day"]
+
+
 def test_tables_of_campaigns_link_each_row() -> None:
     """Wherever a table has a column of campaigns, its cells are links."""
     linked = unlinked = 0
@@ -245,11 +311,24 @@ def test_queries_choose_by_job(name: str) -> None:
 
 @every_dashboard
 def test_replicas_are_folded_before_anything_else(name: str) -> None:
-    """Two exporters of the same campaigns never double a sum."""
+    """Two exporters of the same campaigns never double a sum, nor do two jobs."""
     for asked in panes.queries(name):
         for selector in panes.selectors(asked.expression):
             if selector.name.startswith("braze_campaign_"):
-                assert selector.before.endswith(FOLD), asked
+                fold = LEAST if selector.name == "braze_campaign_up" else FOLD
+                before = selector.before.replace("} @ end()", "}")
+                is_of_today = before.endswith(NEWEST)
+                assert is_of_today or before.endswith(fold), asked
+
+
+@every_dashboard
+def test_today_is_asked_of_those_that_know_of_it(name: str) -> None:
+    """After midnight an exporter that does not reach Braze still has yesterday's."""
+    clause = f" and on (instance, workspace, campaign) ({SAME_DAY}"
+    for asked in panes.queries(name):
+        expression = asked.expression.replace("} @ end()", "}")
+        known = expression.count("braze_campaign_daily{")
+        assert expression.count(clause) == known, asked
 
 
 @every_dashboard

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Panel, RowPanel
 from tests.panes import GRAFANA
 
 FOLDED = (
-    "max without (instance, pod, container, endpoint, node) "
+    "max without (instance, pod, container, endpoint, node, job, namespace, service) "
     '(braze_campaign_daily{job=~"$job"})'
 )
 

@@ -96,11 +96,12 @@ def test_the_package_index_would_take_both(built: Built) -> None:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    """Every module and the mark of its types; no test, no dashboard, no example."""
+    """Modules, the mark of their types, templates; no test, dashboard or example."""
     with zipfile.ZipFile(built.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    sources = (path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".typed"})
+    suffixes = {".py", ".typed", ".html", ".css", ".js"}
+    sources = (path for path in PACKAGE.rglob("*") if path.suffix in suffixes)
     assert names == {path.relative_to(ROOT).as_posix() for path in sources}
 
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from grafana.generator import figures, palette, panels, promql, tables, trial
-from grafana.generator.figures import LAST, TODAY, WEEK, Period, overall, stage, stat
+from grafana.generator.figures import (
+    LAST,
+    TODAY,
+    WEEK,
+    Period,
+    converting,
+    overall,
+    stage,
+    stat,
+)
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.overview import counted
 from grafana.generator.palette import Limits
@@ -60,18 +69,21 @@ def _headline() -> list[Tile]:
         )
         for title, names in _STAGES
     ]
-    whole = "campaign-wide, without control groups"
+    whole = (
+        "of multivariate campaigns over their variations without control groups, of "
+        "others campaign-wide"
+    )
     names += [
         counted(
             "Converted",
-            overall(LAST, "conversions"),
-            overall(WEEK, "conversions"),
+            converting(LAST, "conversions"),
+            converting(WEEK, "conversions"),
             says=f"Sum of `conversions`, the first conversion event, {whole}",
         ),
         counted(
             "Revenue",
-            overall(LAST, "revenue"),
-            overall(WEEK, "revenue"),
+            converting(LAST, "revenue"),
+            converting(WEEK, "revenue"),
             says=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
             "overlap, so over several campaigns the sum may count an order twice",
             unit="currencyUSD",
@@ -216,12 +228,13 @@ def _conversion_events() -> Drawn:
     return panels.graph(
         "Conversion events, last complete day",
         [
-            Query(total(overall(LAST, name)), f"event {letter}")
+            Query(total(converting(LAST, name)), f"event {letter}")
             for name, letter in zip(names, letters, strict=True)
         ],
         says="Sums of `conversions`, `conversions1`, `conversions2` and "
-        "`conversions3`: Braze's conversion events A to D, campaign-wide and without "
-        f"control groups, counted on the day of the conversion, on {LAST.days}. An "
+        "`conversions3`: Braze's conversion events A to D, of multivariate "
+        "campaigns over their variations without control groups, of others "
+        f"campaign-wide, counted on the day of the conversion, on {LAST.days}. An "
         "event that is not configured is 0.",
         unit="short",
     )
@@ -278,7 +291,7 @@ def _revenue() -> Drawn:
     by = _MESSAGE
     by_message = ratio(stat(LAST, "revenue"), stat(LAST, "unique_recipients"), *by)
     whole = ratio(
-        overall(LAST, "revenue"),
+        converting(LAST, "revenue"),
         overall(LAST, "unique_recipients"),
         "workspace",
         "campaign",
@@ -288,32 +301,34 @@ def _revenue() -> Drawn:
         [
             Query(
                 f"topk(10, {by_message})",
-                "{{campaign}}: {{channel}} {{variation}}",
+                "{{workspace}} / {{campaign}}: {{channel}} {{variation}}",
             ),
             Query(
                 f"topk(5, {whole})",
-                "{{campaign}}: all of it",
+                "{{workspace}} / {{campaign}}: all of it",
             ),
         ],
         says=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: by "
         "message of multivariate campaigns, control groups among them, since what they "
-        "bring without a message is what the others are measured by; and "
-        "campaign-wide. Recipients cannot be added up over days, so there is no longer "
-        "period. The 10 messages and 5 campaigns with the most.",
+        "bring without a message is what the others are measured by; and of whole "
+        "campaigns, of multivariate ones without them. Recipients cannot be added up "
+        "over days, so there is no longer period. The 10 messages and 5 campaigns "
+        "with the most.",
         unit="currencyUSD",
     )
 
 
 def _state() -> Drawn:
     def of(family: str) -> str:
-        return total(fold(select(family, promql.OF_CAMPAIGN)), "workspace", "campaign")
+        folded = fold(select(family, promql.OF_CAMPAIGN))
+        return f"max by (workspace, campaign) ({folded})"
 
     info = fold(select("braze_campaign_info", promql.OF_CAMPAIGN))
     columns = [
         Column(
             "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
         ),
-        yes_or_no("Last poll good", of("braze_campaign_up")),
+        yes_or_no("Last poll good", figures.up()),
         Column(
             "Figures are old",
             f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",
@@ -338,7 +353,8 @@ def _state() -> Drawn:
         sort="Campaign",
         is_ascending=True,
         says="Now: the campaign's id in Braze; whether its last finished poll "
-        "succeeded (1) or failed (0); how long ago the last good one was; its interval "
-        "in force; and the first instants of the two days that are shown, in your "
+        "succeeded (1) or failed (0), of several jobs under all of them; how long ago "
+        "the last good one was; its interval in force, the longest of several jobs; "
+        "and the first instants of the two days that are shown, in your "
         "browser's time zone.",
     )

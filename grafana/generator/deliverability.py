@@ -216,7 +216,7 @@ def _limited(
     return panels.graph(
         title,
         [
-            Query(largest(rate, count=_WORST), "{{campaign}}"),
+            Query(largest(rate, count=_WORST), "{{workspace}} / {{campaign}}"),
             *(Query(_mark(value), name) for name, (value, _) in marks.items()),
         ],
         says=f"{says} The dashed lines are the limits of the table above.",

@@ -97,10 +97,18 @@ def stat(
     channel: str = "",
     scope: tuple[str, ...] = promql.OF_VARIATION,
 ) -> str:
-    """Return one of Braze's numbers by message, over a period, with replicas folded."""
+    """Return one of Braze's numbers by message, over a period, with replicas folded.
+
+    Of today only by those that know of it. Elsewhere that would make the queries too
+    long, and the sums of two days in a row are much alike.
+    """
     of_channel = (f'channel=~"{channel}"',) if channel else ()
     matchers = (*scope, *of_channel, f'metric="{name}"', *period.matchers)
-    return fold(select(period.family, matchers))
+    selector = select(period.family, matchers)
+    if period is TODAY:
+        day = select(f"{period.family}_timestamp_seconds", promql.OF_JOB)
+        selector = promql.newest(selector, day=day)
+    return fold(selector)
 
 
 def stage(period: Period, names: Names) -> str:
@@ -116,9 +124,35 @@ def email(period: Period, name: str) -> str:
 def overall(period: Period, name: str) -> str:
     """Return a campaign-wide number of the campaigns that use the chosen channels."""
     matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
-    of_channel = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
     whole = fold(select(period.overall, matchers))
-    return f"({whole} and on (workspace, campaign) {of_channel})"
+    return f"({whole} and on (workspace, campaign) {_chosen()})"
+
+
+def converting(period: Period, name: str) -> str:
+    """Return conversions or revenue by campaign, of those that use the chosen channels.
+
+    Where Braze tells variations apart they are added up without control groups; of
+    other campaigns it is what Braze says of the whole.
+    """
+    by = ("workspace", "campaign")
+    of = promql.OF_CAMPAIGN
+    control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
+    parts = stat(period, name, scope=of)
+    sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *by)
+    return union(
+        f"{sent} and on (workspace, campaign) {_chosen()}",
+        total(overall(period, name), *by),
+    )
+
+
+def _chosen() -> str:
+    return fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
+
+
+def up() -> str:
+    """Return 1 for campaigns whose last finished poll succeeded, under every job."""
+    selector = select("braze_campaign_up", promql.OF_CAMPAIGN)
+    return promql.least_of_jobs(selector, "workspace", "campaign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +219,9 @@ def converted(period: Period, *by: str) -> str:
     by_message = total(without_control(stat(period, "conversions")), *key.split(", "))
     channels = fold(select("braze_campaign_variation_info", promql.OF_CAMPAIGN))
     of_campaign = f"count by (workspace, campaign) (count by ({key}) ({channels})) == 1"
-    chosen = fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
     whole = overall(period, "conversions")
     single = (
-        f"0 * (count by ({key}) ({chosen}) and on (workspace, campaign) "
+        f"0 * (count by ({key}) ({_chosen()}) and on (workspace, campaign) "
         f"({of_campaign})) + on (workspace, campaign) group_left () "
         f"sum by (workspace, campaign) ({whole})"
     )

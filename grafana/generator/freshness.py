@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import palette, panels, tables
+from grafana.generator import figures, palette, panels, tables
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
-from grafana.generator.promql import OF_CAMPAIGN, fold, otherwise, select, total
+from grafana.generator.promql import OF_CAMPAIGN, fold, otherwise, select
 from grafana.generator.tables import Column, yes_or_no
 from grafana.generator.telemetry import own
 
@@ -18,7 +18,7 @@ _KEYS = ("workspace", "campaign")
 _ALL_WELL, _NEVER = -1, -2
 """Codes among seconds, which are never below 0."""
 
-_UP = fold(select("braze_campaign_up", OF_CAMPAIGN))
+_UP = figures.up()
 _SUCCESS = fold(select("braze_campaign_last_success_timestamp_seconds", OF_CAMPAIGN))
 _INTERVAL = fold(select("braze_campaign_interval_seconds", OF_CAMPAIGN))
 _DAY = fold(select("braze_campaign_daily_timestamp_seconds", OF_CAMPAIGN))
@@ -51,7 +51,8 @@ def _words(*pairs: tuple[int, str]) -> tuple[models.ValueMapping, ...]:
 
 def _failing() -> Drawn:
     by = (*_KEYS, "reason")
-    failing = total(fold(select("braze_campaign_failure_info", OF_CAMPAIGN)), *by)
+    folded = fold(select("braze_campaign_failure_info", OF_CAMPAIGN))
+    failing = f"max by ({', '.join(by)}) ({folded})"
     since = f"{failing} * on (workspace, campaign) group_left () {_AGE}"
     with_never = otherwise(since, f"{_NEVER} * {failing}", on="workspace, campaign")
     return tables.table_of(
@@ -88,8 +89,7 @@ def _oldest() -> Drawn:
             ),
             yes_or_no(
                 "Last poll good",
-                f"max by (workspace, campaign) ({_UP}) "
-                f"and on (workspace, campaign) {top}",
+                f"{_UP} and on (workspace, campaign) {top}",
             ),
         ],
         keys=_KEYS,
@@ -101,9 +101,7 @@ def _oldest() -> Drawn:
 
 
 def _without_figures() -> Drawn:
-    missing = (
-        f"max by (workspace, campaign) ({_UP} unless on (workspace, campaign) {_DAY})"
-    )
+    missing = f"({_UP} unless on (workspace, campaign) {_DAY})"
     return tables.table_of(
         "Polled, and without figures",
         [

@@ -141,7 +141,7 @@ def _push() -> list[Tile]:
                 [
                     Query(
                         f"sort_desc({dead_today})",
-                        "{{campaign}}: {{channel}}",
+                        "{{workspace}} / {{campaign}}: {{channel}}",
                     )
                 ],
                 says="Sum of `bounces` of push by campaign and channel, today so far; "
@@ -157,10 +157,8 @@ def _push() -> list[Tile]:
 
 def _sms() -> list[Tile]:
     channel = "sms|rcs"
-    meaning = (
-        "Rejected by the carrier; failed before it reached one. Opt-outs are users who "
-        "answered STOP."
-    )
+    refused = "Rejected by the carrier; failed before it reached one."
+    opted_out = "Opt-outs are users who answered STOP."
     return [
         Tile(
             _table(
@@ -177,7 +175,8 @@ def _sms() -> list[Tile]:
                     _rate("Clicked", channel, "clicks", of="delivered"),
                 ],
                 says="`delivered`, `rejected` and `delivery_failed` ÷ `sent`; "
-                f"`opt_out`, `help` and `clicks` ÷ `delivered`. {meaning}",
+                f"`opt_out`, `help` and `clicks` ÷ `delivered`. {refused} "
+                f"{opted_out}",
             ),
             24,
             7,
@@ -187,7 +186,7 @@ def _sms() -> list[Tile]:
                 "SMS and RCS: rejected and failed",
                 channel,
                 {"rejected": "rejected", "delivery_failed": "failed"},
-                says=f"`rejected` and `delivery_failed` ÷ `sent`. {meaning}",
+                says=f"`rejected` and `delivery_failed` ÷ `sent`. {refused}",
                 limits=FAILURE,
             ),
             12,
@@ -198,7 +197,7 @@ def _sms() -> list[Tile]:
                 "SMS: opt-outs",
                 channel,
                 {"opt_out": "opted out"},
-                says=f"`opt_out` ÷ `delivered`. {meaning}",
+                says=f"`opt_out` ÷ `delivered`. {opted_out}",
                 limits=OPT_OUT,
                 of="delivered",
             ),

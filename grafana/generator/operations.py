@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.generator import palette, panels, tables, traffic
+from grafana.generator import figures, palette, panels, tables, traffic
 from grafana.generator.freshness import campaigns
 from grafana.generator.layout import Section, Tile
 from grafana.generator.panels import Query
@@ -37,7 +37,7 @@ def page() -> Page:
 
 
 def _now() -> list[Tile]:
-    up = fold(select("braze_campaign_up", OF_CAMPAIGN))
+    up = figures.up()
     success = fold(select("braze_campaign_last_success_timestamp_seconds", OF_CAMPAIGN))
     bad = palette.steps((None, palette.PLAIN), (1, palette.ORANGE))
     good = palette.steps((None, palette.VERMILLION), (1, palette.PLAIN))
@@ -46,7 +46,7 @@ def _now() -> list[Tile]:
     small = [
         panels.stat(
             "Exporters",
-            [Query(f"count({build})")],
+            [Query(f"count(count by (instance) ({build}))")],
             says="Processes that Prometheus scrapes now, by their build_info.",
             unit="short",
         ),

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from grafana.generator import figures, links, palette, panels, promql, tables
-from grafana.generator.figures import LAST, TODAY, WEEK, Rate, overall, stage
+from grafana.generator.figures import (
+    LAST,
+    TODAY,
+    WEEK,
+    Rate,
+    converting,
+    overall,
+    stage,
+)
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
@@ -48,7 +56,7 @@ def page() -> Page:
 
 
 def _now() -> list[Tile]:
-    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    up = figures.up()
     success = fold(
         select("braze_campaign_last_success_timestamp_seconds", promql.OF_CAMPAIGN)
     )
@@ -136,10 +144,11 @@ def _days() -> list[Tile]:
             rated(figures.CLICK, None),
             counted(
                 "Conversions",
-                overall(LAST, "conversions"),
-                overall(WEEK, "conversions"),
-                says="Sum of the campaign-wide `conversions` (first conversion event), "
-                "without control groups, of campaigns that use a chosen channel; the "
+                converting(LAST, "conversions"),
+                converting(WEEK, "conversions"),
+                says="Sum of `conversions` (first conversion event), of multivariate "
+                "campaigns over their variations without control groups, of others "
+                "campaign-wide, of campaigns that use a chosen channel; the "
                 "choice of a variation does not matter here",
             ),
         )
@@ -245,8 +254,9 @@ def leaderboard() -> Drawn:
         f"columns named today are of today so far, no whole day, once {_LEAST} were "
         "sent. Open and click count unique ones where the channel tells them, ÷ "
         "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) "
-        "or impressions (in-app). Conversion is campaign-wide `conversions` ÷ "
-        "`unique_recipients`, without control groups. An empty cell: the channel has "
+        "or impressions (in-app). Conversion is `conversions` (of multivariate "
+        "campaigns over their variations without control groups, else campaign-wide) ÷ "
+        "campaign-wide `unique_recipients`. An empty cell: the channel has "
         "no such figure, or nothing was sent. The small course shows what was sent on "
         "the last complete day, over the time range: it steps at midnight. Grafana "
         "before 10.2 needs its feature toggle timeSeriesTable for it.",
@@ -266,9 +276,9 @@ def click_rate(*by: str) -> str:
 
 
 def conversion_rate() -> str:
-    """Return campaign-wide conversions ÷ recipients on the last complete day."""
+    """Return conversions ÷ recipients on the last complete day."""
     return ratio(
-        overall(LAST, "conversions"), overall(LAST, "unique_recipients"), *_KEYS
+        converting(LAST, "conversions"), overall(LAST, "unique_recipients"), *_KEYS
     )
 
 
@@ -276,7 +286,7 @@ def _bounces() -> Drawn:
     rate = figures.BOUNCE.latest(*_KEYS, least=_LEAST)
     return panels.timeline(
         "Email bounce rate by campaign and time, worst 20",
-        Query(promql.largest(rate, count=20), "{{campaign}}"),
+        Query(promql.largest(rate, count=20), "{{workspace}} / {{campaign}}"),
         says=f"{figures.BOUNCE.formula}, by campaign: of today so far once {_LEAST} "
         f"were sent, until then of {LAST.days}. So it falls back at midnight to the "
         "whole day before, and a handful of early messages makes no colour. Which "
@@ -305,7 +315,7 @@ def _mix() -> Tile:
 def _alerts() -> Drawn:
     keys = ("severity", "alertname", "alertstate", "workspace", "campaign")
     alerts = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
-    up = fold(select("braze_campaign_up", promql.OF_CAMPAIGN))
+    up = figures.up()
     nothing = f'label_replace(0 * max({up}), "alertname", "nothing fires", "", "")'
     return tables.table_of(
         "Firing and pending alerts",

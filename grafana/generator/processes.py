@@ -61,7 +61,7 @@ def processes() -> list[Tile]:
                 "CPU",
                 [
                     Query(
-                        f"sum by (instance) (rate({cpu}[$__rate_interval]))",
+                        f"max by (instance) (rate({cpu}[$__rate_interval]))",
                         "{{instance}}",
                     )
                 ],

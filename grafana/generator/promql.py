@@ -7,6 +7,7 @@ mean is not known here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 JOB = 'job=~"$job"'
@@ -26,6 +27,8 @@ OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
 OF_VARIATION = (*OF_MESSAGE, _VARIATION)
 
 _REPLICA = "instance, pod, container, endpoint, node"
+JOBS = "job, namespace, service"
+"""What else a target brings along where it is scraped by more than one job."""
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -36,8 +39,27 @@ def select(family: str, matchers: Iterable[str]) -> str:
 
 
 def fold(selector: str) -> str:
-    """Return the largest sample of what several exporters say of the same thing."""
-    return f"max without ({_REPLICA}) ({selector})"
+    """Return the largest sample of what several exporters say of the same thing.
+
+    Whether they do so under one job or under several does not matter.
+    """
+    return f"max without ({_REPLICA}, {JOBS}) ({selector})"
+
+
+def newest(selector: str, *, day: str) -> str:
+    """Return what those exporters say whose day, a timestamp, is the campaign's newest.
+
+    One that does not reach Braze still shows yesterday's row after midnight, and most
+    of its sums are larger than those of the new day.
+    """
+    latest = f"max by (workspace, campaign) ({day})"
+    same = f"{latest} == on (workspace, campaign) group_right () {day}"
+    return f"{selector} and on (instance, workspace, campaign) ({same})"
+
+
+def least_of_jobs(selector: str, *by: str) -> str:
+    """Return the largest sample of a job's exporters, and the smallest of the jobs."""
+    return f"min by ({', '.join(by)}) (max without ({_REPLICA}) ({selector}))"
 
 
 def total(vector: str, *by: str) -> str:
@@ -66,8 +88,8 @@ def largest(vector: str, *, count: int) -> str:
 
 
 def moved(vector: str, modifier: str) -> str:
-    """Return the same of another time: every folded selector gets the modifier."""
-    return vector.replace("})", f"}} {modifier})")
+    """Return the same of another time: every selector gets the modifier."""
+    return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
@@ -82,10 +104,15 @@ def wilson(successes: str, trials: str, *, sign: str) -> str:
     would be NaN. There is no bound where nothing was tried.
     """
     n = f"({trials} > 0)"
-    k = f"((({successes}) < {n}) or ({n} and ({successes})))"
+    p = f"clamp_max(({successes}) / {n}, 1)"
     z2 = round(_Z**2, 4)
-    root = f"sqrt({k} * ({n} - {k}) / {n} + {z2 / 4})"
-    return f"({k} + {z2 / 2} {sign} {_Z} * {root}) / ({n} + {z2})"
+    root = f"sqrt({_variance(p)} / {n} + {z2 / 4} / {n} ^ 2)"
+    return f"({p} + {z2 / 2} / {n} {sign} {_Z} * {root}) / (1 + {z2} / {n})"
+
+
+def _variance(share: str) -> str:
+    """Return p · (1 - p), with the long expression of p only once in it."""
+    return f"(0.25 - ({share} - 0.5) ^ 2)"
 
 
 def z_score(
@@ -93,12 +120,14 @@ def z_score(
 ) -> str:
     """Return how many standard errors a rate is above that of its control group.
 
-    The two share the labels in `on`. Both need ten successes, below which the normal
-    approximation says nothing, and hence no denominator can be 0.
+    The two share the labels in `on`. At their pooled rate both must expect five
+    successes, below which the normal approximation says nothing. No rate is above 1.
     """
     group = f"on ({on}) group_left ()"
-    k, n = f"({successes} >= 10)", f"({trials} > 0)"
-    kc, nc = f"({control_successes} >= 10)", f"({control_trials} > 0)"
+    k, n = f"({successes})", f"({trials} > 0)"
+    kc, nc = f"({control_successes})", f"({control_trials} > 0)"
     pooled = f"(({k} + {group} {kc}) / ({n} + {group} {nc}))"
-    error = f"sqrt({pooled} * (1 - {pooled}) * (1 / {n} + {group} (1 / {nc})))"
-    return f"({k} / {n} - {group} ({kc} / {nc})) / ({error} > 0)"
+    # Multiplied, compared and divided again: so it stands here once, for it is long.
+    pooled = f"((({pooled} * {n} >= 5) / {n} * {group} {nc} >= 5) / {group} {nc})"
+    error = f"sqrt({_variance(pooled)} * (1 / {n} + {group} (1 / {nc})))"
+    return f"(({k} / {n} <= 1) - {group} ({kc} / {nc} <= 1)) / ({error} > 0)"

@@ -49,7 +49,8 @@ class Page:
         for link in document["links"]:
             # Above the panels, and not in the menu that newer versions have.
             link.pop("placement", None)
-        return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+        # Indented by little: as a ConfigMap each has to fit into an annotation.
+        return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def by_file(pages: Iterable[Page]) -> dict[str, str]:

@@ -6,14 +6,14 @@ counters are never folded, but shown by `instance`.
 
 from __future__ import annotations
 
-from grafana.generator.promql import OF_JOB, OF_WORKSPACE, select, total
+from grafana.generator.promql import JOBS, OF_JOB, OF_WORKSPACE, select, total
 
 EACH = (
     "Of each process by itself: two exporters that poll the same campaigns each ask "
     "Braze, so nothing is folded here."
 )
 COUNTER = "A counter that is 0 only when the process starts: midnight does not matter."
-_NAMES = "pod, container, endpoint, node"
+_NAMES = f"pod, container, endpoint, node, {JOBS}"
 
 
 def own(family: str, *matchers: str) -> str:
@@ -35,21 +35,24 @@ def asked(family: str) -> str:
     """
     selector = select(f"braze_exporter_api_{family}", OF_WORKSPACE)
     ours = f'label_replace({selector}, "endpoint", "$1", "exported_endpoint", "(.+)")'
-    return f"max by (job, instance, workspace, endpoint) ({ours})"
+    return f"max by (instance, workspace, endpoint) ({ours})"
 
 
 def rate(family: str, *by: str) -> str:
-    """Return a counter's increase per second, summed by labels.
+    """Return a counter's increase per second, summed by labels, of each process.
 
     Bound to each process by `instance`, so the endpoint's name does not matter.
+    One that two jobs scrape counts once.
     """
     selector = select(f"braze_exporter_{family}", OF_WORKSPACE)
-    return total(f"rate({selector}[$__rate_interval])", *by)
+    labels = ", ".join(("instance", *by))
+    scraped = total(f"rate({selector}[$__rate_interval])", "job", "instance", *by)
+    return f"max by ({labels}) ({scraped})"
 
 
 def quantile(family: str, share: float) -> str:
     """Return a quantile of a histogram by process and workspace, never NaN."""
-    buckets = rate(f"{family}_bucket", "instance", "workspace", "le")
+    buckets = rate(f"{family}_bucket", "workspace", "le")
     value = f"histogram_quantile({share}, {buckets})"
     # Of no observations the quantile is NaN.
     return f"({value}) >= 0"

@@ -55,7 +55,7 @@ def budget() -> list[Tile]:
                         "planned: {{workspace}} {{instance}}",
                     ),
                     Query(
-                        f"60 * {rate('api_requests_total', 'instance', 'workspace')}",
+                        f"60 * {rate('api_requests_total', 'workspace')}",
                         "sent: {{workspace}} {{instance}}",
                     ),
                 ],
@@ -73,10 +73,10 @@ def requests() -> list[Tile]:
     """Return the panels about single requests."""
     seconds = "api_request_duration_seconds"
     mean = (
-        f"{rate(f'{seconds}_sum', 'instance', 'workspace')} / "
-        f"({rate(f'{seconds}_count', 'instance', 'workspace')} > 0)"
+        f"{rate(f'{seconds}_sum', 'workspace')} / "
+        f"({rate(f'{seconds}_count', 'workspace')} > 0)"
     )
-    by_code = rate("api_requests_total", "instance", "code")
+    by_code = rate("api_requests_total", "code")
     return [
         Tile(
             panels.graph(
@@ -111,11 +111,11 @@ def requests() -> list[Tile]:
                 "Retries and answers 429",
                 [
                     Query(
-                        f"60 * {rate('api_retries_total', 'instance', 'workspace')}",
+                        f"60 * {rate('api_retries_total', 'workspace')}",
                         "retries: {{workspace}} {{instance}}",
                     ),
                     Query(
-                        f"60 * {rate('api_throttled_total', 'instance', 'workspace')}",
+                        f"60 * {rate('api_throttled_total', 'workspace')}",
                         "429: {{workspace}} {{instance}}",
                     ),
                 ],
@@ -155,7 +155,7 @@ def polls() -> list[Tile]:
                 "Polls by result",
                 [
                     Query(
-                        f"60 * {rate('polls_total', 'instance', 'result')}",
+                        f"60 * {rate('polls_total', 'result')}",
                         "{{result}} {{instance}}",
                     )
                 ],

@@ -15,7 +15,7 @@ _GROUP = "workspace, campaign, channel"
 _Z = 1.96
 # Codes of the verdict that no z-score within the bounds can be.
 _BOUND = 50
-_IS_CONTROL, _HAS_NO_CONTROL, _TOO_FEW = 100, 101, 102
+_IS_CONTROL, _HAS_NO_CONTROL, _TOO_FEW, _TOO_MANY, _CONTROL_TOO_MANY = range(100, 105)
 
 
 def exposed() -> str:
@@ -59,13 +59,17 @@ def _lift() -> str:
 
 
 def _verdict() -> str:
-    known = f"0 * ({_compared()})"
-    return union(
-        f"clamp({_z()}, -{_BOUND}, {_BOUND})",
+    known = f"0 * {conversions()}"
+    control_exceeds = f"{_control(conversions())} > {_control(exposed())}"
+    codes = union(
+        f"0 * ({conversions()} > {exposed()}) + {_TOO_MANY}",
         f"{figures.of_control(known)} + {_IS_CONTROL}",
+        f"clamp({_z()}, -{_BOUND}, {_BOUND})",
+        f"({known} and on ({_GROUP}) ({control_exceeds})) + {_CONTROL_TOO_MANY}",
         f"({known} and on ({_GROUP}) {_control(exposed())}) + {_TOO_FEW}",
         f"{known} + {_HAS_NO_CONTROL}",
     )
+    return f"{codes} and {exposed()}"
 
 
 def _mappings() -> tuple[models.ValueMapping, ...]:
@@ -76,6 +80,8 @@ def _mappings() -> tuple[models.ValueMapping, ...]:
         (_IS_CONTROL, _IS_CONTROL, "the control group", palette.PLAIN),
         (_HAS_NO_CONTROL, _HAS_NO_CONTROL, "no control group", palette.PLAIN),
         (_TOO_FEW, _TOO_FEW, "too few conversions", palette.PLAIN),
+        (_TOO_MANY, _TOO_MANY, "more than were sent", palette.PLAIN),
+        (_CONTROL_TOO_MANY, _CONTROL_TOO_MANY, "control is above 100 %", palette.PLAIN),
     )
     return tuple(
         models.RangeMap(
@@ -114,8 +120,10 @@ def table() -> Drawn:
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
         "both. From and to are the 95 % Wilson interval of the rate. Lift is the rate "
         "÷ that of the control group of the same channel − 1. z is the two-sample "
-        "z-score with pooled variance, if both sides have 10 conversions or more. The "
-        "verdict says better or worse from |z| ≥ 1.96 on. Revenue per head is "
+        "z-score with pooled variance, if both sides would have 5 conversions or more "
+        "at the rate of both together. The verdict says better or worse from |z| ≥ "
+        "1.96 on, and nothing of rates above 100 %, which come of conversions that "
+        "follow messages of days before. Revenue per head is "
         "`revenue` ÷ the same denominator, in US dollars. Only multivariate campaigns "
         "have conversions by variation.",
     )
@@ -133,7 +141,10 @@ def explanation() -> Drawn:
         "conversions. Without a control group there is none.\n"
         "- **Verdict**: *better* or *worse* if a difference this large comes by "
         "chance less than once in 20 times (|z| ≥ 1.96); else *no clear difference*, "
-        "which does not mean that there is none.\n"
+        "which does not mean that there is none. *Too few conversions*: at the rate "
+        "of both together one side would have less than 5. *More than were sent* or "
+        "*control is above 100 %*: some conversions follow messages of days before, "
+        "and make no rate.\n"
         "- One of 20 comparisons is wrong by design: with many variations, or when "
         "looking every day until one wins, ask for |z| ≥ 3.\n"
         "- Users who were sent several messages within the 28 days count each time, so "
