@@ -177,6 +177,9 @@ def test_a_typo_in_the_configuration_is_an_error(
         ({"name": ""}, "name"),
         ({"campaigns": [{"id": "a", "name": "x" * 257}]}, "name"),
         ({"campaigns": [{"id": "a"}]}, "name"),
+        ({"idle_interval": "1 h"}, "idle_interval"),
+        ({"discover": {"tags": {"some": ["x"]}}}, "some"),
+        ({"discover": {"labels": {"job": "tags"}}}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a-b": "x"}}]}, "a-b"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a": 1}}]}, "labels/a"),
@@ -279,6 +282,8 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
 
     assert options(known["config"]) == set(config.CONFIG)
     assert options(known["workspace"]) == set(config.WORKSPACE)
+    assert options(known["discover"]) == set(config.DISCOVER)
+    assert options(known["tags"]) == set(config.TAGS)
     assert options(known["campaign"]) == set(config.CAMPAIGN)
     assert options(known["selection"]) == set(config.SELECTION)
     assert options(known["config"]["properties"]["limits"]) == set(config.LIMITS)

@@ -122,3 +122,12 @@ def test_figures_are_those_of_the_lanes_at_the_end(
     total = sum(60 / lanes.interval_seconds(f"c{n}") for n in range(6))
     assert lanes.planned_per_minute == pytest.approx(total)
     assert total <= plan_.startable_per_minute * (1 + 1e-9)
+
+
+def test_the_plan_in_force_says_what_is_asked_now() -> None:
+    """What idle campaigns save is seen by whoever looks at the plan."""
+    lanes = Lanes(planned("1m", "1m", ceiling=1.0), ["c0"])
+
+    assert 1 < lanes.plan.stretch == lanes.stretch < 2
+    assert lanes.plan.planned_per_minute == lanes.planned_per_minute
+    assert lanes.plan.interval_seconds == lanes.default_interval_seconds

@@ -1,5 +1,6 @@
 """What things are called where people read them."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -115,6 +116,10 @@ def test_a_workspaces_rhythm_is_a_sentence() -> None:
     """With what the ceiling does to it."""
     assert wording.rhythm(seen()) == (
         "2 campaigns every 5 min: 0.4 of at most 60 requests a minute."
+    )
+    assert wording.rhythm(replace(seen(), idle=1)) == (
+        "2 campaigns every 5 min (1 idle, every 60 min or slower): "
+        "0.4 of at most 60 requests a minute."
     )
     stretched = wording.rhythm(seen(requests_per_minute=1, interval="60s"))
     assert "Intervals are stretched 2 times to keep to that" in stretched
