@@ -330,6 +330,16 @@ def test_a_braze_that_is_down_for_a_moment_costs_a_moment(workplace: Workplace) 
     assert len(workplace.braze.requests) == 5
 
 
+def test_discovered_campaigns_have_to_be_listed(workplace: Workplace) -> None:
+    """Nothing is written without a word where discovery alone says what is polled."""
+    workplace.configure(campaigns=[], discover={})
+
+    ended = workplace.backfill("--days", "2")
+
+    assert ended.returncode == 2
+    assert "lists no campaigns; `braze-exporter discover` prints" in ended.stderr
+
+
 def test_flags_choose_campaigns_labels_and_step(workplace: Workplace) -> None:
     """By id, name or pattern; labels that a scrape would add; any even step."""
     ids = {one.id for one in workplace.campaigns[:2]}

@@ -392,6 +392,12 @@ def _items(config: Config, wanted: Sequence[str]) -> tuple[_Item, ...]:
         for workspace in config.workspaces
         for campaign in workspace.campaigns
     ]
+    if not items:
+        message = (
+            "the configuration lists no campaigns; `braze-exporter discover` prints "
+            "those of a workspace to paste"
+        )
+        raise ValueError(message)
     if not wanted:
         return tuple(items)
     found: set[int] = set()
