@@ -41,6 +41,7 @@ QUIET_HERE = {
     "campaign:braze_day_overdue:seconds": "Braze is never late in the demo",
     "campaign:braze_day_gone:seconds": "nor does it lose its rows",
     "campaign:braze_poll_overdue:seconds": "no poll fails in the demo",
+    "campaign:braze_poll_unjudged:seconds": "no threshold is missing",
     "campaign:braze_stale:seconds": "for both reasons",
     "campaign:braze_messages:sum_1w_ago": "a week is more than a test has",
     "campaign:braze_messages:sum_2w_ago": "as are two",
