@@ -311,6 +311,8 @@ def test_example_of_alertmanager_is_valid(program: Program) -> None:
     assert [list(each) for each in document["receivers"]] == [["name"]]
     assert "placeholder" in document["route"]["receiver"]
     assert document["inhibit_rules"][0]["source_matchers"] == ["severity = critical"]
+    # The alerts of one exporter say nothing of another's.
+    assert all("job" in each["equal"] for each in document["inhibit_rules"])
 
 
 def test_example_of_alertmanager_names_alerts_that_there_are() -> None:
