@@ -44,6 +44,7 @@ QUIET_HERE = {
     "campaign:braze_poll_unjudged:seconds": "no threshold is missing",
     "campaign:braze_stale:seconds": "for both reasons",
     "campaign:braze_messages:sum_1w_ago": "a week is more than a test has",
+    "campaign:braze_conversion_1w_ago:ratio": "here too",
     "campaign:braze_messages:sum_2w_ago": "as are two",
 }
 """Recording rules without a sample, and why."""
