@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent
-FOLD = "max without (instance, pod, container, endpoint, node"
+FOLD = r"(max|min) without \(instance, pod, container, endpoint, node"
 """How replicas are folded; a rule may leave out more labels in the same step."""
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -63,7 +63,7 @@ class Rule:
             elif character == ")":
                 opened.pop()
         heads = (self.code[:position].rstrip() for position in opened)
-        return any(re.search(re.escape(FOLD) + r"[a-z_, ]*\)$", head) for head in heads)
+        return any(re.search(FOLD + r"[a-z_, ]*\)$", head) for head in heads)
 
 
 def files() -> list[Path]:

@@ -39,9 +39,13 @@ BRIEFLY = "5s"
 """What `for` and `keep_firing_for` are scaled down to: the first scrape is earlier."""
 QUIET_HERE = {
     "campaign:braze_day_overdue:seconds": "Braze is never late in the demo",
+    "campaign:braze_day_gone:seconds": "nor does it lose its rows",
     "campaign:braze_poll_overdue:seconds": "no poll fails in the demo",
-    "campaign:braze_stale:seconds": "for both reasons",
+    "campaign:braze_poll_unjudged:seconds": "no threshold is missing",
+    "campaign:braze_unpolled_since:timestamp": "all are polled",
+    "campaign:braze_stale:seconds": "for all these reasons",
     "campaign:braze_messages:sum_1w_ago": "a week is more than a test has",
+    "campaign:braze_conversion_1w_ago:ratio": "here too",
     "campaign:braze_messages:sum_2w_ago": "as are two",
 }
 """Recording rules without a sample, and why."""
