@@ -225,3 +225,18 @@ def test_the_health_check_shows_a_certificate_where_one_is_asked_for(
     assert (by_stranger.returncode, by_nothing.returncode) == (1, 1)
     assert "No such file" in by_nothing.stderr
     assert "Traceback" not in by_stranger.stderr + by_nothing.stderr
+
+
+def test_the_health_check_shows_no_certificate_that_is_not_asked_for(
+    tmp_path: Path, papers: Papers
+) -> None:
+    """Another authority's would be refused where none at all is well."""
+    clients = Papers(tmp_path / "clients").directory / "ca.pem"
+    text = CLIENTS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
+    flag = web_file(papers, TLS + text.replace("ca.pem", str(clients)))
+    with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
+        address = f"--web.listen-address={process.url.removeprefix('http://')}"
+
+        ended = run("healthcheck", address, flag)
+
+    assert (ended.returncode, ended.stdout) == (0, "healthy\n")

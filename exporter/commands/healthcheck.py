@@ -83,7 +83,7 @@ def _contexts(
     with suppress(ConfigError):
         protection.load()
     tls = protection.config.tls
-    shown = tls if tls and tls.client_auth is not ClientAuth.NONE else None
+    shown = tls if tls and tls.client_auth is ClientAuth.REQUIRED else None
     context = client_context(None if cert_file else shown)
     if cert_file:
         context.load_cert_chain(cert_file, key_file, password="")
