@@ -163,12 +163,14 @@ def check_failure(
 ) -> Check:
     """Return what a failure tells; `is_made_up`: the campaign asked for was.
 
-    Then a refusal of the campaign is what a good key and host get.
+    Then a refusal of the campaign, in Braze's own words, is what a good key and host
+    get. Servers in between say 400 without any, and to the list no id is sent.
     """
-    if is_made_up and failure.reason is FailureReason.BAD_REQUEST:
+    is_refused = is_made_up and failure.reason is FailureReason.BAD_REQUEST
+    if is_refused and permission != LIST and failure.status == 400 and failure.said:
         message = "allowed: it refuses only the campaign id, which we made up"
         return Check(permission, is_ok=True, message=message, status=failure.status)
-    code = _code(permission, failure)
+    code = "refused" if is_refused else _code(permission, failure)
     return Check(
         permission,
         is_ok=False,

@@ -162,13 +162,32 @@ def test_a_refused_campaign_is_a_good_sign_if_it_was_made_up() -> None:
     """And the reason to look at its id if it was not."""
     refused = FailureReason.BAD_REQUEST
 
-    made_up = failed(refused, status=400, is_made_up=True)
+    made_up = failed(refused, status=400, said="Invalid Campaign ID", is_made_up=True)
     configured = failed(refused, status=400)
     listed = failed(refused, status=400, permission=LIST)
 
     assert made_up.is_ok
     assert configured.problem == "campaign_refused"
     assert listed.problem == "refused"
+
+
+@pytest.mark.parametrize(
+    ("permission", "status", "said"),
+    [(LIST, 400, "no"), (DATA_SERIES, 400, ""), (DATA_SERIES, 405, "no")],
+)
+def test_not_every_refusal_is_a_good_sign(
+    permission: str, status: int, said: str
+) -> None:
+    """To the list no id is sent; a gateway's 400 has no words, Braze's no 405."""
+    check = failed(
+        FailureReason.BAD_REQUEST,
+        status=status,
+        said=said,
+        permission=permission,
+        is_made_up=True,
+    )
+
+    assert check.problem == "refused"
 
 
 @pytest.mark.parametrize(
