@@ -194,6 +194,12 @@ class Allowance(NamedTuple):
     remaining: int | None = None
     reset_at: float | None = None
 
+    def earlier(self, seconds: float) -> Allowance:
+        """Return it as a clock has it that is so many seconds behind Braze's."""
+        if self.reset_at is None:
+            return self
+        return self._replace(reset_at=self.reset_at - seconds)
+
 
 class Variation(NamedTuple):
     """One identity of a channel, as shown; a snapshot holds a (channel, label) once."""

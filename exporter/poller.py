@@ -31,7 +31,6 @@ from exporter.line import ENDPOINT, Line, Turn
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
 from exporter.model import (
-    Allowance,
     CampaignConfig,
     Config,
     Day,
@@ -174,7 +173,10 @@ class Poller:
         desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
         self._count(desk, turn, answer, seconds=self._now() - began_at)
         desk.line.finish(
-            turn, self._by_now(answer.allowance), is_key_accepted=True, now=self._now()
+            turn,
+            answer.allowance.earlier(self._clock_set_by()),
+            is_key_accepted=True,
+            now=self._now(),
         )
         desk.line.clear(turn.campaign_id)
         self._show_pause(desk, turn.workspace)
@@ -274,7 +276,8 @@ class Poller:
     def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         now = self._now()
         line = desk.line
-        allowance = self._by_now(failure.allowance)
+        told = failure.allowance
+        allowance = None if told is None else told.earlier(self._clock_set_by())
         if isinstance(failure, KeyRefused):
             before = line.pause
             pause = line.finish_refused(turn, allowance, reason=failure.reason, now=now)
@@ -299,12 +302,6 @@ class Poller:
         if isinstance(failure, Unavailable):
             return self._try_again(desk, turn, failure)
         return self._fail(desk, turn, failure, is_slow=is_refused)
-
-    def _by_now(self, allowance: Allowance | None) -> Allowance | None:
-        """Return what Braze's headers said, its instant by our clock."""
-        if allowance is None or allowance.reset_at is None:
-            return allowance
-        return allowance._replace(reset_at=allowance.reset_at - self._clock_set_by())
 
     def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         if desk.line.is_called(turn.campaign_id):

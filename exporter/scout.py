@@ -209,23 +209,18 @@ class Scout:
             self._telemetry.allowed(name, endpoint, allowance)
         facts = self._facts(endpoint) | {"status": answer.status, "seconds": seconds}
         _log.debug("braze.answered", extra={"facts": facts})
+        set_by = self._clock_set_by()
+        told = None if allowance is None else allowance.earlier(set_by)
         if not isinstance(answer, Throttled):
-            told = self._by_now(allowance)
             self._budget = self._budget.settle(SHARED, told, now=now)
             return
         self._budget = self._budget.settle_throttled(
             SHARED,
-            self._by_now(allowance) or Allowance(),
+            told or Allowance(),
             retry_after_seconds=answer.retry_after_seconds,
             now=now,
             fraction=self._draw(),
         )
-
-    def _by_now(self, allowance: Allowance | None) -> Allowance | None:
-        """Return what Braze's headers said, its instant by our clock."""
-        if allowance is None or allowance.reset_at is None:
-            return allowance
-        return allowance._replace(reset_at=allowance.reset_at - self._clock_set_by())
 
     def _learn(self, question: Question, answer: Answer) -> None:
         known, now = self.known, self._now()
