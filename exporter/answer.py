@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+import orjson
 
 from exporter.errors import (
     CampaignRefused,
@@ -120,6 +123,9 @@ def document_of(body: bytes) -> object:
     if not body:
         message = "its body is empty"
         raise ValueError(message)
+    # Three times as fast as json, but strict: what it refuses need not be wrong.
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(body)
     fault = "its JSON is nested too deep"
     try:
         return _decode(body.decode("utf-8-sig"))

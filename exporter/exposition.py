@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
+from exporter import gzip_member
 from exporter.labels import clean
 from exporter.model import FailureReason, Figures, Snapshot, Variation
 from exporter.restatement import revision
@@ -146,6 +148,11 @@ _HEADERS = tuple(
 _EXACT = 2**53
 """Up to here a double holds every integer."""
 
+_LEAST_DEFLATED = 1024
+"""Smaller blocks compress better along with their neighbours."""
+
+_NONE_DEFLATED = (b"",) * len(FAMILIES)
+
 
 class Subject(NamedTuple):
     """Whose samples they are; `labels` are the configured ones of the campaign."""
@@ -184,6 +191,17 @@ class Blocks(NamedTuple):
     by_family: tuple[bytes, ...]
     series: int
     """How many lines these are."""
+    deflated: tuple[bytes, ...] = _NONE_DEFLATED
+    """Each block as a part of a gzip member; empty where it is too small for that."""
+
+
+class Column(NamedTuple):
+    """The blocks of many campaigns in one family, none of them empty."""
+
+    header: bytes
+    blocks: tuple[bytes, ...]
+    deflated: tuple[bytes, ...]
+    """As those of `Blocks`."""
 
 
 def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
@@ -222,23 +240,30 @@ def render_status(subject: Subject, status: Status) -> Blocks:
     return lines.blocks()
 
 
-def families(entries: Iterable[Blocks]) -> Iterator[list[bytes]]:
-    """Yield the blocks of many campaigns family by family, each behind its header.
+def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
+    """Yield the blocks of many campaigns family by family.
 
     In the order of `FAMILIES`; a family without samples is left out.
     """
-    columns = zip(*(blocks.by_family for blocks in entries), strict=True)
-    for header, column in zip(_HEADERS, columns, strict=False):
-        if blocks := [block for block in column if block]:
-            yield [header, *blocks]
+    rows = tuple(entries)
+    blocks = zip(*(row.by_family for row in rows), strict=True)
+    deflated = zip(*(row.deflated for row in rows), strict=True)
+    for header, column, parts in zip(_HEADERS, blocks, deflated, strict=False):
+        if any(column):
+            filled = tuple(compress(column, column))
+            yield Column(header, filled, tuple(compress(parts, column)))
 
 
 def page(entries: Iterable[Blocks]) -> list[bytes]:
-    """Return all families as the pieces of an answer.
+    """Return all families as the pieces of an answer, each behind its header.
 
     No block is copied: however many slow clients hold a page, it is there once.
     """
-    return [block for family in families(entries) for block in family]
+    return [
+        piece
+        for column in columns(entries)
+        for piece in (column.header, *column.blocks)
+    ]
 
 
 class _Lines:
@@ -258,9 +283,11 @@ class _Lines:
     def blocks(self) -> Blocks:
         """Return what was added, encoded."""
         lines = self._by_family.values()
+        blocks = tuple("".join(block).encode() for block in lines)
         return Blocks(
-            by_family=tuple("".join(block).encode() for block in lines),
+            by_family=blocks,
             series=sum(map(len, lines)),
+            deflated=tuple(map(_deflated, blocks)),
         )
 
 
@@ -306,6 +333,10 @@ class _ValueLines(_Lines):
             f"{head}{_escape_field(name)}{tail}{number_text(value)}\n"
             for name, value in figures.overall.items()
         ]
+
+
+def _deflated(block: bytes) -> bytes:
+    return gzip_member.deflate(block) if len(block) >= _LEAST_DEFLATED else b""
 
 
 def _label(name: str, text: str) -> str:

@@ -193,26 +193,19 @@ class Fleet:
             plan=workspace_plan,
             client=self._clients[workspace.name],
             line=line,
-            lanes=Lanes(
-                workspace_plan,
-                self._idle_ids(workspace, former if has_same_account else None, kept),
-            ),
+            lanes=Lanes(workspace_plan, self._idle_ids(workspace, kept)),
             campaigns=campaigns,
         )
 
     def _idle_ids(
-        self, workspace: WorkspaceConfig, former: Desk | None, kept: KeptEntries
+        self, workspace: WorkspaceConfig, kept: KeptEntries
     ) -> tuple[str, ...]:
         """Return who is on the slow lane now, by what was last read of each."""
         found = []
-        idle_before = former.lanes.idle_ids if former else frozenset()
         for campaign in workspace.campaigns:
             key = (workspace.name, campaign.id)
-            entry, known = self._store.get(key), kept.get(key)
-            snapshot = entry.snapshot if entry else known.snapshot if known else None
-            # Values leave when they are stale; what they told of idleness stays.
-            was_idle = snapshot is None and campaign.id in idle_before
-            if was_idle or is_idle(campaign, snapshot):
+            known = self._store.get(key) or kept.get(key)
+            if is_idle(campaign, known.parcel if known else None):
                 found.append(campaign.id)
         return tuple(found)
 
@@ -375,20 +368,20 @@ def _entry(
         subject,
         status,
         exposition.render_status(subject, status),
-        first_complete=kept.snapshot.first_complete,
+        parcel=kept.parcel,
     )
     lifetime = lifetime_seconds(desk.config, status.interval_seconds)
     expires_at = read_at + lifetime
     if expires_at <= now:
         return entry
-    values = exposition.render_values(subject, kept.snapshot)
-    return replace(entry, snapshot=kept.snapshot, values=values, expires_at=expires_at)
+    values = exposition.render_values(subject, kept.parcel.open())
+    return replace(entry, values=values, expires_at=expires_at)
 
 
 def _renamed(entry: Entry, *, subject: exposition.Subject, desk: Desk) -> Entry:
     values = None
-    if entry.snapshot is not None:
-        values = exposition.render_values(subject, entry.snapshot)
+    if (snapshot := entry.snapshot) is not None:
+        values = exposition.render_values(subject, snapshot)
     blocks = show_status(subject, entry.status, desk)
     return replace(entry, subject=subject, values=values, status_blocks=blocks)
 

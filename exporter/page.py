@@ -6,45 +6,52 @@ renders no sample of a campaign and knows nothing of HTTP.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
-from exporter import exposition
+from exporter import exposition, gzip_member
+from exporter.exposition import Column
+from exporter.gzip_member import Part
 from exporter.store import Entry
 from exporter.telemetry import Telemetry
 
-_LEVEL = 1
-"""Of gzip. Level 9 costs ten times as much on every scrape and saves a tenth."""
+_Mark = tuple[bytes, ...]
+"""What tells the blocks of a family from others: of the large ones what they deflate
+to, for the blocks themselves are not to be held longer than the store holds them."""
 
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
-"""RFC 1952: deflate, no name, no time, fastest, unknown system."""
+_Families = dict[bytes, tuple[_Mark, Part]]
+"""By header."""
 
 
-class _Deflated(NamedTuple):
-    """A part of a gzip member: a flushed piece of a deflate stream."""
+class _Packed(NamedTuple):
+    """The campaigns' part of a page, compressed."""
 
-    entries: tuple[Entry, ...]
-    """What it was made of."""
-    data: bytes
-    crc: int
-    length: int
+    version: int
+    """Of the store: what it was made of."""
+    families: _Families
+    """In their order."""
 
 
 class Pages:
     """Puts pages together from the `entries` that may be served at that time.
 
-    Both methods may be called from any thread.
+    `version` is another one when any of them is. Both methods may be called from any
+    thread.
     """
 
     def __init__(
-        self, entries: Callable[[], tuple[Entry, ...]], telemetry: Telemetry
+        self,
+        entries: Callable[[], tuple[Entry, ...]],
+        telemetry: Telemetry,
+        *,
+        version: Callable[[], int],
     ) -> None:
         self._entries = entries
+        self._version = version
         self._telemetry = telemetry
         self._lock = Lock()
-        self._deflated = _Deflated((), b"", 0, 0)
+        self._packed = _Packed(-1, {})
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
@@ -54,23 +61,20 @@ class Pages:
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page as one gzip member.
 
-        The campaigns' part is kept until an entry changes; the process's part is
-        compressed anew and the checksum goes on from where the kept one ended.
+        The campaigns' part is kept until an entry changes, and each family of it until
+        one of its blocks does; the process's part is compressed anew.
         """
-        campaigns = self._deflate(self._entries())
+        self._entries()  # what is too old by now leaves, which makes another version
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
-        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-        tail = packer.compress(process) + packer.flush()
-        crc = zlib.crc32(process, campaigns.crc)
-        length = (campaigns.length + len(process)) % 2**32
-        trailer = crc.to_bytes(4, "little") + length.to_bytes(4, "little")
-        return (_GZIP_HEADER, campaigns.data, tail, trailer)
+        return gzip_member.member(*self._pack(), gzip_member.part(process))
 
-    def _deflate(self, entries: tuple[Entry, ...]) -> _Deflated:
+    def _pack(self) -> list[Part]:
         with self._lock:
-            if self._deflated.entries is not entries:
-                self._deflated = _deflate(entries)
-            return self._deflated
+            version = self._version()
+            if self._packed.version != version:
+                families = _families(self._entries(), self._packed.families)
+                self._packed = _Packed(version, families)
+            return [part for _, part in self._packed.families.values()]
 
 
 def _blocks(entries: tuple[Entry, ...]) -> list[exposition.Blocks]:
@@ -79,15 +83,37 @@ def _blocks(entries: tuple[Entry, ...]) -> list[exposition.Blocks]:
     return blocks
 
 
-def _deflate(entries: tuple[Entry, ...]) -> _Deflated:
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    pieces = []
-    crc = length = 0
-    for family in exposition.families(_blocks(entries)):
-        chunk = b"".join(family)  # zlib is slow on many small pieces
-        pieces.append(packer.compress(chunk))
-        crc = zlib.crc32(chunk, crc)
-        length += len(chunk)
-    # A full flush ends on a byte and lets the next piece stand on its own.
-    pieces.append(packer.flush(zlib.Z_FULL_FLUSH))
-    return _Deflated(entries, b"".join(pieces), crc, length)
+def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
+    families = {}
+    for column in exposition.columns(_blocks(entries)):
+        mark = tuple(map(_mark, column.blocks, column.deflated))
+        known = former.get(column.header)
+        if known is None or known[0] != mark:
+            known = (mark, _part(column))
+        families[column.header] = known
+    return families
+
+
+def _mark(block: bytes, deflated: bytes) -> bytes:
+    return deflated or block
+
+
+def _part(column: Column) -> Part:
+    """Compress a family: large blocks already are, small ones go along together."""
+    pieces: list[bytes] = []
+    small = [column.header]
+    crc = gzip_member.crc32(column.header)
+    length = len(column.header)
+    for block, deflated in zip(column.blocks, column.deflated, strict=True):
+        crc = gzip_member.crc32(block, crc)
+        length += len(block)
+        if not deflated:
+            small.append(block)
+            continue
+        if small:
+            pieces.append(gzip_member.deflate(b"".join(small)))
+            small.clear()
+        pieces.append(deflated)
+    if small:
+        pieces.append(gzip_member.deflate(b"".join(small)))
+    return Part(b"".join(pieces), crc, length)

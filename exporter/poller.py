@@ -37,6 +37,7 @@ from exporter.model import (
     FailureReason,
     Snapshot,
 )
+from exporter.parcel import pack
 from exporter.plan import WorkspacePlan
 from exporter.store import Entry, Key, Store
 from exporter.telemetry import Telemetry
@@ -159,7 +160,8 @@ class Poller:
         def read(document: object) -> Snapshot | MalformedSeries:
             latest = self._latest(desk, turn.workspace, turn.campaign_id) or desk
             entry = self._store.get((turn.workspace, turn.campaign_id))
-            first_complete = entry.first_complete if entry else None
+            former = entry.parcel.open() if entry and entry.parcel else None
+            first_complete = former.first_complete if former else None
             return _snapshot(document, self._reading(latest), first_complete)
 
         try:
@@ -234,6 +236,7 @@ class Poller:
         if entry is None:
             return None  # its campaign left while the poll was on its way
         values = exposition.render_values(entry.subject, snapshot)
+        parcel = pack(snapshot)
         self._choose_lane(desk, turn, snapshot)
         interval = desk.lanes.interval_seconds(turn.campaign_id)
         lifetime = lifetime_seconds(desk.config, interval)
@@ -252,12 +255,11 @@ class Poller:
                 current,
                 status=status,
                 status_blocks=show_status(subject, status, desk),
-                snapshot=snapshot,
+                parcel=parcel,
                 values=exposition.render_values(subject, snapshot)
                 if is_renamed
                 else values,
                 expires_at=now + lifetime,
-                first_complete=snapshot.first_complete,
             )
 
         self._store.update(key, refresh)

@@ -21,6 +21,7 @@ from typing import Any
 from exporter import snapshot_document
 from exporter.errors import StateError
 from exporter.model import FailureReason, Snapshot
+from exporter.parcel import pack
 from exporter.store import Kept, KeptEntries, Key
 
 FILE_NAME = "state.sqlite3"
@@ -65,7 +66,7 @@ class State:
     def save(self, changed: Mapping[Key, Kept], gone: Iterable[Key] = ()) -> None:
         """Keep what changed and forget what is gone, or, on StateError, neither."""
         rows = (
-            (*key, kept.last_success_at, kept.failure, _dump(kept.snapshot))
+            (*key, kept.last_success_at, kept.failure, _dump(kept.parcel.open()))
             for key, kept in changed.items()
         )
         try:
@@ -178,7 +179,7 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
         entries[key] = Kept(
             _instant(at),
             FailureReason(failure) if failure else None,
-            snapshot_document.read(json.loads(document)),
+            pack(snapshot_document.read(json.loads(document))),
         )
     return entries
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from exporter.exposition import Blocks, Status, Subject
-from exporter.model import Day, FailureReason, Snapshot
+from exporter.model import FailureReason, Snapshot
+from exporter.parcel import Parcel
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""
@@ -26,16 +27,21 @@ class Entry:
     status: Status
     """The campaign's own, whatever its workspace's pause shows instead."""
     status_blocks: Blocks
-    snapshot: Snapshot | None = None
+    parcel: Parcel | None = None
+    """What was last read; it outlives stale values."""
     values: Blocks | None = None
+    """The same rendered; None if nothing was read yet or it is stale."""
     expires_at: float = math.inf
-    first_complete: Day | None = None
-    """What was first read of the last complete day; it outlives stale values."""
 
     @property
     def key(self) -> Key:
         """What the store knows it by."""
         return (self.subject.workspace, self.subject.campaign_id)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is served, unpacked."""
+        return self.parcel.open() if self.parcel and self.values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Kept:
     """Seconds since the epoch, by the wall clock."""
     failure: FailureReason | None
     """Why the last poll failed, if it did."""
-    snapshot: Snapshot
+    parcel: Parcel
 
 
 KeptEntries = Mapping[Key, Kept]
@@ -59,12 +65,14 @@ class Store:
         self._lock = Lock()
         self._entries: dict[Key, Entry] = {}
         self._all: tuple[Entry, ...] | None = ()
+        self.version = 0
+        """Another one after every change."""
 
     def put(self, entry: Entry) -> None:
         """Add an entry, or put it in the place of its campaign's former one."""
         with self._lock:
             self._entries[entry.key] = entry
-            self._all = None
+            self._changed()
 
     def get(self, key: Key) -> Entry | None:
         """Return a campaign's entry."""
@@ -76,14 +84,14 @@ class Store:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries[key] = change(entry)
-                self._all = None
+                self._changed()
 
     def remove(self, keys: Iterable[Key]) -> None:
         """Let campaigns leave whole."""
         with self._lock:
             for key in keys:
                 self._entries.pop(key, None)
-            self._all = None
+            self._changed()
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, ordered by when their campaigns came."""
@@ -99,8 +107,12 @@ class Store:
             self.update(entry.key, lambda current: _without_values(current, now=now))
         return stale
 
+    def _changed(self) -> None:
+        self._all = None
+        self.version += 1
+
 
 def _without_values(entry: Entry, *, now: float) -> Entry:
     if entry.expires_at > now:
         return entry  # a poll ended meanwhile
-    return replace(entry, snapshot=None, values=None, expires_at=math.inf)
+    return replace(entry, values=None, expires_at=math.inf)

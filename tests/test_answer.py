@@ -46,6 +46,22 @@ def refused(
     )
 
 
+def comparable(document: object) -> object:
+    """Return a document in which integers beyond 64 bits are doubles and NaN a text."""
+    if isinstance(document, dict):
+        return {name: comparable(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [comparable(value) for value in document]
+    if isinstance(document, int) and -(2**63) <= document < 2**64:
+        return document
+    if isinstance(document, int | float):
+        try:
+            return str(float(document))
+        except OverflowError:
+            return "beyond a double"
+    return document
+
+
 def test_the_allowance_is_read() -> None:
     """The three headers become numbers, blanks around them aside."""
     allowance = allowance_of(
@@ -199,6 +215,24 @@ def test_a_broken_document_after_an_endless_integer_is_malformed() -> None:
     """The second way to decode meets the same faults as the first."""
     with pytest.raises(ValueError, match="no JSON"):
         document_of(b"[1" + b"0" * 5000 + b", }")
+
+
+NUMBERS = st.integers() | st.floats() | st.integers(62, 1100).map(lambda n: 2**n)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.booleans())
+def test_documents_are_what_python_itself_makes_of_them(
+    document: object, is_ascii: bool
+) -> None:
+    """Whichever of the two decoders reads them."""
+    body = json.dumps(document, ensure_ascii=is_ascii).encode(errors="replace")
+
+    assert comparable(document_of(body)) == comparable(json.loads(body))
 
 
 def test_lone_surrogates_pass() -> None:

@@ -22,6 +22,7 @@ from exporter.model import (
     FailureReason,
     KeySource,
 )
+from exporter.parcel import pack
 from exporter.poller import Desk, Poller
 from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
@@ -158,7 +159,7 @@ class Room:
 
         def fill(entry: Entry) -> Entry:
             values = render_values(entry.subject, SNAPSHOT)
-            return replace(entry, snapshot=SNAPSHOT, values=values)
+            return replace(entry, parcel=pack(SNAPSHOT), values=values)
 
         self.store.update(("shop", campaign_id), fill)
 
@@ -487,9 +488,9 @@ def test_kept_values_begin_the_first_configuration() -> None:
     room = Room()
     fresh, stale = NOW - 60, NOW - 9000
     kept = {
-        ("shop", A): Kept(fresh, FailureReason.TIMEOUT, SNAPSHOT),
-        ("shop", B): Kept(stale, None, SNAPSHOT),
-        ("shop", C): Kept(NOW + 500, None, SNAPSHOT),
+        ("shop", A): Kept(fresh, FailureReason.TIMEOUT, pack(SNAPSHOT)),
+        ("shop", B): Kept(stale, None, pack(SNAPSHOT)),
+        ("shop", C): Kept(NOW + 500, None, pack(SNAPSHOT)),
     }
 
     room.apply(config(workspace("abcd")), kept)
@@ -626,7 +627,7 @@ def test_discovered_values_outlive_a_restart() -> None:
     room = Room()
     room.fleet.campaigns_of = lambda _: (CampaignConfig(B, "found", 300),)
 
-    kept = {("shop", B): Kept(NOW - 60, None, SNAPSHOT)}
+    kept = {("shop", B): Kept(NOW - 60, None, pack(SNAPSHOT))}
     room.apply(config(workspace("", discover={})), kept)
 
     assert room.entry(B).values is not None
@@ -698,8 +699,8 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
     """It is polled when its slow slot comes, and its values live as long."""
     room = Room()
     kept = {
-        ("shop", "a"): Kept(NOW - 1000, None, QUIET),
-        ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
+        ("shop", "a"): Kept(NOW - 1000, None, pack(QUIET)),
+        ("shop", "b"): Kept(NOW - 10, None, pack(SNAPSHOT)),
     }
 
     room.apply(shop("a", "b"), kept)
@@ -709,7 +710,7 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
     assert entry is not None
     assert entry.status.interval_seconds == 3600
     assert entry.expires_at == NOW - 1000 + 3 * 3600
-    assert entry.first_complete == QUIET.first_complete
+    assert entry.snapshot == QUIET
     slot = room.board.turns["shop", "a"].at
     assert (slot - schedule.phase("a") * 3600) % 3600 == pytest.approx(0, abs=0.01)
 
@@ -717,7 +718,7 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
 def test_a_reload_leaves_lanes_as_they_are() -> None:
     """Also of those whose values have become stale; another interval shows at once."""
     room = Room()
-    kept = {("shop", "a"): Kept(NOW - 1000, None, QUIET)}
+    kept = {("shop", "a"): Kept(NOW - 1000, None, pack(QUIET))}
     room.apply(shop("a", "b"), kept)
     room.store.expire(now=NOW + 10 * 3600)
 

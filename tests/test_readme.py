@@ -227,7 +227,7 @@ def test_the_command_table_names_every_command() -> None:
 
 def test_the_path_table_names_every_path() -> None:
     """What the web server answers, and nothing else."""
-    pages = Pages(Store().entries, telemetry())
+    pages = Pages(Store().entries, telemetry(), version=lambda: 0)
     site = Site(
         pages=pages,
         is_ready=lambda: True,

@@ -5,6 +5,7 @@ from threading import Thread
 
 from exporter.exposition import Blocks, Status, Subject, render_status
 from exporter.model import Snapshot
+from exporter.parcel import pack
 from exporter.store import Entry, Store
 
 SNAPSHOT = Snapshot(
@@ -30,7 +31,7 @@ def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
 def polled(campaign_id: str, *, expires_at: float) -> Entry:
     """Return the entry of a campaign with values."""
     return replace(
-        entry(campaign_id), snapshot=SNAPSHOT, values=VALUES, expires_at=expires_at
+        entry(campaign_id), parcel=pack(SNAPSHOT), values=VALUES, expires_at=expires_at
     )
 
 

@@ -71,7 +71,7 @@ def pages() -> Pages:
     telemetry = Telemetry(
         version="1.2.3", served=lambda: [Served("production", 1, 9, 0, 0, 0)]
     )
-    return Pages(store.entries, telemetry)
+    return Pages(store.entries, telemetry, version=lambda: store.version)
 
 
 def status(*, is_ready: bool = True) -> Callable[[], StatusPages]:
@@ -211,7 +211,7 @@ def test_a_crowd_shares_a_page_that_is_not_older_than_its_requests() -> None:
     """Who comes while a page is being built gets the next one, with all the others."""
     telemetry = SlowTelemetry()
     site = Site(
-        pages=Pages(lambda: (), telemetry),
+        pages=Pages(lambda: (), telemetry, version=lambda: 0),
         is_ready=lambda: True,
         configuration=lambda: "",
         status=status(),
