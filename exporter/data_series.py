@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from math import isfinite
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 from zoneinfo import ZoneInfo
 
 from exporter import deliverability, history
@@ -55,7 +55,6 @@ _MOST_ENTRIES = 100_000
 as many empty ones, which would cost hundreds of MB."""
 
 _NO_STATS = ("variation_name", "variation_api_id")
-_EXACT = 2**53
 
 
 class Reading(NamedTuple):
@@ -307,21 +306,34 @@ def _is_number(value: object) -> TypeGuard[int | float]:
         return False
 
 
-def _text(entry: Mapping[str, object], field: str) -> str:
-    text = entry.get(field)
-    return text if isinstance(text, str) else ""
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 class _Texts(dict[str, str]):
     """Braze's names → label texts, found out once; empty: not to be shown."""
 
-    def __init__(self, selection: Selection, hidden: Iterable[str] = ()) -> None:
+    def __init__(self, selection: Selection, *hidden: str) -> None:
         super().__init__(dict.fromkeys(hidden, ""))
+        self.hidden = hidden
+        self.as_named: set[str] = set()
+        """Those of the names met so far that are their own texts."""
         self._is_selected = matcher(selection)
 
     def __missing__(self, name: str) -> str:
         text = self[name] = clean(name) if self._is_selected(name) else ""
+        if text == name:
+            self.as_named.add(name)
         return text
+
+
+class _Named(NamedTuple):
+    """The entries of one channel as they are called on one day or on several."""
+
+    raw: list[tuple[object, object]]
+    """Their ids and names, whatever Braze sent."""
+    claims: list[Claim]
+    keys: list[_Key]
 
 
 class _Reader:
@@ -331,23 +343,17 @@ class _Reader:
         self.ignored_values = 0
         self._entries = 0
         self._channels = _Texts(reading.channels)
-        self._row_fields = _Texts(reading.metrics, ("time", "messages", *_NO_STATS))
-        self._entry_fields = _Texts(reading.metrics, _NO_STATS)
-        self._claims: dict[str, list[list[Claim]]] = defaultdict(list)
+        self._row_fields = _Texts(reading.metrics, "time", "messages", *_NO_STATS)
+        self._entry_fields = _Texts(reading.metrics, *_NO_STATS)
+        self._lists: dict[str, list[_Named]] = defaultdict(list)
         self._controls: set[_Key] = set()
 
     def read(self, row: Mapping[str, object]) -> _Part:
         """Return the stats of one row."""
         part: _Part = {}
         for channel, entries in self._messages(row.get("messages")).items():
-            claims = claim(
-                (_text(e, "variation_api_id"), _text(e, "variation_name"))
-                for e in entries
-            )
-            self._claims[channel].append(claims)
-            for one, entry in zip(claims, entries, strict=True):
-                key = (channel, one.identity)
-                if _is_number(entry.get("enrolled")):
+            for key, entry in zip(self._keys(channel, entries), entries, strict=True):
+                if "enrolled" in entry and _is_number(entry["enrolled"]):
                     self._controls.add(key)
                 if stats := self._stats(entry, self._entry_fields):
                     part[key] = stats
@@ -358,8 +364,8 @@ class _Reader:
     def variations(self) -> dict[_Key, Variation]:
         """Return every identity of the rows read so far, by (channel, label)."""
         variations: dict[_Key, Variation] = {}
-        for channel, rows in self._claims.items():
-            for identity, label in give_labels(rows).items():
+        for channel, lists in self._lists.items():
+            for identity, label in give_labels(one.claims for one in lists).items():
                 variations[channel, identity] = Variation(
                     channel=channel,
                     label=label,
@@ -371,6 +377,19 @@ class _Reader:
                 variations.items(), key=lambda item: (item[1].channel, item[1].label)
             )
         )
+
+    def _keys(
+        self, channel: str, entries: Sequence[Mapping[str, object]]
+    ) -> Sequence[_Key]:
+        """Return what each entry of a channel is known by on one day."""
+        raw = [(e.get("variation_api_id"), e.get("variation_name")) for e in entries]
+        lists = self._lists[channel]
+        # Nearly every day has the variations of the day after it.
+        if not lists or lists[-1].raw != raw:
+            claims = claim((_text(id_), _text(name)) for id_, name in raw)
+            keys = [(channel, one.identity) for one in claims]
+            lists.append(_Named(raw, claims, keys))
+        return lists[-1].keys
 
     def _messages(self, messages: object) -> dict[str, list[Mapping[str, object]]]:
         found: dict[str, list[Mapping[str, object]]] = {}
@@ -402,17 +421,36 @@ class _Reader:
             raise MalformedSeries(message)
 
     def _stats(self, fields: Mapping[str, object], texts: _Texts) -> Stats:
+        """Return the numbers among the fields, under the texts they are shown by."""
+        if usual := _usual_stats(fields, texts):
+            return usual
         stats: dict[str, int | float] = {}
         for name, value in fields.items():
             text = texts[name]
             if not text:
                 continue
-            # Nearly every value is a small int: it is not worth a call.
-            if (type(value) is int and -_EXACT <= value <= _EXACT) or _is_number(value):
+            if _is_number(value):
                 stats.setdefault(text, value)
             elif value is not None:
                 self.ignored_values += 1
         return stats
+
+
+def _usual_stats(fields: Mapping[str, object], texts: _Texts) -> Stats | None:
+    """Return what nearly every entry holds: finite numbers alone, shown as named.
+
+    One look at all of them at once: there are thousands of values in a document.
+    """
+    stats: dict[str, Any] = dict(fields)
+    for name in texts.hidden:
+        stats.pop(name, None)
+    values = stats.values()
+    try:
+        is_finite = isfinite(sum(values))
+    except (TypeError, OverflowError):
+        return None
+    is_usual = is_finite and bool not in map(type, values)
+    return stats if is_usual and texts.as_named.issuperset(stats) else None
 
 
 def _costs(parts: Iterable[_Part]) -> Counter[_Key]:

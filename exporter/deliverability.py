@@ -7,7 +7,7 @@ chance. It knows nothing of dates or colours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import IntEnum
 from math import isfinite
 from typing import NamedTuple
@@ -21,9 +21,6 @@ LEAST_VOLUME = 1000
 
 LEAST_EVENTS = 3
 MANY_EVENTS = 10
-
-
-_COUNTED = ("sent", "bounces", "delivered", "reported_spam")
 
 
 class Level(IntEnum):
@@ -84,18 +81,11 @@ def tally(figures: Figures) -> Tally:
 
 def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
     """Add up pairs of a channel and its stats."""
-    everything: dict[str, list[int | float]] = {}
-    email: dict[str, list[int | float]] = {}
-    for channel, stats in parts:
-        for name in _COUNTED:
-            value = stats.get(name)
-            if value is not None:
-                everything.setdefault(name, []).append(value)
-                if channel == EMAIL:
-                    email.setdefault(name, []).append(value)
-    sent, bounces, delivered = (
-        _added(email, name) for name in ("sent", "bounces", "delivered")
-    )
+    pairs = tuple(parts)
+    everything = [stats for _, stats in pairs]
+    email = [stats for channel, stats in pairs if channel == EMAIL]
+    sent, bounces = _added(email, "sent"), _added(email, "bounces")
+    delivered = _added(email, "delivered")
     spam = _added(everything, "reported_spam")
     return Tally(
         sent=_added(everything, "sent"),
@@ -133,11 +123,11 @@ def rate(
     return Rate(ratio, Level.CRITICAL if ratio >= limits.critical else Level.WARNING)
 
 
-def _added(values: Mapping[str, list[int | float]], name: str) -> int | float | None:
-    found = values.get(name)
-    if found is None:
-        return None
-    return found[0] if len(found) == 1 else total(found)
+def _added(parts: Iterable[Stats], name: str) -> int | float | None:
+    found = [stats[name] for stats in parts if name in stats]
+    if len(found) < 2:
+        return found[0] if found else None
+    return total(found)
 
 
 def _first(*numbers: int | float | None) -> int | float | None:

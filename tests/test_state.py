@@ -278,7 +278,8 @@ state = State(Path(sys.argv[1]))
 snapshot = snapshot_document.read(json.loads(sys.argv[2]))
 
 def state_of(number):
-    return {("shop", f"c{n}"): Kept(float(number), None, pack(snapshot)) for n in range(40)}
+    kept = Kept(float(number), None, pack(snapshot))
+    return {("shop", f"c{n}"): kept for n in range(40)}
 """
 SAVE_FOR_EVER = (
     PROGRAM
