@@ -49,6 +49,8 @@ class Answer:
     allowance: Allowance
     answered_at: float | None = None
     """When that was by the other side's clock; None: not said."""
+    digest: int = 0
+    """Of the body: 64 bits, under a secret of this process."""
 
 
 class Question(NamedTuple):
@@ -221,6 +223,13 @@ def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Ans
             allowance=allowance_of(headers),
         ) from exc
     return Answer(document, 200, allowance_of(headers), answered_at_of(headers))
+
+
+def recalled(known: object, headers: Mapping[str, str], *, digest: int) -> Answer:
+    """Return the answer whose body is as one that was read before, as `known`."""
+    return Answer(
+        known, 200, allowance_of(headers), answered_at_of(headers), digest=digest
+    )
 
 
 def too_large(

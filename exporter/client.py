@@ -75,11 +75,13 @@ class Client:
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
+        recall: Callable[[int], object | None] = lambda _: None,
     ) -> Answer:
         """GET `path` below the endpoint; raises `FetchError` and nothing else.
 
         `read` makes of the document what the answer then holds. One document of the
-        process at a time is decoded and read, so it must neither wait nor raise.
+        process at a time is decoded and read, so it must neither wait nor raise. What
+        `recall` knows of a body with this digest is taken in place of that.
         """
         question = Question(
             endpoint=self._endpoint,
@@ -91,7 +93,7 @@ class Client:
         with self._deadline() as limits:
             try:
                 with self._get(question, params) as response:
-                    return self._answer(question, response, read)
+                    return self._answer(question, response, read, recall)
             except KeyRefused as refused:
                 failure = self._with_present_key(refused, question.key)
             except FAULTS as exc:
@@ -214,6 +216,7 @@ class Client:
         question: Question,
         response: Response,
         read: Callable[[object], object],
+        recall: Callable[[int], object | None],
     ) -> Answer:
         status, headers = response.status_code, response.headers
         if status != 200:
@@ -227,8 +230,12 @@ class Client:
         body = read_body(response, limit=self._response_bytes)
         if body is None:
             raise answer.too_large(question, headers, limit=self._response_bytes)
+        digest = hash(body)
+        if (known := recall(digest)) is not None:
+            return answer.recalled(known, headers, digest=digest)
         with self._decoding:
-            return _read(question, headers, body, read)
+            found = _read(question, headers, body, read)
+        return replace(found, digest=digest)
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from exporter import data_series, exposition, schedule
@@ -33,13 +33,12 @@ from exporter.logformat import Fact
 from exporter.model import (
     CampaignConfig,
     Config,
-    Day,
     FailureReason,
     Snapshot,
 )
-from exporter.parcel import pack
+from exporter.parcel import Parcel, pack
 from exporter.plan import WorkspacePlan
-from exporter.store import Entry, Key, Store
+from exporter.store import Entry, Key, Source, Store
 from exporter.telemetry import Telemetry
 
 _log = logging.getLogger("exporter.poller")
@@ -63,8 +62,13 @@ class Fetcher(Protocol):
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = ...,
+        recall: Callable[[int], object | None] = ...,
+        /,
     ) -> Answer:
-        """Return the answer to one GET, its document read, or raise `FetchError`."""
+        """Return the answer to one GET, its document read, or raise `FetchError`.
+
+        Or recalled: what was made of a body with the same digest before.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +161,25 @@ class Poller:
         }
         began_at = self._now()
 
-        def read(document: object) -> Snapshot | MalformedSeries:
-            latest = self._latest(desk, turn.workspace, turn.campaign_id) or desk
-            entry = self._store.get((turn.workspace, turn.campaign_id))
-            former = entry.parcel.open() if entry and entry.parcel else None
-            first_complete = former.first_complete if former else None
-            return _snapshot(document, self._reading(latest), first_complete)
+        key = (turn.workspace, turn.campaign_id)
+
+        def reading() -> data_series.Reading:
+            return self._reading(self._latest(desk, *key) or desk)
+
+        def read(document: object) -> _Read | MalformedSeries:
+            return _read(document, reading(), self._store.get(key))
+
+        def recall(digest: int) -> Entry | None:
+            entry = self._store.get(key)
+            is_known = (
+                entry is not None
+                and entry.values is not None
+                and entry.source == Source(digest, reading())
+            )
+            return entry if is_known else None
 
         try:
-            answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read)
+            answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read, recall)
         except FetchError as failure:
             if self._is_stopped:
                 return None
@@ -227,23 +241,25 @@ class Poller:
         now = self._now()
         key = (turn.workspace, turn.campaign_id)
         entry = self._store.get(key)
-        snapshot = answer.document
-        if not isinstance(snapshot, Snapshot):
+        found = answer.document
+        if isinstance(found, MalformedSeries):
             failure = Unavailable(
-                str(snapshot), reason=FailureReason.MALFORMED, status=answer.status
+                str(found), reason=FailureReason.MALFORMED, status=answer.status
             )
             return self._fail(desk, turn, failure)
         if entry is None:
             return None  # its campaign left while the poll was on its way
-        values = exposition.render_values(entry.subject, snapshot)
-        parcel = pack(snapshot)
-        self._choose_lane(desk, turn, snapshot)
+        if isinstance(found, _Read):
+            found = _filled(entry, found, digest=answer.digest)
+        assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
+        parcel = found.parcel
+        assert parcel is not None  # noqa: S101
+        self._choose_lane(desk, turn, parcel)
         interval = desk.lanes.interval_seconds(turn.campaign_id)
         lifetime = lifetime_seconds(desk.config, interval)
 
         def refresh(current: Entry) -> Entry:
             subject = current.subject
-            is_renamed = subject != entry.subject
             status = exposition.Status(
                 is_up=True,
                 failure=None,
@@ -256,9 +272,10 @@ class Poller:
                 status=status,
                 status_blocks=show_status(subject, status, desk),
                 parcel=parcel,
-                values=exposition.render_values(subject, snapshot)
-                if is_renamed
-                else values,
+                values=found.values
+                if subject == found.subject
+                else exposition.render_values(subject, parcel.open()),
+                source=found.source,
                 expires_at=now + lifetime,
             )
 
@@ -267,9 +284,9 @@ class Poller:
         self._log_recovery(desk, turn)
         return self._next_slot(desk, turn)
 
-    def _choose_lane(self, desk: Desk, turn: Turn, snapshot: Snapshot) -> None:
+    def _choose_lane(self, desk: Desk, turn: Turn, parcel: Parcel) -> None:
         """Poll a campaign slowly from now on, or fast again, by what was just read."""
-        idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
+        idle = is_idle(desk.campaigns[turn.campaign_id], parcel)
         if desk.lanes.move(turn.campaign_id, is_idle=idle):
             facts = _names(desk, turn) | {"lane": "idle" if idle else "fast"}
             _log.debug("campaign.lane", extra={"facts": facts})
@@ -485,14 +502,33 @@ class Poller:
         return quota.admits(now=now)
 
 
-def _snapshot(
-    document: object, reading: data_series.Reading, first_complete: Day | None
-) -> Snapshot | MalformedSeries:
+class _Read(NamedTuple):
+    """A document as it was read."""
+
+    snapshot: Snapshot
+    reading: data_series.Reading
+
+
+def _read(
+    document: object, reading: data_series.Reading, entry: Entry | None
+) -> _Read | MalformedSeries:
+    former = entry.parcel.open() if entry and entry.parcel else None
+    first_complete = former.first_complete if former else None
     try:
-        return data_series.parse(document, reading, first_complete=first_complete)
+        snapshot = data_series.parse(document, reading, first_complete=first_complete)
+        return _Read(snapshot, reading)
     except MalformedSeries as error:
         text = str(error)
     return MalformedSeries(text)  # the other one's traceback holds the document
+
+
+def _filled(entry: Entry, read: _Read, *, digest: int) -> Entry:
+    return replace(
+        entry,
+        parcel=pack(read.snapshot),
+        values=exposition.render_values(entry.subject, read.snapshot),
+        source=Source(digest, read.reading),
+    )
 
 
 def lifetime_seconds(config: Config, interval_seconds: float) -> float:

@@ -10,13 +10,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import NamedTuple
 
+from exporter.data_series import Reading
 from exporter.exposition import Blocks, Status, Subject
 from exporter.model import FailureReason, Snapshot
 from exporter.parcel import Parcel
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""
+
+
+class Source(NamedTuple):
+    """An answer of Braze, as far as it tells whether another one says the same."""
+
+    digest: int
+    """Of its body."""
+    reading: Reading
+    """How it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,8 @@ class Entry:
     """What was last read; it outlives stale values."""
     values: Blocks | None = None
     """The same rendered; None if nothing was read yet or it is stale."""
+    source: Source | None = None
+    """What both were made of; None: that is not known any more."""
     expires_at: float = math.inf
 
     @property

@@ -44,6 +44,7 @@ class SimulatedRoom(Room):
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
+        *_: object,
     ) -> Answer:
         """Answer as the simulator does."""
         self.polls[str(params["campaign_id"])].append(self.now)

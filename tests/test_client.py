@@ -132,6 +132,7 @@ def test_a_good_answer_is_document_and_allowance(braze: responses.RequestsMock) 
         document={"message": "success", "data": []},
         status=200,
         allowance=Allowance(limit=50000, remaining=49999, reset_at=1790000060.0),
+        digest=found.digest,
     )
 
 
@@ -652,6 +653,28 @@ def test_a_document_is_read_at_once() -> None:
         found = one.fetch(PATH, {}, repr)
 
     assert found.document == "[1, 2]"
+
+
+def test_what_is_recalled_is_not_decoded() -> None:
+    """By the digest of its body a document is known again; others are read."""
+    seen: list[int] = []
+
+    def recall(digest: int) -> object | None:
+        seen.append(digest)
+        return "known" if seen.count(digest) > 1 else None
+
+    found = []
+    for body in (b"[1]", b"[1]", b"[2]"):
+        with (
+            serving(answer(body)) as peer,
+            closed_after(client_of(peer.url)) as client,
+        ):
+            found.append(client.fetch(PATH, {}, repr, recall))
+
+    assert [each.document for each in found] == ["[1]", "known", "[2]"]
+    assert [each.digest for each in found] == seen
+    assert found[1].status == 200
+    assert found[1].allowance == found[0].allowance
 
 
 def test_documents_are_decoded_one_at_a_time() -> None:

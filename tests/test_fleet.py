@@ -86,6 +86,7 @@ class Braze:
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
+        *_: object,
     ) -> Answer:
         """Answer that there are no figures."""
         del path

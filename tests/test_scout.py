@@ -50,6 +50,7 @@ class Braze:
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
+        *_: object,
     ) -> Answer:
         """Answer, or fail with the next failure."""
         is_list = path == "/campaigns/list"

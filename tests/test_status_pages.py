@@ -268,6 +268,7 @@ class Nobody:
         path: str,
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
+        *_: object,
     ) -> Answer:
         """Fail."""
         raise AssertionError(path, params, read)
