@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from exporter import data_series, schedule
+from exporter import rows, schedule
 from exporter.answer import Answer
 from exporter.archive import Archive
 from exporter.budget import Budget, slack, spacing
@@ -185,7 +185,7 @@ class Retrieval:
         account.has_answered = True
         account.failures_in_a_row = 0
         try:
-            data_series.check(answer.document)
+            rows.check(answer.document)
         except MalformedSeries as error:
             self._give_up(account, want, str(error))
             return
