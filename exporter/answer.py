@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,7 +33,7 @@ RETRY_AFTER_LIMIT_SECONDS = 3600.0
 _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
-_INTEGER_DIGITS = 4300  # beyond it int() refuses: sys.int_info.default_max_str_digits
+_LONG_DIGITS = 20
 _SHORTEST_SECRET = 8
 """Shorter keys are words that an honest answer may hold; Braze's have 36 characters."""
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
@@ -119,8 +120,8 @@ def answered_at_of(headers: Mapping[str, str]) -> float | None:
 def document_of(body: bytes) -> object:
     """Decode JSON; `ValueError` with a short text of ours if it is none.
 
-    NaN and infinities pass, and integers too long to convert become infinite: one
-    absurd number costs itself, not the document.
+    Numbers that no double holds come as texts, NaN and infinities too: one absurd
+    number costs itself, not the document. Integers beyond 64 bits come as doubles.
     """
     if not body:
         message = "its body is empty"
@@ -144,20 +145,22 @@ def document_of(body: bytes) -> object:
 
 
 def _decode(text: str) -> object:
-    document: object
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:  # an integer of more digits than int() takes
-        document = json.loads(text, parse_int=_integer)
+    """Decode what is JSON for Python alone; numbers are as orjson would have them."""
+    document: object = json.loads(
+        text, parse_int=_integer, parse_float=_double, parse_constant=str
+    )
     return document
 
 
-def _integer(digits: str) -> int | float:
-    if len(digits) <= _INTEGER_DIGITS:
-        return int(digits)
-    return float("-inf") if digits.startswith("-") else float("inf")
+def _integer(digits: str) -> int | float | str:
+    # Longer ones are beyond 64 bits, and int() refuses some.
+    number = int(digits) if len(digits) <= _LONG_DIGITS else 2**64
+    return number if -(2**63) <= number < 2**64 else _double(digits)
+
+
+def _double(digits: str) -> float | str:
+    number = float(digits)
+    return number if isfinite(number) else digits
 
 
 def message_of(body: bytes) -> str:

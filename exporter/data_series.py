@@ -23,6 +23,7 @@ from exporter.model import (
     History,
     Selection,
     Snapshot,
+    Stats,
     Variation,
 )
 from exporter.restatement import first_reading, revision
@@ -76,7 +77,7 @@ def parse(
     ages = [((reading.today - day).days, part) for day, part in past]
     trailing = add_up(ages, reading.windows)
     chosen = [*days[:1], *past[:1]]
-    is_quiet, is_active = _activity(rows, reading.today)
+    is_quiet, is_active = activity(rows, reading.today)
 
     variations = reader.variations()
     # The last complete day once more: for its revision.
@@ -193,17 +194,27 @@ def _history(
     for day, part in days:
         age = (today - day).days
         if 0 <= age < history.DAYS:
-            shown = [(key[0], stats) for key, stats in part.items() if key in kept]
-            tally = deliverability.tally_of(shown)
-            by_age[age] = history.PastDay(_double(tally.sent), tally.level)
+            shown = ((key[0], stats) for key, stats in part.items() if key in kept)
+            by_age[age] = _past_day(shown)
     return history.packed(today, by_age)
+
+
+def past_day(figures: Figures) -> history.PastDay:
+    """Return how a day went, by what is shown of it."""
+    parts = [(one.channel, stats) for one, stats in figures.variations]
+    return _past_day([*parts, (OVERALL[0], figures.overall)])
+
+
+def _past_day(parts: Iterable[tuple[str, Stats]]) -> history.PastDay:
+    tally = deliverability.tally_of(parts)
+    return history.PastDay(_double(tally.sent), tally.level)
 
 
 def _double(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _activity(
+def activity(
     rows: Sequence[tuple[date, Mapping[str, object]]], today: date
 ) -> tuple[bool, bool]:
     """Return whether two weeks were quiet, and whether anything is happening.

@@ -225,6 +225,30 @@ def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
     return lines.blocks()
 
 
+def renew_latest(subject: Subject, snapshot: Snapshot, former: Blocks) -> Blocks:
+    """Render a snapshot of which the numbers of the latest day alone are new.
+
+    `former` are the blocks of one that is the same but for these numbers.
+    """
+    lines = _ValueLines(subject, snapshot.variations)
+    if latest := snapshot.latest:
+        lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
+    new = lines.blocks()
+    return former._replace(
+        by_family=_in_place(former.by_family, new.by_family),
+        deflated=_in_place(former.deflated, new.deflated),
+    )
+
+
+def _in_place(former: tuple[bytes, ...], new: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Put blocks of the latest day's families in the place of the former ones."""
+    is_latest = (family in {DAILY, OVERALL_DAILY} for family in FAMILIES)
+    return tuple(
+        one if is_new else other
+        for one, other, is_new in zip(new, former, is_latest, strict=True)
+    )
+
+
 def render_status(subject: Subject, status: Status) -> Blocks:
     """Render what we know of a campaign: at most one line per status family."""
     lines = _Lines(subject)

@@ -37,6 +37,15 @@ def packed(last: date, by_age: Mapping[int, PastDay]) -> History | None:
     return _packed(last, days)
 
 
+def with_last(history: History | None, last: date, day: PastDay) -> History | None:
+    """Return the same days with another one as the last of them."""
+    if history is None:
+        return packed(last, {0: day})
+    *before, _ = days_of(history)
+    days = [*before, day]
+    return packed(last, dict(enumerate(reversed(days))))
+
+
 def days_of(history: History) -> tuple[PastDay, ...]:
     """Return all days, oldest first."""
     return tuple(

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from exporter import data_series, exposition, schedule
+from exporter import data_series, exposition, renewal, schedule
 from exporter.answer import Answer
 from exporter.errors import (
     CampaignRefused,
@@ -34,10 +34,10 @@ from exporter.model import (
     CampaignConfig,
     Config,
     FailureReason,
-    Snapshot,
 )
 from exporter.parcel import Parcel, pack
 from exporter.plan import WorkspacePlan
+from exporter.renewal import Read
 from exporter.store import Entry, Key, Source, Store
 from exporter.telemetry import Telemetry
 
@@ -166,7 +166,7 @@ class Poller:
         def reading() -> data_series.Reading:
             return self._reading(self._latest(desk, *key) or desk)
 
-        def read(document: object) -> _Read | MalformedSeries:
+        def read(document: object) -> Read | MalformedSeries:
             return _read(document, reading(), self._store.get(key))
 
         def recall(digest: int) -> Entry | None:
@@ -174,7 +174,8 @@ class Poller:
             is_known = (
                 entry is not None
                 and entry.values is not None
-                and entry.source == Source(digest, reading())
+                and entry.source is not None
+                and entry.source[:2] == (digest, reading())
             )
             return entry if is_known else None
 
@@ -249,7 +250,7 @@ class Poller:
             return self._fail(desk, turn, failure)
         if entry is None:
             return None  # its campaign left while the poll was on its way
-        if isinstance(found, _Read):
+        if isinstance(found, Read):
             found = _filled(entry, found, digest=answer.digest)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
         parcel = found.parcel
@@ -502,32 +503,31 @@ class Poller:
         return quota.admits(now=now)
 
 
-class _Read(NamedTuple):
-    """A document as it was read."""
-
-    snapshot: Snapshot
-    reading: data_series.Reading
-
-
 def _read(
     document: object, reading: data_series.Reading, entry: Entry | None
-) -> _Read | MalformedSeries:
+) -> Read | MalformedSeries:
     former = entry.parcel.open() if entry and entry.parcel else None
-    first_complete = former.first_complete if former else None
+    source = entry.source if entry else None
     try:
-        snapshot = data_series.parse(document, reading, first_complete=first_complete)
-        return _Read(snapshot, reading)
+        return renewal.read(
+            document, reading, former=former, known=source.known if source else None
+        )
     except MalformedSeries as error:
         text = str(error)
     return MalformedSeries(text)  # the other one's traceback holds the document
 
 
-def _filled(entry: Entry, read: _Read, *, digest: int) -> Entry:
+def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
+    """Return the entry with what was read, rendered as far as it is new."""
+    if found.is_renewed and entry.values is not None:
+        values = exposition.renew_latest(entry.subject, found.snapshot, entry.values)
+    else:
+        values = exposition.render_values(entry.subject, found.snapshot)
     return replace(
         entry,
-        parcel=pack(read.snapshot),
-        values=exposition.render_values(entry.subject, read.snapshot),
-        source=Source(digest, read.reading),
+        parcel=pack(found.snapshot),
+        values=values,
+        source=Source(digest, found.reading, found.known),
     )
 
 

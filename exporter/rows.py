@@ -87,7 +87,7 @@ class _Texts(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         text = self[name] = clean(name) if self._is_selected(name) else ""
-        if text == name:
+        if text and text == name:
             self.as_named.add(name)
         return text
 
@@ -106,7 +106,8 @@ class Reader:
 
     def __init__(self, *, channels: Selection, metrics: Selection) -> None:
         self.ignored_values = 0
-        self._entries = 0
+        self.entries = 0
+        """Of all rows, usable or not."""
         self._channels = _Texts(channels)
         self._row_fields = _Texts(metrics, "time", "messages", *_NO_STATS)
         self._entry_fields = _Texts(metrics, *_NO_STATS)
@@ -177,11 +178,11 @@ class Reader:
 
     def _count_entries(self, channels: Iterable[object]) -> None:
         """Before any of them is looked at: that is what would cost time and memory."""
-        self._entries += sum(
+        self.entries += sum(
             max(len(entries), 1) if isinstance(entries, list) else 1
             for entries in channels
         )
-        if self._entries > _MOST_ENTRIES:
+        if self.entries > _MOST_ENTRIES:
             message = f"more than {_MOST_ENTRIES} variations, expected fewer"
             raise MalformedSeries(message)
 

@@ -16,6 +16,7 @@ from exporter.data_series import Reading
 from exporter.exposition import Blocks, Status, Subject
 from exporter.model import FailureReason, Snapshot
 from exporter.parcel import Parcel
+from exporter.renewal import Known
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""
@@ -28,6 +29,8 @@ class Source(NamedTuple):
     """Of its body."""
     reading: Reading
     """How it was read."""
+    known: Known | None
+    """What tells whether of another document the newest day alone is another one."""
 
 
 @dataclass(frozen=True, slots=True)
