@@ -17,7 +17,7 @@ FLOORS = (
     "__init__ commands model",
     "errors days labels restatement quantities endpoints schedule negotiation",
     "log_quota",
-    "budget selection trailing exposition yaml_tree catalogue chronicle",
+    "budget selection shares trailing exposition yaml_tree catalogue chronicle",
     "deliverability",
     "history",
     "data_series fields snapshot_document sparkline discovery timeline",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from exporter.budget import spacing
 from exporter.data_series import QUIET_DAYS
-from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
+from exporter.flags import CONFIG_FILE, SHARD, WEB_CONFIG_FILE, Parser
 from exporter.loading import load_protected
 from exporter.model import Config, DiscoverConfig
 from exporter.on_demand import entrance
 from exporter.plan import WorkspacePlan, discovery_per_day, plan
 from exporter.quantities import duration_text
+from exporter.shares import Shard
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
@@ -23,7 +25,7 @@ a configuration can be checked where its keys are not; the daemon needs them."""
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the file that the arguments name."""
     parser = Parser(
-        (CONFIG_FILE, WEB_CONFIG_FILE),
+        (CONFIG_FILE, WEB_CONFIG_FILE, *SHARD),
         program="braze-exporter check",
         description=_DESCRIPTION,
     )
@@ -37,36 +39,67 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     file = options.file or options.config_file
     if not file:
         parser.error(f"no configuration: name a FILE or set {CONFIG_FILE.variable}")
-    return report(file, environment, options.web_config_file)
+    try:
+        shard = Shard.of_texts(options.shard, options.total_shards)
+    except ValueError as error:
+        parser.error(str(error))
+    return report(file, environment, options.web_config_file, shard=shard)
 
 
-def report(file: str, environment: Mapping[str, str], web_file: str | None) -> int:
+def report(
+    file: str,
+    environment: Mapping[str, str],
+    web_file: str | None,
+    *,
+    shard: Shard | None = None,
+) -> int:
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = entrance(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
-    print(describe(file, parsed.config, warnings=len(parsed.warnings)))
+    print(describe(file, parsed.config, warnings=len(parsed.warnings), shard=shard))
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
     return 0
 
 
-def describe(file: str, config: Config, *, warnings: int = 0) -> str:
-    """Return the plan in words and figures."""
+def describe(
+    file: str, config: Config, *, warnings: int = 0, shard: Shard | None = None
+) -> str:
+    """Return the plan in words and figures; of one shard if it is to be divided."""
     doubts = f", {_count(warnings, 'warning')}" if warnings else ""
-    plans = plan(config)
-    campaigns = sum(len(one.workspace.campaigns) for one in plans)
+    campaigns = sum(len(one.campaigns) for one in config.workspaces)
+    plans = plan(config if shard is None else _share(config, shard))
     series = sum(one.typical_series for one in plans)
     lines = [
         f"{file}: valid, {_count(len(plans), 'workspace')}, "
         f"{_count(campaigns, 'campaign')}{doubts}",
+        *(_describe_shard(plans, shard) if shard else ()),
         *(line for one in plans for line in _describe_workspace(one)),
         "",
         f"series expected: about {series}, if each campaign sends one email message; "
         f"at most {config.limits.series_per_campaign} a campaign",
     ]
     return "\n".join(lines)
+
+
+def _share(config: Config, shard: Shard) -> Config:
+    divided = shard.divided(config)
+    workspaces = tuple(
+        replace(one, campaigns=shard.own(one.campaigns)) for one in divided.workspaces
+    )
+    return replace(divided, workspaces=workspaces)
+
+
+def _describe_shard(plans: Sequence[WorkspacePlan], shard: Shard) -> list[str]:
+    campaigns = sum(len(one.workspace.campaigns) for one in plans)
+    return [
+        "",
+        f"shard {shard.number} of {shard.total} (numbers begin at 0): "
+        f"{_count(campaigns, 'campaign')}, and 1/{shard.total} of every budget, "
+        "below",
+    ]
 
 
 def _describe_workspace(one: WorkspacePlan) -> list[str]:
