@@ -23,7 +23,7 @@ FLOORS = (
     "data_series fields snapshot_document sparkline discovery timeline",
     "options plan diagnosis",
     "config web_config overview",
-    "listing",
+    "listing scaling",
     "wording",
     "status_document",
     # State and metrics about this process.
