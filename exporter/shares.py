@@ -8,6 +8,7 @@ knows neither processes nor the network.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from exporter.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConf
 
 MOST_SHARDS = 1000
 """More have no use: each asks for one campaign in a thousand."""
+
+PARTITIONS = 256
+"""Into so many parts campaigns are put where exporters share them by leases."""
 
 _COUNT = re.compile(r"[0-9]{1,4}")
 _NUMBER = re.compile(r"(?:.+-)?([0-9]{1,4})", re.DOTALL)
@@ -65,6 +69,20 @@ class Shard(NamedTuple):
         """
         workspaces = tuple(_divided(one, self.total) for one in config.workspaces)
         return replace(config, workspaces=workspaces)
+
+
+def owner(key: str, members: Iterable[str]) -> str:
+    """Return whose a key is, of members that come and go; ValueError: there is nobody.
+
+    The one with the highest weight for it ("rendezvous"): the same in any order of the
+    members, and one that leaves takes only its own keys along.
+    """
+    return max(members, key=lambda member: (_hash(f"{member} {key}"), member))
+
+
+def partition(workspace: str, campaign_id: str = "") -> int:
+    """Return to which of `PARTITIONS` a campaign belongs, or a workspace by itself."""
+    return _bucket(_hash(f"{workspace}\0{campaign_id}"), PARTITIONS)
 
 
 def _bucket(key: int, buckets: int) -> int:

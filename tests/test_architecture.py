@@ -20,8 +20,8 @@ FLOORS = (
     "budget selection shares trailing exposition yaml_tree catalogue chronicle",
     "deliverability",
     "history",
-    "data_series fields snapshot_document sparkline discovery timeline",
-    "options plan diagnosis",
+    "data_series fields snapshot_document sparkline discovery timeline membership",
+    "options plan diagnosis record",
     "config web_config overview",
     "listing scaling",
     "wording",
@@ -29,7 +29,7 @@ FLOORS = (
     # State and metrics about this process.
     "files archive progress",
     "logformat keys store telemetry signals clock watch",
-    "line page state lanes catalogue_file",
+    "line page state lanes catalogue_file ledger",
     # The two ways out: to Braze, and to whoever scrapes.
     "deadline exchange roster egress tls authentication joint_work",
     "cause transport connection gate",
@@ -60,6 +60,8 @@ OWNERS = {
     "urllib3": "transport",
     "yaml": "yaml_tree",
     "h11": "connection exchange",
+    "redis": "ledger",
+    "limits": "ledger",
     "sqlite3": "state",
     "jinja2": "status_pages",
     "markupsafe": "status_pages",

@@ -6,7 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
-from exporter.shares import MOST_SHARDS, Shard
+from exporter.shares import MOST_SHARDS, PARTITIONS, Shard, owner, partition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +140,26 @@ def test_flags_that_name_none_are_told(
         Shard.of_texts(number, total)
 
     assert str(caught.value).startswith(complaint)
+
+
+def test_a_partition_and_its_owner_are_fixed() -> None:
+    """Every process and every release finds the same ones."""
+    found = partition("shop", "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
+
+    assert found == 204
+    assert [owner(str(n), ("a", "b", "c")) for n in range(6)] == list("aaaacc")
+    assert owner("0", ("c", "a", "b")) == owner("0", ("a", "b", "c"))
+
+
+def test_campaigns_are_spread_over_partitions() -> None:
+    """All are used, by the campaigns of one workspace too."""
+    used = {partition("shop", each) for each in IDS}
+
+    assert used == set(range(PARTITIONS))
+    assert partition("shop") in used
+
+
+def test_nothing_is_owned_by_nobody() -> None:
+    """Whoever asks has to be there himself."""
+    with pytest.raises(ValueError, match="empty"):
+        owner("0", ())
