@@ -32,9 +32,10 @@ from exporter.listener import (
 )
 from exporter.log_quota import LINES_PER_MINUTE, LogQuota
 from exporter.logformat import Fact
-from exporter.model import Config, KeySource
+from exporter.model import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.page import Pages
 from exporter.poller import Poller
+from exporter.shares import Shard
 from exporter.store import Entry, KeptEntries, Store
 from exporter.telemetry import Served, Telemetry
 from exporter.web import Site, Web
@@ -75,7 +76,9 @@ class Daemon:
         source: Source | None = None,
         state_path: str | None = None,
         entrance: Entrance | None = None,
+        shard: Shard | None = None,
     ) -> None:
+        """`shard` is whose part of the campaigns is polled; budgets are divided."""
         self._config = configuration
         self._settings = settings
         self._source = source or Source(load=lambda: configuration)
@@ -101,6 +104,10 @@ class Daemon:
             now=self._now,
             clock_set_by=self._clock.set_by,
         )
+        self._shard = shard
+        if shard is not None:
+            self._telemetry.sharded(number=shard.number, total=shard.total)
+        self._fleet.campaigns_of = self._campaigns_of
         self._poller = Poller(
             self._fleet.desks,
             store=self._store,
@@ -235,9 +242,15 @@ class Daemon:
             self._fleet.apply(configuration, kept)
             return
         self._scouting.apply(configuration)
-        self._fleet.campaigns_of = self._scouting.campaigns_of
         self._fleet.apply(configuration, kept)
         self._scouting.begin()
+
+    def _campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
+        """Return what is polled of a workspace: this shard's part of all it has."""
+        campaigns = workspace.campaigns
+        if self._scouting is not None:
+            campaigns = self._scouting.campaigns_of(workspace)
+        return campaigns if self._shard is None else self._shard.own(campaigns)
 
     def _serve(self, turn: Turn) -> None:
         if turn.at - self._now() > _EARLY_SECONDS:

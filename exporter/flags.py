@@ -59,6 +59,15 @@ STATE_PATH = Flag(
     "Directory that keeps the last values over a restart. Off if not given.",
     "DIR",
 )
+SHARD = (
+    Flag(
+        "shard",
+        "Poll only this one of --total-shards parts of the campaigns, within its part "
+        "of every budget. From 0, or a name that ends in it, as a StatefulSet's pod's.",
+        "N",
+    ),
+    Flag("total-shards", "How many exporters share the configuration.", "M"),
+)
 WEB_CONFIG_FILE = Flag(
     "web.config.file",
     "TLS and basic auth, in exporter-toolkit's format. None if not given.",

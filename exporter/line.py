@@ -133,6 +133,33 @@ class Line:
             self._spend(turn, now)
             return True
 
+    def put_back(self, turn: Turn, *, until: float, now: float) -> None:
+        """Take back a start that somebody else's came before: it is the next one.
+
+        Nothing of this line starts before `until`.
+        """
+        with self._lock:
+            self._budget = self._budget.refund(ENDPOINT, not_before=until)
+            self._in_flight.discard(turn.campaign_id)
+            if self._pause and turn.campaign_id == self._pause.probe_id:
+                self._call_probe(self._pause, now)
+            elif turn.campaign_id in self._members:
+                self._waiting[turn.campaign_id] = replace(turn, has_waited=True)
+                self._waiting.move_to_end(turn.campaign_id, last=False)
+            self._called_at = math.inf
+            self._call_first(now)
+
+    def take_word(self, allowance: Allowance, *, shut_until: float, now: float) -> None:
+        """Believe another exporter in what Braze told it of the same account."""
+        with self._lock:
+            before = self._budget
+            self._budget = before.told(
+                ENDPOINT, allowance, shut_until=shut_until, now=now
+            )
+            if self._budget != before:
+                self._called_at = math.inf
+                self._call_first(now)
+
     def leave(self, turn: Turn, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
@@ -299,6 +326,11 @@ class Line:
     def pause(self) -> Pause | None:
         """The pause in force."""
         return self._pause
+
+    @property
+    def members(self) -> frozenset[str]:
+        """The campaigns that may ask."""
+        return self._members
 
     @property
     def forbidden_ids(self) -> frozenset[str]:

@@ -14,11 +14,22 @@ from exporter import schedule
 from exporter.budget import ceiling_for, spacing
 from exporter.data_series import QUIET_DAYS, days_needed
 from exporter.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConfig
+from exporter.selection import matcher
 
-_TYPICAL_STATS = 9
+_TYPICAL_CHANNEL = "email"
+_TYPICAL_STATS = (
+    *("sent", "opens", "unique_opens", "clicks", "unique_clicks", "unsubscribes"),
+    *("bounces", "delivered", "reported_spam"),
+)
 """What one email message carries (Braze's page of the endpoint)."""
 
-_TYPICAL_OVERALL_STATS = 10
+_UNSUMMED = "unique_recipients"
+_TYPICAL_OVERALL_STATS = (
+    *("revenue", _UNSUMMED),
+    *("conversions", "conversions1", "conversions2", "conversions3"),
+    *("conversions_by_send_time", "conversions1_by_send_time"),
+    *("conversions2_by_send_time", "conversions3_by_send_time"),
+)
 """Revenue, unique recipients and four conversion events by either date."""
 
 _PAGE_SIZE = 100
@@ -82,10 +93,13 @@ def plan(config: Config) -> tuple[WorkspacePlan, ...]:
 
 def typical_series(config: Config) -> int:
     """Return how many series a campaign with one email message makes."""
+    is_wanted = matcher(config.metrics)
+    has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
+    names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
+    stats = sum(map(is_wanted, names))
     views = 3 + len(config.windows)  # two days, one of them with its revision
-    unsummed = len(config.windows)  # unique_recipients has no trailing sum
-    stats = (_TYPICAL_STATS + _TYPICAL_OVERALL_STATS) * views - unsummed
-    return stats + _STATUS_SERIES
+    unsummed = len(config.windows) if is_wanted(_UNSUMMED) else 0
+    return stats * views - unsummed + _STATUS_SERIES
 
 
 def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:

@@ -166,6 +166,14 @@ class Telemetry:
             "Attempts to read the values kept on disk, at the start (--state.path).",
             "result",
         )
+        self._shard = _gauge(
+            registry,
+            "shard_info",
+            "1, labelled with the part of the campaigns that this one polls (--shard) "
+            "and how many parts there are.",
+            "shard",
+            "total_shards",
+        )
         self._discovered = _gauge(
             registry,
             "discovered_campaigns",
@@ -277,6 +285,10 @@ class Telemetry:
         self._planned.labels(workspace).set(requests_per_minute)
         self._interval.labels(workspace).set(interval_seconds)
         self._stretch.labels(workspace).set(stretch)
+
+    def sharded(self, *, number: int, total: int) -> None:
+        """Show that this is one of several that share a configuration."""
+        self._shard.labels(number, total).set(1)
 
     def loaded(self, *, is_successful: bool, now: float) -> None:
         """Show how the last attempt to load a configuration went."""

@@ -615,3 +615,41 @@ def test_starts_are_spaced_a_little_more_than_the_ceiling(
 ) -> None:
     """What Braze counts are arrivals: a slow connection must not bring two together."""
     assert least < spacing(per_minute) <= least * 1.02
+
+
+def test_a_start_that_is_taken_back_costs_nothing() -> None:
+    """But the next one is not before the instant that is told."""
+    account = budget(spacing=1.0).spend(SERIES, now=NOW)
+
+    found = account.refund(SERIES, not_before=NOW + 0.25)
+
+    assert found.bucket(SERIES).in_flight == 0
+    assert found.earliest(SERIES, now=NOW) == NOW + 0.25
+
+
+def test_another_exporters_word_counts() -> None:
+    """What Braze told it of bucket and 429 holds here, too."""
+    account = known(told(90))
+
+    found = account.told(SERIES, told(20), shut_until=NOW + 5, now=NOW)
+
+    assert found.bucket(SERIES).remaining == 20
+    assert found.bucket(SERIES).shut_until == NOW + 5
+    assert found.earliest(SERIES, now=NOW + 6) > NOW + 6
+
+
+def test_a_word_never_loosens_a_bound() -> None:
+    """More left in the same window, or an earlier end of a 429, changes nothing."""
+    account = known(told(20)).told(SERIES, told(20), shut_until=NOW + 50, now=NOW)
+
+    found = account.told(SERIES, told(90), shut_until=NOW + 5, now=NOW)
+
+    assert found == account
+
+
+def test_a_word_is_believed_for_an_hour() -> None:
+    """Whoever wrote it may have written anything."""
+    found = budget().told(SERIES, Allowance(), shut_until=math.inf, now=NOW)
+
+    assert found.bucket(SERIES).shut_until == NOW + 3600
+    assert not found.bucket(SERIES).is_known

@@ -1131,3 +1131,56 @@ def test_an_outlook_is_of_one_instant() -> None:
     assert outlook.earliest == NOW + 2
     assert outlook.budget.bucket(ENDPOINT).in_flight == 1
     assert outlook.pause is None
+
+
+def test_who_is_put_back_is_the_next() -> None:
+    """Before those who waited behind him, and not before the instant that is told."""
+    line, calls = line_of("ab", spacing=1.0)
+    line.start(turn("a"), now=NOW)
+    line.start(turn("b"), now=NOW)
+
+    line.put_back(turn("a"), until=NOW + 0.5, now=NOW)
+
+    assert calls.last() == ("a", 0.5)
+    assert calls[-1].has_waited
+    assert line.outlook(now=NOW).in_flight == frozenset()
+    assert not line.start(turn("b"), now=NOW + 0.5)
+    assert line.start(calls[-1], now=NOW + 0.5)
+
+
+def test_a_probe_that_is_put_back_is_called_again() -> None:
+    """The pause goes on with the same campaign."""
+    line, calls = paused("ab")
+    probe = calls[-1]
+    assert line.start(probe, now=probe.at)
+
+    line.put_back(probe, until=probe.at + 0.5, now=probe.at)
+
+    assert calls.last() == (probe.campaign_id, probe.at + 0.5 - NOW)
+    assert line.start(calls[-1], now=probe.at + 0.5)
+
+
+def test_who_has_left_is_not_put_back() -> None:
+    """His start is taken back all the same."""
+    line, calls = line_of("a")
+    line.start(turn("a"), now=NOW)
+    line.reshape(Budget(1.0, 0.2, 4), (), now=NOW)
+
+    line.put_back(turn("a"), until=NOW + 0.5, now=NOW)
+
+    assert calls == []
+    assert line.outlook(now=NOW).in_flight == frozenset()
+
+
+def test_another_exporters_429_holds_here() -> None:
+    """Who was called is called later."""
+    line, calls = line_of("ab", spacing=1.0)
+    line.start(turn("a"), now=NOW)
+    line.start(turn("b"), now=NOW)
+
+    line.take_word(EMPTY, shut_until=NOW + 30, now=NOW)
+    line.take_word(EMPTY, shut_until=NOW + 30, now=NOW)
+
+    assert calls.ids() == ["b", "b"]
+    assert calls.last() == ("b", 61.0)
+    assert not line.start(turn("b"), now=NOW + 1)

@@ -135,6 +135,25 @@ def test_expected_series_grow_with_windows_and_campaigns() -> None:
     assert found == [2 * (57 + 7), 2 * (57 + 18 + 7), 2 * (57 + 36 + 7)]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "channels", "series"),
+    [
+        (Selection(include=("sent", "bounces")), Selection(), 2 * 3 + 7),
+        (Selection(exclude=("conversions*",)), Selection(), 11 * 3 + 7),
+        (Selection(), Selection(exclude=("email",)), 10 * 3 + 7),
+    ],
+)
+def test_what_is_not_selected_is_not_expected(
+    metrics: Selection, channels: Selection, series: int
+) -> None:
+    """Stats and channels that the configuration leaves out are not counted."""
+    without = replace(
+        config(workspace(60.0), windows=()), metrics=metrics, channels=channels
+    )
+
+    assert plan.plan(without)[0].typical_series == series
+
+
 def test_no_campaign_is_expected_above_its_limit() -> None:
     """What the limit cuts is not counted on."""
     found = plan.plan(config(workspace(60.0, 60.0), series_per_campaign=10))[0]

@@ -105,6 +105,7 @@ def telemetry() -> Telemetry:
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
     made.expect("w", "campaigns/data_series")
+    made.sharded(number=0, total=2)
     made.expect_discovery("w", ["campaigns/list"])
     made.discovery_succeeded("w", now=1)
     made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)

@@ -42,6 +42,7 @@ LABELS = {
     "skipped_rows": "workspace",
     "state_saves": "result",
     "state_loads": "result",
+    "shard_info": "shard total_shards",
     "discovered_campaigns": "workspace",
     "discovery_limited": "workspace",
     "discovery_last_success_timestamp_seconds": "workspace",
@@ -85,6 +86,7 @@ def busy() -> Telemetry:
     made = telemetry()
     made.planned("shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0)
     made.loaded(is_successful=True, now=1000.5)
+    made.sharded(number=1, total=3)
     made.answered("shop", SERIES, code=200, seconds=0.2)
     made.allowed("shop", SERIES, Allowance(100, 40, 2000.0))
     made.polled("shop", "stored")

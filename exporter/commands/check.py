@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from exporter import scaling
 from exporter.budget import spacing
 from exporter.data_series import QUIET_DAYS
-from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
+from exporter.flags import CONFIG_FILE, SHARD, WEB_CONFIG_FILE, Flag, Parser
 from exporter.loading import load_protected
 from exporter.model import Config, DiscoverConfig
 from exporter.on_demand import entrance
 from exporter.plan import WorkspacePlan, discovery_per_day, plan
 from exporter.quantities import duration_text
+from exporter.scaling import GIB, MIB, SCRAPE_SECONDS, Scaling
+from exporter.shares import Shard
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
 plan it makes. Asks Braze for nothing. A key that is not here is only a warning, so that
 a configuration can be checked where its keys are not; the daemon needs them."""
 
+_SCALING = Flag(
+    "scaling",
+    "Show also what the configuration costs this machine and Prometheus, how many "
+    "shards are advised, and what saves series.",
+    is_switch=True,
+)
+
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the file that the arguments name."""
     parser = Parser(
-        (CONFIG_FILE, WEB_CONFIG_FILE),
+        (CONFIG_FILE, WEB_CONFIG_FILE, *SHARD, _SCALING),
         program="braze-exporter check",
         description=_DESCRIPTION,
     )
@@ -37,36 +48,77 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     file = options.file or options.config_file
     if not file:
         parser.error(f"no configuration: name a FILE or set {CONFIG_FILE.variable}")
-    return report(file, environment, options.web_config_file)
+    try:
+        shard = Shard.of_texts(options.shard, options.total_shards)
+    except ValueError as error:
+        parser.error(str(error))
+    return report(
+        file,
+        environment,
+        options.web_config_file,
+        shard=shard,
+        shows_scaling=options.scaling,
+    )
 
 
-def report(file: str, environment: Mapping[str, str], web_file: str | None) -> int:
+def report(
+    file: str,
+    environment: Mapping[str, str],
+    web_file: str | None,
+    *,
+    shard: Shard | None = None,
+    shows_scaling: bool = False,
+) -> int:
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = entrance(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
-    print(describe(file, parsed.config, warnings=len(parsed.warnings)))
+    print(describe(file, parsed.config, warnings=len(parsed.warnings), shard=shard))
+    if shows_scaling:
+        costs = scaling.scaling(parsed.config)
+        print("", *_describe_scaling(costs), sep="\n")
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
     return 0
 
 
-def describe(file: str, config: Config, *, warnings: int = 0) -> str:
-    """Return the plan in words and figures."""
+def describe(
+    file: str, config: Config, *, warnings: int = 0, shard: Shard | None = None
+) -> str:
+    """Return the plan in words and figures; of one shard if it is to be divided."""
     doubts = f", {_count(warnings, 'warning')}" if warnings else ""
-    plans = plan(config)
-    campaigns = sum(len(one.workspace.campaigns) for one in plans)
+    campaigns = sum(len(one.campaigns) for one in config.workspaces)
+    plans = plan(config if shard is None else _share(config, shard))
     series = sum(one.typical_series for one in plans)
     lines = [
         f"{file}: valid, {_count(len(plans), 'workspace')}, "
         f"{_count(campaigns, 'campaign')}{doubts}",
+        *(_describe_shard(plans, shard) if shard else ()),
         *(line for one in plans for line in _describe_workspace(one)),
         "",
         f"series expected: about {series}, if each campaign sends one email message; "
         f"at most {config.limits.series_per_campaign} a campaign",
     ]
     return "\n".join(lines)
+
+
+def _share(config: Config, shard: Shard) -> Config:
+    divided = shard.divided(config)
+    workspaces = tuple(
+        replace(one, campaigns=shard.own(one.campaigns)) for one in divided.workspaces
+    )
+    return replace(divided, workspaces=workspaces)
+
+
+def _describe_shard(plans: Sequence[WorkspacePlan], shard: Shard) -> list[str]:
+    campaigns = sum(len(one.workspace.campaigns) for one in plans)
+    return [
+        "",
+        f"shard {shard.number} of {shard.total} (numbers begin at 0): "
+        f"{_count(campaigns, 'campaign')}, and 1/{shard.total} of every budget, "
+        "below",
+    ]
 
 
 def _describe_workspace(one: WorkspacePlan) -> list[str]:
@@ -111,6 +163,48 @@ def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> list[st
         f"                       {lists} for the list, each {every}; {details} for "
         "details, daily",
     ]
+
+
+def _describe_scaling(costs: Scaling) -> Iterator[str]:
+    """Tell what all of it costs, whatever part of it a shard has."""
+    found = costs.found_campaigns
+    more = f", {found} of which discovery may find" if found else ""
+    rate, memory = costs.requests_per_minute, _size(costs.resident_bytes)
+    yield (
+        f"scaling, of {_count(costs.campaigns, 'campaign')}{more} (estimates: see "
+        "docs/scaling.md)"
+    )
+    yield (
+        f"  exporter             {rate:.4g} requests per minute, "
+        f"{100 * costs.core_share:.2g} % of a core, {memory}"
+    )
+    yield f"  shards advised       {_shards(costs)}"
+    yield f"  Prometheus's memory  {_range(costs.head_bytes)}, of {costs.series} series"
+    days = scaling.RETENTION_DAYS
+    yield f"  scraped every        samples per second   disk for {days} days"
+    for seconds in SCRAPE_SECONDS:
+        samples = f"{costs.samples_per_second(seconds):.0f}"
+        disk = _range(costs.disk_bytes(seconds))
+        yield f"    {seconds:>3} s              {samples:<20} {disk}"
+    for saving in costs.savings:
+        percent = 100 * (1 - saving.series / costs.series)
+        yield f"  {percent:3.0f} % fewer series   {saving.change}"
+
+
+def _shards(costs: Scaling) -> str:
+    advised = str(costs.shards) if costs.shards > 1 else "one exporter is enough"
+    carried = costs.campaigns_per_core
+    about = f" (one carries about {carried} such campaigns)" if carried else ""
+    return f"{advised}{about}"
+
+
+def _range(sizes: tuple[float, float]) -> str:
+    return " to ".join(map(_size, sizes))
+
+
+def _size(size: float) -> str:
+    unit, of_unit = ("GiB", size / GIB) if size >= GIB else ("MiB", size / MIB)
+    return f"{of_unit:.0f} {unit}" if of_unit >= 10 else f"{of_unit:.2g} {unit}"
 
 
 def _idle(one: WorkspacePlan) -> str:

@@ -11,18 +11,28 @@ from exporter.commands import COMMANDS, check
 from exporter.config import Parsed, shortened
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
-from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Parser
+from exporter.flags import (
+    CONFIG,
+    CONFIG_FILE,
+    LOG,
+    SHARD,
+    STATE_PATH,
+    WEB,
+    Flag,
+    Parser,
+)
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
 from exporter.on_demand import entrance
 from exporter.service import serve, start_logging
+from exporter.shares import Shard
 from exporter.watch import FileWatch
 from exporter.web_settings import settings
 
 _log = logging.getLogger("exporter")
 
-FLAGS: tuple[Flag, ...] = (*CONFIG, STATE_PATH, *WEB, *LOG)
+FLAGS: tuple[Flag, ...] = (*CONFIG, STATE_PATH, *SHARD, *WEB, *LOG)
 
 _DESCRIPTION = f"""\
 Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
@@ -86,22 +96,30 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
     try:
         web = settings(options)
+        shard = Shard.of_texts(options.shard, options.total_shards)
     except ValueError as error:
         reader.error(str(error))
     if options.config_check:
-        return check.report(options.config_file, environment, options.web_config_file)
+        return check.report(
+            options.config_file, environment, options.web_config_file, shard=shard
+        )
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
     protection = entrance(options.web_config_file)
     parsed = load_protected(options.config_file, environment, protection)
-    config = _with_warnings(parsed)
+
+    def own(parsed: Parsed) -> Config:
+        config = _with_warnings(parsed)
+        return config if shard is None else shard.divided(config)
+
+    config = own(parsed)
 
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)
 
     egress = Egress.from_environment(environment)
     source = Source(
-        load=lambda: _with_warnings(load(options.config_file, environment)),
+        load=lambda: own(load(options.config_file, environment)),
         has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
     )
     daemon = Daemon(
@@ -112,6 +130,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         source=source,
         state_path=options.state_path,
         entrance=protection,
+        shard=shard,
     )
     return serve(daemon)
 

@@ -1,0 +1,281 @@
+"""What several exporters share, in Redis: who is there, leases, records, the ceiling.
+
+Every call takes a second or so at most and ends in what was asked for or in a
+`SharedStateError`, whatever Redis does. Time is Redis's own, so no two clocks have to
+agree. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, NamedTuple, cast
+
+from limits import RateLimitItemPerSecond
+from limits.errors import ConfigurationError
+from limits.storage import RedisStorage
+from limits.strategies import FixedWindowRateLimiter
+from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from exporter.errors import SharedStateError
+from exporter.membership import FORGET_SECONDS, LEASE_SECONDS, Roll, window
+
+_PREFIX = "{braze-exporter}"
+"""In braces, for a cluster keeps together what they hold the same text in."""
+
+_TIMEOUT_SECONDS = 1.0
+_KEPT_SECONDS = 2 * 86400
+"""So long what is shared outlives the last exporter."""
+
+_MOST_WORDS = 4096
+_AT_ONCE = 200
+"""Records in one call."""
+
+_BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local me, wishes = ARGV[1], ARGV[2]
+local lease, forget, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - forget)
+if not redis.call('ZSCORE', KEYS[1], me) then
+  -- Whoever comes takes the place of the one that has been gone longest.
+  local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - lease, 'LIMIT', 0, 1)
+  if gone[1] then redis.call('ZREM', KEYS[1], gone[1]) end
+end
+redis.call('ZADD', KEYS[1], now, me)
+
+local leases = redis.call('HGETALL', KEYS[2])
+local held = {}
+for i = 1, #leases, 2 do held[leases[i]] = leases[i + 1] end
+local mine = {}
+for p = 1, #wishes do
+  local wish, field = string.sub(wishes, p, p), tostring(p)
+  local expiry, who = string.match(held[field] or '', '^(%d+) (.*)$')
+  local is_mine = who == me
+  local is_free = not who or tonumber(expiry) <= now
+  if (wish == 'w' and (is_mine or is_free)) or (wish == 'h' and is_mine) then
+    redis.call('HSET', KEYS[2], field, string.format('%d %s', now + lease, me))
+    mine[p] = '1'
+  else
+    if wish == 'r' and is_mine then redis.call('HDEL', KEYS[2], field) end
+    mine[p] = '0'
+  end
+end
+for _, key in ipairs({KEYS[1], KEYS[2]}) do redis.call('EXPIRE', key, kept) end
+local live = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (now - lease), '+inf')
+local vanished = redis.call('ZCARD', KEYS[1]) - #live
+return {table.concat(mine), vanished, live}
+"""
+
+_LEAVE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+local leases = redis.call('HGETALL', KEYS[2])
+for i = 1, #leases, 2 do
+  local who = string.match(leases[i + 1], '^%d+ (.*)$')
+  if who == ARGV[1] then redis.call('HDEL', KEYS[2], leases[i]) end
+end
+"""
+
+_PUBLISH = """
+local kept = tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+  local number = redis.call('INCR', KEYS[1])
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
+  redis.call('ZADD', KEYS[2], number, ARGV[i])
+end
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, kept) end
+"""
+
+
+class News(NamedTuple):
+    """Records that changed, by the name they were published under."""
+
+    records: Mapping[str, bytes]
+    cursor: int
+    """Where to go on from."""
+
+
+class Ledger:
+    """What is shared in one database of Redis. Any thread may call any method."""
+
+    def __init__(self, url: str, member: str) -> None:
+        """`member` names this exporter; ValueError: it is no URL of a Redis."""
+        self._member = member
+        try:
+            self._redis = Redis.from_url(
+                url,
+                socket_timeout=_TIMEOUT_SECONDS,
+                socket_connect_timeout=_TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+                client_name="braze-exporter",
+            )
+            self._storage = RedisStorage(
+                "redis://",
+                connection_pool=self._redis.connection_pool,
+                key_prefix=f"{_PREFIX}:limit",
+            )
+        except (ValueError, ConfigurationError, RedisError):
+            # Their words may quote the URL, and with it a password.
+            message = (
+                "it is no URL of a Redis, expected redis://HOST:PORT/DATABASE, "
+                "rediss://... for TLS, or unix:///PATH?db=DATABASE"
+            )
+            raise ValueError(message) from None
+        self._limiter = FixedWindowRateLimiter(self._storage)
+        self._beat = self._redis.register_script(_BEAT)
+        self._leave = self._redis.register_script(_LEAVE)
+        self._publish = self._redis.register_script(_PUBLISH)
+
+    def beat(self, wishes: str) -> Roll:
+        """Say that we are there and what leases we wish; return how it stands."""
+        with _mapped():
+            mine, vanished, live = self._beat(
+                keys=[_key("members"), _key("leases")],
+                args=[
+                    self._member,
+                    wishes,
+                    int(LEASE_SECONDS * 1000),
+                    int(FORGET_SECONDS * 1000),
+                    _KEPT_SECONDS,
+                ],
+            )
+            return Roll(
+                live=tuple(sorted(_text(one) for one in live)),
+                vanished=int(vanished),
+                leased=frozenset(
+                    number for number, one in enumerate(_text(mine)) if one == "1"
+                ),
+            )
+
+    def leave(self) -> None:
+        """Say that we go, and give all leases back."""
+        with _mapped():
+            self._leave(keys=[_key("members"), _key("leases")], args=[self._member])
+
+    def publish(self, records: Mapping[str, bytes]) -> None:
+        """Let others read these records, each in the place of its former one."""
+        names = tuple(records)
+        for start in range(0, len(names), _AT_ONCE):
+            chosen = names[start : start + _AT_ONCE]
+            arguments = [part for name in chosen for part in (name, records[name])]
+            with _mapped():
+                self._publish(
+                    keys=[_key("sequence"), _key("changes"), _key("records")],
+                    args=[_KEPT_SECONDS, *arguments],
+                )
+
+    def news(self, cursor: int, is_wanted: Callable[[str], bool]) -> Iterator[News]:
+        """Yield what was published since, as far as it is wanted; 0: all there is.
+
+        In the order of its publishing, a part at a time. Where less was published than
+        the cursor knows of, Redis was emptied, and all is yielded.
+        """
+        with _mapped():
+            if int(cast("Any", self._redis.get(_key("sequence"))) or 0) < cursor:
+                cursor = 0
+        while True:
+            with _mapped():
+                changes = cast(
+                    "list[tuple[bytes, float]]",
+                    self._redis.zrangebyscore(
+                        _key("changes"),
+                        f"({cursor}",
+                        "+inf",
+                        start=0,
+                        num=_AT_ONCE,
+                        withscores=True,
+                    ),
+                )
+                names = [one for one, _ in changes if is_wanted(_text(one))]
+                found = (
+                    cast(
+                        "list[bytes | None]", self._redis.hmget(_key("records"), names)
+                    )
+                    if names
+                    else []
+                )
+            if not changes:
+                yield News({}, cursor)
+                return
+            cursor = int(changes[-1][1])
+            pairs = zip(names, found, strict=True)
+            yield News({_text(name): one for name, one in pairs if one}, cursor)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove records of what is polled no more."""
+        gone = list(names)
+        if gone:
+            with _mapped():
+                self._redis.zrem(_key("changes"), *gone)
+                self._redis.hdel(_key("records"), *gone)
+
+    def permit(
+        self, account: str, requests_per_minute: float, share: Fraction
+    ) -> float | None:
+        """Spend one request of a shared ceiling; else return in how many seconds."""
+        amount, seconds = window(requests_per_minute, share)
+        item = RateLimitItemPerSecond(amount, seconds)
+        with _mapped():
+            if self._limiter.hit(item, account):
+                return None
+            key = self._storage.prefixed_key(item.key_for(account))
+            milliseconds = int(cast("Any", self._redis.pttl(key)))
+        # Without a time it has just ended.
+        return max(0, milliseconds) / 1000
+
+    def say(self, account: str, word: str) -> None:
+        """Tell the others what Braze said of its bucket."""
+        key = _key(f"words:{account}")
+        with _mapped():
+            self._redis.hset(key, self._member, word)
+            self._redis.expire(key, int(FORGET_SECONDS))
+
+    def words(self, account: str) -> tuple[object, ...]:
+        """Return what the others were told, as documents; what is none is left out."""
+        with _mapped():
+            said = cast(
+                "dict[bytes, bytes]", self._redis.hgetall(_key(f"words:{account}"))
+            )
+        return tuple(
+            document
+            for member, word in said.items()
+            if _text(member) != self._member
+            and (document := _document(word)) is not None
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        with _mapped():
+            self._redis.close()
+
+
+def _document(word: bytes) -> object:
+    if len(word) > _MOST_WORDS:
+        return None
+    try:
+        return cast("object", json.loads(word))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _key(name: str) -> str:
+    return f"{_PREFIX}:{name}"
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, ValueError, TypeError) as error:
+        # Not its text alone: a timeout has hardly any.
+        message = f"{type(error).__name__}: {error}"
+        raise SharedStateError(message) from error

@@ -1,0 +1,102 @@
+"""Who else is there, and what each of them is to poll.
+
+Decided from what the shared state said last; every exporter decides the same. It knows
+neither Redis nor a clock of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from exporter.shares import PARTITIONS, owner
+
+LEASE_SECONDS = 5.0
+"""So long a lease holds, and somebody who says nothing counts as there."""
+
+FORGET_SECONDS = 900.0
+"""So long the part of one that vanished without a word is left to it.
+
+It may only be cut off from the shared state, and go on asking Braze.
+"""
+
+SETTLING_BEATS = 3
+"""So many beats a newcomer waits with its claims: others may be coming back, too."""
+
+
+class Wish(StrEnum):
+    """What somebody wants of a partition's lease, as one letter."""
+
+    NOTHING = "-"
+    CLAIM = "w"
+    """Have it, or keep it."""
+    HOLD = "h"
+    """Keep it until polls on their way are done, but not take it."""
+    RELEASE = "r"
+
+
+_LONGEST_WINDOW_SECONDS = 120
+_NEAR = Fraction(99, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What one beat told: who is there, and which leases are mine."""
+
+    live: tuple[str, ...] = ()
+    """Sorted; with oneself."""
+    vanished: int = 0
+    """How many have left without a word and are not replaced."""
+    leased: frozenset[int] = frozenset()
+
+    def share(self) -> Fraction:
+        """Return which part of every budget is for those who are there."""
+        present = max(1, len(self.live))
+        return Fraction(present, present + self.vanished)
+
+
+def wanted(member: str, live: tuple[str, ...]) -> frozenset[int]:
+    """Return the partitions that a member is to poll when these are there."""
+    if member not in live:
+        return frozenset()
+    return frozenset(
+        number for number in range(PARTITIONS) if owner(str(number), live) == member
+    )
+
+
+def wishes(
+    *,
+    wanted: frozenset[int],
+    leased: frozenset[int],
+    busy: frozenset[int],
+    is_settled: bool,
+) -> str:
+    """Return a letter for each partition; `busy` are those with a poll on its way."""
+
+    def wish(number: int) -> Wish:
+        if number in wanted:
+            return Wish.CLAIM if is_settled else Wish.HOLD
+        if number not in leased:
+            return Wish.NOTHING
+        return Wish.HOLD if number in busy else Wish.RELEASE
+
+    return "".join(map(wish, range(PARTITIONS)))
+
+
+def window(requests_per_minute: float, share: Fraction) -> tuple[int, int]:
+    """Return a ceiling as so many requests in so many whole seconds.
+
+    Never more than the share; in as few seconds as come near it: so starts are even.
+    """
+    rate = Fraction(requests_per_minute) * share / 60
+    if int(rate * _LONGEST_WINDOW_SECONDS) < 1:
+        return 1, math.ceil(1 / rate)
+    rates = {
+        seconds: Fraction(int(rate * seconds), seconds)
+        for seconds in range(1, _LONGEST_WINDOW_SECONDS + 1)
+    }
+    enough = min(rate * _NEAR, max(rates.values()))
+    seconds = next(one for one, found in rates.items() if found >= enough)
+    return int(rate * seconds), seconds

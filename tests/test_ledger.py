@@ -1,0 +1,227 @@
+"""What exporters share in Redis, tried on a real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+
+import pytest
+from exporter.errors import SharedStateError
+from exporter.ledger import Ledger
+from exporter.shares import PARTITIONS
+
+from tests.redis_server import RedisServer, Way
+from tests.running import until
+
+ALL = frozenset(range(PARTITIONS))
+CLAIM_ALL = "w" * PARTITIONS
+NOTHING = "-" * PARTITIONS
+WHOLE = Fraction(1)
+
+
+def every(_: str) -> bool:
+    """Want all records."""
+    return True
+
+
+def read(ledger: Ledger, cursor: int = 0) -> tuple[dict[str, bytes], int]:
+    """Return all that is new, and where to go on."""
+    found: dict[str, bytes] = {}
+    for news in ledger.news(cursor, every):
+        found |= news.records
+        cursor = news.cursor
+    return found, cursor
+
+
+def test_who_beats_is_there_until_he_leaves(redis_server: RedisServer) -> None:
+    """All see the same members, and one that says that it goes is gone at once."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+
+    alone = one.beat(NOTHING)
+    both = two.beat(NOTHING)
+    two.leave()
+    after = one.beat(NOTHING)
+
+    assert (alone.live, alone.vanished) == (("one",), 0)
+    assert (both.live, both.vanished) == (("one", "two"), 0)
+    assert (after.live, after.vanished) == (("one",), 0)
+
+
+def test_a_lease_has_one_holder(redis_server: RedisServer) -> None:
+    """Whoever claims first; given back or left, others may have it."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+
+    first = one.beat(CLAIM_ALL).leased
+    refused = two.beat(CLAIM_ALL).leased
+    halved = one.beat("r" + "h" * (PARTITIONS - 1)).leased
+    taken = two.beat(CLAIM_ALL).leased
+    one.leave()
+    rest = two.beat(CLAIM_ALL).leased
+
+    assert (first, refused) == (ALL, frozenset())
+    assert (halved, taken) == (ALL - {0}, frozenset({0}))
+    assert rest == ALL
+
+
+def test_nobody_holds_what_he_does_not_have(redis_server: RedisServer) -> None:
+    """To hold is to keep, not to take; to release another's changes nothing."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+    one.beat(CLAIM_ALL)
+
+    two.beat("r" * PARTITIONS)
+    held = two.beat("h" * PARTITIONS).leased
+
+    assert held == frozenset()
+    assert one.beat("h" * PARTITIONS).leased == ALL
+
+
+def test_a_lease_ends_by_itself(redis_server: RedisServer) -> None:
+    """One that says nothing for five seconds has vanished, with all its leases."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+    one.beat(CLAIM_ALL)
+    began_at = time.monotonic()
+
+    until(lambda: two.beat(CLAIM_ALL).leased == ALL)
+
+    seconds = time.monotonic() - began_at
+    roll = two.beat(CLAIM_ALL)
+    assert 4.9 < seconds < 7
+    assert (roll.live, roll.vanished) == (("two",), 1)
+    assert Ledger(redis_server.url, "three").beat(NOTHING).vanished == 0
+
+
+def test_what_is_published_is_read_once(redis_server: RedisServer) -> None:
+    """Each reader has a cursor of its own, and the latest of each record."""
+    writer, reader = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+    writer.publish({str(number): b"old" for number in range(500)})
+    writer.publish({"7": b"new"})
+
+    everything, cursor = read(reader)
+    nothing, _ = read(reader, cursor)
+    writer.publish({"8": b"newer"})
+    news, _ = read(reader, cursor)
+
+    assert len(everything) == 500
+    assert (everything["7"], everything["8"]) == (b"new", b"old")
+    assert nothing == {}
+    assert news == {"8": b"newer"}
+
+
+def test_only_what_is_wanted_is_fetched(redis_server: RedisServer) -> None:
+    """And what is forgotten is gone."""
+    ledger = Ledger(redis_server.url, "one")
+    ledger.publish({"a": b"1", "b": b"2", "c": b"3"})
+    ledger.forget(["c"])
+
+    (news, _) = ledger.news(0, lambda name: name != "b")
+
+    assert news.records == {"a": b"1"}
+    assert read(ledger)[0] == {"a": b"1", "b": b"2"}
+
+
+def test_an_emptied_redis_is_read_from_the_beginning(redis_server: RedisServer) -> None:
+    """A cursor beyond all that is published is of another life."""
+    ledger = Ledger(redis_server.url, "one")
+    ledger.publish({str(number): b"old" for number in range(9)})
+    _, cursor = read(ledger)
+    empty(redis_server)
+    ledger.publish({"a": b"1"})
+
+    found, _ = read(ledger, cursor)
+
+    assert found == {"a": b"1"}
+
+
+def test_a_ceiling_is_shared(redis_server: RedisServer) -> None:
+    """Two in a second are all, whoever asks; the third is told how long to wait."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+
+    first = one.permit("shop", 120, WHOLE)
+    second = two.permit("shop", 120, WHOLE)
+    third = one.permit("shop", 120, WHOLE)
+    other = one.permit("other", 120, WHOLE)
+
+    assert (first, second, other) == (None, None, None)
+    assert third is not None
+    assert 0 < third <= 1
+
+
+def test_words_are_for_the_others(redis_server: RedisServer) -> None:
+    """Whatever stands there that is no document is left out."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+    one.say("shop", '{"a": 1}')
+    redis_server.client().hset("{braze-exporter}:words:shop", "x", b"\xff{")
+    redis_server.client().hset("{braze-exporter}:words:shop", "y", b"[" * 4000)
+    redis_server.client().hset("{braze-exporter}:words:shop", "z", b"1" * 5000)
+
+    assert two.words("shop") == ({"a": 1},)
+    assert one.words("shop") == ()
+    assert two.words("other") == ()
+
+
+@pytest.mark.parametrize("fault", ["stopped", "hanging", "cut", "of another kind"])
+def test_whatever_redis_does_is_one_error(
+    redis_server: RedisServer, fault: str
+) -> None:
+    """Within some seconds; and all is well when it is back."""
+    with Way(redis_server) as way:
+        ledger = Ledger(way.url, "one")
+        ledger.beat(NOTHING)
+        ways: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+            "stopped": (redis_server.stop, redis_server.start),
+            "hanging": (redis_server.hang, redis_server.go_on),
+            "cut": (way.cut, way.mend),
+            "of another kind": (
+                partial(spoil, redis_server),
+                partial(empty, redis_server),
+            ),
+        }
+        begin, end = ways[fault]
+        begin()
+        began_at = time.monotonic()
+
+        with pytest.raises(SharedStateError):
+            ledger.beat(NOTHING)
+
+        assert time.monotonic() - began_at < 5
+        end()
+        until(lambda: beats(ledger))
+
+
+def spoil(server: RedisServer) -> None:
+    """Put something else in the place of what exporters share."""
+    server.client().set("{braze-exporter}:leases", "x")
+
+
+def empty(server: RedisServer) -> None:
+    """Remove all that is there."""
+    server.client().flushall()
+
+
+def beats(ledger: Ledger) -> bool:
+    """Tell whether Redis answers."""
+    try:
+        return ledger.beat(NOTHING).live == ("one",)
+    except SharedStateError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:a-secret@redis",
+        "redis://user:a-sec/ret@redis:6379",
+        "redis://user:a-secret@redis:port",
+        "redis://user:a-secret@redis?socket_timeout=a-secret",
+        "",
+    ],
+)
+def test_what_is_no_url_is_told_without_its_password(url: str) -> None:
+    """The message says what was expected, and nothing of what was given."""
+    with pytest.raises(ValueError, match="expected redis://HOST") as caught:
+        Ledger(url, "one")
+
+    assert "ret" not in str(caught.value)
+    assert caught.value.__cause__ is None

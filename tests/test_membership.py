@@ -1,0 +1,107 @@
+"""Who else is there, and what each of them is to poll."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from exporter.membership import Roll, wanted, window, wishes
+from exporter.shares import PARTITIONS
+from hypothesis import given
+from hypothesis import strategies as st
+
+ALL = frozenset(range(PARTITIONS))
+NONE: frozenset[int] = frozenset()
+
+
+@given(live=st.sets(st.text(min_size=1), min_size=1, max_size=8))
+def test_every_partition_is_wanted_by_exactly_one(live: set[str]) -> None:
+    """Whoever is there."""
+    members = tuple(sorted(live))
+
+    parts = [wanted(one, members) for one in members]
+
+    assert sorted(number for part in parts for number in part) == sorted(ALL)
+
+
+def test_parts_are_about_equal_and_stay() -> None:
+    """One that leaves takes only its own partitions along."""
+    three, two = ("a", "b", "c"), ("a", "b")
+
+    assert all(60 < len(wanted(one, three)) < 110 for one in three)
+    for one in two:
+        assert wanted(one, three) < wanted(one, two)
+
+
+def test_whoever_is_not_there_wants_nothing() -> None:
+    """Nor does anybody before he knows who is there."""
+    assert wanted("a", ("b",)) == NONE
+    assert wanted("a", ()) == NONE
+
+
+def test_wishes_tell_of_each_partition() -> None:
+    """Claim what is wanted; hold what is busy, release what is not."""
+    found = wishes(
+        wanted=frozenset({0, 1}),
+        leased=frozenset({1, 2, 3}),
+        busy=frozenset({1, 2}),
+        is_settled=True,
+    )
+
+    assert found == "wwhr" + "-" * (PARTITIONS - 4)
+
+
+def test_a_newcomer_claims_nothing_yet() -> None:
+    """It only keeps what it has."""
+    found = wishes(wanted=ALL, leased=frozenset({0}), busy=NONE, is_settled=False)
+
+    assert found == "h" * PARTITIONS
+
+
+@pytest.mark.parametrize(
+    ("roll", "share"),
+    [
+        (Roll(), Fraction(1)),
+        (Roll(live=("a",)), Fraction(1)),
+        (Roll(live=("a", "b"), vanished=1), Fraction(2, 3)),
+    ],
+)
+def test_the_part_of_the_vanished_is_left_to_them(roll: Roll, share: Fraction) -> None:
+    """They may still ask Braze."""
+    assert roll.share() == share
+
+
+@pytest.mark.parametrize(
+    ("rate", "share", "expected"),
+    [
+        (60, Fraction(1), (1, 1)),
+        (120, Fraction(1), (2, 1)),
+        (90, Fraction(1), (3, 2)),
+        (6000, Fraction(1), (100, 1)),
+        (600, Fraction(2, 3), (20, 3)),
+        (7, Fraction(1), (5, 43)),
+        (0.5, Fraction(1), (1, 120)),
+        (0.1, Fraction(1, 2), (1, 1200)),
+    ],
+)
+def test_a_ceiling_is_so_many_in_whole_seconds(
+    rate: float, share: Fraction, expected: tuple[int, int]
+) -> None:
+    """In as few as come near it."""
+    assert window(rate, share) == expected
+
+
+@given(
+    rate=st.floats(0.1, 50_000),
+    share=st.fractions(Fraction(1, 10), 1, max_denominator=50),
+)
+def test_a_window_never_gives_more_than_the_ceiling(
+    rate: float, share: Fraction
+) -> None:
+    """And not much less."""
+    amount, seconds = window(rate, share)
+
+    allowed = Fraction(rate) * share / 60
+    assert amount >= 1
+    assert Fraction(amount, seconds) <= allowed
+    assert Fraction(amount, seconds) >= allowed / 2
