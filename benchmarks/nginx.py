@@ -1,0 +1,75 @@
+"""A plain file server that serves our bytes from memory: what a socket costs at least."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.processes import Process, running, until
+from benchmarks.scraper import Scraper
+from benchmarks.sockets import free_port
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs is the point
+_CONFIGURATION = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  open_file_cache max=10;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    root {folder};
+    default_type text/plain;
+    add_header Content-Encoding gzip;
+  }}
+}}
+"""
+
+
+def is_installed() -> bool:
+    """Tell whether there is an nginx to compare with."""
+    return _program() is not None and _MEMORY.is_dir()
+
+
+@contextlib.contextmanager
+def serving(body: bytes) -> Iterator[tuple[Process, str]]:
+    """Serve these bytes, which are gzip, inside the block; yield also the URL."""
+    program = _program()
+    if program is None:
+        message = "nginx is not installed"
+        raise RuntimeError(message)
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        Path(folder).chmod(0o755)  # its worker is another user
+        (Path(folder) / "metrics").write_bytes(body)
+        port = free_port()
+        file = Path(folder) / "nginx.conf"
+        file.write_text(_CONFIGURATION.format(folder=folder, port=port))
+        with running(program, "-p", folder, "-e", "stderr", "-c", str(file)) as process:
+            url = f"http://127.0.0.1:{port}/metrics"
+            until(lambda: _answers(url), what="nginx")
+            yield process, url
+
+
+def _answers(url: str) -> bool:
+    try:
+        Scraper(url, is_gzip=True, is_openmetrics=False).scrape()
+    except OSError:
+        return False
+    return True
+
+
+def _program() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

@@ -1,0 +1,139 @@
+"""The two ways to poll as processes, which say themselves what CPU a poll costs them.
+
+`python -m benchmarks.polling WAY ENDPOINT CAMPAIGNS` polls every campaign once for each
+line that it reads, and prints the CPU of one poll in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from exporter import config
+from exporter.egress import Egress
+from exporter.fleet import Fleet
+from exporter.jobs import Jobs
+from exporter.line import Turn
+from exporter.poller import Poller
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+
+from benchmarks import braze, documents, exporters
+from benchmarks.plain_loop import PlainLoop
+
+WINDOWS = (7, 28)
+_STEP_SECONDS = 1.0
+"""Between two polls, by the clock that the budget goes by."""
+
+
+class _Turns(Jobs):
+    """Keeps the turns that are planned until they are taken, whenever they are due."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self._planned: dict[str, Turn] = {}
+
+    def put(self, turn: Turn) -> None:
+        self._planned[turn.campaign_id] = turn
+
+    def take(self) -> Turn:
+        """Return the turn that is due first."""
+        first = min(self._planned.values(), key=lambda turn: turn.at)
+        return self._planned.pop(first.campaign_id)
+
+
+class ExporterWay:
+    """The exporter's own client, poller and store, without scheduler and server."""
+
+    def __init__(self, endpoint: str, ids: Sequence[str]) -> None:
+        self._ids = ids
+        self._ahead = 0.0
+        self._turns = _Turns()
+        self._store = Store()
+        telemetry = Telemetry(version="0", served=tuple)
+        fleet = Fleet(
+            jobs=self._turns,
+            store=self._store,
+            telemetry=telemetry,
+            read_key=lambda _: braze.API_KEY,
+            egress=Egress(),
+            now=self._now,
+        )
+        document = exporters.configuration(endpoint, ids, interval="7d")
+        parsed = config.parse(
+            json.dumps(document),
+            file="measured.yaml",
+            read_key=lambda _: braze.API_KEY,
+            is_file=lambda _: False,
+        )
+        fleet.apply(parsed.config)
+        self._poller = Poller(
+            fleet.desks,
+            store=self._store,
+            telemetry=telemetry,
+            now=self._now,
+            draw=lambda: 0.5,
+        )
+
+    def _now(self) -> float:
+        return time.time() + self._ahead
+
+    def poll_all(self) -> None:
+        """Poll each campaign once; RuntimeError unless its numbers are stored."""
+        for _ in self._ids:
+            self._ahead += _STEP_SECONDS
+            now = self._now()
+            turn = replace(self._turns.take(), due_at=now, at=now)
+            upcoming = self._poller.poll(turn)
+            if upcoming is None:
+                message = "a poll did not end as it should"
+                raise RuntimeError(message)
+            self._turns.put(upcoming)
+
+    def check(self) -> None:
+        """Raise RuntimeError unless every campaign is up."""
+        if not all(one.status.is_up and one.values for one in self._store.entries()):
+            message = "some polls failed"
+            raise RuntimeError(message)
+
+
+class LoopWay:
+    """The plain loop."""
+
+    def __init__(self, endpoint: str, ids: Sequence[str]) -> None:
+        self._ids = ids
+        self._loop = PlainLoop(endpoint, braze.API_KEY, windows=WINDOWS)
+
+    def poll_all(self) -> None:
+        """Poll each campaign once; what goes wrong is raised."""
+        for number, campaign_id in enumerate(self._ids):
+            self._loop.poll(campaign_id, exporters.campaign_name(number))
+
+    def check(self) -> None:
+        """Nothing: whatever failed was raised."""
+
+
+WAYS: Mapping[str, Callable[[str, Sequence[str]], ExporterWay | LoopWay]] = {
+    "exporter": ExporterWay,
+    "loop": LoopWay,
+}
+
+
+def main(way: str, endpoint: str, campaigns: int) -> None:
+    """Poll a round for each line of standard input."""
+    ids = [documents.campaign_id(number) for number in range(campaigns)]
+    polling = WAYS[way](endpoint, ids)
+    for _ in sys.stdin:
+        before = time.process_time()
+        polling.poll_all()
+        used = time.process_time() - before
+        polling.check()
+        sys.stdout.write(f"{used / campaigns}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,113 @@
+"""What the exporter has to reach, as the plan says it, and what a small run must show.
+
+Ratios are of processor time in one run on one machine; nothing else is ever asserted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from benchmarks.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure and where it has to be: at least or at most `bound`."""
+
+    name: str
+    what: str
+    bound: float
+    unit: str
+    is_least: bool = False
+    floor: float | None = None
+    """What the small run of the test suite must reach; None: it does not measure it."""
+
+    def is_met(self, figure: float) -> bool:
+        """Tell whether a figure is good enough."""
+        return figure >= self.bound if self.is_least else figure <= self.bound
+
+    def is_above_floor(self, figure: float) -> bool:
+        """Tell whether a figure of the small run is good enough."""
+        if self.floor is None:
+            return True
+        return figure >= self.floor if self.is_least else figure <= self.floor
+
+
+def _less(name: str, what: str, ratio: float, floor: float | None = None) -> Target:
+    return Target(name, what, ratio, "×", is_least=True, floor=floor)
+
+
+TARGETS = (
+    _less("scrape.100k.gzip", "100,000 series, gzip: server CPU less", 500),
+    _less("scrape.100k.plain", "100,000 series, plain: server CPU less", 100),
+    _less(
+        "scrape.100k.gzip.changing",
+        "the same, gzip, a tenth of the campaigns polled since the last scrape",
+        500,
+    ),
+    _less(
+        "scrape.100k.plain.changing",
+        "the same, plain, a tenth of the campaigns polled since the last scrape",
+        100,
+    ),
+    _less("scrape.1m.gzip", "1,000,000 series, gzip: server CPU less", 1000),
+    _less("scrape.1m.plain", "1,000,000 series, plain: server CPU less", 150),
+    _less(
+        "scrape.1m.gzip.changing",
+        "the same, gzip, a tenth of the campaigns polled since the last scrape",
+        1000,
+    ),
+    _less(
+        "scrape.1m.plain.changing",
+        "the same, plain, a tenth of the campaigns polled since the last scrape",
+        150,
+    ),
+    Target(
+        "scrape.1m.nginx",
+        "1,000,000 series, gzip: latency beside nginx with the same bytes",
+        5,
+        "×",
+    ),
+    Target("scrape.1m.rss", "1,000,000 series: peak RSS", 200, " MiB"),
+    Target("scrape.silent", "3,000 silent connections: p99 of a scrape", 10, " ms"),
+    Target("poll.changed", "a poll, CPU", 4, " ms"),
+    Target("poll.ratio", "a poll, CPU beside the plain loop", 0.5, "×", floor=1.0),
+    Target("poll.unchanged", "a poll of an unchanged document, CPU", 1.5, " ms"),
+    Target("fleet.10000.cpu", "10,000 campaigns every 5 minutes: CPU", 25, " %"),
+    Target("fleet.10000.lag", "10,000 campaigns: p99 of the start lag", 5, " s"),
+    Target("fleet.10000.rss", "10,000 campaigns: RSS", 300, " MiB"),
+    Target("idle.cpu", "100 campaigns every 5 minutes: CPU", 0.5, " %"),
+    Target("idle.rss", "100 campaigns every 5 minutes: RSS", 60, " MiB"),
+)
+_BY_NAME = {target.name: target for target in TARGETS}
+
+Figures = Mapping[str, float]
+"""Target's name → what was measured."""
+
+
+def verdicts(figures: Figures) -> Table:
+    """Return how each target fares that was measured."""
+    return Table(
+        name="targets",
+        caption="Each target, and what this run measured.",
+        header=("Target", "Wanted", "Measured", "Met"),
+        rows=[
+            (
+                target.what,
+                f"{'≥' if target.is_least else '≤'} {target.bound:g}{target.unit}",
+                f"{figures[target.name]:,.3g}{target.unit}",
+                "met" if target.is_met(figures[target.name]) else "**missed**",
+            )
+            for target in TARGETS
+            if target.name in figures
+        ],
+    )
+
+
+def below_floor(figures: Figures) -> Iterable[str]:
+    """Name what of a small run is not good enough, with its figure."""
+    for name, figure in figures.items():
+        target = _BY_NAME[name]
+        if not target.is_above_floor(figure):
+            yield f"{target.what}: {figure:.3g}{target.unit}, floor {target.floor}"
