@@ -9,15 +9,18 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from exporter import __version__, catalogue
 from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, client
 from exporter.clock import Clock
+from exporter.config import changes
 from exporter.errors import FetchError, Throttled, Unavailable
 from exporter.flags import Flag
 from exporter.keys import read_key
 from exporter.model import (
     CampaignConfig,
+    Config,
     DiscoverConfig,
     Selection,
     TagSelection,
@@ -27,7 +30,7 @@ from exporter.quantities import duration_text, number
 from exporter.scout import Scout
 from exporter.service import start_logging
 from exporter.telemetry import Telemetry
-from exporter.yaml_tree import in_comment, quoted
+from exporter.yaml_tree import dump, in_comment, quoted
 
 _DESCRIPTION = """\
 Find the campaigns of a workspace by Braze's list and details, and print a configuration
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if not campaigns:
         _complain(f"no campaign is selected, of {len(scout.known.campaigns)} listed")
         return 1
-    print("\n".join(_document(workspace, campaigns, scout)))
+    print("\n".join(_document(found.config, workspace, campaigns, scout)))
     return 0
 
 
@@ -174,18 +177,29 @@ def _tell_rest(scout: Scout, settings: DiscoverConfig) -> None:
 
 
 def _document(
-    workspace: WorkspaceConfig, campaigns: Sequence[CampaignConfig], scout: Scout
+    whole: Config,
+    workspace: WorkspaceConfig,
+    campaigns: Sequence[CampaignConfig],
+    scout: Scout,
 ) -> Iterator[str]:
+    general, own = changes(whole, workspace)
+    if workspace.ca_file:
+        own["ca_file"] = _path(workspace.ca_file)
     source = workspace.key_source
-    place = ("api_key_env", source.env) if source.env else ("api_key_file", source.file)
     yield f"# {len(campaigns)} campaigns, found by braze-exporter {__version__}."
     yield "# A configuration as it stands; or copy what is below `campaigns`."
+    yield from _options(general)
     yield "workspaces:"
     yield f"  - name: {quoted(workspace.name)}"
     yield f"    endpoint: {quoted(workspace.endpoint)}"
-    yield f"    {place[0]}: {quoted(place[1] or '')}"
-    if workspace.allow_http:
-        yield "    allow_http: true"
+    if source.env:
+        yield f"    api_key_env: {quoted(source.env)}"
+    else:
+        yield f"    api_key_file: {quoted(_path(source.file or ''))}"
+    if own.get("proxy") != workspace.proxy:
+        _complain("the proxy's user and password are not repeated: fill in the ***")
+        yield "    # Fill in the proxy's user and password: they are not repeated here."
+    yield from (f"    {line}" for line in _options(own))
     yield "    campaigns:"
     for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
         plain = one.id if _UUID.fullmatch(one.id) else quoted(one.id)
@@ -198,6 +212,16 @@ def _document(
             yield f"        labels: {{{', '.join(labels)}}}"
         if comment := _comment(scout, one.id):
             yield f"        # {comment}"
+
+
+def _options(options: Mapping[str, object]) -> Iterator[str]:
+    if options:
+        yield from dump(options).splitlines()
+
+
+def _path(path: str) -> str:
+    """Return a path that is right wherever the printed configuration is put."""
+    return str(Path(path).absolute())
 
 
 def _comment(scout: Scout, campaign_id: str) -> str:
