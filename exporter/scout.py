@@ -124,6 +124,8 @@ class Scout:
     def forget_windows(self) -> None:
         """Wait for no reset of which Braze told: the wall clock was set since."""
         self._budget = self._budget.without_windows(now=self._now())
+        if isinstance(self.failure, Throttled):
+            self._wait_until = self._budget.bucket(SHARED).shut_until
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return a workspace's campaigns, the listed ones and those that were found."""

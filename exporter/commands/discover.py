@@ -15,7 +15,8 @@ from exporter import __version__, catalogue
 from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, client
 from exporter.clock import Clock
 from exporter.config import changes
-from exporter.errors import FetchError, Throttled, Unavailable
+from exporter.errors import FetchError
+from exporter.exploration import doubts, explore, scout_of
 from exporter.flags import Flag
 from exporter.keys import read_key
 from exporter.model import (
@@ -29,7 +30,6 @@ from exporter.model import (
 from exporter.quantities import duration_text, number
 from exporter.scout import Scout
 from exporter.service import start_logging
-from exporter.telemetry import Telemetry
 from exporter.yaml_tree import dump, in_comment, quoted
 
 _DESCRIPTION = """\
@@ -50,7 +50,6 @@ _RATE = Flag(
 )
 _FLAGS = (*ACCESS, WORKSPACE, _RATE)
 
-_MOST_FAILURES = 3
 _TOLD_SECONDS = 5.0
 _LONGEST_COMMENT = 200
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -104,20 +103,14 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         response_bytes=found.config.limits.response_bytes,
         clock=clock,
     )
-    scout = Scout(
-        workspace,
-        fetcher=lambda: braze,
-        tell_news=lambda: None,
-        telemetry=Telemetry(version=__version__, served=tuple),
-        now=clock.now,
-        draw=random.random,
-    )
-    failure = _explore(scout, clock)
+    scout = scout_of(workspace, client=braze, clock=clock, draw=random.random)
+    failure = explore(scout, clock=clock, wait=threading.Event().wait, waits=_waits)
     if failure is not None:
         _complain(str(failure))
         return 1
     campaigns = scout.campaigns_of(workspace)
-    _tell_rest(scout, settings)
+    for doubt in doubts(scout, settings):
+        _complain(doubt)
     if not campaigns:
         _complain(f"no campaign is selected, of {len(scout.known.campaigns)} listed")
         return 1
@@ -148,32 +141,9 @@ def _index(found: Access, name: str | None) -> int:
     raise ValueError(message)
 
 
-def _explore(scout: Scout, clock: Clock) -> FetchError | None:
-    """Ask until all is known; return the failure that ended it before."""
-    waiting = threading.Event()
-    failures = 0
-    while True:
-        at = scout.step()
-        if scout.is_settled:
-            return None
-        failure = scout.failure
-        failures = failures + 1 if failure else 0
-        is_passing = isinstance(failure, Throttled | Unavailable)
-        if failure and not (is_passing and failures < _MOST_FAILURES):
-            return failure
-        seconds = max(0.0, (at or 0.0) - clock.now())
-        if seconds > _TOLD_SECONDS:
-            _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
-        waiting.wait(seconds)
-
-
-def _tell_rest(scout: Scout, settings: DiscoverConfig) -> None:
-    """Say on standard error what is not in the list although it might be."""
-    unknown = sum(not one.is_known for one in scout.known.details.values())
-    if unknown:
-        _complain(f"Braze gave no usable details of {unknown} campaigns: left out")
-    if scout.is_limited:
-        _complain(f"max_campaigns ({settings.max_campaigns}) keeps campaigns out")
+def _waits(seconds: float, failure: FetchError | None) -> None:
+    if seconds > _TOLD_SECONDS:
+        _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
 
 
 def _document(
