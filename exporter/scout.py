@@ -290,9 +290,10 @@ class Scout:
             "error": str(failure),
         }
         quota, self._quota = self._quota, self._quota.counted(now=now)
-        if quota.admits(now=now) and quota.suppressed:
-            facts["suppressed"] = quota.suppressed
-        level = logging.WARNING if quota.admits(now=now) else logging.DEBUG
+        is_told = quota.admits(now=now)
+        if is_told:
+            facts |= quota.facts(now=now)
+        level = logging.WARNING if is_told else logging.DEBUG
         _log.log(level, "discovery.passed_over", extra={"facts": facts})
 
     def _settle(self, now: float) -> None:

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from exporter.budget import spacing
 from exporter.data_series import QUIET_DAYS
-from exporter.flags import CONFIG_FILE, WEB_CONFIG_FILE, Parser
+from exporter.flags import (
+    CONFIG_FILE,
+    WEB_CONFIG_FILE,
+    Parser,
+    strange_variables,
+)
 from exporter.loading import load_protected
 from exporter.model import Config, DiscoverConfig
 from exporter.on_demand import entrance
@@ -44,9 +49,10 @@ def report(file: str, environment: Mapping[str, str], web_file: str | None) -> i
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = entrance(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
-    for warning in parsed.warnings:
+    strange = strange_variables(environment, but=parsed.config.key_variables)
+    for warning in (*parsed.warnings, *(f"warning: {one}" for one in strange)):
         print(warning, file=sys.stderr)
-    print(describe(file, parsed.config, warnings=len(parsed.warnings)))
+    print(describe(file, parsed.config, warnings=len(parsed.warnings) + len(strange)))
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
     return 0

@@ -11,7 +11,16 @@ from exporter.commands import COMMANDS, check
 from exporter.config import Parsed, shortened
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
-from exporter.flags import CONFIG, CONFIG_FILE, LOG, STATE_PATH, WEB, Flag, Parser
+from exporter.flags import (
+    CONFIG,
+    CONFIG_FILE,
+    LOG,
+    STATE_PATH,
+    WEB,
+    Flag,
+    Parser,
+    strange_variables,
+)
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
@@ -95,6 +104,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     protection = entrance(options.web_config_file)
     parsed = load_protected(options.config_file, environment, protection)
     config = _with_warnings(parsed)
+    for problem in strange_variables(environment, but=config.key_variables):
+        _log.warning("environment.warning", extra={"facts": {"problem": problem}})
 
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)
