@@ -47,8 +47,8 @@ _NO_TLS = "wrong version number"
 """OpenSSL's words for an answer that is none of TLS, mostly plain HTTP."""
 
 _NO_TLS_ADVICE = (
-    "What answers there speaks no TLS. Is the endpoint right? The URL of a proxy mostly "
-    "begins with http://, whatever it is asked for."
+    "What answers there speaks no TLS. Is the endpoint right? The URL of a proxy "
+    "mostly begins with http://, whatever it is asked for."
 )
 _ADVICE = {
     "dns": "Is the endpoint spelled right? Else ask this machine's name server: a pod "
