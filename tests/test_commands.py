@@ -46,14 +46,19 @@ def test_check_shows_how_idle_campaigns_are_polled(tmp_path: Path) -> None:
     """And that windows of some days tell nothing of two weeks."""
     with Simulator() as braze:
         document = configuration(braze, idle_interval="30m")
+        found = configuration(braze, idle_interval="30m", discover={})
     by_default = run("check", written(tmp_path / "a.yaml", document))
     short = written(tmp_path / "b.yaml", {**document, "windows": ["7d"]})
+    dormant = written(tmp_path / "c.yaml", {**found, "windows": []})
 
     by_windows = run("check", short)
+    by_discovery = run("check", dormant)
 
     idle = "idle interval        1800 s, for campaigns without a count in 14 days"
     assert idle in by_default.stdout
     assert "idle interval        off: it needs a window of 14d" in by_windows.stdout
+    told = "idle interval        1800 s, for what Braze calls archived or a draft; for"
+    assert f"{told} others it needs a window of 14d or more\n" in by_discovery.stdout
 
 
 def test_a_variable_that_is_of_no_flag_is_told(tmp_path: Path) -> None:

@@ -120,12 +120,13 @@ def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> list[st
 
 
 def _idle(one: WorkspacePlan) -> str:
-    if not one.tells_idle:
-        return f"off: it needs a window of {QUIET_DAYS}d or more"
-    return (
-        f"{one.workspace.idle_interval_seconds:.4g} s, for campaigns without a count "
-        f"in {QUIET_DAYS} days"
-    )
+    every = f"{one.workspace.idle_interval_seconds:.4g} s"
+    if one.tells_idle:
+        return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
+    needs = f"needs a window of {QUIET_DAYS}d or more"
+    if one.workspace.discover is None:
+        return f"off: it {needs}"
+    return f"{every}, for what Braze calls archived or a draft; for others it {needs}"
 
 
 def _round_seconds(one: WorkspacePlan) -> float:
