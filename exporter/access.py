@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from exporter import config
 from exporter.client import Client
@@ -59,7 +60,7 @@ class Access:
 class AccessParser(Parser):
     """A parser that repeats nothing of what it does not know: it could be a key."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+    def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
         known, _, rest = message.partition("unrecognized arguments: ")
         if rest and not known:

@@ -1,8 +1,8 @@
 """Pages of Braze on disk, so that a history that was interrupted goes on.
 
 Each page is a file, whole or not there at all, whenever the process is killed. A
-directory belongs to one run: it remembers when that began. It knows nothing of what
-pages say, and holds no key.
+directory belongs to one run: it remembers when that began, and when it came to its end
+with something missing. It knows nothing of what pages say, and holds no key.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ from pathlib import Path
 from exporter.chronicle import Page
 
 _BEGUN = "begun.json"
-_OURS = re.compile(r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?")
+_OURS = re.compile(
+    r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?|discovery\.(?:json|new|unusable)"
+)
 _LONGEST_RUN_SECONDS = 7 * 86400.0
 """What was read longer ago is asked for again: Braze restates past days."""
+
+_REPAIR_SECONDS = 12 * 3600.0
+"""So long is asked once more for what was missing alone. Tomorrow's run counts its days
+anew, or a campaign that is refused for good would hold up all others."""
 
 
 class Archive:
@@ -30,8 +36,13 @@ class Archive:
 
     def begin(self, *, now: float) -> float:
         """Return when the run began that is to go on, or `now` of a new one."""
-        begun_at = self._begun_at()
-        if begun_at is not None and 0 <= now - begun_at < _LONGEST_RUN_SECONDS:
+        begun_at, asked_at = self._begun()
+        is_due = asked_at is None or 0 <= now - asked_at < _REPAIR_SECONDS
+        if (
+            begun_at is not None
+            and is_due
+            and 0 <= now - begun_at < _LONGEST_RUN_SECONDS
+        ):
             return begun_at
         self.remove()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,22 +62,31 @@ class Archive:
         document: object = self._read(_name(source, campaign_id, page))
         return document
 
+    def note_asked(self, *, now: float) -> None:
+        """Remember that all was asked for, and not all was given."""
+        begun_at, _ = self._begun()
+        self._write(_BEGUN, {"begun_at": begun_at, "asked_at": now})
+
     def remove(self) -> None:
         """Forget all of it; what is not ours stays."""
-        for pattern in ("*.json", "*.json.new"):
-            for file in self._directory.glob(pattern):
-                if _OURS.fullmatch(file.name):
-                    file.unlink()
+        for file in self._directory.glob("*.*"):
+            if _OURS.fullmatch(file.name):
+                file.unlink()
         with suppress(OSError):  # it is not there, or there is more in it
             self._directory.rmdir()
 
-    def _begun_at(self) -> float | None:
+    def _begun(self) -> tuple[float | None, float | None]:
+        """Return when the run began and when it had asked for all, if it did."""
         try:
             document = self._read(_BEGUN)
         except (OSError, ValueError):
-            return None
-        begun_at = document.get("begun_at") if isinstance(document, dict) else None
-        return begun_at if isinstance(begun_at, float) else None
+            return None, None
+        found = document if isinstance(document, dict) else {}
+        begun_at, asked_at = found.get("begun_at"), found.get("asked_at")
+        return (
+            begun_at if isinstance(begun_at, float) else None,
+            asked_at if isinstance(asked_at, float) else None,
+        )
 
     def _read(self, name: str) -> object:
         document: object = json.loads((self._directory / name).read_bytes())

@@ -135,16 +135,61 @@ def describe(config: Config) -> str:
     return yaml_tree.dump(
         {
             "workspaces": [_described(each) for each in config.workspaces],
-            "windows": [f"{days}d" for days in config.windows],
-            "channels": _described_selection(config.channels),
-            "stale_after": quantities.duration_text(config.stale_after_seconds),
-            "metrics": _described_selection(config.metrics),
-            "limits": {
-                "series_per_campaign": config.limits.series_per_campaign,
-                "response_bytes": quantities.size_text(config.limits.response_bytes),
-            },
+            **_described_whole(config),
         }
     )
+
+
+def changes(
+    config: Config, workspace: WorkspaceConfig
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the options that are not as by default: for all, and of one workspace.
+
+    Without what says where to ask and for which campaigns. As safe as `describe`, which
+    spells them in the same way.
+    """
+    plain = _plain()
+    place = {"name", "endpoint", "api_key_env", "api_key_file", "campaigns", "discover"}
+    own = _without(_described(workspace), _described(plain.workspaces[0]))
+    return (
+        _without(_described_whole(config), _described_whole(plain)),
+        {name: value for name, value in own.items() if name not in place},
+    )
+
+
+def _plain() -> Config:
+    """Return a configuration in which all that has a default is left out."""
+    parsed = parse(
+        "workspaces: [{name: x, endpoint: http://localhost, api_key_env: X,"
+        " discover: {}}]",
+        file="",
+        read_key=lambda _: "x",
+        is_file=lambda _: False,
+    )
+    return parsed.config
+
+
+def _without(
+    described: Mapping[str, object], known: Mapping[str, object]
+) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in described.items()
+        if name not in known or known[name] != value
+    }
+
+
+def _described_whole(config: Config) -> dict[str, object]:
+    return {
+        "windows": [f"{days}d" for days in config.windows],
+        "channels": _described_selection(config.channels),
+        "stale_after": quantities.duration_text(config.stale_after_seconds),
+        "metrics": _described_selection(config.metrics),
+        "limits": {
+            "series_per_campaign": config.limits.series_per_campaign,
+            "response_bytes": quantities.size_text(config.limits.response_bytes),
+        },
+    }
 
 
 def _described(workspace: WorkspaceConfig) -> dict[str, object]:

@@ -304,8 +304,8 @@ class Daemon:
             quota = self._stale_quota
             self._stale_quota = quota.counted(now=now)
             is_told = quota.admits(now=now)
-            if is_told and quota.suppressed:
-                facts["suppressed"] = quota.suppressed
+            if is_told:
+                facts |= quota.facts(now=now)
             level = logging.WARNING if is_told else logging.DEBUG
             _log.log(level, "campaign.stale", extra={"facts": facts})
         return self._store.entries()

@@ -43,6 +43,13 @@ _CONNECTIONS = (
     ("the proxy refuses", "proxy"),
 )
 _THROUGH_PROXY = " through the proxy "
+_NO_TLS = "wrong version number"
+"""OpenSSL's words for an answer that is none of TLS, mostly plain HTTP."""
+
+_NO_TLS_ADVICE = (
+    "What answers there speaks no TLS. Is the endpoint right? The URL of a proxy "
+    "mostly begins with http://, whatever it is asked for."
+)
 _ADVICE = {
     "dns": "Is the endpoint spelled right? Else ask this machine's name server: a pod "
     "or container may have another one, or none.",
@@ -176,7 +183,9 @@ def check_failure(
         is_ok=False,
         problem=code,
         message=str(failure),
-        advice=_advice(code, workspace),
+        advice=_NO_TLS_ADVICE
+        if code == "tls" and _NO_TLS in str(failure)
+        else _advice(code, workspace),
         status=failure.status,
     )
 

@@ -7,11 +7,26 @@ reads neither by itself.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import NamedTuple, NoReturn
 
 PORT = 10417
 
+OF_COMMANDS = (
+    *("endpoint", "api-key-env", "api-key-file", "workspace", "requests-per-minute"),
+    *("output", "days", "campaign", "label", "step"),
+    *("seed", "campaigns", "timezone"),
+    *("listen-address", "active-fraction", "rate-limit"),
+    *("client.cert-file", "client.key-file"),
+)
+"""Names of flags that the daemon has not, each in the table of its command."""
+
+_PREFIX = "BRAZE_EXPORTER_"
+_OF_KUBERNETES = re.compile(
+    r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
+)
 _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")
 
@@ -32,7 +47,7 @@ class Flag(NamedTuple):
     def variable(self) -> str:
         """The name of the environment twin."""
         text = self.name.replace(".", "_").replace("-", "_").upper()
-        return f"BRAZE_EXPORTER_{text}"
+        return f"{_PREFIX}{text}"
 
     @property
     def key(self) -> str:
@@ -166,6 +181,10 @@ class Parser(argparse.ArgumentParser):
                 setattr(options, flag.key, self._value(flag, said))
         return options
 
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2: what is wrong comes first, and is not buried."""
+        self.exit(2, f"{self.prog}: error: {message}\nsee {self.prog} --help\n")
+
     def _value(self, flag: Flag, said: str) -> str | list[str] | bool | None:
         """Return what a twin says, or the default if it says nothing."""
         if flag.is_switch:
@@ -180,6 +199,26 @@ class Parser(argparse.ArgumentParser):
         if flag.is_switch:
             return text in _ON
         return _split(text) if flag.is_list and text else text
+
+
+def strange_variables(
+    environment: Mapping[str, str], *, but: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Say which variables look like a flag's twin and are none, such as a typo.
+
+    `but` are those that hold something else. What Kubernetes sets for a service of our
+    name is passed over.
+    """
+    known = {one.variable for one in (*CONFIG, STATE_PATH, *WEB, *LOG)}
+    known |= {Flag(name, "").variable for name in OF_COMMANDS}
+    ends = [one.removeprefix(_PREFIX) for one in known]
+    told = []
+    for name in sorted(environment.keys() - known - {*but}):
+        if name.startswith(_PREFIX) and not _OF_KUBERNETES.fullmatch(name):
+            close = get_close_matches(name.removeprefix(_PREFIX), ends, n=1)
+            guess = f"; did you mean {_PREFIX}{close[0]}?" if close else ""
+            told.append(f"the environment variable {name} is of no flag{guess}")
+    return tuple(told)
 
 
 def _split(text: str) -> list[str]:

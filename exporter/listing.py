@@ -16,11 +16,14 @@ from exporter.overview import CampaignSeen, State
 ATTENTION = "attention"
 """Instead of a state: whatever is not well, be it polls or figures."""
 
+IDLE = "idle"
+"""Instead of a state: whatever is asked slowly, however its polls go."""
+
 SORTS = ("state", "name", "sent", "bounces", "spam", "age", "next")
 _DESCENDING = frozenset({"sent", "bounces", "spam", "age"})
 """What one wants to see the most of first."""
 
-STATES = (ATTENTION, *State)
+STATES = (ATTENTION, *State, IDLE)
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
 _LONGEST_TEXT = 200
@@ -139,7 +142,9 @@ def listing(campaigns: Sequence[CampaignSeen], view: View) -> Listing:
 
 
 def is_in(campaign: CampaignSeen, state: str) -> bool:
-    """Tell whether a campaign is in a state, or wants attention if that is asked."""
+    """Tell whether a campaign is in a state, wants attention or is idle, as asked."""
+    if state == IDLE:
+        return campaign.is_idle
     if state == ATTENTION:
         is_well = campaign.state in {State.OK, State.WAITING}
         return not is_well or campaign.level > campaign.level.FINE

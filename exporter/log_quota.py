@@ -1,7 +1,7 @@
 """How many lines of one kind a log may take: so many a minute, the rest is counted.
 
-The first line after a minute that had too many says how many were left out. It knows
-neither what the lines say nor the clock.
+The last line of a minute that has too many says that more are left out, the first one
+after it how many were. It knows neither what the lines say nor the clock.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ class LogQuota:
         if self.written < self.lines_per_minute:
             return replace(self, written=self.written + 1, suppressed=0)
         return replace(self, suppressed=self.suppressed + 1)
+
+    def facts(self, *, now: float) -> dict[str, str | int]:
+        """Return what a line that is admitted has to say of those that are not."""
+        most = f"at most {self.lines_per_minute} such lines a minute"
+        if self.suppressed:
+            return {"suppressed": self.suppressed, "suppressed_because": most}
+        if not self._is_over(now) and self.written == self.lines_per_minute - 1:
+            return {"quota": f"{most}: more are left out now, and counted"}
+        return {}
 
     def _is_over(self, now: float) -> bool:
         """Tell whether a new minute begins; also if the clock was set back."""

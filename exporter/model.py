@@ -186,6 +186,12 @@ class Config:
     metrics: Selection
     limits: Limits
 
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """The environment variables in which keys are."""
+        sources = (one.key_source.env for one in self.workspaces)
+        return frozenset(name for name in sources if name)
+
 
 class Allowance(NamedTuple):
     """What the `X-RateLimit-*` headers of one answer said; None: not said."""

@@ -129,6 +129,8 @@ class CampaignSeen:
     dropped_series: int
     is_of_today: bool
     """Whether the latest day is the one that it is now in its workspace."""
+    is_idle: bool
+    """Whether it is asked slowly, for nothing happens in it."""
 
     @property
     def level(self) -> Level:
@@ -219,6 +221,7 @@ def campaign_seen(
     *,
     next_poll: NextPoll,
     is_paused: bool,
+    is_idle: bool,
     today: date,
     series: int,
 ) -> CampaignSeen:
@@ -246,6 +249,7 @@ def campaign_seen(
         series=series,
         dropped_series=snapshot.dropped_series if snapshot else 0,
         is_of_today=latest is not None and latest.date == today,
+        is_idle=is_idle,
     )
 
 

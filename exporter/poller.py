@@ -492,15 +492,16 @@ class Poller:
                 _log.info("poll.recovered", extra={"facts": facts})
 
     def _admits(self, event: str, facts: dict[str, Fact]) -> bool:
-        """Tell whether the event may be told; if so, add how many were not before."""
+        """Tell whether the event may be told; if so, add what of others is left out."""
         now = self._now()
         key = (str(facts["workspace"]), event)
         with self._lock:
             quota = self._quotas.get(key, LogQuota(LINES_PER_MINUTE))
             self._quotas[key] = quota.counted(now=now)
-        if quota.admits(now=now) and quota.suppressed:
-            facts["suppressed"] = quota.suppressed
-        return quota.admits(now=now)
+        is_told = quota.admits(now=now)
+        if is_told:
+            facts.update(quota.facts(now=now))
+        return is_told
 
 
 def _read(

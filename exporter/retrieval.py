@@ -33,6 +33,9 @@ from exporter.model import (
     WorkspaceConfig,
 )
 
+_LOOK_SECONDS = 10.0
+"""How often a long wait looks whether the wall clock was set."""
+
 _TRY_SECONDS = 120.0
 """As of a campaign that is polled so often: its tries may take a minute."""
 
@@ -86,6 +89,8 @@ class Account:
         )
         self.has_answered = False
         self.failures_in_a_row = 0
+        self.waits_until = -math.inf
+        """Until when it waits, as was told."""
 
     @property
     def has_more(self) -> bool:
@@ -119,6 +124,10 @@ class Account:
         """Account for a request that ended in anything but 429."""
         self.budget = self.budget.settle(ENDPOINT, allowance, now=now)
 
+    def forget_windows(self, *, now: float) -> None:
+        """Wait for no reset of which Braze told: the wall clock was set since."""
+        self.budget = self.budget.without_windows(now=now)
+
     def give_up(self, want: Want, reason: str) -> int:
         """Ask for no page of that campaign any more; return how many were left."""
         self.failures[want.campaign.id] = reason
@@ -149,24 +158,37 @@ class Retrieval:
         draw: Callable[[], float],
         advanced: Callable[[], None] = lambda: None,
         waits: Callable[[float, str], None] = lambda _seconds, _why: None,
+        jump: Callable[[], float] = lambda: 0.0,
+        clock_set_by: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`advanced` is told of each page, `waits` of a long wait and why."""
+        """`advanced` is told of each page, `waits` of each wait and of which workspace.
+
+        `jump` tells by how much the wall clock, by which Braze speaks, was set since it
+        was last asked; `clock_set_by` by how much it is ahead of `now`.
+        """
         self._archive = archive
         self._now = now
         self._wait = wait
         self._draw = draw
         self._advanced = advanced
         self._waits = waits
+        self._jump = jump
+        self._clock_set_by = clock_set_by
 
     def run(self, accounts: Sequence[Account]) -> None:
         """Ask for all that is wanted. OSError: the archive cannot be written."""
         while open_ := [one for one in accounts if one.has_more]:
             now = self._now()
+            if self._jump():
+                for one in accounts:
+                    one.forget_windows(now=now)
             account = min(open_, key=lambda one: one.opens_at(now))
-            seconds = account.opens_at(now) - now
-            if seconds > 0:
-                self._waits(seconds, account.workspace.name)
-                self._wait(seconds)
+            at = account.opens_at(now)
+            if at > now:
+                if at > account.waits_until:
+                    account.waits_until = at
+                    self._waits(at - now, account.workspace.name)
+                self._wait(min(at - now, _LOOK_SECONDS))
             else:
                 self._ask(account, account.take(now))
 
@@ -181,7 +203,7 @@ class Retrieval:
         except FetchError as failure:
             self._take_failure(account, want, failure)
             return
-        account.settle(answer.allowance, now=self._now())
+        account.settle(self._steadily(answer.allowance), now=self._now())
         account.has_answered = True
         account.failures_in_a_row = 0
         try:
@@ -200,7 +222,7 @@ class Retrieval:
         if isinstance(failure, Throttled):
             self._take_throttled(account, want, failure)
             return
-        account.settle(failure.allowance, now=now)
+        account.settle(self._steadily(failure.allowance), now=now)
         if isinstance(failure, KeyRefused):
             is_of_campaign = failure.reason is FailureReason.FORBIDDEN
             if is_of_campaign and account.has_answered:
@@ -234,7 +256,7 @@ class Retrieval:
         now = self._now()
         account.budget = account.budget.settle_throttled(
             ENDPOINT,
-            failure.allowance or Allowance(),
+            self._steadily(failure.allowance) or Allowance(),
             retry_after_seconds=failure.retry_after_seconds,
             now=now,
             fraction=self._draw(),
@@ -243,8 +265,12 @@ class Retrieval:
         if bucket.throttled_in_a_row >= _MOST_THROTTLED:
             account.stop(str(failure))
             return
-        # It was not served: that is no try.
-        account.put_back(replace(want, tries=want.tries - 1), at=bucket.shut_until)
+        # It was not served: that is no try. Until when the bucket is shut it knows.
+        account.put_back(replace(want, tries=want.tries - 1), at=now)
+
+    def _steadily(self, told: Allowance | None) -> Allowance | None:
+        """Return what Braze's headers say by the clock that nobody sets."""
+        return None if told is None else told.earlier(self._clock_set_by())
 
 
 def source(workspace: WorkspaceConfig) -> str:

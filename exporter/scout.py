@@ -124,6 +124,8 @@ class Scout:
     def forget_windows(self) -> None:
         """Wait for no reset of which Braze told: the wall clock was set since."""
         self._budget = self._budget.without_windows(now=self._now())
+        if isinstance(self.failure, Throttled):
+            self._wait_until = self._budget.bucket(SHARED).shut_until
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return a workspace's campaigns, the listed ones and those that were found."""
@@ -288,9 +290,10 @@ class Scout:
             "error": str(failure),
         }
         quota, self._quota = self._quota, self._quota.counted(now=now)
-        if quota.admits(now=now) and quota.suppressed:
-            facts["suppressed"] = quota.suppressed
-        level = logging.WARNING if quota.admits(now=now) else logging.DEBUG
+        is_told = quota.admits(now=now)
+        if is_told:
+            facts |= quota.facts(now=now)
+        level = logging.WARNING if is_told else logging.DEBUG
         _log.log(level, "discovery.passed_over", extra={"facts": facts})
 
     def _settle(self, now: float) -> None:

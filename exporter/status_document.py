@@ -109,6 +109,7 @@ def _campaign(one: CampaignSeen) -> dict[str, object]:
         "channels": list(one.channels),
         "state": one.state,
         "up": one.is_up,
+        "idle": one.is_idle,
         "interval_seconds": one.interval_seconds,
         "last_success_at": _instant(one.last_success_at),
         "next_poll_at": _instant(one.next_poll.at),

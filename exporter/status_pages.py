@@ -108,6 +108,7 @@ class StatusPages:
             name: overview.today_in(desk.plan.workspace.timezone, now=wall)
             for name, desk in desks.items()
         }
+        idle_ids = {name: desk.lanes.idle_ids for name, desk in desks.items()}
         campaigns: dict[str, list[CampaignSeen]] = defaultdict(list)
         for entry in self._entries():
             workspace, campaign_id = entry.key
@@ -121,7 +122,13 @@ class StatusPages:
                 now=wall,
             )
             campaigns[workspace].append(
-                _campaign(entry, line, today=days[workspace], next_poll=next_poll)
+                _campaign(
+                    entry,
+                    line,
+                    today=days[workspace],
+                    next_poll=next_poll,
+                    is_idle=campaign_id in idle_ids[workspace],
+                )
             )
         return Overview(
             at=wall,
@@ -129,7 +136,7 @@ class StatusPages:
                 overview.workspace_seen(
                     desk.lanes.plan,
                     lines[name],
-                    idle=len(desk.lanes.idle_ids),
+                    idle=len(idle_ids[name]),
                     campaigns=campaigns[name],
                     now=wall,
                     clock_set_by=clock_set_by,
@@ -200,7 +207,12 @@ def line_seen(line: Line, *, now: float, clock_set_by: float) -> LineSeen:
 
 
 def _campaign(
-    entry: Entry, line: LineSeen, *, today: date, next_poll: overview.NextPoll
+    entry: Entry,
+    line: LineSeen,
+    *,
+    today: date,
+    next_poll: overview.NextPoll,
+    is_idle: bool,
 ) -> CampaignSeen:
     values = entry.values
     return overview.campaign_seen(
@@ -209,6 +221,7 @@ def _campaign(
         entry.snapshot,
         next_poll=next_poll,
         is_paused=line.pause is not None,
+        is_idle=is_idle,
         today=today,
         series=entry.status_blocks.series + (values.series if values else 0),
     )

@@ -61,19 +61,19 @@ def render(
 ) -> Iterator[str]:
     """Yield a campaign's lines of one family, day by day of one series by another.
 
-    `labels` are those that a scrape would add; they win over the campaign's own, which
-    then are called `exported_`, as Prometheus does.
+    `labels` are those that a scrape would add, an empty one none; they win over the
+    campaign's own, which then are called `exported_`, as Prometheus does.
     """
+    added = {name: text for name, text in labels.items() if text}
     start = "".join(
         _label(name, text)
         for name, text in (
-            *labels.items(),
+            *added.items(),
             ("workspace", subject.workspace),
             ("campaign", subject.campaign),
         )
-        if text
     )
-    for own, values in _series(family, subject, history, taken=labels):
+    for own, values in _series(family, subject, history, added=added):
         head = f"{family.name}{{{start}{own}".removesuffix(",")
         for day, value in values:
             if ends := tails(day.date):
@@ -82,14 +82,13 @@ def render(
 
 
 def _series(
-    family: Family, subject: Subject, history: Chronicle, *, taken: Mapping[str, str]
+    family: Family, subject: Subject, history: Chronicle, *, added: Mapping[str, str]
 ) -> Iterator[tuple[str, _Values]]:
     """Yield (own labels, values by day) of each series."""
     days = history.days
     if family is INFO:
         own = "".join(
-            _label(f"exported_{name}" if name in taken else name, text)
-            for name, text in subject.labels.items()
+            _label(name, text) for name, text in _beside(added, subject.labels).items()
         )
         yield _label("campaign_id", subject.campaign_id) + own, ((d, 1) for d in days)
     elif family is LAST_COMPLETE_DAY_TIMESTAMP:
@@ -104,6 +103,21 @@ def _series(
                 yield _about(one), ((day, 1) for day, _ in stats)
             else:
                 yield from _stats(_named(one), stats)
+
+
+def _beside(added: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return a campaign's own labels by names that no label of a scrape has.
+
+    Prometheus repeats its prefix while the name is taken, short names first
+    (`resolveConflictingExposedLabels` in its scrape/scrape.go).
+    """
+    kept = {name: text for name, text in own.items() if name not in added}
+    for name in sorted(own.keys() & added.keys(), key=lambda name: (len(name), name)):
+        free = f"exported_{name}"
+        while free in kept or free in added:
+            free = f"exported_{free}"
+        kept[free] = own[name]
+    return kept
 
 
 def _stats(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from exporter.deliverability import Level, Rate
-from exporter.listing import ATTENTION
+from exporter.listing import ATTENTION, IDLE
 from exporter.model import FailureReason
 from exporter.overview import CampaignSeen, RateLimit, State, WorkspaceSeen
 
@@ -20,6 +20,7 @@ STATES: Mapping[str, str] = {
     State.FAILING: "Failing",
     State.WAITING: "Not polled yet",
     State.OK: "Up to date",
+    IDLE: "Idle",
 }
 LEVELS: Mapping[Level, str] = {
     Level.UNJUDGED: "too few to judge",
@@ -193,6 +194,11 @@ def rhythm(workspace: WorkspaceSeen) -> str:
             "requests_per_minute or the intervals."
         )
     return text
+
+
+def idleness(campaign: CampaignSeen) -> str:
+    """Return how seldom a campaign is asked in which nothing happens."""
+    return f"Idle: every {duration(campaign.interval_seconds)}"
 
 
 def limit(one: RateLimit, *, now: float) -> str:

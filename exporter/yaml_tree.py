@@ -72,7 +72,7 @@ def compose(
         return composer.document(), composer.problems
     # The loader in Python lets the two through for "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        composer.add(*_syntax_error(error))
+        composer.add(*_syntax_error(error, text))
         raise composer.failure() from error
     finally:
         composer.loader.dispose()
@@ -229,9 +229,56 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
-def _syntax_error(error: Exception) -> tuple[int, str]:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or "a character that does not exist"
-    context = getattr(error, "context", None)
-    message = f"this is not YAML: {problem}" + (f" ({context})" if context else "")
-    return (mark.line + 1 if mark else 1), message
+def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
+    """Return the line to look at, and what was expected there.
+
+    The two loaders put the same into other words, and neither names the usual mistake.
+    """
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return 1, "this is not YAML: a character that does not exist"
+    at, began = error.problem_mark, error.context_mark
+    problem, context = error.problem or "", error.context or ""
+    line, expected = at.line, ""
+    if _character(text, at) == "\t" or "tab character" in problem:
+        expected = "there is a tab here; expected spaces"
+    elif "cannot start any token" in problem:
+        expected = f"a text that begins with {_character(text, at)} stands in quotes"
+    elif "mapping values are not allowed" in problem:
+        expected = (
+            "there is a `:` too many; expected the line to be indented as the one "
+            "before, or quotes around a text with `: ` in it"
+        )
+    elif "<document start>" in problem:
+        expected = "expected this line to be indented as the first one of the file"
+    elif began is not None and "simple key" in context:
+        line, expected = began.line, "expected `: ` after this name"
+    elif began is not None and "end of stream" in problem:
+        line, expected = began.line, "the quote that begins here has no end"
+    elif began is not None and context.endswith(("flow sequence", "flow mapping")):
+        bracket = "[" if context.endswith("sequence") else "{"
+        expected = f"the `{bracket}` of line {began.line + 1} is still open; " + (
+            f"expected `,` or `{']' if bracket == '[' else '}'}`"
+        )
+    elif began is not None and context.endswith(("block collection", "block mapping")):
+        expected = _misfit(at, began, is_list=context.endswith("collection"))
+    expected = expected or problem + (f" ({context})" if context else "")
+    return line + 1, f"this is not YAML: {expected}"
+
+
+def _misfit(at: yaml.Mark, began: yaml.Mark, *, is_list: bool) -> str:
+    """Say what is wrong with the indentation of a line in a list or mapping."""
+    if is_list and at.column == began.column:
+        return (
+            f"a line indented as the list of line {began.line + 1} begins with `- `; "
+            "what belongs to an entry is indented two spaces more"
+        )
+    kind = "list" if is_list else "mapping"
+    return (
+        f"the indentation by {at.column} spaces fits no line above; the {kind} that "
+        f"begins in line {began.line + 1} is indented by {began.column}"
+    )
+
+
+def _character(text: str, mark: yaml.Mark) -> str:
+    rest = text.removeprefix("\ufeff")[mark.index :]
+    return rest[:1]

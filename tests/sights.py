@@ -55,6 +55,7 @@ def campaign(
     next_poll: NextPoll | None = None,
     is_up: bool | None = True,
     is_paused: bool = False,
+    is_idle: bool = False,
 ) -> CampaignSeen:
     """Return a campaign whose last good poll is `age` seconds ago."""
     return campaign_seen(
@@ -70,6 +71,7 @@ def campaign(
         days,
         next_poll=next_poll or NextPoll(NOW + 30),
         is_paused=is_paused,
+        is_idle=is_idle,
         today=TODAY,
         series=7,
     )

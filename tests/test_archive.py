@@ -60,6 +60,36 @@ def test_a_directory_that_tells_no_begin_begins_anew(
     assert Archive(tmp_path).begin(now=6.0) == 5.0
 
 
+@pytest.mark.parametrize(
+    ("hours", "begun_at"), [(1, 1000.0), (11, 1000.0), (13, None), (-1, None)]
+)
+def test_a_run_that_came_to_its_end_goes_on_for_half_a_day(
+    tmp_path: Path, hours: int, begun_at: float | None
+) -> None:
+    """What was missing may be asked for once more; the next day counts for itself."""
+    archive = Archive(tmp_path / "pages")
+    archive.begin(now=1000.0)
+    archive.put("shop", "c-1", PAGE, DOCUMENT)
+    archive.note_asked(now=90_000.0)
+
+    now = 90_000.0 + hours * 3600
+
+    assert archive.begin(now=now) == (begun_at or now)
+    assert archive.has("shop", "c-1", PAGE) is (begun_at is not None)
+
+
+def test_what_was_known_of_campaigns_leaves_with_the_pages(tmp_path: Path) -> None:
+    """Whatever has become of its file."""
+    archive = Archive(tmp_path / "pages")
+    archive.begin(now=1000.0)
+    for ending in ("json", "new", "unusable"):
+        (tmp_path / "pages" / f"discovery.{ending}").write_text("")
+
+    archive.remove()
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_half_a_page_is_none(tmp_path: Path) -> None:
     """What a crash left of a write is no page, and leaves with the rest."""
     archive = Archive(tmp_path / "pages")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -17,7 +18,13 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.simulator import Campaign, Fault, Settings, Simulator
+from exporter.simulator import (
+    ALL_PERMISSIONS,
+    Campaign,
+    Fault,
+    Settings,
+    Simulator,
+)
 
 from tests.naive import first_instant
 from tests.peer import closed_port
@@ -27,6 +34,7 @@ from tests.running import (
     Process,
     clean_environment,
     configuration,
+    daemon,
     get,
     run,
     until,
@@ -310,6 +318,9 @@ def test_a_campaign_that_braze_does_not_know_is_left_out(workplace: Workplace) -
     again = workplace.backfill("--days", "2", "--campaign", first.name)
 
     assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "run it again within 12 h to ask for these once more\n"
+    )
     line = f"workspace production, campaign Gone ({unknown}): HTTP 400"
     assert line in ended.stderr
     assert "1 of 3 campaigns are missing" in ended.stderr
@@ -330,14 +341,113 @@ def test_a_braze_that_is_down_for_a_moment_costs_a_moment(workplace: Workplace) 
     assert len(workplace.braze.requests) == 5
 
 
-def test_discovered_campaigns_have_to_be_listed(workplace: Workplace) -> None:
-    """Nothing is written without a word where discovery alone says what is polled."""
-    workplace.configure(campaigns=[], discover={})
+DISCOVERY = {"labels": {"tagged": "tags", "channel": "channels"}}
+
+
+def test_discovered_campaigns_are_those_of_the_daemon(
+    workplace: Workplace, braze: Simulator
+) -> None:
+    """Under the names, and with the labels of tags and channels, that it gives them."""
+    one, two, own = braze.campaigns[:3]
+    for each in (one, two):
+        braze.change(each.id, name="Sale", tags=("spring", "b,c"))
+    changes: dict[str, Any] = {
+        "campaigns": [{"id": own.id, "name": "Mine", "labels": {"tagged": "by us"}}],
+        "discover": DISCOVERY | {"names": {"include": ["Sale", "Wel*", own.name]}},
+    }
+    workplace.configure(**changes)
+
+    ended = workplace.backfill("--days", "2", "--step", "1d")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "workspace production: 4 campaigns\n" in ended.stderr
+    info = "braze_campaign_info"
+    written_ = {labels for name, labels in workplace.series() if name == info}
+    with daemon(braze, **changes) as exporter:
+        until(lambda: len(exporter.scrape().get(info, {})) == 4)
+        until(lambda: all("channel" in dict(one) for one in exporter.scrape()[info]))
+        polled = exporter.scrape()[info]
+    assert {labels - {("job", "braze-exporter")} for labels in written_} == set(polled)
+    assert workplace.left() == {"history.om"}
+
+
+def test_a_killed_run_does_not_ask_again_which_campaigns_there_are(
+    tmp_path: Path,
+) -> None:
+    """The list and the details that were read by then are kept with the pages."""
+    with Simulator(Settings(campaigns=130)) as braze:
+        workplace = Workplace(tmp_path, braze)
+        wishes = {"requests_per_minute": 1000}
+        workplace.configure(campaigns=[], discover=wishes, requests_per_minute=600)
+        place = workplace.output.with_name("history.om.pages")
+        with Process(
+            *workplace.arguments, "--days=150", environment=workplace.environment
+        ) as process:
+            process.wait_for_line("details of 100 read, of ")
+            process.end(signal.SIGKILL, seconds=10)
+        kept = len(
+            json.loads((place / "discovery.json").read_text())["workspaces"][0][
+                "details"
+            ]
+        )
+        before = len(braze.requests)
+
+        ended = workplace.backfill("--days=1", "--campaign", braze.campaigns[0].name)
+
+        asked = Counter(one.path for one in braze.requests[before:])
+    assert ended.returncode == 0, ended.stderr
+    assert kept >= 100
+    assert asked["/campaigns/list"] == 0
+    assert asked["/campaigns/details"] == 129 - kept  # one is archived
+    assert asked["/campaigns/data_series"] == 1
+    assert workplace.left() == {"history.om"}
+
+
+def test_a_failing_discovery_is_told(tmp_path: Path) -> None:
+    """With the permission that is missing; the next run goes on."""
+    settings = Settings(permissions=ALL_PERMISSIONS - {"campaigns.details"})
+    with Simulator(settings) as braze:
+        workplace = Workplace(tmp_path, braze)
+        workplace.configure(campaigns=[], discover={})
+
+        ended = workplace.backfill("--days", "2")
+
+    assert ended.returncode == 1
+    assert "needs the permission campaigns.details" in ended.stderr
+    assert ended.stderr.endswith("run it again, and it goes on where it stopped\n")
+    assert not workplace.output.exists()
+
+
+def test_where_discovery_selects_nothing_it_is_told(workplace: Workplace) -> None:
+    """Exit 2: the configuration asks for nothing."""
+    workplace.configure(campaigns=[], discover={"names": {"include": ["zz*"]}})
 
     ended = workplace.backfill("--days", "2")
 
     assert ended.returncode == 2
-    assert "lists no campaigns; `braze-exporter discover` prints" in ended.stderr
+    assert "no campaign is listed, and discovery selects none" in ended.stderr
+
+
+def test_a_refused_campaign_does_not_stop_the_calendar(workplace: Workplace) -> None:
+    """The next day's run counts its days from then, whatever failed the day before."""
+    first = workplace.campaigns[0]
+    unknown = "00000000-0000-4000-8000-000000000000"
+    workplace.configure(
+        campaigns=[
+            {"id": unknown, "name": "Gone"},
+            {"id": first.id, "name": first.name},
+        ]
+    )
+    workplace.backfill("--days", "2")
+    begun = workplace.output.with_name("history.om.pages") / "begun.json"
+    then = {name: at - 86400 for name, at in json.loads(begun.read_text()).items()}
+    begun.write_text(json.dumps(then))
+
+    ended = workplace.backfill("--days", "2")
+
+    assert ended.returncode == 1
+    assert "going on with" not in ended.stderr
+    assert len(workplace.asked()) == 4
 
 
 def test_flags_choose_campaigns_labels_and_step(workplace: Workplace) -> None:

@@ -219,6 +219,27 @@ def test_it_works_without_javascript(browser: Browser, daemon: Running) -> None:
         expect(page.get_by_label("Order")).to_have_value("reversed")
 
 
+def test_what_rests_is_marked(browser: Browser, daemon: Running) -> None:
+    """With a moon and its interval; a tile shows it alone, without a script too."""
+    with opened(browser, daemon.url) as page:
+        resting = page.locator(f"{ROWS}:has(.idle)")
+        marked = set(resting.locator(".name").all_inner_texts())
+        expect(resting.first.locator(".idle")).to_have_text("Idle: every 2 s")
+        expect(resting.first.locator(".idle svg")).to_be_visible()
+
+        page.get_by_label("State").select_option("idle")
+        expect(page.locator(ROWS)).to_have_count(len(marked))
+        assert set(names(page)) == marked
+
+    with opened(browser, daemon.url, has_script=False) as page:
+        page.locator(".tiles").get_by_role("link", name="Idle").click()
+
+        assert urlsplit(page.url).query == "state=idle"
+        assert set(names(page)) == marked
+        expect(page.get_by_label("State")).to_have_value("idle")
+    assert 0 < len(marked) < 22
+
+
 def test_many_campaigns_are_paged(browser: Browser) -> None:
     """Every campaign is on one of the pages."""
     settings = Settings(campaigns=60, has_incidents=False)

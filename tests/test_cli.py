@@ -130,13 +130,15 @@ def test_each_command_has_its_own_help(command: str, shell: Shell) -> None:
 def test_wrong_usage_is_2_and_says_what_was_expected(
     arguments: tuple[str, ...], complaint: str, shell: Shell
 ) -> None:
-    """Nothing on standard output, no traceback, the complaint on the last line."""
+    """No traceback; the complaint in the first line, where to read on in the last."""
     code, out, err = shell(*arguments)
 
     assert code == 2
     assert out == ""
     assert "Traceback" not in err
-    assert complaint in err.splitlines()[-1]
+    first, last = err.splitlines()
+    assert complaint in first
+    assert re.fullmatch(r"see braze-exporter( \w+)? --help", last)
 
 
 @pytest.mark.parametrize("how", [("check",), ("--config.check", "--config.file"), ()])
@@ -308,4 +310,7 @@ def test_nobody_listens_is_told_by_the_health_check() -> None:
 
     assert ended.returncode == 1
     assert ended.stdout == ""
-    assert re.fullmatch(r"unhealthy: 127\.0\.0\.1:\d+/-/healthy: .+\n", ended.stderr)
+    assert re.fullmatch(
+        r"unhealthy: asked 127\.0\.0\.1:\d+/-/healthy: .+ is the daemon up, .+\n",
+        ended.stderr,
+    )

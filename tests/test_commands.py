@@ -46,14 +46,43 @@ def test_check_shows_how_idle_campaigns_are_polled(tmp_path: Path) -> None:
     """And that windows of some days tell nothing of two weeks."""
     with Simulator() as braze:
         document = configuration(braze, idle_interval="30m")
+        found = configuration(braze, idle_interval="30m", discover={})
     by_default = run("check", written(tmp_path / "a.yaml", document))
     short = written(tmp_path / "b.yaml", {**document, "windows": ["7d"]})
+    dormant = written(tmp_path / "c.yaml", {**found, "windows": []})
 
     by_windows = run("check", short)
+    by_discovery = run("check", dormant)
 
     idle = "idle interval        1800 s, for campaigns without a count in 14 days"
     assert idle in by_default.stdout
     assert "idle interval        off: it needs a window of 14d" in by_windows.stdout
+    told = "idle interval        1800 s, for what Braze calls archived or a draft; for"
+    assert f"{told} others it needs a window of 14d or more\n" in by_discovery.stdout
+
+
+def test_a_variable_that_is_of_no_flag_is_told(tmp_path: Path) -> None:
+    """By `check` and by the daemon; it may be the one in which a key is."""
+    key = "BRAZE_EXPORTER_MY_KEY"
+    with Simulator() as braze:
+        document = configuration(braze, api_key_env=key)
+        file = written(tmp_path / "c.yaml", document)
+        environment = {key: braze.api_key, "BRAZE_EXPORTER_LOG_LEVLE": "debug"}
+        checked = run("check", file, environment=environment)
+        with Process("--config.file", file, FREE, environment=environment) as daemon:
+            daemon.wait_for_line(
+                r"level=warn event=environment\.warning problem=.*LOG_LEVLE is of no"
+            )
+            daemon.wait_for_line("event=web.listening")
+            log = "\n".join(daemon.lines)
+
+    told = (
+        "warning: the environment variable BRAZE_EXPORTER_LOG_LEVLE is of no flag; "
+        "did you mean BRAZE_EXPORTER_LOG_LEVEL?\n"
+    )
+    assert (checked.returncode, checked.stderr) == (0, told)
+    assert "22 campaigns, 1 warning" in checked.stdout
+    assert log.count("environment.warning") == 1
 
 
 def test_check_shows_a_stretched_plan(tmp_path: Path) -> None:
@@ -189,15 +218,16 @@ def test_the_health_check_finds_the_daemon(tmp_path: Path, host: str) -> None:
 
     assert (found.returncode, found.stdout) == (0, "healthy\n")
     assert lost.returncode == 1
-    assert lost.stderr == f"unhealthy: {host}:{port}/-/healthy answered 404\n"
+    told = f"unhealthy: asked {host}:{port}/-/healthy: it answered 404; give the "
+    assert lost.stderr.startswith(told)
     assert gone.returncode == 1
 
 
 def test_simulate_serves_until_it_is_told_to_stop() -> None:
-    """It prints where it is, its key and its campaigns; SIGTERM ends it with 0."""
+    """It prints where it is and its key; SIGTERM ends it with 0."""
     with Process("simulate", "--listen-address", "127.0.0.1:0") as braze:
         match = braze.wait_for_line(r"simulated Braze at (\S+), API key (\S+)")
-        campaign = braze.wait_for_line(r"^  ([0-9a-f-]{36})  Spring sale")
+        campaign = braze.wait_for_line(r"^      - id: ([0-9a-f-]{36})")
         path = f"/campaigns/data_series?length=1&campaign_id={campaign[1]}"
         headers = {"Authorization": f"Bearer {match[2]}"}
 
@@ -207,6 +237,27 @@ def test_simulate_serves_until_it_is_told_to_stop() -> None:
     assert status == 200
     assert json.loads(body)["message"] == "success"
     assert code == 0
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:0", ":0"])
+def test_what_simulate_prints_is_a_configuration_to_paste(
+    tmp_path: Path, where: str
+) -> None:
+    """`check` finds nothing wrong with it, and it reaches the simulator."""
+    flags = ("--listen-address", where, "--campaigns=30", "--timezone=Asia/Tokyo")
+    with Process("simulate", *flags) as braze:
+        variable = braze.wait_for_line(r"export (BRAZE_API_KEY)=(\S+)")
+        braze.wait_for_line(r"and 10 more; `braze-exporter discover` prints all")
+        start = braze.lines.index("workspaces:")
+        file = tmp_path / "config.yaml"
+        file.write_text("\n".join(braze.lines[start:]), encoding="utf-8")
+        environment = {variable[1]: variable[2]}
+        checked = run("check", str(file), environment=environment)
+        asked = run("doctor", "--config.file", str(file), environment=environment)
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "20 campaigns" in checked.stdout
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("count", ["1", "3", "30"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from exporter import config
-from exporter.config import Parsed, describe, parse, shortened
+from exporter.config import Parsed, changes, describe, parse, shortened
 from exporter.errors import ConfigError
 from exporter.fields import OPTIONAL, REQUIRED
 from exporter.model import (
@@ -23,6 +25,7 @@ from exporter.model import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.yaml_tree import dump
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -400,6 +403,29 @@ configs = st.builds(
 def test_every_description_reads_back(described: Config) -> None:
     """Nothing that a configuration may hold is lost or changed by showing it."""
     assert read(describe(described)) == Parsed(described, ())
+
+
+@settings(max_examples=40, deadline=None)
+@given(configs)
+def test_changes_and_a_workspaces_place_are_the_whole_of_it(whole: Config) -> None:
+    """Whatever is as by default goes without saying; nothing else does."""
+    names = ("name", "endpoint", "api_key_env", "campaigns")
+    for number, workspace in enumerate(whole.workspaces):
+        described = yaml.safe_load(describe(whole))["workspaces"][number]
+        place = {name: described[name] for name in names}
+
+        general, own = changes(whole, workspace)
+
+        assert not own.keys() & place.keys()
+        document = {**general, "workspaces": [place | own]}
+        assert read(dump(document)).config == replace(whole, workspaces=(workspace,))
+
+
+def test_what_is_as_by_default_is_no_change() -> None:
+    """The shortest configuration has none."""
+    shortest = read(MINIMAL).config
+
+    assert changes(shortest, shortest.workspaces[0]) == ({}, {})
 
 
 fragments = st.sampled_from(

@@ -128,6 +128,17 @@ def test_every_failure_has_a_code_and_an_advice(
     assert check.advice.endswith((".", "?"))
 
 
+def test_who_speaks_no_tls_needs_no_certificate() -> None:
+    """A port of plain HTTP, or a proxy whose URL says https."""
+    plain = failed(
+        FailureReason.CONNECTION, f"{HOST}: TLS failed: wrong version number"
+    )
+
+    assert plain.problem == "tls"
+    assert "speaks no TLS" in plain.advice
+    assert "ca_file" not in plain.advice
+
+
 def test_after_401_all_hosts_are_named() -> None:
     """A good key at a wrong host gets it too."""
     advice = failed(FailureReason.UNAUTHORIZED).advice

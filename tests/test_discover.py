@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import certifi
 import pytest
 import yaml
 from exporter import config
+from exporter.loading import load
 from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
 from exporter.yaml_tree import in_comment, quoted
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.peer import answer, serving
 from tests.running import configuration, run, written
 
 KEY = {"BRAZE_API_KEY": "simulated-braze-key"}
@@ -118,20 +125,104 @@ def test_a_configuration_says_where_and_which(tmp_path: Path) -> None:
         assert "with one of 'production', 'other'" in refused.stderr
 
 
+def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
+    """Every option of it counts, wherever the printed one is put; no key is in it."""
+    place, other = tmp_path / "given", tmp_path / "other"
+    for directory in (place, other):
+        directory.mkdir()
+    shutil.copy(certifi.where(), place / "ca.pem")
+    (place / "key").write_text(f"{KEY['BRAZE_API_KEY']}\n")
+    (place / "key").chmod(0o600)
+    with Simulator() as braze:
+        document = configuration(
+            braze,
+            timezone="America/New_York",
+            interval="7m",
+            idle_interval="3h",
+            requests_per_minute=33.5,
+            reserve="35%",
+            concurrency=2,
+            timeout="11s",
+            ca_file="ca.pem",
+            allow_http=True,
+            campaigns=[],
+            discover={"names": {"include": ["W*"]}, "labels": {"by": "tags"}},
+        )
+        settings = document["workspaces"][0]  # type: ignore[index]  # it is a list
+        settings["api_key_file"] = "key"
+        del settings["api_key_env"]
+        document |= {
+            "windows": ["14d"],
+            "channels": {"include": ["email", "*_push"], "exclude": []},
+            "stale_after": "2h",
+            "metrics": {"include": [], "exclude": ["re*"]},
+            "limits": {"series_per_campaign": 77, "response_bytes": "1MiB"},
+        }
+        given = load(written(place / "c.yaml", document), {}).config
+        ended = run("discover", "--config.file", f"{place / 'c.yaml'}", FAST)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert KEY["BRAZE_API_KEY"] not in ended.stdout
+    (other / "found.yaml").write_text(ended.stdout)
+    found = load(str(other / "found.yaml"), {})
+    assert found.warnings == ()
+    (before,), (after,) = given.workspaces, found.config.workspaces
+    assert {one.interval_seconds for one in after.campaigns} == {420.0}
+    assert all(one.labels["by"] for one in after.campaigns)
+    assert replace(after, campaigns=(), discover=before.discover) == before
+    assert replace(found.config, workspaces=()) == replace(given, workspaces=())
+
+
+def test_what_is_as_by_default_is_not_printed() -> None:
+    """A newcomer reads where, which key and which campaigns, and nothing else."""
+    with Simulator(Settings(campaigns=1)) as braze:
+        ended = run(*direct(braze), environment=KEY)
+
+    document = yaml.safe_load(ended.stdout)
+    assert document.keys() == {"workspaces"}
+    assert document["workspaces"][0].keys() == {
+        *("name", "endpoint", "api_key_env", "campaigns")
+    }
+
+
+def test_a_proxys_password_is_not_repeated(tmp_path: Path) -> None:
+    """Where to write it is said; a proxy without one is printed as it is."""
+    found = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "A"}
+    listed = json.dumps({"message": "success", "campaigns": [found]}).encode()
+    ended = []
+    with serving(answer(listed)) as proxy, Simulator() as braze:
+        place = proxy.url.removeprefix("http://")
+        for url in (f"http://me:hunter2@{place}", proxy.url):
+            wishes = {"include_drafts": True}
+            document = configuration(braze, campaigns=[], discover=wishes, proxy=url)
+            file = written(tmp_path / "c.yaml", document)
+            ended.append(run("discover", "--config.file", file, FAST, environment=KEY))
+    with_password, without = ended
+
+    assert (with_password.returncode, without.returncode) == (0, 0)
+    assert "hunter2" not in f"{with_password.stdout}{with_password.stderr}"
+    assert f"    proxy: http://***@{place}\n" in with_password.stdout
+    assert "password are not repeated: fill in the ***" in with_password.stderr
+    assert f"    proxy: {proxy.url}\n" in without.stdout
+    assert without.stderr == ""
+
+
 def test_a_key_file_is_named_as_it_was(tmp_path: Path) -> None:
-    """By flag, without a configuration."""
+    """By flag, without a configuration; and found wherever the printed one is put."""
     (tmp_path / "key").write_text("simulated-braze-key\n")
     (tmp_path / "key").chmod(0o600)
     with Simulator() as braze:
         ended = run(
             "discover",
             f"--endpoint={braze.url}",
-            f"--api-key-file={tmp_path / 'key'}",
+            f"--api-key-file={os.path.relpath(tmp_path / 'key')}",
             FAST,
         )
 
     (workspace,) = yaml.safe_load(ended.stdout)["workspaces"]
-    assert workspace["api_key_file"] == str(tmp_path / "key")
+    printed = Path(workspace["api_key_file"])
+    assert printed.is_absolute()
+    assert printed.samefile(tmp_path / "key")
 
 
 @pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])

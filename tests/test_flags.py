@@ -2,9 +2,20 @@
 
 from argparse import Namespace
 from collections.abc import Mapping
+from importlib import import_module
 
 import pytest
-from exporter.flags import CONFIG_FILE, LOG, WEB, Flag, Parser
+from exporter import access
+from exporter.commands import COMMANDS, run
+from exporter.flags import (
+    CONFIG_FILE,
+    LOG,
+    OF_COMMANDS,
+    WEB,
+    Flag,
+    Parser,
+    strange_variables,
+)
 
 FLAGS = (CONFIG_FILE, *WEB, *LOG)
 VALUED = tuple(flag for flag in FLAGS if not flag.is_switch)
@@ -145,7 +156,46 @@ def test_wrong_arguments_are_wrong_usage(
         parse(*arguments)
 
     assert end.value.code == 2
-    assert "usage: braze-exporter" in capsys.readouterr().err
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("braze-exporter: error: ")
+    assert second == "see braze-exporter --help"
+
+
+def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
+    """Not those of other programs, of other commands, of Kubernetes or of a key."""
+    strange = {"BRAZE_EXPORTER_WEB_LISTEN_ADRESS": ":1", "BRAZE_EXPORTER_X9": ""}
+    others = (
+        *(flag.variable for flag in FLAGS),
+        *("BRAZE_API_KEY", "PATH", "BRAZE_EXPORTER_SEED", "BRAZE_EXPORTER_KEY_OF_A"),
+        *("BRAZE_EXPORTER_SERVICE_HOST", "BRAZE_EXPORTER_SERVICE_PORT_HTTP"),
+        *("BRAZE_EXPORTER_PORT", "BRAZE_EXPORTER_PORT_10417_TCP_ADDR"),
+        "BRAZE_EXPORTER_EU_PORT_10417_TCP",
+    )
+
+    told = strange_variables(
+        {**strange, **dict.fromkeys(others, "x")}, but={"BRAZE_EXPORTER_KEY_OF_A"}
+    )
+
+    assert told == (
+        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS is of no flag; did "
+        "you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
+        "the environment variable BRAZE_EXPORTER_X9 is of no flag",
+    )
+
+
+def test_the_flags_of_all_commands_are_known() -> None:
+    """Add to `OF_COMMANDS` what a command has alone."""
+    modules = [import_module(f"exporter.commands.{name}") for name in COMMANDS]
+    named = {
+        flag.name
+        for module in (*modules, access)
+        for value in vars(module).values()
+        for flag in (value if isinstance(value, tuple) else (value,))
+        if isinstance(flag, Flag)
+    }
+    own = {flag.name for flag in run.FLAGS}
+
+    assert sorted(named - own) == sorted(OF_COMMANDS)
 
 
 @pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)

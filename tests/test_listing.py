@@ -45,7 +45,7 @@ views = st.builds(
     View,
     text=st.text().map(lambda text: " ".join(text[:200].split())),
     workspace=st.text(max_size=9).filter(lambda text: text < "\ud800" or text == ""),
-    state=st.sampled_from(["", ATTENTION, "ok", "stale"]),
+    state=st.sampled_from(["", ATTENTION, "ok", "stale", "idle"]),
     sort=st.sampled_from(SORTS),
     is_reversed=st.booleans(),
     page=st.integers(1, 999),
@@ -174,6 +174,20 @@ def test_nothing_found_is_one_empty_page() -> None:
     found = listing((), View())
 
     assert (found.rows, found.first, found.found, found.pages) == ((), 0, 0, 1)
+
+
+def test_idle_campaigns_can_be_asked_for() -> None:
+    """However their polls go; that nothing happens in one asks for no attention."""
+    resting = campaign(
+        "zeta", days=snapshot(row(sent=0)), is_idle=True, failure=FailureReason.TIMEOUT
+    )
+    quiet = campaign("eta", days=snapshot(row(sent=0)), is_idle=True)
+
+    found = chosen((*ALL, resting, quiet), view_of("state=idle"))
+
+    assert [one.subject.campaign for one in found] == ["zeta", "eta"]
+    assert is_in(quiet, "ok")
+    assert not is_in(quiet, ATTENTION)
 
 
 def test_a_paused_campaign_wants_attention() -> None:

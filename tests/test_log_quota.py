@@ -32,6 +32,27 @@ def test_after_a_minute_lines_pass_again() -> None:
     assert quota.counted(now=NOON + 60).suppressed == 0
 
 
+def test_what_is_left_out_is_said_before_and_after() -> None:
+    """With the reason: in the last line of a minute, and in the first one after it."""
+    quota = LogQuota(2)
+    told = []
+
+    for second in (0, 1, 2, 3, 70, 71, 140):
+        if quota.admits(now=NOON + second):
+            told.append(quota.facts(now=NOON + second))
+        quota = quota.counted(now=NOON + second)
+
+    most = "at most 2 such lines a minute"
+    last = {"quota": f"{most}: more are left out now, and counted"}
+    assert told == [
+        {},
+        last,
+        {"suppressed": 2, "suppressed_because": most},
+        last,
+        {},
+    ]
+
+
 def test_a_clock_that_is_set_back_shuts_nothing() -> None:
     """An hour less begins a new minute."""
     quota = LogQuota(1).counted(now=NOON)

@@ -584,6 +584,8 @@ def test_an_outage_of_many_campaigns_is_told_by_and_by(
 
     assert (len(first), len(second), len(recovered)) == (10, 5, 10)
     assert {one["campaign_id"] for one in [*first, *second]} == set(ids)
+    assert ["quota" in one for one in first] == [False] * 9 + [True]
+    assert second[0]["suppressed_because"] == "at most 10 such lines a minute"
     assert [one.get("suppressed") for one in second] == [5, None, None, None, None]
     assert [one["suppressed"] for one in told(caplog, "poll.recovered")] == [5]
 

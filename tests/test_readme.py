@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter import config, data_series, endpoints, exposition, on_demand
-from exporter.commands import COMMANDS, DAEMON
+from exporter.commands import COMMANDS, DAEMON, backfill
 from exporter.model import Allowance, FailureReason, Selection
 from exporter.page import Pages
 from exporter.store import Store
@@ -403,3 +403,15 @@ def test_contributing_places_only_modules_that_exist() -> None:
         if not ((package / f"{name}.py").is_file() or (package / name).is_dir())
     ] == []
     assert len(set(told)) == len(told) > 0
+
+
+def test_the_job_has_one_name() -> None:
+    """A history stands beside what is scraped as any of our examples says."""
+    examples = [ROOT / one for one in DOCUMENTS]
+    examples += (ROOT / "grafana" / "prometheus").glob("*.yml")
+    name = re.compile(r"^ *- job_name: (\S*braze\S*)$", flags=re.MULTILINE)
+
+    named = [job for file in examples for job in name.findall(file.read_text())]
+
+    assert len(named) >= 3
+    assert set(named) == {backfill.JOB}

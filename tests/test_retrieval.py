@@ -300,3 +300,29 @@ def test_a_long_wait_is_told(tmp_path: Path) -> None:
     ).run([account(world, "a", rate=2)])
 
     assert told == [(30, "shop")]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_wall_clock_that_was_set_stops_nothing(tmp_path: Path, hours: int) -> None:
+    """Braze tells by its own clock when a window ends; ours was wrong by an hour."""
+    world = World()
+    off = hours * 3600.0
+    low = Answer(DOCUMENT, 200, Allowance(100, 20, world.at + off + 30))
+    world._answers = {"": [low, low, GOOD]}
+    jumps = [0.0] * 5 + [off]
+    archive = Archive(tmp_path)
+    archive.begin(now=0.0)
+    done: list[None] = []
+
+    Retrieval(
+        archive,
+        now=world.now,
+        wait=world.wait,
+        draw=lambda: 0.5,
+        advanced=lambda: done.append(None),
+        jump=lambda: jumps.pop(0) if jumps else 0.0,
+        clock_set_by=lambda: 0.0 if jumps else off,
+    ).run([account(world, "a", "b")])
+
+    assert len(done) == 4
+    assert world.at - 1_000_000.0 < 180

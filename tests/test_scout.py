@@ -476,6 +476,21 @@ def test_a_clock_that_was_set_shuts_no_bucket() -> None:
     assert made.step() < 2
 
 
+def test_a_clock_that_was_set_ends_a_wait_that_braze_asked_for() -> None:
+    """Its 429 told by the former clock how long; a minute at most is left of that."""
+    made = walk("A")
+    assert made.braze
+    told = Allowance(limit=10, remaining=0, reset_at=NOW + 3000)
+    made.braze.failures = [
+        Throttled("no", reason=FailureReason.RATE_LIMITED, allowance=told)
+    ]
+    assert made.step() > 1000
+
+    made.scout.forget_windows()
+
+    assert made.step() <= 60
+
+
 def test_what_is_known_already_is_not_asked_again() -> None:
     """As after a restart."""
     made = walk("A")

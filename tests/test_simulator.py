@@ -1210,6 +1210,35 @@ def test_faults_are_set_and_cleared_over_http(braze: Simulator, client: Client) 
     assert well.status == 200
 
 
+def test_the_faults_in_force_are_told(client: Client) -> None:
+    """Each as it may be set again, with what is left of its count."""
+    contents = (
+        {"status": 503},
+        {"path": DATA_SERIES, "count": 2, "latency_seconds": 0.5, "body": "ü"},
+    )
+    for content in contents:
+        client.ask("/-/faults", method="PUT", key=None, body=json.dumps(content))
+    client.ask(DATA_SERIES)
+
+    told = client.ask("/-/faults", key=None)
+    faults = told.document["faults"]
+    client.ask("/-/faults", method="DELETE", key=None)
+    for fault in faults:
+        client.ask("/-/faults", method="PUT", key=None, body=json.dumps(fault))
+
+    assert faults == [
+        {"status": 503},
+        {
+            "path": DATA_SERIES,
+            "count": 1,
+            "latency_seconds": 0.5,
+            "body_base64": "w7w=",
+        },
+    ]
+    assert client.ask("/-/faults", key=None).document["faults"] == faults
+    assert told.body.endswith(b"}\n")
+
+
 def test_a_body_of_bytes_is_set_in_base64(braze: Simulator, client: Client) -> None:
     """So that it may be no text at all."""
     content = json.dumps({"body_base64": "/wD/"})

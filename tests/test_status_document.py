@@ -64,6 +64,7 @@ def test_a_campaign_is_told_in_full() -> None:
     assert one["campaign"] == 'A "quoted" \ud800 name'
     assert one["state"] == "failing"
     assert one["up"] is False
+    assert one["idle"] is False
     assert one["last_success_at"] == NOW - 10
     assert one["next_poll_at"] == NOW + 30
     assert one["last_error"]["reason"] == "timeout"
@@ -88,6 +89,13 @@ def test_a_campaign_of_which_nothing_is_known_has_nulls() -> None:
     for name in ("up", "last_success_at", "next_poll_at", "last_error", "day"):
         assert one[name] is None
     assert one["state"] == "waiting"
+
+
+def test_an_idle_campaign_is_told() -> None:
+    """Whatever else there is to say of it."""
+    (one,) = document(campaign(days=snapshot(row(sent=0)), is_idle=True))["campaigns"]
+
+    assert (one["idle"], one["state"]) == (True, "ok")
 
 
 def test_a_workspace_is_told_in_full() -> None:

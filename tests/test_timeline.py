@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter import chronicle, data_series, timeline
-from exporter.exposition import Subject
+from exporter.exposition import INFO, Subject
 from exporter.model import Chronicle, Selection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,6 +172,46 @@ def test_the_labels_of_a_scrape_stand_beside_ours() -> None:
     }
     assert names["braze_campaign_info"]["exported_pod"] == "red"
     assert names["braze_campaign_info"]["pod"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("own", "added", "expected"),
+    [
+        (
+            {"pod": "a", "exported_pod": "b"},
+            {"pod": "1"},
+            {"pod": "1", "exported_pod": "b", "exported_exported_pod": "a"},
+        ),
+        (
+            {"exported_pod": "b", "pod": "a"},
+            {"exported_pod": "2", "pod": "1"},
+            {
+                "pod": "1",
+                "exported_pod": "2",
+                "exported_exported_pod": "a",
+                "exported_exported_exported_pod": "b",
+            },
+        ),
+        ({"pod": "a"}, {"pod": ""}, {"pod": "a"}),
+        (
+            {"pod": "a"},
+            {"pod": "1", "exported_pod": "2"},
+            {"pod": "1", "exported_pod": "2", "exported_exported_pod": "a"},
+        ),
+    ],
+)
+def test_no_label_stands_twice(
+    own: dict[str, str], added: dict[str, str], expected: dict[str, str]
+) -> None:
+    """The prefix is repeated while the name is taken; a label without text is none."""
+    found = parsed({"time": "2026-03-09", "revenue": 1.5})
+    subject = Subject("shop", "A", "c-1", own)
+
+    lines = timeline.render(INFO, subject, found, labels=added, tails=tails)
+
+    ((_, labels),) = read(f"{timeline.header(INFO)}{''.join(lines)}# EOF\n")
+    names = {"workspace": "shop", "campaign": "A", "campaign_id": "c-1"}
+    assert dict(labels) == names | expected
 
 
 def test_a_family_without_samples_has_no_line() -> None:

@@ -61,6 +61,58 @@ def test_a_character_that_does_not_exist_is_a_problem(loader: type) -> None:
         yaml_tree.compose('"\\UFFFFFFFF": 1', file="c.yaml", loader=loader)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "a:\n  - b: 1\n    c: 2\n   d: 3\n",
+            "4: this is not YAML: the indentation by 3 spaces fits no line above; the "
+            "list that begins in line 2 is indented by 2",
+        ),
+        (
+            "a:\n    - b\n   - c\n",
+            "3: this is not YAML: the indentation by 3 spaces fits no line above; the "
+            "mapping that begins in line 1 is indented by 0",
+        ),
+        (
+            "a:\n  - b: 1\n  c: 2\n",
+            "3: this is not YAML: a line indented as the list of line 2 begins with "
+            "`- `; what belongs to an entry is indented two spaces more",
+        ),
+        (
+            "a:\n  - b: 1\n      c: 2\n",
+            "3: this is not YAML: there is a `:` too many; expected the line to be "
+            "indented as the one before, or quotes around a text with `: ` in it",
+        ),
+        (
+            " a: 1\nb: 2\n",
+            "2: this is not YAML: expected this line to be indented as the first one "
+            "of the file",
+        ),
+        ("a:\n\t- b\n", "2: this is not YAML: there is a tab here; expected spaces"),
+        ("a: 1\nb\nc: 2\n", "2: this is not YAML: expected `: ` after this name"),
+        (
+            'a: "b\nc: 2\n',
+            "1: this is not YAML: the quote that begins here has no end",
+        ),
+        (
+            "a: {b: c\nd: e\n",
+            "2: this is not YAML: the `{` of line 1 is still open; expected `,` or `}`",
+        ),
+        ("a: @b\n", "1: this is not YAML: a text that begins with @ stands in quotes"),
+    ],
+)
+def test_a_usual_mistake_is_told_in_plain_words(
+    loader: type, text: str, told: str
+) -> None:
+    """By both loaders alike: where it is, and what was expected there."""
+    with pytest.raises(ConfigError) as caught:
+        yaml_tree.compose(text, file="c.yaml", loader=loader)
+
+    assert str(caught.value) == f"c.yaml:{told}"
+
+
 def test_what_ends_the_reading_is_told_in_its_line() -> None:
     """Problems before a syntax error are told with it, from top to bottom."""
     with pytest.raises(ConfigError) as caught:

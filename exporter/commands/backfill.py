@@ -8,18 +8,26 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
 from typing import TextIO
 
-from exporter import chronicle, data_series, quantities, timeline
+from exporter import (
+    chronicle,
+    data_series,
+    quantities,
+    retrieval,
+    timeline,
+)
 from exporter.archive import Archive
+from exporter.catalogue_file import CatalogueFile
 from exporter.client import Client
 from exporter.clock import Clock
 from exporter.egress import Egress
-from exporter.errors import MalformedSeries
+from exporter.errors import FetchError, MalformedSeries, StateError
+from exporter.exploration import Exploration
 from exporter.exposition import Subject
 from exporter.flags import CONFIG_FILE, Flag, Parser
 from exporter.keys import Key, read_key
@@ -27,7 +35,7 @@ from exporter.labels import clean
 from exporter.loading import load
 from exporter.model import CampaignConfig, Chronicle, Config, Selection, WorkspaceConfig
 from exporter.progress import Progress, duration
-from exporter.retrieval import Account, Retrieval, Want, source
+from exporter.retrieval import Retrieval, Want, source
 from exporter.selection import matcher
 
 JOB = "braze-exporter"
@@ -65,8 +73,9 @@ OpenMetrics. Load them into Prometheus with
 
   promtool tsdb create-blocks-from openmetrics history.om DIRECTORY
 
-The budget of the configuration holds. What was read is kept beside the output until
-that is whole: if it was interrupted, run it again, and it goes on."""
+The campaigns are those the daemon polls: the listed ones, and those that discovery
+finds. The budget of the configuration holds. What was read is kept beside the output
+until that is whole: if it was interrupted, run it again, and it goes on."""
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OWN_LABELS = {
@@ -74,6 +83,7 @@ _OWN_LABELS = {
     *("variation_id", "control"),
 }
 _LONG_WAIT_SECONDS = 5.0
+_STOPPED = "stopped: run it again, and it goes on where it stopped"
 _BLOCK_HOURS = 1458
 """The longest block below three months that promtool knows: it then reads the file a
 few times, and not once for every two hours of it."""
@@ -88,6 +98,10 @@ class _Order:
     campaigns: tuple[str, ...]
     labels: Mapping[str, str]
     step_seconds: float | None
+
+
+class _NoCampaign(Exception):
+    """What --campaign names, or all there is, is not a single one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +133,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     parsed = load(options.config_file, environment)
     for warning in parsed.warnings:
         print(warning, file=sys.stderr)
-    try:
-        items = _items(parsed.config, order.campaigns)
-    except ValueError as error:
-        parser.error(str(error))
-    run = _Run(parsed.config, order, items, environment=environment, told=sys.stderr)
+    run = _Run(parsed.config, order, environment=environment, told=sys.stderr)
     try:
         return run.run()
+    except _NoCampaign as error:
+        parser.error(str(error))
     except OSError as error:
         reason = error.strerror or str(error)
         place = error.filename or order.output
         print(f"braze-exporter: {place}: {reason}", file=sys.stderr)
+        return 1
+    except StateError as error:
+        print(f"braze-exporter: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted: run it again, and it goes on", file=sys.stderr)
@@ -143,34 +158,47 @@ class _Run:
         self,
         config: Config,
         order: _Order,
-        items: Sequence[_Item],
         *,
         environment: Mapping[str, str],
         told: TextIO,
     ) -> None:
         self._config = config
         self._order = order
-        self._items = items
+        self._items: Sequence[_Item] = ()
         self._environment = environment
         self._told = told
-        self._now = Clock().now
-        self._archive = Archive(order.output.with_name(f"{order.output.name}.pages"))
+        self._clock = Clock()
+        self._now = self._clock.now
+        place = order.output.with_name(f"{order.output.name}.pages")
+        self._archive = Archive(place)
+        self._exploration = Exploration(
+            CatalogueFile(place),
+            clock=self._clock,
+            wait=_wait,
+            draw=random.random,
+            say=self._say,
+        )
         self._begun_at = 0.0
         self._failures: dict[int, str] = {}
         """Number of an item → why it has no history."""
 
     def run(self) -> int:
         """Return the exit code. OSError: a file cannot be written."""
-        now = self._now()
-        self._begun_at = self._archive.begin(now=now)
-        if self._begun_at < now:
-            self._say(
-                "going on with what was begun "
-                f"{duration(now - self._begun_at)} ago; days are counted from then"
-            )
+        is_listed = not any(one.discover for one in self._config.workspaces)
+        if is_listed:  # what is wrong with --campaign is told before anything begins
+            self._choose(self._config.workspaces)
+        self._begin()
+        if not is_listed:
+            try:
+                self._choose(tuple(map(self._found, self._config.workspaces)))
+            except FetchError as failure:
+                self._say(f"{failure}\n{_STOPPED}")
+                return 1
         if not self._ask():
-            self._say("stopped: run it again, and it goes on where it stopped")
+            self._say(_STOPPED)
             return 1
+        if self._failures:
+            self._archive.note_asked(now=self._now())
         series = self._count()
         if not series:
             self._say("there is no history to write")
@@ -188,11 +216,32 @@ class _Run:
         if self._failures:
             self._say(
                 f"{len(self._failures)} of {len(self._items)} campaigns are missing; "
-                "run it again to ask for them once more"
+                "run it again within 12 h to ask for these once more"
             )
             return 1
         self._archive.remove()
         return 0
+
+    def _begin(self) -> None:
+        now = self._now()
+        self._begun_at = self._archive.begin(now=now)
+        if self._begun_at < now:
+            self._say(
+                "going on with what was begun "
+                f"{duration(now - self._begun_at)} ago; days are counted from then"
+            )
+
+    def _choose(self, workspaces: Sequence[WorkspaceConfig]) -> None:
+        self._items = _items(workspaces, self._order.campaigns)
+
+    def _found(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return the workspace with what discovery finds. FetchError: it does not."""
+        client = self._client(workspace)
+        try:
+            found = self._exploration.campaigns_of(workspace, client=client)
+        finally:
+            client.close()
+        return replace(workspace, campaigns=found)
 
     def _ask(self) -> bool:
         """Ask Braze for the pages that are not kept; False: a workspace stopped."""
@@ -216,7 +265,7 @@ class _Run:
         workspaces = {one.workspace.name: one.workspace for one in self._items}
         clients = {name: self._client(one) for name, one in workspaces.items()}
         accounts = [
-            Account(one, client=clients[name], wanted=wanted[name])
+            retrieval.Account(one, client=clients[name], wanted=wanted[name])
             for name, one in workspaces.items()
         ]
         try:
@@ -246,19 +295,18 @@ class _Run:
                     "limits or the budget ask"
                 )
 
-        def wait(seconds: float) -> None:
-            threading.Event().wait(seconds)
-
         return Retrieval(
             self._archive,
             now=self._now,
-            wait=wait,
+            wait=_wait,
             draw=random.random,
             advanced=progress.advance,
             waits=waits,
+            jump=self._clock.jump,
+            clock_set_by=self._clock.set_by,
         )
 
-    def _take_failures(self, accounts: Sequence[Account]) -> bool:
+    def _take_failures(self, accounts: Sequence[retrieval.Account]) -> bool:
         is_whole = True
         by_workspace = {one.workspace.name: one for one in accounts}
         for number, item in enumerate(self._items):
@@ -385,19 +433,22 @@ class _Run:
         print(text, file=self._told, flush=True)
 
 
-def _items(config: Config, wanted: Sequence[str]) -> tuple[_Item, ...]:
-    """Return the campaigns that are wanted. ValueError: a wish finds none."""
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _items(
+    workspaces: Sequence[WorkspaceConfig], wanted: Sequence[str]
+) -> tuple[_Item, ...]:
+    """Return the campaigns that are wanted. _NoCampaign: there is none, or no such."""
     items = [
         _Item(workspace, campaign)
-        for workspace in config.workspaces
+        for workspace in workspaces
         for campaign in workspace.campaigns
     ]
     if not items:
-        message = (
-            "the configuration lists no campaigns; `braze-exporter discover` prints "
-            "those of a workspace to paste"
-        )
-        raise ValueError(message)
+        message = "no campaign is listed, and discovery selects none"
+        raise _NoCampaign(message)
     if not wanted:
         return tuple(items)
     found: set[int] = set()
@@ -412,7 +463,7 @@ def _items(config: Config, wanted: Sequence[str]) -> tuple[_Item, ...]:
         }
         if not matches:
             message = f"--campaign {wish!r}: no campaign of the configuration is that"
-            raise ValueError(message)
+            raise _NoCampaign(message)
         found |= matches
     return tuple(item for number, item in enumerate(items) if number in found)
 

@@ -9,7 +9,14 @@ from dataclasses import replace
 from exporter import scaling
 from exporter.budget import spacing
 from exporter.data_series import QUIET_DAYS
-from exporter.flags import CONFIG_FILE, SHARD, WEB_CONFIG_FILE, Flag, Parser
+from exporter.flags import (
+    CONFIG_FILE,
+    SHARD,
+    WEB_CONFIG_FILE,
+    Flag,
+    Parser,
+    strange_variables,
+)
 from exporter.loading import load_protected
 from exporter.model import Config, DiscoverConfig
 from exporter.on_demand import entrance
@@ -72,9 +79,17 @@ def report(
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = entrance(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
-    for warning in parsed.warnings:
+    strange = strange_variables(environment, but=parsed.config.key_variables)
+    for warning in (*parsed.warnings, *(f"warning: {one}" for one in strange)):
         print(warning, file=sys.stderr)
-    print(describe(file, parsed.config, warnings=len(parsed.warnings), shard=shard))
+    print(
+        describe(
+            file,
+            parsed.config,
+            warnings=len(parsed.warnings) + len(strange),
+            shard=shard,
+        )
+    )
     if shows_scaling:
         costs = scaling.scaling(parsed.config)
         print("", *_describe_scaling(costs), sep="\n")
@@ -208,12 +223,13 @@ def _size(size: float) -> str:
 
 
 def _idle(one: WorkspacePlan) -> str:
-    if not one.tells_idle:
-        return f"off: it needs a window of {QUIET_DAYS}d or more"
-    return (
-        f"{one.workspace.idle_interval_seconds:.4g} s, for campaigns without a count "
-        f"in {QUIET_DAYS} days"
-    )
+    every = f"{one.workspace.idle_interval_seconds:.4g} s"
+    if one.tells_idle:
+        return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
+    needs = f"needs a window of {QUIET_DAYS}d or more"
+    if one.workspace.discover is None:
+        return f"off: it {needs}"
+    return f"{every}, for what Braze calls archived or a draft; for others it {needs}"
 
 
 def _round_seconds(one: WorkspacePlan) -> float:

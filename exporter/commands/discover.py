@@ -9,15 +9,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from exporter import __version__, catalogue
 from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, client
 from exporter.clock import Clock
-from exporter.errors import FetchError, Throttled, Unavailable
+from exporter.config import changes
+from exporter.errors import FetchError
+from exporter.exploration import doubts, explore, scout_of
 from exporter.flags import Flag
 from exporter.keys import read_key
 from exporter.model import (
     CampaignConfig,
+    Config,
     DiscoverConfig,
     Selection,
     TagSelection,
@@ -26,8 +30,7 @@ from exporter.model import (
 from exporter.quantities import duration_text, number
 from exporter.scout import Scout
 from exporter.service import start_logging
-from exporter.telemetry import Telemetry
-from exporter.yaml_tree import in_comment, quoted
+from exporter.yaml_tree import dump, in_comment, quoted
 
 _DESCRIPTION = """\
 Find the campaigns of a workspace by Braze's list and details, and print a configuration
@@ -47,7 +50,6 @@ _RATE = Flag(
 )
 _FLAGS = (*ACCESS, WORKSPACE, _RATE)
 
-_MOST_FAILURES = 3
 _TOLD_SECONDS = 5.0
 _LONGEST_COMMENT = 200
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -101,24 +103,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         response_bytes=found.config.limits.response_bytes,
         clock=clock,
     )
-    scout = Scout(
-        workspace,
-        fetcher=lambda: braze,
-        tell_news=lambda: None,
-        telemetry=Telemetry(version=__version__, served=tuple),
-        now=clock.now,
-        draw=random.random,
-    )
-    failure = _explore(scout, clock)
+    scout = scout_of(workspace, client=braze, clock=clock, draw=random.random)
+    failure = explore(scout, clock=clock, wait=threading.Event().wait, waits=_waits)
     if failure is not None:
         _complain(str(failure))
         return 1
     campaigns = scout.campaigns_of(workspace)
-    _tell_rest(scout, settings)
+    for doubt in doubts(scout, settings):
+        _complain(doubt)
     if not campaigns:
         _complain(f"no campaign is selected, of {len(scout.known.campaigns)} listed")
         return 1
-    print("\n".join(_document(workspace, campaigns, scout)))
+    print("\n".join(_document(found.config, workspace, campaigns, scout)))
     return 0
 
 
@@ -145,47 +141,35 @@ def _index(found: Access, name: str | None) -> int:
     raise ValueError(message)
 
 
-def _explore(scout: Scout, clock: Clock) -> FetchError | None:
-    """Ask until all is known; return the failure that ended it before."""
-    waiting = threading.Event()
-    failures = 0
-    while True:
-        at = scout.step()
-        if scout.is_settled:
-            return None
-        failure = scout.failure
-        failures = failures + 1 if failure else 0
-        is_passing = isinstance(failure, Throttled | Unavailable)
-        if failure and not (is_passing and failures < _MOST_FAILURES):
-            return failure
-        seconds = max(0.0, (at or 0.0) - clock.now())
-        if seconds > _TOLD_SECONDS:
-            _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
-        waiting.wait(seconds)
-
-
-def _tell_rest(scout: Scout, settings: DiscoverConfig) -> None:
-    """Say on standard error what is not in the list although it might be."""
-    unknown = sum(not one.is_known for one in scout.known.details.values())
-    if unknown:
-        _complain(f"Braze gave no usable details of {unknown} campaigns: left out")
-    if scout.is_limited:
-        _complain(f"max_campaigns ({settings.max_campaigns}) keeps campaigns out")
+def _waits(seconds: float, failure: FetchError | None) -> None:
+    if seconds > _TOLD_SECONDS:
+        _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
 
 
 def _document(
-    workspace: WorkspaceConfig, campaigns: Sequence[CampaignConfig], scout: Scout
+    whole: Config,
+    workspace: WorkspaceConfig,
+    campaigns: Sequence[CampaignConfig],
+    scout: Scout,
 ) -> Iterator[str]:
+    general, own = changes(whole, workspace)
+    if workspace.ca_file:
+        own["ca_file"] = _path(workspace.ca_file)
     source = workspace.key_source
-    place = ("api_key_env", source.env) if source.env else ("api_key_file", source.file)
     yield f"# {len(campaigns)} campaigns, found by braze-exporter {__version__}."
     yield "# A configuration as it stands; or copy what is below `campaigns`."
+    yield from _options(general)
     yield "workspaces:"
     yield f"  - name: {quoted(workspace.name)}"
     yield f"    endpoint: {quoted(workspace.endpoint)}"
-    yield f"    {place[0]}: {quoted(place[1] or '')}"
-    if workspace.allow_http:
-        yield "    allow_http: true"
+    if source.env:
+        yield f"    api_key_env: {quoted(source.env)}"
+    else:
+        yield f"    api_key_file: {quoted(_path(source.file or ''))}"
+    if own.get("proxy") != workspace.proxy:
+        _complain("the proxy's user and password are not repeated: fill in the ***")
+        yield "    # Fill in the proxy's user and password: they are not repeated here."
+    yield from (f"    {line}" for line in _options(own))
     yield "    campaigns:"
     for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
         plain = one.id if _UUID.fullmatch(one.id) else quoted(one.id)
@@ -198,6 +182,16 @@ def _document(
             yield f"        labels: {{{', '.join(labels)}}}"
         if comment := _comment(scout, one.id):
             yield f"        # {comment}"
+
+
+def _options(options: Mapping[str, object]) -> Iterator[str]:
+    if options:
+        yield from dump(options).splitlines()
+
+
+def _path(path: str) -> str:
+    """Return a path that is right wherever the printed configuration is put."""
+    return str(Path(path).absolute())
 
 
 def _comment(scout: Scout, campaign_id: str) -> str:

@@ -59,10 +59,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
         status = _ask_one_way_or_other(address, path, contexts)
     except (OSError, HTTPException) as error:
-        print(f"unhealthy: {address}{path}: {error}", file=sys.stderr)
+        print(
+            f"unhealthy: asked {address}{path}: {error}; is the daemon up, with this "
+            "--web.listen-address?",
+            file=sys.stderr,
+        )
         return 1
     if status != 200:
-        print(f"unhealthy: {address}{path} answered {status}", file=sys.stderr)
+        print(
+            f"unhealthy: asked {address}{path}: it answered {status}; give the "
+            "daemon's own --web.* flags, and look at its log",
+            file=sys.stderr,
+        )
         return 1
     print("healthy")
     return 0

@@ -20,6 +20,7 @@ from exporter.flags import (
     WEB,
     Flag,
     Parser,
+    strange_variables,
 )
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
@@ -113,6 +114,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return config if shard is None else shard.divided(config)
 
     config = own(parsed)
+    for problem in strange_variables(environment, but=config.key_variables):
+        _log.warning("environment.warning", extra={"facts": {"problem": problem}})
 
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from exporter import signals
+from exporter.endpoints import is_doubtful
 from exporter.flags import Flag, Parser
 from exporter.listener import parse_address
 from exporter.simulator import RateLimit, Settings, Simulator
+from exporter.yaml_tree import quoted
 
 FLEET = (
     Flag("seed", "Figures are the same for the same seed.", "N", default="1"),
@@ -31,11 +33,13 @@ _FLAGS = (
     ),
 )
 
+_MOST_TOLD = 20
 _DESCRIPTION = """\
 A Braze in one process: seeded campaigns behind GET /campaigns/data_series,
 /campaigns/list and /campaigns/details, with rate limits, and faults on demand:
 
   curl -X PUT localhost:10418/-/faults -d '{"status": 503, "count": 3}'
+  curl localhost:10418/-/faults
   curl -X DELETE localhost:10418/-/faults
   curl localhost:10418/-/requests"""
 
@@ -67,13 +71,35 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     stopped = threading.Event()
     signals.catch(stopped.set)
-    print(f"simulated Braze at {braze.url}, API key {braze.api_key}", flush=True)
-    for campaign in braze.campaigns[:20]:
-        print(f"  {campaign.id}  {campaign.name}", flush=True)
+    print("\n".join(_lines(braze)), flush=True)
     stopped.wait()
     braze.stop()
     signals.ignore()
     return 0
+
+
+def _lines(braze: Simulator) -> Iterator[str]:
+    """Yield where it is, and a configuration to paste."""
+    yield f"simulated Braze at {braze.url}, API key {braze.api_key}"
+    yield ""
+    yield "A configuration that polls it; the key is in the variable after"
+    yield f"  export BRAZE_API_KEY={braze.api_key}"
+    yield ""
+    yield "workspaces:"
+    yield "  - name: simulated"
+    endpoint = braze.url.replace("//0.0.0.0:", "//127.0.0.1:")
+    yield f"    endpoint: {endpoint}"
+    yield "    api_key_env: BRAZE_API_KEY"
+    yield f"    timezone: {braze.settings.timezone}"
+    if is_doubtful(endpoint):
+        yield "    allow_http: true"
+    yield "    campaigns:"
+    for campaign in braze.campaigns[:_MOST_TOLD]:
+        yield f"      - id: {campaign.id}"
+        yield f"        name: {quoted(campaign.name)}"
+    more = len(braze.campaigns) - _MOST_TOLD
+    if more > 0:
+        yield f"      # and {more} more; `braze-exporter discover` prints all"
 
 
 def workspace(options: argparse.Namespace) -> Settings:

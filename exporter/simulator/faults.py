@@ -118,6 +118,18 @@ class Fault:
             values["delivery"] = Delivery(str(values["delivery"]))
         return cls(**values)  # type: ignore[arg-type]  # _check_field looked at them
 
+    def to_document(self) -> dict[str, object]:
+        """Return what `from_document` reads as this fault."""
+        changed = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if getattr(self, each.name) != getattr(_NO_FAULT, each.name)
+        }
+        body = changed.pop("body", None)
+        if body is not None:
+            changed["body_base64"] = base64.b64encode(body).decode()
+        return changed
+
     def alter(self, answer: Answer) -> Answer:
         """Return the answer as this fault makes it."""
         if self.status is not None and self.status != answer.status:
@@ -173,6 +185,10 @@ def _phrase(status: int) -> str:
         return "Unknown status"
 
 
+def _without_none(**named: object) -> dict[str, object]:
+    return {name: value for name, value in named.items() if value is not None}
+
+
 class Faults:
     """The faults in force, by campaign and path; the closest match wins."""
 
@@ -197,6 +213,16 @@ class Faults:
             raise ValueError(message)
         with self._lock:
             self._faults[campaign_id, path] = (fault, count)
+
+    def documents(self) -> list[dict[str, object]]:
+        """Return the faults in force, each as it may be set again."""
+        with self._lock:
+            faults = tuple(self._faults.items())
+        return [
+            _without_none(campaign_id=campaign_id, path=path, count=count)
+            | fault.to_document()
+            for (campaign_id, path), (fault, count) in faults
+        ]
 
     def clear(self) -> None:
         """Heal everything."""

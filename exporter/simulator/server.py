@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -213,10 +214,16 @@ class Simulator:
         return finish
 
     def control(self, *, method: str, path: str, body: bytes) -> Answer:
-        """Answer one request of the control paths."""
+        """Answer one request of the control paths, for people in a line of its own."""
+        answer = self._control(method=method, path=path, body=body)
+        return replace(answer, body=answer.body + b"\n")
+
+    def _control(self, *, method: str, path: str, body: bytes) -> Answer:
         match method, path:
             case "GET", "/-/requests":
                 return document(200, self._journal.summary())
+            case "GET", "/-/faults":
+                return document(200, {"faults": self._faults.documents()})
             case "PUT", "/-/faults":
                 return self._put_fault(body)
             case "DELETE", "/-/faults":
