@@ -1,4 +1,4 @@
-"""Kubernetes' own types in values.schema.json, taken from where Kubernetes defines them.
+"""Kubernetes' own types in values.schema.json, from where Kubernetes defines them.
 
 Wherever the schema refers to `io.k8s...` the definition of that type, and of all it is
 made of, stands in one line each at the head of `definitions`. `python -m

@@ -16,9 +16,10 @@ from exporter import __version__, config, web_config
 from exporter.commands.run import FLAGS
 from exporter.quantities import duration_seconds
 
-from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of
 from tests import chart_schema
+from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of
 from tests.chart_readme import README, keys, sections, written
+from tests.papers import HASH
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -157,7 +158,7 @@ def test_a_typo_in_what_kubernetes_defines_is_an_error(
 
 
 def test_every_field_of_kubernetes_may_be_set(helm: Helm) -> None:
-    """What is rarely used, or new, is let through too, and null as Kubernetes takes it."""
+    """What is rare or new is let through too, and null as Kubernetes takes it."""
     values: Document = {
         "resources": {"limits": {"memory": None, "example.com/gpu": 1}},
         "podSecurityContext": {"runAsUser": None, "supplementalGroupsPolicy": "Strict"},
@@ -266,6 +267,7 @@ def test_a_typo_in_the_configuration_is_an_error(
         ({"campaigns": [{"id": "a", "name": "x" * 257}]}, "name"),
         ({"campaigns": [{"id": "a"}]}, "name"),
         ({"idle_interval": "1 h"}, "idle_interval"),
+        ({"campaigns": []}, "workspaces/0/campaigns"),
         ({"discover": {"tags": {"some": ["x"]}}}, "some"),
         ({"discover": {"labels": {"job": "tags"}}}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
@@ -348,6 +350,18 @@ def test_the_schema_leaves_no_mapping_of_ours_open() -> None:
         ({"http_server_config": {"headers": {"X-Frame": "deny"}}}, "X-Frame"),
         ({"rate_limit": {"bust": 1}}, "bust"),
         ({"basic_auth_users": {"name": 1}}, "name"),
+        ({"basic_auth_users": {"name": "hunter2"}}, "name"),
+        ({"basic_auth_users": {"name": HASH.replace("$2", "$3")}}, "name"),
+        ({"basic_auth_users": {"na:me": HASH}}, "na:me"),
+        ({"tls_server_config": {"client_allowed_sans": []}}, "client_allowed_sans"),
+        ({"tls_server_config": {"cipher_suites": ["TLS_AES"]}}, "cipher_suites"),
+        (
+            {"tls_server_config": {"curve_preferences": ["X25519", "CurveP256"]}},
+            "curve_preferences",
+        ),
+        ({"tls_server_config": {"curve_preferences": ["P256"]}}, "curve_preferences"),
+        ({"rate_limit": {"interval": "1 s", "burst": 1}}, "interval"),
+        ({"rate_limit": {"interval": 5, "burst": 1}}, "interval"),
     ],
 )
 def test_a_typo_in_the_web_configuration_is_an_error(
@@ -379,6 +393,9 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
     assert options(web["tls_server_config"]) == set(web_config.TLS_SERVER)
     assert options(web["http_server_config"]) == set(web_config.HTTP_SERVER)
     assert options(web["rate_limit"]) == set(web_config.RATE_LIMIT)
+    tls = web["tls_server_config"]["properties"]
+    assert set(tls["cipher_suites"]["items"]["enum"]) == set(web_config.CIPHERS)
+    assert set(tls["curve_preferences"]["items"]["enum"]) == set(web_config.CURVES)
     headers = web["http_server_config"]["properties"]["headers"]
     assert options(headers) == set(web_config.HEADERS)
 
@@ -401,6 +418,38 @@ def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> N
 
 
 KEY = {"secretName": "braze", "key": "api-key", "file": "one"}
+BASIC_AUTH = {
+    "username": {"name": "scrape", "key": "username"},
+    "password": {"name": "scrape", "key": "password"},
+}
+SHOWN = {
+    "cert": {"secret": {"name": "client", "key": "tls.crt"}},
+    "keySecret": {"name": "client", "key": "tls.key"},
+}
+TLS = {"tls": {"secretName": "braze-tls", "caKey": "ca.crt"}}
+NO_CA = {"tls": {"secretName": "braze-tls"}}
+MONITORS = ("serviceMonitor", "podMonitor", "scrapeConfig")
+
+
+def tls_server(**options: object) -> Document:
+    """Return values of a server that takes these options beside its certificate."""
+    return TLS | {"webConfig": {"tls_server_config": options}}
+
+
+def clients(**options: object) -> Document:
+    """Return values of a server whose clients have to show a certificate."""
+    return tls_server(
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca_file="/etc/braze-exporter/tls/ca.crt",
+        **options,
+    )
+
+
+NAMED = clients(client_allowed_sans=["prometheus.example.com"])
+NO_PROBE = {
+    name: {"enabled": False}
+    for name in ("startupProbe", "livenessProbe", "readinessProbe", "helmTest")
+}
 OWN_KEY = FULL["workspaces"][0] | {"api_key_file": "/etc/braze-exporter/keys/two"}
 TWO_KEYS = {"workspaces": [OWN_KEY]}
 FILE_KEY = {"workspaces": [{k: v for k, v in OWN_KEY.items() if k != "api_key_env"}]}
@@ -430,7 +479,7 @@ NO_KEY = {
         ({"existingWebConfig": {"secret": "x", "configMap": "y"}}, "one of the two"),
         (
             {
-                "webConfig": {"basic_auth_users": {"a": "b"}},
+                "webConfig": {"basic_auth_users": {"a": HASH}},
                 "existingWebConfig": {"secret": "x"},
             },
             "webConfig and existingWebConfig are both set",
@@ -442,6 +491,150 @@ NO_KEY = {
         (
             {"persistence": {"enabled": True}, "state": {"enabled": False}},
             "expected both or neither",
+        ),
+        (
+            tls_server(cert="a", cert_file="b"),
+            "cert and cert_file are both set; expected one of the two",
+        ),
+        (
+            tls_server(client_auth_type="RequireAndVerifyClientCert"),
+            r"by what authority\? expected client_ca_file",
+        ),
+        (
+            tls_server(client_ca_file="/a"),
+            "client_ca_file: no client is asked .* expected client_auth_type: Require",
+        ),
+        (
+            tls_server(
+                client_auth_type="VerifyClientCertIfGiven",
+                client_ca_file="/a",
+                client_allowed_sans=["b"],
+            ),
+            "client_allowed_sans: expected client_auth_type: RequireAndVerify",
+        ),
+        (
+            tls_server(min_version="TLS13", max_version="TLS12"),
+            "max_version is below min_version",
+        ),
+        (NAMED, "client_allowed_sans .* expected healthcheckCertificate.secretName"),
+        (
+            NAMED | NO_PROBE | {"helmTest": {"enabled": True}},
+            "client_allowed_sans .* expected healthcheckCertificate.secretName",
+        ),
+        (
+            {"webConfig": {"rate_limit": {"interval": "1s"}}},
+            "rate_limit: nobody would be answered; expected a burst",
+        ),
+        (
+            {"dnsPolicy": "None"},
+            "dnsPolicy is None, .* expected dnsConfig.nameservers",
+        ),
+        (
+            {"service": {"type": "NodePort", "clusterIP": "None"}},
+            "service.type is NodePort, .* expected type ClusterIP",
+        ),
+        (
+            {"service": {"type": "LoadBalancer", "clusterIP": "None"}},
+            "service.type is LoadBalancer, .* expected type ClusterIP",
+        ),
+        (
+            {
+                "service": {
+                    "ipFamilyPolicy": "SingleStack",
+                    "ipFamilies": ["IPv4", "IPv6"],
+                }
+            },
+            "service.ipFamilies are two; expected .* PreferDualStack",
+        ),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
+            "service.ipFamilies are two; expected .* PreferDualStack",
+        ),
+        ({"persistence": {"enabled": True, "size": ""}}, "/persistence/size"),
+        ({"persistence": {"enabled": True, "size": "0Gi"}}, "/persistence/size"),
+        ({"service": {"clusterIP": "none"}}, "/service/clusterIP"),
+        (
+            {"httpRoute": {"enabled": True}},
+            "httpRoute.parentRefs is empty; expected a gateway",
+        ),
+        ({"state": {"path": "/tmp"}}, "state.path: the chart mounts /tmp"),  # noqa: S108 - the chart's own
+        (
+            {"state": {"path": "/etc/braze-exporter"}},
+            "state.path: the chart mounts /etc/braze-exporter/c",
+        ),
+        (
+            {"state": {"path": "/etc/braze-exporter/keys/state"}},
+            "state.path: the chart mounts /etc/braze-exporter/keys",
+        ),
+        (
+            {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]},
+            "extraVolumes: the name tmp is taken; expected another",
+        ),
+        (
+            {"extraVolumes": [{"name": "client", "emptyDir": {}}]},
+            "extraVolumes: the name client is taken",
+        ),
+        (
+            {"extraVolumes": [{"name": "a", "emptyDir": {}}] * 2},
+            "extraVolumes: the name a is taken",
+        ),
+        (
+            {"extraContainers": [{"name": "exporter", "image": "a"}]},
+            "extraContainers: the name exporter is taken",
+        ),
+        (
+            {
+                "extraInitContainers": [{"name": "a", "image": "a"}],
+                "extraContainers": [{"name": "a", "image": "a"}],
+            },
+            "the name a is taken",
+        ),
+        (
+            {
+                "extraContainers": [
+                    {"name": "a", "ports": [{"name": "metrics", "containerPort": 1}]}
+                ]
+            },
+            "extraContainers: the port metrics of a .* expected another",
+        ),
+        (
+            {"extraContainers": [{"name": "a", "ports": [{"containerPort": 10417}]}]},
+            "extraContainers: the port 10417 of a .* expected another",
+        ),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},  # noqa: S108 - the chart's own
+            "extraVolumeMounts: /tmp/: the chart mounts /tmp",
+        ),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/etc"}]},
+            "extraVolumeMounts: /etc: the chart mounts /etc/braze-exporter/c",
+        ),
+        (
+            {
+                "extraVolumeMounts": [
+                    {"name": "a", "mountPath": "/etc/braze-exporter/tls/more"}
+                ]
+            },
+            "extraVolumeMounts: .* the chart mounts /etc/braze-exporter/tls",
+        ),
+        (
+            {
+                "state": {"path": "/state"},
+                "extraVolumeMounts": [{"name": "a", "mountPath": "/state"}],
+            },
+            "extraVolumeMounts: /state: the chart mounts /state",
+        ),
+        (
+            {
+                "networkPolicy": {"enabled": True},
+                "extraEnv": [
+                    {
+                        "name": "https_proxy",
+                        "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}},
+                    }
+                ],
+            },
+            "port of https_proxy .* expected networkPolicy.egress.ports",
         ),
         (
             {
@@ -473,6 +666,102 @@ def test_contradictions_are_told_with_a_way_out(
     """Values that contradict each other fail, and the message names what to set."""
     with pytest.raises(Refused, match=message):
         helm.render(values)
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize(
+    ("values", "settings", "message"),
+    [
+        (TLS, {"namespace": "monitoring"}, "namespace .* expected .*tlsConfig"),
+        (NO_CA, {}, "nothing verifies .* expected tls.caKey, or .*tlsConfig"),
+        (
+            {"existingWebConfig": {"secret": "web", "tls": True}},
+            {},
+            "nothing verifies .* expected .*tlsConfig",
+        ),
+        (clients(), {}, "clients have to show .* expected cert and keySecret"),
+        (
+            clients(),
+            {"tlsConfig": {"insecureSkipVerify": True, "cert": SHOWN["cert"]}},
+            "clients have to show .* expected cert and keySecret",
+        ),
+        (
+            {"webConfig": {"basic_auth_users": {"a": HASH}}},
+            {},
+            "asks for a password; expected .*basicAuth",
+        ),
+        ({}, {"scrapeTimeout": "61s"}, "scrapeTimeout is longer than .*interval"),
+        ({}, {"interval": "1m", "scrapeTimeout": "1m1ms"}, "scrapeTimeout is longer"),
+    ],
+)
+def test_a_monitor_that_cannot_scrape_is_refused(
+    helm: Helm, monitor: str, values: Document, settings: Document, message: str
+) -> None:
+    """It would be rendered, and its target down: the message says what is missing."""
+    with pytest.raises(Refused, match=rf"{monitor}\b.*{message}"):
+        helm.render(values | {monitor: settings | {"enabled": True}})
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        (TLS, {"namespace": "prod"}),
+        (TLS, {"namespace": "monitoring", "tlsConfig": {"serverName": "a"}}),
+        (TLS | {"namespaceOverride": "marketing"}, {"namespace": "marketing"}),
+        (NO_CA, {"tlsConfig": {"insecureSkipVerify": True}}),
+        (clients(), {"tlsConfig": SHOWN}),
+        (
+            {"webConfig": {"basic_auth_users": {"a": HASH}}},
+            {"basicAuth": BASIC_AUTH, "namespace": "monitoring"},
+        ),
+        ({}, {"interval": "1h", "scrapeTimeout": "1m30s"}),
+        ({}, {"interval": "", "scrapeTimeout": "2m"}),
+    ],
+)
+def test_a_monitor_that_can_scrape_is_rendered(
+    helm: Helm, monitor: str, values: Document, settings: Document
+) -> None:
+    """With all that the web configuration asks for, in whatever namespace."""
+    rendered = helm.render(values | {monitor: settings | {"enabled": True}})
+
+    (made,) = rendered.all(f"{monitor[0].upper()}{monitor[1:]}")
+    namespace = settings.get("namespace") or "prod"
+    assert made["metadata"]["namespace"] == namespace
+
+
+def test_an_endpoint_may_show_a_certificate_of_files(helm: Helm) -> None:
+    """A ServiceMonitor may name files in Prometheus' own file system."""
+    files = {"caFile": "/ca", "certFile": "/cert", "keyFile": "/key"}
+
+    rendered = helm.render(
+        clients() | {"serviceMonitor": {"enabled": True, "tlsConfig": files}}
+    )
+
+    (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["tlsConfig"] == files
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        NAMED | {"healthcheckCertificate": {"secretName": "probe"}},
+        NAMED | NO_PROBE,
+        clients(),
+        {"service": {"clusterIP": "None"}},
+        {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}},
+        {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.53"]}},
+        {"state": {"path": "/tmp/state"}},  # noqa: S108 - the chart's own
+        {"state": {"enabled": False, "path": "/tmp"}},  # noqa: S108 - the chart's own
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/a"}]},  # noqa: S108 - the chart's own
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/etc/braze-exporter/more"}]},
+        {"extraContainers": [{"name": "a", "ports": [{"containerPort": 80}]}]},
+        {"webConfig": {"rate_limit": {"interval": "0s"}}},
+    ],
+)
+def test_what_agrees_is_rendered(helm: Helm, values: Document) -> None:
+    """Nothing is refused that can work."""
+    assert helm.render(values).documents
 
 
 def test_a_parent_chart_may_switch_it_by_a_condition(helm: Helm) -> None:
@@ -603,7 +892,7 @@ CHOICES: Mapping[Path, object] = {
     ("ingress", "hosts"): [{"host": "other.example.com"}],
     ("ingress", "tls"): [{"secretName": "other", "hosts": ["a"]}],
     ("config",): FULL,
-    ("webConfig",): {"basic_auth_users": {"other": "hash"}},
+    ("webConfig",): {"basic_auth_users": {"other": HASH}},
     ("state", "path"): "/other",
     ("dashboards", "grafanaOperator", "resyncPeriod"): "9m",
     **{

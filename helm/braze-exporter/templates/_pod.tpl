@@ -62,6 +62,9 @@ exec:
   command:
     - braze-exporter
     - healthcheck
+    {{- if eq .path "/-/ready" }}
+    - --ready
+    {{- end }}
     {{- include "braze-exporter.healthcheck" (dict "root" .root "address" (printf ":%v" .root.Values.web.port)) | nindent 4 }}
 {{- else -}}
 httpGet:

@@ -25,11 +25,10 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- if and $values.webConfig (include "braze-exporter.hasExistingWebConfig" .) -}}
 {{- fail "webConfig and existingWebConfig are both set; expected one of the two" -}}
 {{- end -}}
-{{- with ($values.webConfig | default dict).tls_server_config -}}
-{{- if and (not $values.tls.secretName) (not (and (or .cert .cert_file) (or .key .key_file))) -}}
-{{- fail "webConfig.tls_server_config has no certificate; expected tls.secretName, or cert_file and key_file of an extra volume" -}}
-{{- end -}}
-{{- end -}}
+{{- include "braze-exporter.validateWeb" . -}}
+{{- include "braze-exporter.validateMonitors" . -}}
+{{- include "braze-exporter.validatePod" . -}}
+{{- include "braze-exporter.validateNetwork" . -}}
 {{- if and $values.persistence.enabled (not $values.state.enabled) -}}
 {{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
 {{- end -}}
