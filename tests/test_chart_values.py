@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -23,6 +24,7 @@ from tests.papers import HASH
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+SECRET = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"
 Path = tuple[str, ...]
 
 
@@ -293,13 +295,90 @@ def test_what_the_exporter_refuses_is_refused_before(
         helm.render({"config": {"workspaces": [workspace]}})
 
 
+CONFIGURATIONS = sorted((ROOT / "tests" / "fixtures" / "config").glob("*.yaml"))
+UNSEEN = {
+    "ca_file_control",  # what may be a path, a time zone, a port, a character
+    "ca_file_missing",
+    "endpoint_port",
+    "name_control",
+    "timezone",
+    "timezone_directory",
+    "response_bytes_large",
+    "key_blank",  # what a key is
+    "key_empty",
+    "key_not_ascii",
+    "key_spaced",
+    "key_unreadable",
+    "key_unset",
+    "key_unset_in_small_letters",
+    "concurrency_octal",  # what YAML is
+    "name_date",
+    "yaml_anchor",
+    "yaml_merge_key",
+}
+"""What the exporter refuses and the chart cannot, or need not."""
+
+
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.stem)
+def test_the_chart_refuses_what_the_exporter_refuses(
+    helm: Helm, file: pathlib.Path
+) -> None:
+    """Each way to get an option wrong, and no doubt that stops nothing."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return  # Helm says it
+    if not isinstance(document, dict):
+        return
+    told = file.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    values = json.loads(json.dumps({"config": document}, default=str))
+
+    if file.stem in UNSEEN or all(": warning: " in line for line in told):
+        assert helm.render(values).documents
+    else:
+        with pytest.raises(Refused):
+            helm.render(values)
+
+
+@pytest.mark.parametrize(
+    ("workspace", "option"),
+    [
+        ({"api_key_env": SECRET}, "api_key_env"),
+        ({"api_key_env": f"Bearer {SECRET}"}, "api_key_env"),
+        ({"api_key_file": SECRET}, "api_key_file"),
+        ({"api_key_file": f"/etc/{SECRET[3:]}"}, "api_key_file"),
+        ({"api_key": SECRET}, "api_key"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_in_no_message(
+    helm: Helm, workspace: Document, option: str
+) -> None:
+    """It would be in a ConfigMap for all to see; the refusal does not repeat it."""
+    place = {k: v for k, v in FULL["workspaces"][0].items() if k != "api_key_env"}
+
+    with pytest.raises(Refused, match=option) as refused:
+        helm.render({"config": {"workspaces": [place | workspace]}})
+
+    assert SECRET[3:] not in str(refused.value)
+
+
+def test_a_key_may_stand_in_a_directory_named_as_keys_are(helm: Helm) -> None:
+    """Kubernetes names directories by UUIDs."""
+    workspace = FULL["workspaces"][0] | {"api_key_file": f"/keys/{SECRET}/braze"}
+    del workspace["api_key_env"]
+
+    assert helm.render({"config": {"workspaces": [workspace]}}).documents
+
+
 def test_workspaces_have_names_of_their_own(helm: Helm) -> None:
     """Two workspaces of one name are refused."""
     with pytest.raises(Refused, match=r"config.workspaces\[1\].name"):
         helm.render({"config": {"workspaces": FULL["workspaces"] * 2}})
 
 
-@pytest.mark.parametrize("text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y2w3d"])
+@pytest.mark.parametrize(
+    "text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y", "52w3h"]
+)
 def test_every_duration_of_the_exporter_is_let_through(helm: Helm, text: str) -> None:
     """The schema is not stricter than the exporter."""
     assert duration_seconds(text)
