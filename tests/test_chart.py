@@ -328,10 +328,15 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
         ("my-braze-exporter-2", "my-braze-exporter-2"),
         ("r" * 53, f"{'r' * 53}-braze-exporter"),
         ("123", "123-braze-exporter"),
+        ("a.b", "a-b-braze-exporter"),
+        ("a.braze-exporter", "a-braze-exporter"),
     ],
 )
 def test_names_hold_the_release(helm: Helm, release: str, expected: str) -> None:
-    """An object's name has the release's in it, once, in at most 63 characters."""
+    """An object's name has the release's in it, once, in at most 63 characters.
+
+    A release may have dots in its name, and a Service may not.
+    """
     deployment = helm.render(name=release).one("Deployment")
 
     assert deployment["metadata"]["name"] == f"{expected}"[:63].rstrip("-")
@@ -719,7 +724,7 @@ def test_probes_show_a_certificate_where_they_have_to(
         assert probe["exec"]["command"] == [
             "braze-exporter",
             "healthcheck",
-            *(["--ready"] if name == "readiness" else []),
+            "--ready" if name == "readiness" else "--no-ready",
             "--web.listen-address=:9000",
             "--web.route-prefix=/x",
             "--web.config.file=/etc/braze-exporter/web/web-config.yaml",
@@ -1138,6 +1143,25 @@ def test_the_notes_of_a_stopped_exporter_start_it(helm: Helm) -> None:
     assert "scale deployment/demo-braze-exporter --replicas=1" in notes
     assert "port-forward" not in notes
     assert "helm test" not in notes
+
+
+def test_the_notes_warn_of_a_key_that_no_variable_holds(helm: Helm) -> None:
+    """The exporter would not start; the variable may also come from elsewhere."""
+    values = config(api_key_env="BRAZE_API_KEY", api_key_file=None)
+    del values["config"]["workspaces"][0]["api_key_file"]
+    secret = {"secretKeyRef": {"name": "braze", "key": "api-key"}}
+
+    warned, *silent = (
+        helm.render(values | more).notes
+        for more in (
+            {},
+            {"extraEnv": [{"name": "BRAZE_API_KEY", "valueFrom": secret}]},
+            {"extraEnvFrom": [{"secretRef": {"name": "braze"}}]},
+        )
+    )
+
+    assert "extraEnv has no BRAZE_API_KEY" in warned
+    assert not [notes for notes in silent if "extraEnv has no" in notes]
 
 
 def test_the_notes_warn_of_a_password_that_the_chart_cannot_see(helm: Helm) -> None:
