@@ -29,8 +29,9 @@ format: $(VENV)/.development  ## Let ruff write the code as it wants it
 dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/generator
 	$(BIN)/python -m grafana.generator
 
-chart-docs: $(VENV)/.development  ## Write the tables in the Helm chart's README
+chart-docs: $(VENV)/.development  ## Write what the chart's README and schema take from elsewhere
 	$(BIN)/python -m tests.chart_readme
+	$(BIN)/python -m tests.chart_schema
 
 screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
 	$(BIN)/python -m tests.screenshot docs/images/status-page.png

@@ -33,6 +33,7 @@ from tests.chart import (
     documents,
     values_of,
 )
+from tests.papers import HASH
 from tests.pod_security import violations
 
 VERSIONS = ("1.25", "1.28", "1.31", "1.34", "1.37")
@@ -132,7 +133,10 @@ def test_selectors_match_the_pod(helm: Helm, file: Path) -> None:
 def test_the_service_monitor_selects_the_service(helm: Helm, file: Path) -> None:
     """A ServiceMonitor finds the Service, by its labels, namespace and port's name."""
     values = values_of(file)
-    values["serviceMonitor"] = values.get("serviceMonitor", {}) | {"enabled": True}
+    other: Document = values.get("podMonitor") or values.get("scrapeConfig") or {}
+    shown = other.get("tlsConfig", {})
+    monitor = {"tlsConfig": shown} | values.get("serviceMonitor", {})
+    values["serviceMonitor"] = monitor | {"enabled": True}
 
     rendered = helm.render(values)
 
@@ -297,6 +301,10 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
                 if key not in {"config", "apiKeys", "checksumAnnotations"}
             }
     everything["demo"] = {"enabled": True}
+    user = {"name": "scrape", "key": "user"}
+    for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig"):
+        everything[monitor]["basicAuth"] = {"username": user, "password": user}
+        everything[monitor]["tlsConfig"] = {"insecureSkipVerify": True}
 
     first, second = (helm.render(everything, name=name) for name in ("one", "two"))
 
@@ -320,10 +328,15 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
         ("my-braze-exporter-2", "my-braze-exporter-2"),
         ("r" * 53, f"{'r' * 53}-braze-exporter"),
         ("123", "123-braze-exporter"),
+        ("a.b", "a-b-braze-exporter"),
+        ("a.braze-exporter", "a-braze-exporter"),
     ],
 )
 def test_names_hold_the_release(helm: Helm, release: str, expected: str) -> None:
-    """An object's name has the release's in it, once, in at most 63 characters."""
+    """An object's name has the release's in it, once, in at most 63 characters.
+
+    A release may have dots in its name, and a Service may not.
+    """
     deployment = helm.render(name=release).one("Deployment")
 
     assert deployment["metadata"]["name"] == f"{expected}"[:63].rstrip("-")
@@ -468,8 +481,8 @@ def checksums(rendered: Rendered) -> dict[str, str]:
 
 def test_checksums_change_with_configuration_and_secrets(helm: Helm) -> None:
     """What the chart renders into a ConfigMap or Secret is in an annotation."""
-    web = {"webConfig": {"basic_auth_users": {"a": "x"}}}
-    other_web = {"webConfig": {"basic_auth_users": {"a": "y"}}}
+    web = {"webConfig": {"basic_auth_users": {"a": HASH}}}
+    other_web = {"webConfig": {"basic_auth_users": {"b": HASH}}}
 
     one, same, other, protected, changed = (
         checksums(helm.render(values))
@@ -569,6 +582,8 @@ def test_numbers_stay_numbers(helm: Helm, rate: float) -> None:
 def test_hostile_values_stay_in_their_places(helm: Helm) -> None:
     """Quotes, newlines and YAML's own characters break nothing where text may be."""
     labels = {"team": NASTY}
+    name = {"name": NASTY, "key": NASTY}
+    monitor = {"enabled": True, "basicAuth": {"username": name, "password": name}}
     values = config(name=NASTY) | {
         "commonLabels": labels,
         "commonAnnotations": {"note": NASTY},
@@ -581,16 +596,16 @@ def test_hostile_values_stay_in_their_places(helm: Helm) -> None:
         "image": {"tag": NASTY},
         "service": {"annotations": {"note": NASTY}, "labels": labels},
         "serviceAccount": {"annotations": {"note": NASTY}},
-        "webConfig": {"basic_auth_users": {NASTY: NASTY}},
+        "webConfig": {"basic_auth_users": {NASTY.replace(":", ""): HASH}},
         "ingress": {
             "enabled": True,
             "className": NASTY,
             "hosts": [{"host": NASTY, "paths": [{"path": f"/{NASTY}"}]}],
             "tls": [{"secretName": NASTY, "hosts": [NASTY]}],
         },
-        "scrapeConfig": {"enabled": True, "jobName": NASTY, "targetLabels": labels},
-        "serviceMonitor": {"enabled": True, "labels": labels, "jobLabel": NASTY},
-        "podMonitor": {"enabled": True, "labels": labels, "jobLabel": NASTY},
+        "scrapeConfig": monitor | {"jobName": NASTY, "targetLabels": labels},
+        "serviceMonitor": monitor | {"labels": labels, "jobLabel": NASTY},
+        "podMonitor": monitor | {"labels": labels, "jobLabel": NASTY},
         "prometheusRule": {"enabled": True, "alertLabels": labels},
         "dashboards": {
             "enabled": True,
@@ -644,7 +659,7 @@ def test_probes_and_monitors_find_the_paths(
         "scrapeConfig": {"enabled": True},
     }
     if is_tls:
-        values["tls"] = {"secretName": "braze-tls"}
+        values["tls"] = {"secretName": "braze-tls", "caKey": "ca.crt"}
 
     rendered = helm.render(values)
 
@@ -691,7 +706,10 @@ def test_probes_and_monitors_find_the_paths(
 def test_probes_show_a_certificate_where_they_have_to(
     helm: Helm, values: Document
 ) -> None:
-    """Under client certificates all probes run the health check, with our flags."""
+    """Under client certificates all probes run the health check, with our flags.
+
+    Readiness asks whether the exporter is ready, and not only whether it is alive.
+    """
     rendered = helm.render(
         values
         | {
@@ -706,6 +724,7 @@ def test_probes_show_a_certificate_where_they_have_to(
         assert probe["exec"]["command"] == [
             "braze-exporter",
             "healthcheck",
+            "--ready" if name == "readiness" else "--no-ready",
             "--web.listen-address=:9000",
             "--web.route-prefix=/x",
             "--web.config.file=/etc/braze-exporter/web/web-config.yaml",
@@ -729,6 +748,29 @@ def test_certificates_that_are_optional_leave_probes_alone(helm: Helm) -> None:
     )
 
     assert rendered.exporter["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_test_pod_has_the_files_of_the_web_configuration(helm: Helm) -> None:
+    """Extra volumes are mounted there too if a web configuration may name them."""
+    values: Document = {
+        "extraVolumes": [
+            {"name": "papers", "secret": {"secretName": "papers"}},
+            {"name": "beside", "emptyDir": {}},
+        ],
+        "extraVolumeMounts": [{"name": "papers", "mountPath": "/papers"}],
+    }
+    tls = {"cert_file": "/papers/tls.crt", "key_file": "/papers/tls.key"}
+
+    with_web = helm.render(values | {"webConfig": {"tls_server_config": tls}})
+    without = helm.render(values)
+
+    (test,) = (each["spec"] for each in with_web.all("Pod"))
+    (mounts,) = (each["volumeMounts"] for each in test["containers"])
+    assert values["extraVolumeMounts"][0] in mounts
+    assert values["extraVolumes"][0] in test["volumes"]
+    assert values["extraVolumes"][1] not in test["volumes"]
+    (test,) = (each["spec"] for each in without.all("Pod"))
+    assert [each["name"] for each in test["volumes"]] == ["tmp"]
 
 
 def test_monitors_verify_the_exporter_by_its_authority(helm: Helm) -> None:
@@ -755,6 +797,10 @@ def test_monitors_verify_the_exporter_by_its_authority(helm: Helm) -> None:
         ([{"proxy": "http://user:p@proxy:3128"}], {3128}),
         ([{"proxy": "http://proxy"}], {80}),
         ([{}, {"proxy": "http://[2001:db8::1]:8080"}], {443, 8080}),
+        ([{"endpoint": "HTTPS://rest.iad-01.braze.com"}], {443}),
+        ([{"endpoint": "HTTP://braze.example.com", "allow_http": True}], {80}),
+        ([{"proxy": "HTTPS://proxy"}], {443}),
+        ([{"proxy": "Http://proxy"}], {80}),
     ],
 )
 def test_the_network_policy_lets_polls_out(
@@ -773,6 +819,55 @@ def test_the_network_policy_lets_polls_out(
     dns, braze = rendered.one("NetworkPolicy")["spec"]["egress"]
     assert {each["port"] for each in dns["ports"]} == {53}
     assert {each["port"] for each in braze["ports"]} == ports
+
+
+@pytest.mark.parametrize(
+    ("environment", "ports"),
+    [
+        ({"HTTPS_PROXY": "http://proxy:3128"}, {3128, 8080, 80}),
+        ({"https_proxy": "HTTP://u:p@proxy:3128/"}, {3128, 8080, 80}),
+        ({"HTTP_PROXY": "proxy:3128"}, {443, 8080, 3128}),
+        ({"HTTP_PROXY": "proxy"}, {443, 8080, 80}),
+        ({"ALL_PROXY": "https://proxy"}, {443, 8080}),
+        ({"all_proxy": "http://a:1", "HTTPS_PROXY": "http://b:2"}, {1, 2, 8080}),
+        ({"HTTPS_PROXY": "http://a:1", "https_proxy": ""}, {443, 8080, 80}),
+        ({"HTTPS_PROXY": "http://a:1", "NO_PROXY": ".c"}, {1, 443, 8080, 80}),
+        ({"NO_PROXY": "*"}, {443, 8080, 80}),
+    ],
+)
+def test_the_network_policy_knows_the_proxies_of_the_environment(
+    helm: Helm, environment: dict[str, str], ports: set[int]
+) -> None:
+    """A proxy in `extraEnv` counts for workspaces without one of their own."""
+    values = config()
+    first = values["config"]["workspaces"][0]
+    plain = {"name": "b", "endpoint": "http://braze.example.com", "allow_http": True}
+    own = {"name": "c", "proxy": "http://proxy:8080"}
+    values["config"]["workspaces"] = [first, first | plain, first | own]
+    named = [{"name": name, "value": value} for name, value in environment.items()]
+
+    rendered = helm.render(
+        values | {"networkPolicy": {"enabled": True}, "extraEnv": named}
+    )
+
+    braze = rendered.one("NetworkPolicy")["spec"]["egress"][1]
+    assert {each["port"] for each in braze["ports"]} == ports
+
+
+def test_the_network_policy_of_an_existing_configuration(helm: Helm) -> None:
+    """HTTPS is let out, or else the proxy of the environment."""
+    values: Document = {
+        "existingConfig": {"secret": "config"},
+        "networkPolicy": {"enabled": True},
+    }
+    proxied = {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]}
+
+    found = [
+        helm.render(each).one("NetworkPolicy")["spec"]["egress"][1]["ports"]
+        for each in (values, values | proxied)
+    ]
+
+    assert [[each["port"] for each in ports] for ports in found] == [[443], [3128]]
 
 
 def test_the_test_pod_may_pass_the_network_policy(helm: Helm) -> None:
@@ -1022,12 +1117,67 @@ def test_the_state_outlives_the_pod_only_if_asked(helm: Helm) -> None:
 @pytest.mark.parametrize("file", CI_FILES, ids=lambda file: file.stem)
 def test_the_notes_tell_the_next_command(helm: Helm, file: Path) -> None:
     """After an installation there is a command to copy, and no template left over."""
-    notes = helm.render(values_of(file)).notes
+    values = values_of(file)
 
-    assert "port-forward service/" in notes
+    notes = helm.render(values).notes
+
+    assert ("port-forward deployment/" in notes) == bool(values.get("replicas", 1))
     assert re.search(r"^  (kubectl|helm) ", notes, re.MULTILINE)
     assert "<no value>" not in notes
     assert "%!" not in notes
+
+
+def test_the_notes_forward_the_port_of_the_container(helm: Helm) -> None:
+    """Of a headless Service kubectl takes the port for the container's."""
+    service = {"clusterIP": "None", "port": 80}
+
+    notes = helm.render({"web": {"port": 9000}, "service": service}).notes
+
+    assert "port-forward deployment/demo-braze-exporter 9000:9000\n" in notes
+
+
+def test_the_notes_of_a_stopped_exporter_start_it(helm: Helm) -> None:
+    """There is nothing to forward to: they say how it runs again, and no more."""
+    notes = helm.render(config() | {"replicas": 0}).notes
+
+    assert "scale deployment/demo-braze-exporter --replicas=1" in notes
+    assert "port-forward" not in notes
+    assert "helm test" not in notes
+
+
+def test_the_notes_warn_of_a_key_that_no_variable_holds(helm: Helm) -> None:
+    """The exporter would not start; the variable may also come from elsewhere."""
+    values = config(api_key_env="BRAZE_API_KEY", api_key_file=None)
+    del values["config"]["workspaces"][0]["api_key_file"]
+    secret = {"secretKeyRef": {"name": "braze", "key": "api-key"}}
+
+    warned, *silent = (
+        helm.render(values | more).notes
+        for more in (
+            {},
+            {"extraEnv": [{"name": "BRAZE_API_KEY", "valueFrom": secret}]},
+            {"extraEnvFrom": [{"secretRef": {"name": "braze"}}]},
+        )
+    )
+
+    assert "extraEnv has no BRAZE_API_KEY" in warned
+    assert not [notes for notes in silent if "extraEnv has no" in notes]
+
+
+def test_the_notes_warn_of_a_password_that_the_chart_cannot_see(helm: Helm) -> None:
+    """A monitor without one may be turned away by an existing web configuration."""
+    values: Document = {
+        "existingWebConfig": {"secret": "web"},
+        "podMonitor": {"enabled": True},
+    }
+    name = {"name": "scrape", "key": "username"}
+    auth = {"basicAuth": {"username": name, "password": name}}
+
+    warned = helm.render(values).notes
+    silent = helm.render(values | {"podMonitor": {"enabled": True} | auth}).notes
+
+    assert "podMonitor.basicAuth" in warned
+    assert "podMonitor.basicAuth" not in silent
 
 
 @CI

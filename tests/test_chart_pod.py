@@ -18,6 +18,7 @@ from tests.papers import HASH, PASSWORD, Papers
 from tests.running import Process, parse, run, until
 
 KEYS = "/etc/braze-exporter/keys"
+SCRAPE = {"name": "scrape", "key": "any"}
 
 
 @pytest.fixture(name="papers")
@@ -119,10 +120,13 @@ def test_tls_passwords_and_a_prefix_fit_together(
     """Over TLS and below a prefix, probes need no password and scrapes do."""
     with Simulator() as braze:
         values = polling(braze) | {
-            "tls": {"secretName": "braze-tls"},
+            "tls": {"secretName": "braze-tls", "caKey": "ca.crt"},
             "webConfig": {"basic_auth_users": {"prometheus": HASH}},
             "web": {"externalUrl": "https://example.com/a/b"},
-            "podMonitor": {"enabled": True},
+            "podMonitor": {
+                "enabled": True,
+                "basicAuth": {"username": SCRAPE, "password": SCRAPE},
+            },
         }
         rendered = helm.render(values)
         existing = dict(secrets(papers)) | {"api-key": braze.api_key}
@@ -167,10 +171,13 @@ def test_probes_work_under_client_certificates(
         with Process(*pod.arguments()) as exporter:
             address = exporter.url.partition("://")[2]
 
-            for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+            def said(name: str) -> str:
                 command = rendered.exporter[name]["exec"]["command"]
                 assert command[0] == "braze-exporter"
-                assert run(*pod.moved(command[1:], address)).returncode == 0
+                return run(*pod.moved(command[1:], address)).stdout
+
+            until(lambda: said("readinessProbe") == "ready\n")
+            assert said("startupProbe") == said("livenessProbe") == "healthy\n"
 
             assert helm_test(rendered.all("Pod")[0], pod, exporter) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -16,11 +17,14 @@ from exporter import __version__, config, web_config
 from exporter.commands.run import FLAGS
 from exporter.quantities import duration_seconds
 
+from tests import chart_schema
 from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of
 from tests.chart_readme import README, keys, sections, written
+from tests.papers import HASH
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+SECRET = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"
 Path = tuple[str, ...]
 
 
@@ -71,14 +75,8 @@ def name(path: Path) -> str:
     return ".".join(path)
 
 
-# What Kubernetes and Helm define, and not we: a new field there is no typo here.
-OPEN = {
-    ("global",),
-    ("podSecurityContext",),
-    ("podSecurityContext", "seccompProfile"),
-    ("securityContext",),
-    ("securityContext", "capabilities"),
-}
+# Shared with other charts: what we do not read is no typo.
+OPEN = {("global",)}
 STRICT = [path for path in mappings(VALUES) if path not in OPEN]
 LEAVES = list(leaves(VALUES))
 FULL = {
@@ -101,6 +99,101 @@ def test_a_typo_is_an_error(helm: Helm, path: Path) -> None:
             helm.render(at((*path, wrong), {}))
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("resources", {"limit": {}}),
+        ("resources", {"limits": {"memry": "64Mi"}}),
+        ("resources", {"requests": {"cpus": 1}}),
+        ("demo.resources", {"request": {}}),
+        ("helmTest.resources", {"limits": {"memroy": "64Mi"}}),
+        ("podSecurityContext", {"seccompProfile": {"typ": "RuntimeDefault"}}),
+        ("podSecurityContext", {"enabled": True}),
+        ("podSecurityContext", {"runAsUser": "65532"}),
+        ("securityContext", {"capabilities": {"dorp": ["ALL"]}}),
+        ("securityContext", {"readOnlyRootFileSystem": True}),
+        ("extraEnv", [{"name": "A", "vaule": "b"}]),
+        ("extraEnv", [{"name": "A", "value": 1}]),
+        ("extraEnv", [{"name": "A", "valueFrom": {"secretRef": {"name": "a"}}}]),
+        ("extraEnv", [None]),
+        ("extraEnvFrom", [{"secret": {"name": "a"}}]),
+        ("extraVolumes", [{"name": "a", "configMap": {"nmae": "b"}}]),
+        ("extraVolumes", [{"name": "a", "secret": {"name": "b"}}]),
+        ("extraVolumeMounts", [{"name": "a", "mountpath": "/a"}]),
+        ("extraContainers", [{"name": "a", "image": "b", "comand": ["c"]}]),
+        ("extraInitContainers", [{"name": "a", "ports": [{"port": 1}]}]),
+        ("lifecycle", {"prestop": {}}),
+        ("lifecycle", {"preStop": {"exec": {"cmd": ["a"]}}}),
+        ("affinity", {"nodeAfinity": {}}),
+        ("tolerations", [{"key": "a", "effct": "NoSchedule"}]),
+        ("topologySpreadConstraints", [{"maxSkew": 1, "topologyKey": "zone"}]),
+        ("hostAliases", [{"ip": "192.0.2.1", "hostname": "a"}]),
+        ("dnsConfig", {"nameserver": ["192.0.2.53"]}),
+        ("dnsConfig", {"options": [{"name": "ndots", "val": "1"}]}),
+        ("persistence.selector", {"matchLabel": {"a": "b"}}),
+        ("serviceMonitor.tlsConfig", {"insecureSkipVerfy": True}),
+        ("podMonitor.tlsConfig", {"ca": {"secret": {"name": "a"}}}),
+        ("podMonitor.tlsConfig", {"caFile": "/a"}),
+        ("scrapeConfig.tlsConfig", {"key": {"name": "a", "key": "b"}}),
+        ("serviceMonitor.relabelings", [{"sourceLabel": ["a"]}]),
+        ("podMonitor.metricRelabelings", [{"action": "dorp"}]),
+        ("prometheusRule.extraGroups", [{"name": "a", "rules": [{"expr": "b"}]}]),
+        ("dashboards.grafanaOperator.instanceSelector", {"matchLabel": {}}),
+        ("httpRoute.parentRefs", [{"name": "a", "sectionname": "b"}]),
+        ("httpRoute.matches", [{"path": {"kind": "Exact"}}]),
+        ("httpRoute.filters", [{"type": "URLRewrite", "rewrite": {}}]),
+        ("networkPolicy.ingress.from", [{"namespaceselector": {}}]),
+        ("networkPolicy.egress.to", [{"ipBlock": {"cdir": "0.0.0.0/0"}}]),
+        ("networkPolicy.egress.dnsTo", [{"pods": {}}]),
+        ("networkPolicy.ingress.extra", [{"to": []}]),
+        ("networkPolicy.egress.extra", [{"from": []}]),
+    ],
+)
+def test_a_typo_in_what_kubernetes_defines_is_an_error(
+    helm: Helm, place: str, value: object
+) -> None:
+    """Fields of Kubernetes, its operators and its gateways are known by their names."""
+    path = tuple(place.split("."))
+
+    with pytest.raises(Refused, match=f"at '/{'/'.join(path)}"):
+        helm.render(at(path, value))
+
+
+def test_every_field_of_kubernetes_may_be_set(helm: Helm) -> None:
+    """What is rare or new is let through too, and null as Kubernetes takes it."""
+    values: Document = {
+        "resources": {"limits": {"memory": None, "example.com/gpu": 1}},
+        "podSecurityContext": {"runAsUser": None, "supplementalGroupsPolicy": "Strict"},
+        "extraEnv": [
+            {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+        ],
+        "extraVolumes": [
+            {"name": "a", "csi": {"driver": "example.com", "readOnly": True}},
+            {"name": "b", "image": {"reference": "example.com/a:1"}},
+            {"name": "c", "emptyDir": {}},
+        ],
+        "extraInitContainers": [
+            {
+                "name": "a",
+                "image": "b",
+                "restartPolicy": "Always",
+                "env": [{"name": "A"}],
+            }
+        ],
+        "affinity": {"podAntiAffinity": None},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+    }
+
+    assert helm.render(values).pod["volumes"][-3:] == values["extraVolumes"]
+
+
+def test_the_schema_has_kubernetes_current_types() -> None:
+    """They are those of the newest Kubernetes that the tests know."""
+    text = chart_schema.SCHEMA.read_text(encoding="utf-8")
+
+    assert text == chart_schema.written(text), "run `make chart-docs`"
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=name)
 def test_each_key_written_wrongly_is_an_error(helm: Helm, path: Path) -> None:
     """Each key of values.yaml with one letter more is refused."""
@@ -116,8 +209,6 @@ def test_each_key_written_wrongly_is_an_error(helm: Helm, path: Path) -> None:
 @pytest.mark.parametrize("path", LEAVES, ids=name)
 def test_a_value_of_another_type_is_an_error(helm: Helm, path: Path) -> None:
     """A value that is no text, number, list or mapping as expected is refused."""
-    if path[:-1] in OPEN - {("global",)}:
-        return
     value = get(VALUES, path)
 
     wrong = [1] if isinstance(value, dict) else {"a": [1]}
@@ -178,6 +269,7 @@ def test_a_typo_in_the_configuration_is_an_error(
         ({"campaigns": [{"id": "a", "name": "x" * 257}]}, "name"),
         ({"campaigns": [{"id": "a"}]}, "name"),
         ({"idle_interval": "1 h"}, "idle_interval"),
+        ({"campaigns": []}, "workspaces/0/campaigns"),
         ({"discover": {"tags": {"some": ["x"]}}}, "some"),
         ({"discover": {"labels": {"job": "tags"}}}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
@@ -203,13 +295,90 @@ def test_what_the_exporter_refuses_is_refused_before(
         helm.render({"config": {"workspaces": [workspace]}})
 
 
+CONFIGURATIONS = sorted((ROOT / "tests" / "fixtures" / "config").glob("*.yaml"))
+UNSEEN = {
+    "ca_file_control",  # what may be a path, a time zone, a port, a character
+    "ca_file_missing",
+    "endpoint_port",
+    "name_control",
+    "timezone",
+    "timezone_directory",
+    "response_bytes_large",
+    "key_blank",  # what a key is
+    "key_empty",
+    "key_not_ascii",
+    "key_spaced",
+    "key_unreadable",
+    "key_unset",
+    "key_unset_in_small_letters",
+    "concurrency_octal",  # what YAML is
+    "name_date",
+    "yaml_anchor",
+    "yaml_merge_key",
+}
+"""What the exporter refuses and the chart cannot, or need not."""
+
+
+@pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.stem)
+def test_the_chart_refuses_what_the_exporter_refuses(
+    helm: Helm, file: pathlib.Path
+) -> None:
+    """Each way to get an option wrong, and no doubt that stops nothing."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        return  # Helm says it
+    if not isinstance(document, dict):
+        return
+    told = file.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    values = json.loads(json.dumps({"config": document}, default=str))
+
+    if file.stem in UNSEEN or all(": warning: " in line for line in told):
+        assert helm.render(values).documents
+    else:
+        with pytest.raises(Refused):
+            helm.render(values)
+
+
+@pytest.mark.parametrize(
+    ("workspace", "option"),
+    [
+        ({"api_key_env": SECRET}, "api_key_env"),
+        ({"api_key_env": f"Bearer {SECRET}"}, "api_key_env"),
+        ({"api_key_file": SECRET}, "api_key_file"),
+        ({"api_key_file": f"/etc/{SECRET[3:]}"}, "api_key_file"),
+        ({"api_key": SECRET}, "api_key"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_in_no_message(
+    helm: Helm, workspace: Document, option: str
+) -> None:
+    """It would be in a ConfigMap for all to see; the refusal does not repeat it."""
+    place = {k: v for k, v in FULL["workspaces"][0].items() if k != "api_key_env"}
+
+    with pytest.raises(Refused, match=option) as refused:
+        helm.render({"config": {"workspaces": [place | workspace]}})
+
+    assert SECRET[3:] not in str(refused.value)
+
+
+def test_a_key_may_stand_in_a_directory_named_as_keys_are(helm: Helm) -> None:
+    """Kubernetes names directories by UUIDs."""
+    workspace = FULL["workspaces"][0] | {"api_key_file": f"/keys/{SECRET}/braze"}
+    del workspace["api_key_env"]
+
+    assert helm.render({"config": {"workspaces": [workspace]}}).documents
+
+
 def test_workspaces_have_names_of_their_own(helm: Helm) -> None:
     """Two workspaces of one name are refused."""
     with pytest.raises(Refused, match=r"config.workspaces\[1\].name"):
         helm.render({"config": {"workspaces": FULL["workspaces"] * 2}})
 
 
-@pytest.mark.parametrize("text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y2w3d"])
+@pytest.mark.parametrize(
+    "text", ["90s", "5m", "1h30m", "7d", "1w", "500ms", "1y", "52w3h"]
+)
 def test_every_duration_of_the_exporter_is_let_through(helm: Helm, text: str) -> None:
     """The schema is not stricter than the exporter."""
     assert duration_seconds(text)
@@ -260,6 +429,18 @@ def test_the_schema_leaves_no_mapping_of_ours_open() -> None:
         ({"http_server_config": {"headers": {"X-Frame": "deny"}}}, "X-Frame"),
         ({"rate_limit": {"bust": 1}}, "bust"),
         ({"basic_auth_users": {"name": 1}}, "name"),
+        ({"basic_auth_users": {"name": "hunter2"}}, "name"),
+        ({"basic_auth_users": {"name": HASH.replace("$2", "$3")}}, "name"),
+        ({"basic_auth_users": {"na:me": HASH}}, "na:me"),
+        ({"tls_server_config": {"client_allowed_sans": []}}, "client_allowed_sans"),
+        ({"tls_server_config": {"cipher_suites": ["TLS_AES"]}}, "cipher_suites"),
+        (
+            {"tls_server_config": {"curve_preferences": ["X25519", "CurveP256"]}},
+            "curve_preferences",
+        ),
+        ({"tls_server_config": {"curve_preferences": ["P256"]}}, "curve_preferences"),
+        ({"rate_limit": {"interval": "1 s", "burst": 1}}, "interval"),
+        ({"rate_limit": {"interval": 5, "burst": 1}}, "interval"),
     ],
 )
 def test_a_typo_in_the_web_configuration_is_an_error(
@@ -291,6 +472,9 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
     assert options(web["tls_server_config"]) == set(web_config.TLS_SERVER)
     assert options(web["http_server_config"]) == set(web_config.HTTP_SERVER)
     assert options(web["rate_limit"]) == set(web_config.RATE_LIMIT)
+    tls = web["tls_server_config"]["properties"]
+    assert set(tls["cipher_suites"]["items"]["enum"]) == set(web_config.CIPHERS)
+    assert set(tls["curve_preferences"]["items"]["enum"]) == set(web_config.CURVES)
     headers = web["http_server_config"]["properties"]["headers"]
     assert options(headers) == set(web_config.HEADERS)
 
@@ -313,6 +497,38 @@ def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> N
 
 
 KEY = {"secretName": "braze", "key": "api-key", "file": "one"}
+BASIC_AUTH = {
+    "username": {"name": "scrape", "key": "username"},
+    "password": {"name": "scrape", "key": "password"},
+}
+SHOWN = {
+    "cert": {"secret": {"name": "client", "key": "tls.crt"}},
+    "keySecret": {"name": "client", "key": "tls.key"},
+}
+TLS = {"tls": {"secretName": "braze-tls", "caKey": "ca.crt"}}
+NO_CA = {"tls": {"secretName": "braze-tls"}}
+MONITORS = ("serviceMonitor", "podMonitor", "scrapeConfig")
+
+
+def tls_server(**options: object) -> Document:
+    """Return values of a server that takes these options beside its certificate."""
+    return TLS | {"webConfig": {"tls_server_config": options}}
+
+
+def clients(**options: object) -> Document:
+    """Return values of a server whose clients have to show a certificate."""
+    return tls_server(
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca_file="/etc/braze-exporter/tls/ca.crt",
+        **options,
+    )
+
+
+NAMED = clients(client_allowed_sans=["prometheus.example.com"])
+NO_PROBE = {
+    name: {"enabled": False}
+    for name in ("startupProbe", "livenessProbe", "readinessProbe", "helmTest")
+}
 OWN_KEY = FULL["workspaces"][0] | {"api_key_file": "/etc/braze-exporter/keys/two"}
 TWO_KEYS = {"workspaces": [OWN_KEY]}
 FILE_KEY = {"workspaces": [{k: v for k, v in OWN_KEY.items() if k != "api_key_env"}]}
@@ -342,7 +558,7 @@ NO_KEY = {
         ({"existingWebConfig": {"secret": "x", "configMap": "y"}}, "one of the two"),
         (
             {
-                "webConfig": {"basic_auth_users": {"a": "b"}},
+                "webConfig": {"basic_auth_users": {"a": HASH}},
                 "existingWebConfig": {"secret": "x"},
             },
             "webConfig and existingWebConfig are both set",
@@ -354,6 +570,150 @@ NO_KEY = {
         (
             {"persistence": {"enabled": True}, "state": {"enabled": False}},
             "expected both or neither",
+        ),
+        (
+            tls_server(cert="a", cert_file="b"),
+            "cert and cert_file are both set; expected one of the two",
+        ),
+        (
+            tls_server(client_auth_type="RequireAndVerifyClientCert"),
+            r"by what authority\? expected client_ca_file",
+        ),
+        (
+            tls_server(client_ca_file="/a"),
+            "client_ca_file: no client is asked .* expected client_auth_type: Require",
+        ),
+        (
+            tls_server(
+                client_auth_type="VerifyClientCertIfGiven",
+                client_ca_file="/a",
+                client_allowed_sans=["b"],
+            ),
+            "client_allowed_sans: expected client_auth_type: RequireAndVerify",
+        ),
+        (
+            tls_server(min_version="TLS13", max_version="TLS12"),
+            "max_version is below min_version",
+        ),
+        (NAMED, "client_allowed_sans .* expected healthcheckCertificate.secretName"),
+        (
+            NAMED | NO_PROBE | {"helmTest": {"enabled": True}},
+            "client_allowed_sans .* expected healthcheckCertificate.secretName",
+        ),
+        (
+            {"webConfig": {"rate_limit": {"interval": "1s"}}},
+            "rate_limit: nobody would be answered; expected a burst",
+        ),
+        (
+            {"dnsPolicy": "None"},
+            "dnsPolicy is None, .* expected dnsConfig.nameservers",
+        ),
+        (
+            {"service": {"type": "NodePort", "clusterIP": "None"}},
+            "service.type is NodePort, .* expected type ClusterIP",
+        ),
+        (
+            {"service": {"type": "LoadBalancer", "clusterIP": "None"}},
+            "service.type is LoadBalancer, .* expected type ClusterIP",
+        ),
+        (
+            {
+                "service": {
+                    "ipFamilyPolicy": "SingleStack",
+                    "ipFamilies": ["IPv4", "IPv6"],
+                }
+            },
+            "service.ipFamilies are two; expected .* PreferDualStack",
+        ),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
+            "service.ipFamilies are two; expected .* PreferDualStack",
+        ),
+        ({"persistence": {"enabled": True, "size": ""}}, "/persistence/size"),
+        ({"persistence": {"enabled": True, "size": "0Gi"}}, "/persistence/size"),
+        ({"service": {"clusterIP": "none"}}, "/service/clusterIP"),
+        (
+            {"httpRoute": {"enabled": True}},
+            "httpRoute.parentRefs is empty; expected a gateway",
+        ),
+        ({"state": {"path": "/tmp"}}, "state.path: the chart mounts /tmp"),  # noqa: S108 - the chart's own
+        (
+            {"state": {"path": "/etc/braze-exporter"}},
+            "state.path: the chart mounts /etc/braze-exporter/c",
+        ),
+        (
+            {"state": {"path": "/etc/braze-exporter/keys/state"}},
+            "state.path: the chart mounts /etc/braze-exporter/keys",
+        ),
+        (
+            {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]},
+            "extraVolumes: the name tmp is taken; expected another",
+        ),
+        (
+            {"extraVolumes": [{"name": "client", "emptyDir": {}}]},
+            "extraVolumes: the name client is taken",
+        ),
+        (
+            {"extraVolumes": [{"name": "a", "emptyDir": {}}] * 2},
+            "extraVolumes: the name a is taken",
+        ),
+        (
+            {"extraContainers": [{"name": "exporter", "image": "a"}]},
+            "extraContainers: the name exporter is taken",
+        ),
+        (
+            {
+                "extraInitContainers": [{"name": "a", "image": "a"}],
+                "extraContainers": [{"name": "a", "image": "a"}],
+            },
+            "the name a is taken",
+        ),
+        (
+            {
+                "extraContainers": [
+                    {"name": "a", "ports": [{"name": "metrics", "containerPort": 1}]}
+                ]
+            },
+            "extraContainers: the port metrics of a .* expected another",
+        ),
+        (
+            {"extraContainers": [{"name": "a", "ports": [{"containerPort": 10417}]}]},
+            "extraContainers: the port 10417 of a .* expected another",
+        ),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/"}]},  # noqa: S108 - the chart's own
+            "extraVolumeMounts: /tmp/: the chart mounts /tmp",
+        ),
+        (
+            {"extraVolumeMounts": [{"name": "a", "mountPath": "/etc"}]},
+            "extraVolumeMounts: /etc: the chart mounts /etc/braze-exporter/c",
+        ),
+        (
+            {
+                "extraVolumeMounts": [
+                    {"name": "a", "mountPath": "/etc/braze-exporter/tls/more"}
+                ]
+            },
+            "extraVolumeMounts: .* the chart mounts /etc/braze-exporter/tls",
+        ),
+        (
+            {
+                "state": {"path": "/state"},
+                "extraVolumeMounts": [{"name": "a", "mountPath": "/state"}],
+            },
+            "extraVolumeMounts: /state: the chart mounts /state",
+        ),
+        (
+            {
+                "networkPolicy": {"enabled": True},
+                "extraEnv": [
+                    {
+                        "name": "https_proxy",
+                        "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}},
+                    }
+                ],
+            },
+            "port of https_proxy .* expected networkPolicy.egress.ports",
         ),
         (
             {
@@ -385,6 +745,102 @@ def test_contradictions_are_told_with_a_way_out(
     """Values that contradict each other fail, and the message names what to set."""
     with pytest.raises(Refused, match=message):
         helm.render(values)
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize(
+    ("values", "settings", "message"),
+    [
+        (TLS, {"namespace": "monitoring"}, "namespace .* expected .*tlsConfig"),
+        (NO_CA, {}, "nothing verifies .* expected tls.caKey, or .*tlsConfig"),
+        (
+            {"existingWebConfig": {"secret": "web", "tls": True}},
+            {},
+            "nothing verifies .* expected .*tlsConfig",
+        ),
+        (clients(), {}, "clients have to show .* expected cert and keySecret"),
+        (
+            clients(),
+            {"tlsConfig": {"insecureSkipVerify": True, "cert": SHOWN["cert"]}},
+            "clients have to show .* expected cert and keySecret",
+        ),
+        (
+            {"webConfig": {"basic_auth_users": {"a": HASH}}},
+            {},
+            "asks for a password; expected .*basicAuth",
+        ),
+        ({}, {"scrapeTimeout": "61s"}, "scrapeTimeout is longer than .*interval"),
+        ({}, {"interval": "1m", "scrapeTimeout": "1m1ms"}, "scrapeTimeout is longer"),
+    ],
+)
+def test_a_monitor_that_cannot_scrape_is_refused(
+    helm: Helm, monitor: str, values: Document, settings: Document, message: str
+) -> None:
+    """It would be rendered, and its target down: the message says what is missing."""
+    with pytest.raises(Refused, match=rf"{monitor}\b.*{message}"):
+        helm.render(values | {monitor: settings | {"enabled": True}})
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+@pytest.mark.parametrize(
+    ("values", "settings"),
+    [
+        (TLS, {"namespace": "prod"}),
+        (TLS, {"namespace": "monitoring", "tlsConfig": {"serverName": "a"}}),
+        (TLS | {"namespaceOverride": "marketing"}, {"namespace": "marketing"}),
+        (NO_CA, {"tlsConfig": {"insecureSkipVerify": True}}),
+        (clients(), {"tlsConfig": SHOWN}),
+        (
+            {"webConfig": {"basic_auth_users": {"a": HASH}}},
+            {"basicAuth": BASIC_AUTH, "namespace": "monitoring"},
+        ),
+        ({}, {"interval": "1h", "scrapeTimeout": "1m30s"}),
+        ({}, {"interval": "", "scrapeTimeout": "2m"}),
+    ],
+)
+def test_a_monitor_that_can_scrape_is_rendered(
+    helm: Helm, monitor: str, values: Document, settings: Document
+) -> None:
+    """With all that the web configuration asks for, in whatever namespace."""
+    rendered = helm.render(values | {monitor: settings | {"enabled": True}})
+
+    (made,) = rendered.all(f"{monitor[0].upper()}{monitor[1:]}")
+    namespace = settings.get("namespace") or "prod"
+    assert made["metadata"]["namespace"] == namespace
+
+
+def test_an_endpoint_may_show_a_certificate_of_files(helm: Helm) -> None:
+    """A ServiceMonitor may name files in Prometheus' own file system."""
+    files = {"caFile": "/ca", "certFile": "/cert", "keyFile": "/key"}
+
+    rendered = helm.render(
+        clients() | {"serviceMonitor": {"enabled": True, "tlsConfig": files}}
+    )
+
+    (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["tlsConfig"] == files
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        NAMED | {"healthcheckCertificate": {"secretName": "probe"}},
+        NAMED | NO_PROBE,
+        clients(),
+        {"service": {"clusterIP": "None"}},
+        {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv6"]}},
+        {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["192.0.2.53"]}},
+        {"state": {"path": "/tmp/state"}},  # noqa: S108 - the chart's own
+        {"state": {"enabled": False, "path": "/tmp"}},  # noqa: S108 - the chart's own
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/tmp/a"}]},  # noqa: S108 - the chart's own
+        {"extraVolumeMounts": [{"name": "a", "mountPath": "/etc/braze-exporter/more"}]},
+        {"extraContainers": [{"name": "a", "ports": [{"containerPort": 80}]}]},
+        {"webConfig": {"rate_limit": {"interval": "0s"}}},
+    ],
+)
+def test_what_agrees_is_rendered(helm: Helm, values: Document) -> None:
+    """Nothing is refused that can work."""
+    assert helm.render(values).documents
 
 
 def test_a_parent_chart_may_switch_it_by_a_condition(helm: Helm) -> None:
@@ -441,7 +897,9 @@ UNSAFE = [
 ]
 """Beside runAsNonRoot: switches that the level "restricted" has one way only."""
 
-# Texts that are not just any → another one that is allowed.
+OTHER_RESOURCES = {"limits": {"memory": "1Gi"}}
+
+# Values that are not just any → another one that is allowed.
 CHOICES: Mapping[Path, object] = {
     ("log", "level"): "debug",
     ("log", "format"): "json",
@@ -467,6 +925,45 @@ CHOICES: Mapping[Path, object] = {
     ("prometheusRule", "thresholds"): {"BrazeSendsStopped": {"factor": 0.1}},
     ("prometheusRule", "disabledAlerts"): ["BrazeSendsStopped"],
     ("prometheusRule", "extraGroups"): [{"name": "other", "rules": []}],
+    ("demo", "resources"): OTHER_RESOURCES,
+    ("resources",): OTHER_RESOURCES,
+    ("helmTest", "resources"): OTHER_RESOURCES,
+    ("persistence", "selector"): {"matchLabels": {"other": "other"}},
+    ("extraEnv",): [{"name": "other", "value": "other"}],
+    ("extraEnvFrom",): [{"configMapRef": {"name": "other"}}],
+    ("extraVolumes",): [{"name": "other", "emptyDir": {}}],
+    ("extraVolumeMounts",): [{"name": "other", "mountPath": "/other"}],
+    ("extraContainers",): [{"name": "other", "image": "other"}],
+    ("extraInitContainers",): [{"name": "other", "image": "other"}],
+    ("lifecycle",): {"preStop": {"sleep": {"seconds": 1}}},
+    ("affinity",): {"podAffinity": {}},
+    ("tolerations",): [{"key": "other", "operator": "Exists"}],
+    ("topologySpreadConstraints",): [
+        {"maxSkew": 2, "topologyKey": "other", "whenUnsatisfiable": "DoNotSchedule"}
+    ],
+    ("hostAliases",): [{"ip": "192.0.2.2", "hostnames": ["other"]}],
+    ("dnsConfig",): {"nameservers": ["192.0.2.54"]},
+    ("httpRoute", "parentRefs"): [{"name": "other"}],
+    ("httpRoute", "matches"): [{"method": "GET"}],
+    ("httpRoute", "filters"): [{"type": "CORS", "cors": {}}],
+    **{
+        ("networkPolicy", *path): [{"podSelector": {"matchLabels": {"a": "other"}}}]
+        for path in (("ingress", "from"), ("egress", "to"), ("egress", "dnsTo"))
+    },
+    ("networkPolicy", "ingress", "extra"): [{"ports": [{"port": 1}]}],
+    ("networkPolicy", "egress", "extra"): [{"ports": [{"port": 1}]}],
+    **{
+        (monitor, "tlsConfig"): {"serverName": "other"}
+        for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig")
+    },
+    **{
+        (monitor, rules): [{"action": "labeldrop", "regex": "other"}]
+        for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig")
+        for rules in ("relabelings", "metricRelabelings")
+    },
+    ("dashboards", "grafanaOperator", "instanceSelector"): {
+        "matchLabels": {"other": "other"}
+    },
     ("service", "ipFamilies"): ["IPv6"],
     ("networkPolicy", "egress", "ports"): [8443],
     ("networkPolicy", "egress", "dnsPorts"): [5353],
@@ -474,7 +971,7 @@ CHOICES: Mapping[Path, object] = {
     ("ingress", "hosts"): [{"host": "other.example.com"}],
     ("ingress", "tls"): [{"secretName": "other", "hosts": ["a"]}],
     ("config",): FULL,
-    ("webConfig",): {"basic_auth_users": {"other": "hash"}},
+    ("webConfig",): {"basic_auth_users": {"other": HASH}},
     ("state", "path"): "/other",
     ("dashboards", "grafanaOperator", "resyncPeriod"): "9m",
     **{
@@ -490,16 +987,6 @@ CHOICES: Mapping[Path, object] = {
         for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig")
     },
 }
-TEXT_LISTS = {
-    "extraArgs",
-    "targetLabels",
-    "podTargetLabels",
-    "externalIPs",
-    "loadBalancerSourceRanges",
-    "hostnames",
-    "drop",
-    "imagePullSecrets",
-}
 
 
 def other(path: Path, value: object) -> object:
@@ -512,12 +999,7 @@ def other(path: Path, value: object) -> object:
         return value + 1
     if isinstance(value, str):
         return "other"
-    if isinstance(value, list):
-        text = path[-1] in TEXT_LISTS
-        return (
-            ["other"] if text else [{"name": "other", "mountPath": "/o", "type": "o"}]
-        )
-    return {"other": "other"}
+    return ["other"] if isinstance(value, list) else {"other": "other"}
 
 
 @pytest.fixture(name="manifests", scope="module")

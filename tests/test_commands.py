@@ -223,6 +223,32 @@ def test_the_health_check_finds_the_daemon(tmp_path: Path, host: str) -> None:
     assert gone.returncode == 1
 
 
+def test_the_health_check_asks_for_readiness_if_told_to(tmp_path: Path) -> None:
+    """`--ready`, or its twin, fails a daemon that lives and has polled nothing yet."""
+    with Simulator() as braze:
+        file = config_file(tmp_path, braze)
+        arguments, environment = ("--config.file", file, FREE), {"BRAZE_API_KEY": KEY}
+        braze.set_fault(Fault(delivery=Delivery.HANG))
+        with Process(*arguments, environment=environment) as daemon:
+            address = daemon.url.removeprefix("http://")
+            flag = f"--web.listen-address={address}"
+            alive = run("healthcheck", flag)
+            unready = run("healthcheck", "--ready", flag)
+        braze.clear_faults()
+        with Process(*arguments, environment=environment) as daemon:
+            flag = f"--web.listen-address={daemon.url.removeprefix('http://')}"
+            until(lambda: run("healthcheck", "--ready", flag).returncode == 0)
+            twin = {"BRAZE_EXPORTER_READY": "true"}
+            ready = run("healthcheck", flag, environment=twin)
+            alive_again = run("healthcheck", "--no-ready", flag, environment=twin)
+
+    assert (alive.returncode, alive.stdout) == (0, "healthy\n")
+    assert unready.returncode == 1
+    assert unready.stderr == f"unready: {address}/-/ready answered 503\n"
+    assert (ready.returncode, ready.stdout) == (0, "ready\n")
+    assert alive_again.stdout == "healthy\n"
+
+
 def test_simulate_serves_until_it_is_told_to_stop() -> None:
     """It prints where it is and its key; SIGTERM ends it with 0."""
     with Process("simulate", "--listen-address", "127.0.0.1:0") as braze:

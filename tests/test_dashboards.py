@@ -268,6 +268,19 @@ def test_a_description_is_of_its_panel_alone() -> None:
     assert "STOP" in says["SMS and RCS by campaign, last complete day"]
 
 
+def test_what_is_asked_twice_is_explained_alike() -> None:
+    """Stats of one query have one title and one description on both first pages."""
+    told: dict[str, set[tuple[str, str]]] = {}
+    for name in ("braze-overview", "braze-exporter"):
+        for panel in panes.panels(name):
+            if panel["type"] == "stat":
+                asked = json.dumps([each["expr"] for each in panel["targets"]])
+                words = (panel["title"], panel["description"])
+                told.setdefault(asked, set()).add(words)
+
+    assert [words for words in told.values() if len(words) > 1] == []
+
+
 def test_tables_of_campaigns_link_each_row() -> None:
     """Wherever a table has a column of campaigns, its cells are links."""
     linked = unlinked = 0

@@ -6,7 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable
 
-from exporter.commands.healthcheck import _CLIENT
+from exporter.commands import healthcheck
 from exporter.commands.run import FLAGS
 
 from tests.tools import ROOT
@@ -47,7 +47,7 @@ def test_little_is_left_to_take_away(program: Callable[[str], str]) -> None:
 
 def test_every_setting_is_a_variable_we_read() -> None:
     """Those of the unit and those of its file; all others belong to the network."""
-    known = {flag.variable for flag in (*FLAGS, *_CLIENT)}
+    known = {flag.variable for flag in (*FLAGS, *healthcheck.FLAGS)}
     named = re.findall(
         r"^(?:Environment=|#)([A-Z_]+)=",
         f"{UNIT.read_text()}\n{SETTINGS.read_text()}",

@@ -1,4 +1,4 @@
-"""`braze-exporter healthcheck`: is the local daemon alive? Needs no curl."""
+"""`braze-exporter healthcheck`: is the local daemon alive, or ready? Needs no curl."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from exporter.web_settings import settings
 
 _DESCRIPTION = """\
 Ask the daemon on this machine for /-/healthy: exit 0 if it answers that it is alive, 1
-if not. Takes the same --web.* flags and environment as the daemon; the first address
-counts. No password is needed.
+if not. With --ready, ask for /-/ready: whether every campaign was tried once. Takes the
+same --web.* flags and environment as the daemon; the first address counts. No password
+is needed.
 
 With --web.config.file it speaks TLS if the daemon does. It does not verify the daemon's
 certificate: it sends no secret, and learns no more than whether someone answers here.
@@ -27,7 +28,13 @@ Where clients have to show a certificate it shows the daemon's own, which the
 authority of client_ca_file has to have signed for clients too, or else the one of
 --client.cert-file."""
 
-_CLIENT = (
+FLAGS = (
+    Flag(
+        "ready",
+        "Ask whether it is ready: every campaign was tried, or 30 s are over. Else "
+        "whether it is alive.",
+        is_switch=True,
+    ),
     Flag(
         "client.cert-file",
         "Certificate to show. The daemon's own if not given and one has to be shown.",
@@ -42,7 +49,7 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Ask once."""
     parser = Parser(
-        (*WEB, *_CLIENT),
+        (*WEB, *FLAGS),
         program="braze-exporter healthcheck",
         description=_DESCRIPTION,
     )
@@ -52,7 +59,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     address = web.addresses[0]
-    path = f"{web.prefix}/-/healthy"
+    claim = "ready" if options.ready else "healthy"
+    path = f"{web.prefix}/-/{claim}"
     try:
         contexts = _contexts(
             options.web_config_file, options.client_cert_file, options.client_key_file
@@ -60,19 +68,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         status = _ask_one_way_or_other(address, path, contexts)
     except (OSError, HTTPException) as error:
         print(
-            f"unhealthy: asked {address}{path}: {error}; is the daemon up, with this "
+            f"un{claim}: asked {address}{path}: {error}; is the daemon up, with this "
             "--web.listen-address?",
             file=sys.stderr,
         )
         return 1
     if status != 200:
         print(
-            f"unhealthy: asked {address}{path}: it answered {status}; give the "
+            f"un{claim}: asked {address}{path}: it answered {status}; give the "
             "daemon's own --web.* flags, and look at its log",
             file=sys.stderr,
         )
         return 1
-    print("healthy")
+    print(claim)
     return 0
 
 

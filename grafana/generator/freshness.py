@@ -1,4 +1,4 @@
-"""Campaigns without fresh figures: which, since when and why.
+"""Campaigns without fresh figures: how many, which, since when and why.
 
 Where all is well the tables say so in words, for an empty one might as well be broken.
 """
@@ -26,11 +26,35 @@ _AGE = f"(time() - max by (workspace, campaign) ({_SUCCESS}))"
 _WELL = f"0 * max by (workspace) ({_UP})"
 
 
+def failing() -> Drawn:
+    """Return the stat of how many campaigns fail."""
+    return panels.stat(
+        "Failing campaigns",
+        [Query(f"count({_UP} == 0) or 0 * count({_UP})")],
+        says="Campaigns whose last finished poll failed, now. They show the figures of "
+        "their last success until those are stale.",
+        unit="short",
+        thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
+    )
+
+
+def oldest() -> Drawn:
+    """Return the stat of how old the oldest figures are."""
+    return panels.stat(
+        "Oldest figures",
+        [Query(f"time() - min({_SUCCESS})")],
+        says="How long ago the campaign that waited longest was polled well. Its "
+        "figures leave after `stale_after`, an hour by default.",
+        unit="s",
+        thresholds=palette.steps((None, palette.PLAIN), (3600, palette.ORANGE)),
+    )
+
+
 def campaigns() -> list[Tile]:
     """Return the panels about campaigns that fail or are late."""
     return [
-        Tile(_failing(), 12, 9),
-        Tile(_oldest(), 12, 9),
+        Tile(_failing_by_reason(), 12, 9),
+        Tile(_oldest_first(), 12, 9),
         Tile(_without_figures(), 12, 8),
         Tile(_course(), 12, 8),
     ]
@@ -49,7 +73,7 @@ def _words(*pairs: tuple[int, str]) -> tuple[models.ValueMapping, ...]:
     )
 
 
-def _failing() -> Drawn:
+def _failing_by_reason() -> Drawn:
     by = (*_KEYS, "reason")
     folded = fold(select("braze_campaign_failure_info", OF_CAMPAIGN))
     failing = f"max by ({', '.join(by)}) ({folded})"
@@ -73,7 +97,7 @@ def _failing() -> Drawn:
     )
 
 
-def _oldest() -> Drawn:
+def _oldest_first() -> Drawn:
     top = f"topk(50, {_AGE})"
     interval = f"(max by (workspace, campaign) ({_INTERVAL}) > 0)"
     return tables.table_of(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from grafana.generator import figures, palette, panels, tables, traffic
-from grafana.generator.freshness import campaigns
+from grafana.generator import palette, panels, tables, traffic
+from grafana.generator.freshness import campaigns, failing, oldest
 from grafana.generator.layout import Section, Tile
 from grafana.generator.panels import Query
 from grafana.generator.processes import processes
 from grafana.generator.promql import (
-    OF_CAMPAIGN,
     OF_JOB,
     OF_WORKSPACE,
     fold,
@@ -37,9 +36,6 @@ def page() -> Page:
 
 
 def _now() -> list[Tile]:
-    up = figures.up()
-    success = fold(select("braze_campaign_last_success_timestamp_seconds", OF_CAMPAIGN))
-    bad = palette.steps((None, palette.PLAIN), (1, palette.ORANGE))
     good = palette.steps((None, palette.VERMILLION), (1, palette.PLAIN))
     build = select("braze_exporter_build_info", OF_JOB)
     reload = select("braze_exporter_config_last_reload_successful", OF_JOB)
@@ -57,21 +53,8 @@ def _now() -> list[Tile]:
             "exporters poll count once.",
             unit="short",
         ),
-        panels.stat(
-            "Failing campaigns",
-            [Query(f"count({up} == 0) or 0 * count({up})")],
-            says="Campaigns whose last finished poll failed, now.",
-            unit="short",
-            thresholds=bad,
-        ),
-        panels.stat(
-            "Oldest figures",
-            [Query(f"time() - min({success})")],
-            says="How long ago the campaign that waited longest was polled well. Its "
-            "figures leave after `stale_after`, an hour by default.",
-            unit="s",
-            thresholds=palette.steps((None, palette.PLAIN), (3600, palette.ORANGE)),
-        ),
+        failing(),
+        oldest(),
         panels.stat(
             "Series",
             [Query(f"sum({fold(select('braze_exporter_series', OF_WORKSPACE))})")],

@@ -12,6 +12,7 @@ from grafana.generator.figures import (
     overall,
     stage,
 )
+from grafana.generator.freshness import failing, oldest
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
@@ -57,9 +58,6 @@ def page() -> Page:
 
 def _now() -> list[Tile]:
     up = figures.up()
-    success = fold(
-        select("braze_campaign_last_success_timestamp_seconds", promql.OF_CAMPAIGN)
-    )
     day = fold(
         select("braze_campaign_last_complete_day_timestamp_seconds", promql.OF_CAMPAIGN)
     )
@@ -72,21 +70,8 @@ def _now() -> list[Tile]:
             unit="short",
             thresholds=palette.steps((None, palette.PLAIN), (1, palette.VERMILLION)),
         ),
-        panels.stat(
-            "Failing campaigns",
-            [Query(f"count({up} == 0) or 0 * count({up})")],
-            says="Campaigns whose last finished poll failed, now. They show the "
-            "figures of their last success until those are stale.",
-            unit="short",
-            thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
-        ),
-        panels.stat(
-            "Oldest figures",
-            [Query(f"time() - min({success})")],
-            says="How long ago the campaign that waited longest was polled well.",
-            unit="s",
-            thresholds=palette.steps((None, palette.PLAIN), (3600, palette.ORANGE)),
-        ),
+        failing(),
+        oldest(),
         panels.stat(
             "Last complete day",
             [Query(f"1000 * max({day})")],

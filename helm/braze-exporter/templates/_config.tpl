@@ -132,14 +132,43 @@ workspaces:
 {{- end }}
 {{- end -}}
 
-{{/* The ports that the configuration's endpoints and proxies are reached at, as JSON. */}}
+{{/*
+The ports that Braze is reached at, as JSON: of the endpoints, or of the proxies in their
+place, which the configuration or `extraEnv` names. A proxy of `extraEnv` may be left out
+for some hosts by NO_PROXY, and then both ways are open.
+*/}}
 {{- define "braze-exporter.brazePorts" -}}
-{{- $ports := list -}}
-{{- range (.Values.config | default dict).workspaces -}}
-{{- $url := .proxy | default .endpoint | default "" -}}
-{{- $named := regexFind ":[0-9]+$" (regexReplaceAll "^[a-z]+://([^/?#]*).*$" $url "${1}") | trimPrefix ":" -}}
-{{- $usual := ternary "80" "443" (hasPrefix "http://" $url) -}}
-{{- $ports = append $ports (int ($named | default $usual)) -}}
+{{- $http := include "braze-exporter.proxy" (dict "root" . "name" "http_proxy") -}}
+{{- $https := include "braze-exporter.proxy" (dict "root" . "name" "https_proxy") -}}
+{{- $isPartly := not (empty (include "braze-exporter.variable" (dict "root" . "name" "no_proxy"))) -}}
+{{- $urls := list -}}
+{{- range (.Values.config | default dict).workspaces | default (list (dict "endpoint" "https://")) -}}
+{{- $around := ternary $http $https (hasPrefix "http:" (lower .endpoint)) -}}
+{{- $urls = append $urls (.proxy | default $around | default .endpoint) -}}
+{{- if and $isPartly (not .proxy) -}}
+{{- $urls = append $urls .endpoint -}}
 {{- end -}}
-{{- toJson (uniq ($ports | default (list 443)) | sortAlpha) -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range $urls -}}
+{{- $authority := regexReplaceAll "^([^:/?#]*://)?([^/?#]*).*$" . "${2}" -}}
+{{- $usual := ternary "443" "80" (hasPrefix "https:" (lower .)) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $authority | trimPrefix ":" | default $usual | int) -}}
+{{- end -}}
+{{- toJson (uniq $ports | sortAlpha) -}}
+{{- end -}}
+
+{{/* The proxy of a scheme that `extraEnv` names, as the exporter reads it. */}}
+{{- define "braze-exporter.proxy" -}}
+{{- $all := include "braze-exporter.variable" (dict "root" .root "name" "all_proxy") -}}
+{{- include "braze-exporter.variable" . | default $all -}}
+{{- end -}}
+
+{{/* A variable of `extraEnv`: in lower case, even if empty, before upper case. */}}
+{{- define "braze-exporter.variable" -}}
+{{- $named := dict -}}
+{{- range .root.Values.extraEnv -}}
+{{- $_ := set $named .name (.value | default "") -}}
+{{- end -}}
+{{- get $named (ternary .name (upper .name) (hasKey $named .name)) | trim -}}
 {{- end -}}

@@ -1,4 +1,20 @@
 {{/*
+`tlsConfig` of a monitor: its own, or else the authority of `tls.caKey`. Takes `root` and
+`monitor`.
+*/}}
+{{- define "braze-exporter.monitorTls" -}}
+{{- $values := .root.Values -}}
+{{- if include "braze-exporter.hasTls" .root -}}
+{{- if .monitor.tlsConfig -}}
+{{- toYaml .monitor.tlsConfig -}}
+{{- else if and $values.tls.secretName $values.tls.caKey -}}
+{{- $ca := dict "secret" (dict "name" $values.tls.secretName "key" $values.tls.caKey) -}}
+{{- toYaml (dict "ca" $ca "serverName" (include "braze-exporter.serviceHost" .root)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
 How to scrape: what the three monitors of the Prometheus Operator share. Takes `root` and
 `monitor`.
 */}}
@@ -12,16 +28,9 @@ honorLabels: true
 basicAuth:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if include "braze-exporter.hasTls" $root }}
-{{- $tls := .tlsConfig }}
-{{- if and (not $tls) $root.Values.tls.secretName $root.Values.tls.caKey }}
-{{- $ca := dict "secret" (dict "name" $root.Values.tls.secretName "key" $root.Values.tls.caKey) }}
-{{- $tls = dict "ca" $ca "serverName" (include "braze-exporter.serviceHost" $root) }}
-{{- end }}
-{{- with $tls }}
+{{- with include "braze-exporter.monitorTls" (dict "root" $root "monitor" .) }}
 tlsConfig:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- nindent 2 . }}
 {{- end }}
 {{- with .scrapeTimeout }}
 scrapeTimeout: {{ . | quote }}

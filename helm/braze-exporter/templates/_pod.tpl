@@ -62,6 +62,7 @@ exec:
   command:
     - braze-exporter
     - healthcheck
+    - {{ ternary "--ready" "--no-ready" (eq .path "/-/ready") }}
     {{- include "braze-exporter.healthcheck" (dict "root" .root "address" (printf ":%v" .root.Values.web.port)) | nindent 4 }}
 {{- else -}}
 httpGet:

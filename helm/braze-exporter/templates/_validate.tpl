@@ -25,54 +25,13 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- if and $values.webConfig (include "braze-exporter.hasExistingWebConfig" .) -}}
 {{- fail "webConfig and existingWebConfig are both set; expected one of the two" -}}
 {{- end -}}
-{{- with ($values.webConfig | default dict).tls_server_config -}}
-{{- if and (not $values.tls.secretName) (not (and (or .cert .cert_file) (or .key .key_file))) -}}
-{{- fail "webConfig.tls_server_config has no certificate; expected tls.secretName, or cert_file and key_file of an extra volume" -}}
-{{- end -}}
-{{- end -}}
+{{- include "braze-exporter.validateConfig" . -}}
+{{- include "braze-exporter.validateWeb" . -}}
+{{- include "braze-exporter.validateMonitors" . -}}
+{{- include "braze-exporter.validatePod" . -}}
+{{- include "braze-exporter.validateNetwork" . -}}
 {{- if and $values.persistence.enabled (not $values.state.enabled) -}}
 {{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
-{{- end -}}
-
-{{- $files := dict -}}
-{{- if include "braze-exporter.isDemo" . -}}
-{{- $_ := set $files "demo" true -}}
-{{- end -}}
-{{- range $values.apiKeys -}}
-{{- if hasKey $files .file -}}
-{{- fail (printf "apiKeys: two keys have the file %q; expected each to have its own" .file) -}}
-{{- end -}}
-{{- $_ := set $files .file true -}}
-{{- end -}}
-{{- $directory := printf "%s/" (include "braze-exporter.keysDirectory" .) -}}
-{{- $names := dict -}}
-{{- range $index, $workspace := ($values.config | default dict).workspaces -}}
-{{- $place := printf "config.workspaces[%d]" $index -}}
-{{- if hasKey $names $workspace.name -}}
-{{- fail (printf "%s.name: %q is already used; expected it only once" $place $workspace.name) -}}
-{{- end -}}
-{{- $_ := set $names $workspace.name true -}}
-{{- $taken := dict -}}
-{{- range $number, $campaign := $workspace.campaigns -}}
-{{- range $option := list "id" "name" -}}
-{{- $text := get $campaign $option -}}
-{{- $held := printf "%s %s" $option (ternary (lower $text) $text (eq $option "id")) -}}
-{{- if hasKey $taken $held -}}
-{{- fail (printf "%s.campaigns[%d].%s: %q is already used; expected it only once in a workspace" $place $number $option $text) -}}
-{{- end -}}
-{{- $_ := set $taken $held true -}}
-{{- end -}}
-{{- end -}}
-{{- if and $workspace.api_key_file $workspace.api_key_env -}}
-{{- fail (printf "%s has api_key_file and api_key_env; expected one of the two" $place) -}}
-{{- end -}}
-{{- if not (or $workspace.api_key_file $workspace.api_key_env) -}}
-{{- fail (printf "%s: where is the key? expected api_key_file: %sFILE, and that FILE in apiKeys" $place $directory) -}}
-{{- end -}}
-{{- $file := $workspace.api_key_file | default "" -}}
-{{- if and (hasPrefix $directory $file) (not (hasKey $files (trimPrefix $directory $file))) -}}
-{{- fail (printf "%s.api_key_file: no entry of apiKeys has `file: %s`" $place (trimPrefix $directory $file)) -}}
-{{- end -}}
 {{- end -}}
 
 {{- $owners := dict
