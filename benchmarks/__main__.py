@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks, print their tables, write them where they belong."""
+"""`make bench`: run the benchmarks, print their tables, write them into the docs."""
 
 from __future__ import annotations
 

@@ -244,7 +244,10 @@ def test_the_health_check_asks_for_readiness_if_told_to(tmp_path: Path) -> None:
 
     assert (alive.returncode, alive.stdout) == (0, "healthy\n")
     assert unready.returncode == 1
-    assert unready.stderr == f"unready: {address}/-/ready answered 503\n"
+    assert unready.stderr == (
+        f"unready: asked {address}/-/ready: it answered 503; the first round of polls "
+        "goes on, for half a minute at most\n"
+    )
     assert (ready.returncode, ready.stdout) == (0, "ready\n")
     assert alive_again.stdout == "healthy\n"
 

@@ -6,6 +6,7 @@ import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from exporter.errors import ConfigError
@@ -75,13 +76,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     if status != 200:
         print(
-            f"un{claim}: asked {address}{path}: it answered {status}; give the "
-            "daemon's own --web.* flags, and look at its log",
+            f"un{claim}: asked {address}{path}: it answered {status}; {_advice(status)}",
             file=sys.stderr,
         )
         return 1
     print(claim)
     return 0
+
+
+def _advice(status: int) -> str:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return "the first round of polls goes on, for half a minute at most"
+    return "give the daemon's own --web.* flags, and look at its log"
 
 
 def _contexts(
