@@ -19,7 +19,7 @@ OF_COMMANDS = (
     *("output", "days", "campaign", "label", "step"),
     *("seed", "campaigns", "timezone"),
     *("listen-address", "active-fraction", "rate-limit"),
-    *("client.cert-file", "client.key-file"),
+    *("client.cert-file", "client.key-file", "ready"),
 )
 """Names of flags that the daemon has not, each in the table of its command."""
 

@@ -21,7 +21,7 @@ PRESCRIBED = {
     "PyYAML": "yaml",
     "APScheduler": "apscheduler",
 }
-CHOSEN = {"urllib3": "urllib3", "h11": "h11"}
+CHOSEN = {"urllib3": "urllib3", "h11": "h11", "isal": "isal", "orjson": "orjson"}
 ON_DEMAND = {"Jinja2": "jinja2", "MarkupSafe": "markupsafe"}
 """Loaded with the status page, by whoever opens it first."""
 UNIMPORTED = {"tzdata", "bcrypt"}
