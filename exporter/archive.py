@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -61,6 +62,12 @@ class Archive:
         """Return a page that is kept. ValueError: somebody changed it."""
         document: object = self._read(_name(source, campaign_id, page))
         return document
+
+    def forget(self, source: str, campaign_id: str, pages: Iterable[Page]) -> None:
+        """Let these pages of a campaign be asked for again."""
+        for page in pages:
+            with suppress(FileNotFoundError):
+                (self._directory / _name(source, campaign_id, page)).unlink()
 
     def note_asked(self, *, now: float) -> None:
         """Remember that all was asked for, and not all was given."""

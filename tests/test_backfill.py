@@ -331,6 +331,29 @@ def test_a_campaign_that_braze_does_not_know_is_left_out(workplace: Workplace) -
     assert len(workplace.braze.requests) == 3
 
 
+def test_a_kept_page_that_is_damaged_is_asked_for_again(workplace: Workplace) -> None:
+    """By the next run, which is told of."""
+    first, second = workplace.campaigns[:2]
+    unknown = {"id": "00000000-0000-4000-8000-000000000000", "name": "Gone"}
+    good = [{"id": one.id, "name": one.name} for one in (first, second)]
+    workplace.configure(campaigns=[unknown, *good])
+    workplace.backfill("--days", "2")
+    place = workplace.output.with_name("history.om.pages")
+    page = next(one for one in place.glob("*.json") if one.stem != "begun")
+    page.write_text("{")
+    workplace.configure(campaigns=good)
+
+    told = workplace.backfill("--days", "2")
+    ended = workplace.backfill("--days", "2")
+
+    assert told.returncode == 1
+    assert "a kept page cannot be read" in told.stderr
+    assert "1 of 2 campaigns are missing" in told.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert len(workplace.asked()) == 4
+    assert workplace.left() == {"history.om"}
+
+
 def test_a_braze_that_is_down_for_a_moment_costs_a_moment(workplace: Workplace) -> None:
     """Tries go on within the minute."""
     workplace.braze.set_fault(Fault(status=503), count=2)

@@ -197,9 +197,9 @@ class _Run:
         if not self._ask():
             self._say(_STOPPED)
             return 1
+        series = self._count()
         if self._failures:
             self._archive.note_asked(now=self._now())
-        series = self._count()
         if not series:
             self._say("there is no history to write")
             return 1
@@ -331,6 +331,7 @@ class _Run:
     def _count(self) -> int:
         """Return how many series there will be; 0: not one campaign has a history."""
         series = 0
+        pages = chronicle.pages(self._order.days, now=self._begun_at)
         for number in range(len(self._items)):
             if number in self._failures:
                 continue
@@ -338,6 +339,8 @@ class _Run:
                 series += self._history(number).series
             except (ValueError, OSError, MalformedSeries) as error:
                 self._fail(number, f"a kept page cannot be read: {error}")
+                item = self._items[number]
+                self._archive.forget(source(item.workspace), item.campaign.id, pages)
         return series
 
     def _history(self, number: int) -> Chronicle:
