@@ -76,7 +76,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     if status != 200:
         print(
-            f"un{claim}: asked {address}{path}: it answered {status}; {_advice(status)}",
+            f"un{claim}: asked {address}{path}: it answered {status}; "
+            f"{_advice(status)}",
             file=sys.stderr,
         )
         return 1
