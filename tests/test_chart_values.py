@@ -572,6 +572,22 @@ NO_KEY = {
             "expected both or neither",
         ),
         (
+            {"persistence": {"existingClaim": "kept"}},
+            "persistence.existingClaim .* expected persistence.enabled",
+        ),
+        (
+            {"service": {"nodePort": 30417}},
+            "service.nodePort .* expected service.type NodePort or LoadBalancer",
+        ),
+        (
+            {"existingWebConfig": {"tls": True}},
+            "existingWebConfig.tls .* expected existingWebConfig.secret or configMap",
+        ),
+        (
+            {"existingWebConfig": {"secret": "web", "clientCertificates": True}},
+            "clientCertificates .* expected existingWebConfig.tls",
+        ),
+        (
             tls_server(cert="a", cert_file="b"),
             "cert and cert_file are both set; expected one of the two",
         ),

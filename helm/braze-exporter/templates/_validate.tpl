@@ -25,11 +25,22 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- if and $values.webConfig (include "braze-exporter.hasExistingWebConfig" .) -}}
 {{- fail "webConfig and existingWebConfig are both set; expected one of the two" -}}
 {{- end -}}
+{{- with $values.existingWebConfig -}}
+{{- if and (or .tls .clientCertificates) (not (or .configMap .secret)) -}}
+{{- fail "existingWebConfig.tls and clientCertificates describe an object that is not named; expected existingWebConfig.secret or configMap too" -}}
+{{- end -}}
+{{- if and .clientCertificates (not .tls) -}}
+{{- fail "existingWebConfig.clientCertificates is true without TLS; expected existingWebConfig.tls too" -}}
+{{- end -}}
+{{- end -}}
 {{- include "braze-exporter.validateConfig" . -}}
 {{- include "braze-exporter.validateWeb" . -}}
 {{- include "braze-exporter.validateMonitors" . -}}
 {{- include "braze-exporter.validatePod" . -}}
 {{- include "braze-exporter.validateNetwork" . -}}
+{{- if and $values.persistence.existingClaim (not $values.persistence.enabled) -}}
+{{- fail "persistence.existingClaim would not be used; expected persistence.enabled=true too" -}}
+{{- end -}}
 {{- if and $values.persistence.enabled (not $values.state.enabled) -}}
 {{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
 {{- end -}}

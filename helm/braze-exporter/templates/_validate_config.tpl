@@ -1,6 +1,5 @@
 {{/*
-Configurations that the exporter would refuse, and then not start: it ends before the new
-pod begins.
+What the exporter would refuse of a configuration: too late, as the one before ends first.
 */}}
 {{- define "braze-exporter.validateConfig" -}}
 {{- $values := .Values -}}

@@ -71,6 +71,9 @@ A path that is, or hides, one of our mounts, or is in one that nothing can be ma
 {{- if and (eq .clusterIP "None") (ne .type "ClusterIP") -}}
 {{- fail (printf "service.type is %s, which a headless Service cannot have; expected type ClusterIP, or no clusterIP: None" .type) -}}
 {{- end -}}
+{{- if and .nodePort (eq .type "ClusterIP") -}}
+{{- fail "service.nodePort is for no Service of type ClusterIP; expected service.type NodePort or LoadBalancer" -}}
+{{- end -}}
 {{- if and (gt (len (.ipFamilies | default list)) 1) (not (hasSuffix "DualStack" .ipFamilyPolicy)) -}}
 {{- fail "service.ipFamilies are two; expected service.ipFamilyPolicy to be PreferDualStack or RequireDualStack" -}}
 {{- end -}}
