@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks, print their tables, write them where they belong."""
+"""`make bench`: runs the benchmarks, prints their tables, writes them where wanted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import poll, scrape, tables, targets
+from benchmarks import fleet, poll, scrape, startup, tables, targets
 from benchmarks.outcome import Outcome, tell
 
 BENCHMARKS: dict[str, tuple[Callable[[], Outcome], Callable[[], Outcome]]] = {
     "scrape": (lambda: scrape.run(scrape.FULL), lambda: scrape.run(scrape.QUICK)),
     "poll": (lambda: poll.run(poll.FULL), lambda: poll.run(poll.QUICK)),
+    "startup": (lambda: startup.run(startup.FULL), lambda: startup.run(startup.QUICK)),
+    "fleet": (lambda: fleet.run(fleet.FULL), lambda: fleet.run(fleet.QUICK)),
 }
 """Name → the full and the quick run."""
 

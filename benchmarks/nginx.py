@@ -1,4 +1,4 @@
-"""A plain file server that serves our bytes from memory: what a socket costs at least."""
+"""A file server that serves our bytes from memory: what a socket costs at least."""
 
 from __future__ import annotations
 
