@@ -19,6 +19,9 @@ from benchmarks.processes import module
 from benchmarks.scraper import Scraper
 from benchmarks.tables import Table, mebibytes, percentile, whole
 
+TABLES = frozenset({"fleet"})
+"""What a full run makes."""
+
 _API_KEY = Settings().api_key
 _LAG = "braze_exporter_poll_lag_seconds"
 _POLLS = "braze_exporter_polls_total"

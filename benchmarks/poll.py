@@ -11,6 +11,9 @@ from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import module
 from benchmarks.tables import Table, median, milliseconds, times
 
+TABLES = frozenset({"poll", "poll-parts"})
+"""What a full run makes."""
+
 _EXPORTER, _LOOP = "exporter", "loop"
 
 
