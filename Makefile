@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test lint format dashboards chart-docs screenshot lock clean
+.PHONY: help demo test bench lint format dashboards chart-docs screenshot lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
@@ -16,6 +16,9 @@ demo: $(VENV)/.run-time  ## See it work: a simulated Braze, and the exporter pol
 
 test: $(VENV)/.development  ## Run the whole test suite
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.development  ## Measure speed beside what else there is (Linux, nginx)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.development  ## Check style and types
 	$(BIN)/ruff format --check .

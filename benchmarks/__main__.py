@@ -6,16 +6,50 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks import poll, scrape, tables, targets
+from benchmarks import conditions, fleet, limits, poll, scrape, startup, tables, targets
 from benchmarks.outcome import Outcome, tell
 
-BENCHMARKS: dict[str, tuple[Callable[[], Outcome], Callable[[], Outcome]]] = {
-    "scrape": (lambda: scrape.run(scrape.FULL), lambda: scrape.run(scrape.QUICK)),
-    "poll": (lambda: poll.run(poll.FULL), lambda: poll.run(poll.QUICK)),
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One of the benchmarks, and the tables that its full run makes."""
+
+    full: Callable[[], Outcome]
+    quick: Callable[[], Outcome]
+    tables: frozenset[str]
+
+
+BENCHMARKS = {
+    "scrape": Benchmark(
+        full=partial(scrape.run, scrape.FULL),
+        quick=partial(scrape.run, scrape.QUICK),
+        tables=scrape.TABLES,
+    ),
+    "poll": Benchmark(
+        full=partial(poll.run, poll.FULL),
+        quick=partial(poll.run, poll.QUICK),
+        tables=poll.TABLES,
+    ),
+    "limits": Benchmark(
+        full=partial(limits.run, limits.FULL),
+        quick=partial(limits.run, limits.QUICK),
+        tables=limits.TABLES,
+    ),
+    "startup": Benchmark(
+        full=partial(startup.run, startup.FULL),
+        quick=partial(startup.run, startup.QUICK),
+        tables=startup.TABLES,
+    ),
+    "fleet": Benchmark(
+        full=partial(fleet.run, fleet.FULL),
+        quick=partial(fleet.run, fleet.QUICK),
+        tables=fleet.TABLES,
+    ),
 }
-"""Name → the full and the quick run."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,9 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     began_at = time.monotonic()
     outcome = Outcome()
     for name in options.only or BENCHMARKS:
-        full, quick = BENCHMARKS[name]
-        outcome.add((quick if options.quick else full)())
-    outcome.tables.append(targets.verdicts(outcome.figures))
+        one = BENCHMARKS[name]
+        outcome.add(one.quick() if options.quick else one.full())
+    outcome.tables += [targets.verdicts(outcome.figures), conditions.table()]
     for table in outcome.tables:
         sys.stdout.write(f"{table.markdown()}\n\n")
     if options.write:

@@ -14,6 +14,8 @@ from benchmarks.processes import Process, module, until, written
 from benchmarks.scraper import Scraper
 
 WORKSPACE = "production"
+_LOOK_SECONDS = 0.5
+"""Between two looks at the metrics, which cost the daemon something too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def wait_for_first_round(
             exporter.process.wait_until_idle(for_seconds=0.5)
         return exporter.sums(polled)[polled] >= campaigns
 
-    until(is_over, what="the first round")
+    until(is_over, what="the first round", look_seconds=_LOOK_SECONDS)
 
 
 def configuration(

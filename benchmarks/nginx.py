@@ -15,7 +15,7 @@ from benchmarks.sockets import free_port
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs is the point
 _CONFIGURATION = """
 daemon off;
-worker_processes 1;
+master_process off;
 pid {folder}/nginx.pid;
 error_log stderr crit;
 events {{ worker_connections 8192; }}
@@ -33,7 +33,7 @@ http {{
     listen 127.0.0.1:{port};
     root {folder};
     default_type text/plain;
-    add_header Content-Encoding gzip;
+    {headers}
   }}
 }}
 """
@@ -41,23 +41,25 @@ http {{
 
 def is_installed() -> bool:
     """Tell whether there is an nginx to compare with."""
-    return _program() is not None and _MEMORY.is_dir()
+    return program() is not None and _MEMORY.is_dir()
 
 
 @contextlib.contextmanager
-def serving(body: bytes) -> Iterator[tuple[Process, str]]:
-    """Serve these bytes, which are gzip, inside the block; yield also the URL."""
-    program = _program()
-    if program is None:
+def serving(body: bytes, *, is_gzip: bool) -> Iterator[tuple[Process, str]]:
+    """Serve these bytes inside the block, as what they are; yield also the URL."""
+    found = program()
+    if found is None:
         message = "nginx is not installed"
         raise RuntimeError(message)
     with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
-        Path(folder).chmod(0o755)  # its worker is another user
         (Path(folder) / "metrics").write_bytes(body)
         port = free_port()
         file = Path(folder) / "nginx.conf"
-        file.write_text(_CONFIGURATION.format(folder=folder, port=port))
-        with running(program, "-p", folder, "-e", "stderr", "-c", str(file)) as process:
+        headers = "add_header Content-Encoding gzip;" if is_gzip else ""
+        file.write_text(
+            _CONFIGURATION.format(folder=folder, port=port, headers=headers)
+        )
+        with running(found, "-p", folder, "-e", "stderr", "-c", str(file)) as process:
             url = f"http://127.0.0.1:{port}/metrics"
             until(lambda: _answers(url), what="nginx")
             yield process, url
@@ -71,5 +73,6 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _program() -> str | None:
+def program() -> str | None:
+    """Return where it is, if it is installed."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

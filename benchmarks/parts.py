@@ -21,6 +21,8 @@ from exporter.model import Selection
 from benchmarks import documents
 from benchmarks.polling import WINDOWS
 
+END = "end"
+"""The last line."""
 _RUNS = 60
 _WARM_RUNS = 5
 
@@ -85,4 +87,4 @@ if __name__ == "__main__":
     wanted = documents.Shape(variations=int(sys.argv[2]), days=int(sys.argv[3]))
     for part, seconds in parts(sys.argv[1], wanted):
         sys.stdout.write(f"{part}\t{seconds}\n")
-    sys.stdout.write("\n")
+    sys.stdout.write(f"{END}\n")

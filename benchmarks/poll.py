@@ -6,10 +6,13 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from benchmarks import braze, documents, exporters, polling
+from benchmarks import braze, documents, exporters, parts, polling
 from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import module
 from benchmarks.tables import Table, median, milliseconds, times
+
+TABLES = frozenset({"poll", "poll-parts"})
+"""What a full run makes."""
 
 _EXPORTER, _LOOP = "exporter", "loop"
 
@@ -110,14 +113,15 @@ def daemon_cost(shape: documents.Shape, seconds: float, *, is_changing: bool) ->
 
 
 def _parts_table(shape: documents.Shape) -> Table:
-    rows = []
-    with braze.running(shape, is_changing=False) as url:
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(braze.running(shape, is_changing=False))
         arguments = (url, str(shape.variations), str(shape.days))
-        with module("benchmarks.parts", *arguments) as process:
-            with contextlib.suppress(RuntimeError):  # the empty line at its end
-                while True:
-                    name, seconds = process.read_line().split("\t")
-                    rows.append((name, milliseconds(float(seconds))))
+        process = stack.enter_context(module("benchmarks.parts", *arguments))
+        lines = iter(process.read_line, parts.END)
+        rows = [
+            (name, milliseconds(float(seconds)))
+            for name, _, seconds in (line.partition("\t") for line in lines)
+        ]
     return Table(
         name="poll-parts",
         caption="What the parts of a poll cost when each is done alone.",

@@ -88,6 +88,15 @@ class Process:
             if self.cpu_seconds - before < for_seconds / 20:
                 return
 
+    def wait(self) -> float:
+        """Wait for its end and return the CPU that it has used, in seconds."""
+        _, status, used = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        if self._process.returncode:
+            message = f"{self._process.args!r} ended with {self._process.returncode}"
+            raise RuntimeError(message)
+        return used.ru_utime + used.ru_stime
+
     def end(self) -> None:
         """End it, in a hurry if it does not listen, and wait for that."""
         self._process.send_signal(signal.SIGTERM)
@@ -125,14 +134,16 @@ def module(
         yield process
 
 
-def until(probe: Callable[[], bool], *, what: str) -> None:
+def until(
+    probe: Callable[[], bool], *, what: str, look_seconds: float = _LOOK_SECONDS
+) -> None:
     """Look again and again until it is so; RuntimeError after a very long time."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not probe():
         if time.monotonic() > give_up_at:
             message = f"waited in vain for {what}"
             raise RuntimeError(message)
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(look_seconds)
 
 
 def written(path: Path, document: Mapping[str, object]) -> Path:

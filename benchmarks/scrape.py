@@ -28,12 +28,25 @@ from benchmarks.tables import (
     whole,
 )
 
+TABLES = frozenset(
+    {
+        "scrape",
+        "scrape-memory",
+        "scrape-shapes",
+        "scrape-changing",
+        "scrape-nginx",
+        "scrape-silent",
+    }
+)
+"""What a full run makes."""
+
 OURS = "exporter"
 _SHARE = 10
 """One campaign in so many is polled between two scrapes."""
 _WINDOW = 0.02
 """The part of an interval in which all of such a share are polled."""
 _MOST_SCRAPES = 200
+_CROWD_SCRAPES = 100
 _SETTLING_SECONDS = 0.01
 
 
@@ -50,20 +63,33 @@ class Plan:
     changing_scrapes: int = 5
     nginx: int | None = 1000
     silent_clients: int = 3000
+    rivals: Sequence[str] = tuple(rivals.KINDS)
     shapes: Sequence[documents.Shape] = (documents.NARROW, documents.WIDE)
 
 
 FULL = Plan()
 QUICK = Plan(
     campaigns=(10, 100),
-    rounds=3,
-    seconds=0.2,
+    rounds=2,
+    seconds=0.1,
     has_openmetrics=False,
     changing=(100,),
     nginx=100,
     shapes=(),
 )
-SMALL = Plan(campaigns=(10,), seconds=0.1, has_openmetrics=False)
+SMALL = Plan(
+    campaigns=(100,),
+    rounds=2,
+    seconds=0.1,
+    has_openmetrics=False,
+    changing=(100,),
+    changing_scrapes=3,
+    nginx=None,
+    silent_clients=0,
+    rivals=("gauges",),
+    shapes=(),
+)
+"""What the test suite has time for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +164,10 @@ def run(plan: Plan) -> Outcome:
     for campaigns in plan.campaigns:
         tell(f"scrape: {campaigns} campaigns")
         sizes[campaigns] = measured(plan, campaigns, documents.USUAL, variants)
-    outcome.tables += [_cost_table(sizes.values()), _memory_table(sizes.values())]
+    outcome.tables += [
+        _cost_table(plan, sizes.values()),
+        _memory_table(plan, sizes.values()),
+    ]
     for campaigns, size in sizes.items():
         name = _size_name(campaigns)
         for variant in TEXT:
@@ -163,7 +192,7 @@ def measured(
     with exporters.filled(campaigns=campaigns, shape=shape) as exporter:
         page = exporter.page()
         series = page.count("\nbraze_campaign_")
-        with _rivals(page) as others:
+        with _rivals(page, plan.rivals) as others:
             del page
             ours = Server(exporter.process, exporter.url)
             servers = {OURS: ours, **others}
@@ -173,14 +202,14 @@ def measured(
 
 
 @contextlib.contextmanager
-def _rivals(page: str) -> Iterator[dict[str, Server]]:
+def _rivals(page: str, kinds: Iterable[str]) -> Iterator[dict[str, Server]]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         file = folder / "page"
         file.write_text(page, encoding="utf-8")
         processes = {
             kind: stack.enter_context(module("benchmarks.rivals", kind, str(file)))
-            for kind in rivals.KINDS
+            for kind in kinds
         }
         yield {
             kind: Server(process, process.read_line())
@@ -195,14 +224,14 @@ def _costs(
     for _ in range(plan.rounds):
         for (name, variant), cost in costs.items():
             server = servers[name]
-            scraper = _scraper(server.url, variant)
+            scraper = scraper_of(server.url, variant)
             if not cost.seconds and name == OURS:
                 scraper.scrape()  # the first one may have to make what is then kept
-            _add_round(cost, server, scraper, seconds=plan.seconds)
+            add_round(cost, server, scraper, seconds=plan.seconds)
     return costs
 
 
-def _add_round(cost: Cost, server: Server, scraper: Scraper, *, seconds: float) -> None:
+def add_round(cost: Cost, server: Server, scraper: Scraper, *, seconds: float) -> None:
     """Scrape for a while, and note what one scrape cost."""
     scrapes: list[Scrape] = []
     give_up_at = time.perf_counter() + seconds
@@ -218,7 +247,8 @@ def _add_round(cost: Cost, server: Server, scraper: Scraper, *, seconds: float) 
     cost.body_bytes = scrapes[-1].body_bytes
 
 
-def _scraper(url: str, variant: Variant) -> Scraper:
+def scraper_of(url: str, variant: Variant) -> Scraper:
+    """Return what asks this URL for this variant."""
     return Scraper(url, is_gzip=variant.is_gzip, is_openmetrics=variant.is_openmetrics)
 
 
@@ -226,37 +256,31 @@ def _size_name(campaigns: int) -> str:
     return "1m" if campaigns == 1000 else f"{campaigns}k"
 
 
-def _cost_table(sizes: Iterable[Size]) -> Table:
+def _cost_table(plan: Plan, sizes: Iterable[Size]) -> Table:
+    names = (OURS, *plan.rivals)
     return Table(
         name="scrape",
-        caption=(
-            "Server CPU, latency and body of one scrape: ours / labelled gauges / "
-            "custom collector."
-        ),
+        caption=f"Server CPU, latency and body of one scrape: {' / '.join(names)}.",
         header=(
             "Series",
             "Asked for",
             "CPU",
-            "Less than gauges",
-            "than collector",
+            *(f"Less than {rival}" for rival in plan.rivals),
             "Latency",
-            "Body: ours / theirs",
+            "Body",
         ),
         rows=[
             (
                 whole(size.series),
                 str(variant),
                 _each(size.costs[name, variant].cpu for name in names),
-                times(size.ratio(variant)),
-                times(size.ratio(variant, "collector")),
+                *(times(size.ratio(variant, rival)) for rival in plan.rivals),
                 _each(size.costs[name, variant].latency for name in names),
                 " / ".join(
-                    kibibytes(size.costs[name, variant].body_bytes)
-                    for name in names[:2]
+                    kibibytes(size.costs[name, variant].body_bytes) for name in names
                 ),
             )
             for size in sizes
-            for names in [(OURS, *rivals.KINDS)]
             for name, variant in size.costs
             if name == OURS
         ],
@@ -267,16 +291,14 @@ def _each(seconds: Iterable[float]) -> str:
     return " / ".join(map(milliseconds, seconds))
 
 
-def _memory_table(sizes: Iterable[Size]) -> Table:
+def _memory_table(plan: Plan, sizes: Iterable[Size]) -> Table:
+    names = (OURS, *plan.rivals)
     return Table(
         name="scrape-memory",
         caption="Peak RSS of the server's process in MiB, filling included.",
-        header=("Series", "Ours", "Gauges", "Collector"),
+        header=("Series", *names),
         rows=[
-            (
-                whole(size.series),
-                *(whole(size.peaks[one] / 2**20) for one in (OURS, *rivals.KINDS)),
-            )
+            (whole(size.series), *(whole(size.peaks[one] / 2**20) for one in names))
             for size in sizes
         ],
     )
@@ -356,11 +378,11 @@ def changing(campaigns: int, *, scrapes: int) -> dict[Variant, Cost]:
         server = Server(exporter.process, exporter.url)
         _sleep_past_heaps(server, interval, heaps=_SHARE)
         for variant in TEXT:
-            scraper = _scraper(server.url, variant)
+            scraper = scraper_of(server.url, variant)
             scraper.scrape()
             for _ in range(scrapes):
                 _sleep_past_heaps(server, interval, heaps=1)
-                _add_round(costs[variant], server, scraper, seconds=0)
+                add_round(costs[variant], server, scraper, seconds=0)
     return costs
 
 
@@ -388,8 +410,8 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
     """Compare latencies of the same bytes; ours are kept between these scrapes."""
     variant = Variant(is_gzip=True)
     with exporters.filled(campaigns=campaigns, shape=documents.USUAL) as exporter:
-        body = _scraper(exporter.url, variant).page()
-        with nginx.serving(body) as (process, url):
+        body = scraper_of(exporter.url, variant).page()
+        with nginx.serving(body, is_gzip=True) as (process, url):
             servers = {
                 OURS: Server(exporter.process, exporter.url),
                 "nginx": Server(process, url),
@@ -416,39 +438,47 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
 
 
 def _add_crowd(outcome: Outcome, plan: Plan) -> None:
-    """Scrape beside connections that say nothing."""
-    with exporters.filled(campaigns=10, shape=documents.USUAL) as exporter:
-        with _rivals(exporter.page()) as others:
-            servers = {
-                OURS: Server(exporter.process, exporter.url),
-                "gauges": others["gauges"],
-            }
-            latencies = {
-                name: _latencies_beside(server, plan.silent_clients)
-                for name, server in servers.items()
-            }
-            rows = [
-                (
-                    name,
-                    milliseconds(percentile(seconds, 50)),
-                    milliseconds(percentile(seconds, 99)),
-                    mebibytes(servers[name].process.peak_bytes),
-                )
-                for name, seconds in latencies.items()
-            ]
-    outcome.figure("scrape.silent", percentile(latencies[OURS], 99) * 1000)
+    """Scrape both servers in turn beside connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        exporter = stack.enter_context(
+            exporters.filled(campaigns=10, shape=documents.USUAL)
+        )
+        others = stack.enter_context(_rivals(exporter.page(), ("gauges",)))
+        servers = {
+            OURS: Server(exporter.process, exporter.url),
+            "gauges": others["gauges"],
+        }
+        rounds: dict[str, list[list[float]]] = {name: [] for name in servers}
+        for server in servers.values():
+            stack.enter_context(silent_clients(server.url, plan.silent_clients))
+        for _ in range(plan.rounds):
+            for name, server in servers.items():
+                rounds[name].append(_latencies(server))
+        peaks = {name: one.process.peak_bytes for name, one in servers.items()}
+    latencies = {
+        name: [
+            median(percentile(one, percent) for one in found) for percent in (50, 99)
+        ]
+        for name, found in rounds.items()
+    }
+    outcome.figure("scrape.silent", latencies[OURS][1] * 1000)
     outcome.tables.append(
         Table(
             name="scrape-silent",
-            caption=f"Latency beside {plan.silent_clients:,} silent connections.",
+            caption=(
+                f"Latency of a gzip page of 10,000 series beside "
+                f"{plan.silent_clients:,} silent connections."
+            ),
             header=("Server", "p50", "p99", "Peak RSS"),
-            rows=rows,
+            rows=[
+                (name, *map(milliseconds, latencies[name]), mebibytes(peaks[name]))
+                for name in servers
+            ],
         )
     )
 
 
-def _latencies_beside(server: Server, count: int) -> list[float]:
-    """Return how long each of many scrapes took beside so many silent clients."""
-    scraper = _scraper(server.url, Variant(is_gzip=True))
-    with silent_clients(server.url, count):
-        return [scraper.scrape().seconds for _ in range(_MOST_SCRAPES)]
+def _latencies(server: Server) -> list[float]:
+    """Return how long each of many scrapes took."""
+    scraper = scraper_of(server.url, Variant(is_gzip=True))
+    return [scraper.scrape().seconds for _ in range(_CROWD_SCRAPES)]
