@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,9 @@ class Exporter:
 
     def page(self) -> str:
         """Return the metrics as text."""
-        scraper = Scraper(self.url, is_gzip=False, is_openmetrics=False)
-        return scraper.page().decode()
+        # As Prometheus asks: a plain page would stay in memory for a while.
+        scraper = Scraper(self.url, is_gzip=True, is_openmetrics=False)
+        return gzip.decompress(scraper.page()).decode()
 
 
 def sums(page: str, *names: str) -> dict[str, float]:

@@ -121,12 +121,11 @@ class Daemon:
         )
         self._state_path = state_path
         self._scouting: on_demand.Scouting | None = None
+        self._pages = Pages(
+            self._fresh_entries, self._telemetry, version=lambda: self._store.version
+        )
         site = Site(
-            pages=Pages(
-                self._fresh_entries,
-                self._telemetry,
-                version=lambda: self._store.version,
-            ),
+            pages=self._pages,
             is_ready=self._is_ready,
             configuration=self._describe,
             reload=self.reload if settings.has_lifecycle else None,
@@ -270,6 +269,7 @@ class Daemon:
             if self._scouting is not None:
                 self._scouting.forget_windows()
         self._fresh_entries()
+        self._pages.beat()
         # In a thread, and not waited for long: a file may lie on a disk that hangs.
         looking = self._looking or asyncio.create_task(
             asyncio.to_thread(self._look_at_files)
