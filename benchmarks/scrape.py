@@ -7,7 +7,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from exporter import schedule
@@ -416,7 +416,8 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
                 OURS: Server(exporter.process, exporter.url),
                 "nginx": Server(process, url),
             }
-            costs = _costs(servers, (variant,), plan)
+            # Many short turns: what disturbs one of them disturbs the other.
+            costs = _costs(servers, (variant,), replace(plan, rounds=25, seconds=0.05))
     ours, theirs = (costs[name, variant].latency for name in servers)
     outcome.figure(f"scrape.{_size_name(campaigns)}.nginx", ours / theirs)
     outcome.tables.append(
@@ -444,12 +445,16 @@ def _add_crowd(outcome: Outcome, plan: Plan) -> None:
             exporters.filled(campaigns=10, shape=documents.USUAL)
         )
         others = stack.enter_context(_rivals(exporter.page(), ("gauges",)))
+        quiet = stack.enter_context(
+            exporters.filled(campaigns=10, shape=documents.USUAL)
+        )
         servers = {
             OURS: Server(exporter.process, exporter.url),
+            f"{OURS}, without them": Server(quiet.process, quiet.url),
             "gauges": others["gauges"],
         }
         rounds: dict[str, list[list[float]]] = {name: [] for name in servers}
-        for server in servers.values():
+        for server in (servers[OURS], servers["gauges"]):
             stack.enter_context(silent_clients(server.url, plan.silent_clients))
         for _ in range(plan.rounds):
             for name, server in servers.items():
