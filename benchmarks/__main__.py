@@ -63,11 +63,13 @@ def main(arguments: Sequence[str]) -> int:
     for name in options.only or BENCHMARKS:
         one = BENCHMARKS[name]
         outcome.add(one.quick() if options.quick else one.full())
-    outcome.tables += [targets.verdicts(outcome.figures), conditions.table()]
-    for table in outcome.tables:
+    about_all = [targets.verdicts(outcome.figures), conditions.table()]
+    for table in (*outcome.tables, *about_all):
         sys.stdout.write(f"{table.markdown()}\n\n")
     if options.write:
-        tables.write(options.write, outcome.tables)
+        # What is said of all of them needs all of them.
+        whole_run = [] if options.only else about_all
+        tables.write(options.write, [*outcome.tables, *whole_run])
     tell(f"done in {time.monotonic() - began_at:.0f} s")
     return 0
 

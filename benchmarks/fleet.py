@@ -46,9 +46,9 @@ class Plan:
 FULL = Plan()
 QUICK = Plan(
     campaigns=(100,),
-    interval_seconds=30,
+    interval_seconds=20,
     seconds=15,
-    settling_seconds=15,
+    settling_seconds=10,
     has_targets=False,
 )
 

@@ -7,7 +7,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from exporter import schedule
@@ -46,7 +46,9 @@ _SHARE = 10
 _WINDOW = 0.02
 """The part of an interval in which all of such a share are polled."""
 _MOST_SCRAPES = 200
-_CROWD_SCRAPES = 100
+_CROWD_PACE_SECONDS = 0.03
+_CROWD_SECONDS = 12.0
+"""Longer than the exporter bears with a client that says nothing: ten seconds."""
 _SETTLING_SECONDS = 0.01
 
 
@@ -63,6 +65,7 @@ class Plan:
     changing_scrapes: int = 5
     nginx: int | None = 1000
     silent_clients: int = 3000
+    crowds: int = 3
     rivals: Sequence[str] = tuple(rivals.KINDS)
     shapes: Sequence[documents.Shape] = (documents.NARROW, documents.WIDE)
 
@@ -75,6 +78,7 @@ QUICK = Plan(
     has_openmetrics=False,
     changing=(100,),
     nginx=100,
+    crowds=1,
     shapes=(),
 )
 SMALL = Plan(
@@ -85,7 +89,7 @@ SMALL = Plan(
     changing=(100,),
     changing_scrapes=3,
     nginx=None,
-    silent_clients=0,
+    crowds=0,
     rivals=("gauges",),
     shapes=(),
 )
@@ -179,7 +183,7 @@ def run(plan: Plan) -> Outcome:
     if plan.nginx and nginx.is_installed():
         tell("scrape: nginx")
         _add_nginx(outcome, plan, plan.nginx)
-    if plan.silent_clients:
+    if plan.crowds:
         tell("scrape: silent connections")
         _add_crowd(outcome, plan)
     return outcome
@@ -416,7 +420,8 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
                 OURS: Server(exporter.process, exporter.url),
                 "nginx": Server(process, url),
             }
-            costs = _costs(servers, (variant,), plan)
+            # Many short turns: what disturbs one of them disturbs the other.
+            costs = _costs(servers, (variant,), replace(plan, rounds=25, seconds=0.05))
     ours, theirs = (costs[name, variant].latency for name in servers)
     outcome.figure(f"scrape.{_size_name(campaigns)}.nginx", ours / theirs)
     outcome.tables.append(
@@ -438,22 +443,26 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
 
 
 def _add_crowd(outcome: Outcome, plan: Plan) -> None:
-    """Scrape both servers in turn beside connections that say nothing."""
+    """Scrape beside connections that say nothing, and one server without them."""
+    alone = f"{OURS}, without them"
+    rounds: dict[str, list[list[float]]] = {OURS: [], alone: [], "gauges": []}
     with contextlib.ExitStack() as stack:
-        exporter = stack.enter_context(
-            exporters.filled(campaigns=10, shape=documents.USUAL)
+        exporter, quiet = (
+            stack.enter_context(exporters.filled(campaigns=10, shape=documents.USUAL))
+            for _ in range(2)
         )
         others = stack.enter_context(_rivals(exporter.page(), ("gauges",)))
         servers = {
             OURS: Server(exporter.process, exporter.url),
-            "gauges": others["gauges"],
+            alone: Server(quiet.process, quiet.url),
+            **others,
         }
-        rounds: dict[str, list[list[float]]] = {name: [] for name in servers}
-        for server in servers.values():
-            stack.enter_context(silent_clients(server.url, plan.silent_clients))
-        for _ in range(plan.rounds):
-            for name, server in servers.items():
-                rounds[name].append(_latencies(server))
+        for _ in range(plan.crowds):
+            for names in ((OURS, alone), ("gauges",)):
+                with silent_clients(servers[names[0]].url, plan.silent_clients):
+                    found = _latencies({name: servers[name] for name in names})
+                for name in names:
+                    rounds[name].append(found[name])
         peaks = {name: one.process.peak_bytes for name, one in servers.items()}
     latencies = {
         name: [
@@ -467,7 +476,8 @@ def _add_crowd(outcome: Outcome, plan: Plan) -> None:
             name="scrape-silent",
             caption=(
                 f"Latency of a gzip page of 10,000 series beside "
-                f"{plan.silent_clients:,} silent connections."
+                f"{plan.silent_clients:,} silent connections, until after the exporter "
+                "has shown them out."
             ),
             header=("Server", "p50", "p99", "Peak RSS"),
             rows=[
@@ -478,7 +488,14 @@ def _add_crowd(outcome: Outcome, plan: Plan) -> None:
     )
 
 
-def _latencies(server: Server) -> list[float]:
-    """Return how long each of many scrapes took."""
-    scraper = scraper_of(server.url, Variant(is_gzip=True))
-    return [scraper.scrape().seconds for _ in range(_CROWD_SCRAPES)]
+def _latencies(servers: Mapping[str, Server]) -> dict[str, list[float]]:
+    """Scrape servers in turn at a steady pace; return how long each scrape took."""
+    gzip = Variant(is_gzip=True)
+    scrapers = {name: scraper_of(one.url, gzip) for name, one in servers.items()}
+    found: dict[str, list[float]] = {name: [] for name in servers}
+    give_up_at = time.perf_counter() + _CROWD_SECONDS
+    while time.perf_counter() < give_up_at:
+        for name, scraper in scrapers.items():
+            found[name].append(scraper.scrape().seconds)
+        time.sleep(_CROWD_PACE_SECONDS)
+    return found

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-_PACE_SECONDS = 0.001
+_PACE_SECONDS = 0.0005
 """Python's own servers let five wait at the door: a sixth would try for a second."""
 
 

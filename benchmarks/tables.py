@@ -60,22 +60,22 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 def milliseconds(seconds: float) -> str:
     """Return a duration with three digits that matter."""
-    return f"{_three_digits(seconds * 1000)} ms"
+    return f"{three_digits(seconds * 1000)} ms"
 
 
 def mebibytes(count: float) -> str:
     """Return a size with three digits that matter."""
-    return f"{_three_digits(count / 2**20)} MiB"
+    return f"{three_digits(count / 2**20)} MiB"
 
 
 def kibibytes(count: float) -> str:
     """Return a size with three digits that matter."""
-    return f"{_three_digits(count / 2**10)} KiB"
+    return f"{three_digits(count / 2**10)} KiB"
 
 
 def times(ratio: float) -> str:
     """Return a ratio with three digits that matter."""
-    return f"{_three_digits(ratio)}×"
+    return f"{three_digits(ratio)}×"
 
 
 def whole(number: float) -> str:
@@ -83,7 +83,8 @@ def whole(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """Return a number with the digits that matter."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

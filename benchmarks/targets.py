@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.tables import Table
+from benchmarks.tables import Table, three_digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def verdicts(figures: Figures) -> Table:
             (
                 target.what,
                 f"{'≥' if target.is_least else '≤'} {target.bound:g}{target.unit}",
-                f"{figures[target.name]:,.3g}{target.unit}",
+                f"{three_digits(figures[target.name])}{target.unit}",
                 "met" if target.is_met(figures[target.name]) else "**missed**",
             )
             for target in TARGETS

@@ -78,7 +78,7 @@ def test_a_missed_target_is_marked() -> None:
     table = verdicts({"poll.changed": 4.0, "idle.rss": 60.1})
 
     assert [(row[1], row[2], row[3]) for row in table.rows] == [
-        ("≤ 4 ms", "4 ms", "met"),
+        ("≤ 4 ms", "4.00 ms", "met"),
         ("≤ 60 MiB", "60.1 MiB", "**missed**"),
     ]
 
