@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
+from hashlib import blake2b
 from typing import Any, NamedTuple, cast
 
 from limits import RateLimitItemPerSecond
@@ -251,6 +252,24 @@ class Ledger:
             milliseconds = int(cast("Any", self._redis.pttl(key)))
         # Without a time it has just ended.
         return max(0, milliseconds) / 1000
+
+    def post(self, name: str, content: bytes) -> None:
+        """Let others read a catalogue, in the place of its former one."""
+        version = blake2b(content, digest_size=16).hexdigest()
+        with _mapped():
+            self._redis.hset(_key("catalogues"), name, content)
+            self._redis.hset(_key("versions"), name, version)
+            for each in ("catalogues", "versions"):
+                self._redis.expire(_key(each), _KEPT_SECONDS)
+
+    def posted(self, name: str, seen: str) -> tuple[str, bytes] | None:
+        """Return version and content of a catalogue; None: it is the one seen."""
+        with _mapped():
+            version = cast("bytes | None", self._redis.hget(_key("versions"), name))
+            if version is None or _text(version) == seen:
+                return None
+            content = cast("bytes | None", self._redis.hget(_key("catalogues"), name))
+        return (_text(version), content or b"")
 
     def say(self, account: str, word: str) -> None:
         """Tell the others what Braze said of its bucket."""

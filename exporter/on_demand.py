@@ -63,6 +63,9 @@ class SharedState(NamedTuple):
 class Sharing(Protocol):
     """What makes one of several exporters."""
 
+    def share_discovery(self, scouting: Any) -> None:
+        """Let one of all ask for each workspace's list, and all know of it."""
+
     def start(self) -> None:
         """Begin to share."""
 

@@ -38,8 +38,8 @@ FLOORS = (
     "on_demand status_pages",
     # The process.
     "flags web_settings fleet scout",
-    "loading daemon scouting sharing",
-    "service access",
+    "loading daemon scouting",
+    "service access sharing",
     "commands.check commands.simulate commands.backfill",
     "commands.run commands.demo commands.healthcheck commands.discover",
     "commands.doctor",
