@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from hashlib import blake2b
 from typing import Any, NamedTuple, cast
+from uuid import uuid4
 
 from limits import RateLimitItemPerSecond
 from limits.errors import ConfigurationError
@@ -109,9 +110,9 @@ class News(NamedTuple):
 class Ledger:
     """What is shared in one database of Redis. Any thread may call any method."""
 
-    def __init__(self, url: str, member: str) -> None:
-        """`member` names this exporter; ValueError: it is no URL of a Redis."""
-        self.member = member
+    def __init__(self, url: str, member: str = "") -> None:
+        """`member` names this exporter, by chance if empty; ValueError: a bad URL."""
+        self.member = member = member or uuid4().hex
         """How this exporter is known to the others."""
         try:
             self._redis = Redis.from_url(
