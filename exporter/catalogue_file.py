@@ -1,4 +1,4 @@
-"""What discovery knew, kept on disk over a restart: one JSON file.
+"""What discovery knew, kept on disk over a restart: one JSON file; or told to others.
 
 It is written whole and swapped in, so that a crash leaves the old or the new one. Every
 fault of file or disk is one `StateError`. It holds names and tags, never a key.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -27,6 +28,27 @@ _LONGEST_BYTES = 256 * MIB
 _FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 Account = tuple[str, str, str]
 """Name, endpoint and source of the key: what was known of another is no use."""
+
+
+def pack(account: Account, known: Known) -> bytes:
+    """Return what is known as bytes, for other exporters of the same account."""
+    text = json.dumps({"version": _VERSION, **_written(account, known)})
+    return zlib.compress(text.encode(), 1)
+
+
+def unpack(content: bytes, account: Account, *, now: float) -> Known:
+    """Return what was packed; ValueError: it is none, or of another account."""
+    try:
+        inflate = zlib.decompressobj()
+        kept = json.loads(inflate.decompress(content, _LONGEST_BYTES))
+        told_account, known = _read(kept, now)
+        if kept["version"] != _VERSION or told_account != account:
+            message = "it is of another version or account"
+            raise ValueError(message)
+    except (zlib.error, *_FAULTS) as error:
+        message = "not a catalogue as this version writes it"
+        raise ValueError(message) from error
+    return known
 
 
 class CatalogueFile:

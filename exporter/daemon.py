@@ -256,6 +256,8 @@ class Daemon:
         if self._scouting is None:
             self._fleet.apply(configuration, kept)
             return
+        if self._sharing is not None:
+            self._sharing.share_discovery(self._scouting)
         self._scouting.apply(configuration)
         self._fleet.apply(configuration, kept)
         self._scouting.begin()

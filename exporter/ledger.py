@@ -11,7 +11,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
+from hashlib import blake2b
 from typing import Any, NamedTuple, cast
+from uuid import uuid4
 
 from limits import RateLimitItemPerSecond
 from limits.errors import ConfigurationError
@@ -108,9 +110,9 @@ class News(NamedTuple):
 class Ledger:
     """What is shared in one database of Redis. Any thread may call any method."""
 
-    def __init__(self, url: str, member: str) -> None:
-        """`member` names this exporter; ValueError: it is no URL of a Redis."""
-        self.member = member
+    def __init__(self, url: str, member: str = "") -> None:
+        """`member` names this exporter, by chance if empty; ValueError: a bad URL."""
+        self.member = member = member or uuid4().hex
         """How this exporter is known to the others."""
         try:
             self._redis = Redis.from_url(
@@ -251,6 +253,24 @@ class Ledger:
             milliseconds = int(cast("Any", self._redis.pttl(key)))
         # Without a time it has just ended.
         return max(0, milliseconds) / 1000
+
+    def post(self, name: str, content: bytes) -> None:
+        """Let others read a catalogue, in the place of its former one."""
+        version = blake2b(content, digest_size=16).hexdigest()
+        with _mapped():
+            self._redis.hset(_key("catalogues"), name, content)
+            self._redis.hset(_key("versions"), name, version)
+            for each in ("catalogues", "versions"):
+                self._redis.expire(_key(each), _KEPT_SECONDS)
+
+    def posted(self, name: str, seen: str) -> tuple[str, bytes] | None:
+        """Return version and content of a catalogue; None: it is the one seen."""
+        with _mapped():
+            version = cast("bytes | None", self._redis.hget(_key("versions"), name))
+            if version is None or _text(version) == seen:
+                return None
+            content = cast("bytes | None", self._redis.hget(_key("catalogues"), name))
+        return (_text(version), content or b"")
 
     def say(self, account: str, word: str) -> None:
         """Tell the others what Braze said of its bucket."""

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
-from uuid import uuid4
 
 from exporter.entrance import Entrance, OpenEntrance
 from exporter.line import Turn
@@ -62,6 +61,9 @@ class SharedState(NamedTuple):
 
 class Sharing(Protocol):
     """What makes one of several exporters."""
+
+    def share_discovery(self, scouting: Any) -> None:
+        """Let one of all ask for each workspace's list, and all know of it."""
 
     def start(self) -> None:
         """Begin to share."""
@@ -123,7 +125,7 @@ def ledger(url: str) -> Any:
         )
         raise ValueError(message) from None
     try:
-        return module.Ledger(url, uuid4().hex)
+        return module.Ledger(url)
     except ValueError as error:
         message = f"--state.url: {error}"
         raise ValueError(message) from None

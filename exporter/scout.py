@@ -112,6 +112,11 @@ class Scout:
         self._news += before != settings
         self.is_settled = False
 
+    def adopt(self, known: Known) -> None:
+        """Go on from what another exporter has found out."""
+        self.known = known
+        self._news += 1
+
     def stop(self) -> None:
         """Take no further failure for true: requests are about to be broken off."""
         self._is_stopped = True

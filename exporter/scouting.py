@@ -56,6 +56,8 @@ class Scouting:
         self._is_failing = False
         self._kept = self._restored()
         self._saved: dict[Account, Known] = dict(self._kept)
+        self.leads: Callable[[str], bool] = _leads_all
+        """Whether this exporter asks for a workspace, by name, or another one does."""
 
     def apply(self, config: Config) -> None:
         """Have scouts for what this configuration wants; `begin` lets them go."""
@@ -100,6 +102,22 @@ class Scouting:
             return workspace.campaigns
         return scout.campaigns_of(workspace)
 
+    def known(self) -> dict[Account, Known]:
+        """Return what is known now of each workspace that discovers."""
+        return {
+            self._accounts[name]: replace(scout.known, reading=None)
+            for name, scout in tuple(self._scouts.items())
+            if name in self._accounts
+        }
+
+    def adopt(self, account: Account, known: Known) -> None:
+        """Go on from what another exporter has found out of a workspace."""
+        name, _, _ = account
+        scout = self._scouts.get(name)
+        if scout is not None and self._accounts.get(name) == account:
+            scout.adopt(known)
+            self._send(name, scout, self._now())
+
     def look_again(self, name: str) -> None:
         """Ask at once what could not be asked with the former key."""
         scout = self._scouts.get(name)
@@ -141,7 +159,7 @@ class Scouting:
             self._save()  # once a list; details that were read since can wait
 
     def _fetcher(self, name: str) -> Fetcher | None:
-        desk = self._desks.get(name)
+        desk = self._desks.get(name) if self.leads(name) else None
         return desk.client if desk else None
 
     def _restored(self) -> dict[Account, Known]:
@@ -159,11 +177,7 @@ class Scouting:
         if self._file is None:
             return
         with self._saving:
-            known = {
-                self._accounts[name]: replace(scout.known, reading=None)
-                for name, scout in tuple(self._scouts.items())
-                if name in self._accounts
-            }
+            known = self.known()
             if known == self._saved:
                 return
             try:
@@ -174,3 +188,7 @@ class Scouting:
                 self._is_failing = True
                 return
             self._saved, self._is_failing = known, False
+
+
+def _leads_all(_name: str) -> bool:
+    return True

@@ -20,6 +20,8 @@ from hashlib import blake2b
 from threading import Event, Lock, Thread
 
 from exporter import exposition, membership, record, schedule
+from exporter.catalogue_file import Account, pack, unpack
+from exporter.discovery import Known
 from exporter.errors import SharedStateError
 from exporter.fleet import Fleet
 from exporter.lanes import is_idle
@@ -31,6 +33,7 @@ from exporter.model import Allowance, WorkspaceConfig
 from exporter.parcel import pack
 from exporter.poller import Desk, Poller, lifetime_seconds, show_rhythm, show_status
 from exporter.record import Record
+from exporter.scouting import Scouting
 from exporter.shares import PARTITIONS, partition
 from exporter.store import Entry, Key, Store
 from exporter.telemetry import Telemetry
@@ -47,6 +50,9 @@ was let in, so that nobody is passed over for ever."""
 
 _WORK_SECONDS = 0.5
 """So long records are read or written in one beat: leases must not wait for it."""
+
+_POST_SECONDS = 5.0
+"""So seldom catalogues are told: while details are read they change with each."""
 
 _END_SECONDS = 1.5
 
@@ -112,9 +118,18 @@ class Sharing:
         self._lock = Lock()
         self._is_stopped = Event()
         self._thread = Thread(target=self._run, name="sharing", daemon=True)
+        self._scouting: Scouting | None = None
+        self._posted: dict[Account, Known] = {}
+        self._posted_at = 0.0
+        self._seen: dict[Account, str] = {}
         fleet.holds = self.holds
         poller.permit = self.permit
         telemetry.shared(is_up=False, replicas=0)
+
+    def share_discovery(self, scouting: Scouting) -> None:
+        """Let one of all ask for each workspace's list, and all know of it."""
+        scouting.leads = self.holds
+        self._scouting = scouting
 
     def start(self) -> None:
         """Begin to share."""
@@ -133,8 +148,8 @@ class Sharing:
         except SharedStateError as error:
             _log.debug("redis.unanswered", extra={"facts": {"error": str(error)}})
 
-    def holds(self, workspace: str, campaign_id: str) -> bool:
-        """Tell whether a campaign is asked for by this exporter."""
+    def holds(self, workspace: str, campaign_id: str = "") -> bool:
+        """Tell whether a campaign, or a workspace's list, is asked for by this one."""
         return partition(workspace, campaign_id) in self._polled
 
     def permit(self, desk: Desk, turn: Turn) -> float:
@@ -186,6 +201,8 @@ class Sharing:
             self._take_roll(roll, at=began_at)
             self._read_news()
             self._exchange_words()
+            if self._scouting is not None:
+                self._exchange_catalogues(self._scouting)
         except SharedStateError as error:
             if self._is_overdue():
                 self._go_away(error)
@@ -269,6 +286,8 @@ class Sharing:
 
     def _tell_again(self) -> None:
         """Publish all that we poll, for Redis may have forgotten it."""
+        self._posted.clear()
+        self._seen.clear()
         self._told = {
             key: told for key, told in self._told.items() if not self.holds(*key)
         }
@@ -401,6 +420,32 @@ class Sharing:
                 self._said[name] = word
             for document in self._ledger.words(account):
                 self._hear(desk.line, document)
+
+    def _exchange_catalogues(self, scouting: Scouting) -> None:
+        """Tell the others what our questions found out, and hear what theirs did."""
+        has_time = self._now() - self._posted_at >= _POST_SECONDS
+        for account, known in scouting.known().items():
+            name = _digest(*account)
+            if not self.holds(account[0]):
+                told = self._ledger.posted(name, self._seen.get(account, ""))
+                if told is not None:
+                    self._seen[account], content = told
+                    self._adopt(scouting, account, content)
+            elif has_time and known != self._posted.get(account, Known()):
+                self._ledger.post(name, pack(account, known))
+                self._posted[account] = known
+                self._posted_at = self._now()
+
+    def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
+        try:
+            known = unpack(content, account, now=self._now())
+        except ValueError as error:
+            self._telemetry.record_skipped()
+            facts: dict[str, Fact] = {"record": account[0], "error": str(error)}
+            _log.debug("record.skipped", extra={"facts": facts})
+            return
+        self._posted[account] = known
+        scouting.adopt(account, known)
 
     def _word(self, line: Line) -> str | None:
         bucket, set_by = line.bucket, self._clock_set_by()

@@ -38,8 +38,8 @@ FLOORS = (
     "on_demand status_pages",
     # The process.
     "flags web_settings fleet scout",
-    "loading daemon scouting sharing exploration",
-    "service access",
+    "loading daemon scouting exploration",
+    "service access sharing",
     "commands.check commands.simulate commands.backfill",
     "commands.run commands.demo commands.healthcheck commands.discover",
     "commands.doctor",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
 from exporter.catalogue import Details, Listed
-from exporter.catalogue_file import FILE_NAME, CatalogueFile
+from exporter.catalogue_file import FILE_NAME, CatalogueFile, pack, unpack
 from exporter.discovery import Known
 from exporter.errors import StateError
 
@@ -44,6 +45,29 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     (path,) = (tmp_path / "new" / "directory").iterdir()
     assert path.name == FILE_NAME
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_packed_is_unpacked() -> None:
+    """For other exporters of the same account."""
+    assert unpack(pack(ACCOUNT, KNOWN), ACCOUNT, now=NOW) == KNOWN
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no catalogue",
+        pack(ACCOUNT, KNOWN)[:-9],
+        pack(("other", "x", "k"), KNOWN),
+        zlib.compress(b"[]"),
+        zlib.compress(b'{"version": 1}'),
+        zlib.compress(b"[" * 100_000),
+    ],
+)
+def test_anything_else_is_no_catalogue(content: bytes) -> None:
+    """However odd it is, and of whatever account."""
+    with pytest.raises(ValueError, match="not a catalogue"):
+        unpack(content, ACCOUNT, now=NOW)
 
 
 def test_without_a_file_nothing_is_known(tmp_path: Path) -> None:

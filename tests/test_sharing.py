@@ -24,6 +24,7 @@ from tests.redis_server import RedisServer, Way
 from tests.running import Process, Running, configuration, run, until, written
 
 FREE = "--web.listen-address=127.0.0.1:0"
+LIST = "/campaigns/list"
 INTERVAL_SECONDS = 10.0
 CAMPAIGNS = 30
 CEILING = 240.0
@@ -308,6 +309,33 @@ def test_a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
         quiet = between(shared.braze, told_at + 2.5, told_at + 12)
 
     assert quiet == []
+
+
+def test_one_of_all_reads_the_list(redis_server: RedisServer, tmp_path: Path) -> None:
+    """The others know of every campaign by it, and take over when it is gone."""
+    discover = {"include_drafts": True, "list_interval": "5m"}
+    with fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared:
+        ids = {one.id for one in shared.braze.campaigns if not one.is_archived}
+        replicas = [shared.add() for _ in range(3)]
+        for one in replicas:
+            until(partial(shows, one, ids))
+        lists = [one for one in shared.braze.requests if one.path == LIST]
+        replicas[0].process.end(signal.SIGTERM, seconds=8)
+        late = shared.add()
+        until(partial(shows, late, ids))
+        later = [one for one in shared.braze.requests if one.path == LIST]
+
+    assert len({one.query for one in lists}) == len(lists), lists
+    assert len(later) == len(lists)
+
+
+def shows(replica: Replica, ids: set[str]) -> bool:
+    """Tell whether an exporter knows all of these and has values of them."""
+    scrape = replica.running.scrape()
+    infos = scrape.get("braze_campaign_info", {})
+    ups = scrape.get("braze_campaign_up", {})
+    known = {dict(labels)["campaign_id"] for labels in infos}
+    return known == ids and len(ups) == len(ids)
 
 
 @pytest.mark.parametrize(
