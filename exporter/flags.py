@@ -209,7 +209,7 @@ def strange_variables(
     `but` are those that hold something else. What Kubernetes sets for a service of our
     name is passed over.
     """
-    known = {one.variable for one in (*CONFIG, STATE_PATH, *WEB, *LOG)}
+    known = {one.variable for one in (*CONFIG, STATE_PATH, *SHARD, *WEB, *LOG)}
     known |= {Flag(name, "").variable for name in OF_COMMANDS}
     ends = [one.removeprefix(_PREFIX) for one in known]
     told = []

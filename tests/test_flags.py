@@ -165,7 +165,7 @@ def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
     """Not those of other programs, of other commands, of Kubernetes or of a key."""
     strange = {"BRAZE_EXPORTER_WEB_LISTEN_ADRESS": ":1", "BRAZE_EXPORTER_X9": ""}
     others = (
-        *(flag.variable for flag in FLAGS),
+        *(flag.variable for flag in run.FLAGS),
         *("BRAZE_API_KEY", "PATH", "BRAZE_EXPORTER_SEED", "BRAZE_EXPORTER_KEY_OF_A"),
         *("BRAZE_EXPORTER_SERVICE_HOST", "BRAZE_EXPORTER_SERVICE_PORT_HTTP"),
         *("BRAZE_EXPORTER_PORT", "BRAZE_EXPORTER_PORT_10417_TCP_ADDR"),
