@@ -114,6 +114,19 @@ workspaces:
 {{- ternary .Values.web.port .Values.service.port (eq .Values.service.clusterIP "None") -}}
 {{- end -}}
 
+{{/* What a ScrapeConfig scrapes, as a list: the Service, or each shard by its name. */}}
+{{- define "braze-exporter.targets" -}}
+{{- if .Values.sharding.enabled -}}
+{{- $name := include "braze-exporter.fullname" . -}}
+{{- $domain := printf "%s.%s.svc" (include "braze-exporter.headlessName" .) (include "braze-exporter.namespace" .) -}}
+{{- range $number := until (int .Values.sharding.shards) }}
+- {{ printf "%s-%d.%s:%v" $name $number $domain $.Values.web.port | quote }}
+{{- end -}}
+{{- else -}}
+- {{ printf "%s:%v" (include "braze-exporter.serviceHost" .) (include "braze-exporter.servicePort" .) | quote }}
+{{- end -}}
+{{- end -}}
+
 {{/* The flags that `healthcheck` shares with the daemon, as a list. Takes `root` and `address`. */}}
 {{- define "braze-exporter.healthcheck" -}}
 {{- $root := .root -}}

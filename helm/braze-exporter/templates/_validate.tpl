@@ -45,11 +45,15 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
 {{- end -}}
 
+{{- include "braze-exporter.validateSharding" . -}}
+
 {{- $owners := dict
   "--config.file" "config or existingConfig"
   "--config.enable-auto-reload" "autoReload"
   "--no-config.enable-auto-reload" "autoReload"
   "--state.path" "state.path"
+  "--shard" "sharding.enabled"
+  "--total-shards" "sharding.shards"
   "--web.listen-address" "web.port"
   "--web.telemetry-path" "web.telemetryPath"
   "--web.external-url" "web.externalUrl"
@@ -71,6 +75,22 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- $flag := regexFind "^[^=\\s]*" . -}}
 {{- if hasKey $owners $flag -}}
 {{- fail (printf "extraArgs: %s belongs to the value %s; expected it there" $flag (get $owners $flag)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What many pods cannot share, and names that Kubernetes makes of a StatefulSet's. */}}
+{{- define "braze-exporter.validateSharding" -}}
+{{- if .Values.sharding.enabled -}}
+{{- $name := include "braze-exporter.fullname" . -}}
+{{- /* With a hash behind it, it becomes a label's value of at most 63 characters. */ -}}
+{{- if gt (len $name) 52 -}}
+{{- fail (printf "sharding.enabled: a StatefulSet's name has at most 52 characters, and %s has %d; expected fullnameOverride" $name (len $name)) -}}
+{{- end -}}
+{{- range $option := list "existingClaim" "volumeName" -}}
+{{- if get $.Values.persistence $option -}}
+{{- fail (printf "persistence.%s is one, and each shard needs its own; expected persistence.enabled alone" $option) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
