@@ -64,7 +64,7 @@ def ask(url: str, *, password: str | None = None) -> tuple[int, str]:
     "name",
     [
         *("default", "production", "network", "tls", "client-certificates"),
-        *("monitoring", "sharding"),
+        *("monitoring", "sharding", "shared-state"),
     ],
 )
 def test_check_has_nothing_to_say(

@@ -267,7 +267,10 @@ def test_a_name_leaves_room_for_what_kubernetes_appends(
         ({"sharding": {"shards": 0}}, "/sharding/shards"),
         ({"sharding": {"shards": 1001}}, "/sharding/shards"),
         ({"sharding": {"shards": "2"}}, "/sharding/shards"),
-        ({"sharding": {"enabled": True}, "replicas": 2}, "/replicas"),
+        (
+            {"sharding": {"enabled": True}, "replicas": 2},
+            "replicas is 2, .* expected their number in sharding.shards",
+        ),
         (
             CLAIMS | {"persistence": {"enabled": True, "existingClaim": "kept"}},
             "persistence.existingClaim is one, .* expected",

@@ -87,7 +87,7 @@ spec:
         {{- if .Values.autoReload }}
         - --config.enable-auto-reload
         {{- end }}
-        {{- if .Values.state.enabled }}
+        {{- if include "braze-exporter.keepsState" . }}
         - {{ printf "--state.path=%s" .Values.state.path | quote }}
         {{- end }}
         - {{ printf "--web.listen-address=:%v" .Values.web.port | quote }}
@@ -158,7 +158,7 @@ spec:
         {{- with include "braze-exporter.webVolumeMounts" . | trim }}
         {{- nindent 8 . }}
         {{- end }}
-        {{- if .Values.state.enabled }}
+        {{- if include "braze-exporter.keepsState" . }}
         - name: state
           mountPath: {{ .Values.state.path | quote }}
         {{- end }}
@@ -224,7 +224,7 @@ spec:
     {{- with include "braze-exporter.webVolumes" . | trim }}
     {{- nindent 4 . }}
     {{- end }}
-    {{- if and .Values.state.enabled (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
+    {{- if and (include "braze-exporter.keepsState" .) (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
     - name: state
       {{- if .Values.persistence.enabled }}
       persistentVolumeClaim:
