@@ -177,7 +177,7 @@ class Parser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                said = environment.get(flag.variable, "").strip(" ,")
+                said = environment.get(flag.variable, "").strip(" ,\t\r\n")
                 setattr(options, flag.key, self._value(flag, said))
         return options
 

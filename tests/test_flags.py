@@ -161,6 +161,13 @@ def test_wrong_arguments_are_wrong_usage(
     assert second == "see braze-exporter --help"
 
 
+def test_a_twin_may_come_with_a_line_end() -> None:
+    """As from a Secret that was made of a file; spaces around it are nothing, too."""
+    options = parse(environment={"BRAZE_EXPORTER_WEB_TELEMETRY_PATH": " /a\r\n"})
+
+    assert options.web_telemetry_path == "/a"
+
+
 def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
     """Not those of other programs, of other commands, of Kubernetes or of a key."""
     strange = {"BRAZE_EXPORTER_WEB_LISTEN_ADRESS": ":1", "BRAZE_EXPORTER_X9": ""}
