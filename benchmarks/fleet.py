@@ -24,7 +24,6 @@ TABLES = frozenset({"fleet"})
 
 _API_KEY = Settings().api_key
 _LAG = "braze_exporter_poll_lag_seconds"
-_POLLS = "braze_exporter_polls_total"
 _SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 _SCRAPE_EVERY_SECONDS = 15.0
 _IDLE = 100
@@ -67,7 +66,7 @@ class Look:
     @property
     def polls(self) -> float:
         """How many polls there were."""
-        return exporters.sums(self.page, _POLLS)[_POLLS]
+        return exporters.stored_polls(self.page)
 
     def lag_buckets(self) -> list[tuple[float, float]]:
         """Return (upper bound in seconds, polls that were as late or less)."""
@@ -183,6 +182,7 @@ def _polling(plan: Plan, campaigns: int) -> Iterator[Exporter]:
             requests_per_minute=plan.requests_per_minute,
         )
         with exporters.daemon(document, api_key=_API_KEY) as exporter:
+            time.sleep(campaigns / plan.requests_per_minute * 60)
             exporters.wait_for_first_round(exporter, campaigns, in_silence=False)
             yield exporter
 

@@ -96,7 +96,6 @@ def measured(
 
 def daemon_cost(shape: documents.Shape, seconds: float, *, is_changing: bool) -> float:
     """Return the CPU of the whole daemon for each of its polls, in seconds."""
-    polled = "braze_exporter_polls_total"
     with exporters.filled(
         campaigns=_DAEMON_CAMPAIGNS,
         shape=shape,
@@ -105,11 +104,11 @@ def daemon_cost(shape: documents.Shape, seconds: float, *, is_changing: bool) ->
         waits_for_silence=False,
     ) as exporter:
         time.sleep(_DAEMON_INTERVAL_SECONDS)
-        before = exporter.sums(polled)[polled]
+        before = exporter.stored_polls()
         cpu_before = exporter.process.cpu_seconds
         time.sleep(seconds)
         used = exporter.process.cpu_seconds - cpu_before
-        return used / (exporter.sums(polled)[polled] - before)
+        return used / (exporter.stored_polls() - before)
 
 
 def _parts_table(shape: documents.Shape) -> Table:

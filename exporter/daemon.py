@@ -76,9 +76,12 @@ class Daemon:
         source: Source | None = None,
         state_path: str | None = None,
         entrance: Entrance | None = None,
-        shard: Shard | None = None,
+        peers: Shard | on_demand.SharedState | None = None,
     ) -> None:
-        """`shard` is whose part of the campaigns is polled; budgets are divided."""
+        """`peers` says what is shared with other exporters, if anything.
+
+        A shard is whose part of the campaigns is polled; budgets are divided already.
+        """
         self._config = configuration
         self._settings = settings
         self._source = source or Source(load=lambda: configuration)
@@ -104,7 +107,7 @@ class Daemon:
             now=self._now,
             clock_set_by=self._clock.set_by,
         )
-        self._shard = shard
+        self._shard = shard = peers if isinstance(peers, Shard) else None
         if shard is not None:
             self._telemetry.sharded(number=shard.number, total=shard.total)
         self._fleet.campaigns_of = self._campaigns_of
@@ -116,17 +119,27 @@ class Daemon:
             draw=random.random,
             clock_set_by=self._clock.set_by,
         )
+        self._sharing: on_demand.Sharing | None = None
+        if isinstance(peers, on_demand.SharedState):
+            self._sharing = on_demand.sharing(
+                peers,
+                fleet=self._fleet,
+                poller=self._poller,
+                store=self._store,
+                telemetry=self._telemetry,
+                now=self._now,
+                clock_set_by=self._clock.set_by,
+            )
         self._keeper = on_demand.keeper(
             state_path, store=self._store, telemetry=self._telemetry
         )
         self._state_path = state_path
         self._scouting: on_demand.Scouting | None = None
+        self._pages = Pages(
+            self._fresh_entries, self._telemetry, version=lambda: self._store.version
+        )
         site = Site(
-            pages=Pages(
-                self._fresh_entries,
-                self._telemetry,
-                version=lambda: self._store.version,
-            ),
+            pages=self._pages,
             is_ready=self._is_ready,
             configuration=self._describe,
             reload=self.reload if settings.has_lifecycle else None,
@@ -223,6 +236,8 @@ class Daemon:
         self._jobs.start()
         kept = self._keeper.restore() if self._keeper else {}
         self._take_over(self._config, kept)
+        if self._sharing is not None:
+            self._sharing.start()
         self._telemetry.loaded(is_successful=True, now=self._started_at)
 
     def _take_over(self, configuration: Config, kept: KeptEntries) -> None:
@@ -256,6 +271,13 @@ class Daemon:
         if turn.at - self._now() > _EARLY_SECONDS:
             self._jobs.put(turn)  # the wall clock was just set forward
             return
+        if self._sharing is None:
+            self._poll(turn)
+            return
+        with self._sharing.at_work(turn):
+            self._poll(turn)
+
+    def _poll(self, turn: Turn) -> None:
         upcoming = self._poller.poll(turn)
         desk = self._fleet.desks.get(turn.workspace)
         if upcoming is not None and desk is not None:
@@ -270,6 +292,7 @@ class Daemon:
             if self._scouting is not None:
                 self._scouting.forget_windows()
         self._fresh_entries()
+        self._pages.beat()
         # In a thread, and not waited for long: a file may lie on a disk that hangs.
         looking = self._looking or asyncio.create_task(
             asyncio.to_thread(self._look_at_files)
@@ -317,6 +340,8 @@ class Daemon:
             await asyncio.to_thread(self._scouting.stop)
         self._jobs.stop()
         self._fleet.abort()
+        if self._sharing is not None:
+            await asyncio.to_thread(self._sharing.stop)
         await self._listener.stop(_GRACE_SECONDS)
         if self._keeper is not None:
             self._keeper.save()

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress
 from typing import NamedTuple
 
 from exporter import gzip_member
+from exporter.gzip_member import Part
 from exporter.labels import clean
 from exporter.model import FailureReason, Figures, Snapshot, Variation
 from exporter.restatement import revision
@@ -149,9 +149,7 @@ _EXACT = 2**53
 """Up to here a double holds every integer."""
 
 _LEAST_DEFLATED = 1024
-"""Smaller blocks compress better along with their neighbours."""
-
-_NONE_DEFLATED = (b"",) * len(FAMILIES)
+"""Bytes; smaller blocks compress better along with their neighbours."""
 
 
 class Subject(NamedTuple):
@@ -185,23 +183,28 @@ class Status:
         return None if at is None else at + self.clock_set_by
 
 
+Block = bytes | Part
+"""The lines of one campaign in one family; compressed where they are many."""
+
+
 class Blocks(NamedTuple):
     """Rendered lines of one campaign: one block per family of `FAMILIES`, or empty."""
 
-    by_family: tuple[bytes, ...]
+    by_family: tuple[Block, ...]
     series: int
     """How many lines these are."""
-    deflated: tuple[bytes, ...] = _NONE_DEFLATED
-    """Each block as a part of a gzip member; empty where it is too small for that."""
+
+    @property
+    def text(self) -> bytes:
+        """All lines, family by family."""
+        return b"".join(map(lines_of, self.by_family))
 
 
 class Column(NamedTuple):
     """The blocks of many campaigns in one family, none of them empty."""
 
     header: bytes
-    blocks: tuple[bytes, ...]
-    deflated: tuple[bytes, ...]
-    """As those of `Blocks`."""
+    blocks: tuple[Block, ...]
 
 
 def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
@@ -235,17 +238,12 @@ def renew_latest(subject: Subject, snapshot: Snapshot, former: Blocks) -> Blocks
         lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
     new = lines.blocks()
     return former._replace(
-        by_family=_in_place(former.by_family, new.by_family),
-        deflated=_in_place(former.deflated, new.deflated),
-    )
-
-
-def _in_place(former: tuple[bytes, ...], new: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Put blocks of the latest day's families in the place of the former ones."""
-    is_latest = (family in {DAILY, OVERALL_DAILY} for family in FAMILIES)
-    return tuple(
-        one if is_new else other
-        for one, other, is_new in zip(new, former, is_latest, strict=True)
+        by_family=tuple(
+            one if family in {DAILY, OVERALL_DAILY} else other
+            for family, one, other in zip(
+                FAMILIES, new.by_family, former.by_family, strict=True
+            )
+        )
     )
 
 
@@ -269,25 +267,24 @@ def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
 
     In the order of `FAMILIES`; a family without samples is left out.
     """
-    rows = tuple(entries)
-    blocks = zip(*(row.by_family for row in rows), strict=True)
-    deflated = zip(*(row.deflated for row in rows), strict=True)
-    for header, column, parts in zip(_HEADERS, blocks, deflated, strict=False):
-        if any(column):
-            filled = tuple(compress(column, column))
-            yield Column(header, filled, tuple(compress(parts, column)))
+    rows = zip(*(blocks.by_family for blocks in entries), strict=True)
+    for header, row in zip(_HEADERS, rows, strict=False):
+        if blocks := tuple(filter(None, row)):
+            yield Column(header, blocks)
 
 
 def page(entries: Iterable[Blocks]) -> list[bytes]:
-    """Return all families as the pieces of an answer, each behind its header.
-
-    No block is copied: however many slow clients hold a page, it is there once.
-    """
+    """Return all families as text, each behind its header."""
     return [
         piece
         for column in columns(entries)
-        for piece in (column.header, *column.blocks)
+        for piece in (column.header, *map(lines_of, column.blocks))
     ]
+
+
+def lines_of(block: Block) -> bytes:
+    """Return the lines of a block as text."""
+    return gzip_member.inflated(block) if isinstance(block, Part) else block
 
 
 class _Lines:
@@ -307,11 +304,9 @@ class _Lines:
     def blocks(self) -> Blocks:
         """Return what was added, encoded."""
         lines = self._by_family.values()
-        blocks = tuple("".join(block).encode() for block in lines)
         return Blocks(
-            by_family=blocks,
+            by_family=tuple(_block("".join(block).encode()) for block in lines),
             series=sum(map(len, lines)),
-            deflated=tuple(map(_deflated, blocks)),
         )
 
 
@@ -359,8 +354,8 @@ class _ValueLines(_Lines):
         ]
 
 
-def _deflated(block: bytes) -> bytes:
-    return gzip_member.deflate(block) if len(block) >= _LEAST_DEFLATED else b""
+def _block(lines: bytes) -> Block:
+    return gzip_member.part(lines) if len(lines) >= _LEAST_DEFLATED else lines
 
 
 def _label(name: str, text: str) -> str:

@@ -74,6 +74,19 @@ STATE_PATH = Flag(
     "Directory that keeps the last values over a restart. Off if not given.",
     "DIR",
 )
+STATE_URL = Flag(
+    "state.url",
+    "Redis that several exporters share campaigns, values and budgets by: "
+    "redis://HOST:PORT/DATABASE, rediss:// or unix://. A password belongs into the "
+    "environment.",
+    "URL",
+)
+STATE_REPLICAS = Flag(
+    "state.replicas",
+    "How many exporters share by --state.url: counts as long as Redis never answered.",
+    "N",
+    default="2",
+)
 SHARD = (
     Flag(
         "shard",

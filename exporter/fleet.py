@@ -23,13 +23,14 @@ from exporter.line import ENDPOINT, Line, Turn
 from exporter.logformat import Fact
 from exporter.model import CampaignConfig, Config, KeySource, Secret, WorkspaceConfig
 from exporter.poller import Desk, lifetime_seconds, show_rhythm, show_status
-from exporter.store import Entry, Kept, KeptEntries, Store
+from exporter.store import Entry, Kept, KeptEntries, Key, Store
 from exporter.telemetry import Telemetry
 
 _log = logging.getLogger("exporter.fleet")
 
 
 CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
+Holds = Callable[[str, str], bool]
 
 
 class Fleet:
@@ -62,6 +63,10 @@ class Fleet:
         self._config: Config | None = None
         self.campaigns_of: CampaignsOf = listed_campaigns
         """What else than the listed campaigns is polled: discovery's part."""
+        self.holds: Holds = _holds_all
+        """Whether a campaign, by workspace and id, is asked for by this exporter."""
+        self.parts = 1
+        """Into how many parts every ceiling is divided, of which this one has one."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
         self._seen_keys: dict[str, Secret] = {}
@@ -89,6 +94,43 @@ class Fleet:
                 (one,) = plan.plan(replace(self._config, workspaces=(found,)))
                 self._apply(self._config, one, {})
 
+    def redistribute(self) -> None:
+        """Ask for those campaigns that are held now, within the part of now."""
+        with self._lock:
+            for desk in self.desks.values():
+                self._redistribute(desk)
+
+    def _redistribute(self, desk: Desk) -> None:
+        workspace = desk.plan.workspace
+        before = desk.line.members
+        held = self._held(workspace)
+        desk.line.reshape(self._budget(workspace), held, now=self._now())
+        for campaign_id in before - set(held):
+            self._jobs.drop(workspace.name, campaign_id)
+        gained = tuple(desk.campaigns[one] for one in held if one not in before)
+        read_at = {}
+        for campaign in gained:
+            entry = self._store.get((workspace.name, campaign.id))
+            if entry is not None and entry.status.last_success_at is not None:
+                read_at[entry.key] = entry.status.last_success_at
+        self._begin(desk, gained, read_at)
+
+    def _held(self, workspace: WorkspaceConfig) -> tuple[str, ...]:
+        return tuple(
+            campaign.id
+            for campaign in workspace.campaigns
+            if self.holds(workspace.name, campaign.id)
+        )
+
+    def _budget(self, workspace: WorkspaceConfig) -> Budget:
+        rate = workspace.requests_per_minute / self.parts
+        return Budget(
+            spacing(rate),
+            workspace.reserve,
+            workspace.concurrency,
+            slack_seconds=slack(rate),
+        )
+
     def _plans(self, config: Config) -> tuple[plan.WorkspacePlan, ...]:
         """Plan a configuration with the campaigns that are discovered in it."""
         workspaces = tuple(
@@ -111,7 +153,8 @@ class Fleet:
             self._keep_on(desk, former)
         else:
             newcomers = tuple(desk.campaigns.values())
-        self._begin(desk, newcomers, kept)
+        read_at = {key: known.last_success_at for key, known in kept.items()}
+        self._begin(desk, newcomers, read_at)
 
     def look_at_keys(self) -> tuple[str, ...]:
         """Probe a paused workspace at once if its key is another one than before.
@@ -170,22 +213,17 @@ class Fleet:
         if former is None or _way(former.config, before) != _way(config, workspace):
             self._connect(config, workspace)
         campaigns = {campaign.id: campaign for campaign in workspace.campaigns}
-        budget = Budget(
-            spacing(workspace.requests_per_minute),
-            workspace.reserve,
-            workspace.concurrency,
-            slack_seconds=slack(workspace.requests_per_minute),
-        )
+        budget, held = self._budget(workspace), self._held(workspace)
         if former and has_same_account:
             line = former.line
-            line.reshape(budget, tuple(campaigns), now=self._now())
+            line.reshape(budget, held, now=self._now())
         else:
             if former:
                 former.line.close()
             line = Line(
                 budget,
                 workspace=workspace.name,
-                campaign_ids=tuple(campaigns),
+                campaign_ids=held,
                 call=self._jobs.put,
             )
         return Desk(
@@ -293,22 +331,22 @@ class Fleet:
         self,
         desk: Desk,
         newcomers: tuple[CampaignConfig, ...],
-        kept: KeptEntries,
+        read_at: Mapping[Key, float],
     ) -> None:
-        """Start the polls of new campaigns: at once, or at the next slot if kept."""
+        """Start the polls of new campaigns: at once, or at the next slot if read."""
         name = desk.plan.workspace.name
         now = self._now()
         due = []
         for campaign in newcomers:
-            known = kept.get((name, campaign.id))
-            slot = (
-                _slot(desk, campaign, known.last_success_at, now=now) if known else now
-            )
+            if not self.holds(name, campaign.id):
+                continue
+            at = read_at.get((name, campaign.id))
+            slot = now if at is None else self._slot(desk, campaign, at, now=now)
             if slot > now:
                 desk.line.book(Turn(name, campaign.id, due_at=slot, at=slot))
             else:
                 due.append(campaign)
-        apart = spacing(desk.plan.workspace.requests_per_minute)
+        apart = spacing(desk.plan.workspace.requests_per_minute / self.parts)
         round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         turns = tuple(
             Turn(name, campaign_id, due_at)
@@ -320,10 +358,26 @@ class Fleet:
             self._jobs.drop(name, turn.campaign_id)
         desk.line.join(turns, now=now)
 
+    def _slot(
+        self, desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float
+    ) -> float:
+        return schedule.slot_following(
+            due_at=min(read_at, now),
+            began_at=min(read_at, now),
+            now=now,
+            phase=schedule.phase(campaign.id),
+            interval_seconds=desk.lanes.interval_seconds(campaign.id),
+            clock_set_by=self._clock_set_by(),
+        )
+
 
 def listed_campaigns(workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
     """Return the campaigns that the configuration names."""
     return workspace.campaigns
+
+
+def _holds_all(_workspace: str, _campaign_id: str) -> bool:
+    return True
 
 
 def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:
@@ -401,16 +455,6 @@ def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
         return None
     interval = desk.lanes.interval_seconds(campaign_id)
     return (interval, lifetime_seconds(desk.config, interval))
-
-
-def _slot(desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float) -> float:
-    return schedule.slot_following(
-        due_at=min(read_at, now),
-        began_at=min(read_at, now),
-        now=now,
-        phase=schedule.phase(campaign.id),
-        interval_seconds=desk.lanes.interval_seconds(campaign.id),
-    )
 
 
 def _rates(one: plan.WorkspacePlan) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ the checksum of the whole is computed from theirs. It knows nothing of what is p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -21,6 +22,10 @@ _END = b"\x03\x00"
 """RFC 1951: an empty block that is the last one."""
 
 
+_RAW = -isal_zlib.MAX_WBITS
+"""No header and no trailer: deflate alone."""
+
+
 class Part(NamedTuple):
     """Something deflated, with the checksum and the length of what it was."""
 
@@ -29,28 +34,35 @@ class Part(NamedTuple):
     length: int
 
 
-def deflate(plain: bytes) -> bytes:
-    """Compress something so that it may stand anywhere in a deflate stream."""
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
-    # A full flush ends on a byte, and what follows refers to nothing before it.
-    return bytes(packer.compress(plain) + packer.flush(isal_zlib.Z_FULL_FLUSH))
-
-
 def part(plain: bytes) -> Part:
-    """Compress something."""
-    return Part(deflate(plain), crc32(plain), len(plain))
+    """Compress something so that it may stand anywhere in a deflate stream."""
+    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
+    # A full flush ends on a byte, and what follows refers to nothing before it.
+    deflated = packer.compress(plain) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+    return Part(deflated, isal_zlib.crc32(plain), len(plain))
 
 
-def crc32(plain: bytes, before: int = 0) -> int:
-    """Return the checksum of RFC 1952, going on from that of what stands before."""
-    return int(isal_zlib.crc32(plain, before))
+def inflated(one: Part) -> bytes:
+    """Return what a part was made of."""
+    return bytes(isal_zlib.decompressobj(_RAW).decompress(one.deflated))
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """Return several parts as one."""
+    return Part(b"".join(one.deflated for one in parts), *_sums(parts))
 
 
 def member(*parts: Part) -> tuple[bytes, ...]:
     """Return the chunks of a whole member; those of the parts are not copied."""
+    crc, length = _sums(parts)
+    trailer = crc.to_bytes(4, "little") + (length % 2**32).to_bytes(4, "little")
+    return (_HEADER, *(one.deflated for one in parts), _END, trailer)
+
+
+def _sums(parts: Sequence[Part]) -> tuple[int, int]:
+    """Return the checksum and the length of all parts in their order."""
     crc = length = 0
     for one in parts:
         crc = isal_zlib.crc32_combine(crc, one.crc, one.length)
         length += one.length
-    trailer = crc.to_bytes(4, "little") + (length % 2**32).to_bytes(4, "little")
-    return (_HEADER, *(one.deflated for one in parts), _END, trailer)
+    return crc, length

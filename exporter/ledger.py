@@ -19,6 +19,7 @@ from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from exporter.errors import SharedStateError
@@ -42,12 +43,13 @@ local me, wishes = ARGV[1], ARGV[2]
 local lease, forget, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - forget)
-if not redis.call('ZSCORE', KEYS[1], me) then
-  -- Whoever comes takes the place of the one that has been gone longest.
-  local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - lease, 'LIMIT', 0, 1)
-  if gone[1] then redis.call('ZREM', KEYS[1], gone[1]) end
-end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - forget)
 redis.call('ZADD', KEYS[1], now, me)
+if ARGV[6] == '1' then
+  redis.call('ZADD', KEYS[4], now, me)
+else
+  redis.call('ZREM', KEYS[4], me)
+end
 
 local leases = redis.call('HGETALL', KEYS[2])
 local held = {}
@@ -67,9 +69,12 @@ for p = 1, #wishes do
   end
 end
 for _, key in ipairs({KEYS[1], KEYS[2]}) do redis.call('EXPIRE', key, kept) end
-local live = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. (now - lease), '+inf')
-local vanished = redis.call('ZCARD', KEYS[1]) - #live
-return {table.concat(mine), vanished, live}
+local since = '(' .. (now - lease)
+local live = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf')
+local silent = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - lease)
+local alone = redis.call('ZCOUNT', KEYS[4], since, '+inf')
+local sequence = tonumber(redis.call('GET', KEYS[3]) or 0)
+return {table.concat(mine), live, alone, silent, sequence}
 """
 
 _LEAVE = """
@@ -105,14 +110,15 @@ class Ledger:
 
     def __init__(self, url: str, member: str) -> None:
         """`member` names this exporter; ValueError: it is no URL of a Redis."""
-        self._member = member
+        self.member = member
+        """How this exporter is known to the others."""
         try:
             self._redis = Redis.from_url(
                 url,
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
-                client_name="braze-exporter",
+                client_name=_client_name(member),
             )
             self._storage = RedisStorage(
                 "redis://",
@@ -131,31 +137,53 @@ class Ledger:
         self._leave = self._redis.register_script(_LEAVE)
         self._publish = self._redis.register_script(_PUBLISH)
 
-    def beat(self, wishes: str) -> Roll:
-        """Say that we are there and what leases we wish; return how it stands."""
+    def beat(self, wishes: str, *, is_alone: bool = False) -> Roll:
+        """Say that we are there and what leases we wish; return how it stands.
+
+        Who is alone does not ask for permits yet, but keeps to a part of his own.
+        """
+        names = ("members", "leases", "sequence", "alone")
         with _mapped():
-            mine, vanished, live = self._beat(
-                keys=[_key("members"), _key("leases")],
+            mine, live, alone, silent, sequence = self._beat(
+                keys=[_key(name) for name in names],
                 args=[
-                    self._member,
+                    self.member,
                     wishes,
                     int(LEASE_SECONDS * 1000),
                     int(FORGET_SECONDS * 1000),
                     _KEPT_SECONDS,
+                    int(is_alone),
                 ],
             )
             return Roll(
                 live=tuple(sorted(_text(one) for one in live)),
-                vanished=int(vanished),
+                alone=int(alone),
+                vanished=len(self._cut_off({_text(one) for one in silent})),
                 leased=frozenset(
                     number for number, one in enumerate(_text(mine)) if one == "1"
                 ),
+                sequence=int(sequence),
             )
+
+    def _cut_off(self, silent: set[str]) -> set[str]:
+        """Return who of them may still live: his connection stands, or who knows.
+
+        The kernel closes those of a process that dies. Of one that is cut off nobody
+        closes them before Redis's keepalive does.
+        """
+        if not silent:
+            return silent
+        try:
+            clients = self._redis.client_list()
+        except ResponseError:
+            return silent  # we may not ask
+        names = {client.get("name") for client in clients}
+        return {member for member in silent if _client_name(member) in names}
 
     def leave(self) -> None:
         """Say that we go, and give all leases back."""
         with _mapped():
-            self._leave(keys=[_key("members"), _key("leases")], args=[self._member])
+            self._leave(keys=[_key("members"), _key("leases")], args=[self.member])
 
     def publish(self, records: Mapping[str, bytes]) -> None:
         """Let others read these records, each in the place of its former one."""
@@ -172,12 +200,8 @@ class Ledger:
     def news(self, cursor: int, is_wanted: Callable[[str], bool]) -> Iterator[News]:
         """Yield what was published since, as far as it is wanted; 0: all there is.
 
-        In the order of its publishing, a part at a time. Where less was published than
-        the cursor knows of, Redis was emptied, and all is yielded.
+        In the order of its publishing, a part at a time.
         """
-        with _mapped():
-            if int(cast("Any", self._redis.get(_key("sequence"))) or 0) < cursor:
-                cursor = 0
         while True:
             with _mapped():
                 changes = cast(
@@ -232,7 +256,7 @@ class Ledger:
         """Tell the others what Braze said of its bucket."""
         key = _key(f"words:{account}")
         with _mapped():
-            self._redis.hset(key, self._member, word)
+            self._redis.hset(key, self.member, word)
             self._redis.expire(key, int(FORGET_SECONDS))
 
     def words(self, account: str) -> tuple[object, ...]:
@@ -244,7 +268,7 @@ class Ledger:
         return tuple(
             document
             for member, word in said.items()
-            if _text(member) != self._member
+            if _text(member) != self.member
             and (document := _document(word)) is not None
         )
 
@@ -252,6 +276,10 @@ class Ledger:
         """Close all connections."""
         with _mapped():
             self._redis.close()
+
+
+def _client_name(member: str) -> str:
+    return f"braze-exporter-{member}"
 
 
 def _document(word: bytes) -> object:

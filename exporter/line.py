@@ -289,6 +289,8 @@ class Line:
                 del self._waiting[campaign_id]
                 self._called_at = math.inf
             self._forbidden &= self._members
+            if not campaign_ids:
+                self._pause = None  # others find out, if there are any
             if self._pause and self._pause.probe_id not in self._members:
                 probe_id = self._after(self._pause.probe_id)
                 self._pause = replace(self._pause, probe_id=probe_id)

@@ -47,14 +47,19 @@ class Roll:
 
     live: tuple[str, ...] = ()
     """Sorted; with oneself."""
+    alone: int = 0
+    """How many of them still keep to a part of their own, having just come back."""
     vanished: int = 0
-    """How many have left without a word and are not replaced."""
+    """How many say nothing more and may be cut off from us, and not dead."""
     leased: frozenset[int] = frozenset()
+    sequence: int = 0
+    """How many records were ever published."""
 
     def share(self) -> Fraction:
-        """Return which part of every budget is for those who are there."""
+        """Return which part of every budget those have together who share it."""
         present = max(1, len(self.live))
-        return Fraction(present, present + self.vanished)
+        together = max(1, present - self.alone)
+        return Fraction(together, present + self.vanished)
 
 
 def wanted(member: str, live: tuple[str, ...]) -> frozenset[int]:

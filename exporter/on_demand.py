@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
 
 from exporter.entrance import Entrance, OpenEntrance
+from exporter.line import Turn
 from exporter.model import CampaignConfig, Config, WorkspaceConfig
 from exporter.poller import Desk
 from exporter.store import Entry, KeptEntries, Key, Store
@@ -48,6 +51,28 @@ class Scouting(Protocol):
         """Keep what is known."""
 
 
+class SharedState(NamedTuple):
+    """Where several exporters share what they know."""
+
+    ledger: Any
+    """Typed where it is used: its packages are not everybody's."""
+    replicas: int
+    """How many exporters there are while nobody tells."""
+
+
+class Sharing(Protocol):
+    """What makes one of several exporters."""
+
+    def start(self) -> None:
+        """Begin to share."""
+
+    def stop(self) -> None:
+        """Leave all to the others."""
+
+    def at_work(self, turn: Turn) -> AbstractContextManager[None]:
+        """Keep a campaign for oneself during a poll."""
+
+
 def entrance(web_config_file: str | None) -> Entrance:
     """Return what a web configuration protects with, if there is one."""
     if web_config_file is None:
@@ -83,6 +108,31 @@ def scouting(
         file = made_file(Path(state_path))
     made: Scouting = import_module("exporter.scouting").Scouting(
         desks, file=file, **parts
+    )
+    return made
+
+
+def ledger(url: str) -> Any:
+    """Return what exporters share in Redis. ValueError: it cannot be used, and why."""
+    try:
+        module = import_module("exporter.ledger")
+    except ModuleNotFoundError as error:
+        message = (
+            f"--state.url needs the package {error.name}: "
+            "pip install 'braze-exporter[redis]'"
+        )
+        raise ValueError(message) from None
+    try:
+        return module.Ledger(url, uuid4().hex)
+    except ValueError as error:
+        message = f"--state.url: {error}"
+        raise ValueError(message) from None
+
+
+def sharing(shared: SharedState, **parts: Any) -> Sharing:
+    """Return what shares the work with others."""
+    made: Sharing = import_module("exporter.sharing").Sharing(
+        shared.ledger, replicas=shared.replicas, **parts
     )
     return made
 

@@ -11,17 +11,16 @@ from threading import Lock
 from typing import NamedTuple
 
 from exporter import exposition, gzip_member
-from exporter.exposition import Column
+from exporter.exposition import Block, Column
 from exporter.gzip_member import Part
 from exporter.store import Entry
 from exporter.telemetry import Telemetry
 
-_Mark = tuple[bytes, ...]
-"""What tells the blocks of a family from others: of the large ones what they deflate
-to, for the blocks themselves are not to be held longer than the store holds them."""
+_BEATS = 90
+"""Longer than the usual intervals between two scrapes."""
 
-_Families = dict[bytes, tuple[_Mark, Part]]
-"""By header."""
+_Families = dict[bytes, tuple[tuple[Block, ...], Part]]
+"""By header: the blocks of a family, and all of them compressed."""
 
 
 class _Packed(NamedTuple):
@@ -36,7 +35,7 @@ class _Packed(NamedTuple):
 class Pages:
     """Puts pages together from the `entries` that may be served at that time.
 
-    `version` is another one when any of them is. Both methods may be called from any
+    `version` is another one when any of them is. All methods may be called from any
     thread.
     """
 
@@ -52,11 +51,19 @@ class Pages:
         self._telemetry = telemetry
         self._lock = Lock()
         self._packed = _Packed(-1, {})
+        self._plain_lock = Lock()
+        self._texts: dict[Part, bytes] = {}
+        """Of the last plain page: as long as such pages are asked for."""
+        self._beats = 0
+        """How often `beat` was called since the last plain page."""
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
-        campaigns = exposition.page(_blocks(self._entries()))
-        return (*campaigns, self._telemetry.render(is_openmetrics=is_openmetrics))
+        columns = exposition.columns(_blocks(self._entries()))
+        with self._plain_lock:
+            self._beats = 0
+            chunks = self._spread(tuple(columns))
+        return (*chunks, self._telemetry.render(is_openmetrics=is_openmetrics))
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page as one gzip member.
@@ -67,6 +74,31 @@ class Pages:
         self._entries()  # what is too old by now leaves, which makes another version
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
         return gzip_member.member(*self._pack(), gzip_member.part(process))
+
+    def beat(self) -> None:
+        """Let go of what only plain pages need, if none is asked for any more.
+
+        To be called once a second. Prometheus asks for gzip; who looks with curl is not
+        to cost the room of a whole page for ever.
+        """
+        self._beats += 1
+        if self._beats > _BEATS and self._plain_lock.acquire(blocking=False):
+            self._texts = {}
+            self._plain_lock.release()
+
+    def _spread(self, columns: tuple[Column, ...]) -> list[bytes]:
+        known, self._texts = self._texts, {}
+        chunks = []
+        for column in columns:
+            chunks.append(column.header)
+            for block in column.blocks:
+                if isinstance(block, Part):
+                    text = known.get(block) or exposition.lines_of(block)
+                    self._texts[block] = text
+                    chunks.append(text)
+                else:
+                    chunks.append(block)
+        return chunks
 
     def _pack(self) -> list[Part]:
         with self._lock:
@@ -86,34 +118,25 @@ def _blocks(entries: tuple[Entry, ...]) -> list[exposition.Blocks]:
 def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
     families = {}
     for column in exposition.columns(_blocks(entries)):
-        mark = tuple(map(_mark, column.blocks, column.deflated))
         known = former.get(column.header)
-        if known is None or known[0] != mark:
-            known = (mark, _part(column))
+        if known is None or known[0] != column.blocks:
+            known = (column.blocks, _part(column))
         families[column.header] = known
     return families
 
 
-def _mark(block: bytes, deflated: bytes) -> bytes:
-    return deflated or block
-
-
 def _part(column: Column) -> Part:
     """Compress a family: large blocks already are, small ones go along together."""
-    pieces: list[bytes] = []
+    parts: list[Part] = []
     small = [column.header]
-    crc = gzip_member.crc32(column.header)
-    length = len(column.header)
-    for block, deflated in zip(column.blocks, column.deflated, strict=True):
-        crc = gzip_member.crc32(block, crc)
-        length += len(block)
-        if not deflated:
+    for block in column.blocks:
+        if not isinstance(block, Part):
             small.append(block)
             continue
         if small:
-            pieces.append(gzip_member.deflate(b"".join(small)))
-            small.clear()
-        pieces.append(deflated)
+            parts.append(gzip_member.part(b"".join(small)))
+            small = []
+        parts.append(block)
     if small:
-        pieces.append(gzip_member.deflate(b"".join(small)))
-    return Part(b"".join(pieces), crc, length)
+        parts.append(gzip_member.part(b"".join(small)))
+    return gzip_member.joined(parts)

@@ -110,10 +110,17 @@ class Poller:
             WeakKeyDictionary()
         )
         self._is_stopped = False
+        self.permit: Callable[[Desk, Turn], float] = _permit_all
+        """In how many seconds a request may start that the line lets go; 0: now."""
 
     def stop(self) -> None:
         """Take no further outcome for true: requests are about to be broken off."""
         self._is_stopped = True
+
+    def show_pauses(self) -> None:
+        """Let all see pauses that ended because a workspace has nobody left to ask."""
+        for name, desk in tuple(self._desks.items()):
+            self._show_pause(desk, name)
 
     def forget_leavers(self) -> None:
         """Forget what was logged of campaigns that have left."""
@@ -144,8 +151,12 @@ class Poller:
             desk.line.leave(turn, now=now)
             return self._fail(desk, turn, turn.failure)
         if not desk.line.start(turn, now=now):
-            if not turn.has_waited:
-                self._telemetry.polled(turn.workspace, "deferred")
+            self._defer(turn)
+            return None
+        if wait := self.permit(desk, turn):
+            now = self._now()
+            desk.line.put_back(turn, until=now + wait, now=now)
+            self._defer(turn)
             return None
         if turn.tries:
             self._telemetry.retried(turn.workspace)
@@ -153,6 +164,10 @@ class Poller:
             self._telemetry.began(turn.workspace, lag_seconds=now - turn.due_at)
             turn = replace(turn, first_try_at=now)
         return self._ask(desk, replace(turn, tries=turn.tries + 1))
+
+    def _defer(self, turn: Turn) -> None:
+        if not turn.has_waited:
+            self._telemetry.polled(turn.workspace, "deferred")
 
     def _ask(self, desk: Desk, turn: Turn) -> Turn | None:
         parameters: dict[str, str | int] = {
@@ -502,6 +517,10 @@ class Poller:
         if is_told:
             facts.update(quota.facts(now=now))
         return is_told
+
+
+def _permit_all(_desk: Desk, _turn: Turn) -> float:
+    return 0.0
 
 
 def _read(

@@ -132,6 +132,7 @@ class Way:
             while content := one.recv(65536):
                 self._is_open.wait()
                 other.sendall(content)
+        self._is_open.wait()
         with suppress(OSError):
             other.shutdown(socket.SHUT_WR)
 

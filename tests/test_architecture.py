@@ -38,7 +38,7 @@ FLOORS = (
     "on_demand status_pages",
     # The process.
     "flags web_settings fleet scout",
-    "loading daemon scouting exploration",
+    "loading daemon scouting sharing exploration",
     "service access",
     "commands.check commands.simulate commands.backfill",
     "commands.run commands.demo commands.healthcheck commands.discover",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from exporter.exposition import (
     Blocks,
     Status,
     Subject,
+    lines_of,
     page,
     render_status,
     render_values,
 )
+from exporter.gzip_member import Part
 from exporter.model import (
     Day,
     FailureReason,
@@ -183,13 +186,27 @@ def test_a_page_of_nothing_is_empty() -> None:
 
 
 def test_thousands_of_campaigns_are_neither_rendered_nor_copied() -> None:
-    """Blocks come out as they went in: a page that a slow client holds is no copy."""
+    """Small blocks come out as they went in: a page of a slow client is no copy."""
     blocks = render_status(SUBJECT, status())
 
     pieces = page([blocks] * 10_000)
 
     block = next(block for block in blocks.by_family if block)
     assert all(piece is block for piece in pieces[1:10_001])
+
+
+def test_many_lines_are_one_compressed_block() -> None:
+    """Few are not worth it; both ways they are the same lines."""
+    few = tuple(Variation("email", f"v{n}") for n in range(3))
+    many = tuple(Variation("email", f"v{n}") for n in range(300))
+
+    blocks = [
+        render_values(SUBJECT, replace(EMPTY, variations=one)).by_family[-6]
+        for one in (few, many)
+    ]
+
+    assert [isinstance(block, Part) for block in blocks] == [False, True]
+    assert [lines_of(block).count(b"\n") for block in blocks] == [3, 300]
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=9)

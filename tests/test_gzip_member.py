@@ -34,25 +34,27 @@ def test_it_is_one_member(plain: list[bytes]) -> None:
 
 
 @given(plain=PLAIN)
-def test_a_part_may_be_made_of_what_was_deflated_before(plain: list[bytes]) -> None:
-    """Its checksum goes on from piece to piece."""
-    crc = 0
-    for piece in plain:
-        crc = gzip_member.crc32(piece, crc)
-    whole = gzip_member.Part(
-        b"".join(map(gzip_member.deflate, plain)), crc, sum(map(len, plain))
-    )
+def test_parts_can_be_joined(plain: list[bytes]) -> None:
+    """What is joined is a part like any other, and stands anywhere."""
+    whole = gzip_member.joined([gzip_member.part(one) for one in plain])
 
     chunks = gzip_member.member(gzip_member.part(b"before"), whole)
 
     assert gzip.decompress(b"".join(chunks)) == b"before" + b"".join(plain)
+    assert whole[1:] == gzip_member.part(b"".join(plain))[1:]
+
+
+@given(plain=st.binary(max_size=2000))
+def test_a_part_is_unpacked_again(plain: bytes) -> None:
+    """By itself, without header and trailer."""
+    assert gzip_member.inflated(gzip_member.part(plain)) == plain
 
 
 def test_what_repeats_itself_takes_little_room() -> None:
     """Lines of an exposition differ in few characters."""
     lines = b"".join(b'braze_campaign_up{campaign="c%d"} 1\n' % n for n in range(500))
 
-    assert len(gzip_member.deflate(lines)) < len(lines) / 8
+    assert len(gzip_member.part(lines).deflated) < len(lines) / 8
 
 
 def test_parts_are_not_copied() -> None:

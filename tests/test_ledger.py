@@ -49,6 +49,35 @@ def test_who_beats_is_there_until_he_leaves(redis_server: RedisServer) -> None:
     assert (after.live, after.vanished) == (("one",), 0)
 
 
+def test_whoever_is_alone_says_so(redis_server: RedisServer) -> None:
+    """Until he shares again, or leaves."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+    one.beat(NOTHING, is_alone=True)
+
+    alone = two.beat(NOTHING).alone
+    one.beat(NOTHING)
+
+    assert (alone, two.beat(NOTHING).alone) == (1, 0)
+
+
+def test_who_may_not_be_asked_after_may_be_alive(redis_server: RedisServer) -> None:
+    """Where Redis does not tell who is connected, all that are silent count."""
+    redis_server.client().acl_setuser(
+        "default",
+        enabled=True,
+        nopass=True,
+        keys="*",
+        commands=["+@all", "-client|list"],
+    )
+    gone, one = Ledger(redis_server.url, "gone"), Ledger(redis_server.url, "one")
+    gone.beat(NOTHING)
+    gone.close()
+
+    until(lambda: one.beat(NOTHING).live == ("one",))
+
+    assert one.beat(NOTHING).vanished == 1
+
+
 def test_a_lease_has_one_holder(redis_server: RedisServer) -> None:
     """Whoever claims first; given back or left, others may have it."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
@@ -78,7 +107,7 @@ def test_nobody_holds_what_he_does_not_have(redis_server: RedisServer) -> None:
 
 
 def test_a_lease_ends_by_itself(redis_server: RedisServer) -> None:
-    """One that says nothing for five seconds has vanished, with all its leases."""
+    """Of one that says nothing for five seconds; it counts while it is connected."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
     one.beat(CLAIM_ALL)
     began_at = time.monotonic()
@@ -89,7 +118,8 @@ def test_a_lease_ends_by_itself(redis_server: RedisServer) -> None:
     roll = two.beat(CLAIM_ALL)
     assert 4.9 < seconds < 7
     assert (roll.live, roll.vanished) == (("two",), 1)
-    assert Ledger(redis_server.url, "three").beat(NOTHING).vanished == 0
+    one.close()
+    assert two.beat(CLAIM_ALL).vanished == 0
 
 
 def test_what_is_published_is_read_once(redis_server: RedisServer) -> None:
@@ -121,17 +151,17 @@ def test_only_what_is_wanted_is_fetched(redis_server: RedisServer) -> None:
     assert read(ledger)[0] == {"a": b"1", "b": b"2"}
 
 
-def test_an_emptied_redis_is_read_from_the_beginning(redis_server: RedisServer) -> None:
-    """A cursor beyond all that is published is of another life."""
+def test_an_emptied_redis_is_known_by_its_sequence(redis_server: RedisServer) -> None:
+    """It counts all that was ever published, and began anew."""
     ledger = Ledger(redis_server.url, "one")
     ledger.publish({str(number): b"old" for number in range(9)})
     _, cursor = read(ledger)
+    before = ledger.beat(NOTHING).sequence
     empty(redis_server)
-    ledger.publish({"a": b"1"})
 
-    found, _ = read(ledger, cursor)
+    after = ledger.beat(NOTHING).sequence
 
-    assert found == {"a": b"1"}
+    assert (cursor, before, after) == (9, 9, 0)
 
 
 def test_a_ceiling_is_shared(redis_server: RedisServer) -> None:

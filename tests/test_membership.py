@@ -7,13 +7,14 @@ from fractions import Fraction
 import pytest
 from exporter.membership import Roll, wanted, window, wishes
 from exporter.shares import PARTITIONS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ALL = frozenset(range(PARTITIONS))
 NONE: frozenset[int] = frozenset()
 
 
+@settings(deadline=None)
 @given(live=st.sets(st.text(min_size=1), min_size=1, max_size=8))
 def test_every_partition_is_wanted_by_exactly_one(live: set[str]) -> None:
     """Whoever is there."""
@@ -64,10 +65,12 @@ def test_a_newcomer_claims_nothing_yet() -> None:
         (Roll(), Fraction(1)),
         (Roll(live=("a",)), Fraction(1)),
         (Roll(live=("a", "b"), vanished=1), Fraction(2, 3)),
+        (Roll(live=("a", "b"), alone=1), Fraction(1, 2)),
+        (Roll(live=("a",), alone=1), Fraction(1)),
     ],
 )
-def test_the_part_of_the_vanished_is_left_to_them(roll: Roll, share: Fraction) -> None:
-    """They may still ask Braze."""
+def test_the_part_of_others_is_left_to_them(roll: Roll, share: Fraction) -> None:
+    """Those that are cut off, or alone still, ask Braze without a word."""
     assert roll.share() == share
 
 
@@ -91,6 +94,7 @@ def test_a_ceiling_is_so_many_in_whole_seconds(
     assert window(rate, share) == expected
 
 
+@settings(deadline=None)
 @given(
     rate=st.floats(0.1, 50_000),
     share=st.fractions(Fraction(1, 10), 1, max_denominator=50),

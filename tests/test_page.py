@@ -10,6 +10,7 @@ from datetime import date
 
 import pytest
 from exporter import exposition
+from exporter.gzip_member import Part
 from exporter.model import Day, Figures, Snapshot, Variation
 from exporter.page import Pages
 from exporter.parcel import pack
@@ -190,25 +191,40 @@ def test_large_blocks_are_packed_once() -> None:
 
     values = made.store.entries()[0].values
     assert values is not None
-    deflated = [one for one in values.deflated if one]
-    assert deflated
-    assert all(one in packed for one in deflated)
+    parts = [one for one in values.by_family if isinstance(one, Part)]
+    assert parts
+    assert all(one.deflated in packed for one in parts)
     assert gzip.decompress(packed).decode() == plain(made)
 
 
-def test_a_page_does_not_hold_what_the_store_let_go_of() -> None:
-    """Large blocks of campaigns that left are not kept for the next comparison."""
+def test_texts_of_large_blocks_are_kept_between_two_plain_pages() -> None:
+    """Of what did not change no text is made again."""
+    made = scene(wide("a", sent=1), wide("b", sent=1))
+    before = made.pages.plain(is_openmetrics=False)
+
+    made.store.put(wide("b", sent=2))
+
+    after = made.pages.plain(is_openmetrics=True)
+    large = [chunk for chunk in after if chunk.count(b"\n") >= 100]
+    old = {id(chunk) for chunk in before}
+    assert [id(one) in old for one in large] == [True, False, True, True]
+
+
+def test_texts_of_large_blocks_are_let_go_of() -> None:
+    """A minute and a half after the last plain page: most scrapers ask for gzip."""
     made = scene(wide("a", sent=1))
-    compressed(made)
-    values = made.store.entries()[0].values
-    assert values is not None
-    block = max(values.by_family, key=len)
+    block = next(
+        one for one in made.pages.plain(is_openmetrics=False) if one.count(b"\n") >= 100
+    )
+    held = sys.getrefcount(block)
 
-    made.store.remove([("shop", "id-a")])
-    del values
+    for _ in range(90):
+        made.pages.beat()
+    assert sys.getrefcount(block) == held
+    made.pages.beat()
 
-    # This function and getrefcount itself.
-    assert sys.getrefcount(block) == 2
+    assert sys.getrefcount(block) == held - 1
+    assert block in made.pages.plain(is_openmetrics=False)
 
 
 @pytest.mark.parametrize(

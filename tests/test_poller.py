@@ -26,6 +26,7 @@ from exporter.exposition import (
     OVERALL_LAST_COMPLETE_DAY_REVISION,
     Status,
     Subject,
+    lines_of,
     render_status,
 )
 from exporter.lanes import Lanes
@@ -183,7 +184,7 @@ def test_a_good_answer_is_served_until_it_is_stale() -> None:
 
     entry = room.entry()
     assert entry.values is not None
-    assert b'channel="email"' in b"".join(entry.values.by_family)
+    assert b'channel="email"' in entry.values.text
     assert entry.status.is_up is True
     assert entry.status.last_success_at == room.now
     assert entry.expires_at == room.now + 3600
@@ -264,7 +265,7 @@ def test_the_same_answer_is_read_again_for_another_selection() -> None:
 
     values = room.entry().values
     assert values is not None
-    assert b'channel="email"' not in b"".join(values.by_family)
+    assert b'channel="email"' not in values.text
 
 
 def test_today_is_of_the_wall_clock() -> None:
@@ -437,7 +438,7 @@ def test_a_wrong_key_shows_on_every_campaign_of_the_workspace() -> None:
     upcoming = room.poll(WRONG_KEY)
 
     for campaign_id in (ID, OTHER_ID):
-        blocks = b"".join(room.entry(campaign_id).status_blocks.by_family)
+        blocks = room.entry(campaign_id).status_blocks.text
         assert b'reason="unauthorized"' in blocks
     assert room.count("workspace_paused", reason="unauthorized") == 1
     assert [turn.campaign_id for turn in room.called] == [OTHER_ID]
@@ -454,11 +455,9 @@ def test_the_answer_to_a_probe_ends_the_pause() -> None:
     room.poll(DOCUMENT, turn=room.called[-1])
 
     assert room.count("workspace_paused", reason="forbidden") == 0
-    assert b"braze_campaign_up" in b"".join(
-        room.entry(OTHER_ID).status_blocks.by_family
-    )
+    assert b"braze_campaign_up" in room.entry(OTHER_ID).status_blocks.text
     assert room.entry(OTHER_ID).status.is_up is True
-    own = b"".join(room.entry(ID).status_blocks.by_family)
+    own = room.entry(ID).status_blocks.text
     assert b'reason="forbidden"' in own
 
 
@@ -473,7 +472,7 @@ def test_a_campaign_forbidden_by_itself_is_slow_once_that_is_known() -> None:
     assert booked.campaign_id == ID
     assert 1500 <= booked.at - room.now <= 4500
     assert room.entry().status.interval_seconds == 3000
-    assert b"interval_seconds" in b"".join(room.entry().status_blocks.by_family)
+    assert b"interval_seconds" in room.entry().status_blocks.text
 
 
 def test_values_that_have_left_grow_stale_no_more() -> None:
@@ -697,7 +696,7 @@ def revision(room: Room) -> bytes:
     blocks = room.entry().values
     assert blocks is not None
     number = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
-    return blocks.by_family[number]
+    return lines_of(blocks.by_family[number])
 
 
 def read_yesterday(room: Room, **numbers: float) -> None:

@@ -106,6 +106,7 @@ def telemetry() -> Telemetry:
     )
     made.expect("w", "campaigns/data_series")
     made.sharded(number=0, total=2)
+    made.shared(is_up=True, replicas=2)
     made.expect_discovery("w", ["campaigns/list"])
     made.discovery_succeeded("w", now=1)
     made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)

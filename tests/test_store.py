@@ -113,14 +113,15 @@ def test_campaigns_leave_whole() -> None:
 
 
 def test_stale_values_leave() -> None:
-    """At the instant of their end; the campaign and its status stay."""
+    """At the instant of their end; the campaign, its status and what was read stay."""
     old, young = polled("a", expires_at=10.0), polled("b", expires_at=10.1)
     store = store_of(old, young)
 
     dropped = store.expire(now=10.0)
 
     assert dropped == (old,)
-    assert store.entries() == (entry("a"), young)
+    assert store.entries() == (replace(entry("a"), parcel=old.parcel), young)
+    assert store.entries()[0].snapshot is None
 
 
 def test_values_leave_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -17,6 +18,8 @@ from exporter.flags import (
     LOG,
     SHARD,
     STATE_PATH,
+    STATE_REPLICAS,
+    STATE_URL,
     WEB,
     Flag,
     Parser,
@@ -25,7 +28,7 @@ from exporter.flags import (
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
-from exporter.on_demand import entrance
+from exporter.on_demand import SharedState, entrance, ledger
 from exporter.service import serve, start_logging
 from exporter.shares import Shard
 from exporter.watch import FileWatch
@@ -33,7 +36,15 @@ from exporter.web_settings import settings
 
 _log = logging.getLogger("exporter")
 
-FLAGS: tuple[Flag, ...] = (*CONFIG, STATE_PATH, *SHARD, *WEB, *LOG)
+FLAGS: tuple[Flag, ...] = (
+    *CONFIG,
+    STATE_PATH,
+    STATE_URL,
+    STATE_REPLICAS,
+    *SHARD,
+    *WEB,
+    *LOG,
+)
 
 _DESCRIPTION = f"""\
 Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
@@ -98,6 +109,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         web = settings(options)
         shard = Shard.of_texts(options.shard, options.total_shards)
+        shared = _shared(options, shard)
     except ValueError as error:
         reader.error(str(error))
     if options.config_check:
@@ -133,9 +145,24 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         source=source,
         state_path=options.state_path,
         entrance=protection,
-        shard=shard,
+        peers=shared or shard,
     )
     return serve(daemon)
+
+
+def _shared(options: argparse.Namespace, shard: Shard | None) -> SharedState | None:
+    """Return what is shared, if anything is; ValueError: what is wrong with that."""
+    if not options.state_url:
+        return None
+    if options.state_path or shard:
+        other = "--state.path" if options.state_path else "--shard"
+        message = f"expected --state.url or {other}, not both"
+        raise ValueError(message)
+    replicas = options.state_replicas
+    if not (replicas.isascii() and replicas.isdigit() and 1 <= int(replicas) <= 100):
+        message = f"--state.replicas is {replicas!r}, expected 1 to 100"
+        raise ValueError(message)
+    return SharedState(ledger(options.state_url), int(replicas))
 
 
 def _with_warnings(parsed: Parsed) -> Config:
