@@ -143,6 +143,15 @@ LOG = (
         choices=("logfmt", "json"),
     ),
 )
+OF_DAEMON: tuple[Flag, ...] = (
+    *CONFIG,
+    STATE_PATH,
+    STATE_URL,
+    STATE_REPLICAS,
+    *SHARD,
+    *WEB,
+    *LOG,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -222,7 +231,7 @@ def strange_variables(
     `but` are those that hold something else. What Kubernetes sets for a service of our
     name is passed over.
     """
-    known = {one.variable for one in (*CONFIG, STATE_PATH, *SHARD, *WEB, *LOG)}
+    known = {one.variable for one in OF_DAEMON}
     known |= {Flag(name, "").variable for name in OF_COMMANDS}
     ends = [one.removeprefix(_PREFIX) for one in known]
     told = []

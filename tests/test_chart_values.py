@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from exporter import __version__, config, web_config
-from exporter.commands.run import FLAGS
+from exporter.flags import OF_DAEMON
 from exporter.quantities import duration_seconds
 
 from tests import chart_schema
@@ -480,7 +480,7 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
     assert options(headers) == set(web_config.HEADERS)
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", OF_DAEMON, ids=lambda flag: flag.name)
 def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> None:
     """A flag that the chart gives is no extra argument in any form, and no variable."""
     if flag.name == "config.check":
