@@ -143,6 +143,15 @@ LOG = (
         choices=("logfmt", "json"),
     ),
 )
+OF_DAEMON: tuple[Flag, ...] = (
+    *CONFIG,
+    STATE_PATH,
+    STATE_URL,
+    STATE_REPLICAS,
+    *SHARD,
+    *WEB,
+    *LOG,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -190,7 +199,7 @@ class Parser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                said = environment.get(flag.variable, "").strip(" ,")
+                said = environment.get(flag.variable, "").strip(" ,\t\r\n")
                 setattr(options, flag.key, self._value(flag, said))
         return options
 
@@ -222,7 +231,7 @@ def strange_variables(
     `but` are those that hold something else. What Kubernetes sets for a service of our
     name is passed over.
     """
-    known = {one.variable for one in (*CONFIG, STATE_PATH, *WEB, *LOG)}
+    known = {one.variable for one in OF_DAEMON}
     known |= {Flag(name, "").variable for name in OF_COMMANDS}
     ends = [one.removeprefix(_PREFIX) for one in known]
     told = []

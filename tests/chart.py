@@ -74,9 +74,24 @@ class Rendered:
         return found
 
     @property
+    def service(self) -> Document:
+        """The Service that is no StatefulSet's own."""
+        own = self.workload["spec"].get("serviceName")
+        (found,) = (
+            each for each in self.all("Service") if each["metadata"]["name"] != own
+        )
+        return found
+
+    @property
+    def workload(self) -> Document:
+        """What makes the exporter's pods, a Deployment or a StatefulSet."""
+        (found,) = self.all("Deployment") + self.all("StatefulSet")
+        return found
+
+    @property
     def pod(self) -> Document:
         """The specification of the exporter's pod."""
-        pod: Document = self.one("Deployment")["spec"]["template"]["spec"]
+        pod: Document = self.workload["spec"]["template"]["spec"]
         return pod
 
     @property

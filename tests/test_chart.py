@@ -73,11 +73,10 @@ def fault(document: Document, version: str) -> str:
 
 def selectors(rendered: Rendered) -> dict[str, Document]:
     """Return the labels that each object selects the exporter's pod by."""
-    deployment = rendered.one("Deployment")
-    found = {
-        "Deployment": deployment["spec"]["selector"]["matchLabels"],
-        "Service": rendered.one("Service")["spec"]["selector"],
-    }
+    workload = rendered.workload
+    found = {workload["kind"]: workload["spec"]["selector"]["matchLabels"]}
+    for service in rendered.all("Service"):
+        found[service["metadata"]["name"]] = service["spec"]["selector"]
     for kind, field in (
         ("PodMonitor", "selector"),
         ("PodDisruptionBudget", "selector"),
@@ -122,7 +121,7 @@ def test_selectors_match_the_pod(helm: Helm, file: Path) -> None:
     """Whatever selects the exporter selects its pod, and never the test's."""
     rendered = helm.render(values_of(file))
 
-    pod = rendered.one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    pod = rendered.workload["spec"]["template"]["metadata"]["labels"]
     for kind, labels in selectors(rendered).items():
         assert labels.items() <= pod.items(), kind
         for test in rendered.all("Pod"):
@@ -131,7 +130,7 @@ def test_selectors_match_the_pod(helm: Helm, file: Path) -> None:
 
 @CI
 def test_the_service_monitor_selects_the_service(helm: Helm, file: Path) -> None:
-    """A ServiceMonitor finds the Service, by its labels, namespace and port's name."""
+    """A ServiceMonitor finds one Service, by its labels, namespace and port's name."""
     values = values_of(file)
     other: Document = values.get("podMonitor") or values.get("scrapeConfig") or {}
     shown = other.get("tlsConfig", {})
@@ -140,9 +139,13 @@ def test_the_service_monitor_selects_the_service(helm: Helm, file: Path) -> None
 
     rendered = helm.render(values)
 
-    service, monitor = rendered.one("Service"), rendered.one("ServiceMonitor")
+    monitor = rendered.one("ServiceMonitor")
     wanted = monitor["spec"]["selector"]["matchLabels"]
-    assert wanted.items() <= service["metadata"]["labels"].items()
+    (service,) = (
+        each
+        for each in rendered.all("Service")
+        if wanted.items() <= each["metadata"]["labels"].items()
+    )
     places = monitor["spec"]["namespaceSelector"]["matchNames"]
     assert places == [service["metadata"]["namespace"]]
     ports = {port["name"] for port in service["spec"]["ports"]}
@@ -157,8 +160,9 @@ def test_ports_agree(helm: Helm, file: Path) -> None:
     (port,) = rendered.exporter["ports"]
     listens = f"--web.listen-address=:{port['containerPort']}"
     assert listens in rendered.exporter["args"]
-    (served,) = rendered.one("Service")["spec"]["ports"]
-    assert served["targetPort"] == port["name"]
+    for service in rendered.all("Service"):
+        (served,) = service["spec"]["ports"]
+        assert served["targetPort"] == port["name"]
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         asked = rendered.exporter.get(probe, {})
         if "httpGet" in asked:
@@ -185,10 +189,15 @@ def test_every_mounted_file_exists(helm: Helm, file: Path) -> None:
     claims = {
         each["metadata"]["name"] for each in rendered.all("PersistentVolumeClaim")
     }
-    name = rendered.one("Deployment")["metadata"]["name"]
+    name = rendered.workload["metadata"]["name"]
+    own = [
+        {"name": each["metadata"]["name"]}
+        for each in rendered.workload["spec"].get("volumeClaimTemplates", [])
+    ]
     for pod in rendered.pods:
-        volumes = {volume["name"]: volume for volume in pod["volumes"]}
-        assert len(volumes) == len(pod["volumes"])
+        all_volumes = pod["volumes"] + own
+        volumes = {volume["name"]: volume for volume in all_volumes}
+        assert len(volumes) == len(all_volumes)
         for container in pod["containers"]:
             mounts = container.get("volumeMounts", [])
             assert {mount["name"] for mount in mounts} <= set(volumes)
@@ -275,12 +284,13 @@ def test_an_upgrade_keeps_selectors(helm: Helm, file: Path) -> None:
 
     after = selectors(helm.render(values_of(file)))
 
+    assert len(after) > 1
     assert dict.fromkeys(after, before) == after
 
 
 def test_a_new_version_restarts_nothing(helm: Helm) -> None:
     """Selectors and the pod's labels hold no version of the chart."""
-    pod = helm.render().one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    pod = helm.render().workload["spec"]["template"]["metadata"]["labels"]
 
     assert pod == {
         "app.kubernetes.io/name": "braze-exporter",
@@ -300,7 +310,7 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
                 for key, value in values.items()
                 if key not in {"config", "apiKeys", "checksumAnnotations"}
             }
-    everything["demo"] = {"enabled": True}
+    everything |= {"demo": {"enabled": True}, "sharedState": {}, "replicas": 1}
     user = {"name": "scrape", "key": "user"}
     for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig"):
         everything[monitor]["basicAuth"] = {"username": user, "password": user}
@@ -316,7 +326,9 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
 
     assert len(names(first)) == len(first.documents) > 20
     assert not names(first) & names(second)
-    ours, theirs = selectors(first)["Service"], selectors(second)["Service"]
+    ours, theirs = (
+        each.workload["spec"]["selector"]["matchLabels"] for each in (first, second)
+    )
     assert ours["app.kubernetes.io/instance"] != theirs["app.kubernetes.io/instance"]
 
 
@@ -337,7 +349,7 @@ def test_names_hold_the_release(helm: Helm, release: str, expected: str) -> None
 
     A release may have dots in its name, and a Service may not.
     """
-    deployment = helm.render(name=release).one("Deployment")
+    deployment = helm.render(name=release).workload
 
     assert deployment["metadata"]["name"] == f"{expected}"[:63].rstrip("-")
     labels = deployment["spec"]["selector"]["matchLabels"]
@@ -365,7 +377,7 @@ def test_common_labels_and_annotations_are_everywhere(helm: Helm) -> None:
 
     rendered = helm.render(values)
 
-    pod = rendered.one("Deployment")["spec"]["template"]["metadata"]
+    pod = rendered.workload["spec"]["template"]["metadata"]
     for metadata in (*(each["metadata"] for each in rendered.documents), pod):
         assert metadata["labels"]["team"] == "crm"
         assert metadata["labels"]["app.kubernetes.io/instance"] == "demo"
@@ -471,7 +483,7 @@ def test_nothing_is_mounted_by_subpath(helm: Helm) -> None:
 
 def checksums(rendered: Rendered) -> dict[str, str]:
     """Return the checksum annotations of the pod."""
-    template = rendered.one("Deployment")["spec"]["template"]
+    template = rendered.workload["spec"]["template"]
     return {
         name: text
         for name, text in template["metadata"]["annotations"].items()
@@ -1088,7 +1100,7 @@ def test_topology_spread_counts_this_release(helm: Helm) -> None:
 
 def test_there_is_never_more_than_one_exporter(helm: Helm) -> None:
     """One replica, and the old pod ends before the new one begins."""
-    spec = helm.render().one("Deployment")["spec"]
+    spec = helm.render().workload["spec"]
 
     assert spec["replicas"] == 1
     assert spec["strategy"] == {"type": "Recreate"}
@@ -1119,9 +1131,11 @@ def test_the_notes_tell_the_next_command(helm: Helm, file: Path) -> None:
     """After an installation there is a command to copy, and no template left over."""
     values = values_of(file)
 
-    notes = helm.render(values).notes
+    rendered = helm.render(values)
 
-    assert ("port-forward deployment/" in notes) == bool(values.get("replicas", 1))
+    notes = rendered.notes
+    forward = f" port-forward {rendered.workload['kind'].lower()}/"
+    assert (forward in notes) == bool(values.get("replicas", 1))
     assert re.search(r"^  (kubectl|helm) ", notes, re.MULTILINE)
     assert "<no value>" not in notes
     assert "%!" not in notes

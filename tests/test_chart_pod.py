@@ -6,6 +6,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ def ask(url: str, *, password: str | None = None) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["default", "production", "network", "tls", "client-certificates", "monitoring"],
+    [
+        *("default", "production", "network", "tls", "client-certificates"),
+        *("monitoring", "sharding", "shared-state"),
+    ],
 )
 def test_check_has_nothing_to_say(
     helm: Helm, papers: Papers, tmp_path: Path, name: str
@@ -145,6 +149,46 @@ def test_tls_passwords_and_a_prefix_fit_together(
             assert status == 200
             assert set(parse(text)["braze_campaign_up"].values()) == {1}
             assert helm_test(rendered.all("Pod")[0], pod, exporter) == 0
+
+
+def test_shards_have_all_campaigns_between_them(
+    helm: Helm, papers: Papers, tmp_path: Path
+) -> None:
+    """Each campaign is polled by one pod, with its part of the budget."""
+    with Simulator() as braze, ExitStack() as stack:
+        values = polling(braze) | {"sharding": {"enabled": True, "shards": 3}}
+        rendered = helm.render(values)
+        name = rendered.one("StatefulSet")["metadata"]["name"]
+        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        exporters = [
+            stack.enter_context(
+                Process(
+                    *LocalPod(rendered, tmp_path / pod, existing=existing).arguments(),
+                    environment=variables(rendered.exporter, pod),
+                )
+            )
+            for pod in (f"{name}-{number}" for number in range(3))
+        ]
+
+        until(lambda: all(ask(f"{each.url}/-/ready")[0] == 200 for each in exporters))
+
+        found = [
+            dict(labels)["campaign"]
+            for each in exporters
+            for labels in parse(ask(f"{each.url}/metrics")[1])["braze_campaign_info"]
+        ]
+        assert sorted(found) == sorted(each.name for each in braze.campaigns)
+        for each in exporters:
+            assert not [line for line in each.lines if "level=warn" in line]
+
+
+def variables(container: Document, pod: str) -> dict[str, str]:
+    """Return what Kubernetes makes of a container's variables in a pod of that name."""
+    by_name = {"fieldRef": {"fieldPath": "metadata.name"}}
+    return {
+        each["name"]: pod if each.get("valueFrom") == by_name else each["value"]
+        for each in container["env"]
+    }
 
 
 @pytest.mark.parametrize("is_own", [True, False])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from exporter import __version__, config, web_config
-from exporter.commands.run import FLAGS
+from exporter.flags import OF_DAEMON
 from exporter.quantities import duration_seconds
 
 from tests import chart_schema
@@ -145,6 +145,7 @@ def test_a_typo_is_an_error(helm: Helm, path: Path) -> None:
         ("networkPolicy.ingress.from", [{"namespaceselector": {}}]),
         ("networkPolicy.egress.to", [{"ipBlock": {"cdir": "0.0.0.0/0"}}]),
         ("networkPolicy.egress.dnsTo", [{"pods": {}}]),
+        ("networkPolicy.egress.redisTo", [{"pods": {}}]),
         ("networkPolicy.ingress.extra", [{"to": []}]),
         ("networkPolicy.egress.extra", [{"from": []}]),
     ],
@@ -479,7 +480,7 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
     assert options(headers) == set(web_config.HEADERS)
 
 
-@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+@pytest.mark.parametrize("flag", OF_DAEMON, ids=lambda flag: flag.name)
 def test_flags_with_a_value_of_their_own_are_refused(helm: Helm, flag: Any) -> None:
     """A flag that the chart gives is no extra argument in any form, and no variable."""
     if flag.name == "config.check":
@@ -964,7 +965,10 @@ CHOICES: Mapping[Path, object] = {
     ("httpRoute", "filters"): [{"type": "CORS", "cors": {}}],
     **{
         ("networkPolicy", *path): [{"podSelector": {"matchLabels": {"a": "other"}}}]
-        for path in (("ingress", "from"), ("egress", "to"), ("egress", "dnsTo"))
+        for path in (
+            *(("ingress", "from"), ("egress", "to"), ("egress", "dnsTo")),
+            ("egress", "redisTo"),
+        )
     },
     ("networkPolicy", "ingress", "extra"): [{"ports": [{"port": 1}]}],
     ("networkPolicy", "egress", "extra"): [{"ports": [{"port": 1}]}],
@@ -982,6 +986,7 @@ CHOICES: Mapping[Path, object] = {
     },
     ("service", "ipFamilies"): ["IPv6"],
     ("networkPolicy", "egress", "ports"): [8443],
+    ("networkPolicy", "egress", "redisPorts"): [6381],
     ("networkPolicy", "egress", "dnsPorts"): [5353],
     ("apiKeys",): [{"secretName": "other", "key": "other", "file": "other"}],
     ("ingress", "hosts"): [{"host": "other.example.com"}],

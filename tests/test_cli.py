@@ -16,7 +16,7 @@ import pytest
 from exporter import __version__
 from exporter.cli import main
 from exporter.commands import COMMANDS
-from exporter.commands.run import FLAGS
+from exporter.flags import OF_DAEMON
 from exporter.simulator import Simulator
 
 from tests.peer import closed_port
@@ -74,7 +74,7 @@ def test_help_teaches() -> None:
     ended = run("--help")
 
     assert ended.returncode == 0
-    for flag in FLAGS:
+    for flag in OF_DAEMON:
         assert re.search(rf"--{re.escape(flag.name)}\s", ended.stdout)
         assert flag.variable in ended.stdout
     for name, text in COMMANDS.items():

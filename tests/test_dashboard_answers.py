@@ -212,8 +212,9 @@ def test_queries_know_only_what_the_exporter_serves(
         family: {label for sample in samples for label, _ in sample}
         for family, samples in scrape.items()
     }
-    # Only shown while a campaign fails.
+    # Only shown while a campaign fails, and by shards.
     labels["braze_campaign_failure_info"] = {"workspace", "campaign", "reason"}
+    labels["braze_exporter_shard_info"] = {"shard", "total_shards"}
     stats = {
         value
         for samples in scrape.values()

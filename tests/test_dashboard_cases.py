@@ -273,3 +273,48 @@ def test_yesterday_is_not_shown_as_today(
     asked = f"sum({expression(name, panel, 'A')})"
 
     assert shows(asked, after_midnight(), [({}, expected)]) == ""
+
+
+FIGURES = {
+    ("Campaigns", "A"): "braze_exporter_campaigns",
+    ("Series", "A"): "braze_exporter_series",
+    ("Series served, dropped, and values ignored", "A"): "braze_exporter_series",
+    ("Series served, dropped, and values ignored", "B"): (
+        "braze_exporter_series_dropped"
+    ),
+    ("Series served, dropped, and values ignored", "C"): (
+        "braze_exporter_ignored_values"
+    ),
+    ("Series served, dropped, and values ignored", "D"): "braze_exporter_skipped_rows",
+}
+
+
+@pytest.mark.parametrize(("panel", "letter"), FIGURES)
+@pytest.mark.parametrize(
+    ("exporters", "expected"),
+    [
+        ([("a", None, 10), ("b", None, 9)], 10),
+        ([("a", "0", 10), ("b", "1", 7), ("c", "2", 3)], 20),
+        ([("a", "0", 10), ("b", "0", 9), ("c", "1", 7)], 17),
+    ],
+    ids=["replicas", "shards", "replicas of shards"],
+)
+def test_shards_add_up_and_replicas_do_not(
+    shows: Callable[..., str],
+    panel: str,
+    letter: str,
+    exporters: list[tuple[str, str | None, int]],
+    expected: int,
+) -> None:
+    """Each shard knows its own part alone; of replicas the larger figure counts."""
+    asked = f"sum({expression('braze-exporter', panel, letter)})"
+    series = []
+    for instance, shard, value in exporters:
+        of = {"instance": instance, "pod": f"pod-{instance}"}
+        family = FIGURES[panel, letter]
+        series.append(Series(family, {**of, "workspace": "shop"}, value))
+        if shard is not None:
+            of |= {"shard": shard, "total_shards": "3"}
+            series.append(Series("braze_exporter_shard_info", of, 1))
+
+    assert shows(asked, series, [({}, expected)]) == ""

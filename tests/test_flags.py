@@ -6,11 +6,12 @@ from importlib import import_module
 
 import pytest
 from exporter import access
-from exporter.commands import COMMANDS, run
+from exporter.commands import COMMANDS
 from exporter.flags import (
     CONFIG_FILE,
     LOG,
     OF_COMMANDS,
+    OF_DAEMON,
     WEB,
     Flag,
     Parser,
@@ -161,11 +162,18 @@ def test_wrong_arguments_are_wrong_usage(
     assert second == "see braze-exporter --help"
 
 
+def test_a_twin_may_come_with_a_line_end() -> None:
+    """As from a Secret that was made of a file; spaces around it are nothing, too."""
+    options = parse(environment={"BRAZE_EXPORTER_WEB_TELEMETRY_PATH": " /a\r\n"})
+
+    assert options.web_telemetry_path == "/a"
+
+
 def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
     """Not those of other programs, of other commands, of Kubernetes or of a key."""
     strange = {"BRAZE_EXPORTER_WEB_LISTEN_ADRESS": ":1", "BRAZE_EXPORTER_X9": ""}
     others = (
-        *(flag.variable for flag in FLAGS),
+        *(flag.variable for flag in OF_DAEMON),
         *("BRAZE_API_KEY", "PATH", "BRAZE_EXPORTER_SEED", "BRAZE_EXPORTER_KEY_OF_A"),
         *("BRAZE_EXPORTER_SERVICE_HOST", "BRAZE_EXPORTER_SERVICE_PORT_HTTP"),
         *("BRAZE_EXPORTER_PORT", "BRAZE_EXPORTER_PORT_10417_TCP_ADDR"),
@@ -193,7 +201,7 @@ def test_the_flags_of_all_commands_are_known() -> None:
         for flag in (value if isinstance(value, tuple) else (value,))
         if isinstance(flag, Flag)
     }
-    own = {flag.name for flag in run.FLAGS}
+    own = {flag.name for flag in OF_DAEMON}
 
     assert sorted(named - own) == sorted(OF_COMMANDS)
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from exporter.commands import healthcheck
-from exporter.commands.run import FLAGS
+from exporter.flags import OF_DAEMON
 
 from tests.tools import ROOT
 
@@ -47,7 +47,7 @@ def test_little_is_left_to_take_away(program: Callable[[str], str]) -> None:
 
 def test_every_setting_is_a_variable_we_read() -> None:
     """Those of the unit and those of its file; all others belong to the network."""
-    known = {flag.variable for flag in (*FLAGS, *healthcheck.FLAGS)}
+    known = {flag.variable for flag in (*OF_DAEMON, *healthcheck.FLAGS)}
     named = re.findall(
         r"^(?:Environment=|#)([A-Z_]+)=",
         f"{UNIT.read_text()}\n{SETTINGS.read_text()}",

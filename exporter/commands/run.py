@@ -12,19 +12,7 @@ from exporter.commands import COMMANDS, check
 from exporter.config import Parsed, shortened
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
-from exporter.flags import (
-    CONFIG,
-    CONFIG_FILE,
-    LOG,
-    SHARD,
-    STATE_PATH,
-    STATE_REPLICAS,
-    STATE_URL,
-    WEB,
-    Flag,
-    Parser,
-    strange_variables,
-)
+from exporter.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
 from exporter.keys import read_key
 from exporter.loading import load, load_protected
 from exporter.model import Config, KeySource
@@ -35,16 +23,6 @@ from exporter.watch import FileWatch
 from exporter.web_settings import settings
 
 _log = logging.getLogger("exporter")
-
-FLAGS: tuple[Flag, ...] = (
-    *CONFIG,
-    STATE_PATH,
-    STATE_URL,
-    STATE_REPLICAS,
-    *SHARD,
-    *WEB,
-    *LOG,
-)
 
 _DESCRIPTION = f"""\
 Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
@@ -83,7 +61,7 @@ def parser() -> Parser:
     """Return the parser of the daemon's command line."""
     commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
     made = Parser(
-        FLAGS,
+        OF_DAEMON,
         program="braze-exporter",
         description=_DESCRIPTION,
         epilog=_EPILOG.format(commands=commands),

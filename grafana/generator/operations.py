@@ -10,7 +10,7 @@ from grafana.generator.processes import processes
 from grafana.generator.promql import (
     OF_JOB,
     OF_WORKSPACE,
-    fold,
+    added_up,
     select,
 )
 from grafana.generator.shell import Page
@@ -48,18 +48,18 @@ def _now() -> list[Tile]:
         ),
         panels.stat(
             "Campaigns",
-            [Query(f"sum({fold(select('braze_exporter_campaigns', OF_WORKSPACE))})")],
+            [Query(_sum("braze_exporter_campaigns"))],
             says="Campaigns that are polled now, over all workspaces; those that two "
-            "exporters poll count once.",
+            "exporters poll count once, and shards add up.",
             unit="short",
         ),
         failing(),
         oldest(),
         panels.stat(
             "Series",
-            [Query(f"sum({fold(select('braze_exporter_series', OF_WORKSPACE))})")],
+            [Query(_sum("braze_exporter_series"))],
             says="Series of campaigns that a scrape shows now; those of two exporters "
-            "count once.",
+            "count once, and shards add up.",
             unit="short",
         ),
         panels.stat(
@@ -73,3 +73,7 @@ def _now() -> list[Tile]:
         ),
     ]
     return [Tile(panel, 4, 3) for panel in small]
+
+
+def _sum(family: str) -> str:
+    return f"sum({added_up(select(family, OF_WORKSPACE))})"

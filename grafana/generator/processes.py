@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana.generator import panels, tables, telemetry
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
-from grafana.generator.promql import OF_JOB, OF_WORKSPACE, fold, select
+from grafana.generator.promql import OF_JOB, OF_WORKSPACE, added_up, select
 from grafana.generator.tables import Column, yes_or_no
 from grafana.generator.telemetry import process
 
@@ -22,25 +22,25 @@ def processes() -> list[Tile]:
                 "Series served, dropped, and values ignored",
                 [
                     Query(
-                        fold(select("braze_exporter_series", OF_WORKSPACE)),
+                        added_up(select("braze_exporter_series", OF_WORKSPACE)),
                         "series: {{workspace}}",
                     ),
                     Query(
-                        fold(select("braze_exporter_series_dropped", OF_WORKSPACE)),
+                        added_up(select("braze_exporter_series_dropped", OF_WORKSPACE)),
                         "dropped: {{workspace}}",
                     ),
                     Query(
-                        fold(select("braze_exporter_ignored_values", OF_WORKSPACE)),
+                        added_up(select("braze_exporter_ignored_values", OF_WORKSPACE)),
                         "ignored values: {{workspace}}",
                     ),
                     Query(
-                        fold(select("braze_exporter_skipped_rows", OF_WORKSPACE)),
+                        added_up(select("braze_exporter_skipped_rows", OF_WORKSPACE)),
                         "skipped rows: {{workspace}}",
                     ),
                 ],
                 says="What a scrape shows, what `limits.series_per_campaign` keeps "
                 "out, and what of Braze's last answers is no finite number or has no "
-                "usable date. Of two exporters the larger.",
+                "usable date. Of two exporters the larger, of shards the sum.",
                 unit="short",
             ),
             8,

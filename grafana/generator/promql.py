@@ -46,6 +46,17 @@ def fold(selector: str) -> str:
     return f"max without ({_REPLICA}, {JOBS}) ({selector})"
 
 
+def added_up(selector: str) -> str:
+    """Return a figure of which each shard has its own part, as all of them have it.
+
+    Of several exporters that are the same shard, or none, the largest counts.
+    """
+    shard = select("braze_exporter_shard_info", OF_JOB)
+    part = f"{selector} * on (job, instance) group_left (shard) {shard}"
+    whole = f"{selector} unless on (job, instance) {shard}"
+    return f"sum without (shard) ({fold(union(part, whole))})"
+
+
 def newest(selector: str, *, day: str) -> str:
     """Return what those exporters say whose day, a timestamp, is the campaign's newest.
 

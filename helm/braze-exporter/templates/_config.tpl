@@ -5,6 +5,11 @@
 {{- define "braze-exporter.tlsDirectory" -}}/etc/braze-exporter/tls{{- end -}}
 {{- define "braze-exporter.clientDirectory" -}}/etc/braze-exporter/client{{- end -}}
 
+{{/* "true" if the last values are kept on disk. */}}
+{{- define "braze-exporter.keepsState" -}}
+{{- if and .Values.state.enabled (not .Values.sharedState.secretName) }}true{{ end -}}
+{{- end -}}
+
 {{/* "true" if the configuration is an object that exists already. */}}
 {{- define "braze-exporter.hasExistingConfig" -}}
 {{- if or .Values.existingConfig.configMap .Values.existingConfig.secret }}true{{ end -}}
@@ -112,6 +117,19 @@ workspaces:
 {{- end -}}
 {{- define "braze-exporter.servicePort" -}}
 {{- ternary .Values.web.port .Values.service.port (eq .Values.service.clusterIP "None") -}}
+{{- end -}}
+
+{{/* What a ScrapeConfig scrapes, as a list: the Service, or each shard by its name. */}}
+{{- define "braze-exporter.targets" -}}
+{{- if .Values.sharding.enabled -}}
+{{- $name := include "braze-exporter.fullname" . -}}
+{{- $domain := printf "%s.%s.svc" (include "braze-exporter.headlessName" .) (include "braze-exporter.namespace" .) -}}
+{{- range $number := until (int .Values.sharding.shards) }}
+- {{ printf "%s-%d.%s:%v" $name $number $domain $.Values.web.port | quote }}
+{{- end -}}
+{{- else -}}
+- {{ printf "%s:%v" (include "braze-exporter.serviceHost" .) (include "braze-exporter.servicePort" .) | quote }}
+{{- end -}}
 {{- end -}}
 
 {{/* The flags that `healthcheck` shares with the daemon, as a list. Takes `root` and `address`. */}}

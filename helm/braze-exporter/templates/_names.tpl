@@ -21,6 +21,16 @@ the dots that a Service's name may not have.
 {{- end -}}
 {{- end -}}
 
+{{/* The Service that gives each shard's pod a name of its own. */}}
+{{- define "braze-exporter.headlessName" -}}
+{{- printf "%s-headless" (include "braze-exporter.fullname" .) -}}
+{{- end -}}
+
+{{/* What makes the pods, as kubectl names it. */}}
+{{- define "braze-exporter.workload" -}}
+{{- printf "%s/%s" (ternary "statefulset" "deployment" .Values.sharding.enabled) (include "braze-exporter.fullname" .) -}}
+{{- end -}}
+
 {{- define "braze-exporter.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}

@@ -1,3 +1,50 @@
+{{/* The exporter's variables, as a list: those of our own, and `extraEnv`. */}}
+{{- define "braze-exporter.environment" -}}
+{{- if .Values.sharding.enabled }}
+- name: BRAZE_EXPORTER_SHARD
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: BRAZE_EXPORTER_TOTAL_SHARDS
+  value: {{ .Values.sharding.shards | quote }}
+{{- end }}
+{{- with .Values.sharedState }}
+{{- if .secretName }}
+- name: BRAZE_EXPORTER_STATE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secretName | quote }}
+      key: {{ .key | quote }}
+- name: BRAZE_EXPORTER_STATE_REPLICAS
+  value: {{ max 1 $.Values.replicas | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The specification of a claim for the state. */}}
+{{- define "braze-exporter.claim" -}}
+{{- with .Values.persistence -}}
+accessModes:
+  {{- toYaml .accessModes | nindent 2 }}
+{{- if .storageClass }}
+storageClassName: {{ ternary "" .storageClass (eq .storageClass "-") | quote }}
+{{- end }}
+{{- with .volumeName }}
+volumeName: {{ . | quote }}
+{{- end }}
+{{- with .selector }}
+selector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .size | quote }}
+{{- end -}}
+{{- end -}}
+
 {{/* The volumes that the web configuration needs, and where they are mounted. */}}
 {{- define "braze-exporter.webVolumes" -}}
 {{- $mode := .Values.secretFileMode -}}

@@ -45,11 +45,18 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
 {{- end -}}
 
+{{- include "braze-exporter.validateReplicas" . -}}
+{{- include "braze-exporter.validateSharding" . -}}
+
 {{- $owners := dict
   "--config.file" "config or existingConfig"
   "--config.enable-auto-reload" "autoReload"
   "--no-config.enable-auto-reload" "autoReload"
   "--state.path" "state.path"
+  "--state.url" "sharedState"
+  "--state.replicas" "replicas"
+  "--shard" "sharding.enabled"
+  "--total-shards" "sharding.shards"
   "--web.listen-address" "web.port"
   "--web.telemetry-path" "web.telemetryPath"
   "--web.external-url" "web.externalUrl"
@@ -71,6 +78,45 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- $flag := regexFind "^[^=\\s]*" . -}}
 {{- if hasKey $owners $flag -}}
 {{- fail (printf "extraArgs: %s belongs to the value %s; expected it there" $flag (get $owners $flag)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Pods that would each do all the work, or keep what the others have. */}}
+{{- define "braze-exporter.validateReplicas" -}}
+{{- $values := .Values -}}
+{{- $isShared := not (empty $values.sharedState.secretName) -}}
+{{- if and $isShared $values.sharding.enabled -}}
+{{- fail "sharedState and sharding.enabled are both set; expected one of the two" -}}
+{{- end -}}
+{{- if and $isShared $values.persistence.enabled -}}
+{{- fail "persistence.enabled: with sharedState no state is kept on disk; expected one of the two" -}}
+{{- end -}}
+{{- if gt (int $values.replicas) 1 -}}
+{{- if $values.sharding.enabled -}}
+{{- fail (printf "replicas is %v, and each shard has one pod; expected their number in sharding.shards" $values.replicas) -}}
+{{- end -}}
+{{- if not $isShared -}}
+{{- fail (printf "replicas is %v, and each would ask Braze for everything; expected sharedState.secretName too, or sharding" $values.replicas) -}}
+{{- end -}}
+{{- if $values.scrapeConfig.enabled -}}
+{{- fail "scrapeConfig: through the Service each scrape would be of another replica; expected serviceMonitor or podMonitor" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What many pods cannot share, and names that Kubernetes makes of a StatefulSet's. */}}
+{{- define "braze-exporter.validateSharding" -}}
+{{- if .Values.sharding.enabled -}}
+{{- $name := include "braze-exporter.fullname" . -}}
+{{- /* With a hash behind it, it becomes a label's value of at most 63 characters. */ -}}
+{{- if gt (len $name) 52 -}}
+{{- fail (printf "sharding.enabled: a StatefulSet's name has at most 52 characters, and %s has %d; expected fullnameOverride" $name (len $name)) -}}
+{{- end -}}
+{{- range $option := list "existingClaim" "volumeName" -}}
+{{- if get $.Values.persistence $option -}}
+{{- fail (printf "persistence.%s is one, and each shard needs its own; expected persistence.enabled alone" $option) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -19,7 +19,7 @@
   (include "braze-exporter.tlsDirectory" .)
   (include "braze-exporter.clientDirectory" .) -}}
 {{- $writable := list "/tmp" -}}
-{{- if $values.state.enabled -}}
+{{- if include "braze-exporter.keepsState" . -}}
 {{- include "braze-exporter.validatePath" (dict "place" "state.path" "path" $values.state.path "held" $held "writable" $writable) -}}
 {{- $writable = append $writable (clean $values.state.path) -}}
 {{- end -}}
