@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
@@ -21,9 +21,12 @@ HEAD_SECONDS = 3 * 3600.0
 FINEST_SECONDS = 300.0
 """Prometheus shows a sample for five minutes: at this step a series has no gap."""
 
+HOUR_SECONDS = 3600.0
+"""Longer steps show only where a panel's own steps meet them."""
+
 STEPS_SECONDS = (
     FINEST_SECONDS,
-    *(minutes * 60.0 for minutes in (15, 30, 60, 120, 180, 360, 720, 1440)),
+    *(minutes * 60.0 for minutes in (15, 30, 60, 180, 360, 720, 1440)),
 )
 """What is chosen from where nothing was told; each of them parts a day."""
 
@@ -32,12 +35,10 @@ _STRIDE_DAYS = 98
 """Whether a page holds the day of its end is told by nobody: two days overlap."""
 
 _DAY_SECONDS = 86400
-# promtool makes a block of every two hours, and for each it reads the whole file.
-# Measured with 2.42 on two cores.
-_BLOCK_SECONDS = 0.05
-_LINE_SECONDS = 0.4e-6
-_BLOCKS_A_DAY = 12
-_PATIENCE_SECONDS = 300.0
+_SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
+MOST_SAMPLES = 20_000_000
+"""A file of some 4 GB: promtool, which is told to make long blocks, reads a year of it
+eight times, within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +82,43 @@ def instants(
 ) -> Iterator[int]:
     """Yield the seconds since the epoch at which this day is the last complete one.
 
-    From the first instant of the next day on, one step after another, up to the day
-    after; none is later than `until`.
+    From the first instant of the next day on up to the day after; none is later than
+    `until`. They are those at which a graph has its steps that begins at a midnight of
+    the zone: in a year of summer time these are two rows, for Grafana reckons a whole
+    graph by the offset of its end.
     """
     begin = starts_at(day + timedelta(days=1), timezone)
     end = starts_at(day + timedelta(days=2), timezone)
-    number = 0
-    at = ceil(begin)
-    while at < end and at <= until:
-        yield at
-        number += 1
-        at = ceil(begin + number * step_seconds)
+    # A first instant to which the clocks jump is a midnight by the offset before it.
+    around = (day, day + timedelta(days=2), *(day + season for season in _SEASONS))
+    found: set[int] = set()
+    for offset in {_offset_seconds(each, timezone) for each in around}:
+        number = ceil((begin + offset) / step_seconds)
+        while (at := ceil(number * step_seconds - offset)) < end and at <= until:
+            found.add(at)
+            number += 1
+    yield from sorted(found)
+
+
+def _offset_seconds(day: date, timezone: ZoneInfo) -> float:
+    """Return by how much the zone is ahead of UTC at a day's noon."""
+    offset = datetime.combine(day, time(12), timezone).utcoffset()
+    return offset.total_seconds() if offset else 0.0
+
+
+def lines_a_day(step_seconds: float) -> float:
+    """Return how many samples a day of a series has at most."""
+    rows = 2 if step_seconds > HOUR_SECONDS else 1  # winter's and summer's
+    return rows * _DAY_SECONDS / step_seconds
 
 
 def step_for(*, series: int, days: int) -> float:
-    """Return the finest step, in seconds, whose file promtool loads within minutes."""
+    """Return the finest step, in seconds, whose file is not too large."""
     return next(
         (
             step
             for step in STEPS_SECONDS
-            if _loading_seconds(series=series, days=days, step_seconds=step)
-            <= _PATIENCE_SECONDS
+            if series * days * lines_a_day(step) <= MOST_SAMPLES
         ),
         STEPS_SECONDS[-1],
     )
-
-
-def _loading_seconds(*, series: int, days: int, step_seconds: float) -> float:
-    lines = series * days * _DAY_SECONDS / step_seconds
-    blocks = days * min(_BLOCKS_A_DAY, _DAY_SECONDS / step_seconds)
-    return blocks * (_BLOCK_SECONDS + lines * _LINE_SECONDS)

@@ -89,6 +89,9 @@ _CODES = {
 _LISTS = {DATA_SERIES: "data", LIST: "campaigns"}
 """What an answer has a list of, at least; details may lack anything."""
 _GOOD = ("success", None)
+_QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
+"""Word processors and chat programs put other ones where they were typed."""
+
 _NOBODY_REACHED = {"dns", "tls", "proxy", "connection", "timeout", "redirect"}
 
 
@@ -125,7 +128,7 @@ def check_key(source: KeySource, key: str | None) -> Check:
     elif not key:
         problem, message = "key_empty", f"the key in {source} is empty"
         advice = "Put the key there."
-    elif len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+    elif key[0] in _QUOTES or key[-1] in _QUOTES:
         problem, message = "key_quoted", f"the key in {source} is in quotes"
         advice = "Take the quotes away: Braze answers 401 to a quoted key."
     elif not (key.isascii() and key.isprintable()) or " " in key:
@@ -217,7 +220,9 @@ def check_clock(ahead_seconds: float | None) -> Check:
     )
 
 
-def reconsidered(checks: Iterable[Check]) -> tuple[Check, ...]:
+def reconsidered(
+    checks: Iterable[Check], *, workspace: WorkspaceConfig
+) -> tuple[Check, ...]:
     """Tell a missing permission from a refused machine, now that all was asked.
 
     A key that may ask one thing from here lacks the permission for what it may not.
@@ -225,8 +230,10 @@ def reconsidered(checks: Iterable[Check]) -> tuple[Check, ...]:
     """
     given = tuple(sorted(checks, key=lambda check: _ORDER.index(check.name)))
     is_let_in = any(check.is_ok and check.name not in (KEY, CLOCK) for check in given)
+    missing = "permission_missing"
+    advice = f"This machine is let in, so it is that. {_advice(missing, workspace)}"
     return tuple(
-        replace(check, problem="permission_missing")
+        replace(check, problem=missing, advice=advice)
         if is_let_in and check.problem == "forbidden"
         else check
         for check in given
@@ -267,6 +274,6 @@ def _advice(code: str, workspace: WorkspaceConfig) -> str:
     if code == "forbidden":
         return (
             "Either the key lacks the permission, or it has an IP allowlist without "
-            f"this machine's address. {new_key}"
+            f"this machine's address, unless Braze says otherwise above. {new_key}"
         )
     return _ADVICE[code]

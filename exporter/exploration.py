@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from exporter import __version__
 from exporter.catalogue_file import Account, CatalogueFile
@@ -27,7 +28,9 @@ _LOOK_SECONDS = 10.0
 
 _TOLD_SECONDS = 5.0
 _DETAILS_KEPT = 100
-"""After so many more details what is known is kept."""
+"""After so many more details what is known is kept, and how many they are is told."""
+
+_LISTED_TOLD = 1000
 
 
 class Exploration:
@@ -70,12 +73,12 @@ class Exploration:
             kept[account] = replace(scout.known, reading=None)
             self._file.save(kept)
 
+        tell = course(scout, partial(self._tell, workspace))
+
         def stepped() -> None:
-            read = len(scout.known.details)
-            if read >= len(kept[account].details) + _DETAILS_KEPT:
+            if len(scout.known.details) >= len(kept[account].details) + _DETAILS_KEPT:
                 keep()
-                most = len(scout.known.campaigns)
-                self._tell(workspace, f"details of {read} read, of {most} campaigns")
+            tell()
 
         def waits(seconds: float, failure: FetchError | None) -> None:
             if seconds >= _TOLD_SECONDS:
@@ -163,6 +166,26 @@ def explore(
             waits(seconds, failure)
         if _is_clock_set(clock, seconds=seconds, wait=wait):
             scout.forget_windows()
+
+
+def course(scout: Scout, say: Callable[[str], None]) -> Callable[[], None]:
+    """Return what says now and then how far the scout has come, called at each step."""
+    told = len(scout.known.details) // _DETAILS_KEPT
+    listed = 0
+
+    def tell() -> None:
+        nonlocal told, listed
+        known = scout.known
+        found = len(known.reading.found) if known.reading else 0
+        read = len(known.details)
+        if found // _LISTED_TOLD > listed:
+            say(f"{found} campaigns in the list so far")
+        elif read // _DETAILS_KEPT > told:
+            say(f"details of {read} read, of {len(known.campaigns)} campaigns")
+        told = max(told, read // _DETAILS_KEPT)
+        listed = max(listed, found // _LISTED_TOLD)
+
+    return tell
 
 
 def doubts(scout: Scout, settings: DiscoverConfig) -> tuple[str, ...]:

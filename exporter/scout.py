@@ -102,6 +102,15 @@ class Scout:
         """Whether the list was read with other parameters than are wanted now."""
         self._is_stopped = False
         telemetry.expect_discovery(workspace.name, ENDPOINTS)
+        if self.known.listed_at is not None:
+            self._show_restored(self.known.listed_at)
+
+    def _show_restored(self, listed_at: float) -> None:
+        """Show what was known before a restart: the list may fail for long."""
+        choice = self._choice(self.known, self._workspace, self._settings)
+        self._count(choice)
+        shown_at = listed_at + self._clock_set_by()
+        self._telemetry.discovery_succeeded(self._workspace.name, now=shown_at)
 
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
         """Go on with other wishes; what is known stays."""
@@ -320,14 +329,8 @@ class Scout:
         """Show what was found, and let it be polled."""
         workspace, settings, known = self._workspace, self._settings, self.known
         choice = self._choice(known, workspace, settings)
-        listed = _keys(workspace)
         self._news = 0
-        self._shown = sum(
-            catalogue.key(one.id) not in listed for one in choice.campaigns
-        )
-        self._telemetry.discovered(
-            workspace.name, campaigns=self._shown, is_limited=choice.is_limited
-        )
+        self._count(choice)
         if choice.is_limited and not self.is_limited:
             facts: dict[str, Fact] = {
                 "workspace": workspace.name,
@@ -337,6 +340,16 @@ class Scout:
             _log.warning("discovery.limited", extra={"facts": facts})
         self.is_limited = choice.is_limited
         self._tell_news()
+
+    def _count(self, choice: Choice) -> None:
+        """Show how many were found beside the listed ones."""
+        listed = _keys(self._workspace)
+        self._shown = sum(
+            catalogue.key(one.id) not in listed for one in choice.campaigns
+        )
+        self._telemetry.discovered(
+            self._workspace.name, campaigns=self._shown, is_limited=choice.is_limited
+        )
 
     def _choice(
         self, known: Known, workspace: WorkspaceConfig, settings: DiscoverConfig

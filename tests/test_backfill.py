@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
+from exporter.commands.backfill import advice
 from exporter.simulator import (
     ALL_PERMISSIONS,
     Campaign,
@@ -147,7 +148,7 @@ def test_a_year_is_loaded_into_prometheus_and_is_what_braze_says(
     """Every sample of every day, in a zone whose clocks go back and forth."""
     promtool, server = program("promtool"), program("prometheus")
 
-    ended = workplace.backfill("--days", "365")
+    ended = workplace.backfill("--days=365", "--step=6h")
     loaded = subprocess.run(
         [
             promtool,
@@ -184,6 +185,14 @@ def test_a_year_is_loaded_into_prometheus_and_is_what_braze_says(
         noon = first_instant(the_day(time.time()), NEW_YORK) + 12 * 3600
         shown = ask(url, f'count by (job) ({LAST}{{job="braze-exporter"}} @ {noon})')
         assert shown[0][1] > 50
+        # What Grafana asks for a year, with New York's offset in winter or in summer.
+        for hours in (5, 4):
+            end = int(noon) // 86400 * 86400 + hours * 3600 - 86400
+            range_ = {"start": end - 360 * 86400, "end": end, "step": "6h"}
+            query = urlencode({"query": f"count({BEGAN})", **range_})
+            _, _, body = get(f"{url}/api/v1/query_range?{query}")
+            (course,) = json.loads(body)["data"]["result"]
+            assert len(course["values"]) == 4 * 360 + 1
 
 
 def began(_: dict[str, str], row: dict[str, Any]) -> float:
@@ -258,7 +267,8 @@ def test_a_run_that_was_killed_goes_on(workplace: Workplace) -> None:
     workplace.configure(requests_per_minute=120)
     place = workplace.output.with_name("history.om.pages")
     with Process(
-        *workplace.arguments, "--days=365", environment=workplace.environment
+        *(*workplace.arguments, "--days=365", "--step=1d"),
+        environment=workplace.environment,
     ) as process:
         until(lambda: len(list(place.glob("*.json"))) > 4)
         assert not workplace.output.exists()
@@ -267,7 +277,7 @@ def test_a_run_that_was_killed_goes_on(workplace: Workplace) -> None:
     kept = len(list(place.glob("*.json"))) - 1
     workplace.configure()
 
-    ended = workplace.backfill("--days", "365")
+    ended = workplace.backfill("--days=365", "--step=1d")
 
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.startswith("going on with what was begun ")
@@ -276,6 +286,12 @@ def test_a_run_that_was_killed_goes_on(workplace: Workplace) -> None:
     assert len(set(before + after)) == 12
     assert len(before) - kept in {0, 1}  # one may have been on its way
     assert workplace.left() == {"history.om"}
+
+
+def test_a_coarse_history_comes_with_an_advice() -> None:
+    """How large the file is of which one sees more: a day has 8 samples at 6 h."""
+    assert "--step 1h shows more" in advice(10**9, step_seconds=21600)
+    assert advice(10**9, step_seconds=21600).endswith("about 3.0 GB")
 
 
 def test_a_refused_key_is_told_and_leaves_what_was_there(workplace: Workplace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -111,15 +111,51 @@ def test_nothing_is_later_than_what_was_told() -> None:
     assert found(end - 3601) == []
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize("step", [300, 3600, 10800, 21600, 86400])
+def test_a_graph_of_a_year_meets_a_sample_at_each_step(zone: str, step: int) -> None:
+    """In winter and in summer, whichever it is at its end: Grafana has one offset."""
+    timezone = ZoneInfo(zone)
+    first = date(2025, 10, 1)
+    days = [first + timedelta(days=n) for n in range(366)]
+    found = {
+        at
+        for day in days
+        for at in chronicle.instants(
+            day, timezone=timezone, step_seconds=step, until=float("inf")
+        )
+    }
+
+    for end in (date(2026, 1, 15), date(2026, 7, 15)):
+        midnight = datetime.combine(end, time(), timezone).timestamp()
+        begin = datetime.combine(first + timedelta(days=2), time(), timezone)
+        steps = range(int(midnight), int(begin.timestamp()), -step)
+        assert found.issuperset(steps)
+
+
 @pytest.mark.parametrize(
     ("series", "days", "expected"),
-    [(30, 10, 300), (100, 30, 300), (35, 365, 10800), (100, 365, 21600)],
+    [
+        (30, 10, 300),
+        (100, 365, 300),
+        (200, 365, 900),
+        (2000, 365, 3600),
+        (5000, 365, 21600),
+        (10**6, 365, 86400),
+    ],
 )
-def test_the_step_is_as_fine_as_can_be_loaded(
+def test_the_step_is_as_fine_as_a_file_can_hold(
     series: int, days: int, expected: float
 ) -> None:
-    """A few days without a gap; a year a few times a day."""
+    """A year of a few campaigns has no gap, one of many a sample each hour."""
     assert chronicle.step_for(series=series, days=days) == expected
+
+
+def test_long_steps_may_have_two_rows() -> None:
+    """Of winter and of summer; those within an hour are the same."""
+    assert chronicle.lines_a_day(300) == 288
+    assert chronicle.lines_a_day(3600) == 24
+    assert chronicle.lines_a_day(21600) == 8
 
 
 @given(series=st.integers(1, 10**7), days=st.integers(1, chronicle.MOST_DAYS))

@@ -63,6 +63,9 @@ def test_permissions_are_those_that_are_needed() -> None:
         ("", "key_empty"),
         ('"hunter2"', "key_quoted"),
         ("'hunter2'", "key_quoted"),
+        ('"hunter2', "key_quoted"),
+        ("\u201chunter2\u201d", "key_quoted"),
+        ("hunter2\u2019", "key_quoted"),
         ("hunter 2", "key_unsendable"),
         ("hunter2\n", "key_unsendable"),
         ("hünter2", "key_unsendable"),
@@ -259,9 +262,13 @@ def test_who_is_let_in_lacks_the_permission() -> None:
     forbidden = failed(FailureReason.FORBIDDEN)
     key, clock = Check(KEY, is_ok=True), Check(CLOCK, is_ok=True)
 
-    told = reconsidered([clock, answered, forbidden, key])
-    alone = reconsidered([forbidden, key, clock])
+    told = reconsidered([clock, answered, forbidden, key], workspace=SHOP)
+    alone = reconsidered([forbidden, key, clock], workspace=SHOP)
 
     assert [check.name for check in told] == [KEY, DATA_SERIES, LIST, CLOCK]
     assert told[1].problem == "permission_missing"
+    assert "This machine is let in" in told[1].advice
+    assert "Either" not in told[1].advice
+    assert "make a new key" in told[1].advice
     assert alone[1].problem == "forbidden"
+    assert "Either" in alone[1].advice

@@ -249,6 +249,25 @@ def test_a_passing_failure_is_waited_out() -> None:
     assert "redirects are not followed" in staying.stderr
 
 
+def test_a_long_search_says_how_far_it_has_come(tmp_path: Path) -> None:
+    """After a thousand campaigns in the list, and after a hundred with details."""
+    with Simulator(Settings(campaigns=130)) as braze:
+        detailed = run(*direct(braze), environment=KEY)
+    with Simulator(Settings(campaigns=1230)) as braze:
+        wishes = {"include_drafts": True}
+        document = configuration(braze, campaigns=[], discover=wishes)
+        file = written(tmp_path / "c.yaml", document)
+        listed = run("discover", f"--config.file={file}", FAST, environment=KEY)
+
+    assert (detailed.returncode, listed.returncode) == (0, 0)
+    assert detailed.stderr == (
+        "braze-exporter: details of 100 read, of 129 campaigns\n"
+    )
+    assert listed.stderr.startswith(
+        "braze-exporter: 1000 campaigns in the list so far\n"
+    )
+
+
 def test_what_is_left_out_is_told() -> None:
     """Campaigns without details; nothing at all is a failure."""
     with Simulator(Settings(campaigns=2)) as braze:

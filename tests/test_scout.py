@@ -504,6 +504,27 @@ def test_what_is_known_already_is_not_asked_again() -> None:
     assert again.shown("discovered_campaigns") == 1
 
 
+def test_what_was_known_before_a_restart_is_shown_while_the_list_fails() -> None:
+    """How many were found, that some are kept out, and when the list was last read."""
+    made = walk("A", "B", "C", max_campaigns=2)
+    made.run(seconds=60)
+
+    again = Walk(made.workspace, known=made.scout.known)
+
+    assert again.shown("discovered_campaigns") == 2
+    assert again.shown("discovery_limited") == 1
+    success = "discovery_last_success_timestamp_seconds"
+    assert again.shown(success) == made.scout.known.listed_at
+    assert again.news == 0
+
+
+def test_a_list_that_was_never_read_has_not_succeeded() -> None:
+    """Whatever is known of details."""
+    assert Walk(workspace(), known=Known()).shown("discovered_campaigns") == 0
+    success = "discovery_last_success_timestamp_seconds"
+    assert Walk(workspace(), known=Known()).shown(success) is None
+
+
 def test_a_workspace_without_discovery_has_no_scout() -> None:
     """And is polled as it is listed."""
     plain = replace(workspace([{"id": "b", "name": "B"}]), discover=None)

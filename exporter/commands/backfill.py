@@ -61,8 +61,8 @@ _FLAGS = (
     ),
     Flag(
         "step",
-        "From one sample of a day to its next, 1m to 1d. auto: as fine as promtool "
-        "loads within minutes, 5m at best.",
+        "From one sample of a day to its next, 1m to 1d. auto: as fine as a file of "
+        "4 GB holds, 5m at best.",
         "DURATION",
         default=_AUTO,
     ),
@@ -71,7 +71,8 @@ _DESCRIPTION = """\
 Ask Braze for the days that are over, a hundred in a request, and write them as
 OpenMetrics. Load them into Prometheus with
 
-  promtool tsdb create-blocks-from openmetrics history.om DIRECTORY
+  promtool tsdb create-blocks-from openmetrics --max-block-duration=1458h \\
+    history.om DIRECTORY
 
 The campaigns are those the daemon polls: the listed ones, and those that discovery
 finds. The budget of the configuration holds. What was read is kept beside the output
@@ -213,6 +214,9 @@ class _Run:
             "promtool tsdb create-blocks-from openmetrics "
             f"--max-block-duration={_BLOCK_HOURS}h {self._order.output} DIRECTORY"
         )
+        if not self._order.step_seconds and step > chronicle.HOUR_SECONDS:
+            size = self._order.output.stat().st_size
+            self._say(advice(size, step_seconds=step))
         if self._failures:
             self._say(
                 f"{len(self._failures)} of {len(self._items)} campaigns are missing; "
@@ -434,6 +438,16 @@ class _Run:
 
     def _say(self, text: str) -> None:
         print(text, file=self._told, flush=True)
+
+
+def advice(size: int, *, step_seconds: float) -> str:
+    """Say what an hourly history shows that this one of so many bytes does not."""
+    hour = chronicle.HOUR_SECONDS
+    times = chronicle.lines_a_day(hour) / chronicle.lines_a_day(step_seconds)
+    return (
+        "panels of less than some months show little of it: --step 1h shows more, in a "
+        f"file of about {size * times / 1e9:.1f} GB"
+    )
 
 
 def _wait(seconds: float) -> None:

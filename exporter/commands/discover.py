@@ -16,7 +16,7 @@ from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, cli
 from exporter.clock import Clock
 from exporter.config import changes
 from exporter.errors import FetchError
-from exporter.exploration import doubts, explore, scout_of
+from exporter.exploration import course, doubts, explore, scout_of
 from exporter.flags import Flag
 from exporter.keys import read_key
 from exporter.model import (
@@ -27,6 +27,7 @@ from exporter.model import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.progress import duration
 from exporter.quantities import duration_text, number
 from exporter.scout import Scout
 from exporter.service import start_logging
@@ -104,7 +105,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         clock=clock,
     )
     scout = scout_of(workspace, client=braze, clock=clock, draw=random.random)
-    failure = explore(scout, clock=clock, wait=threading.Event().wait, waits=_waits)
+    failure = explore(
+        scout,
+        clock=clock,
+        wait=threading.Event().wait,
+        waits=_waits,
+        stepped=course(scout, _complain),
+    )
     if failure is not None:
         _complain(str(failure))
         return 1
@@ -143,7 +150,8 @@ def _index(found: Access, name: str | None) -> int:
 
 def _waits(seconds: float, failure: FetchError | None) -> None:
     if seconds > _TOLD_SECONDS:
-        _complain(f"waiting {duration_text(seconds)}: {failure or 'the reserve'}")
+        why = failure or "the rest of what Braze allows is the reserve"
+        _complain(f"waiting {duration(seconds)}: {why}")
 
 
 def _document(
@@ -156,7 +164,7 @@ def _document(
     if workspace.ca_file:
         own["ca_file"] = _path(workspace.ca_file)
     source = workspace.key_source
-    yield f"# {len(campaigns)} campaigns, found by braze-exporter {__version__}."
+    yield f"# Campaigns: {len(campaigns)}, found by braze-exporter {__version__}."
     yield "# A configuration as it stands; or copy what is below `campaigns`."
     yield from _options(general)
     yield "workspaces:"

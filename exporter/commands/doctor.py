@@ -156,7 +156,7 @@ def _examined(
         checks = tuple(_Examination(workspace, braze, clock).checks())
     finally:
         braze.close()
-    return _Report(workspace, (key, *reconsidered(checks)))
+    return _Report(workspace, (key, *reconsidered(checks, workspace=workspace)))
 
 
 def _ids(document: object) -> list[str]:
