@@ -19,8 +19,8 @@ from functools import partial
 from hashlib import blake2b
 from threading import Event, Lock, Thread
 
-from exporter import exposition, membership, record, schedule
-from exporter.catalogue_file import Account, pack, unpack
+from exporter import catalogue_file, exposition, membership, record, schedule
+from exporter.catalogue_file import Account
 from exporter.discovery import Known
 from exporter.errors import SharedStateError
 from exporter.fleet import Fleet
@@ -432,13 +432,13 @@ class Sharing:
                     self._seen[account], content = told
                     self._adopt(scouting, account, content)
             elif has_time and known != self._posted.get(account, Known()):
-                self._ledger.post(name, pack(account, known))
+                self._ledger.post(name, catalogue_file.pack(account, known))
                 self._posted[account] = known
                 self._posted_at = self._now()
 
     def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
         try:
-            known = unpack(content, account, now=self._now())
+            known = catalogue_file.unpack(content, account, now=self._now())
         except ValueError as error:
             self._telemetry.record_skipped()
             facts: dict[str, Fact] = {"record": account[0], "error": str(error)}
