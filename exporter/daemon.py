@@ -376,11 +376,11 @@ class Daemon:
                 continue
             total["campaigns"] += 1
             total["series"] += entry.status_blocks.series
-            if entry.values is not None and entry.parcel is not None:
+            if entry.values is not None and entry.snapshot is not None:
                 total["series"] += entry.values.series
-                total["series_dropped"] += entry.parcel.dropped_series
-                total["ignored_values"] += entry.parcel.ignored_values
-                total["skipped_rows"] += entry.parcel.skipped_rows
+                total["series_dropped"] += entry.snapshot.dropped_series
+                total["ignored_values"] += entry.snapshot.ignored_values
+                total["skipped_rows"] += entry.snapshot.skipped_rows
         for name, total in totals.items():
             yield Served(
                 workspace=name,

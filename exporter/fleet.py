@@ -242,8 +242,9 @@ class Fleet:
         found = []
         for campaign in workspace.campaigns:
             key = (workspace.name, campaign.id)
-            known = self._store.get(key) or kept.get(key)
-            if is_idle(campaign, known.parcel if known else None):
+            entry, known = self._store.get(key), kept.get(key)
+            former = known.snapshot if known else None
+            if is_idle(campaign, entry.last_read if entry else former):
                 found.append(campaign.id)
         return tuple(found)
 
@@ -422,13 +423,13 @@ def _entry(
         subject,
         status,
         exposition.render_status(subject, status),
-        parcel=kept.parcel,
+        last_read=kept.snapshot,
     )
     lifetime = lifetime_seconds(desk.config, status.interval_seconds)
     expires_at = read_at + lifetime
     if expires_at <= now:
         return entry
-    values = exposition.render_values(subject, kept.parcel.open())
+    values = exposition.render_values(subject, kept.snapshot)
     return replace(entry, values=values, expires_at=expires_at)
 
 

@@ -82,6 +82,6 @@ class Keeper:
 
 def _kept(entry: Entry) -> Kept | None:
     last_success_at = entry.status.shown_success_at
-    if entry.parcel is None or entry.values is None or last_success_at is None:
+    if entry.snapshot is None or last_success_at is None:
         return None
-    return Kept(last_success_at, entry.status.failure, entry.parcel)
+    return Kept(last_success_at, entry.status.failure, entry.snapshot)

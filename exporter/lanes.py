@@ -12,21 +12,20 @@ from collections.abc import Iterable
 from threading import Lock
 
 from exporter.model import CampaignConfig, Snapshot
-from exporter.parcel import Parcel
 from exporter.plan import WorkspacePlan
 from exporter.schedule import stretch
 
 
-def is_idle(campaign: CampaignConfig, read: Snapshot | Parcel | None) -> bool:
+def is_idle(campaign: CampaignConfig, snapshot: Snapshot | None) -> bool:
     """Tell whether nothing is to be expected of a campaign for now.
 
     Nothing was counted for two weeks; or Braze calls it archived or a draft and nothing
     is being counted. Of one that was never read only the latter is known.
     """
-    if read is None:
+    if snapshot is None:
         return campaign.is_dormant
-    is_over = campaign.is_dormant and not read.is_active
-    return read.is_quiet or is_over
+    is_over = campaign.is_dormant and not snapshot.is_active
+    return snapshot.is_quiet or is_over
 
 
 class Lanes:

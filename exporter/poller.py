@@ -34,8 +34,8 @@ from exporter.model import (
     CampaignConfig,
     Config,
     FailureReason,
+    Snapshot,
 )
-from exporter.parcel import Parcel, pack
 from exporter.plan import WorkspacePlan
 from exporter.renewal import Read
 from exporter.store import Entry, Key, Source, Store
@@ -268,9 +268,9 @@ class Poller:
         if isinstance(found, Read):
             found = _filled(entry, found, digest=answer.digest)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        parcel = found.parcel
-        assert parcel is not None  # noqa: S101
-        self._choose_lane(desk, turn, parcel)
+        snapshot = found.last_read
+        assert snapshot is not None  # noqa: S101
+        self._choose_lane(desk, turn, snapshot)
         interval = desk.lanes.interval_seconds(turn.campaign_id)
         lifetime = lifetime_seconds(desk.config, interval)
 
@@ -287,10 +287,10 @@ class Poller:
                 current,
                 status=status,
                 status_blocks=show_status(subject, status, desk),
-                parcel=parcel,
+                last_read=snapshot,
                 values=found.values
                 if subject == found.subject
-                else exposition.render_values(subject, parcel.open()),
+                else exposition.render_values(subject, snapshot),
                 source=found.source,
                 expires_at=now + lifetime,
             )
@@ -300,9 +300,9 @@ class Poller:
         self._log_recovery(desk, turn)
         return self._next_slot(desk, turn)
 
-    def _choose_lane(self, desk: Desk, turn: Turn, parcel: Parcel) -> None:
+    def _choose_lane(self, desk: Desk, turn: Turn, snapshot: Snapshot) -> None:
         """Poll a campaign slowly from now on, or fast again, by what was just read."""
-        idle = is_idle(desk.campaigns[turn.campaign_id], parcel)
+        idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
         if desk.lanes.move(turn.campaign_id, is_idle=idle):
             facts = _names(desk, turn) | {"lane": "idle" if idle else "fast"}
             _log.debug("campaign.lane", extra={"facts": facts})
@@ -526,7 +526,7 @@ def _permit_all(_desk: Desk, _turn: Turn) -> float:
 def _read(
     document: object, reading: data_series.Reading, entry: Entry | None
 ) -> Read | MalformedSeries:
-    former = entry.parcel.open() if entry and entry.parcel else None
+    former = entry.last_read if entry else None
     source = entry.source if entry else None
     try:
         return renewal.read(
@@ -545,7 +545,7 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
         values = exposition.render_values(entry.subject, found.snapshot)
     return replace(
         entry,
-        parcel=pack(found.snapshot),
+        last_read=found.snapshot,
         values=values,
         source=Source(digest, found.reading, found.known),
     )

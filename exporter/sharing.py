@@ -30,7 +30,6 @@ from exporter.line import Line, Turn
 from exporter.logformat import Fact
 from exporter.membership import LEASE_SECONDS, SETTLING_BEATS, Roll
 from exporter.model import Allowance, WorkspaceConfig
-from exporter.parcel import pack
 from exporter.poller import Desk, Poller, lifetime_seconds, show_rhythm, show_status
 from exporter.record import Record
 from exporter.scouting import Scouting
@@ -499,12 +498,12 @@ def _mirrored(
     lifetime = lifetime_seconds(desk.config, told.interval_seconds)
     if told.snapshot is None or read_at is None or read_at + lifetime <= now:
         return replace(entry, values=None, expires_at=math.inf)
-    values, parcel = entry.values, pack(told.snapshot)
-    if values is None or entry.parcel != parcel:
+    values = entry.values
+    if values is None or entry.last_read != told.snapshot:
         values = exposition.render_values(entry.subject, told.snapshot)
     return replace(
         entry,
-        parcel=parcel,
+        last_read=told.snapshot,
         values=values,
         source=None,
         expires_at=read_at + lifetime,

@@ -21,7 +21,6 @@ from typing import Any
 from exporter import snapshot_document
 from exporter.errors import StateError
 from exporter.model import FailureReason, Snapshot
-from exporter.parcel import pack
 from exporter.store import Kept, KeptEntries, Key
 
 FILE_NAME = "state.sqlite3"
@@ -66,7 +65,7 @@ class State:
     def save(self, changed: Mapping[Key, Kept], gone: Iterable[Key] = ()) -> None:
         """Keep what changed and forget what is gone, or, on StateError, neither."""
         rows = (
-            (*key, kept.last_success_at, kept.failure, _dump(kept.parcel.open()))
+            (*key, kept.last_success_at, kept.failure, _dump(kept.snapshot))
             for key, kept in changed.items()
         )
         try:
@@ -179,7 +178,7 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
         entries[key] = Kept(
             _instant(at),
             FailureReason(failure) if failure else None,
-            pack(snapshot_document.read(json.loads(document))),
+            snapshot_document.read(json.loads(document)),
         )
     return entries
 

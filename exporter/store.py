@@ -15,7 +15,6 @@ from typing import NamedTuple
 from exporter.data_series import Reading
 from exporter.exposition import Blocks, Status, Subject
 from exporter.model import FailureReason, Snapshot
-from exporter.parcel import Parcel
 from exporter.renewal import Known
 
 Key = tuple[str, str]
@@ -41,8 +40,8 @@ class Entry:
     status: Status
     """The campaign's own, whatever its workspace's pause shows instead."""
     status_blocks: Blocks
-    parcel: Parcel | None = None
-    """What was last read; it outlives stale values."""
+    last_read: Snapshot | None = None
+    """What Braze said last; it outlives stale values."""
     values: Blocks | None = None
     """The same rendered; None if nothing was read yet or it is stale."""
     source: Source | None = None
@@ -56,8 +55,8 @@ class Entry:
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What is served, unpacked."""
-        return self.parcel.open() if self.parcel and self.values else None
+        """What is served: nothing, once it is stale."""
+        return None if self.values is None else self.last_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Kept:
     """Seconds since the epoch, by the wall clock."""
     failure: FailureReason | None
     """Why the last poll failed, if it did."""
-    parcel: Parcel
+    snapshot: Snapshot
 
 
 KeptEntries = Mapping[Key, Kept]

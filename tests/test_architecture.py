@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 FLOORS = (
     # Words, values and pure functions.
     "__init__ commands model gzip_member",
-    "errors parcel days labels restatement quantities endpoints schedule negotiation",
+    "errors days labels restatement quantities endpoints schedule negotiation",
     "log_quota",
     "budget selection shares trailing exposition yaml_tree catalogue chronicle",
     "deliverability rows",

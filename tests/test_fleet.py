@@ -22,7 +22,6 @@ from exporter.model import (
     FailureReason,
     KeySource,
 )
-from exporter.parcel import pack
 from exporter.poller import Desk, Poller
 from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
@@ -160,7 +159,7 @@ class Room:
 
         def fill(entry: Entry) -> Entry:
             values = render_values(entry.subject, SNAPSHOT)
-            return replace(entry, parcel=pack(SNAPSHOT), values=values)
+            return replace(entry, last_read=SNAPSHOT, values=values)
 
         self.store.update(("shop", campaign_id), fill)
 
@@ -488,9 +487,9 @@ def test_kept_values_begin_the_first_configuration() -> None:
     room = Room()
     fresh, stale = NOW - 60, NOW - 9000
     kept = {
-        ("shop", A): Kept(fresh, FailureReason.TIMEOUT, pack(SNAPSHOT)),
-        ("shop", B): Kept(stale, None, pack(SNAPSHOT)),
-        ("shop", C): Kept(NOW + 500, None, pack(SNAPSHOT)),
+        ("shop", A): Kept(fresh, FailureReason.TIMEOUT, SNAPSHOT),
+        ("shop", B): Kept(stale, None, SNAPSHOT),
+        ("shop", C): Kept(NOW + 500, None, SNAPSHOT),
     }
 
     room.apply(config(workspace("abcd")), kept)
@@ -625,7 +624,7 @@ def test_discovered_values_outlive_a_restart() -> None:
     room = Room()
     room.fleet.campaigns_of = lambda _: (CampaignConfig(B, "found", 300),)
 
-    kept = {("shop", B): Kept(NOW - 60, None, pack(SNAPSHOT))}
+    kept = {("shop", B): Kept(NOW - 60, None, SNAPSHOT)}
     room.apply(config(workspace("", discover={})), kept)
 
     assert room.entry(B).values is not None
@@ -697,8 +696,8 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
     """It is polled when its slow slot comes, and its values live as long."""
     room = Room()
     kept = {
-        ("shop", "a"): Kept(NOW - 1000, None, pack(QUIET)),
-        ("shop", "b"): Kept(NOW - 10, None, pack(SNAPSHOT)),
+        ("shop", "a"): Kept(NOW - 1000, None, QUIET),
+        ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
     }
 
     room.apply(shop("a", "b"), kept)
@@ -716,7 +715,7 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
 def test_a_reload_leaves_lanes_as_they_are() -> None:
     """Also of those whose values have become stale; another interval shows at once."""
     room = Room()
-    kept = {("shop", "a"): Kept(NOW - 1000, None, pack(QUIET))}
+    kept = {("shop", "a"): Kept(NOW - 1000, None, QUIET)}
     room.apply(shop("a", "b"), kept)
     room.store.expire(now=NOW + 10 * 3600)
 

@@ -11,7 +11,6 @@ from exporter.errors import StateError
 from exporter.exposition import Status, Subject, render_status, render_values
 from exporter.keeper import Keeper
 from exporter.model import FailureReason
-from exporter.parcel import pack
 from exporter.state import FILE_NAME, State
 from exporter.store import Entry, Kept, Key, Store
 from exporter.telemetry import Telemetry
@@ -59,7 +58,7 @@ class Room:
                 subject,
                 status,
                 render_status(subject, status),
-                parcel=pack(SNAPSHOT),
+                last_read=SNAPSHOT,
                 values=render_values(subject, SNAPSHOT),
             )
         )
@@ -84,7 +83,7 @@ def test_what_was_read_is_kept(room: Room, tmp_path: Path) -> None:
     room.keeper.save()
 
     kept = Room(tmp_path).keeper.restore()
-    assert kept == {("shop", "a"): Kept(100.0, None, pack(SNAPSHOT))}
+    assert kept == {("shop", "a"): Kept(100.0, None, SNAPSHOT)}
     assert room.count("state_saves", "success") == 1
 
 

@@ -13,7 +13,6 @@ from exporter import exposition
 from exporter.gzip_member import Part
 from exporter.model import Day, Figures, Snapshot, Variation
 from exporter.page import Pages
-from exporter.parcel import pack
 from exporter.store import Entry, Store
 from exporter.telemetry import Telemetry
 from prometheus_client import Metric
@@ -82,7 +81,7 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
         subject,
         status,
         exposition.render_status(subject, status),
-        parcel=pack(snapshot),
+        last_read=snapshot,
         values=exposition.render_values(subject, snapshot),
         expires_at=expires_at,
     )
@@ -101,7 +100,7 @@ def wide(name: str, *, sent: int) -> Entry:
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
     )
     values = exposition.render_values(one.subject, snapshot)
-    return replace(one, parcel=pack(snapshot), values=values)
+    return replace(one, last_read=snapshot, values=values)
 
 
 def plain(made: Scene, *, is_openmetrics: bool = False) -> str:

@@ -205,7 +205,7 @@ def test_an_answer_that_says_the_same_is_not_read_again() -> None:
     after = room.entry()
     assert len(room.braze.read) == 1
     assert after.values is before.values
-    assert after.parcel is before.parcel
+    assert after.last_read is before.last_read
     assert after.status.last_success_at == room.now
     assert after.expires_at == room.now + 3600
     assert room.count("polls_total", result="stored") == 2

@@ -17,7 +17,6 @@ import pytest
 from exporter import snapshot_document
 from exporter.errors import StateError
 from exporter.model import FailureReason, Snapshot
-from exporter.parcel import pack
 from exporter.state import FILE_NAME, State
 from exporter.store import Kept
 
@@ -26,8 +25,8 @@ from tests.test_snapshot_document import example
 
 SNAPSHOT = example()
 DOCUMENT = json.dumps(snapshot_document.write(SNAPSHOT))
-KEPT = Kept(1_700_000_000.5, None, pack(SNAPSHOT))
-FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, pack(SNAPSHOT))
+KEPT = Kept(1_700_000_000.5, None, SNAPSHOT)
+FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER = ("shop", "c1"), ("shop", "c2")
 
 
@@ -169,7 +168,7 @@ def test_a_file_of_version_1_is_read_and_written_to(file: Path) -> None:
     before = State(file.parent).load()
     State(file.parent).save({OTHER: KEPT})
 
-    assert before[KEY].parcel.open().last_complete == SNAPSHOT.last_complete
+    assert before[KEY].snapshot.last_complete == SNAPSHOT.last_complete
     assert State(file.parent).load() == {**before, OTHER: KEPT}
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
@@ -270,7 +269,6 @@ import json, os, resource, sys
 from pathlib import Path
 from exporter import snapshot_document
 from exporter.errors import StateError
-from exporter.parcel import pack
 from exporter.state import State
 from exporter.store import Kept
 
@@ -278,7 +276,7 @@ state = State(Path(sys.argv[1]))
 snapshot = snapshot_document.read(json.loads(sys.argv[2]))
 
 def state_of(number):
-    kept = Kept(float(number), None, pack(snapshot))
+    kept = Kept(float(number), None, snapshot)
     return {("shop", f"c{n}"): kept for n in range(40)}
 """
 SAVE_FOR_EVER = (
@@ -405,4 +403,4 @@ def test_a_long_history_of_saves_does_not_grow_the_file(file: Path) -> None:
         state.save({KEY: replace(KEPT, last_success_at=float(number))})
 
     assert file.stat().st_size == size
-    assert isinstance(state.load()[KEY].parcel.open(), Snapshot)
+    assert isinstance(state.load()[KEY].snapshot, Snapshot)

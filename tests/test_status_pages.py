@@ -16,7 +16,6 @@ from exporter.exposition import Blocks, Status, Subject
 from exporter.lanes import Lanes
 from exporter.line import Line
 from exporter.on_demand import status_pages
-from exporter.parcel import pack
 from exporter.plan import plan
 from exporter.poller import Desk
 from exporter.simulator import Fault, Simulator
@@ -226,7 +225,7 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
         lanes=Lanes(plan(config)[0]),
         campaigns={},
     )
-    days = pack(snapshot(*(row(age, sent=5000 + age, bounces=9) for age in range(28))))
+    days = snapshot(*(row(age, sent=5000 + age, bounces=9) for age in range(28)))
     status = Status(
         is_up=True, failure=None, interval_seconds=300.0, last_success_at=NOW
     )

@@ -5,7 +5,6 @@ from threading import Thread
 
 from exporter.exposition import Blocks, Status, Subject, render_status
 from exporter.model import Snapshot
-from exporter.parcel import pack
 from exporter.store import Entry, Store
 
 SNAPSHOT = Snapshot(
@@ -31,7 +30,7 @@ def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
 def polled(campaign_id: str, *, expires_at: float) -> Entry:
     """Return the entry of a campaign with values."""
     return replace(
-        entry(campaign_id), parcel=pack(SNAPSHOT), values=VALUES, expires_at=expires_at
+        entry(campaign_id), last_read=SNAPSHOT, values=VALUES, expires_at=expires_at
     )
 
 
@@ -120,7 +119,7 @@ def test_stale_values_leave() -> None:
     dropped = store.expire(now=10.0)
 
     assert dropped == (old,)
-    assert store.entries() == (replace(entry("a"), parcel=old.parcel), young)
+    assert store.entries() == (replace(entry("a"), last_read=old.last_read), young)
     assert store.entries()[0].snapshot is None
 
 
