@@ -37,8 +37,8 @@ class Plan:
     campaigns: Sequence[int] = (100, 1_000, 10_000)
     interval_seconds: float = 300.0
     seconds: float = 180.0
-    settling_seconds: float = 150.0
-    """After the first round: half an interval, from when on slots are regular."""
+    settling_seconds: float = 300.0
+    """After the first round: by the end every campaign has its regular slot."""
     requests_per_minute: int = 6_000
     has_targets: bool = True
 
