@@ -15,15 +15,16 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 from exporter.connection import ClientLimits, Connection, House
 from exporter.errors import ListenError
 from exporter.exchange import Request, Responder, Response
-from exporter.roster import Roster
+from exporter.roster import Guest, Roster
 
 __all__ = [
     "Address",
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 _BACKLOG = 1024
 # So that a crowd at the door leaves the loop a turn for those inside.
 _ACCEPTS_AT_ONCE = 16
+_HURRIED_AT_ONCE = 64
 _REST_SECONDS = 0.05
 _QUIET_SECONDS = 60.0
 _TLS_SHUTDOWN_SECONDS = 2.0
@@ -164,11 +166,23 @@ class Listener:
         self._sockets.clear()
 
     def _sweep(self) -> None:
+        self._hurry(iter(self._roster.guests()))
+
+    def _hurry(self, guests: Iterator[Guest]) -> None:
+        """Hurry some of them now, and the rest once others have had their turn.
+
+        A thousand that came together are shown out together, which takes a while.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._timers[None] = loop.call_later(self._limits.sweep_seconds, self._sweep)
-        for guest in self._roster.guests():
+        some = tuple(islice(guests, _HURRIED_AT_ONCE))
+        for guest in some:
             guest.hurry(now)
+        if some:
+            self._timers[None] = loop.call_later(0, self._hurry, guests)
+        else:
+            seconds = self._limits.sweep_seconds
+            self._timers[None] = loop.call_later(seconds, self._sweep)
 
     def _accept_from(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
