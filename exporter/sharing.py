@@ -40,6 +40,9 @@ from exporter.telemetry import Telemetry
 _log = logging.getLogger("exporter.sharing")
 
 _BEAT_SECONDS = 1.0
+_BREATH_SECONDS = 0.05
+"""From one part of many records to the next."""
+
 _WAIT_SECONDS = 1.0
 """How long a request waits for Redis to answer again, or for the next beat."""
 
@@ -102,7 +105,8 @@ class Sharing:
         self._reached_at = now()
         """When the last beat that was answered was sent."""
         self._beats = 0
-        """Answered ones, since we came or came back."""
+        """Answered ones, a second apart, since we came or came back."""
+        self._counted_at = -math.inf
         self._settled_after = 1
         self._polled: frozenset[int] = frozenset()
         self._cursor = 0
@@ -185,7 +189,9 @@ class Sharing:
                 self.beat()
             except Exception:  # noqa: BLE001 - the thread's border; it is logged
                 _log.exception("redis.crashed", extra={"facts": {}})
-            self._is_stopped.wait(_BEAT_SECONDS)
+                self._is_caught_up = True  # not to try again at once
+            has_more = self._beats and not self._is_caught_up
+            self._is_stopped.wait(_BREATH_SECONDS if has_more else _BEAT_SECONDS)
 
     def beat(self) -> None:
         """Do once what is to be done once a second."""
@@ -193,6 +199,7 @@ class Sharing:
         with self._lock:
             # Before all is told: what ends from now on is held for one more beat.
             serving = frozenset(+self._serving)
+        self._is_caught_up = False
         try:
             self._publish()
             is_alone = self._phase is _Phase.AWAY
@@ -203,6 +210,7 @@ class Sharing:
             if self._scouting is not None:
                 self._exchange_catalogues(self._scouting)
         except SharedStateError as error:
+            self._is_caught_up = True  # as far as can be: not to ask again at once
             if self._is_overdue():
                 self._go_away(error)
             return
@@ -227,7 +235,9 @@ class Sharing:
     def _take_roll(self, roll: Roll, *, at: float) -> None:
         before, self._roll = self._roll, roll
         self._reached_at = at
-        self._beats += 1
+        if at - self._counted_at >= _BEAT_SECONDS / 2:
+            self._beats += 1
+            self._counted_at = at
         if roll.sequence < self._cursor:
             # Redis was emptied: others have to come back first, and hear all again.
             self._cursor, self._beats = 0, 1
@@ -343,7 +353,6 @@ class Sharing:
         if newcomers and self._cursor:
             for news in self._ledger.news(0, newcomers.__contains__):
                 self._take(news.records.items())
-        self._is_caught_up = False
         for news in self._ledger.news(self._cursor, self._is_of_others):
             self._take(news.records.items())
             self._cursor = news.cursor

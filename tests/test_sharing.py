@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -132,6 +133,40 @@ def gaps(requests: list[Request], start: float, end: float) -> dict[str, float]:
     }
 
 
+Scenario = Callable[[RedisServer, Path], None]
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(tell: Scenario) -> Scenario:
+    """Note a story that takes a minute, most of it waiting: all are told at once."""
+    SCENARIOS[tell.__name__] = tell
+    return tell
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], None]]:
+    """Run all scenarios side by side, each with a Redis of its own."""
+    with ThreadPoolExecutor(len(SCENARIOS)) as pool:
+        started: dict[str, Future[None]] = {}
+
+        def play(tell: Scenario, folder: Path) -> None:
+            with RedisServer(program("redis-server"), folder) as server:
+                tell(server, folder)
+
+        def outcome(name: str) -> None:
+            for number, each in enumerate(() if started else SCENARIOS):
+                # Short: the path of a socket has hardly more than 100 characters.
+                folder = tmp_path_factory.mktemp(f"s{number}")
+                started[each] = pool.submit(play, SCENARIOS[each], folder)
+            started[name].result()
+
+        yield outcome
+        for future in started.values():
+            future.cancel()
+
+
 def per_minute(requests: list[Request], seconds: float = 10.0) -> float:
     """Return how many requests a minute came in the busiest ten seconds."""
     times = [one.monotonic_seconds for one in requests]
@@ -148,7 +183,8 @@ def tell(what: str, requests: list[Request], found: dict[str, float]) -> None:
     )
 
 
-def test_replicas_share_the_polls_and_serve_all(
+@scenario
+def replicas_share_the_polls_and_serve_all(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Two ask as often as one would, and each shows every campaign."""
@@ -172,10 +208,11 @@ def test_replicas_share_the_polls_and_serve_all(
     assert all(count and count > CAMPAIGNS / 3 for count in polls), polls
 
 
-def test_a_replica_that_is_killed_loses_no_campaign(
+@scenario
+def a_replica_that_is_killed_loses_no_campaign(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """The other takes over within two intervals, and nothing is asked twice."""
+    """Let the other take over within two intervals, and nothing be asked twice."""
     with fleet(redis_server, tmp_path) as shared:
         first, second = shared.add_settled(2)
         start = time.monotonic()
@@ -195,10 +232,11 @@ def test_a_replica_that_is_killed_loses_no_campaign(
     assert per_minute(asked) <= CEILING * 1.1
 
 
-def test_a_replica_that_is_stopped_is_replaced_at_once(
+@scenario
+def a_replica_that_is_stopped_is_replaced_at_once(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """It gives all back: nobody waits for its leases to end."""
+    """Give all back: nobody waits for its leases to end."""
     with fleet(redis_server, tmp_path) as shared:
         first, _ = shared.add_settled(2)
         start = time.monotonic()
@@ -216,11 +254,24 @@ def test_a_replica_that_is_stopped_is_replaced_at_once(
     assert len(asked) <= 4 * CAMPAIGNS * 1.1
 
 
-@pytest.mark.parametrize("fault", ["stopped", "hanging"])
-def test_without_redis_each_polls_its_part(
-    redis_server: RedisServer, tmp_path: Path, fault: str
+@scenario
+def without_redis_each_polls_its_part(
+    redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """It says so, asks for no campaign twice, and goes on when Redis is back."""
+    """Say so, ask for no campaign twice, and share again when Redis is back."""
+    without_redis(redis_server, tmp_path, fault="stopped")
+
+
+@scenario
+def beside_a_hanging_redis_each_polls_its_part(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """As without one: it takes connections, and answers nothing."""
+    without_redis(redis_server, tmp_path, fault="hanging")
+
+
+def without_redis(redis_server: RedisServer, tmp_path: Path, *, fault: str) -> None:
+    """Take Redis away and give it back, and look at what is asked meanwhile."""
     with fleet(redis_server, tmp_path) as shared:
         replicas = shared.add_settled(2)
         start = time.monotonic()
@@ -253,10 +304,11 @@ def test_without_redis_each_polls_its_part(
     assert per_minute(asked) <= CEILING * 1.1
 
 
-def test_one_that_is_cut_off_never_breaks_the_ceiling(
+@scenario
+def one_that_is_cut_off_never_breaks_the_ceiling(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """The other takes over all, and leaves it its part of the budget meanwhile."""
+    """Let the other take over all, and leave it its part of the budget meanwhile."""
     with fleet(redis_server, tmp_path) as shared:
         first, second = shared.add_settled(2)
         start = time.monotonic()
@@ -279,7 +331,8 @@ def test_one_that_is_cut_off_never_breaks_the_ceiling(
     assert len(after) <= CAMPAIGNS * 1.2
 
 
-def test_who_never_found_redis_polls_all_in_its_part(
+@scenario
+def who_never_found_redis_polls_all_in_its_part(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     """Of as many parts as the flag says; and shares when it finds it."""
@@ -296,8 +349,9 @@ def test_who_never_found_redis_polls_all_in_its_part(
     assert per_minute(alone) <= CEILING / 2 * 1.1
 
 
-def test_a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
-    """What Braze tells one of them is known to the other within a second or two."""
+@scenario
+def a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Let what Braze tells one be known to the other within a second or two."""
     with fleet(redis_server, tmp_path) as shared:
         shared.add_settled(2)
         reset_at = time.time() + 15
@@ -311,8 +365,9 @@ def test_a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
     assert quiet == []
 
 
-def test_one_of_all_reads_the_list(redis_server: RedisServer, tmp_path: Path) -> None:
-    """The others know of every campaign by it, and take over when it is gone."""
+@scenario
+def one_of_all_reads_the_list(redis_server: RedisServer, tmp_path: Path) -> None:
+    """Let the others know of every campaign by it, and take over when it is gone."""
     discover = {"include_drafts": True, "list_interval": "5m"}
     with fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared:
         ids = {one.id for one in shared.braze.campaigns if not one.is_archived}
@@ -336,6 +391,14 @@ def shows(replica: Replica, ids: set[str]) -> bool:
     ups = scrape.get("braze_campaign_up", {})
     known = {dict(labels)["campaign_id"] for labels in infos}
     return known == ids and len(ups) == len(ids)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_several_exporters_are_as_one(
+    outcomes: Callable[[str], None], name: str
+) -> None:
+    """What is expected of each scenario is said where it is told."""
+    outcomes(name)
 
 
 @pytest.mark.parametrize(
