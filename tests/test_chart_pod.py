@@ -6,6 +6,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from exporter.simulator import Simulator
 from tests.chart import CHART, Document, Helm, values_of
 from tests.chart_pod import LocalPod, secrets, unverified
 from tests.papers import HASH, PASSWORD, Papers
+from tests.redis_server import RedisServer
 from tests.running import Process, parse, run, until
 
 KEYS = "/etc/braze-exporter/keys"
@@ -182,13 +184,57 @@ def test_shards_have_all_campaigns_between_them(
             assert not [line for line in each.lines if "level=warn" in line]
 
 
-def variables(container: Document, pod: str) -> dict[str, str]:
+def variables(
+    container: Document, pod: str, existing: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Return what Kubernetes makes of a container's variables in a pod of that name."""
-    by_name = {"fieldRef": {"fieldPath": "metadata.name"}}
-    return {
-        each["name"]: pod if each.get("valueFrom") == by_name else each["value"]
-        for each in container["env"]
-    }
+
+    def value(variable: Document) -> str:
+        source = variable.get("valueFrom", {})
+        if source == {"fieldRef": {"fieldPath": "metadata.name"}}:
+            return pod
+        if "secretKeyRef" in source:
+            return (existing or {})[source["secretKeyRef"]["key"]]
+        text: str = variable["value"]
+        return text
+
+    return {each["name"]: value(each) for each in container["env"]}
+
+
+def test_replicas_share_their_work_by_a_redis(
+    helm: Helm, papers: Papers, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Each shows all campaigns, and together they poll within one budget."""
+    with Simulator() as braze, ExitStack() as stack:
+        shared = {"sharedState": {"secretName": "braze-redis"}, "replicas": 2}
+        rendered = helm.render(polling(braze) | shared)
+        # The URL as `kubectl create secret --from-file` keeps it.
+        existing = dict(secrets(papers)) | {
+            "api-key": braze.api_key,
+            "url": f"{redis_server.url}\n",
+        }
+        pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
+        environment = variables(rendered.exporter, "any", existing)
+        exporters = [
+            stack.enter_context(Process(*pod.arguments(), environment=environment))
+            for _ in range(2)
+        ]
+
+        def figures(exporter: Process, family: str) -> list[float]:
+            page = parse(ask(f"{exporter.url}/metrics")[1])
+            return list(page.get(family, {}).values())
+
+        for each in exporters:
+            until(
+                lambda each=each: (  # type: ignore[misc]  # bound now
+                    figures(each, "braze_exporter_replicas") == [2]
+                    and len(figures(each, "braze_campaign_up")) == len(braze.campaigns)
+                )
+            )
+
+        for each in exporters:
+            assert figures(each, "braze_exporter_shared_state_up") == [1]
+            assert not [line for line in each.lines if "level=warn" in line]
 
 
 @pytest.mark.parametrize("is_own", [True, False])

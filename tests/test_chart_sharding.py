@@ -243,7 +243,7 @@ def test_the_notes_name_what_there_is(helm: Helm) -> None:
     assert "port-forward statefulset/demo-braze-exporter 10417:10417" in notes
     assert "Its 3 shards" in notes
     labels = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=exporter"
-    assert f"logs --selector {labels} --prefix" in notes
+    assert f"logs --selector {labels} --prefix --tail -1" in notes
 
 
 @pytest.mark.parametrize("length", [52, 53])

@@ -363,6 +363,53 @@ def test_a_key_in_the_wrong_place_is_in_no_message(
     assert SECRET[3:] not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "more", "message"),
+    [
+        (
+            {"proxy": "http://user:pa55word@proxy:3128"},
+            {},
+            r"workspaces\[0\].proxy has a password, .* expected configInSecret: true",
+        ),
+        (
+            {},
+            {"extraEnv": [{"name": "BRAZE_API_KEY", "value": SECRET}]},
+            "extraEnv: BRAZE_API_KEY .* expected valueFrom.secretKeyRef",
+        ),
+    ],
+)
+def test_a_secret_that_all_could_read_is_refused(
+    helm: Helm, change: Document, more: Document, message: str
+) -> None:
+    """It would stand in a ConfigMap or in the pod's manifest; no message repeats it."""
+    workspace = FULL["workspaces"][0] | change
+
+    with pytest.raises(Refused, match=message) as refused:
+        helm.render({"config": {"workspaces": [workspace]}} | more)
+
+    assert "pa55word" not in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        ({"proxy": "http://user:pa55word@proxy:3128"}, {"configInSecret": True}),
+        ({"proxy": "http://user@proxy:3128"}, {}),
+        ({"proxy": "http://proxy:3128"}, {}),
+        ({}, {"extraEnv": [{"name": "BRAZE_API_KEY", "value": "$(FROM_ELSEWHERE)"}]}),
+        ({}, {"extraEnv": [{"name": "OTHER", "value": SECRET}]}),
+    ],
+)
+def test_what_is_no_secret_is_let_through(
+    helm: Helm, change: Document, more: Document
+) -> None:
+    """A password in a Secret, a proxy without one, a variable made of another."""
+    workspace = FULL["workspaces"][0] | change
+
+    assert helm.render({"config": {"workspaces": [workspace]}} | more).documents
+
+
 def test_a_key_may_stand_in_a_directory_named_as_keys_are(helm: Helm) -> None:
     """Kubernetes names directories by UUIDs."""
     workspace = FULL["workspaces"][0] | {"api_key_file": f"/keys/{SECRET}/braze"}
@@ -646,6 +693,14 @@ NO_KEY = {
             {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
             "service.ipFamilies are two; expected .* PreferDualStack",
         ),
+        (
+            {"fullnameOverride": "7-braze"},
+            "7-braze begins with a digit, .* expected fullnameOverride",
+        ),
+        ({"image": {"digest": f"sha256:{'a' * 63}"}}, "/image/digest"),
+        ({"apiKeys": [KEY | {"file": "..data"}]}, "/apiKeys/0/file"),
+        ({"tls": TLS["tls"] | {"certKey": ".."}}, "/tls/certKey"),
+        ({"existingConfig": {"secret": "a", "key": "."}}, "/existingConfig/key"),
         ({"persistence": {"enabled": True, "size": ""}}, "/persistence/size"),
         ({"persistence": {"enabled": True, "size": "0Gi"}}, "/persistence/size"),
         ({"service": {"clusterIP": "none"}}, "/service/clusterIP"),

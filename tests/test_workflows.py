@@ -89,6 +89,26 @@ def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
         assert sum("sbom-path" in one for one in attested) == 1
 
 
+def test_the_release_page_gets_what_was_made_for_it() -> None:
+    """All that was uploaded, and no record of a build, which cannot be downloaded."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    uploaded = {
+        step["with"]["name"]
+        for step in steps
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    }
+
+    (build,) = (step for step in steps if step.get("id") == "image")
+    assert build["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
+    (downloads,) = (
+        step["with"]["pattern"]
+        for step in jobs["announce"]["steps"]
+        if step.get("uses", "").startswith("actions/download-artifact@")
+    )
+    assert set(downloads.strip("{}").split(",")) == uploaded
+
+
 @pytest.mark.parametrize("file", SCRIPTS, ids=named)
 def test_scripts_please_shellcheck(file: Path) -> None:
     """What CI runs is bash without its traps."""

@@ -61,6 +61,14 @@ What the exporter would refuse of a configuration: too late, as the one before e
 {{- end -}}
 {{- end -}}
 {{- include "braze-exporter.validateKey" (dict "workspace" $workspace "place" $place) -}}
+{{- if and (regexMatch "//[^/@]*:.*@" ($workspace.proxy | default "")) (not $values.configInSecret) -}}
+{{- fail (printf "%s.proxy has a password, which a ConfigMap shows to many; expected configInSecret: true too" $place) -}}
+{{- end -}}
+{{- range $values.extraEnv -}}
+{{- if and (eq .name ($workspace.api_key_env | default "")) .value (not (contains "$(" .value)) -}}
+{{- fail (printf "extraEnv: %s has the key itself as its value, which the pod's manifest shows; expected valueFrom.secretKeyRef, or apiKeys" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- $scheme := regexFind "^[^:]*" $workspace.endpoint | lower -}}
 {{- if and (eq $scheme "http") (not $workspace.allow_http) (not (regexMatch "://(?i:localhost|127[.][0-9.]+|\\[::1\\])(:[0-9]+)?/?$" $workspace.endpoint)) -}}
 {{- fail (printf "%s.endpoint: http:// would send the key unencrypted; expected https:// (or, if this is wanted, allow_http: true)" $place) -}}

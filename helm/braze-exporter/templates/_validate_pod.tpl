@@ -67,6 +67,10 @@ A path that is, or hides, one of our mounts, or is in one that nothing can be ma
 {{/* Services and routes that Kubernetes would refuse, or that lead nowhere. */}}
 {{- define "braze-exporter.validateNetwork" -}}
 {{- $values := .Values -}}
+{{- $name := include "braze-exporter.fullname" . -}}
+{{- if regexMatch "^[0-9]" $name -}}
+{{- fail (printf "%s begins with a digit, which the name of a Service may not; expected fullnameOverride, or another name of the release" $name) -}}
+{{- end -}}
 {{- with $values.service -}}
 {{- if and (eq .clusterIP "None") (ne .type "ClusterIP") -}}
 {{- fail (printf "service.type is %s, which a headless Service cannot have; expected type ClusterIP, or no clusterIP: None" .type) -}}
