@@ -379,7 +379,7 @@ class _Run:
         unfinished = output.with_name(f"{output.name}.unfinished")
         numbers = [n for n in range(len(self._items)) if n not in self._failures]
         progress = Progress(
-            "campaigns written",
+            "parts of the file",
             total=len(numbers) * len(timeline.FAMILIES),
             stream=self._told,
             now=self._now,
