@@ -201,11 +201,11 @@ _ADVICE: Mapping[FailureReason, str] = {
     FailureReason.RATE_LIMITED: "the rate limit is used up",
     FailureReason.SERVER_ERROR: "the server is out of order",
     FailureReason.NOT_FOUND: "no such thing at this endpoint",
-    FailureReason.BAD_REQUEST: (
-        "the request is refused; is the campaign id the campaign's API identifier?"
-    ),
+    FailureReason.BAD_REQUEST: "the request is refused{doubt}",
     FailureReason.MALFORMED: "200 was expected",
 }
+_DOUBT = "; is the campaign id the campaign's API identifier?"
+"""Of 400 alone, and where an id was sent."""
 
 
 def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -262,6 +262,7 @@ def refusal(
         source=question.key_source,
         permission=question.permission,
         target=_target(question, headers),
+        doubt=_DOUBT if status == 400 and not question.path.endswith("list") else "",
     )
     words = question.quote(message) if message.strip() else ""
     said = f" (Braze says: {words})" if words else ""

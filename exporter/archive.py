@@ -7,11 +7,13 @@ with something missing. It knows nothing of what pages say, and holds no key.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -35,6 +37,26 @@ class Archive:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out meanwhile. OSError: one of them is at work there."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            self._lock(directory)
+            yield
+        finally:
+            os.close(directory)
+
+    def _lock(self, directory: int) -> None:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            why = "another run with this output is at work"
+            raise OSError(errno.EBUSY, why, str(self._directory)) from error
+        except OSError:
+            return  # this disk knows no locks
+
     def begin(self, *, now: float) -> float:
         """Return when the run began that is to go on, or `now` of a new one."""
         begun_at, asked_at = self._begun()
@@ -45,7 +67,7 @@ class Archive:
             and 0 <= now - begun_at < _LONGEST_RUN_SECONDS
         ):
             return begun_at
-        self.remove()
+        self._clear()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write(_BEGUN, {"begun_at": now})
         return now
@@ -76,11 +98,14 @@ class Archive:
 
     def remove(self) -> None:
         """Forget all of it; what is not ours stays."""
+        self._clear()
+        with suppress(OSError):  # it is not there, or there is more in it
+            self._directory.rmdir()
+
+    def _clear(self) -> None:
         for file in self._directory.glob("*.*"):
             if _OURS.fullmatch(file.name):
                 file.unlink()
-        with suppress(OSError):  # it is not there, or there is more in it
-            self._directory.rmdir()
 
     def _begun(self) -> tuple[float | None, float | None]:
         """Return when the run began and when it had asked for all, if it did."""

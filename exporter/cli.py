@@ -6,6 +6,7 @@ error without a traceback. What a command does is in its own module.
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -18,6 +19,7 @@ from exporter import __version__, signals
 from exporter.commands import COMMANDS, DAEMON
 from exporter.errors import ConfigError, ListenError
 
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _ENDLESS = {DAEMON, "demo", "simulate"}
 
 
@@ -44,11 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-    except BrokenPipeError:
-        # Python flushes once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        return _failed_to_print(error)
     return code
+
+
+def _failed_to_print(error: OSError) -> int:
+    """Return the exit code if standard output took no more; else raise the error."""
+    if not isinstance(error, BrokenPipeError):
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise error
+        message = f"standard output cannot be written: {error.strerror}"
+        print(f"braze-exporter: {message}", file=sys.stderr)
+    # Python flushes once more when it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _load(name: str) -> ModuleType:

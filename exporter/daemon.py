@@ -146,6 +146,7 @@ class Daemon:
             status=on_demand.status_pages(
                 entries=self._fresh_entries,
                 desks=self._fleet.desks,
+                discoveries=lambda: self._scouting.seen() if self._scouting else {},
                 planned=self._jobs.all_planned,
                 now=self._now,
                 clock_set_by=self._clock.set_by,

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from sys import getsizeof
 
 from exporter.catalogue import Details, Listed, Page, key
 from exporter.errors import MalformedCatalogue
@@ -26,6 +27,9 @@ from exporter.selection import matcher
 
 DETAILS_INTERVAL_SECONDS = 86400.0
 _MOST_PAGES = 1000
+MOST_BYTES = 128 << 20
+"""Of the list's texts: 100,000 campaigns with three tags each take half of that."""
+
 _LONGEST_DELAY_SECONDS = 900.0
 _FIRST_DELAY_SECONDS = 2.0
 # What is the same by whichever endpoint it is spelled: details say `content_card` and
@@ -46,6 +50,8 @@ class Reading:
 
     page: int = 0
     found: Mapping[str, Listed] = field(default_factory=dict)
+    bytes: int = 0
+    """About how much memory the texts of what was found take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +111,23 @@ def turned(known: Known, page: Page, *, now: float) -> Known:
             "not on a page before"
         )
         raise MalformedCatalogue(message)
+    size = reading.bytes + sum(map(_bytes, found.values()))
+    if size > MOST_BYTES:
+        most = f"{MOST_BYTES >> 20} MiB"
+        message = f"the list of campaigns: it has more than {most} of names and tags"
+        raise MalformedCatalogue(message)
     found = {**found, **reading.found}
     if not page.is_last:
         if reading.page + 1 >= _MOST_PAGES:
             message = f"the list of campaigns: it has more than {_MOST_PAGES} pages"
             raise MalformedCatalogue(message)
-        return replace(known, reading=Reading(reading.page + 1, found))
+        return replace(known, reading=Reading(reading.page + 1, found, size))
     return _listed(known, found, now=now)
+
+
+def _bytes(one: Listed) -> int:
+    texts = (one.id, one.name, one.last_edited, *one.tags)
+    return sum(map(getsizeof, texts)) + getsizeof(one) + getsizeof(one.tags)
 
 
 def _listed(known: Known, found: Mapping[str, Listed], *, now: float) -> Known:

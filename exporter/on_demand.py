@@ -40,6 +40,9 @@ class Scouting(Protocol):
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return all campaigns of a workspace, as far as they are known."""
 
+    def seen(self) -> Mapping[str, Any]:
+        """Return how discovery stands in each workspace that has it."""
+
     def look_again(self, name: str) -> None:
         """Ask what could not be asked with the former key."""
 
@@ -143,6 +146,7 @@ def status_pages(
     *,
     entries: Callable[[], tuple[Entry, ...]],
     desks: Mapping[str, Desk],
+    discoveries: Callable[[], Mapping[str, Any]] = dict,
     planned: Callable[[], Mapping[Key, float]],
     now: Callable[[], float],
     clock_set_by: Callable[[], float],
@@ -161,6 +165,7 @@ def status_pages(
                     module.StatusPages(
                         entries=entries,
                         desks=desks,
+                        discoveries=discoveries,
                         planned=planned,
                         now=now,
                         clock_set_by=clock_set_by,

@@ -60,6 +60,25 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoverySeen:
+    """How a workspace's discovery stands."""
+
+    campaigns: int
+    """How many it has found beside the listed ones."""
+    is_limited: bool
+    """Whether `max_campaigns` keeps others out."""
+    listed_at: float | None
+    """When the list was last read to its end."""
+    failure: FailureReason | None
+    """Why its last question had no usable answer; None: it had one."""
+    message: str
+    """The same in words."""
+    next_at: float | None
+    """After a failure: when it asks again."""
+    rate_limit: RateLimit | None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceSeen:
     """One workspace."""
 
@@ -71,11 +90,19 @@ class WorkspaceSeen:
     """How many campaigns stand in the line."""
     idle: int
     """How many are asked slowly, for nothing happens in them."""
+    discovery: DiscoverySeen | None
+    """None: only listed campaigns are polled."""
 
     @property
     def name(self) -> str:
         """The label `workspace`."""
         return self.plan.workspace.name
+
+    @property
+    def limits(self) -> tuple[RateLimit, ...]:
+        """All that Braze's headers said, to discovery as well."""
+        found = self.discovery.rate_limit if self.discovery else None
+        return (*self.rate_limits, found) if found else self.rate_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +206,7 @@ def workspace_seen(
     line: LineSeen,
     *,
     idle: int = 0,
+    discovery: DiscoverySeen | None = None,
     campaigns: Iterable[CampaignSeen],
     now: float,
     clock_set_by: float,
@@ -188,18 +216,20 @@ def workspace_seen(
         plan=plan,
         pause=line.pause,
         rate_limits=tuple(
-            _rate_limit(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
+            rate_limit(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
             for endpoint in sorted(line.budget.buckets)
         ),
         states=Counter(one.state for one in campaigns),
         waiting=len(line.places),
         idle=idle,
+        discovery=discovery,
     )
 
 
-def _rate_limit(
+def rate_limit(
     budget: Budget, endpoint: str, *, now: float, clock_set_by: float
 ) -> RateLimit:
+    """Return what was said of an endpoint, by the wall clock, as `now` is."""
     bucket = budget.bucket(endpoint)
     reset_at = bucket.reset_at + clock_set_by
     shut_until = bucket.shut_until + clock_set_by

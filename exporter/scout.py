@@ -36,6 +36,7 @@ from exporter.model import (
     FailureReason,
     WorkspaceConfig,
 )
+from exporter.overview import DiscoverySeen, RateLimit, rate_limit
 from exporter.poller import Fetcher
 from exporter.telemetry import Telemetry
 
@@ -140,6 +141,26 @@ class Scout:
         self._budget = self._budget.without_windows(now=self._now())
         if isinstance(self.failure, Throttled):
             self._wait_until = self._budget.bucket(SHARED).shut_until
+
+    def seen(self) -> DiscoverySeen:
+        """Return how it stands, by the wall clock."""
+        now, set_by, failure = self._now(), self._clock_set_by(), self.failure
+        listed_at = self.known.listed_at
+        return DiscoverySeen(
+            campaigns=self._shown,
+            is_limited=self.is_limited,
+            listed_at=None if listed_at is None else listed_at + set_by,
+            failure=failure.reason if failure else None,
+            message=str(failure) if failure else "",
+            next_at=max(self._wait_until, now) + set_by if failure else None,
+            rate_limit=self._rate_limit(now + set_by, set_by),
+        )
+
+    def _rate_limit(self, now: float, clock_set_by: float) -> RateLimit | None:
+        if SHARED not in self._budget.buckets:
+            return None
+        seen = rate_limit(self._budget, SHARED, now=now, clock_set_by=clock_set_by)
+        return replace(seen, endpoint=" and ".join(ENDPOINTS))
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return a workspace's campaigns, the listed ones and those that were found."""

@@ -17,6 +17,7 @@ from exporter.discovery import Known
 from exporter.errors import StateError
 from exporter.jobs import Errand, Jobs
 from exporter.model import CampaignConfig, Config, WorkspaceConfig
+from exporter.overview import DiscoverySeen
 from exporter.poller import Desk, Fetcher
 from exporter.scout import Scout
 from exporter.telemetry import Telemetry
@@ -117,6 +118,10 @@ class Scouting:
         if scout is not None and self._accounts.get(name) == account:
             scout.adopt(known)
             self._send(name, scout, self._now())
+
+    def seen(self) -> dict[str, DiscoverySeen]:
+        """Return how discovery stands in each workspace that has it."""
+        return {name: scout.seen() for name, scout in tuple(self._scouts.items())}
 
     def look_again(self, name: str) -> None:
         """Ask at once what could not be asked with the former key."""

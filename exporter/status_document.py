@@ -16,6 +16,7 @@ from exporter.model import History
 from exporter.overview import (
     CampaignSeen,
     DayOf,
+    DiscoverySeen,
     Failure,
     Overview,
     RateLimit,
@@ -76,12 +77,28 @@ def _workspace(one: WorkspaceSeen, now: float) -> dict[str, object]:
             "reserve": workspace.reserve,
             "concurrency": workspace.concurrency,
         },
-        "rate_limits": [_rate_limit(limit, now) for limit in one.rate_limits],
+        "rate_limits": [_rate_limit(limit, now) for limit in one.limits],
+        "discovery": one.discovery and _discovery(one.discovery, now),
         "waiting": one.waiting,
         "idle": one.idle,
         "campaigns": {
             "total": sum(one.states.values()),
             **{str(state): one.states.get(state, 0) for state in State},
+        },
+    }
+
+
+def _discovery(one: DiscoverySeen, now: float) -> dict[str, object]:
+    return {
+        "summary": wording.discovery(one, now=now),
+        "campaigns": one.campaigns,
+        "limited": one.is_limited,
+        "listed_at": _instant(one.listed_at),
+        "failure": one.failure
+        and {
+            "reason": one.failure,
+            "message": one.message,
+            "next_try_at": _instant(one.next_at),
         },
     }
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from exporter import listing, overview, sparkline, status_document, wording
 from exporter.deliverability import Level
 from exporter.line import Line
-from exporter.overview import CampaignSeen, LineSeen, Overview, PauseSeen
+from exporter.overview import CampaignSeen, DiscoverySeen, LineSeen, Overview, PauseSeen
 from exporter.poller import Desk
 from exporter.store import Entry, Key
 from exporter.web import Links
@@ -35,6 +35,7 @@ class StatusPages:
         *,
         entries: Callable[[], tuple[Entry, ...]],
         desks: Mapping[str, Desk],
+        discoveries: Callable[[], Mapping[str, DiscoverySeen]],
         planned: Callable[[], Mapping[Key, float]],
         now: Callable[[], float],
         clock_set_by: Callable[[], float],
@@ -43,6 +44,7 @@ class StatusPages:
     ) -> None:
         self._entries = entries
         self._desks = desks
+        self._discoveries = discoveries
         self._planned = planned
         self._now = now
         self._clock_set_by = clock_set_by
@@ -108,6 +110,7 @@ class StatusPages:
             name: overview.today_in(desk.plan.workspace.timezone, now=wall)
             for name, desk in desks.items()
         }
+        discoveries = self._discoveries()
         idle_ids = {name: desk.lanes.idle_ids for name, desk in desks.items()}
         campaigns: dict[str, list[CampaignSeen]] = defaultdict(list)
         for entry in self._entries():
@@ -137,6 +140,7 @@ class StatusPages:
                     desk.lanes.plan,
                     lines[name],
                     idle=len(idle_ids[name]),
+                    discovery=discoveries.get(name),
                     campaigns=campaigns[name],
                     now=wall,
                     clock_set_by=clock_set_by,

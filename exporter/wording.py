@@ -11,7 +11,13 @@ from datetime import UTC, date, datetime
 from exporter.deliverability import Level, Rate
 from exporter.listing import ATTENTION, IDLE
 from exporter.model import FailureReason
-from exporter.overview import CampaignSeen, RateLimit, State, WorkspaceSeen
+from exporter.overview import (
+    CampaignSeen,
+    DiscoverySeen,
+    RateLimit,
+    State,
+    WorkspaceSeen,
+)
 
 STATES: Mapping[str, str] = {
     ATTENTION: "Need attention",
@@ -181,7 +187,7 @@ def rhythm(workspace: WorkspaceSeen) -> str:
     resting = ""
     if workspace.idle:
         every = duration(plan.workspace.idle_interval_seconds * plan.stretch)
-        resting = f" ({workspace.idle} idle, every {every} or slower)"
+        resting = f" ({workspace.idle:,} idle, every {every} or slower)"
     text = (
         f"{plural(campaigns, 'campaign')} every {duration(plan.interval_seconds)}"
         f"{resting}: "
@@ -193,6 +199,27 @@ def rhythm(workspace: WorkspaceSeen) -> str:
             f" Intervals are stretched {plan.stretch:.2g} times to keep to that; raise "
             "requests_per_minute or the intervals."
         )
+    return text
+
+
+def discovery(one: DiscoverySeen, *, now: float) -> str:
+    """Return what discovery has found and whether it still finds, as sentences."""
+    found = f"Discovery has found {plural(one.campaigns, 'campaign')}"
+    listed = ""
+    if one.listed_at is not None:
+        listed = f"; it read the list {ago(one.listed_at, now=now)}"
+    if one.failure is not None:
+        text = "Discovery fails; what it has found before is polled on."
+        if one.listed_at is None:
+            text = "Discovery fails and has not read the list of campaigns yet."
+        if one.next_at is not None:
+            text += f" It asks again {ahead(one.next_at, now=now)}."
+    elif one.listed_at is None:
+        text = "Discovery reads the list of campaigns for the first time."
+    else:
+        text = f"{found}{listed}."
+    if one.is_limited:
+        text += " max_campaigns keeps others out."
     return text
 
 

@@ -105,6 +105,26 @@ def test_half_a_page_is_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_process_works_on_it_at_a_time(tmp_path: Path) -> None:
+    """Another one is told so; who has ended leaves it free."""
+    archive, other = Archive(tmp_path / "pages"), Archive(tmp_path / "pages")
+    told = "another run with this output is at work"
+
+    with archive.held():
+        archive.begin(now=1000.0)
+        with pytest.raises(OSError, match=told) as error, other.held():
+            pass
+        archive.begin(now=1000.0 + 30 * 86400)
+        with pytest.raises(OSError, match=told), other.held():
+            pass
+        archive.remove()
+
+    assert error.value.filename == str(tmp_path / "pages")
+    assert list(tmp_path.iterdir()) == []
+    with other.held():
+        pass
+
+
 def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     """A directory with other files in it loses ours alone."""
     archive = Archive(tmp_path)

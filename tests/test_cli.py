@@ -281,6 +281,27 @@ def test_a_reader_who_leaves_gets_no_traceback(tmp_path: Path) -> None:
     assert ended.stderr == ""
 
 
+def test_a_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """`braze-exporter check FILE > full` fails and says why."""
+    with Simulator() as braze:
+        file = written(tmp_path / "config.yaml", configuration(braze))
+
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "exporter", "check", str(file)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean_environment(), **KEY},
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "braze-exporter: standard output cannot be written: No space left on device\n"
+    )
+
+
 def test_any_terminal_can_show_any_name() -> None:
     """A terminal that knows ASCII only shows escapes instead of a traceback."""
     with Process(

@@ -47,13 +47,16 @@ def test_check_shows_how_idle_campaigns_are_polled(tmp_path: Path) -> None:
     with Simulator() as braze:
         document = configuration(braze, idle_interval="30m")
         found = configuration(braze, idle_interval="30m", discover={})
+        never = configuration(braze, idle_interval="1s", interval="5m")
     by_default = run("check", written(tmp_path / "a.yaml", document))
     short = written(tmp_path / "b.yaml", {**document, "windows": ["7d"]})
     dormant = written(tmp_path / "c.yaml", {**found, "windows": []})
 
     by_windows = run("check", short)
     by_discovery = run("check", dormant)
+    off = run("check", written(tmp_path / "d.yaml", never))
 
+    assert "idle interval        off: 1 s is no longer than an interval" in off.stdout
     idle = "idle interval        1800 s, for campaigns without a count in 14 days"
     assert idle in by_default.stdout
     assert "idle interval        off: it needs a window of 14d" in by_windows.stdout

@@ -10,6 +10,7 @@ import pytest
 from exporter import discovery
 from exporter.catalogue import FULL_PAGE, Details, Listed, Page, key
 from exporter.discovery import (
+    MOST_BYTES,
     Choice,
     DetailsWanted,
     Known,
@@ -235,6 +236,30 @@ def test_a_page_that_repeats_is_an_error(number: int) -> None:
             MalformedCatalogue, match=f"page {number} holds no campaign"
         ):
             discovery.turned(what, repeated, now=NOW)
+
+
+def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
+    """A hundred thousand campaigns as they are have room; a flood of tags has not."""
+    usual = discovery.begun(Known())
+    flooded = discovery.begun(known(listed("kept")))
+
+    for number in range(3):
+        ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
+        rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
+        usual = discovery.turned(usual, Page(tuple(rows), FULL_PAGE), now=NOW)
+    assert usual.reading is not None
+    assert usual.reading.bytes < 3 * MOST_BYTES / 1000
+
+    def flood() -> None:
+        what = flooded
+        for number in range(1000):
+            tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
+            ids = [f"{number} {n}" for n in range(FULL_PAGE)]
+            rows = tuple(listed(id_, tags=tags) for id_ in ids)
+            what = discovery.turned(what, Page(rows, FULL_PAGE), now=NOW)
+
+    with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
+        flood()
 
 
 def test_a_list_of_nothing_usable_is_an_error() -> None:

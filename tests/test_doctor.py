@@ -219,6 +219,21 @@ def test_it_is_told_in_words() -> None:
     assert "ok     key" in well.stdout
 
 
+def test_an_advice_is_given_once(tmp_path: Path) -> None:
+    """What holds for several answers is not repeated, and the list was sent no id."""
+    with Simulator() as braze:
+        braze.set_fault(Fault(status=400, body=b"<html>", headers={}))
+        document = configuration(braze, campaigns=[], discover={})
+        file = written(tmp_path / "c.yaml", document)
+        ended = run("doctor", f"--config.file={file}", environment=KEY)
+
+    report = " ".join(ended.stdout.split())
+    assert ended.stdout.count("please report this answer") == 1
+    assert ended.stdout.count("what to do: as above") == 2
+    assert report.count("is the campaign id the campaign's API identifier?") == 2
+    assert "for campaigns/list: the request is refused what to do" in report
+
+
 def test_workspaces_are_told_in_their_order(tmp_path: Path) -> None:
     """Each on its own, whatever is wrong with another."""
     with Simulator() as braze:

@@ -518,6 +518,29 @@ def test_what_was_known_before_a_restart_is_shown_while_the_list_fails() -> None
     assert again.news == 0
 
 
+def test_how_it_stands_is_told_by_the_wall_clock() -> None:
+    """What was found and when; after a failure why, and when it asks again."""
+    made = walk("A", "B")
+    begun = made.scout.seen()
+    made.run(seconds=60)
+    found = made.scout.seen()
+    assert made.braze
+    made.braze.failures = [failure(KeyRefused, FailureReason.FORBIDDEN, 403)] * 9
+    made.now += 3600
+    made.step()
+    failing = made.scout.seen()
+
+    assert (begun.campaigns, begun.listed_at, begun.rate_limit) == (0, None, None)
+    assert (found.campaigns, found.failure, found.next_at) == (2, None, None)
+    assert found.listed_at is not None
+    assert NOW <= found.listed_at < NOW + 60
+    assert found.rate_limit is not None
+    assert found.rate_limit.endpoint == "campaigns/list and campaigns/details"
+    assert (failing.campaigns, failing.message) == (2, "no")
+    assert failing.failure is FailureReason.FORBIDDEN
+    assert failing.next_at == made.now + 60
+
+
 def test_a_list_that_was_never_read_has_not_succeeded() -> None:
     """Whatever is known of details."""
     assert Walk(workspace(), known=Known()).shown("discovered_campaigns") == 0

@@ -148,6 +148,9 @@ def test_a_missing_permission_pauses_no_poll(
                 == 0
             )
             assert set(infos(exporter)) == {"Mine"}
+            _, page = exporter.get("/")
+            assert "Discovery fails" in page
+            assert f"the permission {missing}" in page
             path = f"/{missing.replace('.', '/')}"
             assert exporter.value(
                 "braze_exporter_api_requests_total", code="403", endpoint=path[1:]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from exporter.deliverability import Level
 from exporter.model import FailureReason
 from exporter.overview import (
     CampaignSeen,
+    DiscoverySeen,
     NextPoll,
     Overview,
     PauseSeen,
+    RateLimit,
     State,
     workspace_seen,
 )
@@ -32,13 +35,29 @@ FULL = campaign(
 )
 
 
-def document(*campaigns: CampaignSeen, pause: PauseSeen | None = None) -> Any:
+FAILING = DiscoverySeen(
+    3,
+    True,
+    NOW - 300,
+    FailureReason.FORBIDDEN,
+    "HTTP 403: make a new key",
+    NOW + 40,
+    RateLimit("campaigns/list and campaigns/details", 250_000, 9, None, 5, 0, None),
+)
+
+
+def document(
+    *campaigns: CampaignSeen,
+    pause: PauseSeen | None = None,
+    discovery: DiscoverySeen | None = FAILING,
+) -> Any:
     """Return the document of one workspace with these campaigns, as read."""
     budget = Budget(1.0, 0.2, 4, buckets={"campaigns/data_series": BUCKET})
     workspace = workspace_seen(
         workspace_plan(proxy="http://me:hunter2@127.0.0.1:9"),
         line(pause=pause, budget=budget),
         campaigns=campaigns,
+        discovery=discovery,
         now=NOW,
         clock_set_by=0.0,
     )
@@ -117,6 +136,31 @@ def test_a_workspace_is_told_in_full() -> None:
     assert document(FULL)["workspaces"][0]["pause"] is None
 
 
+def test_a_failing_discovery_is_told_in_full() -> None:
+    """With its rate limit beside the others; without discovery there is none."""
+    (one,) = document()["workspaces"]
+    (plain,) = document(discovery=None)["workspaces"]
+
+    assert one["discovery"] == {
+        "summary": "Discovery fails; what it has found before is polled on. It asks "
+        "again in 40 s. max_campaigns keeps others out.",
+        "campaigns": 3,
+        "limited": True,
+        "listed_at": NOW - 300,
+        "failure": {
+            "reason": "forbidden",
+            "message": "HTTP 403: make a new key",
+            "next_try_at": NOW + 40,
+        },
+    }
+    assert [each["endpoint"] for each in one["rate_limits"]] == [
+        "campaigns/data_series",
+        "campaigns/list and campaigns/details",
+    ]
+    assert plain["discovery"] is None
+    assert len(plain["rate_limits"]) == 1
+
+
 def test_no_secret_is_in_it() -> None:
     """Neither the key nor the password of a proxy."""
     text = json.dumps(document(FULL, pause=PAUSE))
@@ -136,7 +180,12 @@ def test_thousands_of_campaigns_are_one_list() -> None:
 
 def test_every_name_is_documented() -> None:
     """In docs/status-page.md, and nothing that there is not."""
-    documents = [document(FULL, pause=PAUSE), document(campaign(is_up=None, age=None))]
+    well = replace(FAILING, failure=None)
+    documents = [
+        document(FULL, pause=PAUSE),
+        document(campaign(is_up=None, age=None), discovery=None),
+        document(FULL, discovery=well),
+    ]
     made = {path.removesuffix("[]") for each in documents for path in paths(each)}
     made = {path for path in made if not path.startswith("campaigns[].last_complete_")}
     made.add("campaigns[].last_complete_day")

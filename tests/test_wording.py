@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from exporter import wording
@@ -9,6 +10,7 @@ from exporter.deliverability import Level, Rate
 from exporter.listing import SORTS, STATES
 from exporter.model import FailureReason
 from exporter.overview import (
+    DiscoverySeen,
     NextPoll,
     PauseSeen,
     RateLimit,
@@ -171,3 +173,35 @@ def test_the_next_poll_in_words(
     one = campaign(next_poll=next_poll, is_paused=is_paused)
 
     assert wording.next_poll(one, now=NOW) == text
+
+
+FOUND = DiscoverySeen(40, False, NOW - 300, None, "", None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "Discovery has found 40 campaigns; it read the list 5 min ago."),
+        (
+            {"campaigns": 1, "is_limited": True},
+            "Discovery has found 1 campaign; it read the list 5 min ago. "
+            "max_campaigns keeps others out.",
+        ),
+        (
+            {"listed_at": None},
+            "Discovery reads the list of campaigns for the first time.",
+        ),
+        (
+            {"failure": FailureReason.FORBIDDEN, "next_at": NOW + 40},
+            "Discovery fails; what it has found before is polled on. It asks again in "
+            "40 s.",
+        ),
+        (
+            {"failure": FailureReason.TIMEOUT, "listed_at": None},
+            "Discovery fails and has not read the list of campaigns yet.",
+        ),
+    ],
+)
+def test_discovery_is_told(changes: dict[str, Any], text: str) -> None:
+    """What it has found, or that it fails and what becomes of that."""
+    assert wording.discovery(replace(FOUND, **changes), now=NOW) == text

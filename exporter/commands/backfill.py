@@ -188,6 +188,10 @@ class _Run:
         is_listed = not any(one.discover for one in self._config.workspaces)
         if is_listed:  # what is wrong with --campaign is told before anything begins
             self._choose(self._config.workspaces)
+        with self._archive.held():
+            return self._run(is_listed=is_listed)
+
+    def _run(self, *, is_listed: bool) -> int:
         self._begin()
         if not is_listed:
             try:
@@ -375,7 +379,7 @@ class _Run:
         unfinished = output.with_name(f"{output.name}.unfinished")
         numbers = [n for n in range(len(self._items)) if n not in self._failures]
         progress = Progress(
-            "campaigns written",
+            "parts of the file",
             total=len(numbers) * len(timeline.FAMILIES),
             stream=self._told,
             now=self._now,

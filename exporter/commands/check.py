@@ -223,11 +223,17 @@ def _size(size: float) -> str:
 
 
 def _idle(one: WorkspacePlan) -> str:
-    every = f"{one.workspace.idle_interval_seconds:.4g} s"
+    workspace, idle = one.workspace, one.workspace.idle_interval_seconds
+    intervals = [each.interval_seconds for each in workspace.campaigns]
+    if workspace.discover is not None:
+        intervals.append(workspace.interval_seconds)
+    if intervals and idle <= min(intervals):
+        return f"off: {idle:.4g} s is no longer than an interval"
+    every = f"{idle:.4g} s"
     if one.tells_idle:
         return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
     needs = f"needs a window of {QUIET_DAYS}d or more"
-    if one.workspace.discover is None:
+    if workspace.discover is None:
         return f"off: it {needs}"
     return f"{every}, for what Braze calls archived or a draft; for others it {needs}"
 

@@ -210,6 +210,7 @@ def _as_text(reports: Sequence[_Report]) -> str:
 def _told(report: _Report) -> Iterator[str]:
     workspace = report.workspace
     yield f"workspace {workspace.name} at {workspace.endpoint}"
+    given: set[str] = set()
     for check in report.checks:
         took = ""
         if check.is_ok and check.status and check.seconds is not None:
@@ -217,7 +218,9 @@ def _told(report: _Report) -> Iterator[str]:
         sign = _SIGNS[check.is_ok]
         yield from _wrapped(f"  {sign:<6} {check.name:<22} ", check.message + took)
         if check.advice:
-            yield from _wrapped("         what to do: ", check.advice)
+            told = "as above" if check.advice in given else check.advice
+            given.add(check.advice)
+            yield from _wrapped("         what to do: ", told)
     yield ""
 
 
