@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
+from exporter import timeline
 from exporter.commands.backfill import advice
 from exporter.simulator import (
     ALL_PERMISSIONS,
@@ -27,6 +28,7 @@ from exporter.simulator import (
     Simulator,
 )
 
+from tests import panes
 from tests.naive import first_instant
 from tests.peer import closed_port
 from tests.prometheus import ask, prometheus
@@ -233,6 +235,56 @@ def matrix(url: str, query: str) -> Iterator[tuple[dict[str, str], float, float]
         assert times == sorted(set(times))
         for at, value in series["values"]:
             yield series["metric"], at, float(value)
+
+
+def test_the_dashboards_show_the_history(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    """Whatever they ask of the families that are in it, some days ago."""
+    promtool, server = program("promtool"), program("prometheus")
+    families = {family.name for family in timeline.FAMILIES}
+    asked = [
+        one
+        for name in panes.NAMES
+        for one in panes.queries(name)
+        if {each.name for each in panes.selectors(one.expression)} <= families
+        and any(panes.selectors(one.expression))
+    ]
+    with Simulator() as braze:
+        workplace = Workplace(tmp_path, braze, len(braze.campaigns))
+        workplace.configure(requests_per_minute=60_000)
+        ended = workplace.backfill("--days=6")
+    subprocess.run(
+        [
+            promtool,
+            *("tsdb", "create-blocks-from", "openmetrics"),
+            "--max-block-duration=1458h",
+            str(workplace.output),
+            str(tmp_path / "data"),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    target = f"127.0.0.1:{closed_port()}"
+    at = time.time() - 3 * 86400
+
+    with prometheus(server, scraping(target), where=tmp_path) as url:
+        empty = [
+            one
+            for one in asked
+            if not answered(url, panes.filled(one.expression, {}), at=at)
+        ]
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(asked) > 100
+    assert empty == []
+
+
+def answered(url: str, query: str, *, at: float) -> bool:
+    """Tell whether an instant query has an answer at that time."""
+    asked = urlencode({"query": query, "time": at})
+    _, _, body = get(f"{url}/api/v1/query?{asked}")
+    return bool(json.loads(body)["data"]["result"])
 
 
 def test_a_few_days_have_no_gap(workplace: Workplace) -> None:
