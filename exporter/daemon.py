@@ -147,6 +147,7 @@ class Daemon:
                 entries=self._fresh_entries,
                 desks=self._fleet.desks,
                 discoveries=lambda: self._scouting.seen() if self._scouting else {},
+                peers=lambda: self._sharing.seen() if self._sharing else self._shard,
                 planned=self._jobs.all_planned,
                 now=self._now,
                 clock_set_by=self._clock.set_by,

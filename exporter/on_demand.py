@@ -74,6 +74,9 @@ class Sharing(Protocol):
     def stop(self) -> None:
         """Leave all to the others."""
 
+    def seen(self) -> Any:
+        """Return how this exporter stands with the others."""
+
     def at_work(self, turn: Turn) -> AbstractContextManager[None]:
         """Keep a campaign for oneself during a poll."""
 
@@ -142,11 +145,12 @@ def sharing(shared: SharedState, **parts: Any) -> Sharing:
     return made
 
 
-def status_pages(
+def status_pages(  # noqa: PLR0913 - all that there is to look at
     *,
     entries: Callable[[], tuple[Entry, ...]],
     desks: Mapping[str, Desk],
     discoveries: Callable[[], Mapping[str, Any]] = dict,
+    peers: Callable[[], Any] = lambda: None,
     planned: Callable[[], Mapping[Key, float]],
     now: Callable[[], float],
     clock_set_by: Callable[[], float],
@@ -166,6 +170,7 @@ def status_pages(
                         entries=entries,
                         desks=desks,
                         discoveries=discoveries,
+                        peers=peers,
                         planned=planned,
                         now=now,
                         clock_set_by=clock_set_by,

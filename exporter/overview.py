@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.budget import Budget
@@ -19,6 +20,7 @@ from exporter.deliverability import Level, Tally, tally
 from exporter.exposition import Status, Subject
 from exporter.model import Day, FailureReason, History, Snapshot
 from exporter.plan import WorkspacePlan
+from exporter.shares import Shard
 
 
 class State(StrEnum):
@@ -165,6 +167,17 @@ class CampaignSeen:
         return self.latest.tally.level if self.latest else Level.UNJUDGED
 
 
+class SharedSeen(NamedTuple):
+    """How this exporter stands with the Redis that it shares by."""
+
+    is_up: bool | None
+    """None: it has not heard yet who else is there."""
+    replicas: int
+    """How many exporters there are, itself included, as far as is known."""
+    parts: int
+    """Into so many parts budgets are divided: more than one while Redis is away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Everything, as it was `at` one instant."""
@@ -172,6 +185,8 @@ class Overview:
     at: float
     workspaces: tuple[WorkspaceSeen, ...]
     campaigns: tuple[CampaignSeen, ...]
+    peers: Shard | SharedSeen | None = None
+    """How the work is shared with other exporters, if it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from exporter.line import Line, Turn
 from exporter.logformat import Fact
 from exporter.membership import LEASE_SECONDS, SETTLING_BEATS, Roll
 from exporter.model import Allowance, WorkspaceConfig
+from exporter.overview import SharedSeen
 from exporter.poller import Desk, Poller, lifetime_seconds, show_rhythm, show_status
 from exporter.record import Record
 from exporter.scouting import Scouting
@@ -150,6 +151,15 @@ class Sharing:
             self._ledger.close()
         except SharedStateError as error:
             _log.debug("redis.unanswered", extra={"facts": {"error": str(error)}})
+
+    def seen(self) -> SharedSeen:
+        """Return how this exporter stands with the others."""
+        is_joining = self._phase is _Phase.JOINING
+        return SharedSeen(
+            is_up=None if is_joining else self._phase is _Phase.SHARED,
+            replicas=len(self._roll.live),
+            parts=self._fleet.parts,
+        )
 
     def holds(self, workspace: str, campaign_id: str = "") -> bool:
         """Tell whether a campaign, or a workspace's list, is asked for by this one."""

@@ -20,10 +20,12 @@ from exporter.overview import (
     Failure,
     Overview,
     RateLimit,
+    SharedSeen,
     State,
     WorkspaceSeen,
     day_of,
 )
+from exporter.shares import Shard
 
 _AT_ONCE = 200
 """Campaigns in one piece: json does not let others run while it writes."""
@@ -37,6 +39,7 @@ def pieces(
         "version": version,
         "at": _instant(overview.at),
         "ready": is_ready,
+        "peers": _peers(overview.peers),
         "workspaces": [_workspace(one, overview.at) for one in overview.workspaces],
         "campaigns_total": len(overview.campaigns),
         "campaigns_found": len(chosen),
@@ -50,6 +53,15 @@ def pieces(
 
 def _written(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
+
+
+def _peers(one: Shard | SharedSeen | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    told: dict[str, object] = {"summary": wording.peers(one)}
+    if isinstance(one, Shard):
+        return told | {"shard": one.number, "total_shards": one.total}
+    return told | {"shared": one.is_up is True, "replicas": one.replicas}
 
 
 def _workspace(one: WorkspaceSeen, now: float) -> dict[str, object]:

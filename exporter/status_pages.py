@@ -21,8 +21,16 @@ from markupsafe import Markup
 from exporter import listing, overview, sparkline, status_document, wording
 from exporter.deliverability import Level
 from exporter.line import Line
-from exporter.overview import CampaignSeen, DiscoverySeen, LineSeen, Overview, PauseSeen
+from exporter.overview import (
+    CampaignSeen,
+    DiscoverySeen,
+    LineSeen,
+    Overview,
+    PauseSeen,
+    SharedSeen,
+)
 from exporter.poller import Desk
+from exporter.shares import Shard
 from exporter.store import Entry, Key
 from exporter.web import Links
 
@@ -30,12 +38,13 @@ from exporter.web import Links
 class StatusPages:
     """Shows what it is given to look at; called by one thread at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that there is to look at
         self,
         *,
         entries: Callable[[], tuple[Entry, ...]],
         desks: Mapping[str, Desk],
         discoveries: Callable[[], Mapping[str, DiscoverySeen]],
+        peers: Callable[[], Shard | SharedSeen | None],
         planned: Callable[[], Mapping[Key, float]],
         now: Callable[[], float],
         clock_set_by: Callable[[], float],
@@ -45,6 +54,7 @@ class StatusPages:
         self._entries = entries
         self._desks = desks
         self._discoveries = discoveries
+        self._peers = peers
         self._planned = planned
         self._now = now
         self._clock_set_by = clock_set_by
@@ -148,6 +158,7 @@ class StatusPages:
                 for name, desk in desks.items()
             ),
             campaigns=tuple(one for name in desks for one in campaigns[name]),
+            peers=self._peers(),
         )
 
 

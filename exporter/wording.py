@@ -15,9 +15,11 @@ from exporter.overview import (
     CampaignSeen,
     DiscoverySeen,
     RateLimit,
+    SharedSeen,
     State,
     WorkspaceSeen,
 )
+from exporter.shares import Shard
 
 STATES: Mapping[str, str] = {
     ATTENTION: "Need attention",
@@ -221,6 +223,26 @@ def discovery(one: DiscoverySeen, *, now: float) -> str:
     if one.is_limited:
         text += " max_campaigns keeps others out."
     return text
+
+
+def peers(one: Shard | SharedSeen) -> str:
+    """Return how the work is shared with other exporters, as sentences."""
+    if isinstance(one, Shard):
+        return (
+            f"Shard {one.number} of {one.total}, counted from 0: its campaigns only "
+            "are here, and its part of every budget."
+        )
+    if one.is_up is None:
+        return "Asks Redis who else is there; nothing is polled until it answers."
+    if not one.is_up:
+        return (
+            "Redis does not answer. This exporter polls its part of the campaigns, "
+            f"within 1/{one.parts} of every budget; those of others grow old here."
+        )
+    if one.replicas < 2:
+        return "Shares its polls by Redis, and is alone there."
+    others = plural(one.replicas - 1, "other exporter")
+    return f"Shares polls and budgets with {others} by Redis; each shows all campaigns."
 
 
 def idleness(campaign: CampaignSeen) -> str:

@@ -17,9 +17,11 @@ from exporter.overview import (
     Overview,
     PauseSeen,
     RateLimit,
+    SharedSeen,
     State,
     workspace_seen,
 )
+from exporter.shares import Shard
 
 from tests.sights import NOW, campaign, line, row, snapshot, workspace_plan
 
@@ -50,6 +52,7 @@ def document(
     *campaigns: CampaignSeen,
     pause: PauseSeen | None = None,
     discovery: DiscoverySeen | None = FAILING,
+    peers: Shard | SharedSeen | None = None,
 ) -> Any:
     """Return the document of one workspace with these campaigns, as read."""
     budget = Budget(1.0, 0.2, 4, buckets={"campaigns/data_series": BUCKET})
@@ -61,7 +64,7 @@ def document(
         now=NOW,
         clock_set_by=0.0,
     )
-    overview = Overview(NOW, (workspace,), campaigns)
+    overview = Overview(NOW, (workspace,), campaigns, peers)
     pieces = status_document.pieces(overview, campaigns, version="1.2.3", is_ready=True)
     return json.loads("".join(pieces))
 
@@ -178,6 +181,18 @@ def test_thousands_of_campaigns_are_one_list() -> None:
     assert [one["campaign"] for one in found] == [f"C {n}" for n in range(401)]
 
 
+def test_peers_are_told() -> None:
+    """Which shard of how many, or how it stands with those that share by Redis."""
+    shard = document(peers=Shard(1, 3))["peers"]
+    shared = document(peers=SharedSeen(is_up=False, replicas=2, parts=2))["peers"]
+
+    assert (shard["shard"], shard["total_shards"]) == (1, 3)
+    assert shard["summary"].startswith("Shard 1 of 3")
+    assert (shared["shared"], shared["replicas"]) == (False, 2)
+    assert shared["summary"].startswith("Redis does not answer.")
+    assert document()["peers"] is None
+
+
 def test_every_name_is_documented() -> None:
     """In docs/status-page.md, and nothing that there is not."""
     well = replace(FAILING, failure=None)
@@ -185,6 +200,8 @@ def test_every_name_is_documented() -> None:
         document(FULL, pause=PAUSE),
         document(campaign(is_up=None, age=None), discovery=None),
         document(FULL, discovery=well),
+        document(FULL, peers=Shard(0, 3)),
+        document(FULL, peers=SharedSeen(is_up=True, replicas=2, parts=1)),
     ]
     made = {path.removesuffix("[]") for each in documents for path in paths(each)}
     made = {path for path in made if not path.startswith("campaigns[].last_complete_")}

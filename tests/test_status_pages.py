@@ -16,8 +16,10 @@ from exporter.exposition import Blocks, Status, Subject
 from exporter.lanes import Lanes
 from exporter.line import Line
 from exporter.on_demand import status_pages
+from exporter.overview import SharedSeen
 from exporter.plan import plan
 from exporter.poller import Desk
+from exporter.shares import Shard
 from exporter.simulator import Fault, Simulator
 from exporter.store import Entry
 from exporter.web import Links, StatusPages
@@ -180,6 +182,30 @@ def test_an_empty_exporter_has_a_page() -> None:
     assert "No campaign is set up yet" in page
     assert "No workspace is set up yet." in page
     assert json.loads(text)["campaigns"] == []
+
+
+def test_the_page_tells_of_other_exporters() -> None:
+    """Above the workspaces, and as a trouble while Redis does not answer."""
+    away = SharedSeen(is_up=False, replicas=2, parts=2)
+    texts = []
+    for peers in (None, Shard(0, 2), away):
+        pages = status_pages(
+            entries=tuple,
+            desks={},
+            peers=lambda peers=peers: peers,  # type: ignore[misc]
+            planned=dict,
+            now=lambda: 1.5,
+            clock_set_by=lambda: 0.0,
+            is_ready=lambda: True,
+            version="1",
+        )()
+        with pages.looking() as sight:
+            texts.append("".join(sight.page("", LINKS)))
+
+    assert "hard 0 of 2" not in texts[0]
+    assert '<p class="peers">Shard 0 of 2' in texts[1]
+    assert '<p class="trouble"><svg' in texts[2]
+    assert "Redis does not answer." in texts[2]
 
 
 def test_garbage_is_collected_after_a_look_as_before() -> None:
