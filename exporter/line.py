@@ -64,6 +64,8 @@ class Outlook(NamedTuple):
     in_flight: frozenset[str]
     places: Mapping[str, int]
     """Who waits → how many are before it."""
+    members: frozenset[str]
+    """Who asks by this line at all."""
     earliest: float
     """When the next request may start; inf: after an answer."""
 
@@ -353,6 +355,7 @@ class Line:
                 budget=self._budget,
                 in_flight=frozenset(self._in_flight),
                 places={one: place for place, one in enumerate(self._waiting)},
+                members=self._members,
                 earliest=self._earliest(now),
             )
 

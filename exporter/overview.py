@@ -135,6 +135,8 @@ class NextPoll:
     place: int | None = None
     """How many are before it in the line, if it waits there."""
     is_running: bool = False
+    is_of_others: bool = False
+    """Whether another exporter asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,8 @@ class LineSeen:
     in_flight: frozenset[str]
     places: Mapping[str, int]
     earliest: float
+    members: frozenset[str] | None = None
+    """Whom this exporter asks for; None: for all."""
 
     def next_poll(
         self, campaign_id: str, *, planned_at: float | None, now: float
@@ -205,6 +209,8 @@ class LineSeen:
         """Return when a campaign is asked for, whose job is planned at an instant."""
         if campaign_id in self.in_flight:
             return NextPoll(at=now, is_running=True)
+        if self.members is not None and campaign_id not in self.members:
+            return NextPoll(None, is_of_others=True)
         if self.pause and campaign_id == self.pause.probe_id:
             return NextPoll(max(self.pause.probe_at, now))
         place = self.places.get(campaign_id)

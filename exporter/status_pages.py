@@ -217,6 +217,7 @@ def line_seen(line: Line, *, now: float, clock_set_by: float) -> LineSeen:
         budget=outlook.budget,
         in_flight=outlook.in_flight,
         places=outlook.places,
+        members=outlook.members,
         earliest=outlook.earliest + clock_set_by,
     )
 

@@ -277,6 +277,8 @@ def next_poll(campaign: CampaignSeen, *, now: float) -> str:
     upcoming = campaign.next_poll
     if upcoming.is_running:
         return "running"
+    if upcoming.is_of_others:
+        return "by another exporter"
     if upcoming.at is None:
         is_paused = campaign.state is State.PAUSED
         return "after the pause" if is_paused else "soon"

@@ -120,6 +120,15 @@ def test_in_a_pause_only_the_probe_is_planned() -> None:
     assert polls == [NextPoll(NOW + 60), NextPoll(None, place=0), NextPoll(None)]
 
 
+def test_what_another_exporter_asks_for_is_told() -> None:
+    """Its next poll is not ours to know, also in a pause."""
+    seen = replace(line(), members=frozenset("a"))
+
+    polls = [seen.next_poll(one, planned_at=NOW + 9, now=NOW) for one in "ab"]
+
+    assert polls == [NextPoll(NOW + 9), NextPoll(None, is_of_others=True)]
+
+
 def test_a_full_line_waits_for_an_answer() -> None:
     """When there will be room is not known."""
     seen = line(waiting="b", earliest=float("inf"))

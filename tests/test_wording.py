@@ -166,6 +166,7 @@ def test_limit_headers_are_sentences(limit: RateLimit, text: str) -> None:
         (NextPoll(NOW + 5, place=3), False, "in 5 s, 3 before it"),
         (NextPoll(None), False, "soon"),
         (NextPoll(None), True, "after the pause"),
+        (NextPoll(None, is_of_others=True), False, "by another exporter"),
     ],
 )
 def test_the_next_poll_in_words(
