@@ -62,7 +62,9 @@ TARGETS = (
         5,
         "×",
     ),
-    Target("scrape.1m.rss", "1,000,000 series: peak RSS, scraped with gzip", 200, " MiB"),
+    Target(
+        "scrape.1m.rss", "1,000,000 series: peak RSS, scraped with gzip", 200, " MiB"
+    ),
     Target("scrape.silent", "3,000 silent connections: p99 of a scrape", 10, " ms"),
     Target("poll.changed", "a poll, CPU", 4, " ms"),
     Target("poll.ratio", "a poll, CPU beside the plain loop", 0.5, "×", floor=0.8),
