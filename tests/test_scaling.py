@@ -97,7 +97,7 @@ def test_shards_are_advised_for_many_series(
 
 def test_shards_are_advised_for_many_polls() -> None:
     """A core is more than a process can use."""
-    found = scaling.scaling(config(3000, interval="10s", requests_per_minute=50_000))
+    found = scaling.scaling(config(4000, interval="10s", requests_per_minute=50_000))
 
     assert found.core_share > scaling.CORE_SHARE_ADVISED
     assert found.shards == 3
