@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from exporter.errors import SharedStateError
-from exporter.membership import FORGET_SECONDS, LEASE_SECONDS, Roll, window
+from exporter.membership import FORGET_SECONDS, LEASE_SECONDS, Roll, windows
 
 _PREFIX = "{braze-exporter}"
 """In braces, for a cluster keeps together what they hold the same text in."""
@@ -256,15 +256,21 @@ class Ledger:
         self, account: str, requests_per_minute: float, share: Fraction
     ) -> float | None:
         """Spend one request of a shared ceiling; else return in how many seconds."""
-        amount, seconds = window(requests_per_minute, share)
-        item = RateLimitItemPerSecond(amount, seconds)
+        items = [
+            RateLimitItemPerSecond(amount, seconds)
+            for amount, seconds in windows(requests_per_minute, share)
+        ]
         with _mapped():
-            if self._limiter.hit(item, account):
+            if any(self._limiter.hit(item, account) for item in items):
                 return None
-            key = self._storage.prefixed_key(item.key_for(account))
-            milliseconds = int(cast("Any", self._redis.pttl(key)))
+            milliseconds = min(self._left(item, account) for item in items)
         # Without a time it has just ended.
         return max(0, milliseconds) / 1000
+
+    def _left(self, item: RateLimitItemPerSecond, account: str) -> int:
+        """Return in how many milliseconds a window ends."""
+        key = self._storage.prefixed_key(item.key_for(account))
+        return int(cast("Any", self._redis.pttl(key)))
 
     def post(self, name: str, content: bytes) -> None:
         """Let others read a catalogue, in the place of its former one."""

@@ -214,6 +214,18 @@ def test_a_ceiling_is_shared(redis_server: RedisServer) -> None:
     assert 0 < third <= 1
 
 
+def test_a_ceiling_of_no_whole_number_is_shared_evenly(
+    redis_server: RedisServer,
+) -> None:
+    """Of 61 a minute two may start at once and no more, however many ask."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+
+    waits = [each.permit("shop", 61, WHOLE) for each in (one, two, one, two)]
+
+    assert waits[:2] == [None, None]
+    assert all(wait is not None and 0 < wait <= 1 for wait in waits[2:])
+
+
 def test_words_are_for_the_others(redis_server: RedisServer) -> None:
     """Whatever stands there that is no document is left out."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
