@@ -8,6 +8,7 @@ agree. It decides nothing.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -25,7 +26,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from exporter.errors import SharedStateError
-from exporter.membership import FORGET_SECONDS, LEASE_SECONDS, Roll, window
+from exporter.membership import FORGET_SECONDS, LEASE_SECONDS, Roll, windows
 
 _PREFIX = "{braze-exporter}"
 """In braces, for a cluster keeps together what they hold the same text in."""
@@ -35,6 +36,9 @@ _KEPT_SECONDS = 2 * 86400
 """So long what is shared outlives the last exporter."""
 
 _MOST_WORDS = 4096
+_MOST_NUMBER = 2**53
+"""Up to here a double holds every integer: no record has a higher number."""
+
 _AT_ONCE = 200
 """Records in one call."""
 
@@ -44,8 +48,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local me, wishes = ARGV[1], ARGV[2]
 local lease, forget, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - forget)
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - forget)
+-- What lies far ahead was said by a clock that has been set back since.
+for _, key in ipairs({KEYS[1], KEYS[4]}) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - forget)
+  redis.call('ZREMRANGEBYSCORE', key, '(' .. (now + lease), '+inf')
+end
 redis.call('ZADD', KEYS[1], now, me)
 if ARGV[6] == '1' then
   redis.call('ZADD', KEYS[4], now, me)
@@ -61,7 +68,8 @@ for p = 1, #wishes do
   local wish, field = string.sub(wishes, p, p), tostring(p)
   local expiry, who = string.match(held[field] or '', '^(%d+) (.*)$')
   local is_mine = who == me
-  local is_free = not who or tonumber(expiry) <= now
+  local left = who and tonumber(expiry) - now
+  local is_free = not who or left <= 0 or left > 2 * lease
   if (wish == 'w' and (is_mine or is_free)) or (wish == 'h' and is_mine) then
     redis.call('HSET', KEYS[2], field, string.format('%d %s', now + lease, me))
     mine[p] = '1'
@@ -76,6 +84,9 @@ local live = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf')
 local silent = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - lease)
 local alone = redis.call('ZCOUNT', KEYS[4], since, '+inf')
 local sequence = tonumber(redis.call('GET', KEYS[3]) or 0)
+if sequence then  -- what is numbered beyond it was not published by us
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '(' .. sequence, '+inf')
+end
 return {table.concat(mine), live, alone, silent, sequence}
 """
 
@@ -144,7 +155,7 @@ class Ledger:
 
         Who is alone does not ask for permits yet, but keeps to a part of his own.
         """
-        names = ("members", "leases", "sequence", "alone")
+        names = ("members", "leases", "sequence", "alone", "changes")
         with _mapped():
             mine, live, alone, silent, sequence = self._beat(
                 keys=[_key(name) for name in names],
@@ -211,7 +222,7 @@ class Ledger:
                     self._redis.zrangebyscore(
                         _key("changes"),
                         f"({cursor}",
-                        "+inf",
+                        _MOST_NUMBER,
                         start=0,
                         num=_AT_ONCE,
                         withscores=True,
@@ -228,7 +239,8 @@ class Ledger:
             if not changes:
                 yield News({}, cursor)
                 return
-            cursor = int(changes[-1][1])
+            # Ours are whole; of another one it must not be read for ever.
+            cursor = math.ceil(changes[-1][1])
             pairs = zip(names, found, strict=True)
             yield News({_text(name): one for name, one in pairs if one}, cursor)
 
@@ -244,15 +256,21 @@ class Ledger:
         self, account: str, requests_per_minute: float, share: Fraction
     ) -> float | None:
         """Spend one request of a shared ceiling; else return in how many seconds."""
-        amount, seconds = window(requests_per_minute, share)
-        item = RateLimitItemPerSecond(amount, seconds)
+        items = [
+            RateLimitItemPerSecond(amount, seconds)
+            for amount, seconds in windows(requests_per_minute, share)
+        ]
         with _mapped():
-            if self._limiter.hit(item, account):
+            if any(self._limiter.hit(item, account) for item in items):
                 return None
-            key = self._storage.prefixed_key(item.key_for(account))
-            milliseconds = int(cast("Any", self._redis.pttl(key)))
+            milliseconds = min(self._left(item, account) for item in items)
         # Without a time it has just ended.
         return max(0, milliseconds) / 1000
+
+    def _left(self, item: RateLimitItemPerSecond, account: str) -> int:
+        """Return in how many milliseconds a window ends."""
+        key = self._storage.prefixed_key(item.key_for(account))
+        return int(cast("Any", self._redis.pttl(key)))
 
     def post(self, name: str, content: bytes) -> None:
         """Let others read a catalogue, in the place of its former one."""

@@ -37,8 +37,8 @@ class Wish(StrEnum):
     RELEASE = "r"
 
 
-_LONGEST_WINDOW_SECONDS = 120
-_NEAR = Fraction(99, 100)
+_NEGLIGIBLE = Fraction(5, 1000)
+"""So small a part of a ceiling is left unused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,19 @@ def wishes(
     return "".join(map(wish, range(PARTITIONS)))
 
 
-def window(requests_per_minute: float, share: Fraction) -> tuple[int, int]:
-    """Return a ceiling as so many requests in so many whole seconds.
+def windows(
+    requests_per_minute: float, share: Fraction
+) -> tuple[tuple[int, int], ...]:
+    """Return a ceiling as so many requests in so many whole seconds, added up.
 
-    Never more than the share; in as few seconds as come near it: so starts are even.
+    Never more than the share, and hardly less. None holds more than a second's worth,
+    so that starts are even: 90 a minute are one each second, and one in two.
     """
-    rate = Fraction(requests_per_minute) * share / 60
-    if int(rate * _LONGEST_WINDOW_SECONDS) < 1:
-        return 1, math.ceil(1 / rate)
-    rates = {
-        seconds: Fraction(int(rate * seconds), seconds)
-        for seconds in range(1, _LONGEST_WINDOW_SECONDS + 1)
-    }
-    enough = min(rate * _NEAR, max(rates.values()))
-    seconds = next(one for one, found in rates.items() if found >= enough)
-    return int(rate * seconds), seconds
+    rate = left = Fraction(requests_per_minute) * share / 60
+    found: list[tuple[int, int]] = []
+    while not found or left > rate * _NEGLIGIBLE:
+        seconds = math.ceil(1 / min(left, Fraction(1)))
+        amount = int(left * seconds)
+        found.append((amount, seconds))
+        left -= Fraction(amount, seconds)
+    return tuple(found)

@@ -19,7 +19,14 @@ from exporter.model import FailureReason, Snapshot
 _VERSION = 1
 _LONGEST_BYTES = 16 * 1024 * 1024
 _LONGEST_INTERVAL_SECONDS = 366 * 86400.0
-_FAULTS = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_FAULTS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,42 @@ def test_only_what_is_wanted_is_fetched(redis_server: RedisServer) -> None:
     assert read(ledger)[0] == {"a": b"1", "b": b"2"}
 
 
+@pytest.mark.parametrize("score", [float("inf"), 1e300, 1.5, -1.0])
+def test_what_is_numbered_oddly_is_passed_over(
+    redis_server: RedisServer, score: float
+) -> None:
+    """Somebody else wrote it: what we published is read, and the reading ends."""
+    one = Ledger(redis_server.url, "one")
+    one.publish({"a": b"1", "b": b"2"})
+    redis_server.client().zadd("{braze-exporter}:changes", {"odd": score})
+
+    found, cursor = read(one)
+
+    assert found == {"a": b"1", "b": b"2"}
+    assert cursor == one.beat(NOTHING).sequence == 2
+    assert read(one, cursor) == ({}, cursor)
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_alive(
+    redis_server: RedisServer,
+) -> None:
+    """Who is dead is so, and what he held is free, whenever he is said to have beaten.
+
+    Redis's clock is set, or another server of it takes over.
+    """
+    one = Ledger(redis_server.url, "one")
+    in_an_hour = round((time.time() + 3600) * 1000)
+    client = redis_server.client()
+    client.zadd("{braze-exporter}:members", {"dead": in_an_hour})
+    client.zadd("{braze-exporter}:alone", {"dead": in_an_hour})
+    client.hset("{braze-exporter}:leases", "1", f"{in_an_hour} dead")
+
+    roll = one.beat(CLAIM_ALL)
+
+    assert (roll.live, roll.alone, roll.vanished) == (("one",), 0, 0)
+    assert roll.leased == ALL
+
+
 def test_an_emptied_redis_is_known_by_its_sequence(redis_server: RedisServer) -> None:
     """It counts all that was ever published, and began anew."""
     ledger = Ledger(redis_server.url, "one")
@@ -176,6 +212,18 @@ def test_a_ceiling_is_shared(redis_server: RedisServer) -> None:
     assert (first, second, other) == (None, None, None)
     assert third is not None
     assert 0 < third <= 1
+
+
+def test_a_ceiling_of_no_whole_number_is_shared_evenly(
+    redis_server: RedisServer,
+) -> None:
+    """Of 61 a minute two may start at once and no more, however many ask."""
+    one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
+
+    waits = [each.permit("shop", 61, WHOLE) for each in (one, two, one, two)]
+
+    assert waits[:2] == [None, None]
+    assert all(wait is not None and 0 < wait <= 1 for wait in waits[2:])
 
 
 def test_words_are_for_the_others(redis_server: RedisServer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from exporter.membership import Roll, wanted, window, wishes
+from exporter.membership import Roll, wanted, windows, wishes
 from exporter.shares import PARTITIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,21 +77,22 @@ def test_the_part_of_others_is_left_to_them(roll: Roll, share: Fraction) -> None
 @pytest.mark.parametrize(
     ("rate", "share", "expected"),
     [
-        (60, Fraction(1), (1, 1)),
-        (120, Fraction(1), (2, 1)),
-        (90, Fraction(1), (3, 2)),
-        (6000, Fraction(1), (100, 1)),
-        (600, Fraction(2, 3), (20, 3)),
-        (7, Fraction(1), (5, 43)),
-        (0.5, Fraction(1), (1, 120)),
-        (0.1, Fraction(1, 2), (1, 1200)),
+        (60, Fraction(1), ((1, 1),)),
+        (120, Fraction(1), ((2, 1),)),
+        (90, Fraction(1), ((1, 1), (1, 2))),
+        (61, Fraction(1), ((1, 1), (1, 60))),
+        (6000, Fraction(1), ((100, 1),)),
+        (600, Fraction(2, 3), ((6, 1), (1, 2), (1, 6))),
+        (7, Fraction(1), ((1, 9), (1, 180))),
+        (0.5, Fraction(1), ((1, 120),)),
+        (0.1, Fraction(1, 2), ((1, 1200),)),
     ],
 )
 def test_a_ceiling_is_so_many_in_whole_seconds(
-    rate: float, share: Fraction, expected: tuple[int, int]
+    rate: float, share: Fraction, expected: tuple[tuple[int, int], ...]
 ) -> None:
-    """In as few as come near it."""
-    assert window(rate, share) == expected
+    """Of several windows if need be, so that none holds many."""
+    assert windows(rate, share) == expected
 
 
 @settings(deadline=None)
@@ -99,13 +100,15 @@ def test_a_ceiling_is_so_many_in_whole_seconds(
     rate=st.floats(0.1, 50_000),
     share=st.fractions(Fraction(1, 10), 1, max_denominator=50),
 )
-def test_a_window_never_gives_more_than_the_ceiling(
+def test_windows_never_give_more_than_the_ceiling(
     rate: float, share: Fraction
 ) -> None:
-    """And not much less."""
-    amount, seconds = window(rate, share)
+    """Not much less either, and never many more at once than in a second."""
+    found = windows(rate, share)
 
     allowed = Fraction(rate) * share / 60
-    assert amount >= 1
-    assert Fraction(amount, seconds) <= allowed
-    assert Fraction(amount, seconds) >= allowed / 2
+    given = sum(Fraction(amount, seconds) for amount, seconds in found)
+    assert all(amount >= 1 for amount, _ in found)
+    assert allowed * Fraction(995, 1000) <= given <= allowed
+    assert sum(amount for amount, _ in found) <= allowed + 5
+    assert len({seconds for _, seconds in found}) == len(found)
