@@ -229,14 +229,14 @@ def test_a_ceiling_of_no_whole_number_is_shared_evenly(
 def test_words_are_for_the_others(redis_server: RedisServer) -> None:
     """Whatever stands there that is no document is left out."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
-    one.say("shop", '{"a": 1}')
+    one.say({"shop": '{"a": 1}', "club": '{"b": 2}'})
     redis_server.client().hset("{braze-exporter}:words:shop", "x", b"\xff{")
     redis_server.client().hset("{braze-exporter}:words:shop", "y", b"[" * 4000)
     redis_server.client().hset("{braze-exporter}:words:shop", "z", b"1" * 5000)
 
-    assert two.words("shop") == ({"a": 1},)
-    assert one.words("shop") == ()
-    assert two.words("other") == ()
+    assert two.words(("shop", "other", "club")) == (({"a": 1},), (), ({"b": 2},))
+    assert one.words(("shop",)) == ((),)
+    assert one.words(()) == ()
 
 
 @pytest.mark.parametrize("fault", ["stopped", "hanging", "cut", "of another kind"])
