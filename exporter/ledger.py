@@ -48,12 +48,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local me, wishes = ARGV[1], ARGV[2]
 local lease, forget, kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
+-- First what a Redis without memory refuses: after another write it would not.
+redis.call('ZADD', KEYS[1], now, me)
 -- What lies far ahead was said by a clock that has been set back since.
 for _, key in ipairs({KEYS[1], KEYS[4]}) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now - forget)
   redis.call('ZREMRANGEBYSCORE', key, '(' .. (now + lease), '+inf')
 end
-redis.call('ZADD', KEYS[1], now, me)
 if ARGV[6] == '1' then
   redis.call('ZADD', KEYS[4], now, me)
 else

@@ -187,6 +187,19 @@ def test_a_clock_that_was_set_back_keeps_nobody_alive(
     assert roll.leased == ALL
 
 
+def test_a_redis_that_is_full_is_none(redis_server: RedisServer) -> None:
+    """Who could only beat would wait for permits for ever."""
+    one = Ledger(redis_server.url, "one")
+    one.beat(CLAIM_ALL)
+    redis_server.client().config_set("maxmemory", "1")
+
+    with pytest.raises(SharedStateError, match="OutOfMemory"):
+        one.beat(CLAIM_ALL)
+
+    redis_server.client().config_set("maxmemory", "0")
+    assert one.beat(CLAIM_ALL).leased == ALL
+
+
 def test_an_emptied_redis_is_known_by_its_sequence(redis_server: RedisServer) -> None:
     """It counts all that was ever published, and began anew."""
     ledger = Ledger(redis_server.url, "one")
