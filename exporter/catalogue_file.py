@@ -25,7 +25,15 @@ FILE_NAME = "discovery.json"
 
 _VERSION = 1
 _LONGEST_BYTES = 256 * MIB
-_FAULTS = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_FAULTS = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 Account = tuple[str, str, str]
 """Name, endpoint and source of the key: what was known of another is no use."""
 

@@ -90,9 +90,7 @@ def wishes(
     return "".join(map(wish, range(PARTITIONS)))
 
 
-def windows(
-    requests_per_minute: float, share: Fraction
-) -> tuple[tuple[int, int], ...]:
+def windows(requests_per_minute: float, share: Fraction) -> tuple[tuple[int, int], ...]:
     """Return a ceiling as so many requests in so many whole seconds, added up.
 
     Never more than the share, and hardly less. None holds more than a second's worth,

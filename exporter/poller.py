@@ -539,7 +539,9 @@ def _read(
 
 def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    if found.is_renewed and entry.values is not None:
+    # Another exporter may have told of a later poll since this one was read.
+    is_former = entry.source is not None and entry.source.known == found.known
+    if found.is_renewed and is_former and entry.values is not None:
         values = exposition.renew_latest(entry.subject, found.snapshot, entry.values)
     else:
         values = exposition.render_values(entry.subject, found.snapshot)

@@ -112,6 +112,9 @@ class Sharing:
         self._polled: frozenset[int] = frozenset()
         self._cursor = 0
         self._is_caught_up = False
+        self._late: frozenset[str] = frozenset()
+        """Names that came after their records had been passed over."""
+        self._late_cursor = 0
         self._keys: dict[str, Key] = {}
         self._known: Mapping[str, object] = {}
         self._told: dict[Key, _Outcome] = {}
@@ -223,6 +226,12 @@ class Sharing:
             self._is_caught_up = True  # as far as can be: not to ask again at once
             if self._is_overdue():
                 self._go_away(error)
+            return
+        if self._is_overdue():
+            # Our leases ended before we heard of it: no better than no answer.
+            seconds = self._now() - began_at
+            message = f"all it was asked at once took {seconds:.1f} s"
+            self._go_away(SharedStateError(message))
             return
         if self._beats > self._settled_after:
             self._poll(self._roll.leased & self._wanted())
@@ -361,8 +370,15 @@ class Sharing:
         began_at = self._now()
         newcomers = self._know_campaigns()
         if newcomers and self._cursor:
-            for news in self._ledger.news(0, newcomers.__contains__):
+            self._late, self._late_cursor = self._late | newcomers, 0
+        self._late &= self._keys.keys()
+        if self._late:
+            for news in self._ledger.news(self._late_cursor, self._late.__contains__):
                 self._take(news.records.items())
+                self._late_cursor = news.cursor
+                if self._now() - began_at > _WORK_SECONDS:
+                    return
+            self._late = frozenset()
         for news in self._ledger.news(self._cursor, self._is_of_others):
             self._take(news.records.items())
             self._cursor = news.cursor
@@ -430,14 +446,22 @@ class Sharing:
 
     def _exchange_words(self) -> None:
         """Tell the others how Braze's buckets stand, and hear it from them."""
-        for name, desk in tuple(self._fleet.desks.items()):
-            account = _account(desk.plan.workspace)
-            word = self._word(desk.line)
-            if word is not None and word != self._said.get(name):
-                self._ledger.say(account, word)
-                self._said[name] = word
-            for document in self._ledger.words(account):
-                self._hear(desk.line, document)
+        lines = {
+            _account(desk.plan.workspace): desk.line
+            for desk in tuple(self._fleet.desks.values())
+        }
+        news = {
+            account: word
+            for account, line in lines.items()
+            if (word := self._word(line)) is not None
+            and word != self._said.get(account)
+        }
+        self._ledger.say(news)
+        self._said.update(news)
+        told = self._ledger.words(lines)
+        for line, documents in zip(lines.values(), told, strict=True):
+            for document in documents:
+                self._hear(line, document)
 
     def _exchange_catalogues(self, scouting: Scouting) -> None:
         """Tell the others what our questions found out, and hear what theirs did."""
@@ -561,6 +585,6 @@ def _count(value: object) -> int | None:
 
 
 def _instant(value: object) -> float | None:
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]  # it is a number
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)  # type: ignore[arg-type]  # it is a number
+    return float(value) if abs(value) <= _MOST else None  # NaN is not

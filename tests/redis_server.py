@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -93,6 +94,8 @@ class Way:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_open = threading.Event()
         self._is_open.set()
+        self.lag_seconds = 0.0
+        """How much later each answer comes."""
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -120,17 +123,21 @@ class Way:
                 except OSError:  # it is stopped
                     peer.shutdown(socket.SHUT_RDWR)
                     continue
-                for one, other in ((peer, server), (server, peer)):
+                for ends in ((peer, server), (server, peer)):
                     thread = threading.Thread(
-                        target=self._pass, args=(one, other), daemon=True
+                        target=self._pass, args=(*ends, server), daemon=True
                     )
                     self._threads.append(thread)
                     thread.start()
 
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+    def _pass(
+        self, one: socket.socket, other: socket.socket, server: socket.socket
+    ) -> None:
         with suppress(OSError):
             while content := one.recv(65536):
                 self._is_open.wait()
+                if one is server:
+                    time.sleep(self.lag_seconds)
                 other.sendall(content)
         self._is_open.wait()
         with suppress(OSError):

@@ -104,6 +104,7 @@ def damaged() -> list[bytes]:
         {"listed_at": "now"},
         {"listed_at": True},
         {"listed_at": float("inf")},
+        {"listed_at": 10**400},
         {"name": 3},
         {"campaigns": [{"id": 3}]},
         {"campaigns": 3},

@@ -187,6 +187,19 @@ def test_a_clock_that_was_set_back_keeps_nobody_alive(
     assert roll.leased == ALL
 
 
+def test_a_redis_that_is_full_is_none(redis_server: RedisServer) -> None:
+    """Who could only beat would wait for permits for ever."""
+    one = Ledger(redis_server.url, "one")
+    one.beat(CLAIM_ALL)
+    redis_server.client().config_set("maxmemory", "1")
+
+    with pytest.raises(SharedStateError, match="OutOfMemory"):
+        one.beat(CLAIM_ALL)
+
+    redis_server.client().config_set("maxmemory", "0")
+    assert one.beat(CLAIM_ALL).leased == ALL
+
+
 def test_an_emptied_redis_is_known_by_its_sequence(redis_server: RedisServer) -> None:
     """It counts all that was ever published, and began anew."""
     ledger = Ledger(redis_server.url, "one")
@@ -229,14 +242,14 @@ def test_a_ceiling_of_no_whole_number_is_shared_evenly(
 def test_words_are_for_the_others(redis_server: RedisServer) -> None:
     """Whatever stands there that is no document is left out."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
-    one.say("shop", '{"a": 1}')
+    one.say({"shop": '{"a": 1}', "club": '{"b": 2}'})
     redis_server.client().hset("{braze-exporter}:words:shop", "x", b"\xff{")
     redis_server.client().hset("{braze-exporter}:words:shop", "y", b"[" * 4000)
     redis_server.client().hset("{braze-exporter}:words:shop", "z", b"1" * 5000)
 
-    assert two.words("shop") == ({"a": 1},)
-    assert one.words("shop") == ()
-    assert two.words("other") == ()
+    assert two.words(("shop", "other", "club")) == (({"a": 1},), (), ({"b": 2},))
+    assert one.words(("shop",)) == ((),)
+    assert one.words(()) == ()
 
 
 @pytest.mark.parametrize("fault", ["stopped", "hanging", "cut", "of another kind"])

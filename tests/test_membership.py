@@ -100,9 +100,7 @@ def test_a_ceiling_is_so_many_in_whole_seconds(
     rate=st.floats(0.1, 50_000),
     share=st.fractions(Fraction(1, 10), 1, max_denominator=50),
 )
-def test_windows_never_give_more_than_the_ceiling(
-    rate: float, share: Fraction
-) -> None:
+def test_windows_never_give_more_than_the_ceiling(rate: float, share: Fraction) -> None:
     """Not much less either, and never many more at once than in a second."""
     found = windows(rate, share)
 

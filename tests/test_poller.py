@@ -28,6 +28,7 @@ from exporter.exposition import (
     Subject,
     lines_of,
     render_status,
+    render_values,
 )
 from exporter.lanes import Lanes
 from exporter.line import Line, Turn
@@ -55,6 +56,7 @@ class Braze:
         self.answers: list[object] = []
         self.asked: list[Mapping[str, str | int]] = []
         self.read: list[object] = []
+        self.afterwards: Callable[[], object] = lambda: None
 
     def fetch(
         self,
@@ -74,6 +76,7 @@ class Braze:
         if found is None:
             found = read(word)
             self.read.append(word)
+        self.afterwards()
         return Answer(found, status=200, allowance=Allowance(), digest=digest)
 
 
@@ -406,6 +409,30 @@ def test_429_fails_the_poll_and_goes_on_when_the_bucket_opens() -> None:
     assert upcoming is None
     assert room.called[-1].campaign_id == ID
     assert 1 <= room.called[-1].at - room.now <= 10
+
+
+def test_a_poll_renews_only_what_it_has_read() -> None:
+    """What another exporter told in between is replaced whole, not in part."""
+    room = Room()
+    first, second, others = (today_and_yesterday(n) for n in (1, 2, 3))
+    room.poll(others)
+    told = room.entry()
+    room.poll(first)
+    room.braze.afterwards = lambda: room.store.put(replace(told, source=None))
+    room.poll(second)
+
+    entry = room.entry()
+    assert entry.last_read is not None
+    assert entry.values == render_values(entry.subject, entry.last_read)
+
+
+def today_and_yesterday(sent: int) -> dict[str, object]:
+    """Return an answer with two days; of less than 3 yesterday is the same."""
+    rows = [
+        {"time": day, "messages": {"email": [{"sent": count}]}}
+        for day, count in (("2026-02-28", sent // 3), ("2026-03-01", sent))
+    ]
+    return {"message": "success", "data": rows}
 
 
 def test_a_key_that_was_replaced_meanwhile_pauses_nothing() -> None:

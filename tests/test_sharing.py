@@ -5,9 +5,11 @@ Requests are counted where they arrive: at the simulator.
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -302,6 +304,65 @@ def without_redis(redis_server: RedisServer, tmp_path: Path, *, fault: str) -> N
     assert max(found.values()) < 2 * INTERVAL_SECONDS
     assert len(asked) <= CAMPAIGNS * ((end - start) / INTERVAL_SECONDS + 1)
     assert per_minute(asked) <= CEILING * 1.1
+
+
+@scenario
+def beside_a_slow_redis_each_polls_its_part(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """As without one: before all is heard, the leases have ended."""
+    interval = 1.5 * INTERVAL_SECONDS
+    rhythm = dict.fromkeys(("interval", "idle_interval"), f"{interval:g}s")
+    with fleet(redis_server, tmp_path, **rhythm) as shared:
+        replicas = shared.add_settled(2)
+        start = time.monotonic()
+        for one in replicas:
+            one.way.lag_seconds = 0.9
+        for one in replicas:
+            one.process.wait_for_line(r"level=warn event=redis\.away ")
+        shared.wait(2 * interval)
+        for one in replicas:
+            one.way.lag_seconds = 0.0
+            one.process.wait_for_line(r"level=info event=redis\.back")
+        shared.wait(2 * interval)
+        end = time.monotonic()
+        asked = between(shared.braze, start, end)
+
+    found = gaps(asked, start, end)
+    tell(f"Redis slow for a while in {end - start:.0f} s", asked, found)
+    assert len(found) == CAMPAIGNS
+    assert max(found.values()) < 2 * interval
+    assert per_minute(asked) <= CEILING * 1.1
+
+
+@scenario
+def odd_texts_in_redis_cost_themselves(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Whoever wrote them: all else is shared on."""
+    record = zlib.compress(json.dumps(odd_record()).encode())
+    with fleet(redis_server, tmp_path) as shared, redis_server.client() as client:
+        first, second = shared.add_settled(2)
+        (words,) = client.keys("*:words:*")
+        client.hset(words, "odd", json.dumps({"reset_at": 10**400, "limit": 10**400}))
+        names = client.hkeys("{braze-exporter}:records")
+        client.hset("{braze-exporter}:records", mapping=dict.fromkeys(names, record))
+        client.zadd("{braze-exporter}:changes", {"odd": float("inf")})
+        late = shared.add()
+        for one in (first, second, late):
+            one.running.wait_for("braze_exporter_replicas", 3)
+        until(partial(late.shows_all, shared.braze))
+        lines = [line for one in (first, second, late) for line in one.process.lines]
+
+    assert not [line for line in lines if "redis.crashed" in line]
+    assert not [line for line in lines if "redis.away" in line]
+
+
+def odd_record() -> dict[str, object]:
+    """Return a record of no campaign that ever was."""
+    instants = ("last_success_at", "failed_at", "interval_seconds")
+    others = {"version": 1, "failure": None, "error": "", "snapshot": None}
+    return {**others, **dict.fromkeys(instants, 10**400)}
 
 
 @scenario
