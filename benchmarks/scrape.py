@@ -310,7 +310,7 @@ def _memory_table(plan: Plan, sizes: Iterable[Size]) -> Table:
         name="scrape-memory",
         caption=(
             "Peak RSS of the server's process in MiB, filling included. Of ours after "
-            "gzip pages, and after plain ones: their text is kept for 90 s."
+            "gzip pages, and after plain ones: their text is kept for 5 minutes."
         ),
         header=("Series", *names, f"{OURS}, plain"),
         rows=[

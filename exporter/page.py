@@ -16,8 +16,9 @@ from exporter.gzip_member import Part
 from exporter.store import Entry
 from exporter.telemetry import Telemetry
 
-_BEATS = 90
-"""Longer than the usual intervals between two scrapes."""
+_BEATS = 300
+"""Prometheus takes for gone what it has not scraped for five minutes: whoever scrapes
+does so more often."""
 
 _Families = dict[bytes, tuple[tuple[Block, ...], Part]]
 """By header: the blocks of a family, and all of them compressed."""
