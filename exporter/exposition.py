@@ -7,7 +7,7 @@ only joins blocks. What is written is legal in the text format 0.0.4 and in Open
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -273,18 +273,23 @@ def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
             yield Column(header, blocks)
 
 
-def page(entries: Iterable[Blocks]) -> list[bytes]:
-    """Return all families as text, each behind its header."""
-    return [
-        piece
-        for column in columns(entries)
-        for piece in (column.header, *map(lines_of, column.blocks))
-    ]
-
-
 def lines_of(block: Block) -> bytes:
     """Return the lines of a block as text."""
     return gzip_member.inflated(block) if isinstance(block, Part) else block
+
+
+def page(
+    entries: Iterable[Blocks], text_of: Callable[[Block], bytes] = lines_of
+) -> list[bytes]:
+    """Return all families as text, each behind its header.
+
+    `text_of` may know the text of a block from before.
+    """
+    return [
+        piece
+        for column in columns(entries)
+        for piece in (column.header, *map(text_of, column.blocks))
+    ]
 
 
 class _Lines:

@@ -60,10 +60,10 @@ class Pages:
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
-        columns = exposition.columns(_blocks(self._entries()))
+        blocks = _blocks(self._entries())
         with self._plain_lock:
             self._beats = 0
-            chunks = self._spread(tuple(columns))
+            chunks = self._spread(blocks)
         return (*chunks, self._telemetry.render(is_openmetrics=is_openmetrics))
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
@@ -87,19 +87,17 @@ class Pages:
             self._texts = {}
             self._plain_lock.release()
 
-    def _spread(self, columns: tuple[Column, ...]) -> list[bytes]:
+    def _spread(self, blocks: list[exposition.Blocks]) -> list[bytes]:
         known, self._texts = self._texts, {}
-        chunks = []
-        for column in columns:
-            chunks.append(column.header)
-            for block in column.blocks:
-                if isinstance(block, Part):
-                    text = known.get(block) or exposition.lines_of(block)
-                    self._texts[block] = text
-                    chunks.append(text)
-                else:
-                    chunks.append(block)
-        return chunks
+
+        def text_of(block: Block) -> bytes:
+            if not isinstance(block, Part):
+                return block
+            text = known.get(block) or exposition.lines_of(block)
+            self._texts[block] = text
+            return text
+
+        return exposition.page(blocks, text_of)
 
     def _pack(self) -> list[Part]:
         with self._lock:
