@@ -74,7 +74,7 @@ class Jobs:
 
     def put(self, turn: Turn) -> None:
         """Plan a turn in the place of its campaign's former one."""
-        self._add(self._serve, turn, _name(turn.workspace, turn.campaign_id))
+        self._add(self._serve, turn, _name(*turn.key))
 
     def put_errand(self, errand: Errand) -> None:
         """Plan an errand in the place of its workspace's former one."""
@@ -110,11 +110,7 @@ class Jobs:
     def all_planned(self) -> dict[tuple[str, str], float]:
         """Return when the turns are due that are planned, by workspace and campaign."""
         work = map(_work, self._scheduler.get_jobs())
-        return {
-            (one.workspace, one.campaign_id): one.at
-            for one in work
-            if isinstance(one, Turn)
-        }
+        return {one.key: one.at for one in work if isinstance(one, Turn)}
 
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""

@@ -43,6 +43,11 @@ class Turn:
     has_waited: bool = False
     """Whether the line has called it."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What the store knows its campaign by."""
+        return (self.workspace, self.campaign_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:

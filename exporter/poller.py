@@ -175,8 +175,7 @@ class Poller:
             "length": desk.plan.days_per_request,
         }
         began_at = self._now()
-
-        key = (turn.workspace, turn.campaign_id)
+        key = turn.key
 
         def reading() -> data_series.Reading:
             return self._reading(self._latest(desk, *key) or desk)
@@ -199,10 +198,10 @@ class Poller:
         except FetchError as failure:
             if self._is_stopped:
                 return None
-            desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
+            desk = self._latest(desk, *key) or desk
             self._count(desk, turn, failure, seconds=self._now() - began_at)
             return self._take_failure(desk, turn, failure)
-        desk = self._latest(desk, turn.workspace, turn.campaign_id) or desk
+        desk = self._latest(desk, *key) or desk
         self._count(desk, turn, answer, seconds=self._now() - began_at)
         desk.line.finish(
             turn,
@@ -255,7 +254,7 @@ class Poller:
 
     def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
         now = self._now()
-        key = (turn.workspace, turn.campaign_id)
+        key = turn.key
         entry = self._store.get(key)
         found = answer.document
         if isinstance(found, MalformedSeries):
@@ -392,7 +391,7 @@ class Poller:
                 expires_at=expires_at,
             )
 
-        self._store.update((turn.workspace, turn.campaign_id), mark)
+        self._store.update(turn.key, mark)
         is_malformed = failure.reason is FailureReason.MALFORMED
         result = "malformed" if is_malformed else "failed"
         self._telemetry.polled(turn.workspace, result)
@@ -481,7 +480,7 @@ class Poller:
     def _log_failure(
         self, desk: Desk, turn: Turn, failure: FetchError, upcoming: Turn | None
     ) -> None:
-        key = (turn.workspace, turn.campaign_id)
+        key = turn.key
         now = self._now()
         reason, logged_at = self._logged.get(key, (None, 0.0))
         is_news = reason is not failure.reason or now - logged_at >= _LOG_AGAIN_SECONDS
@@ -499,7 +498,7 @@ class Poller:
         _log.log(level, "poll.failed", extra={"facts": facts})
 
     def _log_recovery(self, desk: Desk, turn: Turn) -> None:
-        if self._logged.pop((turn.workspace, turn.campaign_id), None):
+        if self._logged.pop(turn.key, None):
             facts = _names(desk, turn)
             if not self._admits("poll.recovered", facts):
                 _log.debug("poll.recovered", extra={"facts": facts})

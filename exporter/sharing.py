@@ -172,7 +172,7 @@ class Sharing:
         """Return in how many seconds a request may start; 0: it is spent."""
         if self._phase is _Phase.AWAY:
             return 0.0  # the line keeps to our part of the ceiling
-        is_ours = self.holds(turn.workspace, turn.campaign_id)
+        is_ours = self.holds(*turn.key)
         if not is_ours or self._is_overdue():
             return _WAIT_SECONDS
         workspace = desk.plan.workspace
@@ -187,7 +187,7 @@ class Sharing:
     @contextmanager
     def at_work(self, turn: Turn) -> Iterator[None]:
         """Keep a campaign's lease until its poll is over and told."""
-        number = partition(turn.workspace, turn.campaign_id)
+        number = partition(*turn.key)
         with self._lock:
             self._serving[number] += 1
         try:
