@@ -16,7 +16,7 @@ from benchmarks.targets import TARGETS, below_floor, verdicts
 
 from tests.tools import ROOT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 TABLE = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
@@ -31,6 +31,7 @@ def run_small(
     return list(below_floor(outcome.figures))
 
 
+@needs_linux
 def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
     assert not missed
 
 
+@needs_linux
 def test_a_poll_costs_no_more_than_a_plain_loop(
     record_property: Callable[[str, object], None],
 ) -> None:
