@@ -12,11 +12,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from types import ModuleType
 
 from exporter import __version__, signals
-from exporter.commands import COMMANDS, DAEMON
+from exporter.commands import COMMANDS, DAEMON, load
 from exporter.errors import ConfigError, ListenError
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
@@ -69,7 +68,7 @@ def _load(name: str) -> ModuleType:
     What is loaded stays for good: the collector need not look at it, now or later.
     """
     gc.disable()
-    command = import_module(f"exporter.commands.{name}")
+    command = load(name)
     gc.freeze()
     gc.enable()
     return command

@@ -6,10 +6,10 @@ import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 
 from exporter import __version__
 from exporter.commands import COMMANDS
+from exporter.commands import load as load_command
 from exporter.config import Parsed, shortened
 from exporter.daemon import Daemon, Source
 from exporter.egress import Egress
@@ -92,9 +92,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except ValueError as error:
         reader.error(str(error))
     if options.config_check:
-        # Loaded by those who ask for it: start-up is everybody's.
-        check = import_module("exporter.commands.check")
-        code: int = check.report(
+        code: int = load_command("check").report(
             options.config_file, environment, options.web_config_file, shard=shard
         )
         return code
