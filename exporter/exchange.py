@@ -6,9 +6,11 @@ gives a request. It knows no socket and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
+from itertools import islice
 from typing import NamedTuple
 
 import h11
@@ -97,22 +99,42 @@ def body(response: Response, *, method: bytes) -> tuple[bytes, ...]:
     return response.body if is_sent else ()
 
 
-def pieces(chunks: Iterable[bytes], *, size: int) -> Iterator[bytes | memoryview]:
-    """Gather small chunks and cut large ones, uncopied, to at most `size` bytes."""
-    gathered: list[bytes] = []
-    room = size
-    for chunk in chunks:
-        if gathered and len(chunk) > room:
-            yield b"".join(gathered)
-            gathered, room = [], size
-        if len(chunk) > size:
-            view = memoryview(chunk)
-            yield from (view[at : at + size] for at in range(0, len(view), size))
-        elif chunk:
-            gathered.append(chunk)
-            room -= len(chunk)
-    if gathered:
-        yield b"".join(gathered)
+class Outgoing:
+    """What of an answer is still to be sent, in its order; true while there is any."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks: deque[bytes | memoryview] = deque(filter(None, chunks))
+
+    def __bool__(self) -> bool:
+        return bool(self._chunks)
+
+    def next_chunks(self, most: int) -> list[bytes | memoryview]:
+        """Return what comes next, uncopied."""
+        return list(islice(self._chunks, most))
+
+    def skip(self, sent_bytes: int) -> None:
+        """Forget what was sent; it is no more than there was."""
+        while sent_bytes:
+            chunk = self._chunks.popleft()
+            if len(chunk) > sent_bytes:
+                self._chunks.appendleft(memoryview(chunk)[sent_bytes:])
+                return
+            sent_bytes -= len(chunk)
+
+    def take(self, size: int) -> bytes | memoryview:
+        """Return the next bytes, at most `size`, and forget them.
+
+        Small chunks are gathered; a large one gives a view of itself.
+        """
+        gathered: list[bytes | memoryview] = []
+        while self._chunks and len(self._chunks[0]) <= size:
+            gathered.append(self._chunks.popleft())
+            size -= len(gathered[-1])
+        if gathered:
+            return b"".join(gathered)
+        piece = memoryview(self._chunks[0])[:size]
+        self.skip(size)
+        return piece
 
 
 def _phrase(status: int) -> str:

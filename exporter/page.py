@@ -6,9 +6,10 @@ renders no sample of a campaign and knows nothing of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from exporter import exposition, gzip_member
 from exporter.exposition import Block, Column
@@ -33,6 +34,21 @@ class _Packed(NamedTuple):
     """In their order."""
 
 
+class _Spread(NamedTuple):
+    """The campaigns' part of a page, plain."""
+
+    version: int
+    """Of the store: what it was made of."""
+    texts: Mapping[Part, bytes]
+    """Of what is kept compressed."""
+    chunks: list[bytes]
+    """All lines in their order."""
+
+
+_NOTHING_PACKED = _Packed(-1, {})
+_NOTHING_SPREAD = _Spread(-1, {}, [])
+
+
 class Pages:
     """Puts pages together from the `entries` that may be served at that time.
 
@@ -51,19 +67,22 @@ class Pages:
         self._version = version
         self._telemetry = telemetry
         self._lock = Lock()
-        self._packed = _Packed(-1, {})
+        self._packed = _NOTHING_PACKED
         self._plain_lock = Lock()
-        self._texts: dict[Part, bytes] = {}
-        """Of the last plain page: as long as such pages are asked for."""
+        self._spread = _NOTHING_SPREAD
+        """The last one, as long as plain pages are asked for."""
         self._beats = 0
         """How often `beat` was called since the last plain page."""
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
-        blocks = _blocks(self._entries())
+        self._entries()  # what is too old by now leaves, which makes another version
         with self._plain_lock:
             self._beats = 0
-            chunks = self._spread(blocks)
+            version = self._version()
+            if self._spread.version != version:
+                self._spread = _spread(version, self._entries(), self._spread.texts)
+            chunks = self._spread.chunks
         return (*chunks, self._telemetry.render(is_openmetrics=is_openmetrics))
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
@@ -84,20 +103,8 @@ class Pages:
         """
         self._beats += 1
         if self._beats > _BEATS and self._plain_lock.acquire(blocking=False):
-            self._texts = {}
+            self._spread = _NOTHING_SPREAD
             self._plain_lock.release()
-
-    def _spread(self, blocks: list[exposition.Blocks]) -> list[bytes]:
-        known, self._texts = self._texts, {}
-
-        def text_of(block: Block) -> bytes:
-            if not isinstance(block, Part):
-                return block
-            text = known.get(block) or exposition.lines_of(block)
-            self._texts[block] = text
-            return text
-
-        return exposition.page(blocks, text_of)
 
     def _pack(self) -> list[Part]:
         with self._lock:
@@ -114,6 +121,20 @@ def _blocks(entries: tuple[Entry, ...]) -> list[exposition.Blocks]:
     return blocks
 
 
+def _spread(
+    version: int, entries: tuple[Entry, ...], known: Mapping[Part, bytes]
+) -> _Spread:
+    texts: dict[Part, bytes] = {}
+
+    def text_of(block: Block) -> bytes:
+        if not isinstance(block, Part):
+            return block
+        text = texts[block] = known.get(block) or exposition.lines_of(block)
+        return text
+
+    return _Spread(version, texts, exposition.page(_blocks(entries), text_of))
+
+
 def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
     families = {}
     for column in exposition.columns(_blocks(entries)):
@@ -127,15 +148,14 @@ def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
 def _part(column: Column) -> Part:
     """Compress a family: large blocks already are, small ones go along together."""
     parts: list[Part] = []
-    small = [column.header]
-    for block in column.blocks:
-        if not isinstance(block, Part):
-            small.append(block)
-            continue
-        if small:
-            parts.append(gzip_member.part(b"".join(small)))
-            small = []
-        parts.append(block)
-    if small:
-        parts.append(gzip_member.part(b"".join(small)))
+    runs = groupby((column.header, *column.blocks), key=_is_part)
+    for are_parts, run in runs:
+        if are_parts:
+            parts += filter(_is_part, run)
+        else:
+            parts.append(gzip_member.part(b"".join(map(exposition.lines_of, run))))
     return gzip_member.joined(parts)
+
+
+def _is_part(block: Block) -> TypeGuard[Part]:
+    return isinstance(block, Part)

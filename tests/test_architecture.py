@@ -79,8 +79,9 @@ OWNERS = {
     # All but the daemon take a clock, with a default.
     "time": "daemon client listener clock",
     "resource": "listener",
-    # os.strerror, os._exit, os.fsync and os.open; the environment is looked at below.
-    "os": "archive cli files listener service state catalogue_file",
+    # os.strerror, os._exit, os.fsync, os.open and os.writev; the environment is looked
+    # at below.
+    "os": "archive cli connection files listener service state catalogue_file",
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+
 import h11
 import pytest
 from exporter import exchange
-from exporter.exchange import Response
+from exporter.exchange import Outgoing, Response
 
 
 def asked(target: str, *headers: tuple[str, str]) -> exchange.Request:
@@ -88,20 +90,48 @@ def test_a_header_of_two_lines_is_refused() -> None:
         exchange.head(response, now=0.0, is_last=False)
 
 
+def taken(outgoing: Outgoing, *, size: int) -> list[bytes | memoryview]:
+    """Take everything, piece by piece."""
+    pieces = []
+    while outgoing:
+        pieces.append(outgoing.take(size))
+    return pieces
+
+
 def test_small_chunks_are_gathered() -> None:
     """Chunks go out together as long as they fit."""
-    pieces = list(exchange.pieces([b"ab", b"", b"cd", b"e"], size=4))
+    outgoing = Outgoing([b"ab", b"", b"cd", b"e"])
 
-    assert pieces == [b"abcd", b"e"]
+    assert taken(outgoing, size=4) == [b"abcd", b"e"]
 
 
 def test_large_chunks_are_cut_without_a_copy() -> None:
     """A large chunk gives views of itself, in its place among the small ones."""
     large = b"0123456789"
 
-    pieces = list(exchange.pieces([b"a", large, b"z"], size=4))
+    pieces = taken(Outgoing([b"a", large, b"z"]), size=4)
 
-    assert [bytes(piece) for piece in pieces] == [b"a", b"0123", b"4567", b"89", b"z"]
+    assert [bytes(piece) for piece in pieces] == [b"a", b"0123", b"4567", b"89z"]
     views = [piece for piece in pieces if isinstance(piece, memoryview)]
     assert all(view.obj is large for view in views)
-    assert len(views) == 3
+    assert len(views) == 2
+
+
+@pytest.mark.parametrize("sent", range(11))
+def test_what_was_sent_is_skipped(sent: int) -> None:
+    """Wherever in a chunk the kernel stopped, the rest follows from there."""
+    outgoing = Outgoing([b"ab", b"cdefg", b"", b"hij"])
+
+    outgoing.skip(sent)
+
+    assert b"".join(outgoing.next_chunks(9)) == b"abcdefghij"[sent:]
+    assert bool(outgoing) is (sent < 10)
+
+
+def test_the_next_chunks_are_lent() -> None:
+    """They are the very chunks, as many as asked for, and stay until skipped."""
+    chunks = [b"abc", b"def", b"ghi"]
+    outgoing = Outgoing(chunks)
+
+    assert all(map(operator.is_, outgoing.next_chunks(2), chunks))
+    assert outgoing.next_chunks(9) == chunks
