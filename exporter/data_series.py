@@ -27,7 +27,7 @@ from exporter.model import (
     Variation,
 )
 from exporter.restatement import first_reading, revision
-from exporter.rows import OVERALL, Key, Part, Reader, holds_a_count, usable_rows
+from exporter.rows import OVERALL, Key, Part, Reader, Sheet, holds_a_count, usable_rows
 from exporter.trailing import add_up
 
 STATUS_SERIES = 5
@@ -70,14 +70,23 @@ def parse(
 
     `first_complete` is what the snapshot before it remembers of a day's first reading.
     """
-    rows, skipped_rows = usable_rows(document, reading.today)
+    return snapshot_of(sheet(document, reading), reading, first_complete)
+
+
+def sheet(document: object, reading: Reading) -> Sheet:
+    """Return what is to be read; `MalformedSeries`: it is no data series."""
     reader = Reader(channels=reading.channels, metrics=reading.metrics)
-    days = [(day, reader.read(row)) for day, row in rows]
+    return Sheet(document, reading.today, reader)
+
+
+def snapshot_of(sheet: Sheet, reading: Reading, first_complete: Day | None) -> Snapshot:
+    """Return what `parse` makes of a document, of which some rows may be read."""
+    days, reader = sheet.days(), sheet.reader
     past = [(day, part) for day, part in days if day < reading.today]
     ages = [((reading.today - day).days, part) for day, part in past]
     trailing = add_up(ages, reading.windows)
     chosen = [*days[:1], *past[:1]]
-    is_quiet, is_active = activity(rows, reading.today)
+    is_quiet, is_active = activity(sheet.rows, reading.today)
 
     variations = reader.variations()
     # The last complete day once more: for its revision.
@@ -112,7 +121,7 @@ def parse(
         series=series,
         dropped_series=dropped_series,
         ignored_values=reader.ignored_values,
-        skipped_rows=skipped_rows,
+        skipped_rows=sheet.skipped_rows,
         history=_history(days, kept, reading.today),
         is_quiet=is_quiet,
         is_active=is_active,

@@ -185,13 +185,10 @@ class Poller:
 
         def recall(digest: int) -> Entry | None:
             entry = self._store.get(key)
-            is_known = (
-                entry is not None
-                and entry.values is not None
-                and entry.source is not None
-                and entry.source[:2] == (digest, reading())
-            )
-            return entry if is_known else None
+            if entry is None or entry.values is None or entry.source is None:
+                return None
+            former, known = entry.source
+            return entry if (former, known.reading) == (digest, reading()) else None
 
         try:
             answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read, recall)
@@ -548,7 +545,7 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
         entry,
         last_read=found.snapshot,
         values=values,
-        source=Source(digest, found.reading, found.known),
+        source=Source(digest, found.known),
     )
 
 

@@ -15,29 +15,34 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter import history
-from exporter.data_series import Reading, activity, parse, past_day
+from exporter import data_series, history
+from exporter.data_series import Reading, activity, past_day, snapshot_of
 from exporter.model import Day, Figures, Snapshot
-from exporter.rows import OVERALL, Part, Reader, Row, usable_rows
+from exporter.rows import OVERALL, Part, Row, Sheet
+
+
+class Digests(NamedTuple):
+    """Of all that stays when only numbers of the one day that is not over change."""
+
+    past: int
+    """Of the days that are over."""
+    shape: int
+    """Of the other day without its numbers."""
 
 
 class Known(NamedTuple):
     """What has to be the same for the snapshot of a document to be renewed."""
 
     reading: Reading
-    past: int
-    """A digest of the days that are over."""
-    shape: int
-    """A digest of all but the numbers of the one day that is not over."""
+    digests: Digests | None
+    """None: the next document is to be read as a whole."""
 
 
 class Read(NamedTuple):
     """A document as it was read."""
 
     snapshot: Snapshot
-    reading: Reading
-    known: Known | None
-    """None: the next document is to be read as a whole."""
+    known: Known
     is_renewed: bool
     """Whether all but the latest day's figures stands as in the snapshot before."""
 
@@ -53,44 +58,44 @@ def read(
 
     `former` is the snapshot before, and `known` what was known of its document.
     """
-    rows, skipped_rows = usable_rows(document, reading.today)
-    newest = _Newest(rows, reading)
-    is_same = known is not None and known == newest.known
+    sheet = data_series.sheet(document, reading)
+    newest = _Newest(sheet, reading.today)
+    now_known = Known(reading, newest.digests)
+    is_same = newest.digests is not None and known == now_known
     if former and former.latest and is_same:
         snapshot = newest.renewed(former, former.latest)
-        is_quiet, is_active = activity(rows, reading.today)
+        is_quiet, is_active = activity(sheet.rows, reading.today)
         snapshot = replace(
             snapshot,
-            skipped_rows=skipped_rows,
+            skipped_rows=sheet.skipped_rows,
             is_quiet=is_quiet,
             is_active=is_active,
         )
-        return Read(snapshot, reading, newest.known, is_renewed=True)
+        return Read(snapshot, now_known, is_renewed=True)
     first_complete = former.first_complete if former else None
-    snapshot = parse(document, reading, first_complete=first_complete)
-    return Read(snapshot, reading, newest.known, is_renewed=False)
+    snapshot = snapshot_of(sheet, reading, first_complete)
+    return Read(snapshot, now_known, is_renewed=False)
 
 
 class _Newest:
     """The one day that is not over, among days that are."""
 
-    known: Known | None = None
+    digests: Digests | None = None
 
-    def __init__(self, rows: list[tuple[date, Row]], reading: Reading) -> None:
-        self._today = reading.today
+    def __init__(self, sheet: Sheet, today: date) -> None:
+        self._today = today
         self._part: Part = {}
-        front = [(day, row) for day, row in rows if day >= reading.today]
-        past = _digest(row for day, row in rows if day < reading.today)
-        if len(front) != 1 or past is None:
+        is_one = sum(day >= today for day, _ in sheet.rows) == 1
+        past = _digest(row for _, row in sheet.rows[1:]) if is_one else None
+        if past is None:
             return
-        reader = Reader(channels=reading.channels, metrics=reading.metrics)
-        ((self._day, row),) = front
-        self._part = reader.read(row)
-        variations = reader.variations()
+        ((self._day, self._part),) = sheet.days(1)
+        variations = sheet.reader.variations()
         self._keys = {(one.channel, one.label): key for key, one in variations.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._part.items())
-        shape = (self._day, tuple(variations.items()), names, reader.ignored_values)
-        self.known = Known(reading, past, hash((*shape, reader.entries)))
+        shape = (self._day, tuple(variations.items()), names)
+        counts = (sheet.reader.ignored_values, sheet.reader.entries)
+        self.digests = Digests(past, hash((*shape, *counts)))
 
     def renewed(self, former: Snapshot, latest: Day) -> Snapshot:
         """Return the snapshot with the figures of this day as its latest."""

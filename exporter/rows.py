@@ -202,6 +202,23 @@ class Reader:
         return stats
 
 
+class Sheet:
+    """A document of which every row is read once, when it is asked for."""
+
+    def __init__(self, document: object, today: date, reader: Reader) -> None:
+        """MalformedSeries: it is no data series."""
+        self.rows, self.skipped_rows = usable_rows(document, today)
+        """Newest first, one per date; and how many were left out."""
+        self.reader = reader
+        self._days: list[tuple[date, Part]] = []
+
+    def days(self, most: int | None = None) -> list[tuple[date, Part]]:
+        """Return the stats of the newest days, or of all, newest first."""
+        for day, row in self.rows[len(self._days) : most]:
+            self._days.append((day, self.reader.read(row)))
+        return self._days[:most]
+
+
 def _usual_stats(fields: Mapping[str, object], texts: _Texts) -> Stats | None:
     """Return what nearly every entry holds: finite numbers alone, shown as named.
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
-from exporter.data_series import Reading
 from exporter.exposition import Blocks, Status, Subject
 from exporter.model import FailureReason, Snapshot
 from exporter.renewal import Known
@@ -26,10 +25,8 @@ class Source(NamedTuple):
 
     digest: int
     """Of its body."""
-    reading: Reading
-    """How it was read."""
-    known: Known | None
-    """What tells whether of another document the newest day alone is another one."""
+    known: Known
+    """How it was read, and what tells whether another one has but a newer day."""
 
 
 @dataclass(frozen=True, slots=True)
