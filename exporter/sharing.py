@@ -29,7 +29,7 @@ from exporter.ledger import Ledger
 from exporter.line import Line, Turn
 from exporter.logformat import Fact
 from exporter.membership import LEASE_SECONDS, SETTLING_BEATS, Roll
-from exporter.model import Allowance, WorkspaceConfig
+from exporter.model import Allowance, Snapshot, WorkspaceConfig
 from exporter.overview import SharedSeen
 from exporter.poller import Desk, Poller, lifetime_seconds, show_rhythm, show_status
 from exporter.record import Record
@@ -435,6 +435,7 @@ class Sharing:
         change = partial(
             _mirrored,
             told=told,
+            rendered=_rendered(entry, told.snapshot),
             desk=desk,
             now=self._now(),
             clock_set_by=self._clock_set_by(),
@@ -521,8 +522,25 @@ _INSTANTS = ("reset_at", "shut_until")
 _MOST = 2**53
 
 
+def _rendered(entry: Entry, snapshot: Snapshot | None) -> Entry:
+    """Return the entry with a snapshot: rendered before the store has to wait for it.
+
+    The entry as it is, if it shows the same.
+    """
+    if snapshot is None or (entry.values and entry.last_read == snapshot):
+        return entry
+    values = exposition.render_values(entry.subject, snapshot)
+    return replace(entry, last_read=snapshot, values=values, source=None)
+
+
 def _mirrored(
-    entry: Entry, *, told: Record, desk: Desk, now: float, clock_set_by: float
+    entry: Entry,
+    *,
+    told: Record,
+    rendered: Entry,
+    desk: Desk,
+    now: float,
+    clock_set_by: float,
 ) -> Entry:
     read_at = _later(told.last_success_at, -clock_set_by)
     status = exposition.Status(
@@ -541,14 +559,13 @@ def _mirrored(
     lifetime = lifetime_seconds(desk.config, told.interval_seconds)
     if told.snapshot is None or read_at is None or read_at + lifetime <= now:
         return replace(entry, values=None, expires_at=math.inf)
-    values = entry.values
-    if values is None or entry.last_read != told.snapshot:
-        values = exposition.render_values(entry.subject, told.snapshot)
+    if rendered.subject != entry.subject:  # a reload renamed it meanwhile
+        rendered = _rendered(replace(entry, values=None), told.snapshot)
     return replace(
         entry,
-        last_read=told.snapshot,
-        values=values,
-        source=None,
+        last_read=rendered.last_read,
+        values=rendered.values,
+        source=rendered.source,
         expires_at=read_at + lifetime,
     )
 
