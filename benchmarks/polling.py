@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from exporter import config
 from exporter.egress import Egress
@@ -87,7 +86,7 @@ class ExporterWay:
         for _ in self._ids:
             self._ahead += _STEP_SECONDS
             now = self._now()
-            turn = replace(self._turns.take(), due_at=now, at=now)
+            turn = self._turns.take()._replace(due_at=now, at=now)
             upcoming = self._poller.poll(turn)
             if upcoming is None:
                 message = "a poll did not end as it should"

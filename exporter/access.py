@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn
 
 from exporter import config
@@ -146,7 +146,7 @@ def _direct(
             is_file=lambda _: False,
             keys_required=False,
         )
-        return replace(parsed, warnings=tuple(map(_as_flag, parsed.warnings)))
+        return parsed._replace(warnings=tuple(map(_as_flag, parsed.warnings)))
     except ConfigError as error:
         raise ConfigError(tuple(map(_as_flag, error.problems))) from None
 

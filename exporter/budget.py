@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from exporter.model import Allowance
 
@@ -56,8 +57,7 @@ def _guard(requests_per_minute: float) -> float:
     return min(_GUARD_SHARE * 60 / requests_per_minute, _LONGEST_GUARD_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """One endpoint's account with Braze."""
 
     in_flight: int = 0
@@ -101,7 +101,7 @@ class Bucket:
 
     def learn(self, allowance: Allowance, *, now: float) -> Bucket:
         """Return the bucket after an answer with these headers."""
-        known = replace(self, is_known=True, limit=allowance.limit or self.limit)
+        known = self._replace(is_known=True, limit=allowance.limit or self.limit)
         if allowance.remaining is None:
             return known
         told = allowance.reset_at
@@ -109,11 +109,10 @@ class Bucket:
         reset_at = min(reset_at, now + _LONGEST_WAIT_SECONDS)
         if self.remaining is None or reset_at > self.reset_at + _RESET_GRACE_SECONDS:
             remaining = allowance.remaining
-            return replace(known, remaining=remaining, reset_at=reset_at)
+            return known._replace(remaining=remaining, reset_at=reset_at)
         if reset_at < self.reset_at - _RESET_GRACE_SECONDS:
             return known  # a late answer that speaks of the window before
-        return replace(
-            known,
+        return known._replace(
             remaining=min(self.remaining, allowance.remaining),
             reset_at=max(self.reset_at, reset_at),
         )
@@ -139,18 +138,17 @@ class Bucket:
         wait = min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
         jitter = fraction * _LONGEST_JITTER_SECONDS
         shut_until = max(self.shut_until, now + wait + jitter)
-        return replace(self, shut_until=shut_until, throttled_in_a_row=in_a_row)
+        return self._replace(shut_until=shut_until, throttled_in_a_row=in_a_row)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """What one workspace allows. `reserve` is a fraction in [0, 1)."""
 
     spacing_seconds: float
     reserve: float
     concurrency: int
     next_start_at: float = -math.inf
-    buckets: Mapping[str, Bucket] = field(default_factory=dict)
+    buckets: Mapping[str, Bucket] = MappingProxyType({})
     slack_seconds: float = 0.0
     """How much of the spacing a late start may eat up."""
 
@@ -171,18 +169,18 @@ class Budget:
             message = f"a request to {endpoint} may not start yet"
             raise ValueError(message)
         bucket = self.bucket(endpoint)
-        started = self._with(endpoint, replace(bucket, in_flight=bucket.in_flight + 1))
+        started = self._with(endpoint, bucket._replace(in_flight=bucket.in_flight + 1))
         next_start_at = max(
             self.next_start_at + self.spacing_seconds,
             now + self.spacing_seconds - self.slack_seconds,
         )
-        return replace(started, next_start_at=next_start_at)
+        return started._replace(next_start_at=next_start_at)
 
     def refund(self, endpoint: str, *, not_before: float) -> Budget:
         """Return the budget after a start that was taken back; the next is later."""
         bucket = self.bucket(endpoint)
-        taken = self._with(endpoint, replace(bucket, in_flight=bucket.in_flight - 1))
-        return replace(taken, next_start_at=not_before)
+        taken = self._with(endpoint, bucket._replace(in_flight=bucket.in_flight - 1))
+        return taken._replace(next_start_at=not_before)
 
     def told(
         self, endpoint: str, allowance: Allowance, *, shut_until: float, now: float
@@ -192,7 +190,7 @@ class Budget:
         if allowance.limit is not None or allowance.remaining is not None:
             bucket = bucket.learn(allowance, now=now)
         shut_until = min(shut_until, now + _LONGEST_WAIT_SECONDS)
-        bucket = replace(bucket, shut_until=max(bucket.shut_until, shut_until))
+        bucket = bucket._replace(shut_until=max(bucket.shut_until, shut_until))
         return self._with(endpoint, bucket)
 
     def settle(
@@ -200,9 +198,9 @@ class Budget:
     ) -> Budget:
         """Return the budget after a request ended; no allowance: it had no answer."""
         bucket = self.bucket(endpoint)
-        bucket = replace(bucket, in_flight=bucket.in_flight - 1)
+        bucket = bucket._replace(in_flight=bucket.in_flight - 1)
         if allowance is not None:
-            bucket = replace(bucket.learn(allowance, now=now), throttled_in_a_row=0)
+            bucket = bucket.learn(allowance, now=now)._replace(throttled_in_a_row=0)
         return self._with(endpoint, bucket)
 
     def settle_throttled(
@@ -216,7 +214,7 @@ class Budget:
     ) -> Budget:
         """Return the budget after a request that was answered 429."""
         before = self.bucket(endpoint)
-        bucket = replace(before, in_flight=before.in_flight - 1)
+        bucket = before._replace(in_flight=before.in_flight - 1)
         bucket = bucket.learn(allowance, now=now).shut(
             reset_at=allowance.reset_at,
             retry_after=retry_after_seconds,
@@ -227,8 +225,7 @@ class Budget:
 
     def bounded_as(self, other: Budget) -> Budget:
         """Return this account under the bounds of another."""
-        return replace(
-            self,
+        return self._replace(
             spacing_seconds=other.spacing_seconds,
             reserve=other.reserve,
             concurrency=other.concurrency,
@@ -243,8 +240,7 @@ class Budget:
         """
         longest_shut = now + _LONGEST_BACKOFF_SECONDS
         buckets = {
-            endpoint: replace(
-                bucket,
+            endpoint: bucket._replace(
                 is_known=False,
                 remaining=None,
                 reset_at=-math.inf,
@@ -252,7 +248,7 @@ class Budget:
             )
             for endpoint, bucket in self.buckets.items()
         }
-        return replace(self, buckets=buckets)
+        return self._replace(buckets=buckets)
 
     def _with(self, endpoint: str, bucket: Bucket) -> Budget:
-        return replace(self, buckets={**self.buckets, endpoint: bucket})
+        return self._replace(buckets={**self.buckets, endpoint: bucket})

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from exporter import __version__, answer, cause, deadline
 from exporter.answer import Answer, Question
@@ -235,7 +234,7 @@ class Client:
             return answer.recalled(known, headers, digest=digest)
         with self._decoding:
             found = _read(question, headers, body, read)
-        return replace(found, digest=digest)
+        return found._replace(digest=digest)
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None
@@ -271,7 +270,7 @@ def _read(
 ) -> Answer:
     """Decode and read a body; of the document nothing is left when this returns."""
     decoded = answer.accepted(question, headers, body)
-    return replace(decoded, document=read(decoded.document))
+    return decoded._replace(document=read(decoded.document))
 
 
 def _message(response: Response) -> str:

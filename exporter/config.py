@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
+from typing import NamedTuple
 
 from exporter import endpoints, options, quantities, yaml_tree
 from exporter.errors import ConfigError
@@ -79,8 +80,7 @@ _MOST_PROBLEMS = 100
 LIMITS = {"series_per_campaign": "5000", "response_bytes": "4MiB"}
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A configuration that can be used, and what its author may want to know of it."""
 
     config: Config

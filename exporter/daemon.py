@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from exporter import __version__, config, on_demand
 from exporter.clock import Clock
@@ -53,8 +53,7 @@ _GRACE_SECONDS = 1.0
 _CONNECTIONS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a new configuration comes from."""
 
     load: Callable[[], Config]

@@ -350,8 +350,7 @@ def campaigns(
         for id_, one in found.items()
     }
     listed = tuple(
-        replace(
-            one,
+        one._replace(
             labels={**labels.get(key(one.id), {}), **one.labels},
             is_dormant=_is_dormant(known.details.get(key(one.id))),
         )

@@ -7,16 +7,15 @@ a workspace's configuration says goes before it. It knows neither sockets nor HT
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Egress:
+class Egress(NamedTuple):
     """The proxies by scheme, the hosts that go without, and the CA bundle."""
 
     http_proxy: str | None = None

@@ -63,7 +63,7 @@ class Exploration:
         account = (workspace.name, workspace.endpoint, str(workspace.key_source))
         kept = self._kept()
         known = kept.setdefault(account, Known())
-        settings = replace(workspace.discover, list_interval_seconds=math.inf)
+        settings = workspace.discover._replace(list_interval_seconds=math.inf)
         workspace = replace(workspace, discover=settings)
         scout = scout_of(
             workspace, client=client, clock=self._clock, draw=self._draw, known=known

@@ -8,7 +8,6 @@ only joins blocks. What is written is legal in the text format 0.0.4 and in Open
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,8 +18,7 @@ from exporter.model import FailureReason, Figures, Snapshot, Variation
 from exporter.restatement import revision
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """One metric family; all are gauges, for Braze restates past days."""
 
     name: str
@@ -161,8 +159,7 @@ class Subject(NamedTuple):
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What is known of a campaign's polls; None: nothing yet."""
 
     is_up: bool | None

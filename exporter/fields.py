@@ -8,7 +8,6 @@ knows nothing of which options there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from typing import NamedTuple, TypeVar
@@ -42,8 +41,7 @@ class Findings(NamedTuple):
     problems: list[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A value of the file at its place."""
 
     node: Node

@@ -91,7 +91,7 @@ class Fleet:
             campaigns = self.campaigns_of(workspace)
             if campaigns != desk.plan.workspace.campaigns:
                 found = replace(workspace, campaigns=campaigns)
-                (one,) = plan.plan(replace(self._config, workspaces=(found,)))
+                (one,) = plan.plan(self._config._replace(workspaces=(found,)))
                 self._apply(self._config, one, {})
 
     def redistribute(self) -> None:
@@ -136,7 +136,7 @@ class Fleet:
         workspaces = tuple(
             replace(one, campaigns=self.campaigns_of(one)) for one in config.workspaces
         )
-        return plan.plan(replace(config, workspaces=workspaces))
+        return plan.plan(config._replace(workspaces=workspaces))
 
     def _apply(
         self, config: Config, workspace_plan: plan.WorkspacePlan, kept: KeptEntries
@@ -185,9 +185,9 @@ class Fleet:
                 self._store.update(entry.key, partial(self._with_clock, desk=desk_now))
 
     def _with_clock(self, entry: Entry, *, desk: Desk) -> Entry:
-        status = replace(entry.status, clock_set_by=self._clock_set_by())
+        status = entry.status._replace(clock_set_by=self._clock_set_by())
         blocks = show_status(entry.subject, status, desk)
-        return replace(entry, status=status, status_blocks=blocks)
+        return entry._replace(status=status, status_blocks=blocks)
 
     def abort(self) -> None:
         """Break off all requests; later ones fail at once."""
@@ -326,7 +326,7 @@ class Fleet:
                 clock_set_by=self._clock_set_by(),
             )
             if planned and not planned.tries and slot < planned.at:
-                desk.line.book(replace(planned, due_at=slot, at=slot))
+                desk.line.book(planned._replace(due_at=slot, at=slot))
 
     def _begin(
         self,
@@ -413,8 +413,7 @@ def _entry(
     if kept is None:
         return Entry(subject, status, exposition.render_status(subject, status))
     read_at = min(kept.last_success_at, now)
-    status = replace(
-        status,
+    status = status._replace(
         is_up=kept.failure is None,
         failure=kept.failure,
         last_success_at=read_at,
@@ -430,7 +429,7 @@ def _entry(
     if expires_at <= now:
         return entry
     values = exposition.render_values(subject, kept.snapshot)
-    return replace(entry, values=values, expires_at=expires_at)
+    return entry._replace(values=values, expires_at=expires_at)
 
 
 def _renamed(entry: Entry, *, subject: exposition.Subject, desk: Desk) -> Entry:
@@ -438,17 +437,17 @@ def _renamed(entry: Entry, *, subject: exposition.Subject, desk: Desk) -> Entry:
     if (snapshot := entry.snapshot) is not None:
         values = exposition.render_values(subject, snapshot)
     blocks = show_status(subject, entry.status, desk)
-    return replace(entry, subject=subject, values=values, status_blocks=blocks)
+    return entry._replace(subject=subject, values=values, status_blocks=blocks)
 
 
 def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entry:
-    status = replace(entry.status, interval_seconds=interval_seconds)
+    status = entry.status._replace(interval_seconds=interval_seconds)
     expires_at = entry.expires_at
     if status.last_success_at is not None and entry.values is not None:
         lifetime = lifetime_seconds(desk.config, interval_seconds)
         expires_at = status.last_success_at + lifetime
     blocks = show_status(entry.subject, status, desk)
-    return replace(entry, status=status, status_blocks=blocks, expires_at=expires_at)
+    return entry._replace(status=status, status_blocks=blocks, expires_at=expires_at)
 
 
 def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
@@ -25,8 +24,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How long a probe waits when only an answer on its way makes room for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One campaign's place in the plan: what its next job is for."""
 
     workspace: str
@@ -49,8 +47,7 @@ class Turn:
         return (self.workspace, self.campaign_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """A workspace that refused our key, and the one campaign that asks again."""
 
     reason: FailureReason
@@ -129,7 +126,7 @@ class Line:
                 return False
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 return self._start_probe(self._pause, turn, now)
-            self._waiting.setdefault(turn.campaign_id, replace(turn, has_waited=True))
+            self._waiting.setdefault(turn.campaign_id, turn._replace(has_waited=True))
             is_first = self._is_first(turn)
             if is_first:
                 self._called_at = math.inf
@@ -151,7 +148,7 @@ class Line:
             if self._pause and turn.campaign_id == self._pause.probe_id:
                 self._call_probe(self._pause, now)
             elif turn.campaign_id in self._members:
-                self._waiting[turn.campaign_id] = replace(turn, has_waited=True)
+                self._waiting[turn.campaign_id] = turn._replace(has_waited=True)
                 self._waiting.move_to_end(turn.campaign_id, last=False)
             self._called_at = math.inf
             self._call_first(now)
@@ -300,7 +297,7 @@ class Line:
                 self._pause = None  # others find out, if there are any
             if self._pause and self._pause.probe_id not in self._members:
                 probe_id = self._after(self._pause.probe_id)
-                self._pause = replace(self._pause, probe_id=probe_id)
+                self._pause = self._pause._replace(probe_id=probe_id)
                 self._call_probe(self._pause, now)
             self._call_first(now)
 
@@ -327,7 +324,7 @@ class Line:
         """
         with self._lock:
             if self._pause:
-                self._pause = replace(self._pause, probe_at=now, failures=0)
+                self._pause = self._pause._replace(probe_at=now, failures=0)
                 if self._pause.probe_id not in self._in_flight:
                     self._call_probe(self._pause, now)
 
@@ -397,7 +394,7 @@ class Line:
         if at < self._called_at:
             self._called_at = at
             first = next(iter(self._waiting.values()))
-            self._call(replace(first, at=at))
+            self._call(first._replace(at=at))
 
     def _take_refusal(
         self, campaign_id: str, reason: FailureReason, now: float
@@ -406,16 +403,15 @@ class Line:
         if pause is None:
             self._probe_later(Pause(reason, campaign_id, now, failures=0), now)
         elif campaign_id == pause.probe_id:
-            self._probe_later(replace(pause, reason=reason), now)
+            self._probe_later(pause._replace(reason=reason), now)
         if self._pause and reason is FailureReason.FORBIDDEN:
             forbidden_ids = self._pause.forbidden_ids | {campaign_id}
-            self._pause = replace(self._pause, forbidden_ids=forbidden_ids)
+            self._pause = self._pause._replace(forbidden_ids=forbidden_ids)
 
     def _probe_later(self, pause: Pause, now: float) -> None:
         """Let the next campaign of the rotation probe, later than the last one did."""
         failures = pause.failures + 1
-        self._pause = replace(
-            pause,
+        self._pause = pause._replace(
             failures=failures,
             probe_id=self._after(pause.probe_id),
             probe_at=now + schedule.probe_delay(failures),

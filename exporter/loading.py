@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from exporter import config
@@ -66,7 +65,7 @@ def load_protected(
         problems += error.problems
     if parsed is None or problems:
         raise ConfigError(tuple(problems))
-    return replace(parsed, warnings=(*parsed.warnings, *warnings))
+    return parsed._replace(warnings=(*parsed.warnings, *warnings))
 
 
 def _is_public(path: str) -> bool:

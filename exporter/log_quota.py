@@ -6,7 +6,7 @@ after it how many were. It knows neither what the lines say nor the clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 _MINUTE_SECONDS = 60.0
 
@@ -14,8 +14,7 @@ LINES_PER_MINUTE = 10
 """Of one kind, for a workspace: enough to see what is wrong, too few to drown."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogQuota:
+class LogQuota(NamedTuple):
     """What was written in the current minute; every operation returns a new one."""
 
     lines_per_minute: int
@@ -31,10 +30,10 @@ class LogQuota:
     def counted(self, *, now: float) -> LogQuota:
         """Return the quota after a line, written if it was admitted."""
         if self._is_over(now):
-            return replace(self, began_at=now, written=1, suppressed=0)
+            return self._replace(began_at=now, written=1, suppressed=0)
         if self.written < self.lines_per_minute:
-            return replace(self, written=self.written + 1, suppressed=0)
-        return replace(self, suppressed=self.suppressed + 1)
+            return self._replace(written=self.written + 1, suppressed=0)
+        return self._replace(suppressed=self.suppressed + 1)
 
     def facts(self, *, now: float) -> dict[str, str | int]:
         """Return what a line that is admitted has to say of those that are not."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -85,14 +86,13 @@ class KeySource(NamedTuple):
         return f"environment variable {self.env}" if self.env else f"file {self.file}"
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignConfig:
+class CampaignConfig(NamedTuple):
     """One campaign to poll; `interval_seconds` is as wanted, before any stretching."""
 
     id: str
     name: str
     interval_seconds: float
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     is_dormant: bool = False
     """Whether Braze calls it archived or a draft; told by discovery alone."""
 
@@ -104,8 +104,7 @@ class Selection(NamedTuple):
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TagSelection:
+class TagSelection(NamedTuple):
     """Tags as they stand in Braze; what is empty asks for nothing."""
 
     any: tuple[str, ...] = ()
@@ -113,8 +112,7 @@ class TagSelection:
     none: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoverConfig:
+class DiscoverConfig(NamedTuple):
     """Which campaigns of a workspace are polled besides the listed ones."""
 
     names: Selection
@@ -129,7 +127,7 @@ class DiscoverConfig:
     grace_seconds: float
     """How long a campaign that is no longer there stays."""
     requests_per_minute: float
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     """Label name → `tags` or `channels`."""
 
     @property
@@ -174,8 +172,7 @@ class Limits(NamedTuple):
     """Of the decompressed body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """A configuration without a problem."""
 
     workspaces: tuple[WorkspaceConfig, ...]
@@ -248,8 +245,7 @@ class History(NamedTuple):
     levels: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What one document said of a campaign; label texts are cleaned, cut and unique."""
 
     variations: tuple[Variation, ...]

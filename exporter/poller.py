@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from exporter import data_series, exposition, renewal, schedule
@@ -71,8 +70,7 @@ class Fetcher(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(NamedTuple):
     """What the polls of one workspace share."""
 
     config: Config
@@ -162,8 +160,8 @@ class Poller:
             self._telemetry.retried(turn.workspace)
         else:
             self._telemetry.began(turn.workspace, lag_seconds=now - turn.due_at)
-            turn = replace(turn, first_try_at=now)
-        return self._ask(desk, replace(turn, tries=turn.tries + 1))
+            turn = turn._replace(first_try_at=now)
+        return self._ask(desk, turn._replace(tries=turn.tries + 1))
 
     def _defer(self, turn: Turn) -> None:
         if not turn.has_waited:
@@ -279,8 +277,7 @@ class Poller:
                 last_success_at=now,
                 clock_set_by=self._clock_set_by(),
             )
-            return replace(
-                current,
+            return current._replace(
                 status=status,
                 status_blocks=show_status(subject, status, desk),
                 last_read=snapshot,
@@ -346,7 +343,7 @@ class Poller:
         )
         if at is None:
             return self._fail(desk, turn, failure)
-        return replace(turn, failure=failure, at=at, has_waited=False)
+        return turn._replace(failure=failure, at=at, has_waited=False)
 
     def _fail(
         self,
@@ -368,8 +365,7 @@ class Poller:
         now = self._now()
 
         def mark(entry: Entry) -> Entry:
-            status = replace(
-                entry.status,
+            status = entry.status._replace(
                 is_up=False,
                 failure=failure.reason,
                 interval_seconds=interval,
@@ -381,8 +377,7 @@ class Poller:
             expires_at = math.inf
             if entry.values is not None and read_at is not None:
                 expires_at = read_at + lifetime
-            return replace(
-                entry,
+            return entry._replace(
                 status=status,
                 status_blocks=show_status(entry.subject, status, desk),
                 expires_at=expires_at,
@@ -394,7 +389,7 @@ class Poller:
         self._telemetry.polled(turn.workspace, result)
         upcoming = self._next_slot(desk, turn, interval_seconds=interval)
         if upcoming and waits_until is not None:
-            upcoming = replace(upcoming, due_at=waits_until, at=waits_until)
+            upcoming = upcoming._replace(due_at=waits_until, at=waits_until)
         if is_logged:
             self._log_failure(desk, turn, failure, upcoming)
         if upcoming and waits_until is not None:
@@ -434,7 +429,7 @@ class Poller:
 
         def show(entry: Entry) -> Entry:
             blocks = show_status(entry.subject, entry.status, desk)
-            return replace(entry, status_blocks=blocks)
+            return entry._replace(status_blocks=blocks)
 
         for campaign_id in desk.campaigns:
             self._store.update((workspace, campaign_id), show)
@@ -464,9 +459,9 @@ class Poller:
             interval = schedule.slow_interval(desk.lanes.interval_seconds(campaign_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
-                status = replace(entry.status, interval_seconds=interval)
+                status = entry.status._replace(interval_seconds=interval)
                 blocks = show_status(entry.subject, status, desk)
-                return replace(entry, status=status, status_blocks=blocks)
+                return entry._replace(status=status, status_blocks=blocks)
 
             self._store.update((workspace, campaign_id), mark)
             asked = Turn(workspace, campaign_id, due_at=now, first_try_at=now)
@@ -541,8 +536,7 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
         values = exposition.renew_latest(entry.subject, found.snapshot, entry.values)
     else:
         values = exposition.render_values(entry.subject, found.snapshot)
-    return replace(
-        entry,
+    return entry._replace(
         last_read=found.snapshot,
         values=values,
         source=Source(digest, found.known),
@@ -570,7 +564,7 @@ def show_status(
     """Render a campaign's own status, or its workspace's pause in the place of it."""
     pause = desk.line.pause
     if pause is not None:
-        status = replace(status, is_up=False, failure=pause.reason)
+        status = status._replace(is_up=False, failure=pause.reason)
     return exposition.render_status(subject, status)
 
 

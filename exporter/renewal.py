@@ -9,7 +9,6 @@ without NaN and infinities. It knows nothing of HTTP, Prometheus or the clock.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
@@ -65,8 +64,7 @@ def read(
     if former and former.latest and is_same:
         snapshot = newest.renewed(former, former.latest)
         is_quiet, is_active = activity(sheet.rows, reading.today)
-        snapshot = replace(
-            snapshot,
+        snapshot = snapshot._replace(
             skipped_rows=sheet.skipped_rows,
             is_quiet=is_quiet,
             is_active=is_active,
@@ -109,7 +107,7 @@ class _Newest:
         packed = former.history
         if self._day == self._today:
             packed = history.with_last(packed, self._today, past_day(figures))
-        return replace(former, latest=latest._replace(figures=figures), history=packed)
+        return former._replace(latest=latest._replace(figures=figures), history=packed)
 
 
 def _digest(rows: Iterable[Row]) -> int | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from exporter.model import Config, Selection
@@ -141,13 +140,13 @@ def _changes(config: Config) -> Iterator[tuple[str, Config]]:
     if len(config.windows) > 1:
         # The longest costs no more series than another, and tells who is idle.
         longest = config.windows[-1:]
-        yield f"windows: [{longest[0]}d]", replace(config, windows=longest)
-    yield "windows: []", replace(config, windows=())
+        yield f"windows: [{longest[0]}d]", config._replace(windows=longest)
+    yield "windows: []", config._replace(windows=())
     conversions = Selection(
         config.metrics.include, (*config.metrics.exclude, "conversions*")
     )
     yield (
         'metrics: {exclude: ["conversions*"]}',
-        replace(config, metrics=conversions),
+        config._replace(metrics=conversions),
     )
-    yield f"metrics: {{include: [{few}]}}", replace(config, metrics=_FEW_STATS)
+    yield f"metrics: {{include: [{few}]}}", config._replace(metrics=_FEW_STATS)

@@ -68,7 +68,7 @@ class Shard(NamedTuple):
         All campaigns are still in it: what discovery makes of names depends on all.
         """
         workspaces = tuple(_divided(one, self.total) for one in config.workspaces)
-        return replace(config, workspaces=workspaces)
+        return config._replace(workspaces=workspaces)
 
 
 def owner(key: str, members: Iterable[str]) -> str:
@@ -118,4 +118,4 @@ def _divided(workspace: WorkspaceConfig, total: int) -> WorkspaceConfig:
 
 def _discovery_divided(discover: DiscoverConfig, total: int) -> DiscoverConfig:
     rate = discover.requests_per_minute / total
-    return replace(discover, requests_per_minute=rate)
+    return discover._replace(requests_per_minute=rate)

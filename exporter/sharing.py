@@ -530,7 +530,7 @@ def _rendered(entry: Entry, snapshot: Snapshot | None) -> Entry:
     if snapshot is None or (entry.values and entry.last_read == snapshot):
         return entry
     values = exposition.render_values(entry.subject, snapshot)
-    return replace(entry, last_read=snapshot, values=values, source=None)
+    return entry._replace(last_read=snapshot, values=values, source=None)
 
 
 def _mirrored(
@@ -552,17 +552,16 @@ def _mirrored(
         error=told.error,
         failed_at=_later(told.failed_at, -clock_set_by),
     )
-    entry = replace(
-        entry, status=status, status_blocks=show_status(entry.subject, status, desk)
+    entry = entry._replace(
+        status=status, status_blocks=show_status(entry.subject, status, desk)
     )
     read_at = status.last_success_at
     lifetime = lifetime_seconds(desk.config, told.interval_seconds)
     if told.snapshot is None or read_at is None or read_at + lifetime <= now:
-        return replace(entry, values=None, expires_at=math.inf)
+        return entry._replace(values=None, expires_at=math.inf)
     if rendered.subject != entry.subject:  # a reload renamed it meanwhile
-        rendered = _rendered(replace(entry, values=None), told.snapshot)
-    return replace(
-        entry,
+        rendered = _rendered(entry._replace(values=None), told.snapshot)
+    return entry._replace(
         last_read=rendered.last_read,
         values=rendered.values,
         source=rendered.source,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from threading import Lock
 from typing import NamedTuple
 
@@ -29,8 +28,7 @@ class Source(NamedTuple):
     """How it was read, and what tells whether another one has but a newer day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """All that is served of one campaign."""
 
     subject: Subject
@@ -56,8 +54,7 @@ class Entry:
         return None if self.values is None else self.last_read
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """What is kept of one campaign over a restart."""
 
     last_success_at: float
@@ -127,4 +124,4 @@ class Store:
 def _without_values(entry: Entry, *, now: float) -> Entry:
     if entry.expires_at > now:
         return entry  # a poll ended meanwhile
-    return replace(entry, values=None, expires_at=math.inf)
+    return entry._replace(values=None, expires_at=math.inf)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -361,6 +360,7 @@ campaigns = st.builds(
     name=label_texts,
     interval_seconds=durations,
     labels=st.dictionaries(st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts),
+    is_dormant=st.just(False),  # no configuration says it
 )
 workspaces = st.builds(
     WorkspaceConfig,
@@ -418,7 +418,7 @@ def test_changes_and_a_workspaces_place_are_the_whole_of_it(whole: Config) -> No
 
         assert not own.keys() & place.keys()
         document = {**general, "workspaces": [place | own]}
-        assert read(dump(document)).config == replace(whole, workspaces=(workspace,))
+        assert read(dump(document)).config == whole._replace(workspaces=(workspace,))
 
 
 def test_what_is_as_by_default_is_no_change() -> None:

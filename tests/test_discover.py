@@ -170,7 +170,7 @@ def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
     assert {one.interval_seconds for one in after.campaigns} == {420.0}
     assert all(one.labels["by"] for one in after.campaigns)
     assert replace(after, campaigns=(), discover=before.discover) == before
-    assert replace(found.config, workspaces=()) == replace(given, workspaces=())
+    assert found.config._replace(workspaces=()) == given._replace(workspaces=())
 
 
 def test_what_is_as_by_default_is_not_printed() -> None:

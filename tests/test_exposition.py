@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -201,7 +200,7 @@ def test_many_lines_are_one_compressed_block() -> None:
     many = tuple(Variation("email", f"v{n}") for n in range(300))
 
     blocks = [
-        render_values(SUBJECT, replace(EMPTY, variations=one)).by_family[-6]
+        render_values(SUBJECT, EMPTY._replace(variations=one)).by_family[-6]
         for one in (few, many)
     ]
 

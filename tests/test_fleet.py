@@ -138,7 +138,7 @@ class Room:
 
     def _let_us_answer(self) -> None:
         for name, desk in self.fleet.desks.items():
-            self.fleet.desks[name] = replace(desk, client=self.braze)
+            self.fleet.desks[name] = desk._replace(client=self.braze)
 
     def run(self, *, until: float) -> None:
         """Let time pass, and run each job when it is due."""
@@ -159,7 +159,7 @@ class Room:
 
         def fill(entry: Entry) -> Entry:
             values = render_values(entry.subject, SNAPSHOT)
-            return replace(entry, last_read=SNAPSHOT, values=values)
+            return entry._replace(last_read=SNAPSHOT, values=values)
 
         self.store.update(("shop", campaign_id), fill)
 
@@ -676,7 +676,7 @@ def test_a_paused_workspace_may_lose_its_last_campaign() -> None:
     assert room.desk().line.pause is None
 
 
-QUIET = replace(SNAPSHOT, is_quiet=True, is_active=False)
+QUIET = SNAPSHOT._replace(is_quiet=True, is_active=False)
 
 
 def shop(*ids: str, **more: object) -> Config:
@@ -731,9 +731,8 @@ def test_what_braze_calls_archived_begins_slowly() -> None:
     """Discovery tells; it is read once, and an hour later again."""
     config = shop("a", "b")
     (workspace,) = config.workspaces
-    dormant = replace(workspace.campaigns[0], is_dormant=True)
-    config = replace(
-        config,
+    dormant = workspace.campaigns[0]._replace(is_dormant=True)
+    config = config._replace(
         workspaces=(replace(workspace, campaigns=(dormant, workspace.campaigns[1])),),
     )
     room = Room()

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,8 +118,8 @@ def test_a_failure_is_kept_beside_the_values(room: Room) -> None:
     room.read("a")
 
     def fail(entry: Entry) -> Entry:
-        status = replace(entry.status, is_up=False, failure=FailureReason.TIMEOUT)
-        return replace(entry, status=status)
+        status = entry.status._replace(is_up=False, failure=FailureReason.TIMEOUT)
+        return entry._replace(status=status)
 
     room.store.update(("shop", "a"), fail)
     room.keeper.save()

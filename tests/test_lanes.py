@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from exporter import plan
 from exporter.lanes import Lanes, is_idle
@@ -14,8 +12,8 @@ from hypothesis import strategies as st
 from tests.running import parsed
 
 QUIET = Snapshot((), None, None, (), 0, 0, 0, 0, is_quiet=True)
-ACTIVE = replace(QUIET, is_quiet=False, is_active=True)
-NEITHER = replace(QUIET, is_quiet=False)
+ACTIVE = QUIET._replace(is_quiet=False, is_active=True)
+NEITHER = QUIET._replace(is_quiet=False)
 
 
 def planned(

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from queue import Queue
 from random import Random
@@ -94,7 +94,7 @@ def test_who_may_not_start_yet_is_called_when_he_may() -> None:
     is_started = line.start(turn("b"), now=NOW + 0.25)
 
     assert not is_started
-    assert calls == [replace(turn("b"), at=NOW + 1.0, has_waited=True)]
+    assert calls == [turn("b")._replace(at=NOW + 1.0, has_waited=True)]
     assert line.start(calls[0], now=NOW + 1.0)
 
 
@@ -711,7 +711,7 @@ class Floor:
         if not self._start(one, now):
             return
         first_try_at = min(one.first_try_at, now)
-        one = replace(one, tries=one.tries + 1, first_try_at=first_try_at)
+        one = one._replace(tries=one.tries + 1, first_try_at=first_try_at)
         yield self._random.random() * 3
         yield from self._take(one, self.answers(one.campaign_id, self.now))
 
@@ -774,7 +774,7 @@ class Floor:
             return
         failure = Unavailable("broken", reason=FailureReason.CONNECTION)
         yield from self._pass_time()
-        self._schedule(replace(one, failure=failure, at=at, has_waited=False))
+        self._schedule(one._replace(failure=failure, at=at, has_waited=False))
 
     def _go_on(self, one: Turn, *, at: float | None = None) -> Work:
         if self.line.is_called(one.campaign_id):

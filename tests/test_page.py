@@ -94,13 +94,12 @@ def wide(name: str, *, sent: int) -> Entry:
     assert snapshot is not None
     variations = tuple(Variation("email", f"v{n:03}", f"id-{n}") for n in range(100))
     figures = Figures(tuple((each, {"sent": sent}) for each in variations), {})
-    snapshot = replace(
-        snapshot,
+    snapshot = snapshot._replace(
         variations=variations,
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
     )
     values = exposition.render_values(one.subject, snapshot)
-    return replace(one, last_read=snapshot, values=values)
+    return one._replace(last_read=snapshot, values=values)
 
 
 def plain(made: Scene, *, is_openmetrics: bool = False) -> str:
@@ -169,8 +168,7 @@ def test_families_that_did_not_change_are_not_packed_again() -> None:
 
     later = exposition.Status(True, None, 300.0, 901.0)
     made.store.put(
-        replace(
-            entry("a"),
+        entry("a")._replace(
             status=later,
             status_blocks=exposition.render_status(entry("a").subject, later),
         )
@@ -232,7 +230,7 @@ def test_texts_of_large_blocks_are_let_go_of() -> None:
     [
         lambda store: store.put(entry("b")),
         lambda store: store.update(
-            ("shop", "id-a"), lambda one: replace(one, values=entry("z").values)
+            ("shop", "id-a"), lambda one: one._replace(values=entry("z").values)
         ),
         lambda store: store.remove([("shop", "id-a")]),
     ],

@@ -1,6 +1,5 @@
 """What a configuration asks of Braze, and what the ceiling makes of it."""
 
-from dataclasses import replace
 from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -147,8 +146,8 @@ def test_what_is_not_selected_is_not_expected(
     metrics: Selection, channels: Selection, series: int
 ) -> None:
     """Stats and channels that the configuration leaves out are not counted."""
-    without = replace(
-        config(workspace(60.0), windows=()), metrics=metrics, channels=channels
+    without = config(workspace(60.0), windows=())._replace(
+        metrics=metrics, channels=channels
     )
 
     assert plan.plan(without)[0].typical_series == series
@@ -190,5 +189,5 @@ def test_discovery_asks_for_the_list_hourly_and_for_details_daily() -> None:
 
     assert plan.discovery_per_day(discover, campaigns=99) == (24, 99)
     assert plan.discovery_per_day(discover, campaigns=500) == (144, 500)
-    by_list = replace(discover, include_drafts=True)
+    by_list = discover._replace(include_drafts=True)
     assert plan.discovery_per_day(by_list, campaigns=500) == (144, 0)

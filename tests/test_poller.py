@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -142,8 +141,8 @@ class Room:
     def select(self, channels: Selection) -> None:
         """Show these channels alone from now on."""
         desk = self.desks["production"]
-        config = replace(desk.config, channels=channels)
-        self.desks["production"] = replace(desk, config=config)
+        config = desk.config._replace(channels=channels)
+        self.desks["production"] = desk._replace(config=config)
 
     def entry(self, campaign_id: str = ID) -> Entry:
         """Return what is served of a campaign."""
@@ -343,7 +342,7 @@ def test_a_try_that_comes_too_late_is_not_made() -> None:
     turn = room.poll(DOWN)
     assert turn is not None
 
-    upcoming = room.poll(turn=replace(turn, at=room.now + 61))
+    upcoming = room.poll(turn=turn._replace(at=room.now + 61))
 
     assert len(room.braze.asked) == 1
     assert room.entry().status.failure is FailureReason.SERVER_ERROR
@@ -418,7 +417,7 @@ def test_a_poll_renews_only_what_it_has_read() -> None:
     room.poll(others)
     told = room.entry()
     room.poll(first)
-    room.braze.afterwards = lambda: room.store.put(replace(told, source=None))
+    room.braze.afterwards = lambda: room.store.put(told._replace(source=None))
     room.poll(second)
 
     entry = room.entry()

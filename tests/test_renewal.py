@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -311,4 +310,4 @@ def test_a_renewed_snapshot_needs_one_that_shows_a_latest_day() -> None:
 
     second = read(days(), reading, former=first.snapshot, known=first.known)
 
-    assert second.snapshot == replace(first.snapshot)
+    assert second.snapshot == first.snapshot._replace()

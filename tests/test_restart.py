@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,7 +50,7 @@ class House:
         state, at = State(self.state), time.time() - seconds
         state.save(
             {
-                key: replace(kept, last_success_at=at)
+                key: kept._replace(last_success_at=at)
                 for key, kept in state.load().items()
             }
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -77,7 +76,7 @@ def test_what_discovery_may_find_is_counted() -> None:
 
 def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
     """Nothing is divided by nothing."""
-    nothing = replace(config(1), workspaces=())
+    nothing = config(1)._replace(workspaces=())
 
     found = scaling.scaling(nothing)
 
@@ -127,10 +126,10 @@ def test_each_saving_is_what_the_changed_configuration_costs() -> None:
 
 def test_what_saves_nothing_is_not_advised() -> None:
     """Of what the configuration leaves out already, or the cap cuts anyway."""
-    bare = replace(
-        config(10), windows=(), metrics=Selection(include=("sent", "bounces"))
+    bare = config(10)._replace(
+        windows=(), metrics=Selection(include=("sent", "bounces"))
     )
-    capped = replace(config(10), limits=Limits(20, 1))
+    capped = config(10)._replace(limits=Limits(20, 1))
 
     assert scaling.scaling(bare).savings == ()
     assert scaling.scaling(capped).savings == ()

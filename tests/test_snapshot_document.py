@@ -2,7 +2,6 @@
 
 import json
 from copy import deepcopy
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -209,7 +208,7 @@ def test_a_history_may_be_missing() -> None:
 
     found = snapshot_document.read(document)
 
-    assert found == replace(example(), history=None)
+    assert found == example()._replace(history=None)
     assert example().history is not None
 
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -400,7 +399,7 @@ def test_a_long_history_of_saves_does_not_grow_the_file(file: Path) -> None:
     size = file.stat().st_size
 
     for number in range(30):
-        state.save({KEY: replace(KEPT, last_success_at=float(number))})
+        state.save({KEY: KEPT._replace(last_success_at=float(number))})
 
     assert file.stat().st_size == size
     assert isinstance(state.load()[KEY].snapshot, Snapshot)

@@ -1,6 +1,5 @@
 """What is served: entries swapped whole, and values that leave when they are stale."""
 
-from dataclasses import replace
 from threading import Thread
 
 from exporter.exposition import Blocks, Status, Subject, render_status
@@ -29,8 +28,8 @@ def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
 
 def polled(campaign_id: str, *, expires_at: float) -> Entry:
     """Return the entry of a campaign with values."""
-    return replace(
-        entry(campaign_id), last_read=SNAPSHOT, values=VALUES, expires_at=expires_at
+    return entry(campaign_id)._replace(
+        last_read=SNAPSHOT, values=VALUES, expires_at=expires_at
     )
 
 
@@ -119,7 +118,7 @@ def test_stale_values_leave() -> None:
     dropped = store.expire(now=10.0)
 
     assert dropped == (old,)
-    assert store.entries() == (replace(entry("a"), last_read=old.last_read), young)
+    assert store.entries() == (entry("a")._replace(last_read=old.last_read), young)
     assert store.entries()[0].snapshot is None
 
 
@@ -162,7 +161,7 @@ def test_no_update_is_lost_between_threads() -> None:
     def add() -> None:
         for _ in range(500):
             store.update(
-                ("shop", "a"), lambda one: replace(one, expires_at=one.expires_at + 1)
+                ("shop", "a"), lambda one: one._replace(expires_at=one.expires_at + 1)
             )
 
     threads = [Thread(target=add) for _ in range(4)]

@@ -123,7 +123,7 @@ def _share(config: Config, shard: Shard) -> Config:
     workspaces = tuple(
         replace(one, campaigns=shard.own(one.campaigns)) for one in divided.workspaces
     )
-    return replace(divided, workspaces=workspaces)
+    return divided._replace(workspaces=workspaces)
 
 
 def _describe_shard(plans: Sequence[WorkspacePlan], shard: Shard) -> list[str]:

@@ -91,8 +91,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if read_key(workspace.key_source, environment) is None:
         _complain(f"{workspace.key_source} cannot be read; expected an API key there")
         return 2
-    settings = replace(
-        workspace.discover or _ALL,
+    settings = (workspace.discover or _ALL)._replace(
         requests_per_minute=rate,
         list_interval_seconds=_ALL.list_interval_seconds,
     )
