@@ -161,7 +161,7 @@ def test_a_workspace_shows_its_limits_by_the_wall_clock() -> None:
 
 def test_a_bucket_that_is_open_again_is_not_shown_shut() -> None:
     """The end of a wait is of no interest after it."""
-    budget = Budget(2.0, 0.2, 4, buckets={"a": Bucket()._replace(shut_until=NOW - 1)})
+    budget = Budget(2.0, 0.2, 4, buckets={"a": Bucket(shut_until=NOW - 1)})
 
     seen = workspace_seen(
         workspace_plan(), line(budget=budget), campaigns=[], now=NOW, clock_set_by=0.0

@@ -310,4 +310,4 @@ def test_a_renewed_snapshot_needs_one_that_shows_a_latest_day() -> None:
 
     second = read(days(), reading, former=first.snapshot, known=first.known)
 
-    assert second.snapshot == first.snapshot._replace()
+    assert second.snapshot == first.snapshot
