@@ -35,7 +35,7 @@ FLOORS = (
     "cause transport connection gate",
     "answer listener protection entrance",
     "client poller web jobs keeper retrieval",
-    "on_demand status_pages",
+    "on_demand status_pages history_file",
     # The process.
     "flags web_settings fleet scout",
     "loading daemon scouting exploration",

@@ -6,21 +6,13 @@ import random
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import date
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
-from exporter import (
-    chronicle,
-    data_series,
-    quantities,
-    retrieval,
-    timeline,
-)
+from exporter import chronicle, quantities, retrieval, timeline
 from exporter.archive import Archive
 from exporter.catalogue_file import CatalogueFile
 from exporter.client import Client
@@ -28,12 +20,12 @@ from exporter.clock import Clock
 from exporter.egress import Egress
 from exporter.errors import FetchError, MalformedSeries, StateError
 from exporter.exploration import Exploration
-from exporter.exposition import Subject
 from exporter.flags import CONFIG_FILE, Flag, Parser
+from exporter.history_file import HistoryFile, Item, Span
 from exporter.keys import Key, read_key
 from exporter.labels import clean
 from exporter.loading import load
-from exporter.model import CampaignConfig, Chronicle, Config, Selection, WorkspaceConfig
+from exporter.model import Config, Selection, WorkspaceConfig
 from exporter.progress import Progress, duration
 from exporter.retrieval import Retrieval, Want, source
 from exporter.selection import matcher
@@ -90,8 +82,7 @@ _BLOCK_HOURS = 1458
 few times, and not once for every two hours of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
+class _Order(NamedTuple):
     """What the flags ask for."""
 
     days: int
@@ -103,14 +94,6 @@ class _Order:
 
 class _NoCampaign(Exception):
     """What --campaign names, or all there is, is not a single one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """One campaign whose history is asked for."""
-
-    workspace: WorkspaceConfig
-    campaign: CampaignConfig
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -165,7 +148,7 @@ class _Run:
     ) -> None:
         self._config = config
         self._order = order
-        self._items: Sequence[_Item] = ()
+        self._items: Sequence[Item] = ()
         self._environment = environment
         self._told = told
         self._clock = Clock()
@@ -179,7 +162,7 @@ class _Run:
             draw=random.random,
             say=self._say,
         )
-        self._begun_at = 0.0
+        self._span = Span(order.days, 0.0)
         self._failures: dict[int, str] = {}
         """Number of an item → why it has no history."""
 
@@ -202,7 +185,8 @@ class _Run:
         if not self._ask():
             self._say(_STOPPED)
             return 1
-        series = self._count()
+        history = HistoryFile(self._archive, self._config, self._span)
+        series = self._count(history)
         if self._failures:
             self._archive.note_asked(now=self._now())
         if not series:
@@ -211,9 +195,9 @@ class _Run:
         step = self._order.step_seconds or chronicle.step_for(
             series=series, days=self._order.days
         )
-        lines = self._write(step)
+        samples = self._write(history, step)
         self._say(
-            f"{self._order.output}: {lines} samples of {series} series, every "
+            f"{self._order.output}: {samples} samples of {series} series, every "
             f"{quantities.duration_text(step)} of each day; load it with\n  "
             "promtool tsdb create-blocks-from openmetrics "
             f"--max-block-duration={_BLOCK_HOURS}h {self._order.output} DIRECTORY"
@@ -232,11 +216,12 @@ class _Run:
 
     def _begin(self) -> None:
         now = self._now()
-        self._begun_at = self._archive.begin(now=now)
-        if self._begun_at < now:
+        begun_at = self._archive.begin(now=now)
+        self._span = self._span._replace(begun_at=begun_at)
+        if begun_at < now:
             self._say(
                 "going on with what was begun "
-                f"{duration(now - self._begun_at)} ago; days are counted from then"
+                f"{duration(now - begun_at)} ago; days are counted from then"
             )
 
     def _choose(self, workspaces: Sequence[WorkspaceConfig]) -> None:
@@ -253,7 +238,7 @@ class _Run:
 
     def _ask(self) -> bool:
         """Ask Braze for the pages that are not kept; False: a workspace stopped."""
-        pages = chronicle.pages(self._order.days, now=self._begun_at)
+        pages = chronicle.pages(self._span.days, now=self._span.begun_at)
         wanted: dict[str, list[Want]] = {}
         for item in self._items:
             wanted.setdefault(item.workspace.name, []).extend(
@@ -336,109 +321,42 @@ class _Run:
             f"({item.campaign.id}): {reason}"
         )
 
-    def _count(self) -> int:
+    def _count(self, history: HistoryFile) -> int:
         """Return how many series there will be; 0: not one campaign has a history."""
         series = 0
-        pages = chronicle.pages(self._order.days, now=self._begun_at)
-        for number in range(len(self._items)):
+        for number, item in enumerate(self._items):
             if number in self._failures:
                 continue
             try:
-                series += self._history(number).series
+                series += history.history(item).series
             except (ValueError, OSError, MalformedSeries) as error:
                 self._fail(number, f"a kept page cannot be read: {error}")
-                item = self._items[number]
-                self._archive.forget(source(item.workspace), item.campaign.id, pages)
+                history.forget(item)
         return series
 
-    def _history(self, number: int) -> Chronicle:
-        item = self._items[number]
-        zone = item.workspace.timezone
-        pages = chronicle.pages(self._order.days, now=self._begun_at)
-        today = chronicle.today(now=self._begun_at, timezone=zone)
-        reading = data_series.Reading(
-            today=today,
-            timezone=zone,
-            windows=(),
-            channels=self._config.channels,
-            metrics=self._config.metrics,
-            series_limit=self._config.limits.series_per_campaign,
-        )
-        place = source(item.workspace)
-        return data_series.parse_chronicle(
-            (self._archive.get(place, item.campaign.id, page) for page in pages),
-            reading,
-            first=chronicle.first_day(
-                self._order.days, now=self._begun_at, timezone=zone
-            ),
-        )
-
-    def _write(self, step_seconds: float) -> int:
-        """Write the file, whole or not at all; return how many samples are in it."""
-        output = self._order.output
-        unfinished = output.with_name(f"{output.name}.unfinished")
-        numbers = [n for n in range(len(self._items)) if n not in self._failures]
+    def _write(self, history: HistoryFile, step_seconds: float) -> int:
+        """Write the file; return how many samples are in it."""
+        items = [
+            item
+            for number, item in enumerate(self._items)
+            if number not in self._failures
+        ]
         progress = Progress(
             "parts of the file",
-            total=len(numbers) * len(timeline.FAMILIES),
+            total=len(items) * len(timeline.FAMILIES),
             stream=self._told,
             now=self._now,
         )
-        lines = 0
         try:
-            with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-                for text in self._texts(numbers, step_seconds, progress):
-                    file.write(text)
-                    lines += text.count("\n") if not text.startswith("#") else 0
-            unfinished.replace(output)
+            return history.write(
+                self._order.output,
+                items,
+                labels=self._order.labels,
+                step_seconds=step_seconds,
+                advanced=progress.advance,
+            )
         finally:
             progress.close()
-            with suppress(FileNotFoundError):
-                unfinished.unlink()
-        return lines
-
-    def _texts(
-        self, numbers: Sequence[int], step_seconds: float, progress: Progress
-    ) -> Iterator[str]:
-        until = self._begun_at - chronicle.HEAD_SECONDS
-
-        @cache
-        def tails(zone: str, day: date) -> tuple[str, ...]:
-            return timeline.tails(
-                tuple(
-                    chronicle.instants(
-                        day,
-                        timezone=zones[zone],
-                        step_seconds=step_seconds,
-                        until=until,
-                    )
-                )
-            )
-
-        zones = {
-            one.workspace.timezone.key: one.workspace.timezone for one in self._items
-        }
-        for family in timeline.FAMILIES:
-            has_header = False
-            for number in numbers:
-                item = self._items[number]
-                campaign = item.campaign
-                subject = Subject(
-                    item.workspace.name, campaign.name, campaign.id, campaign.labels
-                )
-                for text in timeline.render(
-                    family,
-                    subject,
-                    self._history(number),
-                    labels=self._order.labels,
-                    tails=partial(tails, item.workspace.timezone.key),
-                ):
-                    if not has_header:
-                        has_header = True
-                        yield timeline.header(family)
-                    yield text
-                progress.advance()
-        yield timeline.END
 
     def _say(self, text: str) -> None:
         print(text, file=self._told, flush=True)
@@ -460,10 +378,10 @@ def _wait(seconds: float) -> None:
 
 def _items(
     workspaces: Sequence[WorkspaceConfig], wanted: Sequence[str]
-) -> tuple[_Item, ...]:
+) -> tuple[Item, ...]:
     """Return the campaigns that are wanted. _NoCampaign: there is none, or no such."""
     items = [
-        _Item(workspace, campaign)
+        Item(workspace, campaign)
         for workspace in workspaces
         for campaign in workspace.campaigns
     ]
