@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from exporter import __version__, config, web_config
+from exporter.errors import ConfigError
 from exporter.flags import OF_DAEMON
 from exporter.quantities import duration_seconds
 
@@ -432,6 +433,70 @@ def test_every_duration_of_the_exporter_is_let_through(helm: Helm, text: str) ->
     assert duration_seconds(text)
 
     assert text in helm.render({"config": FULL | {"stale_after": text}}).config
+
+
+LADDER = (
+    *("0s", "1ms", "999ms", "1s", "10m", "601s", "3599s", "1h", "23h", "1d", "7d"),
+    *("169h", "90d", "2161h", "98d", "99d", "365d", "8761h", "3650d", "87601h"),
+)
+"""Durations, ascending; every bound of the exporter is a step of it."""
+
+
+def with_duration(place: Path, text: str) -> Document:
+    """Return a configuration with a duration at a place of it."""
+    whole: Document = {**deepcopy(FULL), "windows": [], "stale_after": "1h"}
+    (workspace,) = whole["workspaces"]
+    workspace["discover"] = {"names": {"include": ["*"]}}
+    parts: dict[str, Any] = {
+        "config": whole,
+        "workspace": workspace,
+        "discover": workspace["discover"],
+        "campaign": workspace["campaigns"][0],
+    }
+    part, option = place
+    parts[part][option] = [text] if option == "windows" else text
+    return whole
+
+
+def is_usable(document: Document) -> bool:
+    """Tell whether the exporter takes a configuration."""
+    try:
+        config.parse(
+            yaml.safe_dump(document),
+            file="config.yaml",
+            read_key=lambda _: SECRET,
+            is_file=lambda _: True,
+        )
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("config", "stale_after"),
+        ("config", "windows"),
+        ("workspace", "interval"),
+        ("workspace", "idle_interval"),
+        ("workspace", "timeout"),
+        ("discover", "list_interval"),
+        ("discover", "sent_within"),
+        ("discover", "grace"),
+        ("campaign", "interval"),
+    ],
+    ids=name,
+)
+def test_durations_have_the_bounds_of_the_exporter(helm: Helm, place: Path) -> None:
+    """The least and the most are let through, and what is next to them is refused."""
+    usable = [text for text in LADDER if is_usable(with_duration(place, text))]
+    least, most = LADDER.index(usable[0]), LADDER.index(usable[-1])
+
+    for text in {usable[0], usable[-1]}:
+        assert helm.render({"config": with_duration(place, text)}).documents
+    for text in LADDER[max(least - 1, 0) : least] + LADDER[most + 1 : most + 2]:
+        with pytest.raises(Refused, match="expected"):
+            helm.render({"config": with_duration(place, text)})
 
 
 def test_the_example_configuration_is_let_through(helm: Helm) -> None:
