@@ -282,14 +282,27 @@ class Ledger:
             for each in ("catalogues", "versions"):
                 self._redis.expire(_key(each), _KEPT_SECONDS)
 
-    def posted(self, name: str, seen: str) -> tuple[str, bytes] | None:
-        """Return version and content of a catalogue; None: it is the one seen."""
+    def posted(self, seen: Mapping[str, str]) -> Iterator[tuple[str, str, bytes]]:
+        """Yield name, version and content of catalogues that are not as they were seen.
+
+        `seen` are the names that are asked for, each with its version; empty: none.
+        """
+        names = list(seen)
+        if not names:
+            return
         with _mapped():
-            version = cast("bytes | None", self._redis.hget(_key("versions"), name))
-            if version is None or _text(version) == seen:
-                return None
-            content = cast("bytes | None", self._redis.hget(_key("catalogues"), name))
-        return (_text(version), content or b"")
+            versions = cast(
+                "list[bytes | None]", self._redis.hmget(_key("versions"), names)
+            )
+        for name, told in zip(names, versions, strict=True):
+            version = _text(told or b"")
+            if version in {"", seen[name]}:
+                continue
+            with _mapped():
+                content = cast(
+                    "bytes | None", self._redis.hget(_key("catalogues"), name)
+                )
+            yield name, version, content or b""
 
     def say(self, words: Mapping[str, str]) -> None:
         """Tell the others what Braze said of the buckets of these accounts."""

@@ -467,17 +467,20 @@ class Sharing:
     def _exchange_catalogues(self, scouting: Scouting) -> None:
         """Tell the others what our questions found out, and hear what theirs did."""
         has_time = self._now() - self._posted_at >= _POST_SECONDS
+        of_others: dict[str, Account] = {}
         for account, known in scouting.known().items():
             name = _digest(*account)
             if not self.holds(account[0]):
-                told = self._ledger.posted(name, self._seen.get(account, ""))
-                if told is not None:
-                    self._seen[account], content = told
-                    self._adopt(scouting, account, content)
+                of_others[name] = account
             elif has_time and known != self._posted.get(account, Known()):
                 self._ledger.post(name, catalogue_file.pack(account, known))
                 self._posted[account] = known
                 self._posted_at = self._now()
+        seen = {name: self._seen.get(one, "") for name, one in of_others.items()}
+        for name, version, content in self._ledger.posted(seen):
+            account = of_others[name]
+            self._seen[account] = version
+            self._adopt(scouting, account, content)
 
     def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
         try:

@@ -321,13 +321,13 @@ def test_what_is_no_url_is_told_without_its_password(url: str) -> None:
 def test_a_catalogue_is_read_when_it_is_another_one(redis_server: RedisServer) -> None:
     """Whoever has seen its version is not sent it again."""
     one, two = Ledger(redis_server.url, "one"), Ledger(redis_server.url, "two")
-    nothing = two.posted("shop", "")
+    before = list(two.posted({"shop": "", "app": ""}))
     one.post("shop", b"old")
     one.post("shop", b"new")
 
-    told = two.posted("shop", "")
+    ((name, version, content),) = two.posted({"shop": "", "app": ""})
 
-    assert nothing is None
-    assert told is not None
-    assert told[1] == b"new"
-    assert two.posted("shop", told[0]) is None
+    assert before == []
+    assert (name, content) == ("shop", b"new")
+    assert list(two.posted({"shop": version, "app": ""})) == []
+    assert list(two.posted({})) == []
