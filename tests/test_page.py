@@ -320,17 +320,18 @@ def test_scrapes_at_once_get_whole_pages(*, is_plain: bool) -> None:
     """While entries change, each page is one that was right at some instant."""
     made = scene(wide("a", sent=0), wide("b", sent=0))
 
-    def change(number: int) -> None:
-        made.store.put(wide("a", sent=number))
-        made.store.put(wide("b", sent=number))
-        for _ in range(301):
-            made.pages.beat()
+    def change() -> None:
+        for number in range(1, 50):
+            made.store.put(wide("a", sent=number))
+            made.store.put(wide("b", sent=number))
+            for _ in range(301):
+                made.pages.beat()
 
     def scrape(_: int) -> str:
         return plain(made) if is_plain else gzip.decompress(compressed(made)).decode()
 
     with ThreadPoolExecutor(5) as pool:
-        changes = pool.submit(lambda: [change(number) for number in range(1, 50)])
+        changes = pool.submit(change)
         pages = list(pool.map(scrape, range(200)))
         changes.result()
 
