@@ -286,6 +286,8 @@ class Connection(asyncio.Protocol):
         elif self._h11.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
             self._out.write(self._h11.send(go_on) or b"")
+            if self._out.get_write_buffer_size():
+                self.abort()  # it asks on and on, and reads nothing
 
     def _answer(self) -> None:
         self._phase = _Phase.ANSWERING

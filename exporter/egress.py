@@ -24,6 +24,10 @@ class Egress(NamedTuple):
     ca_file: str | None = None
     """A file of PEM certificates, or a directory that OpenSSL has hashed."""
 
+    def __repr__(self) -> str:
+        # The URL of a proxy may hold a password.
+        return f"Egress(no_proxy={self.no_proxy}, ca_file={self.ca_file!r})"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Egress:
         """Lower case goes before upper case, and an empty lower case turns it off."""

@@ -39,6 +39,8 @@ def start_logging(*, level: str, format_: str) -> None:
     logging.getLogger("exporter").setLevel(_LEVELS[level])
     # Its warnings quote what a peer sent, and a peer knows the key.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    # It warns of every piece of an answer that a client of TLS did not wait for.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def serve(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 import struct
 import threading
 import tracemalloc
 from contextlib import suppress
+from itertools import takewhile
 from typing import cast
 
 import pytest
+from exporter.connection import Connection, House
 from exporter.listener import ClientLimits, Request, Responder, Response
+from exporter.roster import Roster
 
 from tests.inn import GET, PATIENCE_SECONDS, Visitor, greet, opened
 
@@ -35,6 +39,14 @@ def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> 
     """Return a request's bytes."""
     lines = [f"{method} {path} HTTP/{version}", "Host: inn", *headers, "", ""]
     return "\r\n".join(lines).encode()
+
+
+async def met(client: socket.socket, respond: Responder) -> Roster:
+    """Serve a client that is connected already."""
+    house = House(respond, ClientLimits(), clock=lambda: 0.0, roster=Roster())
+    loop = asyncio.get_running_loop()
+    await loop.connect_accepted_socket(lambda: Connection(house), client)
+    return house.roster
 
 
 def test_a_get_is_answered() -> None:
@@ -176,6 +188,28 @@ def test_who_asks_before_sending_a_body_is_told_to_go_on() -> None:
         assert visitor.answer().status == 100
         visitor.say(b"body")
         assert visitor.answer().status == 200
+
+
+def test_who_asks_to_go_on_and_does_not_read_is_shown_out() -> None:
+    """Nothing is kept for a client that has left answer upon answer unread."""
+    ours, theirs = socket.socketpair()
+    unread = 0
+    ours.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            unread += ours.send(b"unread")
+    expecting = ("Content-Length: 4", "Expect: 100-continue")
+
+    async def serve() -> None:
+        roster = await met(ours, tell())
+        theirs.sendall(get("/", *expecting, method="POST"))
+        await roster.emptied()
+
+    asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
+
+    with theirs:
+        left = b"".join(iter(lambda: theirs.recv(1 << 20), b""))
+    assert len(left) == unread
 
 
 @pytest.mark.parametrize(
@@ -368,6 +402,33 @@ def test_a_large_answer_arrives_whole() -> None:
 
         assert visitor.get().body == b"".join(chunks)
         assert visitor.get().body == b"".join(chunks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_byte_arrives_in_its_place(seed: int) -> None:
+    """However an answer is cut, and however much of it the reader takes at a time."""
+    dice = random.Random(seed)
+    most = [1, 100, 20_000, 300_000]
+    chunks = [dice.randbytes(dice.randrange(dice.choice(most))) for _ in range(200)]
+    ours, theirs = socket.socketpair()
+
+    async def respond(_: Request) -> Response:
+        return Response(200, (), tuple(chunks))
+
+    def read() -> bytes:
+        theirs.sendall(GET * 2 + get("/", "Connection: close"))
+        sizes = iter(lambda: dice.randrange(1, dice.choice(most) + 1), None)
+        return b"".join(takewhile(bool, map(theirs.recv, sizes)))
+
+    async def serve() -> bytes:
+        await met(ours, respond)
+        return await asyncio.to_thread(read)
+
+    with theirs:
+        got = asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
+
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in got.split(b"HTTP/1.1 ")]
+    assert bodies[1:] == [b"".join(chunks)] * 3
 
 
 def test_a_failing_responder_is_500(caplog: pytest.LogCaptureFixture) -> None:

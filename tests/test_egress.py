@@ -32,6 +32,14 @@ def test_the_proxy_of_http() -> None:
     assert egress.proxy_for("http://braze.test") == "http://p:1"
 
 
+def test_no_password_of_a_proxy_is_shown() -> None:
+    """Neither of the two that may be in the environment."""
+    url = "http://me:hidden@proxy:1"
+    egress = Egress(http_proxy=url, https_proxy=url, no_proxy=("a.test",))
+
+    assert repr(egress) == "Egress(no_proxy=('a.test',), ca_file=None)"
+
+
 @pytest.mark.parametrize(
     ("no_proxy", "url"),
     [

@@ -315,20 +315,32 @@ def test_openmetrics_is_read_by_its_parser() -> None:
     assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
 
 
-def test_scrapes_at_once_get_whole_pages() -> None:
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "gzip"])
+def test_scrapes_at_once_get_whole_pages(*, is_plain: bool) -> None:
     """While entries change, each page is one that was right at some instant."""
-    made = scene(entry("a", sent=0))
+    made = scene(wide("a", sent=0), wide("b", sent=0))
 
-    def change(number: int) -> None:
-        made.store.put(entry("a", sent=number))
+    def change() -> None:
+        for number in range(1, 50):
+            made.store.put(wide("a", sent=number))
+            made.store.put(wide("b", sent=number))
+            for _ in range(301):
+                made.pages.beat()
 
     def scrape(_: int) -> str:
-        return gzip.decompress(compressed(made)).decode()
+        return plain(made) if is_plain else gzip.decompress(compressed(made)).decode()
 
-    with ThreadPoolExecutor(8) as pool:
-        changes = pool.map(change, range(100))
-        pages = list(pool.map(scrape, range(100)))
-        list(changes)
+    with ThreadPoolExecutor(5) as pool:
+        changes = pool.submit(change)
+        pages = list(pool.map(scrape, range(200)))
+        changes.result()
 
-    assert all(page.count("# TYPE braze_campaign_daily gauge\n") == 1 for page in pages)
-    assert all(page.endswith("x_y 1.0\n") for page in pages)
+    read: Reader = read_text
+    for page in set(pages):
+        (daily,) = (one for one in read(page) if one.name == "braze_campaign_daily")
+        ((_, a), (_, b)) = sorted(
+            {(one.labels["campaign"], one.value) for one in daily.samples}
+        )
+        assert len(daily.samples) == 200
+        assert a - b in {0, 1}
+        assert page.endswith("x_y 1.0\n")

@@ -247,16 +247,25 @@ MESSAGES = st.dictionaries(
     st.lists(ENTRY | VALUE, max_size=3) | VALUE,
     max_size=3,
 )
-ROW = st.builds(
-    lambda age, messages, fields: {
-        **fields,
-        "time": (TODAY - timedelta(age)).isoformat(),
-        "messages": messages,
-    },
-    st.integers(-2, 3),
-    MESSAGES | VALUE,
-    st.dictionaries(FIELD, VALUE, max_size=3),
-)
+
+
+def rows_of(ages: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return days of any content."""
+    return st.builds(
+        lambda age, messages, fields: {
+            **fields,
+            "time": (TODAY - timedelta(age)).isoformat(),
+            "messages": messages,
+        },
+        ages,
+        MESSAGES | VALUE,
+        st.dictionaries(FIELD, VALUE, max_size=3),
+    )
+
+
+ROW = rows_of(st.integers(-2, 3))
+PAST_ROW = rows_of(st.integers(1, 5))
+NEWEST_ROW = rows_of(st.integers(-1, 0))
 
 
 def decoded(made: object) -> object:
@@ -267,8 +276,8 @@ def decoded(made: object) -> object:
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[object, object]:
     """Return two documents, the second mostly like the first but for one day."""
-    rows = draw(st.lists(ROW, max_size=4))
-    newest = draw(ROW)
+    rows = draw(st.lists(PAST_ROW, max_size=4) | st.lists(ROW, max_size=4))
+    newest = draw(NEWEST_ROW | ROW)
     changed = copy.deepcopy(newest)
     messages = changed["messages"]
     channels = messages.values() if isinstance(messages, dict) else ()

@@ -1,10 +1,12 @@
-"""How the process ends: soon, with code 0, whatever goes on at that moment."""
+"""How the process ends: soon, with code 0, whatever goes on; and what it logs."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,3 +176,27 @@ def test_the_end_of_the_first_round_is_told(tmp_path: Path) -> None:
             process.end(signal.SIGTERM, seconds=10)
 
         assert sum("exporter.ready" in line for line in process.lines) == 1
+
+
+_WARNING = """
+import logging
+from exporter.service import start_logging
+
+start_logging(level="debug", format_="logfmt")
+for name in ("exporter.x", "urllib3.x", "asyncio", "another"):
+    logging.getLogger(name).warning("from %s", name)
+logging.getLogger("asyncio").error("broken")
+"""
+
+
+def test_what_clients_and_peers_can_have_libraries_warn_of_is_not_logged() -> None:
+    """A page that a client of TLS leaves unread would be a thousand warnings."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WARNING], capture_output=True, text=True, check=True
+    )
+
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert "from exporter.x" in lines[0]
+    assert "from another" in lines[1]
+    assert "broken" in lines[2]
