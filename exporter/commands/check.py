@@ -229,7 +229,7 @@ def _idle(one: WorkspacePlan) -> str:
         intervals.append(workspace.interval_seconds)
     if intervals and idle <= min(intervals):
         return f"off: {idle:.4g} s is no longer than an interval"
-    every = f"{idle:.4g} s"
+    every = f"{idle * one.stretch:.4g} s"
     if one.tells_idle:
         return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
     needs = f"needs a window of {QUIET_DAYS}d or more"
