@@ -293,7 +293,10 @@ def test_what_simulate_prints_is_a_configuration_to_paste(
     flags = ("--listen-address", where, "--campaigns=30", "--timezone=Asia/Tokyo")
     with Process("simulate", *flags) as braze:
         variable = braze.wait_for_line(r"export (BRAZE_API_KEY)=(\S+)")
-        braze.wait_for_line(r"and 10 more; `braze-exporter discover` prints all")
+        braze.wait_for_line(
+            r"# and 10 more; `braze-exporter discover` prints all but drafts and "
+            "archived ones"
+        )
         start = braze.lines.index("workspaces:")
         file = tmp_path / "config.yaml"
         file.write_text("\n".join(braze.lines[start:]), encoding="utf-8")
