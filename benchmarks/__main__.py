@@ -65,7 +65,8 @@ def main(arguments: Sequence[str]) -> int:
         outcome.add(one.quick() if options.quick else one.full())
     about_all = [targets.verdicts(outcome.figures), conditions.table()]
     for table in (*outcome.tables, *about_all):
-        sys.stdout.write(f"{table.markdown()}\n\n")
+        if table.rows:
+            sys.stdout.write(f"{table.markdown()}\n\n")
     if options.write:
         # What is said of all of them needs all of them.
         whole_run = [] if options.only else about_all

@@ -67,6 +67,8 @@ class AccessParser(Parser):
             flags = [word.partition("=")[0] for word in rest.split()]
             named = [flag for flag in flags if flag.startswith("--")]
             message = f"unknown flags or words{': ' if named else ''}{' '.join(named)}"
+            if not all(word.startswith("-") for word in rest.split()):
+                message += "; a configuration is named by --config.file FILE"
         super().error(message)
 
 

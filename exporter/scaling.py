@@ -68,9 +68,16 @@ class Scaling(NamedTuple):
     core_share: float
     resident_bytes: float
     campaigns_per_core: int
-    """How many such campaigns, at their mean interval, the advised share carries."""
+    """How many such campaigns the advised share of a core polls, at their mean interval
+    in force. Their series may ask for shards before that."""
     shards: int
     savings: tuple[Saving, ...]
+
+    @property
+    def asks_for_series(self) -> bool:
+        """Whether series ask for the shards, and not the CPU of polls."""
+        series_share = self.series / SERIES_ADVISED
+        return series_share >= self.core_share / CORE_SHARE_ADVISED
 
     @property
     def head_bytes(self) -> tuple[float, float]:

@@ -122,7 +122,7 @@ def test_a_doubtful_host_is_a_warning() -> None:
         (("--config.file=x", "--endpoint=y"), "--config.file or --endpoint, not both"),
         (("--api-key", "hunter2"), "unknown flags or words: --api-key"),
         (("--api-key=hunter2",), "unknown flags or words: --api-key"),
-        (("hunter2",), "unknown flags or words"),
+        (("hunter2",), "unknown flags or words; a configuration is named by --conf"),
         (("--config.file",), "expected one argument"),
     ],
 )

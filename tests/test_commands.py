@@ -64,6 +64,20 @@ def test_check_shows_how_idle_campaigns_are_polled(tmp_path: Path) -> None:
     assert f"{told} others it needs a window of 14d or more\n" in by_discovery.stdout
 
 
+def test_check_stretches_the_idle_interval_as_all_others(tmp_path: Path) -> None:
+    """It stands beside the workspace's own, both as the daemon polls."""
+    with Simulator() as braze:
+        document = configuration(
+            braze, interval="1m", idle_interval="5m", requests_per_minute=10
+        )
+
+    ended = run("check", written(tmp_path / "config.yaml", document))
+
+    shown = re.search(r"\n  interval +(\S+) s\n  idle interval +(\S+) s,", ended.stdout)
+    assert shown
+    assert 60 < float(shown[1]) == pytest.approx(float(shown[2]) / 5, rel=0.001)
+
+
 def test_a_variable_that_is_of_no_flag_is_told(tmp_path: Path) -> None:
     """By `check` and by the daemon; it may be the one in which a key is."""
     key = "BRAZE_EXPORTER_MY_KEY"
@@ -279,7 +293,10 @@ def test_what_simulate_prints_is_a_configuration_to_paste(
     flags = ("--listen-address", where, "--campaigns=30", "--timezone=Asia/Tokyo")
     with Process("simulate", *flags) as braze:
         variable = braze.wait_for_line(r"export (BRAZE_API_KEY)=(\S+)")
-        braze.wait_for_line(r"and 10 more; `braze-exporter discover` prints all")
+        braze.wait_for_line(
+            r"# and 10 more; `braze-exporter discover` prints all but drafts and "
+            "archived ones"
+        )
         start = braze.lines.index("workspaces:")
         file = tmp_path / "config.yaml"
         file.write_text("\n".join(braze.lines[start:]), encoding="utf-8")

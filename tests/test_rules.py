@@ -203,6 +203,14 @@ def test_every_alert_has_its_runbook_and_no_runbook_is_left_over() -> None:
     }
 
 
+@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])
+def test_who_counts_the_alerts_counts_all(file: str) -> None:
+    """An alert of two severities is one, as it has one name and one runbook."""
+    told = re.findall(r"\b(\d+) alerts\b", (ROOT / file).read_text())
+
+    assert told == [str(len({rule.name for rule in alerts()}))]
+
+
 def test_the_table_of_alerts_is_complete() -> None:
     """Severities and times stand there as in the rules, the milder one first."""
     rows = cells("## What fires", (ROOT / "docs/alerts.md").read_text())

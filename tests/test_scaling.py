@@ -102,6 +102,26 @@ def test_shards_are_advised_for_many_polls() -> None:
     assert found.shards == 3
 
 
+@pytest.mark.parametrize(
+    ("count", "interval", "advice"),
+    [
+        (100, "5m", "one exporter is enough"),
+        (10_100, "5m", "2, for about 1000000 series each at most"),
+        (4000, "10s", "3, for about half a core each at most"),
+    ],
+)
+def test_check_says_why_so_many_shards_are_advised(
+    tmp_path: Path, count: int, interval: str, advice: str
+) -> None:
+    """For the series of a scrape or for the polls of a core, whichever wants more."""
+    wanted = document(count, interval=interval, requests_per_minute=50_000)
+    file = written(tmp_path / "config.yaml", wanted)
+
+    ended = run("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
+
+    assert f"\n  shards advised       {advice}\n" in ended.stdout
+
+
 def test_prometheus_pays_for_series_and_scrapes() -> None:
     """Memory by series, disk by samples."""
     found = scaling.scaling(config(600))

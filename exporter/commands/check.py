@@ -194,6 +194,11 @@ def _describe_scaling(costs: Scaling) -> Iterator[str]:
         f"{100 * costs.core_share:.2g} % of a core, {memory}"
     )
     yield f"  shards advised       {_shards(costs)}"
+    if costs.campaigns_per_core:
+        yield (
+            f"  half a core carries  about {costs.campaigns_per_core} such campaigns, "
+            "at the intervals above"
+        )
     yield f"  Prometheus's memory  {_range(costs.head_bytes)}, of {costs.series} series"
     days = scaling.RETENTION_DAYS
     yield f"  scraped every        samples per second   disk for {days} days"
@@ -207,10 +212,12 @@ def _describe_scaling(costs: Scaling) -> Iterator[str]:
 
 
 def _shards(costs: Scaling) -> str:
-    advised = str(costs.shards) if costs.shards > 1 else "one exporter is enough"
-    carried = costs.campaigns_per_core
-    about = f" (one carries about {carried} such campaigns)" if carried else ""
-    return f"{advised}{about}"
+    if costs.shards == 1:
+        return "one exporter is enough"
+    bound = "half a core"
+    if costs.asks_for_series:
+        bound = f"{scaling.SERIES_ADVISED} series"
+    return f"{costs.shards}, for about {bound} each at most"
 
 
 def _range(sizes: tuple[float, float]) -> str:
@@ -229,7 +236,7 @@ def _idle(one: WorkspacePlan) -> str:
         intervals.append(workspace.interval_seconds)
     if intervals and idle <= min(intervals):
         return f"off: {idle:.4g} s is no longer than an interval"
-    every = f"{idle:.4g} s"
+    every = f"{idle * one.stretch:.4g} s"
     if one.tells_idle:
         return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
     needs = f"needs a window of {QUIET_DAYS}d or more"

@@ -99,7 +99,10 @@ def _lines(braze: Simulator) -> Iterator[str]:
         yield f"        name: {quoted(campaign.name)}"
     more = len(braze.campaigns) - _MOST_TOLD
     if more > 0:
-        yield f"      # and {more} more; `braze-exporter discover` prints all"
+        yield (
+            f"      # and {more} more; `braze-exporter discover` prints all but drafts "
+            "and archived ones"
+        )
 
 
 def workspace(options: argparse.Namespace) -> Settings:
