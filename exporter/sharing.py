@@ -105,6 +105,8 @@ class Sharing:
         self._roll = Roll()
         self._reached_at = now()
         """When the last beat that was answered was sent."""
+        self._heard_at = self._reached_at
+        """The same of the last one after which all else was answered, too."""
         self._beats = 0
         """Answered ones, a second apart, since we came or came back."""
         self._counted_at = -math.inf
@@ -224,9 +226,10 @@ class Sharing:
                 self._exchange_catalogues(self._scouting)
         except SharedStateError as error:
             self._is_caught_up = True  # as far as can be: not to ask again at once
-            if self._is_overdue():
+            if self._is_overdue() or self._now() - self._heard_at >= LEASE_SECONDS:
                 self._go_away(error)
             return
+        self._heard_at = began_at
         if self._is_overdue():
             # Our leases ended before we heard of it: no better than no answer.
             seconds = self._now() - began_at

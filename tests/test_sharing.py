@@ -358,6 +358,35 @@ def odd_texts_in_redis_cost_themselves(
     assert not [line for line in lines if "redis.away" in line]
 
 
+@scenario
+def who_cannot_hear_all_polls_its_part(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Leases are renewed, but of no use to who cannot hear what goes with them."""
+    with fleet(redis_server, tmp_path) as shared, redis_server.client() as client:
+        (first,) = shared.add_settled(1)
+        (words,) = client.keys("*:words:*")
+        start = time.monotonic()
+        client.delete(words)
+        client.set(words, "of another type")
+        second = shared.add()
+        for one in (first, second):
+            one.process.wait_for_line(r"event=redis\.away .*WRONGTYPE.* share=1/2")
+        shared.wait(2 * INTERVAL_SECONDS)
+        client.delete(words)
+        for one in (first, second):
+            one.process.wait_for_line(r"event=redis\.back")
+        shared.wait(INTERVAL_SECONDS)
+        end = time.monotonic()
+        asked = between(shared.braze, start, end)
+
+    found = gaps(asked, start, end)
+    tell(f"words of another type for a while in {end - start:.0f} s", asked, found)
+    assert len(found) == CAMPAIGNS
+    assert max(found.values()) < 2 * INTERVAL_SECONDS
+    assert per_minute(asked) <= CEILING * 1.1
+
+
 def odd_record() -> dict[str, object]:
     """Return a record of no campaign that ever was."""
     instants = ("last_success_at", "failed_at", "interval_seconds")
