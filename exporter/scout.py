@@ -126,13 +126,15 @@ class Scout:
         """Go on from what another exporter has found out."""
         self.known = known
         self._news += 1
+        self.failure = None
+        self.look_again()
 
     def stop(self) -> None:
         """Take no further failure for true: requests are about to be broken off."""
         self._is_stopped = True
 
     def look_again(self) -> None:
-        """Wait for nothing any more: the key has changed."""
+        """Wait for nothing any more: another key is here, or another one's answer."""
         self._wait_until = 0.0
         self._failures.clear()
 

@@ -504,6 +504,29 @@ def test_what_is_known_already_is_not_asked_again() -> None:
     assert again.shown("discovered_campaigns") == 1
 
 
+def test_what_another_exporter_found_ends_a_failure() -> None:
+    """It is shown at once: the wait was for questions that the other one asks now."""
+    made, other = walk("A"), walk("A", "B")
+    made.run(seconds=60)
+    assert made.braze
+    down = failure(Unavailable, FailureReason.SERVER_ERROR, 503)
+    made.braze.failures = [down] * 99
+    made.run(seconds=2 * 3600)
+    assert made.step() > 60
+    before = made.scout.failure
+    other.now = made.now
+    other.run(seconds=60)
+    made.braze = None  # the other one leads
+
+    made.scout.adopt(other.scout.known)
+    made.step()
+
+    assert before is down
+    assert made.names() == {"A", "B"}
+    assert made.scout.failure is None
+    assert made.shown("discovered_campaigns") == 2
+
+
 def test_what_was_known_before_a_restart_is_shown_while_the_list_fails() -> None:
     """How many were found, that some are kept out, and when the list was last read."""
     made = walk("A", "B", "C", max_campaigns=2)
