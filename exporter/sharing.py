@@ -477,10 +477,17 @@ class Sharing:
                 if told is not None:
                     self._seen[account], content = told
                     self._adopt(scouting, account, content)
-            elif has_time and known != self._posted.get(account, Known()):
+            elif has_time and self._is_unposted(account, known):
                 self._ledger.post(name, catalogue_file.pack(account, known))
                 self._posted[account] = known
                 self._posted_at = self._now()
+
+    def _is_unposted(self, account: Account, known: Known) -> bool:
+        """Tell whether the others cannot know this: Redis may have dropped it."""
+        if known == Known():
+            return False
+        is_told = known == self._posted.get(account)
+        return not is_told or not self._ledger.has_post(_digest(*account))
 
     def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
         try:

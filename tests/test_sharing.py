@@ -459,12 +459,18 @@ def a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
 def one_of_all_reads_the_list(redis_server: RedisServer, tmp_path: Path) -> None:
     """Let the others know of every campaign by it, and take over when it is gone."""
     discover = {"include_drafts": True, "list_interval": "5m"}
-    with fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared:
+    catalogues = [f"{{braze-exporter}}:{one}" for one in ("catalogues", "versions")]
+    with (
+        fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared,
+        redis_server.client() as client,
+    ):
         ids = {one.id for one in shared.braze.campaigns if not one.is_archived}
         replicas = [shared.add() for _ in range(3)]
         for one in replicas:
             until(partial(shows, one, ids))
         lists = [one for one in shared.braze.requests if one.path == LIST]
+        client.delete(*catalogues)  # as a Redis does that needs room
+        until(lambda: client.exists(*catalogues) == len(catalogues))
         replicas[0].process.end(signal.SIGTERM, seconds=8)
         late = shared.add()
         until(partial(shows, late, ids))
