@@ -138,6 +138,7 @@ class Sharing:
     def share_discovery(self, scouting: Scouting) -> None:
         """Let one of all ask for each workspace's list, and all know of it."""
         scouting.leads = self.holds
+        scouting.divide(self._fleet.parts)
         self._scouting = scouting
 
     def start(self) -> None:
@@ -312,6 +313,8 @@ class Sharing:
         _log.warning("redis.away", extra={"facts": facts})
 
     def _redistribute(self) -> None:
+        if self._scouting is not None:
+            self._scouting.divide(self._fleet.parts)
         self._fleet.redistribute()
         self._poller.show_pauses()
 

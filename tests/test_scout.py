@@ -178,6 +178,19 @@ def test_requests_stand_apart_as_the_own_budget_says() -> None:
     assert asked(made) == ["a"]
 
 
+def test_a_part_of_the_budget_is_kept_to_over_a_reload() -> None:
+    """A third of six a minute is a request every thirty seconds."""
+    made = walk("A", requests_per_minute=6)
+    made.scout.divide(3)
+    made.scout.reconfigure(made.workspace)
+
+    made.run(seconds=29)
+    assert asked(made) == ["page 0"]
+    made.run(seconds=2)
+
+    assert asked(made) == ["a"]
+
+
 def test_the_reserve_is_left_to_others() -> None:
     """What the headers tell counts for both paths: they share Braze's bucket."""
     made = walk("A")

@@ -28,6 +28,8 @@ from tests.running import Process, Running, configuration, run, until, written
 
 FREE = "--web.listen-address=127.0.0.1:0"
 LIST = "/campaigns/list"
+DETAILS = "/campaigns/details"
+DATA_SERIES = "/campaigns/data_series"
 INTERVAL_SECONDS = 10.0
 CAMPAIGNS = 30
 CEILING = 240.0
@@ -427,16 +429,26 @@ def who_never_found_redis_polls_all_in_its_part(
 ) -> None:
     """Of as many parts as the flag says; and shares when it finds it."""
     redis_server.stop()
-    with fleet(redis_server, tmp_path) as shared:
+    discover = {"labels": {"kind": "channels"}, "requests_per_minute": CEILING}
+    with fleet(redis_server, tmp_path, discover=discover) as shared:
         one = shared.add()
         one.process.wait_for_line(r"event=redis\.away .*share=1/2")
         until(lambda: one.shows_all(shared.braze))
-        alone = list(shared.braze.requests)
+        until(lambda: asked_at(shared.braze, DETAILS)[CAMPAIGNS // 2 :])
+        alone = [one for one in shared.braze.requests if one.path == DATA_SERIES]
+        details = asked_at(shared.braze, DETAILS)
         redis_server.start()
         one.process.wait_for_line(r"event=redis\.back")
         one.running.wait_for("braze_exporter_replicas", 1)
 
     assert per_minute(alone) <= CEILING / 2 * 1.1
+    apart = (details[-1] - details[0]) / (len(details) - 1)
+    assert apart > 60 / (CEILING / 2) * 0.9
+
+
+def asked_at(braze: Simulator, path: str) -> list[float]:
+    """Return when requests for a path arrived."""
+    return [one.monotonic_seconds for one in braze.requests if one.path == path]
 
 
 @scenario
