@@ -27,6 +27,7 @@ _PREFIX = "BRAZE_EXPORTER_"
 _OF_KUBERNETES = re.compile(
     r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
 )
+_PASSWORD = re.compile(r"(?<=://)\S*(?=@)|(?<=[?&]password=)[^&\s]*")
 _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")
 
@@ -204,7 +205,11 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2: what is wrong comes first, and is not buried."""
+        """End with exit code 2: what is wrong comes first, and is not buried.
+
+        Argparse quotes what it was given, and a URL there may hold a password.
+        """
+        message = _PASSWORD.sub("...", message)
         self.exit(2, f"{self.prog}: error: {message}\nsee {self.prog} --help\n")
 
     def _value(self, flag: Flag, said: str) -> str | list[str] | bool | None:

@@ -282,6 +282,12 @@ class Ledger:
             for each in ("catalogues", "versions"):
                 self._redis.expire(_key(each), _KEPT_SECONDS)
 
+    def has_post(self, name: str) -> bool:
+        """Tell whether a catalogue is there."""
+        with _mapped():
+            keys = (_key(each) for each in ("catalogues", "versions"))
+            return all(self._redis.hexists(key, name) for key in keys)
+
     def posted(self, seen: Mapping[str, str]) -> Iterator[tuple[str, str, bytes]]:
         """Yield name, version and content of catalogues that are not as they were seen.
 

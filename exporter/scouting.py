@@ -57,6 +57,7 @@ class Scouting:
         self._is_failing = False
         self._kept = self._restored()
         self._saved: dict[Account, Known] = dict(self._kept)
+        self._parts = 1
         self.leads: Callable[[str], bool] = _leads_all
         """Whether this exporter asks for a workspace, by name, or another one does."""
 
@@ -90,6 +91,13 @@ class Scouting:
             clock_set_by=self._clock_set_by,
             known=self._kept.pop(account, None),
         )
+        self._scouts[name].divide(self._parts)
+
+    def divide(self, parts: int) -> None:
+        """Keep to one of so many parts of each workspace's budget for discovery."""
+        self._parts = parts
+        for scout in tuple(self._scouts.values()):
+            scout.divide(parts)
 
     def begin(self) -> None:
         """Let every scout go on now, each when it may."""

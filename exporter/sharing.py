@@ -105,6 +105,8 @@ class Sharing:
         self._roll = Roll()
         self._reached_at = now()
         """When the last beat that was answered was sent."""
+        self._heard_at = self._reached_at
+        """The same of the last one after which all else was answered, too."""
         self._beats = 0
         """Answered ones, a second apart, since we came or came back."""
         self._counted_at = -math.inf
@@ -136,6 +138,7 @@ class Sharing:
     def share_discovery(self, scouting: Scouting) -> None:
         """Let one of all ask for each workspace's list, and all know of it."""
         scouting.leads = self.holds
+        scouting.divide(self._fleet.parts)
         self._scouting = scouting
 
     def start(self) -> None:
@@ -224,9 +227,10 @@ class Sharing:
                 self._exchange_catalogues(self._scouting)
         except SharedStateError as error:
             self._is_caught_up = True  # as far as can be: not to ask again at once
-            if self._is_overdue():
+            if self._is_overdue() or self._now() - self._heard_at >= LEASE_SECONDS:
                 self._go_away(error)
             return
+        self._heard_at = began_at
         if self._is_overdue():
             # Our leases ended before we heard of it: no better than no answer.
             seconds = self._now() - began_at
@@ -309,6 +313,8 @@ class Sharing:
         _log.warning("redis.away", extra={"facts": facts})
 
     def _redistribute(self) -> None:
+        if self._scouting is not None:
+            self._scouting.divide(self._fleet.parts)
         self._fleet.redistribute()
         self._poller.show_pauses()
 
@@ -472,15 +478,23 @@ class Sharing:
             name = _digest(*account)
             if not self.holds(account[0]):
                 of_others[name] = account
-            elif has_time and known != self._posted.get(account, Known()):
+            elif has_time and self._is_unposted(account, known):
                 self._ledger.post(name, catalogue_file.pack(account, known))
                 self._posted[account] = known
-                self._posted_at = self._now()
+        if has_time:
+            self._posted_at = self._now()
         seen = {name: self._seen.get(one, "") for name, one in of_others.items()}
         for name, version, content in self._ledger.posted(seen):
             account = of_others[name]
             self._seen[account] = version
             self._adopt(scouting, account, content)
+
+    def _is_unposted(self, account: Account, known: Known) -> bool:
+        """Tell whether the others cannot know this: Redis may have dropped it."""
+        if known == Known():
+            return False
+        is_told = known == self._posted.get(account)
+        return not is_told or not self._ledger.has_post(_digest(*account))
 
     def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
         try:

@@ -93,6 +93,28 @@ def test_each_command_has_its_own_help(command: str, shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--state.ulr=redis://user:a-secret@redis/0",),
+        ("--state.ulr", "redis://:a/sec@ret@redis/0"),
+        ("--state.ulr=redis://redis/0?password=a-secret",),
+        ("redis://:a-secret@redis/0",),
+        ("--log.level", "redis://:a-secret@redis/0"),
+        ("check", "--state.url=redis://:a-secret@redis/0", "config.yaml"),
+    ],
+)
+def test_wrong_usage_repeats_no_password(
+    arguments: tuple[str, ...], shell: Shell
+) -> None:
+    """What is said goes to a log; where the password belongs is still seen."""
+    code, out, err = shell(*arguments)
+
+    assert code == 2
+    assert "ret" not in out + err
+    assert "error: " in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ((), "give --config.file FILE or set BRAZE_EXPORTER_CONFIG_FILE"),

@@ -331,3 +331,18 @@ def test_a_catalogue_is_read_when_it_is_another_one(redis_server: RedisServer) -
     assert (name, content) == ("shop", b"new")
     assert list(two.posted({"shop": version, "app": ""})) == []
     assert list(two.posted({})) == []
+
+
+@pytest.mark.parametrize("part", ["catalogues", "versions"])
+def test_a_catalogue_that_redis_dropped_is_missed(
+    redis_server: RedisServer, part: str
+) -> None:
+    """Whole or in part: it is to be posted again."""
+    ledger = Ledger(redis_server.url, "one")
+    ledger.post("shop", b"content")
+    was_there = ledger.has_post("shop")
+
+    redis_server.client().delete(f"{{braze-exporter}}:{part}")
+
+    assert was_there
+    assert not ledger.has_post("shop")

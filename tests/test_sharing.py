@@ -28,6 +28,8 @@ from tests.running import Process, Running, configuration, run, until, written
 
 FREE = "--web.listen-address=127.0.0.1:0"
 LIST = "/campaigns/list"
+DETAILS = "/campaigns/details"
+DATA_SERIES = "/campaigns/data_series"
 INTERVAL_SECONDS = 10.0
 CAMPAIGNS = 30
 CEILING = 240.0
@@ -358,6 +360,35 @@ def odd_texts_in_redis_cost_themselves(
     assert not [line for line in lines if "redis.away" in line]
 
 
+@scenario
+def who_cannot_hear_all_polls_its_part(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Leases are renewed, but of no use to who cannot hear what goes with them."""
+    with fleet(redis_server, tmp_path) as shared, redis_server.client() as client:
+        (first,) = shared.add_settled(1)
+        (words,) = client.keys("*:words:*")
+        start = time.monotonic()
+        client.delete(words)
+        client.set(words, "of another type")
+        second = shared.add()
+        for one in (first, second):
+            one.process.wait_for_line(r"event=redis\.away .*WRONGTYPE.* share=1/2")
+        shared.wait(2 * INTERVAL_SECONDS)
+        client.delete(words)
+        for one in (first, second):
+            one.process.wait_for_line(r"event=redis\.back")
+        shared.wait(INTERVAL_SECONDS)
+        end = time.monotonic()
+        asked = between(shared.braze, start, end)
+
+    found = gaps(asked, start, end)
+    tell(f"words of another type for a while in {end - start:.0f} s", asked, found)
+    assert len(found) == CAMPAIGNS
+    assert max(found.values()) < 2 * INTERVAL_SECONDS
+    assert per_minute(asked) <= CEILING * 1.1
+
+
 def odd_record() -> dict[str, object]:
     """Return a record of no campaign that ever was."""
     instants = ("last_success_at", "failed_at", "interval_seconds")
@@ -398,16 +429,26 @@ def who_never_found_redis_polls_all_in_its_part(
 ) -> None:
     """Of as many parts as the flag says; and shares when it finds it."""
     redis_server.stop()
-    with fleet(redis_server, tmp_path) as shared:
+    discover = {"labels": {"kind": "channels"}, "requests_per_minute": CEILING}
+    with fleet(redis_server, tmp_path, discover=discover) as shared:
         one = shared.add()
         one.process.wait_for_line(r"event=redis\.away .*share=1/2")
         until(lambda: one.shows_all(shared.braze))
-        alone = list(shared.braze.requests)
+        until(lambda: asked_at(shared.braze, DETAILS)[CAMPAIGNS // 2 :])
+        alone = [one for one in shared.braze.requests if one.path == DATA_SERIES]
+        details = asked_at(shared.braze, DETAILS)
         redis_server.start()
         one.process.wait_for_line(r"event=redis\.back")
         one.running.wait_for("braze_exporter_replicas", 1)
 
     assert per_minute(alone) <= CEILING / 2 * 1.1
+    apart = (details[-1] - details[0]) / (len(details) - 1)
+    assert apart > 60 / (CEILING / 2) * 0.9
+
+
+def asked_at(braze: Simulator, path: str) -> list[float]:
+    """Return when requests for a path arrived."""
+    return [one.monotonic_seconds for one in braze.requests if one.path == path]
 
 
 @scenario
@@ -430,12 +471,18 @@ def a_429_stops_all(redis_server: RedisServer, tmp_path: Path) -> None:
 def one_of_all_reads_the_list(redis_server: RedisServer, tmp_path: Path) -> None:
     """Let the others know of every campaign by it, and take over when it is gone."""
     discover = {"include_drafts": True, "list_interval": "5m"}
-    with fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared:
+    catalogues = [f"{{braze-exporter}}:{one}" for one in ("catalogues", "versions")]
+    with (
+        fleet(redis_server, tmp_path, campaigns=[], discover=discover) as shared,
+        redis_server.client() as client,
+    ):
         ids = {one.id for one in shared.braze.campaigns if not one.is_archived}
         replicas = [shared.add() for _ in range(3)]
         for one in replicas:
             until(partial(shows, one, ids))
         lists = [one for one in shared.braze.requests if one.path == LIST]
+        client.delete(*catalogues)  # as a Redis does that needs room
+        until(lambda: client.exists(*catalogues) == len(catalogues))
         replicas[0].process.end(signal.SIGTERM, seconds=8)
         late = shared.add()
         until(partial(shows, late, ids))
