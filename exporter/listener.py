@@ -281,6 +281,9 @@ def _listen(family: socket.AddressFamily, place: tuple[Any, ...]) -> socket.sock
         if family == socket.AF_INET6:  # all of IPv6 is to mean IPv4 as well
             is_narrow = place[0] != "::"
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_narrow)
+        # Accepted sockets inherit it. asyncio sets it only where a socket's protocol is
+        # spelled out; without, the end of a page may wait 40 ms for the client's ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             listening.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES

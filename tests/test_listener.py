@@ -8,10 +8,12 @@ import resource
 import socket
 import ssl
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import trustme
@@ -242,6 +244,32 @@ def test_who_is_shown_out_before_being_let_in_is_closed() -> None:
 async def hold_up(until: threading.Event) -> None:
     """Keep the loop from doing anything else."""
     until.wait(PATIENCE_SECONDS)  # on purpose: it is the loop that has to wait
+
+
+def our_end(visitor: Visitor) -> socket.socket:
+    """Return the socket that was accepted for a visitor: it is one of this process."""
+    theirs = visitor.socket.getsockname()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        if not descriptor.is_socket():
+            continue
+        found = socket.socket(fileno=os.dup(int(descriptor.name)))
+        with suppress(OSError):  # it listens, or is connected to nobody
+            if found.getpeername() == theirs:
+                return found
+        found.close()
+    raise LookupError(theirs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_end_of_an_answer_waits_for_no_acknowledgement(host: str) -> None:
+    """Nagle's algorithm is off: it would keep back what fills no segment, for 40 ms."""
+    with opened(greet, Address(host, 0)) as inn:
+        visitor = inn.connect(host)
+        visitor.get()
+
+        with our_end(visitor) as ours:
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_crowd_of_silent_clients_delays_nobody() -> None:
