@@ -53,15 +53,6 @@ SETTLED_SCRAPES = 12
 """For so many evaluations after the last alert appeared nothing else may appear."""
 
 
-def early_afternoon(now: datetime) -> str:
-    """Return a zone where it is between 13 and 14 o'clock.
-
-    Just after midnight the day of the demo has too few messages to judge.
-    """
-    ahead = (13 - now.hour + 12) % 24 - 12
-    return f"Etc/GMT{-ahead:+d}"  # POSIX: west of Greenwich is positive
-
-
 @dataclass(frozen=True, slots=True)
 class Watch:
     """A Prometheus and its Alertmanager, watching the demo."""
@@ -166,10 +157,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Wa
 def _started(
     stack: ExitStack, where: Path, prometheus: str, alertmanager: str
 ) -> Watch:
-    zone = early_afternoon(datetime.now(UTC))
-    demo = stack.enter_context(
-        Process("demo", "--web.listen-address=127.0.0.1:0", f"--timezone={zone}")
-    )
+    demo = stack.enter_context(Process("demo", "--web.listen-address=127.0.0.1:0"))
     target = demo.url.removeprefix("http://")
     until(lambda: get(f"http://{target}/-/ready")[0] == 200)
     manager, own = (f"127.0.0.1:{closed_port()}" for _ in range(2))
@@ -391,13 +379,3 @@ def test_the_expected_alerts_are_of_the_campaigns_with_incidents() -> None:
     incidents = {braze.campaign_with(incident).name for incident in Incident}
 
     assert {campaign for _, campaign in EXPECTED} == incidents
-
-
-@pytest.mark.parametrize("hour", range(24))
-def test_somewhere_it_is_early_afternoon(hour: int) -> None:
-    """For every hour there is a zone."""
-    now = datetime(2026, 6, 3, hour, 30, tzinfo=UTC)
-
-    zone = ZoneInfo(early_afternoon(now))
-
-    assert now.astimezone(zone).hour == 13

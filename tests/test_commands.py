@@ -7,9 +7,12 @@ import os
 import re
 import shlex
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from exporter.commands.demo import early_afternoon
 from exporter.simulator import Delivery, Fault, Simulator
 
 from tests.running import Process, configuration, get, parse, run, until, written
@@ -321,6 +324,26 @@ def test_a_demo_of_any_size_shows_where_to_look(count: str) -> None:
 
     assert code == 0
     assert any("'Spring sale 🌷' bounces" in line for line in demo.lines)
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_somewhere_it_is_early_afternoon(hour: int) -> None:
+    """For every hour there is a zone."""
+    now = datetime(2026, 6, 3, hour, 30, tzinfo=UTC)
+
+    zone = ZoneInfo(early_afternoon(now.timestamp()))
+
+    assert now.astimezone(zone).hour == 13
+
+
+def test_a_demo_begins_in_the_afternoon() -> None:
+    """Its day has enough messages to show what is wrong, whenever it is started."""
+    with Process("demo", FREE) as demo:
+        began = datetime.now(UTC)
+        status = json.loads(get(f"{demo.url}/api/v1/status")[2])
+
+    (shown,) = status["workspaces"]
+    assert began.astimezone(ZoneInfo(shown["timezone"])).hour in {13, 14}
 
 
 def fields(line: str) -> dict[str, str]:

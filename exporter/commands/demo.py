@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from exporter import config
+from exporter.clock import Clock
 from exporter.commands.simulate import FLEET, workspace
 from exporter.daemon import Daemon
 from exporter.egress import Egress
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         (*WEB, *LOG, *FLEET), program="braze-exporter demo", description=_DESCRIPTION
     )
     options = parser.parse(arguments, environment)
+    # Figures of a day that has just begun are too small to show what is wrong.
+    options.timezone = options.timezone or early_afternoon(Clock().now())
     try:
         web = settings(options)
         braze = Simulator(workspace(options))
@@ -68,6 +72,15 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             # Nothing to reload here: its terminal was closed.
             ends_on_hangup=True,
         )
+
+
+def early_afternoon(at: float) -> str:
+    """Return a zone where it is between 13 and 14 o'clock at an instant.
+
+    The names of these zones say how far they lie west, and the others +N.
+    """
+    west = datetime.fromtimestamp(at, UTC).hour - 13
+    return f"Etc/GMT{west:+d}"
 
 
 def configuration(braze: Simulator) -> str:

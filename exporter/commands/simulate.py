@@ -19,7 +19,12 @@ from exporter.yaml_tree import quoted
 FLEET = (
     Flag("seed", "Figures are the same for the same seed.", "N", default="1"),
     Flag("campaigns", "How many campaigns. The 22 named ones if not given.", "N"),
-    Flag("timezone", "Time zone whose midnight ends a day.", "NAME", default="UTC"),
+    Flag(
+        "timezone",
+        "Time zone whose midnight ends a day. UTC if not given; in the demo one where "
+        "it is early afternoon.",
+        "NAME",
+    ),
 )
 _FLAGS = (
     Flag("listen-address", "Where to listen.", "ADDR", default="127.0.0.1:10418"),
@@ -111,7 +116,7 @@ def workspace(options: argparse.Namespace) -> Settings:
     return Settings(
         seed=_whole("--seed", options.seed, least=0),
         campaigns=_whole("--campaigns", campaigns, least=1) if campaigns else None,
-        timezone=_timezone(options.timezone),
+        timezone=_timezone(options.timezone or "UTC"),
     )
 
 
