@@ -119,9 +119,7 @@ class Scout:
         before, settings = self._settings, _settings(workspace)
         self._is_incomplete |= before.include_archived != settings.include_archived
         self._workspace, self._settings = workspace, settings
-        self._budget = self._budget.bounded_as(
-            _budget(workspace, settings, self._parts)
-        )
+        self.divide(self._parts)
         self._news += before != settings
         self.is_settled = False
 

@@ -227,7 +227,7 @@ class Sharing:
                 self._exchange_catalogues(self._scouting)
         except SharedStateError as error:
             self._is_caught_up = True  # as far as can be: not to ask again at once
-            if self._is_overdue() or self._now() - self._heard_at >= LEASE_SECONDS:
+            if self._now() - self._heard_at >= LEASE_SECONDS:
                 self._go_away(error)
             return
         self._heard_at = began_at

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def early_afternoon(at: float) -> str:
     """Return a zone where it is between 13 and 14 o'clock at an instant.
 
-    The names of these zones say how far they lie west, and the others +N.
+    These zones count hours to the west of Greenwich: Etc/GMT+5 is five behind UTC.
     """
     west = datetime.fromtimestamp(at, UTC).hour - 13
     return f"Etc/GMT{west:+d}"
