@@ -187,6 +187,22 @@ def tell(what: str, requests: list[Request], found: dict[str, float]) -> None:
     )
 
 
+def assert_nobody_waits(
+    what: str,
+    asked: list[Request],
+    start: float,
+    end: float,
+    *,
+    interval: float = INTERVAL_SECONDS,
+) -> None:
+    """No campaign is left out for two intervals, and all keep to one ceiling."""
+    found = gaps(asked, start, end)
+    tell(f"{what} in {end - start:.0f} s", asked, found)
+    assert len(found) == CAMPAIGNS
+    assert max(found.values()) < 2 * interval
+    assert per_minute(asked) <= CEILING * 1.1
+
+
 @scenario
 def replicas_share_the_polls_and_serve_all(
     redis_server: RedisServer, tmp_path: Path
@@ -299,13 +315,9 @@ def without_redis(redis_server: RedisServer, tmp_path: Path, *, fault: str) -> N
         asked = between(shared.braze, start, end)
         shows_all = [one.shows_all(shared.braze) for one in replicas]
 
-    found = gaps(asked, start, end)
-    tell(f"Redis {fault} and back in {end - start:.0f} s", asked, found)
     assert all(shows_all)
-    assert len(found) == CAMPAIGNS
-    assert max(found.values()) < 2 * INTERVAL_SECONDS
+    assert_nobody_waits(f"Redis {fault} and back", asked, start, end)
     assert len(asked) <= CAMPAIGNS * ((end - start) / INTERVAL_SECONDS + 1)
-    assert per_minute(asked) <= CEILING * 1.1
 
 
 @scenario
@@ -330,11 +342,7 @@ def beside_a_slow_redis_each_polls_its_part(
         end = time.monotonic()
         asked = between(shared.braze, start, end)
 
-    found = gaps(asked, start, end)
-    tell(f"Redis slow for a while in {end - start:.0f} s", asked, found)
-    assert len(found) == CAMPAIGNS
-    assert max(found.values()) < 2 * interval
-    assert per_minute(asked) <= CEILING * 1.1
+    assert_nobody_waits("Redis slow for a while", asked, start, end, interval=interval)
 
 
 @scenario
@@ -382,11 +390,7 @@ def who_cannot_hear_all_polls_its_part(
         end = time.monotonic()
         asked = between(shared.braze, start, end)
 
-    found = gaps(asked, start, end)
-    tell(f"words of another type for a while in {end - start:.0f} s", asked, found)
-    assert len(found) == CAMPAIGNS
-    assert max(found.values()) < 2 * INTERVAL_SECONDS
-    assert per_minute(asked) <= CEILING * 1.1
+    assert_nobody_waits("words of another type for a while", asked, start, end)
 
 
 def odd_record() -> dict[str, object]:
@@ -415,11 +419,7 @@ def one_that_is_cut_off_never_breaks_the_ceiling(
         asked = between(shared.braze, start, end)
         after = between(shared.braze, end - INTERVAL_SECONDS, end)
 
-    found = gaps(asked, start, end)
-    tell(f"cut off and mended in {end - start:.0f} s", asked, found)
-    assert len(found) == CAMPAIGNS
-    assert max(found.values()) < 2 * INTERVAL_SECONDS
-    assert per_minute(asked) <= CEILING * 1.1
+    assert_nobody_waits("cut off and mended", asked, start, end)
     assert len(after) <= CAMPAIGNS * 1.2
 
 
