@@ -15,8 +15,9 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import requests
-from exporter import data_series, exposition
-from exporter.model import Selection
+from exporter.metrics import exposition
+from exporter.model.model import Selection
+from exporter.series import data_series
 
 from benchmarks import documents
 from benchmarks.polling import WINDOWS

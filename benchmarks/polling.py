@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter import config
-from exporter.egress import Egress
-from exporter.fleet import Fleet
-from exporter.jobs import Jobs
-from exporter.line import Turn
-from exporter.poller import Poller
-from exporter.store import Store
-from exporter.telemetry import Telemetry
+from exporter.braze.egress import Egress
+from exporter.config import config
+from exporter.metrics.store import Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.polling.fleet import Fleet
+from exporter.polling.jobs import Jobs
+from exporter.polling.line import Turn
+from exporter.polling.poller import Poller
 
 from benchmarks import braze, documents, exporters
 from benchmarks.plain_loop import PlainLoop

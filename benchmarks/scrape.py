@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter import schedule
+from exporter.polling import schedule
 
 from benchmarks import documents, exporters, nginx, rivals
 from benchmarks.outcome import Outcome, tell

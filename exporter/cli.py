@@ -14,9 +14,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from exporter import __version__, signals
+from exporter import __version__
 from exporter.commands import COMMANDS, DAEMON, load
-from exporter.errors import ConfigError, ListenError
+from exporter.model.errors import ConfigError, ListenError
+from exporter.system import signals
 
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _ENDLESS = {DAEMON, "demo", "simulate"}

@@ -19,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from exporter import config
-from exporter.daemon import Daemon
-from exporter.egress import Egress
-from exporter.listener import Address
-from exporter.model import Config, KeySource
+from exporter.braze.egress import Egress
+from exporter.config import config
+from exporter.daemon.daemon import Daemon
+from exporter.model.model import Config, KeySource
 from exporter.simulator import Simulator
-from exporter.web_settings import Settings
+from exporter.web.listener import Address
+from exporter.web.web_settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 
 PATIENCE_SECONDS = 30.0

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from exporter.budget import Budget
-from exporter.data_series import Reading, parse
-from exporter.exposition import Status, Subject
-from exporter.model import Config, FailureReason, Selection, Snapshot
-from exporter.overview import (
+from exporter.braze.budget import Budget
+from exporter.metrics.exposition import Status, Subject
+from exporter.model.model import Config, FailureReason, Selection, Snapshot
+from exporter.polling.plan import WorkspacePlan, plan
+from exporter.series.data_series import Reading, parse
+from exporter.status.overview import (
     CampaignSeen,
     LineSeen,
     NextPoll,
     PauseSeen,
     campaign_seen,
 )
-from exporter.plan import WorkspacePlan, plan
 
 from tests.running import parsed
 

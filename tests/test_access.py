@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access
-from exporter.errors import ConfigError
-from exporter.model import KeySource
+from exporter.commands.access import ACCESS, WORKSPACE, Access, AccessParser, access
+from exporter.model.errors import ConfigError
+from exporter.model.model import KeySource
 
 from tests.test_config import MINIMAL
 

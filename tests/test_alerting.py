@@ -19,8 +19,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from exporter import data_series, exposition
-from exporter.model import Selection
+from exporter.metrics import exposition
+from exporter.model.model import Selection
+from exporter.series import data_series
 from exporter.simulator import Incident, Settings, Simulator
 from prometheus_client.parser import text_string_to_metric_families
 

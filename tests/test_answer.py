@@ -5,8 +5,7 @@ import math
 from contextlib import suppress
 
 import pytest
-from exporter import errors
-from exporter.answer import (
+from exporter.braze.answer import (
     Answer,
     Question,
     accepted,
@@ -18,7 +17,8 @@ from exporter.answer import (
     retry_after_seconds_of,
     too_large,
 )
-from exporter.model import Allowance, FailureReason, KeySource, Secret
+from exporter.model import errors
+from exporter.model.model import Allowance, FailureReason, KeySource, Secret
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict

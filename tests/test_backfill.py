@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import timeline
+from exporter.backfill import timeline
 from exporter.commands.backfill import advice
 from exporter.simulator import (
     ALL_PERMISSIONS,

@@ -8,8 +8,8 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from exporter.budget import Bucket, Budget, spacing
-from exporter.model import Allowance
+from exporter.braze.budget import Bucket, Budget, spacing
+from exporter.model.model import Allowance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from exporter.catalogue import (
+from exporter.discovery.catalogue import (
     FULL_PAGE,
     Details,
     Listed,
@@ -13,7 +13,7 @@ from exporter.catalogue import (
     read_details,
     read_page,
 )
-from exporter.errors import MalformedCatalogue
+from exporter.model.errors import MalformedCatalogue
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,10 +7,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from exporter.catalogue import Details, Listed
-from exporter.catalogue_file import FILE_NAME, CatalogueFile, pack, unpack
-from exporter.discovery import Known
-from exporter.errors import StateError
+from exporter.discovery.catalogue import Details, Listed
+from exporter.discovery.discovery import Known
+from exporter.model.errors import StateError
+from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile, pack, unpack
 
 NOW = 1_750_000_000.0
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from exporter import __version__, config, web_config
-from exporter.errors import ConfigError
-from exporter.flags import OF_DAEMON
-from exporter.quantities import duration_seconds
+from exporter import __version__
+from exporter.commands.flags import OF_DAEMON
+from exporter.config import config
+from exporter.config.quantities import duration_seconds
+from exporter.model.errors import ConfigError
+from exporter.web import web_config
 
 from tests import chart_schema
 from tests.chart import CHART, CI_FILES, ROOT, Document, Helm, Refused, values_of

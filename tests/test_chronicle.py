@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import chronicle
+from exporter.backfill import chronicle
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -16,7 +16,7 @@ import pytest
 from exporter import __version__
 from exporter.cli import main
 from exporter.commands import COMMANDS
-from exporter.flags import OF_DAEMON
+from exporter.commands.flags import OF_DAEMON
 from exporter.simulator import Simulator
 
 from tests.peer import closed_port

@@ -12,18 +12,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import responses
-from exporter import __version__, errors
-from exporter.answer import Answer
-from exporter.client import Client
-from exporter.egress import Egress
-from exporter.model import (
+from exporter import __version__
+from exporter.braze.answer import Answer
+from exporter.braze.client import Client
+from exporter.braze.egress import Egress
+from exporter.braze.transport import DEFAULT_CA_BUNDLE_PATH
+from exporter.model import errors
+from exporter.model.model import (
     Allowance,
     FailureReason,
     KeySource,
     Secret,
     WorkspaceConfig,
 )
-from exporter.transport import DEFAULT_CA_BUNDLE_PATH
 
 from tests.peer import (
     PATIENCE_SECONDS,

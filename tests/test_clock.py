@@ -3,8 +3,8 @@
 import time
 
 import pytest
-from exporter import clock
-from exporter.clock import Clock
+from exporter.system import clock
+from exporter.system.clock import Clock
 
 
 class Clocks:

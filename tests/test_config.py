@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from exporter import config
-from exporter.config import Parsed, changes, describe, parse, shortened
-from exporter.errors import ConfigError
-from exporter.fields import OPTIONAL, REQUIRED
-from exporter.model import (
+from exporter.config import config
+from exporter.config.config import Parsed, changes, describe, parse, shortened
+from exporter.config.fields import OPTIONAL, REQUIRED
+from exporter.config.yaml_tree import dump
+from exporter.model.errors import ConfigError
+from exporter.model.model import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -24,7 +25,6 @@ from exporter.model import (
     TagSelection,
     WorkspaceConfig,
 )
-from exporter.yaml_tree import dump
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

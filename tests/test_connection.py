@@ -14,9 +14,9 @@ from itertools import takewhile
 from typing import cast
 
 import pytest
-from exporter.connection import Connection, House
-from exporter.listener import ClientLimits, Request, Responder, Response
-from exporter.roster import Roster
+from exporter.web.connection import Connection, House
+from exporter.web.listener import ClientLimits, Request, Responder, Response
+from exporter.web.roster import Roster
 
 from tests.inn import GET, PATIENCE_SECONDS, Visitor, greet, opened
 

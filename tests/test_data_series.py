@@ -6,12 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.data_series import STATUS_SERIES, Reading, days_needed, parse
-from exporter.days import starts_at
-from exporter.errors import MalformedSeries
-from exporter.exposition import STATUS_FAMILIES
-from exporter.history import days_of
-from exporter.model import Selection, Snapshot, Stats
+from exporter.metrics.exposition import STATUS_FAMILIES
+from exporter.model.errors import MalformedSeries
+from exporter.model.model import Selection, Snapshot, Stats
+from exporter.series.data_series import STATUS_SERIES, Reading, days_needed, parse
+from exporter.series.days import starts_at
+from exporter.series.history import days_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

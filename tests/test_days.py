@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.days import read_date, starts_at
+from exporter.series.days import read_date, starts_at
 
 
 def test_a_real_date_is_read() -> None:

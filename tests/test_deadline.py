@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from exporter.deadline import Deadline, TimedSocket, current, open_socket
+from exporter.braze.deadline import Deadline, TimedSocket, current, open_socket
 
 from tests.peer import Peer, Turn, closed_port, swallowing
 

@@ -1,7 +1,15 @@
 """How a day's messages are judged."""
 
 import pytest
-from exporter.deliverability import BOUNCES, SPAM, Level, Limits, Rate, rate, tally_of
+from exporter.series.deliverability import (
+    BOUNCES,
+    SPAM,
+    Level,
+    Limits,
+    Rate,
+    rate,
+    tally_of,
+)
 
 UNJUDGED, FINE, WARNING, CRITICAL = Level
 

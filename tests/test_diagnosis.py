@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from exporter.diagnosis import (
+from exporter.braze.diagnosis import (
     CLOCK,
     DATA_SERIES,
     DETAILS,
@@ -21,9 +21,9 @@ from exporter.diagnosis import (
     reconsidered,
     skipped,
 )
-from exporter.endpoints import REST_HOSTS
-from exporter.errors import FetchError
-from exporter.model import FailureReason, KeySource
+from exporter.braze.endpoints import REST_HOSTS
+from exporter.model.errors import FetchError
+from exporter.model.model import FailureReason, KeySource
 
 from tests.test_discovery import workspace
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import certifi
 import pytest
 import yaml
-from exporter import config
-from exporter.loading import load
+from exporter.config import config
+from exporter.config.loading import load
+from exporter.config.yaml_tree import in_comment, quoted
 from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
-from exporter.yaml_tree import in_comment, quoted
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from exporter import discovery
-from exporter.catalogue import FULL_PAGE, Details, Listed, Page, key
-from exporter.discovery import (
+from exporter.discovery import discovery
+from exporter.discovery.catalogue import FULL_PAGE, Details, Listed, Page, key
+from exporter.discovery.discovery import (
     MOST_BYTES,
     Choice,
     DetailsWanted,
@@ -18,9 +18,9 @@ from exporter.discovery import (
     Question,
     Reading,
 )
-from exporter.errors import MalformedCatalogue
-from exporter.labels import LONGEST, clean
-from exporter.model import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.errors import MalformedCatalogue
+from exporter.model.labels import LONGEST, clean
+from exporter.model.model import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exporter import endpoints
+from exporter.braze import endpoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

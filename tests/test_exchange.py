@@ -6,8 +6,8 @@ import operator
 
 import h11
 import pytest
-from exporter import exchange
-from exporter.exchange import Outgoing, Response
+from exporter.web import exchange
+from exporter.web.exchange import Outgoing, Response
 
 
 def asked(target: str, *headers: tuple[str, str]) -> exchange.Request:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.catalogue_file import FILE_NAME, CatalogueFile
-from exporter.clock import Clock
-from exporter.errors import FetchError, Unavailable
-from exporter.exploration import Exploration, explore, scout_of
-from exporter.model import Allowance, FailureReason
+from exporter.discovery.exploration import Exploration, explore, scout_of
+from exporter.model.errors import FetchError, Unavailable
+from exporter.model.model import Allowance, FailureReason
+from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
+from exporter.system.clock import Clock
 
 from tests.test_discovery import workspace
 from tests.test_scout import Braze

@@ -8,8 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.data_series import Reading, parse
-from exporter.exposition import (
+from exporter.metrics.exposition import (
     FAMILIES,
     STATUS_FAMILIES,
     VALUE_FAMILIES,
@@ -21,8 +20,8 @@ from exporter.exposition import (
     render_status,
     render_values,
 )
-from exporter.gzip_member import Part
-from exporter.model import (
+from exporter.metrics.gzip_member import Part
+from exporter.model.model import (
     Day,
     FailureReason,
     Figures,
@@ -31,6 +30,7 @@ from exporter.model import (
     Stats,
     Variation,
 )
+from exporter.series.data_series import Reading, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

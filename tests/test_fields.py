@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from exporter import yaml_tree
-from exporter.fields import OPTIONAL, REQUIRED, Field, Findings, values
+from exporter.config import yaml_tree
+from exporter.config.fields import OPTIONAL, REQUIRED, Field, Findings, values
 
 OPTIONS = {"size": "1", "name": REQUIRED, "note": OPTIONAL}
 

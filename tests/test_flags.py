@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from importlib import import_module
 
 import pytest
-from exporter import access
-from exporter.commands import COMMANDS
-from exporter.flags import (
+from exporter.commands import COMMANDS, access
+from exporter.commands.flags import (
     CONFIG_FILE,
     LOG,
     OF_COMMANDS,

@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from exporter import schedule
-from exporter.answer import Answer
-from exporter.egress import Egress
-from exporter.errors import KeyRefused
-from exporter.exposition import render_values
-from exporter.fleet import Fleet
-from exporter.jobs import Jobs
-from exporter.line import Turn
-from exporter.model import (
+from exporter.braze.answer import Answer
+from exporter.braze.egress import Egress
+from exporter.metrics.exposition import render_values
+from exporter.metrics.store import Entry, Kept, Key, Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.errors import KeyRefused
+from exporter.model.model import (
     Allowance,
     CampaignConfig,
     Config,
     FailureReason,
     KeySource,
 )
-from exporter.poller import Desk, Poller
-from exporter.store import Entry, Kept, Key, Store
-from exporter.telemetry import Telemetry
+from exporter.polling import schedule
+from exporter.polling.fleet import Fleet
+from exporter.polling.jobs import Jobs
+from exporter.polling.line import Turn
+from exporter.polling.poller import Desk, Poller
 
 from tests.running import parsed
 from tests.test_snapshot_document import example

@@ -7,10 +7,10 @@ import base64
 from collections.abc import Sequence
 
 import pytest
-from exporter.exchange import Request, Response
-from exporter.gate import Bucket, Gate
-from exporter.model import Secret
-from exporter.web_config import RateLimit, WebConfig
+from exporter.model.model import Secret
+from exporter.web.exchange import Request, Response
+from exporter.web.gate import Bucket, Gate
+from exporter.web.web_config import RateLimit, WebConfig
 
 from tests.papers import HASH, PASSWORD
 

@@ -4,7 +4,7 @@ import gzip
 import zlib
 
 import pytest
-from exporter import gzip_member
+from exporter.metrics import gzip_member
 from hypothesis import given
 from hypothesis import strategies as st
 

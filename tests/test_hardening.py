@@ -10,8 +10,8 @@ import ast
 from pathlib import Path
 
 import pytest
-from exporter.errors import ConfigError
-from exporter.loading import load
+from exporter.config.loading import load
+from exporter.model.errors import ConfigError
 from exporter.simulator import Settings, Simulator
 
 from tests.running import configuration, run, written

@@ -3,9 +3,9 @@
 from datetime import date
 
 import pytest
-from exporter import history
-from exporter.deliverability import Level
-from exporter.history import DAYS, PastDay, days_of, packed
+from exporter.series import history
+from exporter.series.deliverability import Level
+from exporter.series.history import DAYS, PastDay, days_of, packed
 
 LAST = date(2025, 6, 22)
 

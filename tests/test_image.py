@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from exporter import __version__
-from exporter.flags import PORT
+from exporter.commands.flags import PORT
 from exporter.simulator import Settings, Simulator
 
 from tests.containers import CONFINED, Container, Engine, Unavailable

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from exporter.jobs import Errand, Jobs
-from exporter.line import Turn
+from exporter.polling.jobs import Errand, Jobs
+from exporter.polling.line import Turn
 
 from tests.running import PATIENCE_SECONDS, until
 

@@ -6,13 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter.errors import StateError
-from exporter.exposition import Status, Subject, render_status, render_values
-from exporter.keeper import Keeper
-from exporter.model import FailureReason
-from exporter.state import FILE_NAME, State
-from exporter.store import Entry, Kept, Key, Store
-from exporter.telemetry import Telemetry
+from exporter.metrics.exposition import Status, Subject, render_status, render_values
+from exporter.metrics.store import Entry, Kept, Key, Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.errors import StateError
+from exporter.model.model import FailureReason
+from exporter.storage.keeper import Keeper
+from exporter.storage.state import FILE_NAME, State
 
 from tests.test_snapshot_document import example
 

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from exporter.keys import Key, read_key
-from exporter.model import KeySource, Secret
+from exporter.model.model import KeySource, Secret
+from exporter.system.keys import Key, read_key
 
 
 def from_file(path: Path) -> str | None:

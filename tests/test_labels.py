@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from exporter.labels import claim, clean, give_labels
+from exporter.model.labels import claim, clean, give_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,9 +8,9 @@ from fractions import Fraction
 from functools import partial
 
 import pytest
-from exporter.errors import SharedStateError
-from exporter.ledger import Ledger
-from exporter.shares import PARTITIONS
+from exporter.model.errors import SharedStateError
+from exporter.polling.shares import PARTITIONS
+from exporter.sharing.ledger import Ledger
 
 from tests.redis_server import RedisServer, Way
 from tests.running import until

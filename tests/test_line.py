@@ -10,11 +10,11 @@ from random import Random
 from threading import Barrier, Lock, Thread
 
 import pytest
-from exporter import schedule
-from exporter.budget import Budget
-from exporter.errors import Unavailable
-from exporter.line import ENDPOINT, Line, Pause, Turn
-from exporter.model import Allowance, FailureReason
+from exporter.braze.budget import Budget
+from exporter.model.errors import Unavailable
+from exporter.model.model import Allowance, FailureReason
+from exporter.polling import schedule
+from exporter.polling.line import ENDPOINT, Line, Pause, Turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from exporter.errors import ListenError
-from exporter.listener import (
+from exporter.model.errors import ListenError
+from exporter.web.listener import (
     Address,
     ClientLimits,
     Listener,

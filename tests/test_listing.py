@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from exporter.listing import (
+from exporter.model.model import FailureReason
+from exporter.status.listing import (
     ATTENTION,
     PAGE_SIZES,
     SORTS,
@@ -13,8 +14,7 @@ from exporter.listing import (
     listing,
     view_of,
 )
-from exporter.model import FailureReason
-from exporter.overview import CampaignSeen, NextPoll
+from exporter.status.overview import CampaignSeen, NextPoll
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from exporter.logformat import Json, Logfmt
+from exporter.system.logformat import Json, Logfmt
 from hypothesis import given
 from hypothesis import strategies as st
 

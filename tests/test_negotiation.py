@@ -1,7 +1,7 @@
 """What a scraper accepts, from the headers that real ones send."""
 
 import pytest
-from exporter.negotiation import accepts_gzip, wants_openmetrics
+from exporter.web.negotiation import accepts_gzip, wants_openmetrics
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,8 +7,8 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import options, yaml_tree
-from exporter.fields import Field, Findings
+from exporter.config import options, yaml_tree
+from exporter.config.fields import Field, Findings
 
 
 @pytest.mark.parametrize(

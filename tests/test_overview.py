@@ -5,10 +5,10 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.budget import Bucket, Budget
-from exporter.deliverability import Level, tally_of
-from exporter.model import FailureReason
-from exporter.overview import (
+from exporter.braze.budget import Bucket, Budget
+from exporter.model.model import FailureReason
+from exporter.series.deliverability import Level, tally_of
+from exporter.status.overview import (
     CampaignSeen,
     DayOf,
     Failure,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import pytest
-from exporter import exposition
-from exporter.gzip_member import Part
-from exporter.model import Day, Figures, Snapshot, Variation
-from exporter.page import Pages
-from exporter.store import Entry, Store
-from exporter.telemetry import Telemetry
+from exporter.metrics import exposition
+from exporter.metrics.gzip_member import Part
+from exporter.metrics.page import Pages
+from exporter.metrics.store import Entry, Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.model import Day, Figures, Snapshot, Variation
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,

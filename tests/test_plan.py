@@ -5,9 +5,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import plan, schedule
-from exporter.budget import spacing
-from exporter.model import (
+from exporter.braze.budget import spacing
+from exporter.model.model import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -17,6 +16,7 @@ from exporter.model import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.polling import plan, schedule
 
 
 def campaigns(*intervals: float) -> tuple[CampaignConfig, ...]:

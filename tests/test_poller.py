@@ -8,19 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from exporter import plan
-from exporter.answer import Answer
-from exporter.budget import Budget
-from exporter.errors import (
-    CampaignRefused,
-    FetchError,
-    KeyRefused,
-    KeyReplaced,
-    Throttled,
-    Unavailable,
-    Unusable,
-)
-from exporter.exposition import (
+from exporter.braze.answer import Answer
+from exporter.braze.budget import Budget
+from exporter.metrics.exposition import (
     FAMILIES,
     OVERALL_LAST_COMPLETE_DAY_REVISION,
     Status,
@@ -29,12 +19,22 @@ from exporter.exposition import (
     render_status,
     render_values,
 )
-from exporter.lanes import Lanes
-from exporter.line import Line, Turn
-from exporter.model import Allowance, FailureReason, Selection
-from exporter.poller import Desk, Poller
-from exporter.store import Entry, Store
-from exporter.telemetry import Telemetry
+from exporter.metrics.store import Entry, Store
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.errors import (
+    CampaignRefused,
+    FetchError,
+    KeyRefused,
+    KeyReplaced,
+    Throttled,
+    Unavailable,
+    Unusable,
+)
+from exporter.model.model import Allowance, FailureReason, Selection
+from exporter.polling import plan
+from exporter.polling.lanes import Lanes
+from exporter.polling.line import Line, Turn
+from exporter.polling.poller import Desk, Poller
 
 from tests.running import parsed
 

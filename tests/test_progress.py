@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from exporter.progress import Progress, duration
+from exporter.system.progress import Progress, duration
 
 
 class Terminal(io.StringIO):

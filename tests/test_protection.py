@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from exporter.connection import ClientLimits
-from exporter.errors import ConfigError
-from exporter.logformat import Logfmt
-from exporter.protection import Protection
-from exporter.web_config import WebConfig
+from exporter.model.errors import ConfigError
+from exporter.system.logformat import Logfmt
+from exporter.web.connection import ClientLimits
+from exporter.web.protection import Protection
+from exporter.web.web_config import WebConfig
 
 from tests.inn import GET, Inn, Visitor, greet, opened
 from tests.papers import HASH, PASSWORD, Papers

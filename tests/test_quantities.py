@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from exporter import quantities
+from exporter.config import quantities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -17,13 +17,17 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import config, data_series, endpoints, exposition, on_demand
+from exporter.braze import endpoints
 from exporter.commands import COMMANDS, DAEMON, backfill
-from exporter.model import Allowance, FailureReason, Selection
-from exporter.page import Pages
-from exporter.store import Store
-from exporter.telemetry import Served, Telemetry
-from exporter.web import Site, Web
+from exporter.config import config
+from exporter.daemon import on_demand
+from exporter.metrics import exposition
+from exporter.metrics.page import Pages
+from exporter.metrics.store import Store
+from exporter.metrics.telemetry import Served, Telemetry
+from exporter.model.model import Allowance, FailureReason, Selection
+from exporter.series import data_series
+from exporter.web.web import Site, Web
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from exporter import record
-from exporter.model import FailureReason
-from exporter.record import Record
+from exporter.model.model import FailureReason
+from exporter.sharing import record
+from exporter.sharing.record import Record
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from exporter import schedule
+from exporter.polling import schedule
 from exporter.simulator import Fault, Settings, Simulator
-from exporter.state import FILE_NAME, State
+from exporter.storage.state import FILE_NAME, State
 
 from tests.running import Process, Running, configuration, until, written
 

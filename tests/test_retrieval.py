@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.answer import Answer
-from exporter.archive import Archive
-from exporter.chronicle import Page
-from exporter.errors import (
+from exporter.backfill.archive import Archive
+from exporter.backfill.chronicle import Page
+from exporter.backfill.retrieval import Account, Retrieval, Want
+from exporter.braze.answer import Answer
+from exporter.model.errors import (
     CampaignRefused,
     FetchError,
     KeyRefused,
@@ -19,8 +20,7 @@ from exporter.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model import Allowance, CampaignConfig, FailureReason
-from exporter.retrieval import Account, Retrieval, Want
+from exporter.model.model import Allowance, CampaignConfig, FailureReason
 
 from tests.running import parsed
 

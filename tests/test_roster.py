@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.roster import Roster
+from exporter.web.roster import Roster
 
 
 class Somebody:

@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from exporter import scaling
-from exporter.model import Config, Limits, Selection
+from exporter.model.model import Config, Limits, Selection
+from exporter.polling import scaling
 
 from tests.running import parsed, run, written
 

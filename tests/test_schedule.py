@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from exporter import schedule
+from exporter.polling import schedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from exporter.answer import Answer
-from exporter.catalogue import FULL_PAGE
-from exporter.discovery import Known
-from exporter.errors import (
+from exporter.braze.answer import Answer
+from exporter.discovery.catalogue import FULL_PAGE
+from exporter.discovery.discovery import Known
+from exporter.discovery.scout import Scout
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.errors import (
     CampaignRefused,
     FetchError,
     KeyRefused,
@@ -19,9 +21,7 @@ from exporter.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model import Allowance, FailureReason, WorkspaceConfig
-from exporter.scout import Scout
-from exporter.telemetry import Telemetry
+from exporter.model.model import Allowance, FailureReason, WorkspaceConfig
 
 from tests.test_discovery import workspace
 

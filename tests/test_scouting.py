@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.catalogue_file import FILE_NAME, Account, CatalogueFile
-from exporter.discovery import Known
-from exporter.errors import StateError
-from exporter.jobs import Errand, Jobs
-from exporter.scouting import Scouting
+from exporter.discovery.discovery import Known
+from exporter.discovery.scouting import Scouting
+from exporter.metrics.telemetry import Telemetry
+from exporter.model.errors import StateError
+from exporter.polling.jobs import Errand, Jobs
 from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
-from exporter.telemetry import Telemetry
+from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
 
 from tests.running import (
     Process,

@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import current_thread
 
 import pytest
-from exporter.logformat import Json, Logfmt
 from exporter.simulator import Fault, Settings, Simulator
+from exporter.system.logformat import Json, Logfmt
 
 from tests.peer import PATIENCE_SECONDS, answer, closing
 from tests.running import (

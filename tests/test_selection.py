@@ -1,8 +1,8 @@
 """Which of Braze's names a selection takes."""
 
 import pytest
-from exporter.model import Selection
-from exporter.selection import matcher
+from exporter.model.model import Selection
+from exporter.model.selection import matcher
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import snapshot_document
-from exporter.data_series import Reading, parse
-from exporter.exposition import Subject, render_values
-from exporter.model import Figures, Selection, Snapshot
+from exporter.metrics.exposition import Subject, render_values
+from exporter.model.model import Figures, Selection, Snapshot
+from exporter.series import snapshot_document
+from exporter.series.data_series import Reading, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

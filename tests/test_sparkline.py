@@ -1,8 +1,8 @@
 """A history as bars and marks."""
 
-from exporter.deliverability import Level
-from exporter.history import PastDay, packed
-from exporter.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
+from exporter.series.deliverability import Level
+from exporter.series.history import PastDay, packed
+from exporter.status.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
 
 from tests.sights import TODAY
 

@@ -13,11 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter import snapshot_document
-from exporter.errors import StateError
-from exporter.model import FailureReason, Snapshot
-from exporter.state import FILE_NAME, State
-from exporter.store import Kept
+from exporter.metrics.store import Kept
+from exporter.model.errors import StateError
+from exporter.model.model import FailureReason, Snapshot
+from exporter.series import snapshot_document
+from exporter.storage.state import FILE_NAME, State
 
 from tests.running import clean_environment, until
 from tests.test_snapshot_document import example

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exporter import status_document
-from exporter.budget import Bucket, Budget
-from exporter.deliverability import Level
-from exporter.model import FailureReason
-from exporter.overview import (
+from exporter.braze.budget import Bucket, Budget
+from exporter.model.model import FailureReason
+from exporter.polling.shares import Shard
+from exporter.series.deliverability import Level
+from exporter.status import status_document
+from exporter.status.overview import (
     CampaignSeen,
     DiscoverySeen,
     NextPoll,
@@ -21,7 +22,6 @@ from exporter.overview import (
     State,
     workspace_seen,
 )
-from exporter.shares import Shard
 
 from tests.sights import NOW, campaign, line, row, snapshot, workspace_plan
 

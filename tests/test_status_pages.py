@@ -10,19 +10,19 @@ from time import thread_time
 from typing import Any
 
 import pytest
-from exporter.answer import Answer
-from exporter.budget import Budget
-from exporter.exposition import Blocks, Status, Subject
-from exporter.lanes import Lanes
-from exporter.line import Line
-from exporter.on_demand import status_pages
-from exporter.overview import SharedSeen
-from exporter.plan import plan
-from exporter.poller import Desk
-from exporter.shares import Shard
+from exporter.braze.answer import Answer
+from exporter.braze.budget import Budget
+from exporter.daemon.on_demand import status_pages
+from exporter.metrics.exposition import Blocks, Status, Subject
+from exporter.metrics.store import Entry
+from exporter.polling.lanes import Lanes
+from exporter.polling.line import Line
+from exporter.polling.plan import plan
+from exporter.polling.poller import Desk
+from exporter.polling.shares import Shard
 from exporter.simulator import Fault, Simulator
-from exporter.store import Entry
-from exporter.web import Links, StatusPages
+from exporter.status.overview import SharedSeen
+from exporter.web.web import Links, StatusPages
 
 from tests.running import DaemonThread, Running, configuration, daemon, parsed, until
 from tests.sights import NOW, configured, row, snapshot

@@ -2,9 +2,9 @@
 
 from threading import Thread
 
-from exporter.exposition import Blocks, Status, Subject, render_status
-from exporter.model import Snapshot
-from exporter.store import Entry, Store
+from exporter.metrics.exposition import Blocks, Status, Subject, render_status
+from exporter.metrics.store import Entry, Store
+from exporter.model.model import Snapshot
 
 SNAPSHOT = Snapshot(
     variations=(),

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from exporter.commands import healthcheck
-from exporter.flags import OF_DAEMON
+from exporter.commands.flags import OF_DAEMON
 
 from tests.tools import ROOT
 

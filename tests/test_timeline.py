@@ -8,9 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import chronicle, data_series, timeline
-from exporter.exposition import INFO, Subject
-from exporter.model import Chronicle, Selection
+from exporter.backfill import chronicle, timeline
+from exporter.metrics.exposition import INFO, Subject
+from exporter.model.model import Chronicle, Selection
+from exporter.series import data_series
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from exporter.model import Secret
-from exporter.tls import client_context, server_context
-from exporter.web_config import ClientAuth, Fault, Pem, Tls
+from exporter.model.model import Secret
+from exporter.web.tls import client_context, server_context
+from exporter.web.web_config import ClientAuth, Fault, Pem, Tls
 
 from tests.inn import opened
 from tests.papers import Papers

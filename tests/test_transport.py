@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from exporter import deadline
-from exporter.deadline import Deadline, current
-from exporter.transport import (
+from exporter.braze import deadline
+from exporter.braze.deadline import Deadline, current
+from exporter.braze.transport import (
     DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
     IDLE_LIMIT_SECONDS,

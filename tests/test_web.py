@@ -14,15 +14,16 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter import exposition, on_demand
-from exporter.data_series import Reading, parse
-from exporter.listener import Request
-from exporter.model import Selection
-from exporter.page import Pages
+from exporter.daemon import on_demand
+from exporter.metrics import exposition
+from exporter.metrics.page import Pages
+from exporter.metrics.store import Entry, Store
+from exporter.metrics.telemetry import Served, Telemetry
+from exporter.model.model import Selection
+from exporter.series.data_series import Reading, parse
 from exporter.simulator import Simulator
-from exporter.store import Entry, Store
-from exporter.telemetry import Served, Telemetry
-from exporter.web import Links, Site, StatusPages, Web, canonical
+from exporter.web.listener import Request
+from exporter.web.web import Links, Site, StatusPages, Web, canonical
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families

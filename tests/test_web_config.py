@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from exporter.errors import ConfigError
-from exporter.model import Secret
-from exporter.web_config import (
+from exporter.model.errors import ConfigError
+from exporter.model.model import Secret
+from exporter.web.web_config import (
     ClientAuth,
     Fault,
     Parsed,

@@ -6,9 +6,9 @@ import argparse
 import re
 
 import pytest
-from exporter.flags import WEB, Parser
-from exporter.listener import Address
-from exporter.web_settings import Settings, settings
+from exporter.commands.flags import WEB, Parser
+from exporter.web.listener import Address
+from exporter.web.web_settings import Settings, settings
 
 
 def read(*arguments: str) -> Settings:

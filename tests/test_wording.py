@@ -5,11 +5,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from exporter import wording
-from exporter.deliverability import Level, Rate
-from exporter.listing import SORTS, STATES
-from exporter.model import FailureReason
-from exporter.overview import (
+from exporter.model.model import FailureReason
+from exporter.polling.shares import Shard
+from exporter.series.deliverability import Level, Rate
+from exporter.status import wording
+from exporter.status.listing import SORTS, STATES
+from exporter.status.overview import (
     DiscoverySeen,
     NextPoll,
     PauseSeen,
@@ -18,7 +19,6 @@ from exporter.overview import (
     WorkspaceSeen,
     workspace_seen,
 )
-from exporter.shares import Shard
 
 from tests.sights import NOW, campaign, line, workspace_plan
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from exporter import yaml_tree
-from exporter.errors import ConfigError
-from exporter.yaml_tree import Entry, Mapping, Scalar, Sequence
+from exporter.config import yaml_tree
+from exporter.config.yaml_tree import Entry, Mapping, Scalar, Sequence
+from exporter.model.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,23 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from exporter import chronicle, quantities, retrieval, timeline
-from exporter.archive import Archive
-from exporter.catalogue_file import CatalogueFile
-from exporter.client import Client
-from exporter.clock import Clock
-from exporter.egress import Egress
-from exporter.errors import FetchError, MalformedSeries, StateError
-from exporter.exploration import Exploration
-from exporter.flags import CONFIG_FILE, Flag, Parser
-from exporter.history_file import HistoryFile, Item, Span
-from exporter.keys import Key, read_key
-from exporter.labels import clean
-from exporter.loading import load
-from exporter.model import Config, Selection, WorkspaceConfig
-from exporter.progress import Progress, duration
-from exporter.retrieval import Retrieval, Want, source
-from exporter.selection import matcher
+from exporter.backfill import chronicle, retrieval, timeline
+from exporter.backfill.archive import Archive
+from exporter.backfill.history_file import HistoryFile, Item, Span
+from exporter.backfill.retrieval import Retrieval, Want, source
+from exporter.braze.client import Client
+from exporter.braze.egress import Egress
+from exporter.commands.flags import CONFIG_FILE, Flag, Parser
+from exporter.config import quantities
+from exporter.config.loading import load
+from exporter.discovery.exploration import Exploration
+from exporter.model.errors import FetchError, MalformedSeries, StateError
+from exporter.model.labels import clean
+from exporter.model.model import Config, Selection, WorkspaceConfig
+from exporter.model.selection import matcher
+from exporter.storage.catalogue_file import CatalogueFile
+from exporter.system.clock import Clock
+from exporter.system.keys import Key, read_key
+from exporter.system.progress import Progress, duration
 
 JOB = "braze-exporter"
 _AUTO = "auto"

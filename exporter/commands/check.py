@@ -6,10 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from exporter import scaling
-from exporter.budget import spacing
-from exporter.data_series import QUIET_DAYS
-from exporter.flags import (
+from exporter.braze.budget import spacing
+from exporter.commands.flags import (
     CONFIG_FILE,
     SHARD,
     WEB_CONFIG_FILE,
@@ -17,13 +15,15 @@ from exporter.flags import (
     Parser,
     strange_variables,
 )
-from exporter.loading import load_protected
-from exporter.model import Config, DiscoverConfig
-from exporter.on_demand import entrance
-from exporter.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.quantities import duration_text
-from exporter.scaling import GIB, MIB, SCRAPE_SECONDS, Scaling
-from exporter.shares import Shard
+from exporter.config.loading import load_protected
+from exporter.config.quantities import duration_text
+from exporter.daemon.on_demand import entrance
+from exporter.model.model import Config, DiscoverConfig
+from exporter.polling import scaling
+from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
+from exporter.polling.scaling import GIB, MIB, SCRAPE_SECONDS, Scaling
+from exporter.polling.shares import Shard
+from exporter.series.data_series import QUIET_DAYS
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from exporter import config
-from exporter.clock import Clock
+from exporter.braze.egress import Egress
+from exporter.commands.flags import LOG, WEB, Parser
 from exporter.commands.simulate import FLEET, workspace
-from exporter.daemon import Daemon
-from exporter.egress import Egress
-from exporter.flags import LOG, WEB, Parser
-from exporter.listener import Address
-from exporter.on_demand import entrance
-from exporter.service import serve, start_logging
+from exporter.config import config
+from exporter.daemon.daemon import Daemon
+from exporter.daemon.on_demand import entrance
+from exporter.daemon.service import serve, start_logging
 from exporter.simulator import Incident, Simulator
-from exporter.web_settings import settings
+from exporter.system.clock import Clock
+from exporter.web.listener import Address
+from exporter.web.web_settings import settings
 
 _DESCRIPTION = """\
 See the exporter work without a Braze key: a simulated Braze, seeded, with a bounce

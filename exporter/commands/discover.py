@@ -11,15 +11,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter import __version__, catalogue
-from exporter.access import ACCESS, WORKSPACE, Access, AccessParser, access, client
-from exporter.clock import Clock
-from exporter.config import changes
-from exporter.errors import FetchError
-from exporter.exploration import course, doubts, explore, scout_of
-from exporter.flags import Flag
-from exporter.keys import read_key
-from exporter.model import (
+from exporter import __version__
+from exporter.commands.access import (
+    ACCESS,
+    WORKSPACE,
+    Access,
+    AccessParser,
+    access,
+    client,
+)
+from exporter.commands.flags import Flag
+from exporter.config.config import changes
+from exporter.config.quantities import duration_text, number
+from exporter.config.yaml_tree import dump, in_comment, quoted
+from exporter.daemon.service import start_logging
+from exporter.discovery import catalogue
+from exporter.discovery.exploration import course, doubts, explore, scout_of
+from exporter.discovery.scout import Scout
+from exporter.model.errors import FetchError
+from exporter.model.model import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -27,11 +37,9 @@ from exporter.model import (
     TagSelection,
     WorkspaceConfig,
 )
-from exporter.progress import duration
-from exporter.quantities import duration_text, number
-from exporter.scout import Scout
-from exporter.service import start_logging
-from exporter.yaml_tree import dump, in_comment, quoted
+from exporter.system.clock import Clock
+from exporter.system.keys import read_key
+from exporter.system.progress import duration
 
 _DESCRIPTION = """\
 Find the campaigns of a workspace by Braze's list and details, and print a configuration

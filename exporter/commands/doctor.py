@@ -10,11 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from exporter.access import ACCESS, AccessParser, access, client
-from exporter.answer import Answer
-from exporter.client import Client
-from exporter.clock import Clock
-from exporter.diagnosis import (
+from exporter.braze.answer import Answer
+from exporter.braze.client import Client
+from exporter.braze.diagnosis import (
     DATA_SERIES,
     DETAILS,
     LIST,
@@ -28,10 +26,12 @@ from exporter.diagnosis import (
     reconsidered,
     skipped,
 )
-from exporter.errors import FetchError
-from exporter.flags import Flag
-from exporter.keys import read_key
-from exporter.model import WorkspaceConfig
+from exporter.commands.access import ACCESS, AccessParser, access, client
+from exporter.commands.flags import Flag
+from exporter.model.errors import FetchError
+from exporter.model.model import WorkspaceConfig
+from exporter.system.clock import Clock
+from exporter.system.keys import read_key
 
 _DESCRIPTION = """\
 Ask Braze one cheap question for each workspace and permission it needs, and say what is

@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from exporter import __version__
+from exporter.braze.egress import Egress
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
-from exporter.config import Parsed, shortened
-from exporter.daemon import Daemon, Source
-from exporter.egress import Egress
-from exporter.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
-from exporter.keys import read_key
-from exporter.loading import load, load_protected
-from exporter.model import Config, KeySource
-from exporter.on_demand import SharedState, entrance, ledger
-from exporter.service import serve, start_logging
-from exporter.shares import Shard
-from exporter.watch import FileWatch
-from exporter.web_settings import settings
+from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
+from exporter.config.config import Parsed, shortened
+from exporter.config.loading import load, load_protected
+from exporter.daemon.daemon import Daemon, Source
+from exporter.daemon.on_demand import SharedState, entrance, ledger
+from exporter.daemon.service import serve, start_logging
+from exporter.model.model import Config, KeySource
+from exporter.polling.shares import Shard
+from exporter.system.keys import read_key
+from exporter.system.watch import FileWatch
+from exporter.web.web_settings import settings
 
 _log = logging.getLogger("exporter")
 

@@ -1,0 +1,1 @@
+"""History: complete days are downloaded and written as OpenMetrics."""

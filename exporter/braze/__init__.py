@@ -1,0 +1,1 @@
+"""The Braze REST API: connections, responses, rate limits and retries."""

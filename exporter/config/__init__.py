@@ -1,0 +1,1 @@
+"""Configuration files: YAML text is parsed and validated into `model.config` values."""

@@ -1,0 +1,284 @@
+"""YAML text → a tree of nodes that know their lines, and back from plain values.
+
+Any text at all gives a tree or a `ConfigError`. What a configuration needs no use of is
+refused: aliases (with them go alias bombs), tags, several documents, keys that are not
+text, deep nesting. It knows nothing of which keys mean what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as AbstractMapping
+from typing import Any, NamedTuple
+
+import yaml
+
+from exporter.model.errors import ConfigError
+from exporter.model.model import Problem
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_DEEPEST = 20
+_LONGEST_NAME = 60
+_REFUSED = re.compile(
+    r"[\0-\x08\v\f\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)
+_KEY = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+class Scalar(NamedTuple):
+    """A single value; `tag` is what YAML takes a plain one for: str, int, null, ..."""
+
+    line: int
+    tag: str
+    text: str
+
+
+class Sequence(NamedTuple):
+    """A list."""
+
+    line: int
+    items: list[Node]
+
+
+class Mapping(NamedTuple):
+    """Keys with their values; of a key that stands twice the first."""
+
+    line: int
+    entries: dict[str, Entry]
+
+
+class Entry(NamedTuple):
+    """The value of a key, and the line of the key."""
+
+    line: int
+    node: Node
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def compose(
+    text: str, *, file: str, loader: Any = _Loader
+) -> tuple[Node, list[Problem]]:
+    """Return the tree with what is wrong in it; raise when there is no tree at all."""
+    if refused := _REFUSED.search(text):
+        line = text.count("\n", 0, refused.start()) + 1
+        message = f"the character U+{ord(refused[0]):04X} is not allowed in YAML"
+        raise ConfigError((Problem(file, line, "", message),))
+    composer = _Composer(loader(text), file)
+    try:
+        return composer.document(), composer.problems
+    # The loader in Python lets the two through for "\UFFFFFFFF".
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        composer.add(*_syntax_error(error, text))
+        raise composer.failure() from error
+    finally:
+        composer.loader.dispose()
+
+
+def dump(value: AbstractMapping[str, object]) -> str:
+    """Write plain values as YAML, keys in their order."""
+    written: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        allow_unicode=True,
+        default_flow_style=False,
+        sort_keys=False,
+        width=1_000_000,
+    )
+    return written
+
+
+def quoted(text: str) -> str:
+    """Write a text in double quotes and in one line, as YAML reads it back."""
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def in_comment(text: str) -> str:
+    """Write a text so that a comment stays in its line."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    if char in '\\"':
+        return f"\\{char}"
+    if char.isprintable() and not _REFUSED.match(char):
+        return char
+    code = ord(char)
+    return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether this could be an API key: Braze's are UUIDs."""
+    return _KEY.fullmatch(text.strip()) is not None
+
+
+def shown(name: str) -> str:
+    """Return the name of a key for use in messages, `?` for what is no name."""
+    is_name = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
+    return name if is_name and not looks_like_key(name) else "?"
+
+
+def by_line(problem: Problem) -> int:
+    """Return what problems are sorted by."""
+    return problem.line
+
+
+def join(path: str, name: str) -> str:
+    """Return the path of a key of the mapping at `path`."""
+    return f"{path}.{shown(name)}" if path else shown(name)
+
+
+class _Composer:
+    """Builds nodes of a loader's events.
+
+    The loader's own composer follows aliases, and recurses as deep as the text asks.
+    """
+
+    def __init__(self, loader: Any, file: str) -> None:
+        self.loader = loader
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def add(self, line: int, message: str, path: str = "") -> None:
+        self.problems.append(Problem(self.file, line, path, message))
+
+    def failure(self) -> ConfigError:
+        return ConfigError(tuple(sorted(self.problems, key=by_line)))
+
+    def document(self) -> Node:
+        self.loader.get_event()
+        event = self.loader.get_event()
+        if isinstance(event, yaml.StreamEndEvent):
+            self.add(1, "the file is empty; expected `workspaces:`")
+            raise self.failure()
+        node = self._node(self.loader.get_event(), "", 0)
+        self.loader.get_event()
+        event = self.loader.get_event()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self.add(_line(event), "a second document begins here; expected only one")
+        return node
+
+    def _node(self, event: Any, path: str, depth: int) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            self._give_up(
+                event,
+                path,
+                "`*` begins an alias in YAML, which is not used here;"
+                " a pattern that begins with it stands in quotes, such as '*_push'",
+            )
+        if event.anchor is not None or event.tag is not None:
+            self.add(
+                _line(event),
+                "`&` and `!` begin an anchor or tag in YAML, which are not used here;"
+                " a text that begins with one of them stands in quotes",
+                path,
+            )
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(_line(event), self._tag(event), event.value)
+        if depth == _DEEPEST:
+            self._give_up(event, "", f"nested deeper than {_DEEPEST} levels")
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(event, path, depth + 1)
+        return self._mapping(event, path, depth + 1)
+
+    def _give_up(self, event: Any, path: str, message: str) -> None:
+        self.add(_line(event), message, path)
+        raise self.failure()
+
+    def _tag(self, event: Any) -> str:
+        if not event.implicit[0]:
+            return "str"
+        tag: str = self.loader.resolve(yaml.ScalarNode, event.value, (True, False))
+        return tag.rpartition(":")[2]
+
+    def _sequence(self, start: Any, path: str, depth: int) -> Sequence:
+        items: list[Node] = []
+        event = self.loader.get_event()
+        while not isinstance(event, yaml.SequenceEndEvent):
+            items.append(self._node(event, f"{path}[{len(items)}]", depth))
+            event = self.loader.get_event()
+        return Sequence(_line(start), items)
+
+    def _mapping(self, start: Any, path: str, depth: int) -> Mapping:
+        entries: dict[str, Entry] = {}
+        event = self.loader.get_event()
+        while not isinstance(event, yaml.MappingEndEvent):
+            key = self._node(event, path, depth)
+            name = key.text if isinstance(key, Scalar) and key.tag == "str" else ""
+            place = join(path, name)
+            node = self._node(self.loader.get_event(), place, depth)
+            if not name:
+                self.add(key.line, "a key is not text; expected a name", path)
+            elif name in entries:
+                first = entries[name].line
+                self.add(
+                    key.line,
+                    f"this key is already in line {first}; expected it only once",
+                    place,
+                )
+            else:
+                entries[name] = Entry(key.line, node)
+            event = self.loader.get_event()
+        return Mapping(_line(start), entries)
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
+    """Return the line to look at, and what was expected there.
+
+    The two loaders put the same into other words, and neither names the usual mistake.
+    """
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return 1, "this is not YAML: a character that does not exist"
+    at, began = error.problem_mark, error.context_mark
+    problem, context = error.problem or "", error.context or ""
+    line, expected = at.line, ""
+    if _character(text, at) == "\t" or "tab character" in problem:
+        expected = "there is a tab here; expected spaces"
+    elif "cannot start any token" in problem:
+        expected = f"a text that begins with {_character(text, at)} stands in quotes"
+    elif "mapping values are not allowed" in problem:
+        expected = (
+            "there is a `:` too many; expected the line to be indented as the one "
+            "before, or quotes around a text with `: ` in it"
+        )
+    elif "<document start>" in problem:
+        expected = "expected this line to be indented as the first one of the file"
+    elif began is not None and "simple key" in context:
+        line, expected = began.line, "expected `: ` after this name"
+    elif began is not None and "end of stream" in problem:
+        line, expected = began.line, "the quote that begins here has no end"
+    elif began is not None and context.endswith(("flow sequence", "flow mapping")):
+        bracket = "[" if context.endswith("sequence") else "{"
+        expected = f"the `{bracket}` of line {began.line + 1} is still open; " + (
+            f"expected `,` or `{']' if bracket == '[' else '}'}`"
+        )
+    elif began is not None and context.endswith(("block collection", "block mapping")):
+        expected = _misfit(at, began, is_list=context.endswith("collection"))
+    expected = expected or problem + (f" ({context})" if context else "")
+    return line + 1, f"this is not YAML: {expected}"
+
+
+def _misfit(at: yaml.Mark, began: yaml.Mark, *, is_list: bool) -> str:
+    """Say what is wrong with the indentation of a line in a list or mapping."""
+    if is_list and at.column == began.column:
+        return (
+            f"a line indented as the list of line {began.line + 1} begins with `- `; "
+            "what belongs to an entry is indented two spaces more"
+        )
+    kind = "list" if is_list else "mapping"
+    return (
+        f"the indentation by {at.column} spaces fits no line above; the {kind} that "
+        f"begins in line {began.line + 1} is indented by {began.column}"
+    )
+
+
+def _character(text: str, mark: yaml.Mark) -> str:
+    rest = text.removeprefix("\ufeff")[mark.index :]
+    return rest[:1]

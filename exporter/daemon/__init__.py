@@ -1,0 +1,1 @@
+"""The daemon process: wiring, startup, reload and shutdown."""

@@ -1,0 +1,1 @@
+"""Campaign discovery: Braze's list and details are matched against selection rules."""

@@ -1,0 +1,1 @@
+"""Prometheus metrics: snapshots are rendered once, stored, and joined into pages."""

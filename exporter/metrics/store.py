@@ -1,0 +1,127 @@
+"""What is served: one frozen entry per campaign, swapped whole.
+
+A reader takes one tuple of all entries and holds no lock while it writes to a peer. It
+does not know how an entry came about, nor how a page is put together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
+from typing import NamedTuple
+
+from exporter.metrics.exposition import Blocks, Status, Subject
+from exporter.model.model import FailureReason, Snapshot
+from exporter.series.renewal import Known
+
+Key = tuple[str, str]
+"""(workspace, campaign id)"""
+
+
+class Source(NamedTuple):
+    """An answer of Braze, as far as it tells whether another one says the same."""
+
+    digest: int
+    """Of its body."""
+    known: Known
+    """How it was read, and what tells whether another one has but a newer day."""
+
+
+class Entry(NamedTuple):
+    """All that is served of one campaign."""
+
+    subject: Subject
+    status: Status
+    """The campaign's own, whatever its workspace's pause shows instead."""
+    status_blocks: Blocks
+    last_read: Snapshot | None = None
+    """What Braze said last; it outlives stale values."""
+    values: Blocks | None = None
+    """The same rendered; None if nothing was read yet or it is stale."""
+    source: Source | None = None
+    """What both were made of; None: that is not known any more."""
+    expires_at: float = math.inf
+
+    @property
+    def key(self) -> Key:
+        """What the store knows it by."""
+        return (self.subject.workspace, self.subject.campaign_id)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is served: nothing, once it is stale."""
+        return None if self.values is None else self.last_read
+
+
+class Kept(NamedTuple):
+    """What is kept of one campaign over a restart."""
+
+    last_success_at: float
+    """Seconds since the epoch, by the wall clock."""
+    failure: FailureReason | None
+    """Why the last poll failed, if it did."""
+    snapshot: Snapshot
+
+
+KeptEntries = Mapping[Key, Kept]
+
+
+class Store:
+    """Campaign → entry. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._entries: dict[Key, Entry] = {}
+        self._all: tuple[Entry, ...] | None = ()
+        self.version = 0
+        """Another one after every change."""
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry, or put it in the place of its campaign's former one."""
+        with self._lock:
+            self._entries[entry.key] = entry
+            self._changed()
+
+    def get(self, key: Key) -> Entry | None:
+        """Return a campaign's entry."""
+        return self._entries.get(key)
+
+    def update(self, key: Key, change: Callable[[Entry], Entry]) -> None:
+        """Swap an entry for what `change` makes of it; one that is gone stays gone."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries[key] = change(entry)
+                self._changed()
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Let campaigns leave whole."""
+        with self._lock:
+            for key in keys:
+                self._entries.pop(key, None)
+            self._changed()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries, ordered by when their campaigns came."""
+        with self._lock:
+            if self._all is None:
+                self._all = tuple(self._entries.values())
+            return self._all
+
+    def expire(self, *, now: float) -> tuple[Entry, ...]:
+        """Drop the values whose time is over and return the entries that had them."""
+        stale = tuple(entry for entry in self.entries() if entry.expires_at <= now)
+        for entry in stale:
+            self.update(entry.key, lambda current: _without_values(current, now=now))
+        return stale
+
+    def _changed(self) -> None:
+        self._all = None
+        self.version += 1
+
+
+def _without_values(entry: Entry, *, now: float) -> Entry:
+    if entry.expires_at > now:
+        return entry  # a poll ended meanwhile
+    return entry._replace(values=None, expires_at=math.inf)

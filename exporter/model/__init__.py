@@ -1,0 +1,1 @@
+"""Immutable values: configuration, snapshots, labels and errors."""

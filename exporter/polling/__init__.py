@@ -1,0 +1,1 @@
+"""Polling: the plan, the request queue, the scheduler and the poller."""

@@ -1,0 +1,145 @@
+"""What a configuration asks of Braze, and what of that the ceiling allows.
+
+Computed once from the configuration alone, shown by `check` and followed by the daemon.
+It knows nothing of what Braze answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from exporter.braze.budget import ceiling_for, spacing
+from exporter.model.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConfig
+from exporter.model.selection import matcher
+from exporter.polling import schedule
+from exporter.series.data_series import QUIET_DAYS, days_needed
+
+_TYPICAL_CHANNEL = "email"
+_TYPICAL_STATS = (
+    *("sent", "opens", "unique_opens", "clicks", "unique_clicks", "unsubscribes"),
+    *("bounces", "delivered", "reported_spam"),
+)
+"""What one email message carries (Braze's page of the endpoint)."""
+
+_UNSUMMED = "unique_recipients"
+_TYPICAL_OVERALL_STATS = (
+    *("revenue", _UNSUMMED),
+    *("conversions", "conversions1", "conversions2", "conversions3"),
+    *("conversions_by_send_time", "conversions1_by_send_time"),
+    *("conversions2_by_send_time", "conversions3_by_send_time"),
+)
+"""Revenue, unique recipients and four conversion events by either date."""
+
+_PAGE_SIZE = 100
+"""Campaigns on one page of Braze's list."""
+
+_DAY_SECONDS = 86400.0
+
+_STATUS_SERIES = 7
+"""Info, up, interval, last success, one variation info and two timestamps of days."""
+
+
+class WorkspacePlan(NamedTuple):
+    """The rhythm of one workspace. Rates are requests per minute."""
+
+    workspace: WorkspaceConfig
+    wanted_per_minute: float
+    ceiling_per_minute: float
+    stretch: float
+    """The factor, at least 1, on every interval."""
+    intervals_seconds: Mapping[str, float]
+    """Campaign id → interval in force."""
+    days_per_request: int
+    typical_series: int
+    """Series expected when each campaign sends one email message."""
+
+    @property
+    def planned_per_minute(self) -> float:
+        """What will be sent while nothing fails."""
+        return self.wanted_per_minute / self.stretch
+
+    @property
+    def needed_per_minute(self) -> float:
+        """A ceiling, in hundredths, under which nothing would be stretched."""
+        return math.ceil(100 * ceiling_for(self.wanted_per_minute)) / 100
+
+    @property
+    def interval_seconds(self) -> float:
+        """The workspace's own interval, stretched."""
+        return self.workspace.interval_seconds * self.stretch
+
+    @property
+    def startable_per_minute(self) -> float:
+        """How many requests may start in a minute under the ceiling."""
+        return 60 / spacing(self.ceiling_per_minute)
+
+    @property
+    def tells_idle(self) -> bool:
+        """Whether an answer holds enough days to see that nothing happens."""
+        return self.days_per_request >= QUIET_DAYS + 2
+
+
+def plan(config: Config) -> tuple[WorkspacePlan, ...]:
+    """Plan every workspace, in the configuration's order."""
+    days = days_needed(config.windows)
+    series = min(typical_series(config), config.limits.series_per_campaign)
+    return tuple(
+        _plan_workspace(workspace, days=days, series_per_campaign=series)
+        for workspace in config.workspaces
+    )
+
+
+def typical_series(config: Config) -> int:
+    """Return how many series a campaign with one email message makes."""
+    is_wanted = matcher(config.metrics)
+    has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
+    names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
+    stats = sum(map(is_wanted, names))
+    views = 3 + len(config.windows)  # two days, one of them with its revision
+    unsummed = len(config.windows) if is_wanted(_UNSUMMED) else 0
+    return stats * views - unsummed + _STATUS_SERIES
+
+
+def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:
+    """Return requests a day for list and details of a workspace of so many campaigns.
+
+    At most: details are asked for those only that names and tags select.
+    """
+    lists = _DAY_SECONDS / discover.list_interval_seconds
+    pages = campaigns // _PAGE_SIZE + 1
+    return math.ceil(lists * pages), campaigns if discover.needs_details else 0
+
+
+def first_round(
+    campaigns: tuple[CampaignConfig, ...], *, now: float, spacing_seconds: float
+) -> tuple[tuple[str, float], ...]:
+    """Return (campaign id, due at) of polls that begin at once, by phase."""
+    ordered = sorted(campaigns, key=lambda campaign: schedule.phase(campaign.id))
+    return tuple(
+        (campaign.id, now + number * spacing_seconds)
+        for number, campaign in enumerate(ordered)
+    )
+
+
+def _plan_workspace(
+    workspace: WorkspaceConfig, *, days: int, series_per_campaign: int
+) -> WorkspacePlan:
+    wanted = sum(60 / campaign.interval_seconds for campaign in workspace.campaigns)
+    factor = schedule.stretch(
+        wanted_per_minute=wanted,
+        ceiling_per_minute=60 / spacing(workspace.requests_per_minute),
+    )
+    return WorkspacePlan(
+        workspace=workspace,
+        wanted_per_minute=wanted,
+        ceiling_per_minute=workspace.requests_per_minute,
+        stretch=factor,
+        intervals_seconds={
+            campaign.id: campaign.interval_seconds * factor
+            for campaign in workspace.campaigns
+        },
+        days_per_request=days,
+        typical_series=series_per_campaign * len(workspace.campaigns),
+    )

@@ -1,0 +1,1 @@
+"""Data series: Braze documents are parsed into snapshots, windows and revisions."""

@@ -1,0 +1,134 @@
+"""How a day's messages fared: bounces and complaints, and whether they are too many.
+
+Rates are of email alone: other channels' bounces are outdated tokens, no matter of
+reputation. Few messages are not judged, for one complaint in a hundred is 1 % by
+chance. It knows nothing of dates or colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from math import isfinite
+from typing import NamedTuple
+
+from exporter.model.model import Figures, Stats
+from exporter.series.trailing import total
+
+EMAIL = "email"
+LEAST_VOLUME = 1000
+"""A rate of fewer messages is judged only when there are many events."""
+
+LEAST_EVENTS = 3
+MANY_EVENTS = 10
+
+
+class Level(IntEnum):
+    """What a rate asks for; the higher the more urgent."""
+
+    UNJUDGED = 0
+    FINE = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+class Limits(NamedTuple):
+    """From which rate on something has to be looked at, and acted upon."""
+
+    warning: float
+    critical: float
+
+
+BOUNCES = Limits(0.03, 0.05)
+"""Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
+
+SPAM = Limits(0.0008, 0.003)
+"""Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
+
+
+class Rate(NamedTuple):
+    """Some of a whole; None: one of them was not said, or the whole is nothing."""
+
+    ratio: float | None = None
+    level: Level = Level.UNJUDGED
+
+
+class Tally(NamedTuple):
+    """The messages of one day; None: no channel said so."""
+
+    sent: int | float | None
+    """Over all channels, as the next two."""
+    bounces: int | float | None
+    reported_spam: int | float | None
+    email_sent: int | float | None
+    email_delivered: int | float | None
+    email_bounces: int | float | None
+    bounce_rate: Rate
+    """Email bounces of email sent."""
+    spam_rate: Rate
+    """Complaints of email delivered, or of email sent where Braze does not say."""
+
+    @property
+    def level(self) -> Level:
+        """The more urgent of the two."""
+        return max(self.bounce_rate.level, self.spam_rate.level)
+
+
+def tally(figures: Figures) -> Tally:
+    """Add up the variations of a day."""
+    return tally_of((one.channel, stats) for one, stats in figures.variations)
+
+
+def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
+    """Add up pairs of a channel and its stats."""
+    pairs = tuple(parts)
+    everything = [stats for _, stats in pairs]
+    email = [stats for channel, stats in pairs if channel == EMAIL]
+    sent, bounces = _added(email, "sent"), _added(email, "bounces")
+    delivered = _added(email, "delivered")
+    spam = _added(everything, "reported_spam")
+    return Tally(
+        sent=_added(everything, "sent"),
+        bounces=_added(everything, "bounces"),
+        reported_spam=spam,
+        email_sent=sent,
+        email_delivered=delivered,
+        email_bounces=bounces,
+        bounce_rate=rate(bounces, sent, BOUNCES),
+        spam_rate=rate(spam, _first(delivered, sent), SPAM, volume=sent),
+    )
+
+
+def rate(
+    events: int | float | None,
+    whole: int | float | None,
+    limits: Limits,
+    *,
+    volume: int | float | None = None,
+) -> Rate:
+    """Return and judge a rate. What lies on a limit has reached it.
+
+    `volume` is how many messages there were, where the whole is not all of them.
+    """
+    if events is None or whole is None or whole <= 0 or events < 0:
+        return Rate()
+    ratio = events / whole
+    if not isfinite(ratio):
+        return Rate()
+    is_enough = max(whole, volume or 0) >= LEAST_VOLUME or events >= MANY_EVENTS
+    if not is_enough:
+        return Rate(ratio)
+    if ratio < limits.warning or events < LEAST_EVENTS:
+        return Rate(ratio, Level.FINE)
+    return Rate(ratio, Level.CRITICAL if ratio >= limits.critical else Level.WARNING)
+
+
+def _added(parts: Iterable[Stats], name: str) -> int | float | None:
+    found = [stats[name] for stats in parts if name in stats]
+    if len(found) < 2:
+        return found[0] if found else None
+    return total(found)
+
+
+def _first(*numbers: int | float | None) -> int | float | None:
+    return next((number for number in numbers if number is not None), None)

@@ -1,0 +1,1 @@
+"""Several exporters that share their work by Redis."""

@@ -1,0 +1,1 @@
+"""State on disk: the last values and what discovery found, kept over a restart."""

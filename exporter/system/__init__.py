@@ -1,0 +1,1 @@
+"""The operating system: files, keys, clocks, signals and logging."""
