@@ -15,9 +15,9 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import requests
-from exporter.metrics import exposition
-from exporter.model.model import Selection
-from exporter.series import data_series
+from exporter.metrics import campaign_metrics
+from exporter.model.config import Selection
+from exporter.series import parse
 
 from benchmarks import documents
 from benchmarks.polling import WINDOWS
@@ -36,7 +36,7 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     session.trust_env = False
     body = documents.body(shape, documents.today())
     document = json.loads(body)
-    reading = data_series.Reading(
+    reading = parse.Reading(
         today=documents.today(),
         timezone=ZoneInfo("UTC"),
         windows=WINDOWS,
@@ -44,9 +44,9 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
         metrics=Selection(),
         series_limit=5000,
     )
-    snapshot = data_series.parse(document, reading)
-    subject = exposition.Subject("production", "Newsletter", "an-id", {})
-    blocks = exposition.render_values(subject, snapshot)
+    snapshot = parse.parse(document, reading)
+    subject = campaign_metrics.Subject("production", "Newsletter", "an-id", {})
+    blocks = campaign_metrics.render_values(subject, snapshot)
     yield (
         "`requests.get`, a connection each, body read",
         cpu(lambda: requests.get(url, params, timeout=30).content),
@@ -58,10 +58,10 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     yield f"`json.loads` of {len(body):,} bytes", cpu(lambda: json.loads(body))
     for name, read in _other_decoders():
         yield f"`{name}` of the same", cpu(partial(read, body))
-    yield "`data_series.parse`", cpu(lambda: data_series.parse(document, reading))
+    yield "`data_series.parse`", cpu(lambda: parse.parse(document, reading))
     yield (
         f"`exposition.render_values`, {blocks.series:,} lines",
-        cpu(lambda: exposition.render_values(subject, snapshot)),
+        cpu(lambda: campaign_metrics.render_values(subject, snapshot)),
     )
 
 

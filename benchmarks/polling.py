@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.braze.egress import Egress
-from exporter.config import config
+from exporter.braze.proxies import Egress
+from exporter.config import schema
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Store
-from exporter.metrics.telemetry import Telemetry
-from exporter.polling.fleet import Fleet
-from exporter.polling.jobs import Jobs
-from exporter.polling.line import Turn
 from exporter.polling.poller import Poller
+from exporter.polling.request_queue import Turn
+from exporter.polling.scheduler import Jobs
+from exporter.polling.workspaces import Fleet
 
 from benchmarks import braze, documents, exporters
 from benchmarks.plain_loop import PlainLoop
@@ -63,7 +63,7 @@ class ExporterWay:
             now=self._now,
         )
         document = exporters.configuration(endpoint, ids, interval="7d")
-        parsed = config.parse(
+        parsed = schema.parse(
             json.dumps(document),
             file="measured.yaml",
             read_key=lambda _: braze.API_KEY,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter.polling import schedule
+from exporter.polling import slots
 
 from benchmarks import documents, exporters, nginx, rivals
 from benchmarks.outcome import Outcome, tell
@@ -411,7 +411,7 @@ def _heaped_ids() -> Iterator[str]:
     heaps: list[list[str]] = [[] for _ in range(_SHARE)]
     for number in itertools.count():
         id_ = documents.campaign_id(number)
-        heap, place = divmod(schedule.phase(id_) * _SHARE, 1)
+        heap, place = divmod(slots.phase(id_) * _SHARE, 1)
         if place < _WINDOW * _SHARE:
             heaps[int(heap)].append(id_)
         if all(heaps):

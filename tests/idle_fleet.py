@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlencode
 
-from exporter.braze.answer import Answer
-from exporter.model.model import Allowance
+from exporter.braze.responses import Answer
+from exporter.model.config import Allowance
 from exporter.simulator import ALL_PERMISSIONS, Settings, Simulator
 
 from tests.running import parsed

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from exporter.web.listener import (
+from exporter.web.server import (
     Address,
     ClientLimits,
     Listener,

@@ -19,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from exporter.braze.egress import Egress
-from exporter.config import config
+from exporter.braze.proxies import Egress
+from exporter.config import schema
 from exporter.daemon.daemon import Daemon
-from exporter.model.model import Config, KeySource
+from exporter.model.config import Config, KeySource
 from exporter.simulator import Simulator
-from exporter.web.listener import Address
-from exporter.web.web_settings import Settings
+from exporter.web.server import Address
+from exporter.web.settings import Settings
 from prometheus_client.parser import text_string_to_metric_families
 
 PATIENCE_SECONDS = 30.0
@@ -133,7 +133,7 @@ def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
 
 def parsed(document: Mapping[str, object], *, key: str) -> Config:
     """Return the configuration a document (JSON is YAML) describes."""
-    return config.parse(
+    return schema.parse(
         json.dumps(document, ensure_ascii=False),
         file="test.yaml",
         read_key=lambda _: key,

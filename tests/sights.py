@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from exporter.braze.budget import Budget
-from exporter.metrics.exposition import Status, Subject
-from exporter.model.model import Config, FailureReason, Selection, Snapshot
+from exporter.braze.rate_limit import Budget
+from exporter.metrics.campaign_metrics import Status, Subject
+from exporter.model.config import Config, FailureReason, Selection, Snapshot
 from exporter.polling.plan import WorkspacePlan, plan
-from exporter.series.data_series import Reading, parse
-from exporter.status.overview import (
+from exporter.series.parse import Reading, parse
+from exporter.status.view_model import (
     CampaignSeen,
     LineSeen,
     NextPoll,

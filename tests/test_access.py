@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.commands.access import ACCESS, WORKSPACE, Access, AccessParser, access
+from exporter.commands.target import ACCESS, WORKSPACE, Access, AccessParser, access
+from exporter.model.config import KeySource
 from exporter.model.errors import ConfigError
-from exporter.model.model import KeySource
 
 from tests.test_config import MINIMAL
 

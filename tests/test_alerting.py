@@ -19,9 +19,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from exporter.metrics import exposition
-from exporter.model.model import Selection
-from exporter.series import data_series
+from exporter.metrics import campaign_metrics
+from exporter.model.config import Selection
+from exporter.series import parse
 from exporter.simulator import Incident, Settings, Simulator
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -290,7 +290,7 @@ def test_the_same_alerts_fire_on_every_weekday(
 def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield the samples that an exporter shows of the demo at a moment."""
     braze = Simulator(Settings(clock=now.timestamp))
-    reading = data_series.Reading(
+    reading = parse.Reading(
         today=now.date(),
         timezone=ZoneInfo("UTC"),
         windows=(7, 28),
@@ -305,19 +305,19 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
                 f"{braze.url}/campaigns/data_series?{query}",
                 headers={"Authorization": f"Bearer {braze.api_key}"},
             )
-            snapshot = data_series.parse(json.loads(answer[2]), reading)
-            subject = exposition.Subject("demo", campaign.name, campaign.id, {})
-            status = exposition.Status(
+            snapshot = parse.parse(json.loads(answer[2]), reading)
+            subject = campaign_metrics.Subject("demo", campaign.name, campaign.id, {})
+            status = campaign_metrics.Status(
                 is_up=True,
                 failure=None,
                 interval_seconds=15,
                 last_success_at=now.timestamp(),
             )
             blocks = (
-                exposition.render_status(subject, status),
-                exposition.render_values(subject, snapshot),
+                campaign_metrics.render_status(subject, status),
+                campaign_metrics.render_values(subject, snapshot),
             )
-            text = b"".join(exposition.page(blocks)).decode()
+            text = b"".join(campaign_metrics.page(blocks)).decode()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
                     is_time = sample.name.endswith("_timestamp_seconds")

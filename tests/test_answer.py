@@ -5,7 +5,7 @@ import math
 from contextlib import suppress
 
 import pytest
-from exporter.braze.answer import (
+from exporter.braze.responses import (
     Answer,
     Question,
     accepted,
@@ -18,7 +18,7 @@ from exporter.braze.answer import (
     too_large,
 )
 from exporter.model import errors
-from exporter.model.model import Allowance, FailureReason, KeySource, Secret
+from exporter.model.config import Allowance, FailureReason, KeySource, Secret
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.backfill.archive import Archive
-from exporter.backfill.chronicle import Page
+from exporter.backfill.page_cache import Archive
+from exporter.backfill.sampling import Page
 
 PAGE = Page("2026-09-01T12:00:00Z", 100)
 DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800"}]}

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import bcrypt
 import pytest
-from exporter.model.model import Secret
-from exporter.web.authentication import Authenticator, Credentials, Verdict, credentials
+from exporter.model.config import Secret
+from exporter.web.basic_auth import Authenticator, Credentials, Verdict, credentials
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.backfill import timeline
+from exporter.backfill import openmetrics
 from exporter.commands.backfill import advice
 from exporter.simulator import (
     ALL_PERMISSIONS,
@@ -244,7 +244,7 @@ def test_the_dashboards_show_the_history(
 ) -> None:
     """Whatever they ask of the families that are in it, some days ago."""
     promtool, server = program("promtool"), program("prometheus")
-    families = {family.name for family in timeline.FAMILIES}
+    families = {family.name for family in openmetrics.FAMILIES}
     asked = [
         one
         for name in panes.NAMES

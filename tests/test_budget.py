@@ -8,8 +8,8 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from exporter.braze.budget import Bucket, Budget, spacing
-from exporter.model.model import Allowance
+from exporter.braze.rate_limit import Bucket, Budget, spacing
+from exporter.model.config import Allowance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from exporter.discovery.catalogue import (
+from exporter.discovery.documents import (
     FULL_PAGE,
     Details,
     Listed,

@@ -7,8 +7,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from exporter.discovery.catalogue import Details, Listed
-from exporter.discovery.discovery import Known
+from exporter.discovery.documents import Details, Listed
+from exporter.discovery.rules import Known
 from exporter.model.errors import StateError
 from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile, pack, unpack
 

@@ -7,8 +7,8 @@ import zlib
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
 import pytest
-from exporter.braze.cause import reason_and_text
-from exporter.model.model import FailureReason
+from exporter.braze.connection_errors import reason_and_text
+from exporter.model.config import FailureReason
 from requests import ConnectionError as RequestsConnectionError
 from requests.exceptions import InvalidURL
 from urllib3.exceptions import DecodeError, ProtocolError

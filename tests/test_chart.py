@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from exporter import __version__
-from exporter.config.config import parse
+from exporter.config.schema import parse
 from exporter.simulator import Settings, Simulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

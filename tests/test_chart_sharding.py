@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from exporter.polling.shares import Shard
+from exporter.polling.sharding import Shard
 
 from tests.chart import CHART, Document, Helm, Refused, values_of
 

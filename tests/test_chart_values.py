@@ -15,8 +15,8 @@ import pytest
 import yaml
 from exporter import __version__
 from exporter.commands.flags import OF_DAEMON
-from exporter.config import config
-from exporter.config.quantities import duration_seconds
+from exporter.config import schema
+from exporter.config.units import duration_seconds
 from exporter.model.errors import ConfigError
 from exporter.web import web_config
 
@@ -463,7 +463,7 @@ def with_duration(place: Path, text: str) -> Document:
 def is_usable(document: Document) -> bool:
     """Tell whether the exporter takes a configuration."""
     try:
-        config.parse(
+        schema.parse(
             yaml.safe_dump(document),
             file="config.yaml",
             read_key=lambda _: SECRET,
@@ -576,13 +576,13 @@ def test_the_schema_knows_the_options_of_the_exporter() -> None:
     known = SCHEMA["definitions"]
     web = known["webConfig"]["properties"]
 
-    assert options(known["config"]) == set(config.CONFIG)
-    assert options(known["workspace"]) == set(config.WORKSPACE)
-    assert options(known["discover"]) == set(config.DISCOVER)
-    assert options(known["tags"]) == set(config.TAGS)
-    assert options(known["campaign"]) == set(config.CAMPAIGN)
-    assert options(known["selection"]) == set(config.SELECTION)
-    assert options(known["config"]["properties"]["limits"]) == set(config.LIMITS)
+    assert options(known["config"]) == set(schema.CONFIG)
+    assert options(known["workspace"]) == set(schema.WORKSPACE)
+    assert options(known["discover"]) == set(schema.DISCOVER)
+    assert options(known["tags"]) == set(schema.TAGS)
+    assert options(known["campaign"]) == set(schema.CAMPAIGN)
+    assert options(known["selection"]) == set(schema.SELECTION)
+    assert options(known["config"]["properties"]["limits"]) == set(schema.LIMITS)
     assert options(known["webConfig"]) == set(web_config.WEB_CONFIG)
     assert options(web["tls_server_config"]) == set(web_config.TLS_SERVER)
     assert options(web["http_server_config"]) == set(web_config.HTTP_SERVER)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.backfill import chronicle
+from exporter.backfill import sampling
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ instants_of_time = st.floats(1_600_000_000, 2_000_000_000)
 
 def test_a_year_is_asked_for_in_four_pages() -> None:
     """The newest ends now, each ends 98 days before the one that came before it."""
-    pages = chronicle.pages(365, now=NOON)
+    pages = sampling.pages(365, now=NOON)
 
     assert [page.ending_at for page in pages] == [
         "2026-09-01T12:00:00Z",
@@ -31,13 +31,13 @@ def test_a_year_is_asked_for_in_four_pages() -> None:
 
 def test_a_few_days_are_one_short_page() -> None:
     """With today, and with the day that an excluded end would lack."""
-    (page,) = chronicle.pages(10, now=NOON)
+    (page,) = sampling.pages(10, now=NOON)
 
     assert page.length == 12
 
 
 @given(
-    days=st.integers(1, chronicle.MOST_DAYS),
+    days=st.integers(1, sampling.MOST_DAYS),
     now=instants_of_time,
     zone=st.sampled_from(ZONES),
     braze_zone=st.sampled_from(ZONES),
@@ -51,10 +51,10 @@ def test_pages_hold_every_day_that_is_wanted(
     One day is forgiven: where its days are a zone's far from ours, its yesterday is not
     over here, or is not yet there.
     """
-    today = chronicle.today(now=now, timezone=ZoneInfo(zone))
-    first = chronicle.first_day(days, now=now, timezone=ZoneInfo(zone))
+    today = sampling.today(now=now, timezone=ZoneInfo(zone))
+    first = sampling.first_day(days, now=now, timezone=ZoneInfo(zone))
     held = set()
-    for page in chronicle.pages(days, now=now):
+    for page in sampling.pages(days, now=now):
         assert 1 <= page.length <= 100
         end = datetime.fromisoformat(page.ending_at).astimezone(ZoneInfo(braze_zone))
         last = end.date() - timedelta(days=not is_inclusive)
@@ -73,7 +73,7 @@ def test_pages_hold_every_day_that_is_wanted(
 @given(
     day=st.dates(date(2020, 1, 1), date(2030, 1, 1)),
     zone=st.sampled_from((*ZONES, "Africa/Cairo", "America/Sao_Paulo", "Asia/Beirut")),
-    step=st.sampled_from(chronicle.STEPS_SECONDS),
+    step=st.sampled_from(sampling.STEPS_SECONDS),
 )
 def test_a_day_is_sampled_from_its_end_to_the_end_of_the_next(
     day: date, zone: str, step: float
@@ -82,7 +82,7 @@ def test_a_day_is_sampled_from_its_end_to_the_end_of_the_next(
     timezone = ZoneInfo(zone)
     both = [
         list(
-            chronicle.instants(
+            sampling.instants(
                 each, timezone=timezone, step_seconds=step, until=float("inf")
             )
         )
@@ -102,7 +102,7 @@ def test_nothing_is_later_than_what_was_told() -> None:
 
     def found(until: float) -> list[int]:
         return list(
-            chronicle.instants(
+            sampling.instants(
                 day, timezone=ZoneInfo("UTC"), step_seconds=900, until=until
             )
         )
@@ -121,7 +121,7 @@ def test_a_graph_of_a_year_meets_a_sample_at_each_step(zone: str, step: int) -> 
     found = {
         at
         for day in days
-        for at in chronicle.instants(
+        for at in sampling.instants(
             day, timezone=timezone, step_seconds=step, until=float("inf")
         )
     }
@@ -148,21 +148,21 @@ def test_the_step_is_as_fine_as_a_file_can_hold(
     series: int, days: int, expected: float
 ) -> None:
     """A year of a few campaigns has no gap, one of many a sample each hour."""
-    assert chronicle.step_for(series=series, days=days) == expected
+    assert sampling.step_for(series=series, days=days) == expected
 
 
 def test_long_steps_may_have_two_rows() -> None:
     """Of winter and of summer; those within an hour are the same."""
-    assert chronicle.lines_a_day(300) == 288
-    assert chronicle.lines_a_day(3600) == 24
-    assert chronicle.lines_a_day(21600) == 8
+    assert sampling.lines_a_day(300) == 288
+    assert sampling.lines_a_day(3600) == 24
+    assert sampling.lines_a_day(21600) == 8
 
 
-@given(series=st.integers(1, 10**7), days=st.integers(1, chronicle.MOST_DAYS))
+@given(series=st.integers(1, 10**7), days=st.integers(1, sampling.MOST_DAYS))
 def test_more_is_never_sampled_more_finely(series: int, days: int) -> None:
     """And the coarsest is once a day."""
-    step = chronicle.step_for(series=series, days=days)
+    step = sampling.step_for(series=series, days=days)
 
-    assert step in chronicle.STEPS_SECONDS
-    assert step <= chronicle.step_for(series=2 * series, days=days)
-    assert step <= chronicle.step_for(series=series, days=2 * days)
+    assert step in sampling.STEPS_SECONDS
+    assert step <= sampling.step_for(series=2 * series, days=days)
+    assert step <= sampling.step_for(series=series, days=2 * days)

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import responses
 from exporter import __version__
-from exporter.braze.answer import Answer
 from exporter.braze.client import Client
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
+from exporter.braze.responses import Answer
 from exporter.braze.transport import DEFAULT_CA_BUNDLE_PATH
 from exporter.model import errors
-from exporter.model.model import (
+from exporter.model.config import (
     Allowance,
     FailureReason,
     KeySource,

@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from exporter.config import config
-from exporter.config.config import Parsed, changes, describe, parse, shortened
-from exporter.config.fields import OPTIONAL, REQUIRED
+from exporter.config import schema
+from exporter.config.reader import OPTIONAL, REQUIRED
+from exporter.config.schema import Parsed, changes, describe, parse, shortened
 from exporter.config.yaml_tree import dump
-from exporter.model.errors import ConfigError
-from exporter.model.model import (
+from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -25,6 +24,7 @@ from exporter.model.model import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.model.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -478,13 +478,13 @@ def test_the_example_states_every_option_with_its_default() -> None:
     """The example and the tables of the schema say the same."""
     text = EXAMPLE.read_text("utf-8")
     tables = (
-        config.CONFIG,
-        config.WORKSPACE,
-        config.CAMPAIGN,
-        config.DISCOVER,
-        config.TAGS,
-        config.SELECTION,
-        config.LIMITS,
+        schema.CONFIG,
+        schema.WORKSPACE,
+        schema.CAMPAIGN,
+        schema.DISCOVER,
+        schema.TAGS,
+        schema.SELECTION,
+        schema.LIMITS,
     )
 
     for name, default in (item for table in tables for item in table.items()):

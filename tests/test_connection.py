@@ -15,8 +15,8 @@ from typing import cast
 
 import pytest
 from exporter.web.connection import Connection, House
-from exporter.web.listener import ClientLimits, Request, Responder, Response
-from exporter.web.roster import Roster
+from exporter.web.connection_table import Roster
+from exporter.web.server import ClientLimits, Request, Responder, Response
 
 from tests.inn import GET, PATIENCE_SECONDS, Visitor, greet, opened
 

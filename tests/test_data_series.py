@@ -6,12 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.exposition import STATUS_FAMILIES
+from exporter.metrics.campaign_metrics import STATUS_FAMILIES
+from exporter.model.config import Selection, Snapshot, Stats
 from exporter.model.errors import MalformedSeries
-from exporter.model.model import Selection, Snapshot, Stats
-from exporter.series.data_series import STATUS_SERIES, Reading, days_needed, parse
 from exporter.series.days import starts_at
-from exporter.series.history import days_of
+from exporter.series.parse import STATUS_SERIES, Reading, days_needed, parse
+from exporter.series.recent_days import days_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -21,9 +21,9 @@ from exporter.braze.diagnosis import (
     reconsidered,
     skipped,
 )
-from exporter.braze.endpoints import REST_HOSTS
+from exporter.braze.hosts import REST_HOSTS
+from exporter.model.config import FailureReason, KeySource
 from exporter.model.errors import FetchError
-from exporter.model.model import FailureReason, KeySource
 
 from tests.test_discovery import workspace
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import certifi
 import pytest
 import yaml
-from exporter.config import config
-from exporter.config.loading import load
+from exporter.config import schema
+from exporter.config.load import load
 from exporter.config.yaml_tree import in_comment, quoted
 from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
 from hypothesis import given
@@ -46,7 +46,7 @@ def direct(braze: Simulator, *more: str) -> tuple[str, ...]:
 
 def names(text: str) -> dict[str, str]:
     """Return the campaigns of a document as our own configuration reads it."""
-    parsed = config.parse(
+    parsed = schema.parse(
         text, file="x", read_key=lambda _: "key", is_file=lambda _: False
     )
     assert parsed.warnings == ()

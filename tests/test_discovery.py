@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from exporter.discovery import discovery
-from exporter.discovery.catalogue import FULL_PAGE, Details, Listed, Page, key
-from exporter.discovery.discovery import (
+from exporter.discovery import rules
+from exporter.discovery.documents import FULL_PAGE, Details, Listed, Page, key
+from exporter.discovery.rules import (
     MOST_BYTES,
     Choice,
     DetailsWanted,
@@ -18,9 +18,9 @@ from exporter.discovery.discovery import (
     Question,
     Reading,
 )
+from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 from exporter.model.labels import LONGEST, clean
-from exporter.model.model import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,8 +72,8 @@ def known(*campaigns: Listed, **each: Details) -> Known:
 
 def found(what: Known, wishes: DiscoverConfig, *own: str) -> list[str]:
     """Return the ids that are found beside listed ones."""
-    wanted = discovery.candidates(what, wishes)
-    choice = discovery.choose(what, wanted, wishes, listed=frozenset(own))
+    wanted = rules.candidates(what, wishes)
+    choice = rules.choose(what, wanted, wishes, listed=frozenset(own))
     return [one.id for one in choice.campaigns]
 
 
@@ -81,8 +81,8 @@ def ask(
     what: Known, wishes: DiscoverConfig, *own: str, now: float = NOW
 ) -> Question | float:
     """Return what is asked next."""
-    wanted = discovery.candidates(what, wishes)
-    return discovery.next_question(what, wanted, wishes, listed=frozenset(own), now=now)
+    wanted = rules.candidates(what, wishes)
+    return rules.next_question(what, wanted, wishes, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> Page:
@@ -200,18 +200,18 @@ def test_those_edited_last_are_found_first() -> None:
 
     assert found(what, few) == ["d", "c"]
     assert found(what, few, "c", "a") == ["d", "c", "b", "a"]
-    wanted = discovery.candidates(what, few)
-    assert discovery.choose(what, wanted, few, listed=frozenset()).is_limited
-    assert not discovery.choose(what, wanted, few, listed=frozenset("ab")).is_limited
+    wanted = rules.candidates(what, few)
+    assert rules.choose(what, wanted, few, listed=frozenset()).is_limited
+    assert not rules.choose(what, wanted, few, listed=frozenset("ab")).is_limited
 
 
 def test_the_list_is_read_page_by_page() -> None:
     """To an empty page or a short one; only then is it known."""
     full = page(*(f"{n}" for n in range(FULL_PAGE)))
-    what = discovery.begun(known(listed("gone")))
+    what = rules.begun(known(listed("gone")))
 
-    first = discovery.turned(what, full, now=NOW + 5)
-    second = discovery.turned(first, page(), now=NOW + 6)
+    first = rules.turned(what, full, now=NOW + 5)
+    second = rules.turned(first, page(), now=NOW + 6)
 
     assert first.reading is not None
     assert (first.reading.page, set(first.campaigns)) == (1, {"gone"})
@@ -220,7 +220,7 @@ def test_the_list_is_read_page_by_page() -> None:
     assert second.listed_at == NOW + 6
     assert len(second.campaigns) == FULL_PAGE + 1
     assert second.campaigns["gone"].missing_since == NOW + 6
-    short = discovery.turned(first, page("7", "new"), now=NOW + 6)
+    short = rules.turned(first, page("7", "new"), now=NOW + 6)
     assert short.campaigns["new"].missing_since is None
 
 
@@ -235,18 +235,18 @@ def test_a_page_that_repeats_is_an_error(number: int) -> None:
         with pytest.raises(
             MalformedCatalogue, match=f"page {number} holds no campaign"
         ):
-            discovery.turned(what, repeated, now=NOW)
+            rules.turned(what, repeated, now=NOW)
 
 
 def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
     """A hundred thousand campaigns as they are have room; a flood of tags has not."""
-    usual = discovery.begun(Known())
-    flooded = discovery.begun(known(listed("kept")))
+    usual = rules.begun(Known())
+    flooded = rules.begun(known(listed("kept")))
 
     for number in range(3):
         ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
         rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
-        usual = discovery.turned(usual, Page(tuple(rows), FULL_PAGE), now=NOW)
+        usual = rules.turned(usual, Page(tuple(rows), FULL_PAGE), now=NOW)
     assert usual.reading is not None
     assert usual.reading.bytes < 3 * MOST_BYTES / 1000
 
@@ -256,7 +256,7 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
             tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
             ids = [f"{number} {n}" for n in range(FULL_PAGE)]
             rows = tuple(listed(id_, tags=tags) for id_ in ids)
-            what = discovery.turned(what, Page(rows, FULL_PAGE), now=NOW)
+            what = rules.turned(what, Page(rows, FULL_PAGE), now=NOW)
 
     with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
         flood()
@@ -264,14 +264,14 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
 
 def test_a_list_of_nothing_usable_is_an_error() -> None:
     """Unless it is empty, or its last page holds an odd entry or two."""
-    begun = discovery.begun(known(listed("kept")))
+    begun = rules.begun(known(listed("kept")))
 
     with pytest.raises(MalformedCatalogue):
-        discovery.turned(begun, page(entries=3), now=NOW)
+        rules.turned(begun, page(entries=3), now=NOW)
 
     later = replace(begun, reading=Reading(1, {"a": listed("a")}))
-    assert discovery.turned(later, page(entries=3), now=NOW).reading is None
-    assert discovery.turned(Known(), page(), now=NOW).campaigns == {}
+    assert rules.turned(later, page(entries=3), now=NOW).reading is None
+    assert rules.turned(Known(), page(), now=NOW).campaigns == {}
 
 
 def test_a_list_without_an_end_is_an_error() -> None:
@@ -280,23 +280,23 @@ def test_a_list_without_an_end_is_an_error() -> None:
     ids = [f"{n}" for n in range(FULL_PAGE)]
 
     with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
-        discovery.turned(what, page(*ids), now=NOW)
+        rules.turned(what, page(*ids), now=NOW)
 
 
 def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
     """It counts from the first list without it; one that has it again ends it."""
     wishes = settings(include_drafts=True, grace="1h")
-    gone = discovery.turned(known(listed("a"), listed("b")), page("b"), now=NOW)
-    later = discovery.turned(gone, page("b"), now=NOW + 1800)
+    gone = rules.turned(known(listed("a"), listed("b")), page("b"), now=NOW)
+    later = rules.turned(gone, page("b"), now=NOW + 1800)
 
     def ids(what: Known, now: float) -> set[str]:
-        return set(discovery.without_leavers(what, wishes, now=now).campaigns)
+        return set(rules.without_leavers(what, wishes, now=now).campaigns)
 
     assert ids(later, NOW + 3599) == {"a", "b"}
     assert found(later, wishes) == ["a", "b"]
     assert ask(later, wishes, now=NOW + 1800) == NOW + 3600
     assert ids(later, NOW + 3600) == {"b"}
-    back = discovery.turned(later, page("a", "b"), now=NOW + 1900)
+    back = rules.turned(later, page("a", "b"), now=NOW + 1900)
     assert ids(back, NOW + 9000) == {"a", "b"}
 
 
@@ -304,7 +304,7 @@ def test_details_of_campaigns_that_left_are_forgotten() -> None:
     """With the next list."""
     what = known(listed("b"), a=details(), b=details())
 
-    assert set(discovery.turned(what, page("b"), now=NOW).details) == {"b"}
+    assert set(rules.turned(what, page("b"), now=NOW).details) == {"b"}
 
 
 def test_the_list_is_asked_for_first_and_hourly() -> None:
@@ -349,8 +349,8 @@ def test_details_are_not_asked_for_in_vain() -> None:
     assert ask(known(a), settings(labels={"of": "channels"}), "a") == DetailsWanted(a)
     assert ask(known(a, b, a=details()), one) == NOW + 3600
     assert ask(known(a, b, a=details(is_draft=True)), one) == DetailsWanted(b)
-    found_ = discovery.candidates(known(a, b, a=details()), one)
-    choice = discovery.choose(known(a, b, a=details()), found_, one, listed=frozenset())
+    found_ = rules.candidates(known(a, b, a=details()), one)
+    choice = rules.choose(known(a, b, a=details()), found_, one, listed=frozenset())
     assert choice.is_limited
 
 
@@ -361,8 +361,8 @@ def test_failures_are_waited_out_longer_each_time(
     failures: int, longest: float
 ) -> None:
     """At least half of it, at most a quarter of an hour."""
-    assert discovery.delay_seconds(failures, fraction=0) == longest / 2
-    assert discovery.delay_seconds(failures, fraction=1) == longest
+    assert rules.delay_seconds(failures, fraction=0) == longest / 2
+    assert rules.delay_seconds(failures, fraction=1) == longest
 
 
 def campaigns(
@@ -370,7 +370,7 @@ def campaigns(
 ) -> tuple[CampaignConfig, ...]:
     """Return what is polled if these are found."""
     chosen = tuple(choice)
-    return discovery.campaigns(where, Choice(chosen, False), known(*chosen, **each))
+    return rules.campaigns(where, Choice(chosen, False), known(*chosen, **each))
 
 
 def names(*ones: Listed, own: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
@@ -474,7 +474,7 @@ def test_what_braze_calls_archived_or_a_draft_is_dormant() -> None:
         ("d", False),
     ]
     wishes = settings(include_drafts=True, sent_within="1d")
-    assert discovery.showing(wishes, drawn) != discovery.showing(wishes, details())
+    assert rules.showing(wishes, drawn) != rules.showing(wishes, details())
 
 
 def test_without_discovery_the_listed_ones_are_all() -> None:

@@ -1,7 +1,7 @@
 """The environment's proxies and CA bundle."""
 
 import pytest
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
 
 BRAZE = "https://rest.iad-01.braze.com"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exporter.braze import endpoints
+from exporter.braze import hosts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 )
 def test_an_endpoint_is_scheme_host_and_port(text: str, endpoint: str) -> None:
     """It is kept in lower case without a slash; loopback hosts need no encryption."""
-    assert endpoints.rest_endpoint(text, allow_http=False) == endpoint
+    assert hosts.rest_endpoint(text, allow_http=False) == endpoint
 
 
 @pytest.mark.parametrize("host", ["rest.iad-01.braze.com", "10.0.0.1", "128.0.0.1"])
@@ -30,8 +30,8 @@ def test_http_leaves_this_machine_only_where_allowed(host: str) -> None:
     url = f"http://{host}"
 
     with pytest.raises(ValueError, match="send the key unencrypted"):
-        endpoints.rest_endpoint(url, allow_http=False)
-    assert endpoints.rest_endpoint(url, allow_http=True) == url
+        hosts.rest_endpoint(url, allow_http=False)
+    assert hosts.rest_endpoint(url, allow_http=True) == url
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_http_leaves_this_machine_only_where_allowed(host: str) -> None:
 def test_what_is_no_http_url_is_refused(text: str) -> None:
     """Scheme and host must be there, in ASCII, and the port a number."""
     with pytest.raises(ValueError, match="expected an https:// URL such as"):
-        endpoints.rest_endpoint(text, allow_http=True)
+        hosts.rest_endpoint(text, allow_http=True)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_only_listed_hosts_and_loopback_are_beyond_doubt(
     is_doubtful: bool,
 ) -> None:
     """Braze's list grows, so another host is doubtful and not wrong."""
-    assert endpoints.is_doubtful(f"https://{host}:443") is is_doubtful
+    assert hosts.is_doubtful(f"https://{host}:443") is is_doubtful
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_only_listed_hosts_and_loopback_are_beyond_doubt(
 )
 def test_a_proxy_keeps_its_user_and_shows_none(url: str, masked: str) -> None:
     """User and password are part of a proxy's URL, and masked where it is shown."""
-    assert endpoints.proxy_url(url) == url
-    assert endpoints.masked_url(url) == masked
-    assert endpoints.proxy_url(masked) == masked
+    assert hosts.proxy_url(url) == url
+    assert hosts.masked_url(url) == masked
+    assert hosts.proxy_url(masked) == masked
 
 
 @settings(deadline=None)
@@ -101,8 +101,8 @@ def test_a_proxy_keeps_its_user_and_shows_none(url: str, masked: str) -> None:
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     """What is accepted is accepted again in the form it was given."""
     try:
-        endpoint = endpoints.rest_endpoint(text, allow_http=True)
+        endpoint = hosts.rest_endpoint(text, allow_http=True)
     except ValueError as error:
         assert "expected" in str(error)  # noqa: PT017 - both ways out are right
     else:
-        assert endpoints.rest_endpoint(endpoint, allow_http=True) == endpoint
+        assert hosts.rest_endpoint(endpoint, allow_http=True) == endpoint

@@ -6,16 +6,16 @@ import operator
 
 import h11
 import pytest
-from exporter.web import exchange
-from exporter.web.exchange import Outgoing, Response
+from exporter.web import messages
+from exporter.web.messages import Outgoing, Response
 
 
-def asked(target: str, *headers: tuple[str, str]) -> exchange.Request:
+def asked(target: str, *headers: tuple[str, str]) -> messages.Request:
     """Return what becomes of a request for `target`."""
     event = h11.Request(
         method="GET", target=target, headers=[("Host", "inn"), *headers]
     )
-    return exchange.request(event, peer="192.0.2.7")
+    return messages.request(event, peer="192.0.2.7")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_repeated_headers_are_joined() -> None:
 
 def test_the_head_has_date_and_length() -> None:
     """Date is the instant given, the length that of all chunks."""
-    head = exchange.head(Response(200, (), (b"ab", b"c")), now=0.0, is_last=False)
+    head = messages.head(Response(200, (), (b"ab", b"c")), now=0.0, is_last=False)
 
     assert dict(head.headers) == {
         b"date": b"Thu, 01 Jan 1970 00:00:00 GMT",
@@ -66,7 +66,7 @@ def test_the_head_has_date_and_length() -> None:
 
 def test_the_last_answer_says_so() -> None:
     """The client is told that the connection closes."""
-    head = exchange.head(Response(299), now=0.0, is_last=True)
+    head = messages.head(Response(299), now=0.0, is_last=True)
 
     assert (b"connection", b"close") in list(head.headers)
     assert head.reason == b""
@@ -76,10 +76,10 @@ def test_no_content_has_no_length() -> None:
     """An answer 204 has neither a body nor the length of one."""
     response = Response(204, (), (b"lost",))
 
-    head = exchange.head(response, now=0.0, is_last=False)
+    head = messages.head(response, now=0.0, is_last=False)
 
     assert b"content-length" not in dict(head.headers)
-    assert exchange.body(response, method=b"GET") == ()
+    assert messages.body(response, method=b"GET") == ()
 
 
 def test_a_header_of_two_lines_is_refused() -> None:
@@ -87,7 +87,7 @@ def test_a_header_of_two_lines_is_refused() -> None:
     response = Response(200, (("Location", "/\r\nSet-Cookie: a=b"),))
 
     with pytest.raises(h11.LocalProtocolError):
-        exchange.head(response, now=0.0, is_last=False)
+        messages.head(response, now=0.0, is_last=False)
 
 
 def taken(outgoing: Outgoing, *, size: int) -> list[bytes | memoryview]:

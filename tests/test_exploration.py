@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.discovery.exploration import Exploration, explore, scout_of
+from exporter.discovery.one_shot import Exploration, explore, scout_of
+from exporter.model.config import Allowance, FailureReason
 from exporter.model.errors import FetchError, Unavailable
-from exporter.model.model import Allowance, FailureReason
 from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
 from exporter.system.clock import Clock
 

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.exposition import (
+from exporter.metrics.campaign_metrics import (
     FAMILIES,
     STATUS_FAMILIES,
     VALUE_FAMILIES,
@@ -21,7 +21,7 @@ from exporter.metrics.exposition import (
     render_values,
 )
 from exporter.metrics.gzip_member import Part
-from exporter.model.model import (
+from exporter.model.config import (
     Day,
     FailureReason,
     Figures,
@@ -30,7 +30,7 @@ from exporter.model.model import (
     Stats,
     Variation,
 )
-from exporter.series.data_series import Reading, parse
+from exporter.series.parse import Reading, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

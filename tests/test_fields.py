@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from exporter.config import yaml_tree
-from exporter.config.fields import OPTIONAL, REQUIRED, Field, Findings, values
+from exporter.config.reader import OPTIONAL, REQUIRED, Field, Findings, values
 
 OPTIONS = {"size": "1", "name": REQUIRED, "note": OPTIONAL}
 

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from exporter.system.files import read_regular
+from exporter.system.read_file import read_regular
 
 
 @pytest.mark.parametrize("content", [b"", b"1234"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 import pytest
-from exporter.commands import COMMANDS, access
+from exporter.commands import COMMANDS, target
 from exporter.commands.flags import (
     CONFIG_FILE,
     LOG,
@@ -195,7 +195,7 @@ def test_the_flags_of_all_commands_are_known() -> None:
     modules = [import_module(f"exporter.commands.{name}") for name in COMMANDS]
     named = {
         flag.name
-        for module in (*modules, access)
+        for module in (*modules, target)
         for value in vars(module).values()
         for flag in (value if isinstance(value, tuple) else (value,))
         if isinstance(flag, Flag)

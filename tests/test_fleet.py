@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from exporter.braze.answer import Answer
-from exporter.braze.egress import Egress
-from exporter.metrics.exposition import render_values
+from exporter.braze.proxies import Egress
+from exporter.braze.responses import Answer
+from exporter.metrics.campaign_metrics import render_values
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Kept, Key, Store
-from exporter.metrics.telemetry import Telemetry
-from exporter.model.errors import KeyRefused
-from exporter.model.model import (
+from exporter.model.config import (
     Allowance,
     CampaignConfig,
     Config,
     FailureReason,
     KeySource,
 )
-from exporter.polling import schedule
-from exporter.polling.fleet import Fleet
-from exporter.polling.jobs import Jobs
-from exporter.polling.line import Turn
+from exporter.model.errors import KeyRefused
+from exporter.polling import slots
 from exporter.polling.poller import Desk, Poller
+from exporter.polling.request_queue import Turn
+from exporter.polling.scheduler import Jobs
+from exporter.polling.workspaces import Fleet
 
 from tests.running import parsed
 from tests.test_snapshot_document import example
@@ -289,8 +289,8 @@ def test_a_shorter_interval_comes_sooner() -> None:
     room.apply(config(workspace("a", interval="1m")))
 
     planned = room.board.turns["shop", A]
-    assert planned.at == schedule.next_slot(
-        phase=schedule.phase(A), interval_seconds=60, after=room.now
+    assert planned.at == slots.next_slot(
+        phase=slots.phase(A), interval_seconds=60, after=room.now
     )
     assert room.entry(A).status.interval_seconds == 60
     room.apply(config(workspace("a", interval="1h")))
@@ -709,7 +709,7 @@ def test_a_restored_campaign_is_on_its_lane() -> None:
     assert entry.expires_at == NOW - 1000 + 3 * 3600
     assert entry.snapshot == QUIET
     slot = room.board.turns["shop", "a"].at
-    assert (slot - schedule.phase("a") * 3600) % 3600 == pytest.approx(0, abs=0.01)
+    assert (slot - slots.phase("a") * 3600) % 3600 == pytest.approx(0, abs=0.01)
 
 
 def test_a_reload_leaves_lanes_as_they_are() -> None:

@@ -7,9 +7,9 @@ import base64
 from collections.abc import Sequence
 
 import pytest
-from exporter.model.model import Secret
-from exporter.web.exchange import Request, Response
-from exporter.web.gate import Bucket, Gate
+from exporter.model.config import Secret
+from exporter.web.messages import Request, Response
+from exporter.web.middleware import Bucket, Gate
 from exporter.web.web_config import RateLimit, WebConfig
 
 from tests.papers import HASH, PASSWORD

@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from exporter.config.loading import load
+from exporter.config.load import load
 from exporter.model.errors import ConfigError
 from exporter.simulator import Settings, Simulator
 

@@ -3,9 +3,9 @@
 from datetime import date
 
 import pytest
-from exporter.series import history
+from exporter.series import recent_days
 from exporter.series.deliverability import Level
-from exporter.series.history import DAYS, PastDay, days_of, packed
+from exporter.series.recent_days import DAYS, PastDay, days_of, packed
 
 LAST = date(2025, 6, 22)
 
@@ -45,13 +45,13 @@ def test_it_is_written_and_read() -> None:
     made = packed(LAST, {0: PastDay(5.0, Level.WARNING), 1: PastDay()})
 
     assert made is not None
-    document = history.write(made)
+    document = recent_days.write(made)
     assert document["last"] == "2025-06-22"
     assert document["sent"] == [None] * 27 + [5.0]
     assert document["levels"] == [0] * 27 + [2]
-    assert history.read(last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2]) == (
-        made
-    )
+    assert recent_days.read(
+        last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2]
+    ) == (made)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_it_is_written_and_read() -> None:
 def test_another_form_is_refused(sent: list[float | None], levels: list[int]) -> None:
     """Too few days, one without the other, a level that there is not."""
     with pytest.raises(ValueError, match=r".+"):
-        history.read(last=LAST, sent=sent, levels=levels)
+        recent_days.read(last=LAST, sent=sent, levels=levels)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from exporter.polling.jobs import Errand, Jobs
-from exporter.polling.line import Turn
+from exporter.polling.request_queue import Turn
+from exporter.polling.scheduler import Errand, Jobs
 
 from tests.running import PATIENCE_SECONDS, until
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from exporter.system.joint_work import JointWork
+from exporter.system.single_flight import JointWork
 
 from tests.running import PATIENCE_SECONDS
 

@@ -6,13 +6,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from exporter.metrics.exposition import Status, Subject, render_status, render_values
+from exporter.metrics.campaign_metrics import (
+    Status,
+    Subject,
+    render_status,
+    render_values,
+)
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Kept, Key, Store
-from exporter.metrics.telemetry import Telemetry
+from exporter.model.config import FailureReason
 from exporter.model.errors import StateError
-from exporter.model.model import FailureReason
-from exporter.storage.keeper import Keeper
-from exporter.storage.state import FILE_NAME, State
+from exporter.storage.autosave import Keeper
+from exporter.storage.sqlite_state import FILE_NAME, State
 
 from tests.test_snapshot_document import example
 

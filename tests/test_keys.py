@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from exporter.model.model import KeySource, Secret
-from exporter.system.keys import Key, read_key
+from exporter.model.config import KeySource, Secret
+from exporter.system.api_key import Key, read_key
 
 
 def from_file(path: Path) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from exporter.model.model import CampaignConfig, Snapshot
+from exporter.model.config import CampaignConfig, Snapshot
 from exporter.polling import plan
-from exporter.polling.lanes import Lanes, is_idle
+from exporter.polling.idle import Lanes, is_idle
 from hypothesis import given
 from hypothesis import strategies as st
 

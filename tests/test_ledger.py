@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from exporter.model.errors import SharedStateError
-from exporter.polling.shares import PARTITIONS
+from exporter.polling.sharding import PARTITIONS
 from exporter.sharing.ledger import Ledger
 
 from tests.redis_server import RedisServer, Way

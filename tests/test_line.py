@@ -10,11 +10,11 @@ from random import Random
 from threading import Barrier, Lock, Thread
 
 import pytest
-from exporter.braze.budget import Budget
+from exporter.braze.rate_limit import Budget
+from exporter.model.config import Allowance, FailureReason
 from exporter.model.errors import Unavailable
-from exporter.model.model import Allowance, FailureReason
-from exporter.polling import schedule
-from exporter.polling.line import ENDPOINT, Line, Pause, Turn
+from exporter.polling import slots
+from exporter.polling.request_queue import ENDPOINT, Line, Pause, Turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -699,7 +699,7 @@ class Floor:
     def _poll(self, one: Turn) -> Work:
         yield from self._pass_time()
         now = self.now
-        if one.failure and schedule.is_over(
+        if one.failure and slots.is_over(
             first_try_at=one.first_try_at, now=now, interval_seconds=self._interval
         ):
             self.line.leave(one, now=now)
@@ -762,7 +762,7 @@ class Floor:
             yield from self._go_on(one)
 
     def _try_again(self, one: Turn) -> Work:
-        at = schedule.next_try(
+        at = slots.next_try(
             tries=one.tries,
             first_try_at=one.first_try_at,
             now=self.now,
@@ -779,11 +779,11 @@ class Floor:
     def _go_on(self, one: Turn, *, at: float | None = None) -> Work:
         if self.line.is_called(one.campaign_id):
             return
-        slot = schedule.slot_following(
+        slot = slots.slot_following(
             due_at=min(one.due_at, self.now),
             began_at=min(one.first_try_at, self.now),
             now=self.now,
-            phase=schedule.phase(one.campaign_id),
+            phase=slots.phase(one.campaign_id),
             interval_seconds=self._interval,
         )
         due_at = at or slot

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 from exporter.model.errors import ListenError
-from exporter.web.listener import (
+from exporter.web.server import (
     Address,
     ClientLimits,
     Listener,

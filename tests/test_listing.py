@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from exporter.model.model import FailureReason
-from exporter.status.listing import (
+from exporter.model.config import FailureReason
+from exporter.status.query import (
     ATTENTION,
     PAGE_SIZES,
     SORTS,
@@ -14,7 +14,7 @@ from exporter.status.listing import (
     listing,
     view_of,
 )
-from exporter.status.overview import CampaignSeen, NextPoll
+from exporter.status.view_model import CampaignSeen, NextPoll
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.system.log_quota import LogQuota
+from exporter.system.log_rate_limit import LogQuota
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from exporter.polling.shares import PARTITIONS
+from exporter.polling.sharding import PARTITIONS
 from exporter.sharing.membership import Roll, wanted, windows, wishes
 from hypothesis import given, settings
 from hypothesis import strategies as st

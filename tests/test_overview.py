@@ -5,10 +5,10 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.braze.budget import Bucket, Budget
-from exporter.model.model import FailureReason
+from exporter.braze.rate_limit import Bucket, Budget
+from exporter.model.config import FailureReason
 from exporter.series.deliverability import Level, tally_of
-from exporter.status.overview import (
+from exporter.status.view_model import (
     CampaignSeen,
     DayOf,
     Failure,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import pytest
-from exporter.metrics import exposition
+from exporter.metrics import campaign_metrics
+from exporter.metrics.exposition_page import Pages
 from exporter.metrics.gzip_member import Part
-from exporter.metrics.page import Pages
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Store
-from exporter.metrics.telemetry import Telemetry
-from exporter.model.model import Day, Figures, Snapshot, Variation
+from exporter.model.config import Day, Figures, Snapshot, Variation
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -64,8 +64,8 @@ def scene(*entries: Entry) -> Scene:
 
 def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
     """Return the entry of a campaign that sent something today."""
-    subject = exposition.Subject("shop", name, f"id-{name}", {})
-    status = exposition.Status(True, None, 300.0, 900.0)
+    subject = campaign_metrics.Subject("shop", name, f"id-{name}", {})
+    status = campaign_metrics.Status(True, None, 300.0, 900.0)
     figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
     snapshot = Snapshot(
         variations=(EMAIL,),
@@ -80,9 +80,9 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
     return Entry(
         subject,
         status,
-        exposition.render_status(subject, status),
+        campaign_metrics.render_status(subject, status),
         last_read=snapshot,
-        values=exposition.render_values(subject, snapshot),
+        values=campaign_metrics.render_values(subject, snapshot),
         expires_at=expires_at,
     )
 
@@ -98,7 +98,7 @@ def wide(name: str, *, sent: int) -> Entry:
         variations=variations,
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
     )
-    values = exposition.render_values(one.subject, snapshot)
+    values = campaign_metrics.render_values(one.subject, snapshot)
     return one._replace(last_read=snapshot, values=values)
 
 
@@ -166,11 +166,11 @@ def test_families_that_did_not_change_are_not_packed_again() -> None:
     made = scene(entry("a"), entry("b"))
     before = made.pages.compressed(is_openmetrics=False)[1:-3]
 
-    later = exposition.Status(True, None, 300.0, 901.0)
+    later = campaign_metrics.Status(True, None, 300.0, 901.0)
     made.store.put(
         entry("a")._replace(
             status=later,
-            status_blocks=exposition.render_status(entry("a").subject, later),
+            status_blocks=campaign_metrics.render_status(entry("a").subject, later),
         )
     )
     after = made.pages.compressed(is_openmetrics=False)[1:-3]

@@ -5,8 +5,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.braze.budget import spacing
-from exporter.model.model import (
+from exporter.braze.rate_limit import spacing
+from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -16,7 +16,7 @@ from exporter.model.model import (
     TagSelection,
     WorkspaceConfig,
 )
-from exporter.polling import plan, schedule
+from exporter.polling import plan, slots
 
 
 def campaigns(*intervals: float) -> tuple[CampaignConfig, ...]:
@@ -166,7 +166,7 @@ def test_the_first_round_begins_at_once() -> None:
 
     round_ = plan.first_round(wanted, now=1000.0, spacing_seconds=0.5)
 
-    phases = [schedule.phase(campaign_id) for campaign_id, _ in round_]
+    phases = [slots.phase(campaign_id) for campaign_id, _ in round_]
     assert [due_at for _, due_at in round_] == [1000 + 0.5 * n for n in range(20)]
     assert all(sooner < later for sooner, later in pairwise(phases))
     assert {campaign_id for campaign_id, _ in round_} == {one.id for one in wanted}

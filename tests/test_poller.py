@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from exporter.braze.answer import Answer
-from exporter.braze.budget import Budget
-from exporter.metrics.exposition import (
+from exporter.braze.rate_limit import Budget
+from exporter.braze.responses import Answer
+from exporter.metrics.campaign_metrics import (
     FAMILIES,
     OVERALL_LAST_COMPLETE_DAY_REVISION,
     Status,
@@ -19,8 +19,9 @@ from exporter.metrics.exposition import (
     render_status,
     render_values,
 )
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Store
-from exporter.metrics.telemetry import Telemetry
+from exporter.model.config import Allowance, FailureReason, Selection
 from exporter.model.errors import (
     CampaignRefused,
     FetchError,
@@ -30,11 +31,10 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model.model import Allowance, FailureReason, Selection
 from exporter.polling import plan
-from exporter.polling.lanes import Lanes
-from exporter.polling.line import Line, Turn
+from exporter.polling.idle import Lanes
 from exporter.polling.poller import Desk, Poller
+from exporter.polling.request_queue import Line, Turn
 
 from tests.running import parsed
 

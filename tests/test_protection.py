@@ -15,7 +15,7 @@ import pytest
 from exporter.model.errors import ConfigError
 from exporter.system.logformat import Logfmt
 from exporter.web.connection import ClientLimits
-from exporter.web.protection import Protection
+from exporter.web.security import Protection
 from exporter.web.web_config import WebConfig
 
 from tests.inn import GET, Inn, Visitor, greet, opened

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from exporter.config import quantities
+from exporter.config import units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,14 +28,14 @@ from hypothesis import strategies as st
 )
 def test_a_duration_is_written_as_in_prometheus(text: str, seconds: float) -> None:
     """Every unit of Prometheus is read, alone or in a row from large to small."""
-    assert quantities.duration_seconds(text) == seconds
+    assert units.duration_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["90", "5.5", "00"])
 def test_a_duration_without_unit_is_refused(text: str) -> None:
     """A bare number other than 0 is no duration, and the message says to add a unit."""
     with pytest.raises(ValueError, match="needs its unit"):
-        quantities.duration_seconds(text)
+        units.duration_seconds(text)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_duration_without_unit_is_refused(text: str) -> None:
 def test_what_prometheus_would_not_read_is_no_duration(text: str) -> None:
     """Spaces, fractions, signs, other orders, other letters and digits are refused."""
     with pytest.raises(ValueError, match="expected a duration such as"):
-        quantities.duration_seconds(text)
+        units.duration_seconds(text)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_what_prometheus_would_not_read_is_no_duration(text: str) -> None:
 )
 def test_a_size_has_a_binary_or_a_decimal_unit(text: str, size: int) -> None:
     """KiB is 1024 and kB is 1000; a bare number counts bytes."""
-    assert quantities.size_bytes(text) == size
+    assert units.size_bytes(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "4 MiB", "4mib", "4Mb", "1.5MiB", "-1"])
 def test_any_other_unit_is_no_size(text: str) -> None:
     """Units are case-sensitive: 4Mb would be bits."""
     with pytest.raises(ValueError, match="expected a size such as"):
-        quantities.size_bytes(text)
+        units.size_bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -77,38 +77,38 @@ def test_any_other_unit_is_no_size(text: str) -> None:
 )
 def test_a_percentage_is_read_as_a_fraction(text: str, share: float) -> None:
     """The fraction is the float nearest to the decimal, not what division leaves."""
-    assert quantities.fraction(text) == share
+    assert units.fraction(text) == share
 
 
 @pytest.mark.parametrize("text", ["20", "0.2", "%", "20 %", "-1%", "1e1%"])
 def test_a_percentage_needs_its_sign(text: str) -> None:
     """20 and 0.2 could mean either, so both are refused."""
     with pytest.raises(ValueError, match="percentage with its sign, such as 20%"):
-        quantities.fraction(text)
+        units.fraction(text)
 
 
 def test_a_number_is_a_plain_decimal() -> None:
     """Fractions are numbers."""
-    assert quantities.number("0.5") == 0.5
+    assert units.number("0.5") == 0.5
 
 
 @pytest.mark.parametrize("text", ["0x10", "1_000", "1e3", ".inf", "-1", "1:30", ""])
 def test_what_only_yaml_takes_for_a_number_is_refused(text: str) -> None:
     """Other bases, exponents, underscores, infinities and signs are no numbers here."""
     with pytest.raises(ValueError, match="expected a plain number"):
-        quantities.number(text)
+        units.number(text)
 
 
 def test_a_whole_number_has_digits_only() -> None:
     """Zero is one too."""
-    assert [quantities.whole_number(text) for text in ("0", "4", "64")] == [0, 4, 64]
+    assert [units.whole_number(text) for text in ("0", "4", "64")] == [0, 4, 64]
 
 
 @pytest.mark.parametrize("text", ["010", "1.0", "0o7", "1" * 5000])
 def test_an_octal_or_endless_number_is_refused(text: str) -> None:
     """YAML would read 010 as 8, and Python refuses to read thousands of digits."""
     with pytest.raises(ValueError, match="expected a whole number"):
-        quantities.whole_number(text)
+        units.whole_number(text)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_an_octal_or_endless_number_is_refused(text: str) -> None:
 )
 def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> None:
     """Weeks and years are written in days, as windows are."""
-    assert quantities.duration_text(seconds) == text
+    assert units.duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -125,40 +125,40 @@ def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> N
 )
 def test_a_size_is_written_in_its_largest_unit(size: int, text: str) -> None:
     """What no binary unit divides is written in bytes."""
-    assert quantities.size_text(size) == text
+    assert units.size_text(size) == text
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10**14).map(lambda milliseconds: milliseconds / 1000))
 def test_a_written_duration_reads_back(seconds: float) -> None:
     """No duration changes by being written and read."""
-    assert quantities.duration_seconds(quantities.duration_text(seconds)) == seconds
+    assert units.duration_seconds(units.duration_text(seconds)) == seconds
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10**14))
 def test_a_written_size_reads_back(size: int) -> None:
     """No size changes by being written and read."""
-    assert quantities.size_bytes(quantities.size_text(size)) == size
+    assert units.size_bytes(units.size_text(size)) == size
 
 
 @settings(deadline=None)
 @given(st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,15})?%", fullmatch=True))
 def test_a_written_percentage_reads_back(text: str) -> None:
     """No fraction changes by being written and read."""
-    share = quantities.fraction(text)
+    share = units.fraction(text)
 
-    assert quantities.fraction(quantities.percentage_text(share)) == share
+    assert units.fraction(units.percentage_text(share)) == share
 
 
 @pytest.mark.parametrize(
     "reading",
     [
-        quantities.duration_seconds,
-        quantities.size_bytes,
-        quantities.fraction,
-        quantities.number,
-        quantities.whole_number,
+        units.duration_seconds,
+        units.size_bytes,
+        units.fraction,
+        units.number,
+        units.whole_number,
     ],
 )
 @settings(deadline=None)

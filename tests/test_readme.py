@@ -17,17 +17,17 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.braze import endpoints
+from exporter.braze import hosts
 from exporter.commands import COMMANDS, DAEMON, backfill
-from exporter.config import config
+from exporter.config import schema
 from exporter.daemon import on_demand
-from exporter.metrics import exposition
-from exporter.metrics.page import Pages
+from exporter.metrics import campaign_metrics
+from exporter.metrics.exposition_page import Pages
+from exporter.metrics.self_metrics import Served, Telemetry
 from exporter.metrics.store import Store
-from exporter.metrics.telemetry import Served, Telemetry
-from exporter.model.model import Allowance, FailureReason, Selection
-from exporter.series import data_series
-from exporter.web.web import Site, Web
+from exporter.model.config import Allowance, FailureReason, Selection
+from exporter.series import parse
+from exporter.web.routes import Site, Web
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -37,7 +37,7 @@ DOCUMENTS = sorted(
     for path in chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"))
 )
 README = (ROOT / "README.md").read_text()
-READING = data_series.Reading(
+READING = parse.Reading(
     today=date(2026, 9, 2),
     timezone=ZoneInfo("UTC"),
     windows=(7,),
@@ -120,10 +120,10 @@ def telemetry() -> Telemetry:
 
 def exposed() -> dict[str, set[str]]:
     """Return every family with its labels, as they are really exposed."""
-    subject = exposition.Subject(
+    subject = campaign_metrics.Subject(
         workspace="w", campaign="c", campaign_id="i", labels={"configured": "l"}
     )
-    status = exposition.Status(
+    status = campaign_metrics.Status(
         is_up=False,
         failure=FailureReason.TIMEOUT,
         interval_seconds=1,
@@ -133,15 +133,15 @@ def exposed() -> dict[str, set[str]]:
         {"time": time, "conversions": 1, "messages": {"email": [{"sent": 1}]}}
         for time in ("2026-09-01", "2026-09-02")
     ]
-    snapshot = data_series.parse({"data": days}, READING)
-    page = exposition.page(
+    snapshot = parse.parse({"data": days}, READING)
+    page = campaign_metrics.page(
         (
-            exposition.render_status(subject, status),
-            exposition.render_values(subject, snapshot),
+            campaign_metrics.render_status(subject, status),
+            campaign_metrics.render_values(subject, snapshot),
         )
     )
     campaigns = with_labels(text_string_to_metric_families(b"".join(page).decode()))
-    assert set(campaigns) == {family.name for family in exposition.FAMILIES}
+    assert set(campaigns) == {family.name for family in campaign_metrics.FAMILIES}
     campaigns["braze_campaign_info"] -= {"configured"}
     return campaigns | with_labels(telemetry().registry.collect())
 
@@ -281,7 +281,7 @@ def test_the_endpoint_table_names_the_hosts_we_know() -> None:
 
     told = set(re.findall(r"https://(rest\.[\w.-]+)", README))
 
-    assert told == endpoints._LISTED - between
+    assert told == hosts._LISTED - between
 
 
 def yaml_blocks(key: str) -> list[str]:
@@ -293,7 +293,7 @@ def test_the_sample_configuration_is_valid() -> None:
     """It can be copied as it stands, and has nothing doubtful in it."""
     (text,) = yaml_blocks("workspaces")
 
-    parsed = config.parse(
+    parsed = schema.parse(
         text,
         file="README.md",
         read_key=lambda _: "0123-4567",

@@ -8,11 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.braze.answer import document_of
-from exporter.metrics.exposition import Subject, render_values, renew_latest
-from exporter.model.model import Selection, Snapshot
-from exporter.series.data_series import Reading, parse
-from exporter.series.renewal import read
+from exporter.braze.responses import document_of
+from exporter.metrics.campaign_metrics import Subject, render_values, renew_latest
+from exporter.model.config import Selection, Snapshot
+from exporter.series.incremental import read
+from exporter.series.parse import Reading, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

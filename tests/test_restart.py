@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from exporter.polling import schedule
+from exporter.polling import slots
 from exporter.simulator import Fault, Settings, Simulator
-from exporter.storage.state import FILE_NAME, State
+from exporter.storage.sqlite_state import FILE_NAME, State
 
 from tests.running import Process, Running, configuration, until, written
 
@@ -132,7 +132,7 @@ def test_no_burst_reaches_braze(house: House, braze: Simulator) -> None:
 
     for one in requests:
         assert one.campaign_id is not None
-        late = (one.epoch_seconds - schedule.phase(one.campaign_id) * 3) % 3
+        late = (one.epoch_seconds - slots.phase(one.campaign_id) * 3) % 3
         assert late < 1
     asked = {one.campaign_id for one in requests}
     assert asked == {one.id for one in braze.campaigns}

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.backfill.archive import Archive
-from exporter.backfill.chronicle import Page
-from exporter.backfill.retrieval import Account, Retrieval, Want
-from exporter.braze.answer import Answer
+from exporter.backfill.download import Account, Retrieval, Want
+from exporter.backfill.page_cache import Archive
+from exporter.backfill.sampling import Page
+from exporter.braze.responses import Answer
+from exporter.model.config import Allowance, CampaignConfig, FailureReason
 from exporter.model.errors import (
     CampaignRefused,
     FetchError,
@@ -20,7 +21,6 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model.model import Allowance, CampaignConfig, FailureReason
 
 from tests.running import parsed
 

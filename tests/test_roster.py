@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.web.roster import Roster
+from exporter.web.connection_table import Roster
 
 
 class Somebody:

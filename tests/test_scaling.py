@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from exporter.model.model import Config, Limits, Selection
-from exporter.polling import scaling
+from exporter.model.config import Config, Limits, Selection
+from exporter.polling import cost_estimate
 
 from tests.running import parsed, run, written
 
@@ -39,38 +39,38 @@ def config(count: int, *, interval: str = "5m", **changes: object) -> Config:
 
 def test_costs_grow_with_campaigns() -> None:
     """Requests and series in proportion; the process itself costs something, too."""
-    few, many = scaling.scaling(config(100)), scaling.scaling(config(1000))
+    few, many = cost_estimate.scaling(config(100)), cost_estimate.scaling(config(1000))
 
     assert many.series == 10 * few.series == 100_000
     assert many.requests_per_minute == pytest.approx(200)
-    assert few.core_share > scaling.IDLE_CPU_SHARE
+    assert few.core_share > cost_estimate.IDLE_CPU_SHARE
     assert many.resident_bytes - few.resident_bytes == pytest.approx(
-        90_000 * scaling.BYTES_PER_SERIES
+        90_000 * cost_estimate.BYTES_PER_SERIES
     )
     assert many.campaigns_per_core == few.campaigns_per_core
 
 
 def test_no_more_is_asked_than_the_ceiling_allows() -> None:
     """What is stretched costs less than it wants."""
-    found = scaling.scaling(config(1000, requests_per_minute=60))
+    found = cost_estimate.scaling(config(1000, requests_per_minute=60))
 
     assert found.requests_per_minute == pytest.approx(58.8, rel=0.01)
 
 
 def test_half_the_interval_is_half_the_campaigns_on_a_core() -> None:
     """A core carries polls, not campaigns."""
-    slow = scaling.scaling(config(10, interval="10m"))
-    fast = scaling.scaling(config(10, interval="5m"))
+    slow = cost_estimate.scaling(config(10, interval="10m"))
+    fast = cost_estimate.scaling(config(10, interval="5m"))
 
     assert slow.campaigns_per_core == pytest.approx(2 * fast.campaigns_per_core, abs=2)
 
 
 def test_what_discovery_may_find_is_counted() -> None:
     """At most, beside what is listed."""
-    found = scaling.scaling(config(10, discover={"max_campaigns": 90}))
+    found = cost_estimate.scaling(config(10, discover={"max_campaigns": 90}))
 
     assert (found.campaigns, found.found_campaigns) == (100, 90)
-    assert found.series == scaling.scaling(config(100)).series
+    assert found.series == cost_estimate.scaling(config(100)).series
     assert found.requests_per_minute == pytest.approx(20)
 
 
@@ -78,10 +78,10 @@ def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
     """Nothing is divided by nothing."""
     nothing = config(1)._replace(workspaces=())
 
-    found = scaling.scaling(nothing)
+    found = cost_estimate.scaling(nothing)
 
     assert (found.series, found.campaigns_per_core, found.shards) == (0, 0, 1)
-    assert found.resident_bytes == scaling.RESIDENT_BYTES
+    assert found.resident_bytes == cost_estimate.RESIDENT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,16 @@ def test_shards_are_advised_for_many_series(
     count: int, interval: str, shards: int
 ) -> None:
     """Each keeps below what is advised for one."""
-    assert scaling.scaling(config(count, interval=interval)).shards == shards
+    assert cost_estimate.scaling(config(count, interval=interval)).shards == shards
 
 
 def test_shards_are_advised_for_many_polls() -> None:
     """A core is more than a process can use."""
-    found = scaling.scaling(config(4000, interval="10s", requests_per_minute=50_000))
+    found = cost_estimate.scaling(
+        config(4000, interval="10s", requests_per_minute=50_000)
+    )
 
-    assert found.core_share > scaling.CORE_SHARE_ADVISED
+    assert found.core_share > cost_estimate.CORE_SHARE_ADVISED
     assert found.shards == 3
 
 
@@ -124,7 +126,7 @@ def test_check_says_why_so_many_shards_are_advised(
 
 def test_prometheus_pays_for_series_and_scrapes() -> None:
     """Memory by series, disk by samples."""
-    found = scaling.scaling(config(600))
+    found = cost_estimate.scaling(config(600))
 
     assert found.head_bytes == pytest.approx((60_000 * 3 * 1024, 60_000 * 8 * 1024))
     assert found.samples_per_second(30) == 2000
@@ -134,7 +136,9 @@ def test_prometheus_pays_for_series_and_scrapes() -> None:
 
 def test_each_saving_is_what_the_changed_configuration_costs() -> None:
     """Windows and stats that can be done without, each by itself."""
-    found = {one.change: one.series for one in scaling.scaling(config(10)).savings}
+    found = {
+        one.change: one.series for one in cost_estimate.scaling(config(10)).savings
+    }
 
     assert found == {
         "windows: [28d]": 820,
@@ -151,8 +155,8 @@ def test_what_saves_nothing_is_not_advised() -> None:
     )
     capped = config(10)._replace(limits=Limits(20, 1))
 
-    assert scaling.scaling(bare).savings == ()
-    assert scaling.scaling(capped).savings == ()
+    assert cost_estimate.scaling(bare).savings == ()
+    assert cost_estimate.scaling(capped).savings == ()
 
 
 def test_the_document_shows_what_check_prints(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import pytest
-from exporter.polling import schedule
+from exporter.polling import slots
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ def tolerance(interval_seconds: float) -> float:
 
 def test_a_phase_is_fixed_by_the_id() -> None:
     """Every exporter, today or tomorrow, finds the same place in the interval."""
-    found = schedule.phase("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
+    found = slots.phase("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
 
     assert found == pytest.approx(0.493099, abs=1e-6)
 
@@ -30,7 +30,7 @@ def test_a_phase_is_fixed_by_the_id() -> None:
 @given(campaign_id=st.text(st.characters()))
 def test_any_text_has_a_phase(campaign_id: str) -> None:
     """An id may hold anything, lone surrogates too, and lands in [0, 1)."""
-    assert 0 <= schedule.phase(campaign_id) < 1
+    assert 0 <= slots.phase(campaign_id) < 1
 
 
 def test_phases_are_spread_evenly() -> None:
@@ -38,7 +38,7 @@ def test_phases_are_spread_evenly() -> None:
     bins = [0] * 100
 
     for number in range(10_000):
-        bins[int(schedule.phase(str(UUID(int=number))) * 100)] += 1
+        bins[int(slots.phase(str(UUID(int=number))) * 100)] += 1
 
     assert min(bins) > 50
     assert max(bins) < 150
@@ -49,7 +49,7 @@ def test_the_next_slot_is_later_and_near(
     phase: float, interval: float, after: float
 ) -> None:
     """It lies after the instant and at most an interval after it."""
-    slot = schedule.next_slot(phase=phase, interval_seconds=interval, after=after)
+    slot = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
 
     assert after < slot <= after + interval + tolerance(interval)
 
@@ -57,7 +57,7 @@ def test_the_next_slot_is_later_and_near(
 @given(phase=phases, interval=intervals, after=instants)
 def test_slots_keep_their_phase(phase: float, interval: float, after: float) -> None:
     """Every slot is a whole number of intervals from the epoch, plus the phase."""
-    slot = schedule.next_slot(phase=phase, interval_seconds=interval, after=after)
+    slot = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
 
     distance = slot - phase * interval
     error = abs(distance - round(distance / interval) * interval)
@@ -69,8 +69,8 @@ def test_the_slot_after_a_slot_is_an_interval_later(
     phase: float, interval: float, after: float
 ) -> None:
     """No slot is skipped and none is given twice, however the numbers round."""
-    first = schedule.next_slot(phase=phase, interval_seconds=interval, after=after)
-    second = schedule.next_slot(
+    first = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
+    second = slots.next_slot(
         phase=phase, interval_seconds=interval, after=first + interval / 2
     )
 
@@ -82,7 +82,7 @@ def test_slots_stand_on_the_wall_clock(
     phase: float, interval: float, after: float, set_by: float
 ) -> None:
     """Where it is set by so much, slots are those of an exporter that starts now."""
-    slot = schedule.next_slot(
+    slot = slots.next_slot(
         phase=phase, interval_seconds=interval, after=after, clock_set_by=set_by
     )
 
@@ -102,7 +102,7 @@ def test_the_slot_after_a_slot_is_not_itself(
     """A slot is not later than itself, also where the quotient rounds below it."""
     slot = (number + phase) * interval
 
-    following = schedule.next_slot(phase=phase, interval_seconds=interval, after=slot)
+    following = slots.next_slot(phase=phase, interval_seconds=interval, after=slot)
 
     assert following == pytest.approx(slot + interval)
 
@@ -119,7 +119,7 @@ def test_the_following_slot_is_never_too_early(
     """However late a poll ends, half an interval lies between two of a campaign."""
     now = due_at + late * interval
 
-    slot = schedule.slot_following(
+    slot = slots.slot_following(
         due_at=due_at,
         began_at=due_at,
         now=now,
@@ -138,7 +138,7 @@ def test_the_following_slot_skips_no_more_than_was_missed(
     """It is the first one still to come, or else the latest of those missed."""
     now = due_at + late * interval
 
-    slot = schedule.slot_following(
+    slot = slots.slot_following(
         due_at=due_at,
         began_at=due_at,
         now=now,
@@ -154,10 +154,10 @@ def test_missed_slots_are_served_once() -> None:
     """After a poll of ten intervals one runs at once, the next one in its slot."""
     now = 1010.0
 
-    missed = schedule.slot_following(
+    missed = slots.slot_following(
         due_at=900.0, began_at=900.0, now=now, phase=0.5, interval_seconds=10.0
     )
-    following = schedule.slot_following(
+    following = slots.slot_following(
         due_at=missed, began_at=now, now=now, phase=0.5, interval_seconds=10.0
     )
 
@@ -166,7 +166,7 @@ def test_missed_slots_are_served_once() -> None:
 
 def test_a_poll_that_begins_late_serves_what_was_missed_before() -> None:
     """Ten intervals in the line are one poll, followed by the next slot to come."""
-    slot = schedule.slot_following(
+    slot = slots.slot_following(
         due_at=905.0, began_at=1010.0, now=1011.0, phase=0.5, interval_seconds=10.0
     )
 
@@ -176,7 +176,7 @@ def test_a_poll_that_begins_late_serves_what_was_missed_before() -> None:
 def test_a_first_poll_just_before_a_slot_is_not_repeated_in_it() -> None:
     """A first round begins anywhere; a slot less than half an interval on is passed."""
     soon, later = (
-        schedule.slot_following(
+        slots.slot_following(
             due_at=due_at, began_at=due_at, now=97.0, phase=0, interval_seconds=10
         )
         for due_at in (96.0, 94.0)
@@ -192,7 +192,7 @@ def test_intervals_stretch_until_the_wish_fits(
     wanted: float, ceiling: float, factor: float
 ) -> None:
     """What fits is left as it is; what does not is stretched by the exact ratio."""
-    stretch = schedule.stretch(wanted_per_minute=wanted, ceiling_per_minute=ceiling)
+    stretch = slots.stretch(wanted_per_minute=wanted, ceiling_per_minute=ceiling)
 
     assert stretch == factor
 
@@ -202,7 +202,7 @@ def test_intervals_stretch_until_the_wish_fits(
 )
 def test_a_refused_campaign_is_polled_slowly(interval: float, slow: float) -> None:
     """Ten times as rarely, but every hour, and never more often than wanted."""
-    assert schedule.slow_interval(interval) == slow
+    assert slots.slow_interval(interval) == slow
 
 
 @given(
@@ -216,7 +216,7 @@ def test_tries_are_bounded(
     *, tries: int, interval: float, first: float, spent: float, fraction: float
 ) -> None:
     """A sixth try never comes; the others begin within half an interval, or 60 s."""
-    at = schedule.next_try(
+    at = slots.next_try(
         tries=tries,
         first_try_at=first,
         now=first + spent,
@@ -233,7 +233,7 @@ def test_tries_are_bounded(
 def test_backoff_grows_with_full_jitter(tries: int, longest: float) -> None:
     """The wait is drawn from 0 up to a length that doubles with each try."""
     waits = [
-        schedule.next_try(
+        slots.next_try(
             tries=tries,
             first_try_at=0.0,
             now=0.0,
@@ -249,11 +249,11 @@ def test_backoff_grows_with_full_jitter(tries: int, longest: float) -> None:
 def test_a_poll_is_over_after_its_window() -> None:
     """The last instant of the window is in it, the one after it is not."""
     short = [
-        schedule.is_over(first_try_at=100.0, now=now, interval_seconds=60.0)
+        slots.is_over(first_try_at=100.0, now=now, interval_seconds=60.0)
         for now in (130.0, 130.1)
     ]
     long = [
-        schedule.is_over(first_try_at=100.0, now=now, interval_seconds=3600.0)
+        slots.is_over(first_try_at=100.0, now=now, interval_seconds=3600.0)
         for now in (160.0, 160.1)
     ]
 
@@ -262,7 +262,7 @@ def test_a_poll_is_over_after_its_window() -> None:
 
 def test_probes_become_rarer() -> None:
     """After 1, 2, 4 and 8 minutes, then every 15, however long it takes."""
-    minutes = [schedule.probe_delay(failures) / 60 for failures in range(1, 7)]
+    minutes = [slots.probe_delay(failures) / 60 for failures in range(1, 7)]
 
     assert minutes == [1, 2, 4, 8, 15, 15]
-    assert schedule.probe_delay(10_000) == 15 * 60
+    assert slots.probe_delay(10_000) == 15 * 60

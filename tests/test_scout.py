@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from exporter.braze.answer import Answer
-from exporter.discovery.catalogue import FULL_PAGE
-from exporter.discovery.discovery import Known
-from exporter.discovery.scout import Scout
-from exporter.metrics.telemetry import Telemetry
+from exporter.braze.responses import Answer
+from exporter.discovery.documents import FULL_PAGE
+from exporter.discovery.finder import Scout
+from exporter.discovery.rules import Known
+from exporter.metrics.self_metrics import Telemetry
+from exporter.model.config import Allowance, FailureReason, WorkspaceConfig
 from exporter.model.errors import (
     CampaignRefused,
     FetchError,
@@ -21,7 +22,6 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model.model import Allowance, FailureReason, WorkspaceConfig
 
 from tests.test_discovery import workspace
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.discovery.discovery import Known
-from exporter.discovery.scouting import Scouting
-from exporter.metrics.telemetry import Telemetry
+from exporter.discovery.rules import Known
+from exporter.discovery.service import Scouting
+from exporter.metrics.self_metrics import Telemetry
 from exporter.model.errors import StateError
-from exporter.polling.jobs import Errand, Jobs
+from exporter.polling.scheduler import Errand, Jobs
 from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
 from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
 

@@ -1,8 +1,8 @@
 """Which of Braze's names a selection takes."""
 
 import pytest
-from exporter.model.model import Selection
-from exporter.model.selection import matcher
+from exporter.model.config import Selection
+from exporter.model.patterns import matcher
 
 
 @pytest.mark.parametrize(

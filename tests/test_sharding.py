@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from exporter.polling.shares import Shard
+from exporter.polling.sharding import Shard
 from exporter.simulator import Settings, Simulator
 
 from tests.running import Process, Running, configuration, run, until, written

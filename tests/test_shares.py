@@ -6,7 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
-from exporter.polling.shares import MOST_SHARDS, PARTITIONS, Shard, owner, partition
+from exporter.polling.sharding import MOST_SHARDS, PARTITIONS, Shard, owner, partition
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from exporter.simulator import Fault, Settings, Simulator
-from exporter.simulator.journal import Request
+from exporter.simulator.request_log import Request
 
 from tests.redis_server import RedisServer, Way
 from tests.running import Process, Running, configuration, run, until, written

@@ -7,10 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.exposition import Subject, render_values
-from exporter.model.model import Figures, Selection, Snapshot
-from exporter.series import snapshot_document
-from exporter.series.data_series import Reading, parse
+from exporter.metrics.campaign_metrics import Subject, render_values
+from exporter.model.config import Figures, Selection, Snapshot
+from exporter.series import snapshot_json
+from exporter.series.parse import Reading, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,8 +76,8 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
     """Through JSON's text, whatever Braze answered, integers still integers."""
     snapshot = parse({"data": data}, READING)
 
-    text = json.dumps(snapshot_document.write(snapshot))
-    found = snapshot_document.read(json.loads(text))
+    text = json.dumps(snapshot_json.write(snapshot))
+    found = snapshot_json.read(json.loads(text))
 
     assert found == snapshot
     assert repr(found) == repr(snapshot)
@@ -88,7 +88,7 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
 def test_any_other_json_is_refused(document: object) -> None:
     """With ValueError and with nothing else."""
     with pytest.raises(ValueError, match=r".*"):
-        snapshot_document.read(document)
+        snapshot_json.read(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -101,7 +101,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(one for key, each in inner for one in places(each, (*path, key)))]
 
 
-DOCUMENT = json.loads(json.dumps(snapshot_document.write(example())))
+DOCUMENT = json.loads(json.dumps(snapshot_json.write(example())))
 PLACES = places(DOCUMENT)[1:]
 
 
@@ -118,7 +118,7 @@ def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
     inner[place[-1]] = value
 
     try:
-        snapshot = snapshot_document.read(document)
+        snapshot = snapshot_json.read(document)
     except ValueError:
         return
 
@@ -190,7 +190,7 @@ def test_what_write_does_not_write_is_refused(
     inner[place[-1]] = value
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_document.read(document)
+        snapshot_json.read(document)
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
@@ -199,14 +199,14 @@ def test_nothing_may_be_missing(missing: str) -> None:
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_document.read(document)
+        snapshot_json.read(document)
 
 
 def test_a_history_may_be_missing() -> None:
     """As in what was kept before there were histories: all else is read."""
     document = {key: value for key, value in DOCUMENT.items() if key != "history"}
 
-    found = snapshot_document.read(document)
+    found = snapshot_json.read(document)
 
     assert found == example()._replace(history=None)
     assert example().history is not None
@@ -217,7 +217,7 @@ def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
     new = ("is_quiet", "is_active", "first_complete")
     document = {key: value for key, value in DOCUMENT.items() if key not in new}
 
-    found = snapshot_document.read(document)
+    found = snapshot_json.read(document)
 
     assert found.last_complete is not None
     assert found.first_complete is not None

@@ -1,7 +1,7 @@
 """A history as bars and marks."""
 
 from exporter.series.deliverability import Level
-from exporter.series.history import PastDay, packed
+from exporter.series.recent_days import PastDay, packed
 from exporter.status.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
 
 from tests.sights import TODAY

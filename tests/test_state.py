@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 from exporter.metrics.store import Kept
+from exporter.model.config import FailureReason, Snapshot
 from exporter.model.errors import StateError
-from exporter.model.model import FailureReason, Snapshot
-from exporter.series import snapshot_document
-from exporter.storage.state import FILE_NAME, State
+from exporter.series import snapshot_json
+from exporter.storage.sqlite_state import FILE_NAME, State
 
 from tests.running import clean_environment, until
 from tests.test_snapshot_document import example
 
 SNAPSHOT = example()
-DOCUMENT = json.dumps(snapshot_document.write(SNAPSHOT))
+DOCUMENT = json.dumps(snapshot_json.write(SNAPSHOT))
 KEPT = Kept(1_700_000_000.5, None, SNAPSHOT)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER = ("shop", "c1"), ("shop", "c2")
@@ -128,7 +128,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a page of it": lambda file: os.truncate(file, 100),
     "no database": lambda file: file.write_bytes(b"\0\xff" * 5000),
     "foreign": make_foreign,
-    "newer": edit(f"PRAGMA user_version = {snapshot_document.VERSION + 1}"),
+    "newer": edit(f"PRAGMA user_version = {snapshot_json.VERSION + 1}"),
     "a directory": make_directory,
     "a link": make_link,
     "a pipe": make_pipe,

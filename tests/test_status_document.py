@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exporter.braze.budget import Bucket, Budget
-from exporter.model.model import FailureReason
-from exporter.polling.shares import Shard
+from exporter.braze.rate_limit import Bucket, Budget
+from exporter.model.config import FailureReason
+from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
-from exporter.status import status_document
-from exporter.status.overview import (
+from exporter.status import api
+from exporter.status.view_model import (
     CampaignSeen,
     DiscoverySeen,
     NextPoll,
@@ -65,7 +65,7 @@ def document(
         clock_set_by=0.0,
     )
     overview = Overview(NOW, (workspace,), campaigns, peers)
-    pieces = status_document.pieces(overview, campaigns, version="1.2.3", is_ready=True)
+    pieces = api.pieces(overview, campaigns, version="1.2.3", is_ready=True)
     return json.loads("".join(pieces))
 
 

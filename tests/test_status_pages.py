@@ -10,19 +10,19 @@ from time import thread_time
 from typing import Any
 
 import pytest
-from exporter.braze.answer import Answer
-from exporter.braze.budget import Budget
+from exporter.braze.rate_limit import Budget
+from exporter.braze.responses import Answer
 from exporter.daemon.on_demand import status_pages
-from exporter.metrics.exposition import Blocks, Status, Subject
+from exporter.metrics.campaign_metrics import Blocks, Status, Subject
 from exporter.metrics.store import Entry
-from exporter.polling.lanes import Lanes
-from exporter.polling.line import Line
+from exporter.polling.idle import Lanes
 from exporter.polling.plan import plan
 from exporter.polling.poller import Desk
-from exporter.polling.shares import Shard
+from exporter.polling.request_queue import Line
+from exporter.polling.sharding import Shard
 from exporter.simulator import Fault, Simulator
-from exporter.status.overview import SharedSeen
-from exporter.web.web import Links, StatusPages
+from exporter.status.view_model import SharedSeen
+from exporter.web.routes import Links, StatusPages
 
 from tests.running import DaemonThread, Running, configuration, daemon, parsed, until
 from tests.sights import NOW, configured, row, snapshot

@@ -2,9 +2,9 @@
 
 from threading import Thread
 
-from exporter.metrics.exposition import Blocks, Status, Subject, render_status
+from exporter.metrics.campaign_metrics import Blocks, Status, Subject, render_status
 from exporter.metrics.store import Entry, Store
-from exporter.model.model import Snapshot
+from exporter.model.config import Snapshot
 
 SNAPSHOT = Snapshot(
     variations=(),

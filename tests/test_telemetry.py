@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from exporter.metrics.telemetry import PAUSE_REASONS, RESULTS, Served, Telemetry
-from exporter.model.model import Allowance, FailureReason
+from exporter.metrics.self_metrics import PAUSE_REASONS, RESULTS, Served, Telemetry
+from exporter.model.config import Allowance, FailureReason
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,

@@ -8,10 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.backfill import chronicle, timeline
-from exporter.metrics.exposition import INFO, Subject
-from exporter.model.model import Chronicle, Selection
-from exporter.series import data_series
+from exporter.backfill import openmetrics, sampling
+from exporter.metrics.campaign_metrics import INFO, Subject
+from exporter.model.config import Chronicle, Selection
+from exporter.series import parse
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser
@@ -53,7 +53,7 @@ rows = st.builds(
 )
 
 
-def reading(**changes: Any) -> data_series.Reading:
+def reading(**changes: Any) -> parse.Reading:
     """Read in New York."""
     plain: dict[str, Any] = {
         "today": TODAY,
@@ -63,12 +63,12 @@ def reading(**changes: Any) -> data_series.Reading:
         "metrics": Selection(),
         "series_limit": 5000,
     }
-    return data_series.Reading(**{**plain, **changes})
+    return parse.Reading(**{**plain, **changes})
 
 
 def parsed(*rows: object, days: int = 4, **changes: Any) -> Chronicle:
     """Parse one page."""
-    return data_series.parse_chronicle(
+    return parse.parse_chronicle(
         [{"data": list(rows)}],
         reading(**changes),
         first=TODAY - timedelta(days=days),
@@ -77,21 +77,21 @@ def parsed(*rows: object, days: int = 4, **changes: Any) -> Chronicle:
 
 def tails(day: date) -> tuple[str, ...]:
     """Sample every six hours."""
-    found = chronicle.instants(
+    found = sampling.instants(
         day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
     )
-    return timeline.tails(tuple(found))
+    return openmetrics.tails(tuple(found))
 
 
 def text(found: Chronicle, **labels: str) -> str:
     """Return the whole file of one campaign."""
     parts = []
-    for family in timeline.FAMILIES:
+    for family in openmetrics.FAMILIES:
         lines = list(
-            timeline.render(family, SUBJECT, found, labels=labels, tails=tails)
+            openmetrics.render(family, SUBJECT, found, labels=labels, tails=tails)
         )
-        parts += [timeline.header(family), *lines] if lines else []
-    return "".join([*parts, timeline.END])
+        parts += [openmetrics.header(family), *lines] if lines else []
+    return "".join([*parts, openmetrics.END])
 
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]]
@@ -214,9 +214,9 @@ def test_no_label_stands_twice(
     found = parsed({"time": "2026-03-09", "revenue": 1.5})
     subject = Subject("shop", "A", "c-1", own)
 
-    lines = timeline.render(INFO, subject, found, labels=added, tails=tails)
+    lines = openmetrics.render(INFO, subject, found, labels=added, tails=tails)
 
-    ((_, labels),) = read(f"{timeline.header(INFO)}{''.join(lines)}# EOF\n")
+    ((_, labels),) = read(f"{openmetrics.header(INFO)}{''.join(lines)}# EOF\n")
     names = {"workspace": "shop", "campaign": "A", "campaign_id": "c-1"}
     assert dict(labels) == names | expected
 
@@ -238,8 +238,8 @@ def test_a_day_without_an_instant_has_no_line() -> None:
 
     lines = [
         line
-        for family in timeline.FAMILIES
-        for line in timeline.render(
+        for family in openmetrics.FAMILIES
+        for line in openmetrics.render(
             family, SUBJECT, found, labels={}, tails=lambda _: ()
         )
     ]
@@ -283,7 +283,7 @@ def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
         },
     ]
 
-    found = data_series.parse_chronicle(pages, reading(), first=date(2026, 3, 1))
+    found = parse.parse_chronicle(pages, reading(), first=date(2026, 3, 1))
 
     assert [(day.date.day, day.figures.overall) for day in found.days] == [
         (6, {"sent": 5}),

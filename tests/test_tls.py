@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from exporter.model.model import Secret
+from exporter.model.config import Secret
 from exporter.web.tls import client_context, server_context
 from exporter.web.web_config import ClientAuth, Fault, Pem, Tls
 

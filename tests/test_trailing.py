@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from exporter.series.trailing import add_up
+from exporter.series.windows import add_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

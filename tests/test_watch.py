@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from exporter.system.watch import FileWatch
+from exporter.system.file_watch import FileWatch
 
 
 def has_settled(watch: FileWatch) -> bool:

@@ -15,15 +15,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.daemon import on_demand
-from exporter.metrics import exposition
-from exporter.metrics.page import Pages
+from exporter.metrics import campaign_metrics
+from exporter.metrics.exposition_page import Pages
+from exporter.metrics.self_metrics import Served, Telemetry
 from exporter.metrics.store import Entry, Store
-from exporter.metrics.telemetry import Served, Telemetry
-from exporter.model.model import Selection
-from exporter.series.data_series import Reading, parse
+from exporter.model.config import Selection
+from exporter.series.parse import Reading, parse
 from exporter.simulator import Simulator
-from exporter.web.listener import Request
-from exporter.web.web import Links, Site, StatusPages, Web, canonical
+from exporter.web.routes import Links, Site, StatusPages, Web, canonical
+from exporter.web.server import Request
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -57,15 +57,15 @@ def pages() -> Pages:
     reading = Reading(
         date(2025, 6, 22), ZoneInfo("UTC"), (7,), Selection(), Selection(), 5000
     )
-    subject = exposition.Subject("production", CAMPAIGN, "3bbc", {"team": "crm"})
-    status = exposition.Status(
+    subject = campaign_metrics.Subject("production", CAMPAIGN, "3bbc", {"team": "crm"})
+    status = campaign_metrics.Status(
         is_up=True, failure=None, interval_seconds=300, last_success_at=1.5
     )
     entry = Entry(
         subject,
         status,
-        exposition.render_status(subject, status),
-        values=exposition.render_values(subject, parse(DOCUMENT, reading)),
+        campaign_metrics.render_status(subject, status),
+        values=campaign_metrics.render_values(subject, parse(DOCUMENT, reading)),
     )
     store = Store()
     store.put(entry)

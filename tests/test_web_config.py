@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+from exporter.model.config import Secret
 from exporter.model.errors import ConfigError
-from exporter.model.model import Secret
 from exporter.web.web_config import (
     ClientAuth,
     Fault,

@@ -7,8 +7,8 @@ import re
 
 import pytest
 from exporter.commands.flags import WEB, Parser
-from exporter.web.listener import Address
-from exporter.web.web_settings import Settings, settings
+from exporter.web.server import Address
+from exporter.web.settings import Settings, settings
 
 
 def read(*arguments: str) -> Settings:

@@ -5,12 +5,12 @@ from datetime import date
 from typing import Any
 
 import pytest
-from exporter.model.model import FailureReason
-from exporter.polling.shares import Shard
+from exporter.model.config import FailureReason
+from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
-from exporter.status import wording
-from exporter.status.listing import SORTS, STATES
-from exporter.status.overview import (
+from exporter.status import texts
+from exporter.status.query import SORTS, STATES
+from exporter.status.view_model import (
     DiscoverySeen,
     NextPoll,
     PauseSeen,
@@ -51,24 +51,24 @@ def seen(pause: FailureReason | None = None, **changes: str | int) -> WorkspaceS
 )
 def test_durations_have_one_unit(seconds: float, text: str) -> None:
     """The largest of which there are two."""
-    assert wording.duration(seconds) == text
+    assert texts.duration(seconds) == text
 
 
 def test_instants_are_near_or_exact() -> None:
     """People read how long ago, and the date in UTC when they want to know."""
-    assert wording.ago(NOW - 130, now=NOW) == "2 min ago"
-    assert wording.ago(NOW + 130, now=NOW) == "now"
-    assert wording.ahead(NOW + 30, now=NOW) == "in 30 s"
-    assert wording.ahead(NOW - 30, now=NOW) == "now"
-    assert wording.instant(NOW) == "2025-06-22 12:00:00 UTC"
-    assert wording.machine_instant(NOW) == "2025-06-22T12:00:00Z"
-    assert wording.day(date(2025, 9, 3)) == "3 Sep"
+    assert texts.ago(NOW - 130, now=NOW) == "2 min ago"
+    assert texts.ago(NOW + 130, now=NOW) == "now"
+    assert texts.ahead(NOW + 30, now=NOW) == "in 30 s"
+    assert texts.ahead(NOW - 30, now=NOW) == "now"
+    assert texts.instant(NOW) == "2025-06-22 12:00:00 UTC"
+    assert texts.machine_instant(NOW) == "2025-06-22T12:00:00Z"
+    assert texts.day(date(2025, 9, 3)) == "3 Sep"
 
 
 @pytest.mark.parametrize("at", [1e300, -1e300, float("inf"), float("nan")])
 def test_an_instant_out_of_all_bounds_breaks_nothing(at: float) -> None:
     """Whatever Braze says of its reset."""
-    assert wording.instant(at).startswith("1970-01-01")
+    assert texts.instant(at).startswith("1970-01-01")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_instant_out_of_all_bounds_breaks_nothing(at: float) -> None:
 )
 def test_counts_are_readable(number: float, text: str) -> None:
     """Thousands apart, whatever Braze counts."""
-    assert wording.count(number) == text
+    assert texts.count(number) == text
 
 
 @pytest.mark.parametrize(
@@ -86,46 +86,46 @@ def test_counts_are_readable(number: float, text: str) -> None:
 )
 def test_percents_show_what_thresholds_need(ratio: float, text: str) -> None:
     """A complaint rate is judged by hundredths."""
-    assert wording.percent(ratio) == text
+    assert texts.percent(ratio) == text
 
 
 def test_a_rate_is_said_with_what_is_thought_of_it() -> None:
     """Not by colour alone."""
-    assert wording.rate(Rate(0.06, Level.CRITICAL)) == "6.00 %, too high"
-    assert wording.rate(Rate()) == "none"
+    assert texts.rate(Rate(0.06, Level.CRITICAL)) == "6.00 %, too high"
+    assert texts.rate(Rate()) == "none"
 
 
 def test_everything_has_a_name() -> None:
     """Each state, order, level and reason, and each reason is a sentence."""
-    assert set(wording.STATES) == set(STATES)
-    assert set(wording.SORTS) == set(SORTS)
-    assert set(wording.LEVELS) == set(Level)
-    assert set(wording.REASONS) == set(FailureReason)
-    assert all(text.endswith(".") for text in wording.REASONS.values())
+    assert set(texts.STATES) == set(STATES)
+    assert set(texts.SORTS) == set(SORTS)
+    assert set(texts.LEVELS) == set(Level)
+    assert set(texts.REASONS) == set(FailureReason)
+    assert all(text.endswith(".") for text in texts.REASONS.values())
 
 
 def test_a_pause_says_why_and_what_to_do() -> None:
     """It names where the key is from, and never the key."""
-    text = wording.reason(seen(FailureReason.UNAUTHORIZED))
+    text = texts.reason(seen(FailureReason.UNAUTHORIZED))
 
     assert text.startswith("Paused: Braze does not accept the key from environment")
     assert "BRAZE_API_KEY" in text
     assert "secret-key" not in text
-    assert "403" in wording.reason(seen(FailureReason.FORBIDDEN))
-    assert wording.reason(seen(FailureReason.TIMEOUT)) == "Paused: timeout."
-    assert wording.reason(seen()) == ""
+    assert "403" in texts.reason(seen(FailureReason.FORBIDDEN))
+    assert texts.reason(seen(FailureReason.TIMEOUT)) == "Paused: timeout."
+    assert texts.reason(seen()) == ""
 
 
 def test_a_workspaces_rhythm_is_a_sentence() -> None:
     """With what the ceiling does to it."""
-    assert wording.rhythm(seen()) == (
+    assert texts.rhythm(seen()) == (
         "2 campaigns every 5 min: 0.4 of at most 60 requests a minute."
     )
-    assert wording.rhythm(replace(seen(), idle=1)) == (
+    assert texts.rhythm(replace(seen(), idle=1)) == (
         "2 campaigns every 5 min (1 idle, every 60 min or slower): "
         "0.4 of at most 60 requests a minute."
     )
-    stretched = wording.rhythm(seen(requests_per_minute=1, interval="60s"))
+    stretched = texts.rhythm(seen(requests_per_minute=1, interval="60s"))
     assert "Intervals are stretched 2 times to keep to that" in stretched
     assert stretched.endswith("raise requests_per_minute or the intervals.")
 
@@ -154,7 +154,7 @@ def test_a_workspaces_rhythm_is_a_sentence() -> None:
 )
 def test_limit_headers_are_sentences(limit: RateLimit, text: str) -> None:
     """What was said, and what follows from it."""
-    assert wording.limit(limit, now=NOW).startswith(text)
+    assert texts.limit(limit, now=NOW).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_next_poll_in_words(
     """When, or after what."""
     one = campaign(next_poll=next_poll, is_paused=is_paused)
 
-    assert wording.next_poll(one, now=NOW) == text
+    assert texts.next_poll(one, now=NOW) == text
 
 
 FOUND = DiscoverySeen(40, False, NOW - 300, None, "", None, None)
@@ -207,7 +207,7 @@ FOUND = DiscoverySeen(40, False, NOW - 300, None, "", None, None)
 )
 def test_discovery_is_told(changes: dict[str, Any], text: str) -> None:
     """What it has found, or that it fails and what becomes of that."""
-    assert wording.discovery(replace(FOUND, **changes), now=NOW) == text
+    assert texts.discovery(replace(FOUND, **changes), now=NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -223,4 +223,4 @@ def test_discovery_is_told(changes: dict[str, Any], text: str) -> None:
 )
 def test_peers_are_told_in_words(seen: Shard | SharedSeen, text: str) -> None:
     """How the work is shared, and what it means if it cannot be."""
-    assert text in wording.peers(seen)
+    assert text in texts.peers(seen)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from exporter import __version__
-from exporter.braze import answer, cause, deadline
-from exporter.braze.answer import Answer, Question
+from exporter.braze import connection_errors, deadline, responses
 from exporter.braze.deadline import Deadline
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
+from exporter.braze.responses import Answer, Question
 from exporter.braze.transport import (
     DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
@@ -26,6 +26,7 @@ from exporter.braze.transport import (
     UnknownEncoding,
     read_body,
 )
+from exporter.model.config import FailureReason, Secret, WorkspaceConfig
 from exporter.model.errors import (
     FetchError,
     KeyRefused,
@@ -33,7 +34,6 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model.model import FailureReason, Secret, WorkspaceConfig
 
 _ERROR_BODY_BYTES = 64 * 1024
 # What may come besides the body: headers, chunk sizes, a proxy's answer, trailers.
@@ -207,7 +207,7 @@ class Client:
                 proxy=self._proxy,
             )
         except OSError as exc:
-            fault = cause.reason_and_text(exc)[1]
+            fault = connection_errors.reason_and_text(exc)[1]
             message = f"the CA bundle {self._ca_path} cannot be used: {fault}"
             raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
 
@@ -220,7 +220,7 @@ class Client:
     ) -> Answer:
         status, headers = response.status_code, response.headers
         if status != 200:
-            raise answer.refusal(
+            raise responses.refusal(
                 question,
                 status=status,
                 headers=headers,
@@ -229,10 +229,10 @@ class Client:
             )
         body = read_body(response, limit=self._response_bytes)
         if body is None:
-            raise answer.too_large(question, headers, limit=self._response_bytes)
+            raise responses.too_large(question, headers, limit=self._response_bytes)
         digest = hash(body)
         if (known := recall(digest)) is not None:
-            return answer.recalled(known, headers, digest=digest)
+            return responses.recalled(known, headers, digest=digest)
         with self._decoding:
             found = _read(question, headers, body, read)
         return found._replace(digest=digest)
@@ -242,7 +242,7 @@ class Client:
     ) -> FetchError:
         """Ask the limits first: a wait that they ended shows as a broken connection."""
         kind: type[FetchError] = Unavailable
-        reason, text = cause.reason_and_text(exc)
+        reason, text = connection_errors.reason_and_text(exc)
         if self._is_aborted:
             reason, text = FailureReason.CONNECTION, "the exporter is stopping"
         elif limits.is_flooded:
@@ -259,7 +259,7 @@ class Client:
             status=None if response is None else response.status_code,
             allowance=None
             if response is None
-            else answer.allowance_of(response.headers),
+            else responses.allowance_of(response.headers),
         )
 
 
@@ -270,14 +270,14 @@ def _read(
     read: Callable[[object], object],
 ) -> Answer:
     """Decode and read a body; of the document nothing is left when this returns."""
-    decoded = answer.accepted(question, headers, body)
+    decoded = responses.accepted(question, headers, body)
     return decoded._replace(document=read(decoded.document))
 
 
 def _message(response: Response) -> str:
     """Read what a failure says of itself; that it cannot be read changes nothing."""
     try:
-        return answer.message_of(read_body(response, limit=_ERROR_BODY_BYTES) or b"")
+        return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES) or b"")
     except FAULTS:
         return ""
 

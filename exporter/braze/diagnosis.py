@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from exporter.braze.endpoints import REST_HOSTS
+from exporter.braze.hosts import REST_HOSTS
+from exporter.model.config import FailureReason, KeySource, WorkspaceConfig
 from exporter.model.errors import FetchError
-from exporter.model.model import FailureReason, KeySource, WorkspaceConfig
 
 DATA_SERIES = "campaigns.data_series"
 LIST = "campaigns.list"

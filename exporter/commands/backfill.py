@@ -12,23 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from exporter.backfill import chronicle, retrieval, timeline
-from exporter.backfill.archive import Archive
-from exporter.backfill.history_file import HistoryFile, Item, Span
-from exporter.backfill.retrieval import Retrieval, Want, source
+from exporter.backfill import download, openmetrics, sampling
+from exporter.backfill.download import Retrieval, Want, source
+from exporter.backfill.page_cache import Archive
+from exporter.backfill.writer import HistoryFile, Item, Span
 from exporter.braze.client import Client
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
 from exporter.commands.flags import CONFIG_FILE, Flag, Parser
-from exporter.config import quantities
-from exporter.config.loading import load
-from exporter.discovery.exploration import Exploration
+from exporter.config import units
+from exporter.config.load import load
+from exporter.discovery.one_shot import Exploration
+from exporter.model.config import Config, Selection, WorkspaceConfig
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
-from exporter.model.model import Config, Selection, WorkspaceConfig
-from exporter.model.selection import matcher
+from exporter.model.patterns import matcher
 from exporter.storage.catalogue_file import CatalogueFile
+from exporter.system.api_key import Key, read_key
 from exporter.system.clock import Clock
-from exporter.system.keys import Key, read_key
 from exporter.system.progress import Progress, duration
 
 JOB = "braze-exporter"
@@ -193,17 +193,17 @@ class _Run:
         if not series:
             self._say("there is no history to write")
             return 1
-        step = self._order.step_seconds or chronicle.step_for(
+        step = self._order.step_seconds or sampling.step_for(
             series=series, days=self._order.days
         )
         samples = self._write(history, step)
         self._say(
             f"{self._order.output}: {samples} samples of {series} series, every "
-            f"{quantities.duration_text(step)} of each day; load it with\n  "
+            f"{units.duration_text(step)} of each day; load it with\n  "
             "promtool tsdb create-blocks-from openmetrics "
             f"--max-block-duration={_BLOCK_HOURS}h {self._order.output} DIRECTORY"
         )
-        if not self._order.step_seconds and step > chronicle.HOUR_SECONDS:
+        if not self._order.step_seconds and step > sampling.HOUR_SECONDS:
             size = self._order.output.stat().st_size
             self._say(advice(size, step_seconds=step))
         if self._failures:
@@ -239,7 +239,7 @@ class _Run:
 
     def _ask(self) -> bool:
         """Ask Braze for the pages that are not kept; False: a workspace stopped."""
-        pages = chronicle.pages(self._span.days, now=self._span.begun_at)
+        pages = sampling.pages(self._span.days, now=self._span.begun_at)
         wanted: dict[str, list[Want]] = {}
         for item in self._items:
             wanted.setdefault(item.workspace.name, []).extend(
@@ -259,7 +259,7 @@ class _Run:
         workspaces = {one.workspace.name: one.workspace for one in self._items}
         clients = {name: self._client(one) for name, one in workspaces.items()}
         accounts = [
-            retrieval.Account(one, client=clients[name], wanted=wanted[name])
+            download.Account(one, client=clients[name], wanted=wanted[name])
             for name, one in workspaces.items()
         ]
         try:
@@ -300,7 +300,7 @@ class _Run:
             clock_set_by=self._clock.set_by,
         )
 
-    def _take_failures(self, accounts: Sequence[retrieval.Account]) -> bool:
+    def _take_failures(self, accounts: Sequence[download.Account]) -> bool:
         is_whole = True
         by_workspace = {one.workspace.name: one for one in accounts}
         for number, item in enumerate(self._items):
@@ -344,7 +344,7 @@ class _Run:
         ]
         progress = Progress(
             "parts of the file",
-            total=len(items) * len(timeline.FAMILIES),
+            total=len(items) * len(openmetrics.FAMILIES),
             stream=self._told,
             now=self._now,
         )
@@ -365,8 +365,8 @@ class _Run:
 
 def advice(size: int, *, step_seconds: float) -> str:
     """Say what an hourly history shows that this one of so many bytes does not."""
-    hour = chronicle.HOUR_SECONDS
-    times = chronicle.lines_a_day(hour) / chronicle.lines_a_day(step_seconds)
+    hour = sampling.HOUR_SECONDS
+    times = sampling.lines_a_day(hour) / sampling.lines_a_day(step_seconds)
     return (
         "panels of less than some months show little of it: --step 1h shows more, in a "
         f"file of about {size * times / 1e9:.1f} GB"
@@ -410,10 +410,10 @@ def _items(
 
 def _days(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 6) or not (
-        1 <= int(text) <= chronicle.MOST_DAYS
+        1 <= int(text) <= sampling.MOST_DAYS
     ):
         message = (
-            f"--days is {text!r}, expected a number from 1 to {chronicle.MOST_DAYS}"
+            f"--days is {text!r}, expected a number from 1 to {sampling.MOST_DAYS}"
         )
         raise ValueError(message)
     return int(text)
@@ -431,7 +431,7 @@ def _step(text: str) -> float | None:
     if text == _AUTO:
         return None
     try:
-        seconds = quantities.duration_seconds(text)
+        seconds = units.duration_seconds(text)
     except ValueError:
         seconds = 0.0
     if not 60 <= seconds <= 86400:

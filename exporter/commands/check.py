@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from exporter.braze.budget import spacing
+from exporter.braze.rate_limit import spacing
 from exporter.commands.flags import (
     CONFIG_FILE,
     SHARD,
@@ -15,15 +15,15 @@ from exporter.commands.flags import (
     Parser,
     strange_variables,
 )
-from exporter.config.loading import load_protected
-from exporter.config.quantities import duration_text
+from exporter.config.load import load_protected
+from exporter.config.units import duration_text
 from exporter.daemon.on_demand import entrance
-from exporter.model.model import Config, DiscoverConfig
-from exporter.polling import scaling
+from exporter.model.config import Config, DiscoverConfig
+from exporter.polling import cost_estimate
+from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.polling.scaling import GIB, MIB, SCRAPE_SECONDS, Scaling
-from exporter.polling.shares import Shard
-from exporter.series.data_series import QUIET_DAYS
+from exporter.polling.sharding import Shard
+from exporter.series.parse import QUIET_DAYS
 
 _DESCRIPTION = """\
 Read a configuration, tell every problem at once with file, line and path, and show the
@@ -91,7 +91,7 @@ def report(
         )
     )
     if shows_scaling:
-        costs = scaling.scaling(parsed.config)
+        costs = cost_estimate.scaling(parsed.config)
         print("", *_describe_scaling(costs), sep="\n")
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
@@ -200,7 +200,7 @@ def _describe_scaling(costs: Scaling) -> Iterator[str]:
             "at the intervals above"
         )
     yield f"  Prometheus's memory  {_range(costs.head_bytes)}, of {costs.series} series"
-    days = scaling.RETENTION_DAYS
+    days = cost_estimate.RETENTION_DAYS
     yield f"  scraped every        samples per second   disk for {days} days"
     for seconds in SCRAPE_SECONDS:
         samples = f"{costs.samples_per_second(seconds):.0f}"
@@ -216,7 +216,7 @@ def _shards(costs: Scaling) -> str:
         return "one exporter is enough"
     bound = "half a core"
     if costs.asks_for_series:
-        bound = f"{scaling.SERIES_ADVISED} series"
+        bound = f"{cost_estimate.SERIES_ADVISED} series"
     return f"{costs.shards}, for about {bound} each at most"
 
 

@@ -7,17 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
 from exporter.commands.flags import LOG, WEB, Parser
 from exporter.commands.simulate import FLEET, workspace
-from exporter.config import config
+from exporter.config import schema
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.on_demand import entrance
-from exporter.daemon.service import serve, start_logging
+from exporter.daemon.process import serve, start_logging
 from exporter.simulator import Incident, Simulator
 from exporter.system.clock import Clock
-from exporter.web.listener import Address
-from exporter.web.web_settings import settings
+from exporter.web.server import Address
+from exporter.web.settings import settings
 
 _DESCRIPTION = """\
 See the exporter work without a Braze key: a simulated Braze, seeded, with a bounce
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         print(warning, file=sys.stderr)
     start_logging(level=options.log_level, format_=options.log_format)
     with braze:
-        parsed = config.parse(
+        parsed = schema.parse(
             configuration(braze),
             file="demo",
             read_key=lambda _: braze.api_key,

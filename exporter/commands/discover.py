@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from exporter import __version__
-from exporter.commands.access import (
+from exporter.commands.flags import Flag
+from exporter.commands.target import (
     ACCESS,
     WORKSPACE,
     Access,
@@ -20,16 +21,14 @@ from exporter.commands.access import (
     access,
     client,
 )
-from exporter.commands.flags import Flag
-from exporter.config.config import changes
-from exporter.config.quantities import duration_text, number
+from exporter.config.schema import changes
+from exporter.config.units import duration_text, number
 from exporter.config.yaml_tree import dump, in_comment, quoted
-from exporter.daemon.service import start_logging
-from exporter.discovery import catalogue
-from exporter.discovery.exploration import course, doubts, explore, scout_of
-from exporter.discovery.scout import Scout
-from exporter.model.errors import FetchError
-from exporter.model.model import (
+from exporter.daemon.process import start_logging
+from exporter.discovery import documents
+from exporter.discovery.finder import Scout
+from exporter.discovery.one_shot import course, doubts, explore, scout_of
+from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
@@ -37,8 +36,9 @@ from exporter.model.model import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.model.errors import FetchError
+from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
-from exporter.system.keys import read_key
 from exporter.system.progress import duration
 
 _DESCRIPTION = """\
@@ -210,7 +210,7 @@ def _path(path: str) -> str:
 
 
 def _comment(scout: Scout, campaign_id: str) -> str:
-    id_ = catalogue.key(campaign_id)
+    id_ = documents.key(campaign_id)
     listed, details = scout.known.campaigns.get(id_), scout.known.details.get(id_)
     facts = []
     if details:

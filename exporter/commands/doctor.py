@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from exporter.braze.answer import Answer
 from exporter.braze.client import Client
 from exporter.braze.diagnosis import (
     DATA_SERIES,
@@ -26,12 +25,13 @@ from exporter.braze.diagnosis import (
     reconsidered,
     skipped,
 )
-from exporter.commands.access import ACCESS, AccessParser, access, client
+from exporter.braze.responses import Answer
 from exporter.commands.flags import Flag
+from exporter.commands.target import ACCESS, AccessParser, access, client
+from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
-from exporter.model.model import WorkspaceConfig
+from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
-from exporter.system.keys import read_key
 
 _DESCRIPTION = """\
 Ask Braze one cheap question for each workspace and permission it needs, and say what is

@@ -11,11 +11,11 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from exporter.commands.flags import WEB, Flag, Parser
 from exporter.model.errors import ConfigError
-from exporter.web.listener import Address
-from exporter.web.protection import Protection
+from exporter.web.security import Protection
+from exporter.web.server import Address
+from exporter.web.settings import settings
 from exporter.web.tls import client_context
 from exporter.web.web_config import ClientAuth
-from exporter.web.web_settings import settings
 
 _DESCRIPTION = """\
 Ask the daemon on this machine for /-/healthy: exit 0 if it answers that it is alive, 1

@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from exporter import __version__
-from exporter.braze.egress import Egress
+from exporter.braze.proxies import Egress
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
 from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
-from exporter.config.config import Parsed, shortened
-from exporter.config.loading import load, load_protected
+from exporter.config.load import load, load_protected
+from exporter.config.schema import Parsed, shortened
 from exporter.daemon.daemon import Daemon, Source
 from exporter.daemon.on_demand import SharedState, entrance, ledger
-from exporter.daemon.service import serve, start_logging
-from exporter.model.model import Config, KeySource
-from exporter.polling.shares import Shard
-from exporter.system.keys import read_key
-from exporter.system.watch import FileWatch
-from exporter.web.web_settings import settings
+from exporter.daemon.process import serve, start_logging
+from exporter.model.config import Config, KeySource
+from exporter.polling.sharding import Shard
+from exporter.system.api_key import read_key
+from exporter.system.file_watch import FileWatch
+from exporter.web.settings import settings
 
 _log = logging.getLogger("exporter")
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from exporter.braze.endpoints import is_doubtful
+from exporter.braze.hosts import is_doubtful
 from exporter.commands.flags import Flag, Parser
 from exporter.config.yaml_tree import quoted
 from exporter.simulator import RateLimit, Settings, Simulator
 from exporter.system import signals
-from exporter.web.listener import parse_address
+from exporter.web.server import parse_address
 
 FLEET = (
     Flag("seed", "Figures are the same for the same seed.", "N", default="1"),

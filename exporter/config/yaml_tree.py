@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
-from exporter.model.model import Problem
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -16,32 +16,27 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from exporter import __version__
-from exporter.braze.egress import Egress
-from exporter.config import config
+from exporter.braze.proxies import Egress
+from exporter.config import schema
 from exporter.daemon import on_demand
-from exporter.metrics.page import Pages
+from exporter.metrics.exposition_page import Pages
+from exporter.metrics.self_metrics import Served, Telemetry
 from exporter.metrics.store import Entry, KeptEntries, Store
-from exporter.metrics.telemetry import Served, Telemetry
+from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.model.errors import ConfigError
-from exporter.model.model import CampaignConfig, Config, KeySource, WorkspaceConfig
-from exporter.polling.fleet import Fleet
-from exporter.polling.jobs import Jobs
-from exporter.polling.line import Turn
 from exporter.polling.poller import Poller
-from exporter.polling.shares import Shard
+from exporter.polling.request_queue import Turn
+from exporter.polling.scheduler import Jobs
+from exporter.polling.sharding import Shard
+from exporter.polling.workspaces import Fleet
 from exporter.system.clock import Clock
-from exporter.system.joint_work import JointWork
-from exporter.system.log_quota import LINES_PER_MINUTE, LogQuota
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogQuota
 from exporter.system.logformat import Fact
-from exporter.web.entrance import Entrance, OpenEntrance
-from exporter.web.listener import (
-    Address,
-    ClientLimits,
-    Listener,
-    raise_descriptor_limit,
-)
-from exporter.web.web import Site, Web
-from exporter.web.web_settings import Settings
+from exporter.system.single_flight import JointWork
+from exporter.web.open_security import Entrance, OpenEntrance
+from exporter.web.routes import Site, Web
+from exporter.web.server import Address, ClientLimits, Listener, raise_descriptor_limit
+from exporter.web.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +207,7 @@ class Daemon:
             configuration = self._source.load()
         except ConfigError as error:
             self._telemetry.loaded(is_successful=False, now=self._shown_now())
-            for problem in config.shortened(error.problems):
+            for problem in schema.shortened(error.problems):
                 _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
             _log.error("config.rejected", extra={"facts": {"kept": "the former one"}})
             return error
@@ -231,7 +226,7 @@ class Daemon:
         """Return the configuration in force, as far as it may be seen."""
         known, configuration = self._description, self._config
         if known is None or known[0] is not configuration:
-            known = (configuration, config.describe(configuration))
+            known = (configuration, schema.describe(configuration))
             self._description = known
         return known[1]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, KeptEntries, Key, Store
-from exporter.metrics.telemetry import Telemetry
-from exporter.model.model import CampaignConfig, Config, WorkspaceConfig
-from exporter.polling.line import Turn
+from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
 from exporter.polling.poller import Desk
-from exporter.web.entrance import Entrance, OpenEntrance
-from exporter.web.web import StatusPages
+from exporter.polling.request_queue import Turn
+from exporter.web.open_security import Entrance, OpenEntrance
+from exporter.web.routes import StatusPages
 
 
 class Keeper(Protocol):
@@ -85,9 +85,7 @@ def entrance(web_config_file: str | None) -> Entrance:
     """Return what a web configuration protects with, if there is one."""
     if web_config_file is None:
         return OpenEntrance()
-    made: Entrance = import_module("exporter.web.protection").Protection(
-        web_config_file
-    )
+    made: Entrance = import_module("exporter.web.security").Protection(web_config_file)
     return made
 
 
@@ -97,8 +95,8 @@ def keeper(
     """Return what keeps values in a directory, if there is one."""
     if state_path is None:
         return None
-    state = import_module("exporter.storage.state").State(Path(state_path))
-    made: Keeper = import_module("exporter.storage.keeper").Keeper(
+    state = import_module("exporter.storage.sqlite_state").State(Path(state_path))
+    made: Keeper = import_module("exporter.storage.autosave").Keeper(
         state, store=store, telemetry=telemetry
     )
     return made
@@ -116,7 +114,7 @@ def scouting(
             "exporter.storage.catalogue_file"
         ).CatalogueFile
         file = made_file(Path(state_path))
-    made: Scouting = import_module("exporter.discovery.scouting").Scouting(
+    made: Scouting = import_module("exporter.discovery.service").Scouting(
         desks, file=file, **parts
     )
     return made
@@ -166,7 +164,7 @@ def status_pages(  # noqa: PLR0913 - all that there is to look at
     def pages() -> StatusPages:
         with lock:
             if not made:
-                module = import_module("exporter.status.status_pages")
+                module = import_module("exporter.status.page")
                 made.append(
                     module.StatusPages(
                         entries=entries,

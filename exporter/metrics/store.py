@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from exporter.metrics.exposition import Blocks, Status, Subject
-from exporter.model.model import FailureReason, Snapshot
-from exporter.series.renewal import Known
+from exporter.metrics.campaign_metrics import Blocks, Status, Subject
+from exporter.model.config import FailureReason, Snapshot
+from exporter.series.incremental import Known
 
 Key = tuple[str, str]
 """(workspace, campaign id)"""

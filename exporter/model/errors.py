@@ -18,7 +18,7 @@ ExporterError
 
 from __future__ import annotations
 
-from exporter.model.model import Allowance, FailureReason, Problem
+from exporter.model.config import Allowance, FailureReason, Problem
 
 
 class ExporterError(Exception):

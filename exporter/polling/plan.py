@@ -10,11 +10,16 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from exporter.braze.budget import ceiling_for, spacing
-from exporter.model.model import CampaignConfig, Config, DiscoverConfig, WorkspaceConfig
-from exporter.model.selection import matcher
-from exporter.polling import schedule
-from exporter.series.data_series import QUIET_DAYS, days_needed
+from exporter.braze.rate_limit import ceiling_for, spacing
+from exporter.model.config import (
+    CampaignConfig,
+    Config,
+    DiscoverConfig,
+    WorkspaceConfig,
+)
+from exporter.model.patterns import matcher
+from exporter.polling import slots
+from exporter.series.parse import QUIET_DAYS, days_needed
 
 _TYPICAL_CHANNEL = "email"
 _TYPICAL_STATS = (
@@ -116,7 +121,7 @@ def first_round(
     campaigns: tuple[CampaignConfig, ...], *, now: float, spacing_seconds: float
 ) -> tuple[tuple[str, float], ...]:
     """Return (campaign id, due at) of polls that begin at once, by phase."""
-    ordered = sorted(campaigns, key=lambda campaign: schedule.phase(campaign.id))
+    ordered = sorted(campaigns, key=lambda campaign: slots.phase(campaign.id))
     return tuple(
         (campaign.id, now + number * spacing_seconds)
         for number, campaign in enumerate(ordered)
@@ -127,7 +132,7 @@ def _plan_workspace(
     workspace: WorkspaceConfig, *, days: int, series_per_campaign: int
 ) -> WorkspacePlan:
     wanted = sum(60 / campaign.interval_seconds for campaign in workspace.campaigns)
-    factor = schedule.stretch(
+    factor = slots.stretch(
         wanted_per_minute=wanted,
         ceiling_per_minute=60 / spacing(workspace.requests_per_minute),
     )

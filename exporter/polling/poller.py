@@ -14,10 +14,11 @@ from threading import Lock
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from exporter.braze.answer import Answer
-from exporter.metrics import exposition
+from exporter.braze.responses import Answer
+from exporter.metrics import campaign_metrics
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Key, Source, Store
-from exporter.metrics.telemetry import Telemetry
+from exporter.model.config import CampaignConfig, Config, FailureReason, Snapshot
 from exporter.model.errors import (
     CampaignRefused,
     FetchError,
@@ -27,14 +28,13 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.model.model import CampaignConfig, Config, FailureReason, Snapshot
-from exporter.polling import schedule
-from exporter.polling.lanes import Lanes, is_idle
-from exporter.polling.line import ENDPOINT, Line, Turn
+from exporter.polling import slots
+from exporter.polling.idle import Lanes, is_idle
 from exporter.polling.plan import WorkspacePlan
-from exporter.series import data_series, renewal
-from exporter.series.renewal import Read
-from exporter.system.log_quota import LINES_PER_MINUTE, LogQuota
+from exporter.polling.request_queue import ENDPOINT, Line, Turn
+from exporter.series import incremental, parse
+from exporter.series.incremental import Read
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogQuota
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Poller:
     def _serve(self, desk: Desk, turn: Turn) -> Turn | None:
         now = self._now()
         interval = desk.lanes.interval_seconds(turn.campaign_id)
-        if turn.failure and schedule.is_over(
+        if turn.failure and slots.is_over(
             first_try_at=turn.first_try_at, now=now, interval_seconds=interval
         ):
             desk.line.leave(turn, now=now)
@@ -172,7 +172,7 @@ class Poller:
         began_at = self._now()
         key = turn.key
 
-        def reading() -> data_series.Reading:
+        def reading() -> parse.Reading:
             return self._reading(self._latest(desk, *key) or desk)
 
         def read(document: object) -> Read | MalformedSeries:
@@ -205,10 +205,10 @@ class Poller:
         self._show_pause(desk, turn.workspace)
         return self._take_answer(desk, turn, answer)
 
-    def _reading(self, desk: Desk) -> data_series.Reading:
+    def _reading(self, desk: Desk) -> parse.Reading:
         zone = desk.plan.workspace.timezone
         shown_now = self._now() + self._clock_set_by()
-        return data_series.Reading(
+        return parse.Reading(
             today=datetime.fromtimestamp(shown_now, zone).date(),
             timezone=zone,
             windows=desk.config.windows,
@@ -267,7 +267,7 @@ class Poller:
 
         def refresh(current: Entry) -> Entry:
             subject = current.subject
-            status = exposition.Status(
+            status = campaign_metrics.Status(
                 is_up=True,
                 failure=None,
                 interval_seconds=interval,
@@ -280,7 +280,7 @@ class Poller:
                 last_read=snapshot,
                 values=found.values
                 if subject == found.subject
-                else exposition.render_values(subject, snapshot),
+                else campaign_metrics.render_values(subject, snapshot),
                 source=found.source,
                 expires_at=now + lifetime,
             )
@@ -331,7 +331,7 @@ class Poller:
     def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
         if desk.line.is_called(turn.campaign_id):
             return self._fail(desk, turn, failure)
-        at = schedule.next_try(
+        at = slots.next_try(
             tries=turn.tries,
             first_try_at=turn.first_try_at,
             now=self._now(),
@@ -358,7 +358,7 @@ class Poller:
         """
         interval = desk.lanes.interval_seconds(turn.campaign_id)
         if is_slow:
-            interval = schedule.slow_interval(interval)
+            interval = slots.slow_interval(interval)
         now = self._now()
 
         def mark(entry: Entry) -> Entry:
@@ -400,12 +400,12 @@ class Poller:
         if desk.line.is_called(turn.campaign_id):
             return None
         now = self._now()
-        slot = schedule.slot_following(
+        slot = slots.slot_following(
             due_at=min(turn.due_at, now),
             # A turn that never began is as late as can be.
             began_at=min(turn.first_try_at, now),
             now=now,
-            phase=schedule.phase(turn.campaign_id),
+            phase=slots.phase(turn.campaign_id),
             interval_seconds=interval_seconds
             or desk.lanes.interval_seconds(turn.campaign_id),
             clock_set_by=self._clock_set_by(),
@@ -453,7 +453,7 @@ class Poller:
         now = self._now()
         workspace = desk.plan.workspace.name
         for campaign_id in campaign_ids & set(desk.campaigns):
-            interval = schedule.slow_interval(desk.lanes.interval_seconds(campaign_id))
+            interval = slots.slow_interval(desk.lanes.interval_seconds(campaign_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = entry.status._replace(interval_seconds=interval)
@@ -512,12 +512,12 @@ def _permit_all(_desk: Desk, _turn: Turn) -> float:
 
 
 def _read(
-    document: object, reading: data_series.Reading, entry: Entry | None
+    document: object, reading: parse.Reading, entry: Entry | None
 ) -> Read | MalformedSeries:
     former = entry.last_read if entry else None
     source = entry.source if entry else None
     try:
-        return renewal.read(
+        return incremental.read(
             document, reading, former=former, known=source.known if source else None
         )
     except MalformedSeries as error:
@@ -530,9 +530,11 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     # Another exporter may have told of a later poll since this one was read.
     is_former = entry.source is not None and entry.source.known == found.known
     if found.is_renewed and is_former and entry.values is not None:
-        values = exposition.renew_latest(entry.subject, found.snapshot, entry.values)
+        values = campaign_metrics.renew_latest(
+            entry.subject, found.snapshot, entry.values
+        )
     else:
-        values = exposition.render_values(entry.subject, found.snapshot)
+        values = campaign_metrics.render_values(entry.subject, found.snapshot)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
@@ -556,13 +558,13 @@ def show_rhythm(desk: Desk, telemetry: Telemetry) -> None:
 
 
 def show_status(
-    subject: exposition.Subject, status: exposition.Status, desk: Desk
-) -> exposition.Blocks:
+    subject: campaign_metrics.Subject, status: campaign_metrics.Status, desk: Desk
+) -> campaign_metrics.Blocks:
     """Render a campaign's own status, or its workspace's pause in the place of it."""
     pause = desk.line.pause
     if pause is not None:
         status = status._replace(is_up=False, failure=pause.reason)
-    return exposition.render_status(subject, status)
+    return campaign_metrics.render_status(subject, status)
 
 
 def _names(desk: Desk, turn: Turn) -> dict[str, Fact]:

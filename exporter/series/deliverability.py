@@ -12,8 +12,8 @@ from enum import IntEnum
 from math import isfinite
 from typing import NamedTuple
 
-from exporter.model.model import Figures, Stats
-from exporter.series.trailing import total
+from exporter.model.config import Figures, Stats
+from exporter.series.windows import total
 
 EMAIL = "email"
 LEAST_VOLUME = 1000

@@ -13,10 +13,10 @@ from datetime import date
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 
+from exporter.model.config import Selection, Stats, Variation
 from exporter.model.errors import MalformedSeries
 from exporter.model.labels import Claim, Identity, claim, clean, give_labels
-from exporter.model.model import Selection, Stats, Variation
-from exporter.model.selection import matcher
+from exporter.model.patterns import matcher
 from exporter.series.days import read_date
 
 Row = Mapping[str, object]

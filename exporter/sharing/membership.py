@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from exporter.polling.shares import PARTITIONS, owner
+from exporter.polling.sharding import PARTITIONS, owner
 
 LEASE_SECONDS = 5.0
 """So long a lease holds, and somebody who says nothing counts as there."""

@@ -12,9 +12,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.model.config import FailureReason, Snapshot
 from exporter.model.labels import clean
-from exporter.model.model import FailureReason, Snapshot
-from exporter.series import snapshot_document
+from exporter.series import snapshot_json
 
 _VERSION = 1
 _LONGEST_BYTES = 16 * 1024 * 1024
@@ -52,7 +52,7 @@ def write(record: Record) -> bytes:
         "failure": record.failure,
         "error": record.error,
         "interval_seconds": record.interval_seconds,
-        "snapshot": record.snapshot and snapshot_document.write(record.snapshot),
+        "snapshot": record.snapshot and snapshot_json.write(record.snapshot),
     }
     text = json.dumps(document, separators=(",", ":"))
     return zlib.compress(text.encode(), 1)
@@ -88,7 +88,7 @@ def _read(document: Any) -> Record:
         failure=None if failure is None else FailureReason(failure),
         error=clean(document["error"]),
         interval_seconds=interval,
-        snapshot=None if snapshot is None else snapshot_document.read(snapshot),
+        snapshot=None if snapshot is None else snapshot_json.read(snapshot),
     )
 
 

@@ -19,17 +19,15 @@ from functools import partial
 from hashlib import blake2b
 from threading import Event, Lock, Thread
 
-from exporter.discovery.discovery import Known
-from exporter.discovery.scouting import Scouting
-from exporter.metrics import exposition
+from exporter.discovery.rules import Known
+from exporter.discovery.service import Scouting
+from exporter.metrics import campaign_metrics
+from exporter.metrics.self_metrics import Telemetry
 from exporter.metrics.store import Entry, Key, Store
-from exporter.metrics.telemetry import Telemetry
+from exporter.model.config import Allowance, Snapshot, WorkspaceConfig
 from exporter.model.errors import SharedStateError
-from exporter.model.model import Allowance, Snapshot, WorkspaceConfig
-from exporter.polling import schedule
-from exporter.polling.fleet import Fleet
-from exporter.polling.lanes import is_idle
-from exporter.polling.line import Line, Turn
+from exporter.polling import slots
+from exporter.polling.idle import is_idle
 from exporter.polling.poller import (
     Desk,
     Poller,
@@ -37,12 +35,14 @@ from exporter.polling.poller import (
     show_rhythm,
     show_status,
 )
-from exporter.polling.shares import PARTITIONS, partition
+from exporter.polling.request_queue import Line, Turn
+from exporter.polling.sharding import PARTITIONS, partition
+from exporter.polling.workspaces import Fleet
 from exporter.sharing import membership, record
 from exporter.sharing.ledger import Ledger
 from exporter.sharing.membership import LEASE_SECONDS, SETTLING_BEATS, Roll
 from exporter.sharing.record import Record
-from exporter.status.overview import SharedSeen
+from exporter.status.view_model import SharedSeen
 from exporter.storage import catalogue_file
 from exporter.storage.catalogue_file import Account
 from exporter.system.logformat import Fact
@@ -109,7 +109,7 @@ class Sharing:
         self._telemetry = telemetry
         self._now = now
         self._clock_set_by = clock_set_by
-        self._jitter_seconds = _JITTER_SECONDS * schedule.phase(ledger.member)
+        self._jitter_seconds = _JITTER_SECONDS * slots.phase(ledger.member)
         self._phase = _Phase.JOINING
         self._roll = Roll()
         self._reached_at = now()
@@ -555,7 +555,7 @@ def _rendered(entry: Entry, snapshot: Snapshot | None) -> Entry:
     """
     if snapshot is None or (entry.values and entry.last_read == snapshot):
         return entry
-    values = exposition.render_values(entry.subject, snapshot)
+    values = campaign_metrics.render_values(entry.subject, snapshot)
     return entry._replace(last_read=snapshot, values=values, source=None)
 
 
@@ -569,7 +569,7 @@ def _mirrored(
     clock_set_by: float,
 ) -> Entry:
     read_at = _later(told.last_success_at, -clock_set_by)
-    status = exposition.Status(
+    status = campaign_metrics.Status(
         is_up=told.failure is None,
         failure=told.failure,
         interval_seconds=told.interval_seconds,

@@ -4,10 +4,10 @@ The same seed, campaign, day and clock always give the same figures. It imports 
 of the exporter's own, so that it cannot share the exporter's misunderstandings.
 """
 
-from exporter.simulator.cast import Incident
+from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.faults import Delivery, Fault
 from exporter.simulator.fleet import Campaign, Message
-from exporter.simulator.journal import Request
+from exporter.simulator.request_log import Request
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import (
     ALL_PERMISSIONS,

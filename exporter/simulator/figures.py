@@ -11,7 +11,7 @@ from datetime import date
 from enum import IntEnum
 from math import exp
 
-from exporter.simulator.cast import Incident
+from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.fleet import Campaign, Message, fraction_of
 
 Row = dict[str, object]

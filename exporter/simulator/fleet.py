@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from hashlib import blake2b
 from itertools import islice
 
-from exporter.simulator.cast import (
+from exporter.simulator.campaign_specs import (
     AUDIENCES,
     CAST,
     CONTROL,

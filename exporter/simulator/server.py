@@ -15,13 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from exporter.simulator.cast import Incident
+from exporter.simulator.api import Desk
+from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.delivery import Connection, compressed, deliver
-from exporter.simulator.desk import Desk
 from exporter.simulator.faults import Answer, Fault, Faults, document
 from exporter.simulator.fleet import Campaign
-from exporter.simulator.journal import Journal, Request
 from exporter.simulator.listener import STOP_SECONDS, Listener
+from exporter.simulator.request_log import Journal, Request
 from exporter.simulator.settings import Settings
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.model.model import History
+from exporter.model.config import History
 from exporter.series.deliverability import Level
-from exporter.series.history import DAYS, PastDay, days_of
+from exporter.series.recent_days import DAYS, PastDay, days_of
 
 STEP = 4
 WIDTH = STEP * DAYS

@@ -16,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from exporter.discovery.catalogue import Details, Listed, key
-from exporter.discovery.discovery import Known
+from exporter.discovery.documents import Details, Listed, key
+from exporter.discovery.rules import Known
 from exporter.model.errors import StateError
-from exporter.system.files import MIB, read_regular
+from exporter.system.read_file import MIB, read_regular
 
 FILE_NAME = "discovery.json"
 

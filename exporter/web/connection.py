@@ -18,9 +18,9 @@ from typing import NamedTuple, cast
 
 import h11
 
-from exporter.web import exchange
-from exporter.web.exchange import Outgoing, Request, Responder, Response
-from exporter.web.roster import Roster
+from exporter.web import messages
+from exporter.web.connection_table import Roster
+from exporter.web.messages import Outgoing, Request, Responder, Response
 
 _log = logging.getLogger(__name__)
 
@@ -278,10 +278,10 @@ class Connection(asyncio.Protocol):
         self._request = request
         self._body_bytes = 0
         # What follows may be another's request in disguise (RFC 9112, section 6.3).
-        self._is_last |= exchange.is_ambiguous(request)
+        self._is_last |= messages.is_ambiguous(request)
         if request.method == b"CONNECT":
             self._refuse(HTTPStatus.NOT_IMPLEMENTED)
-        elif exchange.announced_bytes(request) > self._house.limits.body_bytes:
+        elif messages.announced_bytes(request) > self._house.limits.body_bytes:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         elif self._h11.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.ANSWERING
         self._deadline = math.inf
         self._house.roster.mark_busy(self)
-        request = exchange.request(cast("h11.Request", self._request), peer=self._peer)
+        request = messages.request(cast("h11.Request", self._request), peer=self._peer)
         self._task = self._house.roster.run(self._serve(request))
         self._task.add_done_callback(self._served)
 
@@ -344,12 +344,12 @@ class Connection(asyncio.Protocol):
 
     def _head(self, response: Response) -> h11.Response:
         now = self._house.clock()
-        return exchange.head(response, now=now, is_last=self._is_last)
+        return messages.head(response, now=now, is_last=self._is_last)
 
     def _frame(self, head: h11.Response, response: Response) -> tuple[bytes, ...]:
         """Return all that is to be written, having told h11 of it."""
         method = self._request.method if self._request is not None else b""
-        body = exchange.body(response, method=method)
+        body = messages.body(response, method=method)
         start = self._h11.send(head) or b""
         if body:
             # h11 only counts: anything with the right length will do.
@@ -381,7 +381,7 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         self._leave()
         if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = exchange.refusal(status)
+            response = messages.refusal(status)
             self._out.write(b"".join(self._frame(self._head(response), response)))
         if self._out.can_write_eof():
             self._out.write_eof()
@@ -393,4 +393,4 @@ class Connection(asyncio.Protocol):
         self._house.roster.mark_waiting(self)
 
 
-_INTERNAL_ERROR = exchange.refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+_INTERNAL_ERROR = messages.refusal(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -17,11 +17,11 @@ from ipaddress import ip_address
 from pathlib import PurePath
 from typing import NamedTuple, TypeVar
 
-from exporter.config import options, quantities, yaml_tree
-from exporter.config.fields import OPTIONAL, Field, Findings, Section, values
+from exporter.config import option_values, units, yaml_tree
+from exporter.config.reader import OPTIONAL, Field, Findings, Section, values
 from exporter.config.yaml_tree import Scalar
+from exporter.model.config import Problem, Secret
 from exporter.model.errors import ConfigError
-from exporter.model.model import Problem, Secret
 
 # https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 WEB_CONFIG = {
@@ -217,7 +217,7 @@ class _Reader:
             max_version=max_version,
             ciphers=section.read("cipher_suites", _ciphers),
             prefers_own_ciphers=section.read(
-                "prefer_server_cipher_suites", options.boolean
+                "prefer_server_cipher_suites", option_values.boolean
             ),
             curve=section.read("curve_preferences", _curve),
         )
@@ -357,7 +357,7 @@ def _curve(field: Field) -> str:
 def _http_server(field: Field) -> Mapping[str, str]:
     section = field.section("a mapping with http2 and headers", HTTP_SERVER)
     http2 = section.at("http2")
-    if http2 and http2.taken(options.boolean):
+    if http2 and http2.taken(option_values.boolean):
         http2.warn("HTTP/2 is not supported; clients are served HTTP/1.1")
     return _find(section, "headers", _headers) or {}
 
@@ -388,9 +388,9 @@ def _rate_limit(field: Field) -> RateLimit | None:
     section = field.section("a mapping with interval and burst", RATE_LIMIT)
     interval_seconds = section.read(
         "interval",
-        lambda item: item.quantity("a duration", quantities.duration_seconds),
+        lambda item: item.quantity("a duration", units.duration_seconds),
     )
-    burst = section.read("burst", lambda item: item.amount(quantities.whole_number))
+    burst = section.read("burst", lambda item: item.amount(units.whole_number))
     if not interval_seconds:
         return None
     if not burst:

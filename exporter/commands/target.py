@@ -1,0 +1,158 @@
+"""How a command that asks Braze by itself gets to a workspace: by file or by flags.
+
+Either a configuration names it, or the flags give its endpoint and where its key is.
+Both are judged by the same rules. No flag takes a key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from exporter.braze.client import Client
+from exporter.braze.proxies import Egress
+from exporter.commands.flags import CONFIG_FILE, Flag, Parser
+from exporter.config import schema
+from exporter.config.load import load
+from exporter.model.config import Config, KeySource, Problem, WorkspaceConfig
+from exporter.model.errors import ConfigError
+from exporter.system.api_key import Key, read_key
+from exporter.system.clock import Clock
+
+_ENDPOINT = Flag(
+    "endpoint",
+    "REST endpoint of a workspace, such as https://rest.iad-01.braze.com, instead of "
+    "a configuration.",
+    "URL",
+)
+_KEY_ENV = Flag(
+    "api-key-env", "The environment variable that holds its API key.", "NAME"
+)
+_KEY_FILE = Flag("api-key-file", "The file that holds its API key.", "FILE")
+WORKSPACE = Flag(
+    "workspace",
+    "Which workspace of the configuration, the only one if absent; or how to call the "
+    "one of --endpoint.",
+    "NAME",
+)
+ACCESS = (CONFIG_FILE, _ENDPOINT, _KEY_ENV, _KEY_FILE)
+
+_PLACES = {
+    f"workspaces[0].{name}": f"--{name.replace('_', '-')}"
+    for name in ("endpoint", "api_key_env", "api_key_file")
+} | {"workspaces[0].name": "--workspace"}
+_NO_KEY = "where is the key? expected --api-key-env or --api-key-file"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where to ask, and what else its author may want to know."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+    is_direct: bool
+    """Whether flags gave it, and no configuration."""
+
+
+class AccessParser(Parser):
+    """A parser that repeats nothing of what it does not know: it could be a key."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        known, _, rest = message.partition("unrecognized arguments: ")
+        if rest and not known:
+            flags = [word.partition("=")[0] for word in rest.split()]
+            named = [flag for flag in flags if flag.startswith("--")]
+            message = f"unknown flags or words{': ' if named else ''}{' '.join(named)}"
+            if not all(word.startswith("-") for word in rest.split()):
+                message += "; a configuration is named by --config.file FILE"
+        super().error(message)
+
+
+def access(
+    parser: Parser,
+    options: argparse.Namespace,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    judges_keys: bool,
+) -> Access:
+    """Return what a configuration or the flags name. ConfigError: it cannot be used.
+
+    Where keys are not judged, whoever asked for that looks at them himself.
+    """
+
+    def is_given(flag: Flag) -> bool:
+        return any(word.partition("=")[0] == f"--{flag.name}" for word in arguments)
+
+    if is_given(_ENDPOINT) and is_given(CONFIG_FILE):
+        parser.error("expected --config.file or --endpoint, not both")
+    is_direct = bool(options.endpoint) and (
+        is_given(_ENDPOINT) or not options.config_file
+    )
+    if not (is_direct or options.config_file):
+        parser.error(
+            f"which workspace? give --config.file FILE or set {CONFIG_FILE.variable}, "
+            "or give --endpoint with --api-key-env or --api-key-file"
+        )
+    read: Callable[[KeySource], str | None] | None = None
+    if not judges_keys:
+        read = _unjudged
+    if is_direct:
+        parsed = _direct(options, read or (lambda one: read_key(one, environment)))
+    else:
+        parsed = load(options.config_file, environment, keys_required=False, read=read)
+    return Access(parsed.config, parsed.warnings, is_direct)
+
+
+def client(
+    workspace: WorkspaceConfig,
+    environment: Mapping[str, str],
+    *,
+    response_bytes: int,
+    clock: Clock,
+) -> Client:
+    """Return a client that asks as the daemon would."""
+    return Client(
+        workspace,
+        read_key=Key(workspace.key_source, lambda one: read_key(one, environment)),
+        egress=Egress.from_environment(environment),
+        response_bytes=response_bytes,
+        now=clock.now,
+    )
+
+
+def _unjudged(_: KeySource) -> str:
+    return "unread"
+
+
+def _direct(
+    options: argparse.Namespace, read: Callable[[KeySource], str | None]
+) -> schema.Parsed:
+    workspace = {
+        "name": getattr(options, WORKSPACE.key, None) or "production",
+        "endpoint": options.endpoint,
+        "api_key_env": options.api_key_env,
+        "api_key_file": options.api_key_file,
+        "discover": {"max_campaigns": 100_000},
+    }
+    given = {name: value for name, value in workspace.items() if value is not None}
+    try:
+        parsed = schema.parse(
+            json.dumps({"workspaces": [given]}),
+            file="command line",
+            read_key=read,
+            is_file=lambda _: False,
+            keys_required=False,
+        )
+        return parsed._replace(warnings=tuple(map(_as_flag, parsed.warnings)))
+    except ConfigError as error:
+        raise ConfigError(tuple(map(_as_flag, error.problems))) from None
+
+
+def _as_flag(problem: Problem) -> Problem:
+    message = _NO_KEY if problem.path == "workspaces[0]" else problem.message
+    return problem._replace(path=_PLACES.get(problem.path, ""), message=message)

@@ -1,0 +1,80 @@
+"""From a configuration file to a `Parsed` configuration, or every problem at once."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from exporter.config import schema
+from exporter.model.config import KeySource, Problem
+from exporter.model.errors import ConfigError
+from exporter.system.api_key import read_key
+from exporter.system.read_file import MIB, read_regular
+from exporter.web.open_security import Entrance
+
+_LONGEST_BYTES = 64 * MIB
+
+
+def load(
+    file: str,
+    environment: Mapping[str, str],
+    *,
+    keys_required: bool = True,
+    read: Callable[[KeySource], str | None] | None = None,
+) -> schema.Parsed:
+    """Read and parse a configuration file. ConfigError: it cannot be used.
+
+    `read` reads keys in another way than from files and the environment.
+    """
+    try:
+        text = read_regular(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _unreadable(file, f"cannot be read: {reason}") from error
+    except ValueError as error:
+        raise _unreadable(file, "is not a text in UTF-8") from error
+    return schema.parse(
+        text,
+        file=file,
+        read_key=read or (lambda source: read_key(source, environment)),
+        is_file=lambda path: Path(path).is_file(),
+        is_public=_is_public,
+        keys_required=keys_required,
+    )
+
+
+def load_protected(
+    file: str,
+    environment: Mapping[str, str],
+    protection: Entrance,
+    *,
+    keys_required: bool = True,
+) -> schema.Parsed:
+    """Read the web configuration too. ConfigError: the problems of both at once."""
+    problems: list[Problem] = []
+    parsed: schema.Parsed | None = None
+    warnings: tuple[Problem, ...] = ()
+    try:
+        parsed = load(file, environment, keys_required=keys_required)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        warnings = protection.load()
+    except ConfigError as error:
+        problems += error.problems
+    if parsed is None or problems:
+        raise ConfigError(tuple(problems))
+    return parsed._replace(warnings=(*parsed.warnings, *warnings))
+
+
+def _is_public(path: str) -> bool:
+    try:
+        return bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except (OSError, ValueError):
+        return False  # that it cannot be read is told elsewhere
+
+
+def _unreadable(file: str, message: str) -> ConfigError:
+    problem = Problem(file, 1, "", f"the file {message}, expected a readable YAML file")
+    return ConfigError((problem,))

@@ -1,0 +1,380 @@
+"""The exposition of campaigns: their families, and how snapshots become bytes.
+
+Samples are rendered once, when they change, as one block of lines per family; a page
+only joins blocks. What is written is legal in the text format 0.0.4 and in OpenMetrics
+1.0.0 alike. It knows nothing of documents, HTTP or how long a block is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from exporter.metrics import gzip_member
+from exporter.metrics.gzip_member import Part
+from exporter.model.config import FailureReason, Figures, Snapshot, Variation
+from exporter.model.labels import clean
+from exporter.series.revisions import revision
+
+
+class Family(NamedTuple):
+    """One metric family; all are gauges, for Braze restates past days."""
+
+    name: str
+    help: str
+
+
+_TABLE = (
+    "One row of numbers as Braze names them in the label metric: pick one metric "
+    "before you sum."
+)
+_PARTS = (
+    f"{_TABLE} Leave control groups out of conversion totals: control is told by "
+    "braze_campaign_variation_info."
+)
+_PEOPLE = "unique_recipients does not add up over days, channels or variations."
+_OVERALL = (
+    "Numbers Braze gives for the campaign as a whole, conversions and revenue among "
+    f"them; they are not the sum over its channels. {_TABLE}"
+)
+_SUMS = (
+    "Polled; sums over calendar days before today in the time zone of the workspace, "
+    "as many as the label window says. A day Braze left out is not replaced. Sums of "
+    "unique_* are upper bounds, for who was counted on two days is in them twice; "
+    "unique_recipients does not add up and has none."
+)
+
+DAILY = Family(
+    "braze_campaign_daily",
+    "Polled; counted by Braze on its newest day, usually today so far, see "
+    f"braze_campaign_daily_timestamp_seconds. {_PARTS} {_PEOPLE}",
+)
+LAST_COMPLETE_DAY = Family(
+    "braze_campaign_last_complete_day",
+    "Polled; counted by Braze on the newest day that is over in the time zone of the "
+    "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
+    f"be restated. {_PARTS} {_PEOPLE}",
+)
+_REVISION = (
+    "By how much the numbers of the last complete day have moved since it was first "
+    "read as complete: how far to trust yesterday. 0 if Braze has restated nothing, "
+    "negative if it took something back; none for what it did not say at first. "
+)
+LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_last_complete_day_revision", f"Polled. {_REVISION}{_PARTS}"
+)
+OVERALL_LAST_COMPLETE_DAY_REVISION = Family(
+    "braze_campaign_overall_last_complete_day_revision",
+    f"Polled. {_REVISION}{_OVERALL}",
+)
+TRAILING = Family("braze_campaign_trailing", f"{_SUMS} {_PARTS}")
+OVERALL_DAILY = Family(
+    "braze_campaign_overall_daily",
+    "Polled; counted by Braze on its newest day, usually today so far, see "
+    f"braze_campaign_daily_timestamp_seconds. {_OVERALL} {_PEOPLE}",
+)
+OVERALL_LAST_COMPLETE_DAY = Family(
+    "braze_campaign_overall_last_complete_day",
+    "Polled; counted by Braze on the newest day that is over in the time zone of the "
+    "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
+    f"be restated. {_OVERALL} {_PEOPLE}",
+)
+OVERALL_TRAILING = Family("braze_campaign_overall_trailing", f"{_SUMS} {_OVERALL}")
+DAILY_TIMESTAMP = Family(
+    "braze_campaign_daily_timestamp_seconds",
+    "When the day of braze_campaign_daily began in the time zone of the workspace. "
+    "If it is not today, Braze has no row of today.",
+)
+LAST_COMPLETE_DAY_TIMESTAMP = Family(
+    "braze_campaign_last_complete_day_timestamp_seconds",
+    "When the day of braze_campaign_last_complete_day began in the time zone of the "
+    "workspace. If it is not yesterday, Braze is late.",
+)
+VARIATION_INFO = Family(
+    "braze_campaign_variation_info",
+    "Always 1, for every variation with a number: its id in Braze, empty if Braze gave "
+    "none, and whether it is a control group, which is sent nothing.",
+)
+INFO = Family(
+    "braze_campaign_info",
+    "Always 1: the id of the campaign in Braze and the labels its configuration gives.",
+)
+UP = Family(
+    "braze_campaign_up",
+    "1 if the last finished poll of Braze succeeded, 0 if it failed or while the "
+    "workspace is paused because Braze refuses its key. At 0 the numbers shown are of "
+    "the last success, and leave when they are stale.",
+)
+FAILURE_INFO = Family(
+    "braze_campaign_failure_info",
+    "Always 1, only while braze_campaign_up is 0: the reason why polls of this "
+    "campaign fail.",
+)
+INTERVAL = Family(
+    "braze_campaign_interval_seconds",
+    "The time from one poll of this campaign to its next, stretched if the request "
+    "budget does not allow what is configured.",
+)
+LAST_SUCCESS = Family(
+    "braze_campaign_last_success_timestamp_seconds",
+    "When Braze last gave the numbers of this campaign; how old they are is time() "
+    "minus this.",
+)
+
+VALUE_FAMILIES = (
+    DAILY,
+    LAST_COMPLETE_DAY,
+    TRAILING,
+    OVERALL_DAILY,
+    OVERALL_LAST_COMPLETE_DAY,
+    OVERALL_TRAILING,
+    LAST_COMPLETE_DAY_REVISION,
+    OVERALL_LAST_COMPLETE_DAY_REVISION,
+    DAILY_TIMESTAMP,
+    LAST_COMPLETE_DAY_TIMESTAMP,
+    VARIATION_INFO,
+)
+STATUS_FAMILIES = (INFO, UP, FAILURE_INFO, INTERVAL, LAST_SUCCESS)
+FAMILIES = (*VALUE_FAMILIES, *STATUS_FAMILIES)
+
+_HEADERS = tuple(
+    f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode()
+    for family in FAMILIES
+)
+
+_EXACT = 2**53
+"""Up to here a double holds every integer."""
+
+_LEAST_DEFLATED = 1024
+"""Bytes; smaller blocks compress better along with their neighbours."""
+
+
+class Subject(NamedTuple):
+    """Whose samples they are; `labels` are the configured ones of the campaign."""
+
+    workspace: str
+    campaign: str
+    campaign_id: str
+    labels: Mapping[str, str]
+
+
+class Status(NamedTuple):
+    """What is known of a campaign's polls; None: nothing yet."""
+
+    is_up: bool | None
+    failure: FailureReason | None
+    interval_seconds: float
+    last_success_at: float | None
+    clock_set_by: float = 0.0
+    """How many seconds later the wall clock shows that instant: it was set since."""
+    error: str = ""
+    """The failure's message, for people; empty after a success or a restart."""
+    failed_at: float | None = None
+    """When the last poll failed, if it did in this process."""
+
+    @property
+    def shown_success_at(self) -> float | None:
+        """The last success in seconds since the epoch, as the wall clock has it."""
+        at = self.last_success_at
+        return None if at is None else at + self.clock_set_by
+
+
+Block = bytes | Part
+"""The lines of one campaign in one family; compressed where they are many."""
+
+
+class Blocks(NamedTuple):
+    """Rendered lines of one campaign: one block per family of `FAMILIES`, or empty."""
+
+    by_family: tuple[Block, ...]
+    series: int
+    """How many lines these are."""
+
+    @property
+    def text(self) -> bytes:
+        """All lines, family by family."""
+        return b"".join(map(lines_of, self.by_family))
+
+
+class Column(NamedTuple):
+    """The blocks of many campaigns in one family, none of them empty."""
+
+    header: bytes
+    blocks: tuple[Block, ...]
+
+
+def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
+    """Render what Braze said of a campaign."""
+    lines = _ValueLines(subject, snapshot.variations)
+    if latest := snapshot.latest:
+        lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
+        lines.add(DAILY_TIMESTAMP, latest.starts_at)
+    if last_complete := snapshot.last_complete:
+        figures = last_complete.figures
+        lines.add_figures(LAST_COMPLETE_DAY, OVERALL_LAST_COMPLETE_DAY, figures)
+        lines.add(LAST_COMPLETE_DAY_TIMESTAMP, last_complete.starts_at)
+        lines.add_figures(
+            LAST_COMPLETE_DAY_REVISION,
+            OVERALL_LAST_COMPLETE_DAY_REVISION,
+            revision(snapshot.first_complete, last_complete),
+        )
+    for window, figures in snapshot.trailing:
+        lines.add_figures(TRAILING, OVERALL_TRAILING, figures, window=window)
+    lines.add_infos()
+    return lines.blocks()
+
+
+def renew_latest(subject: Subject, snapshot: Snapshot, former: Blocks) -> Blocks:
+    """Render a snapshot of which the numbers of the latest day alone are new.
+
+    `former` are the blocks of one that is the same but for these numbers.
+    """
+    lines = _ValueLines(subject, snapshot.variations)
+    if latest := snapshot.latest:
+        lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
+    new = lines.blocks()
+    return former._replace(
+        by_family=tuple(
+            one if family in {DAILY, OVERALL_DAILY} else other
+            for family, one, other in zip(
+                FAMILIES, new.by_family, former.by_family, strict=True
+            )
+        )
+    )
+
+
+def render_status(subject: Subject, status: Status) -> Blocks:
+    """Render what we know of a campaign: at most one line per status family."""
+    lines = _Lines(subject)
+    labels = "".join(_label(name, text) for name, text in subject.labels.items())
+    lines.add(INFO, 1, _label("campaign_id", subject.campaign_id) + labels)
+    if status.is_up is not None:
+        lines.add(UP, int(status.is_up))
+    if status.is_up is False and status.failure:
+        lines.add(FAILURE_INFO, 1, _label("reason", status.failure))
+    lines.add(INTERVAL, status.interval_seconds)
+    if status.shown_success_at is not None:
+        lines.add(LAST_SUCCESS, round(status.shown_success_at, 3))
+    return lines.blocks()
+
+
+def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
+    """Yield the blocks of many campaigns family by family.
+
+    In the order of `FAMILIES`; a family without samples is left out.
+    """
+    rows = zip(*(blocks.by_family for blocks in entries), strict=True)
+    for header, row in zip(_HEADERS, rows, strict=False):
+        if blocks := tuple(filter(None, row)):
+            yield Column(header, blocks)
+
+
+def lines_of(block: Block) -> bytes:
+    """Return the lines of a block as text."""
+    return gzip_member.inflated(block) if isinstance(block, Part) else block
+
+
+def page(
+    entries: Iterable[Blocks], text_of: Callable[[Block], bytes] = lines_of
+) -> list[bytes]:
+    """Return all families as text, each behind its header.
+
+    `text_of` may know the text of a block from before.
+    """
+    return [
+        piece
+        for column in columns(entries)
+        for piece in (column.header, *map(text_of, column.blocks))
+    ]
+
+
+class _Lines:
+    """The lines of one campaign, by family."""
+
+    def __init__(self, subject: Subject) -> None:
+        workspace, campaign = clean(subject.workspace), clean(subject.campaign)
+        self._labels = f'workspace="{escape(workspace)}",campaign="{escape(campaign)}"'
+        self._by_family: dict[str, list[str]] = {one.name: [] for one in FAMILIES}
+
+    def add(self, family: Family, value: float, labels: str = "") -> None:
+        """Add one sample; `labels` are those beside workspace and campaign."""
+        name = family.name
+        line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
+        self._by_family[name].append(line)
+
+    def blocks(self) -> Blocks:
+        """Return what was added, encoded."""
+        lines = self._by_family.values()
+        return Blocks(
+            by_family=tuple(_block("".join(block).encode()) for block in lines),
+            series=sum(map(len, lines)),
+        )
+
+
+class _ValueLines(_Lines):
+    """The lines of one snapshot: what many of them begin with is made once."""
+
+    def __init__(self, subject: Subject, variations: Iterable[Variation]) -> None:
+        super().__init__(subject)
+        self._heads = {
+            one: f'{{{self._labels},channel="{escape(one.channel)}"'
+            f',variation="{escape(one.label)}",metric="'
+            for one in variations
+        }
+
+    def add_infos(self) -> None:
+        """Add what is known of each variation beside its numbers."""
+        for one in self._heads:
+            control = "true" if one.is_control else "false"
+            self.add(
+                VARIATION_INFO,
+                1,
+                f',channel="{escape(one.channel)}",variation="{escape(one.label)}"'
+                f',variation_id="{escape(one.id)}",control="{control}"',
+            )
+
+    def add_figures(
+        self,
+        family: Family,
+        overall: Family,
+        figures: Figures,
+        *,
+        window: int | None = None,
+    ) -> None:
+        """Add the figures of a day, or of a trailing window of so many days."""
+        tail = '"} ' if window is None else f'",window="{window}d"}} '
+        lines = self._by_family[family.name]
+        for variation, stats in figures.variations:
+            head = f"{family.name}{self._heads[variation]}"
+            for name, value in stats.items():
+                lines.append(f"{head}{_escape_field(name)}{tail}{number_text(value)}\n")
+        head = f'{overall.name}{{{self._labels},metric="'
+        self._by_family[overall.name] += [
+            f"{head}{_escape_field(name)}{tail}{number_text(value)}\n"
+            for name, value in figures.overall.items()
+        ]
+
+
+def _block(lines: bytes) -> Block:
+    return gzip_member.part(lines) if len(lines) >= _LEAST_DEFLATED else lines
+
+
+def _label(name: str, text: str) -> str:
+    return f',{name}="{escape(clean(text))}"'
+
+
+def escape(text: str) -> str:
+    """Return a label's text as it stands between its quotes."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+# Field names are few and come again with every poll of every campaign.
+_escape_field = lru_cache(maxsize=4096)(escape)
+
+
+def number_text(value: float) -> str:
+    """Return a value as every reader of the format takes it."""
+    if isinstance(value, int) and -_EXACT <= value <= _EXACT:
+        return str(value)
+    return repr(float(value))

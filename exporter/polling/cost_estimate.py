@@ -1,0 +1,159 @@
+"""What a configuration costs: the exporter's machine, Prometheus, and what saves most.
+
+Figures are estimates, in proportion to what was measured once; where each comes from is
+told in `docs/scaling.md`. It measures nothing and knows no machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exporter.model.config import Config, Selection
+from exporter.polling.plan import plan, typical_series
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+CPU_SECONDS_PER_POLL = 0.003
+"""Of a document of 30 days; docs/performance.md."""
+
+IDLE_CPU_SHARE = 0.002
+"""Of a core, with nothing to do but to beat; docs/performance.md."""
+
+RESIDENT_BYTES = 45 * MIB
+"""Of the process without campaigns; docs/performance.md."""
+
+BYTES_PER_SERIES = 160
+"""Of memory, with all that a campaign needs besides; docs/performance.md."""
+
+CORE_SHARE_ADVISED = 0.5
+"""Of one core: Python runs on no more than one, and retries and scrapes need some."""
+
+SERIES_ADVISED = 1_000_000
+"""Of one exporter: more in one scrape is for Prometheus to bear, and seldom done."""
+
+HEAD_BYTES_PER_SERIES = (3 * 1024, 8 * 1024)
+"""Of Prometheus's memory; docs/scaling.md names who says so."""
+
+BYTES_PER_SAMPLE = (1.0, 2.0)
+"""On Prometheus's disk (its documentation on storage)."""
+
+SCRAPE_SECONDS = (15, 30, 60)
+RETENTION_DAYS = 30
+_DAY_SECONDS = 86400
+
+_FEW_STATS = Selection(include=("sent", "delivered", "bounces", "reported_spam"))
+"""What the alerts on deliverability read."""
+
+
+class Saving(NamedTuple):
+    """A change of the configuration, and how many series are left with it."""
+
+    change: str
+    series: int
+
+
+class Scaling(NamedTuple):
+    """What a configuration costs altogether."""
+
+    campaigns: int
+    """With those that discovery may add at most."""
+    found_campaigns: int
+    """How many of them those are."""
+    series: int
+    requests_per_minute: float
+    """As planned, within the ceilings."""
+    core_share: float
+    resident_bytes: float
+    campaigns_per_core: int
+    """How many such campaigns the advised share of a core polls, at their mean interval
+    in force. Their series may ask for shards before that."""
+    shards: int
+    savings: tuple[Saving, ...]
+
+    @property
+    def asks_for_series(self) -> bool:
+        """Whether series ask for the shards, and not the CPU of polls."""
+        series_share = self.series / SERIES_ADVISED
+        return series_share >= self.core_share / CORE_SHARE_ADVISED
+
+    @property
+    def head_bytes(self) -> tuple[float, float]:
+        """How much memory Prometheus needs for the series, from and to."""
+        least, most = HEAD_BYTES_PER_SERIES
+        return (self.series * least, self.series * most)
+
+    def samples_per_second(self, scrape_seconds: int) -> float:
+        """Return how many samples Prometheus takes in."""
+        return self.series / scrape_seconds
+
+    def disk_bytes(self, scrape_seconds: int) -> tuple[float, float]:
+        """Return what they take on its disk, kept for 30 days, from and to."""
+        samples = self.samples_per_second(scrape_seconds) * _DAY_SECONDS
+        least, most = BYTES_PER_SAMPLE
+        return (samples * RETENTION_DAYS * least, samples * RETENTION_DAYS * most)
+
+
+def scaling(config: Config) -> Scaling:
+    """Compute what a configuration costs."""
+    plans = plan(config)
+    listed = sum(len(one.workspace.campaigns) for one in plans)
+    found = sum(one.discover.max_campaigns for one in config.workspaces if one.discover)
+    campaigns = listed + found
+    series = campaigns * _series_of_one(config)
+    rates = []
+    for one in plans:
+        discover = one.workspace.discover
+        more = 0 if discover is None else discover.max_campaigns
+        wanted = one.wanted_per_minute + more * 60 / one.workspace.interval_seconds
+        rates.append(min(wanted, one.startable_per_minute))
+    rate = sum(rates)
+    core_share = IDLE_CPU_SHARE + rate / 60 * CPU_SECONDS_PER_POLL
+    per_campaign = rate / 60 * CPU_SECONDS_PER_POLL / campaigns if campaigns else 0
+    return Scaling(
+        campaigns=campaigns,
+        found_campaigns=found,
+        series=series,
+        requests_per_minute=rate,
+        core_share=core_share,
+        resident_bytes=RESIDENT_BYTES + series * BYTES_PER_SERIES,
+        campaigns_per_core=math.floor(
+            (CORE_SHARE_ADVISED - IDLE_CPU_SHARE) / per_campaign
+        )
+        if per_campaign
+        else 0,
+        shards=max(
+            1,
+            math.ceil(core_share / CORE_SHARE_ADVISED),
+            math.ceil(series / SERIES_ADVISED),
+        ),
+        savings=tuple(
+            Saving(change, campaigns * _series_of_one(changed))
+            for change, changed in _changes(config)
+            if _series_of_one(changed) < _series_of_one(config)
+        ),
+    )
+
+
+def _series_of_one(config: Config) -> int:
+    return min(typical_series(config), config.limits.series_per_campaign)
+
+
+def _changes(config: Config) -> Iterator[tuple[str, Config]]:
+    """Yield what may be done without, and the configuration without it."""
+    few = ", ".join(_FEW_STATS.include)
+    if len(config.windows) > 1:
+        # The longest costs no more series than another, and tells who is idle.
+        longest = config.windows[-1:]
+        yield f"windows: [{longest[0]}d]", config._replace(windows=longest)
+    yield "windows: []", config._replace(windows=())
+    conversions = Selection(
+        config.metrics.include, (*config.metrics.exclude, "conversions*")
+    )
+    yield (
+        'metrics: {exclude: ["conversions*"]}',
+        config._replace(metrics=conversions),
+    )
+    yield f"metrics: {{include: [{few}]}}", config._replace(metrics=_FEW_STATS)

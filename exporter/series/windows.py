@@ -1,0 +1,74 @@
+"""Sums over trailing windows of days: what was counted in the last 7, the last 28.
+
+A sum covers the days that carry the field; none is made up. It is the same whatever
+the order of the days, and there is none beyond the range of a double. It knows nothing
+of dates or channels: days have an age, and stats belong to any key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from math import fsum, isfinite
+from typing import TypeVar
+
+from exporter.model.config import Stats
+
+Key = TypeVar("Key", bound=Hashable)
+
+NOT_ADDITIVE = "unique_recipients"
+"""Who received on two days counts on both: this field has no sum."""
+
+
+def add_up(
+    past: Sequence[tuple[int, Mapping[Key, Stats]]], windows: Iterable[int]
+) -> list[tuple[int, dict[Key, Stats]]]:
+    """Return (window, sums) for each window that has any; both arguments ascend.
+
+    `past` holds (age in days, stats), yesterday being 1. No stats in the sums are
+    empty.
+    """
+    columns: dict[Key, dict[str, list[int | float]]] = {}
+    sums = []
+    done = 0
+    for window in windows:
+        while done < len(past) and past[done][0] <= window:
+            _append(past[done][1], columns)
+            done += 1
+        if totals := _totals(columns):
+            sums.append((window, totals))
+    return sums
+
+
+def _append(
+    day: Mapping[Key, Stats], columns: dict[Key, dict[str, list[int | float]]]
+) -> None:
+    for key, stats in day.items():
+        values = columns.setdefault(key, {})
+        for name, value in stats.items():
+            if name in values:
+                values[name].append(value)
+            else:
+                values[name] = [value]
+
+
+def _totals(
+    columns: Mapping[Key, Mapping[str, Sequence[int | float]]],
+) -> dict[Key, Stats]:
+    totals: dict[Key, Stats] = {}
+    for key, fields in columns.items():
+        sums = {name: total(values) for name, values in fields.items()}
+        sums.pop(NOT_ADDITIVE, None)
+        if stats := {name: added for name, added in sums.items() if added is not None}:
+            totals[key] = stats
+    return totals
+
+
+def total(values: Sequence[int | float]) -> int | float | None:
+    """Return the sum, the same whatever the order; None beyond a double's range."""
+    try:
+        added = sum(values)
+        # Floats: the exact sum, rounded once.
+        added = added if isinstance(added, int) else fsum(values)
+        return added if isfinite(added) else None
+    except OverflowError:
+        return None

@@ -1,0 +1,87 @@
+"""Keeps the last values on disk while the daemon runs, and tells when it cannot.
+
+A fault of the disk is told once, counted each time, and costs nothing else. It knows
+nothing of the file's format: `state` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from threading import Lock
+
+from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.store import Entry, Kept, KeptEntries, Key, Store
+from exporter.model.errors import StateError
+from exporter.storage.sqlite_state import State
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Saves what changed in a store."""
+
+    def __init__(self, state: State, *, store: Store, telemetry: Telemetry) -> None:
+        self._state = state
+        self._store = store
+        self._telemetry = telemetry
+        self._saved: dict[Key, Kept] = {}
+        self._is_failing = False
+        self._lock = Lock()
+
+    def restore(self) -> KeptEntries:
+        """Return what is kept, nothing if it cannot be read."""
+        try:
+            kept = self._state.load()
+        except StateError as error:
+            _log.error("state.unusable", extra={"facts": {"error": str(error)}})
+            self._telemetry.restored(is_successful=False)
+            if not error.is_locked:
+                self._state.set_aside()
+            return {}
+        self._telemetry.restored(is_successful=True)
+        self._saved = dict(kept)
+        facts = {"campaigns": len(kept)}
+        _log.info("state.restored", extra={"facts": facts})
+        return kept
+
+    def save(self) -> None:
+        """Keep what changed since the last save that succeeded."""
+        with self._lock:
+            self._save()
+
+    def _save(self) -> None:
+        if not self._state.is_there():
+            self._saved.clear()  # or somebody removed it
+        entries = {entry.key: entry for entry in self._store.entries()}
+        changed = {
+            key: kept
+            for key, entry in entries.items()
+            if (kept := _kept(entry)) and kept != self._saved.get(key)
+        }
+        gone = [key for key in self._saved if key not in entries]
+        if not changed and not gone:
+            return
+        try:
+            self._state.save(changed, gone)
+        except StateError as error:
+            self._telemetry.saved(is_successful=False)
+            if not self._is_failing:
+                _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
+            self._is_failing = True
+            if error.is_damaged:
+                self._state.set_aside()
+            return
+        self._telemetry.saved(is_successful=True)
+        if self._is_failing:
+            _log.info("state.saved_again", extra={"facts": {}})
+        self._is_failing = False
+        self._saved.update(changed)
+        for key in gone:
+            del self._saved[key]
+
+
+def _kept(entry: Entry) -> Kept | None:
+    last_success_at = entry.status.shown_success_at
+    if entry.snapshot is None or last_success_at is None:
+        return None
+    return Kept(last_success_at, entry.status.failure, entry.snapshot)
