@@ -33,11 +33,11 @@ dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/gener
 	$(BIN)/python -m grafana.generator
 
 chart-docs: $(VENV)/.development  ## Write what the chart's README and schema take from elsewhere
-	$(BIN)/python -m tests.chart_readme
-	$(BIN)/python -m tests.chart_schema
+	$(BIN)/python -m tests.chart.readme_tables
+	$(BIN)/python -m tests.chart.schema_types
 
 screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
-	$(BIN)/python -m tests.screenshot docs/images/status-page.png
+	$(BIN)/python -m tests.docs.screenshot docs/images/status-page.png
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

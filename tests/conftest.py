@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart import Helm
-from tests.redis_server import RedisServer
+from tests.chart.helm import Helm
+from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")

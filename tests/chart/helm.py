@@ -1,0 +1,251 @@
+"""The Helm chart as real Helm renders it.
+
+Helm is a library in Go. It runs in a process of its own, so that its threads and signal
+handlers are nothing to other tests. Every manifest is read as strictly as can be: a key
+that stands twice is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.paths import ROOT
+
+CHART = ROOT / "helm" / "braze-exporter"
+CI_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+API_VERSIONS = (
+    "monitoring.coreos.com/v1",
+    "monitoring.coreos.com/v1alpha1",
+    "grafana.integreatly.org/v1beta1",
+    "gateway.networking.k8s.io/v1",
+)
+
+Document = dict[str, Any]
+Values = Mapping[str, object]
+
+
+class Refused(Exception):
+    """Helm did not render the chart with these values; its message says why."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What Helm made of the chart: the text of each template by its path."""
+
+    texts: Mapping[str, str]
+
+    @property
+    def notes(self) -> str:
+        """What is told after an installation."""
+        return self.texts["NOTES.txt"]
+
+    @property
+    def manifests(self) -> dict[str, str]:
+        """The texts without the notes."""
+        return {
+            path: text for path, text in self.texts.items() if path.endswith(".yaml")
+        }
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """Every manifest."""
+        return [
+            document for text in self.manifests.values() for document in documents(text)
+        ]
+
+    def all(self, kind: str) -> list[Document]:
+        """Return the manifests of a kind."""
+        return [each for each in self.documents if each["kind"] == kind]
+
+    def one(self, kind: str) -> Document:
+        """Return the only manifest of a kind."""
+        (found,) = self.all(kind)
+        return found
+
+    @property
+    def service(self) -> Document:
+        """The Service that is no StatefulSet's own."""
+        own = self.workload["spec"].get("serviceName")
+        (found,) = (
+            each for each in self.all("Service") if each["metadata"]["name"] != own
+        )
+        return found
+
+    @property
+    def workload(self) -> Document:
+        """What makes the exporter's pods, a Deployment or a StatefulSet."""
+        (found,) = self.all("Deployment") + self.all("StatefulSet")
+        return found
+
+    @property
+    def pod(self) -> Document:
+        """The specification of the exporter's pod."""
+        pod: Document = self.workload["spec"]["template"]["spec"]
+        return pod
+
+    @property
+    def exporter(self) -> Document:
+        """The exporter's container."""
+        return container(self.pod, "exporter")
+
+    @property
+    def pods(self) -> list[Document]:
+        """The specifications of all pods, that of `helm test` too."""
+        return [self.pod, *(each["spec"] for each in self.all("Pod"))]
+
+    def files(self, kind: str, name: str) -> dict[str, str]:
+        """Return the content of a ConfigMap or Secret by key."""
+        (found,) = (each for each in self.all(kind) if each["metadata"]["name"] == name)
+        if kind == "ConfigMap":
+            return dict(found["data"])
+        return {
+            key: base64.b64decode(text, validate=True).decode()
+            for key, text in found["data"].items()
+        }
+
+    @property
+    def config(self) -> str:
+        """The text of the exporter's configuration that the chart made."""
+        for kind in ("ConfigMap", "Secret"):
+            for each in self.all(kind):
+                if each["metadata"]["name"].endswith("-config"):
+                    files = self.files(kind, each["metadata"]["name"])
+                    if "config.yaml" in files:
+                        return files["config.yaml"]
+        message = "the chart makes no configuration"
+        raise LookupError(message)
+
+
+class Helm:
+    """Helm, in a process of its own that lives as long as the tests."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+
+    def render(
+        self,
+        values: Values | None = None,
+        *,
+        name: str = "demo",
+        namespace: str = "prod",
+        kube_version: str = "v1.31.0",
+        chart: Path = CHART,
+    ) -> Rendered:
+        """Render the chart, or raise `Refused`."""
+        options = {
+            "name": name,
+            "namespace": namespace,
+            "kube_version": kube_version,
+            "api_versions": list(API_VERSIONS),
+        }
+        # JSON, as the Helm of the tests may be of another machine's shape of numbers.
+        answer = self._pool.submit(
+            _render, str(chart), json.dumps(values or {}), json.dumps(options)
+        ).result()
+        if isinstance(answer, str):
+            raise Refused(answer)
+        return Rendered(
+            {path.partition("/templates/")[2]: text for path, text in answer.items()}
+        )
+
+    def lint(self, values: Values, *, kube_version: str) -> list[str]:
+        """Return what Helm's strict linter finds, from warnings on."""
+        return self._pool.submit(_lint, str(CHART), dict(values), kube_version).result()
+
+    def package(self, directory: Path) -> Path:
+        """Package the chart into a directory and return the archive."""
+        self._pool.submit(_package, str(CHART), str(directory)).result()
+        (archive,) = directory.glob("*.tgz")
+        return archive
+
+
+@cache
+def _loaded(chart: str) -> Any:
+    return importlib.import_module("helm_python").Chart.load(chart)
+
+
+def _render(chart: str, values: str, options: str) -> dict[str, str] | str:
+    """Return texts by path, or why there are none; runs in Helm's process."""
+    helm: Any = importlib.import_module("helm_python")
+    # Private, but `Chart.render` knows no Capabilities; so the version is pinned.
+    native: Any = importlib.import_module("helm_python._native")
+    raw = _loaded(chart)._raw()
+    try:
+        text = native.call_string("helm_render", raw, values, options)
+    except helm.HelmError as error:
+        return str(error)
+    texts: dict[str, str] = json.loads(text)
+    return texts
+
+
+def _lint(chart: str, values: Values, kube_version: str) -> list[str]:
+    helm: Any = importlib.import_module("helm_python")
+    report = helm.lint(chart, values, strict=True, kube_version=kube_version)
+    return [str(each) for each in report["messages"] if each["severity"] >= 2]
+
+
+def _package(chart: str, directory: str) -> None:
+    importlib.import_module("helm_python").package(chart, destination=directory)
+
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _StrictLoader(_SafeLoader):  # type: ignore[misc]  # chosen when it runs
+    """Refuses a key that stands twice, as Kubernetes does."""
+
+
+def _mapping(loader: Any, node: yaml.MappingNode) -> Document:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
+    assert all(isinstance(key, str) for key in keys), f"a key is no text in {keys}"
+    made: Document = loader.construct_mapping(node, deep=True)
+    return made
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def documents(text: str) -> Iterator[Document]:
+    """Yield the manifests of a text."""
+    for document in yaml.load_all(text, Loader=_StrictLoader):
+        if document is not None:
+            assert isinstance(document, dict), f"no manifest: {document!r}"
+            yield document
+
+
+def container(pod: Document, name: str) -> Document:
+    """Return a container of a pod."""
+    (found,) = (each for each in pod["containers"] if each["name"] == name)
+    assert isinstance(found, dict)
+    return found
+
+
+def values_of(file: Path) -> Document:
+    """Return the values in a file."""
+    values: Document = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    return values

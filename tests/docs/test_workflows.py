@@ -1,0 +1,159 @@
+"""What runs on GitHub, checked as far as it can be elsewhere; and `.ci`'s scripts."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.paths import ROOT
+from tests.support.checkers import complaints
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+SCRIPTS = [path for path in sorted((ROOT / ".ci").iterdir()) if path.suffix != ".py"]
+RELEASE: dict[str, Any] = run_path(str(ROOT / ".ci" / "release.py"))
+CHART_SBOM: dict[str, Any] = run_path(str(ROOT / ".ci" / "chart_sbom.py"))
+
+
+def named(path: Path) -> str:
+    """Return how a test's name shows a file."""
+    return path.name
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=named)
+def test_a_workflow_follows_the_schema(file: Path) -> None:
+    """GitHub would understand it."""
+    schema = ("--builtin-schema", "vendor.github-workflows")
+
+    assert complaints("check-jsonschema", *schema, str(file)) == ""
+
+
+def test_updates_of_what_is_pinned_follow_the_schema() -> None:
+    """They are asked for, and wait some days."""
+    schema = ("--builtin-schema", "vendor.dependabot")
+
+    assert complaints("check-jsonschema", *schema, ".github/dependabot.yml") == ""
+
+
+def test_no_workflow_can_be_misused() -> None:
+    """Zizmor knows how they are attacked; nothing is ignored."""
+    assert complaints("zizmor", "--offline", "--quiet", ".github") == ""
+    assert all("zizmor:" not in file.read_text() for file in WORKFLOWS)
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=named)
+def test_actions_are_pinned_and_rights_are_given_one_by_one(file: Path) -> None:
+    """By commit, with the version beside it; no right holds for a whole workflow."""
+    text = file.read_text()
+    workflow = yaml.safe_load(text)
+
+    for used in re.findall(r"uses: (.*)$", text, re.MULTILINE):
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
+    assert workflow["permissions"] == {}
+    for job in workflow["jobs"].values():
+        assert job["permissions"]
+        assert job["timeout-minutes"] <= 60
+    assert "GitHub only" in text
+
+
+def test_every_python_we_promise_is_tested() -> None:
+    """The matrix is the package's own list."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yaml").read_text())
+    promised = re.findall(
+        r'"Programming Language :: Python :: (3\.\d+)"',
+        (ROOT / "pyproject.toml").read_text(),
+    )
+
+    assert workflow["jobs"]["python"]["strategy"]["matrix"]["python"] == promised
+
+
+def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
+    """As attestations that whoever pulls them can verify."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
+
+    build = next(step for step in jobs["image"]["steps"] if step.get("id") == "image")
+    assert build["with"]["sbom"] is True
+    assert build["with"]["provenance"] == "mode=max"
+    for name in ("package", "chart"):
+        attested = [
+            step["with"]
+            for step in jobs[name]["steps"]
+            if step.get("uses", "").startswith("actions/attest@")
+        ]
+        assert len(attested) == 2
+        assert sum("sbom-path" in one for one in attested) == 1
+
+
+def test_the_release_page_gets_what_was_made_for_it() -> None:
+    """All that was uploaded, and no record of a build, which cannot be downloaded."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    uploaded = {
+        step["with"]["name"]
+        for step in steps
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    }
+
+    (build,) = (step for step in steps if step.get("id") == "image")
+    assert build["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
+    (downloads,) = (
+        step["with"]["pattern"]
+        for step in jobs["announce"]["steps"]
+        if step.get("uses", "").startswith("actions/download-artifact@")
+    )
+    assert set(downloads.strip("{}").split(",")) == uploaded
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=named)
+def test_scripts_please_shellcheck(file: Path) -> None:
+    """What CI runs is bash without its traps."""
+    assert complaints("shellcheck", str(file)) == ""
+    assert file.read_text().startswith("#!/usr/bin/env bash\n")
+    assert file.stat().st_mode & 0o111
+
+
+def test_release_notes_are_the_changelogs_section() -> None:
+    """Of that version, without its heading and without its neighbours."""
+    changelog = "# Changelog\n\n## [Unreleased]\n\n## [2.0.0] - 2026-01-01\n\nNew.\n\n"
+    changelog += "## [1.0.0] - 2025-01-01\n\nOld.\n"
+
+    notes = RELEASE["notes"]
+
+    assert notes("2.0.0", changelog) == "New."
+    assert notes("1.0.0", changelog) == "Old."
+    assert notes("3.0.0", changelog) == ""
+
+
+def test_a_tag_that_nothing_else_names_is_refused() -> None:
+    """Every place is told at once."""
+    places = RELEASE["PLACES"]
+
+    assert len(list(RELEASE["disagreements"]("99.0.0"))) == len(places)
+
+
+def test_the_charts_sbom_names_chart_and_image_by_their_content(tmp_path: Path) -> None:
+    """As SPDX: every element that is related is there, every package has its digest."""
+    chart = tmp_path / "braze-exporter-1.2.3.tgz"
+    chart.write_bytes(b"a chart")
+    digest = f"sha256:{'0' * 64}"
+    image = "registry.example/crm/braze-exporter"
+
+    made = CHART_SBOM["document"](
+        chart, image=image, digest=digest, now=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+
+    packages = {one["name"]: one for one in made["packages"]}
+    sums = {name: one["checksums"][0] for name, one in packages.items()}
+    assert packages["braze-exporter"]["versionInfo"] == "1.2.3"
+    assert sums["braze-exporter"]["checksumValue"] == sha256(b"a chart").hexdigest()
+    assert sums[image]["checksumValue"] == "0" * 64
+    assert made["creationInfo"]["created"] == "2026-01-02T00:00:00Z"
+    known = {made["SPDXID"], *(one["SPDXID"] for one in made["packages"])}
+    for relation in made["relationships"]:
+        assert {relation["spdxElementId"], relation["relatedSpdxElement"]} <= known

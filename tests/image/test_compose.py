@@ -1,0 +1,254 @@
+"""compose.yaml: what it starts fits together, and nobody else can reach it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.paths import ROOT
+from tests.support.checkers import complaints
+
+TEXT = (ROOT / "compose.yaml").read_text()
+SERVICES = ("exporter", "prometheus", "alertmanager", "grafana")
+CHOICE = "BRAZE_EXPORTER_CONFIG"
+"""The one variable that replaces the demo by a configuration."""
+
+Service = Mapping[str, Any]
+
+
+def interpolated(text: str, environment: Mapping[str, str]) -> str:
+    """Fill in `${NAME:-otherwise}` and `${NAME:+instead}` as compose does."""
+
+    def fill(match: re.Match[str]) -> str:
+        name, sign, word = match.groups()
+        value = environment.get(name, "")
+        return (value or word) if sign == "-" else (word if value else "")
+
+    return re.sub(r"\$\{(\w+):([-+])([^}]*)\}", fill, text)
+
+
+def services(**environment: str) -> Mapping[str, Service]:
+    """Return what compose would start in an environment."""
+    found: Mapping[str, Service] = yaml.safe_load(interpolated(TEXT, environment))[
+        "services"
+    ]
+    return found
+
+
+def mounts(service: Service) -> dict[str, Path]:
+    """Return the repository's files a service sees, by their place in it."""
+    found = {}
+    for volume in service["volumes"]:
+        if isinstance(volume, str):
+            source, target, *_ = volume.split(":")
+            if source.startswith("."):
+                found[target] = ROOT / source
+        else:
+            found[normpath(volume["target"])] = ROOT / volume["source"]
+    return found
+
+
+def seen(service: Service, place: str) -> Path:
+    """Return the repository's file that a service sees at a place."""
+    for target, source in mounts(service).items():
+        if PurePosixPath(place).is_relative_to(target):
+            return source / PurePosixPath(place).relative_to(target)
+    raise AssertionError(f"nothing is mounted at {place}")
+
+
+def flag(service: Service, name: str) -> str:
+    """Return the value of a flag of a service's command."""
+    (value,) = (
+        word.partition("=")[2]
+        for word in service["command"]
+        if word.startswith(f"{name}=")
+    )
+    return str(value)
+
+
+def test_compose_would_accept_it() -> None:
+    """It follows compose's own schema."""
+    told = complaints(
+        "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"
+    )
+
+    assert told == ""
+    assert tuple(services()) == SERVICES
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_pinned_checked_and_confined(name: str) -> None:
+    """A tag that does not move, a health check, and no rights it could do without."""
+    service = services()[name]
+
+    assert re.fullmatch(r"[\w./-]+:(v?\d+\.\d+\.\d+|local)", service["image"])
+    assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_is_reached_from_other_machines(name: str) -> None:
+    """Each port is published on loopback alone, and told at the top of the file."""
+    service = services()[name]
+
+    assert "network_mode" not in service
+    for published in service["ports"]:
+        assert published.startswith("127.0.0.1:")
+        assert f"http://{published.rpartition(':')[0]}" in TEXT.partition("\nname:")[0]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_everything_mounted_is_there_and_read_only(name: str) -> None:
+    """A path that does not exist would become an empty directory, silently."""
+    service = services()[name]
+
+    assert all(source.exists() for source in mounts(service).values())
+    for volume in service["volumes"]:
+        if isinstance(volume, str):
+            assert volume.endswith(":ro") == volume.startswith(".")
+        else:
+            assert volume["read_only"]
+            assert volume["bind"] == {"create_host_path": False}
+
+
+def test_the_only_password_is_told() -> None:
+    """The comment at the top says the one that holds when nothing is set."""
+    head = TEXT.partition("\nname:")[0]
+    secrets = re.findall(r"PASSWORD: (.*)$", TEXT, re.MULTILINE)
+
+    assert secrets == ["${GRAFANA_PASSWORD:-admin}"]
+    assert "password admin, or what GRAFANA_PASSWORD says" in re.sub(
+        r"\s+#?\s*", " ", head
+    )
+
+
+def test_without_a_configuration_it_is_the_demo() -> None:
+    """`docker compose up` needs no key and no file."""
+    assert services()["exporter"]["command"] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    "file", ["config.yaml", "./mine/braze.yaml", "../braze.yaml", "/srv/braze.yaml"]
+)
+def test_one_variable_names_your_configuration(file: str) -> None:
+    """It is mounted where the daemon looks for it, wherever it is."""
+    exporter = services(**{CHOICE: file})["exporter"]
+
+    (mount,) = (one for one in exporter["volumes"] if isinstance(one, dict))
+    assert mount["source"] == file
+    assert normpath(flag(exporter, "--config.file")) == normpath(mount["target"])
+
+
+def test_the_key_is_passed_on_and_the_values_are_kept() -> None:
+    """Nothing else has to be set for the configuration that README begins with."""
+    exporter = services()["exporter"]
+
+    assert exporter["environment"]["BRAZE_API_KEY"] is None
+    kept = exporter["environment"]["BRAZE_EXPORTER_STATE_PATH"]
+    assert f"exporter:{kept}" in exporter["volumes"]
+    assert kept in (ROOT / "Dockerfile").read_text()
+
+
+def test_prometheus_takes_its_configuration_and_all_rules(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Promtool reads every file that Prometheus will, at the paths mounted here."""
+    prometheus = services()["prometheus"]
+    text = seen(prometheus, flag(prometheus, "--config.file")).read_text()
+    for target, source in mounts(prometheus).items():
+        text = text.replace(target, str(source.resolve()))
+    copy = tmp_path / "prometheus.yml"
+    copy.write_text(text)
+
+    checked = subprocess.run(
+        [program("promtool"), "check", "config", str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    rules = len(list((ROOT / "grafana" / "rules").glob("*.yaml")))
+    assert rules > 0
+    assert checked.stdout.count("rules found") == rules
+
+
+def test_alertmanager_takes_its_configuration(program: Callable[[str], str]) -> None:
+    """Amtool reads it with its templates."""
+    alertmanager = services()["alertmanager"]
+    file = seen(alertmanager, flag(alertmanager, "--config.file"))
+
+    checked = subprocess.run(
+        [program("amtool"), "check-config", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_they_know_each_other_by_name() -> None:
+    """Each address in a mounted file is a service of this file at its own port."""
+    running = services()
+    ports = {
+        f"{name}:{published.rpartition(':')[2]}"
+        for name, service in running.items()
+        for published in service["ports"]
+    }
+
+    config = yaml.safe_load(
+        seen(
+            running["prometheus"], flag(running["prometheus"], "--config.file")
+        ).read_text()
+    )
+    scraped = [
+        target
+        for job in config["scrape_configs"]
+        for group in job["static_configs"]
+        for target in group["targets"]
+    ]
+    alerted = [
+        target
+        for one in config["alerting"]["alertmanagers"]
+        for group in one["static_configs"]
+        for target in group["targets"]
+    ]
+    sources = [
+        source["url"]
+        for file in (ROOT / "grafana/provisioning/datasources").glob("*.yaml")
+        for source in yaml.safe_load(file.read_text())["datasources"]
+    ]
+    assert "exporter:10417" in scraped
+    assert alerted == ["alertmanager:9093"]
+    assert sources == ["http://prometheus:9090"]
+    assert {*scraped, *alerted} <= ports
+
+
+def test_grafana_finds_the_dashboards_and_opens_the_overview() -> None:
+    """Every provider's folder is mounted, and the home page is one of its files."""
+    grafana = services()["grafana"]
+    providers = [
+        provider
+        for file in seen(grafana, "/etc/grafana/provisioning/dashboards").glob("*.yaml")
+        for provider in yaml.safe_load(file.read_text())["providers"]
+    ]
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+
+    assert providers
+    for provider in providers:
+        files = list(seen(grafana, provider["options"]["path"]).glob("*.json"))
+        assert files
+        assert all(json.loads(file.read_text())["uid"] for file in files)
+        assert seen(grafana, home) in files
+    assert json.loads(seen(grafana, home).read_text())["uid"] == "braze-overview"

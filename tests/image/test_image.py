@@ -1,0 +1,278 @@
+"""The container image: its recipe as text, then really built and really run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exporter import __version__
+from exporter.commands.flags import PORT
+from exporter.simulator import Settings, Simulator
+
+from tests.image.containers import CONFINED, Container, Engine, Unavailable
+from tests.paths import ROOT
+from tests.support.certificates import Papers
+from tests.support.checkers import complaints
+from tests.support.daemon_process import configuration, until, written
+from tests.support.scripted_peer import closed_port
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+IGNORED = (ROOT / ".dockerignore").read_text()
+CAMPAIGNS = 100
+
+
+def instructions(name: str) -> list[str]:
+    """Return what follows an instruction wherever it stands, lines joined."""
+    joined = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)
+    joined = re.sub(r"\\\n\s*", " ", joined)
+    return re.findall(rf"^{name} (.*)$", joined, re.MULTILINE)
+
+
+def test_the_dockerfile_pleases_its_linter() -> None:
+    """Its linter has nothing to say, and nothing is excused."""
+    assert complaints("hadolint", "Dockerfile") == ""
+    assert "hadolint ignore" not in DOCKERFILE
+
+
+def test_the_base_is_an_argument_of_both_stages() -> None:
+    """One argument pins it by digest; nothing else is taken from a registry."""
+    assert DOCKERFILE.index("\nARG BASE=") < DOCKERFILE.index("\nFROM ")
+    assert instructions("ARG")[0] == "BASE=python:3.13-slim"
+    assert instructions("FROM") == ["${BASE} AS build", "${BASE}"]
+
+
+def test_only_the_environment_leaves_the_build() -> None:
+    """The last stage copies one directory; packages come with their hashes alone."""
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+
+    assert re.findall(r"^COPY .*$|^ADD .*$", last, re.MULTILINE) == [
+        "COPY --from=build /opt/braze-exporter /opt/braze-exporter"
+    ]
+    assert DOCKERFILE.count("pip download") == 1
+    assert "--require-hashes" in instructions("RUN")[0]
+    assert all("--no-index" in step for step in instructions("RUN")[1:2])
+
+
+def test_the_image_says_how_to_run_it() -> None:
+    """A signal reaches the process itself, which is nobody in particular."""
+    assert instructions("ENTRYPOINT") == ['["braze-exporter"]']
+    assert instructions("STOPSIGNAL") == ["SIGTERM"]
+    assert instructions("USER") == ["65532:65532"]
+    assert instructions("EXPOSE") == [str(PORT)]
+    assert instructions("HEALTHCHECK")[0].endswith(
+        'CMD ["braze-exporter", "healthcheck"]'
+    )
+    assert f"VERSION={__version__}" in instructions("ARG")
+
+
+def test_what_reaches_the_build_is_an_allow_list() -> None:
+    """All that is copied is let through, all that is let through is copied."""
+    patterns = [
+        line for line in IGNORED.splitlines() if line and not line.startswith("#")
+    ]
+    copied = [
+        word
+        for step in instructions("COPY")
+        if "--from" not in step
+        for word in step.split()[:-1]
+    ]
+
+    assert patterns[0] == "*"
+    assert {one[1:] for one in patterns if one.startswith("!")} == set(copied)
+    assert all((ROOT / name).exists() for name in copied)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """Return what runs containers; without it the test says what is missing."""
+    if reason := os.environ.get("BRAZE_EXPORTER_NO_CONTAINERS"):
+        pytest.skip(reason)
+    try:
+        return Engine()
+    except Unavailable as missing:
+        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine) -> Iterator[str]:
+    """Build the image once, under a name of this run."""
+    name = f"localhost/braze-exporter:test-{os.getpid()}"
+    engine.build(name)
+    yield name
+    engine.run("podman", "rmi", name)
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a port that is free: the health check has to know it beforehand."""
+    return closed_port()
+
+
+def listening(port: int) -> dict[str, str]:
+    """Return the environment that moves a daemon there, on all interfaces."""
+    return {"BRAZE_EXPORTER_WEB_LISTEN_ADDRESS": f":{port}"}
+
+
+def readable(directory: Path) -> Path:
+    """Let the container's user read what root wrote."""
+    directory.chmod(0o755)
+    for path in directory.iterdir():
+        path.chmod(0o644)
+    return directory
+
+
+def test_a_hundred_campaigns_fit_into_64_mib(
+    engine: Engine, image: str, port: int, tmp_path: Path
+) -> None:
+    """Polled, scraped, found healthy, ended by SIGTERM, with the least of rights."""
+    with Simulator(Settings(campaigns=CAMPAIGNS)) as braze:
+        file = tmp_path / "config.yaml"
+        written(file, configuration(braze, interval="5s"))
+        readable(tmp_path)
+
+        with Container(
+            engine,
+            image,
+            environment={**listening(port), "BRAZE_API_KEY": braze.api_key},
+            mounts={file: "/etc/braze-exporter/config.yaml"},
+        ) as container:
+            daemon = container.serving(port)
+            until(lambda: daemon.get("/-/ready")[0] == 200)
+            ups = daemon.scrape()["braze_campaign_up"]
+            health = container.check_health()
+            code = container.stop()
+            log = container.log
+
+    assert list(ups.values()) == [1.0] * CAMPAIGNS
+    assert health == 0
+    assert code == 0, log
+
+
+def test_64_mib_is_really_all_there_is(engine: Engine, image: str) -> None:
+    """What asks for more is killed: the test before would notice."""
+    greedy = ("--entrypoint=python", image, "-c", "bytearray(10**8)")
+
+    ended = engine.run("podman", "run", "--rm", *CONFINED, *greedy, check=False)
+
+    assert ended.returncode == 137
+
+
+def test_the_demo_runs_with_no_rights_at_all(
+    engine: Engine, image: str, port: int
+) -> None:
+    """`docker run IMAGE demo`: its user is nobody, and reached from everywhere."""
+    with Container(engine, image, "demo", environment=listening(port)) as container:
+        demo = container.serving(port, path="/-/ready")
+        delivered = demo.scrape()["braze_campaign_daily"]
+        status = container.execute("cat", "/proc/1/status").stdout
+        touched = container.execute("touch", "/opt/braze-exporter/x", "/etc/x")
+        health = container.check_health()
+        log = container.log
+        code = container.stop()
+
+    facts = dict(re.findall(r"^(\w+):\s+(.*)$", status, re.MULTILINE))
+    assert delivered
+    assert f"[::]:{port}" in log or f"0.0.0.0:{port}" in log
+    assert facts["Name"] == "braze-exporter"
+    assert set(facts["Uid"].split() + facts["Gid"].split()) == {"65532"}
+    assert {facts[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+    assert facts["NoNewPrivs"] == "1"
+    assert touched.returncode != 0
+    assert (health, code) == (0, 0), log
+
+
+def test_the_health_check_speaks_tls_at_any_port(
+    engine: Engine, image: str, port: int, tmp_path: Path
+) -> None:
+    """It reads the daemon's environment, and finds a dead one unhealthy."""
+    papers = Papers(tmp_path)
+    tls = {"cert_file": "cert.pem", "key_file": "key.pem"}
+    written(tmp_path / "web.yaml", {"tls_server_config": tls})
+    readable(tmp_path)
+    settings = {
+        **listening(port),
+        "BRAZE_EXPORTER_WEB_CONFIG_FILE": "/etc/braze-exporter/web.yaml",
+    }
+
+    with Container(
+        engine,
+        image,
+        "demo",
+        environment=settings,
+        mounts={papers.directory: "/etc/braze-exporter"},
+    ) as container:
+        until(lambda: container.check_health() == 0, what="a healthy container")
+        elsewhere = container.execute(
+            *("braze-exporter", "healthcheck"),
+            *("--web.listen-address", f":{closed_port()}"),
+        )
+
+    assert elsewhere.returncode == 1
+    assert elsewhere.stderr.startswith("unhealthy")
+
+
+def test_without_a_configuration_it_says_where_one_belongs(
+    engine: Engine, image: str
+) -> None:
+    """The path to mount it at is in the message, and the exit code is 2."""
+    with Container(engine, image) as container:
+        code = container.wait()
+        log = container.log
+
+    assert code == 2
+    assert "/etc/braze-exporter/config.yaml" in log
+
+
+def test_the_image_holds_nothing_to_build_or_install_with(
+    engine: Engine, image: str
+) -> None:
+    """No pip, compiler, build backend or cache, and nothing its user could change."""
+    search = r"""
+    for name in pip pip3 gcc cc make git; do command -v "$name"; done
+    python -c 'import pip' 2>/dev/null && echo pip
+    python -c 'import hatchling' 2>/dev/null && echo hatchling
+    find / -xdev \( -path /proc -o -path /sys \) -prune -o -type f \
+      \( -name 'pip*.whl' -o -name 'requirements.lock' -o -path '*/.cache/*' \) -print
+    find /opt /usr /etc -xdev ! -type l \( -user 65532 -o -perm -o+w \) -print
+    """
+
+    with_shell = ("--network=none", "--user=65532", "--entrypoint=sh", image)
+    found = engine.run("podman", "run", "--rm", *with_shell, "-c", search, check=False)
+
+    assert found.stdout == ""
+
+
+def test_all_of_the_environment_is_compiled(engine: Engine, image: str) -> None:
+    """And believed unseen: a read-only file system would be compiled for each start."""
+    program = """
+import exporter, pathlib
+from importlib.util import cache_from_source
+root = pathlib.Path(exporter.__file__).parent.parent
+for source in root.rglob("*.py"):
+    compiled = pathlib.Path(cache_from_source(source))
+    if not compiled.is_file() or compiled.read_bytes()[4:8] != bytes([1, 0, 0, 0]):
+        print(source)
+"""
+    python = ("--network=none", "--entrypoint=python", image)
+
+    found = engine.run("podman", "run", "--rm", *python, "-c", program)
+
+    assert found.stdout == ""
+
+
+def test_labels_tell_what_it_is(engine: Engine, image: str) -> None:
+    """In the names that registries and scanners read."""
+    asked = engine.run("podman", "image", "inspect", image)
+
+    labels = json.loads(asked.stdout)[0]["Labels"]
+    prefix = "org.opencontainers.image."
+    assert labels[f"{prefix}title"] == "braze-exporter"
+    assert labels[f"{prefix}version"] == __version__
+    assert labels[f"{prefix}licenses"] == "Apache-2.0"
+    assert {f"{prefix}description", f"{prefix}revision"} <= set(labels)

@@ -1,0 +1,36 @@
+"""Checkers that pip brings, run as a developer would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.paths import ROOT
+
+SCRIPTS = Path(sys.executable).parent
+PATIENCE_SECONDS = 300.0
+"""How long any of them may take: far longer than it ever does."""
+
+
+def run_tool(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run what stands beside our Python, at the repository's root."""
+    return subprocess.run(
+        [str(SCRIPTS / name), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def complaints(name: str, *arguments: str) -> str:
+    """Return all that a checker says if it is not content; empty if it is."""
+    ended = run_tool(name, *arguments)
+    return f"{ended.stdout}{ended.stderr}" if ended.returncode else ""

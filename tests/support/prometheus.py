@@ -1,0 +1,87 @@
+"""A real Prometheus, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from tests.support.daemon_process import clean_environment, get, until
+from tests.support.scripted_peer import closed_port
+
+Vector = list[tuple[dict[str, str], float]]
+
+
+def configuration(target: str) -> str:
+    """Return a configuration that scrapes one target every second."""
+    return f"""\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: braze
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+@contextmanager
+def prometheus(
+    program: str, document: str, *, where: Path, flags: Sequence[str] = ()
+) -> Iterator[str]:
+    """Run a Prometheus with a configuration, and tell where it answers.
+
+    Its blocks are in `data`.
+    """
+    file = where / "prometheus.yml"
+    file.write_text(document)
+    address = f"127.0.0.1:{closed_port()}"
+    process = subprocess.Popen(
+        [
+            program,
+            f"--config.file={file}",
+            f"--storage.tsdb.path={where / 'data'}",
+            f"--web.listen-address={address}",
+            *flags,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+    )
+    try:
+        until(lambda: _is_ready(f"http://{address}"))
+        yield f"http://{address}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return get(f"{url}/-/ready")[0] == 200
+    except OSError:
+        return False
+
+
+def ask(url: str, query: str) -> Vector:
+    """Return labels and value of every sample of an instant query."""
+    answer = _answer(url, "query", query=query)
+    assert isinstance(answer, dict)
+    return [
+        (sample["metric"], float(sample["value"][1])) for sample in answer["result"]
+    ]
+
+
+def label_values(url: str, label: str, *, selector: str) -> list[str]:
+    """Return the values a label has among the series that a selector finds."""
+    answer = _answer(url, f"label/{label}/values", **{"match[]": selector})
+    assert isinstance(answer, list)
+    return answer
+
+
+def _answer(url: str, path: str, **parameters: str) -> object:
+    """Return what it answers; AssertionError with its words if it does not."""
+    _, _, body = get(f"{url}/api/v1/{path}?{urlencode(parameters)}")
+    answer = json.loads(body)
+    assert answer["status"] == "success", f"{answer.get('error')}: {parameters}"
+    return answer["data"]

@@ -1,0 +1,128 @@
+"""The benchmarks in small: ratios of processor time that must not get worse."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from benchmarks import conditions, poll, scrape, targets
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.outcome import Outcome
+from benchmarks.tables import Table, percentile, write
+from benchmarks.targets import TARGETS, below_floor, verdicts
+
+from tests.paths import ROOT
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+TABLE = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
+
+
+def run_small(
+    outcome: Outcome, record_property: Callable[[str, object], None]
+) -> list[str]:
+    """Note all figures, and return what is below its floor."""
+    for name, figure in outcome.figures.items():
+        record_property(name, figure)
+    return list(below_floor(outcome.figures))
+
+
+@needs_linux
+def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Of 100,000 series, plain and gzip, whether campaigns were polled since or not."""
+    outcome = scrape.run(scrape.SMALL)
+
+    missed = run_small(outcome, record_property)
+
+    floors = {one.name for one in TARGETS if one.floor and "scrape" in one.name}
+    assert floors <= set(outcome.figures)
+    assert not missed
+
+
+@needs_linux
+def test_a_poll_costs_no_more_than_a_plain_loop(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """From socket to stored bytes, with all that a plain loop does not look after."""
+    outcome = poll.run(poll.SMALL)
+
+    missed = run_small(outcome, record_property)
+
+    assert "poll.ratio" in outcome.figures
+    assert not missed
+
+
+def test_what_is_below_its_floor_is_named_with_its_figure() -> None:
+    """And what is above it, or has none, is not."""
+    (least,) = (one for one in TARGETS if one.name == "scrape.100k.gzip")
+    (most,) = (one for one in TARGETS if one.name == "poll.ratio")
+    assert least.floor
+    assert most.floor
+
+    good = {least.name: least.floor, most.name: most.floor, "idle.rss": 1e9}
+    bad = {least.name: least.floor * 0.99, most.name: most.floor * 1.01}
+
+    assert not list(below_floor(good))
+    assert [line.split(":")[0] for line in below_floor(bad)] == [
+        least.what.split(":")[0],
+        most.what.split(":")[0],
+    ]
+
+
+def test_a_missed_target_is_marked() -> None:
+    """Each figure stands beside what was wanted; what was not measured is left out."""
+    table = verdicts({"poll.changed": 4.0, "idle.rss": 60.1})
+
+    assert [(row[1], row[2], row[3]) for row in table.rows] == [
+        ("≤ 4 ms", "4.00 ms", "met"),
+        ("≤ 60 MiB", "60.1 MiB", "**missed**"),
+    ]
+
+
+def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
+    """What stood there before is replaced, what stands around it stays."""
+    file = tmp_path / "page.md"
+    begin, end = "<!-- one: made by `make bench` -->", "<!-- end of one -->"
+    file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+
+    write(file, [TABLE])
+    write(file, [TABLE])
+
+    table = "Few.\n\n| A | B |\n| --- | ---: |\n| x | 1 |"
+    assert file.read_text() == f"before\n{begin}\n\n{table}\n\n{end}\nafter\n"
+
+
+def test_a_table_without_a_place_is_an_error(tmp_path: Path) -> None:
+    """Nothing is written then."""
+    file = tmp_path / "page.md"
+    file.write_text("nothing\n")
+
+    with pytest.raises(ValueError, match="has no lines <!-- one:"):
+        write(file, [TABLE])
+
+    assert file.read_text() == "nothing\n"
+
+
+def test_the_document_has_a_place_for_every_table() -> None:
+    """A full run can be written into it, and it has none that no run fills."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    marks = re.findall(r"<!-- (\S+): made by `make bench` -->", text)
+
+    wanted = {name for one in BENCHMARKS.values() for name in one.tables}
+    assert sorted(marks) == sorted({*wanted, targets.TABLE, conditions.TABLE})
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    """The smallest that so many percent do not exceed."""
+    values = [float(number) for number in range(100, 0, -1)]
+
+    found = [percentile(values, percent) for percent in (0, 50, 99, 100)]
+
+    assert found == [1.0, 50.0, 99.0, 100.0]

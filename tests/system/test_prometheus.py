@@ -1,0 +1,69 @@
+"""A real Prometheus scrapes the demo: with OpenMetrics and gzip, as it asks for."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon_process import Process, get, until
+from tests.support.prometheus import ask, configuration, prometheus
+
+Program = Callable[[str], str]
+EMOJI = "Spring sale 🌷"
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[str]:
+    """Run the demo and tell where it serves."""
+    with Process("demo", "--web.listen-address=127.0.0.1:0") as process:
+        yield process.url
+
+
+def test_a_prometheus_stores_all_that_the_demo_serves(
+    program: Program, demo: str, tmp_path: Path
+) -> None:
+    """It is up, every sample arrives once, and the labels are what Braze says."""
+    target = demo.removeprefix("http://")
+    with prometheus(
+        program("prometheus"), configuration(target), where=tmp_path
+    ) as url:
+
+        def count(query: str) -> float:
+            return sum(value for _, value in ask(url, f"count({query})"))
+
+        until(lambda: count("braze_campaign_up == 1") >= 22, seconds=60)
+        until(lambda: count("braze_campaign_daily") >= 200, seconds=60)
+        scraped = ask(url, "scrape_samples_scraped")
+        lost = ask(
+            url,
+            "scrape_samples_scraped != scrape_samples_post_metric_relabeling "
+            "or up != 1",
+        )
+        named = ask(url, f'braze_campaign_info{{campaign="{EMOJI}"}}')
+
+    assert scraped[0][1] > 1000
+    assert lost == []
+    assert [value for _, value in named] == [1]
+    assert named[0][0]["workspace"] == "demo"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_promtool_has_nothing_to_say(
+    program: Program, demo: str, encoding: str
+) -> None:
+    """Its linter, which reads the text format only, is silent."""
+    checker = program("promtool")
+    until(lambda: b"braze_campaign_trailing{" in get(f"{demo}/metrics")[2])
+    _, headers, body = get(f"{demo}/metrics", headers={"Accept-Encoding": encoding})
+    page = gzip.decompress(body) if encoding == "gzip" else body
+
+    ended = subprocess.run(
+        [checker, "check", "metrics"], input=page, capture_output=True, check=False
+    )
+
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4;")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")

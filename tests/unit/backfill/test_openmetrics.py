@@ -1,0 +1,315 @@
+"""Histories as lines with timestamps, read back by the official parser."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter.backfill import openmetrics, sampling
+from exporter.metrics.campaign_metrics import INFO, Subject
+from exporter.model.config import Chronicle, Selection
+from exporter.series import parse
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics import parser
+
+from tests.support import naive_oracle
+
+TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
+ZONE = ZoneInfo("America/New_York")
+SUBJECT = Subject("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+STEP_SECONDS = 6 * 3600
+
+names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
+stats = st.dictionaries(
+    st.sampled_from(["sent", "bounces", "enrolled", "a b\n", ""]),
+    st.integers(-5, 10**20) | st.floats() | st.none() | st.booleans(),
+    max_size=3,
+)
+entries = st.builds(
+    lambda id_, name, values: {
+        "variation_api_id": id_,
+        "variation_name": name,
+        **values,
+    },
+    names,
+    names,
+    stats,
+)
+rows = st.builds(
+    lambda age, messages, values: {
+        "time": (TODAY - timedelta(days=age)).isoformat(),
+        "messages": messages,
+        **values,
+    },
+    st.integers(-1, 6),
+    st.dictionaries(
+        st.sampled_from(["email", "sms", ""]), st.lists(entries, max_size=3)
+    ),
+    stats,
+)
+
+
+def reading(**changes: Any) -> parse.Reading:
+    """Read in New York."""
+    plain: dict[str, Any] = {
+        "today": TODAY,
+        "timezone": ZONE,
+        "windows": (),
+        "channels": Selection(),
+        "metrics": Selection(),
+        "series_limit": 5000,
+    }
+    return parse.Reading(**{**plain, **changes})
+
+
+def parsed(*rows: object, days: int = 4, **changes: Any) -> Chronicle:
+    """Parse one page."""
+    return parse.parse_chronicle(
+        [{"data": list(rows)}],
+        reading(**changes),
+        first=TODAY - timedelta(days=days),
+    )
+
+
+def tails(day: date) -> tuple[str, ...]:
+    """Sample every six hours."""
+    found = sampling.instants(
+        day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
+    )
+    return openmetrics.tails(tuple(found))
+
+
+def text(found: Chronicle, **labels: str) -> str:
+    """Return the whole file of one campaign."""
+    parts = []
+    for family in openmetrics.FAMILIES:
+        lines = list(
+            openmetrics.render(family, SUBJECT, found, labels=labels, tails=tails)
+        )
+        parts += [openmetrics.header(family), *lines] if lines else []
+    return "".join([*parts, openmetrics.END])
+
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]]
+
+
+def read(page: str) -> Series:
+    """Read a file back: (timestamp, value) of each series; the parser is strict."""
+    found: Series = defaultdict(list)
+    families: Any = parser.text_string_to_metric_families
+    for family in families(page):
+        assert family.type == "gauge"
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            found[key].append((float(sample.timestamp), sample.value))
+    return found
+
+
+def is_step(at: int) -> bool:
+    """Tell whether a graph has a step there, drawn in winter's time or in summer's."""
+    return any((at + hours * 3600) % STEP_SECONDS == 0 for hours in (-5, -4))
+
+
+@given(data=st.lists(rows, max_size=10), days=st.integers(1, 6))
+def test_every_sample_is_what_the_daemon_would_have_shown(
+    data: list[Any], days: int
+) -> None:
+    """The rules of the contract, worked out slowly: each day, each label, each value.
+
+    The daemon's last complete day at a day's noon is that of a history; only labels are
+    those of the newest row of all.
+    """
+    expected: Series = defaultdict(list)
+    known = naive_oracle.Reading(naive_oracle.usable_rows(data, TODAY))
+    subject = {"workspace": "shop", "campaign": SUBJECT.campaign, "job": "x"}
+    for age in range(days, 0, -1):
+        day = TODAY - timedelta(days=age)
+        if day not in known.days:
+            continue
+        shown = {
+            (naive_oracle.family_of(own) + "last_complete_day", frozenset(own)): value
+            for own, value in known.days[day].items()
+        }
+        shown["braze_campaign_last_complete_day_timestamp_seconds", frozenset()] = (
+            naive_oracle.first_instant(day, ZONE)
+        )
+        about = (*SUBJECT.labels.items(), ("campaign_id", "c-1"))
+        shown["braze_campaign_info", frozenset(about)] = 1
+        for own in [own for own in known.days[day] if len(own) == 3]:
+            (_, channel), (_, variation) = own[:2]
+            is_control = (channel, variation) in known.controls
+            ids = (
+                ("variation_id", known.infos[channel, variation]),
+                ("control", "true" if is_control else "false"),
+            )
+            labels = frozenset((*own[:2], *ids))
+            shown["braze_campaign_variation_info", labels] = 1
+        begin = naive_oracle.first_instant(day + timedelta(days=1), ZONE)
+        end = naive_oracle.first_instant(day + timedelta(days=2), ZONE)
+        for (name, labels), value in shown.items():
+            key = (name, labels | frozenset(subject.items()))
+            expected[key] += [
+                (at, float(value))
+                for at in range(int(begin), int(end), 3600)
+                if is_step(at)
+            ]
+
+    found = read(text(parsed(*data, days=days), job="x"))
+
+    assert found == expected
+
+
+def test_the_labels_of_a_scrape_stand_beside_ours() -> None:
+    """Empty ones are none; of one name the scrape's wins, as in Prometheus."""
+    row = {"time": "2026-03-09", "revenue": 1.5}
+
+    found = read(text(parsed(row), job="braze", instance="", pod="7"))
+
+    names = {name: dict(labels) for name, labels in found}
+    assert names["braze_campaign_overall_last_complete_day"] == {
+        "job": "braze",
+        "pod": "7",
+        "workspace": "shop",
+        "campaign": SUBJECT.campaign,
+        "metric": "revenue",
+    }
+    assert names["braze_campaign_info"]["exported_pod"] == "red"
+    assert names["braze_campaign_info"]["pod"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("own", "added", "expected"),
+    [
+        (
+            {"pod": "a", "exported_pod": "b"},
+            {"pod": "1"},
+            {"pod": "1", "exported_pod": "b", "exported_exported_pod": "a"},
+        ),
+        (
+            {"exported_pod": "b", "pod": "a"},
+            {"exported_pod": "2", "pod": "1"},
+            {
+                "pod": "1",
+                "exported_pod": "2",
+                "exported_exported_pod": "a",
+                "exported_exported_exported_pod": "b",
+            },
+        ),
+        ({"pod": "a"}, {"pod": ""}, {"pod": "a"}),
+        (
+            {"pod": "a"},
+            {"pod": "1", "exported_pod": "2"},
+            {"pod": "1", "exported_pod": "2", "exported_exported_pod": "a"},
+        ),
+    ],
+)
+def test_no_label_stands_twice(
+    own: dict[str, str], added: dict[str, str], expected: dict[str, str]
+) -> None:
+    """The prefix is repeated while the name is taken; a label without text is none."""
+    found = parsed({"time": "2026-03-09", "revenue": 1.5})
+    subject = Subject("shop", "A", "c-1", own)
+
+    lines = openmetrics.render(INFO, subject, found, labels=added, tails=tails)
+
+    ((_, labels),) = read(f"{openmetrics.header(INFO)}{''.join(lines)}# EOF\n")
+    names = {"workspace": "shop", "campaign": "A", "campaign_id": "c-1"}
+    assert dict(labels) == names | expected
+
+
+def test_a_family_without_samples_has_no_line() -> None:
+    """A day that only has a date shows which day it is."""
+    found = text(parsed({"time": "2026-03-08"}))
+
+    assert "braze_campaign_last_complete_day{" not in found
+    assert {name for name, _ in read(found)} == {
+        "braze_campaign_last_complete_day_timestamp_seconds",
+        "braze_campaign_info",
+    }
+
+
+def test_a_day_without_an_instant_has_no_line() -> None:
+    """As yesterday has none in the first three hours of a day."""
+    found = parsed({"time": "2026-03-09", "sent": 1})
+
+    lines = [
+        line
+        for family in openmetrics.FAMILIES
+        for line in openmetrics.render(
+            family, SUBJECT, found, labels={}, tails=lambda _: ()
+        )
+    ]
+
+    assert lines == []
+
+
+def test_the_day_the_clocks_go_forward_has_an_hour_less() -> None:
+    """The 7th is the last complete day all through the 8th, for 23 hours.
+
+    Every six hours of winter's time and of summer's.
+    """
+    found = read(text(parsed({"time": "2026-03-07", "sent": 1})))
+
+    ((_, samples),) = [
+        each
+        for each in found.items()
+        if each[0][0] == "braze_campaign_overall_last_complete_day"
+    ]
+    first = naive_oracle.first_instant(date(2026, 3, 8), ZONE)
+    winter, summer = [0, 6, 12, 18], [5, 11, 17]
+    hours = [(at - first) / 3600 for at, _ in samples]
+    assert hours == sorted(winter + summer)
+    assert naive_oracle.first_instant(date(2026, 3, 9), ZONE) - first == 23 * 3600
+
+
+def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
+    """It is the one that was asked for with the newer end."""
+    pages = [
+        {
+            "data": [
+                {"time": "2026-03-08", "sent": 2},
+                {"time": "2026-03-07", "sent": 3},
+            ]
+        },
+        {
+            "data": [
+                {"time": "2026-03-06", "sent": 5},
+                {"time": "2026-03-07", "sent": 4},
+            ]
+        },
+    ]
+
+    found = parse.parse_chronicle(pages, reading(), first=date(2026, 3, 1))
+
+    assert [(day.date.day, day.figures.overall) for day in found.days] == [
+        (6, {"sent": 5}),
+        (7, {"sent": 3}),
+        (8, {"sent": 2}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(2, []), (4, []), (5, ["a"]), (8, ["a"]), (9, ["a", "b"])]
+)
+def test_whole_variations_are_dropped_at_the_limit(limit: int, kept: list[str]) -> None:
+    """Whatever day they are of: a numerator never stays without its denominator."""
+    rows = [
+        {"time": "2026-03-08", "messages": {"email": [
+            {"variation_name": "b", "sent": 1, "opens": 1},
+            {"variation_name": "a", "sent": 1},
+        ]}},
+        {"time": "2026-03-07", "messages": {"email": [
+            {"variation_name": "b", "sent": 1, "clicks": 1},
+            {"variation_name": "a", "bounces": 1},
+        ]}},
+    ]  # fmt: skip
+
+    found = parsed(*rows, series_limit=limit)
+
+    assert [one.label for one in found.variations] == kept
+    assert found.series <= limit
+    assert found.series + found.dropped_series == 9

@@ -1,0 +1,338 @@
+"""What is served, read back by the official parsers."""
+
+import json
+import math
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter.metrics.campaign_metrics import (
+    FAMILIES,
+    STATUS_FAMILIES,
+    VALUE_FAMILIES,
+    Blocks,
+    Status,
+    Subject,
+    lines_of,
+    page,
+    render_status,
+    render_values,
+)
+from exporter.metrics.gzip_member import Part
+from exporter.model.config import (
+    Day,
+    FailureReason,
+    Figures,
+    Selection,
+    Snapshot,
+    Stats,
+    Variation,
+)
+from exporter.series.parse import Reading, parse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.paths import FIXTURES
+from tests.support import naive_oracle
+
+SERIES = FIXTURES / "series"
+CASES = sorted(path.stem for path in SERIES.glob("*.json"))
+TODAY = date(2025, 6, 22)
+NEW_YORK = ZoneInfo("America/New_York")
+WINDOWS = (7, 28)
+READING = Reading(TODAY, NEW_YORK, WINDOWS, Selection(), Selection(), 5000)
+SUBJECT = Subject(
+    workspace="production",
+    campaign="Welcome series",
+    campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
+    labels={"team": "crm"},
+)
+OWN = {"workspace": "production", "campaign": "Welcome series"}
+EMPTY = Snapshot((), None, None, (), 0, 0, 0, 0)
+
+
+def served(*entries: Blocks) -> bytes:
+    """Return the page of these entries."""
+    return b"".join(page(entries))
+
+
+def status(**changes: Any) -> Status:
+    """Return the status of a campaign that is up."""
+    given_ = {
+        "is_up": True,
+        "failure": None,
+        "interval_seconds": 300.0,
+        "last_success_at": 1750600000.12345,
+    }
+    return Status(**(given_ | changes))
+
+
+def expected(document: Any) -> naive_oracle.Samples:
+    """Work out what a document should be served as."""
+    return naive_oracle.expected(
+        document["data"],
+        today=TODAY,
+        timezone=NEW_YORK,
+        windows=WINDOWS,
+        subject=OWN,
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_document_is_served_to_the_letter(case: str) -> None:
+    """Braze's documented examples, what it was seen to answer, and worse."""
+    document = json.loads((SERIES / f"{case}.json").read_text("utf-8"))
+    text = (SERIES / f"{case}.prom").read_bytes()
+
+    snapshot = parse(document, READING)
+    blocks = render_values(SUBJECT, snapshot)
+
+    assert served(blocks) == text
+    assert naive_oracle.parsed(text) == expected(document)
+    assert blocks.series == snapshot.series == len(expected(document))
+
+
+def test_families_stand_in_one_order_and_names_stand_once() -> None:
+    """Values first, then what is known of the polls."""
+    assert FAMILIES == VALUE_FAMILIES + STATUS_FAMILIES
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 16
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_family_is_legal_in_both_formats(family: Any) -> None:
+    """HELP needs no escape in either; no gauge is named like a counter."""
+    assert family.help.isprintable()
+    assert not set('\\"') & set(family.help)
+    assert family.help.endswith(".")
+    assert not family.name.endswith(("_total", "_count", "_sum", "_bucket", "_created"))
+
+
+def test_status_is_told_line_by_line() -> None:
+    """Configured labels stand on the info line only; the instant has milliseconds."""
+    page_text = served(render_status(SUBJECT, status())).decode()
+
+    assert [line for line in page_text.splitlines() if not line.startswith("#")] == [
+        'braze_campaign_info{workspace="production",campaign="Welcome series",'
+        'campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",team="crm"} 1',
+        'braze_campaign_up{workspace="production",campaign="Welcome series"} 1',
+        "braze_campaign_interval_seconds"
+        '{workspace="production",campaign="Welcome series"} 300.0',
+        "braze_campaign_last_success_timestamp_seconds"
+        '{workspace="production",campaign="Welcome series"} 1750600000.123',
+    ]
+
+
+def test_before_the_first_poll_nothing_is_said_about_it() -> None:
+    """Absent is neither up nor down."""
+    blocks = render_status(SUBJECT, status(is_up=None, last_success_at=None))
+
+    names = {name for name, _ in naive_oracle.parsed(served(blocks))}
+    assert names == {"braze_campaign_info", "braze_campaign_interval_seconds"}
+    assert blocks.series == 2
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_a_failure_is_told_while_it_lasts(reason: FailureReason) -> None:
+    """With its reason, and only beside `up` 0."""
+    blocks = render_status(SUBJECT, status(is_up=False, failure=reason))
+
+    samples = naive_oracle.parsed(served(blocks))
+    labels = frozenset({**OWN, "reason": str(reason)}.items())
+    assert samples["braze_campaign_failure_info", labels] == 1
+    assert samples["braze_campaign_up", frozenset(OWN.items())] == 0
+    assert blocks.series == 5
+    good = served(render_status(SUBJECT, status(failure=reason)))
+    assert b"failure_info" not in good
+
+
+def test_a_campaign_that_is_down_without_a_reason_has_none() -> None:
+    """No reason is made up."""
+    assert b"failure_info" not in served(render_status(SUBJECT, status(is_up=False)))
+
+
+def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
+    """Configured texts are texts like any other."""
+    odd = 'a "b" \\ \n\r\0\ud800'
+    subject = Subject(odd, odd, odd, {"team": odd})
+
+    samples = naive_oracle.parsed(served(render_status(subject, status())))
+
+    clean = 'a "b" \\ \n\ufffd\ufffd\ufffd'
+    own = {"workspace": clean, "campaign": clean, "campaign_id": clean, "team": clean}
+    assert ("braze_campaign_info", frozenset(own.items())) in samples
+
+
+def test_a_page_groups_the_entries_by_family() -> None:
+    """Each family once, under its header; what has no sample has no header."""
+    other = Subject("production", "Other", "id", {})
+    entries = [
+        render_values(SUBJECT, EMPTY),
+        render_status(SUBJECT, status()),
+        render_status(other, status(is_up=None)),
+    ]
+
+    samples = naive_oracle.parsed(served(*entries))
+
+    assert len(samples) == sum(blocks.series for blocks in entries) == 7
+    assert "braze_campaign_daily" not in served(*entries).decode()
+
+
+def test_a_page_of_nothing_is_empty() -> None:
+    """No entries, or none with a sample, make no line at all."""
+    assert page([]) == []
+    assert page([render_values(SUBJECT, EMPTY)]) == []
+
+
+def test_thousands_of_campaigns_are_neither_rendered_nor_copied() -> None:
+    """Small blocks come out as they went in: a page of a slow client is no copy."""
+    blocks = render_status(SUBJECT, status())
+
+    pieces = page([blocks] * 10_000)
+
+    block = next(block for block in blocks.by_family if block)
+    assert all(piece is block for piece in pieces[1:10_001])
+
+
+def test_many_lines_are_one_compressed_block() -> None:
+    """Few are not worth it; both ways they are the same lines."""
+    few = tuple(Variation("email", f"v{n}") for n in range(3))
+    many = tuple(Variation("email", f"v{n}") for n in range(300))
+
+    blocks = [
+        render_values(SUBJECT, EMPTY._replace(variations=one)).by_family[-6]
+        for one in (few, many)
+    ]
+
+    assert [isinstance(block, Part) for block in blocks] == [False, True]
+    assert [lines_of(block).count(b"\n") for block in blocks] == [3, 300]
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=9)
+NASTY = st.sampled_from(
+    ['"', "\\", "\n", '\\"', "\\n", "# EOF", "} 1", '",x="', " # {"]
+)
+WORDS = TEXTS | st.lists(NASTY | TEXTS, min_size=1, max_size=4).map("".join)
+VALUES = (
+    st.integers(-(10**308), 10**308)
+    | st.integers(-(2**53) - 1, 2**53 + 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+STATS = st.dictionaries(WORDS, VALUES, min_size=1, max_size=4)
+INSTANTS = st.integers(-(10**9), 10**10).map(float)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Make any snapshot, with any text that is clean."""
+    keys = st.lists(st.tuples(WORDS, WORDS), unique=True, max_size=4)
+    variations = [
+        Variation(*key, id=draw(WORDS | st.just("")), is_control=draw(st.booleans()))
+        for key in sorted(draw(keys))
+    ]
+
+    def figures() -> Figures:
+        shown = [one for one in variations if draw(st.booleans())]
+        stats = tuple((one, draw(STATS)) for one in shown)
+        return Figures(stats, draw(STATS | st.just({})))
+
+    days = [Day(TODAY, draw(INSTANTS), figures()) for _ in range(2)]
+    latest, last_complete = (draw(st.sampled_from([day, None])) for day in days)
+    windows = draw(st.sets(st.integers(1, 98), max_size=2))
+    trailing = tuple((window, figures()) for window in sorted(windows))
+    return Snapshot(tuple(variations), latest, last_complete, trailing, 0, 0, 0, 0)
+
+
+def samples_of(snapshot: Snapshot, own: dict[str, str]) -> naive_oracle.Samples:
+    """List the samples of a snapshot, one by one."""
+    found: naive_oracle.Samples = {}
+
+    def add(family: str, value: float, **labels: str) -> None:
+        found[family, frozenset({**own, **labels}.items())] = float(value)
+
+    def add_stats(family: str, stats: Stats, **labels: str) -> None:
+        for name, value in stats.items():
+            add(family, value, metric=name, **labels)
+
+    shown: list[tuple[str, Figures, dict[str, str]]] = []
+    for ending, day in (
+        ("daily", snapshot.latest),
+        ("last_complete_day", snapshot.last_complete),
+    ):
+        if day:
+            add(f"braze_campaign_{ending}_timestamp_seconds", day.starts_at)
+            shown.append((ending, day.figures, {}))
+    for days, sums in snapshot.trailing:
+        shown.append(("trailing", sums, {"window": f"{days}d"}))
+    for ending, figures, extra in shown:
+        add_stats(f"braze_campaign_overall_{ending}", figures.overall, **extra)
+        for one, stats in figures.variations:
+            labels = {"channel": one.channel, "variation": one.label, **extra}
+            add_stats(f"braze_campaign_{ending}", stats, **labels)
+    for one in snapshot.variations:
+        add(
+            "braze_campaign_variation_info",
+            1,
+            channel=one.channel,
+            variation=one.label,
+            variation_id=one.id,
+            control=str(one.is_control).lower(),
+        )
+    return found
+
+
+@settings(deadline=None)
+@given(snapshots(), WORDS, WORDS)
+def test_every_snapshot_comes_back_unchanged(
+    snapshot: Snapshot, workspace: str, campaign: str
+) -> None:
+    """Whatever the texts and numbers, both parsers read what the snapshot says."""
+    blocks = render_values(Subject(workspace, campaign, "id", {}), snapshot)
+
+    samples = naive_oracle.parsed(served(blocks))
+
+    own = {"workspace": workspace, "campaign": campaign}
+    assert samples == samples_of(snapshot, own)
+    assert blocks.series == len(samples)
+
+
+NAMES = st.sampled_from(
+    ["", "A", "A #2", "A (aaaaaaaa)", "\0", "\1", '"\\\n', "\ud800"]
+)
+IDS = st.sampled_from(["", "aaaaaaaa1", "aaaaaaaa2", "\0", "\1", "A"])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "5", "", True, [], {}, math.nan, math.inf, 10**400]
+)
+NUMBERS = st.sampled_from([0, 1, 3, -2, 0.1, 0.2, 12.5, 2**60, 1e308, 5e-324])
+FIELDS = st.sampled_from(
+    ["sent", "opens", "revenue", "unique_recipients", "enrolled", "", "f\0", "f\1"]
+)
+ENTRY = st.dictionaries(FIELDS, NUMBERS | NUMBERS | ODD, max_size=4).flatmap(
+    lambda fields: st.fixed_dictionaries(
+        {key: st.just(value) for key, value in fields.items()},
+        optional={"variation_name": NAMES | ODD, "variation_api_id": IDS | ODD},
+    )
+)
+CHANNELS = st.sampled_from(["email", "sms", "", "c\0", "c\1"])
+MESSAGES = st.dictionaries(
+    CHANNELS, st.lists(ENTRY | ODD, max_size=4) | ODD, max_size=3
+)
+TIMES = st.integers(-2, 30).map(lambda age: str(TODAY - timedelta(days=age)))
+ROW = st.builds(
+    lambda fields, day, messages: {**fields, "time": day, "messages": messages},
+    st.dictionaries(FIELDS, NUMBERS | ODD, max_size=3),
+    TIMES | ODD | st.just("2025-06-31"),
+    MESSAGES | MESSAGES | ODD,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(ROW | ODD, max_size=6))
+def test_every_document_is_served_as_the_plain_words_say(data: list[Any]) -> None:
+    """Days, sums, labels and controls are those of a slow and independent reading."""
+    snapshot = parse({"data": data}, READING)
+    blocks = render_values(SUBJECT, snapshot)
+
+    samples = naive_oracle.parsed(served(blocks))
+    assert samples == expected({"data": data})
+    assert snapshot.series == blocks.series == len(samples)

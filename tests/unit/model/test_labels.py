@@ -1,0 +1,142 @@
+"""What label texts become, and what variations are known by."""
+
+import time
+
+import pytest
+from exporter.model.labels import claim, clean, give_labels
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support import naive_oracle
+
+Entry = tuple[str, str]
+
+
+def labelled(*rows: list[Entry]) -> list[str]:
+    """Return the labels in the order in which they were given."""
+    return list(give_labels([claim(row) for row in rows]).values())
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("", ""),
+        ('plain "quoted" \\ text', 'plain "quoted" \\ text'),
+        ("two\nlines", "two\nlines"),
+        ("\r\t\0\x7f\x85\x9f", "\ufffd" * 6),
+        ("\ud800x\udfff", "\ufffdx\ufffd"),
+        ("\u2028 \U0001f680 \u200b", "\u2028 \U0001f680 \u200b"),
+        ("x" * 300, "x" * 256),
+    ],
+)
+def test_texts_are_cleaned(text: str, cleaned: str) -> None:
+    """Control characters but the newline, and lone surrogates, are replaced."""
+    assert clean(text) == cleaned
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(), max_size=300))
+def test_cleaning_agrees_with_unicode_and_leaves_clean_texts_alone(text: str) -> None:
+    """What the categories Cc and Cs say is what is replaced, once and for all."""
+    cleaned = clean(text)
+
+    assert cleaned == naive_oracle.cleaned(text)
+    assert clean(cleaned) == cleaned
+    assert bool(cleaned.encode()) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("row", "labels"),
+    [
+        ([("", "A")], ["A"]),
+        ([("id", "")], ["default"]),
+        ([("", "")], ["default"]),
+        ([("", ""), ("", "A")], ["default", "A"]),
+        ([("id1", ""), ("id2", "")], ["id1", "id2"]),
+        ([("id1", ""), ("", "")], ["id1", "default"]),
+        ([("", ""), ("", "")], ["default", "default #2"]),
+        ([("aaaaaaaaaa", "A"), ("b", "A")], ["A (aaaaaaaa)", "A (b)"]),
+        ([("aaaaaaaaaa", "A"), ("", "A")], ["A (aaaaaaaa)", "A"]),
+        ([("", "A"), ("", "A"), ("", "A")], ["A", "A #2", "A #3"]),
+        ([("aaaaaaaa1", "A"), ("aaaaaaaa2", "A")], ["A (aaaaaaaa)", "A (aaaaaaaa) #2"]),
+        ([("i", "A"), ("i", "A")], ["A (i)", "A (i) #2"]),
+        ([("i", "A"), ("i", "B")], ["A", "B"]),
+        ([("", "A #2"), ("", "A"), ("", "A")], ["A #2", "A", "A #3"]),
+        ([("", "A (i)"), ("i", "A"), ("j", "A")], ["A (i)", "A (i) #2", "A (j)"]),
+        ([("", "\0"), ("", "\1")], ["\ufffd", "\ufffd #2"]),
+        ([("", "default"), ("", "")], ["default", "default #2"]),
+    ],
+)
+def test_one_row_is_labelled(row: list[Entry], labels: list[str]) -> None:
+    """The name, else default or the id; what is equal is told apart by id, then #n."""
+    assert labelled(row) == labels
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        ([[("i", "new")], [("i", "old")]], ["new"]),
+        ([[("i", "")], [("i", "old")]], ["default"]),
+        ([[("i", "A")], [("j", "A")]], ["A", "A (j)"]),
+        ([[("i", "A")], [("", "A")]], ["A", "A #2"]),
+        ([[("", "A (j)"), ("i", "A")], [("j", "A")]], ["A (j)", "A", "A (j) #2"]),
+        (
+            [[("i", "A"), ("j", "")], [("j", "A"), ("", "")]],
+            ["A", "default", "default #2"],
+        ),
+        ([[], [("i", "A")]], ["A"]),
+    ],
+)
+def test_older_rows_are_labelled_around_newer_ones(
+    rows: list[list[Entry]], labels: list[str]
+) -> None:
+    """The newest row that has an identity decides, and no label is given again."""
+    assert labelled(*rows) == labels
+
+
+def test_the_name_is_cut_never_the_suffix() -> None:
+    """256 characters hold the suffix whole."""
+    rows = [("aaaaaaaa1", "x" * 300), ("aaaaaaaa2", "x" * 299 + "y")]
+
+    assert labelled(rows) == [
+        "x" * (256 - 11) + " (aaaaaaaa)",
+        "x" * (256 - 14) + " (aaaaaaaa) #2",
+    ]
+
+
+ENTRIES = st.tuples(
+    st.sampled_from(
+        ["", "", "aaaaaaaa1", "aaaaaaaa2", "b", "\0", "\1", "A", "x" * 257]
+    ),
+    st.sampled_from(
+        [
+            *("", "", "default", "A", "A #2", "A #2 #2", "A (b)", "A (aaaaaaaa)"),
+            *("A (aaaaaaaa) #2", "\0", "\1"),
+            *("x" * 255, "x" * 256, "x" * 257, "x" * 253 + " #2"),
+        ]
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(ENTRIES, max_size=14), max_size=4))
+def test_labels_agree_with_the_plain_words_of_the_rule(rows: list[list[Entry]]) -> None:
+    """Whatever names meet, every identity gets the label the rule says, alone."""
+    given_labels = give_labels([claim(row) for row in rows])
+
+    expected = naive_oracle.labels(rows)
+    assert list(given_labels.values()) == list(expected.values())
+    assert len(set(given_labels.values())) == len(given_labels)
+    assert all(0 < len(label) <= 256 for label in given_labels.values())
+
+
+@pytest.mark.parametrize("pattern", ["x", "y" * 252 + "{:04}", "x #{}"])
+def test_thousands_of_equal_names_take_no_time(pattern: str) -> None:
+    """The work grows with the entries, not with their square."""
+    row = claim([("", pattern.format(n // 2)) for n in range(10_000)])
+    begin = time.process_time()
+
+    labels = give_labels([row])
+
+    assert len(set(labels.values())) == 10_000
+    assert time.process_time() - begin < 1

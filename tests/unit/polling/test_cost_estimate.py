@@ -1,0 +1,185 @@
+"""What a configuration costs, and what saves most of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from exporter.model.config import Config, Limits, Selection
+from exporter.polling import cost_estimate
+
+from tests.paths import ROOT
+from tests.support.daemon_process import parsed, run, written
+
+DOCUMENT = ROOT / "docs" / "scaling.md"
+
+
+def document(
+    count: int, *, interval: str = "5m", **changes: object
+) -> dict[str, object]:
+    """Return a configuration of so many campaigns."""
+    campaigns = [
+        {"id": str(UUID(int=number)), "name": str(number)} for number in range(count)
+    ]
+    workspace = {
+        "name": "shop",
+        "endpoint": "https://rest.iad-01.braze.com",
+        "api_key_env": "BRAZE_API_KEY",
+        "interval": interval,
+        "requests_per_minute": 3000,
+        "campaigns": campaigns,
+    }
+    return {"workspaces": [workspace | changes]}
+
+
+def config(count: int, *, interval: str = "5m", **changes: object) -> Config:
+    """Return it parsed."""
+    return parsed(document(count, interval=interval, **changes), key="key")
+
+
+def test_costs_grow_with_campaigns() -> None:
+    """Requests and series in proportion; the process itself costs something, too."""
+    few, many = cost_estimate.scaling(config(100)), cost_estimate.scaling(config(1000))
+
+    assert many.series == 10 * few.series == 100_000
+    assert many.requests_per_minute == pytest.approx(200)
+    assert few.core_share > cost_estimate.IDLE_CPU_SHARE
+    assert many.resident_bytes - few.resident_bytes == pytest.approx(
+        90_000 * cost_estimate.BYTES_PER_SERIES
+    )
+    assert many.campaigns_per_core == few.campaigns_per_core
+
+
+def test_no_more_is_asked_than_the_ceiling_allows() -> None:
+    """What is stretched costs less than it wants."""
+    found = cost_estimate.scaling(config(1000, requests_per_minute=60))
+
+    assert found.requests_per_minute == pytest.approx(58.8, rel=0.01)
+
+
+def test_half_the_interval_is_half_the_campaigns_on_a_core() -> None:
+    """A core carries polls, not campaigns."""
+    slow = cost_estimate.scaling(config(10, interval="10m"))
+    fast = cost_estimate.scaling(config(10, interval="5m"))
+
+    assert slow.campaigns_per_core == pytest.approx(2 * fast.campaigns_per_core, abs=2)
+
+
+def test_what_discovery_may_find_is_counted() -> None:
+    """At most, beside what is listed."""
+    found = cost_estimate.scaling(config(10, discover={"max_campaigns": 90}))
+
+    assert (found.campaigns, found.found_campaigns) == (100, 90)
+    assert found.series == cost_estimate.scaling(config(100)).series
+    assert found.requests_per_minute == pytest.approx(20)
+
+
+def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
+    """Nothing is divided by nothing."""
+    nothing = config(1)._replace(workspaces=())
+
+    found = cost_estimate.scaling(nothing)
+
+    assert (found.series, found.campaigns_per_core, found.shards) == (0, 0, 1)
+    assert found.resident_bytes == cost_estimate.RESIDENT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("count", "interval", "shards"), [(10, "5m", 1), (3000, "1s", 1), (20_500, "1h", 3)]
+)
+def test_shards_are_advised_for_many_series(
+    count: int, interval: str, shards: int
+) -> None:
+    """Each keeps below what is advised for one."""
+    assert cost_estimate.scaling(config(count, interval=interval)).shards == shards
+
+
+def test_shards_are_advised_for_many_polls() -> None:
+    """A core is more than a process can use."""
+    found = cost_estimate.scaling(
+        config(4000, interval="10s", requests_per_minute=50_000)
+    )
+
+    assert found.core_share > cost_estimate.CORE_SHARE_ADVISED
+    assert found.shards == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "interval", "advice"),
+    [
+        (100, "5m", "one exporter is enough"),
+        (10_100, "5m", "2, for about 1000000 series each at most"),
+        (4000, "10s", "3, for about half a core each at most"),
+    ],
+)
+def test_check_says_why_so_many_shards_are_advised(
+    tmp_path: Path, count: int, interval: str, advice: str
+) -> None:
+    """For the series of a scrape or for the polls of a core, whichever wants more."""
+    wanted = document(count, interval=interval, requests_per_minute=50_000)
+    file = written(tmp_path / "config.yaml", wanted)
+
+    ended = run("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
+
+    assert f"\n  shards advised       {advice}\n" in ended.stdout
+
+
+def test_prometheus_pays_for_series_and_scrapes() -> None:
+    """Memory by series, disk by samples."""
+    found = cost_estimate.scaling(config(600))
+
+    assert found.head_bytes == pytest.approx((60_000 * 3 * 1024, 60_000 * 8 * 1024))
+    assert found.samples_per_second(30) == 2000
+    thirty_days = 1000 * 86400 * 30
+    assert found.disk_bytes(60) == pytest.approx((thirty_days, 2 * thirty_days))
+
+
+def test_each_saving_is_what_the_changed_configuration_costs() -> None:
+    """Windows and stats that can be done without, each by itself."""
+    found = {
+        one.change: one.series for one in cost_estimate.scaling(config(10)).savings
+    }
+
+    assert found == {
+        "windows: [28d]": 820,
+        "windows: []": 640,
+        'metrics: {exclude: ["conversions*"]}': 600,
+        "metrics: {include: [sent, delivered, bounces, reported_spam]}": 270,
+    }
+
+
+def test_what_saves_nothing_is_not_advised() -> None:
+    """Of what the configuration leaves out already, or the cap cuts anyway."""
+    bare = config(10)._replace(
+        windows=(), metrics=Selection(include=("sent", "bounces"))
+    )
+    capped = config(10)._replace(limits=Limits(20, 1))
+
+    assert cost_estimate.scaling(bare).savings == ()
+    assert cost_estimate.scaling(capped).savings == ()
+
+
+def test_the_document_shows_what_check_prints(tmp_path: Path) -> None:
+    """Of ten thousand campaigns every five minutes."""
+    file = written(tmp_path / "config.yaml", document(10_000))
+
+    ended = run("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
+
+    _, _, table = ended.stdout.partition("\nscaling, ")
+    _, _, told = DOCUMENT.read_text().partition("\nscaling, ")
+    assert ended.returncode == 0
+    assert table == told.partition("```")[0] != ""
+
+
+def test_check_is_silent_of_it_unless_asked(tmp_path: Path) -> None:
+    """And tells of discovery when it is."""
+    file = written(
+        tmp_path / "config.yaml", document(1, discover={"max_campaigns": 99})
+    )
+
+    by_default = run("check", file)
+    asked = run("check", file, environment={"BRAZE_EXPORTER_SCALING": "true"})
+
+    assert "scaling" not in by_default.stdout
+    assert "scaling, of 100 campaigns, 99 of which discovery may find" in asked.stdout

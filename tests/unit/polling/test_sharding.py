@@ -1,0 +1,165 @@
+"""Which shard has which campaign, and what of the budget."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from exporter.polling.sharding import MOST_SHARDS, PARTITIONS, Shard, owner, partition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.daemon_process import parsed
+
+IDS = [str(UUID(int=number)) for number in range(10_000)]
+WORKSPACE = {
+    "name": "shop",
+    "endpoint": "https://rest.iad-01.braze.com",
+    "api_key_env": "KEY",
+    "requests_per_minute": 120,
+    "concurrency": 5,
+    "reserve": "20%",
+    "discover": {"requests_per_minute": 60},
+    "campaigns": [{"id": each, "name": each} for each in IDS[:20]],
+}
+
+
+def shard_of(campaign_id: str, total: int) -> int:
+    """Return the only shard that holds a campaign."""
+    (one,) = [n for n in range(total) if Shard(n, total).holds(campaign_id)]
+    return one
+
+
+def test_a_campaigns_shard_is_fixed_by_its_id() -> None:
+    """Every process and every release finds the same one."""
+    found = [
+        shard_of("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", total)
+        for total in (1, 2, 3, 5, 8, 100)
+    ]
+
+    assert found == [0, 0, 2, 2, 5, 17]
+
+
+@given(campaign_id=st.text(st.characters()), total=st.integers(1, 20))
+def test_every_campaign_has_exactly_one_shard(campaign_id: str, total: int) -> None:
+    """Whatever its id is, lone surrogates too."""
+    assert 0 <= shard_of(campaign_id, total) < total
+
+
+@pytest.mark.parametrize("total", [2, 3, 7, 16])
+def test_shards_are_about_equal(total: int) -> None:
+    """Of 10,000 campaigns each has its part, give or take a tenth."""
+    sizes = Counter(shard_of(each, total) for each in IDS[:10_000])
+
+    assert len(sizes) == total
+    assert max(sizes.values()) < 1.15 * 10_000 / total
+    assert min(sizes.values()) > 0.85 * 10_000 / total
+
+
+def test_one_more_shard_moves_few_campaigns() -> None:
+    """Only to the new one, and only its part of them."""
+    moved = [each for each in IDS if shard_of(each, 4) != shard_of(each, 5)]
+
+    assert {shard_of(each, 5) for each in moved} == {4}
+    assert len(moved) == pytest.approx(len(IDS) / 5, rel=0.1)
+
+
+def test_budgets_are_divided() -> None:
+    """Together the shards have what one had; the reserve is of what Braze grants."""
+    config = parsed({"workspaces": [WORKSPACE]}, key="key")
+
+    (workspace,) = Shard(1, 4).divided(config).workspaces
+
+    assert workspace.requests_per_minute == 30
+    assert workspace.concurrency == 1
+    assert workspace.reserve == 0.2
+    assert workspace.discover is not None
+    assert workspace.discover.requests_per_minute == 15
+    assert len(workspace.campaigns) == 20
+
+
+def test_nobody_is_without_a_thread() -> None:
+    """More shards than `concurrency` have one each."""
+    config = parsed({"workspaces": [WORKSPACE]}, key="key")
+
+    (workspace,) = Shard(0, 100).divided(config).workspaces
+
+    assert workspace.concurrency == 1
+
+
+def test_a_shards_own_campaigns_stay_in_order() -> None:
+    """All shards together have all of them once."""
+    (workspace,) = parsed({"workspaces": [WORKSPACE]}, key="key").workspaces
+
+    parts = [Shard(n, 3).own(workspace.campaigns) for n in range(3)]
+
+    assert sorted(one.id for part in parts for one in part) == IDS[:20]
+    for part in parts:
+        assert list(part) == [one for one in workspace.campaigns if one in part]
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "expected"),
+    [
+        (None, None, None),
+        ("", "", None),
+        ("0", "1", Shard(0, 1)),
+        ("2", "3", Shard(2, 3)),
+        ("braze-exporter-11", "12", Shard(11, 12)),
+        ("a-2-1", "12", Shard(1, 12)),
+    ],
+)
+def test_flags_name_a_shard(
+    number: str | None, total: str | None, expected: Shard | None
+) -> None:
+    """By its number, or by the name of a pod that ends in it."""
+    assert Shard.of_texts(number, total) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "total", "complaint"),
+    [
+        ("0", None, "expected both --shard and --total-shards, or none of them"),
+        (None, "2", "expected both --shard and --total-shards, or none of them"),
+        ("2", "2", "--shard is '2', expected 0 to 1, or a name that ends in it"),
+        ("-1", "1", "--shard is '-1', expected 0 to 0"),
+        ("pod", "2", "--shard is 'pod', expected 0 to 1"),
+        ("pod0", "2", "--shard is 'pod0', expected 0 to 1"),
+        ("0", "0", f"--total-shards is '0', expected 1 to {MOST_SHARDS}"),
+        ("0", "1001", "--total-shards is '1001', expected 1 to 1000"),
+        ("0", "two", "--total-shards is 'two', expected 1 to 1000"),
+        ("0", "²", "--total-shards is '²', expected 1 to 1000"),
+    ],
+)
+def test_flags_that_name_none_are_told(
+    number: str | None, total: str | None, complaint: str
+) -> None:
+    """What is wrong, and what was expected."""
+    with pytest.raises(ValueError, match="expected") as caught:
+        Shard.of_texts(number, total)
+
+    assert str(caught.value).startswith(complaint)
+
+
+def test_a_partition_and_its_owner_are_fixed() -> None:
+    """Every process and every release finds the same ones."""
+    found = partition("shop", "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
+
+    assert found == 204
+    assert [owner(str(n), ("a", "b", "c")) for n in range(6)] == list("aaaacc")
+    assert owner("0", ("c", "a", "b")) == owner("0", ("a", "b", "c"))
+
+
+def test_campaigns_are_spread_over_partitions() -> None:
+    """All are used, by the campaigns of one workspace too."""
+    used = {partition("shop", each) for each in IDS}
+
+    assert used == set(range(PARTITIONS))
+    assert partition("shop") in used
+
+
+def test_nothing_is_owned_by_nobody() -> None:
+    """Whoever asks has to be there himself."""
+    with pytest.raises(ValueError, match="empty"):
+        owner("0", ())
