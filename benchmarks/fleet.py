@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.simulator import Settings
+from exporter.simulator import SimulatorSettings
 from exporter.simulator.fleet import build_fleet
 
 from benchmarks import documents, exporters
@@ -22,7 +22,7 @@ from benchmarks.tables import Table, mebibytes, percentile, whole
 TABLES = frozenset({"fleet"})
 """What a full run makes."""
 
-_API_KEY = Settings().api_key
+_API_KEY = SimulatorSettings().api_key
 _LAG = "braze_exporter_poll_lag_seconds"
 _SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 _SCRAPE_EVERY_SECONDS = 15.0

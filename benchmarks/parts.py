@@ -36,7 +36,7 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     session.trust_env = False
     body = documents.body(shape, documents.today())
     document = json.loads(body)
-    reading = parse.Reading(
+    reading = parse.ParseOptions(
         today=documents.today(),
         timezone=ZoneInfo("UTC"),
         windows=WINDOWS,
@@ -45,7 +45,7 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
         series_limit=5000,
     )
     snapshot = parse.parse(document, reading)
-    subject = campaign_metrics.Subject("production", "Newsletter", "an-id", {})
+    subject = campaign_metrics.ObjectLabels("production", "Newsletter", "an-id", {})
     blocks = campaign_metrics.render_values(subject, snapshot)
     yield (
         "`requests.get`, a connection each, body read",

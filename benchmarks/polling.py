@@ -12,14 +12,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Store
 from exporter.polling.poller import Poller
-from exporter.polling.request_queue import Turn
-from exporter.polling.scheduler import Jobs
-from exporter.polling.workspaces import Fleet
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.scheduler import Scheduler
+from exporter.polling.workspaces import Workspaces
 
 from benchmarks import braze, documents, exporters
 from benchmarks.plain_loop import PlainLoop
@@ -29,17 +29,17 @@ _STEP_SECONDS = 1.0
 """Between two polls, by the clock that the budget goes by."""
 
 
-class _Turns(Jobs):
+class _Turns(Scheduler):
     """Keeps the turns that are planned until they are taken, whenever they are due."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)
-        self._planned: dict[str, Turn] = {}
+        self._planned: dict[str, PendingPoll] = {}
 
-    def put(self, turn: Turn) -> None:
+    def put(self, turn: PendingPoll) -> None:
         self._planned[turn.campaign_id] = turn
 
-    def take(self) -> Turn:
+    def take(self) -> PendingPoll:
         """Return the turn that is due first."""
         first = min(self._planned.values(), key=lambda turn: turn.at)
         return self._planned.pop(first.campaign_id)
@@ -53,13 +53,13 @@ class ExporterWay:
         self._ahead = 0.0
         self._turns = _Turns()
         self._store = Store()
-        telemetry = Telemetry(version="0", served=tuple)
-        fleet = Fleet(
+        telemetry = SelfMetrics(version="0", served=tuple)
+        fleet = Workspaces(
             jobs=self._turns,
             store=self._store,
             telemetry=telemetry,
             read_key=lambda _: braze.API_KEY,
-            egress=Egress(),
+            egress=ProxySettings(),
             now=self._now,
         )
         document = exporters.configuration(endpoint, ids, interval="7d")

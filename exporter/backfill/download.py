@@ -13,23 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from exporter.backfill.page_cache import Archive
-from exporter.backfill.sampling import Page
+from exporter.backfill.page_cache import PageCache
+from exporter.backfill.sampling import HistoryRequest
 from exporter.braze.rate_limit import Budget, slack, spacing
-from exporter.braze.responses import Answer
-from exporter.model.config import (
-    Allowance,
-    CampaignConfig,
-    FailureReason,
-    WorkspaceConfig,
-)
+from exporter.braze.responses import BrazeResponse
+from exporter.model.config import CampaignConfig, WorkspaceConfig
 from exporter.model.errors import (
+    FailureReason,
     FetchError,
     KeyRefused,
     MalformedSeries,
     Throttled,
     Unavailable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.polling.request_queue import ENDPOINT
 from exporter.series import rows
@@ -48,22 +45,22 @@ _MOST_FAILURES = 3
 class Fetcher(Protocol):
     """What is needed of a client."""
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+    def fetch(self, path: str, params: Mapping[str, str | int]) -> BrazeResponse:
         """Return the answer to one GET, or raise `FetchError`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class PageRequest:
     """A page that is still to be asked for."""
 
     campaign: CampaignConfig
-    page: Page
+    page: HistoryRequest
     tries: int = 0
     first_try_at: float = math.inf
     at: float = -math.inf
 
 
-class Account:
+class WorkspaceDownload:
     """One workspace: what is wanted there, and what may be asked."""
 
     def __init__(
@@ -71,12 +68,12 @@ class Account:
         workspace: WorkspaceConfig,
         *,
         client: Fetcher,
-        wanted: Sequence[Want],
+        wanted: Sequence[PageRequest],
     ) -> None:
         """Take wants in this order; those of one campaign stand together."""
         self.workspace = workspace
         self._fresh = deque(wanted)
-        self._later: list[Want] = []
+        self._later: list[PageRequest] = []
         self.failures: dict[str, str] = {}
         """Campaign id → why there is no history of it."""
         self.stopped_by = ""
@@ -105,7 +102,7 @@ class Account:
             return at
         return max(at, min(want.at for want in self._later))
 
-    def take(self, now: float) -> Want:
+    def take(self, now: float) -> PageRequest:
         """Take the first want that is due, and spend a request on it."""
         self.budget = self.budget.spend(ENDPOINT, now=now)
         want = next((one for one in self._later if one.at <= now), None)
@@ -117,11 +114,11 @@ class Account:
             want, tries=want.tries + 1, first_try_at=min(want.first_try_at, now)
         )
 
-    def put_back(self, want: Want, *, at: float) -> None:
+    def put_back(self, want: PageRequest, *, at: float) -> None:
         """Ask for it again, not before that."""
         self._later.append(replace(want, at=at))
 
-    def settle(self, allowance: Allowance | None, *, now: float) -> None:
+    def settle(self, allowance: RateLimitHeaders | None, *, now: float) -> None:
         """Account for a request that ended in anything but 429."""
         self.budget = self.budget.settle(ENDPOINT, allowance, now=now)
 
@@ -129,7 +126,7 @@ class Account:
         """Wait for no reset of which Braze told: the wall clock was set since."""
         self.budget = self.budget.without_windows(now=now)
 
-    def give_up(self, want: Want, reason: str) -> int:
+    def give_up(self, want: PageRequest, reason: str) -> int:
         """Ask for no page of that campaign any more; return how many were left."""
         self.failures[want.campaign.id] = reason
         before = len(self._fresh) + len(self._later)
@@ -147,12 +144,12 @@ class Account:
         self._later.clear()
 
 
-class Retrieval:
+class Download:
     """Fills an archive; `wait` lets so many seconds pass, `draw` a random fraction."""
 
     def __init__(
         self,
-        archive: Archive,
+        archive: PageCache,
         *,
         now: Callable[[], float],
         wait: Callable[[float], None],
@@ -176,7 +173,7 @@ class Retrieval:
         self._jump = jump
         self._clock_set_by = clock_set_by
 
-    def run(self, accounts: Sequence[Account]) -> None:
+    def run(self, accounts: Sequence[WorkspaceDownload]) -> None:
         """Ask for all that is wanted. OSError: the archive cannot be written."""
         while open_ := [one for one in accounts if one.has_more]:
             now = self._now()
@@ -193,7 +190,7 @@ class Retrieval:
             else:
                 self._ask(account, account.take(now))
 
-    def _ask(self, account: Account, want: Want) -> None:
+    def _ask(self, account: WorkspaceDownload, want: PageRequest) -> None:
         parameters: dict[str, str | int] = {
             "campaign_id": want.campaign.id,
             "length": want.page.length,
@@ -218,7 +215,9 @@ class Retrieval:
         )
         self._advanced()
 
-    def _take_failure(self, account: Account, want: Want, failure: FetchError) -> None:
+    def _take_failure(
+        self, account: WorkspaceDownload, want: PageRequest, failure: FetchError
+    ) -> None:
         now = self._now()
         if isinstance(failure, Throttled):
             self._take_throttled(account, want, failure)
@@ -249,15 +248,19 @@ class Retrieval:
         if account.failures_in_a_row >= _MOST_FAILURES:
             account.stop(str(failure))
 
-    def _give_up(self, account: Account, want: Want, reason: str) -> None:
+    def _give_up(
+        self, account: WorkspaceDownload, want: PageRequest, reason: str
+    ) -> None:
         for _ in range(1 + account.give_up(want, reason)):
             self._advanced()
 
-    def _take_throttled(self, account: Account, want: Want, failure: Throttled) -> None:
+    def _take_throttled(
+        self, account: WorkspaceDownload, want: PageRequest, failure: Throttled
+    ) -> None:
         now = self._now()
         account.budget = account.budget.settle_throttled(
             ENDPOINT,
-            self._steadily(failure.allowance) or Allowance(),
+            self._steadily(failure.allowance) or RateLimitHeaders(),
             retry_after_seconds=failure.retry_after_seconds,
             now=now,
             fraction=self._draw(),
@@ -269,7 +272,7 @@ class Retrieval:
         # It was not served: that is no try. Until when the bucket is shut it knows.
         account.put_back(replace(want, tries=want.tries - 1), at=now)
 
-    def _steadily(self, told: Allowance | None) -> Allowance | None:
+    def _steadily(self, told: RateLimitHeaders | None) -> RateLimitHeaders | None:
         """Return what Braze's headers say by the clock that nobody sets."""
         return None if told is None else told.earlier(self._clock_set_by())
 

@@ -17,12 +17,12 @@ from exporter.metrics.campaign_metrics import (
     OVERALL_LAST_COMPLETE_DAY,
     VARIATION_INFO,
     Family,
-    Subject,
+    ObjectLabels,
     escape,
     number_text,
 )
-from exporter.model.config import Chronicle, Day, Stats, Variation
 from exporter.model.labels import clean
+from exporter.model.snapshot import CampaignHistory, Day, Stats, Variation
 
 FAMILIES = (
     LAST_COMPLETE_DAY,
@@ -53,8 +53,8 @@ def tails(instants: Sequence[int]) -> tuple[str, ...]:
 
 def render(
     family: Family,
-    subject: Subject,
-    history: Chronicle,
+    subject: ObjectLabels,
+    history: CampaignHistory,
     *,
     labels: Mapping[str, str],
     tails: Tails,
@@ -82,7 +82,11 @@ def render(
 
 
 def _series(
-    family: Family, subject: Subject, history: Chronicle, *, added: Mapping[str, str]
+    family: Family,
+    subject: ObjectLabels,
+    history: CampaignHistory,
+    *,
+    added: Mapping[str, str],
 ) -> Iterator[tuple[str, _Values]]:
     """Yield (own labels, values by day) of each series."""
     days = history.days

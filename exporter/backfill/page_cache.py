@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from exporter.backfill.sampling import Page
+from exporter.backfill.sampling import HistoryRequest
 
 _BEGUN = "begun.json"
 _OURS = re.compile(
@@ -31,7 +31,7 @@ _REPAIR_SECONDS = 12 * 3600.0
 anew, or a campaign that is refused for good would hold up all others."""
 
 
-class Archive:
+class PageCache:
     """A directory of pages. OSError: the disk does not do what it should."""
 
     def __init__(self, directory: Path) -> None:
@@ -72,20 +72,24 @@ class Archive:
         self._write(_BEGUN, {"begun_at": now})
         return now
 
-    def put(self, source: str, campaign_id: str, page: Page, document: object) -> None:
+    def put(
+        self, source: str, campaign_id: str, page: HistoryRequest, document: object
+    ) -> None:
         """Keep a page; `source` tells whose campaign it is."""
         self._write(_name(source, campaign_id, page), document)
 
-    def has(self, source: str, campaign_id: str, page: Page) -> bool:
+    def has(self, source: str, campaign_id: str, page: HistoryRequest) -> bool:
         """Tell whether the page is kept."""
         return (self._directory / _name(source, campaign_id, page)).is_file()
 
-    def get(self, source: str, campaign_id: str, page: Page) -> object:
+    def get(self, source: str, campaign_id: str, page: HistoryRequest) -> object:
         """Return a page that is kept. ValueError: somebody changed it."""
         document: object = self._read(_name(source, campaign_id, page))
         return document
 
-    def forget(self, source: str, campaign_id: str, pages: Iterable[Page]) -> None:
+    def forget(
+        self, source: str, campaign_id: str, pages: Iterable[HistoryRequest]
+    ) -> None:
         """Let these pages of a campaign be asked for again."""
         for page in pages:
             with suppress(FileNotFoundError):
@@ -133,6 +137,6 @@ class Archive:
         written.replace(self._directory / name)
 
 
-def _name(source: str, campaign_id: str, page: Page) -> str:
+def _name(source: str, campaign_id: str, page: HistoryRequest) -> str:
     key = json.dumps([source, campaign_id, page.ending_at, page.length])
     return f"{blake2b(key.encode(), digest_size=16).hexdigest()}.json"

@@ -42,7 +42,7 @@ eight times, within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HistoryRequest:
     """One request: at most so many days, up to that instant."""
 
     ending_at: str
@@ -50,7 +50,7 @@ class Page:
     length: int
 
 
-def pages(days: int, *, now: float) -> tuple[Page, ...]:
+def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
     """Return what to ask for the last so many complete days, newest first.
 
     Together they hold all of them, whether Braze takes the day of `ending_at` for the
@@ -59,7 +59,7 @@ def pages(days: int, *, now: float) -> tuple[Page, ...]:
     wanted = days + 2  # today, and the day that a page may lack
     end = datetime.fromtimestamp(floor(now), UTC)
     return tuple(
-        Page(
+        HistoryRequest(
             f"{end - timedelta(days=done):%Y-%m-%dT%H:%M:%SZ}",
             min(_PAGE_DAYS, wanted - done),
         )

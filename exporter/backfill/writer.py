@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import source
-from exporter.backfill.page_cache import Archive
-from exporter.metrics.campaign_metrics import Subject
-from exporter.model.config import CampaignConfig, Chronicle, Config, WorkspaceConfig
+from exporter.backfill.page_cache import PageCache
+from exporter.metrics.campaign_metrics import ObjectLabels
+from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
+from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
 
 
@@ -38,13 +39,13 @@ class Span(NamedTuple):
 class HistoryFile:
     """What an archive holds of a span, shown as a configuration wants it."""
 
-    def __init__(self, archive: Archive, config: Config, span: Span) -> None:
+    def __init__(self, archive: PageCache, config: Config, span: Span) -> None:
         self._archive = archive
         self._config = config
         self._span = span
         self._pages = sampling.pages(span.days, now=span.begun_at)
 
-    def history(self, item: Item) -> Chronicle:
+    def history(self, item: Item) -> CampaignHistory:
         """Return one campaign's days.
 
         ValueError, OSError, MalformedSeries: a kept page cannot be read.
@@ -52,7 +53,7 @@ class HistoryFile:
         days, begun_at = self._span
         zone = item.workspace.timezone
         place = source(item.workspace)
-        reading = parse.Reading(
+        reading = parse.ParseOptions(
             today=sampling.today(now=begun_at, timezone=zone),
             timezone=zone,
             windows=(),
@@ -109,7 +110,7 @@ class HistoryFile:
             has_header = False
             for item in items:
                 workspace, campaign = item
-                subject = Subject(
+                subject = ObjectLabels(
                     workspace.name, campaign.name, campaign.id, campaign.labels
                 )
                 for text in openmetrics.render(

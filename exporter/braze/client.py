@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from exporter import __version__
 from exporter.braze import connection_errors, deadline, responses
 from exporter.braze.deadline import Deadline
-from exporter.braze.proxies import Egress
-from exporter.braze.responses import Answer, Question
+from exporter.braze.proxies import ProxySettings
+from exporter.braze.responses import BrazeResponse, RequestInfo
 from exporter.braze.transport import (
     DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
@@ -26,14 +26,16 @@ from exporter.braze.transport import (
     UnknownEncoding,
     read_body,
 )
-from exporter.model.config import FailureReason, Secret, WorkspaceConfig
+from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import (
+    FailureReason,
     FetchError,
     KeyRefused,
     KeyReplaced,
     Unavailable,
     Unusable,
 )
+from exporter.system.api_key import Secret
 
 _ERROR_BODY_BYTES = 64 * 1024
 # What may come besides the body: headers, chunk sizes, a proxy's answer, trailers.
@@ -52,7 +54,7 @@ class Client:
         workspace: WorkspaceConfig,
         *,
         read_key: Callable[[], Secret],
-        egress: Egress,
+        egress: ProxySettings,
         response_bytes: int,
         now: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
@@ -76,14 +78,14 @@ class Client:
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         recall: Callable[[int], object | None] = lambda _: None,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """GET `path` below the endpoint; raises `FetchError` and nothing else.
 
         `read` makes of the document what the answer then holds. One document of the
         process at a time is decoded and read, so it must neither wait nor raise. What
         `recall` knows of a body with this digest is taken in place of that.
         """
-        question = Question(
+        question = RequestInfo(
             endpoint=self._endpoint,
             path=path.strip("/"),
             key_source=self._workspace.key_source,
@@ -177,7 +179,7 @@ class Client:
             with self._lock:
                 self._deadlines.discard(limits)
 
-    def _get(self, question: Question, params: Mapping[str, str | int]) -> Response:
+    def _get(self, question: RequestInfo, params: Mapping[str, str | int]) -> Response:
         return self._open_transport().get(
             f"{self._endpoint}/{question.path}",
             params=params,
@@ -213,11 +215,11 @@ class Client:
 
     def _answer(
         self,
-        question: Question,
+        question: RequestInfo,
         response: Response,
         read: Callable[[object], object],
         recall: Callable[[int], object | None],
-    ) -> Answer:
+    ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
             raise responses.refusal(
@@ -264,11 +266,11 @@ class Client:
 
 
 def _read(
-    question: Question,
+    question: RequestInfo,
     headers: Mapping[str, str],
     body: bytes,
     read: Callable[[object], object],
-) -> Answer:
+) -> BrazeResponse:
     """Decode and read a body; of the document nothing is left when this returns."""
     decoded = responses.accepted(question, headers, body)
     return decoded._replace(document=read(decoded.document))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 
 
 def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from exporter.braze.hosts import REST_HOSTS
-from exporter.model.config import FailureReason, KeySource, WorkspaceConfig
-from exporter.model.errors import FetchError
+from exporter.model.config import KeySource, WorkspaceConfig
+from exporter.model.errors import FailureReason, FetchError
 
 DATA_SERIES = "campaigns.data_series"
 LIST = "campaigns.list"

@@ -15,7 +15,7 @@ _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Egress(NamedTuple):
+class ProxySettings(NamedTuple):
     """The proxies by scheme, the hosts that go without, and the CA bundle."""
 
     http_proxy: str | None = None
@@ -29,7 +29,7 @@ class Egress(NamedTuple):
         return f"Egress(no_proxy={self.no_proxy}, ca_file={self.ca_file!r})"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Egress:
+    def from_environment(cls, environment: Mapping[str, str]) -> ProxySettings:
         """Lower case goes before upper case, and an empty lower case turns it off."""
 
         def variable(name: str) -> str | None:

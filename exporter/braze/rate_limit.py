@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from exporter.model.config import Allowance
+from exporter.model.rate_limit_headers import RateLimitHeaders
 
 _LONGEST_WAIT_SECONDS = 3600.0
 """Braze's windows are a minute or an hour: what lies further off is not believed."""
@@ -99,7 +99,7 @@ class Bucket(NamedTuple):
     def _is_reset(self, now: float) -> bool:
         return now >= self.reset_at + _RESET_GRACE_SECONDS
 
-    def learn(self, allowance: Allowance, *, now: float) -> Bucket:
+    def learn(self, allowance: RateLimitHeaders, *, now: float) -> Bucket:
         """Return the bucket after an answer with these headers."""
         known = self._replace(is_known=True, limit=allowance.limit or self.limit)
         if allowance.remaining is None:
@@ -183,7 +183,12 @@ class Budget(NamedTuple):
         return taken._replace(next_start_at=not_before)
 
     def told(
-        self, endpoint: str, allowance: Allowance, *, shut_until: float, now: float
+        self,
+        endpoint: str,
+        allowance: RateLimitHeaders,
+        *,
+        shut_until: float,
+        now: float,
     ) -> Budget:
         """Return the budget after another exporter told what Braze answered it."""
         bucket = self.bucket(endpoint)
@@ -194,7 +199,7 @@ class Budget(NamedTuple):
         return self._with(endpoint, bucket)
 
     def settle(
-        self, endpoint: str, allowance: Allowance | None, *, now: float
+        self, endpoint: str, allowance: RateLimitHeaders | None, *, now: float
     ) -> Budget:
         """Return the budget after a request ended; no allowance: it had no answer."""
         bucket = self.bucket(endpoint)
@@ -206,7 +211,7 @@ class Budget(NamedTuple):
     def settle_throttled(
         self,
         endpoint: str,
-        allowance: Allowance,
+        allowance: RateLimitHeaders,
         *,
         retry_after_seconds: float | None,
         now: float,

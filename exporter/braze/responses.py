@@ -18,15 +18,18 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from exporter.model.config import Allowance, FailureReason, KeySource, Secret
+from exporter.model.config import KeySource
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     Throttled,
     Unavailable,
     Unusable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.api_key import Secret
 
 RETRY_AFTER_LIMIT_SECONDS = 3600.0
 _QUOTE_LIMIT = 200
@@ -39,20 +42,20 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
 """What JSON may write for a printable character of ASCII."""
 
 
-class Answer(NamedTuple):
+class BrazeResponse(NamedTuple):
     """A document that Braze sent, and what may still be asked."""
 
     document: object
     """Or what was made of it at once, to let go of it."""
     status: int
-    allowance: Allowance
+    allowance: RateLimitHeaders
     answered_at: float | None = None
     """When that was by the other side's clock; None: not said."""
     digest: int = 0
     """Of the body: 64 bits, under a secret of this process."""
 
 
-class Question(NamedTuple):
+class RequestInfo(NamedTuple):
     """What was asked, of whom, with whose key: the words of a failure's message."""
 
     endpoint: str
@@ -83,10 +86,10 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes([int(escape[1], 16)]) if escape[1] else escape[2]
 
 
-def allowance_of(headers: Mapping[str, str]) -> Allowance:
+def allowance_of(headers: Mapping[str, str]) -> RateLimitHeaders:
     """Read `X-RateLimit-*`; what is no plain non-negative integer was not said."""
     reset_at = _count(headers.get("X-RateLimit-Reset"))
-    return Allowance(
+    return RateLimitHeaders(
         limit=_count(headers.get("X-RateLimit-Limit")),
         remaining=_count(headers.get("X-RateLimit-Remaining")),
         reset_at=None if reset_at is None else float(reset_at),
@@ -206,7 +209,9 @@ _DOUBT = "; is the campaign id the campaign's API identifier?"
 """Of 400 alone, and where an id was sent."""
 
 
-def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Answer:
+def accepted(
+    question: RequestInfo, headers: Mapping[str, str], body: bytes
+) -> BrazeResponse:
     """Return what an answer with status 200 holds; `Unavailable` if it is no JSON.
 
     A document with the key in it is none either: its texts become labels.
@@ -223,18 +228,20 @@ def accepted(question: Question, headers: Mapping[str, str], body: bytes) -> Ans
             status=200,
             allowance=allowance_of(headers),
         ) from exc
-    return Answer(document, 200, allowance_of(headers), answered_at_of(headers))
+    return BrazeResponse(document, 200, allowance_of(headers), answered_at_of(headers))
 
 
-def recalled(known: object, headers: Mapping[str, str], *, digest: int) -> Answer:
+def recalled(
+    known: object, headers: Mapping[str, str], *, digest: int
+) -> BrazeResponse:
     """Return the answer whose body is as one that was read before, as `known`."""
-    return Answer(
+    return BrazeResponse(
         known, 200, allowance_of(headers), answered_at_of(headers), digest=digest
     )
 
 
 def too_large(
-    question: Question, headers: Mapping[str, str], *, limit: int
+    question: RequestInfo, headers: Mapping[str, str], *, limit: int
 ) -> FetchError:
     """Return the failure for a body of more than `limit` bytes, decompressed."""
     return Unusable(
@@ -247,7 +254,7 @@ def too_large(
 
 
 def refusal(
-    question: Question,
+    question: RequestInfo,
     *,
     status: int,
     headers: Mapping[str, str],
@@ -281,7 +288,7 @@ def _verdict(status: int) -> tuple[type[FetchError], FailureReason]:
     return _VERDICTS.get(status, by_hundred)
 
 
-def _target(question: Question, headers: Mapping[str, str]) -> str:
+def _target(question: RequestInfo, headers: Mapping[str, str]) -> str:
     try:
         host = urlsplit(headers.get("Location", "")).hostname
     except ValueError:

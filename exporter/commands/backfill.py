@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from exporter.backfill import download, openmetrics, sampling
-from exporter.backfill.download import Retrieval, Want, source
-from exporter.backfill.page_cache import Archive
+from exporter.backfill.download import Download, PageRequest, source
+from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryFile, Item, Span
 from exporter.braze.client import Client
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.commands.flags import CONFIG_FILE, Flag, Parser
 from exporter.config import units
 from exporter.config.load import load
-from exporter.discovery.one_shot import Exploration
+from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import Config, Selection, WorkspaceConfig
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
 from exporter.model.patterns import matcher
 from exporter.storage.catalogue_file import CatalogueFile
-from exporter.system.api_key import Key, read_key
+from exporter.system.api_key import ApiKey, read_key
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress, duration
 
@@ -155,8 +155,8 @@ class _Run:
         self._clock = Clock()
         self._now = self._clock.now
         place = order.output.with_name(f"{order.output.name}.pages")
-        self._archive = Archive(place)
-        self._exploration = Exploration(
+        self._archive = PageCache(place)
+        self._exploration = DiscoveryRun(
             CatalogueFile(place),
             clock=self._clock,
             wait=_wait,
@@ -240,10 +240,10 @@ class _Run:
     def _ask(self) -> bool:
         """Ask Braze for the pages that are not kept; False: a workspace stopped."""
         pages = sampling.pages(self._span.days, now=self._span.begun_at)
-        wanted: dict[str, list[Want]] = {}
+        wanted: dict[str, list[PageRequest]] = {}
         for item in self._items:
             wanted.setdefault(item.workspace.name, []).extend(
-                Want(item.campaign, page)
+                PageRequest(item.campaign, page)
                 for page in pages
                 if not self._archive.has(source(item.workspace), item.campaign.id, page)
             )
@@ -259,7 +259,7 @@ class _Run:
         workspaces = {one.workspace.name: one.workspace for one in self._items}
         clients = {name: self._client(one) for name, one in workspaces.items()}
         accounts = [
-            download.Account(one, client=clients[name], wanted=wanted[name])
+            download.WorkspaceDownload(one, client=clients[name], wanted=wanted[name])
             for name, one in workspaces.items()
         ]
         try:
@@ -273,15 +273,15 @@ class _Run:
     def _client(self, workspace: WorkspaceConfig) -> Client:
         return Client(
             workspace,
-            read_key=Key(
+            read_key=ApiKey(
                 workspace.key_source, partial(read_key, environment=self._environment)
             ),
-            egress=Egress.from_environment(self._environment),
+            egress=ProxySettings.from_environment(self._environment),
             response_bytes=self._config.limits.response_bytes,
             now=self._now,
         )
 
-    def _retrieval(self, progress: Progress) -> Retrieval:
+    def _retrieval(self, progress: Progress) -> Download:
         def waits(seconds: float, workspace: str) -> None:
             if seconds >= _LONG_WAIT_SECONDS:
                 progress.say(
@@ -289,7 +289,7 @@ class _Run:
                     "limits or the budget ask"
                 )
 
-        return Retrieval(
+        return Download(
             self._archive,
             now=self._now,
             wait=_wait,
@@ -300,7 +300,7 @@ class _Run:
             clock_set_by=self._clock.set_by,
         )
 
-    def _take_failures(self, accounts: Sequence[download.Account]) -> bool:
+    def _take_failures(self, accounts: Sequence[download.WorkspaceDownload]) -> bool:
         is_whole = True
         by_workspace = {one.workspace.name: one for one in accounts}
         for number, item in enumerate(self._items):

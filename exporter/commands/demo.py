@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.commands.flags import LOG, WEB, Parser
 from exporter.commands.simulate import FLEET, workspace
 from exporter.config import schema
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             parsed.config,
             web,
             read_key=lambda _: braze.api_key,
-            egress=Egress.from_environment(environment),
+            egress=ProxySettings.from_environment(environment),
             entrance=protection,
         )
         path = f"{web.prefix}{web.telemetry_path}"

@@ -16,8 +16,8 @@ from exporter.commands.flags import Flag
 from exporter.commands.target import (
     ACCESS,
     WORKSPACE,
-    Access,
-    AccessParser,
+    Target,
+    TargetParser,
     access,
     client,
 )
@@ -26,7 +26,7 @@ from exporter.config.units import duration_text, number
 from exporter.config.yaml_tree import dump, in_comment, quoted
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
-from exporter.discovery.finder import Scout
+from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.one_shot import course, doubts, explore, scout_of
 from exporter.model.config import (
     CampaignConfig,
@@ -78,7 +78,7 @@ _ALL = DiscoverConfig(
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Ask Braze, and print what was found."""
-    parser = AccessParser(
+    parser = TargetParser(
         _FLAGS, program="braze-exporter discover", description=_DESCRIPTION
     )
     options = parser.parse(arguments, environment)
@@ -143,7 +143,7 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _index(found: Access, name: str | None) -> int:
+def _index(found: Target, name: str | None) -> int:
     """Return which workspace is meant; ValueError says which there are."""
     names = [workspace.name for workspace in found.config.workspaces]
     if name is None and len(names) == 1:
@@ -165,7 +165,7 @@ def _document(
     whole: Config,
     workspace: WorkspaceConfig,
     campaigns: Sequence[CampaignConfig],
-    scout: Scout,
+    scout: CampaignFinder,
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)
     if workspace.ca_file:
@@ -209,7 +209,7 @@ def _path(path: str) -> str:
     return str(Path(path).absolute())
 
 
-def _comment(scout: Scout, campaign_id: str) -> str:
+def _comment(scout: CampaignFinder, campaign_id: str) -> str:
     id_ = documents.key(campaign_id)
     listed, details = scout.known.campaigns.get(id_), scout.known.details.get(id_)
     facts = []

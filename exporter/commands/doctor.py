@@ -25,9 +25,9 @@ from exporter.braze.diagnosis import (
     reconsidered,
     skipped,
 )
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.commands.flags import Flag
-from exporter.commands.target import ACCESS, AccessParser, access, client
+from exporter.commands.target import ACCESS, TargetParser, access, client
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
@@ -109,7 +109,7 @@ class _Examination:
         seconds = self._clock.now() - began_at
         return check_answer(permission, answer.document, seconds=seconds)
 
-    def _compare(self, answer: Answer | FetchError, began_at: float) -> None:
+    def _compare(self, answer: BrazeResponse | FetchError, began_at: float) -> None:
         """Compare the clocks. `Date` is told in whole seconds, cut."""
         if answer.answered_at is not None:
             between = (began_at + self._clock.now()) / 2
@@ -118,7 +118,7 @@ class _Examination:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Examine every workspace and tell what was found."""
-    parser = AccessParser(
+    parser = TargetParser(
         _FLAGS, program="braze-exporter doctor", description=_DESCRIPTION
     )
     options = parser.parse(arguments, environment)

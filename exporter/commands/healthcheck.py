@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from exporter.commands.flags import WEB, Flag, Parser
 from exporter.model.errors import ConfigError
-from exporter.web.security import Protection
+from exporter.web.security import FileSecurity
 from exporter.web.server import Address
 from exporter.web.settings import settings
 from exporter.web.tls import client_context
@@ -102,7 +102,7 @@ def _contexts(
     """
     if web_file is None:
         return [None]
-    protection = Protection(web_file)
+    protection = FileSecurity(web_file)
     with suppress(ConfigError):
         protection.load()
     tls = protection.config.tls

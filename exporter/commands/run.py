@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from exporter import __version__
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
 from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
 from exporter.config.load import load, load_protected
-from exporter.config.schema import Parsed, shortened
-from exporter.daemon.daemon import Daemon, Source
+from exporter.config.schema import ParsedConfig, shortened
+from exporter.daemon.daemon import ConfigSource, Daemon
 from exporter.daemon.on_demand import SharedState, entrance, ledger
 from exporter.daemon.process import serve, start_logging
 from exporter.model.config import Config, KeySource
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     protection = entrance(options.web_config_file)
     parsed = load_protected(options.config_file, environment, protection)
 
-    def own(parsed: Parsed) -> Config:
+    def own(parsed: ParsedConfig) -> Config:
         config = _with_warnings(parsed)
         return config if shard is None else shard.divided(config)
 
@@ -112,8 +112,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     def key(source: KeySource) -> str | None:
         return read_key(source, environment)
 
-    egress = Egress.from_environment(environment)
-    source = Source(
+    egress = ProxySettings.from_environment(environment)
+    source = ConfigSource(
         load=lambda: own(load(options.config_file, environment)),
         has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
     )
@@ -145,7 +145,7 @@ def _shared(options: argparse.Namespace, shard: Shard | None) -> SharedState | N
     return SharedState(ledger(options.state_url), int(replicas))
 
 
-def _with_warnings(parsed: Parsed) -> Config:
+def _with_warnings(parsed: ParsedConfig) -> Config:
     for warning in shortened(parsed.warnings):
         _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
     return parsed.config

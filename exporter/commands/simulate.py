@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from exporter.braze.hosts import is_doubtful
 from exporter.commands.flags import Flag, Parser
 from exporter.config.yaml_tree import quoted
-from exporter.simulator import RateLimit, Settings, Simulator
+from exporter.simulator import RateLimit, Simulator, SimulatorSettings
 from exporter.system import signals
 from exporter.web.server import parse_address
 
@@ -110,10 +110,10 @@ def _lines(braze: Simulator) -> Iterator[str]:
         )
 
 
-def workspace(options: argparse.Namespace) -> Settings:
+def workspace(options: argparse.Namespace) -> SimulatorSettings:
     """Return the workspace that the flags of `FLEET` describe; ValueError names one."""
     campaigns = options.campaigns
-    return Settings(
+    return SimulatorSettings(
         seed=_whole("--seed", options.seed, least=0),
         campaigns=_whole("--campaigns", campaigns, least=1) if campaigns else None,
         timezone=_timezone(options.timezone or "UTC"),

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from exporter.braze.client import Client
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.commands.flags import CONFIG_FILE, Flag, Parser
 from exporter.config import schema
 from exporter.config.load import load
 from exporter.model.config import Config, KeySource, Problem, WorkspaceConfig
 from exporter.model.errors import ConfigError
-from exporter.system.api_key import Key, read_key
+from exporter.system.api_key import ApiKey, read_key
 from exporter.system.clock import Clock
 
 _ENDPOINT = Flag(
@@ -48,7 +48,7 @@ _NO_KEY = "where is the key? expected --api-key-env or --api-key-file"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Target:
     """Where to ask, and what else its author may want to know."""
 
     config: Config
@@ -57,7 +57,7 @@ class Access:
     """Whether flags gave it, and no configuration."""
 
 
-class AccessParser(Parser):
+class TargetParser(Parser):
     """A parser that repeats nothing of what it does not know: it could be a key."""
 
     def error(self, message: str) -> NoReturn:
@@ -79,7 +79,7 @@ def access(
     environment: Mapping[str, str],
     *,
     judges_keys: bool,
-) -> Access:
+) -> Target:
     """Return what a configuration or the flags name. ConfigError: it cannot be used.
 
     Where keys are not judged, whoever asked for that looks at them himself.
@@ -105,7 +105,7 @@ def access(
         parsed = _direct(options, read or (lambda one: read_key(one, environment)))
     else:
         parsed = load(options.config_file, environment, keys_required=False, read=read)
-    return Access(parsed.config, parsed.warnings, is_direct)
+    return Target(parsed.config, parsed.warnings, is_direct)
 
 
 def client(
@@ -118,8 +118,8 @@ def client(
     """Return a client that asks as the daemon would."""
     return Client(
         workspace,
-        read_key=Key(workspace.key_source, lambda one: read_key(one, environment)),
-        egress=Egress.from_environment(environment),
+        read_key=ApiKey(workspace.key_source, lambda one: read_key(one, environment)),
+        egress=ProxySettings.from_environment(environment),
         response_bytes=response_bytes,
         now=clock.now,
     )
@@ -131,7 +131,7 @@ def _unjudged(_: KeySource) -> str:
 
 def _direct(
     options: argparse.Namespace, read: Callable[[KeySource], str | None]
-) -> schema.Parsed:
+) -> schema.ParsedConfig:
     workspace = {
         "name": getattr(options, WORKSPACE.key, None) or "production",
         "endpoint": options.endpoint,

@@ -11,7 +11,7 @@ from exporter.model.config import KeySource, Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import read_key
 from exporter.system.read_file import MIB, read_regular
-from exporter.web.open_security import Entrance
+from exporter.web.open_security import Security
 
 _LONGEST_BYTES = 64 * MIB
 
@@ -22,7 +22,7 @@ def load(
     *,
     keys_required: bool = True,
     read: Callable[[KeySource], str | None] | None = None,
-) -> schema.Parsed:
+) -> schema.ParsedConfig:
     """Read and parse a configuration file. ConfigError: it cannot be used.
 
     `read` reads keys in another way than from files and the environment.
@@ -47,13 +47,13 @@ def load(
 def load_protected(
     file: str,
     environment: Mapping[str, str],
-    protection: Entrance,
+    protection: Security,
     *,
     keys_required: bool = True,
-) -> schema.Parsed:
+) -> schema.ParsedConfig:
     """Read the web configuration too. ConfigError: the problems of both at once."""
     problems: list[Problem] = []
-    parsed: schema.Parsed | None = None
+    parsed: schema.ParsedConfig | None = None
     warnings: tuple[Problem, ...] = ()
     try:
         parsed = load(file, environment, keys_required=keys_required)

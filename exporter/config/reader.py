@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple, TypeVar
 
 from exporter.config import yaml_tree
-from exporter.config.yaml_tree import Entry, Node, Scalar, Sequence
+from exporter.config.yaml_tree import MappingEntry, Node, Scalar, Sequence
 from exporter.model.config import Problem
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class Field(NamedTuple):
                 unknown.error(_unknown(name, options), line=entry.line)
         return Section(self, entries, options)
 
-    def _entries(self, expected: str) -> dict[str, Entry]:
+    def _entries(self, expected: str) -> dict[str, MappingEntry]:
         if not isinstance(self.node, yaml_tree.Mapping):
             message = f"expected {expected}, found {_kind(self.node)}"
             raise ValueError(message)
@@ -151,7 +151,7 @@ class Section(NamedTuple):
     """A mapping whose keys are options."""
 
     field: Field
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, MappingEntry]
     options: Options
 
     def find(self, name: str, reading: Callable[[Field], T]) -> T | None:

@@ -81,7 +81,7 @@ _MOST_PROBLEMS = 100
 LIMITS = {"series_per_campaign": "5000", "response_bytes": "4MiB"}
 
 
-class Parsed(NamedTuple):
+class ParsedConfig(NamedTuple):
     """A configuration that can be used, and what its author may want to know of it."""
 
     config: Config
@@ -96,7 +96,7 @@ def parse(
     is_file: Callable[[str], bool],
     is_public: Callable[[str], bool] = lambda _: False,
     keys_required: bool = True,
-) -> Parsed:
+) -> ParsedConfig:
     """Read the text of `file`, or raise `ConfigError` with all problems, by line.
 
     `read_key` gives the key without its last newline, or None where there is none: an
@@ -110,7 +110,7 @@ def parse(
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
         raise ConfigError(tuple(problems))
-    return Parsed(config, tuple(problems))
+    return ParsedConfig(config, tuple(problems))
 
 
 def shortened(problems: Sequence[Problem]) -> tuple[Problem, ...]:

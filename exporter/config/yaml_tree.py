@@ -46,10 +46,10 @@ class Mapping(NamedTuple):
     """Keys with their values; of a key that stands twice the first."""
 
     line: int
-    entries: dict[str, Entry]
+    entries: dict[str, MappingEntry]
 
 
-class Entry(NamedTuple):
+class MappingEntry(NamedTuple):
     """The value of a key, and the line of the key."""
 
     line: int
@@ -203,7 +203,7 @@ class _Composer:
         return Sequence(_line(start), items)
 
     def _mapping(self, start: Any, path: str, depth: int) -> Mapping:
-        entries: dict[str, Entry] = {}
+        entries: dict[str, MappingEntry] = {}
         event = self.loader.get_event()
         while not isinstance(event, yaml.MappingEndEvent):
             key = self._node(event, path, depth)
@@ -220,7 +220,7 @@ class _Composer:
                     place,
                 )
             else:
-                entries[name] = Entry(key.line, node)
+                entries[name] = MappingEntry(key.line, node)
             event = self.loader.get_event()
         return Mapping(_line(start), entries)
 

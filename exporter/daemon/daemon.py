@@ -16,27 +16,27 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from exporter import __version__
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.daemon import on_demand
-from exporter.metrics.exposition_page import Pages
-from exporter.metrics.self_metrics import Served, Telemetry
+from exporter.metrics.exposition_page import ExpositionPages
+from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, KeptEntries, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.model.errors import ConfigError
 from exporter.polling.poller import Poller
-from exporter.polling.request_queue import Turn
-from exporter.polling.scheduler import Jobs
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
-from exporter.polling.workspaces import Fleet
+from exporter.polling.workspaces import Workspaces
 from exporter.system.clock import Clock
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogQuota
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
-from exporter.system.single_flight import JointWork
-from exporter.web.open_security import Entrance, OpenEntrance
+from exporter.system.single_flight import SingleFlight
+from exporter.web.open_security import OpenSecurity, Security
 from exporter.web.routes import Site, Web
-from exporter.web.server import Address, ClientLimits, Listener, raise_descriptor_limit
-from exporter.web.settings import Settings
+from exporter.web.server import Address, ClientLimits, Server, raise_descriptor_limit
+from exporter.web.settings import WebSettings
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ _GRACE_SECONDS = 1.0
 _CONNECTIONS = 4096
 
 
-class Source(NamedTuple):
+class ConfigSource(NamedTuple):
     """Where a new configuration comes from."""
 
     load: Callable[[], Config]
@@ -65,13 +65,13 @@ class Daemon:
     def __init__(
         self,
         configuration: Config,
-        settings: Settings,
+        settings: WebSettings,
         *,
         read_key: Callable[[KeySource], str | None],
-        egress: Egress,
-        source: Source | None = None,
+        egress: ProxySettings,
+        source: ConfigSource | None = None,
         state_path: str | None = None,
-        entrance: Entrance | None = None,
+        entrance: Security | None = None,
         peers: Shard | on_demand.SharedState | None = None,
     ) -> None:
         """`peers` says what is shared with other exporters, if anything.
@@ -80,21 +80,21 @@ class Daemon:
         """
         self._config = configuration
         self._settings = settings
-        self._source = source or Source(load=lambda: configuration)
+        self._source = source or ConfigSource(load=lambda: configuration)
         self._clock = Clock()
         self._now = self._clock.now
         self._started_at = self._now()
         self._was_ready = False
         self._has_told_ready = False
-        self._stale_quota = LogQuota(LINES_PER_MINUTE)
+        self._stale_quota = LogRateLimit(LINES_PER_MINUTE)
         self._has_begun = asyncio.Event()
         self._looking: asyncio.Task[bool] | None = None
-        self._reloads = JointWork(self._reload)
+        self._reloads = SingleFlight(self._reload)
         self._description: tuple[Config, str] | None = None
         self._store = Store()
-        self._telemetry = Telemetry(version=__version__, served=self._served)
-        self._jobs = Jobs(self._serve, on_wall=self._clock.on_wall)
-        self._fleet = Fleet(
+        self._telemetry = SelfMetrics(version=__version__, served=self._served)
+        self._jobs = Scheduler(self._serve, on_wall=self._clock.on_wall)
+        self._fleet = Workspaces(
             jobs=self._jobs,
             store=self._store,
             telemetry=self._telemetry,
@@ -131,7 +131,7 @@ class Daemon:
         )
         self._state_path = state_path
         self._scouting: on_demand.Scouting | None = None
-        self._pages = Pages(
+        self._pages = ExpositionPages(
             self._fresh_entries, self._telemetry, version=lambda: self._store.version
         )
         site = Site(
@@ -155,8 +155,8 @@ class Daemon:
             link_prefix=settings.link_prefix,
         )
         web = Web(site)
-        self._entrance = entrance or OpenEntrance()
-        self._listener = Listener(
+        self._entrance = entrance or OpenSecurity()
+        self._listener = Server(
             self._entrance.guard(web.respond, is_open=web.is_open),
             ssl_context=self._entrance.ssl_context,
             limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
@@ -267,7 +267,7 @@ class Daemon:
             campaigns = self._scouting.campaigns_of(workspace)
         return campaigns if self._shard is None else self._shard.own(campaigns)
 
-    def _serve(self, turn: Turn) -> None:
+    def _serve(self, turn: PendingPoll) -> None:
         if turn.at - self._now() > _EARLY_SECONDS:
             self._jobs.put(turn)  # the wall clock was just set forward
             return
@@ -277,7 +277,7 @@ class Daemon:
         with self._sharing.at_work(turn):
             self._poll(turn)
 
-    def _poll(self, turn: Turn) -> None:
+    def _poll(self, turn: PendingPoll) -> None:
         upcoming = self._poller.poll(turn)
         desk = self._fleet.desks.get(turn.workspace)
         if upcoming is not None and desk is not None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, KeptEntries, Key, Store
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, KeptEntries, ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
-from exporter.polling.poller import Desk
-from exporter.polling.request_queue import Turn
-from exporter.web.open_security import Entrance, OpenEntrance
-from exporter.web.routes import StatusPages
+from exporter.polling.poller import Workspace
+from exporter.polling.request_queue import PendingPoll
+from exporter.web.open_security import OpenSecurity, Security
+from exporter.web.routes import StatusSource
 
 
 class Keeper(Protocol):
@@ -77,20 +77,20 @@ class Sharing(Protocol):
     def seen(self) -> Any:
         """Return how this exporter stands with the others."""
 
-    def at_work(self, turn: Turn) -> AbstractContextManager[None]:
+    def at_work(self, turn: PendingPoll) -> AbstractContextManager[None]:
         """Keep a campaign for oneself during a poll."""
 
 
-def entrance(web_config_file: str | None) -> Entrance:
+def entrance(web_config_file: str | None) -> Security:
     """Return what a web configuration protects with, if there is one."""
     if web_config_file is None:
-        return OpenEntrance()
-    made: Entrance = import_module("exporter.web.security").Protection(web_config_file)
+        return OpenSecurity()
+    made: Security = import_module("exporter.web.security").Protection(web_config_file)
     return made
 
 
 def keeper(
-    state_path: str | None, *, store: Store, telemetry: Telemetry
+    state_path: str | None, *, store: Store, telemetry: SelfMetrics
 ) -> Keeper | None:
     """Return what keeps values in a directory, if there is one."""
     if state_path is None:
@@ -148,20 +148,20 @@ def sharing(shared: SharedState, **parts: Any) -> Sharing:
 def status_pages(  # noqa: PLR0913 - all that there is to look at
     *,
     entries: Callable[[], tuple[Entry, ...]],
-    desks: Mapping[str, Desk],
+    desks: Mapping[str, Workspace],
     discoveries: Callable[[], Mapping[str, Any]] = dict,
     peers: Callable[[], Any] = lambda: None,
-    planned: Callable[[], Mapping[Key, float]],
+    planned: Callable[[], Mapping[ObjectKey, float]],
     now: Callable[[], float],
     clock_set_by: Callable[[], float],
     is_ready: Callable[[], bool],
     version: str,
-) -> Callable[[], StatusPages]:
+) -> Callable[[], StatusSource]:
     """Return what makes the status page when it is first called, and then keeps it."""
-    made: list[StatusPages] = []
+    made: list[StatusSource] = []
     lock = Lock()
 
-    def pages() -> StatusPages:
+    def pages() -> StatusSource:
         with lock:
             if not made:
                 module = import_module("exporter.status.page")

@@ -59,7 +59,7 @@ class Details:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """One page of the list."""
 
     campaigns: tuple[Listed, ...]
@@ -77,13 +77,13 @@ def key(campaign_id: str) -> str:
     return campaign_id.lower()
 
 
-def read_page(document: object) -> Page:
+def read_page(document: object) -> ListPage:
     """Read one page. Entries without a usable id are passed over."""
     entries = _success(document, "the list of campaigns").get("campaigns")
     if not isinstance(entries, list):
         message = "the list of campaigns: expected a list at campaigns"
         raise MalformedCatalogue(message)
-    return Page(tuple(_listed(entries)), len(entries))
+    return ListPage(tuple(_listed(entries)), len(entries))
 
 
 def read_details(document: object, *, last_edited: str, read_at: float) -> Details:

@@ -14,20 +14,15 @@ from dataclasses import replace
 from threading import Lock
 
 from exporter.braze.rate_limit import Budget, slack, spacing
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.discovery import documents, rules
 from exporter.discovery.documents import DETAILS, LIST, Details, Listed
-from exporter.discovery.rules import Choice, Known, PageWanted, Question
-from exporter.metrics.self_metrics import Telemetry
-from exporter.model.config import (
-    Allowance,
-    CampaignConfig,
-    DiscoverConfig,
-    FailureReason,
-    WorkspaceConfig,
-)
+from exporter.discovery.rules import CampaignCatalogue, Choice, PageWanted, Question
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     MalformedCatalogue,
@@ -35,10 +30,11 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.polling.poller import Fetcher
-from exporter.status.view_model import DiscoverySeen, RateLimit, rate_limit
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogQuota
+from exporter.status.view_model import DiscoveryView, RateLimitView, rate_limit
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
@@ -52,10 +48,10 @@ _LOG_AGAIN_SECONDS = 3600.0
 _READ_ANEW_AFTER = 5
 """So many failures in a row, and the list is read from its beginning again."""
 _UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
-_Asked = Answer | FetchError
+_Asked = BrazeResponse | FetchError
 
 
-class Scout:
+class CampaignFinder:
     """What is known of one workspace; `step` may be called by any thread.
 
     `tell_news` is called when other campaigns may be found than before.
@@ -67,11 +63,11 @@ class Scout:
         *,
         fetcher: Callable[[], Fetcher | None],
         tell_news: Callable[[], None],
-        telemetry: Telemetry,
+        telemetry: SelfMetrics,
         now: Callable[[], float],
         draw: Callable[[], float],
         clock_set_by: Callable[[], float] = lambda: 0.0,
-        known: Known | None = None,
+        known: CampaignCatalogue | None = None,
     ) -> None:
         """`fetcher` gives None while nobody may be asked."""
         self._workspace = workspace
@@ -83,7 +79,7 @@ class Scout:
         self._now = now
         self._draw = draw
         self._clock_set_by = clock_set_by
-        self.known = known or Known()
+        self.known = known or CampaignCatalogue()
         """What is known now; frozen, and swapped whole."""
         self.failure: FetchError | None = None
         """How the last question failed; None: it did not."""
@@ -94,7 +90,7 @@ class Scout:
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._logged: dict[str, tuple[FailureReason, float]] = {}
-        self._quota = LogQuota(LINES_PER_MINUTE)
+        self._quota = LogRateLimit(LINES_PER_MINUTE)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
         self._done_at: float | None = None
         self._news = 1 if known else 0
@@ -130,7 +126,7 @@ class Scout:
         budget = _budget(self._workspace, self._settings, parts)
         self._budget = self._budget.bounded_as(budget)
 
-    def adopt(self, known: Known) -> None:
+    def adopt(self, known: CampaignCatalogue) -> None:
         """Go on from what another exporter has found out."""
         self.known = known
         self._news += 1
@@ -152,11 +148,11 @@ class Scout:
         if isinstance(self.failure, Throttled):
             self._wait_until = self._budget.bucket(SHARED).shut_until
 
-    def seen(self) -> DiscoverySeen:
+    def seen(self) -> DiscoveryView:
         """Return how it stands, by the wall clock."""
         now, set_by, failure = self._now(), self._clock_set_by(), self.failure
         listed_at = self.known.listed_at
-        return DiscoverySeen(
+        return DiscoveryView(
             campaigns=self._shown,
             is_limited=self.is_limited,
             listed_at=None if listed_at is None else listed_at + set_by,
@@ -166,7 +162,7 @@ class Scout:
             rate_limit=self._rate_limit(now + set_by, set_by),
         )
 
-    def _rate_limit(self, now: float, clock_set_by: float) -> RateLimit | None:
+    def _rate_limit(self, now: float, clock_set_by: float) -> RateLimitView | None:
         if SHARED not in self._budget.buckets:
             return None
         seen = rate_limit(self._budget, SHARED, now=now, clock_set_by=clock_set_by)
@@ -263,13 +259,13 @@ class Scout:
             return
         self._budget = self._budget.settle_throttled(
             SHARED,
-            told or Allowance(),
+            told or RateLimitHeaders(),
             retry_after_seconds=answer.retry_after_seconds,
             now=now,
             fraction=self._draw(),
         )
 
-    def _learn(self, question: Question, answer: Answer) -> None:
+    def _learn(self, question: Question, answer: BrazeResponse) -> None:
         known, now = self.known, self._now()
         if isinstance(question, PageWanted):
             if question.page == 0:
@@ -383,12 +379,17 @@ class Scout:
         )
 
     def _choice(
-        self, known: Known, workspace: WorkspaceConfig, settings: DiscoverConfig
+        self,
+        known: CampaignCatalogue,
+        workspace: WorkspaceConfig,
+        settings: DiscoverConfig,
     ) -> Choice:
         wanted = self._wanted(known, settings)
         return rules.choose(known, wanted, settings, listed=_keys(workspace))
 
-    def _wanted(self, known: Known, settings: DiscoverConfig) -> tuple[Listed, ...]:
+    def _wanted(
+        self, known: CampaignCatalogue, settings: DiscoverConfig
+    ) -> tuple[Listed, ...]:
         """Return the candidates, computed once for each list."""
         listed, wishes, wanted = self._candidates
         if listed is not known.campaigns or wishes is not settings:

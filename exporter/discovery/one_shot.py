@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import __version__
-from exporter.discovery.finder import Scout
-from exporter.discovery.rules import Known
-from exporter.metrics.self_metrics import Telemetry
+from exporter.discovery.finder import CampaignFinder
+from exporter.discovery.rules import CampaignCatalogue
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
 from exporter.polling.poller import Fetcher
@@ -33,7 +33,7 @@ _DETAILS_KEPT = 100
 _LISTED_TOLD = 1000
 
 
-class Exploration:
+class DiscoveryRun:
     """Finds campaigns and keeps what it knows, so that another run need not ask."""
 
     def __init__(
@@ -62,7 +62,7 @@ class Exploration:
             return workspace.campaigns
         account = (workspace.name, workspace.endpoint, str(workspace.key_source))
         kept = self._kept()
-        known = kept.setdefault(account, Known())
+        known = kept.setdefault(account, CampaignCatalogue())
         settings = workspace.discover._replace(list_interval_seconds=math.inf)
         workspace = replace(workspace, discover=settings)
         scout = scout_of(
@@ -103,7 +103,7 @@ class Exploration:
             self._tell(workspace, told)
         return found
 
-    def _kept(self) -> dict[Account, Known]:
+    def _kept(self) -> dict[Account, CampaignCatalogue]:
         try:
             return self._file.load(now=self._clock.now())
         except StateError as error:
@@ -120,14 +120,14 @@ def scout_of(
     client: Fetcher,
     clock: Clock,
     draw: Callable[[], float],
-    known: Known | None = None,
-) -> Scout:
+    known: CampaignCatalogue | None = None,
+) -> CampaignFinder:
     """Return a scout for `explore`, who may know something already."""
-    return Scout(
+    return CampaignFinder(
         workspace,
         fetcher=lambda: client,
         tell_news=lambda: None,
-        telemetry=Telemetry(version=__version__, served=tuple),
+        telemetry=SelfMetrics(version=__version__, served=tuple),
         now=clock.now,
         draw=draw,
         clock_set_by=clock.set_by,
@@ -136,7 +136,7 @@ def scout_of(
 
 
 def explore(
-    scout: Scout,
+    scout: CampaignFinder,
     *,
     clock: Clock,
     wait: Callable[[float], object],
@@ -168,7 +168,7 @@ def explore(
             scout.forget_windows()
 
 
-def course(scout: Scout, say: Callable[[str], None]) -> Callable[[], None]:
+def course(scout: CampaignFinder, say: Callable[[str], None]) -> Callable[[], None]:
     """Return what says now and then how far the scout has come, called at each step."""
     told = len(scout.known.details) // _DETAILS_KEPT
     listed = 0
@@ -188,7 +188,7 @@ def course(scout: Scout, say: Callable[[str], None]) -> Callable[[], None]:
     return tell
 
 
-def doubts(scout: Scout, settings: DiscoverConfig) -> tuple[str, ...]:
+def doubts(scout: CampaignFinder, settings: DiscoverConfig) -> tuple[str, ...]:
     """Say what is not in the list although it might be."""
     told = []
     unknown = sum(not one.is_known for one in scout.known.details.values())

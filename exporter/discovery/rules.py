@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from sys import getsizeof
 
-from exporter.discovery.documents import Details, Listed, Page, key
+from exporter.discovery.documents import Details, Listed, ListPage, key
 from exporter.model.config import (
     CampaignConfig,
     DiscoverConfig,
@@ -45,7 +45,7 @@ _ALIASES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ListProgress:
     """A list that is being read: the next page, and what the ones before held."""
 
     page: int = 0
@@ -55,14 +55,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CampaignCatalogue:
     """What is known of a workspace's campaigns; keys are made of ids by `key`."""
 
     campaigns: Mapping[str, Listed] = field(default_factory=dict)
     details: Mapping[str, Details] = field(default_factory=dict)
     listed_at: float | None = None
     """When the list was last read to its end."""
-    reading: Reading | None = None
+    reading: ListProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,19 @@ class Choice:
     """Whether `max_campaigns` keeps others out, or not yet looked at."""
 
 
-def begun(known: Known) -> Known:
+def begun(known: CampaignCatalogue) -> CampaignCatalogue:
     """Return what is known when the list is read from its first page on."""
-    return replace(known, reading=Reading())
+    return replace(known, reading=ListProgress())
 
 
-def turned(known: Known, page: Page, *, now: float) -> Known:
+def turned(
+    known: CampaignCatalogue, page: ListPage, *, now: float
+) -> CampaignCatalogue:
     """Return what is known after the next page of the list.
 
     A page without any campaign that was not on a page before would go on for ever.
     """
-    reading = known.reading or Reading()
+    reading = known.reading or ListProgress()
     found = {key(one.id): one for one in page.campaigns}
     is_useless = found.keys() <= reading.found.keys()
     is_first_or_full = not reading.found or not page.is_last
@@ -121,7 +123,7 @@ def turned(known: Known, page: Page, *, now: float) -> Known:
         if reading.page + 1 >= _MOST_PAGES:
             message = f"the list of campaigns: it has more than {_MOST_PAGES} pages"
             raise MalformedCatalogue(message)
-        return replace(known, reading=Reading(reading.page + 1, found, size))
+        return replace(known, reading=ListProgress(reading.page + 1, found, size))
     return _listed(known, found, now=now)
 
 
@@ -130,26 +132,32 @@ def _bytes(one: Listed) -> int:
     return sum(map(getsizeof, texts)) + getsizeof(one) + getsizeof(one.tags)
 
 
-def _listed(known: Known, found: Mapping[str, Listed], *, now: float) -> Known:
+def _listed(
+    known: CampaignCatalogue, found: Mapping[str, Listed], *, now: float
+) -> CampaignCatalogue:
     missing = {
         id_: one if one.missing_since is not None else replace(one, missing_since=now)
         for id_, one in known.campaigns.items()
         if id_ not in found
     }
     campaigns = {**missing, **found}
-    return Known(
+    return CampaignCatalogue(
         campaigns=campaigns,
         details={id_: one for id_, one in known.details.items() if id_ in campaigns},
         listed_at=now,
     )
 
 
-def detailed(known: Known, campaign: Listed, details: Details) -> Known:
+def detailed(
+    known: CampaignCatalogue, campaign: Listed, details: Details
+) -> CampaignCatalogue:
     """Return what is known after the details of a campaign."""
     return replace(known, details={**known.details, key(campaign.id): details})
 
 
-def without_leavers(known: Known, settings: DiscoverConfig, *, now: float) -> Known:
+def without_leavers(
+    known: CampaignCatalogue, settings: DiscoverConfig, *, now: float
+) -> CampaignCatalogue:
     """Return what is known without campaigns whose grace is over."""
     gone = [
         id_
@@ -165,7 +173,9 @@ def without_leavers(known: Known, settings: DiscoverConfig, *, now: float) -> Kn
     )
 
 
-def candidates(known: Known, settings: DiscoverConfig) -> tuple[Listed, ...]:
+def candidates(
+    known: CampaignCatalogue, settings: DiscoverConfig
+) -> tuple[Listed, ...]:
     """Return what the list's names and tags select, the last edited first."""
     has_name = matcher(settings.names)
     selected = (
@@ -186,7 +196,7 @@ def _has_tags(wanted: TagSelection, tags: Sequence[str]) -> bool:
 
 
 def choose(
-    known: Known,
+    known: CampaignCatalogue,
     wanted: Iterable[Listed],
     settings: DiscoverConfig,
     *,
@@ -281,7 +291,7 @@ def _spelled(channel: str) -> str:
 
 
 def next_question(
-    known: Known,
+    known: CampaignCatalogue,
     wanted: Sequence[Listed],
     settings: DiscoverConfig,
     *,
@@ -334,7 +344,7 @@ def delay_seconds(failures: int, *, fraction: float) -> float:
 
 
 def campaigns(
-    workspace: WorkspaceConfig, choice: Choice, known: Known
+    workspace: WorkspaceConfig, choice: Choice, known: CampaignCatalogue
 ) -> tuple[CampaignConfig, ...]:
     """Return the listed campaigns and those that were found, each by its own name.
 

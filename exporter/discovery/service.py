@@ -12,14 +12,14 @@ from dataclasses import replace
 from functools import partial
 from threading import Lock
 
-from exporter.discovery.finder import Scout
-from exporter.discovery.rules import Known
-from exporter.metrics.self_metrics import Telemetry
+from exporter.discovery.finder import CampaignFinder
+from exporter.discovery.rules import CampaignCatalogue
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
 from exporter.model.errors import StateError
-from exporter.polling.poller import Desk, Fetcher
-from exporter.polling.scheduler import Errand, Jobs
-from exporter.status.view_model import DiscoverySeen
+from exporter.polling.poller import Fetcher, Workspace
+from exporter.polling.scheduler import Scheduler, Task
+from exporter.status.view_model import DiscoveryView
 from exporter.storage.catalogue_file import Account, CatalogueFile
 
 _log = logging.getLogger(__name__)
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 _AFTER_A_CRASH_SECONDS = 60.0
 
 
-class Scouting:
+class DiscoveryService:
     """The scouts of all workspaces. `apply` is called by one thread at a time."""
 
     def __init__(
         self,
-        desks: Mapping[str, Desk],
+        desks: Mapping[str, Workspace],
         *,
         refresh: Callable[[str], None],
-        jobs: Jobs,
-        telemetry: Telemetry,
+        jobs: Scheduler,
+        telemetry: SelfMetrics,
         now: Callable[[], float],
         draw: Callable[[], float],
         clock_set_by: Callable[[], float],
@@ -51,12 +51,12 @@ class Scouting:
         self._draw = draw
         self._clock_set_by = clock_set_by
         self._file = file
-        self._scouts: dict[str, Scout] = {}
+        self._scouts: dict[str, CampaignFinder] = {}
         self._accounts: dict[str, Account] = {}
         self._saving = Lock()
         self._is_failing = False
         self._kept = self._restored()
-        self._saved: dict[Account, Known] = dict(self._kept)
+        self._saved: dict[Account, CampaignCatalogue] = dict(self._kept)
         self._parts = 1
         self.leads: Callable[[str], bool] = _leads_all
         """Whether this exporter asks for a workspace, by name, or another one does."""
@@ -81,7 +81,7 @@ class Scouting:
         if scout is not None:
             scout.stop()
         self._accounts[name] = account
-        self._scouts[name] = Scout(
+        self._scouts[name] = CampaignFinder(
             workspace,
             fetcher=partial(self._fetcher, name),
             tell_news=partial(self._refresh, name),
@@ -111,7 +111,7 @@ class Scouting:
             return workspace.campaigns
         return scout.campaigns_of(workspace)
 
-    def known(self) -> dict[Account, Known]:
+    def known(self) -> dict[Account, CampaignCatalogue]:
         """Return what is known now of each workspace that discovers."""
         return {
             self._accounts[name]: replace(scout.known, reading=None)
@@ -119,7 +119,7 @@ class Scouting:
             if name in self._accounts
         }
 
-    def adopt(self, account: Account, known: Known) -> None:
+    def adopt(self, account: Account, known: CampaignCatalogue) -> None:
         """Go on from what another exporter has found out of a workspace."""
         name, _, _ = account
         scout = self._scouts.get(name)
@@ -127,7 +127,7 @@ class Scouting:
             scout.adopt(known)
             self._send(name, scout, self._now())
 
-    def seen(self) -> dict[str, DiscoverySeen]:
+    def seen(self) -> dict[str, DiscoveryView]:
         """Return how discovery stands in each workspace that has it."""
         return {name: scout.seen() for name, scout in tuple(self._scouts.items())}
 
@@ -149,11 +149,11 @@ class Scouting:
             scout.stop()
         self._save()
 
-    def _send(self, name: str, scout: Scout, at: float) -> None:
+    def _send(self, name: str, scout: CampaignFinder, at: float) -> None:
         run = partial(self._step, name, scout)
-        self._jobs.put_errand(Errand(name, at, run))
+        self._jobs.put_errand(Task(name, at, run))
 
-    def _step(self, name: str, scout: Scout) -> None:
+    def _step(self, name: str, scout: CampaignFinder) -> None:
         if self._scouts.get(name) is not scout:
             return
         try:
@@ -175,7 +175,7 @@ class Scouting:
         desk = self._desks.get(name) if self.leads(name) else None
         return desk.client if desk else None
 
-    def _restored(self) -> dict[Account, Known]:
+    def _restored(self) -> dict[Account, CampaignCatalogue]:
         if self._file is None:
             return {}
         try:

@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from exporter.metrics import gzip_member
-from exporter.metrics.gzip_member import Part
-from exporter.model.config import FailureReason, Figures, Snapshot, Variation
+from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.model.errors import FailureReason
 from exporter.model.labels import clean
+from exporter.model.snapshot import Figures, Snapshot, Variation
 from exporter.series.revisions import revision
 
 
@@ -150,7 +151,7 @@ _LEAST_DEFLATED = 1024
 """Bytes; smaller blocks compress better along with their neighbours."""
 
 
-class Subject(NamedTuple):
+class ObjectLabels(NamedTuple):
     """Whose samples they are; `labels` are the configured ones of the campaign."""
 
     workspace: str
@@ -159,7 +160,7 @@ class Subject(NamedTuple):
     labels: Mapping[str, str]
 
 
-class Status(NamedTuple):
+class PollStatus(NamedTuple):
     """What is known of a campaign's polls; None: nothing yet."""
 
     is_up: bool | None
@@ -180,11 +181,11 @@ class Status(NamedTuple):
         return None if at is None else at + self.clock_set_by
 
 
-Block = bytes | Part
+Block = bytes | DeflatedBlock
 """The lines of one campaign in one family; compressed where they are many."""
 
 
-class Blocks(NamedTuple):
+class RenderedObject(NamedTuple):
     """Rendered lines of one campaign: one block per family of `FAMILIES`, or empty."""
 
     by_family: tuple[Block, ...]
@@ -197,14 +198,14 @@ class Blocks(NamedTuple):
         return b"".join(map(lines_of, self.by_family))
 
 
-class Column(NamedTuple):
+class FamilyBlocks(NamedTuple):
     """The blocks of many campaigns in one family, none of them empty."""
 
     header: bytes
     blocks: tuple[Block, ...]
 
 
-def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
+def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
     """Render what Braze said of a campaign."""
     lines = _ValueLines(subject, snapshot.variations)
     if latest := snapshot.latest:
@@ -225,7 +226,9 @@ def render_values(subject: Subject, snapshot: Snapshot) -> Blocks:
     return lines.blocks()
 
 
-def renew_latest(subject: Subject, snapshot: Snapshot, former: Blocks) -> Blocks:
+def renew_latest(
+    subject: ObjectLabels, snapshot: Snapshot, former: RenderedObject
+) -> RenderedObject:
     """Render a snapshot of which the numbers of the latest day alone are new.
 
     `former` are the blocks of one that is the same but for these numbers.
@@ -244,7 +247,7 @@ def renew_latest(subject: Subject, snapshot: Snapshot, former: Blocks) -> Blocks
     )
 
 
-def render_status(subject: Subject, status: Status) -> Blocks:
+def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     """Render what we know of a campaign: at most one line per status family."""
     lines = _Lines(subject)
     labels = "".join(_label(name, text) for name, text in subject.labels.items())
@@ -259,7 +262,7 @@ def render_status(subject: Subject, status: Status) -> Blocks:
     return lines.blocks()
 
 
-def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
+def columns(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
     """Yield the blocks of many campaigns family by family.
 
     In the order of `FAMILIES`; a family without samples is left out.
@@ -267,16 +270,16 @@ def columns(entries: Iterable[Blocks]) -> Iterator[Column]:
     rows = zip(*(blocks.by_family for blocks in entries), strict=True)
     for header, row in zip(_HEADERS, rows, strict=False):
         if blocks := tuple(filter(None, row)):
-            yield Column(header, blocks)
+            yield FamilyBlocks(header, blocks)
 
 
 def lines_of(block: Block) -> bytes:
     """Return the lines of a block as text."""
-    return gzip_member.inflated(block) if isinstance(block, Part) else block
+    return gzip_member.inflated(block) if isinstance(block, DeflatedBlock) else block
 
 
 def page(
-    entries: Iterable[Blocks], text_of: Callable[[Block], bytes] = lines_of
+    entries: Iterable[RenderedObject], text_of: Callable[[Block], bytes] = lines_of
 ) -> list[bytes]:
     """Return all families as text, each behind its header.
 
@@ -292,7 +295,7 @@ def page(
 class _Lines:
     """The lines of one campaign, by family."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: ObjectLabels) -> None:
         workspace, campaign = clean(subject.workspace), clean(subject.campaign)
         self._labels = f'workspace="{escape(workspace)}",campaign="{escape(campaign)}"'
         self._by_family: dict[str, list[str]] = {one.name: [] for one in FAMILIES}
@@ -303,10 +306,10 @@ class _Lines:
         line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
         self._by_family[name].append(line)
 
-    def blocks(self) -> Blocks:
+    def blocks(self) -> RenderedObject:
         """Return what was added, encoded."""
         lines = self._by_family.values()
-        return Blocks(
+        return RenderedObject(
             by_family=tuple(_block("".join(block).encode()) for block in lines),
             series=sum(map(len, lines)),
         )
@@ -315,7 +318,7 @@ class _Lines:
 class _ValueLines(_Lines):
     """The lines of one snapshot: what many of them begin with is made once."""
 
-    def __init__(self, subject: Subject, variations: Iterable[Variation]) -> None:
+    def __init__(self, subject: ObjectLabels, variations: Iterable[Variation]) -> None:
         super().__init__(subject)
         self._heads = {
             one: f'{{{self._labels},channel="{escape(one.channel)}"'

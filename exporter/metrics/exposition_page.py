@@ -12,16 +12,16 @@ from threading import Lock
 from typing import NamedTuple, TypeGuard
 
 from exporter.metrics import campaign_metrics, gzip_member
-from exporter.metrics.campaign_metrics import Block, Column
-from exporter.metrics.gzip_member import Part
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.campaign_metrics import Block, FamilyBlocks
+from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry
 
 _BEATS = 300
 """Prometheus takes for gone what it has not scraped for five minutes: whoever scrapes
 does so more often."""
 
-_Families = dict[bytes, tuple[tuple[Block, ...], Part]]
+_Families = dict[bytes, tuple[tuple[Block, ...], DeflatedBlock]]
 """By header: the blocks of a family, and all of them compressed."""
 
 
@@ -39,7 +39,7 @@ class _Spread(NamedTuple):
 
     version: int
     """Of the store: what it was made of."""
-    texts: Mapping[Part, bytes]
+    texts: Mapping[DeflatedBlock, bytes]
     """Of what is kept compressed."""
     chunks: list[bytes]
     """All lines in their order."""
@@ -49,7 +49,7 @@ _NOTHING_PACKED = _Packed(-1, {})
 _NOTHING_SPREAD = _Spread(-1, {}, [])
 
 
-class Pages:
+class ExpositionPages:
     """Puts pages together from the `entries` that may be served at that time.
 
     `version` is another one when any of them is. All methods may be called from any
@@ -59,7 +59,7 @@ class Pages:
     def __init__(
         self,
         entries: Callable[[], tuple[Entry, ...]],
-        telemetry: Telemetry,
+        telemetry: SelfMetrics,
         *,
         version: Callable[[], int],
     ) -> None:
@@ -106,7 +106,7 @@ class Pages:
             self._spread = _NOTHING_SPREAD
             self._plain_lock.release()
 
-    def _pack(self) -> list[Part]:
+    def _pack(self) -> list[DeflatedBlock]:
         with self._lock:
             version = self._version()
             if self._packed.version != version:
@@ -115,19 +115,19 @@ class Pages:
             return [part for _, part in self._packed.families.values()]
 
 
-def _blocks(entries: tuple[Entry, ...]) -> list[campaign_metrics.Blocks]:
+def _blocks(entries: tuple[Entry, ...]) -> list[campaign_metrics.RenderedObject]:
     blocks = [entry.status_blocks for entry in entries]
     blocks.extend(entry.values for entry in entries if entry.values is not None)
     return blocks
 
 
 def _spread(
-    version: int, entries: tuple[Entry, ...], known: Mapping[Part, bytes]
+    version: int, entries: tuple[Entry, ...], known: Mapping[DeflatedBlock, bytes]
 ) -> _Spread:
-    texts: dict[Part, bytes] = {}
+    texts: dict[DeflatedBlock, bytes] = {}
 
     def text_of(block: Block) -> bytes:
-        if not isinstance(block, Part):
+        if not isinstance(block, DeflatedBlock):
             return block
         text = texts[block] = known.get(block) or campaign_metrics.lines_of(block)
         return text
@@ -145,9 +145,9 @@ def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
     return families
 
 
-def _part(column: Column) -> Part:
+def _part(column: FamilyBlocks) -> DeflatedBlock:
     """Compress a family: large blocks already are, small ones go along together."""
-    parts: list[Part] = []
+    parts: list[DeflatedBlock] = []
     runs = groupby((column.header, *column.blocks), key=_is_part)
     for are_parts, run in runs:
         if are_parts:
@@ -159,5 +159,5 @@ def _part(column: Column) -> Part:
     return gzip_member.joined(parts)
 
 
-def _is_part(block: Block) -> TypeGuard[Part]:
-    return isinstance(block, Part)
+def _is_part(block: Block) -> TypeGuard[DeflatedBlock]:
+    return isinstance(block, DeflatedBlock)

@@ -26,7 +26,7 @@ _RAW = -isal_zlib.MAX_WBITS
 """No header and no trailer: deflate alone."""
 
 
-class Part(NamedTuple):
+class DeflatedBlock(NamedTuple):
     """Something deflated, with the checksum and the length of what it was."""
 
     deflated: bytes
@@ -34,32 +34,32 @@ class Part(NamedTuple):
     length: int
 
 
-def part(plain: bytes) -> Part:
+def part(plain: bytes) -> DeflatedBlock:
     """Compress something so that it may stand anywhere in a deflate stream."""
     packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
     # A full flush ends on a byte, and what follows refers to nothing before it.
     deflated = packer.compress(plain) + packer.flush(isal_zlib.Z_FULL_FLUSH)
-    return Part(deflated, isal_zlib.crc32(plain), len(plain))
+    return DeflatedBlock(deflated, isal_zlib.crc32(plain), len(plain))
 
 
-def inflated(one: Part) -> bytes:
+def inflated(one: DeflatedBlock) -> bytes:
     """Return what a part was made of."""
     return bytes(isal_zlib.decompressobj(_RAW).decompress(one.deflated))
 
 
-def joined(parts: Sequence[Part]) -> Part:
+def joined(parts: Sequence[DeflatedBlock]) -> DeflatedBlock:
     """Return several parts as one."""
-    return Part(b"".join(one.deflated for one in parts), *_sums(parts))
+    return DeflatedBlock(b"".join(one.deflated for one in parts), *_sums(parts))
 
 
-def member(*parts: Part) -> tuple[bytes, ...]:
+def member(*parts: DeflatedBlock) -> tuple[bytes, ...]:
     """Return the chunks of a whole member; those of the parts are not copied."""
     crc, length = _sums(parts)
     trailer = crc.to_bytes(4, "little") + (length % 2**32).to_bytes(4, "little")
     return (_HEADER, *(one.deflated for one in parts), _END, trailer)
 
 
-def _sums(parts: Sequence[Part]) -> tuple[int, int]:
+def _sums(parts: Sequence[DeflatedBlock]) -> tuple[int, int]:
     """Return the checksum and the length of all parts in their order."""
     crc = length = 0
     for one in parts:

@@ -28,7 +28,8 @@ from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
 
-from exporter.model.config import Allowance, FailureReason
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
 
 RESULTS = ("stored", "failed", "malformed", "deferred")
 PAUSE_REASONS = ("unauthorized", "forbidden")
@@ -51,7 +52,7 @@ class Served(NamedTuple):
     idle_campaigns: int = 0
 
 
-class Telemetry:
+class SelfMetrics:
     """Counts what happens; `served` tells, at each scrape, what is shown now."""
 
     def __init__(self, *, version: str, served: Callable[[], Iterable[Served]]) -> None:
@@ -319,7 +320,9 @@ class Telemetry:
         if code == 429:
             self._throttled.labels(workspace, endpoint).inc()
 
-    def allowed(self, workspace: str, endpoint: str, allowance: Allowance) -> None:
+    def allowed(
+        self, workspace: str, endpoint: str, allowance: RateLimitHeaders
+    ) -> None:
         """Show what Braze's headers said last."""
         for gauge, value in (
             (self._limit, allowance.limit),

@@ -11,40 +11,41 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from exporter.metrics.campaign_metrics import Blocks, Status, Subject
-from exporter.model.config import FailureReason, Snapshot
-from exporter.series.incremental import Known
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
+from exporter.model.errors import FailureReason
+from exporter.model.snapshot import Snapshot
+from exporter.series.incremental import CachedDocument
 
-Key = tuple[str, str]
+ObjectKey = tuple[str, str]
 """(workspace, campaign id)"""
 
 
-class Source(NamedTuple):
+class Fingerprint(NamedTuple):
     """An answer of Braze, as far as it tells whether another one says the same."""
 
     digest: int
     """Of its body."""
-    known: Known
+    known: CachedDocument
     """How it was read, and what tells whether another one has but a newer day."""
 
 
 class Entry(NamedTuple):
     """All that is served of one campaign."""
 
-    subject: Subject
-    status: Status
+    subject: ObjectLabels
+    status: PollStatus
     """The campaign's own, whatever its workspace's pause shows instead."""
-    status_blocks: Blocks
+    status_blocks: RenderedObject
     last_read: Snapshot | None = None
     """What Braze said last; it outlives stale values."""
-    values: Blocks | None = None
+    values: RenderedObject | None = None
     """The same rendered; None if nothing was read yet or it is stale."""
-    source: Source | None = None
+    source: Fingerprint | None = None
     """What both were made of; None: that is not known any more."""
     expires_at: float = math.inf
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ObjectKey:
         """What the store knows it by."""
         return (self.subject.workspace, self.subject.campaign_id)
 
@@ -64,7 +65,7 @@ class Kept(NamedTuple):
     snapshot: Snapshot
 
 
-KeptEntries = Mapping[Key, Kept]
+KeptEntries = Mapping[ObjectKey, Kept]
 
 
 class Store:
@@ -72,7 +73,7 @@ class Store:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._entries: dict[Key, Entry] = {}
+        self._entries: dict[ObjectKey, Entry] = {}
         self._all: tuple[Entry, ...] | None = ()
         self.version = 0
         """Another one after every change."""
@@ -83,11 +84,11 @@ class Store:
             self._entries[entry.key] = entry
             self._changed()
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: ObjectKey) -> Entry | None:
         """Return a campaign's entry."""
         return self._entries.get(key)
 
-    def update(self, key: Key, change: Callable[[Entry], Entry]) -> None:
+    def update(self, key: ObjectKey, change: Callable[[Entry], Entry]) -> None:
         """Swap an entry for what `change` makes of it; one that is gone stays gone."""
         with self._lock:
             entry = self._entries.get(key)
@@ -95,7 +96,7 @@ class Store:
                 self._entries[key] = change(entry)
                 self._changed()
 
-    def remove(self, keys: Iterable[Key]) -> None:
+    def remove(self, keys: Iterable[ObjectKey]) -> None:
         """Let campaigns leave whole."""
         with self._lock:
             for key in keys:

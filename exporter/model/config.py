@@ -9,30 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
-
-Stats = Mapping[str, int | float]
-"""Braze's field names → finite numbers that fit a double. Absent was not said."""
-
-
-class FailureReason(StrEnum):
-    """Why a poll failed: the text of the label `reason`."""
-
-    UNAUTHORIZED = "unauthorized"
-    FORBIDDEN = "forbidden"
-    RATE_LIMITED = "rate_limited"
-    BAD_REQUEST = "bad_request"
-    NOT_FOUND = "not_found"
-    REDIRECT = "redirect"
-    SERVER_ERROR = "server_error"
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
-    TOO_LARGE = "too_large"
-    MALFORMED = "malformed"
 
 
 class Problem(NamedTuple):
@@ -48,32 +27,6 @@ class Problem(NamedTuple):
         place = f"{self.file}:{self.line}"
         where = f"{place}: {self.path}" if self.path else place
         return f"{where}: {'warning: ' if self.is_warning else ''}{self.message}"
-
-
-class Secret:
-    """A text that nothing prints: `reveal()` is the only way to it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return "<secret>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __reduce__(self) -> str:
-        message = "a secret is not pickled"
-        raise TypeError(message)
-
-    def reveal(self) -> str:
-        """Return the text itself: for the request header and nowhere else."""
-        return self._text
 
 
 class KeySource(NamedTuple):
@@ -188,94 +141,3 @@ class Config(NamedTuple):
         """The environment variables in which keys are."""
         sources = (one.key_source.env for one in self.workspaces)
         return frozenset(name for name in sources if name)
-
-
-class Allowance(NamedTuple):
-    """What the `X-RateLimit-*` headers of one answer said; None: not said."""
-
-    limit: int | None = None
-    remaining: int | None = None
-    reset_at: float | None = None
-
-    def earlier(self, seconds: float) -> Allowance:
-        """Return it as a clock has it that is so many seconds behind Braze's."""
-        if self.reset_at is None:
-            return self
-        return self._replace(reset_at=self.reset_at - seconds)
-
-
-class Variation(NamedTuple):
-    """One identity of a channel, as shown; a snapshot holds a (channel, label) once."""
-
-    channel: str
-    label: str
-    id: str = ""
-    """Braze's `variation_api_id`, cleaned; empty when Braze gave none."""
-    is_control: bool = False
-
-
-class Figures(NamedTuple):
-    """The stats of one day or of one trailing window.
-
-    `variations` is ordered by (channel, label) and holds no empty stats; `overall` are
-    the campaign-wide ones.
-    """
-
-    variations: tuple[tuple[Variation, Stats], ...]
-    overall: Stats
-
-
-class Day(NamedTuple):
-    """One day of a data series."""
-
-    date: date
-    starts_at: float
-    """The first instant of that day in the workspace's time zone."""
-    figures: Figures
-
-
-class History(NamedTuple):
-    """What the newest days looked like, in little room: `history` packs and reads it.
-
-    Ten thousand campaigns have one each.
-    """
-
-    last: date
-    sent: bytes
-    levels: bytes
-
-
-class Snapshot(NamedTuple):
-    """What one document said of a campaign; label texts are cleaned, cut and unique."""
-
-    variations: tuple[Variation, ...]
-    """Every identity with a sample in any of the figures, by (channel, label)."""
-    latest: Day | None
-    last_complete: Day | None
-    trailing: tuple[tuple[int, Figures], ...]
-    """(window in days, sums), ascending; a window without any number is left out."""
-    series: int
-    """How many samples this makes, with the days' timestamps and variation infos."""
-    dropped_series: int
-    ignored_values: int
-    skipped_rows: int
-    history: History | None = None
-    """For people who look; nothing of it is exposed as a metric."""
-    is_quiet: bool = False
-    """Whether all was 0 on each of the last 14 complete days, and is today."""
-    is_active: bool = False
-    """Whether anything but 0 was counted today or yesterday."""
-    first_complete: Day | None = None
-    """What was read of a complete day when it was first read; mostly the last one."""
-
-
-class Chronicle(NamedTuple):
-    """What many pages of a data series said of a campaign's complete days."""
-
-    variations: tuple[Variation, ...]
-    """Every identity with a sample on any of the days, by (channel, label)."""
-    days: tuple[Day, ...]
-    """Oldest first; a day without a row is not among them."""
-    series: int
-    """How many series these make, those of the campaign itself included."""
-    dropped_series: int

@@ -18,7 +18,26 @@ ExporterError
 
 from __future__ import annotations
 
-from exporter.model.config import Allowance, FailureReason, Problem
+from enum import StrEnum
+
+from exporter.model.config import Problem
+from exporter.model.rate_limit_headers import RateLimitHeaders
+
+
+class FailureReason(StrEnum):
+    """Why a poll failed: the text of the label `reason`."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate_limited"
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    REDIRECT = "redirect"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
 
 
 class ExporterError(Exception):
@@ -77,7 +96,7 @@ class FetchError(ExporterError):
         *,
         reason: FailureReason,
         status: int | None = None,
-        allowance: Allowance | None = None,
+        allowance: RateLimitHeaders | None = None,
         retry_after_seconds: float | None = None,
         answered_at: float | None = None,
         said: str = "",

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from threading import Lock
 
-from exporter.model.config import CampaignConfig, Snapshot
+from exporter.model.config import CampaignConfig
+from exporter.model.snapshot import Snapshot
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.slots import stretch
 
@@ -28,7 +29,7 @@ def is_idle(campaign: CampaignConfig, snapshot: Snapshot | None) -> bool:
     return snapshot.is_quiet or is_over
 
 
-class Lanes:
+class IdleSchedule:
     """The lanes of one workspace under one plan. Any thread may call any method."""
 
     def __init__(self, plan: WorkspacePlan, idle_ids: Iterable[str] = ()) -> None:

@@ -14,13 +14,14 @@ from threading import Lock
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.metrics import campaign_metrics
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Key, Source, Store
-from exporter.model.config import CampaignConfig, Config, FailureReason, Snapshot
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Fingerprint, ObjectKey, Store
+from exporter.model.config import CampaignConfig, Config
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     KeyReplaced,
@@ -28,13 +29,14 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
+from exporter.model.snapshot import Snapshot
 from exporter.polling import slots
-from exporter.polling.idle import Lanes, is_idle
+from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.plan import WorkspacePlan
-from exporter.polling.request_queue import ENDPOINT, Line, Turn
+from exporter.polling.request_queue import ENDPOINT, PendingPoll, RequestQueue
 from exporter.series import incremental, parse
 from exporter.series.incremental import Read
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogQuota
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
@@ -60,21 +62,21 @@ class Fetcher(Protocol):
         read: Callable[[object], object] = ...,
         recall: Callable[[int], object | None] = ...,
         /,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Return the answer to one GET, its document read, or raise `FetchError`.
 
         Or recalled: what was made of a body with the same digest before.
         """
 
 
-class Desk(NamedTuple):
+class Workspace(NamedTuple):
     """What the polls of one workspace share."""
 
     config: Config
     plan: WorkspacePlan
     client: Fetcher
-    line: Line
-    lanes: Lanes
+    line: RequestQueue
+    lanes: IdleSchedule
     campaigns: Mapping[str, CampaignConfig]
 
 
@@ -83,10 +85,10 @@ class Poller:
 
     def __init__(
         self,
-        desks: Mapping[str, Desk],
+        desks: Mapping[str, Workspace],
         *,
         store: Store,
-        telemetry: Telemetry,
+        telemetry: SelfMetrics,
         now: Callable[[], float],
         draw: Callable[[], float],
         clock_set_by: Callable[[], float] = lambda: 0.0,
@@ -99,13 +101,13 @@ class Poller:
         self._draw = draw
         self._clock_set_by = clock_set_by
         self._lock = Lock()
-        self._logged: dict[Key, tuple[FailureReason, float]] = {}
-        self._quotas: dict[tuple[str, str], LogQuota] = {}
-        self._shown_pauses: WeakKeyDictionary[Line, FailureReason | None] = (
+        self._logged: dict[ObjectKey, tuple[FailureReason, float]] = {}
+        self._quotas: dict[tuple[str, str], LogRateLimit] = {}
+        self._shown_pauses: WeakKeyDictionary[RequestQueue, FailureReason | None] = (
             WeakKeyDictionary()
         )
         self._is_stopped = False
-        self.permit: Callable[[Desk, Turn], float] = _permit_all
+        self.permit: Callable[[Workspace, PendingPoll], float] = _permit_all
         """In how many seconds a request may start that the line lets go; 0: now."""
 
     def stop(self) -> None:
@@ -124,7 +126,7 @@ class Poller:
             if desk is None or campaign_id not in desk.campaigns:
                 self._logged.pop((workspace, campaign_id), None)
 
-    def poll(self, turn: Turn) -> Turn | None:
+    def poll(self, turn: PendingPoll) -> PendingPoll | None:
         """Serve a turn and return its campaign's next one; None: the line calls it."""
         desk = self._desks.get(turn.workspace)
         if desk is None or turn.campaign_id not in desk.campaigns:
@@ -137,7 +139,7 @@ class Poller:
             self._telemetry.polled(turn.workspace, "failed")
             return self._next_slot(desk, turn)
 
-    def _serve(self, desk: Desk, turn: Turn) -> Turn | None:
+    def _serve(self, desk: Workspace, turn: PendingPoll) -> PendingPoll | None:
         now = self._now()
         interval = desk.lanes.interval_seconds(turn.campaign_id)
         if turn.failure and slots.is_over(
@@ -160,11 +162,11 @@ class Poller:
             turn = turn._replace(first_try_at=now)
         return self._ask(desk, turn._replace(tries=turn.tries + 1))
 
-    def _defer(self, turn: Turn) -> None:
+    def _defer(self, turn: PendingPoll) -> None:
         if not turn.has_waited:
             self._telemetry.polled(turn.workspace, "deferred")
 
-    def _ask(self, desk: Desk, turn: Turn) -> Turn | None:
+    def _ask(self, desk: Workspace, turn: PendingPoll) -> PendingPoll | None:
         parameters: dict[str, str | int] = {
             "campaign_id": turn.campaign_id,
             "length": desk.plan.days_per_request,
@@ -172,7 +174,7 @@ class Poller:
         began_at = self._now()
         key = turn.key
 
-        def reading() -> parse.Reading:
+        def reading() -> parse.ParseOptions:
             return self._reading(self._latest(desk, *key) or desk)
 
         def read(document: object) -> Read | MalformedSeries:
@@ -205,10 +207,10 @@ class Poller:
         self._show_pause(desk, turn.workspace)
         return self._take_answer(desk, turn, answer)
 
-    def _reading(self, desk: Desk) -> parse.Reading:
+    def _reading(self, desk: Workspace) -> parse.ParseOptions:
         zone = desk.plan.workspace.timezone
         shown_now = self._now() + self._clock_set_by()
-        return parse.Reading(
+        return parse.ParseOptions(
             today=datetime.fromtimestamp(shown_now, zone).date(),
             timezone=zone,
             windows=desk.config.windows,
@@ -218,8 +220,8 @@ class Poller:
         )
 
     def _latest(
-        self, desk: Desk, workspace: str, campaign_id: str | None = None
-    ) -> Desk | None:
+        self, desk: Workspace, workspace: str, campaign_id: str | None = None
+    ) -> Workspace | None:
         """Return what is in force after a reload; None: a line or campaign is gone."""
         latest = self._desks.get(workspace)
         if latest is None or latest.line is not desk.line:
@@ -228,7 +230,12 @@ class Poller:
         return None if is_gone else latest
 
     def _count(
-        self, desk: Desk, turn: Turn, answer: Answer | FetchError, *, seconds: float
+        self,
+        desk: Workspace,
+        turn: PendingPoll,
+        answer: BrazeResponse | FetchError,
+        *,
+        seconds: float,
     ) -> None:
         workspace = turn.workspace
         is_broken = isinstance(answer, FetchError) and answer.reason in _UNFINISHED
@@ -244,7 +251,9 @@ class Poller:
             },
         )
 
-    def _take_answer(self, desk: Desk, turn: Turn, answer: Answer) -> Turn | None:
+    def _take_answer(
+        self, desk: Workspace, turn: PendingPoll, answer: BrazeResponse
+    ) -> PendingPoll | None:
         now = self._now()
         key = turn.key
         entry = self._store.get(key)
@@ -267,7 +276,7 @@ class Poller:
 
         def refresh(current: Entry) -> Entry:
             subject = current.subject
-            status = campaign_metrics.Status(
+            status = campaign_metrics.PollStatus(
                 is_up=True,
                 failure=None,
                 interval_seconds=interval,
@@ -290,7 +299,9 @@ class Poller:
         self._log_recovery(desk, turn)
         return self._next_slot(desk, turn)
 
-    def _choose_lane(self, desk: Desk, turn: Turn, snapshot: Snapshot) -> None:
+    def _choose_lane(
+        self, desk: Workspace, turn: PendingPoll, snapshot: Snapshot
+    ) -> None:
         """Poll a campaign slowly from now on, or fast again, by what was just read."""
         idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
         if desk.lanes.move(turn.campaign_id, is_idle=idle):
@@ -298,7 +309,9 @@ class Poller:
             _log.debug("campaign.lane", extra={"facts": facts})
             show_rhythm(desk, self._telemetry)
 
-    def _take_failure(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
+    def _take_failure(
+        self, desk: Workspace, turn: PendingPoll, failure: FetchError
+    ) -> PendingPoll | None:
         now = self._now()
         line = desk.line
         told = failure.allowance
@@ -328,7 +341,9 @@ class Poller:
             return self._try_again(desk, turn, failure)
         return self._fail(desk, turn, failure, is_slow=is_refused)
 
-    def _try_again(self, desk: Desk, turn: Turn, failure: FetchError) -> Turn | None:
+    def _try_again(
+        self, desk: Workspace, turn: PendingPoll, failure: FetchError
+    ) -> PendingPoll | None:
         if desk.line.is_called(turn.campaign_id):
             return self._fail(desk, turn, failure)
         at = slots.next_try(
@@ -344,14 +359,14 @@ class Poller:
 
     def _fail(
         self,
-        desk: Desk,
-        turn: Turn,
+        desk: Workspace,
+        turn: PendingPoll,
         failure: FetchError,
         *,
         is_slow: bool = False,
         is_logged: bool = True,
         waits_until: float | None = None,
-    ) -> Turn | None:
+    ) -> PendingPoll | None:
         """Finish a poll without new values; the former ones stay.
 
         With `waits_until` the campaign waits in the line for its bucket to open.
@@ -395,8 +410,12 @@ class Poller:
         return upcoming
 
     def _next_slot(
-        self, desk: Desk, turn: Turn, *, interval_seconds: float | None = None
-    ) -> Turn | None:
+        self,
+        desk: Workspace,
+        turn: PendingPoll,
+        *,
+        interval_seconds: float | None = None,
+    ) -> PendingPoll | None:
         if desk.line.is_called(turn.campaign_id):
             return None
         now = self._now()
@@ -410,10 +429,12 @@ class Poller:
             or desk.lanes.interval_seconds(turn.campaign_id),
             clock_set_by=self._clock_set_by(),
         )
-        return Turn(turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now))
+        return PendingPoll(
+            turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now)
+        )
 
     def _show_pause(
-        self, desk: Desk, workspace: str, failure: FetchError | None = None
+        self, desk: Workspace, workspace: str, failure: FetchError | None = None
     ) -> None:
         """Let every campaign of the workspace show a pause that began or ended."""
         pause = desk.line.pause
@@ -448,7 +469,7 @@ class Poller:
             }
             _log.warning("workspace.paused", extra={"facts": facts})
 
-    def _slow_down(self, desk: Desk, campaign_ids: frozenset[str]) -> None:
+    def _slow_down(self, desk: Workspace, campaign_ids: frozenset[str]) -> None:
         """Ask for campaigns that are forbidden themselves at the slow rate from now."""
         now = self._now()
         workspace = desk.plan.workspace.name
@@ -461,13 +482,17 @@ class Poller:
                 return entry._replace(status=status, status_blocks=blocks)
 
             self._store.update((workspace, campaign_id), mark)
-            asked = Turn(workspace, campaign_id, due_at=now, first_try_at=now)
+            asked = PendingPoll(workspace, campaign_id, due_at=now, first_try_at=now)
             upcoming = self._next_slot(desk, asked, interval_seconds=interval)
             if upcoming is not None:
                 desk.line.book(upcoming)
 
     def _log_failure(
-        self, desk: Desk, turn: Turn, failure: FetchError, upcoming: Turn | None
+        self,
+        desk: Workspace,
+        turn: PendingPoll,
+        failure: FetchError,
+        upcoming: PendingPoll | None,
     ) -> None:
         key = turn.key
         now = self._now()
@@ -486,7 +511,7 @@ class Poller:
         level = logging.WARNING if is_told else logging.DEBUG
         _log.log(level, "poll.failed", extra={"facts": facts})
 
-    def _log_recovery(self, desk: Desk, turn: Turn) -> None:
+    def _log_recovery(self, desk: Workspace, turn: PendingPoll) -> None:
         if self._logged.pop(turn.key, None):
             facts = _names(desk, turn)
             if not self._admits("poll.recovered", facts):
@@ -499,7 +524,7 @@ class Poller:
         now = self._now()
         key = (str(facts["workspace"]), event)
         with self._lock:
-            quota = self._quotas.get(key, LogQuota(LINES_PER_MINUTE))
+            quota = self._quotas.get(key, LogRateLimit(LINES_PER_MINUTE))
             self._quotas[key] = quota.counted(now=now)
         is_told = quota.admits(now=now)
         if is_told:
@@ -507,12 +532,12 @@ class Poller:
         return is_told
 
 
-def _permit_all(_desk: Desk, _turn: Turn) -> float:
+def _permit_all(_desk: Workspace, _turn: PendingPoll) -> float:
     return 0.0
 
 
 def _read(
-    document: object, reading: parse.Reading, entry: Entry | None
+    document: object, reading: parse.ParseOptions, entry: Entry | None
 ) -> Read | MalformedSeries:
     former = entry.last_read if entry else None
     source = entry.source if entry else None
@@ -538,7 +563,7 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        source=Source(digest, found.known),
+        source=Fingerprint(digest, found.known),
     )
 
 
@@ -547,7 +572,7 @@ def lifetime_seconds(config: Config, interval_seconds: float) -> float:
     return max(config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
 
 
-def show_rhythm(desk: Desk, telemetry: Telemetry) -> None:
+def show_rhythm(desk: Workspace, telemetry: SelfMetrics) -> None:
     """Show how often a workspace is polled, its campaigns being on their lanes."""
     telemetry.planned(
         desk.plan.workspace.name,
@@ -558,8 +583,10 @@ def show_rhythm(desk: Desk, telemetry: Telemetry) -> None:
 
 
 def show_status(
-    subject: campaign_metrics.Subject, status: campaign_metrics.Status, desk: Desk
-) -> campaign_metrics.Blocks:
+    subject: campaign_metrics.ObjectLabels,
+    status: campaign_metrics.PollStatus,
+    desk: Workspace,
+) -> campaign_metrics.RenderedObject:
     """Render a campaign's own status, or its workspace's pause in the place of it."""
     pause = desk.line.pause
     if pause is not None:
@@ -567,7 +594,7 @@ def show_status(
     return campaign_metrics.render_status(subject, status)
 
 
-def _names(desk: Desk, turn: Turn) -> dict[str, Fact]:
+def _names(desk: Workspace, turn: PendingPoll) -> dict[str, Fact]:
     return {
         "workspace": turn.workspace,
         "campaign": desk.campaigns[turn.campaign_id].name,

@@ -14,8 +14,8 @@ from threading import Lock
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import Bucket, Budget
-from exporter.model.config import Allowance, FailureReason
-from exporter.model.errors import FetchError
+from exporter.model.errors import FailureReason, FetchError
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 
 ENDPOINT = "campaigns/data_series"
@@ -24,7 +24,7 @@ _LOOK_AGAIN_SECONDS = 1.0
 """How long a probe waits when only an answer on its way makes room for it."""
 
 
-class Turn(NamedTuple):
+class PendingPoll(NamedTuple):
     """One campaign's place in the plan: what its next job is for."""
 
     workspace: str
@@ -58,7 +58,7 @@ class Pause(NamedTuple):
     """The campaigns that got 403 since it began."""
 
 
-class Outlook(NamedTuple):
+class QueueState(NamedTuple):
     """How a line stands at one instant, for those who look on."""
 
     pause: Pause | None
@@ -72,7 +72,7 @@ class Outlook(NamedTuple):
     """When the next request may start; inf: after an answer."""
 
 
-class Line:
+class RequestQueue:
     """Who may ask Braze now, and who next.
 
     `call` is given a turn that waited, with the instant at which to `start` it again.
@@ -86,7 +86,7 @@ class Line:
         *,
         workspace: str,
         campaign_ids: tuple[str, ...],
-        call: Callable[[Turn], None],
+        call: Callable[[PendingPoll], None],
     ) -> None:
         self._budget = budget
         self._workspace = workspace
@@ -94,14 +94,14 @@ class Line:
         self._members = frozenset(campaign_ids)
         self._call = call
         self._lock = Lock()
-        self._waiting: OrderedDict[str, Turn] = OrderedDict()
+        self._waiting: OrderedDict[str, PendingPoll] = OrderedDict()
         """By campaign id: a stray second job must not let one wait twice."""
         self._called_at = math.inf
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
         self._forbidden: set[str] = set()
 
-    def join(self, turns: tuple[Turn, ...], *, now: float) -> None:
+    def join(self, turns: tuple[PendingPoll, ...], *, now: float) -> None:
         """Let turns wait in this order, and call the first one when it may start.
 
         A campaign that left and came back in the midst of its poll goes on from there.
@@ -114,7 +114,7 @@ class Line:
             )
             self._call_first(now)
 
-    def start(self, turn: Turn, *, now: float) -> bool:
+    def start(self, turn: PendingPoll, *, now: float) -> bool:
         """Spend a request on this turn, or let it wait; True: go ahead.
 
         A turn that has to wait comes back by `call`. One that is in flight already is
@@ -137,7 +137,7 @@ class Line:
             self._spend(turn, now)
             return True
 
-    def put_back(self, turn: Turn, *, until: float, now: float) -> None:
+    def put_back(self, turn: PendingPoll, *, until: float, now: float) -> None:
         """Take back a start that somebody else's came before: it is the next one.
 
         Nothing of this line starts before `until`.
@@ -153,7 +153,9 @@ class Line:
             self._called_at = math.inf
             self._call_first(now)
 
-    def take_word(self, allowance: Allowance, *, shut_until: float, now: float) -> None:
+    def take_word(
+        self, allowance: RateLimitHeaders, *, shut_until: float, now: float
+    ) -> None:
         """Believe another exporter in what Braze told it of the same account."""
         with self._lock:
             before = self._budget
@@ -164,7 +166,7 @@ class Line:
                 self._called_at = math.inf
                 self._call_first(now)
 
-    def leave(self, turn: Turn, *, now: float) -> None:
+    def leave(self, turn: PendingPoll, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:
             if self._pause and turn.campaign_id == self._pause.probe_id:
@@ -177,8 +179,8 @@ class Line:
 
     def finish(
         self,
-        turn: Turn,
-        allowance: Allowance | None,
+        turn: PendingPoll,
+        allowance: RateLimitHeaders | None,
         *,
         is_key_accepted: bool,
         now: float,
@@ -199,7 +201,7 @@ class Line:
                 self._probe_later(pause, now)
             self._call_first(now)
 
-    def abandon(self, turn: Turn, *, now: float) -> None:
+    def abandon(self, turn: PendingPoll, *, now: float) -> None:
         """Account for a poll that broke off, wherever it stood."""
         with self._lock:
             if turn.campaign_id in self._in_flight:
@@ -216,8 +218,8 @@ class Line:
 
     def finish_throttled(
         self,
-        turn: Turn,
-        allowance: Allowance,
+        turn: PendingPoll,
+        allowance: RateLimitHeaders,
         *,
         retry_after_seconds: float | None,
         now: float,
@@ -240,8 +242,8 @@ class Line:
 
     def finish_refused(
         self,
-        turn: Turn,
-        allowance: Allowance | None,
+        turn: PendingPoll,
+        allowance: RateLimitHeaders | None,
         *,
         reason: FailureReason,
         now: float,
@@ -262,7 +264,7 @@ class Line:
             self._take_refusal(turn.campaign_id, reason, now)
             return self._pause
 
-    def book(self, turn: Turn) -> None:
+    def book(self, turn: PendingPoll) -> None:
         """Call a campaign's next turn, unless its next one is the line's to call.
 
         Or nobody's, for it has left. Under the line's lock, so that nothing comes
@@ -349,10 +351,10 @@ class Line:
         """The account of the data series endpoint, as it is now."""
         return self._budget.bucket(ENDPOINT)
 
-    def outlook(self, *, now: float) -> Outlook:
+    def outlook(self, *, now: float) -> QueueState:
         """Return how the line stands."""
         with self._lock:
-            return Outlook(
+            return QueueState(
                 pause=self._pause,
                 budget=self._budget,
                 in_flight=frozenset(self._in_flight),
@@ -366,13 +368,13 @@ class Line:
         pause = self._pause
         return pause is not None and pause.probe_id == campaign_id
 
-    def _is_first(self, turn: Turn) -> bool:
+    def _is_first(self, turn: PendingPoll) -> bool:
         return next(iter(self._waiting), None) == turn.campaign_id
 
     def _earliest(self, now: float) -> float:
         return self._budget.earliest(ENDPOINT, now=now)
 
-    def _start_probe(self, pause: Pause, turn: Turn, now: float) -> bool:
+    def _start_probe(self, pause: Pause, turn: PendingPoll, now: float) -> bool:
         if now < pause.probe_at or self._earliest(now) > now:
             # Its regular job fired, or came between: the probe is its next one.
             self._call_probe(pause, now)
@@ -380,7 +382,7 @@ class Line:
         self._spend(turn, now)
         return True
 
-    def _spend(self, turn: Turn, now: float) -> None:
+    def _spend(self, turn: PendingPoll, now: float) -> None:
         self._budget = self._budget.spend(ENDPOINT, now=now)
         self._in_flight.add(turn.campaign_id)
         self._called_at = math.inf
@@ -423,7 +425,9 @@ class Line:
         at = max(pause.probe_at, self._earliest(now))
         if at == math.inf:
             at = max(pause.probe_at, now + _LOOK_AGAIN_SECONDS)
-        turn = Turn(self._workspace, pause.probe_id, due_at=pause.probe_at, at=at)
+        turn = PendingPoll(
+            self._workspace, pause.probe_id, due_at=pause.probe_at, at=at
+        )
         self._call(turn)
 
     def _after(self, campaign_id: str) -> str:
@@ -444,7 +448,7 @@ class Line:
         self._forbidden.discard(accepted_id)
         if pause.probe_id not in self._in_flight and pause.probe_id != accepted_id:
             # Its probe took the place of its next job, and need not be waited for.
-            self._call(Turn(self._workspace, pause.probe_id, due_at=now, at=now))
+            self._call(PendingPoll(self._workspace, pause.probe_id, due_at=now, at=now))
 
 
 def _ends(pause: Pause, campaign_id: str) -> bool:
@@ -458,5 +462,5 @@ def _ends(pause: Pause, campaign_id: str) -> bool:
     return is_forbidden and campaign_id not in pause.forbidden_ids
 
 
-def _call_nobody(_: Turn) -> None:
+def _call_nobody(_: PendingPoll) -> None:
     pass

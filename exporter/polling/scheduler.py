@@ -20,7 +20,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
-from exporter.polling.request_queue import Turn
+from exporter.polling.request_queue import PendingPoll
 
 _INSTANCES = 100
 """More than ever run: the line sees to it that no campaign is in flight twice, and
@@ -29,7 +29,7 @@ APScheduler drops a job that it counts as one too many."""
 _ERRAND_THREADS = 8
 
 
-class Errand(NamedTuple):
+class Task(NamedTuple):
     """Something else than a poll that is to be done for a workspace."""
 
     workspace: str
@@ -37,12 +37,12 @@ class Errand(NamedTuple):
     run: Callable[[], None]
 
 
-class Jobs:
+class Scheduler:
     """The turns that are planned. Every method may be called from any thread."""
 
     def __init__(
         self,
-        serve: Callable[[Turn], None],
+        serve: Callable[[PendingPoll], None],
         *,
         on_wall: Callable[[float], float] = lambda at: at,
     ) -> None:
@@ -72,11 +72,11 @@ class Jobs:
         """Take a workspace's threads away; what runs is left to end."""
         self._pools.close(workspace)
 
-    def put(self, turn: Turn) -> None:
+    def put(self, turn: PendingPoll) -> None:
         """Plan a turn in the place of its campaign's former one."""
         self._add(self._serve, turn, _name(*turn.key))
 
-    def put_errand(self, errand: Errand) -> None:
+    def put_errand(self, errand: Task) -> None:
         """Plan an errand in the place of its workspace's former one."""
         self._add(_run, errand, _errand_name(errand.workspace))
 
@@ -84,7 +84,9 @@ class Jobs:
         """Forget a workspace's errand; one that runs is left to end."""
         self._scheduler.remove_job(_errand_name(workspace))
 
-    def _add(self, act: Callable[[Any], None], work: Turn | Errand, name: str) -> None:
+    def _add(
+        self, act: Callable[[Any], None], work: PendingPoll | Task, name: str
+    ) -> None:
         with self._lock:
             self._scheduler.add_job(
                 act,
@@ -101,16 +103,16 @@ class Jobs:
         """Forget a campaign's turn."""
         self._scheduler.remove_job(_name(workspace, campaign_id))
 
-    def planned(self, workspace: str, campaign_id: str) -> Turn | None:
+    def planned(self, workspace: str, campaign_id: str) -> PendingPoll | None:
         """Return the turn that is planned; None: it waits, runs, or there is none."""
         job = self._scheduler.get_job(_name(workspace, campaign_id))
         work = None if job is None else _work(job)
-        return work if isinstance(work, Turn) else None
+        return work if isinstance(work, PendingPoll) else None
 
     def all_planned(self) -> dict[tuple[str, str], float]:
         """Return when the turns are due that are planned, by workspace and campaign."""
         work = map(_work, self._scheduler.get_jobs())
-        return {one.key: one.at for one in work if isinstance(one, Turn)}
+        return {one.key: one.at for one in work if isinstance(one, PendingPoll)}
 
     def follow_clock(self) -> None:
         """Tell APScheduler anew when each job is due: its clock was set."""
@@ -120,7 +122,7 @@ class Jobs:
                     trigger = self._trigger(_work(job))
                     self._scheduler.reschedule_job(job.id, trigger=trigger)
 
-    def _trigger(self, work: Turn | Errand) -> DateTrigger:
+    def _trigger(self, work: PendingPoll | Task) -> DateTrigger:
         return DateTrigger(datetime.fromtimestamp(self._on_wall(work.at), UTC), UTC)
 
 
@@ -180,7 +182,7 @@ class _Pools:
                 nothing.set_result([])
                 return nothing
             pool = self._errands
-            if isinstance(work, Turn):
+            if isinstance(work, PendingPoll):
                 pool = self._pools.get(work.workspace, self._leavers)
             return pool.submit(run, job, *rest)
 
@@ -192,13 +194,13 @@ class _Pools:
             pool.shutdown(wait=wait)
 
 
-def _work(job: Job) -> Turn | Errand:
+def _work(job: Job) -> PendingPoll | Task:
     (work,) = job.args
-    assert isinstance(work, Turn | Errand)  # noqa: S101 - for the reader of types
+    assert isinstance(work, PendingPoll | Task)  # noqa: S101 - for the reader of types
     return work
 
 
-def _run(errand: Errand) -> None:
+def _run(errand: Task) -> None:
     errand.run()
 
 

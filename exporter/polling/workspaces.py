@@ -13,24 +13,23 @@ from functools import partial
 from threading import RLock
 
 from exporter.braze.client import Client
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, slack, spacing
 from exporter.metrics import campaign_metrics
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Kept, KeptEntries, Key, Store
-from exporter.model.config import (
-    CampaignConfig,
-    Config,
-    KeySource,
-    Secret,
-    WorkspaceConfig,
-)
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Kept, KeptEntries, ObjectKey, Store
+from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling import plan, slots
-from exporter.polling.idle import Lanes, is_idle
-from exporter.polling.poller import Desk, lifetime_seconds, show_rhythm, show_status
-from exporter.polling.request_queue import ENDPOINT, Line, Turn
-from exporter.polling.scheduler import Jobs
-from exporter.system.api_key import Key as ApiKey
+from exporter.polling.idle import IdleSchedule, is_idle
+from exporter.polling.poller import (
+    Workspace,
+    lifetime_seconds,
+    show_rhythm,
+    show_status,
+)
+from exporter.polling.request_queue import ENDPOINT, PendingPoll, RequestQueue
+from exporter.polling.scheduler import Scheduler
+from exporter.system.api_key import ApiKey, Secret
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
 Holds = Callable[[str, str], bool]
 
 
-class Fleet:
+class Workspaces:
     """The desks of all workspaces; `desks` is always as the last `apply` left it.
 
     Any method may be called by any thread.
@@ -49,16 +48,16 @@ class Fleet:
     def __init__(
         self,
         *,
-        jobs: Jobs,
+        jobs: Scheduler,
         store: Store,
-        telemetry: Telemetry,
+        telemetry: SelfMetrics,
         read_key: Callable[[KeySource], str | None],
-        egress: Egress,
+        egress: ProxySettings,
         now: Callable[[], float],
         clock_set_by: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """`clock_set_by` tells how many seconds the wall clock is ahead of `now`."""
-        self.desks: dict[str, Desk] = {}
+        self.desks: dict[str, Workspace] = {}
         self._jobs = jobs
         self._store = store
         self._telemetry = telemetry
@@ -107,7 +106,7 @@ class Fleet:
             for desk in self.desks.values():
                 self._redistribute(desk)
 
-    def _redistribute(self, desk: Desk) -> None:
+    def _redistribute(self, desk: Workspace) -> None:
         workspace = desk.plan.workspace
         before = desk.line.members
         held = self._held(workspace)
@@ -191,7 +190,7 @@ class Fleet:
             if desk_now is not None:
                 self._store.update(entry.key, partial(self._with_clock, desk=desk_now))
 
-    def _with_clock(self, entry: Entry, *, desk: Desk) -> Entry:
+    def _with_clock(self, entry: Entry, *, desk: Workspace) -> Entry:
         status = entry.status._replace(clock_set_by=self._clock_set_by())
         blocks = show_status(entry.subject, status, desk)
         return entry._replace(status=status, status_blocks=blocks)
@@ -205,9 +204,9 @@ class Fleet:
         self,
         config: Config,
         workspace_plan: plan.WorkspacePlan,
-        former: Desk | None,
+        former: Workspace | None,
         kept: KeptEntries,
-    ) -> Desk:
+    ) -> Workspace:
         workspace = workspace_plan.workspace
         before = former.plan.workspace if former else None
         has_same_account = before is not None and _account(before) == _account(
@@ -227,18 +226,18 @@ class Fleet:
         else:
             if former:
                 former.line.close()
-            line = Line(
+            line = RequestQueue(
                 budget,
                 workspace=workspace.name,
                 campaign_ids=held,
                 call=self._jobs.put,
             )
-        return Desk(
+        return Workspace(
             config=config,
             plan=workspace_plan,
             client=self._clients[workspace.name],
             line=line,
-            lanes=Lanes(workspace_plan, self._idle_ids(workspace, kept)),
+            lanes=IdleSchedule(workspace_plan, self._idle_ids(workspace, kept)),
             campaigns=campaigns,
         )
 
@@ -280,7 +279,7 @@ class Fleet:
         self._telemetry.forget(name)
         _log.info("workspace.removed", extra={"facts": {"workspace": name}})
 
-    def _remove_campaigns(self, desk: Desk, former: Desk | None) -> None:
+    def _remove_campaigns(self, desk: Workspace, former: Workspace | None) -> None:
         if former is not None:
             gone = set(former.campaigns) - set(desk.campaigns)
             self._drop(desk.plan.workspace.name, gone)
@@ -293,7 +292,7 @@ class Fleet:
             self._jobs.drop(workspace, campaign_id)
 
     def _take_campaigns(
-        self, desk: Desk, former: Desk | None, kept: KeptEntries
+        self, desk: Workspace, former: Workspace | None, kept: KeptEntries
     ) -> tuple[CampaignConfig, ...]:
         """Show every campaign as it is called now; return those that are new."""
         name = desk.plan.workspace.name
@@ -301,7 +300,7 @@ class Fleet:
         newcomers = []
         for campaign in desk.campaigns.values():
             key = (name, campaign.id)
-            subject = campaign_metrics.Subject(
+            subject = campaign_metrics.ObjectLabels(
                 name, campaign.name, campaign.id, campaign.labels
             )
             entry = self._store.get(key)
@@ -313,7 +312,7 @@ class Fleet:
                 self._store.update(key, partial(_renamed, subject=subject, desk=desk))
         return tuple(newcomers)
 
-    def _keep_on(self, desk: Desk, former: Desk) -> None:
+    def _keep_on(self, desk: Workspace, former: Workspace) -> None:
         """Show changed intervals, and let a poll that is due sooner now come sooner."""
         name = desk.plan.workspace.name
         now = self._now()
@@ -337,9 +336,9 @@ class Fleet:
 
     def _begin(
         self,
-        desk: Desk,
+        desk: Workspace,
         newcomers: tuple[CampaignConfig, ...],
-        read_at: Mapping[Key, float],
+        read_at: Mapping[ObjectKey, float],
     ) -> None:
         """Start the polls of new campaigns: at once, or at the next slot if read."""
         name = desk.plan.workspace.name
@@ -351,13 +350,13 @@ class Fleet:
             at = read_at.get((name, campaign.id))
             slot = now if at is None else self._slot(desk, campaign, at, now=now)
             if slot > now:
-                desk.line.book(Turn(name, campaign.id, due_at=slot, at=slot))
+                desk.line.book(PendingPoll(name, campaign.id, due_at=slot, at=slot))
             else:
                 due.append(campaign)
         apart = spacing(desk.plan.workspace.requests_per_minute / self.parts)
         round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         turns = tuple(
-            Turn(name, campaign_id, due_at)
+            PendingPoll(name, campaign_id, due_at)
             for campaign_id, due_at in round_
             # A newcomer may be the next probe of a paused line, which has called it.
             if not desk.line.is_called(campaign_id)
@@ -367,7 +366,7 @@ class Fleet:
         desk.line.join(turns, now=now)
 
     def _slot(
-        self, desk: Desk, campaign: CampaignConfig, read_at: float, *, now: float
+        self, desk: Workspace, campaign: CampaignConfig, read_at: float, *, now: float
     ) -> float:
         return slots.slot_following(
             due_at=min(read_at, now),
@@ -408,10 +407,14 @@ def _way(config: Config, workspace: WorkspaceConfig | None) -> tuple[object, ...
 
 
 def _entry(
-    subject: campaign_metrics.Subject, desk: Desk, kept: Kept | None, *, now: float
+    subject: campaign_metrics.ObjectLabels,
+    desk: Workspace,
+    kept: Kept | None,
+    *,
+    now: float,
 ) -> Entry:
     """Return a campaign's first entry, with its kept values unless they are stale."""
-    status = campaign_metrics.Status(
+    status = campaign_metrics.PollStatus(
         is_up=None,
         failure=None,
         interval_seconds=desk.lanes.interval_seconds(subject.campaign_id),
@@ -439,7 +442,9 @@ def _entry(
     return entry._replace(values=values, expires_at=expires_at)
 
 
-def _renamed(entry: Entry, *, subject: campaign_metrics.Subject, desk: Desk) -> Entry:
+def _renamed(
+    entry: Entry, *, subject: campaign_metrics.ObjectLabels, desk: Workspace
+) -> Entry:
     values = None
     if (snapshot := entry.snapshot) is not None:
         values = campaign_metrics.render_values(subject, snapshot)
@@ -447,7 +452,7 @@ def _renamed(entry: Entry, *, subject: campaign_metrics.Subject, desk: Desk) -> 
     return entry._replace(subject=subject, values=values, status_blocks=blocks)
 
 
-def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entry:
+def _with_interval(entry: Entry, *, interval_seconds: float, desk: Workspace) -> Entry:
     status = entry.status._replace(interval_seconds=interval_seconds)
     expires_at = entry.expires_at
     if status.last_success_at is not None and entry.values is not None:
@@ -457,7 +462,7 @@ def _with_interval(entry: Entry, *, interval_seconds: float, desk: Desk) -> Entr
     return entry._replace(status=status, status_blocks=blocks, expires_at=expires_at)
 
 
-def _rhythm(desk: Desk, campaign_id: str) -> tuple[float, float] | None:
+def _rhythm(desk: Workspace, campaign_id: str) -> tuple[float, float] | None:
     if campaign_id not in desk.campaigns:
         return None
     interval = desk.lanes.interval_seconds(campaign_id)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from math import isfinite
 from typing import NamedTuple
 
-from exporter.model.config import Figures, Stats
+from exporter.model.snapshot import Figures, Stats
 from exporter.series.windows import total
 
 EMAIL = "email"
@@ -32,17 +32,17 @@ class Level(IntEnum):
     CRITICAL = 3
 
 
-class Limits(NamedTuple):
+class DeliverabilityLimits(NamedTuple):
     """From which rate on something has to be looked at, and acted upon."""
 
     warning: float
     critical: float
 
 
-BOUNCES = Limits(0.03, 0.05)
+BOUNCES = DeliverabilityLimits(0.03, 0.05)
 """Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
 
-SPAM = Limits(0.0008, 0.003)
+SPAM = DeliverabilityLimits(0.0008, 0.003)
 """Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
 
 
@@ -102,7 +102,7 @@ def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
 def rate(
     events: int | float | None,
     whole: int | float | None,
-    limits: Limits,
+    limits: DeliverabilityLimits,
     *,
     volume: int | float | None = None,
 ) -> Rate:

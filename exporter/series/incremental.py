@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.model.config import Day, Figures, Snapshot
+from exporter.model.snapshot import Day, Figures, Snapshot
 from exporter.series import parse, recent_days
-from exporter.series.parse import Reading, activity, past_day, snapshot_of
-from exporter.series.rows import OVERALL, Part, Row, Sheet
+from exporter.series.parse import ParseOptions, activity, past_day, snapshot_of
+from exporter.series.rows import OVERALL, DayStats, DocumentRows, Row
 
 
 class Digests(NamedTuple):
@@ -29,10 +29,10 @@ class Digests(NamedTuple):
     """Of the other day without its numbers."""
 
 
-class Known(NamedTuple):
+class CachedDocument(NamedTuple):
     """What has to be the same for the snapshot of a document to be renewed."""
 
-    reading: Reading
+    reading: ParseOptions
     digests: Digests | None
     """None: the next document is to be read as a whole."""
 
@@ -41,17 +41,17 @@ class Read(NamedTuple):
     """A document as it was read."""
 
     snapshot: Snapshot
-    known: Known
+    known: CachedDocument
     is_renewed: bool
     """Whether all but the latest day's figures stands as in the snapshot before."""
 
 
 def read(
     document: object,
-    reading: Reading,
+    reading: ParseOptions,
     *,
     former: Snapshot | None = None,
-    known: Known | None = None,
+    known: CachedDocument | None = None,
 ) -> Read:
     """Read one answer of Braze; raise `MalformedSeries` if it is no data series.
 
@@ -59,7 +59,7 @@ def read(
     """
     sheet = parse.sheet(document, reading)
     newest = _Newest(sheet, reading.today)
-    now_known = Known(reading, newest.digests)
+    now_known = CachedDocument(reading, newest.digests)
     is_same = newest.digests is not None and known == now_known
     if former and former.latest and is_same:
         snapshot = newest.renewed(former, former.latest)
@@ -80,9 +80,9 @@ class _Newest:
 
     digests: Digests | None = None
 
-    def __init__(self, sheet: Sheet, today: date) -> None:
+    def __init__(self, sheet: DocumentRows, today: date) -> None:
         self._today = today
-        self._part: Part = {}
+        self._part: DayStats = {}
         is_one = sum(day >= today for day, _ in sheet.rows) == 1
         past = _digest(row for _, row in sheet.rows[1:]) if is_one else None
         if past is None:

@@ -13,26 +13,26 @@ from datetime import date
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from exporter.model.config import (
-    Chronicle,
+from exporter.model.config import Selection
+from exporter.model.labels import Identity
+from exporter.model.snapshot import (
+    CampaignHistory,
     Day,
     Figures,
-    History,
-    Selection,
+    RecentDays,
     Snapshot,
     Stats,
     Variation,
 )
-from exporter.model.labels import Identity
 from exporter.series import deliverability, recent_days
 from exporter.series.days import starts_at
 from exporter.series.revisions import first_reading, revision
 from exporter.series.rows import (
     OVERALL,
-    Key,
-    Part,
+    DayStats,
+    DocumentRows,
     Reader,
-    Sheet,
+    StatsKey,
     holds_a_count,
     usable_rows,
 )
@@ -52,7 +52,7 @@ _DATES = ("", Identity("", "", 1))
 """What the timestamps of the days stand under where series are counted."""
 
 
-class Reading(NamedTuple):
+class ParseOptions(NamedTuple):
     """How a document is to be read."""
 
     today: date
@@ -72,7 +72,7 @@ def days_needed(windows: Iterable[int]) -> int:
 
 
 def parse(
-    document: object, reading: Reading, *, first_complete: Day | None = None
+    document: object, reading: ParseOptions, *, first_complete: Day | None = None
 ) -> Snapshot:
     """Read one answer of Braze; raise `MalformedSeries` if it is no data series.
 
@@ -81,13 +81,15 @@ def parse(
     return snapshot_of(sheet(document, reading), reading, first_complete)
 
 
-def sheet(document: object, reading: Reading) -> Sheet:
+def sheet(document: object, reading: ParseOptions) -> DocumentRows:
     """Return what is to be read; `MalformedSeries`: it is no data series."""
     reader = Reader(channels=reading.channels, metrics=reading.metrics)
-    return Sheet(document, reading.today, reader)
+    return DocumentRows(document, reading.today, reader)
 
 
-def snapshot_of(sheet: Sheet, reading: Reading, first_complete: Day | None) -> Snapshot:
+def snapshot_of(
+    sheet: DocumentRows, reading: ParseOptions, first_complete: Day | None
+) -> Snapshot:
     """Return what `parse` makes of a document, of which some rows may be read."""
     days, reader = sheet.days(), sheet.reader
     past = [(day, part) for day, part in days if day < reading.today]
@@ -106,10 +108,10 @@ def snapshot_of(sheet: Sheet, reading: Reading, first_complete: Day | None) -> S
     dropped_series = sum(costs.values()) - series
     shown = {key: one for key, one in variations.items() if key in kept}
 
-    def figures(part: Part) -> Figures:
+    def figures(part: DayStats) -> Figures:
         return _figures(part, shown=shown, has_overall=OVERALL in kept)
 
-    def newest(rows: Sequence[tuple[date, Part]]) -> Day | None:
+    def newest(rows: Sequence[tuple[date, DayStats]]) -> Day | None:
         if not rows or _DATES not in kept:
             return None
         day, part = rows[0]
@@ -148,8 +150,8 @@ def _count(figures: Figures) -> int:
 
 
 def parse_chronicle(
-    pages: Iterable[object], reading: Reading, *, first: date
-) -> Chronicle:
+    pages: Iterable[object], reading: ParseOptions, *, first: date
+) -> CampaignHistory:
     """Read the complete days from `first` on; `MalformedSeries`: a page is none.
 
     Of a day that several pages hold, the first of them counts. Labels are those that
@@ -170,7 +172,7 @@ def parse_chronicle(
     kept = _admit(costs, order=order, room=reading.series_limit)
     series = sum(costs[key] for key in kept)
     shown = {key: one for key, one in variations.items() if key in kept}
-    return Chronicle(
+    return CampaignHistory(
         variations=tuple(shown.values()),
         days=tuple(
             Day(
@@ -185,9 +187,9 @@ def parse_chronicle(
     )
 
 
-def _united(parts: Iterable[Part]) -> Part:
+def _united(parts: Iterable[DayStats]) -> DayStats:
     """Return every field that occurs, with any one of its values."""
-    union: dict[Key, dict[str, int | float]] = defaultdict(dict)
+    union: dict[StatsKey, dict[str, int | float]] = defaultdict(dict)
     for part in parts:
         for key, stats in part.items():
             union[key].update(stats)
@@ -195,7 +197,7 @@ def _united(parts: Iterable[Part]) -> Part:
 
 
 def _figures(
-    part: Part, *, shown: Mapping[Key, Variation], has_overall: bool
+    part: DayStats, *, shown: Mapping[StatsKey, Variation], has_overall: bool
 ) -> Figures:
     return Figures(
         tuple((one, part[key]) for key, one in shown.items() if key in part),
@@ -204,8 +206,8 @@ def _figures(
 
 
 def _history(
-    days: Iterable[tuple[date, Part]], kept: set[Key], today: date
-) -> History | None:
+    days: Iterable[tuple[date, DayStats]], kept: set[StatsKey], today: date
+) -> RecentDays | None:
     """Return how the newest days went, over what is shown of them."""
     by_age = {}
     for day, part in days:
@@ -247,9 +249,9 @@ def activity(
     return is_quiet, any(age <= 1 for age in active)
 
 
-def _costs(parts: Iterable[Part]) -> Counter[Key]:
+def _costs(parts: Iterable[DayStats]) -> Counter[StatsKey]:
     """Count the series of each identity, its `variation_info` included."""
-    costs = Counter[Key]()
+    costs = Counter[StatsKey]()
     for part in parts:
         for key, stats in part.items():
             costs[key] += len(stats)
@@ -257,7 +259,9 @@ def _costs(parts: Iterable[Part]) -> Counter[Key]:
     return costs
 
 
-def _admit(costs: Mapping[Key, int], *, order: Iterable[Key], room: int) -> set[Key]:
+def _admit(
+    costs: Mapping[StatsKey, int], *, order: Iterable[StatsKey], room: int
+) -> set[StatsKey]:
     """Return what fits; after the first identity that does not, no other does."""
     kept = set()
     for key in order:

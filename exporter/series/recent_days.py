@@ -12,7 +12,7 @@ from datetime import date
 from struct import pack, unpack
 from typing import NamedTuple
 
-from exporter.model.config import History
+from exporter.model.snapshot import RecentDays
 from exporter.series.deliverability import Level
 
 DAYS = 28
@@ -29,7 +29,7 @@ class PastDay(NamedTuple):
 _UNKNOWN = PastDay()
 
 
-def packed(last: date, by_age: Mapping[int, PastDay]) -> History | None:
+def packed(last: date, by_age: Mapping[int, PastDay]) -> RecentDays | None:
     """Return the days up to `last`, whose age is 0; None: nothing is known of any."""
     days = [by_age.get(age, _UNKNOWN) for age in reversed(range(DAYS))]
     if all(day.sent is None for day in days):
@@ -37,7 +37,9 @@ def packed(last: date, by_age: Mapping[int, PastDay]) -> History | None:
     return _packed(last, days)
 
 
-def with_last(history: History | None, last: date, day: PastDay) -> History | None:
+def with_last(
+    history: RecentDays | None, last: date, day: PastDay
+) -> RecentDays | None:
     """Return the same days with another one as the last of them."""
     if history is None:
         return packed(last, {0: day})
@@ -46,7 +48,7 @@ def with_last(history: History | None, last: date, day: PastDay) -> History | No
     return packed(last, dict(enumerate(reversed(days))))
 
 
-def days_of(history: History) -> tuple[PastDay, ...]:
+def days_of(history: RecentDays) -> tuple[PastDay, ...]:
     """Return all days, oldest first."""
     return tuple(
         PastDay(None if math.isnan(sent) else sent, Level(level))
@@ -54,7 +56,7 @@ def days_of(history: History) -> tuple[PastDay, ...]:
     )
 
 
-def write(history: History) -> dict[str, object]:
+def write(history: RecentDays) -> dict[str, object]:
     """Return the document of a history."""
     days = days_of(history)
     return {
@@ -64,7 +66,9 @@ def write(history: History) -> dict[str, object]:
     }
 
 
-def read(*, last: date, sent: Sequence[float | None], levels: Sequence[int]) -> History:
+def read(
+    *, last: date, sent: Sequence[float | None], levels: Sequence[int]
+) -> RecentDays:
     """Return what `write` was given. ValueError: it is not that."""
     days = [PastDay(one, Level(level)) for one, level in zip(sent, levels, strict=True)]
     if len(days) != DAYS:
@@ -73,6 +77,6 @@ def read(*, last: date, sent: Sequence[float | None], levels: Sequence[int]) -> 
     return _packed(last, days)
 
 
-def _packed(last: date, days: Sequence[PastDay]) -> History:
+def _packed(last: date, days: Sequence[PastDay]) -> RecentDays:
     sent = (math.nan if day.sent is None else day.sent for day in days)
-    return History(last, pack(_FORM, *sent), bytes(day.level for day in days))
+    return RecentDays(last, pack(_FORM, *sent), bytes(day.level for day in days))

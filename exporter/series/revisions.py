@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from math import isfinite
 
-from exporter.model.config import Day, Figures, Stats, Variation
+from exporter.model.snapshot import Day, Figures, Stats, Variation
 
 _NOTHING = Figures((), {})
 

@@ -13,17 +13,18 @@ from datetime import date
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 
-from exporter.model.config import Selection, Stats, Variation
+from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.labels import Claim, Identity, claim, clean, give_labels
 from exporter.model.patterns import matcher
+from exporter.model.snapshot import Stats, Variation
 from exporter.series.days import read_date
 
 Row = Mapping[str, object]
 """One element of `data`."""
 
-Key = tuple[str, Identity]
-Part = dict[Key, Stats]
+StatsKey = tuple[str, Identity]
+DayStats = dict[StatsKey, Stats]
 """Figures in the making: (channel, identity) → stats, none of them empty."""
 
 # No channel has an empty key, so the campaign-wide stats can stand among the others.
@@ -98,7 +99,7 @@ class _Named(NamedTuple):
     raw: list[tuple[object, object]]
     """Their ids and names, whatever Braze sent."""
     claims: list[Claim]
-    keys: list[Key]
+    keys: list[StatsKey]
 
 
 class Reader:
@@ -112,11 +113,11 @@ class Reader:
         self._row_fields = _Texts(metrics, "time", "messages", *_NO_STATS)
         self._entry_fields = _Texts(metrics, *_NO_STATS)
         self._lists: dict[str, list[_Named]] = defaultdict(list)
-        self._controls: set[Key] = set()
+        self._controls: set[StatsKey] = set()
 
-    def read(self, row: Mapping[str, object]) -> Part:
+    def read(self, row: Mapping[str, object]) -> DayStats:
         """Return the stats of one row."""
-        part: Part = {}
+        part: DayStats = {}
         for channel, entries in self._messages(row.get("messages")).items():
             for key, entry in zip(self._keys(channel, entries), entries, strict=True):
                 if "enrolled" in entry and _is_number(entry["enrolled"]):
@@ -127,9 +128,9 @@ class Reader:
             part[OVERALL] = stats
         return part
 
-    def variations(self) -> dict[Key, Variation]:
+    def variations(self) -> dict[StatsKey, Variation]:
         """Return every identity of the rows read so far, by (channel, label)."""
-        variations: dict[Key, Variation] = {}
+        variations: dict[StatsKey, Variation] = {}
         for channel, lists in self._lists.items():
             for identity, label in give_labels(one.claims for one in lists).items():
                 variations[channel, identity] = Variation(
@@ -146,7 +147,7 @@ class Reader:
 
     def _keys(
         self, channel: str, entries: Sequence[Mapping[str, object]]
-    ) -> Sequence[Key]:
+    ) -> Sequence[StatsKey]:
         """Return what each entry of a channel is known by on one day."""
         raw = [(e.get("variation_api_id"), e.get("variation_name")) for e in entries]
         lists = self._lists[channel]
@@ -202,7 +203,7 @@ class Reader:
         return stats
 
 
-class Sheet:
+class DocumentRows:
     """A document of which every row is read once, when it is asked for."""
 
     def __init__(self, document: object, today: date, reader: Reader) -> None:
@@ -210,9 +211,9 @@ class Sheet:
         self.rows, self.skipped_rows = usable_rows(document, today)
         """Newest first, one per date; and how many were left out."""
         self.reader = reader
-        self._days: list[tuple[date, Part]] = []
+        self._days: list[tuple[date, DayStats]] = []
 
-    def days(self, most: int | None = None) -> list[tuple[date, Part]]:
+    def days(self, most: int | None = None) -> list[tuple[date, DayStats]]:
         """Return the stats of the newest days, or of all, newest first."""
         for day, row in self.rows[len(self._days) : most]:
             self._days.append((day, self.reader.read(row)))

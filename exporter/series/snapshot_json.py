@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import date
 from typing import Any, TypeVar
 
-from exporter.model.config import Day, Figures, History, Snapshot, Stats, Variation
 from exporter.model.labels import clean
+from exporter.model.snapshot import Day, Figures, RecentDays, Snapshot, Stats, Variation
 from exporter.series import recent_days
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def _history(document: object) -> History | None:
+def _history(document: object) -> RecentDays | None:
     if document is None:
         return None
     written = _mapping(document)

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from math import fsum, isfinite
 from typing import TypeVar
 
-from exporter.model.config import Stats
+from exporter.model.snapshot import Stats
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -12,8 +12,9 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.model.config import FailureReason, Snapshot
+from exporter.model.errors import FailureReason
 from exporter.model.labels import clean
+from exporter.model.snapshot import Snapshot
 from exporter.series import snapshot_json
 
 _VERSION = 1

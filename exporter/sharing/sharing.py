@@ -19,25 +19,27 @@ from functools import partial
 from hashlib import blake2b
 from threading import Event, Lock, Thread
 
-from exporter.discovery.rules import Known
-from exporter.discovery.service import Scouting
+from exporter.discovery.rules import CampaignCatalogue
+from exporter.discovery.service import DiscoveryService
 from exporter.metrics import campaign_metrics
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Key, Store
-from exporter.model.config import Allowance, Snapshot, WorkspaceConfig
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, ObjectKey, Store
+from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import SharedStateError
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.model.snapshot import Snapshot
 from exporter.polling import slots
 from exporter.polling.idle import is_idle
 from exporter.polling.poller import (
-    Desk,
     Poller,
+    Workspace,
     lifetime_seconds,
     show_rhythm,
     show_status,
 )
-from exporter.polling.request_queue import Line, Turn
+from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.sharding import PARTITIONS, partition
-from exporter.polling.workspaces import Fleet
+from exporter.polling.workspaces import Workspaces
 from exporter.sharing import membership, record
 from exporter.sharing.ledger import Ledger
 from exporter.sharing.membership import LEASE_SECONDS, SETTLING_BEATS, Roll
@@ -94,10 +96,10 @@ class Sharing:
         ledger: Ledger,
         *,
         replicas: int,
-        fleet: Fleet,
+        fleet: Workspaces,
         poller: Poller,
         store: Store,
-        telemetry: Telemetry,
+        telemetry: SelfMetrics,
         now: Callable[[], float],
         clock_set_by: Callable[[], float],
     ) -> None:
@@ -126,9 +128,9 @@ class Sharing:
         self._late: frozenset[str] = frozenset()
         """Names that came after their records had been passed over."""
         self._late_cursor = 0
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, ObjectKey] = {}
         self._known: Mapping[str, object] = {}
-        self._told: dict[Key, _Outcome] = {}
+        self._told: dict[ObjectKey, _Outcome] = {}
         """How each campaign stood when its record was last published or read."""
         self._untold: frozenset[int] = frozenset()
         self._said: dict[str, str] = {}
@@ -136,15 +138,15 @@ class Sharing:
         self._lock = Lock()
         self._is_stopped = Event()
         self._thread = Thread(target=self._run, name="sharing", daemon=True)
-        self._scouting: Scouting | None = None
-        self._posted: dict[Account, Known] = {}
+        self._scouting: DiscoveryService | None = None
+        self._posted: dict[Account, CampaignCatalogue] = {}
         self._posted_at = 0.0
         self._seen: dict[Account, str] = {}
         fleet.holds = self.holds
         poller.permit = self.permit
         telemetry.shared(is_up=False, replicas=0)
 
-    def share_discovery(self, scouting: Scouting) -> None:
+    def share_discovery(self, scouting: DiscoveryService) -> None:
         """Let one of all ask for each workspace's list, and all know of it."""
         scouting.leads = self.holds
         scouting.divide(self._fleet.parts)
@@ -180,7 +182,7 @@ class Sharing:
         """Tell whether a campaign, or a workspace's list, is asked for by this one."""
         return partition(workspace, campaign_id) in self._polled
 
-    def permit(self, desk: Desk, turn: Turn) -> float:
+    def permit(self, desk: Workspace, turn: PendingPoll) -> float:
         """Return in how many seconds a request may start; 0: it is spent."""
         if self._phase is _Phase.AWAY:
             return 0.0  # the line keeps to our part of the ceiling
@@ -197,7 +199,7 @@ class Sharing:
         return 0.0 if wait is None else wait + self._jitter_seconds
 
     @contextmanager
-    def at_work(self, turn: Turn) -> Iterator[None]:
+    def at_work(self, turn: PendingPoll) -> Iterator[None]:
         """Keep a campaign's lease until its poll is over and told."""
         number = partition(*turn.key)
         with self._lock:
@@ -338,7 +340,7 @@ class Sharing:
     def _publish(self) -> None:
         """Tell what our polls brought, as much as one beat has time for."""
         began_at = self._now()
-        pending: dict[Key, Entry] = {}
+        pending: dict[ObjectKey, Entry] = {}
         for entry in self._store.entries():
             is_news = self._told.get(entry.key) != _outcome(entry)
             if entry.status.is_up is not None and is_news:
@@ -372,7 +374,7 @@ class Sharing:
             snapshot=entry.snapshot,
         )
 
-    def _name(self, key: Key) -> str | None:
+    def _name(self, key: ObjectKey) -> str | None:
         """Return under what name a campaign's record is published."""
         workspace, campaign_id = key
         desk = self._fleet.desks.get(workspace)
@@ -436,7 +438,7 @@ class Sharing:
                 continue
             self._mirror(self._keys[name], told)
 
-    def _mirror(self, key: Key, told: Record) -> None:
+    def _mirror(self, key: ObjectKey, told: Record) -> None:
         """Show what another exporter polled as if it had been this one."""
         workspace, campaign_id = key
         desk = self._fleet.desks.get(workspace)
@@ -479,7 +481,7 @@ class Sharing:
             for document in documents:
                 self._hear(line, document)
 
-    def _exchange_catalogues(self, scouting: Scouting) -> None:
+    def _exchange_catalogues(self, scouting: DiscoveryService) -> None:
         """Tell the others what our questions found out, and hear what theirs did."""
         has_time = self._now() - self._posted_at >= _POST_SECONDS
         of_others: dict[str, Account] = {}
@@ -498,14 +500,16 @@ class Sharing:
             self._seen[account] = version
             self._adopt(scouting, account, content)
 
-    def _is_unposted(self, account: Account, known: Known) -> bool:
+    def _is_unposted(self, account: Account, known: CampaignCatalogue) -> bool:
         """Tell whether the others cannot know this: Redis may have dropped it."""
-        if known == Known():
+        if known == CampaignCatalogue():
             return False
         is_told = known == self._posted.get(account)
         return not is_told or not self._ledger.has_post(_digest(*account))
 
-    def _adopt(self, scouting: Scouting, account: Account, content: bytes) -> None:
+    def _adopt(
+        self, scouting: DiscoveryService, account: Account, content: bytes
+    ) -> None:
         try:
             known = catalogue_file.unpack(content, account, now=self._now())
         except ValueError as error:
@@ -516,7 +520,7 @@ class Sharing:
         self._posted[account] = known
         scouting.adopt(account, known)
 
-    def _word(self, line: Line) -> str | None:
+    def _word(self, line: RequestQueue) -> str | None:
         bucket, set_by = line.bucket, self._clock_set_by()
         if not bucket.is_known:
             return None
@@ -529,13 +533,13 @@ class Sharing:
             }
         )
 
-    def _hear(self, line: Line, document: object) -> None:
+    def _hear(self, line: RequestQueue, document: object) -> None:
         if not isinstance(document, dict):
             return
         limit, remaining = (_count(document.get(each)) for each in _COUNTS)
         reset_at, shut_until = (_instant(document.get(each)) for each in _INSTANTS)
         set_by = self._clock_set_by()
-        allowance = Allowance(limit, remaining, reset_at).earlier(set_by)
+        allowance = RateLimitHeaders(limit, remaining, reset_at).earlier(set_by)
         line.take_word(
             allowance,
             shut_until=-math.inf if shut_until is None else shut_until - set_by,
@@ -564,12 +568,12 @@ def _mirrored(
     *,
     told: Record,
     rendered: Entry,
-    desk: Desk,
+    desk: Workspace,
     now: float,
     clock_set_by: float,
 ) -> Entry:
     read_at = _later(told.last_success_at, -clock_set_by)
-    status = campaign_metrics.Status(
+    status = campaign_metrics.PollStatus(
         is_up=told.failure is None,
         failure=told.failure,
         interval_seconds=told.interval_seconds,

@@ -7,13 +7,13 @@ of the exporter's own, so that it cannot share the exporter's misunderstandings.
 from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.faults import Delivery, Fault
 from exporter.simulator.fleet import Campaign, Message
-from exporter.simulator.request_log import Request
+from exporter.simulator.request_log import LoggedRequest
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import (
     ALL_PERMISSIONS,
     DEFAULT_API_KEY,
     RateLimit,
-    Settings,
+    SimulatorSettings,
 )
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "Delivery",
     "Fault",
     "Incident",
+    "LoggedRequest",
     "Message",
     "RateLimit",
-    "Request",
-    "Settings",
     "Simulator",
+    "SimulatorSettings",
 ]

@@ -18,10 +18,10 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from exporter.simulator import catalogue
-from exporter.simulator.faults import Answer, document
+from exporter.simulator.faults import FaultyResponse, document
 from exporter.simulator.fleet import Campaign, build_fleet
 from exporter.simulator.series import DataSeries
-from exporter.simulator.settings import RateLimit, Settings
+from exporter.simulator.settings import RateLimit, SimulatorSettings
 
 _LENGTHS = range(1, 101)
 # The documented sample has an hour of one digit: 2018-06-28T23:59:59-5:00.
@@ -66,10 +66,10 @@ class _Bucket:
         }
 
 
-class Desk:
+class Api:
     """Answers requests of one workspace; safe to ask from many threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SimulatorSettings) -> None:
         self._zone = ZoneInfo(settings.timezone)
         self._clock = settings.clock
         self._keys = {settings.api_key: settings.permissions, **settings.other_keys}
@@ -85,7 +85,7 @@ class Desk:
         self._series = DataSeries()
         shared = _Bucket(settings.shared_limit)
         self._routes: dict[
-            str, tuple[_Bucket, Callable[[dict[str, str], float], Answer]]
+            str, tuple[_Bucket, Callable[[dict[str, str], float], FaultyResponse]]
         ] = {
             "/campaigns/data_series": (
                 _Bucket(settings.data_series_limit),
@@ -123,7 +123,7 @@ class Desk:
 
     def answer(
         self, *, method: str, path: str, query: str, permissions: frozenset[str] | None
-    ) -> Answer:
+    ) -> FaultyResponse:
         """Return what Braze says; a request with a valid key is counted."""
         if permissions is None:
             return _Refusal(401, "Invalid API key").answer
@@ -142,7 +142,7 @@ class Desk:
             found = refusal.answer
         return found.with_headers(headers)
 
-    def _data_series(self, parameters: dict[str, str], now: float) -> Answer:
+    def _data_series(self, parameters: dict[str, str], now: float) -> FaultyResponse:
         campaign = self._campaign(parameters)
         length = _integer(parameters, "length", default=None)
         if length not in _LENGTHS:
@@ -158,9 +158,9 @@ class Desk:
             )
         except (ValueError, OverflowError):
             raise _Refusal(400, "ending_at must be an ISO-8601 datetime") from None
-        return Answer(200, body, {"Content-Type": "application/json"})
+        return FaultyResponse(200, body, {"Content-Type": "application/json"})
 
-    def _list(self, parameters: dict[str, str], _now: float) -> Answer:
+    def _list(self, parameters: dict[str, str], _now: float) -> FaultyResponse:
         page = _integer(parameters, "page", default=0)
         if page < 0:
             raise _Refusal(400, "page must not be negative")
@@ -181,7 +181,7 @@ class Desk:
         )
         return document(200, content)
 
-    def _details(self, parameters: dict[str, str], now: float) -> Answer:
+    def _details(self, parameters: dict[str, str], now: float) -> FaultyResponse:
         campaign = self._campaign(parameters)
         return document(200, catalogue.details(campaign, today=self._local_day(now)))
 

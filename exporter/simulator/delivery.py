@@ -15,13 +15,13 @@ import zlib
 from collections.abc import Callable
 from http import HTTPStatus
 
-from exporter.simulator.faults import Answer, Delivery, Fault
+from exporter.simulator.faults import Delivery, Fault, FaultyResponse
 
 _GZIP_FROM_BYTES = 1024
 _BOMB_BLOCK = b" " * (1 << 20)
 
 
-class Connection:
+class ResponseWriter:
     """One peer's socket."""
 
     def __init__(self, peer: socket.socket) -> None:
@@ -45,20 +45,24 @@ class Connection:
         os.close(self._peer.detach())
 
 
-def compressed(answer: Answer, accept_encoding: str) -> Answer:
+def compressed(answer: FaultyResponse, accept_encoding: str) -> FaultyResponse:
     """Return the answer as a client takes it that accepts these encodings."""
     if len(answer.body) <= _GZIP_FROM_BYTES or "gzip" not in accept_encoding.lower():
         return answer
     if answer.header("Content-Encoding") is not None:
         return answer
     body = gzip.compress(answer.body, compresslevel=1, mtime=0)
-    return Answer(answer.status, body, answer.headers).with_headers(
+    return FaultyResponse(answer.status, body, answer.headers).with_headers(
         {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     )
 
 
 def deliver(
-    connection: Connection, answer: Answer, fault: Fault, *, finish: Callable[[], None]
+    connection: ResponseWriter,
+    answer: FaultyResponse,
+    fault: Fault,
+    *,
+    finish: Callable[[], None],
 ) -> bool:
     """Send the answer; return whether the connection can serve another request.
 
@@ -88,7 +92,7 @@ def deliver(
 
 
 def _break(
-    connection: Connection,
+    connection: ResponseWriter,
     part: bytes,
     delivery: Delivery,
     *,
@@ -102,7 +106,7 @@ def _break(
 
 
 def _drip(
-    connection: Connection,
+    connection: ResponseWriter,
     slow: bytes,
     after: bytes,
     *,
@@ -120,8 +124,8 @@ def _drip(
 
 
 def _explode(
-    connection: Connection,
-    answer: Answer,
+    connection: ResponseWriter,
+    answer: FaultyResponse,
     size: int,
     *,
     finish: Callable[[], None],
@@ -142,7 +146,7 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def _head(answer: Answer) -> bytes:
+def _head(answer: FaultyResponse) -> bytes:
     try:
         phrase = HTTPStatus(answer.status).phrase
     except ValueError:

@@ -18,7 +18,7 @@ HTML = b"<!DOCTYPE html><html><body><h1>503 Backend fetch failed</h1></body></ht
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FaultyResponse:
     """One HTTP answer; header names are unique without case."""
 
     status: int
@@ -30,17 +30,17 @@ class Answer:
         wanted = name.lower()
         return next((v for k, v in self.headers.items() if k.lower() == wanted), None)
 
-    def with_headers(self, headers: Mapping[str, str]) -> Answer:
+    def with_headers(self, headers: Mapping[str, str]) -> FaultyResponse:
         """Return the answer with these headers in place of its own ones."""
         replaced = {name.lower() for name in headers}
         kept = {k: v for k, v in self.headers.items() if k.lower() not in replaced}
         return replace(self, headers={**kept, **headers})
 
 
-def document(status: int, content: object, **headers: str) -> Answer:
+def document(status: int, content: object, **headers: str) -> FaultyResponse:
     """Return an answer with a JSON body."""
     body = json.dumps(content, ensure_ascii=False).encode()
-    return Answer(status, body, {"Content-Type": "application/json", **headers})
+    return FaultyResponse(status, body, {"Content-Type": "application/json", **headers})
 
 
 class Delivery(StrEnum):
@@ -130,7 +130,7 @@ class Fault:
             changed["body_base64"] = base64.b64encode(body).decode()
         return changed
 
-    def alter(self, answer: Answer) -> Answer:
+    def alter(self, answer: FaultyResponse) -> FaultyResponse:
         """Return the answer as this fault makes it."""
         if self.status is not None and self.status != answer.status:
             phrase = _phrase(self.status)
@@ -167,7 +167,7 @@ def _check_field(name: str, value: object) -> None:
         raise ValueError(message)  # one class for all a caller did wrong
 
 
-def _rate_limit_headers(answer: Answer, status: int) -> dict[str, str]:
+def _rate_limit_headers(answer: FaultyResponse, status: int) -> dict[str, str]:
     headers = {
         name: value
         for name, value in answer.headers.items()

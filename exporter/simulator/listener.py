@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Protocol
 
-from exporter.simulator.delivery import Connection, deliver
-from exporter.simulator.faults import Answer, Fault
+from exporter.simulator.delivery import ResponseWriter, deliver
+from exporter.simulator.faults import Fault, FaultyResponse
 
 STOP_SECONDS = 0.8
 
@@ -24,7 +24,7 @@ class Service(Protocol):
 
     def serve(
         self,
-        connection: Connection,
+        connection: ResponseWriter,
         *,
         method: str,
         target: str,
@@ -33,7 +33,7 @@ class Service(Protocol):
     ) -> bool:
         """Answer a request of the API; return whether the connection goes on."""
 
-    def control(self, *, method: str, path: str, body: bytes) -> Answer:
+    def control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
         """Return the answer to a request of the control paths."""
 
 
@@ -43,11 +43,11 @@ _Peer = socket.socket | tuple[bytes, socket.socket]
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Listener
+    server: HttpServer
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connection = Connection(self.connection)
+        connection = ResponseWriter(self.connection)
         if self.path.startswith("/-/"):
             answer = self.server.service.control(
                 method=self.command, path=self.path.partition("?")[0], body=body
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the journal has it."""
 
 
-class Listener(ThreadingMixIn, TCPServer):
+class HttpServer(ThreadingMixIn, TCPServer):
     """Listens from its making; raises OSError if the address is taken."""
 
     allow_reuse_address = True

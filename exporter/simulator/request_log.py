@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LoggedRequest:
     """One request; both times are those of its arrival."""
 
     monotonic_seconds: float
@@ -25,12 +25,12 @@ class Request:
     is_authorized: bool
 
 
-class Journal:
+class RequestLog:
     """The requests so far, the newest `size` of them in full (None: all)."""
 
     def __init__(self, size: int | None) -> None:
         self._changed = threading.Condition()
-        self._requests: deque[Request] = deque(maxlen=size)
+        self._requests: deque[LoggedRequest] = deque(maxlen=size)
         self._arrived: Counter[str | None] = Counter()
         self._answered: Counter[tuple[str, int]] = Counter()
         self._open: Counter[str | None] = Counter()
@@ -49,7 +49,7 @@ class Journal:
             for key in {campaign_id, None}:
                 self._open[key] -= 1
 
-    def record(self, request: Request) -> None:
+    def record(self, request: LoggedRequest) -> None:
         """Write a request down and wake whoever waits for it."""
         with self._changed:
             self._requests.append(request)
@@ -67,7 +67,7 @@ class Journal:
                 lambda: self._arrived[campaign_id] >= count, timeout_seconds
             )
 
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[LoggedRequest, ...]:
         """Return the requests that are kept, oldest first."""
         with self._changed:
             return tuple(self._requests)

@@ -15,25 +15,25 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from exporter.simulator.api import Desk
+from exporter.simulator.api import Api
 from exporter.simulator.campaign_specs import Incident
-from exporter.simulator.delivery import Connection, compressed, deliver
-from exporter.simulator.faults import Answer, Fault, Faults, document
+from exporter.simulator.delivery import ResponseWriter, compressed, deliver
+from exporter.simulator.faults import Fault, Faults, FaultyResponse, document
 from exporter.simulator.fleet import Campaign
-from exporter.simulator.listener import STOP_SECONDS, Listener
-from exporter.simulator.request_log import Journal, Request
-from exporter.simulator.settings import Settings
+from exporter.simulator.listener import STOP_SECONDS, HttpServer
+from exporter.simulator.request_log import LoggedRequest, RequestLog
+from exporter.simulator.settings import SimulatorSettings
 
 
 class Simulator:
     """A Braze of one workspace; as a context manager it serves inside the block."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
-        self._desk = Desk(self.settings)
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        self.settings = settings or SimulatorSettings()
+        self._desk = Api(self.settings)
         self._faults = Faults()
-        self._journal = Journal(self.settings.request_log_size)
-        self._server: Listener | None = None
+        self._journal = RequestLog(self.settings.request_log_size)
+        self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class Simulator:
 
     def start(self) -> None:
         """Listen; raises OSError if the address is taken."""
-        self._server = Listener(
+        self._server = HttpServer(
             host=self.settings.host, port=self.settings.port, service=self
         )
         self._thread = threading.Thread(
@@ -133,7 +133,7 @@ class Simulator:
         self._faults.clear()
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[LoggedRequest, ...]:
         """The newest requests, oldest first, as many as the settings keep."""
         return self._journal.requests()
 
@@ -162,7 +162,7 @@ class Simulator:
 
     def serve(
         self,
-        connection: Connection,
+        connection: ResponseWriter,
         *,
         method: str,
         target: str,
@@ -183,7 +183,7 @@ class Simulator:
             fault = self._faults.take(campaign_id=campaign_id, path=path)
             answer = fault.alter(answer)
             self._journal.record(
-                Request(
+                LoggedRequest(
                     monotonic_seconds=arrived,
                     epoch_seconds=now,
                     method=method,
@@ -213,12 +213,12 @@ class Simulator:
 
         return finish
 
-    def control(self, *, method: str, path: str, body: bytes) -> Answer:
+    def control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
         """Answer one request of the control paths, for people in a line of its own."""
         answer = self._control(method=method, path=path, body=body)
         return replace(answer, body=answer.body + b"\n")
 
-    def _control(self, *, method: str, path: str, body: bytes) -> Answer:
+    def _control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
         match method, path:
             case "GET", "/-/requests":
                 return document(200, self._journal.summary())
@@ -231,7 +231,7 @@ class Simulator:
                 return document(200, {"message": "success"})
         return document(404, {"message": "Invalid URL"})
 
-    def _put_fault(self, body: bytes) -> Answer:
+    def _put_fault(self, body: bytes) -> FaultyResponse:
         try:
             content = json.loads(body)
             if not isinstance(content, dict):

@@ -21,7 +21,7 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class SimulatorSettings:
     """What a simulated workspace is like; the same settings give the same figures."""
 
     seed: int = 1

@@ -9,21 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from exporter.model.config import History
+from exporter.model.snapshot import RecentDays
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Tally
 from exporter.series.recent_days import days_of
 from exporter.status import texts
 from exporter.status.view_model import (
-    CampaignSeen,
+    CampaignState,
+    CampaignView,
     DayOf,
-    DiscoverySeen,
+    DiscoveryView,
     Failure,
     Overview,
-    RateLimit,
+    RateLimitView,
     SharedSeen,
-    State,
-    WorkspaceSeen,
+    WorkspaceView,
     day_of,
 )
 
@@ -32,7 +32,7 @@ _AT_ONCE = 200
 
 
 def pieces(
-    overview: Overview, chosen: Sequence[CampaignSeen], *, version: str, is_ready: bool
+    overview: Overview, chosen: Sequence[CampaignView], *, version: str, is_ready: bool
 ) -> Iterator[str]:
     """Yield the document piece by piece; `chosen` are the campaigns to show."""
     head = {
@@ -64,7 +64,7 @@ def _peers(one: Shard | SharedSeen | None) -> dict[str, object] | None:
     return told | {"shared": one.is_up is True, "replicas": one.replicas}
 
 
-def _workspace(one: WorkspaceSeen, now: float) -> dict[str, object]:
+def _workspace(one: WorkspaceView, now: float) -> dict[str, object]:
     plan = one.plan
     workspace = plan.workspace
     pause = one.pause
@@ -95,12 +95,12 @@ def _workspace(one: WorkspaceSeen, now: float) -> dict[str, object]:
         "idle": one.idle,
         "campaigns": {
             "total": sum(one.states.values()),
-            **{str(state): one.states.get(state, 0) for state in State},
+            **{str(state): one.states.get(state, 0) for state in CampaignState},
         },
     }
 
 
-def _discovery(one: DiscoverySeen, now: float) -> dict[str, object]:
+def _discovery(one: DiscoveryView, now: float) -> dict[str, object]:
     return {
         "summary": texts.discovery(one, now=now),
         "campaigns": one.campaigns,
@@ -115,7 +115,7 @@ def _discovery(one: DiscoverySeen, now: float) -> dict[str, object]:
     }
 
 
-def _rate_limit(one: RateLimit, now: float) -> dict[str, object]:
+def _rate_limit(one: RateLimitView, now: float) -> dict[str, object]:
     return {
         "endpoint": one.endpoint,
         "limit": one.limit,
@@ -128,7 +128,7 @@ def _rate_limit(one: RateLimit, now: float) -> dict[str, object]:
     }
 
 
-def _campaign(one: CampaignSeen) -> dict[str, object]:
+def _campaign(one: CampaignView) -> dict[str, object]:
     subject = one.subject
     return {
         "workspace": subject.workspace,
@@ -191,7 +191,7 @@ def _tally(one: Tally) -> dict[str, object]:
     }
 
 
-def _history(one: History) -> dict[str, object]:
+def _history(one: RecentDays) -> dict[str, object]:
     days = days_of(one)
     return {
         "last_date": one.last.isoformat(),

@@ -18,34 +18,34 @@ from datetime import date
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exporter.metrics.store import Entry, Key
-from exporter.polling.poller import Desk
-from exporter.polling.request_queue import Line
+from exporter.metrics.store import Entry, ObjectKey
+from exporter.polling.poller import Workspace
+from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
 from exporter.status import api, query, sparkline, texts, view_model
 from exporter.status.view_model import (
-    CampaignSeen,
-    DiscoverySeen,
-    LineSeen,
+    CampaignView,
+    DiscoveryView,
     Overview,
-    PauseSeen,
+    PauseView,
+    QueueView,
     SharedSeen,
 )
 from exporter.web.routes import Links
 
 
-class StatusPages:
+class StatusPage:
     """Shows what it is given to look at; called by one thread at a time."""
 
     def __init__(  # noqa: PLR0913 - all that there is to look at
         self,
         *,
         entries: Callable[[], tuple[Entry, ...]],
-        desks: Mapping[str, Desk],
-        discoveries: Callable[[], Mapping[str, DiscoverySeen]],
+        desks: Mapping[str, Workspace],
+        discoveries: Callable[[], Mapping[str, DiscoveryView]],
         peers: Callable[[], Shard | SharedSeen | None],
-        planned: Callable[[], Mapping[Key, float]],
+        planned: Callable[[], Mapping[ObjectKey, float]],
         now: Callable[[], float],
         clock_set_by: Callable[[], float],
         is_ready: Callable[[], bool],
@@ -85,7 +85,7 @@ class StatusPages:
         self._template = environment.get_template("status.html")
 
     @contextmanager
-    def looking(self) -> Iterator[Sight]:
+    def looking(self) -> Iterator[View]:
         """Look around; what was seen is forgotten at the end.
 
         Of ten thousand campaigns a hundred thousand small objects are made, none of
@@ -94,7 +94,7 @@ class StatusPages:
         """
         is_collecting = gc.isenabled()
         gc.disable()
-        sight = Sight(
+        sight = View(
             self._overview(),
             self._template,
             is_ready=self._is_ready(),
@@ -122,7 +122,7 @@ class StatusPages:
         }
         discoveries = self._discoveries()
         idle_ids = {name: desk.lanes.idle_ids for name, desk in desks.items()}
-        campaigns: dict[str, list[CampaignSeen]] = defaultdict(list)
+        campaigns: dict[str, list[CampaignView]] = defaultdict(list)
         for entry in self._entries():
             workspace, campaign_id = entry.key
             line = lines.get(workspace)
@@ -162,7 +162,7 @@ class StatusPages:
         )
 
 
-class Sight:
+class View:
     """The state of all campaigns at one instant, to be shown in several ways."""
 
     def __init__(
@@ -206,12 +206,12 @@ class Sight:
         self._seen = Overview(self._seen.at, (), ())
 
 
-def line_seen(line: Line, *, now: float, clock_set_by: float) -> LineSeen:
+def line_seen(line: RequestQueue, *, now: float, clock_set_by: float) -> QueueView:
     """Return how a line stands, its instants by the wall clock."""
     outlook = line.outlook(now=now)
     pause = outlook.pause
-    return LineSeen(
-        pause=PauseSeen(pause.reason, pause.probe_id, pause.probe_at + clock_set_by)
+    return QueueView(
+        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + clock_set_by)
         if pause
         else None,
         budget=outlook.budget,
@@ -224,12 +224,12 @@ def line_seen(line: Line, *, now: float, clock_set_by: float) -> LineSeen:
 
 def _campaign(
     entry: Entry,
-    line: LineSeen,
+    line: QueueView,
     *,
     today: date,
     next_poll: view_model.NextPoll,
     is_idle: bool,
-) -> CampaignSeen:
+) -> CampaignView:
     values = entry.values
     return view_model.campaign_seen(
         entry.subject,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 from exporter.series.deliverability import Rate
-from exporter.status.view_model import CampaignSeen, State
+from exporter.status.view_model import CampaignState, CampaignView
 
 ATTENTION = "attention"
 """Instead of a state: whatever is not well, be it polls or figures."""
@@ -23,17 +23,17 @@ SORTS = ("state", "name", "sent", "bounces", "spam", "age", "next")
 _DESCENDING = frozenset({"sent", "bounces", "spam", "age"})
 """What one wants to see the most of first."""
 
-STATES = (ATTENTION, *State, IDLE)
+STATES = (ATTENTION, *CampaignState, IDLE)
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
 _LONGEST_TEXT = 200
 _FIELDS_AT_MOST = 50
 
-_SEVERITY = {state: place for place, state in enumerate(State)}
+_SEVERITY = {state: place for place, state in enumerate(CampaignState)}
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ListQuery:
     """A filter, an order and a place in what they leave."""
 
     text: str = ""
@@ -67,7 +67,7 @@ class View:
         given = [(name, value) for name, value, default in parts if value != default]
         return urlencode(given)
 
-    def sorted_by(self, sort: str) -> View:
+    def sorted_by(self, sort: str) -> ListQuery:
         """Return the view sorted so, or the other way round if it is so already."""
         is_reversed = self.sort == sort and not self.is_reversed
         return replace(self, sort=sort, is_reversed=is_reversed, page=1)
@@ -77,24 +77,24 @@ class View:
 class Listing:
     """What a view shows."""
 
-    view: View
+    view: ListQuery
     """Its page is one that there is."""
-    rows: tuple[CampaignSeen, ...]
+    rows: tuple[CampaignView, ...]
     first: int
     """The number of the first row, from 1; 0 if there is none."""
     found: int
     pages: int
 
 
-def view_of(query: str) -> View:
+def view_of(query: str) -> ListQuery:
     """Read a query."""
     try:
         fields = dict(parse_qsl(query, max_num_fields=_FIELDS_AT_MOST))
     except ValueError:
-        return View()
+        return ListQuery()
     state, sort = fields.get("state", ""), fields.get("sort", "")
     size = _number(fields.get("size", ""))
-    return View(
+    return ListQuery(
         text=" ".join(fields.get("q", "")[:_LONGEST_TEXT].split()),
         workspace=fields.get("workspace", "")[: 2 * _LONGEST_TEXT],
         state=state if state in STATES else "",
@@ -105,7 +105,7 @@ def view_of(query: str) -> View:
     )
 
 
-def chosen(campaigns: Sequence[CampaignSeen], view: View) -> list[CampaignSeen]:
+def chosen(campaigns: Sequence[CampaignView], view: ListQuery) -> list[CampaignView]:
     """Return the campaigns of all pages, in order. What has no value comes last."""
     words = view.text.casefold().split()
     found = [
@@ -125,7 +125,7 @@ def chosen(campaigns: Sequence[CampaignSeen], view: View) -> list[CampaignSeen]:
     return known + [one for one in found if key(one) is None]
 
 
-def listing(campaigns: Sequence[CampaignSeen], view: View) -> Listing:
+def listing(campaigns: Sequence[CampaignView], view: ListQuery) -> Listing:
     """Return one page; of a page too far off the last."""
     found = chosen(campaigns, view)
     pages = max(1, -(-len(found) // view.page_size))
@@ -141,17 +141,17 @@ def listing(campaigns: Sequence[CampaignSeen], view: View) -> Listing:
     )
 
 
-def is_in(campaign: CampaignSeen, state: str) -> bool:
+def is_in(campaign: CampaignView, state: str) -> bool:
     """Tell whether a campaign is in a state, wants attention or is idle, as asked."""
     if state == IDLE:
         return campaign.is_idle
     if state == ATTENTION:
-        is_well = campaign.state in {State.OK, State.WAITING}
+        is_well = campaign.state in {CampaignState.OK, CampaignState.WAITING}
         return not is_well or campaign.level > campaign.level.FINE
     return campaign.state == state
 
 
-def _haystack(campaign: CampaignSeen) -> str:
+def _haystack(campaign: CampaignView) -> str:
     subject = campaign.subject
     labels = (f"{name}={value}" for name, value in subject.labels.items())
     failure = campaign.failure.reason if campaign.failure else ""
@@ -173,11 +173,11 @@ def _number(text: str) -> int:
 _Key = tuple[float, ...]
 
 
-def _urgency(campaign: CampaignSeen) -> _Key:
+def _urgency(campaign: CampaignView) -> _Key:
     return (_SEVERITY[campaign.state], -campaign.level)
 
 
-def _sent(campaign: CampaignSeen) -> _Key | None:
+def _sent(campaign: CampaignView) -> _Key | None:
     sent = campaign.latest.tally.sent if campaign.latest else None
     return None if sent is None else (sent,)
 
@@ -186,25 +186,25 @@ def _by_rate(rate: Rate) -> _Key | None:
     return None if rate.ratio is None else (rate.level, rate.ratio)
 
 
-def _bounces(campaign: CampaignSeen) -> _Key | None:
+def _bounces(campaign: CampaignView) -> _Key | None:
     return _by_rate(campaign.latest.tally.bounce_rate) if campaign.latest else None
 
 
-def _spam(campaign: CampaignSeen) -> _Key | None:
+def _spam(campaign: CampaignView) -> _Key | None:
     return _by_rate(campaign.latest.tally.spam_rate) if campaign.latest else None
 
 
-def _age(campaign: CampaignSeen) -> _Key | None:
+def _age(campaign: CampaignView) -> _Key | None:
     at = campaign.last_success_at
     return None if at is None else (-at,)
 
 
-def _next(campaign: CampaignSeen) -> _Key | None:
+def _next(campaign: CampaignView) -> _Key | None:
     at = campaign.next_poll.at
     return None if at is None else (at,)
 
 
-_KEYS: dict[str, Callable[[CampaignSeen], _Key | None]] = {
+_KEYS: dict[str, Callable[[CampaignView], _Key | None]] = {
     "state": _urgency,
     "name": _urgency,
     "sent": _sent,

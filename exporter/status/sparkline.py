@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.model.config import History
+from exporter.model.snapshot import RecentDays
 from exporter.series.deliverability import Level
 from exporter.series.recent_days import DAYS, PastDay, days_of
 
@@ -41,7 +41,7 @@ class Sparkline:
         return sum(day.level > Level.FINE for day in self.days)
 
 
-def sparkline(history: History) -> Sparkline:
+def sparkline(history: RecentDays) -> Sparkline:
     """Draw a history."""
     days = days_of(history)
     most = max((day.sent for day in days if day.sent is not None), default=0.0)

@@ -8,26 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
 from exporter.status.query import ATTENTION, IDLE
 from exporter.status.view_model import (
-    CampaignSeen,
-    DiscoverySeen,
-    RateLimit,
+    CampaignState,
+    CampaignView,
+    DiscoveryView,
+    RateLimitView,
     SharedSeen,
-    State,
-    WorkspaceSeen,
+    WorkspaceView,
 )
 
 STATES: Mapping[str, str] = {
     ATTENTION: "Need attention",
-    State.PAUSED: "Paused",
-    State.STALE: "Stale",
-    State.FAILING: "Failing",
-    State.WAITING: "Not polled yet",
-    State.OK: "Up to date",
+    CampaignState.PAUSED: "Paused",
+    CampaignState.STALE: "Stale",
+    CampaignState.FAILING: "Failing",
+    CampaignState.WAITING: "Not polled yet",
+    CampaignState.OK: "Up to date",
     IDLE: "Idle",
 }
 LEVELS: Mapping[Level, str] = {
@@ -171,7 +171,7 @@ def rate(one: Rate) -> str:
     return f"{percent(one.ratio)}, {LEVELS[one.level]}"
 
 
-def reason(workspace: WorkspaceSeen) -> str:
+def reason(workspace: WorkspaceView) -> str:
     """Return why a workspace is paused; empty: it is not."""
     if workspace.pause is None:
         return ""
@@ -180,7 +180,7 @@ def reason(workspace: WorkspaceSeen) -> str:
     return text.format(source=source) if text else f"Paused: {workspace.pause.reason}."
 
 
-def rhythm(workspace: WorkspaceSeen) -> str:
+def rhythm(workspace: WorkspaceView) -> str:
     """Return what a workspace does, in one or two sentences."""
     plan = workspace.plan
     campaigns = len(plan.workspace.campaigns)
@@ -204,7 +204,7 @@ def rhythm(workspace: WorkspaceSeen) -> str:
     return text
 
 
-def discovery(one: DiscoverySeen, *, now: float) -> str:
+def discovery(one: DiscoveryView, *, now: float) -> str:
     """Return what discovery has found and whether it still finds, as sentences."""
     found = f"Discovery has found {plural(one.campaigns, 'campaign')}"
     listed = ""
@@ -245,12 +245,12 @@ def peers(one: Shard | SharedSeen) -> str:
     return f"Shares polls and budgets with {others} by Redis; each shows all campaigns."
 
 
-def idleness(campaign: CampaignSeen) -> str:
+def idleness(campaign: CampaignView) -> str:
     """Return how seldom a campaign is asked in which nothing happens."""
     return f"Idle: every {duration(campaign.interval_seconds)}"
 
 
-def limit(one: RateLimit, *, now: float) -> str:
+def limit(one: RateLimitView, *, now: float) -> str:
     """Return what Braze's headers said of an endpoint, as sentences."""
     if one.shut_until is not None:
         return (
@@ -272,7 +272,7 @@ def limit(one: RateLimit, *, now: float) -> str:
     return f"{text}."
 
 
-def next_poll(campaign: CampaignSeen, *, now: float) -> str:
+def next_poll(campaign: CampaignView, *, now: float) -> str:
     """Return when a campaign is asked for next."""
     upcoming = campaign.next_poll
     if upcoming.is_running:
@@ -280,7 +280,7 @@ def next_poll(campaign: CampaignSeen, *, now: float) -> str:
     if upcoming.is_of_others:
         return "by another exporter"
     if upcoming.at is None:
-        is_paused = campaign.state is State.PAUSED
+        is_paused = campaign.state is CampaignState.PAUSED
         return "after the pause" if is_paused else "soon"
     if upcoming.place:
         return f"{ahead(upcoming.at, now=now)}, {upcoming.place} before it"

@@ -16,14 +16,15 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
-from exporter.metrics.campaign_metrics import Status, Subject
-from exporter.model.config import Day, FailureReason, History, Snapshot
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.model.errors import FailureReason
+from exporter.model.snapshot import Day, RecentDays, Snapshot
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Tally, tally
 
 
-class State(StrEnum):
+class CampaignState(StrEnum):
     """How a campaign's polls go; the most urgent first."""
 
     PAUSED = "paused"
@@ -37,7 +38,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PauseSeen:
+class PauseView:
     """Why a workspace asks for one campaign only, and when it does."""
 
     reason: FailureReason
@@ -46,7 +47,7 @@ class PauseSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimitView:
     """What Braze's `X-RateLimit-*` headers said of an endpoint; None: nothing."""
 
     endpoint: str
@@ -62,7 +63,7 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class DiscoverySeen:
+class DiscoveryView:
     """How a workspace's discovery stands."""
 
     campaigns: int
@@ -77,22 +78,22 @@ class DiscoverySeen:
     """The same in words."""
     next_at: float | None
     """After a failure: when it asks again."""
-    rate_limit: RateLimit | None
+    rate_limit: RateLimitView | None
 
 
 @dataclass(frozen=True, slots=True)
-class WorkspaceSeen:
+class WorkspaceView:
     """One workspace."""
 
     plan: WorkspacePlan
-    pause: PauseSeen | None
-    rate_limits: tuple[RateLimit, ...]
-    states: Mapping[State, int]
+    pause: PauseView | None
+    rate_limits: tuple[RateLimitView, ...]
+    states: Mapping[CampaignState, int]
     waiting: int
     """How many campaigns stand in the line."""
     idle: int
     """How many are asked slowly, for nothing happens in them."""
-    discovery: DiscoverySeen | None
+    discovery: DiscoveryView | None
     """None: only listed campaigns are polled."""
 
     @property
@@ -101,7 +102,7 @@ class WorkspaceSeen:
         return self.plan.workspace.name
 
     @property
-    def limits(self) -> tuple[RateLimit, ...]:
+    def limits(self) -> tuple[RateLimitView, ...]:
         """All that Braze's headers said, to discovery as well."""
         found = self.discovery.rate_limit if self.discovery else None
         return (*self.rate_limits, found) if found else self.rate_limits
@@ -140,11 +141,11 @@ class NextPoll:
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignSeen:
+class CampaignView:
     """One campaign."""
 
-    subject: Subject
-    state: State
+    subject: ObjectLabels
+    state: CampaignState
     is_up: bool | None
     """Whether the last poll of its own succeeded, whatever its workspace does."""
     interval_seconds: float
@@ -155,7 +156,7 @@ class CampaignSeen:
     latest: DayOf | None
     last_complete: Day | None
     """Not yet added up: only few ask for it."""
-    history: History | None
+    history: RecentDays | None
     series: int
     dropped_series: int
     is_of_today: bool
@@ -185,17 +186,17 @@ class Overview:
     """Everything, as it was `at` one instant."""
 
     at: float
-    workspaces: tuple[WorkspaceSeen, ...]
-    campaigns: tuple[CampaignSeen, ...]
+    workspaces: tuple[WorkspaceView, ...]
+    campaigns: tuple[CampaignView, ...]
     peers: Shard | SharedSeen | None = None
     """How the work is shared with other exporters, if it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class LineSeen:
+class QueueView:
     """How a workspace's line stands; instants are by the wall clock."""
 
-    pause: PauseSeen | None
+    pause: PauseView | None
     budget: Budget
     in_flight: frozenset[str]
     places: Mapping[str, int]
@@ -224,16 +225,16 @@ class LineSeen:
 
 def workspace_seen(
     plan: WorkspacePlan,
-    line: LineSeen,
+    line: QueueView,
     *,
     idle: int = 0,
-    discovery: DiscoverySeen | None = None,
-    campaigns: Iterable[CampaignSeen],
+    discovery: DiscoveryView | None = None,
+    campaigns: Iterable[CampaignView],
     now: float,
     clock_set_by: float,
-) -> WorkspaceSeen:
+) -> WorkspaceView:
     """Return what there is to see of a workspace; its campaigns are counted."""
-    return WorkspaceSeen(
+    return WorkspaceView(
         plan=plan,
         pause=line.pause,
         rate_limits=tuple(
@@ -249,12 +250,12 @@ def workspace_seen(
 
 def rate_limit(
     budget: Budget, endpoint: str, *, now: float, clock_set_by: float
-) -> RateLimit:
+) -> RateLimitView:
     """Return what was said of an endpoint, by the wall clock, as `now` is."""
     bucket = budget.bucket(endpoint)
     reset_at = bucket.reset_at + clock_set_by
     shut_until = bucket.shut_until + clock_set_by
-    return RateLimit(
+    return RateLimitView(
         endpoint=endpoint,
         limit=bucket.limit,
         remaining=bucket.remaining,
@@ -266,8 +267,8 @@ def rate_limit(
 
 
 def campaign_seen(
-    subject: Subject,
-    status: Status,
+    subject: ObjectLabels,
+    status: PollStatus,
     snapshot: Snapshot | None,
     *,
     next_poll: NextPoll,
@@ -275,11 +276,11 @@ def campaign_seen(
     is_idle: bool,
     today: date,
     series: int,
-) -> CampaignSeen:
+) -> CampaignView:
     """Return what there is to see of a campaign."""
     latest = snapshot.latest if snapshot else None
     failed_at = status.failed_at
-    return CampaignSeen(
+    return CampaignView(
         subject=subject,
         state=_state(status, has_values=snapshot is not None, is_paused=is_paused),
         is_up=status.is_up,
@@ -309,14 +310,14 @@ def today_in(timezone: ZoneInfo, *, now: float) -> date:
     return datetime.fromtimestamp(now, UTC).astimezone(timezone).date()
 
 
-def _state(status: Status, *, has_values: bool, is_paused: bool) -> State:
+def _state(status: PollStatus, *, has_values: bool, is_paused: bool) -> CampaignState:
     if is_paused:
-        return State.PAUSED
+        return CampaignState.PAUSED
     if status.last_success_at is not None and not has_values:
-        return State.STALE
+        return CampaignState.STALE
     if status.is_up is None:
-        return State.WAITING
-    return State.OK if status.is_up else State.FAILING
+        return CampaignState.WAITING
+    return CampaignState.OK if status.is_up else CampaignState.FAILING
 
 
 def _channels(snapshot: Snapshot | None) -> tuple[str, ...]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import logging
 from threading import Lock
 
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Kept, KeptEntries, Key, Store
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Kept, KeptEntries, ObjectKey, Store
 from exporter.model.errors import StateError
-from exporter.storage.sqlite_state import State
+from exporter.storage.sqlite_state import SqliteState
 
 _log = logging.getLogger(__name__)
 
 
-class Keeper:
+class Autosave:
     """Saves what changed in a store."""
 
-    def __init__(self, state: State, *, store: Store, telemetry: Telemetry) -> None:
+    def __init__(
+        self, state: SqliteState, *, store: Store, telemetry: SelfMetrics
+    ) -> None:
         self._state = state
         self._store = store
         self._telemetry = telemetry
-        self._saved: dict[Key, Kept] = {}
+        self._saved: dict[ObjectKey, Kept] = {}
         self._is_failing = False
         self._lock = Lock()
 

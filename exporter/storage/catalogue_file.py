@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.discovery.documents import Details, Listed, key
-from exporter.discovery.rules import Known
+from exporter.discovery.rules import CampaignCatalogue
 from exporter.model.errors import StateError
 from exporter.system.read_file import MIB, read_regular
 
@@ -38,13 +38,13 @@ Account = tuple[str, str, str]
 """Name, endpoint and source of the key: what was known of another is no use."""
 
 
-def pack(account: Account, known: Known) -> bytes:
+def pack(account: Account, known: CampaignCatalogue) -> bytes:
     """Return what is known as bytes, for other exporters of the same account."""
     text = json.dumps({"version": _VERSION, **_written(account, known)})
     return zlib.compress(text.encode(), 1)
 
 
-def unpack(content: bytes, account: Account, *, now: float) -> Known:
+def unpack(content: bytes, account: Account, *, now: float) -> CampaignCatalogue:
     """Return what was packed; ValueError: it is none, or of another account."""
     try:
         inflate = zlib.decompressobj()
@@ -65,7 +65,7 @@ class CatalogueFile:
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
 
-    def load(self, *, now: float) -> dict[Account, Known]:
+    def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
         """Return what is kept, nothing if there is no file. StateError: unusable."""
         try:
             content = json.loads(read_regular(str(self._path), at_most=_LONGEST_BYTES))
@@ -78,7 +78,7 @@ class CatalogueFile:
         except _FAULTS as error:
             raise self._unusable("read", error) from error
 
-    def save(self, known: Mapping[Account, Known]) -> None:
+    def save(self, known: Mapping[Account, CampaignCatalogue]) -> None:
         """Keep this in the place of what was kept, or, on StateError, do not."""
         content = {
             "version": _VERSION,
@@ -108,7 +108,7 @@ class CatalogueFile:
         return StateError(f"the state file {self._path} cannot be {what}: {told}")
 
 
-def _written(account: Account, known: Known) -> dict[str, object]:
+def _written(account: Account, known: CampaignCatalogue) -> dict[str, object]:
     name, endpoint, key_source = account
     return {
         "name": name,
@@ -120,10 +120,10 @@ def _written(account: Account, known: Known) -> dict[str, object]:
     }
 
 
-def _read(kept: dict[str, Any], now: float) -> tuple[Account, Known]:
+def _read(kept: dict[str, Any], now: float) -> tuple[Account, CampaignCatalogue]:
     listed_at = kept["listed_at"]
     campaigns = [_listed(one, now) for one in kept["campaigns"]]
-    known = Known(
+    known = CampaignCatalogue(
         campaigns={key(one.id): one for one in campaigns},
         details={
             _text(id_): _details(one, now) for id_, one in kept["details"].items()

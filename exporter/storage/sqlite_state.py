@@ -18,9 +18,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from exporter.metrics.store import Kept, KeptEntries, Key
-from exporter.model.config import FailureReason, Snapshot
-from exporter.model.errors import StateError
+from exporter.metrics.store import Kept, KeptEntries, ObjectKey
+from exporter.model.errors import FailureReason, StateError
+from exporter.model.snapshot import Snapshot
 from exporter.series import snapshot_json
 
 FILE_NAME = "state.sqlite3"
@@ -37,7 +37,7 @@ _LONGEST_BYTES = 64 * 1024 * 1024
 _STEPS_AT_ONCE, _TURNS = 1_000_000, 1000
 
 
-class State:
+class SqliteState:
     """The file below a directory; made when it is first saved to."""
 
     def __init__(self, directory: Path) -> None:
@@ -62,7 +62,9 @@ class State:
         except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
             raise self._unusable("read", error) from error
 
-    def save(self, changed: Mapping[Key, Kept], gone: Iterable[Key] = ()) -> None:
+    def save(
+        self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
+    ) -> None:
         """Keep what changed and forget what is gone, or, on StateError, neither."""
         rows = (
             (*key, kept.last_success_at, kept.failure, _dump(kept.snapshot))
@@ -169,7 +171,7 @@ class State:
 
 def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
     """Read row after row: those of a damaged file could go round in a circle."""
-    entries: dict[Key, Kept] = {}
+    entries: dict[ObjectKey, Kept] = {}
     for workspace, campaign_id, at, failure, document in rows:
         key = (str(workspace), str(campaign_id))
         if key in entries:

@@ -9,8 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from exporter.model.config import KeySource, Secret
+from exporter.model.config import KeySource
 from exporter.system.read_file import read_regular
+
+
+class Secret:
+    """A text that nothing prints: `reveal()` is the only way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        message = "a secret is not pickled"
+        raise TypeError(message)
+
+    def reveal(self) -> str:
+        """Return the text itself: for the request header and nowhere else."""
+        return self._text
+
 
 _LONGEST_BYTES = 64 * 1024
 
@@ -27,7 +54,7 @@ def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
         return None
 
 
-class Key:
+class ApiKey:
     """One workspace's key, as it is now."""
 
     def __init__(

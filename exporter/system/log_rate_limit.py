@@ -14,7 +14,7 @@ LINES_PER_MINUTE = 10
 """Of one kind, for a workspace: enough to see what is wrong, too few to drown."""
 
 
-class LogQuota(NamedTuple):
+class LogRateLimit(NamedTuple):
     """What was written in the current minute; every operation returns a new one."""
 
     lines_per_minute: int
@@ -27,7 +27,7 @@ class LogQuota(NamedTuple):
         """Tell whether one more line may be written."""
         return self._is_over(now) or self.written < self.lines_per_minute
 
-    def counted(self, *, now: float) -> LogQuota:
+    def counted(self, *, now: float) -> LogRateLimit:
         """Return the quota after a line, written if it was admitted."""
         if self._is_over(now):
             return self._replace(began_at=now, written=1, suppressed=0)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class JointWork(Generic[T]):
+class SingleFlight(Generic[T]):
     """Does its work in a thread, one round at a time.
 
     An outcome is never older than the wish for it: who comes during a round waits for

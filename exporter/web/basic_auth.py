@@ -23,7 +23,7 @@ from importlib import import_module
 from ipaddress import ip_address
 from typing import NamedTuple, TypeVar
 
-from exporter.model.config import Secret
+from exporter.system.api_key import Secret
 from exporter.web.web_config import cost_of
 
 _REMEMBERED_REFUSALS = 1024
@@ -42,7 +42,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Verdict(Enum):
+class AuthResult(Enum):
     """What a request's credentials are worth."""
 
     GRANTED = auto()
@@ -83,7 +83,7 @@ class _Job:
     hash: bytes | None
     """None: there is no such user."""
     peer: str
-    verdict: asyncio.Future[Verdict]
+    verdict: asyncio.Future[AuthResult]
 
 
 class Authenticator:
@@ -118,19 +118,19 @@ class Authenticator:
         """Whether there are users: without, everyone may ask."""
         return bool(self._hashes)
 
-    async def judge(self, asked: Credentials | None, *, peer: str) -> Verdict:
+    async def judge(self, asked: Credentials | None, *, peer: str) -> AuthResult:
         """Return what the credentials are worth, at once if they were seen before."""
         if asked is None or len(asked.password) > _LONGEST_PASSWORD:
-            return Verdict.REFUSED
+            return AuthResult.REFUSED
         peer = _network(peer)
         mark = self._mark(asked)
         if hmac.compare_digest(self._granted.get(asked.name, b""), mark):
-            return Verdict.GRANTED
+            return AuthResult.GRANTED
         if mark in self._refused:
             self._remember_refusal(mark, peer)
-            return Verdict.REFUSED
+            return AuthResult.REFUSED
         job = self._jobs.get(mark) or self._enqueue(asked, mark, peer)
-        return Verdict.BUSY if job is None else await asyncio.shield(job.verdict)
+        return AuthResult.BUSY if job is None else await asyncio.shield(job.verdict)
 
     def _mark(self, asked: Credentials) -> bytes:
         # With the hash in it, no mark outlives the hash by which it was judged.
@@ -170,7 +170,7 @@ class Authenticator:
     def _dismiss(self, job: _Job) -> None:
         self._queue.remove(job)
         del self._jobs[job.mark]
-        job.verdict.set_result(Verdict.BUSY)
+        job.verdict.set_result(AuthResult.BUSY)
 
     def _is_suspect(self, peer: str) -> bool:
         refused_at = self._refused_at.get(peer, -math.inf)
@@ -201,10 +201,10 @@ class Authenticator:
         elif work.result() and job.hash is not None:
             rest_seconds = 0.0
             self._granted[job.asked.name] = job.mark
-            job.verdict.set_result(Verdict.GRANTED)
+            job.verdict.set_result(AuthResult.GRANTED)
         else:
             self._remember_refusal(job.mark, job.peer)
-            job.verdict.set_result(Verdict.REFUSED)
+            job.verdict.set_result(AuthResult.REFUSED)
         loop.call_later(rest_seconds, self._resume)
 
     def _resume(self) -> None:

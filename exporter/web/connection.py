@@ -19,8 +19,8 @@ from typing import NamedTuple, cast
 import h11
 
 from exporter.web import messages
-from exporter.web.connection_table import Roster
-from exporter.web.messages import Outgoing, Request, Responder, Response
+from exporter.web.connection_table import ConnectionTable
+from exporter.web.messages import HttpRequest, HttpResponse, OutgoingResponse, Responder
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +64,13 @@ class ClientLimits(NamedTuple):
         return min(1.0, shortest / 10)
 
 
-class House(NamedTuple):
+class ServerContext(NamedTuple):
     """What all connections of one listener share; `clock` gives the header Date."""
 
     respond: Responder
     limits: ClientLimits
     clock: Callable[[], float]
-    roster: Roster
+    roster: ConnectionTable
 
 
 class _Phase(Enum):
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         "_wire",
     )
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: ServerContext) -> None:
         self._house = house
         self._loop = asyncio.get_running_loop()
         self._phase = _Phase.WAITING
@@ -297,7 +297,7 @@ class Connection(asyncio.Protocol):
         self._task = self._house.roster.run(self._serve(request))
         self._task.add_done_callback(self._served)
 
-    async def _serve(self, request: Request) -> None:
+    async def _serve(self, request: HttpRequest) -> None:
         try:
             response = await self._house.respond(request)
             head = self._head(response)
@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
             head = self._head(response)
         self._is_sending = True
         self._deadline = math.inf
-        outgoing = Outgoing(self._frame(head, response))
+        outgoing = OutgoingResponse(self._frame(head, response))
         while outgoing:
             if not self._hand_over(outgoing):
                 self._out.write(outgoing.take(_PIECE_BYTES))
@@ -320,7 +320,7 @@ class Connection(asyncio.Protocol):
         self._task = None
         self._go_on()
 
-    def _hand_over(self, outgoing: Outgoing) -> bool:
+    def _hand_over(self, outgoing: OutgoingResponse) -> bool:
         """Give the kernel the next chunks as they lie there; False if it is full.
 
         asyncio would join them first (before Python 3.12), which doubles the cost of a
@@ -342,11 +342,11 @@ class Connection(asyncio.Protocol):
             _log.error("web.failed", exc_info=error)
             self.abort()
 
-    def _head(self, response: Response) -> h11.Response:
+    def _head(self, response: HttpResponse) -> h11.Response:
         now = self._house.clock()
         return messages.head(response, now=now, is_last=self._is_last)
 
-    def _frame(self, head: h11.Response, response: Response) -> tuple[bytes, ...]:
+    def _frame(self, head: h11.Response, response: HttpResponse) -> tuple[bytes, ...]:
         """Return all that is to be written, having told h11 of it."""
         method = self._request.method if self._request is not None else b""
         body = messages.body(response, method=method)

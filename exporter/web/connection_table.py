@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 
-class Guest(Protocol):
+class ConnectionHandle(Protocol):
     """What a listener may ask of a connection."""
 
     def hurry(self, now: float) -> None:
@@ -27,12 +27,12 @@ class Guest(Protocol):
         """Close at once."""
 
 
-class Roster:
+class ConnectionTable:
     """All guests, and the tasks that work for them."""
 
     def __init__(self) -> None:
-        self._guests: set[Guest] = set()
-        self._waiting: OrderedDict[Guest, None] = OrderedDict()
+        self._guests: set[ConnectionHandle] = set()
+        self._waiting: OrderedDict[ConnectionHandle, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -40,27 +40,27 @@ class Roster:
     def __len__(self) -> int:
         return len(self._guests)
 
-    def guests(self) -> tuple[Guest, ...]:
+    def guests(self) -> tuple[ConnectionHandle, ...]:
         """Return all guests as they are now."""
         return tuple(self._guests)
 
-    def admit(self, guest: Guest) -> None:
+    def admit(self, guest: ConnectionHandle) -> None:
         """Take in a guest: it waits for its client."""
         self._guests.add(guest)
         self._empty.clear()
         self.mark_waiting(guest)
 
-    def mark_waiting(self, guest: Guest) -> None:
+    def mark_waiting(self, guest: ConnectionHandle) -> None:
         """Put a guest last among those that wait, unless it was shown out."""
         if guest in self._guests:
             self._waiting[guest] = None
             self._waiting.move_to_end(guest)
 
-    def mark_busy(self, guest: Guest) -> None:
+    def mark_busy(self, guest: ConnectionHandle) -> None:
         """Take a guest off those that may be closed to make room."""
         self._waiting.pop(guest, None)
 
-    def remove(self, guest: Guest) -> None:
+    def remove(self, guest: ConnectionHandle) -> None:
         """Forget a guest; one that is unknown already is no error."""
         self._guests.discard(guest)
         self._waiting.pop(guest, None)

@@ -18,7 +18,7 @@ import h11
 _BODILESS = frozenset({204, 304})
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A complete request; what it had for a body was read and thrown away."""
 
     method: str
@@ -35,7 +35,7 @@ class Request(NamedTuple):
         return self.headers.get(name.lower(), "")
 
 
-class Response(NamedTuple):
+class HttpResponse(NamedTuple):
     """What a client is to get; Date and Content-Length are added on the way out."""
 
     status: int
@@ -44,10 +44,10 @@ class Response(NamedTuple):
     """Held by reference until the client has read it."""
 
 
-Responder = Callable[[Request], Awaitable[Response]]
+Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-def request(event: h11.Request, *, peer: str) -> Request:
+def request(event: h11.Request, *, peer: str) -> HttpRequest:
     """Return the request that h11 has read."""
     target = event.target.decode("ascii")
     if "://" in target and not target.startswith("/"):
@@ -58,7 +58,7 @@ def request(event: h11.Request, *, peer: str) -> Request:
     for raw_name, raw_value in event.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Request(event.method.decode("ascii"), path, query, headers, peer)
+    return HttpRequest(event.method.decode("ascii"), path, query, headers, peer)
 
 
 def announced_bytes(event: h11.Request) -> int:
@@ -71,14 +71,14 @@ def is_ambiguous(event: h11.Request) -> bool:
     return {b"content-length", b"transfer-encoding"} <= dict(event.headers).keys()
 
 
-def refusal(status: HTTPStatus) -> Response:
+def refusal(status: HTTPStatus) -> HttpResponse:
     """Return a status as a line of plain text."""
     text = f"{status.phrase.lower()}\n"
     content_type = ("Content-Type", "text/plain; charset=utf-8")
-    return Response(status, (content_type,), (text.encode(),))
+    return HttpResponse(status, (content_type,), (text.encode(),))
 
 
-def head(response: Response, *, now: float, is_last: bool) -> h11.Response:
+def head(response: HttpResponse, *, now: float, is_last: bool) -> h11.Response:
     """Return what goes before the body; `is_last` tells the client to close.
 
     LocalProtocolError and ValueError: a status or a header that cannot be sent.
@@ -93,13 +93,13 @@ def head(response: Response, *, now: float, is_last: bool) -> h11.Response:
     )
 
 
-def body(response: Response, *, method: bytes) -> tuple[bytes, ...]:
+def body(response: HttpResponse, *, method: bytes) -> tuple[bytes, ...]:
     """Return the body that really goes out: none to HEAD."""
     is_sent = method != b"HEAD" and response.status not in _BODILESS
     return response.body if is_sent else ()
 
 
-class Outgoing:
+class OutgoingResponse:
     """What of an answer is still to be sent, in its order; true while there is any."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:

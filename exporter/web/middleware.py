@@ -9,27 +9,27 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 
-from exporter.web.basic_auth import Authenticator, Verdict, credentials
-from exporter.web.messages import Request, Responder, Response
-from exporter.web.web_config import RateLimit, WebConfig
+from exporter.web.basic_auth import Authenticator, AuthResult, credentials
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
+from exporter.web.web_config import RequestRateLimit, WebConfig
 
 _TEXT = ("Content-Type", "text/plain; charset=utf-8")
-_UNAUTHORIZED = Response(
+_UNAUTHORIZED = HttpResponse(
     401,
     (_TEXT, ("WWW-Authenticate", 'Basic realm="braze-exporter"')),
     (b"A name and a password are needed.\n",),
 )
-_BUSY = Response(
+_BUSY = HttpResponse(
     503,
     (_TEXT, ("Retry-After", "1")),
     (b"Too many passwords are being verified. Try again.\n",),
 )
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket: so many requests at once, and one more each interval."""
 
-    def __init__(self, limit: RateLimit, *, now: float) -> None:
+    def __init__(self, limit: RequestRateLimit, *, now: float) -> None:
         self._limit = limit
         self._tokens = float(limit.burst)
         self._counted_at = now
@@ -45,14 +45,14 @@ class Bucket:
         return 0.0
 
 
-class Gate:
+class Middleware:
     """Lets requests through to a responder, as the web configuration says."""
 
     def __init__(self) -> None:
         self._authenticator = Authenticator()
-        self._bucket: Bucket | None = None
+        self._bucket: TokenBucket | None = None
         self._headers: Mapping[str, str] = {}
-        self._rate_limit: RateLimit | None = None
+        self._rate_limit: RequestRateLimit | None = None
 
     def apply(self, config: WebConfig) -> None:
         """Let this be the configuration, from the next request on."""
@@ -61,21 +61,21 @@ class Gate:
         self._rate_limit, self._bucket = config.rate_limit, None
 
     def guard(
-        self, respond: Responder, *, is_open: Callable[[Request], bool]
+        self, respond: Responder, *, is_open: Callable[[HttpRequest], bool]
     ) -> Responder:
         """Return a responder for everyone, of one for those who may ask."""
 
-        async def answer(request: Request) -> Response:
+        async def answer(request: HttpRequest) -> HttpResponse:
             refusal = None if is_open(request) else await self._refuse(request)
             return self._dress(refusal or await respond(request))
 
         return answer
 
-    async def _refuse(self, request: Request) -> Response | None:
+    async def _refuse(self, request: HttpRequest) -> HttpResponse | None:
         """Return what to answer to one who may not ask."""
         if self._rate_limit is not None:
             now = asyncio.get_running_loop().time()
-            self._bucket = self._bucket or Bucket(self._rate_limit, now=now)
+            self._bucket = self._bucket or TokenBucket(self._rate_limit, now=now)
             if wait_seconds := self._bucket.take(now=now):
                 return _too_many(wait_seconds)
         if not self._authenticator.is_needed:
@@ -84,7 +84,7 @@ class Gate:
         verdict = await self._authenticator.judge(asked, peer=request.peer)
         return _ANSWERS[verdict]
 
-    def _dress(self, response: Response) -> Response:
+    def _dress(self, response: HttpResponse) -> HttpResponse:
         """Add the configured headers; they win over those that are there."""
         if not self._headers:
             return response
@@ -94,12 +94,12 @@ class Gate:
 
 
 _ANSWERS = {
-    Verdict.GRANTED: None,
-    Verdict.REFUSED: _UNAUTHORIZED,
-    Verdict.BUSY: _BUSY,
+    AuthResult.GRANTED: None,
+    AuthResult.REFUSED: _UNAUTHORIZED,
+    AuthResult.BUSY: _BUSY,
 }
 
 
-def _too_many(wait_seconds: float) -> Response:
+def _too_many(wait_seconds: float) -> HttpResponse:
     retry_after = ("Retry-After", str(math.ceil(wait_seconds)))
-    return Response(429, (_TEXT, retry_after), (b"Too many requests.\n",))
+    return HttpResponse(429, (_TEXT, retry_after), (b"Too many requests.\n",))

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from exporter.model.config import Problem
-from exporter.web.messages import Request, Responder
+from exporter.web.messages import HttpRequest, Responder
 
 
-class Entrance(Protocol):
+class Security(Protocol):
     """What stands before the web server's answers."""
 
     def load(self) -> tuple[Problem, ...]:
@@ -29,12 +29,12 @@ class Entrance(Protocol):
         """Return what to speak TLS with, None for plain HTTP."""
 
     def guard(
-        self, respond: Responder, *, is_open: Callable[[Request], bool]
+        self, respond: Responder, *, is_open: Callable[[HttpRequest], bool]
     ) -> Responder:
         """Return a responder for everyone, of one for those who may ask."""
 
 
-class OpenEntrance:
+class OpenSecurity:
     """No protection."""
 
     def load(self) -> tuple[Problem, ...]:
@@ -55,7 +55,7 @@ class OpenEntrance:
         self,
         respond: Responder,
         *,
-        is_open: Callable[[Request], bool],  # noqa: ARG002 - all is open
+        is_open: Callable[[HttpRequest], bool],  # noqa: ARG002 - all is open
     ) -> Responder:
         """Return it as it is."""
         return respond

@@ -13,11 +13,11 @@ from functools import partial
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
-from exporter.metrics.exposition_page import Pages
+from exporter.metrics.exposition_page import ExpositionPages
 from exporter.model.errors import ConfigError
-from exporter.system.single_flight import JointWork
+from exporter.system.single_flight import SingleFlight
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
-from exporter.web.server import Request, Response
+from exporter.web.server import HttpRequest, HttpResponse
 
 TEXT = "text/plain; charset=utf-8"
 TEXT_METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,7 +27,7 @@ _JSON = "application/json"
 _GZIP_LEVEL = 1
 _GZIP_BITS = 16 + zlib.MAX_WBITS
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Links(NamedTuple):
@@ -41,7 +41,7 @@ class Links(NamedTuple):
     ready: str
 
 
-class Sight(Protocol):
+class StatusView(Protocol):
     """The state of all campaigns at one instant, to be shown in several ways."""
 
     def page(self, query: str, links: Links) -> Iterable[str]:
@@ -51,24 +51,24 @@ class Sight(Protocol):
         """Return the same as JSON."""
 
 
-class StatusPages(Protocol):
+class StatusSource(Protocol):
     """What shows the state of all campaigns; called by one thread at a time."""
 
     policy: str
     """The `Content-Security-Policy` of the page."""
 
-    def looking(self) -> AbstractContextManager[Sight]:
+    def looking(self) -> AbstractContextManager[StatusView]:
         """Look around; what was seen is forgotten at the end."""
 
 
 class Site(NamedTuple):
     """Everything that the paths need to know of the rest."""
 
-    pages: Pages
+    pages: ExpositionPages
     is_ready: Callable[[], bool]
     configuration: Callable[[], str]
     """The configuration in force as YAML, without any secret."""
-    status: Callable[[], StatusPages]
+    status: Callable[[], StatusSource]
     """Made when it is first asked for: what shows the state of all campaigns."""
     reload: Callable[[], Awaitable[ConfigError | None]] | None = None
     """Take over the configuration as it is now; None: nobody may ask for that."""
@@ -97,15 +97,15 @@ class Web:
         self._site = site
         pages = site.pages
         self._builds = {
-            (is_gzip, is_openmetrics): JointWork(
+            (is_gzip, is_openmetrics): SingleFlight(
                 partial(build, is_openmetrics=is_openmetrics)
             )
             for is_gzip, build in ((False, pages.plain), (True, pages.compressed))
             for is_openmetrics in (False, True)
         }
-        self._descriptions = JointWork(site.configuration)
+        self._descriptions = SingleFlight(site.configuration)
         self._wishes: dict[_Wished, _Wish] = {}
-        self._fulfilment = JointWork(self._fulfil)
+        self._fulfilment = SingleFlight(self._fulfil)
         self._links = _links(site)
         self._open = {f"{site.prefix}{path}" for path in ("/-/healthy", "/-/ready")}
         reading = ("GET", "HEAD")
@@ -128,11 +128,11 @@ class Web:
             path: _Route(reading, answer) for path, answer in answers.items()
         } | {f"{site.prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
 
-    def is_open(self, request: Request) -> bool:
+    def is_open(self, request: HttpRequest) -> bool:
         """Tell whether it asks for our health: who does has no password."""
         return canonical(request.path) in self._open
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, request: HttpRequest) -> HttpResponse:
         """Return the answer to any request at all."""
         route = self._routes.get(canonical(request.path))
         if route is None:
@@ -143,7 +143,7 @@ class Web:
             )
         return await route.answer(request)
 
-    async def _metrics(self, request: Request) -> Response:
+    async def _metrics(self, request: HttpRequest) -> HttpResponse:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         body = await self._builds[is_gzip, is_openmetrics].outcome()
@@ -153,17 +153,17 @@ class Web:
         ]
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return Response(200, tuple(headers), body)
+        return HttpResponse(200, tuple(headers), body)
 
-    async def _healthy(self, _: Request) -> Response:
+    async def _healthy(self, _: HttpRequest) -> HttpResponse:
         return _text(200, "Healthy.\n")
 
-    async def _ready(self, _: Request) -> Response:
+    async def _ready(self, _: HttpRequest) -> HttpResponse:
         if self._site.is_ready():
             return _text(200, "Ready.\n")
         return _text(503, "Not ready: the first round of polls goes on.\n")
 
-    async def _reload(self, _: Request) -> Response:
+    async def _reload(self, _: HttpRequest) -> HttpResponse:
         if self._site.reload is None:
             return _text(403, "Not allowed: start with --web.enable-lifecycle.\n")
         error = await self._site.reload()
@@ -171,17 +171,17 @@ class Web:
             return _text(200, "Reloaded.\n")
         return _text(500, f"Rejected, the former configuration stays:\n{error}\n")
 
-    async def _config(self, _: Request) -> Response:
+    async def _config(self, _: HttpRequest) -> HttpResponse:
         # Joined too: ten thousand campaigns take a second to describe.
         return _text(200, await self._descriptions.outcome())
 
-    async def _status_page(self, request: Request) -> Response:
+    async def _status_page(self, request: HttpRequest) -> HttpResponse:
         return await self._status(request, is_page=True)
 
-    async def _status_document(self, request: Request) -> Response:
+    async def _status_document(self, request: HttpRequest) -> HttpResponse:
         return await self._status(request, is_page=False)
 
-    async def _status(self, request: Request, *, is_page: bool) -> Response:
+    async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
         """Wish for a page and wait for the round of work that fulfils all wishes.
 
         One thread at most is at work for however many readers, and all who wait for
@@ -203,7 +203,7 @@ class Web:
             headers.append(("Referrer-Policy", "no-referrer"))
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return Response(200, tuple(headers), wish.body)
+        return HttpResponse(200, tuple(headers), wish.body)
 
     def _fulfil(self) -> None:
         status = self._site.status()
@@ -258,7 +258,7 @@ def _compressed(pieces: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _redirect(path: str) -> Handler:
-    async def answer(_: Request) -> Response:
+    async def answer(_: HttpRequest) -> HttpResponse:
         return _text(302, "", ("Location", path))
 
     return answer
@@ -267,7 +267,7 @@ def _redirect(path: str) -> Handler:
 _ALWAYS = (("X-Content-Type-Options", "nosniff"),)
 
 
-def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    return Response(
+def _text(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
+    return HttpResponse(
         status, (("Content-Type", TEXT), *headers, *_ALWAYS), (text.encode(),)
     )

@@ -16,10 +16,10 @@ from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.read_file import MIB, read_regular
 from exporter.web import web_config
-from exporter.web.messages import Request, Responder
-from exporter.web.middleware import Gate
+from exporter.web.messages import HttpRequest, Responder
+from exporter.web.middleware import Middleware
 from exporter.web.tls import server_context
-from exporter.web.web_config import Fault, Tls, WebConfig
+from exporter.web.web_config import Tls, WebConfig, WebConfigFault
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ Contents = Mapping[str, bytes | None]
 """Paths, and what is there; None for what cannot be read."""
 
 
-class Protection:
+class FileSecurity:
     """What protects the web server, as a file says; without a file nothing does."""
 
     def __init__(self, file: str | None = None) -> None:
         self._file = file
-        self._gate = Gate()
+        self._gate = Middleware()
         self._config = WebConfig()
         self._context: ssl.SSLContext | None = None
         self._settled: dict[str, bytes] = {}
@@ -81,7 +81,7 @@ class Protection:
         return self._context
 
     def guard(
-        self, respond: Responder, *, is_open: Callable[[Request], bool]
+        self, respond: Responder, *, is_open: Callable[[HttpRequest], bool]
     ) -> Responder:
         """Return a responder for everyone, of one for those who may ask."""
         return self._gate.guard(respond, is_open=is_open)
@@ -95,7 +95,7 @@ class Protection:
             contents[path] = known[path] if path in known else _read(path)
             return contents[path]
 
-        def judge(tls: Tls) -> Iterable[Fault]:
+        def judge(tls: Tls) -> Iterable[WebConfigFault]:
             made = server_context(tls)
             if not isinstance(made, ssl.SSLContext):
                 return made

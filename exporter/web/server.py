@@ -22,17 +22,17 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from exporter.model.errors import ListenError
-from exporter.web.connection import ClientLimits, Connection, House
-from exporter.web.connection_table import Guest, Roster
-from exporter.web.messages import Request, Responder, Response
+from exporter.web.connection import ClientLimits, Connection, ServerContext
+from exporter.web.connection_table import ConnectionHandle, ConnectionTable
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
 
 __all__ = [
     "Address",
     "ClientLimits",
-    "Listener",
-    "Request",
+    "HttpRequest",
+    "HttpResponse",
     "Responder",
-    "Response",
+    "Server",
     "parse_address",
     "raise_descriptor_limit",
 ]
@@ -102,7 +102,7 @@ def raise_descriptor_limit(connections: int) -> int:
     return min(connections, max(soft - _DESCRIPTORS_FOR_OTHERS, soft // 2))
 
 
-class Listener:
+class Server:
     """A server that gives every complete request to `respond`, in the running loop.
 
     `ssl_context` is asked for every new connection; None is plain HTTP.
@@ -118,8 +118,8 @@ class Listener:
     ) -> None:
         self._limits = limits or ClientLimits()
         self._ssl_context = ssl_context
-        self._roster = Roster()
-        self._house = House(respond, self._limits, clock, self._roster)
+        self._roster = ConnectionTable()
+        self._house = ServerContext(respond, self._limits, clock, self._roster)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket | None, asyncio.TimerHandle] = {}
         self._is_quiet_until = 0.0
@@ -168,7 +168,7 @@ class Listener:
     def _sweep(self) -> None:
         self._hurry(iter(self._roster.guests()))
 
-    def _hurry(self, guests: Iterator[Guest]) -> None:
+    def _hurry(self, guests: Iterator[ConnectionHandle]) -> None:
         """Hurry some of them now, and the rest once others have had their turn.
 
         A thousand that came together are shown out together, which takes a while.

@@ -15,7 +15,7 @@ from exporter.web.server import Address, parse_address
 _SERVED = {"/", "/config", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status"}
 
 
-class Settings(NamedTuple):
+class WebSettings(NamedTuple):
     """Where and under which paths the daemon serves; all paths are canonical."""
 
     addresses: tuple[Address, ...]
@@ -28,9 +28,9 @@ class Settings(NamedTuple):
     """Whether a client may ask for a reload."""
 
 
-def settings(options: argparse.Namespace) -> Settings:
+def settings(options: argparse.Namespace) -> WebSettings:
     """Return what the flags say. ValueError names the flag and the form expected."""
-    return Settings(
+    return WebSettings(
         addresses=tuple(map(_address, options.web_listen_address)),
         telemetry_path=_telemetry_path(options),
         prefix=_route_prefix(options),

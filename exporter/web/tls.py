@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from exporter.web.web_config import ClientAuth, Fault, Pem, Tls, normal_san
+from exporter.web.web_config import ClientAuth, Pem, Tls, WebConfigFault, normal_san
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _VERIFY_MODES = {
@@ -22,7 +22,7 @@ _VERIFY_MODES = {
 _MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
 
 
-def server_context(tls: Tls) -> ssl.SSLContext | tuple[Fault, ...]:
+def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
     """Return a context to serve with, or everything that keeps it from being made."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     faults = [*_load_client_ca(context, tls.client_ca), *_load_pair(context, tls)]
@@ -33,7 +33,9 @@ def server_context(tls: Tls) -> ssl.SSLContext | tuple[Fault, ...]:
     except (ssl.SSLError, ValueError):
         message = "OpenSSL on this machine does not have what is asked of it"
         return (
-            Fault("cipher_suites" if tls.ciphers else "curve_preferences", message),
+            WebConfigFault(
+                "cipher_suites" if tls.ciphers else "curve_preferences", message
+            ),
         )
     return context
 
@@ -68,22 +70,24 @@ def client_context(tls: Tls | None = None) -> ssl.SSLContext:
     return context
 
 
-def _load_client_ca(context: ssl.SSLContext, pem: Pem | None) -> Iterator[Fault]:
+def _load_client_ca(
+    context: ssl.SSLContext, pem: Pem | None
+) -> Iterator[WebConfigFault]:
     if pem is not None:
         yield from _load_certificates(context, pem)
 
 
-def _load_certificates(context: ssl.SSLContext, pem: Pem) -> Iterator[Fault]:
+def _load_certificates(context: ssl.SSLContext, pem: Pem) -> Iterator[WebConfigFault]:
     try:
         context.load_verify_locations(cadata=pem.text.reveal())
     except (ssl.SSLError, ValueError):
         # ValueError: the text is empty.
-        yield Fault(
+        yield WebConfigFault(
             pem.option, "expected certificates in PEM form, found none or worse"
         )
 
 
-def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[Fault]:
+def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
     # In a context of its own: the certificate of a server trusts no client.
     faults = list(_load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls.cert))
     if faults:
@@ -99,9 +103,9 @@ def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[Fault]:
             )
         else:
             message = "expected a private key in PEM form, without a passphrase"
-        yield Fault(tls.key.option, message)
+        yield WebConfigFault(tls.key.option, message)
     except OSError as error:
-        yield Fault(tls.key.option, f"key or certificate: {error.strerror}")
+        yield WebConfigFault(tls.key.option, f"key or certificate: {error.strerror}")
 
 
 def _no_passphrase() -> str:

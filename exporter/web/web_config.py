@@ -20,8 +20,9 @@ from typing import NamedTuple, TypeVar
 from exporter.config import option_values, units, yaml_tree
 from exporter.config.reader import OPTIONAL, Field, Findings, Section, values
 from exporter.config.yaml_tree import Scalar
-from exporter.model.config import Problem, Secret
+from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
+from exporter.system.api_key import Secret
 
 # https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 WEB_CONFIG = {
@@ -121,7 +122,7 @@ class Tls:
     curve: str = ""
 
 
-class Fault(NamedTuple):
+class WebConfigFault(NamedTuple):
     """Why OpenSSL does not take what an option of `tls_server_config` gives."""
 
     option: str
@@ -129,7 +130,7 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RequestRateLimit:
     """A request per interval on average, and so many at once."""
 
     interval_seconds: float
@@ -144,11 +145,11 @@ class WebConfig:
     headers: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, Secret] = field(default_factory=dict)
     """Names, and the bcrypt hashes of their passwords; none: no password is asked."""
-    rate_limit: RateLimit | None = None
+    rate_limit: RequestRateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedWebConfig:
     """A web configuration that can be used, and what its author may want to know."""
 
     config: WebConfig
@@ -165,22 +166,22 @@ def parse(
     *,
     file: str,
     read: Callable[[str], bytes | None],
-    judge: Callable[[Tls], Iterable[Fault]],
-) -> Parsed:
+    judge: Callable[[Tls], Iterable[WebConfigFault]],
+) -> ParsedWebConfig:
     """Read the text of `file`, or raise `ConfigError` with all problems, by line.
 
     `read` gives a file's content, None if it cannot be read; `judge` says what OpenSSL
     does not take. Relative paths are taken from the directory of `file`.
     """
     if says_nothing(text):
-        return Parsed(WebConfig(), ())
+        return ParsedWebConfig(WebConfig(), ())
     root, problems = yaml_tree.compose(text, file=file)
     reader = _Reader(file, read, judge)
     config = Field(root, "", Findings(file, problems)).taken(reader.web_config)
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
         raise ConfigError(tuple(problems))
-    return Parsed(config, tuple(problems))
+    return ParsedWebConfig(config, tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class _Reader:
 
     file: str
     read: Callable[[str], bytes | None]
-    judge: Callable[[Tls], Iterable[Fault]]
+    judge: Callable[[Tls], Iterable[WebConfigFault]]
 
     def web_config(self, field: Field) -> WebConfig:
         section = field.section("the options of a web configuration", WEB_CONFIG)
@@ -384,7 +385,7 @@ def _header(field: Field, *, choices: tuple[str, ...]) -> str:
     return text
 
 
-def _rate_limit(field: Field) -> RateLimit | None:
+def _rate_limit(field: Field) -> RequestRateLimit | None:
     section = field.section("a mapping with interval and burst", RATE_LIMIT)
     interval_seconds = section.read(
         "interval",
@@ -395,7 +396,7 @@ def _rate_limit(field: Field) -> RateLimit | None:
         return None
     if not burst:
         section.field.error("nobody would be answered; expected a burst of at least 1")
-    return RateLimit(interval_seconds, burst)
+    return RequestRateLimit(interval_seconds, burst)
 
 
 def _users(field: Field) -> Mapping[str, Secret]:

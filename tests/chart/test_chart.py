@@ -18,7 +18,7 @@ import pytest
 import yaml
 from exporter import __version__
 from exporter.config.schema import parse
-from exporter.simulator import Settings, Simulator
+from exporter.simulator import Simulator, SimulatorSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
@@ -437,7 +437,7 @@ def test_pull_secrets_are_names_or_mappings(helm: Helm) -> None:
 
 def test_the_demo_polls_every_campaign_of_the_simulator() -> None:
     """The demo's configuration names what `simulate` simulates."""
-    braze = Simulator(Settings(seed=1))
+    braze = Simulator(SimulatorSettings(seed=1))
 
     demo = yaml.safe_load((CHART / "files" / "demo.yaml").read_text(encoding="utf-8"))
 
@@ -452,7 +452,7 @@ def test_the_demo_has_the_key_of_the_simulator(helm: Helm) -> None:
     rendered = helm.render()
 
     files = rendered.files("Secret", "demo-braze-exporter-demo")
-    assert files == {"api-key": Simulator(Settings(seed=1)).api_key}
+    assert files == {"api-key": Simulator(SimulatorSettings(seed=1)).api_key}
 
 
 def test_keys_are_files_that_not_everyone_may_read(helm: Helm) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.simulator import Fault, Settings, Simulator
+from exporter.simulator import Fault, Simulator, SimulatorSettings
 
 from tests.dashboards import dashboard_json
 from tests.support.daemon_process import Process, Scrape, daemon, get, parse, until
@@ -334,7 +334,7 @@ def test_trouble_shows(program: Program, tmp_path: Path) -> None:
     In health each of these says in its one row that there is nothing.
     """
     (tmp_path / "rules.yml").write_text(RULES)
-    with Simulator(Settings(campaigns=3)) as braze:
+    with Simulator(SimulatorSettings(campaigns=3)) as braze:
         lost, late, _ = braze.campaigns
         braze.set_fault(Fault(status=404), campaign_id=lost.id)
         with daemon(braze) as running:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from exporter.config.load import load
 from exporter.model.errors import ConfigError
-from exporter.simulator import Settings, Simulator
+from exporter.simulator import Simulator, SimulatorSettings
 
 from tests.support.daemon_process import configuration, run, written
 from tests.unit.test_architecture import TREES, imports
@@ -119,7 +119,7 @@ def test_a_key_file_for_all_eyes_is_a_warning(
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")
     key.chmod(mode)
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         document = configuration(braze, api_key_file="key")
     del document["workspaces"][0]["api_key_env"]  # type: ignore[index]  # JSON
     file = written(tmp_path / "config.yaml", document)

@@ -22,10 +22,12 @@ from exporter.commands import COMMANDS, DAEMON, backfill
 from exporter.config import schema
 from exporter.daemon import on_demand
 from exporter.metrics import campaign_metrics
-from exporter.metrics.exposition_page import Pages
-from exporter.metrics.self_metrics import Served, Telemetry
+from exporter.metrics.exposition_page import ExpositionPages
+from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Store
-from exporter.model.config import Allowance, FailureReason, Selection
+from exporter.model.config import Selection
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.series import parse
 from exporter.web.routes import Site, Web
 from prometheus_client import Metric
@@ -38,7 +40,7 @@ DOCUMENTS = sorted(
     for path in chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"))
 )
 README = (ROOT / "README.md").read_text()
-READING = parse.Reading(
+READING = parse.ParseOptions(
     today=date(2026, 9, 2),
     timezone=ZoneInfo("UTC"),
     windows=(7,),
@@ -103,9 +105,9 @@ def with_labels(families: Iterable[Metric]) -> dict[str, set[str]]:
     }
 
 
-def telemetry() -> Telemetry:
+def telemetry() -> SelfMetrics:
     """Return a telemetry that shows a sample of every family."""
-    made = Telemetry(
+    made = SelfMetrics(
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
@@ -115,16 +117,16 @@ def telemetry() -> Telemetry:
     made.expect_discovery("w", ["campaigns/list"])
     made.discovery_succeeded("w", now=1)
     made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
-    made.allowed("w", "campaigns/data_series", Allowance(1, 1, 1.0))
+    made.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return made
 
 
 def exposed() -> dict[str, set[str]]:
     """Return every family with its labels, as they are really exposed."""
-    subject = campaign_metrics.Subject(
+    subject = campaign_metrics.ObjectLabels(
         workspace="w", campaign="c", campaign_id="i", labels={"configured": "l"}
     )
-    status = campaign_metrics.Status(
+    status = campaign_metrics.PollStatus(
         is_up=False,
         failure=FailureReason.TIMEOUT,
         interval_seconds=1,
@@ -234,7 +236,7 @@ def test_the_command_table_names_every_command() -> None:
 
 def test_the_path_table_names_every_path() -> None:
     """What the web server answers, and nothing else."""
-    pages = Pages(Store().entries, telemetry(), version=lambda: 0)
+    pages = ExpositionPages(Store().entries, telemetry(), version=lambda: 0)
     site = Site(
         pages=pages,
         is_ready=lambda: True,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from exporter import __version__
 from exporter.commands.flags import PORT
-from exporter.simulator import Settings, Simulator
+from exporter.simulator import Simulator, SimulatorSettings
 
 from tests.image.containers import CONFINED, Container, Engine, Unavailable
 from tests.paths import ROOT
@@ -131,7 +131,7 @@ def test_a_hundred_campaigns_fit_into_64_mib(
     engine: Engine, image: str, port: int, tmp_path: Path
 ) -> None:
     """Polled, scraped, found healthy, ended by SIGTERM, with the least of rights."""
-    with Simulator(Settings(campaigns=CAMPAIGNS)) as braze:
+    with Simulator(SimulatorSettings(campaigns=CAMPAIGNS)) as braze:
         file = tmp_path / "config.yaml"
         written(file, configuration(braze, interval="5s"))
         readable(tmp_path)

@@ -22,7 +22,7 @@ import yaml
 from exporter.metrics import campaign_metrics
 from exporter.model.config import Selection
 from exporter.series import parse
-from exporter.simulator import Incident, Settings, Simulator
+from exporter.simulator import Incident, Simulator, SimulatorSettings
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
@@ -290,8 +290,8 @@ def test_the_same_alerts_fire_on_every_weekday(
 
 def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield the samples that an exporter shows of the demo at a moment."""
-    braze = Simulator(Settings(clock=now.timestamp))
-    reading = parse.Reading(
+    braze = Simulator(SimulatorSettings(clock=now.timestamp))
+    reading = parse.ParseOptions(
         today=now.date(),
         timezone=ZoneInfo("UTC"),
         windows=(7, 28),
@@ -307,8 +307,10 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
                 headers={"Authorization": f"Bearer {braze.api_key}"},
             )
             snapshot = parse.parse(json.loads(answer[2]), reading)
-            subject = campaign_metrics.Subject("demo", campaign.name, campaign.id, {})
-            status = campaign_metrics.Status(
+            subject = campaign_metrics.ObjectLabels(
+                "demo", campaign.name, campaign.id, {}
+            )
+            status = campaign_metrics.PollStatus(
                 is_up=True,
                 failure=None,
                 interval_seconds=15,
@@ -376,7 +378,7 @@ def _labels(alert: str, campaign: str) -> str:
 
 def test_the_expected_alerts_are_of_the_campaigns_with_incidents() -> None:
     """What the simulator does wrong is what is expected, by name."""
-    braze = Simulator(Settings())
+    braze = Simulator(SimulatorSettings())
 
     incidents = {braze.campaign_with(incident).name for incident in Incident}
 

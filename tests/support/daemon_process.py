@@ -19,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.daemon.daemon import Daemon
 from exporter.model.config import Config, KeySource
 from exporter.simulator import Simulator
 from exporter.web.server import Address
-from exporter.web.settings import Settings
+from exporter.web.settings import WebSettings
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
@@ -156,14 +156,14 @@ class DaemonThread:
     ) -> None:
         self._daemon = Daemon(
             configuration,
-            Settings(
+            WebSettings(
                 addresses=(Address("127.0.0.1", 0),),
                 telemetry_path="/metrics",
                 prefix=prefix,
                 link_prefix=prefix,
             ),
             read_key=read_key,
-            egress=Egress(),
+            egress=ProxySettings(),
             state_path=state_path,
         )
         self._bound: tuple[Address, ...] = ()

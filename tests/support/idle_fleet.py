@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlencode
 
-from exporter.braze.responses import Answer
-from exporter.model.config import Allowance
-from exporter.simulator import ALL_PERMISSIONS, Settings, Simulator
+from exporter.braze.responses import BrazeResponse
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.simulator import ALL_PERMISSIONS, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import parsed
 from tests.unit.polling.test_workspaces import NOW, Room
@@ -32,7 +32,7 @@ class SimulatedRoom(Room):
     def __init__(self, *, campaigns: int, active: float) -> None:
         super().__init__()
         self.simulator = Simulator(
-            Settings(
+            SimulatorSettings(
                 campaigns=campaigns, active_fraction=active, clock=lambda: self.now
             )
         )
@@ -45,7 +45,7 @@ class SimulatedRoom(Room):
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         *_: object,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Answer as the simulator does."""
         self.polls[str(params["campaign_id"])].append(self.now)
         answer = self.simulator._desk.answer(
@@ -55,7 +55,7 @@ class SimulatedRoom(Room):
             permissions=ALL_PERMISSIONS,
         )
         assert answer.status == 200
-        return Answer(read(json.loads(answer.body)), 200, Allowance())
+        return BrazeResponse(read(json.loads(answer.body)), 200, RateLimitHeaders())
 
     def open(self, *, idle_interval: str, requests_per_minute: float) -> None:
         """Begin to poll all campaigns."""

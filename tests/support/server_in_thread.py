@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from exporter.web.server import (
     Address,
     ClientLimits,
-    Listener,
-    Request,
+    HttpRequest,
+    HttpResponse,
     Responder,
-    Response,
+    Server,
 )
 
 PATIENCE_SECONDS = 20.0
@@ -26,9 +26,9 @@ GET = b"GET / HTTP/1.1\r\nHost: inn\r\n\r\n"
 T = TypeVar("T")
 
 
-async def greet(_: Request) -> Response:
+async def greet(_: HttpRequest) -> HttpResponse:
     """Answer anything with one line."""
-    return Response(200, (("Content-Type", "text/plain"),), (b"welcome\n",))
+    return HttpResponse(200, (("Content-Type", "text/plain"),), (b"welcome\n",))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Visitor:
 class Inn:
     """A running listener."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Server) -> None:
         self._loop = loop
         self._listener = listener
         self._visitors: list[Visitor] = []
@@ -150,7 +150,7 @@ def opened(
 ) -> Iterator[Inn]:
     """Run a listener, on a free port of 127.0.0.1 unless told; nothing outlasts it."""
     with _loop() as loop:
-        listener = Listener(
+        listener = Server(
             respond, limits=limits, ssl_context=ssl_context, clock=lambda: 1e9
         )
         inn = Inn(loop, listener)

@@ -6,15 +6,17 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
-from exporter.metrics.campaign_metrics import Status, Subject
-from exporter.model.config import Config, FailureReason, Selection, Snapshot
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.model.config import Config, Selection
+from exporter.model.errors import FailureReason
+from exporter.model.snapshot import Snapshot
 from exporter.polling.plan import WorkspacePlan, plan
-from exporter.series.parse import Reading, parse
+from exporter.series.parse import ParseOptions, parse
 from exporter.status.view_model import (
-    CampaignSeen,
-    LineSeen,
+    CampaignView,
     NextPoll,
-    PauseSeen,
+    PauseView,
+    QueueView,
     campaign_seen,
 )
 
@@ -22,7 +24,7 @@ from tests.support.daemon_process import parsed
 
 NOW = 1_750_593_600.0
 TODAY = date(2025, 6, 22)
-READING = Reading(
+READING = ParseOptions(
     today=TODAY,
     timezone=ZoneInfo("UTC"),
     windows=(7,),
@@ -56,11 +58,11 @@ def campaign(
     is_up: bool | None = True,
     is_paused: bool = False,
     is_idle: bool = False,
-) -> CampaignSeen:
+) -> CampaignView:
     """Return a campaign whose last good poll is `age` seconds ago."""
     return campaign_seen(
-        Subject(workspace, name, f"id-{name}", labels or {}),
-        Status(
+        ObjectLabels(workspace, name, f"id-{name}", labels or {}),
+        PollStatus(
             is_up=False if failure else is_up,
             failure=failure,
             interval_seconds=300.0,
@@ -99,14 +101,14 @@ def configured(name: str = "shop", **changes: object) -> Config:
 
 def line(
     *,
-    pause: PauseSeen | None = None,
+    pause: PauseView | None = None,
     in_flight: str = "",
     waiting: str = "",
     earliest: float = 0.0,
     budget: Budget | None = None,
-) -> LineSeen:
+) -> QueueView:
     """Return a line of campaigns with one letter each."""
-    return LineSeen(
+    return QueueView(
         pause=pause,
         budget=budget or Budget(2.0, reserve=0.2, concurrency=4),
         in_flight=frozenset(in_flight),

@@ -24,8 +24,8 @@ from exporter.simulator import (
     ALL_PERMISSIONS,
     Campaign,
     Fault,
-    Settings,
     Simulator,
+    SimulatorSettings,
 )
 
 from tests.dashboards import dashboard_json
@@ -54,7 +54,7 @@ BEGAN = "braze_campaign_last_complete_day_timestamp_seconds"
 @pytest.fixture
 def braze() -> Iterator[Simulator]:
     """Run a Braze whose days are New York's."""
-    with Simulator(Settings(timezone=NEW_YORK.key)) as simulator:
+    with Simulator(SimulatorSettings(timezone=NEW_YORK.key)) as simulator:
         yield simulator
 
 
@@ -365,7 +365,7 @@ def test_a_refused_key_is_told_and_leaves_what_was_there(workplace: Workplace) -
 
 def test_a_missing_permission_is_told(tmp_path: Path) -> None:
     """It is named."""
-    with Simulator(Settings(permissions=frozenset())) as braze:
+    with Simulator(SimulatorSettings(permissions=frozenset())) as braze:
         ended = Workplace(tmp_path, braze).backfill()
 
     assert ended.returncode == 1
@@ -468,7 +468,7 @@ def test_a_killed_run_does_not_ask_again_which_campaigns_there_are(
     tmp_path: Path,
 ) -> None:
     """The list and the details that were read by then are kept with the pages."""
-    with Simulator(Settings(campaigns=130)) as braze:
+    with Simulator(SimulatorSettings(campaigns=130)) as braze:
         workplace = Workplace(tmp_path, braze)
         wishes = {"requests_per_minute": 1000}
         workplace.configure(campaigns=[], discover=wishes, requests_per_minute=600)
@@ -498,7 +498,7 @@ def test_a_killed_run_does_not_ask_again_which_campaigns_there_are(
 
 def test_a_failing_discovery_is_told(tmp_path: Path) -> None:
     """With the permission that is missing; the next run goes on."""
-    settings = Settings(permissions=ALL_PERMISSIONS - {"campaigns.details"})
+    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {"campaigns.details"})
     with Simulator(settings) as braze:
         workplace = Workplace(tmp_path, braze)
         workplace.configure(campaigns=[], discover={})
@@ -620,7 +620,7 @@ def test_memory_does_not_grow_with_days_and_campaigns(
     tmp_path: Path,
 ) -> None:
     """Thirty times as many campaign days take next to nothing more."""
-    with Simulator(Settings(campaigns=60)) as braze:
+    with Simulator(SimulatorSettings(campaigns=60)) as braze:
         most = []
         for count, days in ((20, 10), (60, 100)):
             place = tmp_path / f"{count}"

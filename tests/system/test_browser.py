@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from exporter.simulator import Fault, Settings, Simulator
+from exporter.simulator import Fault, Simulator, SimulatorSettings
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.support.browser import FLAGS
@@ -50,7 +50,7 @@ def daemon() -> Iterator[Running]:
     # Late in the day, whenever this runs: soon after midnight hardly anything is sent.
     now = time.time()
     evening = now - now % 86_400 + 23 * 3600
-    with Simulator(Settings(clock=lambda: evening)) as braze:
+    with Simulator(SimulatorSettings(clock=lambda: evening)) as braze:
         document = configuration(braze, interval="2s")
         (workspace,) = document["workspaces"]  # type: ignore[misc]  # our own
         for campaign, name in zip(workspace["campaigns"][5:], HOSTILE, strict=False):  # type: ignore[has-type]
@@ -248,7 +248,7 @@ def test_what_rests_is_marked(browser: Browser, daemon: Running) -> None:
 
 def test_many_campaigns_are_paged(browser: Browser) -> None:
     """Every campaign is on one of the pages."""
-    settings = Settings(campaigns=60, has_incidents=False)
+    settings = SimulatorSettings(campaigns=60, has_incidents=False)
     with Simulator(settings) as braze:
         document = configuration(braze)
         running = DaemonThread(

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from exporter.simulator import Settings, Simulator
+from exporter.simulator import Simulator, SimulatorSettings
 
 from tests.support.daemon_process import Process, Running, configuration, until, written
 
@@ -71,7 +71,7 @@ def test_polling_goes_on_at_its_pace(
     """
     faketime = program("faketime")
     with (
-        Simulator(Settings(campaigns=8)) as braze,
+        Simulator(SimulatorSettings(campaigns=8)) as braze,
         exporter(braze, tmp_path, faketime) as (process, running, set_clock),
     ):
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
@@ -117,7 +117,7 @@ def test_values_that_are_not_polled_soon_keep_their_age(
     we do: it must not take the others for late.
     """
     faketime = program("faketime")
-    with Simulator(Settings(campaigns=8)) as braze, ExitStack() as stack:
+    with Simulator(SimulatorSettings(campaigns=8)) as braze, ExitStack() as stack:
         campaigns = [{"id": one.id, "name": one.name} for one in braze.campaigns]
         campaigns[0]["interval"] = "1s"
         process, running, set_clock = stack.enter_context(

@@ -9,8 +9,8 @@ from exporter.simulator import (
     ALL_PERMISSIONS,
     Fault,
     RateLimit,
-    Settings,
     Simulator,
+    SimulatorSettings,
 )
 
 from tests.support.daemon_process import (
@@ -55,7 +55,7 @@ def test_figures_of_all_campaigns_are_served() -> None:
 def test_requests_keep_under_the_ceiling() -> None:
     """40 campaigns wanting 240 a minute at 60 allowed: starts are a second apart."""
     with (
-        Simulator(Settings(campaigns=40)) as braze,
+        Simulator(SimulatorSettings(campaigns=40)) as braze,
         daemon(braze, interval="10s", requests_per_minute=60) as running,
     ):
         assert braze.wait_for_requests(8, timeout_seconds=30)
@@ -76,7 +76,7 @@ def test_a_reserve_is_left_to_others() -> None:
     """20 requests per 5 s with a reserve of a quarter: at most 15, and never a 429."""
     limit = RateLimit(20, 5)
     with (
-        Simulator(Settings(campaigns=40, data_series_limit=limit)) as braze,
+        Simulator(SimulatorSettings(campaigns=40, data_series_limit=limit)) as braze,
         daemon(braze, reserve="25%"),
     ):
         assert braze.wait_for_requests(46, timeout_seconds=60)
@@ -115,7 +115,7 @@ def test_polls_of_a_campaign_stand_an_interval_apart() -> None:
 def test_a_wrong_key_is_probed_not_hammered(caplog: pytest.LogCaptureFixture) -> None:
     """50 campaigns and a wrong key: a pause, a probe a minute, a plain log line."""
     caplog.set_level("INFO", logger="exporter")
-    with Simulator(Settings(campaigns=50)) as braze:
+    with Simulator(SimulatorSettings(campaigns=50)) as braze:
         with daemon(braze, key="wrong", concurrency=4) as running:
             running.wait_for(
                 "braze_exporter_workspace_paused", 1, reason="unauthorized"
@@ -155,7 +155,7 @@ def test_a_key_replaced_in_its_file_ends_the_pause() -> None:
 
 def test_a_429_shuts_the_bucket_until_it_resets() -> None:
     """After a 429 nothing is sent before the reset; then polling goes on."""
-    with Simulator(Settings(data_series_limit=RateLimit(5, 3))) as braze:
+    with Simulator(SimulatorSettings(data_series_limit=RateLimit(5, 3))) as braze:
         with daemon(braze, reserve="0%", concurrency=1) as running:
             until(lambda: braze.wait_for_requests(5))
             braze.set_fault(Fault(status=429), count=1)
@@ -174,7 +174,7 @@ def test_a_429_shuts_the_bucket_until_it_resets() -> None:
 def test_one_forbidden_campaign_does_not_stop_the_others() -> None:
     """A 403 of one campaign alone pauses the workspace only until another answers."""
     other_keys = {"another-key": ALL_PERMISSIONS}
-    with Simulator(Settings(other_keys=other_keys)) as braze:
+    with Simulator(SimulatorSettings(other_keys=other_keys)) as braze:
         ill = braze.campaigns[0]
         braze.set_fault(Fault(status=403), campaign_id=ill.id)
         document = configuration(braze, campaigns=first(braze, 4))

@@ -14,7 +14,7 @@ import yaml
 from exporter.config import schema
 from exporter.config.load import load
 from exporter.config.yaml_tree import in_comment, quoted
-from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,7 +76,7 @@ def test_it_prints_a_configuration(tmp_path: Path) -> None:
 
 def test_any_name_is_quoted_right() -> None:
     """As other readers of YAML see it, too; equal ones get their ids."""
-    with Simulator(Settings(campaigns=2 + len(HOSTILE))) as braze:
+    with Simulator(SimulatorSettings(campaigns=2 + len(HOSTILE))) as braze:
         ids = [one.id for one in braze.campaigns]
         for id_, name in zip(ids, (*HOSTILE, "Same", "Same"), strict=True):
             changes = {"is_draft": False, "is_archived": False}
@@ -175,7 +175,7 @@ def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
 
 def test_what_is_as_by_default_is_not_printed() -> None:
     """A newcomer reads where, which key and which campaigns, and nothing else."""
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         ended = run(*direct(braze), environment=KEY)
 
     document = yaml.safe_load(ended.stdout)
@@ -228,7 +228,7 @@ def test_a_key_file_is_named_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])
 def test_a_missing_permission_is_named(missing: str) -> None:
     """Exit code 1, and nothing is printed that could be taken for all."""
-    with Simulator(Settings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
         ended = run(*direct(braze), environment=KEY)
 
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -238,7 +238,7 @@ def test_a_missing_permission_is_named(missing: str) -> None:
 
 def test_a_passing_failure_is_waited_out() -> None:
     """One that stays is told."""
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         braze.set_fault(Fault(status=503), path="/campaigns/list", count=1)
         passing = run(*direct(braze), environment=KEY)
         braze.set_fault(Fault.redirect("https://elsewhere.example"))
@@ -251,9 +251,9 @@ def test_a_passing_failure_is_waited_out() -> None:
 
 def test_a_long_search_says_how_far_it_has_come(tmp_path: Path) -> None:
     """After a thousand campaigns in the list, and after a hundred with details."""
-    with Simulator(Settings(campaigns=130)) as braze:
+    with Simulator(SimulatorSettings(campaigns=130)) as braze:
         detailed = run(*direct(braze), environment=KEY)
-    with Simulator(Settings(campaigns=1230)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1230)) as braze:
         wishes = {"include_drafts": True}
         document = configuration(braze, campaigns=[], discover=wishes)
         file = written(tmp_path / "c.yaml", document)
@@ -270,7 +270,7 @@ def test_a_long_search_says_how_far_it_has_come(tmp_path: Path) -> None:
 
 def test_what_is_left_out_is_told() -> None:
     """Campaigns without details; nothing at all is a failure."""
-    with Simulator(Settings(campaigns=2)) as braze:
+    with Simulator(SimulatorSettings(campaigns=2)) as braze:
         first = braze.campaigns[0].id
         path = "/campaigns/details"
         braze.set_fault(Fault(status=400), path=path, campaign_id=first)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 
 from tests.support.certificates import Papers
 from tests.support.daemon_process import configuration, run, written
@@ -83,7 +83,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", [DATA_SERIES, LIST, DETAILS])
 def test_a_missing_permission_is_told(missing: str, tmp_path: Path) -> None:
     """And which a new key needs."""
-    with Simulator(Settings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
         checks = examine(tmp_path, braze, discover={})
 
     assert problems(checks) == {missing: "permission_missing"}
@@ -157,7 +157,7 @@ def test_an_id_that_braze_does_not_know_is_told(tmp_path: Path) -> None:
 
 def test_a_workspace_without_campaigns_is_examined_too(tmp_path: Path) -> None:
     """By an id that is made up: to be refused is to be let in."""
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         braze.remove(braze.campaigns[0].id)
         checks = examine(tmp_path, braze, campaigns=[], discover={})
 
@@ -206,7 +206,7 @@ def test_the_network_is_told_apart(tmp_path: Path) -> None:
 
 def test_it_is_told_in_words() -> None:
     """A verdict at the end; lines fit a terminal; no configuration is needed."""
-    with Simulator(Settings(permissions=frozenset({LIST}))) as braze:
+    with Simulator(SimulatorSettings(permissions=frozenset({LIST}))) as braze:
         flags = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
         ill = run("doctor", *flags, environment=KEY)
         well = run("doctor", *flags, environment={"BRAZE_API_KEY": "x"})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from exporter.simulator import Delivery, Fault, Settings, Simulator
+from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
 from exporter.simulator.settings import RateLimit
 
 from tests.paths import ROOT
@@ -204,7 +204,9 @@ class Stage:
         self._path = path
         self._refusing = closed_port()
         names = [*HEALTHY, *LONELY, *ANSWERS]
-        self.braze = stack.enter_context(Simulator(Settings(campaigns=len(names))))
+        self.braze = stack.enter_context(
+            Simulator(SimulatorSettings(campaigns=len(names)))
+        )
         self.ids = dict(
             zip(names, (one.id for one in self.braze.campaigns), strict=True)
         )
@@ -216,11 +218,11 @@ class Stage:
             for name, one in zip(
                 SHARED,
                 (
-                    Settings(campaigns=1),
-                    Settings(campaigns=1, other_keys=poor),
-                    Settings(campaigns=1, data_series_limit=quick),
-                    Settings(campaigns=1),
-                    Settings(campaigns=1, port=self._refusing),
+                    SimulatorSettings(campaigns=1),
+                    SimulatorSettings(campaigns=1, other_keys=poor),
+                    SimulatorSettings(campaigns=1, data_series_limit=quick),
+                    SimulatorSettings(campaigns=1),
+                    SimulatorSettings(campaigns=1, port=self._refusing),
                 ),
                 strict=True,
             )
@@ -454,7 +456,7 @@ def test_a_netrc_changes_no_header(trial: Trial) -> None:
 
 def test_a_short_outage_passes_within_the_poll(tmp_path: Path) -> None:
     """503 twice, then fine: two retries, and the campaign was never down."""
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         (campaign,) = braze.campaigns
         braze.set_fault(Fault.html(503), count=2)
         file = written(tmp_path / "config.yaml", configuration(braze, interval="1m"))

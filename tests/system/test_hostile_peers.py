@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from exporter.simulator import Delivery, Fault, Settings, Simulator
+from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import (
     PATIENCE_SECONDS,
@@ -140,7 +140,7 @@ def served(
     """Yield a daemon with a page of about a megabyte."""
     path = tmp_path_factory.mktemp("crowd")
     with ExitStack() as stack:
-        braze = stack.enter_context(Simulator(Settings(campaigns=150)))
+        braze = stack.enter_context(Simulator(SimulatorSettings(campaigns=150)))
         yield stack.enter_context(serving(braze, path))
 
 
@@ -176,7 +176,7 @@ def test_a_bomb_costs_little_memory(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """A gigabyte of spaces in a megabyte of gzip is let go of at the limit."""
-    with Simulator(Settings(campaigns=2)) as braze:
+    with Simulator(SimulatorSettings(campaigns=2)) as braze:
         ill = braze.campaigns[0]
         with serving(braze, tmp_path) as (process, running):
             before = look(process.pid).resident_bytes
@@ -202,7 +202,7 @@ def test_wide_documents_are_sorted_out_one_at_a_time(
     row = {"time": time.strftime("%Y-%m-%d", time.gmtime()), "messages": channels}
     body = json.dumps({"data": [row]}, separators=(",", ":")).encode()
     assert len(body) < 4 * 1024 * 1024
-    with Simulator(Settings(campaigns=9)) as braze:
+    with Simulator(SimulatorSettings(campaigns=9)) as braze:
         ill = braze.campaigns[3:]
         with serving(braze, tmp_path) as (process, running):
             before = look(process.pid).resident_bytes

@@ -180,7 +180,7 @@ def test_the_end_of_the_first_round_is_told(tmp_path: Path) -> None:
 
 _WARNING = """
 import logging
-from exporter.service import start_logging
+from exporter.daemon.process import start_logging
 
 start_logging(level="debug", format_="logfmt")
 for name in ("exporter.x", "urllib3.x", "asyncio", "another"):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from exporter.simulator import Fault, Settings, Simulator
+from exporter.simulator import Fault, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import Process, Running, configuration, until, written
 
@@ -256,7 +256,7 @@ def test_many_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
     and connections as before.
     """
     file = tmp_path / "config.yaml"
-    with Simulator(Settings(campaigns=12)) as braze:
+    with Simulator(SimulatorSettings(campaigns=12)) as braze:
         braze.set_fault(Fault(latency_seconds=0.15))
         documents = [
             configuration(braze, campaigns=listed(braze, *range(12))),

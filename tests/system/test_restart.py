@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from exporter.polling import slots
-from exporter.simulator import Fault, Settings, Simulator
-from exporter.storage.sqlite_state import FILE_NAME, State
+from exporter.simulator import Fault, Simulator, SimulatorSettings
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support.daemon_process import Process, Running, configuration, until, written
 
@@ -47,7 +47,7 @@ class House:
 
     def age(self, *, seconds: float) -> float:
         """Let all have been read so long ago, and return when that was."""
-        state, at = State(self.state), time.time() - seconds
+        state, at = SqliteState(self.state), time.time() - seconds
         state.save(
             {
                 key: kept._replace(last_success_at=at)
@@ -82,7 +82,7 @@ class Shown(Running):
 @pytest.fixture
 def braze() -> Iterator[Simulator]:
     """Run a simulated Braze with a few campaigns."""
-    with Simulator(Settings(campaigns=8)) as simulator:
+    with Simulator(SimulatorSettings(campaigns=8)) as simulator:
         yield simulator
 
 
@@ -185,7 +185,9 @@ def test_a_campaign_that_left_meanwhile_is_not_restored(
         assert process.end(signal.SIGTERM, seconds=10) == 0
 
     assert names == {one["name"] for one in rest}
-    assert {key[1] for key in State(house.state).load()} == {one["id"] for one in rest}
+    assert {key[1] for key in SqliteState(house.state).load()} == {
+        one["id"] for one in rest
+    }
 
 
 def test_kill_9_leaves_what_was_saved(house: House) -> None:
@@ -200,7 +202,7 @@ def test_kill_9_leaves_what_was_saved(house: House) -> None:
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         process.end(signal.SIGKILL, seconds=10)
 
-    assert len(State(house.state).load()) == 8
+    assert len(SqliteState(house.state).load()) == 8
 
 
 def test_the_key_stands_in_no_file(house: House, braze: Simulator) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import current_thread
 
 import pytest
-from exporter.simulator import Fault, Settings, Simulator
+from exporter.simulator import Fault, Simulator, SimulatorSettings
 from exporter.system.logformat import Json, Logfmt
 
 from tests.support.daemon_process import (
@@ -124,7 +124,7 @@ def told(
     path = tmp_path_factory.mktemp("secrets")
     (path / "key").write_text(f"{KEY}\n")
     count = len(ECHOES) + 1
-    with Simulator(Settings(campaigns=count, api_key=KEY)) as braze:
+    with Simulator(SimulatorSettings(campaigns=count, api_key=KEY)) as braze:
         for campaign, fault in zip(braze.campaigns, ECHOES.values(), strict=False):
             braze.set_fault(fault, campaign_id=campaign.id)
         document = configuration(
@@ -231,7 +231,7 @@ def test_broken_http_does_not_tell_the_key(reply: bytes, tmp_path: Path) -> None
 
 def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> None:
     """Where a poll crashes of a bug of ours, its traceback shows code, not values."""
-    with Simulator(Settings(campaigns=1, api_key=KEY)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1, api_key=KEY)) as braze:
 
         def read_key(_: object) -> str:
             # Only where polls run: the heartbeat reads the key, too.
@@ -255,7 +255,7 @@ def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_fetch_that_is_broken_off_does_not_tell_the_key(tmp_path: Path) -> None:
     """Stopping in the middle of a request leaves no trace of it in the log."""
-    with Simulator(Settings(campaigns=1, api_key=KEY)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1, api_key=KEY)) as braze:
         braze.set_fault(Fault(latency_seconds=60))
         file = written(tmp_path / "config.yaml", configuration(braze, timeout="60s"))
         with Process(
@@ -296,7 +296,7 @@ def test_a_key_in_the_configuration_is_not_repeated(text: str, tmp_path: Path) -
 
 def test_a_check_does_not_tell_the_key(tmp_path: Path) -> None:
     """Neither in the plan nor in its warnings."""
-    with Simulator(Settings(campaigns=1)) as braze:
+    with Simulator(SimulatorSettings(campaigns=1)) as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
 
         ended = run("check", file, environment={"BRAZE_API_KEY": f'"{KEY}"'})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from exporter.polling.sharding import Shard
-from exporter.simulator import Settings, Simulator
+from exporter.simulator import Simulator, SimulatorSettings
 
 from tests.support.daemon_process import (
     Process,
@@ -63,7 +63,7 @@ def test_each_campaign_is_served_by_one_shard_within_one_ceiling(
     tmp_path: Path,
 ) -> None:
     """Of a full workspace all shards together start no more than one would."""
-    with Simulator(Settings(campaigns=60)) as braze:
+    with Simulator(SimulatorSettings(campaigns=60)) as braze:
         # Wants 3,600 a minute.
         document = configuration(braze, requests_per_minute=600)
         with shards(braze, written(tmp_path / "config.yaml", document)) as running:
@@ -91,7 +91,7 @@ def test_each_campaign_is_served_by_one_shard_within_one_ceiling(
 
 def test_shards_share_what_is_discovered(tmp_path: Path) -> None:
     """Each reads the list, and polls its own part of it."""
-    with Simulator(Settings(campaigns=30)) as braze:
+    with Simulator(SimulatorSettings(campaigns=30)) as braze:
         document = configuration(braze, campaigns=[], discover={"include_drafts": True})
         with shards(braze, written(tmp_path / "config.yaml", document)) as running:
             found = until(
@@ -119,7 +119,7 @@ def is_settled(running: Running) -> bool:
 @pytest.mark.parametrize("way", ["check", "--config.check"])
 def test_check_plans_a_shard(tmp_path: Path, way: str) -> None:
     """Its campaigns, and its part of the budget."""
-    with Simulator(Settings(campaigns=60)) as braze:
+    with Simulator(SimulatorSettings(campaigns=60)) as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
         own = sum(Shard(0, 2).holds(one.id) for one in braze.campaigns)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from exporter.simulator import Delivery, Fault, Settings, Simulator
+from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import (
     PATIENCE_SECONDS,
@@ -82,7 +82,7 @@ def held_bytes(figures: list[ProcessFigures]) -> float:
 def test_a_soak(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Memory, threads and files stay; all counters add up; no campaign is lost."""
     rng = random.Random(7)
-    with Simulator(Settings(campaigns=CAMPAIGNS)) as braze:
+    with Simulator(SimulatorSettings(campaigns=CAMPAIGNS)) as braze:
         document = configuration(braze, concurrency=8, timeout="1s")
         file = written(tmp_path / "config.yaml", document)
         with Process(

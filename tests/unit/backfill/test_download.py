@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.backfill.download import Account, Retrieval, Want
-from exporter.backfill.page_cache import Archive
-from exporter.backfill.sampling import Page
-from exporter.braze.responses import Answer
-from exporter.model.config import Allowance, CampaignConfig, FailureReason
+from exporter.backfill.download import Download, PageRequest, WorkspaceDownload
+from exporter.backfill.page_cache import PageCache
+from exporter.backfill.sampling import HistoryRequest
+from exporter.braze.responses import BrazeResponse
+from exporter.model.config import CampaignConfig
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     Throttled,
     Unavailable,
     Unusable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.daemon_process import parsed
 
-PAGES = (Page("2026-09-01T12:00:00Z", 100), Page("2026-05-26T12:00:00Z", 100))
+PAGES = (
+    HistoryRequest("2026-09-01T12:00:00Z", 100),
+    HistoryRequest("2026-05-26T12:00:00Z", 100),
+)
 DOCUMENT: dict[str, object] = {"data": []}
-GOOD = Answer(DOCUMENT, 200, Allowance(50_000, 40_000, None))
+GOOD = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(50_000, 40_000, None))
 
 
 class World:
@@ -35,10 +40,10 @@ class World:
     An answer is given for each campaign on its own if there are some for it.
     """
 
-    def __init__(self, *answers: Answer | FetchError, **own: Any) -> None:
+    def __init__(self, *answers: BrazeResponse | FetchError, **own: Any) -> None:
         self.at = 1_000_000.0
         self.asked: list[tuple[float, str, str]] = []
-        self._answers: dict[str, list[Answer | FetchError]]
+        self._answers: dict[str, list[BrazeResponse | FetchError]]
         self._answers = {"": list(answers or (GOOD,)), **own}
 
     def now(self) -> float:
@@ -50,7 +55,7 @@ class World:
         assert 0 < seconds <= 3605
         self.at += seconds
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> Answer:
+    def fetch(self, path: str, params: Mapping[str, str | int]) -> BrazeResponse:
         """Answer after a tenth of a second."""
         assert path == "/campaigns/data_series"
         campaign_id = str(params["campaign_id"])
@@ -70,7 +75,9 @@ class World:
         return [round(b - a, 1) for a, b in pairwise(times)]
 
 
-def account(world: World, *ids: str, rate: float = 60, name: str = "shop") -> Account:
+def account(
+    world: World, *ids: str, rate: float = 60, name: str = "shop"
+) -> WorkspaceDownload:
     """Return a workspace from which two pages of each campaign are wanted."""
     workspace = {
         "name": name,
@@ -81,16 +88,18 @@ def account(world: World, *ids: str, rate: float = 60, name: str = "shop") -> Ac
     }
     config = parsed({"workspaces": [workspace]}, key="k-1")
     campaigns: Sequence[CampaignConfig] = config.workspaces[0].campaigns
-    wanted = [Want(one, page) for one in campaigns for page in PAGES]
-    return Account(config.workspaces[0], client=world, wanted=wanted)
+    wanted = [PageRequest(one, page) for one in campaigns for page in PAGES]
+    return WorkspaceDownload(config.workspaces[0], client=world, wanted=wanted)
 
 
-def run(world: World, *accounts: Account, where: Path) -> tuple[Archive, int]:
+def run(
+    world: World, *accounts: WorkspaceDownload, where: Path
+) -> tuple[PageCache, int]:
     """Ask for all; return the archive and how many pages are behind us."""
-    archive = Archive(where)
+    archive = PageCache(where)
     archive.begin(now=0.0)
     done: list[None] = []
-    Retrieval(
+    Download(
         archive,
         now=world.now,
         wait=world.wait,
@@ -105,10 +114,12 @@ def failure(kind: type[FetchError], reason: str, **more: Any) -> FetchError:
     return kind(f"it is {reason}", reason=FailureReason(reason), **more)
 
 
-DOWN = failure(Unavailable, "server_error", status=503, allowance=Allowance())
-REFUSED = failure(CampaignRefused, "bad_request", status=400, allowance=Allowance())
+DOWN = failure(Unavailable, "server_error", status=503, allowance=RateLimitHeaders())
+REFUSED = failure(
+    CampaignRefused, "bad_request", status=400, allowance=RateLimitHeaders()
+)
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
-FORBIDDEN = failure(KeyRefused, "forbidden", status=403, allowance=Allowance())
+FORBIDDEN = failure(KeyRefused, "forbidden", status=403, allowance=RateLimitHeaders())
 
 
 def test_every_page_is_asked_for_once_and_kept(tmp_path: Path) -> None:
@@ -145,7 +156,7 @@ def test_workspaces_do_not_wait_for_each_other(tmp_path: Path) -> None:
 def test_the_reserve_is_left_to_others(tmp_path: Path) -> None:
     """With a fifth of the allowance left we wait for its reset."""
     world = World()
-    low = Answer(DOCUMENT, 200, Allowance(100, 20, world.at + 30))
+    low = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(100, 20, world.at + 30))
     world._answers = {"": [low, GOOD]}
 
     run(world, account(world, "a"), where=tmp_path)
@@ -156,9 +167,9 @@ def test_the_reserve_is_left_to_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
-        ({"allowance": Allowance(100, 0, 1_000_040.0)}, 42.5),
-        ({"allowance": Allowance(), "retry_after_seconds": 7.0}, 9.6),
-        ({"allowance": Allowance()}, 3.6),
+        ({"allowance": RateLimitHeaders(100, 0, 1_000_040.0)}, 42.5),
+        ({"allowance": RateLimitHeaders(), "retry_after_seconds": 7.0}, 9.6),
+        ({"allowance": RateLimitHeaders()}, 3.6),
     ],
 )
 def test_429_is_waited_out(
@@ -179,7 +190,9 @@ def test_429_is_waited_out(
 
 def test_429_without_an_end_ends(tmp_path: Path) -> None:
     """After ten in a row."""
-    throttled = failure(Throttled, "rate_limited", status=429, allowance=Allowance())
+    throttled = failure(
+        Throttled, "rate_limited", status=429, allowance=RateLimitHeaders()
+    )
     world = World(throttled)
     shop = account(world, "a", "b")
 
@@ -232,8 +245,8 @@ def test_a_braze_that_is_down_is_not_asked_for_a_thousand_campaigns(
     "answer",
     [
         REFUSED,
-        failure(Unusable, "too_large", status=200, allowance=Allowance()),
-        Answer({"message": "no"}, 200, Allowance()),
+        failure(Unusable, "too_large", status=200, allowance=RateLimitHeaders()),
+        BrazeResponse({"message": "no"}, 200, RateLimitHeaders()),
     ],
 )
 def test_what_no_try_would_change_is_asked_once(tmp_path: Path, answer: Any) -> None:
@@ -287,11 +300,11 @@ def test_a_key_that_is_withdrawn_stops_its_workspace(tmp_path: Path) -> None:
 def test_a_long_wait_is_told(tmp_path: Path) -> None:
     """With the workspace that waits."""
     world = World()
-    archive = Archive(tmp_path)
+    archive = PageCache(tmp_path)
     archive.begin(now=0.0)
     told: list[tuple[int, str]] = []
 
-    Retrieval(
+    Download(
         archive,
         now=world.now,
         wait=world.wait,
@@ -307,14 +320,14 @@ def test_a_wall_clock_that_was_set_stops_nothing(tmp_path: Path, hours: int) -> 
     """Braze tells by its own clock when a window ends; ours was wrong by an hour."""
     world = World()
     off = hours * 3600.0
-    low = Answer(DOCUMENT, 200, Allowance(100, 20, world.at + off + 30))
+    low = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(100, 20, world.at + off + 30))
     world._answers = {"": [low, low, GOOD]}
     jumps = [0.0] * 5 + [off]
-    archive = Archive(tmp_path)
+    archive = PageCache(tmp_path)
     archive.begin(now=0.0)
     done: list[None] = []
 
-    Retrieval(
+    Download(
         archive,
         now=world.now,
         wait=world.wait,

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.backfill import openmetrics, sampling
-from exporter.metrics.campaign_metrics import INFO, Subject
-from exporter.model.config import Chronicle, Selection
+from exporter.metrics.campaign_metrics import INFO, ObjectLabels
+from exporter.model.config import Selection
+from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from tests.support import naive_oracle
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
-SUBJECT = Subject("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+SUBJECT = ObjectLabels("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
 STEP_SECONDS = 6 * 3600
 
 names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
@@ -53,7 +54,7 @@ rows = st.builds(
 )
 
 
-def reading(**changes: Any) -> parse.Reading:
+def reading(**changes: Any) -> parse.ParseOptions:
     """Read in New York."""
     plain: dict[str, Any] = {
         "today": TODAY,
@@ -63,10 +64,10 @@ def reading(**changes: Any) -> parse.Reading:
         "metrics": Selection(),
         "series_limit": 5000,
     }
-    return parse.Reading(**{**plain, **changes})
+    return parse.ParseOptions(**{**plain, **changes})
 
 
-def parsed(*rows: object, days: int = 4, **changes: Any) -> Chronicle:
+def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
     """Parse one page."""
     return parse.parse_chronicle(
         [{"data": list(rows)}],
@@ -83,7 +84,7 @@ def tails(day: date) -> tuple[str, ...]:
     return openmetrics.tails(tuple(found))
 
 
-def text(found: Chronicle, **labels: str) -> str:
+def text(found: CampaignHistory, **labels: str) -> str:
     """Return the whole file of one campaign."""
     parts = []
     for family in openmetrics.FAMILIES:
@@ -212,7 +213,7 @@ def test_no_label_stands_twice(
 ) -> None:
     """The prefix is repeated while the name is taken; a label without text is none."""
     found = parsed({"time": "2026-03-09", "revenue": 1.5})
-    subject = Subject("shop", "A", "c-1", own)
+    subject = ObjectLabels("shop", "A", "c-1", own)
 
     lines = openmetrics.render(INFO, subject, found, labels=added, tails=tails)
 

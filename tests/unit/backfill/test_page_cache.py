@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.backfill.page_cache import Archive
-from exporter.backfill.sampling import Page
+from exporter.backfill.page_cache import PageCache
+from exporter.backfill.sampling import HistoryRequest
 
-PAGE = Page("2026-09-01T12:00:00Z", 100)
+PAGE = HistoryRequest("2026-09-01T12:00:00Z", 100)
 DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800"}]}
 
 
 def test_a_page_is_there_again(tmp_path: Path) -> None:
     """Whatever JSON it is, for whoever opens the directory later."""
-    Archive(tmp_path / "pages").begin(now=1000.0)
-    Archive(tmp_path / "pages").put("shop", "c-1", PAGE, DOCUMENT)
+    PageCache(tmp_path / "pages").begin(now=1000.0)
+    PageCache(tmp_path / "pages").put("shop", "c-1", PAGE, DOCUMENT)
 
-    later = Archive(tmp_path / "pages")
+    later = PageCache(tmp_path / "pages")
 
     assert later.begin(now=2000.0) == 1000.0
     assert later.has("shop", "c-1", PAGE)
@@ -26,20 +26,20 @@ def test_a_page_is_there_again(tmp_path: Path) -> None:
 
 def test_pages_are_told_apart(tmp_path: Path) -> None:
     """By workspace, campaign, end and length."""
-    archive = Archive(tmp_path / "pages")
+    archive = PageCache(tmp_path / "pages")
     archive.begin(now=1000.0)
     archive.put("shop", "c-1", PAGE, DOCUMENT)
 
     assert not archive.has("shops", "c-1", PAGE)
     assert not archive.has("shop", "c-2", PAGE)
-    assert not archive.has("shop", "c-1", Page(PAGE.ending_at, 99))
-    assert not archive.has("shop", "c-1", Page("2026-09-01T12:00:01Z", 100))
+    assert not archive.has("shop", "c-1", HistoryRequest(PAGE.ending_at, 99))
+    assert not archive.has("shop", "c-1", HistoryRequest("2026-09-01T12:00:01Z", 100))
 
 
 @pytest.mark.parametrize("days", [-1, 7, 400])
 def test_a_run_of_long_ago_begins_anew(tmp_path: Path, days: int) -> None:
     """Braze has restated its days since; and one of the future is none."""
-    archive = Archive(tmp_path / "pages")
+    archive = PageCache(tmp_path / "pages")
     archive.begin(now=1000.0)
     archive.put("shop", "c-1", PAGE, DOCUMENT)
 
@@ -56,8 +56,8 @@ def test_a_directory_that_tells_no_begin_begins_anew(
     """It is damaged, or somebody else's."""
     (tmp_path / "begun.json").write_text(content)
 
-    assert Archive(tmp_path).begin(now=5.0) == 5.0
-    assert Archive(tmp_path).begin(now=6.0) == 5.0
+    assert PageCache(tmp_path).begin(now=5.0) == 5.0
+    assert PageCache(tmp_path).begin(now=6.0) == 5.0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_run_that_came_to_its_end_goes_on_for_half_a_day(
     tmp_path: Path, hours: int, begun_at: float | None
 ) -> None:
     """What was missing may be asked for once more; the next day counts for itself."""
-    archive = Archive(tmp_path / "pages")
+    archive = PageCache(tmp_path / "pages")
     archive.begin(now=1000.0)
     archive.put("shop", "c-1", PAGE, DOCUMENT)
     archive.note_asked(now=90_000.0)
@@ -80,7 +80,7 @@ def test_a_run_that_came_to_its_end_goes_on_for_half_a_day(
 
 def test_what_was_known_of_campaigns_leaves_with_the_pages(tmp_path: Path) -> None:
     """Whatever has become of its file."""
-    archive = Archive(tmp_path / "pages")
+    archive = PageCache(tmp_path / "pages")
     archive.begin(now=1000.0)
     for ending in ("json", "new", "unusable"):
         (tmp_path / "pages" / f"discovery.{ending}").write_text("")
@@ -92,7 +92,7 @@ def test_what_was_known_of_campaigns_leaves_with_the_pages(tmp_path: Path) -> No
 
 def test_half_a_page_is_none(tmp_path: Path) -> None:
     """What a crash left of a write is no page, and leaves with the rest."""
-    archive = Archive(tmp_path / "pages")
+    archive = PageCache(tmp_path / "pages")
     archive.begin(now=1000.0)
     archive.put("shop", "c-1", PAGE, DOCUMENT)
     (page,) = (one for one in (tmp_path / "pages").iterdir() if one.stem != "begun")
@@ -107,7 +107,7 @@ def test_half_a_page_is_none(tmp_path: Path) -> None:
 
 def test_one_process_works_on_it_at_a_time(tmp_path: Path) -> None:
     """Another one is told so; who has ended leaves it free."""
-    archive, other = Archive(tmp_path / "pages"), Archive(tmp_path / "pages")
+    archive, other = PageCache(tmp_path / "pages"), PageCache(tmp_path / "pages")
     told = "another run with this output is at work"
 
     with archive.held():
@@ -127,7 +127,7 @@ def test_one_process_works_on_it_at_a_time(tmp_path: Path) -> None:
 
 def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     """A directory with other files in it loses ours alone."""
-    archive = Archive(tmp_path)
+    archive = PageCache(tmp_path)
     (tmp_path / "notes.json").write_text("{}")
     archive.begin(now=1000.0)
     archive.put("shop", "c-1", PAGE, DOCUMENT)

@@ -14,17 +14,14 @@ import pytest
 import responses
 from exporter import __version__
 from exporter.braze.client import Client
-from exporter.braze.proxies import Egress
-from exporter.braze.responses import Answer
+from exporter.braze.proxies import ProxySettings
+from exporter.braze.responses import BrazeResponse
 from exporter.braze.transport import DEFAULT_CA_BUNDLE_PATH
 from exporter.model import errors
-from exporter.model.config import (
-    Allowance,
-    FailureReason,
-    KeySource,
-    Secret,
-    WorkspaceConfig,
-)
+from exporter.model.config import KeySource, WorkspaceConfig
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.api_key import Secret
 
 from tests.support.scripted_peer import (
     PATIENCE_SECONDS,
@@ -52,7 +49,7 @@ def client_of(
     timeout_seconds: float = PATIENCE_SECONDS,
     proxy: str | None = None,
     ca_file: str | None = None,
-    egress: Egress | None = None,
+    egress: ProxySettings | None = None,
     read_key: Callable[[], Secret] = lambda: Secret(KEY),
     response_bytes: int = 1024 * 1024,
 ) -> Client:
@@ -75,7 +72,7 @@ def client_of(
     return Client(
         workspace,
         read_key=read_key,
-        egress=egress or Egress(),
+        egress=egress or ProxySettings(),
         response_bytes=response_bytes,
         now=lambda: NOW,
     )
@@ -129,10 +126,10 @@ def test_a_good_answer_is_document_and_allowance(braze: responses.RequestsMock) 
 
     found = client_of(BRAZE).fetch(PATH, {})
 
-    assert found == Answer(
+    assert found == BrazeResponse(
         document={"message": "success", "data": []},
         status=200,
-        allowance=Allowance(limit=50000, remaining=49999, reset_at=1790000060.0),
+        allowance=RateLimitHeaders(limit=50000, remaining=49999, reset_at=1790000060.0),
         digest=found.digest,
     )
 
@@ -151,7 +148,7 @@ def test_a_refusal_keeps_what_braze_said(braze: responses.RequestsMock) -> None:
     assert isinstance(failure, errors.Throttled)
     assert failure.reason is FailureReason.RATE_LIMITED
     assert failure.status == 429
-    assert failure.allowance == Allowance(remaining=0)
+    assert failure.allowance == RateLimitHeaders(remaining=0)
     assert failure.retry_after_seconds == 17.0
     assert "Braze says: Slow down" in str(failure)
 
@@ -360,7 +357,7 @@ def test_the_allowance_of_a_dripping_answer_is_kept() -> None:
         failure = failure_of(client_of(peer.url, timeout_seconds=SHORT_SECONDS))
 
     assert failure.status == 200
-    assert failure.allowance == Allowance(remaining=5)
+    assert failure.allowance == RateLimitHeaders(remaining=5)
 
 
 def test_the_timeout_covers_connecting() -> None:
@@ -579,7 +576,7 @@ def test_no_bytes_raise_anything_else(seed: int) -> None:
 def test_the_environments_proxy_is_used() -> None:
     """Where the workspace names none."""
     with serving(answer()) as proxy:
-        egress = Egress.from_environment({"HTTP_PROXY": proxy.url})
+        egress = ProxySettings.from_environment({"HTTP_PROXY": proxy.url})
         with closed_after(client_of("http://braze.test", egress=egress)) as client:
             client.fetch(PATH, {})
 
@@ -589,7 +586,7 @@ def test_the_environments_proxy_is_used() -> None:
 def test_the_workspaces_proxy_goes_before_the_environments() -> None:
     """And before NO_PROXY, which is the environment's, too."""
     with serving(answer()) as proxy:
-        egress = Egress.from_environment(
+        egress = ProxySettings.from_environment(
             {"HTTP_PROXY": f"http://127.0.0.1:{closed_port()}", "NO_PROXY": "*"}
         )
         client = client_of("http://braze.test", egress=egress, proxy=proxy.url)
@@ -699,7 +696,7 @@ def test_documents_are_decoded_one_at_a_time() -> None:
 
 def test_several_threads_share_the_connections() -> None:
     """As many connections as threads at most, and every answer arrives."""
-    found: list[Answer] = []
+    found: list[BrazeResponse] = []
     with serving(answer(b"[1]")) as peer, closed_after(client_of(peer.url)) as client:
 
         def fetch() -> None:

@@ -8,7 +8,7 @@ from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
 import pytest
 from exporter.braze.connection_errors import reason_and_text
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from requests import ConnectionError as RequestsConnectionError
 from requests.exceptions import InvalidURL
 from urllib3.exceptions import DecodeError, ProtocolError

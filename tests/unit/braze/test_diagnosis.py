@@ -22,8 +22,8 @@ from exporter.braze.diagnosis import (
     skipped,
 )
 from exporter.braze.hosts import REST_HOSTS
-from exporter.model.config import FailureReason, KeySource
-from exporter.model.errors import FetchError
+from exporter.model.config import KeySource
+from exporter.model.errors import FailureReason, FetchError
 
 from tests.unit.discovery.test_rules import workspace
 

@@ -1,7 +1,7 @@
 """The environment's proxies and CA bundle."""
 
 import pytest
-from exporter.braze.proxies import Egress
+from exporter.braze.proxies import ProxySettings
 
 BRAZE = "https://rest.iad-01.braze.com"
 
@@ -20,14 +20,16 @@ BRAZE = "https://rest.iad-01.braze.com"
 )
 def test_the_proxy_of_https(environment: dict[str, str], proxy: str | None) -> None:
     """HTTPS_PROXY goes before ALL_PROXY, lower case before upper, empty is none."""
-    egress = Egress.from_environment(environment)
+    egress = ProxySettings.from_environment(environment)
 
     assert egress.proxy_for(BRAZE) == proxy
 
 
 def test_the_proxy_of_http() -> None:
     """Plain HTTP takes HTTP_PROXY and not HTTPS_PROXY."""
-    egress = Egress.from_environment({"http_proxy": "http://p:1", "https_proxy": "x:1"})
+    egress = ProxySettings.from_environment(
+        {"http_proxy": "http://p:1", "https_proxy": "x:1"}
+    )
 
     assert egress.proxy_for("http://braze.test") == "http://p:1"
 
@@ -35,7 +37,7 @@ def test_the_proxy_of_http() -> None:
 def test_no_password_of_a_proxy_is_shown() -> None:
     """Neither of the two that may be in the environment."""
     url = "http://me:hidden@proxy:1"
-    egress = Egress(http_proxy=url, https_proxy=url, no_proxy=("a.test",))
+    egress = ProxySettings(http_proxy=url, https_proxy=url, no_proxy=("a.test",))
 
     assert repr(egress) == "Egress(no_proxy=('a.test',), ca_file=None)"
 
@@ -59,7 +61,9 @@ def test_no_password_of_a_proxy_is_shown() -> None:
 )
 def test_no_proxy_names_who_goes_without(no_proxy: str, url: str) -> None:
     """NO_PROXY takes hosts with all below them, ports, addresses and networks."""
-    egress = Egress.from_environment({"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy})
+    egress = ProxySettings.from_environment(
+        {"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy}
+    )
 
     assert egress.proxy_for(url) is None
 
@@ -69,7 +73,9 @@ def test_no_proxy_names_who_goes_without(no_proxy: str, url: str) -> None:
 )
 def test_no_proxy_spares_nobody_else(no_proxy: str) -> None:
     """What NO_PROXY does not name goes through the proxy, nonsense included."""
-    egress = Egress.from_environment({"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy})
+    egress = ProxySettings.from_environment(
+        {"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy}
+    )
 
     assert egress.proxy_for(BRAZE) == "http://p:1"
 
@@ -77,7 +83,7 @@ def test_no_proxy_spares_nobody_else(no_proxy: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "a.localhost"])
 def test_loopback_takes_no_proxy(host: str) -> None:
     """The environment's proxy is never asked for this machine itself."""
-    egress = Egress.from_environment({"ALL_PROXY": "http://p:1"})
+    egress = ProxySettings.from_environment({"ALL_PROXY": "http://p:1"})
 
     assert egress.proxy_for(f"http://{host}:8000") is None
 
@@ -86,7 +92,7 @@ def test_the_ca_bundle_is_the_first_that_is_named() -> None:
     """REQUESTS_CA_BUNDLE goes before CURL_CA_BUNDLE, and that before SSL_CERT_FILE."""
     names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
     bundles = [
-        Egress.from_environment({name: name for name in names[:count]}).ca_file
+        ProxySettings.from_environment({name: name for name in names[:count]}).ca_file
         for count in range(4)
     ]
 

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 from exporter.braze.rate_limit import Bucket, Budget, spacing
-from exporter.model.config import Allowance
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -34,17 +34,21 @@ def budget(
 
 def told(
     remaining: int | None, *, limit: int | None = 100, reset_in: float | None = 60.0
-) -> Allowance:
+) -> RateLimitHeaders:
     """Return what an answer at `NOW` said."""
-    return Allowance(limit, remaining, None if reset_in is None else NOW + reset_in)
+    return RateLimitHeaders(
+        limit, remaining, None if reset_in is None else NOW + reset_in
+    )
 
 
-def answered(account: Budget, allowance: Allowance, *, now: float = NOW) -> Budget:
+def answered(
+    account: Budget, allowance: RateLimitHeaders, *, now: float = NOW
+) -> Budget:
     """Return the budget after a request that was answered at once."""
     return account.spend(SERIES, now=now).settle(SERIES, allowance, now=now)
 
 
-def known(allowance: Allowance, *, reserve: float = 0.2) -> Budget:
+def known(allowance: RateLimitHeaders, *, reserve: float = 0.2) -> Budget:
     """Return a budget after one answer at `NOW`."""
     return answered(budget(reserve=reserve), allowance)
 
@@ -60,7 +64,7 @@ def startable(account: Budget, *, now: float = NOW) -> int:
 
 def throttled(
     account: Budget,
-    allowance: Allowance,
+    allowance: RateLimitHeaders,
     *,
     retry_after: float | None = None,
     now: float = NOW,
@@ -225,12 +229,12 @@ def test_a_reset_is_believed_for_an_hour() -> None:
 
 def test_an_answer_without_headers_lets_all_start() -> None:
     """Where nothing is said about an allowance, only our own ceiling holds."""
-    assert startable(known(Allowance())) == 1000
+    assert startable(known(RateLimitHeaders())) == 1000
 
 
 def test_what_an_answer_leaves_out_stays_as_it_was() -> None:
     """Limit and Remaining are remembered over an answer that lacks them."""
-    account = answered(known(told(30)), Allowance())
+    account = answered(known(told(30)), RateLimitHeaders())
 
     bucket = account.bucket(SERIES)
 
@@ -287,7 +291,7 @@ def test_429_without_a_word_backs_off() -> None:
     account, now = budget(), NOW
     waits = []
     for _ in range(7):
-        account = throttled(account, Allowance(), now=now, fraction=0.5)
+        account = throttled(account, RateLimitHeaders(), now=now, fraction=0.5)
         waits.append(account.bucket(SERIES).shut_until - now - 2.5)
         now = account.earliest(SERIES, now=now)
 
@@ -296,9 +300,9 @@ def test_429_without_a_word_backs_off() -> None:
 
 def test_an_answer_ends_the_backoff() -> None:
     """The next 429 without a word begins with the shortest wait again."""
-    account = throttled(budget(), Allowance())
-    account = throttled(account, Allowance(), now=NOW + 10)
-    account = answered(account, Allowance(), now=NOW + 20)
+    account = throttled(budget(), RateLimitHeaders())
+    account = throttled(account, RateLimitHeaders(), now=NOW + 10)
+    account = answered(account, RateLimitHeaders(), now=NOW + 20)
 
     assert account.bucket(SERIES).throttled_in_a_row == 0
 
@@ -309,7 +313,10 @@ def test_of_two_headers_the_longer_wait_is_obeyed(
 ) -> None:
     """Nothing is sent before either of them."""
     account = throttled(
-        budget(), Allowance(100, 0, NOW + reset), retry_after=retry_after, fraction=0.0
+        budget(),
+        RateLimitHeaders(100, 0, NOW + reset),
+        retry_after=retry_after,
+        fraction=0.0,
     )
 
     assert account.bucket(SERIES).shut_until == NOW + 12
@@ -332,7 +339,7 @@ def test_a_second_429_does_not_shorten_the_wait() -> None:
     """Two may come at once; the one that knows the Reset is right."""
     account = throttled(budget().spend(SERIES, now=NOW), told(None))
     account = account.settle_throttled(
-        SERIES, Allowance(), retry_after_seconds=2.0, now=NOW, fraction=0.0
+        SERIES, RateLimitHeaders(), retry_after_seconds=2.0, now=NOW, fraction=0.0
     )
 
     assert account.earliest(SERIES, now=NOW) == NOW + 60
@@ -351,11 +358,11 @@ class Headers:
     remaining: int | None
     reset_in: int | None
 
-    def at(self, now: float) -> Allowance:
+    def at(self, now: float) -> RateLimitHeaders:
         """Return it as an answer at `now` says it."""
         reset_in = self.reset_in
         reset_at = None if reset_in is None else max(0.0, float(int(now) + reset_in))
-        return Allowance(self.limit, self.remaining, reset_at)
+        return RateLimitHeaders(self.limit, self.remaining, reset_at)
 
 
 headers = st.builds(Headers, counts, counts, resets)
@@ -475,13 +482,13 @@ class HonestBraze:
     round_reset: Callable[[float], int]
     seen: dict[int, int] = field(default_factory=dict)
 
-    def arrive(self, now: float) -> Allowance:
+    def arrive(self, now: float) -> RateLimitHeaders:
         """Count a request in its window and say what is left."""
         number = math.floor((now - self.offset_seconds) / self.window_seconds)
         self.seen[number] = self.seen.get(number, 0) + 1
         end = (number + 1) * self.window_seconds + self.offset_seconds
         remaining = max(0, self.limit - self.seen[number])
-        return Allowance(self.limit, remaining, float(self.round_reset(end)))
+        return RateLimitHeaders(self.limit, remaining, float(self.round_reset(end)))
 
 
 @dataclass
@@ -496,7 +503,7 @@ class Traffic:
 
     def run(self, *, starts: int) -> None:
         """Start so many requests, each as soon as the budget lets it."""
-        events: list[tuple[float, int, Allowance | None]] = []
+        events: list[tuple[float, int, RateLimitHeaders | None]] = []
         number = 0
         while number < starts:
             at = self.account.earliest(SERIES, now=self.now)
@@ -510,7 +517,7 @@ class Traffic:
             number += 1
             heappush(events, (at + self._delay(), number, None))
 
-    def _happen(self, events: list[tuple[float, int, Allowance | None]]) -> None:
+    def _happen(self, events: list[tuple[float, int, RateLimitHeaders | None]]) -> None:
         self.now, number, allowance = heappop(events)
         if allowance is None:
             said = self.braze.arrive(self.now)
@@ -562,7 +569,7 @@ def test_an_honest_braze_keeps_its_reserve(
 def test_other_bounds_keep_what_was_learnt() -> None:
     """Spacing, reserve and concurrency are the new ones, the accounts the old ones."""
     before = Budget(1.0, 0.2, 4).spend("x", now=100.0)
-    before = before.settle("x", Allowance(100, 50, 160.0), now=100.0)
+    before = before.settle("x", RateLimitHeaders(100, 50, 160.0), now=100.0)
 
     after = before.bounded_as(Budget(10.0, 0.5, 1))
 
@@ -574,7 +581,7 @@ def test_other_bounds_keep_what_was_learnt() -> None:
 def test_a_window_is_not_believed_after_the_clock_was_set() -> None:
     """When it ends was told by that clock: the next answer tells it again."""
     budget = Budget(0.0, 0.2, 4).spend("x", now=100.0)
-    budget = budget.settle("x", Allowance(100, 0, 160.0), now=100.0)
+    budget = budget.settle("x", RateLimitHeaders(100, 0, 160.0), now=100.0)
 
     forgetful = budget.without_windows(now=110.0)
 
@@ -586,7 +593,11 @@ def test_a_429_that_a_wrong_clock_read_is_over_in_a_minute() -> None:
     """The reset it told lies an hour off; whoever asks too soon is told again."""
     budget = Budget(0.0, 0.2, 4).spend("x", now=100.0)
     budget = budget.settle_throttled(
-        "x", Allowance(100, 0, 3700.0), retry_after_seconds=5.0, now=101.0, fraction=0.0
+        "x",
+        RateLimitHeaders(100, 0, 3700.0),
+        retry_after_seconds=5.0,
+        now=101.0,
+        fraction=0.0,
     )
 
     forgetful = budget.without_windows(now=110.0)
@@ -599,7 +610,11 @@ def test_a_clock_that_is_set_ends_no_other_wait() -> None:
     """Neither for the next start nor for a bucket that is shut; none is forgotten."""
     budget = Budget(5.0, 0.2, 4).spend("x", now=100.0).spend("x", now=105.0)
     budget = budget.settle_throttled(
-        "x", Allowance(100, 0, 160.0), retry_after_seconds=30.0, now=106.0, fraction=0.0
+        "x",
+        RateLimitHeaders(100, 0, 160.0),
+        retry_after_seconds=30.0,
+        now=106.0,
+        fraction=0.0,
     )
 
     forgetful = budget.without_windows(now=107.0)
@@ -649,7 +664,7 @@ def test_a_word_never_loosens_a_bound() -> None:
 
 def test_a_word_is_believed_for_an_hour() -> None:
     """Whoever wrote it may have written anything."""
-    found = budget().told(SERIES, Allowance(), shut_until=math.inf, now=NOW)
+    found = budget().told(SERIES, RateLimitHeaders(), shut_until=math.inf, now=NOW)
 
     assert found.bucket(SERIES).shut_until == NOW + 3600
     assert not found.bucket(SERIES).is_known

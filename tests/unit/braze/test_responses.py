@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 from exporter.braze.responses import (
-    Answer,
-    Question,
+    BrazeResponse,
+    RequestInfo,
     accepted,
     allowance_of,
     answered_at_of,
@@ -18,13 +18,16 @@ from exporter.braze.responses import (
     too_large,
 )
 from exporter.model import errors
-from exporter.model.config import Allowance, FailureReason, KeySource, Secret
+from exporter.model.config import KeySource
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.api_key import Secret
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 KEY = "11111111-aaaa-bbbb-cccc-222222222222"
-QUESTION = Question(
+QUESTION = RequestInfo(
     endpoint="https://rest.iad-01.braze.com",
     path="campaigns/data_series",
     key_source=KeySource(env="BRAZE_API_KEY"),
@@ -73,7 +76,9 @@ def test_the_allowance_is_read() -> None:
         }
     )
 
-    assert allowance == Allowance(limit=50000, remaining=0, reset_at=1790000060.0)
+    assert allowance == RateLimitHeaders(
+        limit=50000, remaining=0, reset_at=1790000060.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_a_strange_allowance_was_not_said(text: str) -> None:
         }
     )
 
-    assert allowance == Allowance()
+    assert allowance == RateLimitHeaders()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +141,9 @@ def test_an_accepted_answer_holds_document_and_allowance() -> None:
 
     found = accepted(QUESTION, headers, b'\xef\xbb\xbf{"message": "success"}')
 
-    assert found == Answer({"message": "success"}, 200, Allowance(remaining=7))
+    assert found == BrazeResponse(
+        {"message": "success"}, 200, RateLimitHeaders(remaining=7)
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,7 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, text: str) -> None:
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert caught.value.status == 200
-    assert caught.value.allowance == Allowance(remaining=7)
+    assert caught.value.allowance == RateLimitHeaders(remaining=7)
     assert caught.value.__cause__ is not None
     assert caught.value.__cause__.__context__ is None
 
@@ -314,7 +321,7 @@ def test_every_status_has_its_failure(
     assert type(failure) is kind
     assert failure.reason is reason
     assert failure.status == status
-    assert failure.allowance == Allowance(limit=9)
+    assert failure.allowance == RateLimitHeaders(limit=9)
     assert failure.retry_after_seconds == 5.0
 
 
@@ -376,7 +383,7 @@ def test_too_large_names_the_limit() -> None:
 
     assert isinstance(failure, errors.Unusable)
     assert failure.reason is FailureReason.TOO_LARGE
-    assert failure.allowance == Allowance(remaining=7)
+    assert failure.allowance == RateLimitHeaders(remaining=7)
     assert "4096 bytes (limits.response_bytes)" in str(failure)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.commands.target import ACCESS, WORKSPACE, Access, AccessParser, access
+from exporter.commands.target import ACCESS, WORKSPACE, Target, TargetParser, access
 from exporter.model.config import KeySource
 from exporter.model.errors import ConfigError
 
@@ -15,9 +15,9 @@ from tests.unit.config.test_schema import MINIMAL
 URL = "https://rest.iad-01.braze.com"
 
 
-def reach(*arguments: str, judges_keys: bool = True, **environment: Any) -> Access:
+def reach(*arguments: str, judges_keys: bool = True, **environment: Any) -> Target:
     """Return what arguments and environment lead to."""
-    parser = AccessParser(ACCESS, program="test", description="")
+    parser = TargetParser(ACCESS, program="test", description="")
     options = parser.parse(arguments, environment)
     return access(parser, options, arguments, environment, judges_keys=judges_keys)
 
@@ -39,7 +39,7 @@ def test_a_workspace_may_be_given_its_name() -> None:
 
     names = []
     for more in ((), ("--workspace=shop",)):
-        parser = AccessParser(flags, program="test", description="")
+        parser = TargetParser(flags, program="test", description="")
         options = parser.parse((*where, *more), {})
         found = access(parser, options, where, {"KEY": "k"}, judges_keys=True)
         names += [one.name for one in found.config.workspaces]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from exporter.config import schema
 from exporter.config.reader import OPTIONAL, REQUIRED
-from exporter.config.schema import Parsed, changes, describe, parse, shortened
+from exporter.config.schema import ParsedConfig, changes, describe, parse, shortened
 from exporter.config.yaml_tree import dump
 from exporter.model.config import (
     CampaignConfig,
@@ -88,7 +88,7 @@ def read(
     file: str = "c.yaml",
     read_key: Callable[[KeySource], str | None] | None = None,
     keys_required: bool = True,
-) -> Parsed:
+) -> ParsedConfig:
     """Parse with the keys above and with one certificate file."""
     return parse(
         text,
@@ -109,7 +109,7 @@ def problems_of(text: str, *, file: str = "c.yaml") -> tuple[Problem, ...]:
 
 def test_the_least_configuration_takes_every_default() -> None:
     """A workspace with a key and a campaign is enough."""
-    assert read(MINIMAL) == Parsed(
+    assert read(MINIMAL) == ParsedConfig(
         Config(
             workspaces=(
                 WorkspaceConfig(
@@ -404,7 +404,7 @@ configs = st.builds(
 @given(configs)
 def test_every_description_reads_back(described: Config) -> None:
     """Nothing that a configuration may hold is lost or changed by showing it."""
-    assert read(describe(described)) == Parsed(described, ())
+    assert read(describe(described)) == ParsedConfig(described, ())
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from exporter.config import yaml_tree
-from exporter.config.yaml_tree import Entry, Mapping, Scalar, Sequence
+from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar, Sequence
 from exporter.model.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +38,9 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
     tree, problems = yaml_tree.compose("a: {b: 1,\n  b: 2}\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
-    assert tree.entries["a"].node == Mapping(1, {"b": Entry(1, Scalar(1, "int", "1"))})
+    assert tree.entries["a"].node == Mapping(
+        1, {"b": MappingEntry(1, Scalar(1, "int", "1"))}
+    )
     assert [str(problem) for problem in problems] == [
         "c.yaml:2: a.b: this key is already in line 1; expected it only once"
     ]

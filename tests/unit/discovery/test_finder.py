@@ -8,25 +8,27 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.discovery.documents import FULL_PAGE
-from exporter.discovery.finder import Scout
-from exporter.discovery.rules import Known
-from exporter.metrics.self_metrics import Telemetry
-from exporter.model.config import Allowance, FailureReason, WorkspaceConfig
+from exporter.discovery.finder import CampaignFinder
+from exporter.discovery.rules import CampaignCatalogue
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     Throttled,
     Unavailable,
     Unusable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.unit.discovery.test_rules import workspace
 
 NOW = 1_750_000_000.0
-FULL = Allowance(limit=1000, remaining=900, reset_at=NOW + 60)
+FULL = RateLimitHeaders(limit=1000, remaining=900, reset_at=NOW + 60)
 
 
 class Braze:
@@ -51,7 +53,7 @@ class Braze:
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         *_: object,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Answer, or fail with the next failure."""
         is_list = path == "/campaigns/list"
         name = f"page {params['page']}" if is_list else str(params["campaign_id"])
@@ -61,22 +63,24 @@ class Braze:
         if failure is not None:
             raise failure
         if not is_list:
-            return Answer(read(self.details[name]), 200, self.allowance)
+            return BrazeResponse(read(self.details[name]), 200, self.allowance)
         start = int(params["page"]) * FULL_PAGE
         content = {"campaigns": self.campaigns[start : start + FULL_PAGE]}
-        return Answer(read(content), 200, self.allowance)
+        return BrazeResponse(read(content), 200, self.allowance)
 
 
 class Walk:
     """A scout with a clock of its own."""
 
-    def __init__(self, where: WorkspaceConfig, known: Known | None = None) -> None:
+    def __init__(
+        self, where: WorkspaceConfig, known: CampaignCatalogue | None = None
+    ) -> None:
         self.now = NOW
         self.braze: Braze | None = Braze()
         self.workspace = where
         self.news = 0
-        self.telemetry = Telemetry(version="0", served=tuple)
-        self.scout = Scout(
+        self.telemetry = SelfMetrics(version="0", served=tuple)
+        self.scout = CampaignFinder(
             where,
             fetcher=lambda: self.braze,
             tell_news=self.note_news,
@@ -195,7 +199,7 @@ def test_the_reserve_is_left_to_others() -> None:
     """What the headers tell counts for both paths: they share Braze's bucket."""
     made = walk("A")
     assert made.braze
-    made.braze.allowance = Allowance(limit=100, remaining=20, reset_at=NOW + 600)
+    made.braze.allowance = RateLimitHeaders(limit=100, remaining=20, reset_at=NOW + 600)
 
     made.run(seconds=599)
     assert asked(made) == ["page 0"]
@@ -277,7 +281,7 @@ def test_a_failing_list_keeps_what_was_known(
     made.run(seconds=3700)
     asked(made)
     assert made.braze
-    failed = kind("no", reason=reason, status=500, allowance=Allowance())
+    failed = kind("no", reason=reason, status=500, allowance=RateLimitHeaders())
     made.braze.failures = [failed] * 2
 
     caplog.clear()
@@ -480,7 +484,7 @@ def test_a_clock_that_was_set_shuts_no_bucket() -> None:
     """When a window ends was said by the former clock."""
     made = walk("A")
     assert made.braze
-    made.braze.allowance = Allowance(limit=10, remaining=0, reset_at=NOW + 3000)
+    made.braze.allowance = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + 3000)
     made.step()
     assert made.step() > 1000
 
@@ -493,7 +497,7 @@ def test_a_clock_that_was_set_ends_a_wait_that_braze_asked_for() -> None:
     """Its 429 told by the former clock how long; a minute at most is left of that."""
     made = walk("A")
     assert made.braze
-    told = Allowance(limit=10, remaining=0, reset_at=NOW + 3000)
+    told = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + 3000)
     made.braze.failures = [
         Throttled("no", reason=FailureReason.RATE_LIMITED, allowance=told)
     ]
@@ -579,9 +583,11 @@ def test_how_it_stands_is_told_by_the_wall_clock() -> None:
 
 def test_a_list_that_was_never_read_has_not_succeeded() -> None:
     """Whatever is known of details."""
-    assert Walk(workspace(), known=Known()).shown("discovered_campaigns") == 0
+    assert (
+        Walk(workspace(), known=CampaignCatalogue()).shown("discovered_campaigns") == 0
+    )
     success = "discovery_last_success_timestamp_seconds"
-    assert Walk(workspace(), known=Known()).shown(success) is None
+    assert Walk(workspace(), known=CampaignCatalogue()).shown(success) is None
 
 
 def test_a_workspace_without_discovery_has_no_scout() -> None:

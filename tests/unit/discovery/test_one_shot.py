@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.discovery.one_shot import Exploration, explore, scout_of
-from exporter.model.config import Allowance, FailureReason
-from exporter.model.errors import FetchError, Unavailable
+from exporter.discovery.one_shot import DiscoveryRun, explore, scout_of
+from exporter.model.errors import FailureReason, FetchError, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
 from exporter.system.clock import Clock
 
@@ -57,7 +57,7 @@ class World:
     def campaigns(self, where: Path) -> tuple[set[str], list[str]]:
         """Return the names that are found by way of a directory, and what was said."""
         said: list[str] = []
-        exploration = Exploration(
+        exploration = DiscoveryRun(
             CatalogueFile(where),
             clock=self.clock,
             wait=self.wait,
@@ -107,7 +107,7 @@ def test_a_wall_clock_that_is_set_ends_a_long_wait(hours: int) -> None:
     """When Braze's window ends was said by another clock."""
     world = World()
     off = hours * 3600.0
-    told = Allowance(limit=10, remaining=0, reset_at=NOW + off + 30)
+    told = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + off + 30)
     world.braze.allowance = told
     world.off_by = off
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from exporter.discovery import rules
-from exporter.discovery.documents import FULL_PAGE, Details, Listed, Page, key
+from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
 from exporter.discovery.rules import (
     MOST_BYTES,
+    CampaignCatalogue,
     Choice,
     DetailsWanted,
-    Known,
+    ListProgress,
     PageWanted,
     Question,
-    Reading,
 )
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
@@ -61,16 +61,16 @@ def details(**changes: object) -> Details:
     return replace(made, **changes)  # type: ignore[arg-type]  # as the class has them
 
 
-def known(*campaigns: Listed, **each: Details) -> Known:
+def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
     """Return that these were just listed; `each` gives details by id."""
-    return Known(
+    return CampaignCatalogue(
         campaigns={key(one.id): one for one in campaigns},
         details=each,
         listed_at=NOW,
     )
 
 
-def found(what: Known, wishes: DiscoverConfig, *own: str) -> list[str]:
+def found(what: CampaignCatalogue, wishes: DiscoverConfig, *own: str) -> list[str]:
     """Return the ids that are found beside listed ones."""
     wanted = rules.candidates(what, wishes)
     choice = rules.choose(what, wanted, wishes, listed=frozenset(own))
@@ -78,17 +78,17 @@ def found(what: Known, wishes: DiscoverConfig, *own: str) -> list[str]:
 
 
 def ask(
-    what: Known, wishes: DiscoverConfig, *own: str, now: float = NOW
+    what: CampaignCatalogue, wishes: DiscoverConfig, *own: str, now: float = NOW
 ) -> Question | float:
     """Return what is asked next."""
     wanted = rules.candidates(what, wishes)
     return rules.next_question(what, wanted, wishes, listed=frozenset(own), now=now)
 
 
-def page(*ids: str, entries: int | None = None) -> Page:
+def page(*ids: str, entries: int | None = None) -> ListPage:
     """Return a page with these campaigns."""
     campaigns = tuple(map(listed, ids))
-    return Page(campaigns, len(ids) if entries is None else entries)
+    return ListPage(campaigns, len(ids) if entries is None else entries)
 
 
 ALL = settings(include_drafts=True)
@@ -228,7 +228,7 @@ def test_the_list_is_read_page_by_page() -> None:
 def test_a_page_that_repeats_is_an_error(number: int) -> None:
     """Full or short: it would go on for ever, or end too early."""
     ids = [f"{n}" for n in range(FULL_PAGE)]
-    reading = Reading(number, {one: listed(one) for one in ids})
+    reading = ListProgress(number, {one: listed(one) for one in ids})
     what = replace(known(listed("kept")), reading=reading)
 
     for repeated in (page(*ids), page(*ids[:7]), page(entries=FULL_PAGE)):
@@ -240,13 +240,13 @@ def test_a_page_that_repeats_is_an_error(number: int) -> None:
 
 def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
     """A hundred thousand campaigns as they are have room; a flood of tags has not."""
-    usual = rules.begun(Known())
+    usual = rules.begun(CampaignCatalogue())
     flooded = rules.begun(known(listed("kept")))
 
     for number in range(3):
         ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
         rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
-        usual = rules.turned(usual, Page(tuple(rows), FULL_PAGE), now=NOW)
+        usual = rules.turned(usual, ListPage(tuple(rows), FULL_PAGE), now=NOW)
     assert usual.reading is not None
     assert usual.reading.bytes < 3 * MOST_BYTES / 1000
 
@@ -256,7 +256,7 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
             tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
             ids = [f"{number} {n}" for n in range(FULL_PAGE)]
             rows = tuple(listed(id_, tags=tags) for id_ in ids)
-            what = rules.turned(what, Page(rows, FULL_PAGE), now=NOW)
+            what = rules.turned(what, ListPage(rows, FULL_PAGE), now=NOW)
 
     with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
         flood()
@@ -269,14 +269,14 @@ def test_a_list_of_nothing_usable_is_an_error() -> None:
     with pytest.raises(MalformedCatalogue):
         rules.turned(begun, page(entries=3), now=NOW)
 
-    later = replace(begun, reading=Reading(1, {"a": listed("a")}))
+    later = replace(begun, reading=ListProgress(1, {"a": listed("a")}))
     assert rules.turned(later, page(entries=3), now=NOW).reading is None
-    assert rules.turned(Known(), page(), now=NOW).campaigns == {}
+    assert rules.turned(CampaignCatalogue(), page(), now=NOW).campaigns == {}
 
 
 def test_a_list_without_an_end_is_an_error() -> None:
     """A hundred thousand campaigns are enough."""
-    what = replace(Known(), reading=Reading(999, {}))
+    what = replace(CampaignCatalogue(), reading=ListProgress(999, {}))
     ids = [f"{n}" for n in range(FULL_PAGE)]
 
     with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
@@ -289,7 +289,7 @@ def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
     gone = rules.turned(known(listed("a"), listed("b")), page("b"), now=NOW)
     later = rules.turned(gone, page("b"), now=NOW + 1800)
 
-    def ids(what: Known, now: float) -> set[str]:
+    def ids(what: CampaignCatalogue, now: float) -> set[str]:
         return set(rules.without_leavers(what, wishes, now=now).campaigns)
 
     assert ids(later, NOW + 3599) == {"a", "b"}
@@ -311,7 +311,7 @@ def test_the_list_is_asked_for_first_and_hourly() -> None:
     """Nothing else is asked while it is due, and nothing at all in between."""
     what = known(listed("a"), a=details())
 
-    assert ask(Known(), settings()) == PageWanted(0)
+    assert ask(CampaignCatalogue(), settings()) == PageWanted(0)
     assert ask(what, settings()) == NOW + 3600
     assert ask(what, settings(), now=NOW + 3600) == PageWanted(0)
     assert ask(what, settings(list_interval="2h"), now=NOW + 3600) == NOW + 7200

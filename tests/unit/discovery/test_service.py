@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.discovery.rules import Known
-from exporter.discovery.service import Scouting
-from exporter.metrics.self_metrics import Telemetry
+from exporter.discovery.rules import CampaignCatalogue
+from exporter.discovery.service import DiscoveryService
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.errors import StateError
-from exporter.polling.scheduler import Errand, Jobs
-from exporter.simulator import ALL_PERMISSIONS, Fault, Settings, Simulator
+from exporter.polling.scheduler import Scheduler, Task
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
 
 from tests.support.daemon_process import (
@@ -132,7 +132,7 @@ def test_a_missing_permission_pauses_no_poll(
     missing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The listed ones are polled; the log names the permission."""
-    settings = Settings(permissions=ALL_PERMISSIONS - {missing})
+    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})
     with Simulator(settings) as braze:
         own = braze.campaigns[0]
         listed = [{"id": own.id, "name": "Mine"}]
@@ -182,7 +182,7 @@ def test_without_anything_listed_it_is_ready_too() -> None:
 def test_a_repeating_page_is_an_error_that_changes_nothing() -> None:
     """It is counted, and nothing is found of half a list."""
     with (
-        Simulator(Settings(campaigns=250, repeats_pages=True)) as braze,
+        Simulator(SimulatorSettings(campaigns=250, repeats_pages=True)) as braze,
         daemon(braze, campaigns=[], discover=QUICK) as exporter,
     ):
         exporter.wait_for(
@@ -195,7 +195,7 @@ def test_long_lists_are_read_to_the_end() -> None:
     """Also where the last page is full."""
     discover = {**QUICK, "include_drafts": True, "max_campaigns": 1000}
     with (
-        Simulator(Settings(campaigns=201)) as braze,
+        Simulator(SimulatorSettings(campaigns=201)) as braze,
         daemon(braze, campaigns=[], discover=discover, interval="1h") as exporter,
     ):
         exporter.wait_for("braze_exporter_discovered_campaigns", 200)
@@ -262,14 +262,14 @@ def test_a_reload_changes_what_is_looked_for(tmp_path: Path) -> None:
             assert process.end(signal.SIGTERM, seconds=10) == 0
 
 
-class Board(Jobs):
+class Board(Scheduler):
     """Errands, run by hand."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)
-        self.errands: dict[str, Errand] = {}
+        self.errands: dict[str, Task] = {}
 
-    def put_errand(self, errand: Errand) -> None:
+    def put_errand(self, errand: Task) -> None:
         """Note an errand."""
         self.errands[errand.workspace] = errand
 
@@ -281,23 +281,23 @@ class Board(Jobs):
 class BrokenFile(CatalogueFile):
     """A disk that is out of order."""
 
-    def load(self, *, now: float) -> dict[Account, Known]:
+    def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
         """Fail."""
         message = f"no, not at {now}"
         raise StateError(message)
 
-    def save(self, known: Mapping[Account, Known]) -> None:
+    def save(self, known: Mapping[Account, CampaignCatalogue]) -> None:
         """Fail."""
         self.load(now=len(known))
 
 
-def scouting(board: Board, file: CatalogueFile | None = None) -> Scouting:
+def scouting(board: Board, file: CatalogueFile | None = None) -> DiscoveryService:
     """Return the scouts of a daemon without desks."""
-    return Scouting(
+    return DiscoveryService(
         {},
         refresh=lambda _: None,
         jobs=board,
-        telemetry=Telemetry(version="0", served=tuple),
+        telemetry=SelfMetrics(version="0", served=tuple),
         now=lambda: 1000.0,
         draw=lambda: 0.5,
         clock_set_by=lambda: 0.0,

@@ -11,25 +11,19 @@ from exporter.metrics.campaign_metrics import (
     FAMILIES,
     STATUS_FAMILIES,
     VALUE_FAMILIES,
-    Blocks,
-    Status,
-    Subject,
+    ObjectLabels,
+    PollStatus,
+    RenderedObject,
     lines_of,
     page,
     render_status,
     render_values,
 )
-from exporter.metrics.gzip_member import Part
-from exporter.model.config import (
-    Day,
-    FailureReason,
-    Figures,
-    Selection,
-    Snapshot,
-    Stats,
-    Variation,
-)
-from exporter.series.parse import Reading, parse
+from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.model.config import Selection
+from exporter.model.errors import FailureReason
+from exporter.model.snapshot import Day, Figures, Snapshot, Stats, Variation
+from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,8 +35,8 @@ CASES = sorted(path.stem for path in SERIES.glob("*.json"))
 TODAY = date(2025, 6, 22)
 NEW_YORK = ZoneInfo("America/New_York")
 WINDOWS = (7, 28)
-READING = Reading(TODAY, NEW_YORK, WINDOWS, Selection(), Selection(), 5000)
-SUBJECT = Subject(
+READING = ParseOptions(TODAY, NEW_YORK, WINDOWS, Selection(), Selection(), 5000)
+SUBJECT = ObjectLabels(
     workspace="production",
     campaign="Welcome series",
     campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
@@ -52,12 +46,12 @@ OWN = {"workspace": "production", "campaign": "Welcome series"}
 EMPTY = Snapshot((), None, None, (), 0, 0, 0, 0)
 
 
-def served(*entries: Blocks) -> bytes:
+def served(*entries: RenderedObject) -> bytes:
     """Return the page of these entries."""
     return b"".join(page(entries))
 
 
-def status(**changes: Any) -> Status:
+def status(**changes: Any) -> PollStatus:
     """Return the status of a campaign that is up."""
     given_ = {
         "is_up": True,
@@ -65,7 +59,7 @@ def status(**changes: Any) -> Status:
         "interval_seconds": 300.0,
         "last_success_at": 1750600000.12345,
     }
-    return Status(**(given_ | changes))
+    return PollStatus(**(given_ | changes))
 
 
 def expected(document: Any) -> naive_oracle.Samples:
@@ -154,7 +148,7 @@ def test_a_campaign_that_is_down_without_a_reason_has_none() -> None:
 def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
     """Configured texts are texts like any other."""
     odd = 'a "b" \\ \n\r\0\ud800'
-    subject = Subject(odd, odd, odd, {"team": odd})
+    subject = ObjectLabels(odd, odd, odd, {"team": odd})
 
     samples = naive_oracle.parsed(served(render_status(subject, status())))
 
@@ -165,7 +159,7 @@ def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
 
 def test_a_page_groups_the_entries_by_family() -> None:
     """Each family once, under its header; what has no sample has no header."""
-    other = Subject("production", "Other", "id", {})
+    other = ObjectLabels("production", "Other", "id", {})
     entries = [
         render_values(SUBJECT, EMPTY),
         render_status(SUBJECT, status()),
@@ -204,7 +198,7 @@ def test_many_lines_are_one_compressed_block() -> None:
         for one in (few, many)
     ]
 
-    assert [isinstance(block, Part) for block in blocks] == [False, True]
+    assert [isinstance(block, DeflatedBlock) for block in blocks] == [False, True]
     assert [lines_of(block).count(b"\n") for block in blocks] == [3, 300]
 
 
@@ -287,7 +281,7 @@ def test_every_snapshot_comes_back_unchanged(
     snapshot: Snapshot, workspace: str, campaign: str
 ) -> None:
     """Whatever the texts and numbers, both parsers read what the snapshot says."""
-    blocks = render_values(Subject(workspace, campaign, "id", {}), snapshot)
+    blocks = render_values(ObjectLabels(workspace, campaign, "id", {}), snapshot)
 
     samples = naive_oracle.parsed(served(blocks))
 

@@ -10,11 +10,11 @@ from datetime import date
 
 import pytest
 from exporter.metrics import campaign_metrics
-from exporter.metrics.exposition_page import Pages
-from exporter.metrics.gzip_member import Part
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.exposition_page import ExpositionPages
+from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Store
-from exporter.model.config import Day, Figures, Snapshot, Variation
+from exporter.model.snapshot import Day, Figures, Snapshot, Variation
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -26,7 +26,7 @@ Reader = Callable[[str], Iterable[Metric]]
 EMAIL = Variation("email", "default", "v-1")
 
 
-class StillTelemetry(Telemetry):
+class StillTelemetry(SelfMetrics):
     """Telemetry whose page does not change by itself."""
 
     def render(self, *, is_openmetrics: bool) -> bytes:
@@ -39,12 +39,12 @@ class StillTelemetry(Telemetry):
 class Scene:
     """A store, its pages, and a clock that moves when it is told to."""
 
-    telemetry: Telemetry
+    telemetry: SelfMetrics
     store: Store = field(default_factory=Store)
     now: float = 1000.0
 
     def __post_init__(self) -> None:
-        self.pages = Pages(
+        self.pages = ExpositionPages(
             self.fresh, self.telemetry, version=lambda: self.store.version
         )
 
@@ -64,8 +64,8 @@ def scene(*entries: Entry) -> Scene:
 
 def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
     """Return the entry of a campaign that sent something today."""
-    subject = campaign_metrics.Subject("shop", name, f"id-{name}", {})
-    status = campaign_metrics.Status(True, None, 300.0, 900.0)
+    subject = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
+    status = campaign_metrics.PollStatus(True, None, 300.0, 900.0)
     figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
     snapshot = Snapshot(
         variations=(EMAIL,),
@@ -166,7 +166,7 @@ def test_families_that_did_not_change_are_not_packed_again() -> None:
     made = scene(entry("a"), entry("b"))
     before = made.pages.compressed(is_openmetrics=False)[1:-3]
 
-    later = campaign_metrics.Status(True, None, 300.0, 901.0)
+    later = campaign_metrics.PollStatus(True, None, 300.0, 901.0)
     made.store.put(
         entry("a")._replace(
             status=later,
@@ -188,7 +188,7 @@ def test_large_blocks_are_packed_once() -> None:
 
     values = made.store.entries()[0].values
     assert values is not None
-    parts = [one for one in values.by_family if isinstance(one, Part)]
+    parts = [one for one in values.by_family if isinstance(one, DeflatedBlock)]
     assert parts
     assert all(one.deflated in packed for one in parts)
     assert gzip.decompress(packed).decode() == plain(made)
@@ -293,7 +293,7 @@ def test_stale_values_leave_the_page() -> None:
 
 def test_the_text_format_is_read_by_its_parser() -> None:
     """With the real metrics about the process behind the campaigns'."""
-    made = Scene(Telemetry(version="1", served=list))
+    made = Scene(SelfMetrics(version="1", served=list))
     made.store.put(entry("a"))
 
     names = {family.name for family in read_text(plain(made))}
@@ -303,7 +303,7 @@ def test_the_text_format_is_read_by_its_parser() -> None:
 
 def test_openmetrics_is_read_by_its_parser() -> None:
     """It is strict about order, repeats, and the end that must come last."""
-    made = Scene(Telemetry(version="1", served=list))
+    made = Scene(SelfMetrics(version="1", served=list))
     made.store.put(entry("a"))
 
     page = plain(made, is_openmetrics=True)

@@ -67,7 +67,7 @@ def test_parts_are_not_copied() -> None:
 @pytest.mark.parametrize("length", [2**32 - 1, 2**32, 2**32 + 5])
 def test_a_length_is_told_modulo_four_gib(length: int) -> None:
     """As RFC 1952 wants it."""
-    part = gzip_member.Part(b"", 0, length)
+    part = gzip_member.DeflatedBlock(b"", 0, length)
 
     trailer = gzip_member.member(part)[-1]
 

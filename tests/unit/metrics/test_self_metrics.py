@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from exporter.metrics.self_metrics import PAUSE_REASONS, RESULTS, Served, Telemetry
-from exporter.model.config import Allowance, FailureReason
+from exporter.metrics.self_metrics import PAUSE_REASONS, RESULTS, SelfMetrics, Served
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -78,14 +79,14 @@ def served() -> Iterator[Served]:
     )
 
 
-def telemetry() -> Telemetry:
+def telemetry() -> SelfMetrics:
     """Return the metrics of a process that expects one workspace."""
-    made = Telemetry(version="1.2.3", served=served)
+    made = SelfMetrics(version="1.2.3", served=served)
     made.expect("shop", SERIES)
     return made
 
 
-def busy() -> Telemetry:
+def busy() -> SelfMetrics:
     """Return the metrics of a process in which everything happened once."""
     made = telemetry()
     made.planned("shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0)
@@ -93,7 +94,7 @@ def busy() -> Telemetry:
     made.sharded(number=1, total=3)
     made.shared(is_up=True, replicas=2)
     made.answered("shop", SERIES, code=200, seconds=0.2)
-    made.allowed("shop", SERIES, Allowance(100, 40, 2000.0))
+    made.allowed("shop", SERIES, RateLimitHeaders(100, 40, 2000.0))
     made.polled("shop", "stored")
     made.began("shop", lag_seconds=0.3)
     made.expect_discovery("shop", ["campaigns/list"])
@@ -101,7 +102,7 @@ def busy() -> Telemetry:
     return made
 
 
-def families(made: Telemetry) -> dict[str, Metric]:
+def families(made: SelfMetrics) -> dict[str, Metric]:
     """Return the exporter's own families, as a scrape in the text format reads them."""
     page = made.render(is_openmetrics=False).decode()
     prefix = "braze_exporter_"
@@ -112,7 +113,7 @@ def families(made: Telemetry) -> dict[str, Metric]:
     }
 
 
-def samples(made: Telemetry, name: str) -> dict[tuple[str, ...], float]:
+def samples(made: SelfMetrics, name: str) -> dict[tuple[str, ...], float]:
     """Return label values, in the contract's order → value of all such samples."""
     return {
         tuple(sample.labels[label] for label in LABELS[key].split()): sample.value
@@ -198,7 +199,7 @@ def test_what_discovery_counts_begins_at_zero() -> None:
 def test_what_was_not_said_is_not_shown() -> None:
     """Nothing is known of an allowance before an answer, and it is not zero."""
     made = telemetry()
-    made.allowed("shop", SERIES, Allowance(limit=100))
+    made.allowed("shop", SERIES, RateLimitHeaders(limit=100))
 
     assert samples(made, "api_rate_limit_limit") == {("shop", SERIES): 100}
     assert samples(made, "api_rate_limit_remaining") == {}
@@ -261,7 +262,7 @@ def test_the_allowance_is_shown_as_it_was_said() -> None:
     """The last answer's headers stand."""
     made = busy()
 
-    made.allowed("shop", SERIES, Allowance(100, 39, 2000.0))
+    made.allowed("shop", SERIES, RateLimitHeaders(100, 39, 2000.0))
 
     assert samples(made, "api_rate_limit_limit")["shop", SERIES] == 100
     assert samples(made, "api_rate_limit_remaining")["shop", SERIES] == 39
@@ -326,7 +327,7 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one() -> None:
 def test_what_is_served_is_counted_at_each_scrape() -> None:
     """Nothing is remembered: a workspace that left is gone."""
     workspaces = list(served())
-    made = Telemetry(version="1", served=lambda: workspaces)
+    made = SelfMetrics(version="1", served=lambda: workspaces)
 
     before = {
         name: samples(made, name)
@@ -347,7 +348,7 @@ def test_what_is_served_is_counted_at_each_scrape() -> None:
 def test_names_may_hold_anything() -> None:
     """A workspace with quotes, backslashes and newlines comes back as it was."""
     name = 'a "b"\\\n{c="d"} 😀'
-    made = Telemetry(version="1", served=list)
+    made = SelfMetrics(version="1", served=list)
     made.expect(name, SERIES)
 
     assert samples(made, "api_retries_total") == {(name,): 0}

@@ -2,9 +2,14 @@
 
 from threading import Thread
 
-from exporter.metrics.campaign_metrics import Blocks, Status, Subject, render_status
+from exporter.metrics.campaign_metrics import (
+    ObjectLabels,
+    PollStatus,
+    RenderedObject,
+    render_status,
+)
 from exporter.metrics.store import Entry, Store
-from exporter.model.config import Snapshot
+from exporter.model.snapshot import Snapshot
 
 SNAPSHOT = Snapshot(
     variations=(),
@@ -16,13 +21,13 @@ SNAPSHOT = Snapshot(
     ignored_values=0,
     skipped_rows=0,
 )
-VALUES = Blocks(by_family=(b"x 1\n",), series=1)
+VALUES = RenderedObject(by_family=(b"x 1\n",), series=1)
 
 
 def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
     """Return the entry of a campaign that was not polled yet."""
-    subject = Subject(workspace, f"Campaign {campaign_id}", campaign_id, {})
-    status = Status(None, None, 300.0, None)
+    subject = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
+    status = PollStatus(None, None, 300.0, None)
     return Entry(subject, status, render_status(subject, status))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from exporter.model.config import CampaignConfig, Snapshot
+from exporter.model.config import CampaignConfig
+from exporter.model.snapshot import Snapshot
 from exporter.polling import plan
-from exporter.polling.idle import Lanes, is_idle
+from exporter.polling.idle import IdleSchedule, is_idle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def test_a_campaign_is_idle_when_nothing_is_to_be_expected(
 
 def test_an_idle_campaign_is_polled_at_the_idle_interval() -> None:
     """And at its own again when it is moved back; it tells if that was a move."""
-    lanes = Lanes(planned("5m", "1m"))
+    lanes = IdleSchedule(planned("5m", "1m"))
 
     moves = [
         lanes.move("c0", is_idle=True),
@@ -77,7 +78,9 @@ def test_an_idle_campaign_is_polled_at_the_idle_interval() -> None:
 
 def test_an_idle_campaign_is_never_polled_faster_than_its_own_interval() -> None:
     """Nor does an idle interval that is short make it so."""
-    lanes = Lanes(planned("2h", "5m", idle_interval="1m"), ["c0", "c1", "unknown"])
+    lanes = IdleSchedule(
+        planned("2h", "5m", idle_interval="1m"), ["c0", "c1", "unknown"]
+    )
 
     assert lanes.idle_ids == {"c0", "c1"}
     assert lanes.interval_seconds("c0") == 7200.0
@@ -87,7 +90,7 @@ def test_an_idle_campaign_is_never_polled_faster_than_its_own_interval() -> None
 def test_what_idle_campaigns_save_is_shared_by_all() -> None:
     """Intervals are stretched by what is wanted now, the workspace's own too."""
     ten = planned(*["1m"] * 10, ceiling=5.0)
-    lanes = Lanes(ten)
+    lanes = IdleSchedule(ten)
     before = (lanes.stretch, lanes.planned_per_minute)
 
     for n in range(8):
@@ -107,14 +110,14 @@ def test_figures_are_those_of_the_lanes_at_the_end(
 ) -> None:
     """Whatever the way there."""
     plan_ = planned("1m", "7s", "5m", "5m", "90m", "1s", ceiling=20.0)
-    lanes = Lanes(plan_)
+    lanes = IdleSchedule(plan_)
 
     for number, idle in moves:
         lanes.move(f"c{number}", is_idle=idle)
 
     last = dict(moves)
     idle_ids = {f"c{number}" for number, idle in last.items() if idle}
-    anew = Lanes(plan_, idle_ids)
+    anew = IdleSchedule(plan_, idle_ids)
     assert lanes.idle_ids == anew.idle_ids == idle_ids
     assert lanes.stretch == pytest.approx(anew.stretch, rel=1e-12)
     total = sum(60 / lanes.interval_seconds(f"c{n}") for n in range(6))
@@ -124,7 +127,7 @@ def test_figures_are_those_of_the_lanes_at_the_end(
 
 def test_the_plan_in_force_says_what_is_asked_now() -> None:
     """What idle campaigns save is seen by whoever looks at the plan."""
-    lanes = Lanes(planned("1m", "1m", ceiling=1.0), ["c0"])
+    lanes = IdleSchedule(planned("1m", "1m", ceiling=1.0), ["c0"])
 
     assert 1 < lanes.plan.stretch == lanes.stretch < 2
     assert lanes.plan.planned_per_minute == lanes.planned_per_minute

@@ -9,21 +9,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.metrics.campaign_metrics import (
     FAMILIES,
     OVERALL_LAST_COMPLETE_DAY_REVISION,
-    Status,
-    Subject,
+    ObjectLabels,
+    PollStatus,
     lines_of,
     render_status,
     render_values,
 )
-from exporter.metrics.self_metrics import Telemetry
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Store
-from exporter.model.config import Allowance, FailureReason, Selection
+from exporter.model.config import Selection
 from exporter.model.errors import (
     CampaignRefused,
+    FailureReason,
     FetchError,
     KeyRefused,
     KeyReplaced,
@@ -31,10 +32,11 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import plan
-from exporter.polling.idle import Lanes
-from exporter.polling.poller import Desk, Poller
-from exporter.polling.request_queue import Line, Turn
+from exporter.polling.idle import IdleSchedule
+from exporter.polling.poller import Poller, Workspace
+from exporter.polling.request_queue import PendingPoll, RequestQueue
 
 from tests.support.daemon_process import parsed
 
@@ -63,7 +65,7 @@ class Braze:
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         recall: Callable[[int], object | None] = lambda _: None,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Answer, or fail as told; the last word is repeated."""
         assert path == "/campaigns/data_series"
         self.asked.append(params)
@@ -76,7 +78,9 @@ class Braze:
             found = read(word)
             self.read.append(word)
         self.afterwards()
-        return Answer(found, status=200, allowance=Allowance(), digest=digest)
+        return BrazeResponse(
+            found, status=200, allowance=RateLimitHeaders(), digest=digest
+        )
 
 
 class Room:
@@ -99,16 +103,16 @@ class Room:
         self.clock_set_by = 0.0
         self.braze = Braze()
         self.store = Store()
-        self.telemetry = Telemetry(version="0", served=tuple)
-        self.called: list[Turn] = []
-        self.line = Line(
+        self.telemetry = SelfMetrics(version="0", served=tuple)
+        self.called: list[PendingPoll] = []
+        self.line = RequestQueue(
             Budget(spacing_seconds=0.5, reserve=0.2, concurrency=4),
             workspace="production",
             campaign_ids=ids,
             call=self.called.append,
         )
-        self.lanes = Lanes(workspace_plan)
-        desk = Desk(
+        self.lanes = IdleSchedule(workspace_plan)
+        desk = Workspace(
             config=config,
             plan=workspace_plan,
             client=self.braze,
@@ -126,15 +130,17 @@ class Room:
             clock_set_by=lambda: self.clock_set_by,
         )
         for campaign in workspace_plan.workspace.campaigns:
-            subject = Subject("production", campaign.name, campaign.id, {})
-            status = Status(None, None, 300, None)
+            subject = ObjectLabels("production", campaign.name, campaign.id, {})
+            status = PollStatus(None, None, 300, None)
             self.store.put(Entry(subject, status, render_status(subject, status)))
 
-    def poll(self, *answers: object, turn: Turn | None = None) -> Turn | None:
+    def poll(
+        self, *answers: object, turn: PendingPoll | None = None
+    ) -> PendingPoll | None:
         """Serve a turn that is due now, its requests answered like this."""
         if answers:
             self.braze.answers = list(answers)
-        due = turn or Turn("production", ID, due_at=self.now)
+        due = turn or PendingPoll("production", ID, due_at=self.now)
         self.now = max(self.now + 1, due.at)
         return self.poller.poll(due)
 
@@ -164,7 +170,7 @@ def failure(kind: type[FetchError], reason: str, *, status: int | None) -> Fetch
         "as the client says it",
         reason=FailureReason(reason),
         status=status,
-        allowance=None if status is None else Allowance(),
+        allowance=None if status is None else RateLimitHeaders(),
     )
 
 
@@ -533,7 +539,7 @@ def test_a_poll_that_must_wait_is_deferred_once() -> None:
     room.poll(DOCUMENT)
     room.now -= 1
 
-    deferred = room.poller.poll(Turn("production", OTHER_ID, due_at=room.now))
+    deferred = room.poller.poll(PendingPoll("production", OTHER_ID, due_at=room.now))
     again = room.poller.poll(room.called[-1])
 
     assert deferred is None
@@ -595,7 +601,7 @@ def test_an_outage_of_many_campaigns_is_told_by_and_by(
     def poll_all(minute: int, word: object) -> None:
         room.now = NOON + 60 * minute
         for id_ in ids:
-            room.poll(word, turn=Turn("production", id_, due_at=room.now))
+            room.poll(word, turn=PendingPoll("production", id_, due_at=room.now))
 
     poll_all(0, UNKNOWN)
     first = told(caplog, "poll.failed")

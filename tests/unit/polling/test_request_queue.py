@@ -11,25 +11,25 @@ from threading import Barrier, Lock, Thread
 
 import pytest
 from exporter.braze.rate_limit import Budget
-from exporter.model.config import Allowance, FailureReason
-from exporter.model.errors import Unavailable
+from exporter.model.errors import FailureReason, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
-from exporter.polling.request_queue import ENDPOINT, Line, Pause, Turn
+from exporter.polling.request_queue import ENDPOINT, Pause, PendingPoll, RequestQueue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOW = 1_700_000_000.0
 UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
-FULL = Allowance(limit=50_000, remaining=50_000, reset_at=NOW + 60)
-EMPTY = Allowance(limit=50_000, remaining=0, reset_at=NOW + 60)
+FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
+EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
 
 
-def turn(campaign_id: str, *, at: float = NOW) -> Turn:
+def turn(campaign_id: str, *, at: float = NOW) -> PendingPoll:
     """Return a campaign's turn."""
-    return Turn("shop", campaign_id, due_at=at, at=at)
+    return PendingPoll("shop", campaign_id, due_at=at, at=at)
 
 
-class Calls(list[Turn]):
+class Calls(list[PendingPoll]):
     """What the line called, in order."""
 
     def ids(self) -> list[str]:
@@ -43,10 +43,10 @@ class Calls(list[Turn]):
 
 def line_of(
     ids: str, *, spacing: float = 1.0, reserve: float = 0.2, concurrency: int = 4
-) -> tuple[Line, Calls]:
+) -> tuple[RequestQueue, Calls]:
     """Return a line of campaigns with one letter each, and what it calls."""
     calls = Calls()
-    line = Line(
+    line = RequestQueue(
         Budget(spacing, reserve, concurrency),
         workspace="shop",
         campaign_ids=tuple(ids),
@@ -56,20 +56,26 @@ def line_of(
 
 
 def refuse(
-    line: Line, campaign_id: str, *, reason: FailureReason = UNAUTHORIZED, now: float
+    line: RequestQueue,
+    campaign_id: str,
+    *,
+    reason: FailureReason = UNAUTHORIZED,
+    now: float,
 ) -> Pause | None:
     """Let a campaign ask and be refused at once."""
     assert line.start(turn(campaign_id), now=now)
     return line.finish_refused(turn(campaign_id), FULL, reason=reason, now=now)
 
 
-def accept(line: Line, campaign_id: str, *, now: float) -> None:
+def accept(line: RequestQueue, campaign_id: str, *, now: float) -> None:
     """Let a campaign ask and be answered at once."""
     assert line.start(turn(campaign_id), now=now)
     line.finish(turn(campaign_id), FULL, is_key_accepted=True, now=now)
 
 
-def paused(ids: str, *, reason: FailureReason = UNAUTHORIZED) -> tuple[Line, Calls]:
+def paused(
+    ids: str, *, reason: FailureReason = UNAUTHORIZED
+) -> tuple[RequestQueue, Calls]:
     """Return a line whose first campaign was refused at `NOW`."""
     line, calls = line_of(ids)
     refuse(line, ids[0], reason=reason, now=NOW)
@@ -344,7 +350,7 @@ def test_a_probe_obeys_the_budget() -> None:
 def test_a_probe_without_room_looks_again_later() -> None:
     """Where only an answer makes room it does not ask without a rest."""
     line, calls = line_of("abc", spacing=0.0)
-    tiny = Allowance(limit=1, remaining=1, reset_at=NOW + 1)
+    tiny = RateLimitHeaders(limit=1, remaining=1, reset_at=NOW + 1)
     line.start(turn("a"), now=NOW)
     line.start(turn("c"), now=NOW)
     line.finish_refused(turn("a"), tiny, reason=UNAUTHORIZED, now=NOW)
@@ -476,7 +482,7 @@ def test_a_changed_key_without_a_pause_is_no_matter() -> None:
     assert calls == []
 
 
-def forbidden_by_itself() -> tuple[Line, Calls]:
+def forbidden_by_itself() -> tuple[RequestQueue, Calls]:
     """Return a line whose campaign `a` got 403 while the probe `b` was accepted."""
     line, calls = paused("abc", reason=FORBIDDEN)
     accept(line, "b", now=NOW + 60)
@@ -626,7 +632,7 @@ class Floor:
         self.ids = tuple(f"c{number}" for number in range(campaigns))
         self.answers = answers
         self.requests: list[tuple[float, str]] = []
-        self.jobs: dict[str, Turn] = {}
+        self.jobs: dict[str, PendingPoll] = {}
         self.in_flight: set[str] = set()
         self.waiting: list[str] = []
         self._interval = interval
@@ -634,8 +640,8 @@ class Floor:
         self._random = random
         self._haste = haste
         self._number = 0
-        self._events: list[tuple[float, int, Turn | Work]] = []
-        self.line = Line(
+        self._events: list[tuple[float, int, PendingPoll | Work]] = []
+        self.line = RequestQueue(
             Budget(spacing, 0.2, 4),
             workspace="shop",
             campaign_ids=self.ids,
@@ -657,7 +663,7 @@ class Floor:
         """Run the next due job, or let the next worker take a step."""
         at, _, work = heappop(self._events)
         self.now = max(self.now, at)
-        if isinstance(work, Turn):
+        if isinstance(work, PendingPoll):
             if self.jobs.get(work.campaign_id) is not work:
                 return  # another job took its place
             del self.jobs[work.campaign_id]
@@ -675,15 +681,15 @@ class Floor:
             places.append("scheduled")
         return places
 
-    def _push(self, at: float, work: Turn | Work) -> None:
+    def _push(self, at: float, work: PendingPoll | Work) -> None:
         self._number += 1
         heappush(self._events, (at, self._number, work))
 
-    def _schedule(self, upcoming: Turn) -> None:
+    def _schedule(self, upcoming: PendingPoll) -> None:
         self.jobs[upcoming.campaign_id] = upcoming
         self._push(upcoming.at, upcoming)
 
-    def _call(self, called: Turn) -> None:
+    def _call(self, called: PendingPoll) -> None:
         assert math.isfinite(called.at)
         if self.line.is_called(called.campaign_id) and called.campaign_id in (
             self.waiting
@@ -696,7 +702,7 @@ class Floor:
         if self._haste:
             yield self._random.random() * self._haste
 
-    def _poll(self, one: Turn) -> Work:
+    def _poll(self, one: PendingPoll) -> Work:
         yield from self._pass_time()
         now = self.now
         if one.failure and slots.is_over(
@@ -715,7 +721,7 @@ class Floor:
         yield self._random.random() * 3
         yield from self._take(one, self.answers(one.campaign_id, self.now))
 
-    def _start(self, one: Turn, now: float) -> bool:
+    def _start(self, one: PendingPoll, now: float) -> bool:
         campaign_id = one.campaign_id
         pause = self.line.pause
         if not self.line.start(one, now=now):
@@ -735,11 +741,11 @@ class Floor:
         self.requests.append((now, campaign_id))
         return True
 
-    def _take(self, one: Turn, answer: str) -> Work:
+    def _take(self, one: PendingPoll, answer: str) -> Work:
         """Account for an answer as the poller does."""
         line, now = self.line, self.now
         yield from self._pass_time()
-        allowance = Allowance(1000, 900, now + 60)
+        allowance = RateLimitHeaders(1000, 900, now + 60)
         self.in_flight.discard(one.campaign_id)
         if answer in {"401", "403"}:
             reason = UNAUTHORIZED if answer == "401" else FORBIDDEN
@@ -761,7 +767,7 @@ class Floor:
         else:
             yield from self._go_on(one)
 
-    def _try_again(self, one: Turn) -> Work:
+    def _try_again(self, one: PendingPoll) -> Work:
         at = slots.next_try(
             tries=one.tries,
             first_try_at=one.first_try_at,
@@ -776,7 +782,7 @@ class Floor:
         yield from self._pass_time()
         self._schedule(one._replace(failure=failure, at=at, has_waited=False))
 
-    def _go_on(self, one: Turn, *, at: float | None = None) -> Work:
+    def _go_on(self, one: PendingPoll, *, at: float | None = None) -> Work:
         if self.line.is_called(one.campaign_id):
             return
         slot = slots.slot_following(
@@ -789,7 +795,9 @@ class Floor:
         due_at = at or slot
         yield from self._pass_time()
         self._schedule(
-            Turn("shop", one.campaign_id, due_at=due_at, at=max(due_at, self.now))
+            PendingPoll(
+                "shop", one.campaign_id, due_at=due_at, at=max(due_at, self.now)
+            )
         )
 
 
@@ -910,11 +918,11 @@ class Shift:
         self._seed = seed
         self._lock = Lock()
         self._now = NOW
-        self._jobs: dict[str, Turn] = {}
+        self._jobs: dict[str, PendingPoll] = {}
         self._due: Queue[str | None] = Queue()
         self._in_flight: set[str] = set()
         self._ids = tuple(f"c{number}" for number in range(campaigns))
-        self._line = Line(
+        self._line = RequestQueue(
             Budget(0.1, 0.2, 4),
             workspace="shop",
             campaign_ids=self._ids,
@@ -948,13 +956,13 @@ class Shift:
                 self._due.put(None)
         self._due.put(None)  # the next worker ends, too
 
-    def _ask(self, one: Turn, random: Random) -> None:
+    def _ask(self, one: PendingPoll, random: Random) -> None:
         line, campaign_id = self._line, one.campaign_id
         with self._lock:
             self.collisions += campaign_id in self._in_flight
             self._in_flight.add(campaign_id)
         answer = random.choices(KINDS, [20, 2, 2, 1, 1, 2])[0]
-        allowance = Allowance(1000, random.randrange(1000), self._now + 60)
+        allowance = RateLimitHeaders(1000, random.randrange(1000), self._now + 60)
         with self._lock:
             self._in_flight.discard(campaign_id)
             self.polls[campaign_id] += answer == "ok"
@@ -974,7 +982,7 @@ class Shift:
         if not line.is_called(campaign_id):
             self._schedule(turn(campaign_id, at=now + random.random() * 60))
 
-    def _schedule(self, upcoming: Turn) -> None:
+    def _schedule(self, upcoming: PendingPoll) -> None:
         with self._lock:
             self._jobs[upcoming.campaign_id] = upcoming
         self._due.put(upcoming.campaign_id)
@@ -1091,7 +1099,7 @@ def test_a_closed_line_calls_nobody() -> None:
 def test_windows_that_a_wrong_clock_told_are_not_waited_for() -> None:
     """Who waited for a reset starts at once; the ceiling and a 429 hold as before."""
     line, calls = line_of("abc", spacing=10.0)
-    empty = Allowance(100, 0, NOW + 3000)
+    empty = RateLimitHeaders(100, 0, NOW + 3000)
     line.start(turn("a"), now=NOW)
     line.finish(turn("a"), empty, is_key_accepted=True, now=NOW + 1)
     line.start(turn("b"), now=NOW + 2)
@@ -1109,7 +1117,7 @@ def test_a_probe_waits_for_no_window_that_a_wrong_clock_told() -> None:
     line, calls = line_of("ab")
     line.start(turn("a"), now=NOW)
     line.finish_refused(
-        turn("a"), Allowance(100, 0, NOW + 3000), reason=UNAUTHORIZED, now=NOW
+        turn("a"), RateLimitHeaders(100, 0, NOW + 3000), reason=UNAUTHORIZED, now=NOW
     )
     assert calls.last() == ("b", 3001)
 

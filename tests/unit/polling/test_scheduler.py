@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from exporter.polling.request_queue import Turn
-from exporter.polling.scheduler import Errand, Jobs
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.scheduler import Scheduler, Task
 
 from tests.support.daemon_process import PATIENCE_SECONDS, until
 
@@ -20,11 +20,11 @@ class Desk:
     """Serves turns as it is told to, and notes them."""
 
     def __init__(self) -> None:
-        self.served: list[Turn] = []
+        self.served: list[PendingPoll] = []
         self.threads: set[str] = set()
-        self.act: Callable[[Turn], None] = lambda _: None
+        self.act: Callable[[PendingPoll], None] = lambda _: None
 
-    def serve(self, turn: Turn) -> None:
+    def serve(self, turn: PendingPoll) -> None:
         """Do what is asked, then note the turn."""
         self.threads.add(threading.current_thread().name)
         self.act(turn)
@@ -36,9 +36,11 @@ class Desk:
 
 
 @contextmanager
-def open_jobs(desk: Desk, *workspaces: str, concurrency: int = 2) -> Iterator[Jobs]:
+def open_jobs(
+    desk: Desk, *workspaces: str, concurrency: int = 2
+) -> Iterator[Scheduler]:
     """Run jobs for workspaces."""
-    jobs = Jobs(desk.serve)
+    jobs = Scheduler(desk.serve)
     for workspace in workspaces:
         jobs.open(workspace, concurrency=concurrency)
     jobs.start()
@@ -48,10 +50,12 @@ def open_jobs(desk: Desk, *workspaces: str, concurrency: int = 2) -> Iterator[Jo
         jobs.stop()
 
 
-def turn(campaign_id: str, *, after: float = 0.0, workspace: str = "shop") -> Turn:
+def turn(
+    campaign_id: str, *, after: float = 0.0, workspace: str = "shop"
+) -> PendingPoll:
     """Return a turn that is due so many seconds from now."""
     at = time.time() + after
-    return Turn(workspace, campaign_id, due_at=at, at=at)
+    return PendingPoll(workspace, campaign_id, due_at=at, at=at)
 
 
 def test_a_job_however_late_is_run() -> None:
@@ -103,7 +107,7 @@ def test_a_workspace_that_hangs_delays_no_other() -> None:
     """Each has threads of its own."""
     desk, is_over = Desk(), threading.Event()
 
-    def act(served: Turn) -> None:
+    def act(served: PendingPoll) -> None:
         if served.workspace == "stuck":
             assert is_over.wait(PATIENCE_SECONDS)
 
@@ -150,7 +154,7 @@ def test_pools_exchanged_under_load_lose_no_job() -> None:
 
     with open_jobs(desk, "shop") as jobs:
 
-        def act(served: Turn) -> None:
+        def act(served: PendingPoll) -> None:
             left[served.campaign_id] -= 1
             if left[served.campaign_id]:
                 jobs.put(turn(served.campaign_id))
@@ -187,7 +191,7 @@ def test_jobs_wait_as_long_as_before_when_the_clock_is_set(seconds: float) -> No
     """APScheduler's clock was just set by so much; the turns stay as they are."""
     desk = Desk()
     ahead = [seconds]
-    jobs = Jobs(desk.serve, on_wall=lambda at: at + ahead[0])
+    jobs = Scheduler(desk.serve, on_wall=lambda at: at + ahead[0])
     jobs.open("shop", concurrency=1)
     jobs.start()
     try:
@@ -225,11 +229,11 @@ def test_what_is_due_while_it_stops_is_left_out_quietly(
 ) -> None:
     """Jobs handed over in the very moment of the stop leave no trace in the log."""
     for _ in range(20):
-        jobs = Jobs(lambda _: None)
+        jobs = Scheduler(lambda _: None)
         jobs.open("shop", concurrency=2)
         jobs.start()
         for number in range(50):
-            jobs.put(Turn("shop", f"c{number}", due_at=0.0, at=0.0))
+            jobs.put(PendingPoll("shop", f"c{number}", due_at=0.0, at=0.0))
 
         jobs.stop()
 
@@ -240,8 +244,8 @@ def test_no_two_campaigns_share_a_job() -> None:
     """Whatever names and ids hold, each campaign has a job of its own."""
     desk = Desk()
     with open_jobs(desk, "eu", "eu/a") as jobs:
-        jobs.put(Turn("eu", "a/b", due_at=0.0, at=0.0))
-        jobs.put(Turn("eu/a", "b", due_at=0.0, at=0.0))
+        jobs.put(PendingPoll("eu", "a/b", due_at=0.0, at=0.0))
+        jobs.put(PendingPoll("eu/a", "b", due_at=0.0, at=0.0))
 
         until(lambda: len(desk.served) == 2)
 
@@ -255,7 +259,7 @@ def test_an_errand_waits_for_no_poll() -> None:
 
     with open_jobs(desk, "shop", concurrency=1) as jobs:
         jobs.put(turn("a"))
-        jobs.put_errand(Errand("shop", time.time(), lambda: done.append("errand")))
+        jobs.put_errand(Task("shop", time.time(), lambda: done.append("errand")))
         until(lambda: done)
         go_on.set()
         until(lambda: desk.served)
@@ -271,11 +275,11 @@ def test_a_new_errand_takes_the_place_of_its_workspace_s_former_one() -> None:
     with open_jobs(desk, "shop") as jobs:
         for name, after in (("late", 9000.0), ("late too", 8000.0), ("now", 0.0)):
             at = time.time() + after
-            jobs.put_errand(Errand("shop", at, lambda name=name: done.append(name)))  # type: ignore[misc]  # mypy does not see the default
+            jobs.put_errand(Task("shop", at, lambda name=name: done.append(name)))  # type: ignore[misc]  # mypy does not see the default
         until(lambda: done)
         jobs.put(turn("a", after=9000.0))
         at = time.time() + 9000
-        jobs.put_errand(Errand("shop", at, lambda: done.append("dropped")))
+        jobs.put_errand(Task("shop", at, lambda: done.append("dropped")))
         jobs.follow_clock()
         assert jobs.planned("shop", "") is None
         jobs.drop_errand("shop")

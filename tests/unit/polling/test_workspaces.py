@@ -7,24 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
-from exporter.braze.proxies import Egress
-from exporter.braze.responses import Answer
+from exporter.braze.proxies import ProxySettings
+from exporter.braze.responses import BrazeResponse
 from exporter.metrics.campaign_metrics import render_values
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Kept, Key, Store
-from exporter.model.config import (
-    Allowance,
-    CampaignConfig,
-    Config,
-    FailureReason,
-    KeySource,
-)
-from exporter.model.errors import KeyRefused
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.model.config import CampaignConfig, Config, KeySource
+from exporter.model.errors import FailureReason, KeyRefused
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
-from exporter.polling.poller import Desk, Poller
-from exporter.polling.request_queue import Turn
-from exporter.polling.scheduler import Jobs
-from exporter.polling.workspaces import Fleet
+from exporter.polling.poller import Poller, Workspace
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.scheduler import Scheduler
+from exporter.polling.workspaces import Workspaces
 
 from tests.support.daemon_process import parsed
 from tests.unit.series.test_snapshot_json import example
@@ -32,15 +27,15 @@ from tests.unit.series.test_snapshot_json import example
 NOW = 1_750_000_000.0
 SNAPSHOT = example()
 DOCUMENT: dict[str, object] = {"message": "success", "data": []}
-FULL = Allowance(limit=1000, remaining=900, reset_at=NOW + 60)
+FULL = RateLimitHeaders(limit=1000, remaining=900, reset_at=NOW + 60)
 
 
-class Board(Jobs):
+class Board(Scheduler):
     """The planned turns, run by hand."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)
-        self.turns: dict[Key, Turn] = {}
+        self.turns: dict[ObjectKey, PendingPoll] = {}
         self.pools: dict[str, int] = {}
         self.opened = 0
         self.clocks = 0
@@ -54,7 +49,7 @@ class Board(Jobs):
         """Forget the threads."""
         del self.pools[workspace]
 
-    def put(self, turn: Turn) -> None:
+    def put(self, turn: PendingPoll) -> None:
         """Note a turn."""
         self.turns[turn.workspace, turn.campaign_id] = turn
 
@@ -62,7 +57,7 @@ class Board(Jobs):
         """Forget a turn."""
         self.turns.pop((workspace, campaign_id), None)
 
-    def planned(self, workspace: str, campaign_id: str) -> Turn | None:
+    def planned(self, workspace: str, campaign_id: str) -> PendingPoll | None:
         """Return a turn."""
         return self.turns.get((workspace, campaign_id))
 
@@ -86,7 +81,7 @@ class Braze:
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         *_: object,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Answer that there are no figures."""
         del path
         self.asked.append(str(params["campaign_id"]))
@@ -96,7 +91,7 @@ class Braze:
             raise KeyRefused(
                 "no", reason=FailureReason.UNAUTHORIZED, status=401, allowance=FULL
             )
-        return Answer(read(DOCUMENT), 200, self.allowance)
+        return BrazeResponse(read(DOCUMENT), 200, self.allowance)
 
 
 class Room:
@@ -107,13 +102,13 @@ class Room:
         self.clock_set_by = 0.0
         self.keys: dict[str, str | None] = {}
         self.board, self.store, self.braze = Board(), Store(), Braze()
-        self.telemetry = Telemetry(version="0", served=tuple)
-        self.fleet = Fleet(
+        self.telemetry = SelfMetrics(version="0", served=tuple)
+        self.fleet = Workspaces(
             jobs=self.board,
             store=self.store,
             telemetry=self.telemetry,
             read_key=lambda source: self.keys.get(source.env or "", "key"),
-            egress=Egress(),
+            egress=ProxySettings(),
             now=lambda: self.now,
             clock_set_by=lambda: self.clock_set_by,
         )
@@ -126,7 +121,9 @@ class Room:
             clock_set_by=lambda: self.clock_set_by,
         )
 
-    def apply(self, config: Config, kept: Mapping[Key, Kept] | None = None) -> None:
+    def apply(
+        self, config: Config, kept: Mapping[ObjectKey, Kept] | None = None
+    ) -> None:
         """Take over a configuration whose clients all ask our Braze."""
         self.fleet.apply(config, kept)
         self._let_us_answer()
@@ -182,7 +179,7 @@ class Room:
         assert entry is not None
         return entry
 
-    def desk(self) -> Desk:
+    def desk(self) -> Workspace:
         """Return the desk of the only workspace."""
         return self.fleet.desks["shop"]
 
@@ -570,7 +567,7 @@ def test_windows_are_told_by_the_wall_clock() -> None:
     room = settled("a", requests_per_minute=6000)
     room.clock_set_by = 7200.0
     room.fleet.follow_clock()
-    room.braze.allowance = Allowance(100, 0, room.now + 300 + 7200.0 + 60)
+    room.braze.allowance = RateLimitHeaders(100, 0, room.now + 300 + 7200.0 + 60)
     room.run(until=room.now + 300)
 
     reset_at = room.desk().line.bucket.reset_at

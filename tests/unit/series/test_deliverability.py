@@ -4,8 +4,8 @@ import pytest
 from exporter.series.deliverability import (
     BOUNCES,
     SPAM,
+    DeliverabilityLimits,
     Level,
-    Limits,
     Rate,
     rate,
     tally_of,
@@ -28,7 +28,7 @@ UNJUDGED, FINE, WARNING, CRITICAL = Level
     ],
 )
 def test_a_rate_on_a_limit_has_reached_it(
-    events: int, whole: int, limits: Limits, level: Level
+    events: int, whole: int, limits: DeliverabilityLimits, level: Level
 ) -> None:
     """Bounces: 3 and 5 %; complaints: 0.08 and 0.3 %."""
     assert rate(events, whole, limits) == Rate(events / whole, level)

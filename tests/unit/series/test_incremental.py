@@ -9,15 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.braze.responses import document_of
-from exporter.metrics.campaign_metrics import Subject, render_values, renew_latest
-from exporter.model.config import Selection, Snapshot
+from exporter.metrics.campaign_metrics import ObjectLabels, render_values, renew_latest
+from exporter.model.config import Selection
+from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import read
-from exporter.series.parse import Reading, parse
+from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TODAY = date(2026, 3, 14)
-READING = Reading(
+READING = ParseOptions(
     today=TODAY,
     timezone=ZoneInfo("America/New_York"),
     windows=(7, 28),
@@ -25,7 +26,7 @@ READING = Reading(
     metrics=Selection(exclude=("secret*",)),
     series_limit=5000,
 )
-SUBJECT = Subject("shop", "Welcome", "c-1", {})
+SUBJECT = ObjectLabels("shop", "Welcome", "c-1", {})
 
 
 def row(age: int, *, sent: int = 5) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def days(*, sent_today: int = 5) -> dict[str, Any]:
 
 
 def again(
-    before: object, after: object, reading: Reading = READING
+    before: object, after: object, reading: ParseOptions = READING
 ) -> tuple[Snapshot, Snapshot, bool]:
     """Read one document after another; return what was made of the second.
 
@@ -182,7 +183,7 @@ def test_whatever_else_changes_is_read_as_a_whole(after: dict[str, Any]) -> None
     ],
     ids=["the next day", "windows", "channels", "limit"],
 )
-def test_another_reading_reads_the_whole(reading: Reading) -> None:
+def test_another_reading_reads_the_whole(reading: ParseOptions) -> None:
     """The same document says something else then."""
     found, whole, is_renewed = again(days(), days(sent_today=6), reading)
 

@@ -7,10 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import STATUS_FAMILIES
-from exporter.model.config import Selection, Snapshot, Stats
+from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
+from exporter.model.snapshot import Snapshot, Stats
 from exporter.series.days import starts_at
-from exporter.series.parse import STATUS_SERIES, Reading, days_needed, parse
+from exporter.series.parse import STATUS_SERIES, ParseOptions, days_needed, parse
 from exporter.series.recent_days import days_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,9 +20,9 @@ TODAY = date(2025, 6, 22)
 YESTERDAY = "2025-06-21"
 
 
-def reading(**changes: Any) -> Reading:
+def reading(**changes: Any) -> ParseOptions:
     """Read in New York on a day in June, with a window of a week."""
-    plain = Reading(
+    plain = ParseOptions(
         today=TODAY,
         timezone=ZoneInfo("America/New_York"),
         windows=(7,),

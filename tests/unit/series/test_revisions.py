@@ -7,7 +7,7 @@ from datetime import date
 from fractions import Fraction
 
 import pytest
-from exporter.model.config import Day, Figures, Stats, Variation
+from exporter.model.snapshot import Day, Figures, Stats, Variation
 from exporter.series.revisions import first_reading, revision
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,15 +7,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.campaign_metrics import Subject, render_values
-from exporter.model.config import Figures, Selection, Snapshot
+from exporter.metrics.campaign_metrics import ObjectLabels, render_values
+from exporter.model.config import Selection
+from exporter.model.snapshot import Figures, Snapshot
 from exporter.series import snapshot_json
-from exporter.series.parse import Reading, parse
+from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TODAY = date(2025, 6, 22)
-READING = Reading(
+READING = ParseOptions(
     today=TODAY,
     timezone=ZoneInfo("America/New_York"),
     windows=(1, 7),
@@ -23,7 +24,7 @@ READING = Reading(
     metrics=Selection(),
     series_limit=200,
 )
-SUBJECT = Subject("shop", "Spring", "c1", {})
+SUBJECT = ObjectLabels("shop", "Spring", "c1", {})
 
 numbers = st.integers() | st.floats() | st.integers(-(2**1100), 2**1100)
 json_values = st.recursive(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.sharing import record
 from exporter.sharing.record import Record
 from hypothesis import given

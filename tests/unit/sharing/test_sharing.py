@@ -20,8 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from exporter.simulator import Fault, Settings, Simulator
-from exporter.simulator.request_log import Request
+from exporter.simulator import Fault, Simulator, SimulatorSettings
+from exporter.simulator.request_log import LoggedRequest
 
 from tests.support.daemon_process import (
     Process,
@@ -113,7 +113,7 @@ class Fleet:
 @contextmanager
 def fleet(server: RedisServer, folder: Path, **changes: object) -> Iterator[Fleet]:
     """Run a Braze, and exporters as they are added."""
-    with Simulator(Settings(campaigns=CAMPAIGNS)) as braze:
+    with Simulator(SimulatorSettings(campaigns=CAMPAIGNS)) as braze:
         document = configuration(
             braze,
             **{
@@ -128,12 +128,12 @@ def fleet(server: RedisServer, folder: Path, **changes: object) -> Iterator[Flee
             yield made
 
 
-def between(braze: Simulator, start: float, end: float) -> list[Request]:
+def between(braze: Simulator, start: float, end: float) -> list[LoggedRequest]:
     """Return what arrived in between."""
     return [one for one in braze.requests if start <= one.monotonic_seconds < end]
 
 
-def gaps(requests: list[Request], start: float, end: float) -> dict[str, float]:
+def gaps(requests: list[LoggedRequest], start: float, end: float) -> dict[str, float]:
     """Return the longest time in which each campaign was not asked for."""
     times: dict[str, list[float]] = defaultdict(lambda: [start])
     for one in requests:
@@ -178,7 +178,7 @@ def outcomes(
             future.cancel()
 
 
-def per_minute(requests: list[Request], seconds: float = 10.0) -> float:
+def per_minute(requests: list[LoggedRequest], seconds: float = 10.0) -> float:
     """Return how many requests a minute came in the busiest ten seconds."""
     times = [one.monotonic_seconds for one in requests]
     return max(sum(at <= other < at + seconds for other in times) for at in times) * (
@@ -186,7 +186,7 @@ def per_minute(requests: list[Request], seconds: float = 10.0) -> float:
     )
 
 
-def tell(what: str, requests: list[Request], found: dict[str, float]) -> None:
+def tell(what: str, requests: list[LoggedRequest], found: dict[str, float]) -> None:
     """Print the figures, for whoever runs this with -s."""
     sys.stdout.write(
         f"\n{what}: {len(requests)} requests, busiest {per_minute(requests):.0f} a "
@@ -196,7 +196,7 @@ def tell(what: str, requests: list[Request], found: dict[str, float]) -> None:
 
 def assert_nobody_waits(
     what: str,
-    asked: list[Request],
+    asked: list[LoggedRequest],
     start: float,
     end: float,
     *,

@@ -25,8 +25,8 @@ from exporter.simulator import (
     Fault,
     Incident,
     RateLimit,
-    Settings,
     Simulator,
+    SimulatorSettings,
 )
 
 NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
@@ -178,7 +178,7 @@ def clock() -> Clock:
 @pytest.fixture
 def braze(clock: Clock) -> Iterator[Simulator]:
     """Serve the named campaigns in UTC."""
-    with Simulator(Settings(clock=clock)) as simulator:
+    with Simulator(SimulatorSettings(clock=clock)) as simulator:
         yield simulator
 
 
@@ -372,21 +372,21 @@ def test_names_repeat_over_channels_and_within_one(
 def test_the_same_seed_gives_the_same_figures(clock: Clock) -> None:
     """Two simulators agree to the byte, and another seed gives other ids."""
     with (
-        Simulator(Settings(clock=clock)) as first,
-        Simulator(Settings(clock=clock)) as second,
+        Simulator(SimulatorSettings(clock=clock)) as first,
+        Simulator(SimulatorSettings(clock=clock)) as second,
         Client(first) as one,
         Client(second) as other,
     ):
         for campaign in first.campaigns:
             assert one.days(campaign, length=30) == other.days(campaign, length=30)
-    other_seed = Simulator(Settings(clock=clock, seed=2))
+    other_seed = Simulator(SimulatorSettings(clock=clock, seed=2))
     assert not {c.id for c in first.campaigns} & {c.id for c in other_seed.campaigns}
 
 
 def test_ids_do_not_depend_on_the_day_the_simulator_starts() -> None:
     """A configuration written for it today is good tomorrow."""
-    early = Simulator(Settings(clock=Clock()))
-    late = Simulator(Settings(clock=Clock(NOON + timedelta(days=400))))
+    early = Simulator(SimulatorSettings(clock=Clock()))
+    late = Simulator(SimulatorSettings(clock=Clock(NOON + timedelta(days=400))))
 
     assert [c.id for c in early.campaigns] == [c.id for c in late.campaigns]
 
@@ -395,7 +395,7 @@ def test_ids_do_not_depend_on_the_day_the_simulator_starts() -> None:
 def test_numbers_grow_through_the_day_from_zero_at_local_midnight(zone: str) -> None:
     """No counter ever shrinks within a day, and all that send have sent by its end."""
     clock = Clock()
-    settings = Settings(clock=clock, timezone=zone)
+    settings = SimulatorSettings(clock=clock, timezone=zone)
     with Simulator(settings) as braze, Client(braze) as client:
         # Local midnight in UTC, that of the day after the start.
         offset = {"UTC": 24, "America/New_York": 28, "Asia/Kolkata": 18.5}[zone]
@@ -425,7 +425,7 @@ def test_days_change_at_midnight_of_the_zone(
     zone: str, instant: datetime, today: str
 ) -> None:
     """The newest row is the local day's."""
-    settings = Settings(clock=Clock(instant), timezone=zone)
+    settings = SimulatorSettings(clock=Clock(instant), timezone=zone)
     with Simulator(settings) as braze, Client(braze) as client:
         [row] = client.days(braze.campaigns[0])
 
@@ -435,7 +435,9 @@ def test_days_change_at_midnight_of_the_zone(
 def test_days_of_23_and_25_hours_are_complete_at_their_end() -> None:
     """When the clock is changed the day's curve is stretched, not cut."""
     clock = Clock()
-    settings = Settings(clock=clock, timezone="Europe/Berlin", has_incidents=False)
+    settings = SimulatorSettings(
+        clock=clock, timezone="Europe/Berlin", has_incidents=False
+    )
     with Simulator(settings) as braze, Client(braze) as client:
         for last_second in (
             datetime(2026, 3, 29, 21, 59, 59, tzinfo=UTC),
@@ -518,7 +520,10 @@ def starts() -> list[datetime]:
 @pytest.mark.parametrize("now", starts(), ids=str)
 def test_only_the_two_campaigns_that_should_spike_do(now: datetime) -> None:
     """From the first minute of a demo on, whatever the day, their rates stand out."""
-    with Simulator(Settings(clock=Clock(now))) as braze, Client(braze) as client:
+    with (
+        Simulator(SimulatorSettings(clock=Clock(now))) as braze,
+        Client(braze) as client,
+    ):
         for campaign in braze.campaigns:
             *past, today = client.days(campaign, length=15)
             bouncing = campaign.incident is Incident.BOUNCES
@@ -556,7 +561,10 @@ def test_spikes_stay_until_somebody_ends_the_demo(
 @pytest.mark.parametrize("now", starts(), ids=str)
 def test_one_campaign_has_fallen_silent_and_no_other(now: datetime) -> None:
     """It sent every day, but not yesterday nor today; all that live go on sending."""
-    with Simulator(Settings(clock=Clock(now))) as braze, Client(braze) as client:
+    with (
+        Simulator(SimulatorSettings(clock=Clock(now))) as braze,
+        Client(braze) as client,
+    ):
         quiet = braze.campaign_with(Incident.SILENCE)
         for campaign in braze.campaigns:
             rows = client.days(campaign, length=30)
@@ -576,7 +584,7 @@ def test_one_campaign_has_fallen_silent_and_no_other(now: datetime) -> None:
 
 def test_incidents_can_be_left_out(clock: Clock) -> None:
     """Then the same campaigns are all healthy."""
-    braze = Simulator(Settings(clock=clock, has_incidents=False))
+    braze = Simulator(SimulatorSettings(clock=clock, has_incidents=False))
 
     assert not any(campaign.incident for campaign in braze.campaigns)
     with pytest.raises(LookupError, match="bounces"):
@@ -612,8 +620,8 @@ def test_a_large_fleet_has_unique_campaigns_and_as_many_active_as_asked_for(
     clock: Clock,
 ) -> None:
     """Beyond the cast only the active fraction sends, however many there are."""
-    cast = len(Simulator(Settings(clock=clock)).campaigns)
-    settings = Settings(clock=clock, campaigns=10_000, active_fraction=0.05)
+    cast = len(Simulator(SimulatorSettings(clock=clock)).campaigns)
+    settings = SimulatorSettings(clock=clock, campaigns=10_000, active_fraction=0.05)
 
     campaigns = Simulator(settings).campaigns
 
@@ -625,7 +633,7 @@ def test_a_large_fleet_has_unique_campaigns_and_as_many_active_as_asked_for(
 
 def test_an_inactive_campaign_has_only_zeros(clock: Clock) -> None:
     """Its rows are there all the same."""
-    settings = Settings(clock=clock, campaigns=40, active_fraction=0.0)
+    settings = SimulatorSettings(clock=clock, campaigns=40, active_fraction=0.0)
     with Simulator(settings) as braze, Client(braze) as client:
         rows = client.days(braze.campaigns[-1], length=3)
 
@@ -634,7 +642,7 @@ def test_an_inactive_campaign_has_only_zeros(clock: Clock) -> None:
 
 def test_a_small_fleet_keeps_the_incidents(clock: Clock) -> None:
     """They come first in the cast."""
-    braze = Simulator(Settings(clock=clock, campaigns=3))
+    braze = Simulator(SimulatorSettings(clock=clock, campaigns=3))
 
     assert {campaign.incident for campaign in braze.campaigns} == set(Incident)
 
@@ -724,7 +732,7 @@ def test_a_wrong_key_is_refused(braze: Simulator, key: str | None) -> None:
 
 def test_a_key_without_the_permission_is_forbidden(clock: Clock) -> None:
     """Each key has its own permissions."""
-    settings = Settings(
+    settings = SimulatorSettings(
         clock=clock,
         permissions=frozenset({"campaigns.data_series"}),
         other_keys={"lister": frozenset({"campaigns.list"})},
@@ -758,7 +766,7 @@ def test_other_paths_and_methods_are_not_known(
 
 def test_the_list_comes_in_pages_of_100_by_creation(clock: Clock) -> None:
     """A short page ends it, archived campaigns are left out unless asked for."""
-    settings = Settings(clock=clock, campaigns=250)
+    settings = SimulatorSettings(clock=clock, campaigns=250)
     with Simulator(settings) as braze, Client(braze) as client:
         pages = [
             client.ask("/campaigns/list", page=page).document["campaigns"]
@@ -882,7 +890,7 @@ def test_beyond_the_allowance_answers_are_429_until_the_clock_reaches_the_reset(
 ):
     """Windows are fixed to the clock: they do not begin with the first request."""
     clock = Clock(NOON + timedelta(seconds=58.5))
-    settings = Settings(clock=clock, data_series_limit=RateLimit(2, 60))
+    settings = SimulatorSettings(clock=clock, data_series_limit=RateLimit(2, 60))
     with Simulator(settings) as braze, Client(braze) as client:
 
         def ask() -> Reply:
@@ -1140,7 +1148,7 @@ def test_an_answer_may_drip(
 )
 def test_stopping_ends_what_hangs_or_drips(clock: Clock, delivery: Delivery) -> None:
     """The client's connection ends at once, and so does an idle one."""
-    braze = Simulator(Settings(clock=clock))
+    braze = Simulator(SimulatorSettings(clock=clock))
     braze.start()
     braze.set_fault(Fault(delivery=delivery, drip_seconds=3600), path="/campaigns/list")
     ended = []
@@ -1324,7 +1332,7 @@ def test_one_can_wait_for_requests(braze: Simulator, client: Client) -> None:
 
 def test_the_journal_is_bounded_but_its_counts_are_not(clock: Clock) -> None:
     """Only the newest requests are kept."""
-    settings = Settings(clock=clock, request_log_size=2)
+    settings = SimulatorSettings(clock=clock, request_log_size=2)
     with Simulator(settings) as braze, Client(braze) as client:
         for path in ("/a", "/b", "/c"):
             client.ask(path)
@@ -1360,7 +1368,7 @@ def test_the_most_requests_at_a_time_are_known_per_campaign(braze: Simulator) ->
 
 def test_it_is_nowhere_before_it_starts_and_after_it_stops(clock: Clock) -> None:
     """Stopping twice does no harm."""
-    braze = Simulator(Settings(clock=clock))
+    braze = Simulator(SimulatorSettings(clock=clock))
     braze.stop()
     with pytest.raises(RuntimeError, match="not started"):
         _ = braze.url
@@ -1439,7 +1447,7 @@ def test_campaigns_can_vanish(braze: Simulator, client: Client) -> None:
 
 def test_pages_can_repeat(clock: Clock) -> None:
     """As of a server, or something before it, that passes over the parameter."""
-    settings = Settings(clock=clock, campaigns=150, repeats_pages=True)
+    settings = SimulatorSettings(clock=clock, campaigns=150, repeats_pages=True)
     with Simulator(settings) as braze:
         client = Client(braze)
         first, second = (
@@ -1453,7 +1461,7 @@ def test_pages_can_repeat(clock: Clock) -> None:
 
 def test_an_inactive_campaign_was_never_sent(clock: Clock) -> None:
     """Nor was a draft; the details say null."""
-    settings = Settings(clock=clock, campaigns=30, active_fraction=0)
+    settings = SimulatorSettings(clock=clock, campaigns=30, active_fraction=0)
     with Simulator(settings) as braze:
         client = Client(braze)
         idle = braze.campaigns[-1].id

@@ -6,19 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.braze.rate_limit import Bucket, Budget
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
 from exporter.status import api
 from exporter.status.view_model import (
-    CampaignSeen,
-    DiscoverySeen,
+    CampaignState,
+    CampaignView,
+    DiscoveryView,
     NextPoll,
     Overview,
-    PauseSeen,
-    RateLimit,
+    PauseView,
+    RateLimitView,
     SharedSeen,
-    State,
     workspace_seen,
 )
 
@@ -26,7 +26,7 @@ from tests.paths import ROOT
 from tests.support.views import NOW, campaign, line, row, snapshot, workspace_plan
 
 DOCUMENTED = ROOT / "docs" / "status-page.md"
-PAUSE = PauseSeen(FailureReason.FORBIDDEN, "a", NOW + 60.1234567)
+PAUSE = PauseView(FailureReason.FORBIDDEN, "a", NOW + 60.1234567)
 BUCKET = Bucket(1, True, limit=100, remaining=40, reset_at=NOW + 9, shut_until=NOW + 5)
 FULL = campaign(
     'A "quoted" \ud800 name',
@@ -37,21 +37,21 @@ FULL = campaign(
 )
 
 
-FAILING = DiscoverySeen(
+FAILING = DiscoveryView(
     3,
     True,
     NOW - 300,
     FailureReason.FORBIDDEN,
     "HTTP 403: make a new key",
     NOW + 40,
-    RateLimit("campaigns/list and campaigns/details", 250_000, 9, None, 5, 0, None),
+    RateLimitView("campaigns/list and campaigns/details", 250_000, 9, None, 5, 0, None),
 )
 
 
 def document(
-    *campaigns: CampaignSeen,
-    pause: PauseSeen | None = None,
-    discovery: DiscoverySeen | None = FAILING,
+    *campaigns: CampaignView,
+    pause: PauseView | None = None,
+    discovery: DiscoveryView | None = FAILING,
     peers: Shard | SharedSeen | None = None,
 ) -> Any:
     """Return the document of one workspace with these campaigns, as read."""
@@ -135,7 +135,7 @@ def test_a_workspace_is_told_in_full() -> None:
     assert workspace["rate_limits"][0]["reserved"] == 20
     assert workspace["campaigns"]["failing"] == 1
     assert workspace["campaigns"]["total"] == 1
-    assert set(workspace["campaigns"]) == {"total", *State}
+    assert set(workspace["campaigns"]) == {"total", *CampaignState}
     assert document(FULL)["workspaces"][0]["pause"] is None
 
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import Answer
+from exporter.braze.responses import BrazeResponse
 from exporter.daemon.on_demand import status_pages
-from exporter.metrics.campaign_metrics import Blocks, Status, Subject
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry
-from exporter.polling.idle import Lanes
+from exporter.polling.idle import IdleSchedule
 from exporter.polling.plan import plan
-from exporter.polling.poller import Desk
-from exporter.polling.request_queue import Line
+from exporter.polling.poller import Workspace
+from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
 from exporter.simulator import Fault, Simulator
 from exporter.status.view_model import SharedSeen
-from exporter.web.routes import Links, StatusPages
+from exporter.web.routes import Links, StatusSource
 
 from tests.support.daemon_process import (
     DaemonThread,
@@ -55,7 +55,7 @@ def all_polled(running: Running) -> Any:
     return until(found)
 
 
-def empty(entries: Iterable[Entry] = ()) -> StatusPages:
+def empty(entries: Iterable[Entry] = ()) -> StatusSource:
     """Return the pages of no workspace."""
     return status_pages(
         entries=lambda: tuple(entries),
@@ -244,31 +244,31 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
     ids = [f"3bbc4555-8fa0-4c9b-a5c0-{number:012x}" for number in range(10_000)]
     campaigns = [{"id": one, "name": f"Campaign {one[-4:]}"} for one in ids]
     config = configured("shop", campaigns=campaigns)
-    line = Line(
+    line = RequestQueue(
         Budget(0.01, 0.2, 4),
         workspace="shop",
         campaign_ids=tuple(ids),
         call=lambda _: None,
     )
-    desk = Desk(
+    desk = Workspace(
         config=config,
         plan=plan(config)[0],
         client=Nobody(),
         line=line,
-        lanes=Lanes(plan(config)[0]),
+        lanes=IdleSchedule(plan(config)[0]),
         campaigns={},
     )
     days = snapshot(*(row(age, sent=5000 + age, bounces=9) for age in range(28)))
-    status = Status(
+    status = PollStatus(
         is_up=True, failure=None, interval_seconds=300.0, last_success_at=NOW
     )
     entries = tuple(
         Entry(
-            Subject("shop", one["name"], one["id"], {}),
+            ObjectLabels("shop", one["name"], one["id"], {}),
             status,
-            Blocks((), 5),
+            RenderedObject((), 5),
             days,
-            Blocks((), 1),
+            RenderedObject((), 1),
         )
         for one in campaigns
     )
@@ -301,6 +301,6 @@ class Nobody:
         params: Mapping[str, str | int],
         read: Callable[[object], object] = lambda document: document,
         *_: object,
-    ) -> Answer:
+    ) -> BrazeResponse:
         """Fail."""
         raise AssertionError(path, params, read)

@@ -3,18 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.status.query import (
     ATTENTION,
     PAGE_SIZES,
     SORTS,
-    View,
+    ListQuery,
     chosen,
     is_in,
     listing,
     view_of,
 )
-from exporter.status.view_model import CampaignSeen, NextPoll
+from exporter.status.view_model import CampaignView, NextPoll
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +42,7 @@ NEW = campaign("epsilon", is_up=None, age=None)
 ALL = (NEW, FINE, FAILING, COMPLAINED, BOUNCING)
 
 views = st.builds(
-    View,
+    ListQuery,
     text=st.text().map(lambda text: " ".join(text[:200].split())),
     workspace=st.text(max_size=9).filter(lambda text: text < "\ud800" or text == ""),
     state=st.sampled_from(["", ATTENTION, "ok", "stale", "idle"]),
@@ -53,21 +53,21 @@ views = st.builds(
 )
 
 
-def names(view: View) -> list[str]:
+def names(view: ListQuery) -> list[str]:
     """Return the names of what a view shows."""
     return [one.subject.campaign for one in chosen(ALL, view)]
 
 
 @given(view=views)
-def test_a_view_and_its_query_are_one(view: View) -> None:
+def test_a_view_and_its_query_are_one(view: ListQuery) -> None:
     """A link leads to what it was made for."""
     assert view_of(view.query) == view
 
 
 def test_the_usual_view_has_no_query() -> None:
     """So that the page has one address."""
-    assert View().query == ""
-    assert View(text="a b", sort="sent", page=2).query == "q=a+b&sort=sent&page=2"
+    assert ListQuery().query == ""
+    assert ListQuery(text="a b", sort="sent", page=2).query == "q=a+b&sort=sent&page=2"
 
 
 @given(query=st.text() | st.text(alphabet="&=;%q0aF+pagesortize"))
@@ -90,60 +90,60 @@ def test_any_query_gives_a_view(query: str) -> None:
 )
 def test_what_is_not_understood_is_as_if_it_was_not_there(query: str) -> None:
     """Also where there is far too much of it."""
-    assert view_of(query) == View()
+    assert view_of(query) == ListQuery()
 
 
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (View(), ["delta", "epsilon", "Alpha", "gamma", "beta"]),
-        (View(is_reversed=True), ["beta", "gamma", "Alpha", "epsilon", "delta"]),
-        (View(sort="name"), ["Alpha", "beta", "delta", "epsilon", "gamma"]),
-        (View(sort="sent"), ["gamma", "beta", "Alpha", "delta", "epsilon"]),
+        (ListQuery(), ["delta", "epsilon", "Alpha", "gamma", "beta"]),
+        (ListQuery(is_reversed=True), ["beta", "gamma", "Alpha", "epsilon", "delta"]),
+        (ListQuery(sort="name"), ["Alpha", "beta", "delta", "epsilon", "gamma"]),
+        (ListQuery(sort="sent"), ["gamma", "beta", "Alpha", "delta", "epsilon"]),
         (
-            View(sort="sent", is_reversed=True),
+            ListQuery(sort="sent", is_reversed=True),
             ["delta", "Alpha", "beta", "gamma", "epsilon"],
         ),
-        (View(sort="bounces"), ["Alpha", "beta", "delta", "epsilon", "gamma"]),
-        (View(sort="spam"), ["gamma", "beta", "Alpha", "delta", "epsilon"]),
-        (View(sort="age"), ["beta", "Alpha", "delta", "gamma", "epsilon"]),
-        (View(sort="next"), ["gamma", "Alpha", "beta", "epsilon", "delta"]),
+        (ListQuery(sort="bounces"), ["Alpha", "beta", "delta", "epsilon", "gamma"]),
+        (ListQuery(sort="spam"), ["gamma", "beta", "Alpha", "delta", "epsilon"]),
+        (ListQuery(sort="age"), ["beta", "Alpha", "delta", "gamma", "epsilon"]),
+        (ListQuery(sort="next"), ["gamma", "Alpha", "beta", "epsilon", "delta"]),
     ],
 )
-def test_campaigns_are_sorted(view: View, expected: list[str]) -> None:
+def test_campaigns_are_sorted(view: ListQuery, expected: list[str]) -> None:
     """The most urgent first; equals by name, and last what has no value either way."""
     assert names(view) == expected
 
 
 def test_a_name_can_be_sorted_backwards() -> None:
     """Capitals do not matter."""
-    assert names(View(sort="name", is_reversed=True))[-1] == "Alpha"
+    assert names(ListQuery(sort="name", is_reversed=True))[-1] == "Alpha"
 
 
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (View(text="ALPHA"), {"Alpha"}),
-        (View(text="id-gam team=crm"), {"gamma"}),
-        (View(text="sms"), {"delta"}),
-        (View(text="timeout"), {"delta"}),
-        (View(text="alpha beta"), set()),
-        (View(workspace="travel"), {"delta"}),
-        (View(workspace="nowhere"), set()),
-        (View(state="ok"), {"Alpha", "beta", "gamma"}),
-        (View(state="waiting"), {"epsilon"}),
-        (View(state=ATTENTION), {"Alpha", "gamma", "delta"}),
-        (View(state=ATTENTION, text="alpha"), {"Alpha"}),
+        (ListQuery(text="ALPHA"), {"Alpha"}),
+        (ListQuery(text="id-gam team=crm"), {"gamma"}),
+        (ListQuery(text="sms"), {"delta"}),
+        (ListQuery(text="timeout"), {"delta"}),
+        (ListQuery(text="alpha beta"), set()),
+        (ListQuery(workspace="travel"), {"delta"}),
+        (ListQuery(workspace="nowhere"), set()),
+        (ListQuery(state="ok"), {"Alpha", "beta", "gamma"}),
+        (ListQuery(state="waiting"), {"epsilon"}),
+        (ListQuery(state=ATTENTION), {"Alpha", "gamma", "delta"}),
+        (ListQuery(state=ATTENTION, text="alpha"), {"Alpha"}),
     ],
 )
-def test_campaigns_are_filtered(view: View, expected: set[str]) -> None:
+def test_campaigns_are_filtered(view: ListQuery, expected: set[str]) -> None:
     """By words in name, id, workspace, channels, labels and reason; by state."""
     assert set(names(view)) == expected
 
 
 def test_a_second_click_turns_the_order() -> None:
     """And begins at the first page."""
-    first = View(sort="age", page=3).sorted_by("sent")
+    first = ListQuery(sort="age", page=3).sorted_by("sent")
     second = first.sorted_by("sent")
 
     assert (first.sort, first.is_descending, first.page) == ("sent", True, 1)
@@ -154,11 +154,11 @@ def test_a_second_click_turns_the_order() -> None:
 def test_pages_hold_all_and_nothing_twice() -> None:
     """The last one is shorter; of a page too far off the last is shown."""
     crowd = tuple(campaign(f"C {number:03}") for number in range(60))
-    view = View(sort="name", page_size=25)
+    view = ListQuery(sort="name", page_size=25)
 
     pages = [listing(crowd, replace(view, page=page)) for page in (1, 2, 3, 99)]
 
-    shown: list[CampaignSeen] = [one for page in pages[:3] for one in page.rows]
+    shown: list[CampaignView] = [one for page in pages[:3] for one in page.rows]
     assert shown == list(crowd)
     assert [(page.first, len(page.rows)) for page in pages[:3]] == [
         (1, 25),
@@ -171,7 +171,7 @@ def test_pages_hold_all_and_nothing_twice() -> None:
 
 def test_nothing_found_is_one_empty_page() -> None:
     """It has no first row."""
-    found = listing((), View())
+    found = listing((), ListQuery())
 
     assert (found.rows, found.first, found.found, found.pages) == ((), 0, 0, 1)
 

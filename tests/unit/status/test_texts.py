@@ -5,29 +5,31 @@ from datetime import date
 from typing import Any
 
 import pytest
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.query import SORTS, STATES
 from exporter.status.view_model import (
-    DiscoverySeen,
+    DiscoveryView,
     NextPoll,
-    PauseSeen,
-    RateLimit,
+    PauseView,
+    RateLimitView,
     SharedSeen,
-    WorkspaceSeen,
+    WorkspaceView,
     workspace_seen,
 )
 
 from tests.support.views import NOW, campaign, line, workspace_plan
 
-HEADERS = RateLimit("campaigns/data_series", 50_000, 49_000, NOW + 60, 10_000, 0, None)
+HEADERS = RateLimitView(
+    "campaigns/data_series", 50_000, 49_000, NOW + 60, 10_000, 0, None
+)
 
 
-def seen(pause: FailureReason | None = None, **changes: str | int) -> WorkspaceSeen:
+def seen(pause: FailureReason | None = None, **changes: str | int) -> WorkspaceView:
     """Return a workspace."""
-    pause_seen = PauseSeen(pause, "a", NOW + 60) if pause else None
+    pause_seen = PauseView(pause, "a", NOW + 60) if pause else None
     return workspace_seen(
         workspace_plan("shop", **changes),
         line(pause=pause_seen),
@@ -139,20 +141,23 @@ def test_a_workspaces_rhythm_is_a_sentence() -> None:
             "the last 10,000 stay for others.",
         ),
         (
-            RateLimit("x", 5, 5, NOW - 1, 0, 0, None),
+            RateLimitView("x", 5, 5, NOW - 1, 0, 0, None),
             "5 of 5 requests left.",
         ),
-        (RateLimit("x", None, 5, None, 0, 0, None), "5 requests left."),
-        (RateLimit("x", 5, None, None, 0, 0, None), "5 requests allowed."),
-        (RateLimit("x", None, None, None, 0, 0, None), "Braze has told no rate limit "),
+        (RateLimitView("x", None, 5, None, 0, 0, None), "5 requests left."),
+        (RateLimitView("x", 5, None, None, 0, 0, None), "5 requests allowed."),
         (
-            RateLimit("x", 5, 0, NOW, 0, 0, NOW + 60),
+            RateLimitView("x", None, None, None, 0, 0, None),
+            "Braze has told no rate limit ",
+        ),
+        (
+            RateLimitView("x", 5, 0, NOW, 0, 0, NOW + 60),
             "The rate limit is used up (429): nothing is asked until "
             "2025-06-22 12:01:00 UTC.",
         ),
     ],
 )
-def test_limit_headers_are_sentences(limit: RateLimit, text: str) -> None:
+def test_limit_headers_are_sentences(limit: RateLimitView, text: str) -> None:
     """What was said, and what follows from it."""
     assert texts.limit(limit, now=NOW).startswith(text)
 
@@ -178,7 +183,7 @@ def test_the_next_poll_in_words(
     assert texts.next_poll(one, now=NOW) == text
 
 
-FOUND = DiscoverySeen(40, False, NOW - 300, None, "", None, None)
+FOUND = DiscoveryView(40, False, NOW - 300, None, "", None, None)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.braze.rate_limit import Bucket, Budget
-from exporter.model.config import FailureReason
+from exporter.model.errors import FailureReason
 from exporter.series.deliverability import Level, tally_of
 from exporter.status.view_model import (
-    CampaignSeen,
+    CampaignState,
+    CampaignView,
     DayOf,
     Failure,
     NextPoll,
-    PauseSeen,
-    State,
+    PauseView,
     day_of,
     today_in,
     workspace_seen,
@@ -31,24 +31,24 @@ from tests.support.views import (
 )
 
 DAYS = snapshot(row(sent=5))
-PAUSE = PauseSeen(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
+PAUSE = PauseView(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
 
 
 @pytest.mark.parametrize(
     ("seen", "state"),
     [
-        (campaign(days=DAYS), State.OK),
-        (campaign(days=snapshot()), State.OK),
-        (campaign(is_up=None, age=None), State.WAITING),
-        (campaign(failure=FailureReason.TIMEOUT, age=None), State.FAILING),
-        (campaign(failure=FailureReason.TIMEOUT, days=DAYS), State.FAILING),
-        (campaign(failure=FailureReason.TIMEOUT, age=9999), State.STALE),
-        (campaign(age=9999), State.STALE),
-        (campaign(days=DAYS, is_paused=True), State.PAUSED),
-        (campaign(is_up=None, age=None, is_paused=True), State.PAUSED),
+        (campaign(days=DAYS), CampaignState.OK),
+        (campaign(days=snapshot()), CampaignState.OK),
+        (campaign(is_up=None, age=None), CampaignState.WAITING),
+        (campaign(failure=FailureReason.TIMEOUT, age=None), CampaignState.FAILING),
+        (campaign(failure=FailureReason.TIMEOUT, days=DAYS), CampaignState.FAILING),
+        (campaign(failure=FailureReason.TIMEOUT, age=9999), CampaignState.STALE),
+        (campaign(age=9999), CampaignState.STALE),
+        (campaign(days=DAYS, is_paused=True), CampaignState.PAUSED),
+        (campaign(is_up=None, age=None, is_paused=True), CampaignState.PAUSED),
     ],
 )
-def test_a_campaign_has_one_state(seen: CampaignSeen, state: State) -> None:
+def test_a_campaign_has_one_state(seen: CampaignView, state: CampaignState) -> None:
     """The most urgent that holds: paused, stale, failing, not polled, up to date."""
     assert seen.state is state
 
@@ -163,7 +163,7 @@ def test_a_workspace_shows_its_limits_by_the_wall_clock() -> None:
     assert (first.reset_at, first.shut_until) == (NOW + 10, NOW + 60)
     assert (first.reserved, first.in_flight) == (20, 1)
     assert (second.limit, second.reset_at, second.shut_until) == (None, None, None)
-    assert seen.states == {State.OK: 1, State.WAITING: 1}
+    assert seen.states == {CampaignState.OK: 1, CampaignState.WAITING: 1}
     assert (seen.name, seen.waiting, seen.pause) == ("shop", 2, None)
 
 

@@ -7,32 +7,33 @@ from pathlib import Path
 
 import pytest
 from exporter.metrics.campaign_metrics import (
-    Status,
-    Subject,
+    ObjectLabels,
+    PollStatus,
     render_status,
     render_values,
 )
-from exporter.metrics.self_metrics import Telemetry
-from exporter.metrics.store import Entry, Kept, Key, Store
-from exporter.model.config import FailureReason
-from exporter.model.errors import StateError
-from exporter.storage.autosave import Keeper
-from exporter.storage.sqlite_state import FILE_NAME, State
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.model.errors import FailureReason, StateError
+from exporter.storage.autosave import Autosave
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.unit.series.test_snapshot_json import example
 
 SNAPSHOT = example()
 
 
-class Recorder(State):
+class Recorder(SqliteState):
     """A state that notes what it is given, and fails while it is told to."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self.is_full = False
-        self.saves: list[tuple[set[Key], set[Key]]] = []
+        self.saves: list[tuple[set[ObjectKey], set[ObjectKey]]] = []
 
-    def save(self, changed: Mapping[Key, Kept], gone: Iterable[Key] = ()) -> None:
+    def save(
+        self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
+    ) -> None:
         """Note, then save or fail."""
         leavers = set(gone)
         self.saves.append((set(changed), leavers))
@@ -48,13 +49,13 @@ class Room:
     def __init__(self, directory: Path) -> None:
         self.state = Recorder(directory)
         self.store = Store()
-        self.telemetry = Telemetry(version="0", served=tuple)
-        self.keeper = Keeper(self.state, store=self.store, telemetry=self.telemetry)
+        self.telemetry = SelfMetrics(version="0", served=tuple)
+        self.keeper = Autosave(self.state, store=self.store, telemetry=self.telemetry)
 
     def read(self, campaign_id: str, *, at: float = 100.0) -> None:
         """Let a campaign have been read."""
-        subject = Subject("shop", campaign_id, campaign_id, {})
-        status = Status(
+        subject = ObjectLabels("shop", campaign_id, campaign_id, {})
+        status = PollStatus(
             is_up=True, failure=None, interval_seconds=300, last_success_at=at
         )
         self.store.put(
@@ -150,8 +151,8 @@ def test_stale_and_unread_campaigns_are_not_saved(room: Room) -> None:
     room.read("a")
     room.keeper.save()
     for campaign_id in "ab":
-        subject = Subject("shop", campaign_id, campaign_id, {})
-        status = Status(None, None, 300, None)
+        subject = ObjectLabels("shop", campaign_id, campaign_id, {})
+        status = PollStatus(None, None, 300, None)
         room.store.put(Entry(subject, status, render_status(subject, status)))
 
     room.keeper.save()

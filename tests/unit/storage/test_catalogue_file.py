@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from exporter.discovery.documents import Details, Listed
-from exporter.discovery.rules import Known
+from exporter.discovery.rules import CampaignCatalogue
 from exporter.model.errors import StateError
 from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile, pack, unpack
 
 NOW = 1_750_000_000.0
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
-KNOWN = Known(
+KNOWN = CampaignCatalogue(
     campaigns={
         "a": Listed("A", 'Spring "🌷"\n\ud800', "then", 7.5, ("promo", "crm")),
         "b": Listed("b", "", missing_since=NOW - 5),
@@ -38,10 +38,13 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     """All of it, by a file that its owner alone can read, and saved over."""
     file = CatalogueFile(tmp_path / "new" / "directory")
 
-    file.save({("other", "x", "k"): Known()})
-    file.save({ACCOUNT: KNOWN, ("empty", "x", "k"): Known()})
+    file.save({("other", "x", "k"): CampaignCatalogue()})
+    file.save({ACCOUNT: KNOWN, ("empty", "x", "k"): CampaignCatalogue()})
 
-    assert file.load(now=NOW) == {ACCOUNT: KNOWN, ("empty", "x", "k"): Known()}
+    assert file.load(now=NOW) == {
+        ACCOUNT: KNOWN,
+        ("empty", "x", "k"): CampaignCatalogue(),
+    }
     (path,) = (tmp_path / "new" / "directory").iterdir()
     assert path.name == FILE_NAME
     assert path.stat().st_mode & 0o777 == 0o600

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from exporter.metrics.store import Kept
-from exporter.model.config import FailureReason, Snapshot
-from exporter.model.errors import StateError
+from exporter.model.errors import FailureReason, StateError
+from exporter.model.snapshot import Snapshot
 from exporter.series import snapshot_json
-from exporter.storage.sqlite_state import FILE_NAME, State
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
 from tests.unit.series.test_snapshot_json import example
@@ -32,7 +32,7 @@ KEY, OTHER = ("shop", "c1"), ("shop", "c2")
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Return where the state of `tmp_path` stands, with one campaign in it."""
-    State(tmp_path).save({KEY: KEPT})
+    SqliteState(tmp_path).save({KEY: KEPT})
     return tmp_path / FILE_NAME
 
 
@@ -40,14 +40,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     """By another process too; the directory is made if there is none."""
     path = tmp_path / "deep" / "er"
 
-    State(path).save({KEY: KEPT, OTHER: FAILED})
+    SqliteState(path).save({KEY: KEPT, OTHER: FAILED})
 
-    assert State(path).load() == {KEY: KEPT, OTHER: FAILED}
+    assert SqliteState(path).load() == {KEY: KEPT, OTHER: FAILED}
 
 
 def test_only_what_changed_is_given(file: Path) -> None:
     """The rest stays, and what is gone goes."""
-    state = State(file.parent)
+    state = SqliteState(file.parent)
 
     state.save({OTHER: FAILED})
     both = state.load()
@@ -65,9 +65,9 @@ def test_no_file_and_an_empty_one_hold_nothing(
     if is_there:
         (tmp_path / FILE_NAME).touch()
 
-    assert State(tmp_path).load() == {}
-    State(tmp_path).save({KEY: KEPT})
-    assert State(tmp_path).load() == {KEY: KEPT}
+    assert SqliteState(tmp_path).load() == {}
+    SqliteState(tmp_path).save({KEY: KEPT})
+    assert SqliteState(tmp_path).load() == {KEY: KEPT}
 
 
 def edit(statement: str, *values: str) -> Callable[[Path], None]:
@@ -164,11 +164,11 @@ def test_a_file_of_version_1_is_read_and_written_to(file: Path) -> None:
     edit("UPDATE kept SET snapshot = ?", json.dumps(document))(file)
     edit("PRAGMA user_version = 1")(file)
 
-    before = State(file.parent).load()
-    State(file.parent).save({OTHER: KEPT})
+    before = SqliteState(file.parent).load()
+    SqliteState(file.parent).save({OTHER: KEPT})
 
     assert before[KEY].snapshot.last_complete == SNAPSHOT.last_complete
-    assert State(file.parent).load() == {**before, OTHER: KEPT}
+    assert SqliteState(file.parent).load() == {**before, OTHER: KEPT}
     with closing(sqlite3.connect(file)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
 
@@ -177,7 +177,7 @@ def test_a_file_of_version_1_is_read_and_written_to(file: Path) -> None:
 def test_a_file_that_cannot_be_used_is_one_complaint(file: Path, fault: str) -> None:
     """Named with its file; once it is set aside, saving makes a new one."""
     BROKEN[fault](file)
-    state = State(file.parent)
+    state = SqliteState(file.parent)
 
     with pytest.raises(StateError, match=FILE_NAME):
         state.load()
@@ -195,7 +195,7 @@ def test_what_is_not_ours_is_not_written_to(file: Path, fault: str) -> None:
     before = file.is_dir() or file.read_bytes()
 
     with pytest.raises(StateError, match="cannot be written"):
-        State(file.parent).save({KEY: KEPT})
+        SqliteState(file.parent).save({KEY: KEPT})
 
     assert (file.is_dir() or file.read_bytes()) == before
 
@@ -204,7 +204,7 @@ def test_a_file_that_others_could_read_is_made_private(file: Path) -> None:
     """Whoever made it so, the next save ends it."""
     file.chmod(0o644)
 
-    State(file.parent).save({OTHER: KEPT})
+    SqliteState(file.parent).save({OTHER: KEPT})
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -214,7 +214,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(StateError, match="it is a link or a directory"):
-        State(tmp_path).save({KEY: KEPT})
+        SqliteState(tmp_path).save({KEY: KEPT})
 
     assert not (tmp_path / "elsewhere").exists()
 
@@ -222,7 +222,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 def test_a_first_save_that_was_undone_leaves_nothing(file: Path) -> None:
     """SQLite rolls a crash back to no table at all, and that is a beginning."""
     edit("DROP TABLE kept")(file)
-    state = State(file.parent)
+    state = SqliteState(file.parent)
 
     assert state.load() == {}
     state.save({OTHER: KEPT})
@@ -231,7 +231,7 @@ def test_a_first_save_that_was_undone_leaves_nothing(file: Path) -> None:
 
 def test_a_text_that_cannot_be_written_is_a_complaint(tmp_path: Path) -> None:
     """A lone surrogate in a name, and nothing else is written either."""
-    state = State(tmp_path)
+    state = SqliteState(tmp_path)
 
     with pytest.raises(StateError):
         state.save({KEY: KEPT, ("shop", "\ud800"): KEPT})
@@ -242,7 +242,7 @@ def test_a_text_that_cannot_be_written_is_a_complaint(tmp_path: Path) -> None:
 def test_a_file_in_the_directorys_place_is_one_complaint(tmp_path: Path) -> None:
     """For loading and saving."""
     (tmp_path / "state").write_text("mine")
-    state = State(tmp_path / "state")
+    state = SqliteState(tmp_path / "state")
 
     with pytest.raises(StateError):
         state.save({KEY: KEPT})
@@ -254,7 +254,7 @@ def test_the_file_is_for_us_alone(tmp_path: Path) -> None:
     """Whatever the umask is; so is a directory that had to be made."""
     before = os.umask(0)
     try:
-        State(tmp_path / "made").save({KEY: KEPT})
+        SqliteState(tmp_path / "made").save({KEY: KEPT})
     finally:
         os.umask(before)
 
@@ -267,9 +267,9 @@ PROGRAM = """
 import json, os, resource, sys
 from pathlib import Path
 from exporter import snapshot_document
-from exporter.errors import StateError
-from exporter.state import State
-from exporter.store import Kept
+from exporter.model.errors import StateError
+from exporter.storage.sqlite_state import State
+from exporter.metrics.store import Kept
 
 state = State(Path(sys.argv[1]))
 snapshot = snapshot_document.read(json.loads(sys.argv[2]))
@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_the_former_state(file: Path) -> None:
     told = output(SAVE_WITHOUT_SPACE, file.parent)
 
     assert f"the state file {file} cannot be written" in told
-    assert State(file.parent).load() == {KEY: KEPT}
+    assert SqliteState(file.parent).load() == {KEY: KEPT}
 
 
 def test_a_read_only_directory_is_one_complaint_each(file: Path) -> None:
@@ -376,7 +376,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> None:
             time.sleep(attempt * 0.0013)  # another moment each time
             process.send_signal(signal.SIGKILL)
 
-        instants = {one.last_success_at for one in State(tmp_path).load().values()}
+        instants = {
+            one.last_success_at for one in SqliteState(tmp_path).load().values()
+        }
 
         assert len(instants) <= 1
         assert max(instants, default=newest) >= newest
@@ -395,7 +397,7 @@ def test_no_document_says_more_than_its_snapshot(file: Path) -> None:
 
 def test_a_long_history_of_saves_does_not_grow_the_file(file: Path) -> None:
     """Space is used again."""
-    state = State(file.parent)
+    state = SqliteState(file.parent)
     size = file.stat().st_size
 
     for number in range(30):

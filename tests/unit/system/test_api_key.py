@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from exporter.model.config import KeySource, Secret
-from exporter.system.api_key import Key, read_key
+from exporter.model.config import KeySource
+from exporter.system.api_key import ApiKey, Secret, read_key
 
 
 def from_file(path: Path) -> str | None:
@@ -82,7 +82,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """The next request has the new key."""
     path = tmp_path / "key"
     path.write_text("old")
-    key = Key(KeySource(file=str(path)), lambda source: read_key(source, {}))
+    key = ApiKey(KeySource(file=str(path)), lambda source: read_key(source, {}))
     first = key()
 
     path.write_text("new")
@@ -94,7 +94,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 def test_a_key_that_vanished_stays_what_it_was(text: str | None) -> None:
     """A moment without the file, or with an empty one, is no wrong key."""
     texts = iter(["k-1", text])
-    key = Key(KeySource(env="X"), lambda _: next(texts))
+    key = ApiKey(KeySource(env="X"), lambda _: next(texts))
     key()
 
     assert key() == Secret("k-1")
@@ -102,6 +102,6 @@ def test_a_key_that_vanished_stays_what_it_was(text: str | None) -> None:
 
 def test_a_key_that_never_was_is_empty() -> None:
     """Whoever sends it must look: nothing is made up."""
-    key = Key(KeySource(env="X"), lambda _: None)
+    key = ApiKey(KeySource(env="X"), lambda _: None)
 
     assert key() == Secret("")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.system.log_rate_limit import LogQuota
+from exporter.system.log_rate_limit import LogRateLimit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ NOON = 1_772_366_400.0
 
 def test_so_many_lines_pass_and_no_more() -> None:
     """Within a minute of the first line; the others are counted."""
-    quota = LogQuota(3)
+    quota = LogRateLimit(3)
     passed = []
 
     for second in range(5):
@@ -24,7 +24,7 @@ def test_so_many_lines_pass_and_no_more() -> None:
 
 def test_after_a_minute_lines_pass_again() -> None:
     """The count of what was left out stays until a line was written."""
-    quota = LogQuota(1).counted(now=NOON).counted(now=NOON + 1)
+    quota = LogRateLimit(1).counted(now=NOON).counted(now=NOON + 1)
 
     assert not quota.admits(now=NOON + 59.9)
     assert quota.admits(now=NOON + 60)
@@ -34,7 +34,7 @@ def test_after_a_minute_lines_pass_again() -> None:
 
 def test_what_is_left_out_is_said_before_and_after() -> None:
     """With the reason: in the last line of a minute, and in the first one after it."""
-    quota = LogQuota(2)
+    quota = LogRateLimit(2)
     told = []
 
     for second in (0, 1, 2, 3, 70, 71, 140):
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_said_before_and_after() -> None:
 
 def test_a_clock_that_is_set_back_shuts_nothing() -> None:
     """An hour less begins a new minute."""
-    quota = LogQuota(1).counted(now=NOON)
+    quota = LogRateLimit(1).counted(now=NOON)
 
     assert quota.admits(now=NOON - 3600)
 
@@ -63,7 +63,7 @@ def test_a_clock_that_is_set_back_shuts_nothing() -> None:
 @given(st.lists(st.floats(0, 300), max_size=60).map(sorted), st.integers(1, 5))
 def test_every_line_is_written_or_counted(instants: list[float], limit: int) -> None:
     """However they come; and no minute has more than twice the limit."""
-    quota = LogQuota(limit)
+    quota = LogRateLimit(limit)
     written: list[float] = []
     told = 0
 

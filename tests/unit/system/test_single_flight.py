@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from exporter.system.single_flight import JointWork
+from exporter.system.single_flight import SingleFlight
 
 from tests.support.daemon_process import PATIENCE_SECONDS
 
@@ -37,7 +37,7 @@ def test_who_comes_during_a_round_waits_for_the_next() -> None:
     slow = Slow()
 
     async def crowd() -> list[int]:
-        work = JointWork(slow)
+        work = SingleFlight(slow)
         first = asyncio.create_task(work.outcome())
         await asyncio.to_thread(slow.has_begun.wait)
         others = [asyncio.create_task(work.outcome()) for _ in range(10)]
@@ -56,7 +56,7 @@ def test_who_leaves_ends_nothing() -> None:
     slow = Slow()
 
     async def leave() -> int:
-        work = JointWork(slow)
+        work = SingleFlight(slow)
         first = asyncio.create_task(work.outcome())
         await asyncio.to_thread(slow.has_begun.wait)
         first.cancel()
@@ -80,7 +80,7 @@ def test_what_goes_wrong_is_told_to_all() -> None:
         return "done"
 
     async def twice() -> str:
-        joint = JointWork(work)
+        joint = SingleFlight(work)
         with pytest.raises(OSError, match="the first round"):
             await joint.outcome()
         return await joint.outcome()

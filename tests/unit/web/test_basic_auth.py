@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 import bcrypt
 import pytest
-from exporter.model.config import Secret
-from exporter.web.basic_auth import Authenticator, Credentials, Verdict, credentials
+from exporter.system.api_key import Secret
+from exporter.web.basic_auth import Authenticator, AuthResult, Credentials, credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.certificates import HASH, PASSWORD
 
-GRANTED, REFUSED, BUSY = Verdict.GRANTED, Verdict.REFUSED, Verdict.BUSY
+GRANTED, REFUSED, BUSY = AuthResult.GRANTED, AuthResult.REFUSED, AuthResult.BUSY
 RIGHT = Credentials(b"prometheus", PASSWORD.encode())
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def test_credentials_do_not_show_themselves() -> None:
 def test_only_the_right_password_of_a_user_is_granted() -> None:
     """A stranger with a right password is refused, and so is nobody."""
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         one = authenticator()
         stranger = Credentials(b"grafana", RIGHT.password)
         return [
@@ -121,7 +121,7 @@ def test_a_password_of_72_bytes_is_right() -> None:
     password = b"x" * 72
     one = authenticator(a=bcrypt.hashpw(password, bcrypt.gensalt(4)).decode())
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         return [
             await one.judge(Credentials(b"a", text), peer="a")
             for text in (password, password + b"x")
@@ -142,8 +142,8 @@ def test_the_same_credentials_are_worked_on_once() -> None:
 
     one._matches = counting
 
-    async def work() -> list[Verdict]:
-        verdicts: list[Verdict] = []
+    async def work() -> list[AuthResult]:
+        verdicts: list[AuthResult] = []
         for asked in (RIGHT, wrong(1)):
             both = (one.judge(asked, peer="a") for _ in range(10))
             verdicts += await asyncio.gather(*both)
@@ -158,7 +158,7 @@ def test_few_may_wait_and_fewer_of_one_peer() -> None:
     """Two passwords of a peer, eight of all; the rest is told so."""
     one = authenticator()
 
-    async def work() -> tuple[list[Verdict], list[Verdict]]:
+    async def work() -> tuple[list[AuthResult], list[AuthResult]]:
         few = (one.judge(wrong(n), peer=f"{n // 3}") for n in range(12))
         many = (one.judge(wrong(n), peer=f"{n}") for n in range(100, 150))
         return await asyncio.gather(*few), await asyncio.gather(*many)
@@ -173,7 +173,7 @@ def test_neighbours_are_one_peer() -> None:
     """Who has one IPv6 address has the 2**64 around it, too."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         peers = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3", "2001:db8:0:1::1"]
         asked = (one.judge(wrong(n), peer=peer) for n, peer in enumerate(peers))
         return await asyncio.gather(*asked)
@@ -185,7 +185,7 @@ def test_a_newcomer_replaces_one_who_waits() -> None:
     """When all places are taken; the one who has to go is told to come again."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         flood = [one.judge(wrong(n), peer=f"{n}") for n in range(8)]
         return await asyncio.gather(*flood, one.judge(RIGHT, peer="a"))
 
@@ -200,7 +200,7 @@ def test_who_was_wrong_lately_has_to_go_first() -> None:
     """And replaces nobody."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         assert await one.judge(wrong(99), peer="bad") is REFUSED
         jobs = [one.judge(wrong(n), peer=f"{n}") for n in range(7)]
         jobs.insert(4, one.judge(wrong(7), peer="bad"))
@@ -226,7 +226,7 @@ def test_a_right_password_gets_through_a_flood() -> None:
                 known_wrong.add(peer)
             await asyncio.sleep(0)
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         flood = [asyncio.ensure_future(guess(f"{n % 20}")) for n in range(80)]
         while len(known_wrong) < 20:
             await asyncio.sleep(0)
@@ -242,7 +242,7 @@ def test_places_become_free_again() -> None:
     """A peer may be wrong as often as it likes, one after the other."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         return [await one.judge(wrong(n), peer="a") for n in range(20)]
 
     assert run(work()) == [REFUSED] * 20
@@ -253,7 +253,7 @@ def test_new_users_hold_at_once() -> None:
     other = bcrypt.hashpw(b"guess 1", bcrypt.gensalt(4)).decode()
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         before = [await one.judge(asked, peer="a") for asked in (RIGHT, wrong(1))]
         one.replace({"prometheus": Secret(other)})
         after = [await one.judge(asked, peer="a") for asked in (RIGHT, wrong(1))]
@@ -273,12 +273,12 @@ def test_who_keeps_his_hash_stays_known() -> None:
         worked.append(hash_.decode())
         return bool(matches(password, hash_))
 
-    async def judge_after(**users: str) -> Verdict:
+    async def judge_after(**users: str) -> AuthResult:
         one.replace({name: Secret(hash_) for name, hash_ in users.items()})
         one._matches = counting
         return await one.judge(RIGHT, peer="a")
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         return [
             await judge_after(prometheus=HASH),
             await judge_after(prometheus=HASH, grafana=other),
@@ -295,7 +295,7 @@ def test_nobody_joins_what_is_verified_by_a_former_hash() -> None:
     """Who asks after the change is judged by the new users."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         under_way = asyncio.ensure_future(one.judge(RIGHT, peer="a"))
         await asyncio.sleep(0)
         one.replace({"somebody": Secret(HASH)})
@@ -309,7 +309,7 @@ def test_what_was_being_verified_while_users_changed_is_verified_again() -> None
     """The one request that was under way gets its answer, the next one is asked."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         under_way = asyncio.ensure_future(one.judge(RIGHT, peer="a"))
         await asyncio.sleep(0)
         one.replace({"somebody": Secret(HASH)})
@@ -322,7 +322,7 @@ def test_a_client_that_leaves_disturbs_nobody() -> None:
     """Who waits for the same credentials gets the answer, and then the next."""
     one = authenticator()
 
-    async def work() -> list[Verdict]:
+    async def work() -> list[AuthResult]:
         leaving = asyncio.ensure_future(one.judge(RIGHT, peer="a"))
         staying = asyncio.ensure_future(one.judge(RIGHT, peer="b"))
         await asyncio.sleep(0)
@@ -372,7 +372,7 @@ def test_a_hash_that_bcrypt_does_not_take_blocks_nobody() -> None:
     """The fault comes to who asked; the next one is verified."""
     one = authenticator(broken="$2b$04$" + "a" * 53, prometheus=HASH)
 
-    async def work() -> Verdict:
+    async def work() -> AuthResult:
         with pytest.raises(ValueError, match="Invalid salt"):
             await one.judge(Credentials(b"broken", b"x"), peer="a")
         return await one.judge(RIGHT, peer="a")
@@ -384,7 +384,7 @@ def test_who_is_known_waits_for_nobody() -> None:
     """While wrong passwords are worked on, a right one of before is let in at once."""
     one = authenticator(prometheus=HASH, dear=HASH.replace("$04$", "$11$"))
 
-    async def work() -> tuple[list[Verdict], list[bool]]:
+    async def work() -> tuple[list[AuthResult], list[bool]]:
         await one.judge(RIGHT, peer="a")
         flood = [
             asyncio.ensure_future(one.judge(wrong(n), peer=f"{n}")) for n in range(8)

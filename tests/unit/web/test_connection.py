@@ -14,9 +14,9 @@ from itertools import takewhile
 from typing import cast
 
 import pytest
-from exporter.web.connection import Connection, House
-from exporter.web.connection_table import Roster
-from exporter.web.server import ClientLimits, Request, Responder, Response
+from exporter.web.connection import Connection, ServerContext
+from exporter.web.connection_table import ConnectionTable
+from exporter.web.server import ClientLimits, HttpRequest, HttpResponse, Responder
 
 from tests.support.server_in_thread import GET, PATIENCE_SECONDS, Visitor, greet, opened
 
@@ -28,9 +28,9 @@ LARGE = (bytes(25_000_000),) * 4
 def tell(*, large: bool = False) -> Responder:
     """Return a responder that answers with the path, or with a hundred megabytes."""
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         is_large = large and request.path == "/large"
-        return Response(200, (), LARGE if is_large else (request.path.encode(),))
+        return HttpResponse(200, (), LARGE if is_large else (request.path.encode(),))
 
     return respond
 
@@ -41,9 +41,11 @@ def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> 
     return "\r\n".join(lines).encode()
 
 
-async def met(client: socket.socket, respond: Responder) -> Roster:
+async def met(client: socket.socket, respond: Responder) -> ConnectionTable:
     """Serve a client that is connected already."""
-    house = House(respond, ClientLimits(), clock=lambda: 0.0, roster=Roster())
+    house = ServerContext(
+        respond, ClientLimits(), clock=lambda: 0.0, roster=ConnectionTable()
+    )
     loop = asyncio.get_running_loop()
     await loop.connect_accepted_socket(lambda: Connection(house), client)
     return house.roster
@@ -66,8 +68,8 @@ def test_a_get_is_answered() -> None:
 def test_a_request_says_who_asks() -> None:
     """The responder sees the client's address."""
 
-    async def respond(request: Request) -> Response:
-        return Response(200, (), (request.peer.encode(),))
+    async def respond(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), (request.peer.encode(),))
 
     with opened(respond) as inn:
         assert inn.connect().get().body == b"127.0.0.1"
@@ -99,11 +101,11 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     paths = [f"/{number}" for number in range(200)]
     inside: list[str] = []
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         inside.append(request.path)
         await asyncio.sleep(0)
         assert inside.pop() == request.path
-        return Response(200, (), (request.path.encode(),))
+        return HttpResponse(200, (), (request.path.encode(),))
 
     with opened(respond) as inn:
         visitor = inn.connect()
@@ -118,11 +120,11 @@ def test_a_request_during_an_answer_has_to_wait() -> None:
     """What comes while an answer is being made is answered after it."""
     has_begun, may_end = threading.Event(), asyncio.Event()
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         if request.path == "/slow":
             has_begun.set()
             await may_end.wait()
-        return Response(200, (), (request.path.encode(),))
+        return HttpResponse(200, (), (request.path.encode(),))
 
     async def end() -> None:
         may_end.set()
@@ -328,13 +330,13 @@ def test_who_does_not_read_is_shown_out() -> None:
     """A reader that takes nothing is aborted; others are served meanwhile."""
     is_lost = threading.Event()
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         if request.path != "/large":
-            return Response(200)
+            return HttpResponse(200)
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(lambda _: is_lost.set())
-        return Response(200, (), LARGE)
+        return HttpResponse(200, (), LARGE)
 
     limits = ClientLimits(write_stall_seconds=HASTY)
     with opened(respond, limits=limits) as inn:
@@ -356,8 +358,8 @@ def test_who_reads_slowly_gets_all() -> None:
     """A reader that makes progress may take much longer than a stall."""
     size = 8_000_000
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (), (bytes(size),))
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), (bytes(size),))
 
     with opened(respond, limits=ClientLimits(write_stall_seconds=HASTY)) as inn:
         visitor = inn.connect(window=SMALL_WINDOW)
@@ -394,8 +396,8 @@ def test_a_large_answer_arrives_whole() -> None:
     """Cut for sending, an answer is the same bytes."""
     chunks = (b"a" * 10, b"b" * 3_000_000, b"c" * 10, b"d" * 262_144)
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (), chunks)
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), chunks)
 
     with opened(respond) as inn:
         visitor = inn.connect()
@@ -412,8 +414,8 @@ def test_every_byte_arrives_in_its_place(seed: int) -> None:
     chunks = [dice.randbytes(dice.randrange(dice.choice(most))) for _ in range(200)]
     ours, theirs = socket.socketpair()
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (), tuple(chunks))
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), tuple(chunks))
 
     def read() -> bytes:
         theirs.sendall(GET * 2 + get("/", "Connection: close"))
@@ -434,7 +436,7 @@ def test_every_byte_arrives_in_its_place(seed: int) -> None:
 def test_a_failing_responder_is_500(caplog: pytest.LogCaptureFixture) -> None:
     """A failure is told without its text, logged once, and the connection serves on."""
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         if request.path == "/broken":
             message = "secret"
             raise RuntimeError(message)
@@ -457,8 +459,8 @@ def test_a_failing_responder_is_500(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_header_that_cannot_be_sent_is_500(caplog: pytest.LogCaptureFixture) -> None:
     """A responder's impossible header is a failure like any other."""
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (("X", "a\nb"),))
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (("X", "a\nb"),))
 
     with opened(respond) as inn:
         assert inn.connect().get().status == 500
@@ -468,8 +470,8 @@ def test_a_header_that_cannot_be_sent_is_500(caplog: pytest.LogCaptureFixture) -
 def test_a_body_that_cannot_be_sent_closes(caplog: pytest.LogCaptureFixture) -> None:
     """A failure in the middle of an answer is logged, and the answer breaks off."""
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (), cast("tuple[bytes]", ("text",)))
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), cast("tuple[bytes]", ("text",)))
 
     with opened(respond) as inn:
         visitor = inn.connect()
@@ -485,7 +487,7 @@ class Endless:
     def __init__(self) -> None:
         self.has_begun, self.is_cancelled = threading.Event(), threading.Event()
 
-    async def respond(self, _: Request) -> Response:
+    async def respond(self, _: HttpRequest) -> HttpResponse:
         """Wait for ever."""
         self.has_begun.set()
         try:
@@ -493,7 +495,7 @@ class Endless:
         except asyncio.CancelledError:
             self.is_cancelled.set()
             raise
-        return Response(200)
+        return HttpResponse(200)
 
 
 def reset(visitor: Visitor) -> None:
@@ -533,10 +535,10 @@ def test_who_stops_sending_after_a_request_gets_the_answer() -> None:
     """Although nothing of it was there yet; then the connection closes."""
     may_end = asyncio.Event()
 
-    async def respond(request: Request) -> Response:
+    async def respond(request: HttpRequest) -> HttpResponse:
         if request.path == "/slow":
             await may_end.wait()
-        return Response(200, (), (request.path.encode(),))
+        return HttpResponse(200, (), (request.path.encode(),))
 
     async def end() -> None:
         may_end.set()

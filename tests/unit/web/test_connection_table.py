@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from exporter.web.connection_table import Roster
+from exporter.web.connection_table import ConnectionTable
 
 
 class Somebody:
@@ -25,7 +25,7 @@ class Somebody:
 
 def test_the_one_who_waits_longest_makes_room() -> None:
     """Room is made by the guest that was admitted first, and by one at a time."""
-    roster, first, second = Roster(), Somebody(), Somebody()
+    roster, first, second = ConnectionTable(), Somebody(), Somebody()
     roster.admit(first)
     roster.admit(second)
 
@@ -38,7 +38,7 @@ def test_the_one_who_waits_longest_makes_room() -> None:
 
 def test_a_sign_of_life_puts_one_last() -> None:
     """A guest that said something is behind one that has been silent since."""
-    roster, first, second = Roster(), Somebody(), Somebody()
+    roster, first, second = ConnectionTable(), Somebody(), Somebody()
     roster.admit(first)
     roster.admit(second)
     roster.mark_waiting(first)
@@ -50,7 +50,7 @@ def test_a_sign_of_life_puts_one_last() -> None:
 
 def test_the_busy_stay() -> None:
     """Nobody makes room while all have an answer in progress."""
-    roster, guest = Roster(), Somebody()
+    roster, guest = ConnectionTable(), Somebody()
     roster.admit(guest)
     roster.mark_busy(guest)
 
@@ -60,7 +60,7 @@ def test_the_busy_stay() -> None:
 
 def test_the_forgotten_do_not_come_back() -> None:
     """A guest that was shown out cannot wait again."""
-    roster, guest = Roster(), Somebody()
+    roster, guest = ConnectionTable(), Somebody()
     roster.admit(guest)
     roster.remove(guest)
     roster.mark_waiting(guest)
@@ -73,7 +73,7 @@ def test_work_is_waited_for_only_so_long() -> None:
     """A task that does not end keeps nobody longer than the time given."""
 
     async def wait_for_a_stubborn_task() -> bool:
-        roster, end = Roster(), asyncio.Event()
+        roster, end = ConnectionTable(), asyncio.Event()
 
         async def work() -> None:
             await end.wait()

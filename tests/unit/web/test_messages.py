@@ -7,10 +7,10 @@ import operator
 import h11
 import pytest
 from exporter.web import messages
-from exporter.web.messages import Outgoing, Response
+from exporter.web.messages import HttpResponse, OutgoingResponse
 
 
-def asked(target: str, *headers: tuple[str, str]) -> messages.Request:
+def asked(target: str, *headers: tuple[str, str]) -> messages.HttpRequest:
     """Return what becomes of a request for `target`."""
     event = h11.Request(
         method="GET", target=target, headers=[("Host", "inn"), *headers]
@@ -55,7 +55,7 @@ def test_repeated_headers_are_joined() -> None:
 
 def test_the_head_has_date_and_length() -> None:
     """Date is the instant given, the length that of all chunks."""
-    head = messages.head(Response(200, (), (b"ab", b"c")), now=0.0, is_last=False)
+    head = messages.head(HttpResponse(200, (), (b"ab", b"c")), now=0.0, is_last=False)
 
     assert dict(head.headers) == {
         b"date": b"Thu, 01 Jan 1970 00:00:00 GMT",
@@ -66,7 +66,7 @@ def test_the_head_has_date_and_length() -> None:
 
 def test_the_last_answer_says_so() -> None:
     """The client is told that the connection closes."""
-    head = messages.head(Response(299), now=0.0, is_last=True)
+    head = messages.head(HttpResponse(299), now=0.0, is_last=True)
 
     assert (b"connection", b"close") in list(head.headers)
     assert head.reason == b""
@@ -74,7 +74,7 @@ def test_the_last_answer_says_so() -> None:
 
 def test_no_content_has_no_length() -> None:
     """An answer 204 has neither a body nor the length of one."""
-    response = Response(204, (), (b"lost",))
+    response = HttpResponse(204, (), (b"lost",))
 
     head = messages.head(response, now=0.0, is_last=False)
 
@@ -84,13 +84,13 @@ def test_no_content_has_no_length() -> None:
 
 def test_a_header_of_two_lines_is_refused() -> None:
     """No text of ours can smuggle a header in."""
-    response = Response(200, (("Location", "/\r\nSet-Cookie: a=b"),))
+    response = HttpResponse(200, (("Location", "/\r\nSet-Cookie: a=b"),))
 
     with pytest.raises(h11.LocalProtocolError):
         messages.head(response, now=0.0, is_last=False)
 
 
-def taken(outgoing: Outgoing, *, size: int) -> list[bytes | memoryview]:
+def taken(outgoing: OutgoingResponse, *, size: int) -> list[bytes | memoryview]:
     """Take everything, piece by piece."""
     pieces = []
     while outgoing:
@@ -100,7 +100,7 @@ def taken(outgoing: Outgoing, *, size: int) -> list[bytes | memoryview]:
 
 def test_small_chunks_are_gathered() -> None:
     """Chunks go out together as long as they fit."""
-    outgoing = Outgoing([b"ab", b"", b"cd", b"e"])
+    outgoing = OutgoingResponse([b"ab", b"", b"cd", b"e"])
 
     assert taken(outgoing, size=4) == [b"abcd", b"e"]
 
@@ -109,7 +109,7 @@ def test_large_chunks_are_cut_without_a_copy() -> None:
     """A large chunk gives views of itself, in its place among the small ones."""
     large = b"0123456789"
 
-    pieces = taken(Outgoing([b"a", large, b"z"]), size=4)
+    pieces = taken(OutgoingResponse([b"a", large, b"z"]), size=4)
 
     assert [bytes(piece) for piece in pieces] == [b"a", b"0123", b"4567", b"89z"]
     views = [piece for piece in pieces if isinstance(piece, memoryview)]
@@ -120,7 +120,7 @@ def test_large_chunks_are_cut_without_a_copy() -> None:
 @pytest.mark.parametrize("sent", range(11))
 def test_what_was_sent_is_skipped(sent: int) -> None:
     """Wherever in a chunk the kernel stopped, the rest follows from there."""
-    outgoing = Outgoing([b"ab", b"cdefg", b"", b"hij"])
+    outgoing = OutgoingResponse([b"ab", b"cdefg", b"", b"hij"])
 
     outgoing.skip(sent)
 
@@ -131,7 +131,7 @@ def test_what_was_sent_is_skipped(sent: int) -> None:
 def test_the_next_chunks_are_lent() -> None:
     """They are the very chunks, as many as asked for, and stay until skipped."""
     chunks = [b"abc", b"def", b"ghi"]
-    outgoing = Outgoing(chunks)
+    outgoing = OutgoingResponse(chunks)
 
     assert all(map(operator.is_, outgoing.next_chunks(2), chunks))
     assert outgoing.next_chunks(9) == chunks

@@ -7,36 +7,36 @@ import base64
 from collections.abc import Sequence
 
 import pytest
-from exporter.model.config import Secret
-from exporter.web.messages import Request, Response
-from exporter.web.middleware import Bucket, Gate
-from exporter.web.web_config import RateLimit, WebConfig
+from exporter.system.api_key import Secret
+from exporter.web.messages import HttpRequest, HttpResponse
+from exporter.web.middleware import Middleware, TokenBucket
+from exporter.web.web_config import RequestRateLimit, WebConfig
 
 from tests.support.certificates import HASH, PASSWORD
 
-GET = Request("GET", "/metrics", "", {}, "192.0.2.1")
+GET = HttpRequest("GET", "/metrics", "", {}, "192.0.2.1")
 ALIVE = GET._replace(path="/-/healthy")
 USERS = {"prometheus": Secret(HASH)}
 
 
-def basic(name: str, password: str) -> Request:
+def basic(name: str, password: str) -> HttpRequest:
     """Return a request with credentials."""
     said = base64.b64encode(f"{name}:{password}".encode()).decode()
     return GET._replace(headers={"authorization": f"Basic {said}"})
 
 
-async def greet(_: Request) -> Response:
+async def greet(_: HttpRequest) -> HttpResponse:
     """Answer anything."""
-    return Response(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
+    return HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
 
 
-def answers(config: WebConfig, *requests: Request) -> Sequence[Response]:
+def answers(config: WebConfig, *requests: HttpRequest) -> Sequence[HttpResponse]:
     """Return what the requests get, one after the other."""
-    gate = Gate()
+    gate = Middleware()
     gate.apply(config)
     respond = gate.guard(greet, is_open=lambda request: request.path == ALIVE.path)
 
-    async def work() -> list[Response]:
+    async def work() -> list[HttpResponse]:
         return [await respond(request) for request in requests]
 
     return asyncio.run(work())
@@ -64,11 +64,11 @@ def test_only_users_pass_and_everyone_may_ask_for_health() -> None:
 
 def test_whoever_finds_no_place_is_told_to_come_again() -> None:
     """At once, with 503."""
-    gate = Gate()
+    gate = Middleware()
     gate.apply(WebConfig(users=USERS))
     respond = gate.guard(greet, is_open=lambda _: False)
 
-    async def work() -> list[Response]:
+    async def work() -> list[HttpResponse]:
         asked = (respond(basic("prometheus", f"guess {n}")) for n in range(4))
         return await asyncio.gather(*asked)
 
@@ -96,7 +96,7 @@ def test_configured_headers_are_on_every_answer() -> None:
 
 def test_the_rate_limit_holds_for_all_but_health() -> None:
     """Also for those who have no password: they are told when to come again."""
-    config = WebConfig(users=USERS, rate_limit=RateLimit(3600.5, 2))
+    config = WebConfig(users=USERS, rate_limit=RequestRateLimit(3600.5, 2))
 
     first, second, third, alive = answers(config, GET, GET, GET, ALIVE)
 
@@ -108,7 +108,7 @@ def test_the_rate_limit_holds_for_all_but_health() -> None:
 
 def test_a_bucket_fills_by_one_each_interval() -> None:
     """Up to its burst, and no further."""
-    bucket = Bucket(RateLimit(2.0, 3), now=100.0)
+    bucket = TokenBucket(RequestRateLimit(2.0, 3), now=100.0)
 
     assert [bucket.take(now=100.0) for _ in range(4)] == [0, 0, 0, 2.0]
     assert bucket.take(now=101.0) == pytest.approx(1.0)

@@ -16,14 +16,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.daemon import on_demand
 from exporter.metrics import campaign_metrics
-from exporter.metrics.exposition_page import Pages
-from exporter.metrics.self_metrics import Served, Telemetry
+from exporter.metrics.exposition_page import ExpositionPages
+from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, Store
 from exporter.model.config import Selection
-from exporter.series.parse import Reading, parse
+from exporter.series.parse import ParseOptions, parse
 from exporter.simulator import Simulator
-from exporter.web.routes import Links, Site, StatusPages, Web, canonical
-from exporter.web.server import Request
+from exporter.web.routes import Links, Site, StatusSource, Web, canonical
+from exporter.web.server import HttpRequest
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -52,13 +52,15 @@ PROMETHEUS = (
 )
 
 
-def pages() -> Pages:
+def pages() -> ExpositionPages:
     """Return the pages of one campaign."""
-    reading = Reading(
+    reading = ParseOptions(
         date(2025, 6, 22), ZoneInfo("UTC"), (7,), Selection(), Selection(), 5000
     )
-    subject = campaign_metrics.Subject("production", CAMPAIGN, "3bbc", {"team": "crm"})
-    status = campaign_metrics.Status(
+    subject = campaign_metrics.ObjectLabels(
+        "production", CAMPAIGN, "3bbc", {"team": "crm"}
+    )
+    status = campaign_metrics.PollStatus(
         is_up=True, failure=None, interval_seconds=300, last_success_at=1.5
     )
     entry = Entry(
@@ -69,13 +71,13 @@ def pages() -> Pages:
     )
     store = Store()
     store.put(entry)
-    telemetry = Telemetry(
+    telemetry = SelfMetrics(
         version="1.2.3", served=lambda: [Served("production", 1, 9, 0, 0, 0)]
     )
-    return Pages(store.entries, telemetry, version=lambda: store.version)
+    return ExpositionPages(store.entries, telemetry, version=lambda: store.version)
 
 
-def status(*, is_ready: bool = True) -> Callable[[], StatusPages]:
+def status(*, is_ready: bool = True) -> Callable[[], StatusSource]:
     """Return what makes the status page of no workspace."""
     return on_demand.status_pages(
         entries=tuple,
@@ -193,7 +195,7 @@ def test_gzip_is_one_member(accept: str) -> None:
         assert gzip.decompress(answer.body).endswith(plain.body[-6:])
 
 
-class SlowTelemetry(Telemetry):
+class SlowTelemetry(SelfMetrics):
     """Telemetry that is rendered when it is let go on."""
 
     def __init__(self) -> None:
@@ -212,7 +214,7 @@ def test_a_crowd_shares_a_page_that_is_not_older_than_its_requests() -> None:
     """Who comes while a page is being built gets the next one, with all the others."""
     telemetry = SlowTelemetry()
     site = Site(
-        pages=Pages(lambda: (), telemetry, version=lambda: 0),
+        pages=ExpositionPages(lambda: (), telemetry, version=lambda: 0),
         is_ready=lambda: True,
         configuration=lambda: "",
         status=status(),
@@ -553,5 +555,5 @@ def test_whoever_shows_figures_stands_behind_the_password(path: str) -> None:
         pages=pages(), is_ready=lambda: True, configuration=str, status=status()
     )
 
-    assert not Web(site).is_open(Request("GET", path, "", {}, ""))
-    assert Web(site).is_open(Request("GET", "/-/healthy", "", {}, ""))
+    assert not Web(site).is_open(HttpRequest("GET", path, "", {}, ""))
+    assert Web(site).is_open(HttpRequest("GET", "/-/healthy", "", {}, ""))

@@ -15,7 +15,7 @@ import pytest
 from exporter.model.errors import ConfigError
 from exporter.system.logformat import Logfmt
 from exporter.web.connection import ClientLimits
-from exporter.web.security import Protection
+from exporter.web.security import FileSecurity
 from exporter.web.web_config import WebConfig
 
 from tests.support.certificates import HASH, PASSWORD, Papers
@@ -45,21 +45,21 @@ def written(papers: Papers, text: str) -> Path:
     return fresh.replace(file)
 
 
-def protection(papers: Papers, text: str) -> Protection:
+def protection(papers: Papers, text: str) -> FileSecurity:
     """Return what a text protects."""
-    made = Protection(str(written(papers, text)))
+    made = FileSecurity(str(written(papers, text)))
     assert made.load() == ()
     return made
 
 
-def look(one: Protection, times: int = 2) -> None:
+def look(one: FileSecurity, times: int = 2) -> None:
     """Let it look at its files: a change has to be seen twice."""
     for _ in range(times):
         one.refresh()
 
 
 @contextmanager
-def guarded(one: Protection, limits: ClientLimits | None = None) -> Iterator[Inn]:
+def guarded(one: FileSecurity, limits: ClientLimits | None = None) -> Iterator[Inn]:
     """Run a listener that is protected but for /-/healthy."""
     respond = one.guard(greet, is_open=lambda request: request.path == "/-/healthy")
     with opened(respond, limits=limits, ssl_context=one.ssl_context) as inn:
@@ -80,7 +80,7 @@ def events(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_without_a_file_nothing_is_protected() -> None:
     """Plain HTTP for everyone, and nothing to look at."""
-    one = Protection()
+    one = FileSecurity()
 
     assert one.load() == ()
     one.refresh()
@@ -153,7 +153,7 @@ def test_a_secret_that_kubernetes_swaps_is_taken_up(tmp_path: Path) -> None:
     (volume / "..data").symlink_to("..1")
     for name in ("cert.pem", "key.pem", "web.yml"):
         (volume / name).symlink_to(f"..data/{name}")
-    one = Protection(str(volume / "web.yml"))
+    one = FileSecurity(str(volume / "web.yml"))
     one.load()
 
     (volume / "..tmp").symlink_to("..2")
@@ -242,7 +242,7 @@ def test_a_key_that_comes_after_its_certificate_is_waited_for(
     )
 
 
-def served(one: Protection, papers: Papers) -> bytes | None:
+def served(one: FileSecurity, papers: Papers) -> bytes | None:
     """Return the certificate that a new connection sees."""
     with guarded(one) as inn:
         sock = inn.connect_tls(papers.trusting()).socket
@@ -325,7 +325,7 @@ def test_a_file_that_is_no_text_is_a_problem(
         file.write_bytes(content)
 
     with pytest.raises(ConfigError) as caught:
-        Protection(str(file)).load()
+        FileSecurity(str(file)).load()
 
     assert str(caught.value) == f"{file}:1: the web configuration {message}"
 
@@ -369,7 +369,7 @@ def test_silent_clients_of_tls_are_dropped_and_hold_no_place(papers: Papers) -> 
 def test_a_flood_of_wrong_passwords_does_not_slow_a_scrape(papers: Papers) -> None:
     """Who is known is answered while strangers are told to come again."""
     dear = HASH.replace("$04$", "$10$")
-    one = Protection(str(written(papers, f"{USERS}  dear: {dear}\n")))
+    one = FileSecurity(str(written(papers, f"{USERS}  dear: {dear}\n")))
     one.load()
 
     # A hundred guesses at cost 10 are five seconds of work: one after the other they

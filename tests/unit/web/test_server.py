@@ -21,9 +21,9 @@ from exporter.model.errors import ListenError
 from exporter.web.server import (
     Address,
     ClientLimits,
-    Listener,
-    Request,
-    Response,
+    HttpRequest,
+    HttpResponse,
+    Server,
     parse_address,
     raise_descriptor_limit,
 )
@@ -50,11 +50,11 @@ class Kitchen:
         self.orders = threading.Semaphore(0)
         self._ready = asyncio.Event()
 
-    async def respond(self, _: Request) -> Response:
+    async def respond(self, _: HttpRequest) -> HttpResponse:
         """Wait until dinner is served."""
         self.orders.release()
         await self._ready.wait()
-        return Response(200, (), (b"dinner",))
+        return HttpResponse(200, (), (b"dinner",))
 
     def order(self, visitor: Visitor) -> None:
         """Let a visitor ask, and see that it was heard."""
@@ -121,8 +121,8 @@ def test_a_wrong_address_says_what_was_expected(text: str, expected: str) -> Non
 def test_all_interfaces_are_all_of_ipv4() -> None:
     """An empty host is reached over IPv4, and the client's address looks like one."""
 
-    async def respond(request: Request) -> Response:
-        return Response(200, (), (request.peer.encode(),))
+    async def respond(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), (request.peer.encode(),))
 
     with opened(respond, Address("", 0)) as inn:
         assert inn.connect("127.0.0.1").get().body == b"127.0.0.1"
@@ -170,7 +170,7 @@ def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         free = Address("127.0.0.1", 0)
-        listener = Listener(greet)
+        listener = Server(greet)
 
         with pytest.raises(ListenError) as caught:
             asyncio.run(listener.start([free, Address("127.0.0.1", port)]))
@@ -188,7 +188,7 @@ def test_a_taken_port_is_told() -> None:
 def test_an_impossible_host_is_told(host: str, reason: str) -> None:
     """An address of another machine and a malformed name are ListenErrors."""
     with pytest.raises(ListenError, match=f"cannot listen on {host}:1: .*{reason}"):
-        asyncio.run(Listener(greet).start([Address(host, 1)]))
+        asyncio.run(Server(greet).start([Address(host, 1)]))
 
 
 def test_the_longest_silent_makes_room() -> None:
@@ -220,8 +220,8 @@ def test_the_busy_do_not_make_room() -> None:
 def test_slow_readers_make_room() -> None:
     """An answer that waits for its client to read on does not keep others out."""
 
-    async def respond(request: Request) -> Response:
-        return Response(200, (), LARGE if request.path == "/large" else ())
+    async def respond(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), LARGE if request.path == "/large" else ())
 
     with opened(respond, limits=ClientLimits(connections=2)) as inn:
         for _ in range(2):
@@ -477,8 +477,8 @@ def test_a_large_answer_under_tls() -> None:
     """Under TLS a large answer is the same bytes."""
     keys, body = Keys(), bytes(range(256)) * 10_000
 
-    async def respond(_: Request) -> Response:
-        return Response(200, (), (body,))
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), (body,))
 
     with opened(respond, ssl_context=keys.serving) as inn:
         assert inn.connect_tls(keys.trusting).get().body == body
@@ -488,11 +488,11 @@ def test_who_does_not_read_under_tls_is_shown_out() -> None:
     """A stalled reader is aborted under TLS too, close to where it stopped reading."""
     keys, gone = Keys(), threading.Event()
 
-    async def respond(_: Request) -> Response:
+    async def respond(_: HttpRequest) -> HttpResponse:
         task = asyncio.current_task()
         assert task is not None
         task.add_done_callback(lambda _: gone.set())
-        return Response(200, (), LARGE)
+        return HttpResponse(200, (), LARGE)
 
     limits = ClientLimits(write_stall_seconds=HASTY)
     with opened(respond, limits=limits, ssl_context=keys.serving) as inn:

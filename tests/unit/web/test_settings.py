@@ -8,10 +8,10 @@ import re
 import pytest
 from exporter.commands.flags import WEB, Parser
 from exporter.web.server import Address
-from exporter.web.settings import Settings, settings
+from exporter.web.settings import WebSettings, settings
 
 
-def read(*arguments: str) -> Settings:
+def read(*arguments: str) -> WebSettings:
     """Return what a command line means."""
     return settings(options(*arguments))
 
@@ -23,7 +23,7 @@ def options(*arguments: str) -> argparse.Namespace:
 
 def test_the_defaults_are_an_exporters() -> None:
     """All interfaces, port 10417, /metrics, no prefix."""
-    assert read() == Settings((Address("", 10417),), "/metrics", "", "")
+    assert read() == WebSettings((Address("", 10417),), "/metrics", "", "")
 
 
 def test_addresses_keep_their_order() -> None:

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from exporter.model.config import Secret
+from exporter.system.api_key import Secret
 from exporter.web.tls import client_context, server_context
-from exporter.web.web_config import ClientAuth, Fault, Pem, Tls
+from exporter.web.web_config import ClientAuth, Pem, Tls, WebConfigFault
 
 from tests.support.certificates import Papers
 from tests.support.server_in_thread import opened
@@ -195,17 +195,17 @@ def test_what_openssl_does_not_take_is_told_by_option(papers: Papers, tls: Tls) 
     no_key = "expected a private key in PEM form, without a passphrase"
 
     assert server_context(replace(tls, key=pem("key", other))) == (
-        Fault("key", "this key does not belong to the certificate of cert"),
+        WebConfigFault("key", "this key does not belong to the certificate of cert"),
     )
     assert server_context(replace(tls, key=pem("key", locked))) == (
-        Fault("key", no_key),
+        WebConfigFault("key", no_key),
     )
     assert server_context(
         replace(tls, client_ca=no_pem, key=pem("key", papers.cert))
-    ) == (Fault("client_ca", none), Fault("key", no_key))
+    ) == (WebConfigFault("client_ca", none), WebConfigFault("key", no_key))
     for text in (b"", b"nothing", papers.key, papers.cert[:200]):
         assert server_context(replace(tls, cert=pem("cert", text))) == (
-            Fault("cert", none),
+            WebConfigFault("cert", none),
         )
 
 
@@ -214,10 +214,10 @@ def test_what_this_openssl_lacks_is_told(tls: Tls) -> None:
     message = "OpenSSL on this machine does not have what is asked of it"
 
     assert server_context(replace(tls, ciphers=("NONE-SUCH",))) == (
-        Fault("cipher_suites", message),
+        WebConfigFault("cipher_suites", message),
     )
     assert server_context(replace(tls, curve="none-such")) == (
-        Fault("curve_preferences", message),
+        WebConfigFault("curve_preferences", message),
     )
 
 
@@ -226,7 +226,7 @@ def test_a_file_that_has_gone_meanwhile_is_told(papers: Papers, tls: Tls) -> Non
     key = Pem("key_file", str(papers.directory / "gone.pem"), Secret("x"))
 
     assert server_context(replace(tls, key=key)) == (
-        Fault("key_file", "key or certificate: No such file or directory"),
+        WebConfigFault("key_file", "key or certificate: No such file or directory"),
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from exporter.model.config import Secret
 from exporter.model.errors import ConfigError
+from exporter.system.api_key import Secret
 from exporter.web.web_config import (
     ClientAuth,
-    Fault,
-    Parsed,
-    RateLimit,
+    ParsedWebConfig,
+    RequestRateLimit,
     Tls,
     WebConfig,
+    WebConfigFault,
     parse,
 )
 from hypothesis import given
@@ -29,7 +29,7 @@ FILES = {
 PAIR = "cert_file: cert.pem, key_file: key.pem"
 
 
-def read(text: str, *faults: Fault) -> Parsed:
+def read(text: str, *faults: WebConfigFault) -> ParsedWebConfig:
     """Parse a text as `etc/web.yml`; OpenSSL finds the faults."""
     return parse(text, file="etc/web.yml", read=FILES.get, judge=lambda _: faults)
 
@@ -41,7 +41,7 @@ def tls_of(options: str) -> Tls:
     return tls
 
 
-def told(text: str, *faults: Fault) -> list[str]:
+def told(text: str, *faults: WebConfigFault) -> list[str]:
     """Return the problems of a text that has some, without the file's name."""
     with pytest.raises(ConfigError) as caught:
         read(text, *faults)
@@ -63,7 +63,7 @@ def told(text: str, *faults: Fault) -> list[str]:
 )
 def test_a_file_may_ask_for_nothing(text: str) -> None:
     """Empty files and empty sections mean plain HTTP for everyone, as in Go."""
-    assert read(text) == Parsed(WebConfig(), ())
+    assert read(text) == ParsedWebConfig(WebConfig(), ())
 
 
 def test_every_option_is_read() -> None:
@@ -121,7 +121,7 @@ def test_headers_users_and_a_rate_limit_are_read() -> None:
         "prometheus": Secret(HASH),
         "Jürgen ☕": Secret(HASH),
     }
-    assert parsed.config.rate_limit == RateLimit(0.5, 10)
+    assert parsed.config.rate_limit == RequestRateLimit(0.5, 10)
     assert HASH not in repr(parsed)
 
 
@@ -281,8 +281,8 @@ def test_all_problems_come_at_once_by_line() -> None:
         "  cert_file: cert.pem\n"
         "  key_file: key.pem\n"
         "  color: blue\n",
-        Fault("key_file", "no key"),
-        Fault("cipher_suites", "unknown"),
+        WebConfigFault("key_file", "no key"),
+        WebConfigFault("cipher_suites", "unknown"),
     )
 
     lines = [problem.partition(": ")[0] for problem in problems]
