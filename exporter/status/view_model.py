@@ -273,14 +273,14 @@ def campaign_seen(
         state=_state(status, has_values=snapshot is not None, is_paused=is_paused),
         is_up=status.is_up,
         interval_seconds=status.interval_seconds,
-        last_success_at=status.shown_success_at,
+        last_success_at=status.last_success_at,
         next_poll=next_poll,
         failure=None
         if status.failure is None
         else Failure(
             reason=status.failure,
             message=status.error,
-            at=None if failed_at is None else failed_at + status.clock_set_by,
+            at=failed_at,
         ),
         channels=_channels(snapshot),
         latest=day_of(latest),
