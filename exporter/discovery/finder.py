@@ -14,10 +14,12 @@ from dataclasses import replace
 from threading import Lock
 
 from exporter.braze.rate_limit import Budget, slack, spacing
+from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.braze.responses import BrazeResponse
 from exporter.discovery import documents, rules
 from exporter.discovery.documents import DETAILS, LIST, Details, Listed
 from exporter.discovery.rules import CampaignCatalogue, Choice, PageWanted, Question
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import (
@@ -33,7 +35,6 @@ from exporter.model.errors import (
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.polling.poller import Fetcher
-from exporter.status.view_model import DiscoveryView, RateLimitView, rate_limit
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 
@@ -151,7 +152,7 @@ class CampaignFinder:
     def _rate_limit(self, now: float, clock_set_by: float) -> RateLimitView | None:
         if SHARED not in self._budget.buckets:
             return None
-        seen = rate_limit(self._budget, SHARED, now=now, clock_set_by=clock_set_by)
+        seen = rate_limit_view(self._budget, SHARED, now=now, clock_set_by=clock_set_by)
         return replace(seen, endpoint=" and ".join(ENDPOINTS))
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:

@@ -14,12 +14,12 @@ from threading import Lock
 
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
 from exporter.model.errors import StateError
 from exporter.polling.poller import Fetcher, Workspace
 from exporter.polling.scheduler import Scheduler, Task
-from exporter.status.view_model import DiscoveryView
 from exporter.storage.catalogue_file import Account, CatalogueFile
 
 _log = logging.getLogger(__name__)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.model.snapshot import RecentDays
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Tally
@@ -18,10 +20,8 @@ from exporter.status.view_model import (
     CampaignState,
     CampaignView,
     DayOf,
-    DiscoveryView,
     Failure,
     Overview,
-    RateLimitView,
     WorkspaceView,
     day_of,
 )

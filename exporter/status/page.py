@@ -18,6 +18,7 @@ from datetime import date
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.polling.poller import Workspace
 from exporter.polling.request_queue import RequestQueue
@@ -26,7 +27,6 @@ from exporter.series.deliverability import Level
 from exporter.status import api, query, sparkline, texts, view_model
 from exporter.status.view_model import (
     CampaignView,
-    DiscoveryView,
     Overview,
     PauseView,
     QueueView,

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
@@ -15,8 +17,6 @@ from exporter.status.query import ATTENTION, IDLE
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
-    DiscoveryView,
-    RateLimitView,
     WorkspaceView,
 )
 

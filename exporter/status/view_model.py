@@ -15,6 +15,8 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
+from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Day, RecentDays, Snapshot
@@ -43,41 +45,6 @@ class PauseView:
     reason: FailureReason
     probe_id: str
     probe_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimitView:
-    """What Braze's `X-RateLimit-*` headers said of an endpoint; None: nothing."""
-
-    endpoint: str
-    limit: int | None
-    remaining: int | None
-    """The lowest in this window."""
-    reset_at: float | None
-    reserved: int
-    """How many requests are always left to others."""
-    in_flight: int
-    shut_until: float | None
-    """Until then nothing is sent: it answered 429."""
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveryView:
-    """How a workspace's discovery stands."""
-
-    campaigns: int
-    """How many it has found beside the listed ones."""
-    is_limited: bool
-    """Whether `max_campaigns` keeps others out."""
-    listed_at: float | None
-    """When the list was last read to its end."""
-    failure: FailureReason | None
-    """Why its last question had no usable answer; None: it had one."""
-    message: str
-    """The same in words."""
-    next_at: float | None
-    """After a failure: when it asks again."""
-    rate_limit: RateLimitView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,31 +193,13 @@ def workspace_seen(
         plan=plan,
         pause=line.pause,
         rate_limits=tuple(
-            rate_limit(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
+            rate_limit_view(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
             for endpoint in sorted(line.budget.buckets)
         ),
         states=Counter(one.state for one in campaigns),
         waiting=len(line.places),
         idle=idle,
         discovery=discovery,
-    )
-
-
-def rate_limit(
-    budget: Budget, endpoint: str, *, now: float, clock_set_by: float
-) -> RateLimitView:
-    """Return what was said of an endpoint, by the wall clock, as `now` is."""
-    bucket = budget.bucket(endpoint)
-    reset_at = bucket.reset_at + clock_set_by
-    shut_until = bucket.shut_until + clock_set_by
-    return RateLimitView(
-        endpoint=endpoint,
-        limit=bucket.limit,
-        remaining=bucket.remaining,
-        reset_at=reset_at if math.isfinite(reset_at) else None,
-        reserved=bucket.floor(budget.reserve),
-        in_flight=bucket.in_flight,
-        shut_until=shut_until if shut_until > now else None,
     )
 
 

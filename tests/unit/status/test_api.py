@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from exporter.braze.rate_limit import Bucket, Budget
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
@@ -13,11 +15,9 @@ from exporter.status import api
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
-    DiscoveryView,
     NextPoll,
     Overview,
     PauseView,
-    RateLimitView,
     workspace_seen,
 )
 

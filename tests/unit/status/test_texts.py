@@ -5,15 +5,15 @@ from datetime import date
 from typing import Any
 
 import pytest
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.query import SORTS, STATES
 from exporter.status.view_model import (
-    DiscoveryView,
     NextPoll,
     PauseView,
-    RateLimitView,
     WorkspaceView,
     workspace_seen,
 )
