@@ -67,6 +67,11 @@ class Bucket(NamedTuple):
     shut_until: float = -math.inf
     throttled_in_a_row: int = 0
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a request was sent that counts against it."""
+        return self.is_known or self.in_flight > 0 or self.throttled_in_a_row > 0
+
     def has_room(self, *, reserve: float, concurrency: int, now: float) -> bool:
         """Return whether one more request leaves the reserve untouched."""
         if not self.is_known:

@@ -13,7 +13,7 @@ from threading import RLock
 from typing import NamedTuple, Protocol
 
 from exporter.braze import retries
-from exporter.braze.rate_limit import Bucket, Budget
+from exporter.braze.rate_limit import Budget
 from exporter.braze.responses import BrazeResponse
 from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -98,15 +98,6 @@ class Session:
         """Return the budget of a bucket as it is now."""
         return self._budgets[bucket]
 
-    @property
-    def buckets(self) -> Mapping[str, Bucket]:
-        """The buckets from which a response came, by name."""
-        return {
-            name: budget.bucket
-            for name, budget in self._budgets.items()
-            if budget.bucket.is_known or budget.bucket.in_flight
-        }
-
     def earliest(self, bucket: str, *, now: float) -> float:
         """Return when a request may start, at least `now`; inf: after a response."""
         return self._budgets[bucket].earliest(now=now)
@@ -132,9 +123,7 @@ class Session:
         client = self.client
         result: Result
         try:
-            result = client.fetch(
-                f"/{request.path}", request.parameters, parse, cached
-            )
+            result = client.fetch(f"/{request.path}", request.parameters, parse, cached)
         except FetchError as failure:
             result = failure
         except BaseException:
@@ -184,12 +173,9 @@ class Session:
     def reconfigure(self, budgets: Mapping[str, Budget]) -> None:
         """Change the bounds of all buckets; what Braze said of each bucket stays."""
         with self.lock:
-            self._budgets = {
-                name: self._budgets[name].bounded_as(budget)
-                if name in self._budgets
-                else budget
-                for name, budget in budgets.items()
-            }
+            for name, budget in budgets.items():
+                known = self._budgets.get(name, budget)
+                self._budgets[name] = known.bounded_as(budget)
 
     def discard_windows(self) -> None:
         """Discard resets that Braze gave: the wall clock was set since."""

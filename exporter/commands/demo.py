@@ -61,8 +61,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             parsed.config,
             web,
             read_key=lambda _: braze.api_key,
-            egress=ProxySettings.from_environment(environment),
-            entrance=protection,
+            proxies=ProxySettings.from_environment(environment),
+            security=protection,
         )
         path = f"{web.prefix}{web.telemetry_path}"
         scheme = "https" if protection.ssl_context() else "http"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -194,9 +194,7 @@ class Poller:
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
         self._store_values(workspace, poll, found)
         self._metrics.polled(poll.workspace, "stored")
-        self._poll_log.succeeded(
-            poll, _fields(workspace, poll), now=self._clock.now()
-        )
+        self._poll_log.succeeded(poll, _fields(workspace, poll), now=self._clock.now())
         return self._next_slot(workspace, poll)
 
     def _store_values(

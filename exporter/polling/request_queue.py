@@ -50,6 +50,7 @@ class QueueState(NamedTuple):
     """A queue at one instant."""
 
     pause: Pause | None
+    endpoint: str
     budget: Budget
     in_flight: frozenset[str]
     positions: Mapping[str, int]
@@ -246,7 +247,11 @@ class RequestQueue:
     def pause(self) -> Pause | None:
         """The pause in force: of this queue, or of the key."""
         if self._pause is None and self._is_paused():
-            return Pause(FailureReason.UNAUTHORIZED, probe_id="", probe_at=self.session.key_probe_at)
+            return Pause(
+                FailureReason.UNAUTHORIZED,
+                probe_id="",
+                probe_at=self.session.key_probe_at,
+            )
         return self._pause
 
     @property
@@ -265,6 +270,7 @@ class RequestQueue:
         with self._lock:
             return QueueState(
                 pause=self.pause,
+                endpoint=self.kind.path,
                 budget=self.session.budget(self.kind.bucket),
                 in_flight=frozenset(self._in_flight),
                 positions={one: place for place, one in enumerate(self._waiting)},

@@ -36,9 +36,7 @@ class Workspace(NamedTuple):
         """Return how long values are served after a successful poll."""
         return max(self.config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
 
-    def render_status(
-        self, labels: ObjectLabels, status: PollStatus
-    ) -> RenderedObject:
+    def render_status(self, labels: ObjectLabels, status: PollStatus) -> RenderedObject:
         """Render the status of an object: failing while the queue is paused."""
         pause = self.queue.pause
         if pause is not None:

@@ -297,9 +297,7 @@ class Workspaces:
                 continue
             self._store.update(
                 (workspace.name, object_id),
-                partial(
-                    _with_interval, interval_seconds=interval, workspace=workspace
-                ),
+                partial(_with_interval, interval_seconds=interval, workspace=workspace),
             )
             planned = self._scheduler.planned(workspace.name, object_id)
             slot = slots.next_slot(

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
-from exporter.polling.poller import Workspace
+from exporter.polling.workspace import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
@@ -41,22 +41,22 @@ class StatusPage:
         self,
         *,
         entries: Callable[[], tuple[Entry, ...]],
-        desks: Mapping[str, Workspace],
+        workspaces: Mapping[str, Workspace],
         discoveries: Callable[[], Mapping[str, DiscoveryView]],
         shard: Shard | None = None,
         planned: Callable[[], Mapping[ObjectKey, float]],
         now: Callable[[], float],
-        clock_set_by: Callable[[], float],
+        wall_offset: Callable[[], float],
         is_ready: Callable[[], bool],
         version: str,
     ) -> None:
         self._entries = entries
-        self._desks = desks
+        self._workspaces = workspaces
         self._discoveries = discoveries
         self._shard = shard
         self._planned = planned
         self._now = now
-        self._clock_set_by = clock_set_by
+        self._wall_offset = wall_offset
         self._is_ready = is_ready
         self._version = version
         loader = PackageLoader("exporter.status")
@@ -107,20 +107,20 @@ class StatusPage:
                 gc.enable()
 
     def _overview(self) -> Overview:
-        now, clock_set_by = self._now(), self._clock_set_by()
-        wall = now + clock_set_by
+        now, wall_offset = self._now(), self._wall_offset()
+        wall = now + wall_offset
         planned = self._planned()
-        desks = dict(self._desks)
+        workspaces = dict(self._workspaces)
         lines = {
-            name: line_seen(desk.line, now=now, clock_set_by=clock_set_by)
-            for name, desk in desks.items()
+            name: line_seen(desk.queue, now=now, wall_offset=wall_offset)
+            for name, desk in workspaces.items()
         }
         days = {
             name: view_model.today_in(desk.plan.workspace.timezone, now=wall)
-            for name, desk in desks.items()
+            for name, desk in workspaces.items()
         }
         discoveries = self._discoveries()
-        idle_ids = {name: desk.lanes.idle_ids for name, desk in desks.items()}
+        idle_ids = {name: desk.idle.idle_ids for name, desk in workspaces.items()}
         campaigns: dict[str, list[CampaignView]] = defaultdict(list)
         for entry in self._entries():
             workspace, campaign_id = entry.key
@@ -130,7 +130,7 @@ class StatusPage:
             at = planned.get(entry.key)
             next_poll = line.next_poll(
                 campaign_id,
-                planned_at=None if at is None else at + clock_set_by,
+                planned_at=None if at is None else at + wall_offset,
                 now=wall,
             )
             campaigns[workspace].append(
@@ -146,17 +146,17 @@ class StatusPage:
             at=wall,
             workspaces=tuple(
                 view_model.workspace_seen(
-                    desk.lanes.plan,
+                    desk.idle.plan,
                     lines[name],
                     idle=len(idle_ids[name]),
                     discovery=discoveries.get(name),
                     campaigns=campaigns[name],
                     now=wall,
-                    clock_set_by=clock_set_by,
+                    wall_offset=wall_offset,
                 )
-                for name, desk in desks.items()
+                for name, desk in workspaces.items()
             ),
-            campaigns=tuple(one for name in desks for one in campaigns[name]),
+            campaigns=tuple(one for name in workspaces for one in campaigns[name]),
             shard=self._shard,
         )
 
@@ -205,19 +205,20 @@ class View:
         self._seen = Overview(self._seen.at, (), ())
 
 
-def line_seen(line: RequestQueue, *, now: float, clock_set_by: float) -> QueueView:
+def line_seen(line: RequestQueue, *, now: float, wall_offset: float) -> QueueView:
     """Return how a line stands, its instants by the wall clock."""
-    outlook = line.outlook(now=now)
+    outlook = line.state(now=now)
     pause = outlook.pause
     return QueueView(
-        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + clock_set_by)
+        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + wall_offset)
         if pause
         else None,
+        endpoint=outlook.endpoint,
         budget=outlook.budget,
         in_flight=outlook.in_flight,
-        places=outlook.places,
-        members=outlook.members,
-        earliest=outlook.earliest + clock_set_by,
+        places=outlook.positions,
+        members=outlook.object_ids,
+        earliest=outlook.earliest + wall_offset,
     )
 
 

@@ -152,6 +152,7 @@ class QueueView:
     """How a workspace's line stands; instants are by the wall clock."""
 
     pause: PauseView | None
+    endpoint: str
     budget: Budget
     in_flight: frozenset[str]
     places: Mapping[str, int]
@@ -186,15 +187,17 @@ def workspace_seen(
     discovery: DiscoveryView | None = None,
     campaigns: Iterable[CampaignView],
     now: float,
-    clock_set_by: float,
+    wall_offset: float,
 ) -> WorkspaceView:
     """Return what there is to see of a workspace; its campaigns are counted."""
     return WorkspaceView(
         plan=plan,
         pause=line.pause,
         rate_limits=tuple(
-            rate_limit_view(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
-            for endpoint in sorted(line.budget.buckets)
+            rate_limit_view(
+                line.budget, line.endpoint, now=now, wall_offset=wall_offset
+            )
+            for _ in range(line.budget.bucket.is_used)
         ),
         states=Counter(one.state for one in campaigns),
         waiting=len(line.places),
