@@ -1,7 +1,12 @@
-"""Paths of the Braze API that are requested, without the leading slash."""
+"""Paths of Braze's REST API; each is also the name of a rate-limit bucket."""
 
 from __future__ import annotations
 
 CAMPAIGN_DATA_SERIES = "campaigns/data_series"
 CAMPAIGN_LIST = "campaigns/list"
 CAMPAIGN_DETAILS = "campaigns/details"
+
+
+def permission_for(path: str) -> str:
+    """Return the permission that an API key needs for a path."""
+    return path.replace("/", ".")

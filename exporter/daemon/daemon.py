@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,7 @@ from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.daemon.polling_service import PollingService
 from exporter.metrics.exposition_page import ExpositionPages
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
@@ -86,9 +86,7 @@ class Daemon:
         self._reloads = SingleFlight(self._reload)
         self._description: tuple[Config, str] | None = None
         self._store = Store()
-        self._metrics = SelfMetrics(
-            version=__version__, served=lambda: self._polling.served()
-        )
+        self._metrics = SelfMetrics(version=__version__, served=self._served)
         if shard is not None:
             self._metrics.sharded(number=shard.number, total=shard.total)
         self._polling = PollingService(
@@ -105,6 +103,9 @@ class Daemon:
         )
         self._security = security or OpenSecurity()
         self._server = self._new_server()
+
+    def _served(self) -> Iterable[Served]:
+        return self._polling.served()
 
     def _new_server(self) -> Server:
         settings = self._settings

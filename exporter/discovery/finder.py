@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
+from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
 from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import documents, rules
-from exporter.discovery.documents import DETAILS, LIST, Details, Listed
+from exporter.discovery.documents import Details, Listed
 from exporter.discovery.rules import (
     CampaignCatalogue,
     Choice,
@@ -45,7 +46,7 @@ from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
-ENDPOINTS = (LIST, DETAILS)
+ENDPOINTS = (CAMPAIGN_LIST, CAMPAIGN_DETAILS)
 
 _CHECK_AGAIN_SECONDS = 1.0
 _REPEAT_SECONDS = 3600.0
@@ -307,7 +308,7 @@ class CampaignFinder:
         self._keep(
             campaign, replace(details, last_edited=campaign.last_edited, read_at=now)
         )
-        facts = self._fields(DETAILS) | {
+        facts = self._fields(CAMPAIGN_DETAILS) | {
             "campaign": campaign.name,
             "campaign_id": campaign.id,
             "reason": failure.reason,
@@ -419,8 +420,8 @@ def _request(
 ) -> tuple[str, dict[str, str | int]]:
     if isinstance(wanted, PageWanted):
         archived = "true" if settings.include_archived else "false"
-        return LIST, {"page": wanted.page, "include_archived": archived}
-    return DETAILS, {"campaign_id": wanted.campaign.id}
+        return CAMPAIGN_LIST, {"page": wanted.page, "include_archived": archived}
+    return CAMPAIGN_DETAILS, {"campaign_id": wanted.campaign.id}
 
 
 def _is_of_one_campaign(failure: FetchError) -> bool:

@@ -168,7 +168,7 @@ class Poller:
     def _current(
         self, workspace: Workspace, object_id: str | None = None
     ) -> Workspace | None:
-        """Return the workspace after a reload; None: its queue or the object is gone."""
+        """Return the workspace in force; None: its queue or the object is gone."""
         current = self._workspaces.get(workspace.name)
         if current is None or current.queue is not workspace.queue:
             return None

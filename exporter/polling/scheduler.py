@@ -45,7 +45,7 @@ class Scheduler:
         *,
         wall_time: Callable[[float], float] = lambda at: at,
     ) -> None:
-        """`wall_time` converts an instant for APScheduler, which uses the wall clock."""
+        """`wall_time` converts an instant for APScheduler."""
         self._serve = serve
         self._wall_time = wall_time
         self._lock = Lock()
@@ -103,7 +103,7 @@ class Scheduler:
         self._scheduler.remove_job(_name(workspace, object_id))
 
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
-        """Return the scheduled poll of an object; None: it waits, runs or does not exist."""
+        """Return the scheduled poll of an object; None: it waits, runs or is absent."""
         job = self._scheduler.get_job(_name(workspace, object_id))
         work = None if job is None else _work(job)
         return work if isinstance(work, PendingPoll) else None

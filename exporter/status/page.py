@@ -20,9 +20,9 @@ from markupsafe import Markup
 
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
-from exporter.polling.workspace import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.series.deliverability import Level
 from exporter.status import api, query, sparkline, texts, view_model
 from exporter.status.view_model import (
