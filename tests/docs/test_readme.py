@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.braze import hosts
-from exporter.commands import COMMANDS, DAEMON, backfill
+from exporter.commands import COMMANDS, DAEMON, backfill_options
 from exporter.config import schema
 from exporter.metrics import campaign_metrics
 from exporter.metrics.exposition_page import ExpositionPages
@@ -242,11 +242,11 @@ def test_the_path_table_names_every_path() -> None:
         configuration=lambda: "",
         status=lambda: StatusPage(
             entries=tuple,
-            desks={},
+            workspaces={},
             discoveries=dict,
             planned=dict,
             now=lambda: 0.0,
-            clock_set_by=lambda: 0.0,
+            wall_offset=lambda: 0.0,
             is_ready=lambda: True,
             version="1",
         ),
@@ -422,4 +422,4 @@ def test_the_job_has_one_name() -> None:
     named = [job for file in examples for job in name.findall(file.read_text())]
 
     assert len(named) >= 3
-    assert set(named) == {backfill.JOB}
+    assert set(named) == {backfill_options.JOB}

@@ -58,11 +58,11 @@ def empty(entries: Iterable[Entry] = ()) -> StatusSource:
     """Return the pages of no workspace."""
     return StatusPage(
         entries=lambda: tuple(entries),
-        desks={},
+        workspaces={},
         discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
-        clock_set_by=lambda: 0.0,
+        wall_offset=lambda: 0.0,
         is_ready=lambda: True,
         version="1",
     )
@@ -197,12 +197,12 @@ def test_a_shard_is_named_above_the_workspaces() -> None:
     for shard in (None, Shard(0, 2)):
         page = StatusPage(
             entries=tuple,
-            desks={},
+            workspaces={},
             discoveries=dict,
             shard=shard,
             planned=dict,
             now=lambda: 1.5,
-            clock_set_by=lambda: 0.0,
+            wall_offset=lambda: 0.0,
             is_ready=lambda: True,
             version="1",
         )
@@ -273,10 +273,10 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
     pages = StatusPage(
         entries=lambda: entries,
         discoveries=dict,
-        desks={"shop": desk},
+        workspaces={"shop": desk},
         planned=lambda: {("shop", one): NOW + 60 for one in ids},
         now=lambda: NOW,
-        clock_set_by=lambda: 0.0,
+        wall_offset=lambda: 0.0,
         is_ready=lambda: True,
         version="1",
     )
