@@ -113,6 +113,8 @@ class WorkspaceConfig:
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
     discover: DiscoverConfig | None = None
+    processes: int = 1
+    """How many processes send requests with this key: shards times replicas."""
     idle_interval_seconds: float = 3600.0
     """How often a campaign is polled in which nothing happens."""
 
