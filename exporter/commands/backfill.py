@@ -23,13 +23,14 @@ from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import Config, Selection, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
 from exporter.model.patterns import matcher
 from exporter.storage.catalogue_file import CatalogueFile
 from exporter.system.api_key import ApiKey, read_key
 from exporter.system.clock import Clock
-from exporter.system.progress import Progress, duration
+from exporter.system.progress import Progress
 
 JOB = "braze-exporter"
 _AUTO = "auto"

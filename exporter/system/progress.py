@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
+from exporter.model.durations import duration
+
 _WIDTH = 30
 _EVERY_PERCENT = 10
 _REDRAW_SECONDS = 0.1
@@ -82,11 +84,3 @@ class Progress:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: one unit, rounded."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 
-import pytest
-from exporter.system.progress import Progress, duration
+from exporter.system.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -81,12 +80,3 @@ def test_nothing_to_do_is_done() -> None:
     Progress("pages", total=0, stream=stream, now=Ticks())
 
     assert "100 %" in stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "2 h")],
-)
-def test_durations_have_one_unit(seconds: float, text: str) -> None:
-    """It is an estimate."""
-    assert duration(seconds) == text
