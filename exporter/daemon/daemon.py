@@ -253,12 +253,12 @@ class Daemon:
 
         return StatusPage(
             entries=self._fresh_entries,
-            desks=self._fleet.desks,
+            workspaces=self._fleet.desks,
             discoveries=lambda: self._scouting.seen() if self._scouting else {},
             shard=self._shard,
             planned=self._jobs.all_planned,
             now=self._now,
-            clock_set_by=self._clock.set_by,
+            wall_offset=self._clock.set_by,
             is_ready=self._is_ready,
             version=__version__,
         )

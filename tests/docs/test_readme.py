@@ -242,11 +242,11 @@ def test_the_path_table_names_every_path() -> None:
         configuration=lambda: "",
         status=lambda: StatusPage(
             entries=tuple,
-            desks={},
+            workspaces={},
             discoveries=dict,
             planned=dict,
             now=lambda: 0.0,
-            clock_set_by=lambda: 0.0,
+            wall_offset=lambda: 0.0,
             is_ready=lambda: True,
             version="1",
         ),
