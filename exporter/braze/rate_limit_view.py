@@ -25,12 +25,12 @@ class RateLimitView:
 
 
 def rate_limit_view(
-    budget: Budget, endpoint: str, *, now: float, clock_set_by: float
+    budget: Budget, endpoint: str, *, now: float, wall_offset: float
 ) -> RateLimitView:
     """Return the view of an endpoint's bucket; `now` is wall-clock time."""
-    bucket = budget.bucket(endpoint)
-    reset_at = bucket.reset_at + clock_set_by
-    shut_until = bucket.shut_until + clock_set_by
+    bucket = budget.bucket
+    reset_at = bucket.reset_at + wall_offset
+    shut_until = bucket.shut_until + wall_offset
     return RateLimitView(
         endpoint=endpoint,
         limit=bucket.limit,

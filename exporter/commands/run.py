@@ -124,10 +124,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         config,
         web,
         read_key=key,
-        egress=egress,
+        proxies=egress,
         source=source,
         state_path=options.state_path,
-        entrance=protection,
+        security=protection,
         shard=shard,
     )
     return serve(daemon)

@@ -20,9 +20,9 @@ from markupsafe import Markup
 from exporter.braze.rate_limit_view import rate_limit_view
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
-from exporter.polling.poller import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.series.deliverability import Level
 from exporter.status import query, sparkline, texts
 from exporter.status.api import document_chunks
@@ -118,7 +118,7 @@ class StatusPage:
         planned = self._planned()
         workspaces = dict(self._workspaces)
         queues = {
-            name: queue_view(workspace.line, now=now, wall_offset=wall_offset)
+            name: queue_view(workspace.queue, now=now, wall_offset=wall_offset)
             for name, workspace in workspaces.items()
         }
         days = {
@@ -126,7 +126,7 @@ class StatusPage:
             for name, workspace in workspaces.items()
         }
         idle_ids = {
-            name: workspace.lanes.idle_ids for name, workspace in workspaces.items()
+            name: workspace.idle.idle_ids for name, workspace in workspaces.items()
         }
         campaigns: dict[str, list[CampaignView]] = defaultdict(list)
         for entry in self._entries():
@@ -159,7 +159,7 @@ class StatusPage:
             at=now + wall_offset,
             workspaces=tuple(
                 workspace_view(
-                    workspace.lanes.plan,
+                    workspace.idle.plan,
                     queues[name],
                     idle=len(idle_ids[name]),
                     discovery=discoveries.get(name),
@@ -218,21 +218,19 @@ class OverviewRenderer:
 
 def queue_view(queue: RequestQueue, *, now: float, wall_offset: float) -> QueueView:
     """Return the state of a request queue, with wall-clock times."""
-    state = queue.outlook(now=now)
+    state = queue.state(now=now)
     pause, budget = state.pause, state.budget
+    rate_limit = rate_limit_view(
+        budget, state.endpoint, now=now + wall_offset, wall_offset=wall_offset
+    )
     return QueueView(
         pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + wall_offset)
         if pause
         else None,
-        rate_limits=tuple(
-            rate_limit_view(
-                budget, endpoint, now=now + wall_offset, clock_set_by=wall_offset
-            )
-            for endpoint in sorted(budget.buckets)
-        ),
+        rate_limits=(rate_limit,) if budget.bucket.is_used else (),
         spacing_seconds=budget.spacing_seconds,
         in_flight=state.in_flight,
-        places=state.places,
+        places=state.positions,
         earliest=state.earliest + wall_offset,
     )
 

@@ -212,7 +212,7 @@ def campaign_view(
         state=_state(status, has_values=snapshot is not None, is_paused=is_paused),
         is_up=status.is_up,
         interval_seconds=status.interval_seconds,
-        last_success_at=status.shown_success_at,
+        last_success_at=status.last_success_at,
         next_poll=next_poll,
         failure=_failure_view(status),
         channels=_channels(snapshot),
@@ -249,11 +249,10 @@ def _state(status: PollStatus, *, has_values: bool, is_paused: bool) -> Campaign
 def _failure_view(status: PollStatus) -> FailureView | None:
     if status.failure is None:
         return None
-    at = status.failed_at
     return FailureView(
         reason=status.failure,
         message=status.error,
-        at=None if at is None else at + status.clock_set_by,
+        at=status.failed_at,
     )
 
 

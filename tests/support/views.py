@@ -13,8 +13,8 @@ from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
 from exporter.polling.plan import WorkspacePlan, plan
-from exporter.polling.poller import Workspace
 from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.series.parse import ParseOptions, parse
 from exporter.status.page import StatusPage
 from exporter.status.view_model import (

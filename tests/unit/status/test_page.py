@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 from exporter.braze.rate_limit import Budget
 from exporter.braze.responses import BrazeResponse
+from exporter.braze.session import CAMPAIGN_ANALYTICS, Session
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry
 from exporter.polling.idle import IdleSchedule
 from exporter.polling.plan import plan
-from exporter.polling.poller import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.simulator import Fault, Simulator
 from exporter.status.page import StatusPage
+from exporter.system.clock import Clock
 from exporter.web.routes import Links
 
 from tests.support.daemon_process import (
@@ -208,17 +210,25 @@ def test_page_of_ten_thousand_campaigns() -> None:
     campaigns = [{"id": one, "name": f"Campaign {one[-4:]}"} for one in ids]
     config = workspace_config("shop", campaigns=campaigns)
     (workspace_plan,) = plan(config)
+    session = Session(
+        UnusedClient(),
+        budgets={CAMPAIGN_ANALYTICS: Budget(0.01, 0.2, 4)},
+        clock=Clock(),
+        random=lambda: 0.0,
+    )
+    queue = RequestQueue(
+        session,
+        workspace="shop",
+        object_ids=tuple(ids),
+        schedule=lambda _: None,
+        now=lambda: NOW,
+    )
     workspace = Workspace(
         config=config,
         plan=workspace_plan,
-        client=UnusedClient(),
-        line=RequestQueue(
-            Budget(0.01, 0.2, 4),
-            workspace="shop",
-            campaign_ids=tuple(ids),
-            call=lambda _: None,
-        ),
-        lanes=IdleSchedule(workspace_plan),
+        session=session,
+        queue=queue,
+        idle=IdleSchedule(workspace_plan),
         campaigns={},
     )
     days = snapshot(*(row(age, sent=5000 + age, bounces=9) for age in range(28)))
