@@ -14,10 +14,10 @@ from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
 from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
-from exporter.system.progress import duration
 
 _MOST_FAILURES = 3
 _LOOK_SECONDS = 10.0

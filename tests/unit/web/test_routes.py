@@ -352,7 +352,7 @@ class SlowStatus:
         self.go_on = Event()
 
     @contextmanager
-    def looking(self) -> Iterator[SlowStatus]:
+    def snapshot(self) -> Iterator[SlowStatus]:
         """Count how often this was asked for."""
         self.looks += 1
         yield self
