@@ -34,7 +34,7 @@ format: $(VENV)/.development  ## Format the code with ruff
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.development  ## Build the documentation site into site/
-	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 golden: $(VENV)/.development  ## Write the golden files of the tests; read the diff
 	$(BIN)/python -m tests.golden
