@@ -7,7 +7,8 @@ ARGS ?=
 # Worker processes of pytest. Tests of one file stay in one process: they share fixtures.
 WORKERS ?= auto
 
-.PHONY: help demo test bench lint format docs golden dashboards chart-docs screenshot lock clean
+.PHONY: help demo test bench lint format docs golden dashboards chart-docs config-docs \
+  screenshot lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,6 +46,9 @@ dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/gener
 chart-docs: $(VENV)/.development  ## Write the generated parts of the chart's README and schema
 	$(BIN)/python -m tests.chart.readme_tables
 	$(BIN)/python -m tests.chart.schema_types
+
+config-docs: $(VENV)/.development  ## Write the tables of docs/configuration.md from the options
+	$(BIN)/python -m tests.docs.configuration_page
 
 screenshot: $(VENV)/.development  ## Write the README's screenshot of the demo (needs chromium)
 	$(BIN)/python -m tests.docs.screenshot docs/images/status-page.png

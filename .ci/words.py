@@ -88,6 +88,7 @@ _PATTERNS = {
     words: re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
     for words in WORDS
 }
+_FIELD = re.compile(r"\{[^{}]*\}")
 _CODE = re.compile(r"`[^`\n]*`|\]\([^)]*\)|<[^>\s]*>|https?://\S*")
 
 
@@ -108,7 +109,10 @@ def _of_python(text: str) -> Iterator[tuple[int, str]]:
     kinds.add(getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))  # Python 3.12
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in kinds:
-            yield from enumerate(token.string.splitlines(), start=token.start[0])
+            string = token.string
+            if "f" in string.partition('"')[0].lower():  # before Python 3.12
+                string = _FIELD.sub("", string)
+            yield from enumerate(string.splitlines(), start=token.start[0])
 
 
 def _of_markdown(text: str) -> Iterator[tuple[int, str]]:
