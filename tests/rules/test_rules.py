@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.test_readme import cells, corrections, exposed
+from tests.docs.families import exposed
+from tests.docs.markdown import cells, corrections
 from tests.paths import ROOT
 from tests.rules.alert_rules import Rule, alerts, files, rules
 
