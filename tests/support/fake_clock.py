@@ -14,9 +14,7 @@ class FakeClock(Clock):
     def __init__(self, time: float = NOW) -> None:
         self.time = time
         self.set_by = 0.0
-        super().__init__(
-            wall=lambda: self.time + self.set_by, steady=lambda: self.time
-        )
+        super().__init__(wall=lambda: self.time + self.set_by, steady=lambda: self.time)
 
     def set_wall(self, *, seconds: float) -> None:
         """Set the wall clock that far ahead of `time`, and let the clock notice."""
