@@ -95,13 +95,15 @@ class RequestQueue:
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
 
-        An object that left and came back while in flight is not appended.
+        An object that has left, is in flight or probes is not appended.
         """
         with self._lock:
             self._waiting.update(
                 (poll.object_id, poll)
                 for poll in polls
-                if poll.object_id not in self._in_flight
+                if poll.object_id in self._object_ids
+                and poll.object_id not in self._in_flight
+                and not self.is_probe(poll.object_id)
             )
             self._schedule_first(now)
 
