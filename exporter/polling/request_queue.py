@@ -174,8 +174,8 @@ class RequestQueue:
     ) -> Pause | None:
         """Record a 401 or 403 and return the pause in force.
 
-        None: the object is known to be forbidden itself, and nothing pauses. A 401 is
-        always about the key.
+        None: the object is known to be forbidden itself, or all objects have left. A
+        401 is always about the key.
         """
         with self._lock:
             self._in_flight.discard(poll.object_id)
@@ -184,7 +184,8 @@ class RequestQueue:
             if self._pause is None and is_known:
                 self._schedule_first(now)
                 return None
-            self._refuse(poll.object_id, reason, now)
+            if self._object_ids:  # else no object is left that would probe
+                self._refuse(poll.object_id, reason, now)
             return self.pause
 
     def reschedule(self, poll: PendingPoll) -> None:
