@@ -20,7 +20,8 @@ from exporter.polling.kinds import CAMPAIGN, Kind
 from exporter.polling.pause import Pause
 
 _CHECK_AGAIN_SECONDS = 1.0
-"""How long a probe waits when only a response in flight makes room for it."""
+"""How long a probe waits when only a response in flight makes room for it, and any poll
+when that response is of another component."""
 
 
 class PendingPoll(NamedTuple):
@@ -319,6 +320,8 @@ class RequestQueue:
         if self._is_paused() or not self._waiting or self._scheduled_at <= now:
             return
         at = self._earliest(now)
+        if at == math.inf and not self._in_flight:
+            at = now + _CHECK_AGAIN_SECONDS
         if at < self._scheduled_at:
             self._scheduled_at = at
             first = next(iter(self._waiting.values()))
