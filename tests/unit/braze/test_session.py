@@ -179,7 +179,7 @@ def test_an_error_of_on_end_leaves_the_account_settled() -> None:
         budgets={CAMPAIGN_ANALYTICS: world.budget()},
         clock=world.clock,
         random=lambda: 0.5,
-        on_end=[].remove,
+        on_end=list[Ended]().remove,
     )
     session.spend(CAMPAIGN_ANALYTICS, now=NOW)
 
