@@ -59,8 +59,8 @@ class FakeBraze:
         """Documents, and errors to raise."""
         self.headers = RateLimitHeaders()
         self.requests: list[Mapping[str, str | int]] = []
-        self.parsed: list[object] = []
-        """The documents that were parsed, and not found by their digests."""
+        self.documents_parsed = 0
+        """How many documents were not found by their digests."""
         self.during: Callable[[], object] = lambda: None
         """Called once, while the next request is in flight."""
 
@@ -88,7 +88,7 @@ class FakeBraze:
         found = cached(digest)
         if found is None:
             found = parse(response)
-            self.parsed.append(response)
+            self.documents_parsed += 1
         during()
         return BrazeResponse(found, status=200, allowance=self.headers, digest=digest)
 

@@ -79,7 +79,7 @@ def test_a_document_with_the_same_digest_is_not_parsed_again() -> None:
     world.poll(DOCUMENT)
 
     after = world.entry()
-    assert len(world.braze.parsed) == 1
+    assert world.braze.documents_parsed == 1
     assert after.values is before.values
     assert after.last_read is before.last_read
     assert after.status.is_up is True
@@ -97,7 +97,7 @@ def test_the_same_document_is_parsed_again_on_another_day() -> None:
     world.poll(DOCUMENT)
 
     snapshot = world.entry().snapshot
-    assert len(world.braze.parsed) == 2
+    assert world.braze.documents_parsed == 2
     assert snapshot is not None
     assert snapshot.last_complete is not None
 
@@ -113,7 +113,7 @@ def test_the_same_document_is_parsed_again_after_its_values_expired() -> None:
     world.poll(DOCUMENT)
 
     assert world.entry().values is not None
-    assert len(world.braze.parsed) == 2
+    assert world.braze.documents_parsed == 2
 
 
 def test_the_same_document_is_parsed_again_for_another_selection() -> None:
