@@ -91,7 +91,7 @@ class RequestQueue:
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
         self._forbidden: set[str] = set()
-        session.on_key_accepted(lambda: self._wake_up(now()))
+        session.on_key_accepted(lambda: self._reschedule(now()))
 
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
@@ -230,11 +230,7 @@ class RequestQueue:
 
     def after_clock_set(self, *, now: float) -> None:
         """Compute all waits again: the resets that Braze gave were discarded."""
-        with self._lock:
-            self._scheduled_at = math.inf
-            if self._pause and self._pause.probe_id not in self._in_flight:
-                self._schedule_probe(self._pause, now)
-            self._schedule_first(now)
+        self._reschedule(now)
 
     def probe_now(self, *, now: float) -> None:
         """Probe at once: the key was replaced.
@@ -297,6 +293,8 @@ class RequestQueue:
         return self.session.earliest(self.kind.bucket, now=now)
 
     def _start_probe(self, pause: Pause, poll: PendingPoll, now: float) -> bool:
+        if self.session.is_paused_for(self):
+            return False  # it is scheduled again when the key is accepted
         if now < pause.probe_at or self._earliest(now) > now:
             # This was its regular job, or another request came first.
             self._schedule_probe(pause, now)
@@ -310,9 +308,12 @@ class RequestQueue:
         self._scheduled_at = math.inf
         self._schedule_first(now)
 
-    def _wake_up(self, now: float) -> None:
+    def _reschedule(self, now: float) -> None:
+        """Schedule the probe and the head of the queue again."""
         with self._lock:
             self._scheduled_at = math.inf
+            if self._pause and self._pause.probe_id not in self._in_flight:
+                self._schedule_probe(self._pause, now)
             self._schedule_first(now)
 
     def _schedule_first(self, now: float) -> None:
