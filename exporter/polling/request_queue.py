@@ -20,7 +20,8 @@ from exporter.polling.kinds import CAMPAIGN, Kind
 from exporter.polling.pause import Pause
 
 _CHECK_AGAIN_SECONDS = 1.0
-"""How long a probe waits when only a response in flight makes room for it."""
+"""How long a probe waits when only a response in flight makes room for it, and any poll
+when that response is of another component."""
 
 
 class PendingPoll(NamedTuple):
@@ -90,18 +91,20 @@ class RequestQueue:
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
         self._forbidden: set[str] = set()
-        session.on_key_accepted(lambda: self._wake_up(now()))
+        session.on_key_accepted(lambda: self._reschedule(now()))
 
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
 
-        An object that left and came back while in flight is not appended.
+        An object that has left, is in flight or probes is not appended.
         """
         with self._lock:
             self._waiting.update(
                 (poll.object_id, poll)
                 for poll in polls
-                if poll.object_id not in self._in_flight
+                if poll.object_id in self._object_ids
+                and poll.object_id not in self._in_flight
+                and not self.is_probe(poll.object_id)
             )
             self._schedule_first(now)
 
@@ -172,8 +175,8 @@ class RequestQueue:
     ) -> Pause | None:
         """Record a 401 or 403 and return the pause in force.
 
-        None: the object is known to be forbidden itself, and nothing pauses. A 401 is
-        always about the key.
+        None: the object is known to be forbidden itself, or all objects have left. A
+        401 is always about the key.
         """
         with self._lock:
             self._in_flight.discard(poll.object_id)
@@ -182,7 +185,8 @@ class RequestQueue:
             if self._pause is None and is_known:
                 self._schedule_first(now)
                 return None
-            self._refuse(poll.object_id, reason, now)
+            if self._object_ids:  # else no object is left that would probe
+                self._refuse(poll.object_id, reason, now)
             return self.pause
 
     def reschedule(self, poll: PendingPoll) -> None:
@@ -226,11 +230,7 @@ class RequestQueue:
 
     def after_clock_set(self, *, now: float) -> None:
         """Compute all waits again: the resets that Braze gave were discarded."""
-        with self._lock:
-            self._scheduled_at = math.inf
-            if self._pause and self._pause.probe_id not in self._in_flight:
-                self._schedule_probe(self._pause, now)
-            self._schedule_first(now)
+        self._reschedule(now)
 
     def probe_now(self, *, now: float) -> None:
         """Probe at once: the key was replaced.
@@ -293,6 +293,8 @@ class RequestQueue:
         return self.session.earliest(self.kind.bucket, now=now)
 
     def _start_probe(self, pause: Pause, poll: PendingPoll, now: float) -> bool:
+        if self.session.is_paused_for(self):
+            return False  # it is scheduled again when the key is accepted
         if now < pause.probe_at or self._earliest(now) > now:
             # This was its regular job, or another request came first.
             self._schedule_probe(pause, now)
@@ -306,9 +308,12 @@ class RequestQueue:
         self._scheduled_at = math.inf
         self._schedule_first(now)
 
-    def _wake_up(self, now: float) -> None:
+    def _reschedule(self, now: float) -> None:
+        """Schedule the probe and the head of the queue again."""
         with self._lock:
             self._scheduled_at = math.inf
+            if self._pause and self._pause.probe_id not in self._in_flight:
+                self._schedule_probe(self._pause, now)
             self._schedule_first(now)
 
     def _schedule_first(self, now: float) -> None:
@@ -316,6 +321,8 @@ class RequestQueue:
         if self._is_paused() or not self._waiting or self._scheduled_at <= now:
             return
         at = self._earliest(now)
+        if at == math.inf and not self._in_flight:
+            at = now + _CHECK_AGAIN_SECONDS
         if at < self._scheduled_at:
             self._scheduled_at = at
             first = next(iter(self._waiting.values()))

@@ -330,15 +330,16 @@ class Workspaces:
                 due.append(campaign)
         apart = spacing(workspace.plan.workspace.requests_per_minute)
         first_round = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
-        polls = tuple(
-            PendingPoll(name, object_id, due_at)
-            for object_id, due_at in first_round
-            # The queue may have scheduled a new campaign as the next probe.
-            if not workspace.queue.is_probe(object_id)
-        )
-        for poll in polls:
-            self._scheduler.drop(name, poll.object_id)
-        workspace.queue.enqueue(polls, now=now)
+        # Under the lock: a 401 may make a new campaign the next probe meanwhile.
+        with workspace.session.lock:
+            polls = tuple(
+                PendingPoll(name, object_id, due_at)
+                for object_id, due_at in first_round
+                if not workspace.queue.is_probe(object_id)
+            )
+            for poll in polls:
+                self._scheduler.drop(name, poll.object_id)
+            workspace.queue.enqueue(polls, now=now)
 
     def _slot(
         self,
