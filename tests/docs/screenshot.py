@@ -1,6 +1,6 @@
-"""Draw the status page of the demo: `make screenshot`.
+"""Write a screenshot of the status page of the demo: `make screenshot`.
 
-What is drawn is what `make demo` serves, once every campaign was polled.
+The screenshot is taken after every campaign was polled.
 """
 
 from __future__ import annotations
