@@ -58,7 +58,7 @@ WORDS = {
     r"beneath": "below",
     r"stands?|stood": "is, applies, contains",
     r"former": "previous",
-    r"as (?:it|they) (?:is|are|stands?)": "unchanged",
+    r"as (?:it|they) (?:is|are|stands?)(?=\W*(?:[.,;:)]|$))": "unchanged",
     r"by (?:itself|himself|themselves)": "automatically, alone",
     r"of (?:its|their|his|one's) own": "its own ...",
     r"of ours": "of this package",
