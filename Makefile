@@ -41,9 +41,9 @@ screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (need
 
 lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-	  --extra build --extra redis -o requirements.lock pyproject.toml
+	  --extra build -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-	  --extra build --extra redis --extra dev -o requirements-dev.lock pyproject.toml
+	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## Remove what was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -6,12 +6,10 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.chart.helm import Helm
-from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +25,6 @@ def program() -> Callable[[str], str]:
         pytest.skip(f"needs {name}")
 
     return find
-
-
-@pytest.fixture
-def redis_server(
-    program: Callable[[str], str], tmp_path: Path
-) -> Iterator[RedisServer]:
-    """Start a Redis of one's own, or skip the test; the package is redis-server."""
-    with RedisServer(program("redis-server"), tmp_path) as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

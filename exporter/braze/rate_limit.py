@@ -176,28 +176,6 @@ class Budget(NamedTuple):
         )
         return started._replace(next_start_at=next_start_at)
 
-    def refund(self, endpoint: str, *, not_before: float) -> Budget:
-        """Return the budget after a start that was taken back; the next is later."""
-        bucket = self.bucket(endpoint)
-        taken = self._with(endpoint, bucket._replace(in_flight=bucket.in_flight - 1))
-        return taken._replace(next_start_at=not_before)
-
-    def told(
-        self,
-        endpoint: str,
-        allowance: RateLimitHeaders,
-        *,
-        shut_until: float,
-        now: float,
-    ) -> Budget:
-        """Return the budget after another exporter told what Braze answered it."""
-        bucket = self.bucket(endpoint)
-        if allowance.limit is not None or allowance.remaining is not None:
-            bucket = bucket.learn(allowance, now=now)
-        shut_until = min(shut_until, now + _LONGEST_WAIT_SECONDS)
-        bucket = bucket._replace(shut_until=max(bucket.shut_until, shut_until))
-        return self._with(endpoint, bucket)
-
     def settle(
         self, endpoint: str, allowance: RateLimitHeaders | None, *, now: float
     ) -> Budget:

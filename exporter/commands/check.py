@@ -9,6 +9,7 @@ from dataclasses import replace
 from exporter.braze.rate_limit import spacing
 from exporter.commands.flags import (
     CONFIG_FILE,
+    REPLICAS,
     SHARD,
     WEB_CONFIG_FILE,
     Flag,
@@ -17,13 +18,13 @@ from exporter.commands.flags import (
 )
 from exporter.config.load import load_protected
 from exporter.config.units import duration_text
-from exporter.daemon.on_demand import entrance
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.polling.sharding import Shard
+from exporter.polling.sharding import Shard, divide_ceilings, replicas_of
 from exporter.series.parse import QUIET_DAYS
+from exporter.web.security import security
 
 _DESCRIPTION = """\
 Validate a configuration, report all problems at once with file, line and path, and
@@ -41,7 +42,7 @@ _SCALING = Flag(
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the configuration."""
     parser = Parser(
-        (CONFIG_FILE, WEB_CONFIG_FILE, *SHARD, _SCALING),
+        (CONFIG_FILE, WEB_CONFIG_FILE, *SHARD, REPLICAS, _SCALING),
         program="braze-exporter check",
         description=_DESCRIPTION,
     )
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         parser.error(f"no configuration: give FILE or set {CONFIG_FILE.variable}")
     try:
         shard = Shard.of_texts(options.shard, options.total_shards)
+        replicas = replicas_of(options.replicas)
     except ValueError as error:
         parser.error(str(error))
     return report(
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         environment,
         options.web_config_file,
         shard=shard,
+        replicas=replicas,
         shows_scaling=options.scaling,
     )
 
@@ -74,10 +77,11 @@ def report(
     web_file: str | None,
     *,
     shard: Shard | None = None,
+    replicas: int = 1,
     shows_scaling: bool = False,
 ) -> int:
     """Print the warnings and the plan. ConfigError: a file has problems."""
-    protection = entrance(web_file)
+    protection = security(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
     strange = strange_variables(environment, but=parsed.config.key_variables)
     for warning in (*parsed.warnings, *(f"warning: {one}" for one in strange)):
@@ -88,6 +92,7 @@ def report(
             parsed.config,
             warnings=len(parsed.warnings) + len(strange),
             shard=shard,
+            replicas=replicas,
         )
     )
     if shows_scaling:
@@ -99,17 +104,23 @@ def report(
 
 
 def describe(
-    file: str, config: Config, *, warnings: int = 0, shard: Shard | None = None
+    file: str,
+    config: Config,
+    *,
+    warnings: int = 0,
+    shard: Shard | None = None,
+    replicas: int = 1,
 ) -> str:
-    """Return the plan as text; with a shard, the plan of that shard."""
+    """Return the plan of this shard and replica as text."""
     suffix = f", {_count(warnings, 'warning')}" if warnings else ""
     campaigns = sum(len(one.campaigns) for one in config.workspaces)
-    plans = plan(config if shard is None else _share(config, shard))
+    plans = plan(_part(config, shard, replicas))
     series = sum(one.typical_series for one in plans)
     lines = [
         f"{file}: valid, {_count(len(plans), 'workspace')}, "
         f"{_count(campaigns, 'campaign')}{suffix}",
         *(_describe_shard(plans, shard) if shard else ()),
+        *(_describe_replicas(replicas) if replicas > 1 else ()),
         *(line for one in plans for line in _describe_workspace(one)),
         "",
         f"series expected: about {series} if each campaign sends one email message, at "
@@ -118,21 +129,27 @@ def describe(
     return "\n".join(lines)
 
 
-def _share(config: Config, shard: Shard) -> Config:
-    divided = shard.divided(config)
+def _part(config: Config, shard: Shard | None, replicas: int) -> Config:
+    config = divide_ceilings(config, replicas * (shard.total if shard else 1))
+    if shard is None:
+        return config
     workspaces = tuple(
-        replace(one, campaigns=shard.own(one.campaigns)) for one in divided.workspaces
+        replace(one, campaigns=shard.own(one.campaigns)) for one in config.workspaces
     )
-    return divided._replace(workspaces=workspaces)
+    return config._replace(workspaces=workspaces)
 
 
 def _describe_shard(plans: Sequence[WorkspacePlan], shard: Shard) -> list[str]:
     campaigns = sum(len(one.workspace.campaigns) for one in plans)
     return [
         "",
-        f"shard {shard.number} of {shard.total} (numbered from 0): "
-        f"{_count(campaigns, 'campaign')}, and 1/{shard.total} of every budget",
+        f"shard {shard.number} of {shard.total} (numbers start at 0): "
+        f"{_count(campaigns, 'campaign')}, every ceiling divided by {shard.total}",
     ]
+
+
+def _describe_replicas(replicas: int) -> list[str]:
+    return ["", f"one of {replicas} replicas: every ceiling divided by {replicas}"]
 
 
 def _describe_workspace(one: WorkspacePlan) -> list[str]:

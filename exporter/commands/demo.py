@@ -12,10 +12,10 @@ from exporter.commands.flags import LOG, WEB, Parser
 from exporter.commands.simulate import FLEET, workspace
 from exporter.config import schema
 from exporter.daemon.daemon import Daemon
-from exporter.daemon.on_demand import entrance
 from exporter.daemon.process import serve, start_logging
 from exporter.simulator import Incident, Simulator
 from exporter.system.clock import Clock
+from exporter.web.security import security
 from exporter.web.server import Address
 from exporter.web.settings import settings
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         braze = Simulator(workspace(options))
     except ValueError as error:
         parser.error(str(error))
-    protection = entrance(options.web_config_file)
+    protection = security(options.web_config_file)
     for warning in protection.load():
         print(warning, file=sys.stderr)
     start_logging(level=options.log_level, format_=options.log_format)

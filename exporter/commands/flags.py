@@ -75,27 +75,21 @@ STATE_PATH = Flag(
     "Directory that keeps the last values over a restart. Off if not given.",
     "DIR",
 )
-STATE_URL = Flag(
-    "state.url",
-    "Redis that several exporters share campaigns, values and budgets by: "
-    "redis://HOST:PORT/DATABASE, rediss:// or unix://. A password belongs into the "
-    "environment.",
-    "URL",
-)
-STATE_REPLICAS = Flag(
-    "state.replicas",
-    "How many exporters share by --state.url: counts as long as Redis never answered.",
-    "N",
-    default="2",
-)
 SHARD = (
     Flag(
         "shard",
-        "Poll only this one of --total-shards parts of the campaigns, within its part "
-        "of every budget. From 0, or a name that ends in it, as a StatefulSet's pod's.",
+        "Poll only this part of the campaigns, with every request ceiling divided by "
+        "--total-shards. A number from 0, or a pod name that ends in one.",
         "N",
     ),
-    Flag("total-shards", "How many exporters share the configuration.", "M"),
+    Flag("total-shards", "Number of shards that have this configuration.", "M"),
+)
+REPLICAS = Flag(
+    "replicas",
+    "Number of identical exporters that poll the same campaigns with the same key: "
+    "every request ceiling of this process is divided by it.",
+    "N",
+    default="1",
 )
 WEB_CONFIG_FILE = Flag(
     "web.config.file",
@@ -147,9 +141,8 @@ LOG = (
 OF_DAEMON: tuple[Flag, ...] = (
     *CONFIG,
     STATE_PATH,
-    STATE_URL,
-    STATE_REPLICAS,
     *SHARD,
+    REPLICAS,
     *WEB,
     *LOG,
 )

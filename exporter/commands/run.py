@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -15,12 +14,12 @@ from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_vari
 from exporter.config.load import load, load_protected
 from exporter.config.schema import ParsedConfig, shortened
 from exporter.daemon.daemon import ConfigSource, Daemon
-from exporter.daemon.on_demand import SharedState, entrance, ledger
 from exporter.daemon.process import serve, start_logging
 from exporter.model.config import Config, KeySource
-from exporter.polling.sharding import Shard
+from exporter.polling.sharding import Shard, divide_ceilings, replicas_of
 from exporter.system.api_key import read_key
 from exporter.system.file_watch import FileWatch
+from exporter.web.security import security
 from exporter.web.settings import settings
 
 _log = logging.getLogger("exporter")
@@ -88,22 +87,26 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         web = settings(options)
         shard = Shard.of_texts(options.shard, options.total_shards)
-        shared = _shared(options, shard)
+        replicas = replicas_of(options.replicas)
     except ValueError as error:
         reader.error(str(error))
     if options.config_check:
         code: int = load_command("check").report(
-            options.config_file, environment, options.web_config_file, shard=shard
+            options.config_file,
+            environment,
+            options.web_config_file,
+            shard=shard,
+            replicas=replicas,
         )
         return code
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
-    protection = entrance(options.web_config_file)
+    protection = security(options.web_config_file)
     parsed = load_protected(options.config_file, environment, protection)
 
     def own(parsed: ParsedConfig) -> Config:
-        config = _with_warnings(parsed)
-        return config if shard is None else shard.divided(config)
+        parts = replicas * (shard.total if shard else 1)
+        return divide_ceilings(_with_warnings(parsed), parts)
 
     config = own(parsed)
     for problem in strange_variables(environment, but=config.key_variables):
@@ -125,24 +128,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         source=source,
         state_path=options.state_path,
         entrance=protection,
-        peers=shared or shard,
+        shard=shard,
     )
     return serve(daemon)
-
-
-def _shared(options: argparse.Namespace, shard: Shard | None) -> SharedState | None:
-    """Return what is shared, if anything is; ValueError: what is wrong with that."""
-    if not options.state_url:
-        return None
-    if options.state_path or shard:
-        other = "--state.path" if options.state_path else "--shard"
-        message = f"expected --state.url or {other}, not both"
-        raise ValueError(message)
-    replicas = options.state_replicas
-    if not (replicas.isascii() and replicas.isdigit() and 1 <= int(replicas) <= 100):
-        message = f"--state.replicas is {replicas!r}, expected 1 to 100"
-        raise ValueError(message)
-    return SharedState(ledger(options.state_url), int(replicas))
 
 
 def _with_warnings(parsed: ParsedConfig) -> Config:

@@ -13,12 +13,13 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
-from exporter.daemon import on_demand
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, KeptEntries, Store
@@ -37,6 +38,11 @@ from exporter.web.open_security import OpenSecurity, Security
 from exporter.web.routes import Site, Web
 from exporter.web.server import Address, ClientLimits, Server, raise_descriptor_limit
 from exporter.web.settings import WebSettings
+
+if TYPE_CHECKING:  # imported where it is used: it would slow every start
+    from exporter.discovery.service import DiscoveryService
+    from exporter.status.page import StatusPage
+    from exporter.storage.autosave import Autosave
 
 _log = logging.getLogger(__name__)
 
@@ -72,12 +78,9 @@ class Daemon:
         source: ConfigSource | None = None,
         state_path: str | None = None,
         entrance: Security | None = None,
-        peers: Shard | on_demand.SharedState | None = None,
+        shard: Shard | None = None,
     ) -> None:
-        """`peers` says what is shared with other exporters, if anything.
-
-        A shard is whose part of the campaigns is polled; budgets are divided already.
-        """
+        """Wire the parts; with a `shard`, ceilings in `configuration` are divided."""
         self._config = configuration
         self._settings = settings
         self._source = source or ConfigSource(load=lambda: configuration)
@@ -103,7 +106,7 @@ class Daemon:
             now=self._now,
             clock_set_by=self._clock.set_by,
         )
-        self._shard = shard = peers if isinstance(peers, Shard) else None
+        self._shard = shard
         if shard is not None:
             self._telemetry.sharded(number=shard.number, total=shard.total)
         self._fleet.campaigns_of = self._campaigns_of
@@ -115,22 +118,13 @@ class Daemon:
             draw=random.random,
             clock_set_by=self._clock.set_by,
         )
-        self._sharing: on_demand.Sharing | None = None
-        if isinstance(peers, on_demand.SharedState):
-            self._sharing = on_demand.sharing(
-                peers,
-                fleet=self._fleet,
-                poller=self._poller,
-                store=self._store,
-                telemetry=self._telemetry,
-                now=self._now,
-                clock_set_by=self._clock.set_by,
+        self._keeper: Autosave | None = None
+        if state_path is not None:
+            self._keeper = _autosave(
+                state_path, store=self._store, telemetry=self._telemetry
             )
-        self._keeper = on_demand.keeper(
-            state_path, store=self._store, telemetry=self._telemetry
-        )
         self._state_path = state_path
-        self._scouting: on_demand.Scouting | None = None
+        self._scouting: DiscoveryService | None = None
         self._pages = ExpositionPages(
             self._fresh_entries, self._telemetry, version=lambda: self._store.version
         )
@@ -139,17 +133,7 @@ class Daemon:
             is_ready=self._is_ready,
             configuration=self._describe,
             reload=self.reload if settings.has_lifecycle else None,
-            status=on_demand.status_pages(
-                entries=self._fresh_entries,
-                desks=self._fleet.desks,
-                discoveries=lambda: self._scouting.seen() if self._scouting else {},
-                peers=lambda: self._sharing.seen() if self._sharing else self._shard,
-                planned=self._jobs.all_planned,
-                now=self._now,
-                clock_set_by=self._clock.set_by,
-                is_ready=self._is_ready,
-                version=__version__,
-            ),
+            status=cache(self._status_page),
             telemetry_path=settings.telemetry_path,
             prefix=settings.prefix,
             link_prefix=settings.link_prefix,
@@ -234,31 +218,50 @@ class Daemon:
         self._jobs.start()
         kept = self._keeper.restore() if self._keeper else {}
         self._take_over(self._config, kept)
-        if self._sharing is not None:
-            self._sharing.start()
         self._telemetry.loaded(is_successful=True, now=self._started_at)
 
     def _take_over(self, configuration: Config, kept: KeptEntries) -> None:
-        if self._scouting is None:
-            self._scouting = on_demand.scouting(
-                configuration,
-                self._state_path,
-                self._fleet.desks,
-                refresh=self._fleet.refresh,
-                jobs=self._jobs,
-                telemetry=self._telemetry,
-                now=self._now,
-                draw=random.random,
-                clock_set_by=self._clock.set_by,
-            )
+        if self._scouting is None and any(
+            workspace.discover for workspace in configuration.workspaces
+        ):
+            self._scouting = self._discovery()
         if self._scouting is None:
             self._fleet.apply(configuration, kept)
             return
-        if self._sharing is not None:
-            self._sharing.share_discovery(self._scouting)
         self._scouting.apply(configuration)
         self._fleet.apply(configuration, kept)
         self._scouting.begin()
+
+    def _discovery(self) -> DiscoveryService:
+        from exporter.discovery.service import DiscoveryService
+        from exporter.storage.catalogue_file import CatalogueFile
+
+        path = self._state_path
+        return DiscoveryService(
+            self._fleet.desks,
+            file=CatalogueFile(Path(path)) if path is not None else None,
+            refresh=self._fleet.refresh,
+            jobs=self._jobs,
+            telemetry=self._telemetry,
+            now=self._now,
+            draw=random.random,
+            clock_set_by=self._clock.set_by,
+        )
+
+    def _status_page(self) -> StatusPage:
+        from exporter.status.page import StatusPage
+
+        return StatusPage(
+            entries=self._fresh_entries,
+            desks=self._fleet.desks,
+            discoveries=lambda: self._scouting.seen() if self._scouting else {},
+            shard=self._shard,
+            planned=self._jobs.all_planned,
+            now=self._now,
+            clock_set_by=self._clock.set_by,
+            is_ready=self._is_ready,
+            version=__version__,
+        )
 
     def _campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return what is polled of a workspace: this shard's part of all it has."""
@@ -271,13 +274,6 @@ class Daemon:
         if turn.at - self._now() > _EARLY_SECONDS:
             self._jobs.put(turn)  # the wall clock was just set forward
             return
-        if self._sharing is None:
-            self._poll(turn)
-            return
-        with self._sharing.at_work(turn):
-            self._poll(turn)
-
-    def _poll(self, turn: PendingPoll) -> None:
         upcoming = self._poller.poll(turn)
         desk = self._fleet.desks.get(turn.workspace)
         if upcoming is not None and desk is not None:
@@ -340,8 +336,6 @@ class Daemon:
             await asyncio.to_thread(self._scouting.stop)
         self._jobs.stop()
         self._fleet.abort()
-        if self._sharing is not None:
-            await asyncio.to_thread(self._sharing.stop)
         await self._listener.stop(_GRACE_SECONDS)
         if self._keeper is not None:
             self._keeper.save()
@@ -389,3 +383,10 @@ class Daemon:
                 skipped_rows=total["skipped_rows"],
                 idle_campaigns=len(self._idle_ids(name)),
             )
+
+
+def _autosave(state_path: str, *, store: Store, telemetry: SelfMetrics) -> Autosave:
+    from exporter.storage.autosave import Autosave
+    from exporter.storage.sqlite_state import SqliteState
+
+    return Autosave(SqliteState(Path(state_path)), store=store, telemetry=telemetry)

@@ -72,7 +72,6 @@ class CampaignFinder:
         """`fetcher` gives None while nobody may be asked."""
         self._workspace = workspace
         self._settings = settings = _settings(workspace)
-        self._parts = 1
         self._fetcher = fetcher
         self._tell_news = tell_news
         self._telemetry = telemetry
@@ -86,7 +85,7 @@ class CampaignFinder:
         self.is_settled = False
         """Whether nothing is to be asked until the next list."""
         self._busy = Lock()
-        self._budget = _budget(workspace, settings, self._parts)
+        self._budget = _budget(workspace, settings)
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._logged: dict[str, tuple[FailureReason, float]] = {}
@@ -116,22 +115,9 @@ class CampaignFinder:
         before, settings = self._settings, _settings(workspace)
         self._is_incomplete |= before.include_archived != settings.include_archived
         self._workspace, self._settings = workspace, settings
-        self.divide(self._parts)
+        self._budget = self._budget.bounded_as(_budget(workspace, settings))
         self._news += before != settings
         self.is_settled = False
-
-    def divide(self, parts: int) -> None:
-        """Keep to one of so many parts of discovery's budget."""
-        self._parts = parts
-        budget = _budget(self._workspace, self._settings, parts)
-        self._budget = self._budget.bounded_as(budget)
-
-    def adopt(self, known: CampaignCatalogue) -> None:
-        """Go on from what another exporter has found out."""
-        self.known = known
-        self._news += 1
-        self.failure = None
-        self.look_again()
 
     def stop(self) -> None:
         """Take no further failure for true: requests are about to be broken off."""
@@ -426,8 +412,8 @@ def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:
     return workspace.discover
 
 
-def _budget(workspace: WorkspaceConfig, settings: DiscoverConfig, parts: int) -> Budget:
-    rate = settings.requests_per_minute / parts
+def _budget(workspace: WorkspaceConfig, settings: DiscoverConfig) -> Budget:
+    rate = settings.requests_per_minute
     return Budget(spacing(rate), workspace.reserve, 1, slack_seconds=slack(rate))
 
 

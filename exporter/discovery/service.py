@@ -57,9 +57,6 @@ class DiscoveryService:
         self._is_failing = False
         self._kept = self._restored()
         self._saved: dict[Account, CampaignCatalogue] = dict(self._kept)
-        self._parts = 1
-        self.leads: Callable[[str], bool] = _leads_all
-        """Whether this exporter asks for a workspace, by name, or another one does."""
 
     def apply(self, config: Config) -> None:
         """Have scouts for what this configuration wants; `begin` lets them go."""
@@ -91,13 +88,6 @@ class DiscoveryService:
             clock_set_by=self._clock_set_by,
             known=self._kept.pop(account, None),
         )
-        self._scouts[name].divide(self._parts)
-
-    def divide(self, parts: int) -> None:
-        """Keep to one of so many parts of each workspace's budget for discovery."""
-        self._parts = parts
-        for scout in tuple(self._scouts.values()):
-            scout.divide(parts)
 
     def begin(self) -> None:
         """Let every scout go on now, each when it may."""
@@ -118,14 +108,6 @@ class DiscoveryService:
             for name, scout in tuple(self._scouts.items())
             if name in self._accounts
         }
-
-    def adopt(self, account: Account, known: CampaignCatalogue) -> None:
-        """Go on from what another exporter has found out of a workspace."""
-        name, _, _ = account
-        scout = self._scouts.get(name)
-        if scout is not None and self._accounts.get(name) == account:
-            scout.adopt(known)
-            self._send(name, scout, self._now())
 
     def seen(self) -> dict[str, DiscoveryView]:
         """Return how discovery stands in each workspace that has it."""
@@ -172,7 +154,7 @@ class DiscoveryService:
             self._save()  # once a list; details that were read since can wait
 
     def _fetcher(self, name: str) -> Fetcher | None:
-        desk = self._desks.get(name) if self.leads(name) else None
+        desk = self._desks.get(name)
         return desk.client if desk else None
 
     def _restored(self) -> dict[Account, CampaignCatalogue]:
@@ -201,7 +183,3 @@ class DiscoveryService:
                 self._is_failing = True
                 return
             self._saved, self._is_failing = known, False
-
-
-def _leads_all(_name: str) -> bool:
-    return True

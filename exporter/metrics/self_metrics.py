@@ -213,7 +213,6 @@ class SelfMetrics:
         for counter in (self._state_saves, self._state_loads):
             for result in ("success", "failure"):
                 counter.labels(result)
-        self._shared: _Shared | None = None
         self._forgotten: set[str] = set()
         self._of_workspaces = (
             self._requests,
@@ -288,18 +287,6 @@ class SelfMetrics:
         self._interval.labels(workspace).set(interval_seconds)
         self._stretch.labels(workspace).set(stretch)
 
-    def shared(self, *, is_up: bool, replicas: int) -> None:
-        """Show whether the shared state answers, and how many exporters it knows."""
-        if self._shared is None:
-            self._shared = _Shared(self.registry)
-        self._shared.is_up.set(is_up)
-        self._shared.replicas.set(replicas)
-
-    def record_skipped(self) -> None:
-        """Count a record of another exporter that is no use."""
-        if self._shared is not None:
-            self._shared.skipped.inc()
-
     def sharded(self, *, number: int, total: int) -> None:
         """Show that this is one of several that share a configuration."""
         self._shard.labels(number, total).set(1)
@@ -373,29 +360,6 @@ class SelfMetrics:
         for workspace in tuple(self._forgotten):
             for metric in self._of_workspaces:
                 metric.remove_by_labels({"workspace": workspace})
-
-
-class _Shared:
-    """What only those show that share state by Redis."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.is_up = _gauge(
-            registry,
-            "shared_state_up",
-            "1 while Redis (--state.url) answers. 0: this exporter polls its part by "
-            "itself, within its part of the budget.",
-        )
-        self.replicas = _gauge(
-            registry,
-            "replicas",
-            "Exporters that share the work by --state.url, as this one last knew.",
-        )
-        self.skipped = _counter(
-            registry,
-            "shared_records_skipped",
-            "Records of other exporters that could not be read: of another version, or "
-            "written by somebody else.",
-        )
 
 
 class _ServedCollector:

@@ -4,7 +4,6 @@ ExporterError
 ├── ConfigError          every problem at once; nothing starts, nothing changes
 ├── ListenError          an address is taken; the process ends with code 1
 ├── StateError           the last values' file is no use; we go on without it
-├── SharedStateError     Redis does not answer; we go on within our share
 ├── MalformedSeries      a document is no data series; the poll ends, values stay
 ├── MalformedCatalogue   a document tells of no campaigns; what was known stays
 └── FetchError           one request gave no document
@@ -68,10 +67,6 @@ class StateError(ExporterError):
         super().__init__(message)
         self.is_damaged = is_damaged
         self.is_locked = is_locked
-
-
-class SharedStateError(ExporterError):
-    """Redis cannot be asked; the message names no password."""
 
 
 class MalformedSeries(ExporterError):

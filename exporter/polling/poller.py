@@ -107,8 +107,6 @@ class Poller:
             WeakKeyDictionary()
         )
         self._is_stopped = False
-        self.permit: Callable[[Workspace, PendingPoll], float] = _permit_all
-        """In how many seconds a request may start that the line lets go; 0: now."""
 
     def stop(self) -> None:
         """Take no further outcome for true: requests are about to be broken off."""
@@ -148,11 +146,6 @@ class Poller:
             desk.line.leave(turn, now=now)
             return self._fail(desk, turn, turn.failure)
         if not desk.line.start(turn, now=now):
-            self._defer(turn)
-            return None
-        if wait := self.permit(desk, turn):
-            now = self._now()
-            desk.line.put_back(turn, until=now + wait, now=now)
             self._defer(turn)
             return None
         if turn.tries:
@@ -532,10 +525,6 @@ class Poller:
         return is_told
 
 
-def _permit_all(_desk: Workspace, _turn: PendingPoll) -> float:
-    return 0.0
-
-
 def _read(
     document: object, reading: parse.ParseOptions, entry: Entry | None
 ) -> Read | MalformedSeries:
@@ -552,7 +541,6 @@ def _read(
 
 def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    # Another exporter may have told of a later poll since this one was read.
     is_former = entry.source is not None and entry.source.known == found.known
     if found.is_renewed and is_former and entry.values is not None:
         values = campaign_metrics.renew_latest(

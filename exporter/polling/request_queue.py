@@ -137,35 +137,6 @@ class RequestQueue:
             self._spend(turn, now)
             return True
 
-    def put_back(self, turn: PendingPoll, *, until: float, now: float) -> None:
-        """Take back a start that somebody else's came before: it is the next one.
-
-        Nothing of this line starts before `until`.
-        """
-        with self._lock:
-            self._budget = self._budget.refund(ENDPOINT, not_before=until)
-            self._in_flight.discard(turn.campaign_id)
-            if self._pause and turn.campaign_id == self._pause.probe_id:
-                self._call_probe(self._pause, now)
-            elif turn.campaign_id in self._members:
-                self._waiting[turn.campaign_id] = turn._replace(has_waited=True)
-                self._waiting.move_to_end(turn.campaign_id, last=False)
-            self._called_at = math.inf
-            self._call_first(now)
-
-    def take_word(
-        self, allowance: RateLimitHeaders, *, shut_until: float, now: float
-    ) -> None:
-        """Believe another exporter in what Braze told it of the same account."""
-        with self._lock:
-            before = self._budget
-            self._budget = before.told(
-                ENDPOINT, allowance, shut_until=shut_until, now=now
-            )
-            if self._budget != before:
-                self._called_at = math.inf
-                self._call_first(now)
-
     def leave(self, turn: PendingPoll, *, now: float) -> None:
         """Take back a turn that came too late to start."""
         with self._lock:

@@ -1,14 +1,12 @@
-"""Which of several exporters has which campaign, and what of the budget.
+"""Shards and replicas: which campaigns a process polls, within which ceilings.
 
-By consistent hashing: everybody agrees without asking, in every process and release,
-and when there are more or fewer of them only as many campaigns move as have to. It
-knows neither processes nor the network.
+Campaigns are assigned by consistent hashing: every process and release computes the
+same assignment, and a changed number of shards moves as few campaigns as possible.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
@@ -21,39 +19,38 @@ from exporter.model.config import (
 )
 
 MOST_SHARDS = 1000
-"""More have no use: each asks for one campaign in a thousand."""
+"""Enough for one campaign in a thousand each."""
 
-PARTITIONS = 256
-"""Into so many parts campaigns are put where exporters share them by leases."""
+MOST_REPLICAS = 100
 
 _COUNT = re.compile(r"[0-9]{1,4}")
 _NUMBER = re.compile(r"(?:.+-)?([0-9]{1,4})", re.DOTALL)
 
 
 class Shard(NamedTuple):
-    """One of `total` exporters that share a configuration; numbers begin at 0."""
+    """One of `total` processes with one configuration; numbers start at 0."""
 
     number: int
     total: int
 
     def holds(self, campaign_id: str) -> bool:
-        """Tell whether this one polls a campaign; exactly one of them does."""
+        """Return whether this shard polls a campaign; exactly one shard does."""
         return _bucket(_hash(campaign_id), self.total) == self.number
 
     def own(self, campaigns: tuple[CampaignConfig, ...]) -> tuple[CampaignConfig, ...]:
-        """Return those that this one polls, in their order."""
+        """Return the campaigns of this shard, in their order."""
         return tuple(one for one in campaigns if self.holds(one.id))
 
     @classmethod
     def of_texts(cls, number: str | None, total: str | None) -> Shard | None:
-        """Return the one that two flags name, if they do; ValueError: what is wrong.
+        """Parse --shard and --total-shards; ValueError: the message names the flag.
 
-        The number may end a name, as in that of a StatefulSet's pod.
+        The number may end a name, such as that of a pod of a StatefulSet.
         """
         if not number and not total:
             return None
         if not number or not total:
-            message = "expected both --shard and --total-shards, or none of them"
+            message = "expected both --shard and --total-shards, or neither"
             raise ValueError(message)
         if not _COUNT.fullmatch(total) or not 1 <= int(total) <= MOST_SHARDS:
             message = f"--total-shards is {total!r}, expected 1 to {MOST_SHARDS}"
@@ -67,27 +64,22 @@ class Shard(NamedTuple):
             raise ValueError(message)
         return cls(int(found[1]), int(total))
 
-    def divided(self, config: Config) -> Config:
-        """Return the configuration with this one's part of every budget.
 
-        All campaigns are still in it: what discovery makes of names depends on all.
-        """
-        workspaces = tuple(_divided(one, self.total) for one in config.workspaces)
-        return config._replace(workspaces=workspaces)
+def replicas_of(text: str) -> int:
+    """Parse the value of --replicas; ValueError: not a number from 1 to 100."""
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= MOST_REPLICAS:
+        message = f"--replicas is {text!r}, expected 1 to {MOST_REPLICAS}"
+        raise ValueError(message)
+    return int(text)
 
 
-def owner(key: str, members: Iterable[str]) -> str:
-    """Return whose a key is, of members that come and go; ValueError: there is nobody.
+def divide_ceilings(config: Config, parts: int) -> Config:
+    """Return the configuration with every request ceiling divided by `parts`.
 
-    The one with the highest weight for it ("rendezvous"): the same in any order of the
-    members, and one that leaves takes only its own keys along.
+    All campaigns stay in it: the names that discovery gives depend on all of them.
     """
-    return max(members, key=lambda member: (_hash(f"{member} {key}"), member))
-
-
-def partition(workspace: str, campaign_id: str = "") -> int:
-    """Return to which of `PARTITIONS` a campaign belongs, or a workspace by itself."""
-    return _bucket(_hash(f"{workspace}\0{campaign_id}"), PARTITIONS)
+    workspaces = tuple(_divided(one, parts) for one in config.workspaces)
+    return config._replace(workspaces=workspaces)
 
 
 def _bucket(key: int, buckets: int) -> int:
@@ -114,8 +106,7 @@ def _divided(workspace: WorkspaceConfig, total: int) -> WorkspaceConfig:
     return replace(
         workspace,
         requests_per_minute=workspace.requests_per_minute / total,
-        # Of threads and of requests before Braze's first answer. The reserve is a share
-        # of what Braze grants to all of us, and stays.
+        # The reserve is a share of what Braze grants to all processes: unchanged.
         concurrency=max(1, workspace.concurrency // total),
         discover=discover and _discovery_divided(discover, total),
     )

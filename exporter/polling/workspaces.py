@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 
 
 CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
-Holds = Callable[[str, str], bool]
 
 
 class Workspaces:
@@ -69,10 +68,6 @@ class Workspaces:
         self._config: Config | None = None
         self.campaigns_of: CampaignsOf = listed_campaigns
         """What else than the listed campaigns is polled: discovery's part."""
-        self.holds: Holds = _holds_all
-        """Whether a campaign, by workspace and id, is asked for by this exporter."""
-        self.parts = 1
-        """Into how many parts every ceiling is divided, of which this one has one."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
         self._seen_keys: dict[str, Secret] = {}
@@ -100,36 +95,8 @@ class Workspaces:
                 (one,) = plan.plan(self._config._replace(workspaces=(found,)))
                 self._apply(self._config, one, {})
 
-    def redistribute(self) -> None:
-        """Ask for those campaigns that are held now, within the part of now."""
-        with self._lock:
-            for desk in self.desks.values():
-                self._redistribute(desk)
-
-    def _redistribute(self, desk: Workspace) -> None:
-        workspace = desk.plan.workspace
-        before = desk.line.members
-        held = self._held(workspace)
-        desk.line.reshape(self._budget(workspace), held, now=self._now())
-        for campaign_id in before - set(held):
-            self._jobs.drop(workspace.name, campaign_id)
-        gained = tuple(desk.campaigns[one] for one in held if one not in before)
-        read_at = {}
-        for campaign in gained:
-            entry = self._store.get((workspace.name, campaign.id))
-            if entry is not None and entry.status.last_success_at is not None:
-                read_at[entry.key] = entry.status.last_success_at
-        self._begin(desk, gained, read_at)
-
-    def _held(self, workspace: WorkspaceConfig) -> tuple[str, ...]:
-        return tuple(
-            campaign.id
-            for campaign in workspace.campaigns
-            if self.holds(workspace.name, campaign.id)
-        )
-
     def _budget(self, workspace: WorkspaceConfig) -> Budget:
-        rate = workspace.requests_per_minute / self.parts
+        rate = workspace.requests_per_minute
         return Budget(
             spacing(rate),
             workspace.reserve,
@@ -219,17 +186,17 @@ class Workspaces:
         if former is None or _way(former.config, before) != _way(config, workspace):
             self._connect(config, workspace)
         campaigns = {campaign.id: campaign for campaign in workspace.campaigns}
-        budget, held = self._budget(workspace), self._held(workspace)
+        budget, campaign_ids = self._budget(workspace), tuple(campaigns)
         if former and has_same_account:
             line = former.line
-            line.reshape(budget, held, now=self._now())
+            line.reshape(budget, campaign_ids, now=self._now())
         else:
             if former:
                 former.line.close()
             line = RequestQueue(
                 budget,
                 workspace=workspace.name,
-                campaign_ids=held,
+                campaign_ids=campaign_ids,
                 call=self._jobs.put,
             )
         return Workspace(
@@ -345,15 +312,13 @@ class Workspaces:
         now = self._now()
         due = []
         for campaign in newcomers:
-            if not self.holds(name, campaign.id):
-                continue
             at = read_at.get((name, campaign.id))
             slot = now if at is None else self._slot(desk, campaign, at, now=now)
             if slot > now:
                 desk.line.book(PendingPoll(name, campaign.id, due_at=slot, at=slot))
             else:
                 due.append(campaign)
-        apart = spacing(desk.plan.workspace.requests_per_minute / self.parts)
+        apart = spacing(desk.plan.workspace.requests_per_minute)
         round_ = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         turns = tuple(
             PendingPoll(name, campaign_id, due_at)
@@ -381,10 +346,6 @@ class Workspaces:
 def listed_campaigns(workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
     """Return the campaigns that the configuration names."""
     return workspace.campaigns
-
-
-def _holds_all(_workspace: str, _campaign_id: str) -> bool:
-    return True
 
 
 def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:

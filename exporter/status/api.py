@@ -22,7 +22,6 @@ from exporter.status.view_model import (
     Failure,
     Overview,
     RateLimitView,
-    SharedSeen,
     WorkspaceView,
     day_of,
 )
@@ -39,7 +38,7 @@ def pieces(
         "version": version,
         "at": _instant(overview.at),
         "ready": is_ready,
-        "peers": _peers(overview.peers),
+        "shard": _shard(overview.shard),
         "workspaces": [_workspace(one, overview.at) for one in overview.workspaces],
         "campaigns_total": len(overview.campaigns),
         "campaigns_found": len(chosen),
@@ -55,13 +54,10 @@ def _written(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _peers(one: Shard | SharedSeen | None) -> dict[str, object] | None:
+def _shard(one: Shard | None) -> dict[str, object] | None:
     if one is None:
         return None
-    told: dict[str, object] = {"summary": texts.peers(one)}
-    if isinstance(one, Shard):
-        return told | {"shard": one.number, "total_shards": one.total}
-    return told | {"shared": one.is_up is True, "replicas": one.replicas}
+    return {"summary": texts.shard(one), "number": one.number, "total": one.total}
 
 
 def _workspace(one: WorkspaceView, now: float) -> dict[str, object]:

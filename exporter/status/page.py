@@ -30,7 +30,6 @@ from exporter.status.view_model import (
     Overview,
     PauseView,
     QueueView,
-    SharedSeen,
 )
 from exporter.web.routes import Links
 
@@ -44,7 +43,7 @@ class StatusPage:
         entries: Callable[[], tuple[Entry, ...]],
         desks: Mapping[str, Workspace],
         discoveries: Callable[[], Mapping[str, DiscoveryView]],
-        peers: Callable[[], Shard | SharedSeen | None],
+        shard: Shard | None = None,
         planned: Callable[[], Mapping[ObjectKey, float]],
         now: Callable[[], float],
         clock_set_by: Callable[[], float],
@@ -54,7 +53,7 @@ class StatusPage:
         self._entries = entries
         self._desks = desks
         self._discoveries = discoveries
-        self._peers = peers
+        self._shard = shard
         self._planned = planned
         self._now = now
         self._clock_set_by = clock_set_by
@@ -158,7 +157,7 @@ class StatusPage:
                 for name, desk in desks.items()
             ),
             campaigns=tuple(one for name in desks for one in campaigns[name]),
-            peers=self._peers(),
+            shard=self._shard,
         )
 
 

@@ -17,7 +17,6 @@ from exporter.status.view_model import (
     CampaignView,
     DiscoveryView,
     RateLimitView,
-    SharedSeen,
     WorkspaceView,
 )
 
@@ -225,24 +224,12 @@ def discovery(one: DiscoveryView, *, now: float) -> str:
     return text
 
 
-def peers(one: Shard | SharedSeen) -> str:
-    """Return how the work is shared with other exporters, as sentences."""
-    if isinstance(one, Shard):
-        return (
-            f"Shard {one.number} of {one.total}, counted from 0: its campaigns only "
-            "are here, and its part of every budget."
-        )
-    if one.is_up is None:
-        return "Asks Redis who else is there; nothing is polled until it answers."
-    if not one.is_up:
-        return (
-            "Redis does not answer. This exporter polls its part of the campaigns, "
-            f"within 1/{one.parts} of every budget; those of others grow old here."
-        )
-    if one.replicas < 2:
-        return "Shares its polls by Redis, and is alone there."
-    others = plural(one.replicas - 1, "other exporter")
-    return f"Shares polls and budgets with {others} by Redis; each shows all campaigns."
+def shard(one: Shard) -> str:
+    """Return which part of the campaigns is polled, as a sentence."""
+    return (
+        f"Shard {one.number} of {one.total} (numbers start at 0): this page shows the "
+        f"campaigns of this shard, and ceilings are 1/{one.total} of the configured."
+    )
 
 
 def idleness(campaign: CampaignView) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
@@ -170,17 +169,6 @@ class CampaignView:
         return self.latest.tally.level if self.latest else Level.UNJUDGED
 
 
-class SharedSeen(NamedTuple):
-    """How this exporter stands with the Redis that it shares by."""
-
-    is_up: bool | None
-    """None: it has not heard yet who else is there."""
-    replicas: int
-    """How many exporters there are, itself included, as far as is known."""
-    parts: int
-    """Into so many parts budgets are divided: more than one while Redis is away."""
-
-
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Everything, as it was `at` one instant."""
@@ -188,8 +176,8 @@ class Overview:
     at: float
     workspaces: tuple[WorkspaceView, ...]
     campaigns: tuple[CampaignView, ...]
-    peers: Shard | SharedSeen | None = None
-    """How the work is shared with other exporters, if it is."""
+    shard: Shard | None = None
+    """Which part of the campaigns this process polls; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

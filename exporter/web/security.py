@@ -18,6 +18,7 @@ from exporter.system.read_file import MIB, read_regular
 from exporter.web import web_config
 from exporter.web.messages import HttpRequest, Responder
 from exporter.web.middleware import Middleware
+from exporter.web.open_security import OpenSecurity, Security
 from exporter.web.tls import server_context
 from exporter.web.web_config import Tls, WebConfig, WebConfigFault
 
@@ -157,3 +158,8 @@ def _text(file: str, content: bytes | None) -> str:
 
 def _unusable(file: str, message: str) -> ConfigError:
     return ConfigError((Problem(file, 1, "", f"the web configuration {message}"),))
+
+
+def security(web_config_file: str | None) -> Security:
+    """Return the security of a web configuration file; open without one."""
+    return OpenSecurity() if web_config_file is None else FileSecurity(web_config_file)

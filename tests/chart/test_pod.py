@@ -18,7 +18,6 @@ from tests.chart.helm import CHART, Document, Helm, values_of
 from tests.chart.local_pod import LocalPod, secrets, unverified
 from tests.support.certificates import HASH, PASSWORD, Papers
 from tests.support.daemon_process import Process, parse, run, until
-from tests.support.redis_server import RedisServer
 
 KEYS = "/etc/braze-exporter/keys"
 SCRAPE = {"name": "scrape", "key": "any"}
@@ -199,42 +198,6 @@ def variables(
         return text
 
     return {each["name"]: value(each) for each in container["env"]}
-
-
-def test_replicas_share_their_work_by_a_redis(
-    helm: Helm, papers: Papers, tmp_path: Path, redis_server: RedisServer
-) -> None:
-    """Each shows all campaigns, and together they poll within one budget."""
-    with Simulator() as braze, ExitStack() as stack:
-        shared = {"sharedState": {"secretName": "braze-redis"}, "replicas": 2}
-        rendered = helm.render(polling(braze) | shared)
-        # The URL as `kubectl create secret --from-file` keeps it.
-        existing = dict(secrets(papers)) | {
-            "api-key": braze.api_key,
-            "url": f"{redis_server.url}\n",
-        }
-        pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
-        environment = variables(rendered.exporter, "any", existing)
-        exporters = [
-            stack.enter_context(Process(*pod.arguments(), environment=environment))
-            for _ in range(2)
-        ]
-
-        def figures(exporter: Process, family: str) -> list[float]:
-            page = parse(ask(f"{exporter.url}/metrics")[1])
-            return list(page.get(family, {}).values())
-
-        for each in exporters:
-            until(
-                lambda each=each: (  # type: ignore[misc]  # bound now
-                    figures(each, "braze_exporter_replicas") == [2]
-                    and len(figures(each, "braze_campaign_up")) == len(braze.campaigns)
-                )
-            )
-
-        for each in exporters:
-            assert figures(each, "braze_exporter_shared_state_up") == [1]
-            assert not [line for line in each.lines if "level=warn" in line]
 
 
 @pytest.mark.parametrize("is_own", [True, False])

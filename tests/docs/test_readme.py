@@ -20,7 +20,6 @@ import pytest
 from exporter.braze import hosts
 from exporter.commands import COMMANDS, DAEMON, backfill
 from exporter.config import schema
-from exporter.daemon import on_demand
 from exporter.metrics import campaign_metrics
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
@@ -29,6 +28,7 @@ from exporter.model.config import Selection
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.series import parse
+from exporter.status.page import StatusPage
 from exporter.web.routes import Site, Web
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -113,7 +113,6 @@ def telemetry() -> SelfMetrics:
     )
     made.expect("w", "campaigns/data_series")
     made.sharded(number=0, total=2)
-    made.shared(is_up=True, replicas=2)
     made.expect_discovery("w", ["campaigns/list"])
     made.discovery_succeeded("w", now=1)
     made.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
@@ -241,9 +240,10 @@ def test_the_path_table_names_every_path() -> None:
         pages=pages,
         is_ready=lambda: True,
         configuration=lambda: "",
-        status=on_demand.status_pages(
+        status=lambda: StatusPage(
             entries=tuple,
             desks={},
+            discoveries=dict,
             planned=dict,
             now=lambda: 0.0,
             clock_set_by=lambda: 0.0,

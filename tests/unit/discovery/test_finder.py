@@ -182,19 +182,6 @@ def test_requests_stand_apart_as_the_own_budget_says() -> None:
     assert asked(made) == ["a"]
 
 
-def test_a_part_of_the_budget_is_kept_to_over_a_reload() -> None:
-    """A third of six a minute is a request every thirty seconds."""
-    made = walk("A", requests_per_minute=6)
-    made.scout.divide(3)
-    made.scout.reconfigure(made.workspace)
-
-    made.run(seconds=29)
-    assert asked(made) == ["page 0"]
-    made.run(seconds=2)
-
-    assert asked(made) == ["a"]
-
-
 def test_the_reserve_is_left_to_others() -> None:
     """What the headers tell counts for both paths: they share Braze's bucket."""
     made = walk("A")
@@ -519,29 +506,6 @@ def test_what_is_known_already_is_not_asked_again() -> None:
     assert asked(again) == []
     assert again.names() == {"A"}
     assert again.shown("discovered_campaigns") == 1
-
-
-def test_what_another_exporter_found_ends_a_failure() -> None:
-    """It is shown at once: the wait was for questions that the other one asks now."""
-    made, other = walk("A"), walk("A", "B")
-    made.run(seconds=60)
-    assert made.braze
-    down = failure(Unavailable, FailureReason.SERVER_ERROR, 503)
-    made.braze.failures = [down] * 99
-    made.run(seconds=2 * 3600)
-    assert made.step() > 60
-    before = made.scout.failure
-    other.now = made.now
-    other.run(seconds=60)
-    made.braze = None  # the other one leads
-
-    made.scout.adopt(other.scout.known)
-    made.step()
-
-    assert before is down
-    assert made.names() == {"A", "B"}
-    assert made.scout.failure is None
-    assert made.shown("discovered_campaigns") == 2
 
 
 def test_what_was_known_before_a_restart_is_shown_while_the_list_fails() -> None:

@@ -44,9 +44,6 @@ LABELS = {
     "state_saves": "result",
     "state_loads": "result",
     "shard_info": "shard total_shards",
-    "shared_state_up": "",
-    "replicas": "",
-    "shared_records_skipped": "",
     "discovered_campaigns": "workspace",
     "discovery_limited": "workspace",
     "discovery_last_success_timestamp_seconds": "workspace",
@@ -62,7 +59,6 @@ COUNTERS = {
     "state_saves",
     "state_loads",
     "discovery_failures",
-    "shared_records_skipped",
 }
 HISTOGRAMS = {"api_request_duration_seconds", "poll_lag_seconds"}
 
@@ -92,7 +88,6 @@ def busy() -> SelfMetrics:
     made.planned("shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0)
     made.loaded(is_successful=True, now=1000.5)
     made.sharded(number=1, total=3)
-    made.shared(is_up=True, replicas=2)
     made.answered("shop", SERIES, code=200, seconds=0.2)
     made.allowed("shop", SERIES, RateLimitHeaders(100, 40, 2000.0))
     made.polled("shop", "stored")

@@ -6,7 +6,12 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
-from exporter.polling.sharding import MOST_SHARDS, PARTITIONS, Shard, owner, partition
+from exporter.polling.sharding import (
+    MOST_SHARDS,
+    Shard,
+    divide_ceilings,
+    replicas_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +74,7 @@ def test_budgets_are_divided() -> None:
     """Together the shards have what one had; the reserve is of what Braze grants."""
     config = parsed({"workspaces": [WORKSPACE]}, key="key")
 
-    (workspace,) = Shard(1, 4).divided(config).workspaces
+    (workspace,) = divide_ceilings(config, 4).workspaces
 
     assert workspace.requests_per_minute == 30
     assert workspace.concurrency == 1
@@ -83,7 +88,7 @@ def test_nobody_is_without_a_thread() -> None:
     """More shards than `concurrency` have one each."""
     config = parsed({"workspaces": [WORKSPACE]}, key="key")
 
-    (workspace,) = Shard(0, 100).divided(config).workspaces
+    (workspace,) = divide_ceilings(config, 100).workspaces
 
     assert workspace.concurrency == 1
 
@@ -120,8 +125,8 @@ def test_flags_name_a_shard(
 @pytest.mark.parametrize(
     ("number", "total", "complaint"),
     [
-        ("0", None, "expected both --shard and --total-shards, or none of them"),
-        (None, "2", "expected both --shard and --total-shards, or none of them"),
+        ("0", None, "expected both --shard and --total-shards, or neither"),
+        (None, "2", "expected both --shard and --total-shards, or neither"),
         ("2", "2", "--shard is '2', expected 0 to 1, or a name that ends in it"),
         ("-1", "1", "--shard is '-1', expected 0 to 0"),
         ("pod", "2", "--shard is 'pod', expected 0 to 1"),
@@ -142,24 +147,16 @@ def test_flags_that_name_none_are_told(
     assert str(caught.value).startswith(complaint)
 
 
-def test_a_partition_and_its_owner_are_fixed() -> None:
-    """Every process and every release finds the same ones."""
-    found = partition("shop", "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
+@pytest.mark.parametrize("text", ["", "0", "-1", "101", "two", "1.5", "²"])
+def test_invalid_replica_counts_are_refused(text: str) -> None:
+    """The message names the flag, its value and the bounds."""
+    with pytest.raises(ValueError, match="expected 1 to 100") as caught:
+        replicas_of(text)
 
-    assert found == 204
-    assert [owner(str(n), ("a", "b", "c")) for n in range(6)] == list("aaaacc")
-    assert owner("0", ("c", "a", "b")) == owner("0", ("a", "b", "c"))
-
-
-def test_campaigns_are_spread_over_partitions() -> None:
-    """All are used, by the campaigns of one workspace too."""
-    used = {partition("shop", each) for each in IDS}
-
-    assert used == set(range(PARTITIONS))
-    assert partition("shop") in used
+    assert str(caught.value).startswith(f"--replicas is {text!r}")
 
 
-def test_nothing_is_owned_by_nobody() -> None:
-    """Whoever asks has to be there himself."""
-    with pytest.raises(ValueError, match="empty"):
-        owner("0", ())
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_a_replica_count_is_parsed(count: int) -> None:
+    """From 1 to 100."""
+    assert replicas_of(str(count)) == count

@@ -18,7 +18,6 @@ from exporter.status.view_model import (
     Overview,
     PauseView,
     RateLimitView,
-    SharedSeen,
     workspace_seen,
 )
 
@@ -52,7 +51,7 @@ def document(
     *campaigns: CampaignView,
     pause: PauseView | None = None,
     discovery: DiscoveryView | None = FAILING,
-    peers: Shard | SharedSeen | None = None,
+    shard: Shard | None = None,
 ) -> Any:
     """Return the document of one workspace with these campaigns, as read."""
     budget = Budget(1.0, 0.2, 4, buckets={"campaigns/data_series": BUCKET})
@@ -64,7 +63,7 @@ def document(
         now=NOW,
         clock_set_by=0.0,
     )
-    overview = Overview(NOW, (workspace,), campaigns, peers)
+    overview = Overview(NOW, (workspace,), campaigns, shard)
     pieces = api.pieces(overview, campaigns, version="1.2.3", is_ready=True)
     return json.loads("".join(pieces))
 
@@ -181,16 +180,13 @@ def test_thousands_of_campaigns_are_one_list() -> None:
     assert [one["campaign"] for one in found] == [f"C {n}" for n in range(401)]
 
 
-def test_peers_are_told() -> None:
-    """Which shard of how many, or how it stands with those that share by Redis."""
-    shard = document(peers=Shard(1, 3))["peers"]
-    shared = document(peers=SharedSeen(is_up=False, replicas=2, parts=2))["peers"]
+def test_a_shard_is_described() -> None:
+    """Its number, of how many, and what that means."""
+    shard = document(shard=Shard(1, 3))["shard"]
 
-    assert (shard["shard"], shard["total_shards"]) == (1, 3)
+    assert (shard["number"], shard["total"]) == (1, 3)
     assert shard["summary"].startswith("Shard 1 of 3")
-    assert (shared["shared"], shared["replicas"]) == (False, 2)
-    assert shared["summary"].startswith("Redis does not answer.")
-    assert document()["peers"] is None
+    assert document()["shard"] is None
 
 
 def test_every_name_is_documented() -> None:
@@ -200,8 +196,7 @@ def test_every_name_is_documented() -> None:
         document(FULL, pause=PAUSE),
         document(campaign(is_up=None, age=None), discovery=None),
         document(FULL, discovery=well),
-        document(FULL, peers=Shard(0, 3)),
-        document(FULL, peers=SharedSeen(is_up=True, replicas=2, parts=1)),
+        document(FULL, shard=Shard(0, 3)),
     ]
     made = {path.removesuffix("[]") for each in documents for path in paths(each)}
     made = {path for path in made if not path.startswith("campaigns[].last_complete_")}

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from exporter.braze.rate_limit import Budget
 from exporter.braze.responses import BrazeResponse
-from exporter.daemon.on_demand import status_pages
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry
 from exporter.polling.idle import IdleSchedule
@@ -21,7 +20,7 @@ from exporter.polling.poller import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
 from exporter.simulator import Fault, Simulator
-from exporter.status.view_model import SharedSeen
+from exporter.status.page import StatusPage
 from exporter.web.routes import Links, StatusSource
 
 from tests.support.daemon_process import (
@@ -57,15 +56,16 @@ def all_polled(running: Running) -> Any:
 
 def empty(entries: Iterable[Entry] = ()) -> StatusSource:
     """Return the pages of no workspace."""
-    return status_pages(
+    return StatusPage(
         entries=lambda: tuple(entries),
         desks={},
+        discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
         clock_set_by=lambda: 0.0,
         is_ready=lambda: True,
         version="1",
-    )()
+    )
 
 
 def test_the_json_says_what_the_metrics_say() -> None:
@@ -191,28 +191,26 @@ def test_an_empty_exporter_has_a_page() -> None:
     assert json.loads(text)["campaigns"] == []
 
 
-def test_the_page_tells_of_other_exporters() -> None:
-    """Above the workspaces, and as a trouble while Redis does not answer."""
-    away = SharedSeen(is_up=False, replicas=2, parts=2)
-    texts = []
-    for peers in (None, Shard(0, 2), away):
-        pages = status_pages(
+def test_a_shard_is_named_above_the_workspaces() -> None:
+    """Only where shards are configured."""
+    pages = {}
+    for shard in (None, Shard(0, 2)):
+        page = StatusPage(
             entries=tuple,
             desks={},
-            peers=lambda peers=peers: peers,  # type: ignore[misc]
+            discoveries=dict,
+            shard=shard,
             planned=dict,
             now=lambda: 1.5,
             clock_set_by=lambda: 0.0,
             is_ready=lambda: True,
             version="1",
-        )()
-        with pages.looking() as sight:
-            texts.append("".join(sight.page("", LINKS)))
+        )
+        with page.looking() as view:
+            pages[shard] = "".join(view.page("", LINKS))
 
-    assert "hard 0 of 2" not in texts[0]
-    assert '<p class="peers">Shard 0 of 2' in texts[1]
-    assert '<p class="trouble"><svg' in texts[2]
-    assert "Redis does not answer." in texts[2]
+    assert '<p class="shard">' not in pages[None]
+    assert '<p class="shard">Shard 0 of 2' in pages[Shard(0, 2)]
 
 
 def test_garbage_is_collected_after_a_look_as_before() -> None:
@@ -272,15 +270,16 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
         )
         for one in campaigns
     )
-    pages = status_pages(
+    pages = StatusPage(
         entries=lambda: entries,
+        discoveries=dict,
         desks={"shop": desk},
         planned=lambda: {("shop", one): NOW + 60 for one in ids},
         now=lambda: NOW,
         clock_set_by=lambda: 0.0,
         is_ready=lambda: True,
         version="1",
-    )()
+    )
 
     began_at = thread_time()
     with pages.looking() as sight:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from exporter.model.errors import FailureReason
-from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.query import SORTS, STATES
@@ -15,7 +14,6 @@ from exporter.status.view_model import (
     NextPoll,
     PauseView,
     RateLimitView,
-    SharedSeen,
     WorkspaceView,
     workspace_seen,
 )
@@ -213,19 +211,3 @@ FOUND = DiscoveryView(40, False, NOW - 300, None, "", None, None)
 def test_discovery_is_told(changes: dict[str, Any], text: str) -> None:
     """What it has found, or that it fails and what becomes of that."""
     assert texts.discovery(replace(FOUND, **changes), now=NOW) == text
-
-
-@pytest.mark.parametrize(
-    ("seen", "text"),
-    [
-        (Shard(0, 3), "Shard 0 of 3, counted from 0: its campaigns only are here"),
-        (SharedSeen(None, 0, 1), "Asks Redis who else is there"),
-        (SharedSeen(True, 1, 1), "Shares its polls by Redis, and is alone there."),
-        (SharedSeen(True, 3, 1), "Shares polls and budgets with 2 other exporters"),
-        (SharedSeen(False, 2, 2), "Redis does not answer."),
-        (SharedSeen(False, 2, 2), "within 1/2 of every budget"),
-    ],
-)
-def test_peers_are_told_in_words(seen: Shard | SharedSeen, text: str) -> None:
-    """How the work is shared, and what it means if it cannot be."""
-    assert text in texts.peers(seen)

@@ -14,7 +14,6 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.daemon import on_demand
 from exporter.metrics import campaign_metrics
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
@@ -22,6 +21,7 @@ from exporter.metrics.store import Entry, Store
 from exporter.model.config import Selection
 from exporter.series.parse import ParseOptions, parse
 from exporter.simulator import Simulator
+from exporter.status.page import StatusPage
 from exporter.web.routes import Links, Site, StatusSource, Web, canonical
 from exporter.web.server import HttpRequest
 from prometheus_client import Metric
@@ -79,15 +79,17 @@ def pages() -> ExpositionPages:
 
 def status(*, is_ready: bool = True) -> Callable[[], StatusSource]:
     """Return what makes the status page of no workspace."""
-    return on_demand.status_pages(
+    page = StatusPage(
         entries=tuple,
         desks={},
+        discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
         clock_set_by=lambda: 0.0,
         is_ready=lambda: is_ready,
         version="1.2.3<b>",
     )
+    return lambda: page
 
 
 @contextmanager

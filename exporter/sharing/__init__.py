@@ -1,1 +1,0 @@
-"""Several exporters that share their work by Redis."""
