@@ -10,7 +10,7 @@ from exporter.system.progress import Progress, duration
     ("total", "done", "expected"),
     [
         (20, 0, [f"pages: {2 * n} of 20 ({10 * n} %)" for n in range(1, 11)]),
-        (3, 0, ["pages: 1 of 3 (30 %)", "pages: 2 of 3 (60 %)", "pages: 3 of 3 (100 %)"]),
+        (2, 0, ["pages: 1 of 2 (50 %)", "pages: 2 of 2 (100 %)"]),
         (1000, 895, ["pages: 900 of 1000 (90 %)", "pages: 1000 of 1000 (100 %)"]),
         (0, 0, []),
     ],
