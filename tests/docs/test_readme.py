@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.braze import hosts
-from exporter.commands import COMMANDS, DAEMON, backfill
+from exporter.commands import COMMANDS, DAEMON, backfill_options
 from exporter.config import schema
 from exporter.metrics import campaign_metrics
 from exporter.metrics.exposition_page import ExpositionPages
@@ -422,4 +422,4 @@ def test_the_job_has_one_name() -> None:
     named = [job for file in examples for job in name.findall(file.read_text())]
 
     assert len(named) >= 3
-    assert set(named) == {backfill.JOB}
+    assert set(named) == {backfill_options.JOB}

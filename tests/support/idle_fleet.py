@@ -48,7 +48,7 @@ class SimulatedRoom(Room):
     ) -> BrazeResponse:
         """Answer as the simulator does."""
         self.polls[str(params["campaign_id"])].append(self.now)
-        answer = self.simulator._desk.answer(
+        answer = self.simulator._api.respond(
             method="GET",
             path=path,
             query=urlencode(params),

@@ -295,7 +295,7 @@ def test_a_few_days_have_no_gap(backfill: BackfillRun) -> None:
     """A sample every five minutes, up to three hours ago."""
     now = time.time()
 
-    ended = backfill.run("--days", "3")
+    ended = backfill.run("--days", "3", "--campaign", backfill.campaigns[1].name)
 
     assert ended.returncode == 0, ended.stderr
     found = backfill.series()
@@ -394,8 +394,8 @@ def test_an_unknown_campaign_is_skipped(backfill: BackfillRun) -> None:
     first, second = backfill.campaigns[:2]
     backfill.configure(first, second, unknown=True)
 
-    ended = backfill.run("--days", "2")
-    again = backfill.run("--days", "2", "--campaign", first.name)
+    ended = backfill.run("--days=2", "--step=1h")
+    again = backfill.run("--days=2", "--step=1h", "--campaign", first.name)
 
     assert ended.returncode == 1
     line = f"workspace production, campaign Gone ({UNKNOWN_ID}): HTTP 400"

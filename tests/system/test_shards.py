@@ -127,7 +127,7 @@ def test_check_plans_a_shard(tmp_path: Path, way: str) -> None:
 
     assert ended.returncode == 0
     assert "valid, 1 workspace, 60 campaigns" in ended.stdout
-    assert f"shard 0 of 2 (numbered from 0): {own} campaigns" in ended.stdout
+    assert f"shard 0 of 2 (numbers start at 0): {own} campaigns" in ended.stdout
     assert f"{60 * own} wanted, 3000 allowed" in ended.stdout
 
 
