@@ -111,7 +111,7 @@ def describe(
     shard: Shard | None = None,
     replicas: int = 1,
 ) -> str:
-    """Return the plan as text; with a shard, the plan of that shard."""
+    """Return the plan of this shard and replica as text."""
     suffix = f", {_count(warnings, 'warning')}" if warnings else ""
     campaigns = sum(len(one.campaigns) for one in config.workspaces)
     plans = plan(_part(config, shard, replicas))
