@@ -63,10 +63,10 @@ class PollLog:
     ) -> None:
         """Log that an object whose failure was logged is polled again."""
         if self._logged.pop(poll.key, None):
-            if self._admits("poll.recovered", fields, now=now):
-                _log.info("poll.recovered", extra={"facts": fields})
-            else:
+            if not self._admits("poll.recovered", fields, now=now):
                 _log.debug("poll.recovered", extra={"facts": fields})
+            else:
+                _log.info("poll.recovered", extra={"facts": fields})
 
     def _admits(self, event: str, fields: dict[str, Fact], *, now: float) -> bool:
         """Return whether the event is within its limit; add how many were not."""
