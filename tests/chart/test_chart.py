@@ -310,7 +310,7 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
                 for key, value in values.items()
                 if key not in {"config", "apiKeys", "checksumAnnotations"}
             }
-    everything |= {"demo": {"enabled": True}, "sharedState": {}, "replicas": 1}
+    everything |= {"demo": {"enabled": True}, "replicas": 1}
     user = {"name": "scrape", "key": "user"}
     for monitor in ("serviceMonitor", "podMonitor", "scrapeConfig"):
         everything[monitor]["basicAuth"] = {"username": user, "password": user}

@@ -65,7 +65,7 @@ def ask(url: str, *, password: str | None = None) -> tuple[int, str]:
     "name",
     [
         *("default", "production", "network", "tls", "client-certificates"),
-        *("monitoring", "sharding", "shared-state"),
+        *("monitoring", "sharding"),
     ],
 )
 def test_check_has_nothing_to_say(
@@ -198,6 +198,31 @@ def variables(
         return text
 
     return {each["name"]: value(each) for each in container["env"]}
+
+
+def test_replicas_divide_the_ceilings(
+    helm: Helm, papers: Papers, tmp_path: Path
+) -> None:
+    """Each of two pods serves all campaigns, within half of every ceiling."""
+    with Simulator() as braze, ExitStack() as stack:
+        rendered = helm.render(polling(braze) | {"replicas": 2})
+        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        exporters = [
+            stack.enter_context(
+                Process(
+                    *LocalPod(rendered, tmp_path / pod, existing=existing).arguments()
+                )
+            )
+            for pod in ("one", "two")
+        ]
+
+        for each in exporters:
+            until(lambda each=each: ask(f"{each.url}/-/ready")[0] == 200)  # type: ignore[misc]  # bound now
+
+        for each in exporters:
+            page = parse(ask(f"{each.url}/metrics")[1])
+            assert len(page["braze_campaign_up"]) == len(braze.campaigns)
+            assert not [line for line in each.lines if "level=warn" in line]
 
 
 @pytest.mark.parametrize("is_own", [True, False])

@@ -149,7 +149,6 @@ def test_a_typo_is_an_error(helm: Helm, path: Path) -> None:
         ("networkPolicy.ingress.from", [{"namespaceselector": {}}]),
         ("networkPolicy.egress.to", [{"ipBlock": {"cdir": "0.0.0.0/0"}}]),
         ("networkPolicy.egress.dnsTo", [{"pods": {}}]),
-        ("networkPolicy.egress.redisTo", [{"pods": {}}]),
         ("networkPolicy.ingress.extra", [{"to": []}]),
         ("networkPolicy.egress.extra", [{"from": []}]),
     ],
@@ -1088,10 +1087,7 @@ CHOICES: Mapping[Path, object] = {
     ("httpRoute", "filters"): [{"type": "CORS", "cors": {}}],
     **{
         ("networkPolicy", *path): [{"podSelector": {"matchLabels": {"a": "other"}}}]
-        for path in (
-            *(("ingress", "from"), ("egress", "to"), ("egress", "dnsTo")),
-            ("egress", "redisTo"),
-        )
+        for path in (("ingress", "from"), ("egress", "to"), ("egress", "dnsTo"))
     },
     ("networkPolicy", "ingress", "extra"): [{"ports": [{"port": 1}]}],
     ("networkPolicy", "egress", "extra"): [{"ports": [{"port": 1}]}],
@@ -1109,7 +1105,6 @@ CHOICES: Mapping[Path, object] = {
     },
     ("service", "ipFamilies"): ["IPv6"],
     ("networkPolicy", "egress", "ports"): [8443],
-    ("networkPolicy", "egress", "redisPorts"): [6381],
     ("networkPolicy", "egress", "dnsPorts"): [5353],
     ("apiKeys",): [{"secretName": "other", "key": "other", "file": "other"}],
     ("ingress", "hosts"): [{"host": "other.example.com"}],

@@ -8,17 +8,6 @@
 - name: BRAZE_EXPORTER_TOTAL_SHARDS
   value: {{ .Values.sharding.shards | quote }}
 {{- end }}
-{{- with .Values.sharedState }}
-{{- if .secretName }}
-- name: BRAZE_EXPORTER_STATE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secretName | quote }}
-      key: {{ .key | quote }}
-- name: BRAZE_EXPORTER_STATE_REPLICAS
-  value: {{ max 1 $.Values.replicas | quote }}
-{{- end }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

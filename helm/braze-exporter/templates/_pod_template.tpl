@@ -87,8 +87,11 @@ spec:
         {{- if .Values.autoReload }}
         - --config.enable-auto-reload
         {{- end }}
-        {{- if include "braze-exporter.keepsState" . }}
+        {{- if .Values.state.enabled }}
         - {{ printf "--state.path=%s" .Values.state.path | quote }}
+        {{- end }}
+        {{- if gt (int .Values.replicas) 1 }}
+        - {{ printf "--replicas=%v" .Values.replicas | quote }}
         {{- end }}
         - {{ printf "--web.listen-address=:%v" .Values.web.port | quote }}
         - {{ printf "--web.telemetry-path=%s" .Values.web.telemetryPath | quote }}
@@ -158,7 +161,7 @@ spec:
         {{- with include "braze-exporter.webVolumeMounts" . | trim }}
         {{- nindent 8 . }}
         {{- end }}
-        {{- if include "braze-exporter.keepsState" . }}
+        {{- if .Values.state.enabled }}
         - name: state
           mountPath: {{ .Values.state.path | quote }}
         {{- end }}
@@ -224,7 +227,7 @@ spec:
     {{- with include "braze-exporter.webVolumes" . | trim }}
     {{- nindent 4 . }}
     {{- end }}
-    {{- if and (include "braze-exporter.keepsState" .) (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
+    {{- if and .Values.state.enabled (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
     - name: state
       {{- if .Values.persistence.enabled }}
       persistentVolumeClaim:

@@ -53,8 +53,7 @@ What values.schema.json cannot say: values that contradict each other, with the 
   "--config.enable-auto-reload" "autoReload"
   "--no-config.enable-auto-reload" "autoReload"
   "--state.path" "state.path"
-  "--state.url" "sharedState"
-  "--state.replicas" "replicas"
+  "--replicas" "replicas"
   "--shard" "sharding.enabled"
   "--total-shards" "sharding.shards"
   "--web.listen-address" "web.port"
@@ -82,25 +81,18 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- end -}}
 {{- end -}}
 
-{{/* Pods that would each do all the work, or keep what the others have. */}}
+{{/* What several replicas cannot share. */}}
 {{- define "braze-exporter.validateReplicas" -}}
 {{- $values := .Values -}}
-{{- $isShared := not (empty $values.sharedState.secretName) -}}
-{{- if and $isShared $values.sharding.enabled -}}
-{{- fail "sharedState and sharding.enabled are both set; expected one of the two" -}}
-{{- end -}}
-{{- if and $isShared $values.persistence.enabled -}}
-{{- fail "persistence.enabled: with sharedState no state is kept on disk; expected one of the two" -}}
-{{- end -}}
 {{- if gt (int $values.replicas) 1 -}}
 {{- if $values.sharding.enabled -}}
 {{- fail (printf "replicas is %v, and each shard has one pod; expected their number in sharding.shards" $values.replicas) -}}
 {{- end -}}
-{{- if not $isShared -}}
-{{- fail (printf "replicas is %v, and each would ask Braze for everything; expected sharedState.secretName too, or sharding" $values.replicas) -}}
+{{- if $values.persistence.enabled -}}
+{{- fail (printf "persistence.enabled: replicas is %v, and one claim cannot hold the state of several pods; expected persistence.enabled=false (each pod then has its state in an emptyDir)" $values.replicas) -}}
 {{- end -}}
 {{- if $values.scrapeConfig.enabled -}}
-{{- fail "scrapeConfig: through the Service each scrape would be of another replica; expected serviceMonitor or podMonitor" -}}
+{{- fail (printf "scrapeConfig: replicas is %v, and the Service would lead each scrape to a different pod; expected serviceMonitor or podMonitor" $values.replicas) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

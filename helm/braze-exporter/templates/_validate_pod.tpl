@@ -19,7 +19,7 @@
   (include "braze-exporter.tlsDirectory" .)
   (include "braze-exporter.clientDirectory" .) -}}
 {{- $writable := list "/tmp" -}}
-{{- if include "braze-exporter.keepsState" . -}}
+{{- if .Values.state.enabled -}}
 {{- include "braze-exporter.validatePath" (dict "place" "state.path" "path" $values.state.path "held" $held "writable" $writable) -}}
 {{- $writable = append $writable (clean $values.state.path) -}}
 {{- end -}}
