@@ -74,9 +74,14 @@ spec:
   dnsConfig:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .Values.extraInitContainers }}
+  {{- if or .Values.extraInitContainers .Values.configCheck.enabled }}
   initContainers:
+    {{- with .Values.extraInitContainers }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- if .Values.configCheck.enabled }}
+    {{- include "braze-exporter.configCheck" . | nindent 4 }}
+    {{- end }}
   {{- end }}
   containers:
     - name: exporter
@@ -112,13 +117,8 @@ spec:
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
-      {{- with include "braze-exporter.environment" . | trim }}
-      env:
-        {{- nindent 8 . }}
-      {{- end }}
-      {{- with .Values.extraEnvFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
+      {{- with include "braze-exporter.containerEnvironment" . | trim }}
+      {{- nindent 6 . }}
       {{- end }}
       ports:
         - name: metrics
@@ -149,27 +149,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       volumeMounts:
-        # Directories, not files: Kubernetes changes what is in them, and it is seen.
-        - name: config
-          mountPath: {{ include "braze-exporter.configFile" . | dir | quote }}
-          readOnly: true
-        {{- if or $demo .Values.apiKeys }}
-        - name: keys
-          mountPath: {{ include "braze-exporter.keysDirectory" . | quote }}
-          readOnly: true
-        {{- end }}
-        {{- with include "braze-exporter.webVolumeMounts" . | trim }}
-        {{- nindent 8 . }}
-        {{- end }}
-        {{- if .Values.state.enabled }}
-        - name: state
-          mountPath: {{ .Values.state.path | quote }}
-        {{- end }}
-        - name: tmp
-          mountPath: /tmp
-        {{- with .Values.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "braze-exporter.volumeMounts" . | trim | nindent 8 }}
     {{- if $demo }}
     - name: simulated-braze
       image: {{ $image | quote }}

@@ -33,7 +33,7 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- fail "existingWebConfig.clientCertificates is true without TLS; expected existingWebConfig.tls too" -}}
 {{- end -}}
 {{- end -}}
-{{- include "braze-exporter.validateConfig" . -}}
+{{- include "braze-exporter.validateSecrets" . -}}
 {{- include "braze-exporter.validateWeb" . -}}
 {{- include "braze-exporter.validateMonitors" . -}}
 {{- include "braze-exporter.validatePod" . -}}
@@ -77,6 +77,21 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- $flag := regexFind "^[^=\\s]*" . -}}
 {{- if hasKey $owners $flag -}}
 {{- fail (printf "extraArgs: %s belongs to the value %s; expected it there" $flag (get $owners $flag)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets in manifests that more people can read than Secrets. */}}
+{{- define "braze-exporter.validateSecrets" -}}
+{{- $values := .Values -}}
+{{- range $index, $workspace := ($values.config | default dict).workspaces -}}
+{{- if and (regexMatch "//[^/@]*:.*@" ($workspace.proxy | default "")) (not $values.configInSecret) -}}
+{{- fail (printf "config.workspaces[%d].proxy contains a password, and config is rendered into a ConfigMap; expected configInSecret: true" $index) -}}
+{{- end -}}
+{{- range $values.extraEnv -}}
+{{- if and (eq .name ($workspace.api_key_env | default "")) .value (not (contains "$(" .value)) -}}
+{{- fail (printf "extraEnv: the value of %s is an API key, and would be readable in the pod's manifest; expected valueFrom.secretKeyRef, or apiKeys" .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
