@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chart.helm import CHART, Document, Helm, Refused, values_of
+from tests.chart.helm import CI_VALUES, Document, Helm, Refused
 
-REPLICAS = values_of(CHART / "ci" / "replicas-values.yaml")
+REPLICAS = CI_VALUES["replicas"]
 
 
 def test_replicas_divide_the_request_ceilings(helm: Helm) -> None:
