@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
-.PHONY: help demo test bench lint format dashboards chart-docs screenshot lock clean
+.PHONY: help demo test bench lint format dashboards chart-docs config-docs screenshot lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show what there is to make
@@ -35,6 +35,9 @@ dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/gener
 chart-docs: $(VENV)/.development  ## Write what the chart's README and schema take from elsewhere
 	$(BIN)/python -m tests.chart.readme_tables
 	$(BIN)/python -m tests.chart.schema_types
+
+config-docs: $(VENV)/.development  ## Write the tables of docs/configuration.md from the options
+	$(BIN)/python -m tests.docs.configuration_page
 
 screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
 	$(BIN)/python -m tests.docs.screenshot docs/images/status-page.png

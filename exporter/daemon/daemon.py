@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
+from exporter.config.describe import describe
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, KeptEntries, Store
@@ -210,7 +211,7 @@ class Daemon:
         """Return the configuration in force, as far as it may be seen."""
         known, configuration = self._description, self._config
         if known is None or known[0] is not configuration:
-            known = (configuration, schema.describe(configuration))
+            known = (configuration, describe(configuration))
             self._description = known
         return known[1]
 

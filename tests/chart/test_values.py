@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -25,6 +24,7 @@ from tests.chart.helm import CHART, CI_FILES, Document, Helm, Refused, values_of
 from tests.chart.readme_tables import README, keys, sections, written
 from tests.paths import ROOT
 from tests.support.certificates import HASH
+from tests.unit.config.invalid_files import InvalidFile, invalid_files
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
@@ -300,7 +300,6 @@ def test_what_the_exporter_refuses_is_refused_before(
         helm.render({"config": {"workspaces": [workspace]}})
 
 
-CONFIGURATIONS = sorted((ROOT / "tests" / "fixtures" / "config").glob("*.yaml"))
 UNSEEN = {
     "ca_file_control",  # what may be a path, a time zone, a port, a character
     "ca_file_missing",
@@ -324,21 +323,20 @@ UNSEEN = {
 """What the exporter refuses and the chart cannot, or need not."""
 
 
-@pytest.mark.parametrize("file", CONFIGURATIONS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("case", invalid_files(), ids=lambda case: case.name)
 def test_the_chart_refuses_what_the_exporter_refuses(
-    helm: Helm, file: pathlib.Path
+    helm: Helm, case: InvalidFile
 ) -> None:
     """Each way to get an option wrong, and no doubt that stops nothing."""
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = yaml.safe_load(case.text)
     except yaml.YAMLError:
         return  # Helm says it
     if not isinstance(document, dict):
         return
-    told = file.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     values = json.loads(json.dumps({"config": document}, default=str))
 
-    if file.stem in UNSEEN or all(": warning: " in line for line in told):
+    if case.name in UNSEEN or all(": warning: " in line for line in case.problems):
         assert helm.render(values).documents
     else:
         with pytest.raises(Refused):
@@ -572,18 +570,11 @@ def options(definition: Document) -> set[str]:
     return set(definition["properties"])
 
 
-def test_the_schema_knows_the_options_of_the_exporter() -> None:
-    """An option that the exporter learns has to be taught to values.schema.json."""
+def test_the_schema_knows_the_options_of_the_web_configuration() -> None:
+    """Those of the configuration are compared in tests/docs/test_configuration.py."""
     known = SCHEMA["definitions"]
     web = known["webConfig"]["properties"]
 
-    assert options(known["config"]) == set(schema.CONFIG)
-    assert options(known["workspace"]) == set(schema.WORKSPACE)
-    assert options(known["discover"]) == set(schema.DISCOVER)
-    assert options(known["tags"]) == set(schema.TAGS)
-    assert options(known["campaign"]) == set(schema.CAMPAIGN)
-    assert options(known["selection"]) == set(schema.SELECTION)
-    assert options(known["config"]["properties"]["limits"]) == set(schema.LIMITS)
     assert options(known["webConfig"]) == set(web_config.WEB_CONFIG)
     assert options(web["tls_server_config"]) == set(web_config.TLS_SERVER)
     assert options(web["http_server_config"]) == set(web_config.HTTP_SERVER)
