@@ -1,6 +1,6 @@
 """The HTTP client of one workspace: a GET returns a document or raises `FetchError`.
 
-Time and size of a response are bounded whatever the peer sends. The key is sent to the
+Time and size of a response are always bounded. The key is sent to the
 configured endpoint only and is in no message. Nothing is retried or cached here.
 """
 

@@ -47,7 +47,7 @@ def _is_public(path: str) -> bool:
     try:
         return bool(Path(path).stat().st_mode & stat.S_IROTH)
     except (OSError, ValueError):
-        return False  # an unreadable key file is an error of its own
+        return False  # reported by the check of the key
 
 
 def _unreadable(file: str, message: str) -> ConfigError:

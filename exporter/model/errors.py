@@ -80,7 +80,7 @@ class MalformedCatalogue(ExporterError):
 class FetchError(ExporterError):
     """A request without a document.
 
-    `status` and `allowance` (the rate limit headers) are None without a response.
+    Without a response `status` and `allowance` (rate limit headers) are `None`.
     `retry_after_seconds` is its Retry-After, `answered_at` its Date, `said` the message
     of its body, shortened. No text contains the key, another header or a body.
     """

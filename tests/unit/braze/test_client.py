@@ -456,7 +456,7 @@ def test_endless_trailers_are_too_large() -> None:
     ],
 )
 def test_an_unreachable_host_is_a_connection_failure(endpoint: str, text: str) -> None:
-    """The message says what failed; there is no status."""
+    """The message contains the cause; there is no status."""
     failure = failure_of(client_of(endpoint.format(closed_port=closed_port())))
 
     assert failure.reason is FailureReason.CONNECTION

@@ -347,7 +347,7 @@ def test_every_status_has_its_failure(
         (302, "", ["redirect to else.test; redirects are not followed"]),
     ],
 )
-def test_a_message_says_what_to_check(
+def test_a_message_contains_what_to_check(
     status: int, message: str, texts: list[str]
 ) -> None:
     """Of the target of a redirect it contains the host only."""

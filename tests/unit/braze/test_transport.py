@@ -235,7 +235,7 @@ def test_netrc_and_environment_are_not_read(
 ) -> None:
     """A password for the host would replace the header; proxies are passed in."""
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login someone password hunter2\n")
+    netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -378,7 +378,7 @@ def test_an_invalid_url_or_proxy_is_a_fault(url: str, proxy: str | None) -> None
 
 
 def test_an_http_proxy_gets_the_whole_url() -> None:
-    """The password of the proxy is sent in a header of its own."""
+    """The password of the proxy is sent in its own header."""
     with serving(answer()) as proxy:
         url = f"http://user:word@127.0.0.1:{proxy.port}"
         with opened(proxy=url) as transport:

@@ -33,7 +33,7 @@ def test_a_duration_has_the_notation_of_prometheus(text: str, seconds: float) ->
 
 @pytest.mark.parametrize("text", ["90", "5.5", "00"])
 def test_a_duration_without_unit_is_invalid(text: str) -> None:
-    """Only a bare 0 is valid; the message asks for a unit."""
+    """Only a bare 0 is valid."""
     with pytest.raises(ValueError, match="the duration has no unit"):
         units.duration_seconds(text)
 
