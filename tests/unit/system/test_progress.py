@@ -1,9 +1,9 @@
-"""Progress lines of a long command, and durations for people."""
+"""Progress lines of a long command."""
 
 from __future__ import annotations
 
 import pytest
-from exporter.system.progress import Progress, duration
+from exporter.system.progress import Progress
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,3 @@ def test_a_line_is_printed_for_every_tenth(
         progress.advance()
 
     assert lines == expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "2 h")],
-)
-def test_durations_have_one_unit(seconds: float, text: str) -> None:
-    """Durations are rounded to the largest unit that fits."""
-    assert duration(seconds) == text
