@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from exporter.braze.rate_limit import spacing
+from exporter.commands.config_files import load_protected
 from exporter.commands.flags import (
     CONFIG_FILE,
     REPLICAS,
@@ -16,7 +17,6 @@ from exporter.commands.flags import (
     Parser,
     strange_variables,
 )
-from exporter.config.load import load_protected
 from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate

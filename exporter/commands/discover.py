@@ -21,7 +21,7 @@ from exporter.commands.target import (
     client,
     find_target,
 )
-from exporter.config.schema import changes
+from exporter.config.describe import changes
 from exporter.config.units import duration_text, number
 from exporter.config.yaml_tree import dump, in_comment, quoted
 from exporter.daemon.process import start_logging

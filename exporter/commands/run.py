@@ -10,8 +10,9 @@ from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
+from exporter.commands.config_files import load_protected
 from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
-from exporter.config.load import load, load_protected
+from exporter.config.load import load
 from exporter.config.schema import ParsedConfig, shortened
 from exporter.daemon.daemon import ConfigSource, Daemon
 from exporter.daemon.process import serve, start_logging

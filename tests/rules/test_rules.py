@@ -250,7 +250,7 @@ def test_every_alert_is_tried_in_every_situation() -> None:
         )
         missing += [
             (rule.name, situation)
-            for situation in (*SITUATIONS.get(rule.name, of_its_group), "says")
+            for situation in (*SITUATIONS.get(rule.name, of_its_group), "annotations")
             if situation not in names
         ]
 

@@ -5,11 +5,6 @@
 {{- define "braze-exporter.tlsDirectory" -}}/etc/braze-exporter/tls{{- end -}}
 {{- define "braze-exporter.clientDirectory" -}}/etc/braze-exporter/client{{- end -}}
 
-{{/* "true" if the last values are kept on disk. */}}
-{{- define "braze-exporter.keepsState" -}}
-{{- if and .Values.state.enabled (not .Values.sharedState.secretName) }}true{{ end -}}
-{{- end -}}
-
 {{/* "true" if the configuration is an object that exists already. */}}
 {{- define "braze-exporter.hasExistingConfig" -}}
 {{- if or .Values.existingConfig.configMap .Values.existingConfig.secret }}true{{ end -}}

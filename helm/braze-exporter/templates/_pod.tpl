@@ -8,20 +8,75 @@
 - name: BRAZE_EXPORTER_TOTAL_SHARDS
   value: {{ .Values.sharding.shards | quote }}
 {{- end }}
-{{- with .Values.sharedState }}
-{{- if .secretName }}
-- name: BRAZE_EXPORTER_STATE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secretName | quote }}
-      key: {{ .key | quote }}
-- name: BRAZE_EXPORTER_STATE_REPLICAS
-  value: {{ max 1 $.Values.replicas | quote }}
-{{- end }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* `env` and `envFrom` of the exporter's container and of its init container. */}}
+{{- define "braze-exporter.containerEnvironment" -}}
+{{- with include "braze-exporter.environment" . | trim }}
+env:
+  {{- nindent 2 . }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The mounts of the exporter's container and of its init container, as a list. */}}
+{{- define "braze-exporter.volumeMounts" -}}
+# Directories, not files: Kubernetes never updates a file that is mounted by subPath.
+- name: config
+  mountPath: {{ include "braze-exporter.configFile" . | dir | quote }}
+  readOnly: true
+{{- if or (include "braze-exporter.isDemo" .) .Values.apiKeys }}
+- name: keys
+  mountPath: {{ include "braze-exporter.keysDirectory" . | quote }}
+  readOnly: true
+{{- end }}
+{{- with include "braze-exporter.webVolumeMounts" . | trim }}
+{{ . }}
+{{- end }}
+{{- if .Values.state.enabled }}
+- name: state
+  mountPath: {{ .Values.state.path | quote }}
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The init container that fails, with the exporter's message, on an invalid configuration. */}}
+{{- define "braze-exporter.configCheck" -}}
+- name: check-config
+  image: {{ include "braze-exporter.image" . | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  args:
+    - check
+    - {{ printf "--config.file=%s" (include "braze-exporter.configFile" .) | quote }}
+    {{- if include "braze-exporter.hasWebConfig" . }}
+    - {{ printf "--web.config.file=%s" (include "braze-exporter.webConfigFile" .) | quote }}
+    {{- end }}
+    {{- if gt (int .Values.replicas) 1 }}
+    - {{ printf "--replicas=%v" .Values.replicas | quote }}
+    {{- end }}
+  {{- with include "braze-exporter.containerEnvironment" . | trim }}
+  {{- nindent 2 . }}
+  {{- end }}
+  {{- with .Values.configCheck.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.securityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    {{- include "braze-exporter.volumeMounts" . | trim | nindent 4 }}
 {{- end -}}
 
 {{/* The specification of a claim for the state. */}}

@@ -33,7 +33,7 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- fail "existingWebConfig.clientCertificates is true without TLS; expected existingWebConfig.tls too" -}}
 {{- end -}}
 {{- end -}}
-{{- include "braze-exporter.validateConfig" . -}}
+{{- include "braze-exporter.validateSecrets" . -}}
 {{- include "braze-exporter.validateWeb" . -}}
 {{- include "braze-exporter.validateMonitors" . -}}
 {{- include "braze-exporter.validatePod" . -}}
@@ -53,8 +53,7 @@ What values.schema.json cannot say: values that contradict each other, with the 
   "--config.enable-auto-reload" "autoReload"
   "--no-config.enable-auto-reload" "autoReload"
   "--state.path" "state.path"
-  "--state.url" "sharedState"
-  "--state.replicas" "replicas"
+  "--replicas" "replicas"
   "--shard" "sharding.enabled"
   "--total-shards" "sharding.shards"
   "--web.listen-address" "web.port"
@@ -82,25 +81,33 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- end -}}
 {{- end -}}
 
-{{/* Pods that would each do all the work, or keep what the others have. */}}
+{{/* Secrets in manifests that more people can read than Secrets. */}}
+{{- define "braze-exporter.validateSecrets" -}}
+{{- $values := .Values -}}
+{{- range $index, $workspace := ($values.config | default dict).workspaces -}}
+{{- if and (regexMatch "//[^/@]*:.*@" ($workspace.proxy | default "")) (not $values.configInSecret) -}}
+{{- fail (printf "config.workspaces[%d].proxy contains a password, and config is rendered into a ConfigMap; expected configInSecret: true" $index) -}}
+{{- end -}}
+{{- range $values.extraEnv -}}
+{{- if and (eq .name ($workspace.api_key_env | default "")) .value (not (contains "$(" .value)) -}}
+{{- fail (printf "extraEnv: the value of %s is an API key, and would be readable in the pod's manifest; expected valueFrom.secretKeyRef, or apiKeys" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What several replicas cannot share. */}}
 {{- define "braze-exporter.validateReplicas" -}}
 {{- $values := .Values -}}
-{{- $isShared := not (empty $values.sharedState.secretName) -}}
-{{- if and $isShared $values.sharding.enabled -}}
-{{- fail "sharedState and sharding.enabled are both set; expected one of the two" -}}
-{{- end -}}
-{{- if and $isShared $values.persistence.enabled -}}
-{{- fail "persistence.enabled: with sharedState no state is kept on disk; expected one of the two" -}}
-{{- end -}}
 {{- if gt (int $values.replicas) 1 -}}
 {{- if $values.sharding.enabled -}}
 {{- fail (printf "replicas is %v, and each shard has one pod; expected their number in sharding.shards" $values.replicas) -}}
 {{- end -}}
-{{- if not $isShared -}}
-{{- fail (printf "replicas is %v, and each would ask Braze for everything; expected sharedState.secretName too, or sharding" $values.replicas) -}}
+{{- if $values.persistence.enabled -}}
+{{- fail (printf "persistence.enabled: replicas is %v, and one claim cannot hold the state of several pods; expected persistence.enabled=false (each pod then has its state in an emptyDir)" $values.replicas) -}}
 {{- end -}}
 {{- if $values.scrapeConfig.enabled -}}
-{{- fail "scrapeConfig: through the Service each scrape would be of another replica; expected serviceMonitor or podMonitor" -}}
+{{- fail (printf "scrapeConfig: replicas is %v, and the Service would lead each scrape to a different pod; expected serviceMonitor or podMonitor" $values.replicas) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

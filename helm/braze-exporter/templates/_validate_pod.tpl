@@ -3,7 +3,7 @@
 {{- $values := .Values -}}
 {{- include "braze-exporter.validateNames" (dict "option" "extraVolumes" "held" (list "config" "keys" "web-config" "tls" "client" "state" "tmp") "named" $values.extraVolumes) -}}
 {{- $containers := concat ($values.extraInitContainers | default list) ($values.extraContainers | default list) -}}
-{{- include "braze-exporter.validateNames" (dict "option" "extraInitContainers and extraContainers" "held" (list "exporter" "simulated-braze") "named" $containers) -}}
+{{- include "braze-exporter.validateNames" (dict "option" "extraInitContainers and extraContainers" "held" (list "exporter" "check-config" "simulated-braze") "named" $containers) -}}
 {{- range $container := $containers -}}
 {{- range .ports -}}
 {{- if or (eq (.name | default "") "metrics") (eq (int .containerPort) (int $values.web.port)) -}}
@@ -19,7 +19,7 @@
   (include "braze-exporter.tlsDirectory" .)
   (include "braze-exporter.clientDirectory" .) -}}
 {{- $writable := list "/tmp" -}}
-{{- if include "braze-exporter.keepsState" . -}}
+{{- if .Values.state.enabled -}}
 {{- include "braze-exporter.validatePath" (dict "place" "state.path" "path" $values.state.path "held" $held "writable" $writable) -}}
 {{- $writable = append $writable (clean $values.state.path) -}}
 {{- end -}}

@@ -68,3 +68,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* The length of a Prometheus duration in milliseconds. */}}
+{{- define "braze-exporter.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 -}}
+{{- $total := 0 | int64 -}}
+{{- range regexFindAll "[0-9]+[a-z]+" . -1 -}}
+{{- $total = add $total (mul (regexFind "[0-9]+" . | int64) (get $units (regexFind "[a-z]+" .) | int64)) -}}
+{{- end -}}
+{{- $total -}}
+{{- end -}}

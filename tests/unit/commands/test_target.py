@@ -16,7 +16,7 @@ from exporter.commands.target import (
 from exporter.model.config import KeySource
 from exporter.model.errors import ConfigError
 
-from tests.unit.config.test_schema import MINIMAL
+from tests.unit.config.invalid_files import MINIMAL
 
 URL = "https://rest.iad-01.braze.com"
 
@@ -66,7 +66,7 @@ def test_keys_need_not_be_validated(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(MINIMAL)
 
-    with pytest.raises(ConfigError, match="the key there is empty"):
+    with pytest.raises(ConfigError, match="the API key is empty"):
         target("--config.file", str(file), BRAZE_API_KEY="")
     found = target("--config.file", str(file), validates_keys=False, BRAZE_API_KEY="")
 
@@ -78,7 +78,7 @@ def test_keys_need_not_be_validated(tmp_path: Path) -> None:
     [
         (
             ("--endpoint", "https://sdk.iad-01.braze.com"),
-            "--endpoint: this is the host",
+            "--endpoint: this is the SDK host",
         ),
         (("--endpoint", URL), "no API key: give --api-key-env"),
         (
@@ -92,7 +92,7 @@ def test_keys_need_not_be_validated(tmp_path: Path) -> None:
                 "--api-key-file",
                 "0d1c2b3a-8fa0-4c9b-a5c0-4505edf3e064",
             ),
-            "--api-key-file: this looks like a key itself",
+            "--api-key-file: this looks like an API key",
         ),
     ],
 )

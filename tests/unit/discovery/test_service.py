@@ -150,7 +150,7 @@ def test_a_missing_permission_pauses_no_poll(
             )
             assert set(infos(exporter)) == {"Mine"}
             _, page = exporter.get("/")
-            assert "Discovery fails" in page
+            assert "Discovery is failing" in page
             assert f"the permission {missing}" in page
             path = f"/{missing.replace('.', '/')}"
             assert exporter.value(
