@@ -42,7 +42,7 @@ _RETRY_INTERVAL_SECONDS = 120.0
 
 _MAX_THROTTLED = 10
 _MAX_FAILURES = 3
-"""So many campaigns in a row without an answer stop their workspace."""
+"""This many campaigns in a row without a response stop their workspace."""
 
 
 @dataclass(frozen=True, slots=True)

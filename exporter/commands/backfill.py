@@ -9,12 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from exporter.backfill import openmetrics, sampling
-from exporter.backfill.download import (
-    Download,
-    PageRequest,
-    WorkspaceDownload,
-    source,
-)
+from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
 from exporter.braze.client import Client
