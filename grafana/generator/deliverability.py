@@ -186,8 +186,10 @@ def _over_time() -> list[Tile]:
                     "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
                 },
                 description=f"{UNSUBSCRIBE.formula}, by campaign, on {LAST.days}; the "
-                f"{_WORST} highest at the end of the time range. It changes at midnight. "
-                "No provider publishes a limit: the lines are defaults of this project.",
+                f"{_WORST} highest at the end of the time range. It changes at "
+                f"midnight. "
+                "No provider publishes a limit: the lines are defaults of this "
+                "project.",
             ),
             8,
             10,

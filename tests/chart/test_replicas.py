@@ -58,7 +58,7 @@ def test_the_notes_name_all_replicas(helm: Helm) -> None:
     """The command for the log selects every pod."""
     notes = helm.render(REPLICAS).notes
 
-    assert "Each of its 2 replicas polls and serves all campaigns" in notes
+    assert "Each of the 2 replicas polls and serves all campaigns" in notes
     assert "logs --selector app.kubernetes.io/instance=demo," in notes
 
 

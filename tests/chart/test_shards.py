@@ -240,7 +240,7 @@ def test_the_notes_name_the_stateful_set(helm: Helm) -> None:
     assert "deployment/" not in notes
     assert "rollout status statefulset/demo-braze-exporter" in notes
     assert "port-forward statefulset/demo-braze-exporter 10417:10417" in notes
-    assert "Its 3 shards" in notes
+    assert "Each of the 3 shards" in notes
     labels = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=exporter"
     assert f"logs --selector {labels} --prefix --tail -1" in notes
 
@@ -268,15 +268,15 @@ def test_a_name_leaves_room_for_what_kubernetes_appends(
         ({"sharding": {"shards": "2"}}, "/sharding/shards"),
         (
             {"sharding": {"enabled": True}, "replicas": 2},
-            "replicas is 2, .* expected their number in sharding.shards",
+            "replicas is 2, .* expected the number of pods in sharding.shards",
         ),
         (
             CLAIMS | {"persistence": {"enabled": True, "existingClaim": "kept"}},
-            "persistence.existingClaim is one, .* expected",
+            "persistence.existingClaim is set, .* expected",
         ),
         (
             CLAIMS | {"persistence": {"enabled": True, "volumeName": "one"}},
-            "persistence.volumeName is one, .* expected",
+            "persistence.volumeName is set, .* expected",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-{{/* The exporter's variables, as a list: those of our own, and `extraEnv`. */}}
+{{/* The environment variables, as a list: those of the chart, and `extraEnv`. */}}
 {{- define "braze-exporter.environment" -}}
 {{- if .Values.sharding.enabled }}
 - name: BRAZE_EXPORTER_SHARD
@@ -27,7 +27,7 @@ envFrom:
 
 {{/* The mounts of the exporter's container and of its init container, as a list. */}}
 {{- define "braze-exporter.volumeMounts" -}}
-# Directories, not files: Kubernetes never updates a file that is mounted by subPath.
+# Directories: Kubernetes never updates a file that is mounted by subPath.
 - name: config
   mountPath: {{ include "braze-exporter.configFile" . | dir | quote }}
   readOnly: true
@@ -79,7 +79,7 @@ envFrom:
     {{- include "braze-exporter.volumeMounts" . | trim | nindent 4 }}
 {{- end -}}
 
-{{/* The specification of a claim for the state. */}}
+{{/* The specification of the claim for the state. */}}
 {{- define "braze-exporter.claim" -}}
 {{- with .Values.persistence -}}
 accessModes:
@@ -100,7 +100,7 @@ resources:
 {{- end -}}
 {{- end -}}
 
-{{/* The volumes that the web configuration needs, and where they are mounted. */}}
+{{/* The volumes of the web configuration, as a list. */}}
 {{- define "braze-exporter.webVolumes" -}}
 {{- $mode := .Values.secretFileMode -}}
 {{- if include "braze-exporter.hasWebConfig" . }}
@@ -155,8 +155,8 @@ resources:
 {{- end -}}
 
 {{/*
-A probe. Takes `root`, `path` and `probe`. Where clients have to show a certificate, which
-Kubernetes cannot, the exporter asks itself.
+A probe. Takes `root`, `path` and `probe`. If client certificates are required, it runs
+`healthcheck` in the container, because HTTP probes have no certificate.
 */}}
 {{- define "braze-exporter.probe" -}}
 {{- if include "braze-exporter.requiresClientCertificates" .root -}}

@@ -1,4 +1,4 @@
-{{/* The exporter's pod, whatever makes it: a Deployment or, for shards, a StatefulSet. */}}
+{{/* The pod template of the Deployment and of the StatefulSet. */}}
 {{- define "braze-exporter.podTemplate" -}}
 {{- $demo := include "braze-exporter.isDemo" . -}}
 {{- $selected := include "braze-exporter.selectorLabels" . | fromYaml -}}
@@ -29,7 +29,7 @@ spec:
   {{- end }}
   serviceAccountName: {{ include "braze-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
-  # A Service named like the exporter would put variables beside those of its flags.
+  # Variables of a Service with the name braze-exporter would look like those of flags.
   enableServiceLinks: false
   {{- with .Values.podSecurityContext }}
   securityContext:

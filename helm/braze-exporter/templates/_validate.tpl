@@ -1,6 +1,4 @@
-{{/*
-What values.schema.json cannot say: values that contradict each other, with the way out.
-*/}}
+{{/* Values that contradict each other, which values.schema.json cannot express. */}}
 {{- define "braze-exporter.validate" -}}
 {{- $values := .Values -}}
 {{- $existing := include "braze-exporter.hasExistingConfig" . -}}
@@ -14,10 +12,10 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- fail "config has no workspaces; expected config.workspaces" -}}
 {{- end -}}
 {{- if and (include "braze-exporter.isDemo" .) (not $values.demo.enabled) -}}
-{{- fail "there is no configuration; expected config.workspaces, existingConfig.configMap or existingConfig.secret, or demo.enabled=true to see it work without" -}}
+{{- fail "there is no configuration; expected config.workspaces, existingConfig.configMap or existingConfig.secret (or demo.enabled=true for a demo)" -}}
 {{- end -}}
 {{- if and (include "braze-exporter.isDemo" .) (eq (int $values.web.port) 10418) -}}
-{{- fail "web.port is 10418, where the demo's simulated Braze listens; expected another" -}}
+{{- fail "web.port is 10418, the port of the demo's simulated Braze; expected another port" -}}
 {{- end -}}
 {{- if and $values.existingWebConfig.configMap $values.existingWebConfig.secret -}}
 {{- fail "existingWebConfig.configMap and existingWebConfig.secret are both set; expected one of the two" -}}
@@ -27,7 +25,7 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- end -}}
 {{- with $values.existingWebConfig -}}
 {{- if and (or .tls .clientCertificates) (not (or .configMap .secret)) -}}
-{{- fail "existingWebConfig.tls and clientCertificates describe an object that is not named; expected existingWebConfig.secret or configMap too" -}}
+{{- fail "existingWebConfig.tls and clientCertificates require an object; expected existingWebConfig.secret or configMap too" -}}
 {{- end -}}
 {{- if and .clientCertificates (not .tls) -}}
 {{- fail "existingWebConfig.clientCertificates is true without TLS; expected existingWebConfig.tls too" -}}
@@ -39,10 +37,10 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- include "braze-exporter.validatePod" . -}}
 {{- include "braze-exporter.validateNetwork" . -}}
 {{- if and $values.persistence.existingClaim (not $values.persistence.enabled) -}}
-{{- fail "persistence.existingClaim would not be used; expected persistence.enabled=true too" -}}
+{{- fail "persistence.existingClaim is unused without persistence.enabled; expected persistence.enabled=true too" -}}
 {{- end -}}
 {{- if and $values.persistence.enabled (not $values.state.enabled) -}}
-{{- fail "persistence.enabled keeps a state that state.enabled=false turns off; expected both or neither" -}}
+{{- fail "persistence.enabled is true, and state.enabled is false; expected both or neither" -}}
 {{- end -}}
 
 {{- include "braze-exporter.validateReplicas" . -}}
@@ -69,14 +67,14 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- $variable := printf "BRAZE_EXPORTER_%s" (trimPrefix "--" $flag | replace "." "_" | replace "-" "_" | upper) -}}
 {{- range $values.extraEnv -}}
 {{- if eq .name $variable -}}
-{{- fail (printf "extraEnv: %s belongs to the value %s; expected it there" $variable $owner) -}}
+{{- fail (printf "extraEnv: the chart sets %s; expected the value %s instead" $variable $owner) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $values.extraArgs -}}
 {{- $flag := regexFind "^[^=\\s]*" . -}}
 {{- if hasKey $owners $flag -}}
-{{- fail (printf "extraArgs: %s belongs to the value %s; expected it there" $flag (get $owners $flag)) -}}
+{{- fail (printf "extraArgs: the chart sets %s; expected the value %s instead" $flag (get $owners $flag)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -96,12 +94,12 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- end -}}
 {{- end -}}
 
-{{/* What several replicas cannot share. */}}
+{{/* Values that exclude several replicas. */}}
 {{- define "braze-exporter.validateReplicas" -}}
 {{- $values := .Values -}}
 {{- if gt (int $values.replicas) 1 -}}
 {{- if $values.sharding.enabled -}}
-{{- fail (printf "replicas is %v, and each shard has one pod; expected their number in sharding.shards" $values.replicas) -}}
+{{- fail (printf "replicas is %v, and sharding.enabled is true; expected the number of pods in sharding.shards" $values.replicas) -}}
 {{- end -}}
 {{- if $values.persistence.enabled -}}
 {{- fail (printf "persistence.enabled: replicas is %v, and one claim cannot hold the state of several pods; expected persistence.enabled=false (each pod then has its state in an emptyDir)" $values.replicas) -}}
@@ -112,17 +110,17 @@ What values.schema.json cannot say: values that contradict each other, with the 
 {{- end -}}
 {{- end -}}
 
-{{/* What many pods cannot share, and names that Kubernetes makes of a StatefulSet's. */}}
+{{/* Values that exclude several shards, and names that are too long for a StatefulSet. */}}
 {{- define "braze-exporter.validateSharding" -}}
 {{- if .Values.sharding.enabled -}}
 {{- $name := include "braze-exporter.fullname" . -}}
-{{- /* With a hash behind it, it becomes a label's value of at most 63 characters. */ -}}
+{{- /* With a hash appended it is the value of a label, of at most 63 characters. */ -}}
 {{- if gt (len $name) 52 -}}
-{{- fail (printf "sharding.enabled: a StatefulSet's name has at most 52 characters, and %s has %d; expected fullnameOverride" $name (len $name)) -}}
+{{- fail (printf "sharding.enabled: the name of a StatefulSet has at most 52 characters, and %s has %d; expected fullnameOverride with a shorter name" $name (len $name)) -}}
 {{- end -}}
 {{- range $option := list "existingClaim" "volumeName" -}}
 {{- if get $.Values.persistence $option -}}
-{{- fail (printf "persistence.%s is one, and each shard needs its own; expected persistence.enabled alone" $option) -}}
+{{- fail (printf "persistence.%s is set, and each shard needs a different one; expected persistence.enabled alone" $option) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
