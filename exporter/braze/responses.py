@@ -242,17 +242,17 @@ def refusal(
 ) -> FetchError:
     """Return the failure of a response with another status than 200."""
     kind, reason = _classify(status)
-    cause = FAILURE_TEXTS[reason].cause.format(
+    text = FAILURE_TEXTS[reason].message.format(
         source=request.key_source,
         permission=request.permission,
         target=_target(request, headers),
     )
     if status == 400 and not request.path.endswith("list"):
-        cause += "; is the campaign id the campaign's API identifier?"
+        text += "; is the campaign id the campaign's API identifier?"
     said = request.quote(message) if message.strip() else ""
     quoted = f" (Braze says: {said})" if said else ""
     return kind(
-        f"HTTP {status} from {request.endpoint} for {request.path}: {cause}{quoted}",
+        f"HTTP {status} from {request.endpoint} for {request.path}: {text}{quoted}",
         reason=reason,
         status=status,
         allowance=allowance_of(headers),

@@ -66,7 +66,7 @@ def _difference(
 def _values(parsed: object, section: Section) -> dict[str, object]:
     """Return the options of a parsed section that have a value, in YAML's types."""
     values = {
-        name: attrgetter(option.attribute or name)(parsed)
+        name: attrgetter(option.attribute or option.renamed_from or name)(parsed)
         for name, option in section.items()
     }
     return {

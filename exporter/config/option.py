@@ -43,11 +43,11 @@ class Option(NamedTuple):
     example: str = ""
     """A value as YAML; empty: the default is the example."""
     attribute: str = ""
-    """The attribute of the parsed section, dotted; empty: the option's own name."""
+    """The attribute of the parsed section, dotted; empty: the option's name."""
     section: Mapping[str, Option] = {}
     """The options of the value, for `Kind.SECTION` and `Kind.SECTIONS`."""
     renamed_from: str = ""
-    """The previous name: still accepted, with a warning."""
+    """The previous name: accepted with a warning, and still valid in our code."""
 
     @property
     def bounds(self) -> str:

@@ -2,8 +2,8 @@
 
 From these tables `schema` parses, `describe` writes, and docs/configuration.md is
 generated (`make config-docs`); tests compare config.example.yaml and the chart's
-values.schema.json with them. An option is renamed by renaming its key here, with
-`renamed_from="old_name"`, and in `schema`.
+values.schema.json with them. An option is renamed here only, with
+`renamed_from="old_name"`: the old name is accepted with a warning.
 """
 
 from __future__ import annotations

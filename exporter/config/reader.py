@@ -144,7 +144,7 @@ class Field(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A mapping whose keys are options."""
+    """A mapping whose keys are options; methods accept previous names of options."""
 
     field: Field
     entries: Mapping[str, MappingEntry]
@@ -154,7 +154,7 @@ class Section(NamedTuple):
         """Return the value of an option; None if it is invalid or not set."""
         if field := self.at(name):
             return field.parsed(parse)
-        if self.options[name].is_required:
+        if self._option(name)[1].is_required:
             self.missing(name)
         return None
 
@@ -163,20 +163,22 @@ class Section(NamedTuple):
         value = self.find(name, parse)
         if value is not None:
             return value
-        option = self.options[name]
+        _, option = self._option(name)
         default = _composed(option.default or "")
         return parse(Field(default, "", self.field.findings, option))
 
     def at(self, name: str) -> Field | None:
         """Return an option that is set, under its name or its previous one."""
-        for key in (name, self.options[name].renamed_from):
+        current, option = self._option(name)
+        for key in (current, option.renamed_from):
             if entry := self.entries.get(key):
-                return self.field_of(key, entry.node, self.options[name])
+                return self.field_of(key, entry.node, option)
         return None
 
     def missing(self, name: str) -> None:
         """Add the error that a required option is not set."""
-        self.field_of(name, self.field.node).error(
+        current, _ = self._option(name)
+        self.field_of(current, self.field.node).error(
             "this option is required but missing"
         )
 
@@ -194,6 +196,12 @@ class Section(NamedTuple):
         else:
             message = f"`{key}` was renamed to `{name}`"
             field.warn(f"{message}; rename it here, too", line=line)
+
+    def _option(self, name: str) -> tuple[str, Option]:
+        """Return an option with its current name."""
+        if option := self.options.get(name):
+            return name, option
+        return next(one for one in self.options.items() if one[1].renamed_from == name)
 
     def field_of(self, key: str, node: Node, option: Option = OPTIONAL) -> Field:
         """Return a node at the path of a key of this section."""

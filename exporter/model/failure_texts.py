@@ -1,8 +1,8 @@
-"""What each failure reason means and what to do about it: the one table of texts.
+"""The texts of each failure reason: the one table of what it means and what to do.
 
-Used by error messages and the log (`cause`), the status page (`summary` and `advice`)
-and `doctor` (`advice`). `{source}`, `{permission}` and `{target}` are replaced by the
-place of the API key, the permission of the request and the host of a redirect.
+`message` is part of error messages and thus of the log, `cause` and `action` are shown
+on the status page. In a message, `{source}`, `{permission}` and `{target}` are replaced
+by the source of the API key, the permission of the request and the host of a redirect.
 """
 
 from __future__ import annotations
@@ -16,76 +16,76 @@ from exporter.model.errors import FailureReason
 class FailureText(NamedTuple):
     """The texts of one failure reason."""
 
-    cause: str
+    message: str
     """A clause that follows `HTTP 401 from ENDPOINT for PATH: `."""
-    summary: str
-    """One sentence."""
-    advice: str
-    """What to check or to change, as sentences."""
+    cause: str
+    """What the reason means, as a sentence."""
+    action: str
+    """What to check or to change, as a sentence."""
 
 
 FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
     FailureReason.UNAUTHORIZED: FailureText(
         "the API key from {source} is invalid, or belongs to another Braze instance "
         "than the endpoint",
-        "Braze rejects the API key from {source} (401).",
-        "Compare key and endpoint: a valid key of another instance is rejected, too.",
+        "Braze rejects the API key (401).",
+        "Check the key and the endpoint: Braze also returns 401 for a valid key of "
+        "another instance.",
     ),
     FailureReason.FORBIDDEN: FailureText(
         "the API key from {source} needs the permission {permission} and, if it has "
         "an IP allowlist, the address of this machine on it; create a new key, since "
         "both are fixed when a key is created",
-        "Braze denies this request to the API key from {source} (403).",
-        "The key needs the permission {permission} and, if it has an IP allowlist, the "
-        "address of this machine on it. Both are fixed when a key is created: create "
-        "a new one.",
+        "The API key lacks a permission, or its IP allowlist excludes this machine "
+        "(403).",
+        "Create a new key with the permission campaigns.data_series and, if it has an "
+        "IP allowlist, this machine's address; existing keys cannot be changed.",
     ),
     FailureReason.RATE_LIMITED: FailureText(
-        "the rate limit is exhausted",
-        "Braze's rate limit is exhausted (429).",
-        "Requests continue when the limit is reset. If this recurs, lower "
-        "requests_per_minute, or find the other users of the workspace's limit.",
+        "the rate limit is used up",
+        "Braze's rate limit is used up (429), by this exporter or another client.",
+        "Polling continues when the limit resets. If this happens often, lower "
+        "requests_per_minute.",
     ),
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
-        "Braze rejects the request.",
-        "Check that the id is the campaign's API identifier, and of this workspace.",
+        "Braze rejects the request (400 or another 4xx).",
+        "Check that the id is the campaign's API identifier.",
     ),
     FailureReason.NOT_FOUND: FailureText(
-        "the endpoint has no such path; check that it is a REST host of Braze",
-        "The endpoint has no such path (404).",
-        "Check that the endpoint is a REST host of Braze.",
+        "the endpoint does not have this path; check that it is a REST host of Braze",
+        "The endpoint does not have this path (404).",
+        "Check the endpoint.",
     ),
     FailureReason.REDIRECT: FailureText(
         "redirect to {target}; redirects are not followed, since the API key is sent "
         "to the configured endpoint only",
-        "The response is a redirect, which is not followed.",
+        "The response is a redirect (3xx), which the exporter does not follow.",
         "Check the endpoint, and whether a proxy requires a login.",
     ),
     FailureReason.SERVER_ERROR: FailureText(
-        "server error",
-        "Braze has a server error.",
-        "The request is retried. If it persists, see Braze's status page.",
+        "Braze has an internal error",
+        "Braze has an internal error (5xx).",
+        "The poll is retried; if the error persists, see Braze's status page.",
     ),
     FailureReason.TIMEOUT: FailureText(
         "no complete response within the timeout",
         "Braze did not respond within the timeout.",
-        "The request is retried. If it persists, check network and proxy, or raise "
-        "timeout.",
+        "The poll is retried; if the error persists, check the network and the proxy.",
     ),
     FailureReason.CONNECTION: FailureText(
         "the connection failed",
         "The connection to Braze failed.",
-        "Check DNS, firewall, proxy and certificates.",
+        "Check DNS, firewall, proxy and CA certificates.",
     ),
     FailureReason.TOO_LARGE: FailureText(
         "the response is larger than limits.response_bytes",
         "The response is larger than limits.response_bytes.",
-        "Raise the limit.",
+        "Raise that limit.",
     ),
     FailureReason.MALFORMED: FailureText(
-        "unexpected status; expected 200",
+        "unexpected status, expected 200",
         "The response is not a data series.",
-        "If a proxy sent it, check the proxy; else report it.",
+        "If it is a proxy's page, check the proxy; if it is Braze's, report it.",
     ),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 import pytest
+from exporter.config import schema
 from exporter.config.describe import describe
 from exporter.config.options import CONFIG
 from exporter.config.schema import ParsedConfig, parse, shortened
@@ -190,27 +191,36 @@ def test_problems_are_sorted_by_line() -> None:
     assert lines == sorted(lines)
 
 
-def test_a_renamed_option_is_accepted_with_a_warning(
+def test_an_option_is_renamed_in_its_table_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The warning has file and line and names the new option; both are an error."""
-    option = CONFIG["stale_after"]._replace(renamed_from="expire_after")
-    monkeypatch.setitem(CONFIG, "stale_after", option)
+    """The old name is accepted with a warning that has file and line and the new one.
 
-    renamed = read(f"{MINIMAL}expire_after: 2h\n")
-    (both,) = problems_of(f"{MINIMAL}expire_after: 2h\nstale_after: 3h\n")
-    (_, invalid) = problems_of(f"{MINIMAL}expire_after: 2\n")
+    Both names are an error.
+    """
+    table = {
+        "days" if name == "windows" else name: option for name, option in CONFIG.items()
+    }
+    table["days"] = table["days"]._replace(renamed_from="windows")
+    monkeypatch.setattr(schema, "CONFIG", table)
+    monkeypatch.setattr("exporter.config.describe.CONFIG", table)
 
-    assert renamed.config.stale_after_seconds == 7200
-    assert [str(warning) for warning in renamed.warnings] == [
-        "c.yaml:8: expire_after: warning: `expire_after` was renamed to `stale_after`;"
+    old, new = read(f"{MINIMAL}windows: [3d]\n"), read(f"{MINIMAL}days: [3d]\n")
+    (both,) = problems_of(f"{MINIMAL}windows: [3d]\ndays: [3d]\n")
+    (_, invalid) = problems_of(f"{MINIMAL}windows: 3d\n")
+
+    assert old.config == new.config == read(MINIMAL).config._replace(windows=(3,))
+    assert "\ndays:\n- 3d\n" in describe(new.config)
+    assert new.warnings == ()
+    assert [str(warning) for warning in old.warnings] == [
+        "c.yaml:8: windows: warning: `windows` was renamed to `days`;"
         " rename it here, too"
     ]
     assert str(both) == (
-        "c.yaml:8: expire_after: previous name of `stale_after`, which is set as well;"
+        "c.yaml:8: windows: previous name of `days`, which is set as well;"
         " expected only one of the two"
     )
-    assert str(invalid).startswith("c.yaml:8: expire_after: the duration has no unit")
+    assert str(invalid).startswith("c.yaml:8: windows: expected a list such as")
 
 
 def test_a_log_contains_at_most_a_hundred_problems() -> None:

@@ -9,13 +9,11 @@ from exporter.model.failure_texts import FAILURE_TEXTS
 
 
 def test_every_failure_reason_has_its_texts() -> None:
-    """A cause is a clause; summary and advice are sentences."""
+    """A message is a clause; cause and action are sentences."""
     assert set(FAILURE_TEXTS) == set(FailureReason)
     for text in FAILURE_TEXTS.values():
-        assert not text.cause.endswith(".")
-        assert re.fullmatch(r"[A-Z][^.]*(\.\w+[^.]*)?\.", text.summary)
-        assert re.fullmatch(r"[A-Z].*\.", text.advice)
-        filled = f"{text.cause} {text.summary} {text.advice}".format(
-            source="file key", permission="campaigns.list", target="host"
-        )
+        assert not text.message.endswith(".")
+        assert re.fullmatch(r"[A-Z][^{]*\.", text.cause)
+        assert re.fullmatch(r"[A-Z][^{]*\.", text.action)
+        filled = text.message.format(source="file key", permission="x.y", target="host")
         assert "{" not in filled
