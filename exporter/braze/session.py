@@ -171,7 +171,7 @@ class Session:
         )
 
     def reconfigure(self, budgets: Mapping[str, Budget]) -> None:
-        """Change the bounds of all buckets; what Braze said of each bucket stays."""
+        """Change the bounds of all buckets; the state of each bucket is kept."""
         with self.lock:
             for name, budget in budgets.items():
                 known = self._budgets.get(name, budget)
