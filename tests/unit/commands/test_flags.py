@@ -184,8 +184,8 @@ def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
     )
 
     assert told == (
-        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS belongs to no flag; did "
-        "you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
+        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS belongs to no flag; "
+        "did you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
         "the environment variable BRAZE_EXPORTER_X9 belongs to no flag",
     )
 
