@@ -8,7 +8,7 @@ from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.fake_clock import NOW
-from tests.support.queue_world import EMPTY, FULL, QueueWorld, paused, poll_of
+from tests.support.queue_world import EMPTY, FULL, QueueWorld, poll_of
 
 
 def test_a_poll_starts_at_once_if_the_budget_allows_it() -> None:
