@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.sampling import HistoryRequest
+from exporter.braze.client import Fetcher
 from exporter.braze.paths import CAMPAIGN_DATA_SERIES
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import (
     CAMPAIGN_ANALYTICS,
     ApiRequest,
-    Fetcher,
     Session,
 )
 from exporter.model.config import CampaignConfig, WorkspaceConfig
@@ -42,7 +42,7 @@ _RETRY_INTERVAL_SECONDS = 120.0
 
 _MAX_THROTTLED = 10
 _MAX_FAILURES = 3
-"""So many campaigns in a row without an answer stop their workspace."""
+"""This many campaigns in a row without a response stop their workspace."""
 
 
 @dataclass(frozen=True, slots=True)

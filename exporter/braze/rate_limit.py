@@ -72,14 +72,23 @@ class Bucket(NamedTuple):
         """Whether a request was sent that counts against it."""
         return self.is_known or self.in_flight > 0 or self.throttled_in_a_row > 0
 
-    def has_room(self, *, reserve: float, concurrency: int, now: float) -> bool:
-        """Return whether one more request leaves the reserve untouched."""
+    def has_room(
+        self, *, reserve: float, concurrency: int, now: float, margin: int = 0
+    ) -> bool:
+        """Return whether one more request leaves the reserve untouched.
+
+        `margin` is added to the reserve, for requests of other processes that no
+        response has counted yet.
+        """
         if not self.is_known:
             return self.in_flight < concurrency
         allowed = self.limit if self._is_reset(now) else self.remaining
         if allowed is None:
             return True
-        return allowed - self.in_flight > self.floor(reserve)
+        floor = self.floor(reserve)
+        # Even with a tiny limit one request is never withheld.
+        floor = min(floor + margin, max(floor, (self.limit or 0) - 1))
+        return allowed - self.in_flight > floor
 
     def floor(self, reserve: float) -> int:
         """Return how many requests are always left to other users.
@@ -90,9 +99,13 @@ class Bucket(NamedTuple):
         # Decimal fractions are not exact: 0.07 * 100 is a little over 7.
         return max(0, min(math.ceil(round(reserve * limit, 6)), limit - 1))
 
-    def opens_at(self, *, reserve: float, concurrency: int, now: float) -> float:
+    def opens_at(
+        self, *, reserve: float, concurrency: int, now: float, margin: int = 0
+    ) -> float:
         """Return when a request may start; inf: not before one in flight ends."""
-        if self.has_room(reserve=reserve, concurrency=concurrency, now=now):
+        if self.has_room(
+            reserve=reserve, concurrency=concurrency, now=now, margin=margin
+        ):
             return max(now, self.shut_until)
         if not self.is_known or self._is_reset(now):
             return math.inf
@@ -151,12 +164,19 @@ class Budget(NamedTuple):
     concurrency: int
     slack_seconds: float = 0.0
     """How much of the spacing a late start may use up."""
+    processes: int = 1
+    """How many processes send requests with the same key."""
     next_start_at: float = -math.inf
     bucket: Bucket = Bucket()
 
     @classmethod
     def of_rate(
-        cls, requests_per_minute: float, *, reserve: float, concurrency: int
+        cls,
+        requests_per_minute: float,
+        *,
+        reserve: float,
+        concurrency: int,
+        processes: int = 1,
     ) -> Budget:
         """Return the budget of a bucket before its first request."""
         return cls(
@@ -164,12 +184,18 @@ class Budget(NamedTuple):
             reserve,
             concurrency,
             slack_seconds=slack(requests_per_minute),
+            processes=processes,
         )
 
     def earliest(self, *, now: float) -> float:
         """Return when a request may start, at least `now`; inf: after a response."""
         opens_at = self.bucket.opens_at(
-            reserve=self.reserve, concurrency=self.concurrency, now=now
+            reserve=self.reserve,
+            concurrency=self.concurrency,
+            now=now,
+            # Each other process may have so many requests that were not counted in
+            # the last response to this one.
+            margin=(self.processes - 1) * (self.concurrency + 1),
         )
         return max(opens_at, self.next_start_at, now)
 

@@ -9,12 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from exporter.backfill import openmetrics, sampling
-from exporter.backfill.download import (
-    Download,
-    PageRequest,
-    WorkspaceDownload,
-    source,
-)
+from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
 from exporter.braze.client import Client
@@ -33,11 +28,12 @@ from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import Config, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
 from exporter.storage.catalogue_file import CatalogueFile
 from exporter.system.clock import Clock
-from exporter.system.progress import Progress, duration
+from exporter.system.progress import Progress
 
 _MIN_REPORTED_WAIT_SECONDS = 5.0
 _STOPPED = "stopped: run the command again to resume"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from exporter.braze.rate_limit import spacing
+from exporter.commands.config_files import load_protected
 from exporter.commands.flags import (
     CONFIG_FILE,
     REPLICAS,
@@ -14,9 +15,8 @@ from exporter.commands.flags import (
     WEB_CONFIG_FILE,
     Flag,
     Parser,
-    strange_variables,
+    unknown_variables,
 )
-from exporter.config.load import load_protected
 from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
@@ -83,7 +83,7 @@ def report(
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = security(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
-    strange = strange_variables(environment, but=parsed.config.key_variables)
+    strange = unknown_variables(environment, but=parsed.config.key_variables)
     for warning in (*parsed.warnings, *(f"warning: {one}" for one in strange)):
         print(warning, file=sys.stderr)
     print(
@@ -111,7 +111,7 @@ def describe(
     shard: Shard | None = None,
     replicas: int = 1,
 ) -> str:
-    """Return the plan as text; with a shard, the plan of that shard."""
+    """Return the plan of this shard and replica as text."""
     suffix = f", {_count(warnings, 'warning')}" if warnings else ""
     campaigns = sum(len(one.campaigns) for one in config.workspaces)
     plans = plan(_part(config, shard, replicas))
@@ -230,7 +230,7 @@ def _shards(costs: Scaling) -> str:
     if costs.shards == 1:
         return "one exporter is enough"
     bound = "half a core"
-    if costs.asks_for_series:
+    if costs.is_limited_by_series:
         bound = f"{cost_estimate.SERIES_ADVISED} series"
     return f"{costs.shards}, for about {bound} each at most"
 
@@ -252,7 +252,7 @@ def _idle(one: WorkspacePlan) -> str:
     if intervals and idle <= min(intervals):
         return f"off: {idle:.4g} s is not longer than the shortest interval"
     every = f"{idle * one.stretch:.4g} s"
-    if one.tells_idle:
+    if one.can_detect_idle:
         return f"{every}, for campaigns without activity in {QUIET_DAYS} days"
     needs = f"requires a window of {QUIET_DAYS}d or more"
     if workspace.discover is None:

@@ -21,7 +21,7 @@ from exporter.commands.target import (
     client,
     find_target,
 )
-from exporter.config.schema import changes
+from exporter.config.describe import changes
 from exporter.config.units import duration_text, number
 from exporter.config.yaml_tree import dump, in_comment, quoted
 from exporter.daemon.process import start_logging
@@ -36,10 +36,10 @@ from exporter.model.config import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
-from exporter.system.progress import duration
 
 _DESCRIPTION = """\
 Find the campaigns of a workspace by Braze's list and details, and print a complete

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from exporter.braze.hosts import is_doubtful
+from exporter.braze.hosts import is_unlisted
 from exporter.commands.flags import Flag, Parser
 from exporter.config.yaml_tree import quoted
 from exporter.simulator import RateLimit, Simulator, SimulatorSettings
@@ -106,7 +106,7 @@ def _lines(braze: Simulator) -> Iterator[str]:
     yield f"    endpoint: {endpoint}"
     yield "    api_key_env: BRAZE_API_KEY"
     yield f"    timezone: {braze.settings.timezone}"
-    if is_doubtful(endpoint):
+    if is_unlisted(endpoint):
         yield "    allow_http: true"
     yield "    campaigns:"
     for campaign in braze.campaigns[:_MAX_PRINTED]:

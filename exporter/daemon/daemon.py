@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
+from exporter.config.describe import describe
 from exporter.daemon.polling_service import PollingService
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
@@ -195,7 +196,7 @@ class Daemon:
         """Return the configuration in force, masked."""
         known, config = self._description, self._config
         if known is None or known[0] is not config:
-            known = (config, schema.describe(config))
+            known = (config, describe(config))
             self._description = known
         return known[1]
 

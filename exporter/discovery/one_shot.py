@@ -8,16 +8,17 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import __version__
+from exporter.braze.client import Fetcher
 from exporter.braze.rate_limit import Budget
-from exporter.braze.session import SHARED, Fetcher, Session
+from exporter.braze.session import SHARED, Session
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
 from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
-from exporter.system.progress import duration
 
 _MOST_FAILURES = 3
 _LOOK_SECONDS = 10.0

@@ -63,9 +63,10 @@ class PollLog:
     ) -> None:
         """Log that an object whose failure was logged is polled again."""
         if self._logged.pop(poll.key, None):
-            is_logged = self._admits("poll.recovered", fields, now=now)
-            level = logging.INFO if is_logged else logging.DEBUG
-            _log.log(level, "poll.recovered", extra={"facts": fields})
+            if not self._admits("poll.recovered", fields, now=now):
+                _log.debug("poll.recovered", extra={"facts": fields})
+            else:
+                _log.info("poll.recovered", extra={"facts": fields})
 
     def _admits(self, event: str, fields: dict[str, Fact], *, now: float) -> bool:
         """Return whether the event is within its limit; add how many were not."""

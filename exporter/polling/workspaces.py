@@ -370,6 +370,7 @@ def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
             configured.requests_per_minute,
             reserve=configured.reserve,
             concurrency=configured.concurrency,
+            processes=configured.processes,
         )
     }
     if configured.discover is not None:
@@ -377,6 +378,7 @@ def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
             configured.discover.requests_per_minute,
             reserve=configured.reserve,
             concurrency=_DISCOVERY_CONCURRENCY,
+            processes=configured.processes,
         )
     return budgets
 

@@ -34,11 +34,3 @@ class Progress:
 
     def _tenths(self) -> int:
         return 10 * self._done // self._total if self._total else 10
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: one unit, rounded."""
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"

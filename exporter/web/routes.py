@@ -57,8 +57,8 @@ class StatusSource(Protocol):
     policy: str
     """The `Content-Security-Policy` of the page."""
 
-    def looking(self) -> AbstractContextManager[StatusView]:
-        """Look around; what was seen is forgotten at the end."""
+    def snapshot(self) -> AbstractContextManager[StatusView]:
+        """Take a snapshot, which is released at the end of the context."""
 
 
 class Site(NamedTuple):
@@ -207,7 +207,7 @@ class Web:
 
     def _fulfil(self) -> None:
         status = self._site.status()
-        with status.looking() as sight:
+        with status.snapshot() as sight:
             # Not those that come meanwhile: the next round is theirs.
             for _ in range(len(self._wishes)):
                 wished, wish = self._wishes.popitem()

@@ -22,6 +22,7 @@ from exporter.model.errors import (
     Unusable,
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.clock import Clock
 
 from tests.support.daemon_process import parsed
 
@@ -47,17 +48,22 @@ class ScriptedBraze:
         self.requests: list[tuple[float, str, str]] = []
         self.responses: dict[str, list[BrazeResponse | FetchError]]
         self.responses = {"": list(responses or (GOOD,)), **by_campaign}
+        self.offset = 0.0
+        """By how many seconds the wall clock is set, five seconds after the start."""
+        self.clock = Clock(wall=self.wall, steady=lambda: self.at)
 
-    def now(self) -> float:
-        """Return the time."""
-        return self.at
+    def wall(self) -> float:
+        """Return the time by the wall clock."""
+        return self.at + (self.offset if self.at >= NOW + 5 else 0.0)
 
     def sleep(self, seconds: float) -> None:
         """Advance the clock; no limit requires more than an hour."""
         assert 0 < seconds <= 3605
         self.at += seconds
 
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> BrazeResponse:
+    def fetch(
+        self, path: str, params: Mapping[str, str | int], *_: object
+    ) -> BrazeResponse:
         """Respond after a tenth of a second."""
         assert path == "/campaigns/data_series"
         assert params["length"] == 100
@@ -96,7 +102,13 @@ def workspace(
     requests = [
         PageRequest(one, page) for one in configured.campaigns for page in PAGES
     ]
-    return WorkspaceDownload(configured, client=braze, requests=requests)
+    return WorkspaceDownload(
+        configured,
+        client=braze,
+        requests=requests,
+        clock=braze.clock,
+        random=lambda: 0.5,
+    )
 
 
 def run(
@@ -108,9 +120,8 @@ def run(
     pages: list[None] = []
     Download(
         cache,
-        now=braze.now,
+        clock=braze.clock,
         sleep=braze.sleep,
-        random=lambda: 0.5,
         on_page=lambda: pages.append(None),
         **more,
     ).run(downloads)
@@ -309,15 +320,9 @@ def test_setting_the_wall_clock_does_not_stall_the_download(
     offset = hours * 3600.0
     low = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(100, 20, NOW + offset + 30))
     braze = ScriptedBraze(low, low, GOOD)
-    jumps = [0.0] * 5 + [offset]
+    braze.offset = offset
 
-    _, finished = run(
-        braze,
-        workspace(braze, "a", "b"),
-        directory=tmp_path,
-        jump=lambda: jumps.pop(0) if jumps else 0.0,
-        clock_set_by=lambda: 0.0 if jumps else offset,
-    )
+    _, finished = run(braze, workspace(braze, "a", "b"), directory=tmp_path)
 
     assert finished == 4
     assert braze.at - NOW < 180

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.backfill import sampling
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC).timestamp()
@@ -48,6 +48,7 @@ def test_pages_end_98_days_apart(days: int, expected: list[tuple[str, int]]) -> 
     assert [(page.ending_at, page.length) for page in pages] == expected
 
 
+@settings(deadline=None)
 @given(
     days=st.integers(1, sampling.MAX_DAYS),
     now=st.floats(1_600_000_000, 2_000_000_000),
@@ -81,6 +82,7 @@ def test_pages_contain_every_wanted_day(
         assert missing <= {first, today - timedelta(days=1), today - timedelta(days=2)}
 
 
+@settings(deadline=None)
 @given(
     day=st.dates(date(2020, 1, 1), date(2030, 1, 1)),
     zone=st.sampled_from((*ZONES, "Africa/Cairo", "America/Sao_Paulo", "Asia/Beirut")),
@@ -152,6 +154,7 @@ def test_steps_over_an_hour_have_samples_for_both_offsets(
     assert sampling.samples_per_day(step) == samples
 
 
+@settings(deadline=None)
 @given(series=st.integers(1, 10**7), days=st.integers(1, sampling.MAX_DAYS))
 def test_more_series_or_days_never_get_a_finer_step(series: int, days: int) -> None:
     """The coarsest step is a day."""

@@ -81,11 +81,11 @@ def status(*, is_ready: bool = True) -> Callable[[], StatusSource]:
     """Return what makes the status page of no workspace."""
     page = StatusPage(
         entries=tuple,
-        desks={},
+        workspaces={},
         discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
-        clock_set_by=lambda: 0.0,
+        wall_offset=lambda: 0.0,
         is_ready=lambda: is_ready,
         version="1.2.3<b>",
     )
@@ -352,7 +352,7 @@ class SlowStatus:
         self.go_on = Event()
 
     @contextmanager
-    def looking(self) -> Iterator[SlowStatus]:
+    def snapshot(self) -> Iterator[SlowStatus]:
         """Count how often this was asked for."""
         self.looks += 1
         yield self

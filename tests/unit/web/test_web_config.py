@@ -152,7 +152,7 @@ def test_doubts_are_warnings() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("min_version: TLS13", "cert_file: this key is required and missing"),
+        ("min_version: TLS13", "cert_file: this option is required but missing"),
         (f"{PAIR}, cert: x", "cert_file: cert is there too; expected one of the two"),
         (
             "cert_file: none.pem, key_file: key.pem",
@@ -171,7 +171,7 @@ def test_doubts_are_warnings() -> None:
         ),
         (
             f"{PAIR}, client_auth_type: VerifyClientCertIfGiven",
-            "client_ca_file: this key is required and missing",
+            "client_ca_file: this option is required but missing",
         ),
         (
             f"{PAIR}, client_ca_file: /ca.pem",
