@@ -11,7 +11,7 @@ from exporter.model.config import KeySource, Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import read_key
 from exporter.system.read_file import MIB, read_regular
-from exporter.web.open_security import Security
+from exporter.web.security import Security
 
 _LONGEST_BYTES = 64 * MIB
 

@@ -34,8 +34,8 @@ from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 from exporter.system.single_flight import SingleFlight
-from exporter.web.open_security import OpenSecurity, Security
-from exporter.web.routes import Site, Web
+from exporter.web.routes import Router, RouterContext
+from exporter.web.security import OpenSecurity, Security
 from exporter.web.server import Address, ClientLimits, Server, raise_descriptor_limit
 from exporter.web.settings import WebSettings
 
@@ -128,8 +128,8 @@ class Daemon:
         self._pages = ExpositionPages(
             self._fresh_entries, self._telemetry, version=lambda: self._store.version
         )
-        site = Site(
-            pages=self._pages,
+        context = RouterContext(
+            render_metrics=self._pages.render,
             is_ready=self._is_ready,
             configuration=self._describe,
             reload=self.reload if settings.has_lifecycle else None,
@@ -138,10 +138,10 @@ class Daemon:
             prefix=settings.prefix,
             link_prefix=settings.link_prefix,
         )
-        web = Web(site)
+        router = Router(context)
         self._entrance = entrance or OpenSecurity()
         self._listener = Server(
-            self._entrance.guard(web.respond, is_open=web.is_open),
+            self._entrance.wrap(router.respond, needs_no_auth=router.needs_no_auth),
             ssl_context=self._entrance.ssl_context,
             limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
         )
