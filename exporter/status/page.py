@@ -84,7 +84,7 @@ class StatusPage:
         self._template = environment.get_template("status.html")
 
     @contextmanager
-    def looking(self) -> Iterator[View]:
+    def snapshot(self) -> Iterator[View]:
         """Look around; what was seen is forgotten at the end.
 
         Of ten thousand campaigns a hundred thousand small objects are made, none of

@@ -29,7 +29,7 @@ from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.series import parse
 from exporter.status.page import StatusPage
-from exporter.web.routes import Site, Web
+from exporter.web.routes import Router, RouterContext
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -236,8 +236,8 @@ def test_the_command_table_names_every_command() -> None:
 def test_the_path_table_names_every_path() -> None:
     """What the web server answers, and nothing else."""
     pages = ExpositionPages(Store().entries, telemetry(), version=lambda: 0)
-    site = Site(
-        pages=pages,
+    context = RouterContext(
+        render_metrics=pages.render,
         is_ready=lambda: True,
         configuration=lambda: "",
         status=lambda: StatusPage(
@@ -254,7 +254,7 @@ def test_the_path_table_names_every_path() -> None:
 
     told = dict.fromkeys(row[0].strip("`") for row in cells("## Web endpoints"))
 
-    assert corrections(told, dict.fromkeys(Web(site)._routes)) == []
+    assert corrections(told, dict.fromkeys(Router(context).routes)) == []
 
 
 LEVELS = {"warning": "warn", "log": "warn", "exception": "error"}

@@ -172,7 +172,7 @@ def test_the_same_is_written_the_same() -> None:
     """Links are in one order, so that nothing moves without a reason."""
     pages = empty()
 
-    with pages.looking() as sight:
+    with pages.snapshot() as sight:
         first = "".join(sight.page("sort=sent&q=a", LINKS))
         second = "".join(sight.page("q=a&nothing=1&sort=sent", LINKS))
 
@@ -182,7 +182,7 @@ def test_the_same_is_written_the_same() -> None:
 
 def test_an_empty_exporter_has_a_page() -> None:
     """It says that nothing is set up."""
-    with empty().looking() as sight:
+    with empty().snapshot() as sight:
         page = "".join(sight.page("", LINKS))
         text = "".join(sight.document(""))
 
@@ -206,7 +206,7 @@ def test_a_shard_is_named_above_the_workspaces() -> None:
             is_ready=lambda: True,
             version="1",
         )
-        with page.looking() as view:
+        with page.snapshot() as view:
             pages[shard] = "".join(view.page("", LINKS))
 
     assert '<p class="shard">' not in pages[None]
@@ -220,7 +220,7 @@ def test_garbage_is_collected_after_a_look_as_before() -> None:
     seen = []
 
     def fail() -> None:
-        with pages.looking():
+        with pages.snapshot():
             seen.append(gc.isenabled())
             raise RuntimeError
 
@@ -230,7 +230,7 @@ def test_garbage_is_collected_after_a_look_as_before() -> None:
     assert gc.isenabled()
     gc.disable()
     try:
-        with pages.looking():
+        with pages.snapshot():
             pass
         assert not gc.isenabled()
     finally:
@@ -282,7 +282,7 @@ def test_ten_thousand_campaigns_are_shown_in_no_time() -> None:
     )
 
     began_at = thread_time()
-    with pages.looking() as sight:
+    with pages.snapshot() as sight:
         page = "".join(sight.page("q=campaign&sort=sent", LINKS))
     seconds = thread_time() - began_at
 
