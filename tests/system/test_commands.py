@@ -247,7 +247,7 @@ def test_the_health_check_finds_the_daemon(tmp_path: Path, host: str) -> None:
 
     assert (found.returncode, found.stdout) == (0, "healthy\n")
     assert lost.returncode == 1
-    told = f"unhealthy: asked {host}:{port}/-/healthy: it answered 404; give the "
+    told = f"unhealthy: {host}:{port}/-/healthy returned 404; use the --web.* flags "
     assert lost.stderr.startswith(told)
     assert gone.returncode == 1
 
@@ -274,8 +274,8 @@ def test_the_health_check_asks_for_readiness_if_told_to(tmp_path: Path) -> None:
     assert (alive.returncode, alive.stdout) == (0, "healthy\n")
     assert unready.returncode == 1
     assert unready.stderr == (
-        f"unready: asked {address}/-/ready: it answered 503; the first round of polls "
-        "goes on, for half a minute at most\n"
+        f"unready: {address}/-/ready returned 503; some campaigns have not been polled "
+        "yet; retry within 30 s of the start\n"
     )
     assert (ready.returncode, ready.stdout) == (0, "ready\n")
     assert alive_again.stdout == "healthy\n"
