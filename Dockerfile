@@ -24,7 +24,7 @@ RUN python -m pip wheel --quiet --no-index --find-links wheels --no-deps \
       --wheel-dir wheels . \
  && python -m venv --without-pip /opt/braze-exporter \
  && python -m pip --python /opt/braze-exporter/bin/python install --quiet --no-index \
-      --find-links wheels --no-compile 'braze-exporter[redis]' \
+      --find-links wheels --no-compile braze-exporter \
  && /opt/braze-exporter/bin/python -m compileall -q --invalidation-mode unchecked-hash \
       /opt/braze-exporter/lib
 

@@ -1,59 +1,73 @@
-# Needs python3 (3.11 or newer) with venv and pip; everything else comes into .venv.
+# Needs python3 (3.11 or newer) with venv and pip; all packages are installed in .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+# Worker processes of pytest. Tests of one file stay in one process: they share fixtures.
+WORKERS ?= auto
 
-.PHONY: help demo test bench lint format dashboards chart-docs screenshot lock clean
+.PHONY: help demo test bench lint format docs golden dashboards chart-docs config-docs \
+  screenshot lock clean
 .DEFAULT_GOAL := help
 
-help:  ## Show what there is to make
+help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.run-time  ## See it work: a simulated Braze, and the exporter polling it
+demo: $(VENV)/.run-time  ## Run a simulated Braze and the exporter that polls it
 	$(BIN)/braze-exporter demo $(ARGS)
 
-test: $(VENV)/.development  ## Run the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.development  ## Run the tests, without those marked slow
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
-bench: $(VENV)/.development  ## Measure speed beside what else there is (Linux, nginx)
+bench: $(VENV)/.development  ## Measure speed beside alternatives (Linux, nginx)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(VENV)/.development  ## Check style and types
+lint: $(VENV)/.development  ## Check style, types, imports and words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/words.py
 
-format: $(VENV)/.development  ## Let ruff write the code as it wants it
+format: $(VENV)/.development  ## Format the code with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.development  ## Build the documentation site into site/
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+golden: $(VENV)/.development  ## Write the golden files of the tests; read the diff
+	$(BIN)/python -m tests.golden
 
 dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/generator
 	$(BIN)/python -m grafana.generator
 
-chart-docs: $(VENV)/.development  ## Write what the chart's README and schema take from elsewhere
+chart-docs: $(VENV)/.development  ## Write the generated parts of the chart's README and schema
 	$(BIN)/python -m tests.chart.readme_tables
 	$(BIN)/python -m tests.chart.schema_types
 
-screenshot: $(VENV)/.development  ## Draw the README's picture of the demo (needs chromium)
+config-docs: $(VENV)/.development  ## Write the tables of docs/configuration.md from the options
+	$(BIN)/python -m tests.docs.configuration_page
+
+screenshot: $(VENV)/.development  ## Write the README's screenshot of the demo (needs chromium)
 	$(BIN)/python -m tests.docs.screenshot docs/images/status-page.png
 
-lock:  ## Pin what pyproject.toml asks for, with hashes (needs uv)
+lock:  ## Pin the dependencies of pyproject.toml, with hashes (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 	  --extra build -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
 	  --extra build --extra dev -o requirements-dev.lock pyproject.toml
 
-clean:  ## Remove what was made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+clean:  ## Remove all generated files
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/python:
-	@echo "Making $(VENV), once; what it holds is downloaded now..."
+	@echo "Creating $(VENV); its packages are downloaded once..."
 	@$(PYTHON) -m venv $(VENV)
 
-# The locks hold the build backend too, so nothing is installed without its hash. Ours
-# is compiled as pip compiles the rest: where Python may not write, each start would pay.
+# The locks contain the build backend, so nothing is installed without its hash. The
+# package is compiled here, because the first user may not be allowed to write its cache.
 $(VENV)/.run-time: requirements.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .

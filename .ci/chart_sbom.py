@@ -1,9 +1,9 @@
-"""Writes what a packaged chart consists of, as SPDX: itself, and the image it starts.
+"""Write an SPDX document of a packaged chart: the chart and the image it starts.
 
     python3 .ci/chart_sbom.py braze-exporter-0.1.0.tgz REGISTRY/IMAGE sha256:...
 
-The scanners that know packages of many kinds know no charts. Needs nothing but Python;
-says the same for the same arguments but for the time.
+Common SBOM scanners do not support charts. Needs Python only; the output depends on the
+arguments and the time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 
 def document(chart: Path, *, image: str, digest: str, now: datetime) -> object:
-    """Return an SPDX 2.3 document; the image's digest is `sha256:` and 64 digits."""
+    """Return an SPDX 2.3 document; `digest` is `sha256:` and 64 digits."""
     name, _, version = chart.name.removesuffix(".tgz").rpartition("-")
     found = hashlib.sha256(chart.read_bytes()).hexdigest()
     repository = quote(image, safe="")

@@ -1,8 +1,8 @@
-"""What a tag has to agree with before it becomes a release; prints the release's notes.
+"""Check that a tag agrees with package, image, chart and changelog; print notes.
 
     python3 .ci/release.py v0.1.0
 
-Ends with 1 and every disagreement. Needs nothing but Python.
+Prints every difference and exits with 1. Needs Python only.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ PLACES = {
 
 
 def disagreements(version: str) -> Iterator[str]:
-    """Yield every place that names another version."""
+    """Yield every place with a different version."""
     for place, pattern in PLACES.items():
         file = ROOT / place.partition(" ")[0]
         text = file.read_text() if file.exists() else ""
         found = re.search(pattern, text, re.MULTILINE)
         named = found[1] if found else "nothing"
         if named != version:
-            yield f"{place} says {named}, the tag {version}"
+            yield f"{place} contains {named}, expected {version}"
 
 
 def notes(version: str, changelog: str) -> str:
-    """Return the changelog's section of a version, empty if it has none."""
+    """Return the section of a version in the changelog, or an empty string."""
     _, _, rest = changelog.partition(f"\n## [{version}]")
     return rest.partition("\n## [")[0].partition("\n")[2].strip()
 
 
 def main(tag: str) -> int:
-    """Compare, and print the notes if there is nothing to complain of."""
+    """Print the differences, or the release notes if there are none."""
     version = tag.removeprefix("v")
     wrong = list(disagreements(version))
-    told = notes(version, (ROOT / "CHANGELOG.md").read_text())
-    if not told:
+    section = notes(version, (ROOT / "CHANGELOG.md").read_text())
+    if not section:
         wrong.append(f"CHANGELOG.md has no section [{version}]")
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return 1
-    print(told)
+    print(section)
     return 0
 
 

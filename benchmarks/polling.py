@@ -20,6 +20,7 @@ from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspaces import Workspaces
+from exporter.system.clock import Clock
 
 from benchmarks import braze, documents, exporters
 from benchmarks.plain_loop import PlainLoop
@@ -29,20 +30,20 @@ _STEP_SECONDS = 1.0
 """Between two polls, by the clock that the budget goes by."""
 
 
-class _Turns(Scheduler):
-    """Keeps the turns that are planned until they are taken, whenever they are due."""
+class _PendingPolls(Scheduler):
+    """Keeps scheduled polls until they are taken, whenever they are due."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)
         self._planned: dict[str, PendingPoll] = {}
 
-    def put(self, turn: PendingPoll) -> None:
-        self._planned[turn.campaign_id] = turn
+    def put(self, poll: PendingPoll) -> None:
+        self._planned[poll.object_id] = poll
 
     def take(self) -> PendingPoll:
-        """Return the turn that is due first."""
-        first = min(self._planned.values(), key=lambda turn: turn.at)
-        return self._planned.pop(first.campaign_id)
+        """Return the poll that is due first."""
+        first = min(self._planned.values(), key=lambda poll: poll.at)
+        return self._planned.pop(first.object_id)
 
 
 class ExporterWay:
@@ -51,16 +52,18 @@ class ExporterWay:
     def __init__(self, endpoint: str, ids: Sequence[str]) -> None:
         self._ids = ids
         self._ahead = 0.0
-        self._turns = _Turns()
+        self._polls = _PendingPolls()
         self._store = Store()
-        telemetry = SelfMetrics(version="0", served=tuple)
-        fleet = Workspaces(
-            jobs=self._turns,
+        metrics = SelfMetrics(version="0", served=tuple)
+        clock = Clock(wall=self._now, steady=self._now)
+        workspaces = Workspaces(
+            scheduler=self._polls,
             store=self._store,
-            telemetry=telemetry,
+            metrics=metrics,
             read_key=lambda _: braze.API_KEY,
-            egress=ProxySettings(),
-            now=self._now,
+            proxies=ProxySettings(),
+            clock=clock,
+            random=lambda: 0.5,
         )
         document = exporters.configuration(endpoint, ids, interval="7d")
         parsed = schema.parse(
@@ -69,13 +72,9 @@ class ExporterWay:
             read_key=lambda _: braze.API_KEY,
             is_file=lambda _: False,
         )
-        fleet.apply(parsed.config)
+        workspaces.apply(parsed.config)
         self._poller = Poller(
-            fleet.desks,
-            store=self._store,
-            telemetry=telemetry,
-            now=self._now,
-            draw=lambda: 0.5,
+            workspaces.by_name, store=self._store, metrics=metrics, clock=clock
         )
 
     def _now(self) -> float:
@@ -86,12 +85,12 @@ class ExporterWay:
         for _ in self._ids:
             self._ahead += _STEP_SECONDS
             now = self._now()
-            turn = self._turns.take()._replace(due_at=now, at=now)
-            upcoming = self._poller.poll(turn)
+            poll = self._polls.take()._replace(due_at=now, at=now)
+            upcoming = self._poller.poll(poll)
             if upcoming is None:
                 message = "a poll did not end as it should"
                 raise RuntimeError(message)
-            self._turns.put(upcoming)
+            self._polls.put(upcoming)
 
     def check(self) -> None:
         """Raise RuntimeError unless every campaign is up."""

@@ -1,7 +1,7 @@
-"""The command line: which command, with which flags, and how it ends.
+"""The entry point of the command line: selects a command and returns its exit code.
 
-Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration. Problems go to standard
-error without a traceback. What a command does is in its own module.
+Exit codes: 0 success, 1 failure, 2 invalid usage or configuration. Errors are printed
+to standard error without a traceback.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from exporter.commands import COMMANDS, DAEMON, load
 from exporter.model.errors import ConfigError, ListenError
 from exporter.system import signals
 
-_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-_ENDLESS = {DAEMON, "demo", "simulate"}
+_WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_LONG_RUNNING = {DAEMON, "demo", "simulate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given == ["--version"]:
+    remaining = list(sys.argv[1:] if arguments is None else arguments)
+    if remaining == ["--version"]:
         print(f"braze-exporter {__version__}")
         return 0
-    name = given.pop(0) if given and given[0] in COMMANDS else DAEMON
-    if name in _ENDLESS:
-        # Until the command has its own way to stop. Nothing has begun by then, and an
-        # exception would be lost in some places of an import.
+    name = DAEMON
+    if remaining and remaining[0] in COMMANDS:
+        name = remaining.pop(0)
+    if name in _LONG_RUNNING:
+        # Until the command installs its own handler. The default one raises, and some
+        # imports swallow the exception.
         signals.catch(lambda: os._exit(0))
-    _print_anything()
+    _escape_unprintable()
     try:
-        code: int = _load(name).main(given, os.environ)
+        code: int = _load(name).main(remaining, os.environ)
         sys.stdout.flush()
     except ConfigError as error:
         print(error, file=sys.stderr)
@@ -47,26 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 1
     except OSError as error:
-        return _failed_to_print(error)
+        return _print_failure(error)
     return code
 
 
-def _failed_to_print(error: OSError) -> int:
-    """Return the exit code if standard output took no more; else raise the error."""
+def _print_failure(error: OSError) -> int:
+    """Return the exit code if standard output is closed or full; else raise."""
     if not isinstance(error, BrokenPipeError):
-        if error.errno not in _UNWRITABLE or error.filename is not None:
+        if error.errno not in _WRITE_ERRORS or error.filename is not None:
             raise error
         message = f"standard output cannot be written: {error.strerror}"
         print(f"braze-exporter: {message}", file=sys.stderr)
-    # Python flushes once more when it ends, and would complain.
+    # Python flushes standard output again at exit, and would print the error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
 def _load(name: str) -> ModuleType:
-    """Import a command with what it needs: a health check runs every few seconds.
+    """Import the module of a command only: a health check runs every few seconds.
 
-    What is loaded stays for good: the collector need not look at it, now or later.
+    The garbage collector ignores the imported objects, which are never freed.
     """
     gc.disable()
     command = load(name)
@@ -75,7 +77,7 @@ def _load(name: str) -> ModuleType:
     return command
 
 
-def _print_anything() -> None:
-    """Let a terminal that lacks a character show its escape instead of a traceback."""
+def _escape_unprintable() -> None:
+    """Escape characters that the encoding of standard output does not have."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""What several tests start: programs that pip cannot bring, and the daemon."""
+"""Shared fixtures, and the rule for tests that are marked slow."""
 
 from __future__ import annotations
 
@@ -12,15 +12,32 @@ import pytest
 from tests.chart.helm import Helm
 
 
+def _requires_all() -> bool:
+    """Return whether no test may be skipped, as in CI."""
+    return os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1"
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Skip slow tests unless all are required or `-m` names them."""
+    if _requires_all() or "slow" in config.getoption("markexpr"):
+        return
+    reason = "slow; runs with BRAZE_EXPORTER_REQUIRE_ALL=1 or -m slow"
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
-    """Find a program, or skip the test; with everything required, fail instead."""
+    """Return the path of a program; skip the test, or fail if all are required."""
 
     def find(name: str) -> str:
         path = shutil.which(name)
         if path is not None:
             return path
-        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
+        if _requires_all():
             pytest.fail(f"{name} is required and not installed")
         pytest.skip(f"needs {name}")
 
@@ -29,9 +46,9 @@ def program() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def helm() -> Iterator[Helm]:
-    """Start Helm, or skip the test where there is no wheel of it."""
+    """Start Helm; skip the test on platforms without a wheel of it."""
     if importlib.util.find_spec("helm_python") is None:
-        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
+        if _requires_all():
             pytest.fail("helm-python-sdk is required and not installed")
         pytest.skip("needs helm-python-sdk, which has wheels for Linux on x86_64")
     with Helm() as started:

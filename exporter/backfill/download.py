@@ -1,22 +1,27 @@
-"""Asks Braze for the pages of a history, as politely as the daemon polls.
+"""Download of a history's pages from Braze.
 
-One request at a time, under the workspace's ceiling and reserve; 429 is waited out and
-what fails for now is tried again. Pages that the archive holds are not asked for. It
-raises nothing for what Braze answers, and writes no line of the history.
+Requests run one at a time, within the workspace's ceiling and reserve. 429 and
+transient failures are retried. Cached pages are not requested. Failures of Braze are
+recorded per campaign or workspace and never raised.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.sampling import HistoryRequest
-from exporter.braze.rate_limit import Budget, slack, spacing
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.paths import CAMPAIGN_DATA_SERIES
+from exporter.braze.rate_limit import Budget
+from exporter.braze.session import (
+    CAMPAIGN_ANALYTICS,
+    ApiRequest,
+    Fetcher,
+    Session,
+)
 from exporter.model.config import CampaignConfig, WorkspaceConfig
 from exporter.model.errors import (
     FailureReason,
@@ -26,32 +31,23 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling import slots
-from exporter.polling.request_queue import ENDPOINT
 from exporter.series import rows
+from exporter.system.clock import Clock
 
-_LOOK_SECONDS = 10.0
-"""How often a long wait looks whether the wall clock was set."""
+_MAX_SLEEP_SECONDS = 10.0
+"""A long wait is cut into such pieces, to notice that the wall clock was set."""
 
-_TRY_SECONDS = 120.0
-"""As of a campaign that is polled so often: its tries may take a minute."""
+_RETRY_INTERVAL_SECONDS = 120.0
+"""Retries are those of a campaign polled at this interval: within a minute."""
 
-_MOST_THROTTLED = 10
-_MOST_FAILURES = 3
-"""So many campaigns in a row that had no answer: Braze is out of order."""
-
-
-class Fetcher(Protocol):
-    """What is needed of a client."""
-
-    def fetch(self, path: str, params: Mapping[str, str | int]) -> BrazeResponse:
-        """Return the answer to one GET, or raise `FetchError`."""
+_MAX_THROTTLED = 10
+_MAX_FAILURES = 3
+"""This many campaigns in a row without a response stop their workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page that is still to be asked for."""
+    """A page that is not downloaded yet; `at` is when its retry is due."""
 
     campaign: CampaignConfig
     page: HistoryRequest
@@ -61,222 +57,188 @@ class PageRequest:
 
 
 class WorkspaceDownload:
-    """One workspace: what is wanted there, and what may be asked."""
+    """The pending pages of one workspace, and its session."""
 
     def __init__(
         self,
         workspace: WorkspaceConfig,
         *,
         client: Fetcher,
-        wanted: Sequence[PageRequest],
+        requests: Sequence[PageRequest],
+        clock: Clock,
+        random: Callable[[], float],
     ) -> None:
-        """Take wants in this order; those of one campaign stand together."""
+        """Queue `requests` in this order; those of one campaign must be adjacent."""
         self.workspace = workspace
-        self._fresh = deque(wanted)
-        self._later: list[PageRequest] = []
+        self._new = deque(requests)
+        self._retries: list[PageRequest] = []
         self.failures: dict[str, str] = {}
-        """Campaign id → why there is no history of it."""
+        """Campaign id → why its history is incomplete."""
         self.stopped_by = ""
-        """Why nothing more is asked there; empty: nothing did."""
-        self.client = client
-        self.budget = Budget(
-            spacing(workspace.requests_per_minute),
-            workspace.reserve,
-            workspace.concurrency,
-            slack_seconds=slack(workspace.requests_per_minute),
+        """Why no further request is sent; empty while the download runs."""
+        budget = Budget.of_rate(
+            workspace.requests_per_minute,
+            reserve=workspace.reserve,
+            concurrency=workspace.concurrency,
         )
-        self.has_answered = False
+        self.session = Session(
+            client, budgets={CAMPAIGN_ANALYTICS: budget}, clock=clock, random=random
+        )
+        self.has_response = False
         self.failures_in_a_row = 0
-        self.waits_until = -math.inf
-        """Until when it waits, as was told."""
+        self.wait_reported_until = -math.inf
 
     @property
     def has_more(self) -> bool:
-        """Whether anything is still wanted."""
-        return bool(self._fresh or self._later)
+        """Whether requests are pending."""
+        return bool(self._new or self._retries)
 
     def opens_at(self, now: float) -> float:
-        """Return when the next request may start; none is in flight."""
-        at = self.budget.earliest(ENDPOINT, now=now)
-        if self._fresh:
+        """Return when the next request may start; call it with none in flight."""
+        at = self.session.earliest(CAMPAIGN_ANALYTICS, now=now)
+        if self._new:
             return at
-        return max(at, min(want.at for want in self._later))
+        return max(at, min(request.at for request in self._retries))
 
-    def take(self, now: float) -> PageRequest:
-        """Take the first want that is due, and spend a request on it."""
-        self.budget = self.budget.spend(ENDPOINT, now=now)
-        want = next((one for one in self._later if one.at <= now), None)
-        if want is None:
-            want = self._fresh.popleft()
+    def pop(self, now: float) -> PageRequest:
+        """Remove and return the next request, due retries first; spend the budget."""
+        self.session.spend(CAMPAIGN_ANALYTICS, now=now)
+        request = next((one for one in self._retries if one.at <= now), None)
+        if request is None:
+            request = self._new.popleft()
         else:
-            self._later.remove(want)
+            self._retries.remove(request)
         return replace(
-            want, tries=want.tries + 1, first_try_at=min(want.first_try_at, now)
+            request,
+            tries=request.tries + 1,
+            first_try_at=min(request.first_try_at, now),
         )
 
-    def put_back(self, want: PageRequest, *, at: float) -> None:
-        """Ask for it again, not before that."""
-        self._later.append(replace(want, at=at))
+    def retry_later(self, request: PageRequest, *, at: float) -> None:
+        """Schedule a retry."""
+        self._retries.append(replace(request, at=at))
 
-    def settle(self, allowance: RateLimitHeaders | None, *, now: float) -> None:
-        """Account for a request that ended in anything but 429."""
-        self.budget = self.budget.settle(ENDPOINT, allowance, now=now)
-
-    def forget_windows(self, *, now: float) -> None:
-        """Wait for no reset of which Braze told: the wall clock was set since."""
-        self.budget = self.budget.without_windows(now=now)
-
-    def give_up(self, want: PageRequest, reason: str) -> int:
-        """Ask for no page of that campaign any more; return how many were left."""
-        self.failures[want.campaign.id] = reason
-        before = len(self._fresh) + len(self._later)
-        while self._fresh and self._fresh[0].campaign.id == want.campaign.id:
-            self._fresh.popleft()  # they stand together
-        self._later = [
-            one for one in self._later if one.campaign.id != want.campaign.id
-        ]
-        return before - len(self._fresh) - len(self._later)
+    def fail(self, request: PageRequest, reason: str) -> int:
+        """Drop all requests of the campaign; return how many were pending."""
+        campaign_id = request.campaign.id
+        self.failures[campaign_id] = reason
+        before = len(self._new) + len(self._retries)
+        while self._new and self._new[0].campaign.id == campaign_id:
+            self._new.popleft()
+        self._retries = [one for one in self._retries if one.campaign.id != campaign_id]
+        return before - len(self._new) - len(self._retries)
 
     def stop(self, reason: str) -> None:
-        """Ask for nothing more there."""
+        """Drop all requests of the workspace."""
         self.stopped_by = reason
-        self._fresh.clear()
-        self._later.clear()
+        self._new.clear()
+        self._retries.clear()
 
 
 class Download:
-    """Fills an archive; `wait` lets so many seconds pass, `draw` a random fraction."""
+    """Fills a page cache from Braze."""
 
     def __init__(
         self,
-        archive: PageCache,
+        cache: PageCache,
         *,
-        now: Callable[[], float],
-        wait: Callable[[float], None],
-        draw: Callable[[], float],
-        advanced: Callable[[], None] = lambda: None,
-        waits: Callable[[float, str], None] = lambda _seconds, _why: None,
-        jump: Callable[[], float] = lambda: 0.0,
-        clock_set_by: Callable[[], float] = lambda: 0.0,
+        clock: Clock,
+        sleep: Callable[[float], object],
+        on_page: Callable[[], None] = lambda: None,
+        on_wait: Callable[[float, str], None] = lambda _seconds, _workspace: None,
     ) -> None:
-        """`advanced` is told of each page, `waits` of each wait and of which workspace.
+        """`on_page` is called for each finished page, `on_wait` when a wait begins."""
+        self._cache = cache
+        self._clock = clock
+        self._sleep = sleep
+        self._on_page = on_page
+        self._on_wait = on_wait
 
-        `jump` tells by how much the wall clock, by which Braze speaks, was set since it
-        was last asked; `clock_set_by` by how much it is ahead of `now`.
-        """
-        self._archive = archive
-        self._now = now
-        self._wait = wait
-        self._draw = draw
-        self._advanced = advanced
-        self._waits = waits
-        self._jump = jump
-        self._clock_set_by = clock_set_by
-
-    def run(self, accounts: Sequence[WorkspaceDownload]) -> None:
-        """Ask for all that is wanted. OSError: the archive cannot be written."""
-        while open_ := [one for one in accounts if one.has_more]:
-            now = self._now()
-            if self._jump():
-                for one in accounts:
-                    one.forget_windows(now=now)
-            account = min(open_, key=lambda one: one.opens_at(now))
-            at = account.opens_at(now)
+    def run(self, downloads: Sequence[WorkspaceDownload]) -> None:
+        """Download all pages. OSError: the cache cannot be written."""
+        while pending := [one for one in downloads if one.has_more]:
+            now = self._clock.now()
+            if self._clock.jump():
+                for one in downloads:
+                    one.session.discard_windows()
+            download = min(pending, key=lambda one: one.opens_at(now))
+            at = download.opens_at(now)
             if at > now:
-                if at > account.waits_until:
-                    account.waits_until = at
-                    self._waits(at - now, account.workspace.name)
-                self._wait(min(at - now, _LOOK_SECONDS))
+                if at > download.wait_reported_until:
+                    download.wait_reported_until = at
+                    self._on_wait(at - now, download.workspace.name)
+                self._sleep(min(at - now, _MAX_SLEEP_SECONDS))
             else:
-                self._ask(account, account.take(now))
+                self._fetch(download, download.pop(now))
 
-    def _ask(self, account: WorkspaceDownload, want: PageRequest) -> None:
+    def _fetch(self, download: WorkspaceDownload, request: PageRequest) -> None:
         parameters: dict[str, str | int] = {
-            "campaign_id": want.campaign.id,
-            "length": want.page.length,
-            "ending_at": want.page.ending_at,
+            "campaign_id": request.campaign.id,
+            "length": request.page.length,
+            "ending_at": request.page.ending_at,
         }
-        try:
-            answer = account.client.fetch(f"/{ENDPOINT}", parameters)
-        except FetchError as failure:
-            self._take_failure(account, want, failure)
-            return
-        account.settle(self._steadily(answer.allowance), now=self._now())
-        account.has_answered = True
-        account.failures_in_a_row = 0
-        try:
-            rows.check(answer.document)
-        except MalformedSeries as error:
-            self._give_up(account, want, str(error))
-            return
-        workspace = account.workspace
-        self._archive.put(
-            source(workspace), want.campaign.id, want.page, answer.document
+        result = download.session.fetch(
+            ApiRequest(CAMPAIGN_ANALYTICS, CAMPAIGN_DATA_SERIES, parameters, {})
         )
-        self._advanced()
-
-    def _take_failure(
-        self, account: WorkspaceDownload, want: PageRequest, failure: FetchError
-    ) -> None:
-        now = self._now()
-        if isinstance(failure, Throttled):
-            self._take_throttled(account, want, failure)
+        if isinstance(result, FetchError):
+            self._handle_failure(download, request, result)
             return
-        account.settle(self._steadily(failure.allowance), now=now)
+        download.has_response = True
+        download.failures_in_a_row = 0
+        try:
+            rows.check(result.document)
+        except MalformedSeries as error:
+            self._fail(download, request, str(error))
+            return
+        self._cache.put(
+            source(download.workspace),
+            request.campaign.id,
+            request.page,
+            result.document,
+        )
+        self._on_page()
+
+    def _handle_failure(
+        self, download: WorkspaceDownload, request: PageRequest, failure: FetchError
+    ) -> None:
         if isinstance(failure, KeyRefused):
             is_of_campaign = failure.reason is FailureReason.FORBIDDEN
-            if is_of_campaign and account.has_answered:
-                self._give_up(account, want, str(failure))
+            if is_of_campaign and download.has_response:
+                self._fail(download, request, str(failure))
             else:
-                account.stop(str(failure))
+                download.stop(str(failure))
             return
-        if not isinstance(failure, Unavailable):
-            self._give_up(account, want, str(failure))
-            return
-        at = slots.next_try(
-            tries=want.tries,
-            first_try_at=want.first_try_at,
-            now=now,
-            interval_seconds=_TRY_SECONDS,
-            fraction=self._draw(),
+        session = download.session
+        if isinstance(failure, Throttled):
+            bucket = session.budget(CAMPAIGN_ANALYTICS).bucket
+            if bucket.throttled_in_a_row >= _MAX_THROTTLED:
+                download.stop(str(failure))
+                return
+            # A 429 does not count as a try.
+            request = replace(request, tries=request.tries - 1)
+        at = session.retry_at(
+            failure,
+            bucket=CAMPAIGN_ANALYTICS,
+            tries=request.tries,
+            first_try_at=request.first_try_at,
+            interval_seconds=_RETRY_INTERVAL_SECONDS,
         )
         if at is not None:
-            account.put_back(want, at=at)
+            download.retry_later(request, at=at)
             return
-        self._give_up(account, want, str(failure))
-        account.failures_in_a_row += 1
-        if account.failures_in_a_row >= _MOST_FAILURES:
-            account.stop(str(failure))
+        self._fail(download, request, str(failure))
+        if isinstance(failure, Unavailable):
+            download.failures_in_a_row += 1
+            if download.failures_in_a_row >= _MAX_FAILURES:
+                download.stop(str(failure))
 
-    def _give_up(
-        self, account: WorkspaceDownload, want: PageRequest, reason: str
+    def _fail(
+        self, download: WorkspaceDownload, request: PageRequest, reason: str
     ) -> None:
-        for _ in range(1 + account.give_up(want, reason)):
-            self._advanced()
-
-    def _take_throttled(
-        self, account: WorkspaceDownload, want: PageRequest, failure: Throttled
-    ) -> None:
-        now = self._now()
-        account.budget = account.budget.settle_throttled(
-            ENDPOINT,
-            self._steadily(failure.allowance) or RateLimitHeaders(),
-            retry_after_seconds=failure.retry_after_seconds,
-            now=now,
-            fraction=self._draw(),
-        )
-        bucket = account.budget.bucket(ENDPOINT)
-        if bucket.throttled_in_a_row >= _MOST_THROTTLED:
-            account.stop(str(failure))
-            return
-        # It was not served: that is no try. Until when the bucket is shut it knows.
-        account.put_back(replace(want, tries=want.tries - 1), at=now)
-
-    def _steadily(self, told: RateLimitHeaders | None) -> RateLimitHeaders | None:
-        """Return what Braze's headers say by the clock that nobody sets."""
-        return None if told is None else told.earlier(self._clock_set_by())
+        for _ in range(1 + download.fail(request, reason)):
+            self._on_page()
 
 
 def source(workspace: WorkspaceConfig) -> str:
-    """Return what tells the pages of one workspace from those of another."""
+    """Return the cache key of a workspace."""
     return f"{workspace.name} {workspace.endpoint}"

@@ -1,13 +1,12 @@
-"""A campaign's history as lines of OpenMetrics, each sample with its timestamp.
+"""A campaign's history as OpenMetrics lines with timestamps.
 
-Families and labels are those of `exposition`. The lines of a series stand together and
-go forward in time, as OpenMetrics asks and promtool needs. It knows nothing of files,
-nor how a history was asked for.
+Families and labels are those of a scrape. The lines of a series are adjacent and
+ascending in time, as OpenMetrics and promtool require.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from exporter.metrics.campaign_metrics import (
@@ -31,59 +30,60 @@ FAMILIES = (
     VARIATION_INFO,
     INFO,
 )
-"""Each is written whole, for all campaigns, before the next one begins."""
+"""In the order of the file; each holds the samples of all campaigns."""
 
 END = "# EOF\n"
 
-Tails = Callable[[date], Sequence[str]]
-"""What ends the lines of a day: a blank, the timestamp, a newline."""
+LineEndings = Callable[[date], Sequence[str]]
+"""The endings of a day's lines: a blank, the timestamp, a newline."""
 
 _Values = Iterator[tuple[Day, int | float]]
 
 
 def header(family: Family) -> str:
-    """Return what stands before a family's samples."""
+    """Return a family's HELP and TYPE lines."""
     return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
 
 
-def tails(instants: Sequence[int]) -> tuple[str, ...]:
-    """Return the ends of lines at these seconds since the epoch."""
-    return tuple(f" {at}\n" for at in instants)
+def line_endings(times: Iterable[int]) -> tuple[str, ...]:
+    """Return the line endings for these epoch seconds."""
+    return tuple(f" {at}\n" for at in times)
 
 
 def render(
     family: Family,
-    subject: ObjectLabels,
+    campaign: ObjectLabels,
     history: CampaignHistory,
     *,
-    labels: Mapping[str, str],
-    tails: Tails,
+    scrape_labels: Mapping[str, str],
+    line_endings: LineEndings,
 ) -> Iterator[str]:
-    """Yield a campaign's lines of one family, day by day of one series by another.
+    """Yield a campaign's lines of one family: all days of a series, then the next.
 
-    `labels` are those that a scrape would add, an empty one none; they win over the
-    campaign's own, which then are called `exported_`, as Prometheus does.
+    `scrape_labels` are the labels that Prometheus adds when it scrapes; those with an
+    empty value are ignored. A campaign's own label of the same name gets the prefix
+    `exported_`, as in Prometheus.
     """
-    added = {name: text for name, text in labels.items() if text}
+    added = {name: text for name, text in scrape_labels.items() if text}
     start = "".join(
         _label(name, text)
         for name, text in (
             *added.items(),
-            ("workspace", subject.workspace),
-            ("campaign", subject.campaign),
+            ("workspace", campaign.workspace),
+            ("campaign", campaign.campaign),
         )
     )
-    for own, values in _series(family, subject, history, added=added):
+    for own, values in _series(family, campaign, history, added=added):
         head = f"{family.name}{{{start}{own}".removesuffix(",")
         for day, value in values:
-            if ends := tails(day.date):
+            if endings := line_endings(day.date):
                 line = f"{head}}} {number_text(value)}"
-                yield line + line.join(ends)
+                yield line + line.join(endings)
 
 
 def _series(
     family: Family,
-    subject: ObjectLabels,
+    campaign: ObjectLabels,
     history: CampaignHistory,
     *,
     added: Mapping[str, str],
@@ -91,28 +91,29 @@ def _series(
     """Yield (own labels, values by day) of each series."""
     days = history.days
     if family is INFO:
-        own = "".join(
-            _label(name, text) for name, text in _beside(added, subject.labels).items()
-        )
-        yield _label("campaign_id", subject.campaign_id) + own, ((d, 1) for d in days)
+        labels = _without_conflicts(campaign.labels, added=added)
+        own = "".join(_label(name, text) for name, text in labels.items())
+        yield _label("campaign_id", campaign.campaign_id) + own, ((d, 1) for d in days)
     elif family is LAST_COMPLETE_DAY_TIMESTAMP:
         yield "", ((day, day.starts_at) for day in days)
     elif family is OVERALL_LAST_COMPLETE_DAY:
         yield from _stats("", [(day, day.figures.overall) for day in days])
     else:
-        of_days = [(day, dict(day.figures.variations)) for day in days]
+        by_day = [(day, dict(day.figures.variations)) for day in days]
         for one in history.variations:
-            stats = [(day, stats[one]) for day, stats in of_days if one in stats]
+            stats = [(day, stats[one]) for day, stats in by_day if one in stats]
             if family is VARIATION_INFO:
-                yield _about(one), ((day, 1) for day, _ in stats)
+                yield _info_labels(one), ((day, 1) for day, _ in stats)
             else:
-                yield from _stats(_named(one), stats)
+                yield from _stats(_variation_labels(one), stats)
 
 
-def _beside(added: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """Return a campaign's own labels by names that no label of a scrape has.
+def _without_conflicts(
+    own: Mapping[str, str], *, added: Mapping[str, str]
+) -> dict[str, str]:
+    """Return `own` with the prefix `exported_` where `added` has the same name.
 
-    Prometheus repeats its prefix while the name is taken, short names first
+    Prometheus repeats the prefix while the name is taken, short names first
     (`resolveConflictingExposedLabels` in its scrape/scrape.go).
     """
     kept = {name: text for name, text in own.items() if name not in added}
@@ -132,13 +133,15 @@ def _stats(
         yield labels + _label("metric", field), values
 
 
-def _named(one: Variation) -> str:
+def _variation_labels(one: Variation) -> str:
     return _label("channel", one.channel) + _label("variation", one.label)
 
 
-def _about(one: Variation) -> str:
+def _info_labels(one: Variation) -> str:
     control = "true" if one.is_control else "false"
-    return _named(one) + f'variation_id="{escape(one.id)}",control="{control}",'
+    return (
+        _variation_labels(one) + f'variation_id="{escape(one.id)}",control="{control}",'
+    )
 
 
 def _label(name: str, text: str) -> str:

@@ -1,8 +1,7 @@
-"""Pages of Braze on disk, so that a history that was interrupted goes on.
+"""Downloaded pages on disk, so that an interrupted backfill can resume.
 
-Each page is a file, whole or not there at all, whenever the process is killed. A
-directory belongs to one run: it remembers when that began, and when it came to its end
-with something missing. It knows nothing of what pages say, and holds no key.
+Each page is one file, written atomically. A directory belongs to one run and stores
+when that run started, and when it ended with pages missing.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from pathlib import Path
 
 from exporter.backfill.sampling import HistoryRequest
 
-_BEGUN = "begun.json"
-_OURS = re.compile(
+_RUN_FILE = "begun.json"
+_OWN_FILES = re.compile(
     r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?|discovery\.(?:json|new|unusable)"
 )
-_LONGEST_RUN_SECONDS = 7 * 86400.0
-"""What was read longer ago is asked for again: Braze restates past days."""
+_MAX_AGE_SECONDS = 7 * 86400.0
+"""Older pages are downloaded again: Braze restates past days."""
 
 _REPAIR_SECONDS = 12 * 3600.0
-"""So long is asked once more for what was missing alone. Tomorrow's run counts its days
-anew, or a campaign that is refused for good would hold up all others."""
+"""For so long after its end a run with missing pages is resumed. A later run starts
+anew, or one campaign that is refused for good would freeze the days of all others."""
 
 
 class PageCache:
-    """A directory of pages. OSError: the disk does not do what it should."""
+    """A directory of pages. Methods raise OSError if the disk fails."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes out meanwhile. OSError: one of them is at work there."""
+    def locked(self) -> Iterator[None]:
+        """Hold the directory's lock. OSError: another process holds it."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = os.open(self._directory, os.O_RDONLY)
         try:
@@ -52,76 +51,75 @@ class PageCache:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            why = "another run with this output is at work"
+            why = "another backfill with the same --output is running"
             raise OSError(errno.EBUSY, why, str(self._directory)) from error
         except OSError:
-            return  # this disk knows no locks
+            return  # the file system has no locks
 
-    def begin(self, *, now: float) -> float:
-        """Return when the run began that is to go on, or `now` of a new one."""
-        begun_at, asked_at = self._begun()
-        is_due = asked_at is None or 0 <= now - asked_at < _REPAIR_SECONDS
+    def start(self, *, now: float) -> float:
+        """Return when the run to resume started, or clear the cache and return now."""
+        started_at, ended_at = self._read_run()
+        is_resumable = ended_at is None or 0 <= now - ended_at < _REPAIR_SECONDS
         if (
-            begun_at is not None
-            and is_due
-            and 0 <= now - begun_at < _LONGEST_RUN_SECONDS
+            started_at is not None
+            and is_resumable
+            and 0 <= now - started_at < _MAX_AGE_SECONDS
         ):
-            return begun_at
+            return started_at
         self._clear()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(_BEGUN, {"begun_at": now})
+        self._write(_RUN_FILE, {"begun_at": now})
         return now
 
     def put(
         self, source: str, campaign_id: str, page: HistoryRequest, document: object
     ) -> None:
-        """Keep a page; `source` tells whose campaign it is."""
+        """Store a page; `source` is the key of the campaign's workspace."""
         self._write(_name(source, campaign_id, page), document)
 
     def has(self, source: str, campaign_id: str, page: HistoryRequest) -> bool:
-        """Tell whether the page is kept."""
+        """Return whether the page is stored."""
         return (self._directory / _name(source, campaign_id, page)).is_file()
 
     def get(self, source: str, campaign_id: str, page: HistoryRequest) -> object:
-        """Return a page that is kept. ValueError: somebody changed it."""
-        document: object = self._read(_name(source, campaign_id, page))
-        return document
+        """Return a stored page. ValueError: the file is not JSON."""
+        return self._read(_name(source, campaign_id, page))
 
-    def forget(
+    def delete(
         self, source: str, campaign_id: str, pages: Iterable[HistoryRequest]
     ) -> None:
-        """Let these pages of a campaign be asked for again."""
+        """Delete these pages of a campaign."""
         for page in pages:
             with suppress(FileNotFoundError):
                 (self._directory / _name(source, campaign_id, page)).unlink()
 
-    def note_asked(self, *, now: float) -> None:
-        """Remember that all was asked for, and not all was given."""
-        begun_at, _ = self._begun()
-        self._write(_BEGUN, {"begun_at": begun_at, "asked_at": now})
+    def mark_incomplete(self, *, now: float) -> None:
+        """Store that the run ended with pages missing."""
+        started_at, _ = self._read_run()
+        self._write(_RUN_FILE, {"begun_at": started_at, "asked_at": now})
 
     def remove(self) -> None:
-        """Forget all of it; what is not ours stays."""
+        """Delete the cache's files, and the directory if nothing else is in it."""
         self._clear()
-        with suppress(OSError):  # it is not there, or there is more in it
+        with suppress(OSError):
             self._directory.rmdir()
 
     def _clear(self) -> None:
         for file in self._directory.glob("*.*"):
-            if _OURS.fullmatch(file.name):
+            if _OWN_FILES.fullmatch(file.name):
                 file.unlink()
 
-    def _begun(self) -> tuple[float | None, float | None]:
-        """Return when the run began and when it had asked for all, if it did."""
+    def _read_run(self) -> tuple[float | None, float | None]:
+        """Return when the run started and when it ended incomplete."""
         try:
-            document = self._read(_BEGUN)
+            document = self._read(_RUN_FILE)
         except (OSError, ValueError):
             return None, None
         found = document if isinstance(document, dict) else {}
-        begun_at, asked_at = found.get("begun_at"), found.get("asked_at")
+        started_at, ended_at = found.get("begun_at"), found.get("asked_at")
         return (
-            begun_at if isinstance(begun_at, float) else None,
-            asked_at if isinstance(asked_at, float) else None,
+            started_at if isinstance(started_at, float) else None,
+            ended_at if isinstance(ended_at, float) else None,
         )
 
     def _read(self, name: str) -> object:
@@ -129,12 +127,12 @@ class PageCache:
         return document
 
     def _write(self, name: str, document: object) -> None:
-        written = self._directory / f"{name}.new"
-        with written.open("w", encoding="ascii") as file:
+        temporary = self._directory / f"{name}.new"
+        with temporary.open("w", encoding="ascii") as file:
             json.dump(document, file, separators=(",", ":"))
             file.flush()
             os.fsync(file.fileno())
-        written.replace(self._directory / name)
+        temporary.replace(self._directory / name)
 
 
 def _name(source: str, campaign_id: str, page: HistoryRequest) -> str:

@@ -1,8 +1,4 @@
-"""How a history is asked for and sampled: pages of days, and the instants of a day.
-
-Every function answers from its arguments alone. It knows neither documents nor lines
-nor what a request costs.
-"""
+"""Which pages a history needs, and the timestamps of a day's samples."""
 
 from __future__ import annotations
 
@@ -14,36 +10,34 @@ from zoneinfo import ZoneInfo
 
 from exporter.series.days import starts_at
 
-MOST_DAYS = 3650
+MAX_DAYS = 3650
 HEAD_SECONDS = 3 * 3600.0
-"""Prometheus holds so much in its head, where no block may reach into."""
-
-FINEST_SECONDS = 300.0
-"""Prometheus shows a sample for five minutes: at this step a series has no gap."""
+"""Prometheus keeps the newest hours in its head block, which no block may overlap."""
 
 HOUR_SECONDS = 3600.0
-"""Longer steps show only where a panel's own steps meet them."""
+"""Longer steps are visible only where a panel's own steps meet the samples."""
 
-STEPS_SECONDS = (
-    FINEST_SECONDS,
-    *(minutes * 60.0 for minutes in (15, 30, 60, 180, 360, 720, 1440)),
+STEPS_SECONDS = tuple(
+    minutes * 60.0 for minutes in (5, 15, 30, 60, 180, 360, 720, 1440)
 )
-"""What is chosen from where nothing was told; each of them parts a day."""
+"""What `--step auto` chooses from; each divides a day. Prometheus shows a sample for
+five minutes, so a series with the finest step has no gaps."""
 
 _PAGE_DAYS = 100
 _STRIDE_DAYS = 98
-"""Whether a page holds the day of its end is told by nobody: two days overlap."""
+"""Braze does not document whether a page contains the day of `ending_at`: pages overlap
+by two days."""
 
 _DAY_SECONDS = 86400
 _SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
-MOST_SAMPLES = 20_000_000
-"""A file of some 4 GB: promtool, which is told to make long blocks, reads a year of it
-eight times, within minutes."""
+MAX_SAMPLES = 20_000_000
+"""A file of about 4 GB. With long blocks, promtool reads a year of it eight times,
+within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """One request: at most so many days, up to that instant."""
+    """One request: `length` days up to `ending_at`."""
 
     ending_at: str
     """UTC, as in 2026-09-01T12:00:00Z."""
@@ -51,10 +45,10 @@ class HistoryRequest:
 
 
 def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
-    """Return what to ask for the last so many complete days, newest first.
+    """Return the requests for the last `days` complete days, newest first.
 
-    Together they hold all of them, whether Braze takes the day of `ending_at` for the
-    last one or for the first that is left out, and wherever its midnight is.
+    They cover all of these days in any time zone, and whether or not Braze includes the
+    day of `ending_at`.
     """
     wanted = days + 2  # today, and the day that a page may lack
     end = datetime.fromtimestamp(floor(now), UTC)
@@ -68,28 +62,29 @@ def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
 
 
 def first_day(days: int, *, now: float, timezone: ZoneInfo) -> date:
-    """Return the oldest of the last so many complete days."""
+    """Return the oldest of the last `days` complete days."""
     return today(now=now, timezone=timezone) - timedelta(days=days)
 
 
 def today(*, now: float, timezone: ZoneInfo) -> date:
-    """Return the date there."""
+    """Return the local date."""
     return datetime.fromtimestamp(now, timezone).date()
 
 
-def instants(
+def sample_times(
     day: date, *, timezone: ZoneInfo, step_seconds: float, until: float
 ) -> Iterator[int]:
-    """Yield the seconds since the epoch at which this day is the last complete one.
+    """Yield the epoch seconds at which `day` is the last complete day, ascending.
 
-    From the first instant of the next day on up to the day after; none is later than
-    `until`. They are those at which a graph has its steps that begins at a midnight of
-    the zone: in a year of summer time these are two rows, for Grafana reckons a whole
-    graph by the offset of its end.
+    They range from the start of the next day to the start of the day after, none later
+    than `until`, and are aligned to midnights of the zone like the steps of a graph.
+    Grafana aligns a whole graph by the UTC offset of its end, so a zone with summer
+    time has samples for both offsets.
     """
     begin = starts_at(day + timedelta(days=1), timezone)
     end = starts_at(day + timedelta(days=2), timezone)
-    # A first instant to which the clocks jump is a midnight by the offset before it.
+    # `begin` may be the hour to which the clocks jump: then the day before has the
+    # offset by which it is a midnight.
     around = (day, day + timedelta(days=2), *(day + season for season in _SEASONS))
     found: set[int] = set()
     for offset in {_offset_seconds(each, timezone) for each in around}:
@@ -101,24 +96,24 @@ def instants(
 
 
 def _offset_seconds(day: date, timezone: ZoneInfo) -> float:
-    """Return by how much the zone is ahead of UTC at a day's noon."""
+    """Return the zone's UTC offset at a day's noon."""
     offset = datetime.combine(day, time(12), timezone).utcoffset()
     return offset.total_seconds() if offset else 0.0
 
 
-def lines_a_day(step_seconds: float) -> float:
-    """Return how many samples a day of a series has at most."""
-    rows = 2 if step_seconds > HOUR_SECONDS else 1  # winter's and summer's
-    return rows * _DAY_SECONDS / step_seconds
+def samples_per_day(step_seconds: float) -> float:
+    """Return the maximum number of samples of one series' day."""
+    offsets = 2 if step_seconds > HOUR_SECONDS else 1  # standard and summer time
+    return offsets * _DAY_SECONDS / step_seconds
 
 
 def step_for(*, series: int, days: int) -> float:
-    """Return the finest step, in seconds, whose file is not too large."""
+    """Return the finest step, in seconds, whose file has at most `MAX_SAMPLES`."""
     return next(
         (
             step
             for step in STEPS_SECONDS
-            if series * days * lines_a_day(step) <= MOST_SAMPLES
+            if series * days * samples_per_day(step) <= MAX_SAMPLES
         ),
         STEPS_SECONDS[-1],
     )

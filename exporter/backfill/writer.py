@@ -1,7 +1,7 @@
-"""The history of campaigns as one file: kept pages of Braze become OpenMetrics.
+"""The history file: cached pages of Braze become one OpenMetrics file.
 
-Family by family, and in it campaign by campaign: of all that is kept one campaign's
-history at a time is in memory. It does not know how the pages came.
+The order is family by family, and in each campaign by campaign. One campaign's history
+is in memory at a time.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
 
 
-class Item(NamedTuple):
-    """One campaign whose history is asked for."""
+class HistoryCampaign(NamedTuple):
+    """A campaign of the history, with its workspace."""
 
     workspace: WorkspaceConfig
     campaign: CampaignConfig
 
 
-class Span(NamedTuple):
-    """So many complete days, as they were when the asking began."""
+class HistorySpan(NamedTuple):
+    """The last `days` complete days at `started_at`."""
 
     days: int
-    begun_at: float
+    started_at: float
 
 
 class HistoryFile:
-    """What an archive holds of a span, shown as a configuration wants it."""
+    """The history of a span, read from a page cache and filtered as configured."""
 
-    def __init__(self, archive: PageCache, config: Config, span: Span) -> None:
-        self._archive = archive
+    def __init__(self, cache: PageCache, config: Config, span: HistorySpan) -> None:
+        self._cache = cache
         self._config = config
         self._span = span
-        self._pages = sampling.pages(span.days, now=span.begun_at)
+        self._pages = sampling.pages(span.days, now=span.started_at)
 
-    def history(self, item: Item) -> CampaignHistory:
+    def history(self, item: HistoryCampaign) -> CampaignHistory:
         """Return one campaign's days.
 
-        ValueError, OSError, MalformedSeries: a kept page cannot be read.
+        ValueError, OSError, MalformedSeries: a cached page cannot be read.
         """
-        days, begun_at = self._span
+        days, started_at = self._span
         zone = item.workspace.timezone
-        place = source(item.workspace)
-        reading = parse.ParseOptions(
-            today=sampling.today(now=begun_at, timezone=zone),
+        key = source(item.workspace)
+        options = parse.ParseOptions(
+            today=sampling.today(now=started_at, timezone=zone),
             timezone=zone,
             windows=(),
             channels=self._config.channels,
@@ -62,34 +62,34 @@ class HistoryFile:
             series_limit=self._config.limits.series_per_campaign,
         )
         return parse.parse_chronicle(
-            (self._archive.get(place, item.campaign.id, page) for page in self._pages),
-            reading,
-            first=sampling.first_day(days, now=begun_at, timezone=zone),
+            (self._cache.get(key, item.campaign.id, page) for page in self._pages),
+            options,
+            first=sampling.first_day(days, now=started_at, timezone=zone),
         )
 
-    def forget(self, item: Item) -> None:
-        """Let go of a campaign's pages: they are to be asked for once more."""
-        self._archive.forget(source(item.workspace), item.campaign.id, self._pages)
+    def delete_pages(self, item: HistoryCampaign) -> None:
+        """Delete a campaign's cached pages, so that the next run downloads them."""
+        self._cache.delete(source(item.workspace), item.campaign.id, self._pages)
 
     def write(
         self,
         output: Path,
-        items: Sequence[Item],
+        items: Sequence[HistoryCampaign],
         *,
-        labels: Mapping[str, str],
+        scrape_labels: Mapping[str, str],
         step_seconds: float,
-        advanced: Callable[[], None],
+        on_part: Callable[[], None],
     ) -> int:
-        """Write the file, whole or not at all; return how many samples are in it.
+        """Write the file atomically; return the number of samples.
 
-        `advanced` is called after each campaign of each family. OSError: it cannot be
-        written; or as `history` has it.
+        `on_part` is called after each campaign of each family. OSError: the file cannot
+        be written. Raises what `history` raises.
         """
         unfinished = output.with_name(f"{output.name}.unfinished")
         samples = 0
         try:
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:
-                for text in self._texts(items, labels, step_seconds, advanced):
+                for text in self._texts(items, scrape_labels, step_seconds, on_part):
                     file.write(text)
                     samples += text.count("\n") if not text.startswith("#") else 0
             unfinished.replace(output)
@@ -100,45 +100,45 @@ class HistoryFile:
 
     def _texts(
         self,
-        items: Sequence[Item],
-        labels: Mapping[str, str],
+        items: Sequence[HistoryCampaign],
+        scrape_labels: Mapping[str, str],
         step_seconds: float,
-        advanced: Callable[[], None],
+        on_part: Callable[[], None],
     ) -> Iterator[str]:
-        tails = self._tails(items, step_seconds)
+        line_endings = self._line_endings(items, step_seconds)
         for family in openmetrics.FAMILIES:
             has_header = False
             for item in items:
                 workspace, campaign = item
-                subject = ObjectLabels(
-                    workspace.name, campaign.name, campaign.id, campaign.labels
-                )
                 for text in openmetrics.render(
                     family,
-                    subject,
+                    ObjectLabels(
+                        workspace.name, campaign.name, campaign.id, campaign.labels
+                    ),
                     self.history(item),
-                    labels=labels,
-                    tails=partial(tails, workspace.timezone.key),
+                    scrape_labels=scrape_labels,
+                    line_endings=partial(line_endings, workspace.timezone.key),
                 ):
                     if not has_header:
                         has_header = True
                         yield openmetrics.header(family)
                     yield text
-                advanced()
+                on_part()
         yield openmetrics.END
 
-    def _tails(
-        self, items: Sequence[Item], step_seconds: float
+    def _line_endings(
+        self, items: Sequence[HistoryCampaign], step_seconds: float
     ) -> Callable[[str, date], tuple[str, ...]]:
-        """Return what gives the ends of a day's lines, made once for each zone."""
+        """Return a cached function from time zone and day to line endings."""
         zones = {one.workspace.timezone.key: one.workspace.timezone for one in items}
-        until = self._span.begun_at - sampling.HEAD_SECONDS
+        until = self._span.started_at - sampling.HEAD_SECONDS
 
         @cache
-        def tails(zone: str, day: date) -> tuple[str, ...]:
-            instants = sampling.instants(
-                day, timezone=zones[zone], step_seconds=step_seconds, until=until
+        def line_endings(zone: str, day: date) -> tuple[str, ...]:
+            return openmetrics.line_endings(
+                sampling.sample_times(
+                    day, timezone=zones[zone], step_seconds=step_seconds, until=until
+                )
             )
-            return openmetrics.tails(tuple(instants))
 
-        return tails
+        return line_endings

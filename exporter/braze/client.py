@@ -1,9 +1,7 @@
-"""One GET of a Braze workspace: a document, or a `FetchError` that says what is next.
+"""The HTTP client of one workspace: a GET returns a document or raises `FetchError`.
 
-A fetch ends within the workspace's timeout and keeps to a size, whatever the peer does.
-The key goes to the configured endpoint only and stays out of every message. Nothing is
-retried here and nothing is remembered but open connections; when to ask, and what the
-answer means, is decided elsewhere.
+Time and size of a response are always bounded. The key is sent to the
+configured endpoint only and is in no message. Nothing is retried or cached here.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from exporter import __version__
 from exporter.braze import connection_errors, deadline, responses
@@ -38,15 +37,29 @@ from exporter.model.errors import (
 from exporter.system.api_key import Secret
 
 _ERROR_BODY_BYTES = 64 * 1024
-# What may come besides the body: headers, chunk sizes, a proxy's answer, trailers.
+# For all but the body: headers, chunk sizes, a proxy's response, trailers.
 _OVERHEAD_BYTES = 1024 * 1024
 
 
-class Client:
-    """The connections to one workspace; any thread may fetch, at most `concurrency`."""
+class Fetcher(Protocol):
+    """The part of a client that sends requests."""
 
-    # One for all clients of the process: while a body is decoded and read, there are
-    # several copies of it, and a hostile 4 MiB become 200 MiB of objects.
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        parse: Callable[[object], object] = ...,
+        cached: Callable[[int], object | None] = ...,
+        /,
+    ) -> BrazeResponse:
+        """GET a path, or raise `FetchError`."""
+
+
+class Client:
+    """The connections to one workspace; up to `concurrency` threads may fetch."""
+
+    # One for all clients of the process: decoding makes several copies of a body, and
+    # a hostile one of 4 MiB becomes 200 MiB of objects.
     _decoding = threading.Lock()
 
     def __init__(
@@ -76,16 +89,16 @@ class Client:
         self,
         path: str,
         params: Mapping[str, str | int],
-        read: Callable[[object], object] = lambda document: document,
-        recall: Callable[[int], object | None] = lambda _: None,
+        parse: Callable[[object], object] = lambda document: document,
+        cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         """GET `path` below the endpoint; raises `FetchError` and nothing else.
 
-        `read` makes of the document what the answer then holds. One document of the
-        process at a time is decoded and read, so it must neither wait nor raise. What
-        `recall` knows of a body with this digest is taken in place of that.
+        The response contains the result of `parse`, which must neither block nor raise:
+        the process decodes and parses one document at a time. If `cached` returns a
+        value for the digest of the body, the response contains it instead.
         """
-        question = RequestInfo(
+        request = RequestInfo(
             endpoint=self._endpoint,
             path=path.strip("/"),
             key_source=self._workspace.key_source,
@@ -94,41 +107,41 @@ class Client:
         response: Response | None = None
         with self._deadline() as limits:
             try:
-                with self._get(question, params) as response:
-                    return self._answer(question, response, read, recall)
+                with self._get(request, params) as response:
+                    return self._result(request, response, parse, cached)
             except KeyRefused as refused:
-                failure = self._with_present_key(refused, question.key)
+                failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
                 failure = self._failure(exc, limits=limits, response=response)
-        # Raised here, and without `from`: texts down the chain may quote what the peer
-        # sent, and a peer knows the key.
+        # Raised here without `from`: the chained exceptions may quote what the peer
+        # sent, and the peer knows the key.
         raise failure
 
-    def _with_present_key(self, refused: KeyRefused, asked_with: Secret) -> FetchError:
-        """Return the refusal, or that it is out of date: the key has changed since."""
+    def _checked_refusal(self, refused: KeyRefused, sent: Secret) -> FetchError:
+        """Return the refusal, or `KeyReplaced` if the key has changed meanwhile."""
         try:
-            is_replaced = self._read_key() != asked_with
+            is_replaced = self._read_key() != sent
         except (OSError, ValueError):
             is_replaced = False
         if not is_replaced:
             return refused
         return KeyReplaced(
-            f"{refused}; there is another key by now",
+            f"{refused}; the key was replaced meanwhile",
             reason=refused.reason,
             status=refused.status,
             allowance=refused.allowance,
         )
 
     def prepare(self) -> None:
-        """Do before the first fetch what would make it late: read the CA bundle.
+        """Load the CA bundle, which takes time, before the first fetch.
 
-        That it cannot be read is told by the fetch: it may still be on its way.
+        An unreadable one fails the fetch only: it may be mounted later.
         """
         with suppress(FetchError, *FAULTS):
             self._open_transport()
 
     def abort(self) -> None:
-        """End every fetch in progress at once; all later ones fail."""
+        """Abort the fetches in progress; all later ones fail."""
         with self._lock:
             self._is_aborted = True
             deadlines = tuple(self._deadlines)
@@ -136,7 +149,7 @@ class Client:
             limits.abort()
 
     def retire(self) -> None:
-        """Close the idle connections; fetches in progress end as they would have."""
+        """Close the idle connections; fetches in progress continue."""
         with self._lock:
             if self._transport is not None:
                 self._transport.close()
@@ -153,11 +166,13 @@ class Client:
             fault = "cannot be read"
         else:
             text = key.reveal()
-            # Checked here, since http.client's own complaint would quote the key.
+            # The error of http.client would quote the key.
             if text and all("!" <= char <= "~" for char in text):
                 return key
-            fault = "holds what no HTTP header can carry" if text else "is empty"
-        message = f"the key from {self._workspace.key_source} {fault}"
+            fault = "is empty"
+            if text:
+                fault = "contains a character that is not allowed in an HTTP header"
+        message = f"the API key from {self._workspace.key_source} {fault}"
         raise KeyRefused(message, reason=FailureReason.UNAUTHORIZED)
 
     @contextmanager
@@ -179,21 +194,21 @@ class Client:
             with self._lock:
                 self._deadlines.discard(limits)
 
-    def _get(self, question: RequestInfo, params: Mapping[str, str | int]) -> Response:
+    def _get(self, request: RequestInfo, params: Mapping[str, str | int]) -> Response:
         return self._open_transport().get(
-            f"{self._endpoint}/{question.path}",
+            f"{self._endpoint}/{request.path}",
             params=params,
             headers={
                 "User-Agent": f"braze-exporter/{__version__}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
-                "Authorization": f"Bearer {question.key.reveal()}",
+                "Authorization": f"Bearer {request.key.reveal()}",
             },
             timeout_seconds=self._workspace.timeout_seconds,
         )
 
     def _open_transport(self) -> Transport:
-        """Open it with the first fetch, for a CA bundle may still be on its way."""
+        """Return the transport; it is opened late, as the CA bundle may be mounted."""
         with self._lock:
             if self._is_aborted:
                 raise ConnectionAbortedError
@@ -210,20 +225,20 @@ class Client:
             )
         except OSError as exc:
             fault = connection_errors.reason_and_text(exc)[1]
-            message = f"the CA bundle {self._ca_path} cannot be used: {fault}"
+            message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
             raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
 
-    def _answer(
+    def _result(
         self,
-        question: RequestInfo,
+        request: RequestInfo,
         response: Response,
-        read: Callable[[object], object],
-        recall: Callable[[int], object | None],
+        parse: Callable[[object], object],
+        cached: Callable[[int], object | None],
     ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
             raise responses.refusal(
-                question,
+                request,
                 status=status,
                 headers=headers,
                 message=_message(response),
@@ -231,30 +246,35 @@ class Client:
             )
         body = read_body(response, limit=self._response_bytes)
         if body is None:
-            raise responses.too_large(question, headers, limit=self._response_bytes)
+            raise responses.too_large(request, headers, limit=self._response_bytes)
         digest = hash(body)
-        if (known := recall(digest)) is not None:
-            return responses.recalled(known, headers, digest=digest)
+        if (parsed := cached(digest)) is not None:
+            return responses.unchanged(parsed, headers, digest=digest)
         with self._decoding:
-            found = _read(question, headers, body, read)
-        return found._replace(digest=digest)
+            result = _decoded(request, headers, body, parse)
+        return result._replace(digest=digest)
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None
     ) -> FetchError:
-        """Ask the limits first: a wait that they ended shows as a broken connection."""
+        """Check the limits first: they end a wait by breaking the connection."""
         kind: type[FetchError] = Unavailable
         reason, text = connection_errors.reason_and_text(exc)
         if self._is_aborted:
             reason, text = FailureReason.CONNECTION, "the exporter is stopping"
         elif limits.is_flooded:
             kind, reason = Unusable, FailureReason.TOO_LARGE
-            text = f"more than the limit of {self._response_bytes} bytes"
+            text = (
+                f"the response is larger than {self._response_bytes} bytes"
+                " (limits.response_bytes)"
+            )
         elif limits.is_over:
             seconds = self._workspace.timeout_seconds
-            reason, text = FailureReason.TIMEOUT, f"no whole answer in {seconds:g} s"
+            reason = FailureReason.TIMEOUT
+            text = f"no complete response within {seconds:g} s (timeout)"
         elif isinstance(exc, UnknownEncoding):
-            reason, text = FailureReason.MALFORMED, "its Content-Encoding is not gzip"
+            reason = FailureReason.MALFORMED
+            text = "the Content-Encoding of the response is not gzip"
         return kind(
             f"{_route(self._endpoint, self._proxy)}: {text}",
             reason=reason,
@@ -265,19 +285,19 @@ class Client:
         )
 
 
-def _read(
-    question: RequestInfo,
+def _decoded(
+    request: RequestInfo,
     headers: Mapping[str, str],
     body: bytes,
-    read: Callable[[object], object],
+    parse: Callable[[object], object],
 ) -> BrazeResponse:
-    """Decode and read a body; of the document nothing is left when this returns."""
-    decoded = responses.accepted(question, headers, body)
-    return decoded._replace(document=read(decoded.document))
+    """Decode and parse a body; the document is freed when this returns."""
+    decoded = responses.accepted(request, headers, body)
+    return decoded._replace(document=parse(decoded.document))
 
 
 def _message(response: Response) -> str:
-    """Read what a failure says of itself; that it cannot be read changes nothing."""
+    """Return the message of an error response; empty if it cannot be read."""
     try:
         return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES) or b"")
     except FAULTS:
@@ -285,7 +305,7 @@ def _message(response: Response) -> str:
 
 
 def _route(endpoint: str, proxy: str | None) -> str:
-    """Name the way for messages, without the password that a proxy's URL may hold."""
+    """Return endpoint and proxy for messages, without the password of the proxy."""
     if proxy is None:
         return endpoint
     return f"{endpoint} through the proxy {proxy.rpartition('@')[2].split('://')[-1]}"

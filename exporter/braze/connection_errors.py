@@ -1,12 +1,13 @@
-"""Why a connection failed, in words for an operator.
+"""Messages for failed connections: what failed, and what to check.
 
-Libraries wrap what the system said two or three times, with addresses of objects and
-pieces of the answer in their texts. Here the chain is searched for the one exception
-that says what happened, and it is told in our words. Nothing of a peer's text passes.
+Libraries wrap the system's exception two or three times, in texts with addresses of
+objects and parts of the response. Here the chain is searched for the innermost known
+exception. No text of the peer is quoted. `diagnosis` searches the messages for phrases.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import ssl
@@ -19,23 +20,29 @@ from exporter.model.errors import FailureReason
 
 
 def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
-    """Tell the innermost exception of the chain that has a meaning to us."""
+    """Return reason and message of the innermost known exception of the chain."""
     chain = list(_chain(exc))[::-1]
     if any(isinstance(link, zlib.error) for link in chain):
-        return FailureReason.MALFORMED, "its body cannot be decompressed"
+        return (
+            FailureReason.MALFORMED,
+            "the body is not valid gzip; check for a proxy that changes responses",
+        )
     if any(isinstance(link, TimeoutError) for link in chain):
-        return FailureReason.TIMEOUT, "no connection in time"
-    told = (_text(link) for link in chain)
-    # What is wrong with an answer is no ValueError: transport sees to that.
+        return (
+            FailureReason.TIMEOUT,
+            "connecting timed out; check the firewall and whether a proxy is required",
+        )
+    texts = (_text(link) for link in chain)
+    # transport raises no ValueError for an invalid response.
     is_url = isinstance(exc, ValueError)
-    rest = (
-        "the endpoint or the proxy is no valid URL" if is_url else "connection failed"
-    )
-    return FailureReason.CONNECTION, next((text for text in told if text), rest)
+    rest = "the URL of the endpoint or of the proxy is invalid"
+    if not is_url:
+        rest = "the connection failed"
+    return FailureReason.CONNECTION, next((text for text in texts if text), rest)
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
-    """From the outermost inwards, in the order they were raised."""
+    """Yield the exceptions from the outermost to the innermost."""
     link: BaseException | None = exc
     while link is not None:
         yield link
@@ -43,42 +50,65 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _text(exc: BaseException) -> str:
-    told = (tell(exc) for kind, tell in _TELLERS if isinstance(exc, kind))
-    return next((text for text in told if text), "")
+    texts = (describe(exc) for kind, describe in _TEXTS if isinstance(exc, kind))
+    return next((text for text in texts if text), "")
 
 
 def _system_text(exc: OSError) -> str:
-    """Without a number it was made by a library: the text may hold a peer's words."""
+    """Without a number it is a library's, and its text may quote the peer."""
     if exc.errno is not None:
-        return (exc.strerror or f"error {exc.errno}").lower()
+        text = (exc.strerror or f"error {exc.errno}").lower()
+        advice = _SYSTEM_ADVICE.get(exc.errno)
+        return f"{text}; {advice}" if advice else text
     tunnel = re.match(r"Tunnel connection failed: (\d{3})\b", str(exc))
-    return f"the proxy refuses the tunnel with {tunnel[1]}" if tunnel else ""
+    if tunnel is None:
+        return ""
+    advice = "check that it permits this host"
+    if tunnel[1] == "407":
+        advice = "it requires user and password"
+    return f"the proxy refuses the tunnel with {tunnel[1]}; {advice}"
 
 
 def _name_text(exc: socket.gaierror) -> str:
-    is_unknown = exc.errno == socket.EAI_NONAME
-    return "name not found" if is_unknown else f"name look-up failed: {exc.strerror}"
+    if exc.errno == socket.EAI_NONAME:
+        return "name not found; check the host name and this machine's DNS"
+    return f"name look-up failed: {exc.strerror}; check this machine's DNS"
 
 
 def _tls_text(exc: ssl.SSLError) -> str:
-    # Attributes that OpenSSL's errors have, and those made in Python have not.
+    # Only errors of OpenSSL have the attribute, not those raised in Python.
     reason = getattr(exc, "reason", None) or "no reason given"
-    return f"TLS failed: {reason.replace('_', ' ').lower()}"
+    return (
+        f"TLS failed: {reason.replace('_', ' ').lower()};"
+        " check that the port speaks TLS, and for a proxy that intercepts it"
+    )
 
 
 def _certificate_text(exc: ssl.SSLCertVerificationError) -> str:
     fault = getattr(exc, "verify_message", None) or "it is for another host"
-    return f"certificate not trusted: {fault}"
+    return f"certificate not trusted: {fault}; check ca_file and this machine's clock"
 
 
-# The first that fits and has something to say tells: special kinds before general ones.
-_TELLERS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
+_SYSTEM_ADVICE = {
+    errno.ECONNREFUSED: "check host and port, and that the server is running",
+    errno.ECONNRESET: "check for a firewall or proxy that closes connections",
+    errno.EHOSTUNREACH: "check the route and the firewall",
+    errno.ENETUNREACH: "check this machine's network",
+}
+# The first match with a text applies: subclasses before their base classes.
+_TEXTS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
     (ssl.SSLCertVerificationError, _certificate_text),
-    (ssl.SSLEOFError, lambda _: "connection closed within TLS"),
+    (
+        ssl.SSLEOFError,
+        lambda _: "connection closed within TLS; check firewall and proxy",
+    ),
     (ssl.SSLError, _tls_text),
     (socket.gaierror, _name_text),
-    (RemoteDisconnected, lambda _: "connection closed without an answer"),
+    (RemoteDisconnected, lambda _: "connection closed without a response"),
     (OSError, _system_text),
-    (IncompleteRead, lambda _: "answer cut short or its chunks broken"),
-    (HTTPException, lambda _: "the answer is no proper HTTP"),
+    (IncompleteRead, lambda _: "incomplete response"),
+    (
+        HTTPException,
+        lambda _: "the response is not valid HTTP; check the port of the endpoint",
+    ),
 )

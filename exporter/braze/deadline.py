@@ -1,10 +1,9 @@
-"""Sockets that keep one request within its time and its bytes.
+"""Sockets with a deadline and a limit of received bytes for the whole request.
 
-A timeout of a socket bounds one call on it; a peer that sends a byte now and then holds
-the caller for ever. Here every wait, from the first connect to the last byte, TLS and a
-proxy's answer included, gets what is left of one `Deadline`; `abort` ends the wait of
-another thread at once. Only the look-up of a name cannot be interrupted: getaddrinfo
-obeys the resolver's own timeouts. It knows nothing of HTTP.
+The timeout of a socket applies to a single call; a peer that sends a byte now and then
+blocks the caller for ever. Here every wait, including TLS and proxy, gets the rest of
+one `Deadline`, and `abort` interrupts the wait of another thread. Name look-ups cannot
+be interrupted: getaddrinfo has the resolver's own timeouts.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 
 
 class Deadline:
-    """What one request may still take; used by one thread, aborted by any."""
+    """The remaining time and bytes of a request; other threads may abort it."""
 
     def __init__(
         self, *, seconds: float, received_bytes: int, clock: Callable[[], float]
@@ -33,20 +32,20 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is used up."""
+        """Whether no time is left."""
         return self._clock() >= self._ends_at
 
     @property
     def is_flooded(self) -> bool:
-        """Whether more bytes came than were allowed, whatever they were."""
+        """Whether more bytes were received than allowed."""
         return self._bytes_left < 0
 
     def now(self) -> float:
-        """Return the monotonic instant this deadline is measured by."""
+        """Return the time of the monotonic clock."""
         return self._clock()
 
     def guard(self, sock: socket.socket, *, share: int = 1) -> None:
-        """Let the next call on `sock` wait for what is left, divided by `share`.
+        """Set the timeout of the next call on `sock` to the rest, divided by `share`.
 
         Raises `TimeoutError` if nothing is left, and `ConnectionAbortedError` after
         `abort`.
@@ -61,31 +60,31 @@ class Deadline:
         sock.settimeout(left / share)
 
     def count(self, received: int) -> None:
-        """Take `received` bytes off; when too many, raise `ConnectionAbortedError`."""
+        """Count received bytes. ConnectionAbortedError: they exceed the limit."""
         self._bytes_left -= received
         if self.is_flooded:
             raise ConnectionAbortedError
 
     def abort(self) -> None:
-        """Wake whoever waits on this deadline's socket, and refuse every later wait."""
+        """Interrupt the wait on the current socket; all later waits raise."""
         with self._lock:
             self.is_aborted = True
             if self._socket is not None:
-                # Not SSLSocket's own shutdown: it drops the TLS state that the other
-                # thread is reading with.
+                # Not SSLSocket.shutdown: it drops the TLS state, which the other thread
+                # uses.
                 with suppress(OSError):
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 current: ContextVar[Deadline] = ContextVar("current")
-"""The deadline of the request that this thread is making."""
+"""The deadline of the request of this thread."""
 
 
 class TimedSocket(socket.socket):
-    """A socket that asks the current deadline before it waits."""
+    """A socket whose waits are limited by the current deadline."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """Receive as a socket does, within the deadline; likewise the others."""
+        """Receive like a socket, within the deadline; likewise the other methods."""
         deadline = current.get()
         deadline.guard(self)
         received = super().recv_into(*args, **kwargs)
@@ -109,7 +108,7 @@ class TimedSocket(socket.socket):
 
 
 class TimedTLSSocket(TimedSocket, ssl.SSLSocket):
-    """The same over TLS: OpenSSL's handshake waits once, for all that is left."""
+    """The same over TLS; the handshake is one wait."""
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102 - as above
         current.get().guard(self)
@@ -119,17 +118,17 @@ class TimedTLSSocket(TimedSocket, ssl.SSLSocket):
 def open_socket(
     host: str, port: int, options: Iterable[tuple[int, int, int | bytes]]
 ) -> TimedSocket:
-    """Connect to the first address of `host` that answers.
+    """Connect to the first reachable address of `host`.
 
-    Each address gets an equal share of the time left, so one that swallows packets
-    leaves enough for the next. Raises the last address's `OSError`.
+    Each address gets an equal share of the remaining time, so that an unreachable one
+    leaves enough for the next. Raises the `OSError` of the last address.
     """
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure = OSError("the name has no address")
+    failure = OSError("the host name has no address")
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         try:
             sock = TimedSocket(family, kind, protocol)
-        except OSError as exc:  # an IPv6 address where the kernel has no IPv6
+        except OSError as exc:  # e.g. an IPv6 address without IPv6 support
             failure = exc
             continue
         try:
@@ -142,7 +141,7 @@ def open_socket(
     try:
         raise failure
     finally:
-        del failure  # it holds this frame through its traceback
+        del failure  # its traceback references this frame
 
 
 def _connect(
@@ -156,14 +155,14 @@ def _connect(
         sock.setsockopt(*option)
     current.get().guard(sock, share=share)
     sock.connect(address)
-    # An abort just before connect() makes it return as if it were connected.
+    # After an abort just before it, connect() returns without an error.
     current.get().guard(sock)
 
 
 def tls_context(ca_path: str | None, *, is_directory: bool) -> ssl.SSLContext:
-    """Return a verifying context whose sockets keep the deadline.
+    """Return a verifying context whose sockets have the deadline.
 
-    Raises `OSError` if the certificates cannot be read.
+    OSError: the certificates cannot be loaded.
     """
     context = ssl.create_default_context(
         cafile=None if is_directory else ca_path,

@@ -1,7 +1,7 @@
-"""What is wrong with a workspace, by how Braze answered, and what to do about it.
+"""Diagnosis of a workspace from Braze's responses.
 
-Every failure becomes one `Check` with a code that stays, words for whoever reads them,
-and an advice. It asks nobody anything and knows no key.
+Every failure becomes one `Check` with a stable code, a message and advice. No key is
+ever part of one.
 """
 
 from __future__ import annotations
@@ -11,30 +11,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from exporter.braze.hosts import REST_HOSTS
+from exporter.braze.paths import (
+    CAMPAIGN_DATA_SERIES,
+    CAMPAIGN_DETAILS,
+    CAMPAIGN_LIST,
+    permission_for,
+)
 from exporter.model.config import KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
 
-DATA_SERIES = "campaigns.data_series"
-LIST = "campaigns.list"
-DETAILS = "campaigns.details"
+DATA_SERIES = permission_for(CAMPAIGN_DATA_SERIES)
+LIST = permission_for(CAMPAIGN_LIST)
+DETAILS = permission_for(CAMPAIGN_DETAILS)
 KEY, CLOCK = "key", "clock"
 
 _ORDER = (KEY, DATA_SERIES, LIST, DETAILS, CLOCK)
-MOST_SKEW_SECONDS = 30.0
+MAX_SKEW_SECONDS = 30.0
 _ALLOWLIST = re.compile(r"\bIPs?\b|allow.?list|white.?list", re.IGNORECASE)
+_HOST_LIST = f"The REST hosts are {', '.join(REST_HOSTS)}."
 _NEW_KEY = (
-    "Permissions and the IP allowlist of a key are fixed when it is made: make a new "
-    "key under Settings > APIs and Identifiers with {permissions}, and put it into "
-    "{source}."
+    "Braze fixes the permissions and the IP allowlist of a key when it is created: "
+    "create a new key under Settings > APIs and Identifiers with {permissions}, and "
+    "store it in {source}."
 )
-_INSTANCE = (
-    "Copy the key again, without quotes. If it is right, the host is not: it is the "
-    "one of your instance, which the address of your dashboard tells. The REST hosts "
-    "are "
-    f"{', '.join(REST_HOSTS)}."
+_KEY_OR_HOST = (
+    "Copy the key again, without quotes. If the key is right, the host is wrong: it "
+    f"depends on your Braze instance, see the address of your dashboard. {_HOST_LIST}"
 )
-# What `cause` says of a connection → the code of the problem.
-_CONNECTIONS = (
+# A phrase in a connection error's message → the code of the problem.
+_CONNECTION_CODES = (
     ("name not found", "dns"),
     ("name look-up failed", "dns"),
     ("certificate not trusted", "tls"),
@@ -44,36 +49,36 @@ _CONNECTIONS = (
 )
 _THROUGH_PROXY = " through the proxy "
 _NO_TLS = "wrong version number"
-"""OpenSSL's words for an answer that is none of TLS, mostly plain HTTP."""
+"""OpenSSL's message for a response that is not TLS, mostly plain HTTP."""
 
 _NO_TLS_ADVICE = (
-    "What answers there speaks no TLS. Is the endpoint right? The URL of a proxy "
-    "mostly begins with http://, whatever it is asked for."
+    "The other side does not speak TLS. Check the endpoint. The URL of a proxy usually "
+    "begins with http://, also for https requests."
 )
 _ADVICE = {
-    "dns": "Is the endpoint spelled right? Else ask this machine's name server: a pod "
-    "or container may have another one, or none.",
-    "tls": "Something between here and Braze speaks in its name, or the certificates "
-    "here are old: give its authority as ca_file, or update them. Is this machine's "
-    "clock right?",
-    "proxy": "Look at `proxy`, or at HTTPS_PROXY and NO_PROXY: is it the right one, "
-    "does it let this host through, does it want user and password?",
-    "connection": "A firewall, or nobody listens there: is the endpoint right? If this "
-    "network needs a proxy, set `proxy` or HTTPS_PROXY.",
-    "timeout": "A firewall that drops packets, a proxy that is missing, or Braze is "
-    "slow: try again; `timeout` is how long we wait.",
-    "redirect": "The endpoint is not a REST host of Braze, or a proxy wants to be "
-    f"logged in to. The REST hosts are {', '.join(REST_HOSTS)}.",
-    "rate_limited": "Another tool spends what Braze allows this workspace, or "
-    "requests_per_minute is too high. Wait, then ask again.",
-    "server_error": "Braze is out of order; its status page may know more. Ask again "
-    "later.",
-    "wrong_endpoint": "This is no REST endpoint of Braze, or a proxy answers in its "
-    f"place. The REST hosts are {', '.join(REST_HOSTS)}.",
-    "campaign_refused": "Key, host and permission are right. Is the id the Campaign "
-    "API identifier, and of this workspace?",
-    "refused": "Key and host are reached; please report this answer.",
-    "malformed": "A proxy's page? If it is Braze's own, please report it.",
+    "dns": "Check the spelling of the endpoint and this machine's DNS resolver; a pod "
+    "or container may have a different resolver, or none.",
+    "tls": "A proxy or firewall intercepts TLS, or this machine's CA certificates are "
+    "outdated: set ca_file to the proxy's CA, or update the certificates. Check this "
+    "machine's clock.",
+    "proxy": "Check `proxy`, or HTTPS_PROXY and NO_PROXY: is it the right proxy, does "
+    "it allow this host, does it require user and password?",
+    "connection": "A firewall blocks the connection, or nothing listens there: check "
+    "the endpoint. If this network requires a proxy, set `proxy` or HTTPS_PROXY.",
+    "timeout": "A firewall drops packets, a proxy is required, or Braze is slow: try "
+    "again, or raise `timeout`.",
+    "redirect": "The endpoint is not a REST host of Braze, or a proxy requires a "
+    f"login. {_HOST_LIST}",
+    "rate_limited": "Another client uses up the rate limit of this Braze workspace, or "
+    "requests_per_minute is too high. Wait, then try again.",
+    "server_error": "Braze has an outage; see its status page. Try again later.",
+    "wrong_endpoint": "This is not a REST endpoint of Braze, or a proxy responds in "
+    f"its place. {_HOST_LIST}",
+    "campaign_refused": "Key, host and permission are right. Check that the id is the "
+    "Campaign API identifier, of a campaign in this Braze workspace.",
+    "refused": "Key and host are right; please report this response.",
+    "malformed": "The response may be a proxy's page. If it is Braze's, please report "
+    "it.",
     "too_large": "Raise limits.response_bytes.",
 }
 _CODES = {
@@ -86,32 +91,32 @@ _CODES = {
     FailureReason.TOO_LARGE: "too_large",
     FailureReason.MALFORMED: "malformed",
 }
-_LISTS = {DATA_SERIES: "data", LIST: "campaigns"}
-"""What an answer has a list of, at least; details may lack anything."""
-_GOOD = ("success", None)
+_REQUIRED_LISTS = {DATA_SERIES: "data", LIST: "campaigns"}
+"""The list that a valid response contains; details have no required field."""
+_SUCCESS = ("success", None)
 _QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
-"""Word processors and chat programs put other ones where they were typed."""
+"""Straight quotes, and those that word processors and chat programs replace them by."""
 
-_NOBODY_REACHED = {"dns", "tls", "proxy", "connection", "timeout", "redirect"}
+_UNREACHABLE = {"dns", "tls", "proxy", "connection", "timeout", "redirect"}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `is_ok` None: it could not be."""
+    """The result of one check; `is_ok` None: it was not made."""
 
     name: str
     is_ok: bool | None
     problem: str = ""
-    """A code; empty if nothing is wrong."""
+    """A stable code; empty if nothing is wrong."""
     message: str = ""
     advice: str = ""
     status: int | None = None
     seconds: float | None = None
-    """How long the answer took; of the clock how far it is ahead of ours."""
+    """How long the response took; for `clock`, how far Braze's is ahead of ours."""
 
 
 def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
-    """Return what the workspace's key has to be allowed."""
+    """Return the permissions that the workspace's key needs."""
     if workspace.discover is None:
         return (DATA_SERIES,)
     if not workspace.discover.needs_details:
@@ -120,43 +125,44 @@ def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
 
 
 def check_key(source: KeySource, key: str | None) -> Check:
-    """Judge a key as it was read, without a word of it; None: there is none to read."""
+    """Check a key's format; None: the variable or file does not exist."""
     if key is None:
         where = "is not set" if source.env else "cannot be read"
         problem, message = "key_missing", f"{source} {where}"
-        advice = "Put the key there, where the exporter runs, or correct the name."
+        advice = "Set it in the exporter's environment, or correct the name."
     elif not key:
         problem, message = "key_empty", f"the key in {source} is empty"
-        advice = "Put the key there."
+        advice = "Store the key there."
     elif key[0] in _QUOTES or key[-1] in _QUOTES:
         problem, message = "key_quoted", f"the key in {source} is in quotes"
-        advice = "Take the quotes away: Braze answers 401 to a quoted key."
+        advice = "Remove the quotes: Braze responds 401 to a quoted key."
     elif not (key.isascii() and key.isprintable()) or " " in key:
         problem = "key_unsendable"
         message = (
-            f"the key in {source} holds a space or a character no header can carry"
+            f"the key in {source} contains a space, or a character that is not allowed "
+            "in a header"
         )
-        advice = "Copy the key again: it is one word of letters, digits and dashes."
+        advice = "Copy the key again: it consists of letters, digits and dashes."
     else:
         return Check(KEY, is_ok=True, message=f"read from {source}")
     return Check(KEY, is_ok=False, problem=problem, message=message, advice=advice)
 
 
-def check_answer(permission: str, document: object, *, seconds: float) -> Check:
-    """Return that a question was answered, or that something else was said."""
-    expected = _LISTS.get(permission, "")
-    is_object = isinstance(document, dict) and document.get("message") in _GOOD
+def check_response(permission: str, document: object, *, seconds: float) -> Check:
+    """Check the body of a response with status 200."""
+    expected = _REQUIRED_LISTS.get(permission, "")
+    is_object = isinstance(document, dict) and document.get("message") in _SUCCESS
     if not is_object or (expected and not _has_list(document, expected)):
         return Check(
             permission,
             is_ok=False,
             problem="malformed",
-            message="answered with HTTP 200, but not as Braze would",
+            message="HTTP 200, but the body is not a response of Braze",
             advice=_ADVICE["malformed"],
             status=200,
         )
     return Check(
-        permission, is_ok=True, message="answered", status=200, seconds=seconds
+        permission, is_ok=True, message="HTTP 200", status=200, seconds=seconds
     )
 
 
@@ -169,16 +175,17 @@ def check_failure(
     failure: FetchError,
     *,
     workspace: WorkspaceConfig,
-    is_made_up: bool,
+    is_placeholder_id: bool,
 ) -> Check:
-    """Return what a failure tells; `is_made_up`: the campaign asked for was.
+    """Check a failed request; `is_placeholder_id`: its campaign id does not exist.
 
-    Then a refusal of the campaign, in Braze's own words, is what a good key and host
-    get. Servers in between say 400 without any, and to the list no id is sent.
+    Braze's own 400 to a placeholder id is the expected response to a good key. A 400
+    without Braze's message comes from a server in between, and requests of the list
+    have no campaign id.
     """
-    is_refused = is_made_up and failure.reason is FailureReason.BAD_REQUEST
+    is_refused = is_placeholder_id and failure.reason is FailureReason.BAD_REQUEST
     if is_refused and permission != LIST and failure.status == 400 and failure.said:
-        message = "allowed: it refuses only the campaign id, which we made up"
+        message = "allowed: HTTP 400 is for the placeholder campaign id only"
         return Check(permission, is_ok=True, message=message, status=failure.status)
     code = "refused" if is_refused else _code(permission, failure)
     return Check(
@@ -194,49 +201,58 @@ def check_failure(
 
 
 def skipped(permission: str) -> Check:
-    """Return that a question was not asked, for the answer is plain."""
-    return Check(permission, is_ok=None, message="not asked: another answer tells")
+    """Return the check of a request that is not sent, as it would fail too."""
+    return Check(
+        permission, is_ok=None, message="not requested: the problem above comes first"
+    )
 
 
-def is_telling_of_all(check: Check) -> bool:
-    """Tell whether every other question would fail in the same way."""
-    return check.problem == "key_or_host" or check.problem in _NOBODY_REACHED
+def affects_all(check: Check) -> bool:
+    """Return whether every other request of the workspace would fail the same way."""
+    return check.problem == "key_or_host" or check.problem in _UNREACHABLE
 
 
 def check_clock(ahead_seconds: float | None) -> Check:
-    """Judge by how much the other side's clock was ahead of ours; None: not told."""
+    """Check by how many seconds Braze's clock is ahead; None: no `Date` header."""
     if ahead_seconds is None:
-        return Check(CLOCK, is_ok=None, message="not compared: no answer told the time")
-    told = f"{abs(ahead_seconds):.0f} s {'behind' if ahead_seconds > 0 else 'ahead of'}"
-    if abs(ahead_seconds) <= MOST_SKEW_SECONDS:
+        message = "not compared: no response with a Date header"
+        return Check(CLOCK, is_ok=None, message=message)
+    skew = f"{abs(ahead_seconds):.0f} s {'behind' if ahead_seconds > 0 else 'ahead of'}"
+    if abs(ahead_seconds) <= MAX_SKEW_SECONDS:
         return Check(CLOCK, is_ok=True, message="right", seconds=ahead_seconds)
     return Check(
         CLOCK,
         is_ok=False,
         problem="clock_skew",
-        message=f"this machine's clock is {told} the answer's",
-        advice="Let a time daemon set it: limits, days and certificates go by it.",
+        message=f"this machine's clock is {skew} the response's Date header",
+        advice="Run a time daemon: rate limits, days and certificates depend on the "
+        "clock.",
         seconds=ahead_seconds,
     )
 
 
-def reconsidered(
+def resolve_forbidden(
     checks: Iterable[Check], *, workspace: WorkspaceConfig
 ) -> tuple[Check, ...]:
-    """Tell a missing permission from a refused machine, now that all was asked.
+    """Return the checks in their fixed order, with the cause of each 403.
 
-    A key that may ask one thing from here lacks the permission for what it may not.
-    They come in one order, whichever was asked first.
+    A 403 means a missing permission or an IP allowlist. If the key is accepted for any
+    request, the allowlist is not the cause.
     """
-    given = tuple(sorted(checks, key=lambda check: _ORDER.index(check.name)))
-    is_let_in = any(check.is_ok and check.name not in (KEY, CLOCK) for check in given)
+    ordered = tuple(sorted(checks, key=lambda check: _ORDER.index(check.name)))
+    is_accepted = any(
+        check.is_ok and check.name not in (KEY, CLOCK) for check in ordered
+    )
     missing = "permission_missing"
-    advice = f"This machine is let in, so it is that. {_advice(missing, workspace)}"
+    advice = (
+        "Other requests from this machine are allowed, so the permission is missing. "
+        f"{_advice(missing, workspace)}"
+    )
     return tuple(
         replace(check, problem=missing, advice=advice)
-        if is_let_in and check.problem == "forbidden"
+        if is_accepted and check.problem == "forbidden"
         else check
-        for check in given
+        for check in ordered
     )
 
 
@@ -246,8 +262,8 @@ def _code(permission: str, failure: FetchError) -> str:
     if failure.reason is FailureReason.FORBIDDEN:
         if _ALLOWLIST.search(failure.said):
             return "ip_not_allowed"
-        words = failure.said.lower()
-        is_named = permission in words or "permission" in words
+        text = failure.said.lower()
+        is_named = permission in text or "permission" in text
         return "permission_missing" if is_named else "forbidden"
     if failure.reason is FailureReason.BAD_REQUEST and failure.status == 400:
         return "refused" if permission == LIST else "campaign_refused"
@@ -256,8 +272,10 @@ def _code(permission: str, failure: FetchError) -> str:
         is_waiting = code == "timeout" and _THROUGH_PROXY in str(failure)
         return "proxy" if is_waiting else code
     text = str(failure)
-    code = next((code for mark, code in _CONNECTIONS if mark in text), "connection")
-    # Then it is the proxy whose name was not found, or that does not answer.
+    code = next(
+        (code for mark, code in _CONNECTION_CODES if mark in text), "connection"
+    )
+    # Through a proxy, DNS and connection errors are those of the proxy.
     return "proxy" if _THROUGH_PROXY in text and code != "tls" else code
 
 
@@ -266,14 +284,17 @@ def _advice(code: str, workspace: WorkspaceConfig) -> str:
         permissions=" and ".join(permissions(workspace)), source=workspace.key_source
     )
     if code == "key_or_host":
-        return _INSTANCE
+        return _KEY_OR_HOST
     if code == "permission_missing":
         return new_key
     if code == "ip_not_allowed":
-        return f"This machine's address is not on the key's IP allowlist. {new_key}"
+        return (
+            f"The key's IP allowlist does not contain this machine's address. {new_key}"
+        )
     if code == "forbidden":
         return (
-            "Either the key lacks the permission, or it has an IP allowlist without "
-            f"this machine's address, unless Braze says otherwise above. {new_key}"
+            "Unless Braze's message above names another cause, the key lacks the "
+            "permission, or its IP allowlist does not contain this machine's address. "
+            f"{new_key}"
         )
     return _ADVICE[code]

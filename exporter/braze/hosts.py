@@ -1,7 +1,7 @@
-"""URLs in a configuration: of Braze's REST hosts and of proxies.
+"""Validation of URLs: REST endpoints of Braze and proxies.
 
-A reading raises `ValueError` with a message that says what was expected and repeats
-nothing of the URL, which may hold a password. It knows nothing of requests.
+Functions raise `ValueError` with what was expected. Messages never quote the URL, which
+may contain a password.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ def rest_endpoint(text: str, *, allow_http: bool) -> str:
         message = f"expected scheme and host without a path, {_SUCH_AS}"
         raise ValueError(message)
     if "@" in address.split.netloc:
-        message = f"user and password do not belong here; expected a URL {_SUCH_AS}"
+        message = f"user and password are not supported; expected a URL {_SUCH_AS}"
         raise ValueError(message)
     if address.host.startswith("sdk."):
         message = (
-            "this is the host of the SDK, which does not answer here;"
+            "this is the SDK host, which does not serve the REST API;"
             " expected the REST host, such as rest.iad-01.braze.com"
         )
         raise ValueError(message)
-    if address.scheme == "http" and not (allow_http or _is_loopback(address.host)):
+    if address.scheme == "http" and not (allow_http or is_loopback(address.host)):
         message = (
-            "http:// would send the key unencrypted; expected https://"
-            " (or, if this is wanted, allow_http: true)"
+            "http:// sends the API key unencrypted; expected https://"
+            " (allow_http: true permits http://)"
         )
         raise ValueError(message)
     return address.origin
 
 
-def is_doubtful(endpoint: str) -> bool:
-    """Tell whether the host is neither on Braze's list nor this machine itself."""
+def is_unlisted(endpoint: str) -> bool:
+    """Return whether the host is neither in Braze's list nor a loopback address."""
     host = urlsplit(endpoint).hostname or ""
-    return host not in _LISTED and not _is_loopback(host)
+    return host not in _LISTED and not is_loopback(host)
 
 
 def proxy_url(text: str) -> str:
-    """Return the URL as it is written; user and password are allowed in it."""
+    """Return the URL unchanged; it may contain user and password."""
     if text.lower().startswith("socks"):
         message = "SOCKS proxies are not supported; expected an http:// or https:// URL"
         raise ValueError(message)
@@ -91,9 +91,9 @@ def _address(text: str, expected: str) -> _Address:
     try:
         split = urlsplit(text)
         host, port = split.hostname or "", split.port
-    except ValueError:  # brackets that do not match, a port that is no number
+    except ValueError:  # unbalanced brackets, an invalid port
         host, port, split = "", None, SplitResult("", "", "", "", "")
-    # urlsplit drops newlines and tabs in silence, and knows nothing of host names.
+    # urlsplit drops newlines and tabs silently and does not check host names.
     is_plain = text.isascii() and text.isprintable() and not set(text) & {" ", "\\"}
     is_url = split.scheme in ("http", "https") and port != 0
     is_host = _ip(host) if "[" in split.netloc else _HOST.fullmatch(host)
@@ -106,7 +106,8 @@ def _address(text: str, expected: str) -> _Address:
     return _Address(split.scheme, host, port, split)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is `localhost`, 127.0.0.0/8 or ::1."""
     address = _ip(host)
     if isinstance(address, IPv4Address):
         return address.packed[0] == 127

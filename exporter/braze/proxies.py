@@ -1,7 +1,6 @@
-"""How this machine reaches the internet: the proxies and CA bundle of its environment.
+"""Proxies and CA bundle from the environment variables that curl and requests use.
 
-Read once, when the daemon starts, from the variables that curl and requests read; what
-a workspace's configuration says goes before it. It knows neither sockets nor HTTP.
+They are read once at start. `proxy` and `ca_file` of a workspace override them.
 """
 
 from __future__ import annotations
@@ -11,26 +10,28 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from exporter.braze.hosts import is_loopback
+
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ProxySettings(NamedTuple):
-    """The proxies by scheme, the hosts that go without, and the CA bundle."""
+    """The proxies by scheme, the hosts that bypass them, and the CA bundle."""
 
     http_proxy: str | None = None
     https_proxy: str | None = None
     no_proxy: tuple[str, ...] = ()
     ca_file: str | None = None
-    """A file of PEM certificates, or a directory that OpenSSL has hashed."""
+    """A file of PEM certificates, or a directory made by `openssl rehash`."""
 
     def __repr__(self) -> str:
-        # The URL of a proxy may hold a password.
-        return f"Egress(no_proxy={self.no_proxy}, ca_file={self.ca_file!r})"
+        # The URL of a proxy may contain a password.
+        return f"ProxySettings(no_proxy={self.no_proxy}, ca_file={self.ca_file!r})"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ProxySettings:
-        """Lower case goes before upper case, and an empty lower case turns it off."""
+        """Read the variables; lower case overrides upper case, even if it is empty."""
 
         def variable(name: str) -> str | None:
             text = environment.get(name, environment.get(name.upper(), ""))
@@ -45,30 +46,24 @@ class ProxySettings(NamedTuple):
         )
 
     def proxy_for(self, url: str) -> str | None:
-        """Return the proxy `url` is to be asked through; loopback never takes one.
+        """Return the proxy for `url`; None for loopback hosts, as in Go's net/http.
 
-        Go's net/http makes the same exception: no proxy can reach our loopback, and the
-        simulator listens there. An entry of NO_PROXY is `*`, a host (with all below
-        it), either with `:port`, an address, or a network as `10.0.0.0/8`.
+        An entry of NO_PROXY is `*`, a host (which includes its subdomains) or address,
+        each with an optional `:port`, or a network such as `10.0.0.0/8`.
         """
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-        if _is_loopback(host):
+        if is_loopback(host) or host.endswith(".localhost"):
             return None
-        if any(_covers(entry.lower(), host=host, port=port) for entry in self.no_proxy):
+        if any(
+            _matches(entry.lower(), host=host, port=port) for entry in self.no_proxy
+        ):
             return None
         return self.https_proxy if parts.scheme == "https" else self.http_proxy
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _covers(entry: str, *, host: str, port: int | None) -> bool:
+def _matches(entry: str, *, host: str, port: int | None) -> bool:
     if entry == "*":
         return True
     try:

@@ -1,8 +1,7 @@
-"""What an answer of Braze says: its document, its allowance, or why there is none.
+"""Interpretation of Braze's responses: document and headers, or a `FetchError`.
 
-Headers and bodies are untrusted: whatever they hold, the outcome is a value or a
-`FetchError`, and no message quotes more than a cleaned, short piece of them. It knows
-no sockets and no HTTP library.
+Headers and bodies are untrusted: every content results in a value or a `FetchError`,
+and messages quote at most a short, cleaned part of them.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
@@ -37,26 +37,26 @@ _QUOTE_LIMIT = 200
 _COUNT = re.compile(r"[0-9]{1,15}")
 _LONG_DIGITS = 20
 _SHORTEST_SECRET = 8
-"""Shorter keys are words that an honest answer may hold; Braze's have 36 characters."""
+"""A shorter key may be a word of a valid response; Braze's have 36 characters."""
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
-"""What JSON may write for a printable character of ASCII."""
+"""The escapes of JSON for printable ASCII characters."""
 
 
 class BrazeResponse(NamedTuple):
-    """A document that Braze sent, and what may still be asked."""
+    """The document of a response, and its rate limit headers."""
 
     document: object
-    """Or what was made of it at once, to let go of it."""
+    """The decoded JSON, or the result of the client's `parse`."""
     status: int
     allowance: RateLimitHeaders
     answered_at: float | None = None
-    """When that was by the other side's clock; None: not said."""
+    """Its Date; None: absent or invalid."""
     digest: int = 0
-    """Of the body: 64 bits, under a secret of this process."""
+    """64 bits of the body, salted by a secret of this process."""
 
 
 class RequestInfo(NamedTuple):
-    """What was asked, of whom, with whose key: the words of a failure's message."""
+    """A request, for the messages of its failures."""
 
     endpoint: str
     path: str
@@ -65,18 +65,18 @@ class RequestInfo(NamedTuple):
 
     @property
     def permission(self) -> str:
-        """Braze names a key's permissions after the paths they open."""
+        """The permission that the path requires."""
         return self.path.strip("/").replace("/", ".")
 
     def quote(self, text: str) -> str:
-        """Return `text` fit for a message: short, on one line, without the key."""
+        """Return a text for a message: shortened, on one line, without the key."""
         key = re.compile(re.escape(self.key.reveal()), re.IGNORECASE)
         hidden = key.sub("<key>", text)
         clean = "".join(char if char.isprintable() else "\ufffd" for char in hidden)
         return clean if len(clean) <= _QUOTE_LIMIT else f"{clean[:_QUOTE_LIMIT]}…"
 
-    def is_told_by(self, body: bytes) -> bool:
-        """Tell whether a body of JSON repeats the key, escaped or not."""
+    def is_key_in(self, body: bytes) -> bool:
+        """Return whether a JSON body contains the key, escaped or not."""
         key = self.key.reveal().lower().encode()
         plain = _ESCAPE.sub(_unescape, body) if b"\\" in body else body
         return len(key) >= _SHORTEST_SECRET and key in plain.lower()
@@ -87,7 +87,7 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
 
 
 def allowance_of(headers: Mapping[str, str]) -> RateLimitHeaders:
-    """Read `X-RateLimit-*`; what is no plain non-negative integer was not said."""
+    """Parse `X-RateLimit-*`; all but plain non-negative integers are ignored."""
     reset_at = _count(headers.get("X-RateLimit-Reset"))
     return RateLimitHeaders(
         limit=_count(headers.get("X-RateLimit-Limit")),
@@ -97,7 +97,7 @@ def allowance_of(headers: Mapping[str, str]) -> RateLimitHeaders:
 
 
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Read `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
+    """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
     text = headers.get("Retry-After")
     if text is None:
         return None
@@ -111,7 +111,7 @@ def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float |
 
 
 def answered_at_of(headers: Mapping[str, str]) -> float | None:
-    """Read `Date` (RFC 9110, 6.6.1)."""
+    """Parse `Date` (RFC 9110, 6.6.1) as seconds since the epoch."""
     try:
         return parsedate_to_datetime(headers.get("Date", "")).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -119,34 +119,35 @@ def answered_at_of(headers: Mapping[str, str]) -> float | None:
 
 
 def document_of(body: bytes) -> object:
-    """Decode JSON; `ValueError` with a short text of ours if it is none.
+    """Decode JSON, or raise `ValueError` with a short message.
 
-    Numbers that no double holds come as texts, NaN and infinities too: one absurd
-    number costs itself, not the document. Integers beyond 64 bits come as doubles.
+    Numbers beyond the range of a double, NaN and infinities are decoded as strings:
+    they invalidate one value, not the document. Integers beyond 64 bits are doubles.
     """
     if not body:
-        message = "its body is empty"
+        message = "the body is empty"
         raise ValueError(message)
-    # Three times as fast as json, but strict: what it refuses need not be wrong.
+    # Three times as fast as json, but stricter: json decodes what it rejects.
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
-    fault = "its JSON is nested too deep"
+    fault = "its JSON is nested too deeply"
     try:
         return _decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError as exc:
-        fault = f"its body is not UTF-8 at byte {exc.start}"
+        fault = f"the body is not UTF-8 at byte {exc.start}"
     except json.JSONDecodeError as exc:
         fault = (
-            f"its body is no JSON: {exc.msg.removesuffix(' at')} at character {exc.pos}"
+            f"the body is not JSON: {exc.msg.removesuffix(' at')}"
+            f" at character {exc.pos}"
         )
     except RecursionError:
         pass
-    # Outside of the handlers: those exceptions carry the body along.
+    # Outside of the handlers: the exceptions there reference the body.
     raise ValueError(fault)
 
 
 def _decode(text: str) -> object:
-    """Decode what is JSON for Python alone; numbers are as orjson would have them."""
+    """Decode JSON as Python defines it, with the number types of orjson."""
     document: object = json.loads(
         text, parse_int=_integer, parse_float=_double, parse_constant=str
     )
@@ -154,7 +155,7 @@ def _decode(text: str) -> object:
 
 
 def _integer(digits: str) -> int | float | str:
-    # Longer ones are beyond 64 bits, and int() refuses some.
+    # Longer ones are beyond 64 bits, and int() rejects very long ones.
     number = int(digits) if len(digits) <= _LONG_DIGITS else 2**64
     return number if -(2**63) <= number < 2**64 else _double(digits)
 
@@ -165,7 +166,7 @@ def _double(digits: str) -> float | str:
 
 
 def message_of(body: bytes) -> str:
-    """Return the `message` of a failure's body, or nothing."""
+    """Return the `message` of an error response, or an empty string."""
     try:
         document = document_of(body)
     except ValueError:
@@ -174,56 +175,34 @@ def message_of(body: bytes) -> str:
     return message if isinstance(message, str) else ""
 
 
-_VERDICTS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
     401: (KeyRefused, FailureReason.UNAUTHORIZED),
     403: (KeyRefused, FailureReason.FORBIDDEN),
     404: (CampaignRefused, FailureReason.NOT_FOUND),
     429: (Throttled, FailureReason.RATE_LIMITED),
 }
-_VERDICTS_BY_HUNDRED: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+_FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
     3: (Unusable, FailureReason.REDIRECT),
     4: (CampaignRefused, FailureReason.BAD_REQUEST),
     5: (Unavailable, FailureReason.SERVER_ERROR),
 }
-_ADVICE: Mapping[FailureReason, str] = {
-    FailureReason.UNAUTHORIZED: (
-        "either the key from {source} or the endpoint is wrong; "
-        "Braze gives this answer to a good key of another instance, too"
-    ),
-    FailureReason.FORBIDDEN: (
-        "the key from {source} needs the permission {permission}, and its IP "
-        "allowlist, if it has one, this machine's address; both are fixed when a key "
-        "is made"
-    ),
-    FailureReason.REDIRECT: (
-        "it points to {target}, and redirects are not followed: the key goes to the "
-        "configured endpoint only"
-    ),
-    FailureReason.RATE_LIMITED: "the rate limit is used up",
-    FailureReason.SERVER_ERROR: "the server is out of order",
-    FailureReason.NOT_FOUND: "no such thing at this endpoint",
-    FailureReason.BAD_REQUEST: "the request is refused{doubt}",
-    FailureReason.MALFORMED: "200 was expected",
-}
-_DOUBT = "; is the campaign id the campaign's API identifier?"
-"""Of 400 alone, and where an id was sent."""
 
 
 def accepted(
-    question: RequestInfo, headers: Mapping[str, str], body: bytes
+    request: RequestInfo, headers: Mapping[str, str], body: bytes
 ) -> BrazeResponse:
-    """Return what an answer with status 200 holds; `Unavailable` if it is no JSON.
+    """Return a response with status 200, or raise `Unavailable` if it is not JSON.
 
-    A document with the key in it is none either: its texts become labels.
+    A document that contains the key is rejected, since its strings become labels.
     """
     try:
-        if question.is_told_by(body):
-            message = "its body repeats the key"
+        if request.is_key_in(body):
+            message = "the body contains the API key"
             raise ValueError(message)
         document = document_of(body)
     except ValueError as exc:
         raise Unavailable(
-            f"HTTP 200 from {question.endpoint} for {question.path}, but {exc}",
+            f"HTTP 200 from {request.endpoint} for {request.path}, but {exc}",
             reason=FailureReason.MALFORMED,
             status=200,
             allowance=allowance_of(headers),
@@ -231,22 +210,22 @@ def accepted(
     return BrazeResponse(document, 200, allowance_of(headers), answered_at_of(headers))
 
 
-def recalled(
-    known: object, headers: Mapping[str, str], *, digest: int
+def unchanged(
+    parsed: object, headers: Mapping[str, str], *, digest: int
 ) -> BrazeResponse:
-    """Return the answer whose body is as one that was read before, as `known`."""
+    """Return a response whose body was parsed before."""
     return BrazeResponse(
-        known, 200, allowance_of(headers), answered_at_of(headers), digest=digest
+        parsed, 200, allowance_of(headers), answered_at_of(headers), digest=digest
     )
 
 
 def too_large(
-    question: RequestInfo, headers: Mapping[str, str], *, limit: int
+    request: RequestInfo, headers: Mapping[str, str], *, limit: int
 ) -> FetchError:
-    """Return the failure for a body of more than `limit` bytes, decompressed."""
+    """Return the failure for a decompressed body of more than `limit` bytes."""
     return Unusable(
-        f"HTTP 200 from {question.endpoint} for {question.path}: "
-        f"more than the limit of {limit} bytes (limits.response_bytes)",
+        f"HTTP 200 from {request.endpoint} for {request.path}: the response is larger "
+        f"than {limit} bytes (limits.response_bytes)",
         reason=FailureReason.TOO_LARGE,
         status=200,
         allowance=allowance_of(headers),
@@ -254,46 +233,47 @@ def too_large(
 
 
 def refusal(
-    question: RequestInfo,
+    request: RequestInfo,
     *,
     status: int,
     headers: Mapping[str, str],
     message: str,
     now: float,
 ) -> FetchError:
-    """Return the failure that an answer other than 200 stands for."""
-    kind, reason = _verdict(status)
-    advice = _ADVICE[reason].format(
-        source=question.key_source,
-        permission=question.permission,
-        target=_target(question, headers),
-        doubt=_DOUBT if status == 400 and not question.path.endswith("list") else "",
+    """Return the failure of a response with another status than 200."""
+    kind, reason = _classify(status)
+    text = FAILURE_TEXTS[reason].message.format(
+        source=request.key_source,
+        permission=request.permission,
+        target=_target(request, headers),
     )
-    words = question.quote(message) if message.strip() else ""
-    said = f" (Braze says: {words})" if words else ""
+    if status == 400 and not request.path.endswith("list"):
+        text += "; is the campaign id the campaign's API identifier?"
+    said = request.quote(message) if message.strip() else ""
+    quoted = f" (Braze says: {said})" if said else ""
     return kind(
-        f"HTTP {status} from {question.endpoint} for {question.path}: {advice}{said}",
+        f"HTTP {status} from {request.endpoint} for {request.path}: {text}{quoted}",
         reason=reason,
         status=status,
         allowance=allowance_of(headers),
         retry_after_seconds=retry_after_seconds_of(headers, now=now),
         answered_at=answered_at_of(headers),
-        said=words,
+        said=said,
     )
 
 
-def _verdict(status: int) -> tuple[type[FetchError], FailureReason]:
-    strange = (Unavailable, FailureReason.MALFORMED)
-    by_hundred = _VERDICTS_BY_HUNDRED.get(status // 100, strange)
-    return _VERDICTS.get(status, by_hundred)
+def _classify(status: int) -> tuple[type[FetchError], FailureReason]:
+    unexpected = (Unavailable, FailureReason.MALFORMED)
+    by_class = _FAILURES_BY_CLASS.get(status // 100, unexpected)
+    return _FAILURES.get(status, by_class)
 
 
-def _target(question: RequestInfo, headers: Mapping[str, str]) -> str:
+def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:
     try:
         host = urlsplit(headers.get("Location", "")).hostname
     except ValueError:
         host = None
-    return question.quote(host) if host else "another place"
+    return request.quote(host) if host else "an unknown host"
 
 
 def _count(text: str | None) -> int | None:

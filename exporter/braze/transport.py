@@ -1,8 +1,7 @@
-"""HTTP over connections that keep a deadline: one GET, one bounded body.
+"""HTTP connections with a deadline: one GET, one bounded body.
 
-Nothing is followed, retried, remembered or read from the environment here: no redirect,
-no cookie, no netrc. It knows nothing of Braze and of failures: what its libraries raise
-is one of `FAULTS`.
+No redirects, retries, cookies, netrc or environment variables. All exceptions are
+`FAULTS`.
 """
 
 from __future__ import annotations
@@ -42,27 +41,27 @@ __all__ = [
     "read_body",
 ]
 
-# All that requests, urllib3, http.client, ssl and socket raise; ValueError is what they
-# say to URLs and names they cannot use, and to nothing else: see `_reading`.
+# The exceptions of requests, urllib3, http.client, ssl and socket. ValueError means an
+# invalid URL or host name only: see `_reading`.
 FAULTS = (RequestException, HTTPError, HTTPException, OSError, ValueError)
-# Common servers and balancers close idle connections after 60 s or more, and firewalls
-# forget them silently; a younger one is almost surely alive.
+# Common servers and load balancers close idle connections after 60 s or more, and
+# firewalls drop them silently.
 IDLE_LIMIT_SECONDS = 50.0
 _CHUNK_BYTES = 64 * 1024
-# Of all status lines and headers before a body. Servers and balancers send a few KiB;
-# http.client alone would take a hundred lines of 64 KiB, and others make copies.
+# For all status lines and headers before a body. Servers send a few KiB; http.client
+# alone accepts a hundred lines of 64 KiB, which other libraries copy.
 _HEAD_BYTES = 64 * 1024
-_INTERIM_LIMIT = 20  # RFC 9110, 15.2, has no limit; one or two are what is seen
+_INTERIM_LIMIT = 20  # RFC 9110, 15.2, has no limit; servers send one or two
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 
 class UnknownEncoding(RequestException):
-    """A body in a `Content-Encoding` that was not asked for."""
+    """A body with an unsupported `Content-Encoding`."""
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Let no wrong answer look like a wrong URL: a negative chunk is a ValueError."""
+    """Convert ValueError, which http.client raises for a negative chunk size."""
     try:
         yield
     except ValueError as exc:
@@ -70,7 +69,7 @@ def _reading() -> Iterator[None]:
 
 
 class _Head:
-    """The part of a stream up to the body, within a limit of bytes."""
+    """The part of a stream before the body, limited in bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -88,19 +87,19 @@ class _Head:
 
 
 class _FinalResponse(PlainResponse):
-    """An answer that is not begun before its final status has come.
+    """A response that skips all interim (1xx) responses.
 
-    http.client passes over 100 only: it would take 103 for the whole answer, and the
-    next request on the connection would read the one meant for this request.
+    http.client skips 100 only. It would return 103 as the response, and the next
+    request on the connection would read the response to this one.
     """
 
     def begin(self) -> None:
         stream = self.fp
-        self.fp = _Head(stream)  # type: ignore[assignment]  # readline is all it needs
+        self.fp = _Head(stream)  # type: ignore[assignment]  # begin() uses readline only
         try:
             self._begin_final()
         finally:
-            if self.fp is not None:  # as it is once closed, whatever its type says
+            if self.fp is not None:  # None after close, despite its type
                 self.fp = stream
 
     def _begin_final(self) -> None:
@@ -108,21 +107,21 @@ class _FinalResponse(PlainResponse):
             super().begin()
             if self.status >= 200:
                 return self._check_length()
-            if self.status == 101:  # what follows is another protocol
+            if self.status == 101:  # another protocol follows
                 break
-            # As a new response has it: else begin() takes it for begun.
+            # Reset: begin() returns at once if headers are set.
             self.headers = self.msg = None  # type: ignore[assignment]
         raise HTTPException
 
     def _check_length(self) -> None:
-        """Urllib3 checks it as well, but leaves the socket open."""
-        said = ",".join(self.headers.get_all("Content-Length", ()))
-        if len({length.strip() for length in said.split(",")}) > 1:
+        """Urllib3 checks it too, but leaves the socket open."""
+        lengths = ",".join(self.headers.get_all("Content-Length", ()))
+        if len({length.strip() for length in lengths.split(",")}) > 1:
             raise HTTPException
 
 
 class _Connection(HTTPConnection):
-    """A connection whose sockets keep the deadline and which does not grow old."""
+    """A connection with a deadline, which is not reused after a long idle time."""
 
     response_class = _FinalResponse
     _used_at = 0.0
@@ -133,8 +132,8 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
         if self.sock is None:
-            # urllib3 passes over a reset while sending, and with it over one while
-            # connecting: it would go on without a socket.
+            # urllib3 ignores a reset while sending, and also one while connecting:
+            # there is no socket then.
             raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
         with _reading():
             response = super().getresponse()
@@ -143,7 +142,7 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Asked by the pool before it hands out a connection again."""
+        """Called by the pool before it reuses a connection."""
         idle_seconds = deadline.current.get().now() - self._used_at
         return idle_seconds < IDLE_LIMIT_SECONDS and super().is_connected
 
@@ -161,7 +160,7 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Requests' way to urllib3, with our connections and one TLS context for all."""
+    """The adapter from requests to urllib3, with one TLS context."""
 
     def __init__(self, *, connections: int, ca_path: str) -> None:
         self._tls = deadline.tls_context(ca_path, is_directory=Path(ca_path).is_dir())
@@ -172,7 +171,7 @@ class _Adapter(HTTPAdapter):
         _use_our_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
-        if proxy.lower().startswith("socks"):  # its sockets would keep no deadline
+        if proxy.lower().startswith("socks"):  # its sockets have no deadline
             raise InvalidSchema
         if proxy not in self.proxy_manager:
             tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
@@ -181,10 +180,10 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, *_: object) -> None:
-        """Nothing: the context verifies, and need not read the bundle each time."""
+        """Do nothing: the context verifies, and has loaded the bundle already."""
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """Wrap it without cookies and charset: nobody asks for them here."""
+        """Return the response without cookies and charset, which are not used."""
         response = Response()
         response.request = req
         response.url = req.url or ""
@@ -201,31 +200,31 @@ def _use_our_pools(manager: PoolManager) -> None:
 class _NoCookies(RequestsCookieJar):
     """A jar that stays empty.
 
-    A policy that refuses them all would be asked after they were parsed, which takes
-    hundreds of times the memory of a header made for it.
+    A cookie policy would apply after parsing, which takes hundreds of times the memory
+    of a malicious header.
     """
 
     def extract_cookies(self, *_: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Session(Session):
-    """A session that remembers and follows nothing, and asks no environment."""
+    """A session without cookies, redirects and environment variables."""
 
     def __init__(self, adapter: HTTPAdapter) -> None:
         super().__init__()
-        # No netrc, which would replace our header, and a quarter of the cost less.
+        # netrc would replace the Authorization header; also saves a quarter of the CPU.
         self.trust_env = False
         self.cookies = _NoCookies()
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
     def get_redirect_target(self, resp: Response) -> None:
-        """None: requests reads the whole body of what it takes for a redirect."""
+        """Return None: requests reads the whole body of a redirect."""
 
 
 class Transport:
-    """Kept connections to one origin; raises `OSError` if the CA bundle is unusable."""
+    """Connections to one origin. OSError: the CA bundle cannot be loaded."""
 
     def __init__(self, *, connections: int, ca_path: str, proxy: str | None) -> None:
         self._session = _Session(_Adapter(connections=connections, ca_path=ca_path))
@@ -241,12 +240,12 @@ class Transport:
     ) -> Response:
         """Send the request and read the headers, within `deadline.current`.
 
-        The response is to be closed; its connection is kept if the body was read.
+        The caller closes the response; the connection is reused if the body was read.
         """
         request = PreparedRequest()
         request.prepare_method("GET")
         request.prepare_url(url, params)
-        # Set as they are: requests' check would quote a header's value in its error.
+        # Set directly: the errors of requests' own check quote the value of a header.
         request.headers = CaseInsensitiveDict(headers)
         return self._session.send(
             request,
@@ -262,10 +261,10 @@ class Transport:
 
 
 def read_body(response: Response, *, limit: int) -> bytes | None:
-    """Read the whole body, decompressed, or None as soon as it passes `limit` bytes.
+    """Return the decompressed body, or None as soon as it exceeds `limit` bytes.
 
-    Of a bomb, one chunk more than the limit is decompressed. Raises `UnknownEncoding`
-    if it is not gzip (a chain of encodings is not either), and `FAULTS`.
+    At most one chunk beyond the limit is decompressed. Raises `UnknownEncoding` for all
+    encodings but a single gzip, and `FAULTS`.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
         raise UnknownEncoding

@@ -1,4 +1,4 @@
-"""One module for each command; each has `main(arguments, environment) -> exit code`."""
+"""One module for each command, with `main(arguments, environment) -> exit code`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from importlib import import_module
 from types import ModuleType
 
 COMMANDS = {
-    "check": "every problem of a configuration, and the plan it makes",
-    "doctor": "says what is wrong with keys, hosts and permissions, and what to do",
-    "discover": "campaigns of a workspace as YAML to paste",
-    "demo": "a simulated Braze and the exporter polling it: no key needed",
-    "simulate": "the simulated Braze alone",
+    "check": "validate a configuration and print its polling plan",
+    "doctor": "diagnose keys, hosts and permissions",
+    "discover": "print the campaigns of a workspace as a configuration",
+    "demo": "run the exporter on a simulated Braze; needs no API key",
+    "simulate": "run the simulated Braze alone",
     "healthcheck": "exit 0 if the local daemon is healthy",
-    "backfill": "the history of campaigns, for promtool to load",
+    "backfill": "write the history of campaigns as a file for promtool",
 }
 DAEMON = "run"
-"""The module of what runs without a command."""
+"""The module that runs if no command is given."""
 
 
 def load(name: str) -> ModuleType:
-    """Import a command with what it needs: the others' parts would slow every start."""
+    """Import one command only: importing all of them slows every start."""
     return import_module(f"{__name__}.{name}")

@@ -3,452 +3,294 @@
 from __future__ import annotations
 
 import random
-import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple, TextIO
 
-from exporter.backfill import download, openmetrics, sampling
-from exporter.backfill.download import Download, PageRequest, source
+from exporter.backfill import openmetrics, sampling
+from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
-from exporter.backfill.writer import HistoryFile, Item, Span
+from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
 from exporter.braze.client import Client
-from exporter.braze.proxies import ProxySettings
-from exporter.commands.flags import CONFIG_FILE, Flag, Parser
+from exporter.commands import target
+from exporter.commands.backfill_options import (
+    BLOCK_HOURS,
+    DESCRIPTION,
+    FLAGS,
+    BackfillOptions,
+    NoCampaignSelected,
+    backfill_options,
+    select,
+)
+from exporter.commands.flags import CONFIG_FILE, Parser
 from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.one_shot import DiscoveryRun
-from exporter.model.config import Config, Selection, WorkspaceConfig
+from exporter.model.config import Config, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
-from exporter.model.patterns import matcher
 from exporter.storage.catalogue_file import CatalogueFile
-from exporter.system.api_key import ApiKey, read_key
 from exporter.system.clock import Clock
-from exporter.system.progress import Progress, duration
+from exporter.system.progress import Progress
 
-JOB = "braze-exporter"
-_AUTO = "auto"
-_FLAGS = (
-    CONFIG_FILE,
-    Flag("days", "How many complete days, up to yesterday.", "N", default="365"),
-    Flag("output", "The file to write.", "FILE", default="history.om"),
-    Flag(
-        "campaign",
-        "Only the campaigns of this id or name, which may hold * and ?. May be "
-        "repeated.",
-        "NAME",
-        is_list=True,
-    ),
-    Flag(
-        "label",
-        "A label that Prometheus adds when it scrapes, so that history and present "
-        "stand together. May be repeated.",
-        "NAME=VALUE",
-        default=f"job={JOB}",
-        is_list=True,
-    ),
-    Flag(
-        "step",
-        "From one sample of a day to its next, 1m to 1d. auto: as fine as a file of "
-        "4 GB holds, 5m at best.",
-        "DURATION",
-        default=_AUTO,
-    ),
-)
-_DESCRIPTION = """\
-Ask Braze for the days that are over, a hundred in a request, and write them as
-OpenMetrics. Load them into Prometheus with
-
-  promtool tsdb create-blocks-from openmetrics --max-block-duration=1458h \\
-    history.om DIRECTORY
-
-The campaigns are those the daemon polls: the listed ones, and those that discovery
-finds. The budget of the configuration holds. What was read is kept beside the output
-until that is whole: if it was interrupted, run it again, and it goes on."""
-
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_OWN_LABELS = {
-    *("workspace", "campaign", "campaign_id", "channel", "variation", "metric"),
-    *("variation_id", "control"),
-}
-_LONG_WAIT_SECONDS = 5.0
-_STOPPED = "stopped: run it again, and it goes on where it stopped"
-_BLOCK_HOURS = 1458
-"""The longest block below three months that promtool knows: it then reads the file a
-few times, and not once for every two hours of it."""
-
-
-class _Order(NamedTuple):
-    """What the flags ask for."""
-
-    days: int
-    output: Path
-    campaigns: tuple[str, ...]
-    labels: Mapping[str, str]
-    step_seconds: float | None
-
-
-class _NoCampaign(Exception):
-    """What --campaign names, or all there is, is not a single one."""
+_MIN_REPORTED_WAIT_SECONDS = 5.0
+_STOPPED = "stopped: run the command again to resume"
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Ask, then write."""
-    parser = Parser(_FLAGS, program="braze-exporter backfill", description=_DESCRIPTION)
-    options = parser.parse(arguments, environment)
-    if not options.config_file:
+    """Download the history and write it."""
+    parser = Parser(FLAGS, program="braze-exporter backfill", description=DESCRIPTION)
+    given = parser.parse(arguments, environment)
+    if not given.config_file:
         parser.error(
             f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable}"
         )
     try:
-        order = _Order(
-            days=_days(options.days),
-            output=_output(options.output),
-            campaigns=tuple(options.campaign or ()),
-            labels=_labels(options.label or ()),
-            step_seconds=_step(options.step),
-        )
+        options = backfill_options(given)
     except ValueError as error:
         parser.error(str(error))
-    parsed = load(options.config_file, environment)
+    parsed = load(given.config_file, environment)
     for warning in parsed.warnings:
-        print(warning, file=sys.stderr)
-    run = _Run(parsed.config, order, environment=environment, told=sys.stderr)
+        _print(str(warning))
     try:
-        return run.run()
-    except _NoCampaign as error:
+        return _Backfill(parsed.config, options, environment=environment).run()
+    except NoCampaignSelected as error:
         parser.error(str(error))
     except OSError as error:
         reason = error.strerror or str(error)
-        place = error.filename or order.output
-        print(f"braze-exporter: {place}: {reason}", file=sys.stderr)
+        _print(f"braze-exporter: {error.filename or options.output}: {reason}")
         return 1
     except StateError as error:
-        print(f"braze-exporter: {error}", file=sys.stderr)
+        _print(f"braze-exporter: {error}")
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: run it again, and it goes on", file=sys.stderr)
+        _print("\ninterrupted: run the command again to resume")
         return 1
 
 
-class _Run:
+class _Backfill:
     """One run of the command."""
 
     def __init__(
         self,
         config: Config,
-        order: _Order,
+        options: BackfillOptions,
         *,
         environment: Mapping[str, str],
-        told: TextIO,
     ) -> None:
         self._config = config
-        self._order = order
-        self._items: Sequence[Item] = ()
+        self._options = options
         self._environment = environment
-        self._told = told
+        self._items: Sequence[HistoryCampaign] = ()
         self._clock = Clock()
         self._now = self._clock.now
-        place = order.output.with_name(f"{order.output.name}.pages")
-        self._archive = PageCache(place)
-        self._exploration = DiscoveryRun(
-            CatalogueFile(place),
+        self._sleep = threading.Event().wait
+        directory = options.output.with_name(f"{options.output.name}.pages")
+        self._cache = PageCache(directory)
+        self._discovery = DiscoveryRun(
+            CatalogueFile(directory),
             clock=self._clock,
-            wait=_wait,
-            draw=random.random,
-            say=self._say,
+            sleep=self._sleep,
+            random=random.random,
+            print_line=_print,
         )
-        self._span = Span(order.days, 0.0)
+        self._span = HistorySpan(options.days, 0.0)
         self._failures: dict[int, str] = {}
-        """Number of an item → why it has no history."""
+        """Index of an item → why it has no history."""
 
     def run(self) -> int:
         """Return the exit code. OSError: a file cannot be written."""
-        is_listed = not any(one.discover for one in self._config.workspaces)
-        if is_listed:  # what is wrong with --campaign is told before anything begins
-            self._choose(self._config.workspaces)
-        with self._archive.held():
-            return self._run(is_listed=is_listed)
+        has_discovery = any(one.discover for one in self._config.workspaces)
+        if not has_discovery:  # a wrong --campaign fails before anything is written
+            self._select(self._config.workspaces)
+        with self._cache.locked():
+            return self._run(has_discovery=has_discovery)
 
-    def _run(self, *, is_listed: bool) -> int:
-        self._begin()
-        if not is_listed:
+    def _run(self, *, has_discovery: bool) -> int:
+        self._start()
+        if has_discovery:
             try:
-                self._choose(tuple(map(self._found, self._config.workspaces)))
+                self._select(tuple(map(self._discover, self._config.workspaces)))
             except FetchError as failure:
-                self._say(f"{failure}\n{_STOPPED}")
+                _print(f"{failure}\n{_STOPPED}")
                 return 1
-        if not self._ask():
-            self._say(_STOPPED)
+        if not self._download():
+            _print(_STOPPED)
             return 1
-        history = HistoryFile(self._archive, self._config, self._span)
-        series = self._count(history)
+        history = HistoryFile(self._cache, self._config, self._span)
+        series = self._count_series(history)
         if self._failures:
-            self._archive.note_asked(now=self._now())
+            self._cache.mark_incomplete(now=self._now())
         if not series:
-            self._say("there is no history to write")
+            _print("nothing to write: no campaign has a history")
             return 1
-        step = self._order.step_seconds or sampling.step_for(
-            series=series, days=self._order.days
-        )
-        samples = self._write(history, step)
-        self._say(
-            f"{self._order.output}: {samples} samples of {series} series, every "
-            f"{units.duration_text(step)} of each day; load it with\n  "
-            "promtool tsdb create-blocks-from openmetrics "
-            f"--max-block-duration={_BLOCK_HOURS}h {self._order.output} DIRECTORY"
-        )
-        if not self._order.step_seconds and step > sampling.HOUR_SECONDS:
-            size = self._order.output.stat().st_size
-            self._say(advice(size, step_seconds=step))
+        self._write(history, series)
         if self._failures:
-            self._say(
-                f"{len(self._failures)} of {len(self._items)} campaigns are missing; "
-                "run it again within 12 h to ask for these once more"
+            _print(
+                f"{len(self._failures)} of {len(self._items)} campaigns are missing: "
+                "run the command again within 12 h to retry only these"
             )
             return 1
-        self._archive.remove()
+        self._cache.remove()
         return 0
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         now = self._now()
-        begun_at = self._archive.begin(now=now)
-        self._span = self._span._replace(begun_at=begun_at)
-        if begun_at < now:
-            self._say(
-                "going on with what was begun "
-                f"{duration(now - begun_at)} ago; days are counted from then"
+        started_at = self._cache.start(now=now)
+        self._span = self._span._replace(started_at=started_at)
+        if started_at < now:
+            _print(
+                f"resuming the run that started {duration(now - started_at)} ago; "
+                "its days are counted from then"
             )
 
-    def _choose(self, workspaces: Sequence[WorkspaceConfig]) -> None:
-        self._items = _items(workspaces, self._order.campaigns)
+    def _select(self, workspaces: Sequence[WorkspaceConfig]) -> None:
+        self._items = select(workspaces, self._options.campaigns)
 
-    def _found(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
-        """Return the workspace with what discovery finds. FetchError: it does not."""
+    def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return the workspace with discovered campaigns. FetchError: Braze fails."""
         client = self._client(workspace)
         try:
-            found = self._exploration.campaigns_of(workspace, client=client)
+            found = self._discovery.campaigns_of(workspace, client=client)
         finally:
             client.close()
         return replace(workspace, campaigns=found)
 
-    def _ask(self) -> bool:
-        """Ask Braze for the pages that are not kept; False: a workspace stopped."""
-        pages = sampling.pages(self._span.days, now=self._span.begun_at)
-        wanted: dict[str, list[PageRequest]] = {}
-        for item in self._items:
-            wanted.setdefault(item.workspace.name, []).extend(
-                PageRequest(item.campaign, page)
+    def _download(self) -> bool:
+        """Download the pages that are not cached; False: a workspace stopped."""
+        pages = sampling.pages(self._span.days, now=self._span.started_at)
+        requests: dict[str, list[PageRequest]] = {}
+        for workspace, campaign in self._items:
+            requests.setdefault(workspace.name, []).extend(
+                PageRequest(campaign, page)
                 for page in pages
-                if not self._archive.has(source(item.workspace), item.campaign.id, page)
+                if not self._cache.has(source(workspace), campaign.id, page)
             )
         total = len(pages) * len(self._items)
-        missing = sum(map(len, wanted.values()))
         progress = Progress(
-            "pages of Braze",
+            "pages downloaded",
             total=total,
-            done=total - missing,
-            stream=self._told,
-            now=self._now,
+            done=total - sum(map(len, requests.values())),
+            print_line=_print,
         )
         workspaces = {one.workspace.name: one.workspace for one in self._items}
         clients = {name: self._client(one) for name, one in workspaces.items()}
-        accounts = [
-            download.WorkspaceDownload(one, client=clients[name], wanted=wanted[name])
+        downloads = [
+            WorkspaceDownload(
+                one,
+                client=clients[name],
+                requests=requests[name],
+                clock=self._clock,
+                random=random.random,
+            )
             for name, one in workspaces.items()
         ]
         try:
-            self._retrieval(progress).run(accounts)
+            Download(
+                self._cache,
+                clock=self._clock,
+                sleep=self._sleep,
+                on_page=progress.advance,
+                on_wait=_report_wait,
+            ).run(downloads)
         finally:
-            progress.close()
             for client in clients.values():
                 client.close()
-        return self._take_failures(accounts)
+        return self._report_failures(downloads)
 
     def _client(self, workspace: WorkspaceConfig) -> Client:
-        return Client(
+        return target.client(
             workspace,
-            read_key=ApiKey(
-                workspace.key_source, partial(read_key, environment=self._environment)
-            ),
-            egress=ProxySettings.from_environment(self._environment),
+            self._environment,
             response_bytes=self._config.limits.response_bytes,
-            now=self._now,
+            clock=self._clock,
         )
 
-    def _retrieval(self, progress: Progress) -> Download:
-        def waits(seconds: float, workspace: str) -> None:
-            if seconds >= _LONG_WAIT_SECONDS:
-                progress.say(
-                    f"workspace {workspace}: waiting {duration(seconds)}, as Braze's "
-                    "limits or the budget ask"
-                )
-
-        return Download(
-            self._archive,
-            now=self._now,
-            wait=_wait,
-            draw=random.random,
-            advanced=progress.advance,
-            waits=waits,
-            jump=self._clock.jump,
-            clock_set_by=self._clock.set_by,
-        )
-
-    def _take_failures(self, accounts: Sequence[download.WorkspaceDownload]) -> bool:
-        is_whole = True
-        by_workspace = {one.workspace.name: one for one in accounts}
-        for number, item in enumerate(self._items):
-            account = by_workspace[item.workspace.name]
-            reason = account.failures.get(item.campaign.id)
+    def _report_failures(self, downloads: Sequence[WorkspaceDownload]) -> bool:
+        """Return whether no workspace stopped."""
+        failures = {one.workspace.name: one.failures for one in downloads}
+        for index, (workspace, campaign) in enumerate(self._items):
+            reason = failures[workspace.name].get(campaign.id)
             if reason is not None:
-                self._fail(number, reason)
-        for account in accounts:
-            if account.stopped_by:
-                is_whole = False
-                self._say(f"workspace {account.workspace.name}: {account.stopped_by}")
-        return is_whole
+                self._fail(index, reason)
+        stopped = [one for one in downloads if one.stopped_by]
+        for one in stopped:
+            _print(f"workspace {one.workspace.name}: {one.stopped_by}")
+        return not stopped
 
-    def _fail(self, number: int, reason: str) -> None:
-        item = self._items[number]
-        self._failures[number] = reason
-        self._say(
-            f"workspace {item.workspace.name}, campaign {clean(item.campaign.name)} "
-            f"({item.campaign.id}): {reason}"
+    def _fail(self, index: int, reason: str) -> None:
+        workspace, campaign = self._items[index]
+        self._failures[index] = reason
+        _print(
+            f"workspace {workspace.name}, campaign {clean(campaign.name)} "
+            f"({campaign.id}): {reason}"
         )
 
-    def _count(self, history: HistoryFile) -> int:
-        """Return how many series there will be; 0: not one campaign has a history."""
+    def _count_series(self, history: HistoryFile) -> int:
+        """Return how many series the file will have; 0: no campaign has a history."""
         series = 0
-        for number, item in enumerate(self._items):
-            if number in self._failures:
+        for index, item in enumerate(self._items):
+            if index in self._failures:
                 continue
             try:
                 series += history.history(item).series
             except (ValueError, OSError, MalformedSeries) as error:
-                self._fail(number, f"a kept page cannot be read: {error}")
-                history.forget(item)
+                self._fail(index, f"a cached page cannot be read: {error}")
+                history.delete_pages(item)
         return series
 
-    def _write(self, history: HistoryFile, step_seconds: float) -> int:
-        """Write the file; return how many samples are in it."""
+    def _write(self, history: HistoryFile, series: int) -> None:
+        options = self._options
+        step = options.step_seconds or sampling.step_for(
+            series=series, days=options.days
+        )
         items = [
             item
-            for number, item in enumerate(self._items)
-            if number not in self._failures
+            for index, item in enumerate(self._items)
+            if index not in self._failures
         ]
         progress = Progress(
-            "parts of the file",
+            "parts written",
             total=len(items) * len(openmetrics.FAMILIES),
-            stream=self._told,
-            now=self._now,
+            print_line=_print,
         )
-        try:
-            return history.write(
-                self._order.output,
-                items,
-                labels=self._order.labels,
-                step_seconds=step_seconds,
-                advanced=progress.advance,
-            )
-        finally:
-            progress.close()
+        samples = history.write(
+            options.output,
+            items,
+            scrape_labels=options.labels,
+            step_seconds=step,
+            on_part=progress.advance,
+        )
+        _print(
+            f"{options.output}: {samples} samples of {series} series, one every "
+            f"{units.duration_text(step)}; load it with\n"
+            "  promtool tsdb create-blocks-from openmetrics "
+            f"--max-block-duration={BLOCK_HOURS}h {options.output} DIRECTORY"
+        )
+        if not options.step_seconds and step > sampling.HOUR_SECONDS:
+            size = options.output.stat().st_size
+            _print(step_advice(size, step_seconds=step))
 
-    def _say(self, text: str) -> None:
-        print(text, file=self._told, flush=True)
 
-
-def advice(size: int, *, step_seconds: float) -> str:
-    """Say what an hourly history shows that this one of so many bytes does not."""
+def step_advice(size: int, *, step_seconds: float) -> str:
+    """Return what --step 1h would show and cost, for a coarser file of `size` bytes."""
     hour = sampling.HOUR_SECONDS
-    times = sampling.lines_a_day(hour) / sampling.lines_a_day(step_seconds)
+    factor = sampling.samples_per_day(hour) / sampling.samples_per_day(step_seconds)
     return (
-        "panels of less than some months show little of it: --step 1h shows more, in a "
-        f"file of about {size * times / 1e9:.1f} GB"
+        "panels that show less than some months show few of these samples: --step 1h "
+        f"shows more, in a file of about {size * factor / 1e9:.1f} GB"
     )
 
 
-def _wait(seconds: float) -> None:
-    threading.Event().wait(seconds)
-
-
-def _items(
-    workspaces: Sequence[WorkspaceConfig], wanted: Sequence[str]
-) -> tuple[Item, ...]:
-    """Return the campaigns that are wanted. _NoCampaign: there is none, or no such."""
-    items = [
-        Item(workspace, campaign)
-        for workspace in workspaces
-        for campaign in workspace.campaigns
-    ]
-    if not items:
-        message = "no campaign is listed, and discovery selects none"
-        raise _NoCampaign(message)
-    if not wanted:
-        return tuple(items)
-    found: set[int] = set()
-    for wish in wanted:
-        is_like = matcher(Selection((wish,)))
-        matches = {
-            number
-            for number, item in enumerate(items)
-            if wish in {item.campaign.id, item.campaign.name}
-        } or {
-            number for number, item in enumerate(items) if is_like(item.campaign.name)
-        }
-        if not matches:
-            message = f"--campaign {wish!r}: no campaign of the configuration is that"
-            raise _NoCampaign(message)
-        found |= matches
-    return tuple(item for number, item in enumerate(items) if number in found)
-
-
-def _days(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6) or not (
-        1 <= int(text) <= sampling.MOST_DAYS
-    ):
-        message = (
-            f"--days is {text!r}, expected a number from 1 to {sampling.MOST_DAYS}"
+def _report_wait(seconds: float, workspace: str) -> None:
+    if seconds >= _MIN_REPORTED_WAIT_SECONDS:
+        _print(
+            f"workspace {workspace}: waiting {duration(seconds)} for Braze's rate "
+            "limit, requests_per_minute or reserve"
         )
-        raise ValueError(message)
-    return int(text)
 
 
-def _output(text: str) -> Path:
-    path = Path(text)
-    if not path.name or path.is_dir() or not path.parent.is_dir():
-        message = f"--output is {text!r}, expected a file in a directory that exists"
-        raise ValueError(message)
-    return path
-
-
-def _step(text: str) -> float | None:
-    if text == _AUTO:
-        return None
-    try:
-        seconds = units.duration_seconds(text)
-    except ValueError:
-        seconds = 0.0
-    if not 60 <= seconds <= 86400:
-        message = f"--step is {text!r}, expected auto or a duration from 1m to 1d"
-        raise ValueError(message)
-    return seconds
-
-
-def _labels(texts: Sequence[str]) -> dict[str, str]:
-    labels = {"job": JOB}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
-            message = f"--label is {text!r}, expected NAME=VALUE such as job={JOB}"
-            raise ValueError(message)
-        if name in _OWN_LABELS:
-            message = f"--label {name}: the samples have a label of that name"
-            raise ValueError(message)
-        labels[name] = value
-    return labels
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

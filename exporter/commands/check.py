@@ -1,4 +1,4 @@
-"""`braze-exporter check FILE`: every problem of a configuration, and the plan."""
+"""`braze-exporter check FILE`: validate a configuration and print its plan."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from exporter.braze.rate_limit import spacing
+from exporter.commands.config_files import load_protected
 from exporter.commands.flags import (
     CONFIG_FILE,
     REPLICAS,
@@ -14,9 +15,8 @@ from exporter.commands.flags import (
     WEB_CONFIG_FILE,
     Flag,
     Parser,
-    strange_variables,
+    unknown_variables,
 )
-from exporter.config.load import load_protected
 from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
@@ -27,20 +27,20 @@ from exporter.series.parse import QUIET_DAYS
 from exporter.web.security import security
 
 _DESCRIPTION = """\
-Read a configuration, tell every problem at once with file, line and path, and show the
-plan it makes. Asks Braze for nothing. A key that is not here is only a warning, so that
-a configuration can be checked where its keys are not; the daemon needs them."""
+Validate a configuration, report all problems at once with file, line and path, and
+print its polling plan. No request is sent to Braze. A missing API key is only a
+warning: a configuration can be checked without keys, but the daemon requires them."""
 
 _SCALING = Flag(
     "scaling",
-    "Show also what the configuration costs this machine and Prometheus, how many "
-    "shards are advised, and what saves series.",
+    "Also print estimates of CPU, memory, series and disk, the advised number of "
+    "shards, and options that save series.",
     is_switch=True,
 )
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Check the file that the arguments name."""
+    """Check the configuration."""
     parser = Parser(
         (CONFIG_FILE, WEB_CONFIG_FILE, *SHARD, REPLICAS, _SCALING),
         program="braze-exporter check",
@@ -50,12 +50,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         "file",
         metavar="FILE",
         nargs="?",
-        help="the configuration; --config.file names it as well",
+        help="the configuration; same as --config.file FILE",
     )
     options = parser.parse(arguments, environment)
     file = options.file or options.config_file
     if not file:
-        parser.error(f"no configuration: name a FILE or set {CONFIG_FILE.variable}")
+        parser.error(f"no configuration: give FILE or set {CONFIG_FILE.variable}")
     try:
         shard = Shard.of_texts(options.shard, options.total_shards)
         replicas = replicas_of(options.replicas)
@@ -83,7 +83,7 @@ def report(
     """Print the warnings and the plan. ConfigError: a file has problems."""
     protection = security(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
-    strange = strange_variables(environment, but=parsed.config.key_variables)
+    strange = unknown_variables(environment, but=parsed.config.key_variables)
     for warning in (*parsed.warnings, *(f"warning: {one}" for one in strange)):
         print(warning, file=sys.stderr)
     print(
@@ -111,20 +111,20 @@ def describe(
     shard: Shard | None = None,
     replicas: int = 1,
 ) -> str:
-    """Return the plan of this process, in words and figures."""
-    doubts = f", {_count(warnings, 'warning')}" if warnings else ""
+    """Return the plan of this shard and replica as text."""
+    suffix = f", {_count(warnings, 'warning')}" if warnings else ""
     campaigns = sum(len(one.campaigns) for one in config.workspaces)
     plans = plan(_part(config, shard, replicas))
     series = sum(one.typical_series for one in plans)
     lines = [
         f"{file}: valid, {_count(len(plans), 'workspace')}, "
-        f"{_count(campaigns, 'campaign')}{doubts}",
+        f"{_count(campaigns, 'campaign')}{suffix}",
         *(_describe_shard(plans, shard) if shard else ()),
         *(_describe_replicas(replicas) if replicas > 1 else ()),
         *(line for one in plans for line in _describe_workspace(one)),
         "",
-        f"series expected: about {series}, if each campaign sends one email message; "
-        f"at most {config.limits.series_per_campaign} a campaign",
+        f"series expected: about {series} if each campaign sends one email message, at "
+        f"most {config.limits.series_per_campaign} per campaign",
     ]
     return "\n".join(lines)
 
@@ -170,39 +170,38 @@ def _describe_workspace(one: WorkspacePlan) -> list[str]:
         lines += _describe_discovery(one, workspace.discover)
     if one.stretch > 1:
         lines.append(
-            f"  intervals are stretched {one.stretch:.4g} times: for the configured "
-            f"ones set requests_per_minute to {one.needed_per_minute:g} or more"
+            f"  intervals are stretched {one.stretch:.4g} times: to poll at the "
+            "configured intervals, set requests_per_minute to "
+            f"{one.needed_per_minute:g} or more"
         )
     return lines
 
 
 def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> list[str]:
-    """Tell what discovery asks by itself, and what it may bring to be polled."""
+    """Return the requests of discovery, and those of campaigns that it may find."""
     most = discover.max_campaigns
     lists, details = discovery_per_day(discover, campaigns=most)
     wanted = one.wanted_per_minute + most * 60 / one.workspace.interval_seconds
     every = duration_text(discover.list_interval_seconds)
     return [
-        f"  discovery            up to {_count(most, 'more campaign')}, which are not "
-        "counted above: then",
-        f"                       {wanted:.4g} requests per minute wanted",
-        f"  discovery asks       at most {discover.requests_per_minute:g} requests per "
-        "minute, of Braze's 250,000 an hour for",
-        "                       all but data series, live sends among them",
-        f"                       in a workspace of {most} campaigns up to "
+        f"  discovery            up to {_count(most, 'more campaign')}, not included "
+        f"above: {wanted:.4g} requests per minute wanted with them",
+        f"  discovery requests   at most {discover.requests_per_minute:g} per minute, "
+        "from Braze's limit of 250,000 an hour that live sends share",
+        f"                       with {most} campaigns up to "
         f"{_count(lists + details, 'request')} a day:",
-        f"                       {lists} for the list, each {every}; {details} for "
-        "details, daily",
+        f"                       {lists} for the list (every {every}), {details} for "
+        "details (daily)",
     ]
 
 
 def _describe_scaling(costs: Scaling) -> Iterator[str]:
-    """Tell what all of it costs, whatever part of it a shard has."""
+    """Yield the estimates; they cover all shards."""
     found = costs.found_campaigns
-    more = f", {found} of which discovery may find" if found else ""
+    more = f", {found} of them found by discovery" if found else ""
     rate, memory = costs.requests_per_minute, _size(costs.resident_bytes)
     yield (
-        f"scaling, of {_count(costs.campaigns, 'campaign')}{more} (estimates: see "
+        f"scaling, for {_count(costs.campaigns, 'campaign')}{more} (estimates: see "
         "docs/scaling.md)"
     )
     yield (
@@ -215,7 +214,7 @@ def _describe_scaling(costs: Scaling) -> Iterator[str]:
             f"  half a core carries  about {costs.campaigns_per_core} such campaigns, "
             "at the intervals above"
         )
-    yield f"  Prometheus's memory  {_range(costs.head_bytes)}, of {costs.series} series"
+    yield f"  Prometheus's memory  {_range(costs.head_bytes)}, {costs.series} series"
     days = cost_estimate.RETENTION_DAYS
     yield f"  scraped every        samples per second   disk for {days} days"
     for seconds in SCRAPE_SECONDS:
@@ -231,7 +230,7 @@ def _shards(costs: Scaling) -> str:
     if costs.shards == 1:
         return "one exporter is enough"
     bound = "half a core"
-    if costs.asks_for_series:
+    if costs.is_limited_by_series:
         bound = f"{cost_estimate.SERIES_ADVISED} series"
     return f"{costs.shards}, for about {bound} each at most"
 
@@ -251,14 +250,14 @@ def _idle(one: WorkspacePlan) -> str:
     if workspace.discover is not None:
         intervals.append(workspace.interval_seconds)
     if intervals and idle <= min(intervals):
-        return f"off: {idle:.4g} s is no longer than an interval"
+        return f"off: {idle:.4g} s is not longer than the shortest interval"
     every = f"{idle * one.stretch:.4g} s"
-    if one.tells_idle:
-        return f"{every}, for campaigns without a count in {QUIET_DAYS} days"
-    needs = f"needs a window of {QUIET_DAYS}d or more"
+    if one.can_detect_idle:
+        return f"{every}, for campaigns without activity in {QUIET_DAYS} days"
+    needs = f"requires a window of {QUIET_DAYS}d or more"
     if workspace.discover is None:
         return f"off: it {needs}"
-    return f"{every}, for what Braze calls archived or a draft; for others it {needs}"
+    return f"{every}, for drafts and archived campaigns; for others it {needs}"
 
 
 def _round_seconds(one: WorkspacePlan) -> float:

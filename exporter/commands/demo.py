@@ -1,4 +1,4 @@
-"""`braze-exporter demo`: a simulated Braze and the real daemon polling it over HTTP."""
+"""`braze-exporter demo`: the daemon, polling a simulated Braze over HTTP."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from exporter.web.server import Address
 from exporter.web.settings import settings
 
 _DESCRIPTION = """\
-See the exporter work without a Braze key: a simulated Braze, seeded, with a bounce
-spike, a spam spike and a campaign gone quiet, and the real daemon polling it over HTTP.
+Run the exporter without a Braze API key: the daemon polls a simulated Braze over HTTP.
+Its campaigns include a bounce spike, a spam spike and one that stopped sending.
 """
 
 _INTERVAL = "15s"
 _REQUESTS_PER_MINUTE = 240
-_SIGNS = {
+_INCIDENTS = {
     Incident.BOUNCES: "bounces",
     Incident.SPAM: "is reported as spam",
-    Incident.SILENCE: "went quiet",
+    Incident.SILENCE: "stopped sending",
 }
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run both until a signal ends them."""
+    """Run both until a signal is received."""
     parser = Parser(
         (*WEB, *LOG, *FLEET), program="braze-exporter demo", description=_DESCRIPTION
     )
     options = parser.parse(arguments, environment)
-    # Figures of a day that has just begun are too small to show what is wrong.
+    # Early in a day the figures are too small to show the incidents.
     options.timezone = options.timezone or early_afternoon(Clock().now())
     try:
         web = settings(options)
@@ -61,23 +61,23 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             parsed.config,
             web,
             read_key=lambda _: braze.api_key,
-            egress=ProxySettings.from_environment(environment),
-            entrance=protection,
+            proxies=ProxySettings.from_environment(environment),
+            security=protection,
         )
         path = f"{web.prefix}{web.telemetry_path}"
         scheme = "https" if protection.ssl_context() else "http"
         return serve(
             daemon,
             on_listening=lambda bound: _welcome(scheme, bound[0], path, braze),
-            # Nothing to reload here: its terminal was closed.
+            # There is no file to reload: SIGHUP means that the terminal was closed.
             ends_on_hangup=True,
         )
 
 
 def early_afternoon(at: float) -> str:
-    """Return a zone where it is between 13 and 14 o'clock at an instant.
+    """Return a time zone where it is between 13:00 and 14:00 at an instant.
 
-    These zones count hours to the west of Greenwich: Etc/GMT+5 is five behind UTC.
+    The sign of these zones is inverted: Etc/GMT+5 is five hours behind UTC.
     """
     west = datetime.fromtimestamp(at, UTC).hour - 13
     return f"Etc/GMT{west:+d}"
@@ -102,7 +102,7 @@ def configuration(braze: Simulator) -> str:
 def _welcome(scheme: str, address: Address, path: str, braze: Simulator) -> None:
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
     url = f"{scheme}://{Address(host, address.port)}"
-    wrong = "\n".join(_incidents(braze)) or "  Nothing: it has too few campaigns."
+    incidents = "\n".join(_incidents(braze)) or "  None: it has too few campaigns."
     print(
         f"""
 Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
@@ -111,16 +111,16 @@ Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
   Metrics  {url}{path}
   Stop     Ctrl-C
 
-What is wrong in it, for you to find:
-{wrong}
+Incidents in its data, for you to find:
+{incidents}
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces
-  curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # Braze is down
-  curl -X DELETE {braze.url}/-/faults                      # and back
+  curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # an outage of Braze
+  curl -X DELETE {braze.url}/-/faults                      # and its end
 
-For your own campaigns: cp config.example.yaml config.yaml, edit it, then
-(the command is .venv/bin/braze-exporter after `make demo`)
+For your own campaigns: cp config.example.yaml config.yaml, edit it, then run
+(after `make demo` the command is .venv/bin/braze-exporter)
   export BRAZE_API_KEY=...
   braze-exporter check config.yaml
   braze-exporter --config.file config.yaml
@@ -132,4 +132,4 @@ For your own campaigns: cp config.example.yaml config.yaml, edit it, then
 def _incidents(braze: Simulator) -> Iterator[str]:
     for campaign in braze.campaigns:
         if campaign.incident:
-            yield f"  {campaign.name!r} {_SIGNS[campaign.incident]}"
+            yield f"  {campaign.name!r} {_INCIDENTS[campaign.incident]}"

@@ -1,4 +1,4 @@
-"""`braze-exporter discover`: the campaigns of a workspace as YAML to paste."""
+"""`braze-exporter discover`: print the campaigns of a workspace as a configuration."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 from exporter import __version__
 from exporter.commands.flags import Flag
 from exporter.commands.target import (
-    ACCESS,
+    TARGET_FLAGS,
     WORKSPACE,
     Target,
     TargetParser,
-    access,
     client,
+    find_target,
 )
-from exporter.config.schema import changes
+from exporter.config.describe import changes
 from exporter.config.units import duration_text, number
 from exporter.config.yaml_tree import dump, in_comment, quoted
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
 from exporter.discovery.finder import CampaignFinder
-from exporter.discovery.one_shot import course, doubts, explore, scout_of
+from exporter.discovery.one_shot import finder_of, progress_printer, run, warnings
 from exporter.model.config import (
     CampaignConfig,
     Config,
@@ -36,31 +36,33 @@ from exporter.model.config import (
     TagSelection,
     WorkspaceConfig,
 )
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
-from exporter.system.progress import duration
 
 _DESCRIPTION = """\
-Find the campaigns of a workspace by Braze's list and details, and print a configuration
-with them, to use as it is or to paste from. With a configuration file the selection of
-its `discover` counts; without one, all campaigns but drafts and archived ones.
+Find the campaigns of a workspace by Braze's list and details, and print a complete
+configuration with them. With --config.file, the filters of its `discover` section
+apply; without, all campaigns except drafts and archived ones are printed.
 
   braze-exporter discover --endpoint https://rest.iad-01.braze.com \\
     --api-key-env BRAZE_API_KEY > config.yaml
 
-The key needs the permissions campaigns.list and campaigns.details. No flag takes it."""
+The key needs the permissions campaigns.list and campaigns.details. There is no flag for
+the key itself."""
 
 _RATE = Flag(
     "requests-per-minute",
-    "Ask at most so many: they count among your company's live sends, 250,000 an hour.",
+    "Maximum rate. These requests share Braze's limit of 250,000 an hour with your "
+    "live sends.",
     "N",
     default="600",
 )
-_FLAGS = (*ACCESS, WORKSPACE, _RATE)
+_FLAGS = (*TARGET_FLAGS, WORKSPACE, _RATE)
 
-_TOLD_SECONDS = 5.0
-_LONGEST_COMMENT = 200
+_MIN_REPORTED_WAIT_SECONDS = 5.0
+_MAX_COMMENT_LENGTH = 200
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _ALL = DiscoverConfig(
     names=Selection(),
@@ -77,7 +79,7 @@ _ALL = DiscoverConfig(
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Ask Braze, and print what was found."""
+    """Find campaigns, and print a configuration."""
     parser = TargetParser(
         _FLAGS, program="braze-exporter discover", description=_DESCRIPTION
     )
@@ -86,18 +88,20 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         rate = _rate(options.requests_per_minute)
     except ValueError as error:
         parser.error(str(error))
-    found = access(parser, options, arguments, environment, judges_keys=True)
+    target = find_target(parser, options, arguments, environment, validates_keys=True)
     try:
-        index = _index(found, None if found.is_direct else options.workspace)
+        index = _index(target, None if target.is_direct else options.workspace)
     except ValueError as error:
         parser.error(str(error))
-    for warning in found.warnings:
-        if warning.path.startswith(f"workspaces[{index}]") or found.is_direct:
+    for warning in target.warnings:
+        if warning.path.startswith(f"workspaces[{index}]") or target.is_direct:
             print(warning, file=sys.stderr)
     start_logging(level="error", format_="logfmt")
-    workspace = found.config.workspaces[index]
+    workspace = target.config.workspaces[index]
     if read_key(workspace.key_source, environment) is None:
-        _complain(f"{workspace.key_source} cannot be read; expected an API key there")
+        _print_error(
+            f"{workspace.key_source} cannot be read; expected an API key there"
+        )
         return 2
     settings = (workspace.discover or _ALL)._replace(
         requests_per_minute=rate,
@@ -108,27 +112,29 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     braze = client(
         workspace,
         environment,
-        response_bytes=found.config.limits.response_bytes,
+        response_bytes=target.config.limits.response_bytes,
         clock=clock,
     )
-    scout = scout_of(workspace, client=braze, clock=clock, draw=random.random)
-    failure = explore(
-        scout,
+    finder = finder_of(workspace, client=braze, clock=clock, random=random.random)
+    failure = run(
+        finder,
         clock=clock,
-        wait=threading.Event().wait,
-        waits=_waits,
-        stepped=course(scout, _complain),
+        sleep=threading.Event().wait,
+        on_wait=_report_wait,
+        on_step=progress_printer(finder, _print_error),
     )
     if failure is not None:
-        _complain(str(failure))
+        _print_error(str(failure))
         return 1
-    campaigns = scout.campaigns_of(workspace)
-    for doubt in doubts(scout, settings):
-        _complain(doubt)
+    campaigns = finder.campaigns_of(workspace)
+    for text in warnings(finder, settings):
+        _print_error(text)
     if not campaigns:
-        _complain(f"no campaign is selected, of {len(scout.known.campaigns)} listed")
+        _print_error(
+            f"the filters select none of {len(finder.catalogue.campaigns)} campaigns"
+        )
         return 1
-    print("\n".join(_document(found.config, workspace, campaigns, scout)))
+    print("\n".join(_document(target.config, workspace, campaigns, finder)))
     return 0
 
 
@@ -143,36 +149,36 @@ def _rate(text: str) -> float:
     return rate
 
 
-def _index(found: Target, name: str | None) -> int:
-    """Return which workspace is meant; ValueError says which there are."""
-    names = [workspace.name for workspace in found.config.workspaces]
+def _index(target: Target, name: str | None) -> int:
+    """Return the workspace's index. ValueError: contains the names to choose from."""
+    names = [workspace.name for workspace in target.config.workspaces]
     if name is None and len(names) == 1:
         return 0
     if name in names:
         return names.index(name)
-    what = "which workspace?" if name is None else "there is no such workspace:"
-    message = f"{what} expected --workspace with one of {', '.join(map(repr, names))}"
+    what = "several workspaces" if name is None else f"no workspace {name!r}"
+    message = f"{what}: expected --workspace with one of {', '.join(map(repr, names))}"
     raise ValueError(message)
 
 
-def _waits(seconds: float, failure: FetchError | None) -> None:
-    if seconds > _TOLD_SECONDS:
-        why = failure or "the rest of what Braze allows is the reserve"
-        _complain(f"waiting {duration(seconds)}: {why}")
+def _report_wait(seconds: float, failure: FetchError | None) -> None:
+    if seconds > _MIN_REPORTED_WAIT_SECONDS:
+        why = failure or "the rest of Braze's rate limit is the reserve"
+        _print_error(f"waiting {duration(seconds)}: {why}")
 
 
 def _document(
     whole: Config,
     workspace: WorkspaceConfig,
     campaigns: Sequence[CampaignConfig],
-    scout: CampaignFinder,
+    finder: CampaignFinder,
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)
     if workspace.ca_file:
         own["ca_file"] = _path(workspace.ca_file)
     source = workspace.key_source
     yield f"# Campaigns: {len(campaigns)}, found by braze-exporter {__version__}."
-    yield "# A configuration as it stands; or copy what is below `campaigns`."
+    yield "# A complete configuration; or copy the entries of `campaigns`."
     yield from _options(general)
     yield "workspaces:"
     yield f"  - name: {quoted(workspace.name)}"
@@ -182,8 +188,8 @@ def _document(
     else:
         yield f"    api_key_file: {quoted(_path(source.file or ''))}"
     if own.get("proxy") != workspace.proxy:
-        _complain("the proxy's user and password are not repeated: fill in the ***")
-        yield "    # Fill in the proxy's user and password: they are not repeated here."
+        _print_error("the proxy's user and password are not printed: fill in the ***")
+        yield "    # Fill in the proxy's user and password: they are not printed."
     yield from (f"    {line}" for line in _options(own))
     yield "    campaigns:"
     for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
@@ -195,7 +201,7 @@ def _document(
         if one.labels:
             labels = (f"{name}: {quoted(text)}" for name, text in one.labels.items())
             yield f"        labels: {{{', '.join(labels)}}}"
-        if comment := _comment(scout, one.id):
+        if comment := _comment(finder, one.id):
             yield f"        # {comment}"
 
 
@@ -205,24 +211,29 @@ def _options(options: Mapping[str, object]) -> Iterator[str]:
 
 
 def _path(path: str) -> str:
-    """Return a path that is right wherever the printed configuration is put."""
+    """Return the absolute path: the printed configuration may be stored elsewhere."""
     return str(Path(path).absolute())
 
 
-def _comment(scout: CampaignFinder, campaign_id: str) -> str:
+def _comment(finder: CampaignFinder, campaign_id: str) -> str:
     id_ = documents.key(campaign_id)
-    listed, details = scout.known.campaigns.get(id_), scout.known.details.get(id_)
-    facts = []
+    listed, details = (
+        finder.catalogue.campaigns.get(id_),
+        finder.catalogue.details.get(id_),
+    )
+    parts = []
     if details:
-        facts.append(", ".join(details.channels))
+        parts.append(", ".join(details.channels))
     if listed and listed.tags:
-        facts.append(f"tags: {', '.join(listed.tags)}")
+        parts.append(f"tags: {', '.join(listed.tags)}")
     if details and details.last_sent_at is not None:
         sent_on = datetime.fromtimestamp(details.last_sent_at, UTC).date()
-        facts.append(f"last sent {sent_on}")
-    text = in_comment("; ".join(fact for fact in facts if fact))
-    return text if len(text) <= _LONGEST_COMMENT else f"{text[:_LONGEST_COMMENT]}…"
+        parts.append(f"last sent {sent_on}")
+    text = in_comment("; ".join(part for part in parts if part))
+    return (
+        text if len(text) <= _MAX_COMMENT_LENGTH else f"{text[:_MAX_COMMENT_LENGTH]}…"
+    )
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     print(f"braze-exporter: {message}", file=sys.stderr)

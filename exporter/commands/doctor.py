@@ -1,4 +1,4 @@
-"""`braze-exporter doctor`: what is wrong with keys, hosts and permissions."""
+"""`braze-exporter doctor`: diagnose keys, hosts and permissions."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from exporter.braze.diagnosis import (
     DETAILS,
     LIST,
     Check,
-    check_answer,
+    affects_all,
     check_clock,
     check_failure,
     check_key,
-    is_telling_of_all,
+    check_response,
     permissions,
-    reconsidered,
+    resolve_forbidden,
     skipped,
 )
 from exporter.braze.responses import BrazeResponse
 from exporter.commands.flags import Flag
-from exporter.commands.target import ACCESS, TargetParser, access, client
+from exporter.commands.target import TARGET_FLAGS, TargetParser, client, find_target
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
 
 _DESCRIPTION = """\
-Ask Braze one cheap question for each workspace and permission it needs, and say what is
-wrong and what to do: the key, the host, a permission, the IP allowlist, the clock, DNS,
-TLS or a proxy. Data series are always asked for, list and details where discovery is
-configured. Exit 0 if all is well, 1 if anything is wrong. It never shows a key."""
+Send one cheap request for each workspace and permission, and report what is wrong and
+how to fix it: key, host, permissions, IP allowlist, clock, DNS, TLS or proxy. Data
+series are always checked, list and details where discovery is configured. Exit code 0:
+no problems; 1: problems found. Keys are never printed."""
 
-_OUTPUT = Flag("output", "How to tell it.", default="text", choices=("text", "json"))
-_FLAGS = (*ACCESS, _OUTPUT)
+_OUTPUT = Flag(
+    "output", "Format of the report.", default="text", choices=("text", "json")
+)
+_FLAGS = (*TARGET_FLAGS, _OUTPUT)
 
-_AT_ONCE = 8
-_MADE_UP = "00000000-0000-4000-8000-000000000000"
+_MAX_WORKERS = 8
+_PLACEHOLDER_ID = "00000000-0000-4000-8000-000000000000"
 _VERSION = 1
 _SIGNS = {True: "ok", False: "WRONG", None: "-"}
 _WIDTH = 88
@@ -51,7 +53,7 @@ _WIDTH = 88
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What was found in one workspace."""
+    """The checks of one workspace."""
 
     workspace: WorkspaceConfig
     checks: tuple[Check, ...]
@@ -61,8 +63,8 @@ class _Report:
         return all(check.is_ok is not False for check in self.checks)
 
 
-class _Examination:
-    """The questions to one workspace, one after the other."""
+class _WorkspaceCheck:
+    """Sends the requests of one workspace, one after another."""
 
     def __init__(self, workspace: WorkspaceConfig, braze: Client, clock: Clock) -> None:
         self._workspace = workspace
@@ -72,75 +74,80 @@ class _Examination:
         self._ahead_seconds: float | None = None
 
     def checks(self) -> Iterator[Check]:
-        """Ask, as long as the answer is not plain already."""
-        is_plain = False
-        wanted = permissions(self._workspace)
-        if not self._ids:  # the list names one to ask for
-            wanted = tuple(sorted(wanted, key=lambda one: one != LIST))
-        for permission in wanted:
-            check = skipped(permission) if is_plain else self._check(permission)
-            is_plain = is_plain or is_telling_of_all(check)
+        """Yield a check for each permission, then that of the clock.
+
+        After a problem that affects all requests the others are skipped.
+        """
+        is_over = False
+        needed = permissions(self._workspace)
+        if not self._ids:  # the list comes first: it contains a campaign id
+            needed = tuple(sorted(needed, key=lambda one: one != LIST))
+        for permission in needed:
+            check = skipped(permission) if is_over else self._check(permission)
+            is_over = is_over or affects_all(check)
             yield check
         yield check_clock(self._ahead_seconds)
 
     def _check(self, permission: str) -> Check:
-        is_made_up = not self._ids
-        campaign_id = self._ids[0] if self._ids else _MADE_UP
+        is_placeholder_id = not self._ids
+        campaign_id = self._ids[0] if self._ids else _PLACEHOLDER_ID
         parameters: dict[str, dict[str, str | int]] = {
             DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
             LIST: {"page": 0},
             DETAILS: {"campaign_id": campaign_id},
         }
         path = permission.replace(".", "/")
-        began_at = self._clock.now()
+        started_at = self._clock.now()
         try:
-            answer = self._client.fetch(path, parameters[permission])
+            response = self._client.fetch(path, parameters[permission])
         except FetchError as failure:
-            self._compare(failure, began_at)
+            self._compare_clocks(failure, started_at)
             return check_failure(
                 permission,
                 failure,
                 workspace=self._workspace,
-                is_made_up=is_made_up,
+                is_placeholder_id=is_placeholder_id,
             )
-        self._compare(answer, began_at)
-        if permission == LIST and is_made_up:
-            self._ids = _ids(answer.document)[:1]
-        seconds = self._clock.now() - began_at
-        return check_answer(permission, answer.document, seconds=seconds)
+        self._compare_clocks(response, started_at)
+        if permission == LIST and is_placeholder_id:
+            self._ids = _ids(response.document)[:1]
+        seconds = self._clock.now() - started_at
+        return check_response(permission, response.document, seconds=seconds)
 
-    def _compare(self, answer: BrazeResponse | FetchError, began_at: float) -> None:
-        """Compare the clocks. `Date` is told in whole seconds, cut."""
-        if answer.answered_at is not None:
-            between = (began_at + self._clock.now()) / 2
-            self._ahead_seconds = answer.answered_at + 0.5 - between
+    def _compare_clocks(
+        self, response: BrazeResponse | FetchError, started_at: float
+    ) -> None:
+        if response.answered_at is not None:
+            middle = (started_at + self._clock.now()) / 2
+            # `Date` has whole seconds, rounded down.
+            self._ahead_seconds = response.answered_at + 0.5 - middle
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Examine every workspace and tell what was found."""
+    """Check every workspace and print the report."""
     parser = TargetParser(
         _FLAGS, program="braze-exporter doctor", description=_DESCRIPTION
     )
     options = parser.parse(arguments, environment)
-    found = access(parser, options, arguments, environment, judges_keys=False)
-    for warning in found.warnings:
+    target = find_target(parser, options, arguments, environment, validates_keys=False)
+    for warning in target.warnings:
         print(warning, file=sys.stderr)
-    examine = partial(
-        _examined,
+    check = partial(
+        _check_workspace,
         environment=environment,
-        response_bytes=found.config.limits.response_bytes,
+        response_bytes=target.config.limits.response_bytes,
     )
-    workspaces = found.config.workspaces
-    if found.is_direct:  # nothing asks for more than data series then
+    workspaces = target.config.workspaces
+    if target.is_direct:  # flags do not configure discovery
         workspaces = tuple(replace(one, discover=None) for one in workspaces)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        reports = tuple(pool.map(examine, workspaces))
-    tell = _as_json if options.output == "json" else _as_text
-    print(tell(reports))
+    with ThreadPoolExecutor(_MAX_WORKERS) as pool:
+        reports = tuple(pool.map(check, workspaces))
+    render = _as_json if options.output == "json" else _as_text
+    print(render(reports))
     return 0 if all(report.is_healthy for report in reports) else 1
 
 
-def _examined(
+def _check_workspace(
     workspace: WorkspaceConfig,
     *,
     environment: Mapping[str, str],
@@ -148,15 +155,15 @@ def _examined(
 ) -> _Report:
     key = check_key(workspace.key_source, read_key(workspace.key_source, environment))
     if not key.is_ok:
-        unasked = tuple(map(skipped, permissions(workspace)))
-        return _Report(workspace, (key, *unasked, check_clock(None)))
+        others = tuple(map(skipped, permissions(workspace)))
+        return _Report(workspace, (key, *others, check_clock(None)))
     clock = Clock()
     braze = client(workspace, environment, response_bytes=response_bytes, clock=clock)
     try:
-        checks = tuple(_Examination(workspace, braze, clock).checks())
+        checks = tuple(_WorkspaceCheck(workspace, braze, clock).checks())
     finally:
         braze.close()
-    return _Report(workspace, (key, *reconsidered(checks, workspace=workspace)))
+    return _Report(workspace, (key, *resolve_forbidden(checks, workspace=workspace)))
 
 
 def _ids(document: object) -> list[str]:
@@ -197,20 +204,20 @@ def _as_json(reports: Sequence[_Report]) -> str:
 
 
 def _as_text(reports: Sequence[_Report]) -> str:
-    lines = [line for report in reports for line in _told(report)]
+    lines = [line for report in reports for line in _report_lines(report)]
     problems = sum(
         check.is_ok is False for report in reports for check in report.checks
     )
-    verdict = "All is well."
+    verdict = "No problems found."
     if problems:
         verdict = f"{problems} problem{'' if problems == 1 else 's'}."
     return "\n".join((*lines, verdict))
 
 
-def _told(report: _Report) -> Iterator[str]:
+def _report_lines(report: _Report) -> Iterator[str]:
     workspace = report.workspace
     yield f"workspace {workspace.name} at {workspace.endpoint}"
-    given: set[str] = set()
+    printed: set[str] = set()
     for check in report.checks:
         took = ""
         if check.is_ok and check.status and check.seconds is not None:
@@ -218,9 +225,9 @@ def _told(report: _Report) -> Iterator[str]:
         sign = _SIGNS[check.is_ok]
         yield from _wrapped(f"  {sign:<6} {check.name:<22} ", check.message + took)
         if check.advice:
-            told = "as above" if check.advice in given else check.advice
-            given.add(check.advice)
-            yield from _wrapped("         what to do: ", told)
+            advice = "see above" if check.advice in printed else check.advice
+            printed.add(check.advice)
+            yield from _wrapped("         what to do: ", advice)
     yield ""
 
 

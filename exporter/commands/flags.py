@@ -1,7 +1,6 @@
-"""The command line's flags, each with its environment twin.
+"""The command-line flags, each with an environment variable.
 
-One table says what there is; a flag on the command line wins over the environment. It
-reads neither by itself.
+A flag on the command line takes precedence over its variable.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ OF_COMMANDS = (
     *("listen-address", "active-fraction", "rate-limit"),
     *("client.cert-file", "client.key-file", "ready"),
 )
-"""Names of flags that the daemon has not, each in the table of its command."""
+"""Names of the flags of other commands, which their modules define."""
 
 _PREFIX = "BRAZE_EXPORTER_"
 _OF_KUBERNETES = re.compile(
@@ -33,7 +32,7 @@ _OFF = ("false", "0", "no", "off")
 
 
 class Flag(NamedTuple):
-    """One flag; `is_list`: it may be repeated, and its twin is separated by commas."""
+    """One flag. With `is_list` it may be repeated; its variable is a comma list."""
 
     name: str
     help: str
@@ -42,11 +41,11 @@ class Flag(NamedTuple):
     choices: tuple[str, ...] = ()
     is_list: bool = False
     is_switch: bool = False
-    """On or off: its twin says `true` or `false`."""
+    """On or off: its variable is `true` or `false`."""
 
     @property
     def variable(self) -> str:
-        """The name of the environment twin."""
+        """The name of the environment variable."""
         text = self.name.replace(".", "_").replace("-", "_").upper()
         return f"{_PREFIX}{text}"
 
@@ -61,18 +60,18 @@ CONFIG = (
     CONFIG_FILE,
     Flag(
         "config.check",
-        "Check the configuration, show the plan and end: same as `check`.",
+        "Validate the configuration, print the plan and exit: same as `check`.",
         is_switch=True,
     ),
     Flag(
         "config.enable-auto-reload",
-        "Reload the configuration by itself when the file's content changes.",
+        "Reload the configuration when the content of the file changes.",
         is_switch=True,
     ),
 )
 STATE_PATH = Flag(
     "state.path",
-    "Directory that keeps the last values over a restart. Off if not given.",
+    "Directory that keeps the last values over a restart. Off by default.",
     "DIR",
 )
 SHARD = (
@@ -189,56 +188,58 @@ class Parser(argparse.ArgumentParser):
     def parse(
         self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> argparse.Namespace:
-        """Parse; what no flag says is taken from its twin, else from its default."""
+        """Parse flags, then environment variables, then defaults."""
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                said = environment.get(flag.variable, "").strip(" ,\t\r\n")
-                setattr(options, flag.key, self._value(flag, said))
+                text = environment.get(flag.variable, "").strip(" ,\t\r\n")
+                setattr(options, flag.key, self._value(flag, text))
         return options
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2: what is wrong comes first, and is not buried.
+        """Exit with code 2 and a message of one line.
 
-        Argparse quotes what it was given, and a URL there may hold a password.
+        Argparse quotes the arguments, and a URL may contain a password.
         """
         message = _PASSWORD.sub("...", message)
         self.exit(2, f"{self.prog}: error: {message}\nsee {self.prog} --help\n")
 
-    def _value(self, flag: Flag, said: str) -> str | list[str] | bool | None:
-        """Return what a twin says, or the default if it says nothing."""
+    def _value(self, flag: Flag, text: str) -> str | list[str] | bool | None:
+        """Return the value of a variable, or the default if it is empty."""
         if flag.is_switch:
             choices: tuple[str, ...] = (*_ON, *_OFF)
-            said = said.lower() or "false"
+            text = text.lower() or "false"
         else:
             choices = flag.choices
-        text = said or flag.default
-        if choices and text not in choices:
+        value = text or flag.default
+        if choices and value not in choices:
             expected = ", ".join(choices)
-            self.error(f"{flag.variable} is {text!r}, expected one of {expected}")
+            self.error(f"{flag.variable} is {value!r}, expected one of {expected}")
         if flag.is_switch:
-            return text in _ON
-        return _split(text) if flag.is_list and text else text
+            return value in _ON
+        return _split(value) if flag.is_list and value else value
 
 
-def strange_variables(
+def unknown_variables(
     environment: Mapping[str, str], *, but: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Say which variables look like a flag's twin and are none, such as a typo.
+    """Return a warning for each unknown BRAZE_EXPORTER_* variable.
 
-    `but` are those that hold something else. What Kubernetes sets for a service of our
-    name is passed over.
+    `but` are variables with another use. Those that Kubernetes sets for a service named
+    braze-exporter are ignored.
     """
     known = {one.variable for one in OF_DAEMON}
     known |= {Flag(name, "").variable for name in OF_COMMANDS}
     ends = [one.removeprefix(_PREFIX) for one in known]
-    told = []
+    warnings = []
     for name in sorted(environment.keys() - known - {*but}):
         if name.startswith(_PREFIX) and not _OF_KUBERNETES.fullmatch(name):
             close = get_close_matches(name.removeprefix(_PREFIX), ends, n=1)
             guess = f"; did you mean {_PREFIX}{close[0]}?" if close else ""
-            told.append(f"the environment variable {name} is of no flag{guess}")
-    return tuple(told)
+            warnings.append(
+                f"the environment variable {name} belongs to no flag{guess}"
+            )
+    return tuple(warnings)
 
 
 def _split(text: str) -> list[str]:

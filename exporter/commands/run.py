@@ -10,8 +10,9 @@ from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
-from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, strange_variables
-from exporter.config.load import load, load_protected
+from exporter.commands.config_files import load_protected
+from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, unknown_variables
+from exporter.config.load import load
 from exporter.config.schema import ParsedConfig, shortened
 from exporter.daemon.daemon import ConfigSource, Daemon
 from exporter.daemon.process import serve, start_logging
@@ -34,27 +35,27 @@ _EPILOG = """\
 commands:
 {commands}
 
-  Each has its own help: braze-exporter COMMAND --help
+  Help for a command: braze-exporter COMMAND --help
 
 first steps:
-  braze-exporter demo                       see it work, without a Braze key
-  export BRAZE_API_KEY=...                  its permission: campaigns.data_series
-  braze-exporter check config.yaml          every problem at once, and the plan
+  braze-exporter demo                       try it without a Braze key
+  export BRAZE_API_KEY=...                  a key with campaigns.data_series
+  braze-exporter check config.yaml          validate it and print the plan
   braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
 
 environment:
-  Each flag can be given by the variable that stands behind it as env; the flag wins. A
-  switch says true or false there, and --no-... on the command line turns it off.
-  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and their kind count for requests to Braze.
-  An API key stands in the variable or the file that the configuration names; no flag
-  takes one.
+  Each flag can be set by the variable shown as env; the flag takes precedence. A switch
+  is true or false there, and --no-... on the command line turns it off.
+  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and similar apply to requests to Braze.
+  API keys are read from the variable or file that the configuration names; no flag
+  accepts a key.
 
 signals:
-  SIGHUP            reload the configuration; a bad one changes nothing
-  SIGTERM, SIGINT   end with exit code 0, within seconds
+  SIGHUP            reload the configuration; an invalid one changes nothing
+  SIGTERM, SIGINT   stop within seconds, with exit code 0
 
 exit codes:
-  0 fine, 1 failed, 2 wrong usage or configuration: standard error names each problem"""
+  0 success, 1 failure, 2 invalid usage or configuration: see standard error"""
 
 
 def parser() -> Parser:
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return divide_ceilings(_with_warnings(parsed), parts)
 
     config = own(parsed)
-    for problem in strange_variables(environment, but=config.key_variables):
+    for problem in unknown_variables(environment, but=config.key_variables):
         _log.warning("environment.warning", extra={"facts": {"problem": problem}})
 
     def key(source: KeySource) -> str | None:
@@ -124,10 +125,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         config,
         web,
         read_key=key,
-        egress=egress,
+        proxies=egress,
         source=source,
         state_path=options.state_path,
-        entrance=protection,
+        security=protection,
         shard=shard,
     )
     return serve(daemon)

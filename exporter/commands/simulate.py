@@ -1,4 +1,4 @@
-"""`braze-exporter simulate`: the simulated Braze alone, to try a configuration on."""
+"""`braze-exporter simulate`: the simulated Braze alone, to test a configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from exporter.braze.hosts import is_doubtful
+from exporter.braze.hosts import is_unlisted
 from exporter.commands.flags import Flag, Parser
 from exporter.config.yaml_tree import quoted
 from exporter.simulator import RateLimit, Simulator, SimulatorSettings
@@ -17,31 +17,41 @@ from exporter.system import signals
 from exporter.web.server import parse_address
 
 FLEET = (
-    Flag("seed", "Figures are the same for the same seed.", "N", default="1"),
-    Flag("campaigns", "How many campaigns. The 22 named ones if not given.", "N"),
+    Flag(
+        "seed",
+        "Seed of ids and figures; equal seeds give equal figures.",
+        "N",
+        default="1",
+    ),
+    Flag("campaigns", "Number of campaigns. Default: the 22 named ones.", "N"),
     Flag(
         "timezone",
-        "Time zone whose midnight ends a day. UTC if not given; in the demo one where "
-        "it is early afternoon.",
+        "Time zone of the days. Default: UTC; in the demo a zone where it is early "
+        "afternoon.",
         "NAME",
     ),
 )
 _FLAGS = (
-    Flag("listen-address", "Where to listen.", "ADDR", default="127.0.0.1:10418"),
+    Flag("listen-address", "Address to listen on.", "ADDR", default="127.0.0.1:10418"),
     *FLEET,
-    Flag("active-fraction", "Share of campaigns that send.", "F", default="1"),
+    Flag(
+        "active-fraction",
+        "Fraction of the generated campaigns that send.",
+        "F",
+        default="1",
+    ),
     Flag(
         "rate-limit",
-        "Requests per window of seconds that data series are allowed.",
+        "Rate limit of data series: requests per window of so many seconds.",
         "N/SECONDS",
         default="50000/60",
     ),
 )
 
-_MOST_TOLD = 20
+_MAX_PRINTED = 20
 _DESCRIPTION = """\
-A Braze in one process: seeded campaigns behind GET /campaigns/data_series,
-/campaigns/list and /campaigns/details, with rate limits, and faults on demand:
+Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
+/campaigns/list and /campaigns/details, with rate limits. Faults are set over HTTP:
 
   curl -X PUT localhost:10418/-/faults -d '{"status": 503, "count": 3}'
   curl localhost:10418/-/faults
@@ -50,14 +60,14 @@ A Braze in one process: seeded campaigns behind GET /campaigns/data_series,
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Serve until a signal ends it."""
+    """Serve until a signal is received."""
     parser = Parser(_FLAGS, program="braze-exporter simulate", description=_DESCRIPTION)
     options = parser.parse(arguments, environment)
     try:
         address = parse_address(options.listen_address)
         settings = replace(
             workspace(options),
-            host=address.host or "0.0.0.0",  # noqa: S104 - as every other address
+            host=address.host or "0.0.0.0",  # noqa: S104 - same default as --web.listen-address
             port=address.port,
             active_fraction=_fraction(options.active_fraction),
             data_series_limit=_rate_limit(options.rate_limit),
@@ -84,10 +94,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _lines(braze: Simulator) -> Iterator[str]:
-    """Yield where it is, and a configuration to paste."""
+    """Yield the address, and a configuration for it."""
     yield f"simulated Braze at {braze.url}, API key {braze.api_key}"
     yield ""
-    yield "A configuration that polls it; the key is in the variable after"
+    yield "A configuration for it; set the API key with"
     yield f"  export BRAZE_API_KEY={braze.api_key}"
     yield ""
     yield "workspaces:"
@@ -96,22 +106,22 @@ def _lines(braze: Simulator) -> Iterator[str]:
     yield f"    endpoint: {endpoint}"
     yield "    api_key_env: BRAZE_API_KEY"
     yield f"    timezone: {braze.settings.timezone}"
-    if is_doubtful(endpoint):
+    if is_unlisted(endpoint):
         yield "    allow_http: true"
     yield "    campaigns:"
-    for campaign in braze.campaigns[:_MOST_TOLD]:
+    for campaign in braze.campaigns[:_MAX_PRINTED]:
         yield f"      - id: {campaign.id}"
         yield f"        name: {quoted(campaign.name)}"
-    more = len(braze.campaigns) - _MOST_TOLD
+    more = len(braze.campaigns) - _MAX_PRINTED
     if more > 0:
         yield (
-            f"      # and {more} more; `braze-exporter discover` prints all but drafts "
-            "and archived ones"
+            f"      # and {more} more; `braze-exporter discover` prints all except "
+            "drafts and archived ones"
         )
 
 
 def workspace(options: argparse.Namespace) -> SimulatorSettings:
-    """Return the workspace that the flags of `FLEET` describe; ValueError names one."""
+    """Return the settings given by the flags of `FLEET`. ValueError: names the flag."""
     campaigns = options.campaigns
     return SimulatorSettings(
         seed=_whole("--seed", options.seed, least=0),

@@ -1,7 +1,7 @@
-"""How a command that asks Braze by itself gets to a workspace: by file or by flags.
+"""The workspaces of a command that sends requests to Braze: from a file or from flags.
 
-Either a configuration names it, or the flags give its endpoint and where its key is.
-Both are judged by the same rules. No flag takes a key.
+Either a configuration contains them, or flags give the endpoint and the source of the
+key of one. Both are validated by the same rules. No flag takes a key.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from exporter.system.clock import Clock
 
 _ENDPOINT = Flag(
     "endpoint",
-    "REST endpoint of a workspace, such as https://rest.iad-01.braze.com, instead of "
-    "a configuration.",
+    "REST endpoint of a Braze workspace, such as https://rest.iad-01.braze.com; "
+    "replaces --config.file.",
     "URL",
 )
 _KEY_ENV = Flag(
-    "api-key-env", "The environment variable that holds its API key.", "NAME"
+    "api-key-env", "Environment variable with the API key for --endpoint.", "NAME"
 )
-_KEY_FILE = Flag("api-key-file", "The file that holds its API key.", "FILE")
+_KEY_FILE = Flag("api-key-file", "File with the API key for --endpoint.", "FILE")
 WORKSPACE = Flag(
     "workspace",
-    "Which workspace of the configuration, the only one if absent; or how to call the "
-    "one of --endpoint.",
+    "Name of a workspace in the configuration; required if it contains several. With "
+    "--endpoint: the name to print.",
     "NAME",
 )
-ACCESS = (CONFIG_FILE, _ENDPOINT, _KEY_ENV, _KEY_FILE)
+TARGET_FLAGS = (CONFIG_FILE, _ENDPOINT, _KEY_ENV, _KEY_FILE)
 
 _PLACES = {
     f"workspaces[0].{name}": f"--{name.replace('_', '-')}"
     for name in ("endpoint", "api_key_env", "api_key_file")
 } | {"workspaces[0].name": "--workspace"}
-_NO_KEY = "where is the key? expected --api-key-env or --api-key-file"
+_NO_KEY = "no API key: give --api-key-env or --api-key-file"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to ask, and what else its author may want to know."""
+    """The workspaces to send requests to."""
 
     config: Config
     warnings: tuple[Problem, ...]
     is_direct: bool
-    """Whether flags gave it, and no configuration."""
+    """Whether it comes from flags and not from a configuration."""
 
 
 class TargetParser(Parser):
-    """A parser that repeats nothing of what it does not know: it could be a key."""
+    """A parser whose errors do not repeat unknown arguments: one could be a key."""
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
@@ -66,23 +66,25 @@ class TargetParser(Parser):
         if rest and not known:
             flags = [word.partition("=")[0] for word in rest.split()]
             named = [flag for flag in flags if flag.startswith("--")]
-            message = f"unknown flags or words{': ' if named else ''}{' '.join(named)}"
+            message = (
+                f"unknown flags or arguments{': ' if named else ''}{' '.join(named)}"
+            )
             if not all(word.startswith("-") for word in rest.split()):
-                message += "; a configuration is named by --config.file FILE"
+                message += "; a configuration is given by --config.file FILE"
         super().error(message)
 
 
-def access(
+def find_target(
     parser: Parser,
     options: argparse.Namespace,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     *,
-    judges_keys: bool,
+    validates_keys: bool,
 ) -> Target:
-    """Return what a configuration or the flags name. ConfigError: it cannot be used.
+    """Return what the configuration or the flags describe. ConfigError: it is invalid.
 
-    Where keys are not judged, whoever asked for that looks at them himself.
+    `validates_keys` False: keys are not read.
     """
 
     def is_given(flag: Flag) -> bool:
@@ -95,12 +97,12 @@ def access(
     )
     if not (is_direct or options.config_file):
         parser.error(
-            f"which workspace? give --config.file FILE or set {CONFIG_FILE.variable}, "
-            "or give --endpoint with --api-key-env or --api-key-file"
+            f"no workspace: give --config.file FILE or set {CONFIG_FILE.variable}, or "
+            "give --endpoint with --api-key-env or --api-key-file"
         )
     read: Callable[[KeySource], str | None] | None = None
-    if not judges_keys:
-        read = _unjudged
+    if not validates_keys:
+        read = _unread
     if is_direct:
         parsed = _direct(options, read or (lambda one: read_key(one, environment)))
     else:
@@ -115,7 +117,7 @@ def client(
     response_bytes: int,
     clock: Clock,
 ) -> Client:
-    """Return a client that asks as the daemon would."""
+    """Return a client with the daemon's settings."""
     return Client(
         workspace,
         read_key=ApiKey(workspace.key_source, lambda one: read_key(one, environment)),
@@ -125,7 +127,7 @@ def client(
     )
 
 
-def _unjudged(_: KeySource) -> str:
+def _unread(_: KeySource) -> str:
     return "unread"
 
 

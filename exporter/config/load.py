@@ -1,4 +1,4 @@
-"""From a configuration file to a `Parsed` configuration, or every problem at once."""
+"""Loading of the configuration file with the keys and files that it names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from exporter.model.config import KeySource, Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import read_key
 from exporter.system.read_file import MIB, read_regular
-from exporter.web.security import Security
 
 _LONGEST_BYTES = 64 * MIB
 
@@ -23,9 +22,9 @@ def load(
     keys_required: bool = True,
     read: Callable[[KeySource], str | None] | None = None,
 ) -> schema.ParsedConfig:
-    """Read and parse a configuration file. ConfigError: it cannot be used.
+    """Read and parse a configuration file, or raise `ConfigError`.
 
-    `read` reads keys in another way than from files and the environment.
+    `read` replaces the reading of keys from files and the environment.
     """
     try:
         text = read_regular(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
@@ -33,7 +32,7 @@ def load(
         reason = error.strerror or type(error).__name__
         raise _unreadable(file, f"cannot be read: {reason}") from error
     except ValueError as error:
-        raise _unreadable(file, "is not a text in UTF-8") from error
+        raise _unreadable(file, "is not UTF-8") from error
     return schema.parse(
         text,
         file=file,
@@ -44,37 +43,13 @@ def load(
     )
 
 
-def load_protected(
-    file: str,
-    environment: Mapping[str, str],
-    protection: Security,
-    *,
-    keys_required: bool = True,
-) -> schema.ParsedConfig:
-    """Read the web configuration too. ConfigError: the problems of both at once."""
-    problems: list[Problem] = []
-    parsed: schema.ParsedConfig | None = None
-    warnings: tuple[Problem, ...] = ()
-    try:
-        parsed = load(file, environment, keys_required=keys_required)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        warnings = protection.load()
-    except ConfigError as error:
-        problems += error.problems
-    if parsed is None or problems:
-        raise ConfigError(tuple(problems))
-    return parsed._replace(warnings=(*parsed.warnings, *warnings))
-
-
 def _is_public(path: str) -> bool:
     try:
         return bool(Path(path).stat().st_mode & stat.S_IROTH)
     except (OSError, ValueError):
-        return False  # that it cannot be read is told elsewhere
+        return False  # reported by the check of the key
 
 
 def _unreadable(file: str, message: str) -> ConfigError:
-    problem = Problem(file, 1, "", f"the file {message}, expected a readable YAML file")
+    problem = Problem(file, 1, "", f"the file {message}; expected a readable YAML file")
     return ConfigError((problem,))

@@ -1,8 +1,7 @@
-"""Typed reading of a YAML tree that goes on after a mistake.
+"""Typed access to a YAML tree that collects all problems instead of the first.
 
-A reading takes a `Field` and returns a value or raises `ValueError` with what was
-expected; the field adds file, line and path. Messages repeat no value of the file. It
-knows nothing of which options there are.
+A parser takes a `Field` and returns a value or raises `ValueError` with what was
+expected; the field adds file, line and path. Messages never quote a value of the file.
 """
 
 from __future__ import annotations
@@ -13,15 +12,14 @@ from functools import cache
 from typing import NamedTuple, TypeVar
 
 from exporter.config import yaml_tree
+from exporter.config.option import OPTIONAL, Option
 from exporter.config.yaml_tree import MappingEntry, Node, Scalar, Sequence
 from exporter.model.config import Problem
 
 T = TypeVar("T")
-Options = Mapping[str, str | None]
-"""The keys of a section with their defaults as YAML: "" for required, None for none."""
+Options = Mapping[str, Option]
+"""The options of a section by name."""
 
-REQUIRED = ""
-OPTIONAL = None
 _LONGEST = 1000
 _KEY_NAMES = {"api_key", "apikey", "key", "rest_api_key", "token"}
 _KINDS = {
@@ -29,89 +27,88 @@ _KINDS = {
     "float": "a number",
     "int": "a number",
     "merge": "a merge key",
-    "null": "nothing",
+    "null": "no value",
     "timestamp": "a date",
 }
 
 
 class Findings(NamedTuple):
-    """Collects what is wrong in one file."""
+    """The problems of one file."""
 
     file: str
     problems: list[Problem]
 
 
 class Field(NamedTuple):
-    """A value of the file at its place."""
+    """A value of the file with its path and its option."""
 
     node: Node
     path: str
     findings: Findings
+    option: Option = OPTIONAL
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing stands after the key."""
+        """Whether the key has no value."""
         return isinstance(self.node, Scalar) and self.node.tag == "null"
 
     def error(self, message: str, *, line: int | None = None) -> None:
-        """Note a problem, in the line of this value unless told otherwise."""
-        self._note(message, line=line, is_warning=False)
+        """Add an error, by default in the line of this value."""
+        self._add(message, line=line, is_warning=False)
 
-    def warn(self, message: str) -> None:
-        """Note a problem that stops nothing."""
-        self._note(message, line=None, is_warning=True)
+    def warn(self, message: str, *, line: int | None = None) -> None:
+        """Add a warning, by default in the line of this value."""
+        self._add(message, line=line, is_warning=True)
 
-    def _note(self, message: str, *, line: int | None, is_warning: bool) -> None:
+    def _add(self, message: str, *, line: int | None, is_warning: bool) -> None:
         line = line or self.node.line
         problem = Problem(self.findings.file, line, self.path, message, is_warning)
         self.findings.problems.append(problem)
 
-    def taken(self, reading: Callable[[Field], T]) -> T | None:
-        """Return the value, or None after noting why there is none."""
+    def parsed(self, parse: Callable[[Field], T]) -> T | None:
+        """Return the value; None, after an error was added, if it is invalid."""
         try:
-            return reading(self)
-        except ValueError as wrong:
-            self.error(str(wrong))
+            return parse(self)
+        except ValueError as error:
+            self.error(str(error))
             return None
 
     def scalar(self, expected: str, *tags: str) -> str:
-        """Return the text of a value that YAML takes for one of `tags`."""
+        """Return the text of a scalar that YAML resolves to one of `tags`."""
         node = self.node
         if isinstance(node, Scalar) and node.tag in tags:
             return node.text
         message = f"expected {expected}, found {_kind(node)}"
         if isinstance(node, Scalar) and tags == ("str",) and node.tag != "null":
-            message = (
-                f"YAML takes this for {_kind(node)}; expected {expected} in quotes"
-            )
+            message = f"YAML reads this as {_kind(node)}; expected {expected} in quotes"
         raise ValueError(message)
 
     def text(self) -> str:
-        """Return a text that is not blank."""
+        """Return a string that is not blank."""
         text = self.scalar("text", "str")
         if not text.strip():
-            message = "expected text, found an empty one"
+            message = "expected text, found an empty string"
             raise ValueError(message)
         return text
 
     def plain_text(self) -> str:
-        """Return a text in one line: fit for a message, a path, a URL."""
+        """Return a single line that may be quoted in a message: a path, a URL."""
         text = self.text()
         if not text.isprintable() or len(text) > _LONGEST:
-            message = f"expected at most {_LONGEST} characters in one line"
+            message = f"expected a single line of at most {_LONGEST} characters"
             raise ValueError(message)
         return text
 
-    def quantity(self, expected: str, reading: Callable[[str], T]) -> T:
-        """Return what the reading makes of a text or a number."""
-        return reading(self.scalar(expected, "str", "int", "float"))
+    def quantity(self, expected: str, parse: Callable[[str], T]) -> T:
+        """Parse a string or a number."""
+        return parse(self.scalar(expected, "str", "int", "float"))
 
-    def amount(self, reading: Callable[[str], T]) -> T:
-        """Return what the reading makes of a number that is not in quotes."""
-        return reading(self.scalar("a number without quotes", "int", "float"))
+    def amount(self, parse: Callable[[str], T]) -> T:
+        """Parse a number that is not in quotes."""
+        return parse(self.scalar("a number without quotes", "int", "float"))
 
     def items(self, expected: str, *, if_empty: str = "") -> list[Field]:
-        """Return the fields of a list; `if_empty` says why there must be some."""
+        """Return the items of a list; `if_empty` is the error if there are none."""
         node = self.node
         if if_empty and (self.is_null or node == Sequence(node.line, [])):
             raise ValueError(if_empty)
@@ -119,26 +116,25 @@ class Field(NamedTuple):
             message = f"expected {expected}, found {_kind(node)}"
             raise ValueError(message)
         return [
-            Field(item, f"{self.path}[{index}]", self.findings)
+            Field(item, f"{self.path}[{index}]", self.findings, self.option)
             for index, item in enumerate(node.items)
         ]
 
     def fields(self, expected: str) -> dict[str, Field]:
-        """Return the fields of a mapping of any names."""
+        """Return the values of a mapping of arbitrary names."""
         return {
             name: Field(entry.node, yaml_tree.join(self.path, name), self.findings)
             for name, entry in self._entries(expected).items()
         }
 
     def section(self, expected: str, options: Options) -> Section:
-        """Return the mapping as a section, after noting its unknown keys."""
+        """Return the mapping as a section, after its keys were checked."""
         entries = self._entries(expected)
-        for name, entry in entries.items():
+        section = Section(self, entries, options)
+        for name in entries:
             if name not in options:
-                place = yaml_tree.join(self.path, name)
-                unknown = Field(self.node, place, self.findings)
-                unknown.error(_unknown(name, options), line=entry.line)
-        return Section(self, entries, options)
+                section.check_unknown(name)
+        return section
 
     def _entries(self, expected: str) -> dict[str, MappingEntry]:
         if not isinstance(self.node, yaml_tree.Mapping):
@@ -148,47 +144,75 @@ class Field(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A mapping whose keys are options."""
+    """A mapping whose keys are options; methods accept previous names of options."""
 
     field: Field
     entries: Mapping[str, MappingEntry]
     options: Options
 
-    def find(self, name: str, reading: Callable[[Field], T]) -> T | None:
-        """Return the option, or None where it is wrong or not there."""
+    def find(self, name: str, parse: Callable[[Field], T]) -> T | None:
+        """Return the value of an option; None if it is invalid or not set."""
         if field := self.at(name):
-            return field.taken(reading)
-        if self.options[name] == REQUIRED:
+            return field.parsed(parse)
+        if self._option(name)[1].is_required:
             self.missing(name)
         return None
 
-    def read(self, name: str, reading: Callable[[Field], T]) -> T:
-        """Return the option; its default where it is wrong or not there."""
-        value = self.find(name, reading)
-        return reading(self._default(name)) if value is None else value
+    def read(self, name: str, parse: Callable[[Field], T]) -> T:
+        """Return the value of an option; the default if it is invalid or not set."""
+        value = self.find(name, parse)
+        if value is not None:
+            return value
+        _, option = self._option(name)
+        default = _composed(option.default or "")
+        return parse(Field(default, "", self.field.findings, option))
 
     def at(self, name: str) -> Field | None:
-        """Return the field of an option that is there."""
-        entry = self.entries.get(name)
-        return entry and Field(entry.node, self._path(name), self.field.findings)
+        """Return an option that is set, under its name or its previous one."""
+        current, option = self._option(name)
+        for key in (current, option.renamed_from):
+            if entry := self.entries.get(key):
+                return self.field_of(key, entry.node, option)
+        return None
 
     def missing(self, name: str) -> None:
-        """Note that a required option is not there."""
-        Field(self.field.node, self._path(name), self.field.findings).error(
-            "this key is required and missing"
+        """Add the error that a required option is not set."""
+        current, _ = self._option(name)
+        self.field_of(current, self.field.node).error(
+            "this option is required but missing"
         )
 
-    def _path(self, name: str) -> str:
-        return yaml_tree.join(self.field.path, name)
+    def check_unknown(self, key: str) -> None:
+        """Add the problem of a key that is not the name of an option."""
+        line = self.entries[key].line
+        field = self.field_of(key, self.field.node)
+        renamed = {one.renamed_from: name for name, one in self.options.items()}
+        name = renamed.get(key)
+        if name is None:
+            field.error(_unknown(key, self.options), line=line)
+        elif name in self.entries:
+            message = f"previous name of `{name}`, which is set as well"
+            field.error(f"{message}; expected only one of the two", line=line)
+        else:
+            message = f"`{key}` was renamed to `{name}`"
+            field.warn(f"{message}; rename it here, too", line=line)
 
-    def _default(self, name: str) -> Field:
-        return Field(_composed(self.options[name] or ""), "", self.field.findings)
+    def _option(self, name: str) -> tuple[str, Option]:
+        """Return an option with its current name."""
+        if option := self.options.get(name):
+            return name, option
+        return next(one for one in self.options.items() if one[1].renamed_from == name)
+
+    def field_of(self, key: str, node: Node, option: Option = OPTIONAL) -> Field:
+        """Return a node at the path of a key of this section."""
+        path = yaml_tree.join(self.field.path, key)
+        return Field(node, path, self.field.findings, option)
 
 
-def values(fields: Iterable[Field], reading: Callable[[Field], T]) -> tuple[T, ...]:
-    """Return the values of the fields, without those that are wrong."""
-    taken = (field.taken(reading) for field in fields)
-    return tuple(value for value in taken if value is not None)
+def values(fields: Iterable[Field], parse: Callable[[Field], T]) -> tuple[T, ...]:
+    """Return the values of the fields, without the invalid ones."""
+    parsed = (field.parsed(parse) for field in fields)
+    return tuple(value for value in parsed if value is not None)
 
 
 @cache
@@ -205,7 +229,7 @@ def _kind(node: Node) -> str:
 def _unknown(name: str, options: Options) -> str:
     if name.lower().replace("-", "_") in _KEY_NAMES:
         return (
-            f"`{name}`: a key never stands in the configuration;"
+            f"`{name}`: an API key does not belong in the configuration;"
             " expected api_key_env (the name of an environment variable)"
             " or api_key_file (the path of a file)"
         )

@@ -1,8 +1,7 @@
-"""Durations, sizes, percentages and numbers, as people write them in a configuration.
+"""Durations, sizes, percentages and numbers in the notation of the configuration.
 
-Every reading raises `ValueError` with a message that says what was expected and repeats
-nothing of the text. Every writing gives a text that reads back as the same value. It
-knows nothing of YAML or of which option is read.
+Parsers raise `ValueError` with the expected format; the message never quotes the input.
+The text that a writer returns is parsed to the same value.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ MILLISECONDS = {
     "s": 1000,
     "ms": 1,
 }
-"""Prometheus' units of time, in the only order in which they may follow each other."""
+"""Prometheus' units of time, in the order in which a duration lists them."""
 
 BYTES = {
     "GiB": 1024**3,
@@ -31,7 +30,7 @@ BYTES = {
     "B": 1,
 }
 
-# Digits are bounded: Python refuses to read integers of thousands of them.
+# The number of digits is bounded: int() rejects texts of thousands of digits.
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,12}}){unit})?" for unit in MILLISECONDS))
 _SIZE = re.compile(rf"([0-9]{{1,15}})({'|'.join(BYTES)})?")
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
@@ -39,11 +38,11 @@ _WHOLE = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 def duration_seconds(text: str) -> float:
-    """Read `90s`, `5m`, `1h30m`; a bare `0` is allowed, as in Prometheus."""
+    """Parse `90s`, `5m`, `1h30m`, or a bare `0`, as Prometheus does."""
     if text == "0":
         return 0.0
     if _DECIMAL.fullmatch(text):
-        message = "a duration needs its unit; expected one such as 90s, 5m or 1h30m"
+        message = "the duration has no unit; expected a value such as 90s, 5m or 1h30m"
         raise ValueError(message)
     match = _DURATION.fullmatch(text)
     if not text or not match:
@@ -54,7 +53,7 @@ def duration_seconds(text: str) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Write whole milliseconds in days, hours, minutes and below: `1h30m`."""
+    """Return a duration in days and smaller units, rounded to 1 ms: `1h30m`."""
     rest = round(seconds * 1000)
     parts = []
     for unit in ("d", "h", "m", "s", "ms"):
@@ -65,7 +64,7 @@ def duration_text(seconds: float) -> str:
 
 
 def size_bytes(text: str) -> int:
-    """Read `4MiB`, `100kB`, or a bare number of bytes."""
+    """Parse `4MiB`, `100kB`, or a bare number of bytes."""
     match = _SIZE.fullmatch(text)
     if not match:
         message = "expected a size such as 4MiB, 500KiB, 100kB or a number of bytes"
@@ -74,7 +73,7 @@ def size_bytes(text: str) -> int:
 
 
 def size_text(size: int) -> str:
-    """Write the size in the largest binary unit that divides it."""
+    """Return the size in the largest binary unit that divides it."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % BYTES[unit] == 0:
             return f"{size // BYTES[unit]}{unit}"
@@ -82,29 +81,36 @@ def size_text(size: int) -> str:
 
 
 def fraction(text: str) -> float:
-    """Read a percentage such as `20%` as 0.2."""
+    """Parse a percentage: `20%` is 0.2."""
     if not text.endswith("%") or not _DECIMAL.fullmatch(text[:-1]):
-        message = "expected a percentage with its sign, such as 20%"
+        message = "expected a percentage such as 20%"
         raise ValueError(message)
     return float(Decimal(text[:-1]) / 100)
 
 
 def percentage_text(share: float) -> str:
-    """Write 0.2 as `20%`."""
-    # By way of the shortest decimal of the float: 0.29 is 29%, not 28.999999999999996%.
+    """Return 0.2 as `20%`."""
+    # From the shortest decimal of the float: 0.29 is 29%, not 28.999999999999996%.
     return f"{(Decimal(repr(share)) * 100).normalize():f}%"
 
 
 def number(text: str) -> float:
-    """Read a plain decimal number: no sign, exponent, underscore or other base."""
+    """Parse a plain decimal number: no sign, exponent, underscore or other base."""
     if not _DECIMAL.fullmatch(text):
         message = "expected a plain number such as 120 or 0.5"
         raise ValueError(message)
     return float(text)
 
 
+def number_text(amount: float) -> str:
+    """Return a plain decimal number, without a fraction where there is none."""
+    return (
+        f"{amount:.0f}" if float(amount).is_integer() else f"{Decimal(repr(amount)):f}"
+    )
+
+
 def whole_number(text: str) -> int:
-    """Read a plain whole number, without leading zeros (YAML reads those as octal)."""
+    """Parse a whole number without leading zeros, which YAML reads as octal."""
     if not _WHOLE.fullmatch(text):
         message = "expected a whole number such as 4"
         raise ValueError(message)

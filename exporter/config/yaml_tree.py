@@ -1,8 +1,7 @@
-"""YAML text → a tree of nodes that know their lines, and back from plain values.
+"""YAML text as a tree of nodes with line numbers, and plain values as YAML text.
 
-Any text at all gives a tree or a `ConfigError`. What a configuration needs no use of is
-refused: aliases (with them go alias bombs), tags, several documents, keys that are not
-text, deep nesting. It knows nothing of which keys mean what.
+Every text results in a tree or a `ConfigError`. Rejected: aliases (and with them alias
+bombs), tags, several documents, keys that are not strings, deep nesting.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 class Scalar(NamedTuple):
-    """A single value; `tag` is what YAML takes a plain one for: str, int, null, ..."""
+    """A single value; `tag` is the type it resolves to: str, int, null, ..."""
 
     line: int
     tag: str
@@ -43,7 +42,7 @@ class Sequence(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """Keys with their values; of a key that stands twice the first."""
+    """Keys with their values; of a duplicate key the first."""
 
     line: int
     entries: dict[str, MappingEntry]
@@ -62,7 +61,7 @@ Node = Scalar | Sequence | Mapping
 def compose(
     text: str, *, file: str, loader: Any = _Loader
 ) -> tuple[Node, list[Problem]]:
-    """Return the tree with what is wrong in it; raise when there is no tree at all."""
+    """Return the tree and the problems in it, or raise `ConfigError`."""
     if refused := _REFUSED.search(text):
         line = text.count("\n", 0, refused.start()) + 1
         message = f"the character U+{ord(refused[0]):04X} is not allowed in YAML"
@@ -70,7 +69,7 @@ def compose(
     composer = _Composer(loader(text), file)
     try:
         return composer.document(), composer.problems
-    # The loader in Python lets the two through for "\UFFFFFFFF".
+    # The loader in Python raises the last two for "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         composer.add(*_syntax_error(error, text))
         raise composer.failure() from error
@@ -79,7 +78,7 @@ def compose(
 
 
 def dump(value: AbstractMapping[str, object]) -> str:
-    """Write plain values as YAML, keys in their order."""
+    """Return plain values as YAML; keys keep their order."""
     written: str = yaml.dump(
         value,
         Dumper=_Dumper,
@@ -92,12 +91,12 @@ def dump(value: AbstractMapping[str, object]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Write a text in double quotes and in one line, as YAML reads it back."""
+    """Return a string as one line in YAML's double quotes."""
     return f'"{"".join(map(_escaped, text))}"'
 
 
 def in_comment(text: str) -> str:
-    """Write a text so that a comment stays in its line."""
+    """Return a text that stays in one line as part of a comment."""
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
@@ -111,18 +110,18 @@ def _escaped(char: str) -> str:
 
 
 def looks_like_key(text: str) -> bool:
-    """Tell whether this could be an API key: Braze's are UUIDs."""
+    """Return whether this could be an API key: Braze's keys are UUIDs."""
     return _KEY.fullmatch(text.strip()) is not None
 
 
 def shown(name: str) -> str:
-    """Return the name of a key for use in messages, `?` for what is no name."""
+    """Return the name of a YAML key for messages; `?` if it may be a secret."""
     is_name = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
     return name if is_name and not looks_like_key(name) else "?"
 
 
 def by_line(problem: Problem) -> int:
-    """Return what problems are sorted by."""
+    """Return the sort key of a problem."""
     return problem.line
 
 
@@ -132,9 +131,9 @@ def join(path: str, name: str) -> str:
 
 
 class _Composer:
-    """Builds nodes of a loader's events.
+    """Builds nodes from the events of a PyYAML loader.
 
-    The loader's own composer follows aliases, and recurses as deep as the text asks.
+    PyYAML's own composer follows aliases and recurses without limit.
     """
 
     def __init__(self, loader: Any, file: str) -> None:
@@ -158,33 +157,35 @@ class _Composer:
         self.loader.get_event()
         event = self.loader.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            self.add(_line(event), "a second document begins here; expected only one")
+            self.add(
+                _line(event), "a second YAML document begins here; expected only one"
+            )
         return node
 
     def _node(self, event: Any, path: str, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
-            self._give_up(
+            self._fail(
                 event,
                 path,
-                "`*` begins an alias in YAML, which is not used here;"
-                " a pattern that begins with it stands in quotes, such as '*_push'",
+                "YAML aliases (`*`) are not supported;"
+                " write a pattern that begins with * in quotes, such as '*_push'",
             )
         if event.anchor is not None or event.tag is not None:
             self.add(
                 _line(event),
-                "`&` and `!` begin an anchor or tag in YAML, which are not used here;"
-                " a text that begins with one of them stands in quotes",
+                "YAML anchors (`&`) and tags (`!`) are not supported;"
+                " write a text that begins with & or ! in quotes",
                 path,
             )
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(_line(event), self._tag(event), event.value)
         if depth == _DEEPEST:
-            self._give_up(event, "", f"nested deeper than {_DEEPEST} levels")
+            self._fail(event, "", f"nested deeper than {_DEEPEST} levels")
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(event, path, depth + 1)
         return self._mapping(event, path, depth + 1)
 
-    def _give_up(self, event: Any, path: str, message: str) -> None:
+    def _fail(self, event: Any, path: str, message: str) -> None:
         self.add(_line(event), message, path)
         raise self.failure()
 
@@ -211,12 +212,12 @@ class _Composer:
             place = join(path, name)
             node = self._node(self.loader.get_event(), place, depth)
             if not name:
-                self.add(key.line, "a key is not text; expected a name", path)
+                self.add(key.line, "this key is not a string; expected a name", path)
             elif name in entries:
                 first = entries[name].line
                 self.add(
                     key.line,
-                    f"this key is already in line {first}; expected it only once",
+                    f"duplicate key, set in line {first} already",
                     place,
                 )
             else:
@@ -230,52 +231,54 @@ def _line(event: Any) -> int:
 
 
 def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
-    """Return the line to look at, and what was expected there.
+    """Return the line of the mistake, and what was expected there.
 
-    The two loaders put the same into other words, and neither names the usual mistake.
+    The messages of PyYAML's two loaders differ, and neither names the common mistake.
     """
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return 1, "this is not YAML: a character that does not exist"
+        return 1, "invalid YAML: invalid character escape"
     at, began = error.problem_mark, error.context_mark
     problem, context = error.problem or "", error.context or ""
     line, expected = at.line, ""
     if _character(text, at) == "\t" or "tab character" in problem:
-        expected = "there is a tab here; expected spaces"
+        expected = "tab character; expected spaces"
     elif "cannot start any token" in problem:
-        expected = f"a text that begins with {_character(text, at)} stands in quotes"
+        expected = f"write a text that begins with {_character(text, at)} in quotes"
     elif "mapping values are not allowed" in problem:
         expected = (
-            "there is a `:` too many; expected the line to be indented as the one "
-            "before, or quotes around a text with `: ` in it"
+            "unexpected `:`; indent this line like the one before, or put a text that "
+            "contains `: ` in quotes"
         )
     elif "<document start>" in problem:
-        expected = "expected this line to be indented as the first one of the file"
+        expected = "expected the same indentation as the first line of the file"
     elif began is not None and "simple key" in context:
         line, expected = began.line, "expected `: ` after this name"
     elif began is not None and "end of stream" in problem:
-        line, expected = began.line, "the quote that begins here has no end"
+        line, expected = began.line, "the quote that begins here is not closed"
     elif began is not None and context.endswith(("flow sequence", "flow mapping")):
         bracket = "[" if context.endswith("sequence") else "{"
-        expected = f"the `{bracket}` of line {began.line + 1} is still open; " + (
+        expected = f"the `{bracket}` of line {began.line + 1} is not closed; " + (
             f"expected `,` or `{']' if bracket == '[' else '}'}`"
         )
     elif began is not None and context.endswith(("block collection", "block mapping")):
-        expected = _misfit(at, began, is_list=context.endswith("collection"))
+        expected = _indentation_mistake(
+            at, began, is_list=context.endswith("collection")
+        )
     expected = expected or problem + (f" ({context})" if context else "")
-    return line + 1, f"this is not YAML: {expected}"
+    return line + 1, f"invalid YAML: {expected}"
 
 
-def _misfit(at: yaml.Mark, began: yaml.Mark, *, is_list: bool) -> str:
-    """Say what is wrong with the indentation of a line in a list or mapping."""
+def _indentation_mistake(at: yaml.Mark, began: yaml.Mark, *, is_list: bool) -> str:
+    """Return the mistake in the indentation of a line in a list or mapping."""
     if is_list and at.column == began.column:
         return (
-            f"a line indented as the list of line {began.line + 1} begins with `- `; "
-            "what belongs to an entry is indented two spaces more"
+            f"expected `- ` at the indentation of the list of line {began.line + 1}; "
+            "indent the lines of an entry by two more spaces"
         )
     kind = "list" if is_list else "mapping"
     return (
-        f"the indentation by {at.column} spaces fits no line above; the {kind} that "
-        f"begins in line {began.line + 1} is indented by {began.column}"
+        f"an indentation of {at.column} spaces matches no line above; the {kind} of "
+        f"line {began.line + 1} has {began.column}"
     )
 
 

@@ -1,7 +1,7 @@
-"""The daemon as a process: logs, signals, and an end that does not hang.
+"""The daemon as a process: logging, signals and a bounded shutdown.
 
-SIGTERM and SIGINT stop it; it then ends with code 0 within seconds, also while Braze
-keeps a request hanging.
+After SIGTERM or SIGINT the process exits with code 0 within seconds, even while a
+request hangs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from exporter.system.logformat import Json, Logfmt
 from exporter.web.server import Address
 
 _END_SECONDS = 4.0
-"""How long the end may take, from the signal on."""
+"""The longest time from the signal to the exit."""
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -32,14 +32,14 @@ _LEVELS = {
 
 
 def start_logging(*, level: str, format_: str) -> None:
-    """Log our events to standard error, and what libraries warn of."""
+    """Log events, and warnings of libraries, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if format_ == "json" else Logfmt())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("exporter").setLevel(_LEVELS[level])
-    # Its warnings quote what a peer sent, and a peer knows the key.
+    # Its warnings quote responses, which may contain the key.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    # It warns of every piece of an answer that a client of TLS did not wait for.
+    # It warns about each piece of a response that a TLS client did not read.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
@@ -49,9 +49,9 @@ def serve(
     on_listening: Callable[[tuple[Address, ...]], None] = lambda _: None,
     ends_on_hangup: bool = False,
 ) -> int:
-    """Run the daemon until a signal ends it. ListenError: an address is taken.
+    """Run the daemon until a signal stops it. ListenError: an address is in use.
 
-    SIGHUP reloads the configuration, unless the end is asked for instead.
+    SIGHUP reloads the configuration, or stops it with `ends_on_hangup`.
     """
     asyncio.run(_serve(daemon, on_listening, ends_on_hangup=ends_on_hangup))
     signals.ignore()
@@ -69,7 +69,7 @@ async def _serve(
 
     def end() -> None:
         if not stop.is_set():
-            _insist_on_the_end()
+            _exit_in_time()
             stop.set()
 
     reloads: set[asyncio.Task[object]] = set()
@@ -78,22 +78,22 @@ async def _serve(
         if stop.is_set():
             return
         task: asyncio.Task[object] = loop.create_task(daemon.reload())
-        reloads.add(task)  # or it might be collected before it is done
+        reloads.add(task)  # a task without a reference may be collected
         task.add_done_callback(reloads.discard)
 
-    def tell(act: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # told twice, and the loop is closed already
+    def call(act: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # a second signal, and the loop is closed
             loop.call_soon_threadsafe(act)
 
-    # Not with the loop's own way: it would let go of the signals when it is done, and
-    # a second one would kill the process while its last threads end.
-    signals.catch(partial(tell, end))
-    signals.catch_hangup(partial(tell, end if ends_on_hangup else reload))
+    # loop.add_signal_handler removes its handlers when the loop closes: a second signal
+    # would kill the process while its last threads end.
+    signals.catch(partial(call, end))
+    signals.catch_hangup(partial(call, end if ends_on_hangup else reload))
     await daemon.run(stop, on_listening=on_listening)
 
 
-def _insist_on_the_end() -> None:
-    """End the process although a thread hangs: a name lookup cannot be interrupted."""
+def _exit_in_time() -> None:
+    """Exit even if a thread hangs: a name lookup cannot be interrupted."""
     timer = threading.Timer(_END_SECONDS, os._exit, (0,))
     timer.daemon = True
     timer.start()

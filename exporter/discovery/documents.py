@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from exporter.model.errors import MalformedCatalogue
 from exporter.model.labels import LONGEST, clean
 
-LIST = "campaigns/list"
-DETAILS = "campaigns/details"
 FULL_PAGE = 100
 """Braze's page size: a shorter page is the last one."""
 

@@ -1,23 +1,33 @@
-"""Finds out, question by question, which campaigns one workspace has.
+"""Finds the campaigns of one workspace, one request at a time.
 
-Each step asks Braze at most one thing, within discovery's own budget, and tells when
-the next one is due. A failure costs nothing that was known. What to ask, and what is
-wanted, `discovery` decides.
+Each step sends at most one request, paid for by the account of the workspace's session.
+A failure discards nothing that is known.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
 
-from exporter.braze.rate_limit import Budget, slack, spacing
+from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
+from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.braze.responses import BrazeResponse
+from exporter.braze.retries import probe_delay
+from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import documents, rules
-from exporter.discovery.documents import DETAILS, LIST, Details, Listed
-from exporter.discovery.rules import CampaignCatalogue, Choice, PageWanted, Question
+from exporter.discovery.documents import Details, Listed
+from exporter.discovery.rules import (
+    CampaignCatalogue,
+    Choice,
+    DetailsWanted,
+    NextRequest,
+    PageWanted,
+)
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import (
@@ -30,133 +40,140 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
-from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling import slots
-from exporter.polling.poller import Fetcher
-from exporter.status.view_model import DiscoveryView, RateLimitView, rate_limit
+from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
-SHARED = "default"
-"""Braze's bucket for both paths, and for the company's own sends."""
-ENDPOINTS = (LIST, DETAILS)
+ENDPOINTS = (CAMPAIGN_LIST, CAMPAIGN_DETAILS)
 
-_LOOK_AGAIN_SECONDS = 1.0
-_LOG_AGAIN_SECONDS = 3600.0
-_READ_ANEW_AFTER = 5
-"""So many failures in a row, and the list is read from its beginning again."""
-_UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
-_Asked = BrazeResponse | FetchError
+_CHECK_AGAIN_SECONDS = 1.0
+_REPEAT_SECONDS = 3600.0
+_RESTART_AFTER_FAILURES = 5
+"""After so many failures in a row the list is read from its first page again."""
 
 
 class CampaignFinder:
-    """What is known of one workspace; `step` may be called by any thread.
-
-    `tell_news` is called when other campaigns may be found than before.
-    """
+    """The campaigns of one workspace; any thread may call `step`."""
 
     def __init__(
         self,
         workspace: WorkspaceConfig,
         *,
-        fetcher: Callable[[], Fetcher | None],
-        tell_news: Callable[[], None],
-        telemetry: SelfMetrics,
-        now: Callable[[], float],
-        draw: Callable[[], float],
-        clock_set_by: Callable[[], float] = lambda: 0.0,
-        known: CampaignCatalogue | None = None,
+        session: Callable[[], Session | None],
+        on_change: Callable[[], None],
+        metrics: SelfMetrics,
+        clock: Clock,
+        random: Callable[[], float],
+        catalogue: CampaignCatalogue | None = None,
     ) -> None:
-        """`fetcher` gives None while nobody may be asked."""
+        """`session` returns None while there is none.
+
+        `on_change` is called when other campaigns may be found than before.
+        """
         self._workspace = workspace
-        self._settings = settings = _settings(workspace)
-        self._fetcher = fetcher
-        self._tell_news = tell_news
-        self._telemetry = telemetry
-        self._now = now
-        self._draw = draw
-        self._clock_set_by = clock_set_by
-        self.known = known or CampaignCatalogue()
-        """What is known now; frozen, and swapped whole."""
+        self._settings = _settings(workspace)
+        self._session = session
+        self._on_change = on_change
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
+        self.catalogue = catalogue or CampaignCatalogue()
+        """What is known now; immutable, and replaced as a whole."""
         self.failure: FetchError | None = None
-        """How the last question failed; None: it did not."""
+        """How the last request failed; None: it succeeded."""
         self.is_settled = False
-        """Whether nothing is to be asked until the next list."""
+        """Whether nothing is to be requested until the list is read again."""
         self._busy = Lock()
-        self._budget = _budget(workspace, settings)
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._logged: dict[str, tuple[FailureReason, float]] = {}
-        self._quota = LogRateLimit(LINES_PER_MINUTE)
+        self._log_limit = LogRateLimit(LINES_PER_MINUTE)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
         self._done_at: float | None = None
-        self._news = 1 if known else 0
-        """How much was learnt that is not shown yet."""
-        self._shown = 0
+        self._changes = 1 if catalogue else 0
+        """How much was learnt since the last `on_change`."""
+        self._found = 0
         self.is_limited = False
         self._is_incomplete = False
-        """Whether the list was read with other parameters than are wanted now."""
+        """Whether the list was read with other parameters than are configured now."""
         self._is_stopped = False
-        telemetry.expect_discovery(workspace.name, ENDPOINTS)
-        if self.known.listed_at is not None:
-            self._show_restored(self.known.listed_at)
+        metrics.expect_discovery(workspace.name, ENDPOINTS)
+        if self.catalogue.listed_at is not None:
+            self._show_restored(self.catalogue.listed_at)
 
     def _show_restored(self, listed_at: float) -> None:
-        """Show what was known before a restart: the list may fail for long."""
-        choice = self._choice(self.known, self._workspace, self._settings)
+        """Show the restored catalogue: the next list may fail for a long time."""
+        choice = self._choice(self.catalogue, self._workspace, self._settings)
         self._count(choice)
-        shown_at = listed_at + self._clock_set_by()
-        self._telemetry.discovery_succeeded(self._workspace.name, now=shown_at)
+        shown_at = self._clock.wall(listed_at)
+        self._metrics.discovery_succeeded(self._workspace.name, now=shown_at)
 
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
-        """Go on with other wishes; what is known stays."""
+        """Apply other selection rules; the catalogue is kept."""
         before, settings = self._settings, _settings(workspace)
         self._is_incomplete |= before.include_archived != settings.include_archived
         self._workspace, self._settings = workspace, settings
-        self._budget = self._budget.bounded_as(_budget(workspace, settings))
-        self._news += before != settings
+        self._changes += before != settings
         self.is_settled = False
 
     def stop(self) -> None:
-        """Take no further failure for true: requests are about to be broken off."""
+        """Ignore failures from now on, and end a pause of the key."""
         self._is_stopped = True
+        session = self._session()
+        if session is not None:
+            session.resume_key(self)
 
-    def look_again(self) -> None:
-        """Wait for nothing any more: another key is here, or another one's answer."""
+    def retry_now(self) -> None:
+        """End all waits: the key was replaced."""
         self._wait_until = 0.0
         self._failures.clear()
 
-    def forget_windows(self) -> None:
-        """Wait for no reset of which Braze told: the wall clock was set since."""
-        self._budget = self._budget.without_windows(now=self._now())
-        if isinstance(self.failure, Throttled):
-            self._wait_until = self._budget.bucket(SHARED).shut_until
+    def discard_windows(self) -> None:
+        """Discard the resets that Braze gave: the wall clock was set."""
+        session = self._session()
+        if session is not None:
+            session.discard_windows()
+        self.after_clock_set()
 
-    def seen(self) -> DiscoveryView:
-        """Return how it stands, by the wall clock."""
-        now, set_by, failure = self._now(), self._clock_set_by(), self.failure
-        listed_at = self.known.listed_at
+    def after_clock_set(self) -> None:
+        """Compute the wait after a 429 again: resets that Braze gave were discarded."""
+        session = self._session()
+        if isinstance(self.failure, Throttled) and session is not None:
+            self._wait_until = session.budget(SHARED).bucket.shut_until
+
+    def view(self) -> DiscoveryView:
+        """Return the state for the status page, in wall time."""
+        failure, listed_at = self.failure, self.catalogue.listed_at
+        next_at = max(self._wait_until, self._clock.now())
         return DiscoveryView(
-            campaigns=self._shown,
+            campaigns=self._found,
             is_limited=self.is_limited,
-            listed_at=None if listed_at is None else listed_at + set_by,
+            listed_at=None if listed_at is None else self._clock.wall(listed_at),
             failure=failure.reason if failure else None,
             message=str(failure) if failure else "",
-            next_at=max(self._wait_until, now) + set_by if failure else None,
-            rate_limit=self._rate_limit(now + set_by, set_by),
+            next_at=self._clock.wall(next_at) if failure else None,
+            rate_limit=self._rate_limit(),
         )
 
-    def _rate_limit(self, now: float, clock_set_by: float) -> RateLimitView | None:
-        if SHARED not in self._budget.buckets:
+    def _rate_limit(self) -> RateLimitView | None:
+        session = self._session()
+        if session is None:
             return None
-        seen = rate_limit(self._budget, SHARED, now=now, clock_set_by=clock_set_by)
-        return replace(seen, endpoint=" and ".join(ENDPOINTS))
+        budget = session.budget(SHARED)
+        if not budget.bucket.is_used:
+            return None
+        return rate_limit_view(
+            budget,
+            " and ".join(ENDPOINTS),
+            now=self._clock.wall(),
+            wall_offset=self._clock.offset(),
+        )
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
-        """Return a workspace's campaigns, the listed ones and those that were found."""
-        settings, known = workspace.discover, self.known
+        """Return the configured and the discovered campaigns of a workspace."""
+        settings, known = workspace.discover, self.catalogue
         if settings is None:
             return workspace.campaigns
         return rules.campaigns(
@@ -164,7 +181,7 @@ class CampaignFinder:
         )
 
     def step(self) -> float | None:
-        """Ask the next question; return when to step again, None: another one does."""
+        """Send the next request; return when to step again, None: a step runs now."""
         if not self._busy.acquire(blocking=False):
             return None
         try:
@@ -173,176 +190,158 @@ class CampaignFinder:
             self._busy.release()
 
     def _step(self) -> float:
-        now, workspace, settings = self._now(), self._workspace, self._settings
+        now, workspace, settings = self._clock.now(), self._workspace, self._settings
         if now < self._wait_until:
             return self._wait_until
         if self._is_incomplete:
             self._is_incomplete = False
-            self.known = replace(self.known, listed_at=None, reading=None)
-        known = rules.without_leavers(self.known, settings, now=now)
-        if known is not self.known:
-            self.known = known
-            self._news += 1
-        question = rules.next_question(
-            known,
-            self._wanted(known, settings),
+            self.catalogue = replace(self.catalogue, listed_at=None, reading=None)
+        catalogue = rules.without_removed(self.catalogue, settings, now=now)
+        if catalogue is not self.catalogue:
+            self.catalogue = catalogue
+            self._changes += 1
+        wanted = rules.next_request(
+            catalogue,
+            self._wanted(catalogue, settings),
             settings,
             listed=_keys(workspace),
             now=now,
         )
-        if not isinstance(question, PageWanted | rules.DetailsWanted):
+        if not isinstance(wanted, PageWanted | DetailsWanted):
             self._settle(now)
-            return question
+            return wanted
         self.is_settled = False
-        at = self._budget.earliest(SHARED, now=now)
-        fetcher = self._fetcher()
-        if at > now or fetcher is None:
-            return at if at > now else now + _LOOK_AGAIN_SECONDS
-        self._budget = self._budget.spend(SHARED, now=now)
-        self._ask(fetcher, question)
-        return max(self._now(), self._wait_until)
+        session = self._session()
+        if session is None or session.is_paused_for(self):
+            return now + _CHECK_AGAIN_SECONDS
+        with session.lock:
+            at = session.earliest(SHARED, now=now)
+            if at == math.inf:  # a response in flight makes room
+                return now + _CHECK_AGAIN_SECONDS
+            if at > now:
+                return at
+            session.spend(SHARED, now=now)
+        self._send(session, wanted)
+        return max(self._clock.now(), self._wait_until)
 
-    def _ask(self, fetcher: Fetcher, question: Question) -> None:
-        endpoint, parameters = _request(question, self._settings)
-        began_at = self._now()
-        try:
-            answer: _Asked = fetcher.fetch(f"/{endpoint}", parameters)
-        except FetchError as failure:
-            answer = failure
+    def _send(self, session: Session, wanted: NextRequest) -> None:
+        endpoint, parameters = _request(wanted, self._settings)
+        request = ApiRequest(SHARED, endpoint, parameters, self._fields(endpoint))
+        result = session.fetch(request)
         if self._is_stopped:
             return
-        self._account(endpoint, answer, seconds=self._now() - began_at)
-        try:
-            if isinstance(answer, FetchError):
-                raise answer
-            self._learn(question, answer)
-        except MalformedCatalogue as error:
-            self._fail(
-                question,
-                Unusable(str(error), reason=FailureReason.MALFORMED, status=200),
-            )
-        except FetchError as failure:
-            self._fail(question, failure)
-        else:
-            self.failure = None
-            self._failures[endpoint] = 0
-            if self._logged.pop(endpoint, None):
-                _log.info("discovery.recovered", extra={"facts": self._facts(endpoint)})
-
-    def _account(self, endpoint: str, answer: _Asked, *, seconds: float) -> None:
-        name, now, allowance = self._workspace.name, self._now(), answer.allowance
-        is_broken = isinstance(answer, FetchError) and answer.reason in _UNFINISHED
-        code = None if is_broken else answer.status
-        self._telemetry.answered(name, endpoint, code=code, seconds=seconds)
-        if allowance is not None:
-            self._telemetry.allowed(name, endpoint, allowance)
-        facts = self._facts(endpoint) | {"status": answer.status, "seconds": seconds}
-        _log.debug("braze.answered", extra={"facts": facts})
-        set_by = self._clock_set_by()
-        told = None if allowance is None else allowance.earlier(set_by)
-        if not isinstance(answer, Throttled):
-            self._budget = self._budget.settle(SHARED, told, now=now)
+        if isinstance(result, BrazeResponse | CampaignRefused):
+            session.resume_key(self)
+        if isinstance(result, FetchError):
+            self._fail(session, wanted, result)
             return
-        self._budget = self._budget.settle_throttled(
-            SHARED,
-            told or RateLimitHeaders(),
-            retry_after_seconds=answer.retry_after_seconds,
-            now=now,
-            fraction=self._draw(),
-        )
+        try:
+            self._learn(wanted, result)
+        except MalformedCatalogue as error:
+            failure = Unusable(str(error), reason=FailureReason.MALFORMED, status=200)
+            self._fail(session, wanted, failure)
+            return
+        self.failure = None
+        self._failures[endpoint] = 0
+        if self._logged.pop(endpoint, None):
+            _log.info("discovery.recovered", extra={"facts": self._fields(endpoint)})
 
-    def _learn(self, question: Question, answer: BrazeResponse) -> None:
-        known, now = self.known, self._now()
-        if isinstance(question, PageWanted):
-            if question.page == 0:
-                known = rules.begun(known)
-            page = documents.read_page(answer.document)
-            self.known = known = rules.turned(known, page, now=now)
-            if known.reading is None:
+    def _learn(self, wanted: NextRequest, response: BrazeResponse) -> None:
+        catalogue, now = self.catalogue, self._clock.now()
+        if isinstance(wanted, PageWanted):
+            if wanted.page == 0:
+                catalogue = rules.begun(catalogue)
+            page = documents.read_page(response.document)
+            self.catalogue = catalogue = rules.turned(catalogue, page, now=now)
+            if catalogue.reading is None:
                 self._publish()
             return
         details = documents.read_details(
-            answer.document, last_edited=question.campaign.last_edited, read_at=now
+            response.document, last_edited=wanted.campaign.last_edited, read_at=now
         )
-        self._keep(question.campaign, details)
+        self._keep(wanted.campaign, details)
 
     def _keep(self, campaign: Listed, details: Details) -> None:
-        before = self.known.details.get(documents.key(campaign.id))
-        self.known = rules.detailed(self.known, campaign, details)
+        before = self.catalogue.details.get(documents.key(campaign.id))
+        self.catalogue = rules.detailed(self.catalogue, campaign, details)
         settings = self._settings
-        self._news += rules.showing(settings, before) != rules.showing(
+        self._changes += rules.showing(settings, before) != rules.showing(
             settings, details
         )
-        if self._news > self._shown // 4:
-            # Each time a quarter more than before: a first round may take an hour.
+        if self._changes > self._found // 4:
+            # At each quarter more: the first round may take an hour.
             self._publish()
 
-    def _fail(self, question: Question, failure: FetchError) -> None:
-        """Wait before the next question, unless this one campaign is the cause."""
-        endpoint, _ = _request(question, self._settings)
-        self._telemetry.discovery_failed(self._workspace.name, failure.reason)
-        if isinstance(question, rules.DetailsWanted) and _is_of_one(failure):
-            self._pass_over(question.campaign, failure)
+    def _fail(self, session: Session, wanted: NextRequest, failure: FetchError) -> None:
+        """Wait before the next request, unless only this one campaign is refused."""
+        endpoint, _ = _request(wanted, self._settings)
+        self._metrics.discovery_failed(self._workspace.name, failure.reason)
+        if isinstance(wanted, DetailsWanted) and _is_of_one_campaign(failure):
+            self._skip(wanted.campaign, failure)
             return
-        now = self._now()
+        now = self._clock.now()
         self.failure = failure
         self._failures[endpoint] += 1
         failures = self._failures[endpoint]
         if not isinstance(failure, Unavailable | Throttled) or (
-            failures % _READ_ANEW_AFTER == 0
+            failures % _RESTART_AFTER_FAILURES == 0
         ):
-            self.known = replace(self.known, reading=None)
+            self.catalogue = replace(self.catalogue, reading=None)
         if isinstance(failure, Throttled):
-            self._wait_until = self._budget.bucket(SHARED).shut_until
+            self._wait_until = session.budget(SHARED).bucket.shut_until
         elif isinstance(failure, KeyRefused):
-            self._wait_until = now + slots.probe_delay(failures)
+            self._wait_until = now + probe_delay(failures)
+            if failure.reason is FailureReason.UNAUTHORIZED:
+                session.pause_key(self, probe_at=self._wait_until)
+            else:
+                session.resume_key(self)
         else:
-            delay = rules.delay_seconds(failures, fraction=self._draw())
+            delay = rules.delay_seconds(failures, fraction=self._random())
             self._wait_until = now + delay
         self._log_failure(endpoint, failure)
 
-    def _pass_over(self, campaign: Listed, failure: FetchError) -> None:
-        """Keep what was known of a campaign; ask again when it is edited, or daily."""
-        now = self._now()
-        before = self.known.details.get(documents.key(campaign.id))
+    def _skip(self, campaign: Listed, failure: FetchError) -> None:
+        """Keep the known details of a campaign; retry when it is edited, or daily."""
+        now = self._clock.now()
+        before = self.catalogue.details.get(documents.key(campaign.id))
         details = before or Details("", now, is_known=False)
         self._keep(
             campaign, replace(details, last_edited=campaign.last_edited, read_at=now)
         )
-        facts = self._facts(DETAILS) | {
+        facts = self._fields(CAMPAIGN_DETAILS) | {
             "campaign": campaign.name,
             "campaign_id": campaign.id,
             "reason": failure.reason,
             "status": failure.status,
             "error": str(failure),
         }
-        quota, self._quota = self._quota, self._quota.counted(now=now)
-        is_told = quota.admits(now=now)
-        if is_told:
-            facts |= quota.facts(now=now)
-        level = logging.WARNING if is_told else logging.DEBUG
+        limit, self._log_limit = self._log_limit, self._log_limit.counted(now=now)
+        is_logged = limit.admits(now=now)
+        if is_logged:
+            facts |= limit.facts(now=now)
+        level = logging.WARNING if is_logged else logging.DEBUG
         _log.log(level, "discovery.passed_over", extra={"facts": facts})
 
     def _settle(self, now: float) -> None:
-        if self._news:
+        if self._changes:
             self._publish()
         self.is_settled = True
-        shown_now = now + self._clock_set_by()
-        self._telemetry.discovery_succeeded(self._workspace.name, now=shown_now)
-        if self._done_at != self.known.listed_at:  # once a list, not daily details
-            self._done_at = self.known.listed_at
+        shown_now = self._clock.wall(now)
+        self._metrics.discovery_succeeded(self._workspace.name, now=shown_now)
+        if self._done_at != self.catalogue.listed_at:  # once a list, not daily details
+            self._done_at = self.catalogue.listed_at
             facts: dict[str, Fact] = {
                 "workspace": self._workspace.name,
-                "campaigns": self._shown,
-                "in_the_list": len(self.known.campaigns),
+                "campaigns": self._found,
+                "in_the_list": len(self.catalogue.campaigns),
             }
             _log.info("discovery.done", extra={"facts": facts})
 
     def _publish(self) -> None:
-        """Show what was found, and let it be polled."""
-        workspace, settings, known = self._workspace, self._settings, self.known
+        """Update the metrics, and let the found campaigns be polled."""
+        workspace, settings, known = self._workspace, self._settings, self.catalogue
         choice = self._choice(known, workspace, settings)
-        self._news = 0
+        self._changes = 0
         self._count(choice)
         if choice.is_limited and not self.is_limited:
             facts: dict[str, Fact] = {
@@ -352,16 +351,16 @@ class CampaignFinder:
             }
             _log.warning("discovery.limited", extra={"facts": facts})
         self.is_limited = choice.is_limited
-        self._tell_news()
+        self._on_change()
 
     def _count(self, choice: Choice) -> None:
-        """Show how many were found beside the listed ones."""
+        """Update the number of campaigns found in addition to the configured ones."""
         listed = _keys(self._workspace)
-        self._shown = sum(
+        self._found = sum(
             documents.key(one.id) not in listed for one in choice.campaigns
         )
-        self._telemetry.discovered(
-            self._workspace.name, campaigns=self._shown, is_limited=choice.is_limited
+        self._metrics.discovered(
+            self._workspace.name, campaigns=self._found, is_limited=choice.is_limited
         )
 
     def _choice(
@@ -376,20 +375,20 @@ class CampaignFinder:
     def _wanted(
         self, known: CampaignCatalogue, settings: DiscoverConfig
     ) -> tuple[Listed, ...]:
-        """Return the candidates, computed once for each list."""
-        listed, wishes, wanted = self._candidates
-        if listed is not known.campaigns or wishes is not settings:
+        """Return the candidates, computed once per list."""
+        listed, previous, wanted = self._candidates
+        if listed is not known.campaigns or previous is not settings:
             wanted = rules.candidates(known, settings)
             self._candidates = (known.campaigns, settings, wanted)
         return wanted
 
     def _log_failure(self, endpoint: str, failure: FetchError) -> None:
-        now = self._now()
+        now = self._clock.now()
         reason, logged_at = self._logged.get(endpoint, (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _LOG_AGAIN_SECONDS
+        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
         if is_news:
             self._logged[endpoint] = (failure.reason, now)
-        facts = self._facts(endpoint) | {
+        facts = self._fields(endpoint) | {
             "reason": failure.reason,
             "status": failure.status,
             "next_in_seconds": round(self._wait_until - now),
@@ -398,7 +397,7 @@ class CampaignFinder:
         level = logging.WARNING if is_news else logging.DEBUG
         _log.log(level, "discovery.failed", extra={"facts": facts})
 
-    def _facts(self, endpoint: str) -> dict[str, Fact]:
+    def _fields(self, endpoint: str) -> dict[str, Fact]:
         return {
             "workspace": self._workspace.name,
             "endpoint": f"{self._workspace.endpoint}/{endpoint}",
@@ -412,26 +411,21 @@ def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:
     return workspace.discover
 
 
-def _budget(workspace: WorkspaceConfig, settings: DiscoverConfig) -> Budget:
-    rate = settings.requests_per_minute
-    return Budget(spacing(rate), workspace.reserve, 1, slack_seconds=slack(rate))
-
-
 def _keys(workspace: WorkspaceConfig) -> frozenset[str]:
     return frozenset(documents.key(one.id) for one in workspace.campaigns)
 
 
 def _request(
-    question: Question, settings: DiscoverConfig
+    wanted: NextRequest, settings: DiscoverConfig
 ) -> tuple[str, dict[str, str | int]]:
-    if isinstance(question, PageWanted):
+    if isinstance(wanted, PageWanted):
         archived = "true" if settings.include_archived else "false"
-        return LIST, {"page": question.page, "include_archived": archived}
-    return DETAILS, {"campaign_id": question.campaign.id}
+        return CAMPAIGN_LIST, {"page": wanted.page, "include_archived": archived}
+    return CAMPAIGN_DETAILS, {"campaign_id": wanted.campaign.id}
 
 
-def _is_of_one(failure: FetchError) -> bool:
-    """Tell whether the cause is the one campaign that was asked for."""
+def _is_of_one_campaign(failure: FetchError) -> bool:
+    """Return whether the failure is about the one campaign of the request."""
     if isinstance(failure, Unusable):
         return failure.reason is not FailureReason.REDIRECT
     return isinstance(failure, CampaignRefused)

@@ -1,8 +1,4 @@
-"""Which campaigns a workspace has, asked for in one go by a command that ends.
-
-The questions are a scout's, as in the daemon: each within discovery's own budget, one
-after the other until all is known or a failure stays.
-"""
+"""Discovery in one run, for commands: until all is known or a failure lasts."""
 
 from __future__ import annotations
 
@@ -12,149 +8,163 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import __version__
+from exporter.braze.rate_limit import Budget
+from exporter.braze.session import SHARED, Fetcher, Session
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.durations import duration
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
-from exporter.polling.poller import Fetcher
 from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
-from exporter.system.progress import duration
 
 _MOST_FAILURES = 3
 _LOOK_SECONDS = 10.0
-"""How often a long wait looks whether the wall clock was set."""
+"""How often a long wait checks whether the wall clock was set."""
 
-_TOLD_SECONDS = 5.0
-_DETAILS_KEPT = 100
-"""After so many more details what is known is kept, and how many they are is told."""
+_REPORTED_SECONDS = 5.0
+_DETAILS_SAVED = 100
+"""After so many more details the catalogue is saved, and progress is printed."""
 
-_LISTED_TOLD = 1000
+_LISTED_REPORTED = 1000
 
 
 class DiscoveryRun:
-    """Finds campaigns and keeps what it knows, so that another run need not ask."""
+    """Finds campaigns and saves the catalogue, so that a second run is short."""
 
     def __init__(
         self,
         file: CatalogueFile,
         *,
         clock: Clock,
-        wait: Callable[[float], object],
-        draw: Callable[[], float],
-        say: Callable[[str], None],
+        sleep: Callable[[float], object],
+        random: Callable[[], float],
+        print_line: Callable[[str], None],
     ) -> None:
         self._file = file
         self._clock = clock
-        self._wait = wait
-        self._draw = draw
-        self._say = say
+        self._sleep = sleep
+        self._random = random
+        self._print_line = print_line
 
     def campaigns_of(
         self, workspace: WorkspaceConfig, *, client: Fetcher
     ) -> tuple[CampaignConfig, ...]:
-        """Return the listed campaigns and those that discovery finds now.
+        """Return the configured campaigns and those that discovery finds now.
 
-        FetchError: it could not be finished. StateError: nothing can be kept.
+        FetchError: it did not finish. StateError: the catalogue cannot be saved.
         """
         if workspace.discover is None:
             return workspace.campaigns
         account = (workspace.name, workspace.endpoint, str(workspace.key_source))
-        kept = self._kept()
-        known = kept.setdefault(account, CampaignCatalogue())
+        kept = self._saved()
+        catalogue = kept.setdefault(account, CampaignCatalogue())
         settings = workspace.discover._replace(list_interval_seconds=math.inf)
         workspace = replace(workspace, discover=settings)
-        scout = scout_of(
-            workspace, client=client, clock=self._clock, draw=self._draw, known=known
+        finder = finder_of(
+            workspace,
+            client=client,
+            clock=self._clock,
+            random=self._random,
+            catalogue=catalogue,
         )
 
-        def keep() -> None:
-            kept[account] = replace(scout.known, reading=None)
+        def save() -> None:
+            kept[account] = replace(finder.catalogue, reading=None)
             self._file.save(kept)
 
-        tell = course(scout, partial(self._tell, workspace))
+        print_progress = progress_printer(finder, partial(self._print, workspace))
 
-        def stepped() -> None:
-            if len(scout.known.details) >= len(kept[account].details) + _DETAILS_KEPT:
-                keep()
-            tell()
+        def on_step() -> None:
+            if (
+                len(finder.catalogue.details)
+                >= len(kept[account].details) + _DETAILS_SAVED
+            ):
+                save()
+            print_progress()
 
-        def waits(seconds: float, failure: FetchError | None) -> None:
-            if seconds >= _TOLD_SECONDS:
-                why = failure or "as Braze's limits or the budget ask"
-                self._tell(workspace, f"waiting {duration(seconds)}: {why}")
+        def on_wait(seconds: float, failure: FetchError | None) -> None:
+            if seconds >= _REPORTED_SECONDS:
+                why = failure or "for Braze's rate limit or the configured ceiling"
+                self._print(workspace, f"waiting {duration(seconds)}: {why}")
 
-        self._tell(workspace, "asking Braze which campaigns there are")
+        self._print(workspace, "reading the list of campaigns")
         try:
-            failure = explore(
-                scout,
+            failure = run(
+                finder,
                 clock=self._clock,
-                wait=self._wait,
-                waits=waits,
-                stepped=stepped,
+                sleep=self._sleep,
+                on_wait=on_wait,
+                on_step=on_step,
             )
         finally:
-            keep()
+            save()
         if failure is not None:
             raise failure
-        found = scout.campaigns_of(workspace)
-        for told in (*doubts(scout, settings), f"{len(found)} campaigns"):
-            self._tell(workspace, told)
+        found = finder.campaigns_of(workspace)
+        for text in (*warnings(finder, settings), f"{len(found)} campaigns"):
+            self._print(workspace, text)
         return found
 
-    def _kept(self) -> dict[Account, CampaignCatalogue]:
+    def _saved(self) -> dict[Account, CampaignCatalogue]:
         try:
             return self._file.load(now=self._clock.now())
         except StateError as error:
-            self._say(f"{error}: all is asked for")
+            self._print_line(f"{error}: the list is read from the start")
             return {}
 
-    def _tell(self, workspace: WorkspaceConfig, text: str) -> None:
-        self._say(f"workspace {workspace.name}: {text}")
+    def _print(self, workspace: WorkspaceConfig, text: str) -> None:
+        self._print_line(f"workspace {workspace.name}: {text}")
 
 
-def scout_of(
+def finder_of(
     workspace: WorkspaceConfig,
     *,
     client: Fetcher,
     clock: Clock,
-    draw: Callable[[], float],
-    known: CampaignCatalogue | None = None,
+    random: Callable[[], float],
+    catalogue: CampaignCatalogue | None = None,
 ) -> CampaignFinder:
-    """Return a scout for `explore`, who may know something already."""
+    """Return a finder for `run`, with what is known already."""
+    assert workspace.discover is not None  # noqa: S101 - the caller checked it
+    budget = Budget.of_rate(
+        workspace.discover.requests_per_minute,
+        reserve=workspace.reserve,
+        concurrency=1,
+    )
+    session = Session(client, budgets={SHARED: budget}, clock=clock, random=random)
     return CampaignFinder(
         workspace,
-        fetcher=lambda: client,
-        tell_news=lambda: None,
-        telemetry=SelfMetrics(version=__version__, served=tuple),
-        now=clock.now,
-        draw=draw,
-        clock_set_by=clock.set_by,
-        known=known,
+        session=lambda: session,
+        on_change=lambda: None,
+        metrics=SelfMetrics(version=__version__, served=tuple),
+        clock=clock,
+        random=random,
+        catalogue=catalogue,
     )
 
 
-def explore(
-    scout: CampaignFinder,
+def run(
+    finder: CampaignFinder,
     *,
     clock: Clock,
-    wait: Callable[[float], object],
-    waits: Callable[[float, FetchError | None], None],
-    stepped: Callable[[], None] = lambda: None,
+    sleep: Callable[[float], object],
+    on_wait: Callable[[float, FetchError | None], None],
+    on_step: Callable[[], None] = lambda: None,
 ) -> FetchError | None:
-    """Ask until all is known; return the failure that ended it before.
+    """Step until all is known; return the failure that ended it early.
 
-    `wait` lets so many seconds pass. `waits` is told of each wait and which failure it
-    is for, `stepped` after each question.
+    `on_wait` gets the seconds of each wait and its failure, if any; `on_step` is called
+    after each request.
     """
     failures, last = 0, None
     while True:
-        at = scout.step()
-        stepped()
-        if scout.is_settled:
+        at = finder.step()
+        on_step()
+        if finder.is_settled:
             return None
-        failure = scout.failure
+        failure = finder.failure
         if failure is not last:
             failures = 0 if failure is None else failures + 1
             last = failure
@@ -163,49 +173,51 @@ def explore(
             return failure
         seconds = max(0.0, (at or 0.0) - clock.now())
         if seconds:
-            waits(seconds, failure)
-        if _is_clock_set(clock, seconds=seconds, wait=wait):
-            scout.forget_windows()
+            on_wait(seconds, failure)
+        if _is_clock_set(clock, seconds=seconds, sleep=sleep):
+            finder.discard_windows()
 
 
-def course(scout: CampaignFinder, say: Callable[[str], None]) -> Callable[[], None]:
-    """Return what says now and then how far the scout has come, called at each step."""
-    told = len(scout.known.details) // _DETAILS_KEPT
+def progress_printer(
+    finder: CampaignFinder, print_line: Callable[[str], None]
+) -> Callable[[], None]:
+    """Return a function that prints progress, to be called after each step."""
+    reported = len(finder.catalogue.details) // _DETAILS_SAVED
     listed = 0
 
-    def tell() -> None:
-        nonlocal told, listed
-        known = scout.known
+    def print_progress() -> None:
+        nonlocal reported, listed
+        known = finder.catalogue
         found = len(known.reading.found) if known.reading else 0
         read = len(known.details)
-        if found // _LISTED_TOLD > listed:
-            say(f"{found} campaigns in the list so far")
-        elif read // _DETAILS_KEPT > told:
-            say(f"details of {read} read, of {len(known.campaigns)} campaigns")
-        told = max(told, read // _DETAILS_KEPT)
-        listed = max(listed, found // _LISTED_TOLD)
+        if found // _LISTED_REPORTED > listed:
+            print_line(f"{found} campaigns in the list so far")
+        elif read // _DETAILS_SAVED > reported:
+            print_line(f"details of {read} read, of {len(known.campaigns)} campaigns")
+        reported = max(reported, read // _DETAILS_SAVED)
+        listed = max(listed, found // _LISTED_REPORTED)
 
-    return tell
+    return print_progress
 
 
-def doubts(scout: CampaignFinder, settings: DiscoverConfig) -> tuple[str, ...]:
-    """Say what is not in the list although it might be."""
-    told = []
-    unknown = sum(not one.is_known for one in scout.known.details.values())
+def warnings(finder: CampaignFinder, settings: DiscoverConfig) -> tuple[str, ...]:
+    """Return what may be missing from the list, and why."""
+    found = []
+    unknown = sum(not one.is_known for one in finder.catalogue.details.values())
     if unknown:
-        told.append(f"Braze gave no usable details of {unknown} campaigns: left out")
-    if scout.is_limited:
-        told.append(f"max_campaigns ({settings.max_campaigns}) keeps campaigns out")
-    return tuple(told)
+        found.append(f"no usable details of {unknown} campaigns: they are left out")
+    if finder.is_limited:
+        found.append(f"max_campaigns ({settings.max_campaigns}) leaves campaigns out")
+    return tuple(found)
 
 
 def _is_clock_set(
-    clock: Clock, *, seconds: float, wait: Callable[[float], object]
+    clock: Clock, *, seconds: float, sleep: Callable[[float], object]
 ) -> bool:
-    """Let so many seconds pass, or less: True as soon as the wall clock was set."""
+    """Sleep; return True early, once the wall clock was set."""
     until = clock.now() + seconds
     while (left := until - clock.now()) > 0:
-        wait(min(left, _LOOK_SECONDS))
+        sleep(min(left, _LOOK_SECONDS))
         if clock.jump():
             return True
     return False

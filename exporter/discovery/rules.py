@@ -79,7 +79,7 @@ class DetailsWanted:
     campaign: Listed
 
 
-Question = PageWanted | DetailsWanted
+NextRequest = PageWanted | DetailsWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def detailed(
     return replace(known, details={**known.details, key(campaign.id): details})
 
 
-def without_leavers(
+def without_removed(
     known: CampaignCatalogue, settings: DiscoverConfig, *, now: float
 ) -> CampaignCatalogue:
     """Return what is known without campaigns whose grace is over."""
@@ -290,14 +290,14 @@ def _spelled(channel: str) -> str:
     return _PREFIX.sub("", letters).removesuffix("s")
 
 
-def next_question(
+def next_request(
     known: CampaignCatalogue,
     wanted: Sequence[Listed],
     settings: DiscoverConfig,
     *,
     listed: frozenset[str],
     now: float,
-) -> Question | float:
+) -> NextRequest | float:
     """Return what to ask next, or until when there is nothing to ask.
 
     The list goes before details, unknown ones before old ones. Whoever would find no

@@ -1,185 +1,193 @@
-"""Discovery in the daemon: a scout for each workspace that wants one, as errands.
+"""Discovery in the daemon: one campaign finder per workspace that has `discover`.
 
-Scouts come and go with the configuration and keep what they know over a reload; where
-values are kept over a restart, so is that. It decides nothing about campaigns.
+Finders keep their catalogues over a reload, and over a restart where state is kept.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
+from typing import Protocol
 
+from exporter.braze.session import Session
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
 from exporter.model.errors import StateError
-from exporter.polling.poller import Fetcher, Workspace
-from exporter.polling.scheduler import Scheduler, Task
-from exporter.status.view_model import DiscoveryView
 from exporter.storage.catalogue_file import Account, CatalogueFile
+from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 _AFTER_A_CRASH_SECONDS = 60.0
 
 
+class TaskScheduler(Protocol):
+    """Runs one function per workspace at a given instant."""
+
+    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+        """Run a function at `at`, in place of the previous one of the workspace."""
+
+    def drop(self, workspace: str, /) -> None:
+        """Remove the function of a workspace."""
+
+
 class DiscoveryService:
-    """The scouts of all workspaces. `apply` is called by one thread at a time."""
+    """The finders of all workspaces. `apply` is called by one thread at a time."""
 
     def __init__(
         self,
-        desks: Mapping[str, Workspace],
         *,
-        refresh: Callable[[str], None],
-        jobs: Scheduler,
-        telemetry: SelfMetrics,
-        now: Callable[[], float],
-        draw: Callable[[], float],
-        clock_set_by: Callable[[], float],
+        session_of: Callable[[str], Session | None],
+        on_change: Callable[[str], None],
+        after_step: Callable[[], None],
+        tasks: TaskScheduler,
+        metrics: SelfMetrics,
+        clock: Clock,
+        random: Callable[[], float],
         file: CatalogueFile | None,
     ) -> None:
-        """`refresh` is told the name of a workspace in which others are found."""
-        self._desks = desks
-        self._refresh = refresh
-        self._jobs = jobs
-        self._telemetry = telemetry
-        self._now = now
-        self._draw = draw
-        self._clock_set_by = clock_set_by
+        """`on_change` gets the name of a workspace in which others are found.
+
+        `after_step` is called after each request: it may have paused the key.
+        """
+        self._session_of = session_of
+        self._on_change = on_change
+        self._after_step = after_step
+        self._tasks = tasks
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
         self._file = file
-        self._scouts: dict[str, CampaignFinder] = {}
+        self._finders: dict[str, CampaignFinder] = {}
         self._accounts: dict[str, Account] = {}
         self._saving = Lock()
         self._is_failing = False
-        self._kept = self._restored()
-        self._saved: dict[Account, CampaignCatalogue] = dict(self._kept)
+        self._restored = self._restore()
+        self._saved: dict[Account, CampaignCatalogue] = dict(self._restored)
 
     def apply(self, config: Config) -> None:
-        """Have scouts for what this configuration wants; `begin` lets them go."""
+        """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
-        for name in set(self._scouts) - set(wanted):
-            self._jobs.drop_errand(name)
-            self._scouts.pop(name).stop()
+        for name in set(self._finders) - set(wanted):
+            self._tasks.drop(name)
+            self._finders.pop(name).stop()
             del self._accounts[name]
-            self._telemetry.forget_discovery(name)
+            self._metrics.forget_discovery(name)
         for name, workspace in wanted.items():
-            self._equip(name, workspace)
+            self._apply(name, workspace)
 
-    def _equip(self, name: str, workspace: WorkspaceConfig) -> None:
+    def _apply(self, name: str, workspace: WorkspaceConfig) -> None:
         account = (name, workspace.endpoint, str(workspace.key_source))
-        scout = self._scouts.get(name)
-        if scout is not None and self._accounts[name] == account:
-            scout.reconfigure(workspace)
+        finder = self._finders.get(name)
+        if finder is not None and self._accounts[name] == account:
+            finder.reconfigure(workspace)
             return
-        if scout is not None:
-            scout.stop()
+        if finder is not None:
+            finder.stop()
         self._accounts[name] = account
-        self._scouts[name] = CampaignFinder(
+        self._finders[name] = CampaignFinder(
             workspace,
-            fetcher=partial(self._fetcher, name),
-            tell_news=partial(self._refresh, name),
-            telemetry=self._telemetry,
-            now=self._now,
-            draw=self._draw,
-            clock_set_by=self._clock_set_by,
-            known=self._kept.pop(account, None),
+            session=partial(self._session_of, name),
+            on_change=partial(self._on_change, name),
+            metrics=self._metrics,
+            clock=self._clock,
+            random=self._random,
+            catalogue=self._restored.pop(account, None),
         )
 
-    def begin(self) -> None:
-        """Let every scout go on now, each when it may."""
-        for name, scout in tuple(self._scouts.items()):
-            self._send(name, scout, self._now())
+    def start(self) -> None:
+        """Run the next step of every finder now."""
+        for name, finder in tuple(self._finders.items()):
+            self._schedule(name, finder, self._clock.now())
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return the campaigns of a workspace, as far as they are known now."""
-        scout = self._scouts.get(workspace.name)
-        if scout is None or workspace.discover is None:
+        finder = self._finders.get(workspace.name)
+        if finder is None or workspace.discover is None:
             return workspace.campaigns
-        return scout.campaigns_of(workspace)
+        return finder.campaigns_of(workspace)
 
-    def known(self) -> dict[Account, CampaignCatalogue]:
-        """Return what is known now of each workspace that discovers."""
+    def catalogues(self) -> dict[Account, CampaignCatalogue]:
+        """Return what is known now of each workspace that has discovery."""
         return {
-            self._accounts[name]: replace(scout.known, reading=None)
-            for name, scout in tuple(self._scouts.items())
+            self._accounts[name]: replace(finder.catalogue, reading=None)
+            for name, finder in tuple(self._finders.items())
             if name in self._accounts
         }
 
-    def seen(self) -> dict[str, DiscoveryView]:
-        """Return how discovery stands in each workspace that has it."""
-        return {name: scout.seen() for name, scout in tuple(self._scouts.items())}
+    def views(self) -> dict[str, DiscoveryView]:
+        """Return the state of discovery in each workspace that has it."""
+        return {name: finder.view() for name, finder in tuple(self._finders.items())}
 
-    def look_again(self, name: str) -> None:
-        """Ask at once what could not be asked with the former key."""
-        scout = self._scouts.get(name)
-        if scout is not None:
-            scout.look_again()
-            self._send(name, scout, self._now())
+    def retry_now(self, name: str) -> None:
+        """End the waits of a workspace: its key was replaced."""
+        finder = self._finders.get(name)
+        if finder is not None:
+            finder.retry_now()
+            self._schedule(name, finder, self._clock.now())
 
-    def forget_windows(self) -> None:
-        """Do what a wall clock that was set asks for."""
-        for scout in tuple(self._scouts.values()):
-            scout.forget_windows()
+    def after_clock_set(self) -> None:
+        """Compute all waits again: the wall clock was set."""
+        for finder in tuple(self._finders.values()):
+            finder.after_clock_set()
 
     def stop(self) -> None:
-        """Take no further failure for true, and keep what is known."""
-        for scout in tuple(self._scouts.values()):
-            scout.stop()
+        """Ignore failures from now on, and save the catalogues."""
+        for finder in tuple(self._finders.values()):
+            finder.stop()
         self._save()
 
-    def _send(self, name: str, scout: CampaignFinder, at: float) -> None:
-        run = partial(self._step, name, scout)
-        self._jobs.put_errand(Task(name, at, run))
+    def _schedule(self, name: str, finder: CampaignFinder, at: float) -> None:
+        self._tasks.schedule(name, at, partial(self._step, name, finder))
 
-    def _step(self, name: str, scout: CampaignFinder) -> None:
-        if self._scouts.get(name) is not scout:
+    def _step(self, name: str, finder: CampaignFinder) -> None:
+        if self._finders.get(name) is not finder:
             return
         try:
-            at = scout.step()
+            at = finder.step()
         except Exception:  # noqa: BLE001 - the job's border; it is logged
             _log.exception("discovery.crashed", extra={"facts": {"workspace": name}})
-            at = self._now() + _AFTER_A_CRASH_SECONDS
-        if at is None or self._scouts.get(name) is not scout:
+            at = self._clock.now() + _AFTER_A_CRASH_SECONDS
+        if at is None or self._finders.get(name) is not finder:
             return
-        self._send(name, scout, at)
+        self._schedule(name, finder, at)
+        self._after_step()
         account = self._accounts.get(name)
         saved = None if account is None else self._saved.get(account)
-        if scout.is_settled and (
-            saved is None or saved.listed_at != scout.known.listed_at
+        if finder.is_settled and (
+            saved is None or saved.listed_at != finder.catalogue.listed_at
         ):
-            self._save()  # once a list; details that were read since can wait
+            self._save()  # once per list; details read since are saved later
 
-    def _fetcher(self, name: str) -> Fetcher | None:
-        desk = self._desks.get(name)
-        return desk.client if desk else None
-
-    def _restored(self) -> dict[Account, CampaignCatalogue]:
+    def _restore(self) -> dict[Account, CampaignCatalogue]:
         if self._file is None:
             return {}
         try:
-            return self._file.load(now=self._now())
+            return self._file.load(now=self._clock.now())
         except StateError as error:
             _log.error("state.unusable", extra={"facts": {"error": str(error)}})
             self._file.set_aside()
             return {}
 
     def _save(self) -> None:
-        """Keep what is known, if it is another than was kept last."""
+        """Save the catalogues if they changed since the last save."""
         if self._file is None:
             return
         with self._saving:
-            known = self.known()
-            if known == self._saved:
+            catalogues = self.catalogues()
+            if catalogues == self._saved:
                 return
             try:
-                self._file.save(known)
+                self._file.save(catalogues)
             except StateError as error:
                 if not self._is_failing:
                     _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
                 self._is_failing = True
                 return
-            self._saved, self._is_failing = known, False
+            self._saved, self._is_failing = catalogues, False

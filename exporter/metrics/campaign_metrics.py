@@ -161,24 +161,16 @@ class ObjectLabels(NamedTuple):
 
 
 class PollStatus(NamedTuple):
-    """What is known of a campaign's polls; None: nothing yet."""
+    """The state of an object's polls, its instants by the wall clock; None: unknown."""
 
     is_up: bool | None
     failure: FailureReason | None
     interval_seconds: float
     last_success_at: float | None
-    clock_set_by: float = 0.0
-    """How many seconds later the wall clock shows that instant: it was set since."""
     error: str = ""
     """The failure's message, for people; empty after a success or a restart."""
     failed_at: float | None = None
     """When the last poll failed, if it did in this process."""
-
-    @property
-    def shown_success_at(self) -> float | None:
-        """The last success in seconds since the epoch, as the wall clock has it."""
-        at = self.last_success_at
-        return None if at is None else at + self.clock_set_by
 
 
 Block = bytes | DeflatedBlock
@@ -257,8 +249,8 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     if status.is_up is False and status.failure:
         lines.add(FAILURE_INFO, 1, _label("reason", status.failure))
     lines.add(INTERVAL, status.interval_seconds)
-    if status.shown_success_at is not None:
-        lines.add(LAST_SUCCESS, round(status.shown_success_at, 3))
+    if status.last_success_at is not None:
+        lines.add(LAST_SUCCESS, round(status.last_success_at, 3))
     return lines.blocks()
 
 

@@ -42,6 +42,10 @@ class Entry(NamedTuple):
     """The same rendered; None if nothing was read yet or it is stale."""
     source: Fingerprint | None = None
     """What both were made of; None: that is not known any more."""
+    read_at: float = -math.inf
+    """When they were read, by the process clock."""
+    failed_at: float = -math.inf
+    """When the last poll failed, by the process clock."""
     expires_at: float = math.inf
 
     @property

@@ -1,8 +1,6 @@
-"""The frozen values that travel between the floors.
+"""The values of a configuration, and its problems.
 
-Whoever holds one may keep it: nothing here changes after it was made. Instants are
-seconds since the epoch (float), durations end in `_seconds`. It knows nothing of YAML,
-HTTP or Prometheus.
+All values are immutable and safe to share between threads. Durations end in `_seconds`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 
 class Problem(NamedTuple):
-    """One thing wrong in a configuration: what, where, and what was expected."""
+    """An error or warning in a configuration, with its place."""
 
     file: str
     line: int
@@ -30,7 +28,7 @@ class Problem(NamedTuple):
 
 
 class KeySource(NamedTuple):
-    """Where a workspace's API key is read from; exactly one of the two is set."""
+    """The source of a workspace's API key; exactly one of the two is set."""
 
     env: str | None = None
     file: str | None = None
@@ -40,25 +38,25 @@ class KeySource(NamedTuple):
 
 
 class CampaignConfig(NamedTuple):
-    """One campaign to poll; `interval_seconds` is as wanted, before any stretching."""
+    """A campaign to poll; `interval_seconds` is not stretched."""
 
     id: str
     name: str
     interval_seconds: float
     labels: Mapping[str, str] = MappingProxyType({})
     is_dormant: bool = False
-    """Whether Braze calls it archived or a draft; told by discovery alone."""
+    """Whether it is archived or a draft in Braze; set by discovery only."""
 
 
 class Selection(NamedTuple):
-    """Glob patterns, case-sensitive. An empty `include` takes all; `exclude` wins."""
+    """Glob patterns, case-sensitive. An empty `include` selects everything."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
 class TagSelection(NamedTuple):
-    """Tags as they stand in Braze; what is empty asks for nothing."""
+    """Tags in Braze's spelling; an empty tuple is no condition."""
 
     any: tuple[str, ...] = ()
     all: tuple[str, ...] = ()
@@ -66,26 +64,26 @@ class TagSelection(NamedTuple):
 
 
 class DiscoverConfig(NamedTuple):
-    """Which campaigns of a workspace are polled besides the listed ones."""
+    """Which campaigns are polled in addition to the listed ones."""
 
     names: Selection
     tags: TagSelection
     channels: Selection
     sent_within_seconds: float | None
-    """None: whenever it was, if ever."""
+    """None: no condition."""
     include_drafts: bool
     include_archived: bool
     max_campaigns: int
     list_interval_seconds: float
     grace_seconds: float
-    """How long a campaign that is no longer there stays."""
+    """How long a campaign that is no longer listed is polled."""
     requests_per_minute: float
     labels: Mapping[str, str] = MappingProxyType({})
     """Label name → `tags` or `channels`."""
 
     @property
     def needs_details(self) -> bool:
-        """Whether the list alone, which is cheap, does not tell what is wanted."""
+        """Whether the selection needs details, one request per campaign."""
         return (
             not self.include_drafts
             or self.sent_within_seconds is not None
@@ -96,7 +94,7 @@ class DiscoverConfig(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
-    """One Braze workspace: where it is, what we may spend there, what we read."""
+    """One Braze workspace: endpoint, ceilings, and campaigns."""
 
     name: str
     endpoint: str
@@ -105,20 +103,22 @@ class WorkspaceConfig:
     interval_seconds: float
     requests_per_minute: float
     reserve: float
-    """A fraction from 0 up to, not including, 1."""
+    """A fraction of at least 0 and below 1."""
     concurrency: int
     timeout_seconds: float
-    proxy: str | None = field(repr=False)  # may hold a password
+    proxy: str | None = field(repr=False)  # may contain a password
     ca_file: str | None
     allow_http: bool
     campaigns: tuple[CampaignConfig, ...]
     discover: DiscoverConfig | None = None
+    processes: int = 1
+    """How many processes send requests with this key: shards times replicas."""
     idle_interval_seconds: float = 3600.0
-    """How often a campaign is polled in which nothing happens."""
+    """The interval of campaigns without activity."""
 
 
 class Limits(NamedTuple):
-    """What one campaign may cost."""
+    """Limits of one campaign."""
 
     series_per_campaign: int
     response_bytes: int
@@ -126,18 +126,20 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A configuration without a problem."""
+    """A valid configuration."""
 
     workspaces: tuple[WorkspaceConfig, ...]
     windows: tuple[int, ...]
-    """Trailing windows in days, ascending, without repeats."""
+    """Trailing windows in days, ascending, without duplicates."""
     channels: Selection
     stale_after_seconds: float
     metrics: Selection
     limits: Limits
+    revisions: bool = False
+    """Whether the revision families are exported."""
 
     @property
     def key_variables(self) -> frozenset[str]:
-        """The environment variables in which keys are."""
+        """The environment variables that contain keys."""
         sources = (one.key_source.env for one in self.workspaces)
         return frozenset(name for name in sources if name)

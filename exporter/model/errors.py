@@ -1,18 +1,18 @@
-"""Every failure the exporter answers, in one tree; each class says what is next.
+"""The exceptions of the package in one tree, each with its consequence.
 
 ExporterError
-├── ConfigError          every problem at once; nothing starts, nothing changes
-├── ListenError          an address is taken; the process ends with code 1
-├── StateError           the last values' file is no use; we go on without it
-├── MalformedSeries      a document is no data series; the poll ends, values stay
-├── MalformedCatalogue   a document tells of no campaigns; what was known stays
-└── FetchError           one request gave no document
-    ├── Unavailable      5xx, timeout, broken connection, no JSON: try again soon
-    │   └── KeyReplaced  401, 403 to a key that is another one by now: the same
-    ├── Throttled        429: nothing goes to this bucket before it resets
-    ├── KeyRefused       401, 403: the workspace pauses and is probed
-    ├── CampaignRefused  other 4xx: this campaign goes on at a slow rate
-    └── Unusable         a redirect, a body too large: the next slot tries again
+├── ConfigError          all problems of a configuration; it is not applied
+├── ListenError          an address is in use; the process exits with code 1
+├── StateError           the state file is unusable; the exporter runs without it
+├── MalformedSeries      not a data series; the poll fails, values are kept
+├── MalformedCatalogue   not a list of campaigns; the previous list is kept
+└── FetchError           a request without a document
+    ├── Unavailable      5xx, timeout, broken connection, no JSON: retried soon
+    │   └── KeyReplaced  401, 403 to a key that was replaced meanwhile: likewise
+    ├── Throttled        429: no request of this bucket before it is reset
+    ├── KeyRefused       401, 403: the workspace is paused and probed
+    ├── CampaignRefused  other 4xx: this campaign is polled at a slow rate
+    └── Unusable         a redirect, a body too large: retried in the next slot
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from exporter.model.rate_limit_headers import RateLimitHeaders
 
 
 class FailureReason(StrEnum):
-    """Why a poll failed: the text of the label `reason`."""
+    """Why a poll failed: the value of the label `reason`."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -40,11 +40,11 @@ class FailureReason(StrEnum):
 
 
 class ExporterError(Exception):
-    """The root: catching it catches all that this package raises on purpose."""
+    """The base of all exceptions of this package."""
 
 
 class ConfigError(ExporterError):
-    """A configuration that cannot be used, with every problem found in it."""
+    """An invalid configuration, with all its problems."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -52,13 +52,13 @@ class ConfigError(ExporterError):
 
 
 class ListenError(ExporterError):
-    """An address that cannot be listened on; the message names it and says why."""
+    """An address that cannot be bound; the message contains it and the reason."""
 
 
 class StateError(ExporterError):
-    """The last values cannot be kept or read back; the message names file and fault.
+    """The state file cannot be read or written; the message contains its path.
 
-    `is_damaged`: it will never be of use again. `is_locked`: somebody else has it open.
+    `is_damaged`: no retry can succeed. `is_locked`: another process has it open.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class StateError(ExporterError):
 
 
 class MalformedSeries(ExporterError):
-    """A document that is no data series; the message says what was expected where."""
+    """A document that is not a data series; the message has path and expectation."""
 
 
 class MalformedCatalogue(ExporterError):
-    """A document that is no list or details of campaigns; says what was expected."""
+    """A document that is not a list or the details of campaigns."""
 
 
 class FetchError(ExporterError):
-    """One request that gave no document.
+    """A request without a document.
 
-    `status` and `allowance` are None when no answer came; `retry_after_seconds` is
-    what the answer asked for, `answered_at` what it said of the time, `said` its words,
-    cut and without the key. The message never holds the key, a header or a body.
+    Without a response `status` and `allowance` (rate limit headers) are `None`.
+    `retry_after_seconds` is its Retry-After, `answered_at` its Date, `said` the message
+    of its body, shortened. No text contains the key, another header or a body.
     """
 
     def __init__(
@@ -106,24 +106,24 @@ class FetchError(ExporterError):
 
 
 class Unavailable(FetchError):
-    """Braze or the way to it is out of order for now."""
+    """Braze or the connection to it fails temporarily."""
 
 
 class KeyReplaced(Unavailable):
-    """Braze answered 401 or 403 to a key that was replaced meanwhile."""
+    """Braze rejected (401, 403) a key that was replaced during the request."""
 
 
 class Throttled(FetchError):
-    """Braze answered 429."""
+    """Braze responded 429."""
 
 
 class KeyRefused(FetchError):
-    """Braze answered 401 or 403."""
+    """Braze rejected the key (401, 403)."""
 
 
 class CampaignRefused(FetchError):
-    """Braze answered that this request can never be served."""
+    """Braze rejected this request permanently."""
 
 
 class Unusable(FetchError):
-    """An answer that asking again at once would not change."""
+    """A response that an immediate retry would not change."""

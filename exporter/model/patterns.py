@@ -1,4 +1,4 @@
-"""Which of Braze's names are wanted: a selection of glob patterns, compiled once."""
+"""Selections of glob patterns, compiled once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from exporter.model.labels import LONGEST
 
 @lru_cache(maxsize=64)
 def matcher(selection: Selection) -> Callable[[str], bool]:
-    """Return what tells whether a name is selected: case counts, `exclude` wins.
+    """Return a predicate of names: case-sensitive, `exclude` overrides `include`.
 
-    Of a name counts what a label shows of it: a long one must not cost seconds.
+    Only the part of a name that fits a label is matched: matching a very long one
+    would take seconds.
     """
     include = [re.compile(translate(glob)).match for glob in selection.include]
     exclude = [re.compile(translate(glob)).match for glob in selection.exclude]

@@ -1,7 +1,6 @@
-"""What a configuration costs: the exporter's machine, Prometheus, and what saves most.
+"""Estimates of what a configuration costs the exporter and Prometheus.
 
-Figures are estimates, in proportion to what was measured once; where each comes from is
-told in `docs/scaling.md`. It measures nothing and knows no machine.
+The estimates are proportional to measurements; docs/scaling.md lists their sources.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ CPU_SECONDS_PER_POLL = 0.003
 """Of a document of 30 days; docs/performance.md."""
 
 IDLE_CPU_SHARE = 0.002
-"""Of a core, with nothing to do but to beat; docs/performance.md."""
+"""Of a core, without campaigns; docs/performance.md."""
 
 RESIDENT_BYTES = 45 * MIB
 """Of the process without campaigns; docs/performance.md."""
 
 BYTES_PER_SERIES = 160
-"""Of memory, with all that a campaign needs besides; docs/performance.md."""
+"""Of memory, including all other values of a campaign; docs/performance.md."""
 
 CORE_SHARE_ADVISED = 0.5
-"""Of one core: Python runs on no more than one, and retries and scrapes need some."""
+"""Of one core: Python uses only one, and retries and scrapes need a part of it."""
 
 SERIES_ADVISED = 1_000_000
-"""Of one exporter: more in one scrape is for Prometheus to bear, and seldom done."""
+"""Of one exporter: larger scrapes are rare, and a load for Prometheus."""
 
 HEAD_BYTES_PER_SERIES = (3 * 1024, 8 * 1024)
-"""Of Prometheus's memory; docs/scaling.md names who says so."""
+"""Of Prometheus's memory; docs/scaling.md lists the sources."""
 
 BYTES_PER_SAMPLE = (1.0, 2.0)
 """On Prometheus's disk (its documentation on storage)."""
@@ -49,55 +48,55 @@ _FEW_STATS = Selection(include=("sent", "delivered", "bounces", "reported_spam")
 
 
 class Saving(NamedTuple):
-    """A change of the configuration, and how many series are left with it."""
+    """A change of the configuration, and the number of series with it."""
 
     change: str
     series: int
 
 
 class Scaling(NamedTuple):
-    """What a configuration costs altogether."""
+    """The total cost of a configuration."""
 
     campaigns: int
-    """With those that discovery may add at most."""
+    """Including the most that discovery may add."""
     found_campaigns: int
-    """How many of them those are."""
+    """The most campaigns that discovery may add."""
     series: int
     requests_per_minute: float
-    """As planned, within the ceilings."""
+    """The planned rate, within the ceilings."""
     core_share: float
     resident_bytes: float
     campaigns_per_core: int
-    """How many such campaigns the advised share of a core polls, at their mean interval
-    in force. Their series may ask for shards before that."""
+    """Campaigns that the advised share of a core polls, at the mean interval in force.
+    The number of series may require shards earlier."""
     shards: int
     savings: tuple[Saving, ...]
 
     @property
-    def asks_for_series(self) -> bool:
-        """Whether series ask for the shards, and not the CPU of polls."""
+    def is_limited_by_series(self) -> bool:
+        """Whether the series require the shards, rather than the CPU of polls."""
         series_share = self.series / SERIES_ADVISED
         return series_share >= self.core_share / CORE_SHARE_ADVISED
 
     @property
     def head_bytes(self) -> tuple[float, float]:
-        """How much memory Prometheus needs for the series, from and to."""
+        """The memory that Prometheus needs for the series: lowest and highest."""
         least, most = HEAD_BYTES_PER_SERIES
         return (self.series * least, self.series * most)
 
     def samples_per_second(self, scrape_seconds: int) -> float:
-        """Return how many samples Prometheus takes in."""
+        """Return the samples that Prometheus ingests per second."""
         return self.series / scrape_seconds
 
     def disk_bytes(self, scrape_seconds: int) -> tuple[float, float]:
-        """Return what they take on its disk, kept for 30 days, from and to."""
+        """Return the disk space of 30 days of samples: lowest and highest."""
         samples = self.samples_per_second(scrape_seconds) * _DAY_SECONDS
         least, most = BYTES_PER_SAMPLE
         return (samples * RETENTION_DAYS * least, samples * RETENTION_DAYS * most)
 
 
 def scaling(config: Config) -> Scaling:
-    """Compute what a configuration costs."""
+    """Return the cost of a configuration."""
     plans = plan(config)
     listed = sum(len(one.workspace.campaigns) for one in plans)
     found = sum(one.discover.max_campaigns for one in config.workspaces if one.discover)
@@ -142,10 +141,10 @@ def _series_of_one(config: Config) -> int:
 
 
 def _changes(config: Config) -> Iterator[tuple[str, Config]]:
-    """Yield what may be done without, and the configuration without it."""
+    """Yield changes that save series, and the configuration with each."""
     few = ", ".join(_FEW_STATS.include)
     if len(config.windows) > 1:
-        # The longest costs no more series than another, and tells who is idle.
+        # The longest has as many series as any other, and detects idle campaigns.
         longest = config.windows[-1:]
         yield f"windows: [{longest[0]}d]", config._replace(windows=longest)
     yield "windows: []", config._replace(windows=())

@@ -1,7 +1,6 @@
-"""What a configuration asks of Braze, and what of that the ceiling allows.
+"""The polling plan of a configuration: wanted rates, ceilings, intervals and series.
 
-Computed once from the configuration alone, shown by `check` and followed by the daemon.
-It knows nothing of what Braze answers.
+`check` prints it, and the daemon follows it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _TYPICAL_STATS = (
     *("sent", "opens", "unique_opens", "clicks", "unique_clicks", "unsubscribes"),
     *("bounces", "delivered", "reported_spam"),
 )
-"""What one email message carries (Braze's page of the endpoint)."""
+"""The fields of one email message in Braze's documentation of the endpoint."""
 
 _UNSUMMED = "unique_recipients"
 _TYPICAL_OVERALL_STATS = (
@@ -47,7 +46,7 @@ _STATUS_SERIES = 7
 
 
 class WorkspacePlan(NamedTuple):
-    """The rhythm of one workspace. Rates are requests per minute."""
+    """The plan of one workspace. Rates are requests per minute."""
 
     workspace: WorkspaceConfig
     wanted_per_minute: float
@@ -62,12 +61,12 @@ class WorkspacePlan(NamedTuple):
 
     @property
     def planned_per_minute(self) -> float:
-        """What will be sent while nothing fails."""
+        """Requests while nothing fails."""
         return self.wanted_per_minute / self.stretch
 
     @property
     def needed_per_minute(self) -> float:
-        """A ceiling, in hundredths, under which nothing would be stretched."""
+        """The lowest ceiling, rounded up to hundredths, that stretches no interval."""
         return math.ceil(100 * ceiling_for(self.wanted_per_minute)) / 100
 
     @property
@@ -77,12 +76,12 @@ class WorkspacePlan(NamedTuple):
 
     @property
     def startable_per_minute(self) -> float:
-        """How many requests may start in a minute under the ceiling."""
+        """Requests that may start in a minute under the ceiling."""
         return 60 / spacing(self.ceiling_per_minute)
 
     @property
-    def tells_idle(self) -> bool:
-        """Whether an answer holds enough days to see that nothing happens."""
+    def can_detect_idle(self) -> bool:
+        """Whether a response has enough days to detect that a campaign is idle."""
         return self.days_per_request >= QUIET_DAYS + 2
 
 
@@ -97,7 +96,7 @@ def plan(config: Config) -> tuple[WorkspacePlan, ...]:
 
 
 def typical_series(config: Config) -> int:
-    """Return how many series a campaign with one email message makes."""
+    """Return the number of series of a campaign with one email message."""
     is_wanted = matcher(config.metrics)
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
     names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
@@ -108,9 +107,9 @@ def typical_series(config: Config) -> int:
 
 
 def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:
-    """Return requests a day for list and details of a workspace of so many campaigns.
+    """Return the highest requests a day for the list and for the details.
 
-    At most: details are asked for those only that names and tags select.
+    Details are requested only of campaigns that names and tags select.
     """
     lists = _DAY_SECONDS / discover.list_interval_seconds
     pages = campaigns // _PAGE_SIZE + 1
@@ -120,7 +119,7 @@ def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int,
 def first_round(
     campaigns: tuple[CampaignConfig, ...], *, now: float, spacing_seconds: float
 ) -> tuple[tuple[str, float], ...]:
-    """Return (campaign id, due at) of polls that begin at once, by phase."""
+    """Return (campaign id, due at) of the polls of a first round, ordered by phase."""
     ordered = sorted(campaigns, key=lambda campaign: slots.phase(campaign.id))
     return tuple(
         (campaign.id, now + number * spacing_seconds)

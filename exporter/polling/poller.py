@@ -1,24 +1,23 @@
-"""One poll of one campaign: ask the line, fetch, parse, render, store, tell what next.
+"""One poll of one object: start, fetch, parse, render, store, and what comes next.
 
-A poll never raises and never loses what was read before. It knows neither the
-scheduler, whom it tells the next turn, nor HTTP, which is the client's.
+A poll never raises, and a failed poll keeps the previous values.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from threading import Lock
-from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from exporter.braze import retries
 from exporter.braze.responses import BrazeResponse
-from exporter.metrics import campaign_metrics
+from exporter.braze.session import ApiRequest
+from exporter.metrics.campaign_metrics import PollStatus
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Fingerprint, ObjectKey, Store
-from exporter.model.config import CampaignConfig, Config
+from exporter.metrics.store import Entry, Fingerprint, Store
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -31,343 +30,264 @@ from exporter.model.errors import (
 )
 from exporter.model.snapshot import Snapshot
 from exporter.polling import slots
-from exporter.polling.idle import IdleSchedule, is_idle
-from exporter.polling.plan import WorkspacePlan
-from exporter.polling.request_queue import ENDPOINT, PendingPoll, RequestQueue
-from exporter.series import incremental, parse
+from exporter.polling.idle import is_idle
+from exporter.polling.kinds import Kind
+from exporter.polling.poll_log import PollLog
+from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.polling.workspace import Workspace
+from exporter.series import parse
 from exporter.series.incremental import Read
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
+from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
-_LOG_AGAIN_SECONDS = 3600.0
-"""What goes on failing for the same reason is logged again after so long."""
-
-
-_UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
-"""What is no answer, even where a status line came."""
-
-_STALE_INTERVALS = 3
-"""Values outlive so many intervals, however short `stale_after` is."""
-
-
-class Fetcher(Protocol):
-    """What the poller needs of a client."""
-
-    def fetch(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        read: Callable[[object], object] = ...,
-        recall: Callable[[int], object | None] = ...,
-        /,
-    ) -> BrazeResponse:
-        """Return the answer to one GET, its document read, or raise `FetchError`.
-
-        Or recalled: what was made of a body with the same digest before.
-        """
-
-
-class Workspace(NamedTuple):
-    """What the polls of one workspace share."""
-
-    config: Config
-    plan: WorkspacePlan
-    client: Fetcher
-    line: RequestQueue
-    lanes: IdleSchedule
-    campaigns: Mapping[str, CampaignConfig]
-
 
 class Poller:
-    """Serves turns; `draw` returns a random fraction in [0, 1), for jitter."""
+    """Runs polls. Any thread may call any method."""
 
     def __init__(
         self,
-        desks: Mapping[str, Workspace],
+        workspaces: Mapping[str, Workspace],
         *,
         store: Store,
-        telemetry: SelfMetrics,
-        now: Callable[[], float],
-        draw: Callable[[], float],
-        clock_set_by: Callable[[], float] = lambda: 0.0,
+        metrics: SelfMetrics,
+        clock: Clock,
     ) -> None:
-        """`clock_set_by` tells how many seconds the wall clock is ahead of `now`."""
-        self._desks = desks
+        self._workspaces = workspaces
         self._store = store
-        self._telemetry = telemetry
-        self._now = now
-        self._draw = draw
-        self._clock_set_by = clock_set_by
+        self._metrics = metrics
+        self._clock = clock
         self._lock = Lock()
-        self._logged: dict[ObjectKey, tuple[FailureReason, float]] = {}
-        self._quotas: dict[tuple[str, str], LogRateLimit] = {}
+        self._poll_log = PollLog()
         self._shown_pauses: WeakKeyDictionary[RequestQueue, FailureReason | None] = (
             WeakKeyDictionary()
         )
         self._is_stopped = False
 
     def stop(self) -> None:
-        """Take no further outcome for true: requests are about to be broken off."""
+        """Ignore results from now on: the clients are being aborted."""
         self._is_stopped = True
 
     def show_pauses(self) -> None:
-        """Let all see pauses that ended because a workspace has nobody left to ask."""
-        for name, desk in tuple(self._desks.items()):
-            self._show_pause(desk, name)
+        """Update the status of all objects after pauses that no poll began or ended."""
+        for workspace in tuple(self._workspaces.values()):
+            self._show_pause(workspace)
 
-    def forget_leavers(self) -> None:
-        """Forget what was logged of campaigns that have left."""
-        for workspace, campaign_id in tuple(self._logged):
-            desk = self._desks.get(workspace)
-            if desk is None or campaign_id not in desk.campaigns:
-                self._logged.pop((workspace, campaign_id), None)
+    def forget_removed(self) -> None:
+        """Discard what was logged of objects that are not polled any more."""
+        self._poll_log.keep_only(
+            (name, object_id)
+            for name, workspace in tuple(self._workspaces.items())
+            for object_id in workspace.campaigns
+        )
 
-    def poll(self, turn: PendingPoll) -> PendingPoll | None:
-        """Serve a turn and return its campaign's next one; None: the line calls it."""
-        desk = self._desks.get(turn.workspace)
-        if desk is None or turn.campaign_id not in desk.campaigns:
+    def poll(self, poll: PendingPoll) -> PendingPoll | None:
+        """Run a poll and return its object's next one; None: the queue schedules it."""
+        workspace = self._workspaces.get(poll.workspace)
+        if workspace is None or poll.object_id not in workspace.campaigns:
             return None  # it left the configuration
         try:
-            return self._serve(desk, turn)
+            return self._run(workspace, poll)
         except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
-            _log.exception("poll.crashed", extra={"facts": _names(desk, turn)})
-            desk.line.abandon(turn, now=self._now())
-            self._telemetry.polled(turn.workspace, "failed")
-            return self._next_slot(desk, turn)
+            _log.exception("poll.crashed", extra={"facts": _fields(workspace, poll)})
+            workspace.queue.release(poll, now=self._clock.now())
+            self._metrics.polled(poll.workspace, "failed")
+            return self._next_slot(workspace, poll)
 
-    def _serve(self, desk: Workspace, turn: PendingPoll) -> PendingPoll | None:
-        now = self._now()
-        interval = desk.lanes.interval_seconds(turn.campaign_id)
-        if turn.failure and slots.is_over(
-            first_try_at=turn.first_try_at, now=now, interval_seconds=interval
+    def _run(self, workspace: Workspace, poll: PendingPoll) -> PendingPoll | None:
+        now = self._clock.now()
+        interval = workspace.idle.interval_seconds(poll.object_id)
+        if poll.failure and retries.is_over(
+            first_try_at=poll.first_try_at, now=now, interval_seconds=interval
         ):
-            desk.line.leave(turn, now=now)
-            return self._fail(desk, turn, turn.failure)
-        if not desk.line.start(turn, now=now):
-            self._defer(turn)
+            workspace.queue.drop(poll, now=now)
+            return self._fail(workspace, poll, poll.failure)
+        kind = workspace.queue.kind
+        request = ApiRequest(
+            kind.bucket,
+            kind.path,
+            kind.parameters(poll.object_id, days=workspace.plan.days_per_request),
+            _fields(workspace, poll) | {"try": poll.tries + 1},
+        )
+        if not workspace.queue.start(poll, now=now):
+            if not poll.has_waited:
+                self._metrics.polled(poll.workspace, "deferred")
             return None
-        if turn.tries:
-            self._telemetry.retried(turn.workspace)
+        # Nothing between start and fetch, which settles what start has paid for.
+        result = self._fetch(workspace, poll, request)
+        if poll.tries:
+            self._metrics.retried(poll.workspace)
         else:
-            self._telemetry.began(turn.workspace, lag_seconds=now - turn.due_at)
-            turn = turn._replace(first_try_at=now)
-        return self._ask(desk, turn._replace(tries=turn.tries + 1))
-
-    def _defer(self, turn: PendingPoll) -> None:
-        if not turn.has_waited:
-            self._telemetry.polled(turn.workspace, "deferred")
-
-    def _ask(self, desk: Workspace, turn: PendingPoll) -> PendingPoll | None:
-        parameters: dict[str, str | int] = {
-            "campaign_id": turn.campaign_id,
-            "length": desk.plan.days_per_request,
-        }
-        began_at = self._now()
-        key = turn.key
-
-        def reading() -> parse.ParseOptions:
-            return self._reading(self._latest(desk, *key) or desk)
-
-        def read(document: object) -> Read | MalformedSeries:
-            return _read(document, reading(), self._store.get(key))
-
-        def recall(digest: int) -> Entry | None:
-            entry = self._store.get(key)
-            if entry is None or entry.values is None or entry.source is None:
-                return None
-            former, known = entry.source
-            return entry if (former, known.reading) == (digest, reading()) else None
-
-        try:
-            answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read, recall)
-        except FetchError as failure:
+            self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
+            poll = poll._replace(first_try_at=now)
+        poll = poll._replace(tries=poll.tries + 1)
+        if isinstance(result, FetchError):
             if self._is_stopped:
                 return None
-            desk = self._latest(desk, *key) or desk
-            self._count(desk, turn, failure, seconds=self._now() - began_at)
-            return self._take_failure(desk, turn, failure)
-        desk = self._latest(desk, *key) or desk
-        self._count(desk, turn, answer, seconds=self._now() - began_at)
-        desk.line.finish(
-            turn,
-            answer.allowance.earlier(self._clock_set_by()),
-            is_key_accepted=True,
-            now=self._now(),
-        )
-        desk.line.clear(turn.campaign_id)
-        self._show_pause(desk, turn.workspace)
-        return self._take_answer(desk, turn, answer)
+            current = self._current(workspace, poll.object_id) or workspace
+            return self._handle_failure(current, poll, result)
+        current = self._current(workspace, poll.object_id) or workspace
+        current.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
+        current.queue.allow(poll.object_id)
+        self._show_pause(current)
+        return self._handle_response(current, poll, result)
 
-    def _reading(self, desk: Workspace) -> parse.ParseOptions:
-        zone = desk.plan.workspace.timezone
-        shown_now = self._now() + self._clock_set_by()
+    def _fetch(
+        self, workspace: Workspace, poll: PendingPoll, request: ApiRequest
+    ) -> BrazeResponse | FetchError:
+        def options() -> parse.ParseOptions:
+            return self._options(self._current(workspace, poll.object_id) or workspace)
+
+        def read(document: object) -> Read | MalformedSeries:
+            return _read(
+                workspace.queue.kind, document, options(), self._store.get(poll.key)
+            )
+
+        def cached(digest: int) -> Entry | None:
+            entry = self._store.get(poll.key)
+            if entry is None or entry.values is None or entry.source is None:
+                return None
+            previous, known = entry.source
+            is_same = (previous, known.reading) == (digest, options())
+            return entry if is_same else None
+
+        return workspace.session.fetch(request, read, cached)
+
+    def _options(self, workspace: Workspace) -> parse.ParseOptions:
+        zone = workspace.plan.workspace.timezone
         return parse.ParseOptions(
-            today=datetime.fromtimestamp(shown_now, zone).date(),
+            today=datetime.fromtimestamp(self._clock.wall(), zone).date(),
             timezone=zone,
-            windows=desk.config.windows,
-            channels=desk.config.channels,
-            metrics=desk.config.metrics,
-            series_limit=desk.config.limits.series_per_campaign,
+            windows=workspace.config.windows,
+            channels=workspace.config.channels,
+            metrics=workspace.config.metrics,
+            series_limit=workspace.config.limits.series_per_campaign,
         )
 
-    def _latest(
-        self, desk: Workspace, workspace: str, campaign_id: str | None = None
+    def _current(
+        self, workspace: Workspace, object_id: str | None = None
     ) -> Workspace | None:
-        """Return what is in force after a reload; None: a line or campaign is gone."""
-        latest = self._desks.get(workspace)
-        if latest is None or latest.line is not desk.line:
+        """Return the workspace in force; None: its queue or the object is gone."""
+        current = self._workspaces.get(workspace.name)
+        if current is None or current.queue is not workspace.queue:
             return None
-        is_gone = campaign_id is not None and campaign_id not in latest.campaigns
-        return None if is_gone else latest
+        is_gone = object_id is not None and object_id not in current.campaigns
+        return None if is_gone else current
 
-    def _count(
-        self,
-        desk: Workspace,
-        turn: PendingPoll,
-        answer: BrazeResponse | FetchError,
-        *,
-        seconds: float,
-    ) -> None:
-        workspace = turn.workspace
-        is_broken = isinstance(answer, FetchError) and answer.reason in _UNFINISHED
-        code = None if is_broken else answer.status
-        self._telemetry.answered(workspace, ENDPOINT, code=code, seconds=seconds)
-        if answer.allowance is not None:
-            self._telemetry.allowed(workspace, ENDPOINT, answer.allowance)
-        _log.debug(
-            "braze.answered",
-            extra={
-                "facts": _names(desk, turn)
-                | {"status": answer.status, "seconds": seconds, "try": turn.tries}
-            },
-        )
-
-    def _take_answer(
-        self, desk: Workspace, turn: PendingPoll, answer: BrazeResponse
+    def _handle_response(
+        self, workspace: Workspace, poll: PendingPoll, response: BrazeResponse
     ) -> PendingPoll | None:
-        now = self._now()
-        key = turn.key
-        entry = self._store.get(key)
-        found = answer.document
+        entry = self._store.get(poll.key)
+        found = response.document
         if isinstance(found, MalformedSeries):
             failure = Unavailable(
-                str(found), reason=FailureReason.MALFORMED, status=answer.status
+                str(found), reason=FailureReason.MALFORMED, status=response.status
             )
-            return self._fail(desk, turn, failure)
+            return self._fail(workspace, poll, failure)
         if entry is None:
-            return None  # its campaign left while the poll was on its way
+            return None  # its object left while the poll was in flight
         if isinstance(found, Read):
-            found = _filled(entry, found, digest=answer.digest)
-        assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        snapshot = found.last_read
-        assert snapshot is not None  # noqa: S101
-        self._choose_lane(desk, turn, snapshot)
-        interval = desk.lanes.interval_seconds(turn.campaign_id)
-        lifetime = lifetime_seconds(desk.config, interval)
-
-        def refresh(current: Entry) -> Entry:
-            subject = current.subject
-            status = campaign_metrics.PollStatus(
-                is_up=True,
-                failure=None,
-                interval_seconds=interval,
-                last_success_at=now,
-                clock_set_by=self._clock_set_by(),
+            found = _rendered(
+                workspace.queue.kind, entry, found, digest=response.digest
             )
-            return current._replace(
+        assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
+        self._store_values(workspace, poll, found)
+        self._metrics.polled(poll.workspace, "stored")
+        self._poll_log.succeeded(poll, _fields(workspace, poll), now=self._clock.now())
+        return self._next_slot(workspace, poll)
+
+    def _store_values(
+        self, workspace: Workspace, poll: PendingPoll, found: Entry
+    ) -> None:
+        snapshot = found.last_read
+        assert snapshot is not None  # noqa: S101 - it was just read
+        self._update_idle(workspace, poll, snapshot)
+        interval = workspace.idle.interval_seconds(poll.object_id)
+        now = self._clock.now()
+        status = PollStatus(
+            is_up=True,
+            failure=None,
+            interval_seconds=interval,
+            last_success_at=self._clock.wall(now),
+        )
+
+        def refresh(entry: Entry) -> Entry:
+            labels = entry.subject
+            return entry._replace(
                 status=status,
-                status_blocks=show_status(subject, status, desk),
+                status_blocks=workspace.render_status(labels, status),
                 last_read=snapshot,
                 values=found.values
-                if subject == found.subject
-                else campaign_metrics.render_values(subject, snapshot),
+                if labels == found.subject
+                else workspace.queue.kind.render_values(labels, snapshot),
                 source=found.source,
-                expires_at=now + lifetime,
+                read_at=now,
+                expires_at=now + workspace.lifetime_seconds(interval),
             )
 
-        self._store.update(key, refresh)
-        self._telemetry.polled(turn.workspace, "stored")
-        self._log_recovery(desk, turn)
-        return self._next_slot(desk, turn)
+        self._store.update(poll.key, refresh)
 
-    def _choose_lane(
-        self, desk: Workspace, turn: PendingPoll, snapshot: Snapshot
+    def _update_idle(
+        self, workspace: Workspace, poll: PendingPoll, snapshot: Snapshot
     ) -> None:
-        """Poll a campaign slowly from now on, or fast again, by what was just read."""
-        idle = is_idle(desk.campaigns[turn.campaign_id], snapshot)
-        if desk.lanes.move(turn.campaign_id, is_idle=idle):
-            facts = _names(desk, turn) | {"lane": "idle" if idle else "fast"}
-            _log.debug("campaign.lane", extra={"facts": facts})
-            show_rhythm(desk, self._telemetry)
+        """Change between the idle and the regular interval, by what was just read."""
+        idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
+        if workspace.idle.move(poll.object_id, is_idle=idle):
+            fields = _fields(workspace, poll) | {"lane": "idle" if idle else "fast"}
+            _log.debug("campaign.lane", extra={"facts": fields})
+            workspace.show_intervals(self._metrics)
 
-    def _take_failure(
-        self, desk: Workspace, turn: PendingPoll, failure: FetchError
+    def _handle_failure(
+        self, workspace: Workspace, poll: PendingPoll, failure: FetchError
     ) -> PendingPoll | None:
-        now = self._now()
-        line = desk.line
-        told = failure.allowance
-        allowance = None if told is None else told.earlier(self._clock_set_by())
+        now = self._clock.now()
+        queue = workspace.queue
         if isinstance(failure, KeyRefused):
-            before = line.pause
-            pause = line.finish_refused(turn, allowance, reason=failure.reason, now=now)
-            self._show_pause(desk, turn.workspace, failure)
+            before = queue.pause
+            pause = queue.finish_refused(poll, reason=failure.reason, now=now)
+            self._show_pause(workspace, failure)
             if pause is None and before is None:
-                return self._fail(desk, turn, failure, is_slow=True)
-            return self._fail(desk, turn, failure, is_logged=False)
-        if isinstance(failure, Throttled) and allowance is not None:
-            opens_at = line.finish_throttled(
-                turn,
-                allowance,
-                retry_after_seconds=failure.retry_after_seconds,
-                now=now,
-                fraction=self._draw(),
-            )
-            return self._fail(desk, turn, failure, waits_until=opens_at)
+                return self._fail(workspace, poll, failure, is_slow=True)
+            return self._fail(workspace, poll, failure, is_logged=False)
         is_refused = isinstance(failure, CampaignRefused)
-        line.finish(turn, allowance, is_key_accepted=is_refused, now=now)
+        queue.finish(poll, is_key_accepted=is_refused, now=now)
         if isinstance(failure, KeyReplaced):
-            line.probe_now(now=now)
-        self._show_pause(desk, turn.workspace)
-        if isinstance(failure, Unavailable):
-            return self._try_again(desk, turn, failure)
-        return self._fail(desk, turn, failure, is_slow=is_refused)
-
-    def _try_again(
-        self, desk: Workspace, turn: PendingPoll, failure: FetchError
-    ) -> PendingPoll | None:
-        if desk.line.is_called(turn.campaign_id):
-            return self._fail(desk, turn, failure)
-        at = slots.next_try(
-            tries=turn.tries,
-            first_try_at=turn.first_try_at,
-            now=self._now(),
-            interval_seconds=desk.lanes.interval_seconds(turn.campaign_id),
-            fraction=self._draw(),
+            queue.probe_now(now=now)
+        self._show_pause(workspace)
+        if not isinstance(failure, Unavailable | Throttled):
+            return self._fail(workspace, poll, failure, is_slow=is_refused)
+        at = workspace.session.retry_at(
+            failure,
+            bucket=queue.kind.bucket,
+            tries=poll.tries,
+            first_try_at=poll.first_try_at,
+            interval_seconds=workspace.idle.interval_seconds(poll.object_id),
         )
-        if at is None:
-            return self._fail(desk, turn, failure)
-        return turn._replace(failure=failure, at=at, has_waited=False)
+        if isinstance(failure, Throttled):
+            return self._fail(workspace, poll, failure, waits_until=at)
+        if at is None or queue.is_probe(poll.object_id):
+            return self._fail(workspace, poll, failure)
+        return poll._replace(failure=failure, at=at, has_waited=False)
 
     def _fail(
         self,
-        desk: Workspace,
-        turn: PendingPoll,
+        workspace: Workspace,
+        poll: PendingPoll,
         failure: FetchError,
         *,
         is_slow: bool = False,
         is_logged: bool = True,
         waits_until: float | None = None,
     ) -> PendingPoll | None:
-        """Finish a poll without new values; the former ones stay.
+        """Finish a poll without new values; the previous ones are kept.
 
-        With `waits_until` the campaign waits in the line for its bucket to open.
+        With `waits_until` the next poll waits in the queue until its bucket opens.
         """
-        interval = desk.lanes.interval_seconds(turn.campaign_id)
+        interval = workspace.idle.interval_seconds(poll.object_id)
         if is_slow:
             interval = slots.slow_interval(interval)
-        now = self._now()
+        now = self._clock.now()
 
         def mark(entry: Entry) -> Entry:
             status = entry.status._replace(
@@ -375,179 +295,137 @@ class Poller:
                 failure=failure.reason,
                 interval_seconds=interval,
                 error=str(failure),
-                failed_at=now,
+                failed_at=self._clock.wall(now),
             )
-            read_at = status.last_success_at
-            lifetime = lifetime_seconds(desk.config, interval)
-            expires_at = math.inf
-            if entry.values is not None and read_at is not None:
-                expires_at = read_at + lifetime
             return entry._replace(
                 status=status,
-                status_blocks=show_status(entry.subject, status, desk),
-                expires_at=expires_at,
+                status_blocks=workspace.render_status(entry.subject, status),
+                failed_at=now,
+                expires_at=math.inf
+                if entry.values is None
+                else entry.read_at + workspace.lifetime_seconds(interval),
             )
 
-        self._store.update(turn.key, mark)
+        self._store.update(poll.key, mark)
         is_malformed = failure.reason is FailureReason.MALFORMED
-        result = "malformed" if is_malformed else "failed"
-        self._telemetry.polled(turn.workspace, result)
-        upcoming = self._next_slot(desk, turn, interval_seconds=interval)
+        self._metrics.polled(poll.workspace, "malformed" if is_malformed else "failed")
+        upcoming = self._next_slot(workspace, poll, interval_seconds=interval)
         if upcoming and waits_until is not None:
             upcoming = upcoming._replace(due_at=waits_until, at=waits_until)
         if is_logged:
-            self._log_failure(desk, turn, failure, upcoming)
+            self._poll_log.failed(
+                poll,
+                failure,
+                _fields(workspace, poll),
+                next_at=upcoming.at if upcoming else None,
+                now=now,
+            )
         if upcoming and waits_until is not None:
-            desk.line.join((upcoming,), now=self._now())
+            workspace.queue.enqueue((upcoming,), now=self._clock.now())
             return None
         return upcoming
 
     def _next_slot(
         self,
-        desk: Workspace,
-        turn: PendingPoll,
+        workspace: Workspace,
+        poll: PendingPoll,
         *,
         interval_seconds: float | None = None,
     ) -> PendingPoll | None:
-        if desk.line.is_called(turn.campaign_id):
+        if workspace.queue.is_probe(poll.object_id):
             return None
-        now = self._now()
+        now = self._clock.now()
         slot = slots.slot_following(
-            due_at=min(turn.due_at, now),
-            # A turn that never began is as late as can be.
-            began_at=min(turn.first_try_at, now),
+            due_at=min(poll.due_at, now),
+            # A poll that never began is as late as possible.
+            began_at=min(poll.first_try_at, now),
             now=now,
-            phase=slots.phase(turn.campaign_id),
+            phase=slots.phase(poll.object_id),
             interval_seconds=interval_seconds
-            or desk.lanes.interval_seconds(turn.campaign_id),
-            clock_set_by=self._clock_set_by(),
+            or workspace.idle.interval_seconds(poll.object_id),
+            wall_offset=self._clock.offset(),
         )
         return PendingPoll(
-            turn.workspace, turn.campaign_id, due_at=slot, at=max(slot, now)
+            poll.workspace, poll.object_id, due_at=slot, at=max(slot, now)
         )
 
     def _show_pause(
-        self, desk: Workspace, workspace: str, failure: FetchError | None = None
+        self, workspace: Workspace, failure: FetchError | None = None
     ) -> None:
-        """Let every campaign of the workspace show a pause that began or ended."""
-        pause = desk.line.pause
+        """Update the status of all objects after a pause began or ended."""
+        pause = workspace.queue.pause
         reason = pause.reason if pause else None
         with self._lock:
-            is_shown = self._shown_pauses.get(desk.line) is reason
-            if is_shown or self._latest(desk, workspace) is None:
+            is_shown = self._shown_pauses.get(workspace.queue) is reason
+            if is_shown or self._current(workspace) is None:
                 return
-            self._shown_pauses[desk.line] = reason
+            self._shown_pauses[workspace.queue] = reason
 
         def show(entry: Entry) -> Entry:
-            blocks = show_status(entry.subject, entry.status, desk)
+            blocks = workspace.render_status(entry.subject, entry.status)
             return entry._replace(status_blocks=blocks)
 
-        for campaign_id in desk.campaigns:
-            self._store.update((workspace, campaign_id), show)
-        self._telemetry.paused(workspace, reason)
-        facts: dict[str, Fact] = {
-            "workspace": workspace,
-            "endpoint": desk.plan.workspace.endpoint,
-            "key": str(desk.plan.workspace.key_source),
+        for object_id in workspace.campaigns:
+            self._store.update((workspace.name, object_id), show)
+        self._metrics.paused(workspace.name, reason)
+        fields: dict[str, Fact] = {
+            "workspace": workspace.name,
+            "endpoint": workspace.plan.workspace.endpoint,
+            "key": str(workspace.plan.workspace.key_source),
         }
         if pause is None:
-            _log.info("workspace.resumed", extra={"facts": facts})
-            self._slow_down(desk, desk.line.forbidden_ids)
+            _log.info("workspace.resumed", extra={"facts": fields})
+            self._slow_down(workspace, workspace.queue.forbidden_ids)
         else:
-            facts |= {
+            fields |= {
                 "reason": reason,
                 "status": failure.status if failure else None,
-                "probe_in_seconds": round(pause.probe_at - self._now()),
+                "probe_in_seconds": round(pause.probe_at - self._clock.now()),
                 "error": str(failure or ""),
             }
-            _log.warning("workspace.paused", extra={"facts": facts})
+            _log.warning("workspace.paused", extra={"facts": fields})
 
-    def _slow_down(self, desk: Workspace, campaign_ids: frozenset[str]) -> None:
-        """Ask for campaigns that are forbidden themselves at the slow rate from now."""
-        now = self._now()
-        workspace = desk.plan.workspace.name
-        for campaign_id in campaign_ids & set(desk.campaigns):
-            interval = slots.slow_interval(desk.lanes.interval_seconds(campaign_id))
+    def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
+        """Poll objects that are forbidden themselves at the slow rate from now on."""
+        now = self._clock.now()
+        for object_id in object_ids & set(workspace.campaigns):
+            interval = slots.slow_interval(workspace.idle.interval_seconds(object_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = entry.status._replace(interval_seconds=interval)
-                blocks = show_status(entry.subject, status, desk)
+                blocks = workspace.render_status(entry.subject, status)
                 return entry._replace(status=status, status_blocks=blocks)
 
-            self._store.update((workspace, campaign_id), mark)
-            asked = PendingPoll(workspace, campaign_id, due_at=now, first_try_at=now)
-            upcoming = self._next_slot(desk, asked, interval_seconds=interval)
+            self._store.update((workspace.name, object_id), mark)
+            polled = PendingPoll(
+                workspace.name, object_id, due_at=now, first_try_at=now
+            )
+            upcoming = self._next_slot(workspace, polled, interval_seconds=interval)
             if upcoming is not None:
-                desk.line.book(upcoming)
-
-    def _log_failure(
-        self,
-        desk: Workspace,
-        turn: PendingPoll,
-        failure: FetchError,
-        upcoming: PendingPoll | None,
-    ) -> None:
-        key = turn.key
-        now = self._now()
-        reason, logged_at = self._logged.get(key, (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _LOG_AGAIN_SECONDS
-        facts = _names(desk, turn) | {
-            "reason": failure.reason,
-            "status": failure.status,
-            "tries": turn.tries,
-            "next_in_seconds": round(upcoming.at - now) if upcoming else None,
-            "error": str(failure),
-        }
-        is_told = is_news and self._admits("poll.failed", facts)
-        if is_told:
-            self._logged[key] = (failure.reason, now)
-        level = logging.WARNING if is_told else logging.DEBUG
-        _log.log(level, "poll.failed", extra={"facts": facts})
-
-    def _log_recovery(self, desk: Workspace, turn: PendingPoll) -> None:
-        if self._logged.pop(turn.key, None):
-            facts = _names(desk, turn)
-            if not self._admits("poll.recovered", facts):
-                _log.debug("poll.recovered", extra={"facts": facts})
-            else:
-                _log.info("poll.recovered", extra={"facts": facts})
-
-    def _admits(self, event: str, facts: dict[str, Fact]) -> bool:
-        """Tell whether the event may be told; if so, add what of others is left out."""
-        now = self._now()
-        key = (str(facts["workspace"]), event)
-        with self._lock:
-            quota = self._quotas.get(key, LogRateLimit(LINES_PER_MINUTE))
-            self._quotas[key] = quota.counted(now=now)
-        is_told = quota.admits(now=now)
-        if is_told:
-            facts.update(quota.facts(now=now))
-        return is_told
+                workspace.queue.reschedule(upcoming)
 
 
 def _read(
-    document: object, reading: parse.ParseOptions, entry: Entry | None
+    kind: Kind, document: object, options: parse.ParseOptions, entry: Entry | None
 ) -> Read | MalformedSeries:
-    former = entry.last_read if entry else None
+    previous = entry.last_read if entry else None
     source = entry.source if entry else None
     try:
-        return incremental.read(
-            document, reading, former=former, known=source.known if source else None
+        return kind.read(
+            document, options, former=previous, known=source.known if source else None
         )
     except MalformedSeries as error:
         text = str(error)
-    return MalformedSeries(text)  # the other one's traceback holds the document
+    return MalformedSeries(text)  # the traceback of the caught one holds the document
 
 
-def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
+def _rendered(kind: Kind, entry: Entry, found: Read, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    is_former = entry.source is not None and entry.source.known == found.known
-    if found.is_renewed and is_former and entry.values is not None:
-        values = campaign_metrics.renew_latest(
-            entry.subject, found.snapshot, entry.values
-        )
+    is_previous = entry.source is not None and entry.source.known == found.known
+    if found.is_renewed and is_previous and entry.values is not None:
+        values = kind.render_renewed(entry.subject, found.snapshot, entry.values)
     else:
-        values = campaign_metrics.render_values(entry.subject, found.snapshot)
+        values = kind.render_values(entry.subject, found.snapshot)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
@@ -555,37 +433,10 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     )
 
 
-def lifetime_seconds(config: Config, interval_seconds: float) -> float:
-    """Return how long after a good poll values are stale, polled at this interval."""
-    return max(config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)
-
-
-def show_rhythm(desk: Workspace, telemetry: SelfMetrics) -> None:
-    """Show how often a workspace is polled, its campaigns being on their lanes."""
-    telemetry.planned(
-        desk.plan.workspace.name,
-        requests_per_minute=desk.lanes.planned_per_minute,
-        interval_seconds=desk.lanes.default_interval_seconds,
-        stretch=desk.lanes.stretch,
-    )
-
-
-def show_status(
-    subject: campaign_metrics.ObjectLabels,
-    status: campaign_metrics.PollStatus,
-    desk: Workspace,
-) -> campaign_metrics.RenderedObject:
-    """Render a campaign's own status, or its workspace's pause in the place of it."""
-    pause = desk.line.pause
-    if pause is not None:
-        status = status._replace(is_up=False, failure=pause.reason)
-    return campaign_metrics.render_status(subject, status)
-
-
-def _names(desk: Workspace, turn: PendingPoll) -> dict[str, Fact]:
+def _fields(workspace: Workspace, poll: PendingPoll) -> dict[str, Fact]:
     return {
-        "workspace": turn.workspace,
-        "campaign": desk.campaigns[turn.campaign_id].name,
-        "campaign_id": turn.campaign_id,
-        "endpoint": f"{desk.plan.workspace.endpoint}/{ENDPOINT}",
+        "workspace": poll.workspace,
+        "campaign": workspace.campaigns[poll.object_id].name,
+        "campaign_id": poll.object_id,
+        "endpoint": f"{workspace.plan.workspace.endpoint}/{workspace.queue.kind.path}",
     }

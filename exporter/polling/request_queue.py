@@ -1,8 +1,8 @@
-"""The line in which a workspace's campaigns wait for their turn to ask Braze.
+"""The queue of one workspace's polls: the order in which requests may start.
 
-It holds the workspace's current budget and its pause after 401 or 403, answers who may
-start, in order of arrival, and calls the next one when it may. One campaign is never in
-flight twice. It knows neither HTTP nor what a poll does with the answer.
+Polls wait here until the account of the session lets a request start, in order of
+arrival. While the key or the permission is refused, one poll probes and the others
+wait. No object is in flight twice.
 """
 
 from __future__ import annotations
@@ -10,428 +10,383 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from threading import Lock
 from typing import NamedTuple
 
-from exporter.braze.rate_limit import Bucket, Budget
+from exporter.braze.rate_limit import Budget
+from exporter.braze.retries import probe_delay
+from exporter.braze.session import Session
 from exporter.model.errors import FailureReason, FetchError
-from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling import slots
+from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.pause import Pause
 
-ENDPOINT = "campaigns/data_series"
-
-_LOOK_AGAIN_SECONDS = 1.0
-"""How long a probe waits when only an answer on its way makes room for it."""
+_CHECK_AGAIN_SECONDS = 1.0
+"""How long a probe waits when only a response in flight makes room for it, and any poll
+when that response is of another component."""
 
 
 class PendingPoll(NamedTuple):
-    """One campaign's place in the plan: what its next job is for."""
+    """One poll of one object, between its slot and its end."""
 
     workspace: str
-    campaign_id: str
+    object_id: str
     due_at: float
-    """The slot it stands for."""
+    """The slot it is for."""
     at: float = 0.0
     """When its job is to run."""
     tries: int = 0
-    """Requests this poll has made so far."""
+    """Requests it has made so far."""
     first_try_at: float = math.inf
     failure: FetchError | None = None
-    """How the last of them ended."""
+    """How the last request ended."""
     has_waited: bool = False
-    """Whether the line has called it."""
+    """Whether it was in the queue."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the store knows its campaign by."""
-        return (self.workspace, self.campaign_id)
-
-
-class Pause(NamedTuple):
-    """A workspace that refused our key, and the one campaign that asks again."""
-
-    reason: FailureReason
-    probe_id: str
-    probe_at: float
-    failures: int = 1
-    forbidden_ids: frozenset[str] = frozenset()
-    """The campaigns that got 403 since it began."""
+        """The key of its object in the store."""
+        return (self.workspace, self.object_id)
 
 
 class QueueState(NamedTuple):
-    """How a line stands at one instant, for those who look on."""
+    """A queue at one instant."""
 
     pause: Pause | None
+    endpoint: str
     budget: Budget
     in_flight: frozenset[str]
-    places: Mapping[str, int]
-    """Who waits → how many are before it."""
-    members: frozenset[str]
-    """Who asks by this line at all."""
+    positions: Mapping[str, int]
+    """Object id → number of polls ahead of it."""
+    object_ids: frozenset[str]
     earliest: float
-    """When the next request may start; inf: after an answer."""
+    """When the next request may start; inf: after a response."""
 
 
 class RequestQueue:
-    """Who may ask Braze now, and who next.
+    """Any thread may call any method.
 
-    `call` is given a turn that waited, with the instant at which to `start` it again.
-    All methods may be called from any thread; `call` runs under the line's lock
-    and must not come back to the line.
+    `schedule` is called with a poll and the instant of its next `start`; it runs under
+    the queue's lock and must not call the queue.
     """
 
     def __init__(
         self,
-        budget: Budget,
+        session: Session,
         *,
         workspace: str,
-        campaign_ids: tuple[str, ...],
-        call: Callable[[PendingPoll], None],
+        object_ids: tuple[str, ...],
+        schedule: Callable[[PendingPoll], None],
+        now: Callable[[], float],
+        kind: Kind = CAMPAIGN,
     ) -> None:
-        self._budget = budget
+        self.session = session
+        self.kind = kind
         self._workspace = workspace
-        self._campaign_ids = campaign_ids
-        self._members = frozenset(campaign_ids)
-        self._call = call
-        self._lock = Lock()
+        self._order = object_ids
+        self._object_ids = frozenset(object_ids)
+        self._schedule = schedule
+        self._lock = session.lock
         self._waiting: OrderedDict[str, PendingPoll] = OrderedDict()
-        """By campaign id: a stray second job must not let one wait twice."""
-        self._called_at = math.inf
+        """By object id, so that a second job of an object does not wait twice."""
+        self._scheduled_at = math.inf
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
         self._forbidden: set[str] = set()
+        session.on_key_accepted(lambda: self._reschedule(now()))
 
-    def join(self, turns: tuple[PendingPoll, ...], *, now: float) -> None:
-        """Let turns wait in this order, and call the first one when it may start.
+    def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
+        """Append polls in this order, and schedule the first one in the queue.
 
-        A campaign that left and came back in the midst of its poll goes on from there.
+        An object that has left, is in flight or probes is not appended.
         """
         with self._lock:
             self._waiting.update(
-                (turn.campaign_id, turn)
-                for turn in turns
-                if turn.campaign_id not in self._in_flight
+                (poll.object_id, poll)
+                for poll in polls
+                if poll.object_id in self._object_ids
+                and poll.object_id not in self._in_flight
+                and not self.is_probe(poll.object_id)
             )
-            self._call_first(now)
+            self._schedule_first(now)
 
-    def start(self, turn: PendingPoll, *, now: float) -> bool:
-        """Spend a request on this turn, or let it wait; True: go ahead.
+    def start(self, poll: PendingPoll, *, now: float) -> bool:
+        """Pay for a request of this poll; False: it waits, and is scheduled again.
 
-        A turn that has to wait comes back by `call`. One that is in flight already is
-        not started again, nor is one whose campaign has left.
+        Nothing is started or appended for an object in flight or one that has left.
         """
         with self._lock:
-            is_gone = turn.campaign_id not in self._members
-            if is_gone or turn.campaign_id in self._in_flight:
+            is_gone = poll.object_id not in self._object_ids
+            if is_gone or poll.object_id in self._in_flight:
                 return False
-            if self._pause and turn.campaign_id == self._pause.probe_id:
-                return self._start_probe(self._pause, turn, now)
-            self._waiting.setdefault(turn.campaign_id, turn._replace(has_waited=True))
-            is_first = self._is_first(turn)
+            if self._pause and poll.object_id == self._pause.probe_id:
+                return self._start_probe(self._pause, poll, now)
+            self._waiting.setdefault(poll.object_id, poll._replace(has_waited=True))
+            is_first = self._is_first(poll)
             if is_first:
-                self._called_at = math.inf
-            if not is_first or self._pause or self._earliest(now) > now:
-                self._call_first(now)
+                self._scheduled_at = math.inf
+            if not is_first or self._is_paused() or self._earliest(now) > now:
+                self._schedule_first(now)
                 return False
-            del self._waiting[turn.campaign_id]
-            self._spend(turn, now)
+            del self._waiting[poll.object_id]
+            self._spend(poll, now)
             return True
 
-    def leave(self, turn: PendingPoll, *, now: float) -> None:
-        """Take back a turn that came too late to start."""
+    def drop(self, poll: PendingPoll, *, now: float) -> None:
+        """Remove a poll that is too late to start."""
         with self._lock:
-            if self._pause and turn.campaign_id == self._pause.probe_id:
-                # Its job may have taken the place of the probe's.
-                self._call_probe(self._pause, now)
-            if self._is_first(turn):
-                del self._waiting[turn.campaign_id]
-                self._called_at = math.inf
-            self._call_first(now)
+            if self._pause and poll.object_id == self._pause.probe_id:
+                # Its job may have replaced that of the probe.
+                self._schedule_probe(self._pause, now)
+            if self._is_first(poll):
+                del self._waiting[poll.object_id]
+                self._scheduled_at = math.inf
+            self._schedule_first(now)
 
-    def finish(
-        self,
-        turn: PendingPoll,
-        allowance: RateLimitHeaders | None,
-        *,
-        is_key_accepted: bool,
-        now: float,
-    ) -> None:
-        """Account for a request that ended in anything but 401, 403 or 429.
+    def finish(self, poll: PendingPoll, *, is_key_accepted: bool, now: float) -> None:
+        """Record the end of a request that was not answered 401 or 403.
 
-        No allowance means that no answer came. An answer that shows our key accepted
-        ends the pause that it probes; after 403 so does one of any campaign that was
-        not refused itself. Those that were are then known to be forbidden themselves.
+        A response that shows the key accepted ends the pause that it probes; after 403
+        so does that of any object that was not refused. The objects that were refused
+        are then known to be forbidden themselves.
         """
         with self._lock:
-            self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
-            self._in_flight.discard(turn.campaign_id)
+            self._in_flight.discard(poll.object_id)
             pause = self._pause
-            if pause and is_key_accepted and _ends(pause, turn.campaign_id):
-                self._resume(pause, turn.campaign_id, now)
-            elif pause and turn.campaign_id == pause.probe_id:
+            if pause and is_key_accepted and pause.ends_with(poll.object_id):
+                self._resume(pause, poll.object_id, now)
+            elif pause and poll.object_id == pause.probe_id:
                 self._probe_later(pause, now)
-            self._call_first(now)
+            self._schedule_first(now)
 
-    def abandon(self, turn: PendingPoll, *, now: float) -> None:
-        """Account for a poll that broke off, wherever it stood."""
+    def release(self, poll: PendingPoll, *, now: float) -> None:
+        """Record the end of a poll that crashed."""
         with self._lock:
-            if turn.campaign_id in self._in_flight:
-                self._budget = self._budget.settle(ENDPOINT, None, now=now)
-                self._in_flight.discard(turn.campaign_id)
-            if self._pause and turn.campaign_id == self._pause.probe_id:
+            self._in_flight.discard(poll.object_id)
+            if self._pause and poll.object_id == self._pause.probe_id:
                 self._probe_later(self._pause, now)
-            self._call_first(now)
+            self._schedule_first(now)
 
-    def clear(self, campaign_id: str) -> None:
-        """Forget that a campaign was refused by itself: it was just answered."""
+    def allow(self, object_id: str) -> None:
+        """Record that an object is not forbidden: its request was answered."""
         with self._lock:
-            self._forbidden.discard(campaign_id)
-
-    def finish_throttled(
-        self,
-        turn: PendingPoll,
-        allowance: RateLimitHeaders,
-        *,
-        retry_after_seconds: float | None,
-        now: float,
-        fraction: float,
-    ) -> float:
-        """Account for a 429 and return from when on the bucket is open again."""
-        with self._lock:
-            self._budget = self._budget.settle_throttled(
-                ENDPOINT,
-                allowance,
-                retry_after_seconds=retry_after_seconds,
-                now=now,
-                fraction=fraction,
-            )
-            self._in_flight.discard(turn.campaign_id)
-            if self._pause and turn.campaign_id == self._pause.probe_id:
-                self._probe_later(self._pause, now)
-            self._call_first(now)
-            return self._budget.bucket(ENDPOINT).shut_until
+            self._forbidden.discard(object_id)
 
     def finish_refused(
-        self,
-        turn: PendingPoll,
-        allowance: RateLimitHeaders | None,
-        *,
-        reason: FailureReason,
-        now: float,
+        self, poll: PendingPoll, *, reason: FailureReason, now: float
     ) -> Pause | None:
-        """Account for a 401 or 403 and return the pause it began, continued or met.
+        """Record a 401 or 403 and return the pause in force.
 
-        None means that the campaign is known to be forbidden by itself: after 403 it
-        goes on at the slow rate and nothing pauses. 401 is about the key, always.
+        None: the object is known to be forbidden itself, or all objects have left. A
+        401 is always about the key.
         """
         with self._lock:
-            self._budget = self._budget.settle(ENDPOINT, allowance, now=now)
-            self._in_flight.discard(turn.campaign_id)
+            self._in_flight.discard(poll.object_id)
             is_forbidden = reason is FailureReason.FORBIDDEN
-            is_known = is_forbidden and turn.campaign_id in self._forbidden
+            is_known = is_forbidden and poll.object_id in self._forbidden
             if self._pause is None and is_known:
-                self._call_first(now)
+                self._schedule_first(now)
                 return None
-            self._take_refusal(turn.campaign_id, reason, now)
-            return self._pause
+            if self._object_ids:  # else no object is left that would probe
+                self._refuse(poll.object_id, reason, now)
+            return self.pause
 
-    def book(self, turn: PendingPoll) -> None:
-        """Call a campaign's next turn, unless its next one is the line's to call.
-
-        Or nobody's, for it has left. Under the line's lock, so that nothing comes
-        between the look and the call.
-        """
+    def reschedule(self, poll: PendingPoll) -> None:
+        """Schedule an object's next poll, unless the queue does or it has left."""
         with self._lock:
-            is_refused = (
-                turn.campaign_id not in self._members
-                or turn.campaign_id in self._waiting
-                or turn.campaign_id in self._in_flight
-                or self.is_called(turn.campaign_id)
+            is_ignored = (
+                poll.object_id not in self._object_ids
+                or poll.object_id in self._waiting
+                or poll.object_id in self._in_flight
+                or self.is_probe(poll.object_id)
             )
-            if not is_refused:
-                self._call(turn)
+            if not is_ignored:
+                self._schedule(poll)
 
-    def reshape(
-        self, budget: Budget, campaign_ids: tuple[str, ...], *, now: float
-    ) -> None:
-        """Go on under other bounds and with other campaigns; who stays keeps its place.
-
-        Of `budget` only the bounds count: what was learnt of Braze stays.
-        """
+    def reconfigure(self, object_ids: tuple[str, ...], *, now: float) -> None:
+        """Change the objects; those that stay keep their positions."""
         with self._lock:
-            self._budget = self._budget.bounded_as(budget)
-            self._campaign_ids = campaign_ids
-            self._members = frozenset(campaign_ids)
-            for campaign_id in set(self._waiting) - self._members:
-                del self._waiting[campaign_id]
-                self._called_at = math.inf
-            self._forbidden &= self._members
-            if not campaign_ids:
-                self._pause = None  # others find out, if there are any
-            if self._pause and self._pause.probe_id not in self._members:
+            self._order = object_ids
+            self._object_ids = frozenset(object_ids)
+            for object_id in set(self._waiting) - self._object_ids:
+                del self._waiting[object_id]
+            self._scheduled_at = math.inf  # the bounds may have changed, too
+            self._forbidden &= self._object_ids
+            if not object_ids:
+                self._pause = None  # other components of the session probe
+                self.session.resume_key(self)
+            if self._pause and self._pause.probe_id not in self._object_ids:
                 probe_id = self._after(self._pause.probe_id)
                 self._pause = self._pause._replace(probe_id=probe_id)
-                self._call_probe(self._pause, now)
-            self._call_first(now)
+                self._schedule_probe(self._pause, now)
+            self._schedule_first(now)
 
     def close(self) -> None:
-        """Call nobody any more; what is in flight is still accounted for."""
+        """Schedule nothing any more; what is in flight still ends."""
         with self._lock:
-            self._members = frozenset()
+            self._object_ids = frozenset()
             self._waiting.clear()
-            self._call = _call_nobody
+            self._schedule = _schedule_nothing
+            self._pause = None
+            self.session.resume_key(self)
 
-    def forget_windows(self, *, now: float) -> None:
-        """Wait for no reset of which Braze told: the wall clock was set since."""
-        with self._lock:
-            self._budget = self._budget.without_windows(now=now)
-            self._called_at = math.inf
-            if self._pause and self._pause.probe_id not in self._in_flight:
-                self._call_probe(self._pause, now)
-            self._call_first(now)
+    def after_clock_set(self, *, now: float) -> None:
+        """Compute all waits again: the resets that Braze gave were discarded."""
+        self._reschedule(now)
 
     def probe_now(self, *, now: float) -> None:
-        """Probe a paused workspace at once: its key has changed.
+        """Probe at once: the key was replaced.
 
-        If a probe is on its way, with the former key, the next one comes in a minute.
+        If a probe with the previous key is in flight, the next one follows in a minute.
         """
         with self._lock:
             if self._pause:
                 self._pause = self._pause._replace(probe_at=now, failures=0)
                 if self._pause.probe_id not in self._in_flight:
-                    self._call_probe(self._pause, now)
+                    self._schedule_probe(self._pause, now)
 
     @property
     def pause(self) -> Pause | None:
-        """The pause in force."""
+        """The pause in force: of this queue, or of the key."""
+        if self._pause is None and self._is_paused():
+            return Pause(
+                FailureReason.UNAUTHORIZED,
+                probe_id="",
+                probe_at=self.session.key_probe_at,
+            )
         return self._pause
 
     @property
-    def members(self) -> frozenset[str]:
-        """The campaigns that may ask."""
-        return self._members
+    def object_ids(self) -> frozenset[str]:
+        """The objects that are polled."""
+        return self._object_ids
 
     @property
     def forbidden_ids(self) -> frozenset[str]:
-        """The campaigns that are known to be refused by themselves."""
+        """The objects that are known to be forbidden themselves."""
         with self._lock:
             return frozenset(self._forbidden)
 
-    @property
-    def bucket(self) -> Bucket:
-        """The account of the data series endpoint, as it is now."""
-        return self._budget.bucket(ENDPOINT)
-
-    def outlook(self, *, now: float) -> QueueState:
-        """Return how the line stands."""
+    def state(self, *, now: float) -> QueueState:
+        """Return the state of the queue."""
         with self._lock:
             return QueueState(
-                pause=self._pause,
-                budget=self._budget,
+                pause=self.pause,
+                endpoint=self.kind.path,
+                budget=self.session.budget(self.kind.bucket),
                 in_flight=frozenset(self._in_flight),
-                places={one: place for place, one in enumerate(self._waiting)},
-                members=self._members,
+                positions={one: place for place, one in enumerate(self._waiting)},
+                object_ids=self._object_ids,
                 earliest=self._earliest(now),
             )
 
-    def is_called(self, campaign_id: str) -> bool:
-        """Tell whether this campaign's next job is the line's to set."""
+    def is_probe(self, object_id: str) -> bool:
+        """Return whether the queue schedules this object's next poll, as a probe."""
         pause = self._pause
-        return pause is not None and pause.probe_id == campaign_id
+        return pause is not None and pause.probe_id == object_id
 
-    def _is_first(self, turn: PendingPoll) -> bool:
-        return next(iter(self._waiting), None) == turn.campaign_id
+    def _is_paused(self) -> bool:
+        return self._pause is not None or self.session.is_paused_for(self)
+
+    def _is_first(self, poll: PendingPoll) -> bool:
+        return next(iter(self._waiting), None) == poll.object_id
 
     def _earliest(self, now: float) -> float:
-        return self._budget.earliest(ENDPOINT, now=now)
+        return self.session.earliest(self.kind.bucket, now=now)
 
-    def _start_probe(self, pause: Pause, turn: PendingPoll, now: float) -> bool:
+    def _start_probe(self, pause: Pause, poll: PendingPoll, now: float) -> bool:
+        if self.session.is_paused_for(self):
+            return False  # it is scheduled again when the key is accepted
         if now < pause.probe_at or self._earliest(now) > now:
-            # Its regular job fired, or came between: the probe is its next one.
-            self._call_probe(pause, now)
+            # This was its regular job, or another request came first.
+            self._schedule_probe(pause, now)
             return False
-        self._spend(turn, now)
+        self._spend(poll, now)
         return True
 
-    def _spend(self, turn: PendingPoll, now: float) -> None:
-        self._budget = self._budget.spend(ENDPOINT, now=now)
-        self._in_flight.add(turn.campaign_id)
-        self._called_at = math.inf
-        self._call_first(now)
+    def _spend(self, poll: PendingPoll, now: float) -> None:
+        self.session.spend(self.kind.bucket, now=now)
+        self._in_flight.add(poll.object_id)
+        self._scheduled_at = math.inf
+        self._schedule_first(now)
 
-    def _call_first(self, now: float) -> None:
-        """Call the head of the line, unless it was called for as early already."""
-        if self._pause or not self._waiting or self._called_at <= now:
+    def _reschedule(self, now: float) -> None:
+        """Schedule the probe and the head of the queue again."""
+        with self._lock:
+            self._scheduled_at = math.inf
+            if self._pause and self._pause.probe_id not in self._in_flight:
+                self._schedule_probe(self._pause, now)
+            self._schedule_first(now)
+
+    def _schedule_first(self, now: float) -> None:
+        """Schedule the head of the queue, unless it is scheduled as early already."""
+        if self._is_paused() or not self._waiting or self._scheduled_at <= now:
             return
         at = self._earliest(now)
-        if at < self._called_at:
-            self._called_at = at
+        if at == math.inf and not self._in_flight:
+            at = now + _CHECK_AGAIN_SECONDS
+        if at < self._scheduled_at:
+            self._scheduled_at = at
             first = next(iter(self._waiting.values()))
-            self._call(first._replace(at=at))
+            self._schedule(first._replace(at=at))
 
-    def _take_refusal(
-        self, campaign_id: str, reason: FailureReason, now: float
-    ) -> None:
+    def _refuse(self, object_id: str, reason: FailureReason, now: float) -> None:
         pause = self._pause
         if pause is None:
-            self._probe_later(Pause(reason, campaign_id, now, failures=0), now)
-        elif campaign_id == pause.probe_id:
+            if self.session.is_paused_for(self):
+                return  # another component probes the key
+            self._probe_later(Pause(reason, object_id, now, failures=0), now)
+        elif object_id == pause.probe_id:
             self._probe_later(pause._replace(reason=reason), now)
         if self._pause and reason is FailureReason.FORBIDDEN:
-            forbidden_ids = self._pause.forbidden_ids | {campaign_id}
+            forbidden_ids = self._pause.forbidden_ids | {object_id}
             self._pause = self._pause._replace(forbidden_ids=forbidden_ids)
 
     def _probe_later(self, pause: Pause, now: float) -> None:
-        """Let the next campaign of the rotation probe, later than the last one did."""
+        """Let the next object in the rotation probe, after a longer delay."""
         failures = pause.failures + 1
         self._pause = pause._replace(
             failures=failures,
             probe_id=self._after(pause.probe_id),
-            probe_at=now + slots.probe_delay(failures),
+            probe_at=now + probe_delay(failures),
         )
-        self._call_probe(self._pause, now)
+        if self._pause.reason is FailureReason.UNAUTHORIZED:
+            self.session.pause_key(self, probe_at=self._pause.probe_at)
+        else:
+            self.session.resume_key(self)
+        self._schedule_probe(self._pause, now)
 
-    def _call_probe(self, pause: Pause, now: float) -> None:
+    def _schedule_probe(self, pause: Pause, now: float) -> None:
         self._waiting.pop(pause.probe_id, None)
         at = max(pause.probe_at, self._earliest(now))
         if at == math.inf:
-            at = max(pause.probe_at, now + _LOOK_AGAIN_SECONDS)
-        turn = PendingPoll(
+            at = max(pause.probe_at, now + _CHECK_AGAIN_SECONDS)
+        poll = PendingPoll(
             self._workspace, pause.probe_id, due_at=pause.probe_at, at=at
         )
-        self._call(turn)
+        self._schedule(poll)
 
-    def _after(self, campaign_id: str) -> str:
-        """Return the next campaign of the rotation that is not in flight."""
-        ids = self._campaign_ids
-        start = ids.index(campaign_id) + 1 if campaign_id in ids else 0
+    def _after(self, object_id: str) -> str:
+        """Return the next object of the rotation that is not in flight."""
+        ids = self._order
+        start = ids.index(object_id) + 1 if object_id in ids else 0
         rotation = (*ids[start:], *ids[:start])
         return next(
             (other for other in rotation if other not in self._in_flight),
-            # Discovery may have no campaign left: then this one's job does nothing.
-            rotation[-1] if rotation else campaign_id,
+            # Discovery may have left no object: then the job of this one does nothing.
+            rotation[-1] if rotation else object_id,
         )
 
     def _resume(self, pause: Pause, accepted_id: str, now: float) -> None:
         self._pause = None
-        self._called_at = math.inf
+        self._scheduled_at = math.inf
         self._forbidden |= pause.forbidden_ids
         self._forbidden.discard(accepted_id)
+        self.session.resume_key(self)
         if pause.probe_id not in self._in_flight and pause.probe_id != accepted_id:
-            # Its probe took the place of its next job, and need not be waited for.
-            self._call(PendingPoll(self._workspace, pause.probe_id, due_at=now, at=now))
+            # The probe replaced this object's next poll, which is due now.
+            self._schedule(
+                PendingPoll(self._workspace, pause.probe_id, due_at=now, at=now)
+            )
 
 
-def _ends(pause: Pause, campaign_id: str) -> bool:
-    """Tell whether an answer to this campaign shows that our key is good now.
-
-    Of 401 only the probe tells: what was on its way was asked with the former key.
-    """
-    if campaign_id == pause.probe_id:
-        return True
-    is_forbidden = pause.reason is FailureReason.FORBIDDEN
-    return is_forbidden and campaign_id not in pause.forbidden_ids
-
-
-def _call_nobody(_: PendingPoll) -> None:
+def _schedule_nothing(_: PendingPoll) -> None:
     pass

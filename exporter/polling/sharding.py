@@ -105,6 +105,7 @@ def _divided(workspace: WorkspaceConfig, total: int) -> WorkspaceConfig:
     discover = workspace.discover
     return replace(
         workspace,
+        processes=workspace.processes * total,
         requests_per_minute=workspace.requests_per_minute / total,
         # The reserve is a share of what Braze grants to all processes: unchanged.
         concurrency=max(1, workspace.concurrency // total),

@@ -1,7 +1,6 @@
-"""When each campaign is polled: slots, stretched intervals, tries and probes.
+"""When each object is polled: slots at a fixed phase of its interval.
 
-Every function answers from its arguments alone, so two exporters with one configuration
-agree. It knows nothing of what Braze still allows: `budget` does.
+Slots follow from the configuration alone: two exporters with one configuration agree.
 """
 
 from __future__ import annotations
@@ -9,34 +8,26 @@ from __future__ import annotations
 import math
 from hashlib import blake2b
 
-MOST_TRIES = 5
-"""Braze's advice for 5xx: at most so many tries in one poll."""
-
-_TRY_WINDOW_SECONDS = 60.0
-_FIRST_BACKOFF_SECONDS = 1.0
-_LONGEST_BACKOFF_SECONDS = 30.0
-_FIRST_PROBE_SECONDS = 60.0
-_LONGEST_PROBE_SECONDS = 15 * 60.0
 _SLOW_FACTOR = 10
 _SLOWEST_SECONDS = 3600.0
 
 
-def phase(campaign_id: str) -> float:
-    """Where in its interval a campaign is polled: in [0, 1), fixed by its id."""
-    digest = blake2b(campaign_id.encode("utf-8", "surrogatepass"), digest_size=6)
+def phase(object_id: str) -> float:
+    """Return the fraction of the interval at which an object is polled, in [0, 1)."""
+    digest = blake2b(object_id.encode("utf-8", "surrogatepass"), digest_size=6)
     return int.from_bytes(digest.digest(), "big") / 2**48
 
 
 def next_slot(
-    *, phase: float, interval_seconds: float, after: float, clock_set_by: float = 0.0
+    *, phase: float, interval_seconds: float, after: float, wall_offset: float = 0.0
 ) -> float:
     """Return the first instant later than `after` at this phase of the interval.
 
-    Slots count from the epoch by the wall clock, `clock_set_by` ahead of all instants
-    here, so they outlive restarts.
+    Slots count from the epoch by the wall clock, so a restart does not move them; it is
+    `wall_offset` seconds ahead of all instants here.
     """
-    number = math.floor((after + clock_set_by) / interval_seconds - phase) + 1
-    slot = (number + phase) * interval_seconds - clock_set_by
+    number = math.floor((after + wall_offset) / interval_seconds - phase) + 1
+    slot = (number + phase) * interval_seconds - wall_offset
     # A rounding error may put the slot on `after` itself.
     return slot if slot > after else slot + interval_seconds
 
@@ -48,14 +39,14 @@ def slot_following(
     now: float,
     phase: float,
     interval_seconds: float,
-    clock_set_by: float = 0.0,
+    wall_offset: float = 0.0,
 ) -> float:
-    """Return the slot to serve after a poll that was due at one and began later.
+    """Return the next slot after a poll that was due at `due_at` and began later.
 
-    It lies at least half an interval after `due_at`, so that a first round, which
-    begins anywhere, is not polled again at once. A slot missed before the poll began
-    was served by it. Of those missed meanwhile the latest is served, at once: it is
-    returned although it lies before `now`.
+    It lies at least half an interval after `due_at`, so that the first round, which
+    has no fixed phase, is not repeated at once. Slots missed before the poll began are
+    skipped. Of the slots missed during the poll the latest is returned, although it
+    lies before `now`.
     """
 
     def slot_after(instant: float) -> float:
@@ -63,56 +54,21 @@ def slot_following(
             phase=phase,
             interval_seconds=interval_seconds,
             after=instant,
-            clock_set_by=clock_set_by,
+            wall_offset=wall_offset,
         )
 
     upcoming = slot_after(max(due_at + interval_seconds / 2, began_at))
     if upcoming > now:
         return upcoming
-    # Rounded up it may come out later than the `now` it stands on.
+    # Rounding up may make it later than `now`.
     return min(slot_after(now) - interval_seconds, now)
 
 
 def stretch(*, wanted_per_minute: float, ceiling_per_minute: float) -> float:
-    """Return the factor on all intervals, at least 1, that makes the wish fit."""
+    """Return the factor, at least 1, on all intervals that keeps to the ceiling."""
     return max(1.0, wanted_per_minute / ceiling_per_minute)
 
 
 def slow_interval(interval_seconds: float) -> float:
-    """Return the interval of a refused campaign: ten times as long, at most an hour."""
+    """Return the interval after a 400 or 404: ten times as long, at most an hour."""
     return max(interval_seconds, min(_SLOW_FACTOR * interval_seconds, _SLOWEST_SECONDS))
-
-
-def next_try(
-    *,
-    tries: int,
-    first_try_at: float,
-    now: float,
-    interval_seconds: float,
-    fraction: float,
-) -> float | None:
-    """Return when to try again after `tries` tries; None: the poll has failed.
-
-    Exponential backoff with full jitter; `fraction`, in [0, 1), is the jitter's draw.
-    Tries begin within half an interval of the first, and within a minute.
-    """
-    if tries >= MOST_TRIES:
-        return None
-    longest = min(_LONGEST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1))
-    at = now + fraction * longest
-    has_time = not is_over(
-        first_try_at=first_try_at, now=at, interval_seconds=interval_seconds
-    )
-    return at if has_time else None
-
-
-def is_over(*, first_try_at: float, now: float, interval_seconds: float) -> bool:
-    """Tell whether no further try of a poll may begin at `now`."""
-    return now > first_try_at + min(interval_seconds / 2, _TRY_WINDOW_SECONDS)
-
-
-def probe_delay(failures: int) -> float:
-    """Return how long a paused workspace waits: 1, 2, 4, 8, then 15 minutes."""
-    return min(
-        _LONGEST_PROBE_SECONDS, _FIRST_PROBE_SECONDS * 2.0 ** (min(failures, 9) - 1)
-    )

@@ -1,7 +1,7 @@
-"""A Braze in one process: seeded campaigns behind the real paths, and faults on demand.
+"""A simulated Braze: generated campaigns at Braze's API paths, with faults on demand.
 
-The same seed, campaign, day and clock always give the same figures. It imports nothing
-of the exporter's own, so that it cannot share the exporter's misunderstandings.
+The same seed, campaign, day and clock always give the same figures. Only the standard
+library is imported: shared code would hide the exporter's misunderstandings of the API.
 """
 
 from exporter.simulator.campaign_specs import Incident

@@ -1,7 +1,6 @@
-"""What Braze answers: keys, permissions, allowances, and the three paths it serves.
+"""The API: keys, permissions, rate limits and the three paths.
 
-Every answer to a valid key carries the rate-limit headers of its bucket. The clock is
-the one of the settings; sockets and faults are not known here.
+Every response to a valid key has the rate-limit headers of its bucket.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from exporter.simulator import catalogue
-from exporter.simulator.faults import FaultyResponse, document
+from exporter.simulator.faults import SimulatedResponse, document
 from exporter.simulator.fleet import Campaign, build_fleet
 from exporter.simulator.series import DataSeries
 from exporter.simulator.settings import RateLimit, SimulatorSettings
 
 _LENGTHS = range(1, 101)
-# The documented sample has an hour of one digit: 2018-06-28T23:59:59-5:00.
+# Braze documents an offset with one digit: 2018-06-28T23:59:59-5:00.
 _INSTANT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
     r"(?:(?P<time>T\d\d:\d\d(?::\d\d)?(?:\.\d{1,6})?)"
@@ -33,16 +32,16 @@ _INSTANT = re.compile(
 )
 
 
-class _Refusal(Exception):
-    """A request that is answered with a status other than 200."""
+class _ApiError(Exception):
+    """A response with a status other than 200."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.answer = document(status, {"message": message, "errors": [message]})
+        self.response = document(status, {"message": message, "errors": [message]})
 
 
 class _Bucket:
-    """What is left of an allowance in the current window."""
+    """The requests of the current rate-limit window."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
@@ -51,7 +50,7 @@ class _Bucket:
         self._spent = 0
 
     def spend(self, now: float) -> tuple[bool, dict[str, str]]:
-        """Take one request; return whether there was one, and the headers."""
+        """Count a request; return whether it is allowed, and the headers."""
         window = int(now // self._limit.seconds)
         with self._lock:
             if window != self._window:
@@ -67,7 +66,7 @@ class _Bucket:
 
 
 class Api:
-    """Answers requests of one workspace; safe to ask from many threads."""
+    """Responds to the requests of one workspace; thread-safe."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._zone = ZoneInfo(settings.timezone)
@@ -85,7 +84,7 @@ class Api:
         self._series = DataSeries()
         shared = _Bucket(settings.shared_limit)
         self._routes: dict[
-            str, tuple[_Bucket, Callable[[dict[str, str], float], FaultyResponse]]
+            str, tuple[_Bucket, Callable[[dict[str, str], float], SimulatedResponse]]
         ] = {
             "/campaigns/data_series": (
                 _Bucket(settings.data_series_limit),
@@ -97,22 +96,22 @@ class Api:
         self._shared = shared
 
     def change(self, campaign_id: str, **changes: Any) -> None:
-        """Let a campaign be another one from now on, as after an edit."""
+        """Edit a campaign."""
         now = {"edited_at": self._clock()}
         changed = replace(self._by_id[campaign_id], **(now | changes))
         self._put({**self._by_id, campaign_id: changed})
 
     def remove(self, campaign_id: str) -> None:
-        """Delete a campaign: its id is unknown from now on."""
-        others = dict(self._by_id)
-        del others[campaign_id]
-        self._put(others)
+        """Delete a campaign."""
+        by_id = dict(self._by_id)
+        del by_id[campaign_id]
+        self._put(by_id)
 
     def _put(self, by_id: dict[str, Campaign]) -> None:
         self._by_id, self.campaigns = by_id, tuple(by_id.values())
 
     def permissions(self, authorization: str | None) -> frozenset[str] | None:
-        """Return what the Authorization header's key may do; None: no such key."""
+        """Return the permissions of the header's key; None: the key is invalid."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -121,32 +120,32 @@ class Api:
                 return permissions
         return None
 
-    def answer(
+    def respond(
         self, *, method: str, path: str, query: str, permissions: frozenset[str] | None
-    ) -> FaultyResponse:
-        """Return what Braze says; a request with a valid key is counted."""
+    ) -> SimulatedResponse:
+        """Return the response; only requests with a valid key are rate-limited."""
         if permissions is None:
-            return _Refusal(401, "Invalid API key").answer
+            return _ApiError(401, "Invalid API key").response
         now = self._clock()
         bucket, route = self._routes.get(path, (self._shared, None))
         is_allowed, headers = bucket.spend(now)
         try:
             if not is_allowed:
-                raise _Refusal(429, "Rate limit exceeded")
+                raise _ApiError(429, "Rate limit exceeded")
             if route is None or method != "GET":
-                raise _Refusal(404, "Invalid URL")
+                raise _ApiError(404, "Invalid URL")
             if _permission(path) not in permissions:
-                raise _Refusal(403, f"This API key lacks {_permission(path)}")
-            found = route(_parameters(query), now)
-        except _Refusal as refusal:
-            found = refusal.answer
-        return found.with_headers(headers)
+                raise _ApiError(403, f"This API key lacks {_permission(path)}")
+            response = route(_parameters(query), now)
+        except _ApiError as error:
+            response = error.response
+        return response.with_headers(headers)
 
-    def _data_series(self, parameters: dict[str, str], now: float) -> FaultyResponse:
+    def _data_series(self, parameters: dict[str, str], now: float) -> SimulatedResponse:
         campaign = self._campaign(parameters)
         length = _integer(parameters, "length", default=None)
         if length not in _LENGTHS:
-            raise _Refusal(400, "length must be an integer from 1 to 100")
+            raise _ApiError(400, "length must be an integer from 1 to 100")
         today = self._local_day(now)
         try:
             body = self._series.render(
@@ -157,21 +156,21 @@ class Api:
                 progress=self._progress(today, now),
             )
         except (ValueError, OverflowError):
-            raise _Refusal(400, "ending_at must be an ISO-8601 datetime") from None
-        return FaultyResponse(200, body, {"Content-Type": "application/json"})
+            raise _ApiError(400, "ending_at must be an ISO-8601 datetime") from None
+        return SimulatedResponse(200, body, {"Content-Type": "application/json"})
 
-    def _list(self, parameters: dict[str, str], _now: float) -> FaultyResponse:
+    def _list(self, parameters: dict[str, str], _now: float) -> SimulatedResponse:
         page = _integer(parameters, "page", default=0)
         if page < 0:
-            raise _Refusal(400, "page must not be negative")
+            raise _ApiError(400, "page must not be negative")
         direction = parameters.get("sort_direction", "asc")
         if direction not in ("asc", "desc"):
-            raise _Refusal(400, "sort_direction must be asc or desc")
+            raise _ApiError(400, "sort_direction must be asc or desc")
         after = parameters.get("last_edit.time[gt]")
         try:
             edited_after = self._instant(after) if after else None
         except (ValueError, OverflowError):
-            raise _Refusal(400, "last_edit.time must be a datetime") from None
+            raise _ApiError(400, "last_edit.time must be a datetime") from None
         content = catalogue.list_page(
             self.campaigns,
             page=0 if self._repeats_pages else page,
@@ -181,20 +180,20 @@ class Api:
         )
         return document(200, content)
 
-    def _details(self, parameters: dict[str, str], now: float) -> FaultyResponse:
+    def _details(self, parameters: dict[str, str], now: float) -> SimulatedResponse:
         campaign = self._campaign(parameters)
         return document(200, catalogue.details(campaign, today=self._local_day(now)))
 
     def _campaign(self, parameters: dict[str, str]) -> Campaign:
         campaign = self._by_id.get(parameters.get("campaign_id", ""))
         if campaign is None:
-            raise _Refusal(400, "Invalid Campaign ID")
+            raise _ApiError(400, "Invalid Campaign ID")
         return campaign
 
     def _last_day(self, ending_at: str | None, today: date) -> date:
-        """Return the day before which the series stops: midnight ends the day before.
+        """Return the last day of the series; a midnight belongs to the day before.
 
-        Recorded answers to `ending_at=2022-12-15` end with the 14th.
+        Recorded responses to `ending_at=2022-12-15` end with the 14th.
         """
         if ending_at is None:
             return today
@@ -202,10 +201,10 @@ class Api:
         return end.astimezone(self._zone).date()
 
     def _instant(self, text: str) -> datetime:
-        """Return the instant of an ISO-8601 text, without offset one of our zone."""
+        """Parse an ISO-8601 datetime; without an offset it is in the local zone."""
         match = _INSTANT.fullmatch(text)
         if match is None:
-            message = f"{text!r} is no date and no datetime"
+            message = f"{text!r} is not a date or datetime"
             raise ValueError(message)
         instant = datetime.fromisoformat(match["day"] + (match["time"] or ""))
         if match["sign"]:
@@ -217,7 +216,7 @@ class Api:
         return datetime.fromtimestamp(now, self._zone).date()
 
     def _progress(self, today: date, now: float) -> float:
-        """Return how much of the day is over; days of 23 and 25 hours end at 1 too."""
+        """Return the elapsed part of the day, also for days of 23 and 25 hours."""
         start = self._midnight(today)
         return (now - start) / (self._midnight(today + timedelta(days=1)) - start)
 
@@ -236,5 +235,5 @@ def _parameters(query: str) -> dict[str, str]:
 def _integer(parameters: dict[str, str], name: str, *, default: int | None) -> int:
     text = parameters.get(name, "" if default is None else str(default))
     if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
-        raise _Refusal(400, f"{name} must be an integer")
+        raise _ApiError(400, f"{name} must be an integer")
     return int(text)

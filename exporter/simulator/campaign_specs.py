@@ -1,7 +1,6 @@
-"""Who is in a fleet: the named campaigns, and what generated ones are made of.
+"""Tables of the named campaigns and of the parts of generated ones.
 
-Tables only, without ids and calendar. The names hold what marketers type: quotes,
-emoji, backslashes, other scripts.
+Names contain quotes, emoji, backslashes and non-Latin scripts, as in real workspaces.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ CONTROL = "Control Group"
 
 
 class Incident(StrEnum):
-    """What is wrong with a campaign: from the fleet's first day on, and for good."""
+    """A problem of a campaign, from the first day on."""
 
     BOUNCES = "bounces"
     SPAM = "spam"
     SILENCE = "silence"
-    """Begins two days before, so that a complete day is silent too."""
+    """Begins two days earlier, so that complete days are silent too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A campaign before it has a seed and a calendar."""
+class CampaignSpec:
+    """A campaign without id and dates."""
 
     name: str
     volume: float
@@ -35,7 +34,7 @@ class Plan:
     extra_clicks: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     null: tuple[str, ...] = ()
-    says_null: bool = False
+    uses_null: bool = False
     is_draft: bool = False
     is_archived: bool = False
     is_api_campaign: bool = False
@@ -49,8 +48,8 @@ _CAROUSEL = (
     "notif_button_1_Shop now_click",
     "notif_button_2_Later 💤_click",
 )
-CAST = (
-    Plan(
+NAMED_CAMPAIGNS = (
+    CampaignSpec(
         "Spring sale 🌷",
         62_000,
         {"email": ("Subject A", "Subject B", CONTROL)},
@@ -58,14 +57,14 @@ CAST = (
         incident=Incident.BOUNCES,
         conversion_events=2,
     ),
-    Plan(
+    CampaignSpec(
         "Win-back after 90 days",
         48_000,
         {"email": _ONE},
         tags=("retention",),
         incident=Incident.SPAM,
     ),
-    Plan(
+    CampaignSpec(
         "Abandoned basket",
         21_000,
         {"email": _ONE, "ios_push": _ONE},
@@ -73,7 +72,7 @@ CAST = (
         incident=Incident.SILENCE,
         conversion_events=2,
     ),
-    Plan(
+    CampaignSpec(
         "Welcome series",
         12_500,
         {
@@ -86,21 +85,21 @@ CAST = (
         empty=("sms",),
         conversion_events=3,
     ),
-    Plan(
+    CampaignSpec(
         "Password reset",
         9_400,
         {"email": _ONE},
         tags=("transactional",),
         is_api_campaign=True,
     ),
-    Plan(
+    CampaignSpec(
         "Order shipped",
         7_200,
         {"email": _ONE, "sms": _ONE, "whats_app": _ONE},
         tags=("transactional",),
         is_api_campaign=True,
     ),
-    Plan(
+    CampaignSpec(
         "Flash sale in the app",
         34_000,
         {
@@ -111,38 +110,46 @@ CAST = (
         extra_clicks=_CAROUSEL,
         conversion_events=4,
     ),
-    Plan('Browser nudge: "Still looking?"', 5_600, {"web_push": _ONE}, empty=("sms",)),
-    Plan("Kindle daily deals", 2_400, {"kindle_push": _ONE}, tags=("promotion",)),
-    Plan(
+    CampaignSpec(
+        'Browser nudge: "Still looking?"', 5_600, {"web_push": _ONE}, empty=("sms",)
+    ),
+    CampaignSpec(
+        "Kindle daily deals", 2_400, {"kindle_push": _ONE}, tags=("promotion",)
+    ),
+    CampaignSpec(
         "Two-factor code",
         16_000,
         {"sms": _ONE},
         tags=("transactional",),
         is_api_campaign=True,
     ),
-    Plan("Tu pedido está en camino 🛵", 4_300, {"whats_app": _ONE}, tags=("es",)),
-    Plan(
+    CampaignSpec(
+        "Tu pedido está en camino 🛵", 4_300, {"whats_app": _ONE}, tags=("es",)
+    ),
+    CampaignSpec(
         "Home feed cards",
         26_000,
         {"content_cards": ("Large picture", "Small picture", CONTROL)},
         null=("email", "sms", "webhook"),
-        says_null=True,
+        uses_null=True,
     ),
-    Plan("Loyalty tier sync", 3_100, {"webhook": _ONE}, tags=(None,)),
-    Plan("Onboarding tour", 8_800, {"trigger_in_app_message": _ONE}),
-    Plan("Rate the app", 2_700, {"in_app_message": _ONE}, null=("email",)),
-    Plan("Boarding pass (RCS pilot)", 2_900, {"rcs": _ONE}, tags=("pilot",)),
-    Plan("新着アイテムのお知らせ", 3_800, {"line": _ONE}, tags=("日本",)),
-    Plan(
+    CampaignSpec("Loyalty tier sync", 3_100, {"webhook": _ONE}, tags=(None,)),
+    CampaignSpec("Onboarding tour", 8_800, {"trigger_in_app_message": _ONE}),
+    CampaignSpec("Rate the app", 2_700, {"in_app_message": _ONE}, null=("email",)),
+    CampaignSpec("Boarding pass (RCS pilot)", 2_900, {"rcs": _ONE}, tags=("pilot",)),
+    CampaignSpec("新着アイテムのお知らせ", 3_800, {"line": _ONE}, tags=("日本",)),
+    CampaignSpec(
         "Weekly newsletter",
         41_000,
         {"email": ("Morning", "Noon", "Evening", "Evening")},
         tags=("newsletter",),
         conversion_events=2,
     ),
-    Plan(r"Price alert \ <b>50 %</b> off", 6_100, {"email": _ONE, "web_push": _ONE}),
-    Plan("Early access teaser", 15_000, {"email": _ONE}, age_days=3),
-    Plan(
+    CampaignSpec(
+        r"Price alert \ <b>50 %</b> off", 6_100, {"email": _ONE, "web_push": _ONE}
+    ),
+    CampaignSpec("Early access teaser", 15_000, {"email": _ONE}, age_days=3),
+    CampaignSpec(
         "Holiday gift guide",
         38_000,
         {"email": _ONE},
@@ -150,7 +157,9 @@ CAST = (
         stopped_days_ago=130,
         is_archived=True,
     ),
-    Plan("Birthday voucher (draft)", 0, {"email": _ONE, "sms": _ONE}, is_draft=True),
+    CampaignSpec(
+        "Birthday voucher (draft)", 0, {"email": _ONE, "sms": _ONE}, is_draft=True
+    ),
 )
 
 THEMES = (

@@ -1,7 +1,6 @@
-"""What Braze tells of campaigns apart from their figures: the list and the details.
+"""The documents of `/campaigns/list` and `/campaigns/details`.
 
-Channels are spelled here as `/campaigns/details` spells them, which is not how the data
-series does. It knows no HTTP.
+Some channels are spelled differently here than in the data series, as in Braze.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def list_page(
     is_descending: bool,
     edited_after: datetime | None,
 ) -> dict[str, object]:
-    """Return one page, counted from 0, by creation; past the end it is empty."""
+    """Return a page, from 0, ordered by creation; pages past the end are empty."""
     listed: Iterable[Campaign] = sorted(
         (
             campaign
@@ -52,7 +51,7 @@ def list_page(
 
 
 def details(campaign: Campaign, *, today: date) -> dict[str, object]:
-    """Return what is known of one campaign; drafts and inactive ones never sent."""
+    """Return a campaign's details; drafts and inactive campaigns were never sent."""
     is_over = campaign.stopped_on is not None and campaign.stopped_on <= today
     last_day = campaign.stopped_on if is_over else None
     was_sent = not campaign.is_draft and campaign.volume > 0

@@ -1,7 +1,6 @@
-"""How an answer goes out over one connection: whole, or broken as a fault wants it.
+"""Sending a response over one connection, intact or broken by a fault.
 
-Nobody sleeps: whoever waits, waits for the peer to leave, and the simulator's end looks
-the same as that.
+Waits end as soon as the peer closes the connection, or the simulator stops.
 """
 
 from __future__ import annotations
@@ -15,63 +14,63 @@ import zlib
 from collections.abc import Callable
 from http import HTTPStatus
 
-from exporter.simulator.faults import Delivery, Fault, FaultyResponse
+from exporter.simulator.faults import Delivery, Fault, SimulatedResponse
 
 _GZIP_FROM_BYTES = 1024
 _BOMB_BLOCK = b" " * (1 << 20)
 
 
 class ResponseWriter:
-    """One peer's socket."""
+    """Writes to one peer's socket."""
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
 
     def send(self, data: bytes) -> None:
-        """Send everything; raises OSError when the peer is gone."""
+        """Send all data. OSError: the peer closed the connection."""
         self._peer.sendall(data)
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait so long, None for ever; False as soon as the peer has gone."""
+        """Wait, None: for ever; return False if the peer closes the connection."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._peer, selectors.EVENT_READ)
             return not selector.select(seconds)
 
     def reset(self) -> None:
-        """Throw the connection away: the peer sees a reset, not an end."""
-        now = struct.pack("ii", 1, 0)
-        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
-        # The request's files still hold the socket: only this closes it at once.
+        """Close the connection with a TCP reset."""
+        no_linger = struct.pack("ii", 1, 0)
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+        # The handler's files keep the socket open: only this closes it at once.
         os.close(self._peer.detach())
 
 
-def compressed(answer: FaultyResponse, accept_encoding: str) -> FaultyResponse:
-    """Return the answer as a client takes it that accepts these encodings."""
-    if len(answer.body) <= _GZIP_FROM_BYTES or "gzip" not in accept_encoding.lower():
-        return answer
-    if answer.header("Content-Encoding") is not None:
-        return answer
-    body = gzip.compress(answer.body, compresslevel=1, mtime=0)
-    return FaultyResponse(answer.status, body, answer.headers).with_headers(
+def compressed(response: SimulatedResponse, accept_encoding: str) -> SimulatedResponse:
+    """Return the response, compressed if it is large and the client accepts gzip."""
+    if len(response.body) <= _GZIP_FROM_BYTES or "gzip" not in accept_encoding.lower():
+        return response
+    if response.header("Content-Encoding") is not None:
+        return response
+    body = gzip.compress(response.body, compresslevel=1, mtime=0)
+    return SimulatedResponse(response.status, body, response.headers).with_headers(
         {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     )
 
 
 def deliver(
     connection: ResponseWriter,
-    answer: FaultyResponse,
+    response: SimulatedResponse,
     fault: Fault,
     *,
     finish: Callable[[], None],
 ) -> bool:
-    """Send the answer; return whether the connection can serve another request.
+    """Send the response; return whether the connection stays open.
 
-    `finish` is called before the last byte leaves, so that no client can know of the
-    end of its request before we do.
+    `finish` is called before the last byte is sent, so that the request is counted as
+    closed before the client has the whole response.
     """
     if fault.latency_seconds and not connection.wait(fault.latency_seconds):
         return False
-    head, body = _head(answer), answer.body
+    head, body = _head(response), response.body
     if fault.delivery is Delivery.WHOLE:
         finish()
         connection.send(head + body)
@@ -82,16 +81,18 @@ def deliver(
         connection.send(head)
         return _drip(connection, body, b"", fault=fault, finish=finish)
     if fault.delivery is Delivery.GZIP_BOMB:
-        _explode(connection, answer, fault.bomb_bytes, finish=finish)
+        _send_bomb(connection, response, fault.bomb_bytes, finish=finish)
         return True
     if fault.delivery is Delivery.HANG:
         connection.wait(None)
     else:
-        _break(connection, head + body[: len(body) // 2], fault.delivery, finish=finish)
+        _send_part(
+            connection, head + body[: len(body) // 2], fault.delivery, finish=finish
+        )
     return False
 
 
-def _break(
+def _send_part(
     connection: ResponseWriter,
     part: bytes,
     delivery: Delivery,
@@ -123,16 +124,16 @@ def _drip(
     return True
 
 
-def _explode(
+def _send_bomb(
     connection: ResponseWriter,
-    answer: FaultyResponse,
+    response: SimulatedResponse,
     size: int,
     *,
     finish: Callable[[], None],
 ) -> None:
-    """Send a document that is mostly spaces, compressed while it is sent."""
+    """Send a valid document of `size` spaces, compressed."""
     encoded = {"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}
-    connection.send(_head(answer.with_headers(encoded)))
+    connection.send(_head(response.with_headers(encoded)))
     deflate = zlib.compressobj(level=1, wbits=31)
     connection.send(_chunk(deflate.compress(b'{"message": "success", "data": [')))
     for _ in range(0, size, len(_BOMB_BLOCK)):
@@ -146,13 +147,13 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-def _head(answer: FaultyResponse) -> bytes:
+def _head(response: SimulatedResponse) -> bytes:
     try:
-        phrase = HTTPStatus(answer.status).phrase
+        phrase = HTTPStatus(response.status).phrase
     except ValueError:
         phrase = ""
-    lines = [f"HTTP/1.1 {answer.status} {phrase}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    if not (answer.header("Content-Length") or answer.header("Transfer-Encoding")):
-        lines.append(f"Content-Length: {len(answer.body)}")
+    lines = [f"HTTP/1.1 {response.status} {phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    if not (response.header("Content-Length") or response.header("Transfer-Encoding")):
+        lines.append(f"Content-Length: {len(response.body)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -1,7 +1,6 @@
-"""What can go wrong on demand: how an answer is altered, and how it is delivered.
+"""Faults: how a response is changed, and how it is delivered.
 
-Faults are kept per campaign and path, with an optional count after which they heal. How
-bytes reach the peer is not known here.
+Faults are set per campaign and path, with an optional count after which they expire.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ HTML = b"<!DOCTYPE html><html><body><h1>503 Backend fetch failed</h1></body></ht
 
 
 @dataclass(frozen=True, slots=True)
-class FaultyResponse:
-    """One HTTP answer; header names are unique without case."""
+class SimulatedResponse:
+    """One HTTP response; header names are unique, case-insensitively."""
 
     status: int
     body: bytes
@@ -30,50 +29,52 @@ class FaultyResponse:
         wanted = name.lower()
         return next((v for k, v in self.headers.items() if k.lower() == wanted), None)
 
-    def with_headers(self, headers: Mapping[str, str]) -> FaultyResponse:
-        """Return the answer with these headers in place of its own ones."""
+    def with_headers(self, headers: Mapping[str, str]) -> SimulatedResponse:
+        """Return the response with these headers added or replaced."""
         replaced = {name.lower() for name in headers}
         kept = {k: v for k, v in self.headers.items() if k.lower() not in replaced}
         return replace(self, headers={**kept, **headers})
 
 
-def document(status: int, content: object, **headers: str) -> FaultyResponse:
-    """Return an answer with a JSON body."""
+def document(status: int, content: object, **headers: str) -> SimulatedResponse:
+    """Return a response with a JSON body."""
     body = json.dumps(content, ensure_ascii=False).encode()
-    return FaultyResponse(status, body, {"Content-Type": "application/json", **headers})
+    return SimulatedResponse(
+        status, body, {"Content-Type": "application/json", **headers}
+    )
 
 
 class Delivery(StrEnum):
-    """How an answer reaches the peer, or does not."""
+    """How a response is sent."""
 
     WHOLE = "whole"
     SHORT_BODY = "short_body"
-    """Half the body, then an orderly end of the connection."""
+    """Half the body, then an orderly close."""
     RESET = "reset"
     """The connection is reset before the first byte."""
     RESET_IN_BODY = "reset_in_body"
     HANG = "hang"
-    """Nothing comes until the peer or the simulator gives up."""
+    """Nothing is sent until the peer closes or the simulator stops."""
     DRIP_HEADERS = "drip_headers"
     """One byte every `drip_seconds`."""
     DRIP_BODY = "drip_body"
     GZIP_BOMB = "gzip_bomb"
-    """A valid document of `bomb_bytes` once it is decompressed."""
+    """A valid document of `bomb_bytes` after decompression."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to fail. What is None or empty stays as it would have been.
+    """A change of a response. None and empty values change nothing.
 
-    A status other than 200 without a body has a JSON body with a message. Headers
-    replace those of the same name, `Content-Length` included.
+    A status without a body gets a JSON body with a message. Headers replace those of
+    the same name, including `Content-Length`.
     """
 
     status: int | None = None
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     has_rate_limit_headers: bool = True
-    """False takes the `X-RateLimit-*` headers away."""
+    """False removes the `X-RateLimit-*` headers."""
     delivery: Delivery = Delivery.WHOLE
     latency_seconds: float = 0.0
     drip_seconds: float = 1.0
@@ -81,30 +82,30 @@ class Fault:
 
     @classmethod
     def html(cls, status: int = 503) -> Fault:
-        """Answer with the page of a content network; status 200 is a garbage body."""
+        """Respond with an HTML page, as content delivery networks do."""
         headers = {"Content-Type": "text/html"}
         return cls(status=status, body=HTML, headers=headers)
 
     @classmethod
     def empty(cls, status: int = 200) -> Fault:
-        """Answer with a body of no bytes."""
+        """Respond with an empty body."""
         return cls(status=status, body=b"")
 
     @classmethod
     def redirect(cls, url: str, status: int = 302) -> Fault:
-        """Send the client elsewhere."""
+        """Redirect to a URL."""
         return cls(status=status, body=b"", headers={"Location": url})
 
     @classmethod
     def wrong_encoding(cls, encoding: str = "gzip") -> Fault:
-        """Claim an encoding that the body does not have."""
+        """Set a Content-Encoding that the body does not have."""
         return cls(headers={"Content-Encoding": encoding})
 
     @classmethod
     def from_document(cls, content: Mapping[str, object]) -> Fault:
         """Read a fault from JSON: field names as here, `body` text or `body_base64`.
 
-        Raises ValueError with a message for whoever wrote the document.
+        ValueError: the document is invalid.
         """
         values = dict(content)
         encoded, text = values.pop("body_base64", None), values.pop("body", None)
@@ -116,10 +117,10 @@ class Fault:
             values["body"] = text.encode()
         if "delivery" in values:
             values["delivery"] = Delivery(str(values["delivery"]))
-        return cls(**values)  # type: ignore[arg-type]  # _check_field looked at them
+        return cls(**values)  # type: ignore[arg-type]  # validated by _check_field
 
     def to_document(self) -> dict[str, object]:
-        """Return what `from_document` reads as this fault."""
+        """Return the JSON that `from_document` parses."""
         changed = {
             each.name: getattr(self, each.name)
             for each in fields(self)
@@ -130,20 +131,20 @@ class Fault:
             changed["body_base64"] = base64.b64encode(body).decode()
         return changed
 
-    def alter(self, answer: FaultyResponse) -> FaultyResponse:
-        """Return the answer as this fault makes it."""
-        if self.status is not None and self.status != answer.status:
+    def apply(self, response: SimulatedResponse) -> SimulatedResponse:
+        """Return the changed response."""
+        if self.status is not None and self.status != response.status:
             phrase = _phrase(self.status)
             altered = document(self.status, {"message": phrase, "errors": [phrase]})
-            answer = altered.with_headers(_rate_limit_headers(answer, self.status))
+            response = altered.with_headers(_rate_limit_headers(response, self.status))
         if self.body is not None:
-            answer = replace(answer, body=self.body)
-        answer = answer.with_headers(self.headers)
+            response = replace(response, body=self.body)
+        response = response.with_headers(self.headers)
         if self.has_rate_limit_headers:
-            return answer
-        limits = _rate_limit_headers(answer, answer.status)
-        kept = {k: v for k, v in answer.headers.items() if k not in limits}
-        return replace(answer, headers=kept)
+            return response
+        limits = _rate_limit_headers(response, response.status)
+        kept = {k: v for k, v in response.headers.items() if k not in limits}
+        return replace(response, headers=kept)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -164,13 +165,13 @@ def _check_field(name: str, value: object) -> None:
         raise ValueError(message)
     if not isinstance(value, _TYPES[name]):
         message = f"field {name!r} has a value of the wrong type"
-        raise ValueError(message)  # one class for all a caller did wrong
+        raise ValueError(message)
 
 
-def _rate_limit_headers(answer: FaultyResponse, status: int) -> dict[str, str]:
+def _rate_limit_headers(response: SimulatedResponse, status: int) -> dict[str, str]:
     headers = {
         name: value
-        for name, value in answer.headers.items()
+        for name, value in response.headers.items()
         if name.lower().startswith("x-ratelimit-")
     }
     if status == HTTPStatus.TOO_MANY_REQUESTS and headers:
@@ -190,7 +191,7 @@ def _without_none(**named: object) -> dict[str, object]:
 
 
 class Faults:
-    """The faults in force, by campaign and path; the closest match wins."""
+    """The active faults by campaign and path; the most specific match wins."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -204,9 +205,9 @@ class Faults:
         path: str | None,
         count: int | None,
     ) -> None:
-        """Let the fault befall the next `count` requests (None: all) that match.
+        """Apply the fault to the next `count` matching requests (None: all).
 
-        Raises ValueError if `count` is below 1.
+        ValueError: `count` is below 1.
         """
         if count is not None and count < 1:
             message = f"a fault's count is at least 1, not {count}"
@@ -215,7 +216,7 @@ class Faults:
             self._faults[campaign_id, path] = (fault, count)
 
     def documents(self) -> list[dict[str, object]]:
-        """Return the faults in force, each as it may be set again."""
+        """Return the active faults as `from_document` parses them."""
         with self._lock:
             faults = tuple(self._faults.items())
         return [
@@ -225,12 +226,12 @@ class Faults:
         ]
 
     def clear(self) -> None:
-        """Heal everything."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
-    def take(self, *, campaign_id: str | None, path: str) -> Fault:
-        """Return what befalls this request, and count it; mostly nothing does."""
+    def next_fault(self, *, campaign_id: str | None, path: str) -> Fault:
+        """Return the fault of a request, and decrement its count."""
         if not self._faults:
             return _NO_FAULT
         with self._lock:

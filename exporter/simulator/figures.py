@@ -1,8 +1,8 @@
-"""What a campaign counts on a day: the rows of `/campaigns/data_series`.
+"""The figures of a campaign's day: the rows of `/campaigns/data_series`.
 
-Within a day every number grows from zero at midnight and never shrinks; on later days
-bounces, complaints and conversions by send time still grow a little. Rounding is always
-down, so a small volume never looks worse than its rate. It knows no HTTP and no clock.
+Within a day every number grows from zero at midnight and never decreases. On later days
+bounces, complaints and conversions by send time still grow a little. Numbers are
+rounded down, so that small volumes never exceed their rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Row = dict[str, object]
 
 
 class _Kind(IntEnum):
-    """What moves a counter; an index into the factors of a day."""
+    """What a counter depends on; an index into the factors of a day."""
 
     VOLUME = 0
     DELIVERED = 1
@@ -42,7 +42,7 @@ _IN_APP: _Counters = (
     ("first_button_clicks", _Kind.RESPONSE, 0.09),
     ("second_button_clicks", _Kind.RESPONSE, 0.03),
 )
-# The shares of one volume; their sums leave room for the noise and the late growth.
+# Shares of the volume; their sums leave room for noise and late growth.
 _COUNTERS: dict[str, _Counters] = {
     "email": (
         ("sent", _Kind.VOLUME, 1.0),
@@ -115,8 +115,8 @@ _SPAM_SPIKE = 60.0  # 0.01 % becomes 0.6 %
 def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> Row:
     """Return one element of `data`.
 
-    `progress` is the part of `today` that is over, from 0 to 1; it matters only if
-    `day` is today. Days without sends have every counter at zero.
+    `progress` is the elapsed part of `today`, from 0 to 1; it is used only if `day` is
+    `today`. On days without sends all counters are zero.
     """
     age_days = (today - day).days
     done = 1.0 if age_days > 0 else _sent_share(campaign, progress)
@@ -151,10 +151,13 @@ def _entry(
     factors: tuple[float, ...],
     age_days: int,
 ) -> tuple[Row, Row | None]:
-    """Return a message's entry, and of it what counts for the campaign as a whole."""
+    """Return a message's entry, and its part of the campaign-wide numbers."""
     counters = _COUNTERS[message.channel]
     volume *= message.share
-    factors = (*factors[: _Kind.RESPONSE], factors[_Kind.RESPONSE] * message.appeal)
+    factors = (
+        *factors[: _Kind.RESPONSE],
+        factors[_Kind.RESPONSE] * message.response_factor,
+    )
     entry: Row = {"variation_api_id": message.id}
     if not campaign.is_multivariate:
         entry |= _counted(counters, volume, factors)
@@ -164,10 +167,10 @@ def _entry(
     entry["variation_name"] = message.name
     if message.is_control:
         nulls: Row = (
-            {name: None for name, _, _ in counters} if campaign.says_null else {}
+            {name: None for name, _, _ in counters} if campaign.uses_null else {}
         )
         return entry | nulls | {"enrolled": int(volume)} | users, None
-    if campaign.says_null:
+    if campaign.uses_null:
         entry["enrolled"] = None
     entry |= _counted(counters, volume, factors)
     entry |= _extra_clicks(message, volume, factors)
@@ -190,7 +193,7 @@ def _user_stats(
 ) -> Row:
     """Return recipients, conversions and revenue; unused conversion events are zero."""
     buyers = volume * factors[_Kind.RESPONSE]
-    # Conversions are dated to the send until a window of seven days is over.
+    # Conversions are attributed to the send for seven days.
     by_send_time = 0.78 + 0.22 * _settled(age_days, 7)
     stats: Row = {
         "unique_recipients": int(volume * 0.97),
@@ -223,15 +226,15 @@ def _volume(campaign: Campaign, day: date) -> float:
 def _factors(
     campaign: Campaign, day: date, *, age_days: int, done: float
 ) -> tuple[float, ...]:
-    """Return what each kind of counter is multiplied with, in the order of `_Kind`."""
+    """Return the factor of each kind of counter, in the order of `_Kind`."""
     noise = fraction_of(campaign.id, day, "rates")
     spikes = _spikes(campaign, day)
-    failing = campaign.carelessness * spikes[0]
+    failing = campaign.failure_factor * spikes[0]
     failure = (0.85 + 0.3 * noise) * failing * (1 + 0.03 * _settled(age_days, 3))
     complaint = (1.1 - 0.2 * noise) * spikes[1] * (1 + 0.1 * _settled(age_days, 5))
-    # The rest of what is lost are soft bounces, which Braze does not tell.
+    # The other losses are soft bounces, which Braze does not report.
     delivered = 0.995 - 0.006 * 1.185 * failing
-    # Responses lag behind the sends and make up for it by the end of the day.
+    # Responses lag behind the sends and catch up by the end of the day.
     response = (0.9 + 0.2 * noise) * done**0.15
     return 1.0, delivered, failure, complaint, response
 
@@ -246,12 +249,12 @@ def _spikes(campaign: Campaign, day: date) -> tuple[float, float]:
 
 
 def _settled(age_days: int, horizon_days: int) -> float:
-    """Return how much of what comes late has come, from 0 on the day itself to 1."""
+    """Return the part of the late growth that has arrived, from 0 to 1."""
     return min(max(age_days, 0), horizon_days) / horizon_days
 
 
 def _sent_share(campaign: Campaign, progress: float) -> float:
-    """Return the part of a day's sends that has left when `progress` of it is over."""
+    """Return the part of a day's sends that is sent at `progress` of the day."""
     if campaign.sends_at_midnight:
         # A batch at midnight: a fifth within minutes, the rest over the day.
         batch = (1 - exp(-progress * 720)) / (1 - exp(-720))
@@ -261,7 +264,7 @@ def _sent_share(campaign: Campaign, progress: float) -> float:
 
 
 def _waves(progress: float, shift: float) -> float:
-    """Return a steady trickle with a morning and an evening wave, from 0 to 1."""
+    """Return a constant rate plus a morning and an evening wave, from 0 to 1."""
     return (
         0.3 * progress
         + 0.45 * _wave(progress, 0.38 + shift)
@@ -270,8 +273,8 @@ def _waves(progress: float, shift: float) -> float:
 
 
 def _wave(progress: float, centre: float) -> float:
-    def cumulated(at: float) -> float:
+    def cumulative(at: float) -> float:
         return 1 / (1 + exp((centre - at) / 0.05))
 
-    start, end = cumulated(0.0), cumulated(1.0)
-    return (cumulated(progress) - start) / (end - start)
+    start, end = cumulative(0.0), cumulative(1.0)
+    return (cumulative(progress) - start) / (end - start)

@@ -1,7 +1,6 @@
-"""The campaigns of the simulated workspace: a named cast, then as many as asked for.
+"""The campaigns of the simulated workspace: the named ones, then generated ones.
 
-A fleet follows from its seed, its size and its first day alone; ids are stable over
-first days. What the campaigns send on a day is not known here.
+They depend only on seed, size and first day; ids do not depend on the first day.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from itertools import islice
 
 from exporter.simulator.campaign_specs import (
     AUDIENCES,
-    CAST,
     CONTROL,
     MIXES,
+    NAMED_CAMPAIGNS,
     THEMES,
+    CampaignSpec,
     Incident,
-    Plan,
 )
 
 NAMESPACE = uuid.UUID("0b2a7e1c-6f57-5c1e-9d0b-6272617a6521")
 
-# How many of a campaign's users each channel reaches when there are several.
+# The part of a campaign's users that each channel reaches when there are several.
 _REACH = {"email": 0.9, "ios_push": 0.5, "android_push": 0.4, "sms": 0.3}
 _SILENT_DAYS = 2
 
@@ -39,12 +38,12 @@ class Message:
     share: float
     name: str | None = None
     extra_clicks: tuple[str, ...] = ()
-    appeal: float = 1.0
-    """How much more than usual its readers respond."""
+    response_factor: float = 1.0
+    """Factor on opens, clicks and conversions."""
 
     @property
     def is_control(self) -> bool:
-        """Whether this is the control group, which gets no message."""
+        """Whether this is the control group, which receives no message."""
         return self.name == CONTROL
 
 
@@ -68,27 +67,27 @@ class Campaign:
     is_archived: bool = False
     is_api_campaign: bool = False
     sends_at_midnight: bool = False
-    says_null: bool = False
-    """Null where others leave a field out, as some answers of Braze do."""
+    uses_null: bool = False
+    """Null instead of missing fields, as in some responses of Braze."""
     empty_channels: tuple[str, ...] = ()
     null_channels: tuple[str, ...] = ()
     conversion_events: int = 1
-    carelessness: float = 1.0
-    """How many times the usual failures its list of users has."""
+    failure_factor: float = 1.0
+    """Factor on bounces and other failures."""
     edited_at: float | None = None
-    """When it was last edited; None: on its second day."""
+    """Time of the last edit; None: on its second day."""
     is_nameless: bool = False
-    """The list and the details say null for its name."""
+    """Its name is null in the list and the details."""
 
     def sends_on(self, day: date) -> bool:
-        """Whether any message leaves on this day."""
+        """Return whether any message is sent on this day."""
         if self.is_draft or not self.volume or day < self.created_on:
             return False
         return self.stopped_on is None or day < self.stopped_on
 
 
 def fraction_of(*parts: object) -> float:
-    """Return a number from 0 up to 1 that follows from the parts alone."""
+    """Return a hash of the parts as a number in [0, 1)."""
     digest = blake2b("/".join(map(str, parts)).encode(), digest_size=7).digest()
     # 52 bits: more would round up to 1 in a double.
     return (int.from_bytes(digest) >> 4) / 2**52
@@ -102,20 +101,21 @@ def build_fleet(
     active_fraction: float = 1.0,
     has_incidents: bool = True,
 ) -> tuple[Campaign, ...]:
-    """Return the cast and after it generated campaigns, `size` in all.
+    """Return the named campaigns, then generated ones, `size` in all.
 
-    None is the cast alone. Of the generated ones the `active_fraction`, evenly spread,
-    sends; the others have figures of zero.
+    Size None: the named ones only. `active_fraction` of the generated campaigns, evenly
+    spread, send; the others have figures of zero.
     """
-    plans = islice(_plans(seed, active_fraction), len(CAST) if size is None else size)
+    count = len(NAMED_CAMPAIGNS) if size is None else size
+    specs = islice(_specs(seed, active_fraction), count)
     return tuple(
-        _build(plan if has_incidents else replace(plan, incident=None), seed, first_day)
-        for plan in plans
+        _build(spec if has_incidents else replace(spec, incident=None), seed, first_day)
+        for spec in specs
     )
 
 
-def _plans(seed: int, active_fraction: float) -> Iterator[Plan]:
-    yield from CAST
+def _specs(seed: int, active_fraction: float) -> Iterator[CampaignSpec]:
+    yield from NAMED_CAMPAIGNS
     number = 0
     while True:
         is_active = int((number + 1) * active_fraction) > int(number * active_fraction)
@@ -123,7 +123,7 @@ def _plans(seed: int, active_fraction: float) -> Iterator[Plan]:
         chance = fraction_of(seed, "generated", number)
         theme = THEMES[int(chance * 1e4) % len(THEMES)]
         audience = AUDIENCES[int(chance * 1e6) % len(AUDIENCES)]
-        yield Plan(
+        yield CampaignSpec(
             f"{theme} {number:05}, {audience}",
             400 + 18_000 * chance**3 if is_active else 0,
             MIXES[int(chance * 1e8) % len(MIXES)],
@@ -132,54 +132,54 @@ def _plans(seed: int, active_fraction: float) -> Iterator[Plan]:
         )
 
 
-def _build(plan: Plan, seed: int, first_day: date) -> Campaign:
+def _build(spec: CampaignSpec, seed: int, first_day: date) -> Campaign:
     stopped_on = None
-    if plan.incident is Incident.SILENCE:
+    if spec.incident is Incident.SILENCE:
         stopped_on = first_day - timedelta(days=_SILENT_DAYS)
-    elif plan.stopped_days_ago is not None:
-        stopped_on = first_day - timedelta(days=plan.stopped_days_ago)
-    id_ = _id(seed, plan.name)
+    elif spec.stopped_days_ago is not None:
+        stopped_on = first_day - timedelta(days=spec.stopped_days_ago)
+    id_ = _id(seed, spec.name)
     return Campaign(
         id=id_,
-        name=plan.name,
-        tags=plan.tags,
-        messages=tuple(_messages(plan, seed)),
-        volume=plan.volume,
-        created_on=first_day - timedelta(days=plan.age_days),
+        name=spec.name,
+        tags=spec.tags,
+        messages=tuple(_messages(spec, seed)),
+        volume=spec.volume,
+        created_on=first_day - timedelta(days=spec.age_days),
         stopped_on=stopped_on,
-        incident=plan.incident,
-        incident_on=first_day if plan.incident else None,
-        is_multivariate=any(len(names) > 1 for names in plan.channels.values()),
-        is_draft=plan.is_draft,
-        is_archived=plan.is_archived,
-        is_api_campaign=plan.is_api_campaign,
-        # An alert on today's figures must have something to look at from the start.
-        sends_at_midnight=plan.incident in (Incident.BOUNCES, Incident.SPAM),
-        says_null=plan.says_null,
-        empty_channels=plan.empty,
-        null_channels=plan.null,
-        conversion_events=plan.conversion_events,
-        carelessness=1.0 if plan.incident else 0.4 + 0.9 * fraction_of(id_, "list"),
+        incident=spec.incident,
+        incident_on=first_day if spec.incident else None,
+        is_multivariate=any(len(names) > 1 for names in spec.channels.values()),
+        is_draft=spec.is_draft,
+        is_archived=spec.is_archived,
+        is_api_campaign=spec.is_api_campaign,
+        # Today's figures show the incident from the first minute.
+        sends_at_midnight=spec.incident in (Incident.BOUNCES, Incident.SPAM),
+        uses_null=spec.uses_null,
+        empty_channels=spec.empty,
+        null_channels=spec.null,
+        conversion_events=spec.conversion_events,
+        failure_factor=1.0 if spec.incident else 0.4 + 0.9 * fraction_of(id_, "list"),
     )
 
 
-def _messages(plan: Plan, seed: int) -> Iterator[Message]:
-    for channel, names in plan.channels.items():
-        reach = _REACH.get(channel, 0.7) if len(plan.channels) > 1 else 1.0
+def _messages(spec: CampaignSpec, seed: int) -> Iterator[Message]:
+    for channel, names in spec.channels.items():
+        reach = _REACH.get(channel, 0.7) if len(spec.channels) > 1 else 1.0
         sending = [name for name in names if name != CONTROL]
         # A control group takes a tenth of the users.
         treated = 1.0 if len(sending) == len(names) else 0.9
         for position, name in enumerate(names):
             share = 0.1 if name == CONTROL else treated / len(sending)
-            id_ = _id(seed, plan.name, channel, position)
-            appeal = 0.8 if name == CONTROL else 0.9 + 0.2 * fraction_of(id_, "appeal")
+            id_ = _id(seed, spec.name, channel, position)
+            response = 0.9 + 0.2 * fraction_of(id_, "appeal")
             yield Message(
                 id=id_,
                 channel=channel,
                 share=reach * share,
                 name=name,
-                extra_clicks=() if name == CONTROL else plan.extra_clicks,
-                appeal=appeal,
+                extra_clicks=() if name == CONTROL else spec.extra_clicks,
+                response_factor=0.8 if name == CONTROL else response,
             )
 
 

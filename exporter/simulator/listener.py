@@ -1,6 +1,6 @@
-"""Sockets and HTTP/1.1, one thread per connection; the answers come from elsewhere.
+"""HTTP/1.1 server with one thread per connection.
 
-Stopping ends every connection, also those that hang on purpose.
+Stopping closes every connection, including those that a fault keeps open.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Protocol
 
 from exporter.simulator.delivery import ResponseWriter, deliver
-from exporter.simulator.faults import Fault, FaultyResponse
+from exporter.simulator.faults import Fault, SimulatedResponse
 
 STOP_SECONDS = 0.8
 
 
 class Service(Protocol):
-    """Who answers the requests that arrive."""
+    """Handles received requests."""
 
-    def serve(
+    def handle_request(
         self,
         connection: ResponseWriter,
         *,
@@ -31,10 +31,12 @@ class Service(Protocol):
         authorization: str | None,
         accept_encoding: str,
     ) -> bool:
-        """Answer a request of the API; return whether the connection goes on."""
+        """Respond to an API request; return whether the connection stays open."""
 
-    def control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
-        """Return the answer to a request of the control paths."""
+    def handle_control(
+        self, *, method: str, path: str, body: bytes
+    ) -> SimulatedResponse:
+        """Return the response to a request of a control path."""
 
 
 _Peer = socket.socket | tuple[bytes, socket.socket]
@@ -49,30 +51,30 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connection = ResponseWriter(self.connection)
         if self.path.startswith("/-/"):
-            answer = self.server.service.control(
+            response = self.server.service.handle_control(
                 method=self.command, path=self.path.partition("?")[0], body=body
             )
-            deliver(connection, answer, Fault(), finish=lambda: None)
+            deliver(connection, response, Fault(), finish=lambda: None)
             return
-        goes_on = self.server.service.serve(
+        stays_open = self.server.service.handle_request(
             connection,
             method=self.command,
             target=self.path,
             authorization=self.headers.get("Authorization"),
             accept_encoding=self.headers.get("Accept-Encoding", ""),
         )
-        if not goes_on:
+        if not stays_open:
             self.close_connection = True
 
-    # The base class finds these by name.
+    # http.server calls these by name.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing: the journal has it."""
+        """Log nothing: requests are in the request log."""
 
 
 class HttpServer(ThreadingMixIn, TCPServer):
-    """Listens from its making; raises OSError if the address is taken."""
+    """Listens as soon as it is created. OSError: the address is in use."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -86,34 +88,34 @@ class HttpServer(ThreadingMixIn, TCPServer):
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: _Peer, client_address: object) -> None:
-        """Start the peer's thread, and remember the peer until it ends."""
+        """Start the connection's thread, and track the connection until it ends."""
         if isinstance(request, socket.socket):
             with self._changed:
                 self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: _Peer) -> None:
-        """End a connection whose thread is done."""
+        """Close a connection whose thread has ended."""
         super().shutdown_request(request)
         with self._changed:
             self._connections -= {request}
             self._changed.notify_all()
 
     def handle_error(self, request: _Peer, client_address: object) -> None:
-        """Print what is ours; that a peer has left is no news."""
+        """Print errors of the simulator, but not closed connections."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def shutdown(self) -> None:
-        """Stop accepting; wakes the accepting thread instead of awaiting its poll."""
-        with suppress(OSError):  # not every system shuts a listening socket down
+        """Stop accepting, without waiting for the accepting thread's poll interval."""
+        with suppress(OSError):  # not supported on every system
             self.socket.shutdown(socket.SHUT_RDWR)
         super().shutdown()
 
     def close_connections(self) -> None:
-        """End every connection and wait, not for long, until their threads left."""
+        """Close every connection and wait up to STOP_SECONDS for their threads."""
         with self._changed:
             for peer in self._connections:
-                with suppress(OSError):  # it may just have gone by itself
+                with suppress(OSError):  # already closed
                     peer.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._connections, STOP_SECONDS)

@@ -1,7 +1,7 @@
-"""Which requests arrived, and how many were open at a time.
+"""The log of received requests, and counts of open ones.
 
-A request is written down when its answer is decided, before the first byte of it, so
-whoever has an answer finds its request here. It knows nothing of what was answered.
+A request is recorded before the first byte of its response is sent: a client that has
+the response finds its request in the log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request; both times are those of its arrival."""
+    """One request; both times are the time of arrival."""
 
     monotonic_seconds: float
     epoch_seconds: float
@@ -26,18 +26,18 @@ class LoggedRequest:
 
 
 class RequestLog:
-    """The requests so far, the newest `size` of them in full (None: all)."""
+    """Keeps the newest `size` requests (None: all), and counts of all."""
 
     def __init__(self, size: int | None) -> None:
         self._changed = threading.Condition()
         self._requests: deque[LoggedRequest] = deque(maxlen=size)
-        self._arrived: Counter[str | None] = Counter()
-        self._answered: Counter[tuple[str, int]] = Counter()
+        self._received: Counter[str | None] = Counter()
+        self._responses: Counter[tuple[str, int]] = Counter()
         self._open: Counter[str | None] = Counter()
         self._most_open: Counter[str | None] = Counter()
 
     def begin(self, campaign_id: str | None) -> None:
-        """Count a request as open; None as a key stands for all of them."""
+        """Count a request as open; the key None counts all campaigns."""
         with self._changed:
             for key in {campaign_id, None}:
                 self._open[key] += 1
@@ -50,25 +50,25 @@ class RequestLog:
                 self._open[key] -= 1
 
     def record(self, request: LoggedRequest) -> None:
-        """Write a request down and wake whoever waits for it."""
+        """Add a request and wake the waiting threads."""
         with self._changed:
             self._requests.append(request)
-            self._answered[request.path, request.status] += 1
+            self._responses[request.path, request.status] += 1
             for key in {request.campaign_id, None}:
-                self._arrived[key] += 1
+                self._received[key] += 1
             self._changed.notify_all()
 
     def wait(
         self, count: int, *, campaign_id: str | None, timeout_seconds: float
     ) -> bool:
-        """Block until `count` requests were written down; False: the time was up."""
+        """Block until `count` requests are recorded; False: the timeout expired."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._arrived[campaign_id] >= count, timeout_seconds
+                lambda: self._received[campaign_id] >= count, timeout_seconds
             )
 
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """Return the requests that are kept, oldest first."""
+        """Return the kept requests, oldest first."""
         with self._changed:
             return tuple(self._requests)
 
@@ -78,19 +78,19 @@ class RequestLog:
             return self._open[campaign_id]
 
     def most_in_flight(self, campaign_id: str | None) -> int:
-        """Return how many requests were open at the busiest moment."""
+        """Return the largest number of requests open at the same time."""
         with self._changed:
             return self._most_open[campaign_id]
 
     def summary(self) -> dict[str, object]:
-        """Return the counts as a document."""
+        """Return the counts as a JSON document."""
         with self._changed:
             return {
-                "total": self._arrived[None],
+                "total": self._received[None],
                 "in_flight": self._open[None],
                 "most_in_flight": self._most_open[None],
                 "answers": [
                     {"path": path, "status": status, "count": count}
-                    for (path, status), count in sorted(self._answered.items())
+                    for (path, status), count in sorted(self._responses.items())
                 ],
             }

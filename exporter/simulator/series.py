@@ -1,7 +1,6 @@
-"""The body of `/campaigns/data_series`: rows of figures as JSON.
+"""The body of `/campaigns/data_series`.
 
-Rows of days that are over change at midnight only, so they are remembered until then.
-It knows neither parameters nor clock.
+Rows of past days change only at midnight, so they are cached until then.
 """
 
 from __future__ import annotations
@@ -17,14 +16,11 @@ from exporter.simulator.fleet import Campaign
 
 
 class DataSeries:
-    """Renders data series, and remembers the rows of days that are over.
+    """Renders data series with an LRU cache of the rows of past days."""
 
-    What it keeps is bounded: one window of each of some thousand campaigns.
-    """
-
-    def __init__(self, remembered_windows: int = 12_000) -> None:
-        remember = lru_cache(maxsize=remembered_windows)
-        self._past: Callable[[Campaign, date, int, date], bytes] = remember(_past_rows)
+    def __init__(self, cached_windows: int = 12_000) -> None:
+        cached = lru_cache(maxsize=cached_windows)
+        self._past: Callable[[Campaign, date, int, date], bytes] = cached(_past_rows)
 
     def render(
         self,
@@ -35,9 +31,9 @@ class DataSeries:
         today: date,
         progress: float,
     ) -> bytes:
-        """Return the answer's body: `length` days up to `last_day`, oldest first.
+        """Return `length` days up to `last_day`, or up to `today` if that is earlier.
 
-        No day is later than `today`, however late the last one is.
+        Days are ascending.
         """
         last_day = min(last_day, today)
         first_day = last_day - timedelta(days=length - 1)
@@ -53,7 +49,7 @@ class DataSeries:
 
 
 def _past_rows(campaign: Campaign, first_day: date, days: int, today: date) -> bytes:
-    """Return the rows compressed: thousands of campaigns are remembered."""
+    """Return the rows, compressed: the cache holds thousands of campaigns."""
     rows = (
         day_row(campaign, first_day + timedelta(days=n), today=today, progress=1.0)
         for n in range(days)

@@ -1,6 +1,6 @@
-"""The simulated Braze as others use it: started, asked, disturbed, looked at, stopped.
+"""The simulated Braze: start, stop, faults, and the log of requests.
 
-Paths below `/-/` control it: they need no key, spend no allowance, are in no journal.
+Paths below `/-/` control it: they need no key, have no rate limit and are not logged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from exporter.simulator.api import Api
 from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.delivery import ResponseWriter, compressed, deliver
-from exporter.simulator.faults import Fault, Faults, FaultyResponse, document
+from exporter.simulator.faults import Fault, Faults, SimulatedResponse, document
 from exporter.simulator.fleet import Campaign
 from exporter.simulator.listener import STOP_SECONDS, HttpServer
 from exporter.simulator.request_log import LoggedRequest, RequestLog
@@ -26,13 +26,13 @@ from exporter.simulator.settings import SimulatorSettings
 
 
 class Simulator:
-    """A Braze of one workspace; as a context manager it serves inside the block."""
+    """A Braze with one workspace; a context manager that serves inside the block."""
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
         self.settings = settings or SimulatorSettings()
-        self._desk = Api(self.settings)
+        self._api = Api(self.settings)
         self._faults = Faults()
-        self._journal = RequestLog(self.settings.request_log_size)
+        self._log = RequestLog(self.settings.request_log_size)
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -49,7 +49,7 @@ class Simulator:
         self.stop()
 
     def start(self) -> None:
-        """Listen; raises OSError if the address is taken."""
+        """Start listening. OSError: the address is in use."""
         self._server = HttpServer(
             host=self.settings.host, port=self.settings.port, service=self
         )
@@ -62,7 +62,7 @@ class Simulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening and end all connections, hanging ones too."""
+        """Stop listening and close all connections."""
         if self._server is None or self._thread is None:
             return
         self._server.shutdown()
@@ -73,7 +73,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at the end; raises unless it was started."""
+        """The base URL without a trailing slash. RuntimeError: not started."""
         if self._server is None:
             message = "the simulator is not started"
             raise RuntimeError(message)
@@ -81,16 +81,16 @@ class Simulator:
 
     @property
     def api_key(self) -> str:
-        """A key that is accepted."""
+        """A valid key."""
         return self.settings.api_key
 
     @property
     def campaigns(self) -> tuple[Campaign, ...]:
-        """All campaigns, drafts and archived ones included."""
-        return self._desk.campaigns
+        """All campaigns, including drafts and archived ones."""
+        return self._api.campaigns
 
     def campaign(self, name: str) -> Campaign:
-        """Return the campaign of this name; raises KeyError."""
+        """Return the campaign with this name. KeyError: there is none."""
         found = (campaign for campaign in self.campaigns if campaign.name == name)
         try:
             return next(found)
@@ -98,7 +98,7 @@ class Simulator:
             raise KeyError(name) from None
 
     def campaign_with(self, incident: Incident) -> Campaign:
-        """Return the campaign with which this is wrong; raises LookupError."""
+        """Return the campaign with this incident. LookupError: there is none."""
         for campaign in self.campaigns:
             if campaign.incident is incident:
                 return campaign
@@ -106,12 +106,12 @@ class Simulator:
         raise LookupError(message)
 
     def change(self, campaign_id: str, **changes: Any) -> None:
-        """Edit a campaign: rename it, archive it, tag it; fields as `Campaign` has."""
-        self._desk.change(campaign_id, **changes)
+        """Edit a campaign; `changes` are fields of `Campaign`."""
+        self._api.change(campaign_id, **changes)
 
     def remove(self, campaign_id: str) -> None:
         """Delete a campaign."""
-        self._desk.remove(campaign_id)
+        self._api.remove(campaign_id)
 
     def set_fault(
         self,
@@ -121,21 +121,21 @@ class Simulator:
         path: str | None = None,
         count: int | None = None,
     ) -> None:
-        """Let the fault befall matching requests, `count` of them or until cleared.
+        """Apply the fault to `count` matching requests, or until it is cleared.
 
-        None matches all. The closest match wins: id and path, id, path, all. The same
-        pair of id and path set again replaces the fault before.
+        None matches all. The most specific match wins: id and path, id, path, all. A
+        fault replaces the previous one with the same id and path.
         """
         self._faults.put(fault, campaign_id=campaign_id, path=path, count=count)
 
     def clear_faults(self) -> None:
-        """Heal everything; requests that hang go on hanging."""
+        """Remove all faults; requests that hang keep hanging."""
         self._faults.clear()
 
     @property
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """The newest requests, oldest first, as many as the settings keep."""
-        return self._journal.requests()
+        """The newest `request_log_size` requests, oldest first."""
+        return self._log.requests()
 
     def wait_for_requests(
         self,
@@ -144,23 +144,23 @@ class Simulator:
         campaign_id: str | None = None,
         timeout_seconds: float = 5.0,
     ) -> bool:
-        """Block until `count` requests came since the start; False: the time was up."""
-        return self._journal.wait(
+        """Block until `count` requests were received; False: the timeout expired."""
+        return self._log.wait(
             count, campaign_id=campaign_id, timeout_seconds=timeout_seconds
         )
 
     def in_flight(self, campaign_id: str | None = None) -> int:
         """Return how many requests are open, of one campaign or of all."""
-        return self._journal.in_flight(campaign_id)
+        return self._log.in_flight(campaign_id)
 
     def most_in_flight(self, campaign_id: str | None = None) -> int:
-        """Return how many were open at the busiest moment, of one campaign or of all.
+        """Return the most requests open at once, of one campaign or of all.
 
-        A client that gives up counts until its end of the connection is closed.
+        A request counts as open until its response is sent or its connection closed.
         """
-        return self._journal.most_in_flight(campaign_id)
+        return self._log.most_in_flight(campaign_id)
 
-    def serve(
+    def handle_request(
         self,
         connection: ResponseWriter,
         *,
@@ -169,59 +169,61 @@ class Simulator:
         authorization: str | None,
         accept_encoding: str,
     ) -> bool:
-        """Answer one request of the API; return whether the connection goes on."""
-        arrived, now = time.monotonic(), self.settings.clock()
+        """Respond to an API request; return whether the connection stays open."""
+        received_at, now = time.monotonic(), self.settings.clock()
         path, _, query = target.partition("?")
         campaign_id = parse_qs(query).get("campaign_id", [None])[-1]
-        permissions = self._desk.permissions(authorization)
+        permissions = self._api.permissions(authorization)
         finish = self._begin(campaign_id)
         try:
-            answer = self._desk.answer(
+            response = self._api.respond(
                 method=method, path=path, query=query, permissions=permissions
             )
-            answer = answer.with_headers({"Date": formatdate(now, usegmt=True)})
-            fault = self._faults.take(campaign_id=campaign_id, path=path)
-            answer = fault.alter(answer)
-            self._journal.record(
+            response = response.with_headers({"Date": formatdate(now, usegmt=True)})
+            fault = self._faults.next_fault(campaign_id=campaign_id, path=path)
+            response = fault.apply(response)
+            self._log.record(
                 LoggedRequest(
-                    monotonic_seconds=arrived,
+                    monotonic_seconds=received_at,
                     epoch_seconds=now,
                     method=method,
                     path=path,
                     query=query,
                     campaign_id=campaign_id,
-                    status=answer.status,
+                    status=response.status,
                     is_authorized=permissions is not None,
                 )
             )
             if fault.body is None:
-                answer = compressed(answer, accept_encoding)
-            return deliver(connection, answer, fault, finish=finish)
+                response = compressed(response, accept_encoding)
+            return deliver(connection, response, fault, finish=finish)
         finally:
             finish()
 
     def _begin(self, campaign_id: str | None) -> Callable[[], None]:
-        """Open a request in the journal; return what closes it, once."""
-        self._journal.begin(campaign_id)
+        """Count a request as open; return a function that counts it as closed, once."""
+        self._log.begin(campaign_id)
         is_open = True
 
         def finish() -> None:
             nonlocal is_open
             if is_open:
                 is_open = False
-                self._journal.end(campaign_id)
+                self._log.end(campaign_id)
 
         return finish
 
-    def control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
-        """Answer one request of the control paths, for people in a line of its own."""
-        answer = self._control(method=method, path=path, body=body)
-        return replace(answer, body=answer.body + b"\n")
+    def handle_control(
+        self, *, method: str, path: str, body: bytes
+    ) -> SimulatedResponse:
+        """Return the response to a control request, with a newline for terminals."""
+        response = self._control(method=method, path=path, body=body)
+        return replace(response, body=response.body + b"\n")
 
-    def _control(self, *, method: str, path: str, body: bytes) -> FaultyResponse:
+    def _control(self, *, method: str, path: str, body: bytes) -> SimulatedResponse:
         match method, path:
             case "GET", "/-/requests":
-                return document(200, self._journal.summary())
+                return document(200, self._log.summary())
             case "GET", "/-/faults":
                 return document(200, {"faults": self._faults.documents()})
             case "PUT", "/-/faults":
@@ -231,7 +233,7 @@ class Simulator:
                 return document(200, {"message": "success"})
         return document(404, {"message": "Invalid URL"})
 
-    def _put_fault(self, body: bytes) -> FaultyResponse:
+    def _put_fault(self, body: bytes) -> SimulatedResponse:
         try:
             content = json.loads(body)
             if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""What a simulated workspace is like, with every default."""
+"""Settings of a simulated workspace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL_PERMISSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many requests in each window; windows begin at multiples of their length."""
+    """Requests per window; windows begin at multiples of their length."""
 
     requests: int
     seconds: int
@@ -22,27 +22,27 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorSettings:
-    """What a simulated workspace is like; the same settings give the same figures."""
+    """Settings of a simulated workspace; equal settings give equal figures."""
 
     seed: int = 1
     timezone: str = "UTC"
-    """The IANA name of the zone whose midnights part the days."""
+    """IANA name of the time zone of the days."""
     host: str = "127.0.0.1"
     port: int = 0
-    """0 takes a free one."""
+    """0 picks a free port."""
     api_key: str = DEFAULT_API_KEY
     permissions: frozenset[str] = ALL_PERMISSIONS
     other_keys: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """More keys that are accepted, each with its permissions."""
+    """Further valid keys, each with its permissions."""
     campaigns: int | None = None
-    """How many campaigns there are; None: the named ones."""
+    """Number of campaigns; None: the named ones."""
     active_fraction: float = 1.0
-    """How many of the campaigns beyond the named ones send anything."""
+    """Fraction of the generated campaigns that send."""
     has_incidents: bool = True
     data_series_limit: RateLimit = RateLimit(50_000, 60)
     shared_limit: RateLimit = RateLimit(250_000, 3600)
     repeats_pages: bool = False
-    """Whether the list answers each page with the first one."""
+    """Whether every page of the list is the first one."""
     request_log_size: int | None = 100_000
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""

@@ -1,7 +1,7 @@
-"""What there is to see as JSON: the document of `/api/v1/status`.
+"""The JSON document of `/api/v1/status`.
 
-Numbers are numbers, instants seconds since the epoch, what is not known is null. Names
-are only added within `v1`. It holds no key and no proxy: neither is in what it reads.
+Times are seconds since the epoch; unknown values are null. Within `v1`, names are only
+added. It contains no key and no proxy, which may have a password.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.model.snapshot import RecentDays
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Tally
@@ -17,64 +19,68 @@ from exporter.status import texts
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
-    DayOf,
-    DiscoveryView,
-    Failure,
+    DayView,
+    FailureView,
     Overview,
-    RateLimitView,
     WorkspaceView,
-    day_of,
+    day_view,
 )
 
-_AT_ONCE = 200
-"""Campaigns in one piece: json does not let others run while it writes."""
+_CHUNK_CAMPAIGNS = 200
+"""Campaigns in one chunk: json.dumps holds the interpreter lock while it runs."""
 
 
-def pieces(
-    overview: Overview, chosen: Sequence[CampaignView], *, version: str, is_ready: bool
+def document_chunks(
+    overview: Overview,
+    campaigns: Sequence[CampaignView],
+    *,
+    version: str,
+    is_ready: bool,
 ) -> Iterator[str]:
-    """Yield the document piece by piece; `chosen` are the campaigns to show."""
+    """Yield the chunks of the document; `campaigns` are those that it lists."""
     head = {
         "version": version,
-        "at": _instant(overview.at),
+        "at": _time(overview.at),
         "ready": is_ready,
         "shard": _shard(overview.shard),
         "workspaces": [_workspace(one, overview.at) for one in overview.workspaces],
         "campaigns_total": len(overview.campaigns),
-        "campaigns_found": len(chosen),
+        "campaigns_found": len(campaigns),
     }
-    yield _written(head)[:-1] + ',"campaigns":['
-    for start in range(0, len(chosen), _AT_ONCE):
-        rows = [_campaign(one) for one in chosen[start : start + _AT_ONCE]]
-        yield ("," if start else "") + _written(rows)[1:-1]
+    yield _dump(head)[:-1] + ',"campaigns":['
+    for start in range(0, len(campaigns), _CHUNK_CAMPAIGNS):
+        chunk = [_campaign(one) for one in campaigns[start : start + _CHUNK_CAMPAIGNS]]
+        yield ("," if start else "") + _dump(chunk)[1:-1]
     yield "]}\n"
 
 
-def _written(document: object) -> str:
+def _dump(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
-def _shard(one: Shard | None) -> dict[str, object] | None:
-    if one is None:
-        return None
-    return {"summary": texts.shard(one), "number": one.number, "total": one.total}
+def _shard(shard: Shard | None) -> dict[str, object] | None:
+    return shard and {
+        "summary": texts.shard(shard),
+        "number": shard.number,
+        "total": shard.total,
+    }
 
 
-def _workspace(one: WorkspaceView, now: float) -> dict[str, object]:
-    plan = one.plan
+def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
+    plan = view.plan
     workspace = plan.workspace
-    pause = one.pause
+    pause = view.pause
     return {
-        "workspace": one.name,
+        "workspace": view.name,
         "endpoint": workspace.endpoint,
         "timezone": workspace.timezone.key,
         "state": "paused" if pause else "polling",
-        "summary": texts.reason(one) or texts.rhythm(one),
+        "summary": texts.pause(view) or texts.polling(view),
         "pause": pause
         and {
             "reason": pause.reason,
-            "message": texts.reason(one),
-            "next_probe_at": _instant(pause.probe_at),
+            "message": texts.pause(view),
+            "next_probe_at": _time(pause.probe_at),
         },
         "budget": {
             "requests_per_minute": plan.ceiling_per_minute,
@@ -85,112 +91,107 @@ def _workspace(one: WorkspaceView, now: float) -> dict[str, object]:
             "reserve": workspace.reserve,
             "concurrency": workspace.concurrency,
         },
-        "rate_limits": [_rate_limit(limit, now) for limit in one.limits],
-        "discovery": one.discovery and _discovery(one.discovery, now),
-        "waiting": one.waiting,
-        "idle": one.idle,
+        "rate_limits": [_rate_limit(limit, now) for limit in view.all_rate_limits],
+        "discovery": view.discovery and _discovery(view.discovery, now),
+        "waiting": view.waiting,
+        "idle": view.idle,
         "campaigns": {
-            "total": sum(one.states.values()),
-            **{str(state): one.states.get(state, 0) for state in CampaignState},
+            "total": sum(view.states.values()),
+            **{str(state): view.states.get(state, 0) for state in CampaignState},
         },
     }
 
 
-def _discovery(one: DiscoveryView, now: float) -> dict[str, object]:
+def _discovery(view: DiscoveryView, now: float) -> dict[str, object]:
     return {
-        "summary": texts.discovery(one, now=now),
-        "campaigns": one.campaigns,
-        "limited": one.is_limited,
-        "listed_at": _instant(one.listed_at),
-        "failure": one.failure
+        "summary": texts.discovery(view, now=now),
+        "campaigns": view.campaigns,
+        "limited": view.is_limited,
+        "listed_at": _time(view.listed_at),
+        "failure": view.failure
         and {
-            "reason": one.failure,
-            "message": one.message,
-            "next_try_at": _instant(one.next_at),
+            "reason": view.failure,
+            "message": view.message,
+            "next_try_at": _time(view.next_at),
         },
     }
 
 
-def _rate_limit(one: RateLimitView, now: float) -> dict[str, object]:
+def _rate_limit(view: RateLimitView, now: float) -> dict[str, object]:
     return {
-        "endpoint": one.endpoint,
-        "limit": one.limit,
-        "remaining": one.remaining,
-        "reset_at": _instant(one.reset_at),
-        "reserved": one.reserved,
-        "in_flight": one.in_flight,
-        "shut_until": _instant(one.shut_until),
-        "message": texts.limit(one, now=now),
+        "endpoint": view.endpoint,
+        "limit": view.limit,
+        "remaining": view.remaining,
+        "reset_at": _time(view.reset_at),
+        "reserved": view.reserved,
+        "in_flight": view.in_flight,
+        "shut_until": _time(view.shut_until),
+        "message": texts.limit(view, now=now),
     }
 
 
-def _campaign(one: CampaignView) -> dict[str, object]:
-    subject = one.subject
+def _campaign(view: CampaignView) -> dict[str, object]:
     return {
-        "workspace": subject.workspace,
-        "campaign": subject.campaign,
-        "campaign_id": subject.campaign_id,
-        "labels": dict(subject.labels),
-        "channels": list(one.channels),
-        "state": one.state,
-        "up": one.is_up,
-        "idle": one.is_idle,
-        "interval_seconds": one.interval_seconds,
-        "last_success_at": _instant(one.last_success_at),
-        "next_poll_at": _instant(one.next_poll.at),
-        "polling": one.next_poll.is_running,
-        "waiting_place": one.next_poll.place,
-        "last_error": _failure(one.failure),
-        "day": _day(one.latest),
-        "last_complete_day": _day(day_of(one.last_complete)),
-        "history": one.history and _history(one.history),
-        "series": one.series,
-        "series_dropped": one.dropped_series,
+        "workspace": view.workspace,
+        "campaign": view.name,
+        "campaign_id": view.id,
+        "labels": dict(view.labels),
+        "channels": list(view.channels),
+        "state": view.state,
+        "up": view.is_up,
+        "idle": view.is_idle,
+        "interval_seconds": view.interval_seconds,
+        "last_success_at": _time(view.last_success_at),
+        "next_poll_at": _time(view.next_poll.at),
+        "polling": view.next_poll.is_running,
+        "waiting_place": view.next_poll.place,
+        "last_error": view.failure and _failure(view.failure),
+        "day": view.latest and _day(view.latest),
+        "last_complete_day": (day := day_view(view.last_complete)) and _day(day),
+        "history": view.history and _history(view.history),
+        "series": view.series,
+        "series_dropped": view.dropped_series,
     }
 
 
-def _failure(one: Failure | None) -> dict[str, object] | None:
-    if one is None:
-        return None
+def _failure(view: FailureView) -> dict[str, object]:
     return {
-        "reason": one.reason,
-        "explanation": texts.REASONS[one.reason],
-        "message": one.message or None,
-        "at": _instant(one.at),
+        "reason": view.reason,
+        "explanation": texts.failure(view.reason),
+        "message": view.message or None,
+        "at": _time(view.at),
     }
 
 
-def _day(one: DayOf | None) -> dict[str, object] | None:
-    if one is None:
-        return None
+def _day(view: DayView) -> dict[str, object]:
     return {
-        "date": one.date.isoformat(),
-        "starts_at": one.starts_at,
-        **_tally(one.tally),
+        "date": view.date.isoformat(),
+        "starts_at": view.starts_at,
+        **_tally(view.tally),
     }
 
 
-def _tally(one: Tally) -> dict[str, object]:
+def _tally(tally: Tally) -> dict[str, object]:
     return {
-        "sent": one.sent,
-        "bounces": one.bounces,
-        "reported_spam": one.reported_spam,
+        "sent": tally.sent,
+        "bounces": tally.bounces,
+        "reported_spam": tally.reported_spam,
         "email": {
-            "sent": one.email_sent,
-            "delivered": one.email_delivered,
-            "bounces": one.email_bounces,
+            "sent": tally.email_sent,
+            "delivered": tally.email_delivered,
+            "bounces": tally.email_bounces,
         },
-        "bounce_rate": one.bounce_rate.ratio,
-        "bounce_level": _level(one.bounce_rate.level),
-        "spam_rate": one.spam_rate.ratio,
-        "spam_level": _level(one.spam_rate.level),
+        "bounce_rate": tally.bounce_rate.ratio,
+        "bounce_level": _level(tally.bounce_rate.level),
+        "spam_rate": tally.spam_rate.ratio,
+        "spam_level": _level(tally.spam_rate.level),
     }
 
 
-def _history(one: RecentDays) -> dict[str, object]:
-    days = days_of(one)
+def _history(history: RecentDays) -> dict[str, object]:
+    days = days_of(history)
     return {
-        "last_date": one.last.isoformat(),
+        "last_date": history.last.isoformat(),
         "sent": [_number(day.sent) for day in days],
         "levels": [_level(day.level) for day in days],
     }
@@ -204,6 +205,6 @@ def _number(value: float | None) -> int | float | None:
     return int(value) if value is not None and value.is_integer() else value
 
 
-def _instant(at: float | None) -> float | None:
-    """Return it to the millisecond: more would be noise of the clocks' difference."""
+def _time(at: float | None) -> float | None:
+    """Return a time rounded to 1 ms; more digits are noise of the clock offset."""
     return None if at is None else round(at, 3)

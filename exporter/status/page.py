@@ -1,7 +1,7 @@
-"""The status page and its JSON, as text: looks around, takes a view, fills a template.
+"""The status page: builds an overview and renders it as HTML or JSON.
 
-Loaded when somebody first asks for it. Everything is escaped by the template engine. It
-knows no request and asks Braze for nothing.
+This module is imported on the first request for the page, since Jinja2 is slow to
+import. The template engine escapes all values.
 """
 
 from __future__ import annotations
@@ -13,50 +13,55 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from exporter.braze.rate_limit_view import rate_limit_view
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
-from exporter.polling.poller import Workspace
 from exporter.polling.request_queue import RequestQueue
 from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.series.deliverability import Level
-from exporter.status import api, query, sparkline, texts, view_model
+from exporter.status import query, sparkline, texts
+from exporter.status.api import document_chunks
 from exporter.status.view_model import (
     CampaignView,
-    DiscoveryView,
     Overview,
     PauseView,
     QueueView,
+    campaign_view,
+    today_in,
+    workspace_view,
 )
 from exporter.web.routes import Links
 
 
 class StatusPage:
-    """Shows what it is given to look at; called by one thread at a time."""
+    """Takes snapshots of the daemon's state; called by one thread at a time."""
 
-    def __init__(  # noqa: PLR0913 - all that there is to look at
+    def __init__(  # noqa: PLR0913 - the sources of all that the page shows
         self,
         *,
         entries: Callable[[], tuple[Entry, ...]],
-        desks: Mapping[str, Workspace],
+        workspaces: Mapping[str, Workspace],
         discoveries: Callable[[], Mapping[str, DiscoveryView]],
         shard: Shard | None = None,
         planned: Callable[[], Mapping[ObjectKey, float]],
         now: Callable[[], float],
-        clock_set_by: Callable[[], float],
+        wall_offset: Callable[[], float],
         is_ready: Callable[[], bool],
         version: str,
     ) -> None:
+        """`wall_offset` returns how many seconds the wall clock is ahead of `now`."""
         self._entries = entries
-        self._desks = desks
+        self._workspaces = workspaces
         self._discoveries = discoveries
         self._shard = shard
         self._planned = planned
         self._now = now
-        self._clock_set_by = clock_set_by
+        self._wall_offset = wall_offset
         self._is_ready = is_ready
         self._version = version
         loader = PackageLoader("exporter.status")
@@ -68,8 +73,10 @@ class StatusPage:
             lstrip_blocks=True,
         )
         environment.globals |= {
-            "words": texts,
-            "listing": query,
+            "texts": texts,
+            "STATES": query.STATES,
+            "SORTS": query.SORTS,
+            "PAGE_SIZES": query.PAGE_SIZES,
             "sparkline": sparkline,
             "Level": Level,
             "replace": replace,
@@ -78,113 +85,117 @@ class StatusPage:
             loader.get_source(environment, name)[0]
             for name in ("status.css", "status.js")
         )
-        # Written by us, and allowed by their hashes alone.
+        # Files of this package; the policy allows them by their hashes.
         environment.globals |= {"style": Markup(style), "script": Markup(script)}  # noqa: S704
         self.policy = _policy(style=style, script=script)
         self._template = environment.get_template("status.html")
 
     @contextmanager
-    def snapshot(self) -> Iterator[View]:
-        """Look around; what was seen is forgotten at the end.
+    def snapshot(self) -> Iterator[OverviewRenderer]:
+        """Take a snapshot, which is released at the end of the context.
 
-        Of ten thousand campaigns a hundred thousand small objects are made, none of
-        them in a circle. Were they looked through for circles again and again, with
-        all that is served, each time nobody would be answered for half a second.
+        The garbage collector is off meanwhile: a snapshot of 10,000 campaigns has
+        100,000 small objects without reference cycles, and repeated collections would
+        block all other responses for half a second each.
         """
-        is_collecting = gc.isenabled()
+        is_gc_enabled = gc.isenabled()
         gc.disable()
-        sight = View(
+        renderer = OverviewRenderer(
             self._overview(),
             self._template,
             is_ready=self._is_ready(),
             version=self._version,
         )
         try:
-            yield sight
+            yield renderer
         finally:
-            sight.forget()
-            if is_collecting:
+            renderer.release()
+            if is_gc_enabled:
                 gc.enable()
 
     def _overview(self) -> Overview:
-        now, clock_set_by = self._now(), self._clock_set_by()
-        wall = now + clock_set_by
+        now, wall_offset = self._now(), self._wall_offset()
         planned = self._planned()
-        desks = dict(self._desks)
-        lines = {
-            name: line_seen(desk.line, now=now, clock_set_by=clock_set_by)
-            for name, desk in desks.items()
+        workspaces = dict(self._workspaces)
+        queues = {
+            name: queue_view(workspace.queue, now=now, wall_offset=wall_offset)
+            for name, workspace in workspaces.items()
         }
         days = {
-            name: view_model.today_in(desk.plan.workspace.timezone, now=wall)
-            for name, desk in desks.items()
+            name: today_in(workspace.plan.workspace.timezone, now=now + wall_offset)
+            for name, workspace in workspaces.items()
         }
-        discoveries = self._discoveries()
-        idle_ids = {name: desk.lanes.idle_ids for name, desk in desks.items()}
+        idle_ids = {
+            name: workspace.idle.idle_ids for name, workspace in workspaces.items()
+        }
         campaigns: dict[str, list[CampaignView]] = defaultdict(list)
         for entry in self._entries():
-            workspace, campaign_id = entry.key
-            line = lines.get(workspace)
-            if line is None:
-                continue  # it is just being added or removed
+            name, campaign_id = entry.key
+            queue = queues.get(name)
+            if queue is None:
+                continue  # the workspace is being added or removed
             at = planned.get(entry.key)
-            next_poll = line.next_poll(
+            next_poll = queue.next_poll(
                 campaign_id,
-                planned_at=None if at is None else at + clock_set_by,
-                now=wall,
+                planned_at=None if at is None else at + wall_offset,
+                now=now + wall_offset,
             )
-            campaigns[workspace].append(
-                _campaign(
-                    entry,
-                    line,
-                    today=days[workspace],
+            values = entry.values
+            campaigns[name].append(
+                campaign_view(
+                    entry.subject,
+                    entry.status,
+                    entry.snapshot,
                     next_poll=next_poll,
-                    is_idle=campaign_id in idle_ids[workspace],
+                    is_paused=queue.pause is not None,
+                    is_idle=campaign_id in idle_ids[name],
+                    today=days[name],
+                    series=entry.status_blocks.series
+                    + (values.series if values else 0),
                 )
             )
+        discoveries = self._discoveries()
         return Overview(
-            at=wall,
+            at=now + wall_offset,
             workspaces=tuple(
-                view_model.workspace_seen(
-                    desk.lanes.plan,
-                    lines[name],
+                workspace_view(
+                    workspace.idle.plan,
+                    queues[name],
                     idle=len(idle_ids[name]),
                     discovery=discoveries.get(name),
                     campaigns=campaigns[name],
-                    now=wall,
-                    clock_set_by=clock_set_by,
                 )
-                for name, desk in desks.items()
+                for name, workspace in workspaces.items()
             ),
-            campaigns=tuple(one for name in desks for one in campaigns[name]),
+            campaigns=tuple(one for name in workspaces for one in campaigns[name]),
             shard=self._shard,
         )
 
 
-class View:
-    """The state of all campaigns at one instant, to be shown in several ways."""
+class OverviewRenderer:
+    """Renders one overview."""
 
     def __init__(
-        self, seen: Overview, template: Template, *, is_ready: bool, version: str
+        self, overview: Overview, template: Template, *, is_ready: bool, version: str
     ) -> None:
-        self._seen = seen
+        self._overview = overview
         self._template = template
         self._is_ready = is_ready
         self._version = version
 
     def page(self, query_string: str, links: Links) -> Iterable[str]:
-        """Return the page of the view that a query asks for."""
-        seen = self._seen
-        shown = query.listing(seen.campaigns, query.view_of(query_string))
+        """Return the HTML page of the campaigns that a query string selects."""
+        overview = self._overview
+        page = query.page_of(overview.campaigns, query.parse_query(query_string))
         totals = {
-            state: sum(query.is_in(one, state) for one in seen.campaigns)
+            state: sum(query.is_in(one, state) for one in overview.campaigns)
             for state in query.STATES
         }
         return self._template.generate(
-            seen=seen,
-            now=seen.at,
-            view=shown.view,
-            shown=shown,
+            overview=overview,
+            now=overview.at,
+            query=page.query,
+            page=page,
             totals=totals,
             links=links,
             is_ready=self._is_ready,
@@ -192,58 +203,40 @@ class View:
         )
 
     def document(self, query_string: str) -> Iterable[str]:
-        """Return the same as JSON: all campaigns, or those that a query asks for."""
-        return api.pieces(
-            self._seen,
-            query.chosen(self._seen.campaigns, query.view_of(query_string)),
+        """Return the JSON of all campaigns that a query string selects."""
+        return document_chunks(
+            self._overview,
+            query.select(self._overview.campaigns, query.parse_query(query_string)),
             version=self._version,
             is_ready=self._is_ready,
         )
 
-    def forget(self) -> None:
-        """Let go of everything."""
-        self._seen = Overview(self._seen.at, (), ())
+    def release(self) -> None:
+        """Release the overview, so that its objects can be freed."""
+        self._overview = Overview(self._overview.at, (), ())
 
 
-def line_seen(line: RequestQueue, *, now: float, clock_set_by: float) -> QueueView:
-    """Return how a line stands, its instants by the wall clock."""
-    outlook = line.outlook(now=now)
-    pause = outlook.pause
+def queue_view(queue: RequestQueue, *, now: float, wall_offset: float) -> QueueView:
+    """Return the state of a request queue, with wall-clock times."""
+    state = queue.state(now=now)
+    pause, budget = state.pause, state.budget
+    rate_limit = rate_limit_view(
+        budget, state.endpoint, now=now + wall_offset, wall_offset=wall_offset
+    )
     return QueueView(
-        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + clock_set_by)
+        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + wall_offset)
         if pause
         else None,
-        budget=outlook.budget,
-        in_flight=outlook.in_flight,
-        places=outlook.places,
-        members=outlook.members,
-        earliest=outlook.earliest + clock_set_by,
-    )
-
-
-def _campaign(
-    entry: Entry,
-    line: QueueView,
-    *,
-    today: date,
-    next_poll: view_model.NextPoll,
-    is_idle: bool,
-) -> CampaignView:
-    values = entry.values
-    return view_model.campaign_seen(
-        entry.subject,
-        entry.status,
-        entry.snapshot,
-        next_poll=next_poll,
-        is_paused=line.pause is not None,
-        is_idle=is_idle,
-        today=today,
-        series=entry.status_blocks.series + (values.series if values else 0),
+        rate_limits=(rate_limit,) if budget.bucket.is_used else (),
+        spacing_seconds=budget.spacing_seconds,
+        in_flight=state.in_flight,
+        places=state.positions,
+        earliest=state.earliest + wall_offset,
     )
 
 
 def _policy(*, style: str, script: str) -> str:
-    """Return what a browser may do with the page: run our script, load nothing."""
+    """Return the policy: the page's own style and script, and no other resource."""
     return "; ".join(
         (
             "default-src 'none'",

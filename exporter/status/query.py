@@ -1,7 +1,6 @@
-"""Which campaigns a reader wants to see, in which order, and how a link says so.
+"""The filter, order and page that a query string of the status page selects.
 
-Any query at all gives a view: what it does not understand is as if it was not there.
-It knows nothing of pages.
+Every query string is valid: unknown fields and values are ignored.
 """
 
 from __future__ import annotations
@@ -10,52 +9,52 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
-from exporter.series.deliverability import Rate
+from exporter.series.deliverability import Level, Rate
 from exporter.status.view_model import CampaignState, CampaignView
 
 ATTENTION = "attention"
-"""Instead of a state: whatever is not well, be it polls or figures."""
+"""A filter in place of a state: failing, stale or paused, or a rate is high."""
 
 IDLE = "idle"
-"""Instead of a state: whatever is asked slowly, however its polls go."""
+"""A filter in place of a state: polled at the idle interval, in any state."""
 
 SORTS = ("state", "name", "sent", "bounces", "spam", "age", "next")
 _DESCENDING = frozenset({"sent", "bounces", "spam", "age"})
-"""What one wants to see the most of first."""
+"""Sorted from the greatest value by default."""
 
 STATES = (ATTENTION, *CampaignState, IDLE)
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
-_LONGEST_TEXT = 200
-_FIELDS_AT_MOST = 50
+_MAX_TEXT = 200
+_MAX_FIELDS = 50
 
 _SEVERITY = {state: place for place, state in enumerate(CampaignState)}
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A filter, an order and a place in what they leave."""
+    """A filter, an order and a page."""
 
     text: str = ""
-    """Words, all of which a campaign has somewhere."""
+    """Words; a campaign has to contain all of them."""
     workspace: str = ""
     state: str = ""
     sort: str = SORTS[0]
     is_reversed: bool = False
-    """Against the order in which one wants to read this column at first."""
+    """Whether the order is the opposite of this column's default."""
     page: int = 1
     page_size: int = _PAGE_SIZE
 
     @property
     def is_descending(self) -> bool:
-        """Whether the greatest comes first."""
+        """Whether the greatest value comes first."""
         return (self.sort in _DESCENDING) is not self.is_reversed
 
     @property
-    def query(self) -> str:
-        """The one query that gives this view: parts in one order, none by default."""
+    def query_string(self) -> str:
+        """The canonical query string: fields in one order, without defaults."""
         order = "reversed" if self.is_reversed else ""
-        parts = (
+        fields = (
             ("q", self.text, ""),
             ("workspace", self.workspace, ""),
             ("state", self.state, ""),
@@ -64,39 +63,40 @@ class ListQuery:
             ("size", self.page_size, _PAGE_SIZE),
             ("page", self.page, 1),
         )
-        given = [(name, value) for name, value, default in parts if value != default]
-        return urlencode(given)
+        return urlencode(
+            [(name, value) for name, value, default in fields if value != default]
+        )
 
     def sorted_by(self, sort: str) -> ListQuery:
-        """Return the view sorted so, or the other way round if it is so already."""
+        """Return the query in this order, or reversed if that is the current order."""
         is_reversed = self.sort == sort and not self.is_reversed
         return replace(self, sort=sort, is_reversed=is_reversed, page=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What a view shows."""
+class CampaignPage:
+    """One page of the selected campaigns."""
 
-    view: ListQuery
-    """Its page is one that there is."""
+    query: ListQuery
+    """With the number of an existing page."""
     rows: tuple[CampaignView, ...]
     first: int
-    """The number of the first row, from 1; 0 if there is none."""
+    """The number of the first row, from 1; 0 if there are no rows."""
     found: int
     pages: int
 
 
-def view_of(query: str) -> ListQuery:
-    """Read a query."""
+def parse_query(query_string: str) -> ListQuery:
+    """Parse a query string."""
     try:
-        fields = dict(parse_qsl(query, max_num_fields=_FIELDS_AT_MOST))
+        fields = dict(parse_qsl(query_string, max_num_fields=_MAX_FIELDS))
     except ValueError:
         return ListQuery()
     state, sort = fields.get("state", ""), fields.get("sort", "")
     size = _number(fields.get("size", ""))
     return ListQuery(
-        text=" ".join(fields.get("q", "")[:_LONGEST_TEXT].split()),
-        workspace=fields.get("workspace", "")[: 2 * _LONGEST_TEXT],
+        text=" ".join(fields.get("q", "")[:_MAX_TEXT].split()),
+        workspace=fields.get("workspace", "")[: 2 * _MAX_TEXT],
         state=state if state in STATES else "",
         sort=sort if sort in SORTS else SORTS[0],
         is_reversed=fields.get("order") == "reversed",
@@ -105,35 +105,38 @@ def view_of(query: str) -> ListQuery:
     )
 
 
-def chosen(campaigns: Sequence[CampaignView], view: ListQuery) -> list[CampaignView]:
-    """Return the campaigns of all pages, in order. What has no value comes last."""
-    words = view.text.casefold().split()
+def select(campaigns: Sequence[CampaignView], query: ListQuery) -> list[CampaignView]:
+    """Return the matching campaigns of all pages, sorted; those without a value last.
+
+    Campaigns with equal values are in the order of their names.
+    """
+    words = query.text.casefold().split()
     found = [
         one
         for one in campaigns
-        if (not view.workspace or one.subject.workspace == view.workspace)
-        and (not view.state or is_in(one, view.state))
-        and all(word in _haystack(one) for word in words)
+        if (not query.workspace or one.workspace == query.workspace)
+        and (not query.state or is_in(one, query.state))
+        and all(word in _searchable_text(one) for word in words)
     ]
-    key = _KEYS[view.sort]
-    found.sort(key=lambda one: (one.subject.campaign.casefold(), one.subject.workspace))
-    if view.sort == "name":
-        return found[::-1] if view.is_descending else found
-    # Sorting is stable, also when reversed: equals stay by name.
+    found.sort(key=lambda one: (one.name.casefold(), one.workspace))
+    if query.sort == "name":
+        return found[::-1] if query.is_descending else found
+    # The sort is stable, also when reversed.
+    key = _KEYS[query.sort]
     known = [one for one in found if key(one) is not None]
-    known.sort(key=lambda one: key(one) or (), reverse=view.is_descending)
+    known.sort(key=lambda one: key(one) or (), reverse=query.is_descending)
     return known + [one for one in found if key(one) is None]
 
 
-def listing(campaigns: Sequence[CampaignView], view: ListQuery) -> Listing:
-    """Return one page; of a page too far off the last."""
-    found = chosen(campaigns, view)
-    pages = max(1, -(-len(found) // view.page_size))
-    page = min(view.page, pages)
-    start = (page - 1) * view.page_size
-    rows = tuple(found[start : start + view.page_size])
-    return Listing(
-        view=replace(view, page=page),
+def page_of(campaigns: Sequence[CampaignView], query: ListQuery) -> CampaignPage:
+    """Return one page of the matching campaigns; the last one if it does not exist."""
+    found = select(campaigns, query)
+    pages = max(1, -(-len(found) // query.page_size))
+    number = min(query.page, pages)
+    start = (number - 1) * query.page_size
+    rows = tuple(found[start : start + query.page_size])
+    return CampaignPage(
+        query=replace(query, page=number),
         rows=rows,
         first=start + 1 if rows else 0,
         found=len(found),
@@ -142,26 +145,23 @@ def listing(campaigns: Sequence[CampaignView], view: ListQuery) -> Listing:
 
 
 def is_in(campaign: CampaignView, state: str) -> bool:
-    """Tell whether a campaign is in a state, wants attention or is idle, as asked."""
+    """Return whether a campaign is in a state, needs attention or is idle."""
     if state == IDLE:
         return campaign.is_idle
     if state == ATTENTION:
-        is_well = campaign.state in {CampaignState.OK, CampaignState.WAITING}
-        return not is_well or campaign.level > campaign.level.FINE
+        is_polled = campaign.state in {CampaignState.OK, CampaignState.WAITING}
+        return not is_polled or campaign.level > Level.FINE
     return campaign.state == state
 
 
-def _haystack(campaign: CampaignView) -> str:
-    subject = campaign.subject
-    labels = (f"{name}={value}" for name, value in subject.labels.items())
-    failure = campaign.failure.reason if campaign.failure else ""
+def _searchable_text(campaign: CampaignView) -> str:
     texts = (
-        subject.campaign,
-        subject.campaign_id,
-        subject.workspace,
+        campaign.name,
+        campaign.id,
+        campaign.workspace,
         *campaign.channels,
-        *labels,
-        failure,
+        *(f"{name}={value}" for name, value in campaign.labels.items()),
+        campaign.failure.reason if campaign.failure else "",
     )
     return "\n".join(texts).casefold()
 
@@ -170,43 +170,42 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-_Key = tuple[float, ...]
+_SortKey = tuple[float, ...]
 
 
-def _urgency(campaign: CampaignView) -> _Key:
+def _urgency(campaign: CampaignView) -> _SortKey:
     return (_SEVERITY[campaign.state], -campaign.level)
 
 
-def _sent(campaign: CampaignView) -> _Key | None:
+def _sent(campaign: CampaignView) -> _SortKey | None:
     sent = campaign.latest.tally.sent if campaign.latest else None
     return None if sent is None else (sent,)
 
 
-def _by_rate(rate: Rate) -> _Key | None:
+def _by_rate(rate: Rate) -> _SortKey | None:
     return None if rate.ratio is None else (rate.level, rate.ratio)
 
 
-def _bounces(campaign: CampaignView) -> _Key | None:
+def _bounces(campaign: CampaignView) -> _SortKey | None:
     return _by_rate(campaign.latest.tally.bounce_rate) if campaign.latest else None
 
 
-def _spam(campaign: CampaignView) -> _Key | None:
+def _spam(campaign: CampaignView) -> _SortKey | None:
     return _by_rate(campaign.latest.tally.spam_rate) if campaign.latest else None
 
 
-def _age(campaign: CampaignView) -> _Key | None:
+def _age(campaign: CampaignView) -> _SortKey | None:
     at = campaign.last_success_at
     return None if at is None else (-at,)
 
 
-def _next(campaign: CampaignView) -> _Key | None:
+def _next(campaign: CampaignView) -> _SortKey | None:
     at = campaign.next_poll.at
     return None if at is None else (at,)
 
 
-_KEYS: dict[str, Callable[[CampaignView], _Key | None]] = {
+_KEYS: dict[str, Callable[[CampaignView], _SortKey | None]] = {
     "state": _urgency,
-    "name": _urgency,
     "sent": _sent,
     "bounces": _bounces,
     "spam": _spam,

@@ -1,7 +1,6 @@
-"""A history as a small picture: a bar for each day, a mark over each bad one.
+"""The history as a chart: a bar for each day, a mark above days with high rates.
 
-Shapes are paths of SVG. What Braze did not say leaves a gap, and zero a low bar. It
-knows nothing of colours.
+Shapes are SVG paths. A day without data is a gap, and zero is a low bar.
 """
 
 from __future__ import annotations
@@ -16,36 +15,36 @@ STEP = 4
 WIDTH = STEP * DAYS
 HEIGHT = 28
 _TOP = 7
-"""Above it there is room for marks."""
-_LOWEST = 1.0
+"""The height of the marks above the bars."""
+_MIN_BAR = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sparkline:
-    """What to draw; an empty path is nothing."""
+    """The paths to draw; an empty path draws nothing."""
 
     past: str
     today: str
-    """The last day, which may be unfinished."""
+    """The last day, which may be incomplete."""
     warnings: str
     criticals: str
     days: tuple[PastDay, ...]
 
     @property
-    def known(self) -> tuple[float, ...]:
-        """What was sent on the days of which that is known, oldest first."""
+    def sent(self) -> tuple[float, ...]:
+        """The messages sent on each day with data, oldest first."""
         return tuple(day.sent for day in self.days if day.sent is not None)
 
     def bad_days(self) -> int:
-        """Return on how many days a rate was too high."""
+        """Return the number of days with a high rate."""
         return sum(day.level > Level.FINE for day in self.days)
 
 
 def sparkline(history: RecentDays) -> Sparkline:
-    """Draw a history."""
+    """Return the chart of a history."""
     days = days_of(history)
-    most = max((day.sent for day in days if day.sent is not None), default=0.0)
-    bars = [_bar(number, day.sent, most) for number, day in enumerate(days)]
+    maximum = max((day.sent for day in days if day.sent is not None), default=0.0)
+    bars = [_bar(number, day.sent, maximum) for number, day in enumerate(days)]
     return Sparkline(
         past="".join(bars[:-1]),
         today=bars[-1],
@@ -55,16 +54,16 @@ def sparkline(history: RecentDays) -> Sparkline:
     )
 
 
-def _bar(number: int, sent: float | None, most: float) -> str:
+def _bar(number: int, sent: float | None, maximum: float) -> str:
     if sent is None:
         return ""
-    share = min(1.0, max(0.0, sent / most)) if most > 0 else 0.0
-    height = max(_LOWEST, round(share * (HEIGHT - _TOP), 1))
+    share = min(1.0, max(0.0, sent / maximum)) if maximum > 0 else 0.0
+    height = max(_MIN_BAR, round(share * (HEIGHT - _TOP), 1))
     return f"M{number * STEP} {HEIGHT}v-{height:g}h{STEP - 1}v{height:g}z"
 
 
 def _marks(days: tuple[PastDay, ...], level: Level) -> str:
-    """Return triangles that point down at the bars of these days."""
+    """Return a triangle above each day of this level, pointing down."""
     return "".join(
         f"M{number * STEP - 1} 0h{STEP + 1}l-{(STEP + 1) / 2:g} 5z"
         for number, day in enumerate(days)

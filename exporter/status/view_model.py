@@ -1,8 +1,4 @@
-"""What there is to see of every workspace and campaign at one instant.
-
-Made of what the plan says, what the last polls brought and where the next ones stand.
-Instants are by the wall clock. It knows nothing of pages, words or requests.
-"""
+"""The state of all workspaces and campaigns at one instant, with wall-clock times."""
 
 from __future__ import annotations
 
@@ -10,11 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from exporter.braze.rate_limit import Budget
+from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Day, RecentDays, Snapshot
@@ -24,21 +21,21 @@ from exporter.series.deliverability import Level, Tally, tally
 
 
 class CampaignState(StrEnum):
-    """How a campaign's polls go; the most urgent first."""
+    """The polling state of a campaign; the most urgent first."""
 
     PAUSED = "paused"
-    """Its workspace is, for Braze refuses the key."""
+    """Braze rejects the key of its workspace."""
     STALE = "stale"
-    """The last good poll is so long ago that its values have left."""
+    """The last success is so long ago that the values have expired."""
     FAILING = "failing"
     WAITING = "waiting"
-    """For its first poll."""
+    """Not polled yet."""
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class PauseView:
-    """Why a workspace asks for one campaign only, and when it does."""
+    """A paused workspace, in which one campaign is polled as a probe."""
 
     reason: FailureReason
     probe_id: str
@@ -46,54 +43,19 @@ class PauseView:
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimitView:
-    """What Braze's `X-RateLimit-*` headers said of an endpoint; None: nothing."""
-
-    endpoint: str
-    limit: int | None
-    remaining: int | None
-    """The lowest in this window."""
-    reset_at: float | None
-    reserved: int
-    """How many requests are always left to others."""
-    in_flight: int
-    shut_until: float | None
-    """Until then nothing is sent: it answered 429."""
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveryView:
-    """How a workspace's discovery stands."""
-
-    campaigns: int
-    """How many it has found beside the listed ones."""
-    is_limited: bool
-    """Whether `max_campaigns` keeps others out."""
-    listed_at: float | None
-    """When the list was last read to its end."""
-    failure: FailureReason | None
-    """Why its last question had no usable answer; None: it had one."""
-    message: str
-    """The same in words."""
-    next_at: float | None
-    """After a failure: when it asks again."""
-    rate_limit: RateLimitView | None
-
-
-@dataclass(frozen=True, slots=True)
 class WorkspaceView:
-    """One workspace."""
+    """The state of one workspace."""
 
     plan: WorkspacePlan
     pause: PauseView | None
     rate_limits: tuple[RateLimitView, ...]
     states: Mapping[CampaignState, int]
     waiting: int
-    """How many campaigns stand in the line."""
+    """Campaigns in the request queue."""
     idle: int
-    """How many are asked slowly, for nothing happens in them."""
+    """Campaigns polled at the idle interval."""
     discovery: DiscoveryView | None
-    """None: only listed campaigns are polled."""
+    """None: discovery is not configured."""
 
     @property
     def name(self) -> str:
@@ -101,14 +63,14 @@ class WorkspaceView:
         return self.plan.workspace.name
 
     @property
-    def limits(self) -> tuple[RateLimitView, ...]:
-        """All that Braze's headers said, to discovery as well."""
-        found = self.discovery.rate_limit if self.discovery else None
-        return (*self.rate_limits, found) if found else self.rate_limits
+    def all_rate_limits(self) -> tuple[RateLimitView, ...]:
+        """The rate limits of polling and of discovery."""
+        limit = self.discovery.rate_limit if self.discovery else None
+        return (*self.rate_limits, limit) if limit else self.rate_limits
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailureView:
     """Why a campaign's last poll failed."""
 
     reason: FailureReason
@@ -118,8 +80,8 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class DayOf:
-    """One day of a campaign."""
+class DayView:
+    """One day of a campaign, summed over its messages."""
 
     date: date
     starts_at: float
@@ -128,78 +90,76 @@ class DayOf:
 
 @dataclass(frozen=True, slots=True)
 class NextPoll:
-    """When a campaign is asked for next."""
+    """The time of a campaign's next poll."""
 
     at: float | None
-    """None: nobody knows, for its workspace is paused or an answer is waited for."""
+    """None: unknown, after a pause or after a response that is still awaited."""
     place: int | None = None
-    """How many are before it in the line, if it waits there."""
+    """The number of campaigns before it, if it is in the request queue."""
     is_running: bool = False
-    is_of_others: bool = False
-    """Whether another exporter asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignView:
-    """One campaign."""
+    """The state of one campaign."""
 
-    subject: ObjectLabels
+    workspace: str
+    name: str
+    id: str
+    labels: Mapping[str, str]
     state: CampaignState
     is_up: bool | None
-    """Whether the last poll of its own succeeded, whatever its workspace does."""
+    """Whether its last poll succeeded, even if its workspace is paused."""
     interval_seconds: float
     last_success_at: float | None
     next_poll: NextPoll
-    failure: Failure | None
+    failure: FailureView | None
     channels: tuple[str, ...]
-    latest: DayOf | None
+    latest: DayView | None
     last_complete: Day | None
-    """Not yet added up: only few ask for it."""
+    """Not summed: only the JSON contains it."""
     history: RecentDays | None
     series: int
     dropped_series: int
     is_of_today: bool
-    """Whether the latest day is the one that it is now in its workspace."""
+    """Whether the latest day is today in the workspace's time zone."""
     is_idle: bool
-    """Whether it is asked slowly, for nothing happens in it."""
+    """Whether it is polled at the idle interval."""
 
     @property
     def level(self) -> Level:
-        """What its latest day asks for."""
+        """The more urgent level of the latest day's rates."""
         return self.latest.tally.level if self.latest else Level.UNJUDGED
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything, as it was `at` one instant."""
+    """The state of everything at the instant `at`."""
 
     at: float
     workspaces: tuple[WorkspaceView, ...]
     campaigns: tuple[CampaignView, ...]
     shard: Shard | None = None
-    """Which part of the campaigns this process polls; None: all of them."""
+    """None: this process polls all campaigns."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """How a workspace's line stands; instants are by the wall clock."""
+    """The state of a workspace's request queue."""
 
     pause: PauseView | None
-    budget: Budget
+    rate_limits: tuple[RateLimitView, ...]
+    spacing_seconds: float
     in_flight: frozenset[str]
     places: Mapping[str, int]
     earliest: float
-    members: frozenset[str] | None = None
-    """Whom this exporter asks for; None: for all."""
 
     def next_poll(
         self, campaign_id: str, *, planned_at: float | None, now: float
     ) -> NextPoll:
-        """Return when a campaign is asked for, whose job is planned at an instant."""
+        """Return the next poll of a campaign that is scheduled for `planned_at`."""
         if campaign_id in self.in_flight:
             return NextPoll(at=now, is_running=True)
-        if self.members is not None and campaign_id not in self.members:
-            return NextPoll(None, is_of_others=True)
         if self.pause and campaign_id == self.pause.probe_id:
             return NextPoll(max(self.pause.probe_at, now))
         place = self.places.get(campaign_id)
@@ -207,55 +167,32 @@ class QueueView:
             return NextPoll(None, place)
         if place is None:
             return NextPoll(None if planned_at is None else max(planned_at, now))
-        at = max(self.earliest, now) + place * self.budget.spacing_seconds
+        at = max(self.earliest, now) + place * self.spacing_seconds
         return NextPoll(at if math.isfinite(at) else None, place)
 
 
-def workspace_seen(
+def workspace_view(
     plan: WorkspacePlan,
-    line: QueueView,
+    queue: QueueView,
     *,
     idle: int = 0,
     discovery: DiscoveryView | None = None,
     campaigns: Iterable[CampaignView],
-    now: float,
-    clock_set_by: float,
 ) -> WorkspaceView:
-    """Return what there is to see of a workspace; its campaigns are counted."""
+    """Return the view of a workspace that has these campaigns."""
     return WorkspaceView(
         plan=plan,
-        pause=line.pause,
-        rate_limits=tuple(
-            rate_limit(line.budget, endpoint, now=now, clock_set_by=clock_set_by)
-            for endpoint in sorted(line.budget.buckets)
-        ),
-        states=Counter(one.state for one in campaigns),
-        waiting=len(line.places),
+        pause=queue.pause,
+        rate_limits=queue.rate_limits,
+        states=Counter(campaign.state for campaign in campaigns),
+        waiting=len(queue.places),
         idle=idle,
         discovery=discovery,
     )
 
 
-def rate_limit(
-    budget: Budget, endpoint: str, *, now: float, clock_set_by: float
-) -> RateLimitView:
-    """Return what was said of an endpoint, by the wall clock, as `now` is."""
-    bucket = budget.bucket(endpoint)
-    reset_at = bucket.reset_at + clock_set_by
-    shut_until = bucket.shut_until + clock_set_by
-    return RateLimitView(
-        endpoint=endpoint,
-        limit=bucket.limit,
-        remaining=bucket.remaining,
-        reset_at=reset_at if math.isfinite(reset_at) else None,
-        reserved=bucket.floor(budget.reserve),
-        in_flight=bucket.in_flight,
-        shut_until=shut_until if shut_until > now else None,
-    )
-
-
-def campaign_seen(
-    subject: ObjectLabels,
+def campaign_view(
+    labels: ObjectLabels,
     status: PollStatus,
     snapshot: Snapshot | None,
     *,
@@ -265,25 +202,21 @@ def campaign_seen(
     today: date,
     series: int,
 ) -> CampaignView:
-    """Return what there is to see of a campaign."""
+    """Return the view of a campaign; no snapshot: it has no values."""
     latest = snapshot.latest if snapshot else None
-    failed_at = status.failed_at
     return CampaignView(
-        subject=subject,
+        workspace=labels.workspace,
+        name=labels.campaign,
+        id=labels.campaign_id,
+        labels=labels.labels,
         state=_state(status, has_values=snapshot is not None, is_paused=is_paused),
         is_up=status.is_up,
         interval_seconds=status.interval_seconds,
-        last_success_at=status.shown_success_at,
+        last_success_at=status.last_success_at,
         next_poll=next_poll,
-        failure=None
-        if status.failure is None
-        else Failure(
-            reason=status.failure,
-            message=status.error,
-            at=None if failed_at is None else failed_at + status.clock_set_by,
-        ),
+        failure=_failure_view(status),
         channels=_channels(snapshot),
-        latest=day_of(latest),
+        latest=day_view(latest),
         last_complete=snapshot.last_complete if snapshot else None,
         history=snapshot.history if snapshot else None,
         series=series,
@@ -293,9 +226,14 @@ def campaign_seen(
     )
 
 
+def day_view(day: Day | None) -> DayView | None:
+    """Return a day with its messages summed."""
+    return None if day is None else DayView(day.date, day.starts_at, tally(day.figures))
+
+
 def today_in(timezone: ZoneInfo, *, now: float) -> date:
-    """Return which day it is there."""
-    return datetime.fromtimestamp(now, UTC).astimezone(timezone).date()
+    """Return the current date in a time zone."""
+    return datetime.fromtimestamp(now, timezone).date()
 
 
 def _state(status: PollStatus, *, has_values: bool, is_paused: bool) -> CampaignState:
@@ -308,12 +246,17 @@ def _state(status: PollStatus, *, has_values: bool, is_paused: bool) -> Campaign
     return CampaignState.OK if status.is_up else CampaignState.FAILING
 
 
+def _failure_view(status: PollStatus) -> FailureView | None:
+    if status.failure is None:
+        return None
+    return FailureView(
+        reason=status.failure,
+        message=status.error,
+        at=status.failed_at,
+    )
+
+
 def _channels(snapshot: Snapshot | None) -> tuple[str, ...]:
     if snapshot is None:
         return ()
     return tuple(dict.fromkeys(one.channel for one in snapshot.variations))
-
-
-def day_of(day: Day | None) -> DayOf | None:
-    """Return a day with its messages added up."""
-    return None if day is None else DayOf(day.date, day.starts_at, tally(day.figures))

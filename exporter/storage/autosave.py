@@ -83,7 +83,7 @@ class Autosave:
 
 
 def _kept(entry: Entry) -> Kept | None:
-    last_success_at = entry.status.shown_success_at
+    last_success_at = entry.status.last_success_at
     if entry.snapshot is None or last_success_at is None:
         return None
     return Kept(last_success_at, entry.status.failure, entry.snapshot)

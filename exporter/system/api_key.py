@@ -1,8 +1,7 @@
-"""API keys, read afresh whenever they are needed.
+"""API keys, which are read again for every request.
 
-A key that was changed in its file is used by the next request. One that cannot be read
-any more stays what it was: a moment without the file must not look like a wrong key. No
-key is ever part of a message.
+A key that changes in its file is used by the next request. While the file cannot be
+read, the previous key is used. No message contains a key.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from exporter.system.read_file import read_regular
 
 
 class Secret:
-    """A text that nothing prints: `reveal()` is the only way to it."""
+    """A string that `repr` and `str` do not show; `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -31,11 +30,11 @@ class Secret:
         return hash(self._text)
 
     def __reduce__(self) -> str:
-        message = "a secret is not pickled"
+        message = "a secret cannot be pickled"
         raise TypeError(message)
 
     def reveal(self) -> str:
-        """Return the text itself: for the request header and nowhere else."""
+        """Return the string, for the request header only."""
         return self._text
 
 
@@ -43,7 +42,7 @@ _LONGEST_BYTES = 64 * 1024
 
 
 def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
-    """Return the key without the space around it; None: it is not there to be read."""
+    """Return the key without surrounding whitespace; None: it cannot be read."""
     if source.env is not None:
         text = environment.get(source.env)
         return None if text is None else text.strip()
@@ -55,18 +54,18 @@ def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
 
 
 class ApiKey:
-    """One workspace's key, as it is now."""
+    """The current key of a workspace."""
 
     def __init__(
         self, source: KeySource, read: Callable[[KeySource], str | None]
     ) -> None:
         self._source = source
         self._read = read
-        self._last = Secret("")
+        self._current = Secret("")
 
     def __call__(self) -> Secret:
-        """Return the key, read again; the last one if there is none to read."""
+        """Read and return the key; the previous one if it cannot be read."""
         text = self._read(self._source)
         if text:
-            self._last = Secret(text)
-        return self._last
+            self._current = Secret(text)
+        return self._current

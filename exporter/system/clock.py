@@ -1,7 +1,7 @@
-"""A clock that nobody sets, and by how much the wall clock has been set beside it.
+"""The process clock: monotonic, and the offset of the wall clock.
 
-Whoever waits or tells ages asks for `now`. What people and Braze read and say is time
-of the wall clock, which is `set_by` later. It knows nothing of what is waited for.
+Waits and ages use `now`, which no change of the wall clock moves. What Braze and people
+read and write is wall time, `offset` seconds ahead.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_NOTICED_SECONDS = 2.0
-"""Less is the everyday work of time daemons."""
+_REPORTED_SECONDS = 2.0
+"""Smaller corrections are the everyday work of time daemons."""
 
 
 def steady() -> float:
-    """Return seconds on a clock that nobody sets and that goes on while we sleep."""
+    """Return the seconds of a monotonic clock that includes time in suspend."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class Clock:
-    """Seconds since the epoch, as the wall clock would show them had nobody set it."""
+    """Seconds since the epoch, by the wall clock as it was set at the start."""
 
     def __init__(
         self,
@@ -31,30 +31,34 @@ class Clock:
     ) -> None:
         self._wall = wall
         self._steady = steady
-        self._offset = wall() - steady()
-        self._set_by = 0.0
-        self._told = 0.0
+        self._start = wall() - steady()
+        self._offset = 0.0
+        self._reported = 0.0
 
     def now(self) -> float:
-        """Return the time by the wall clock as it was when this one began."""
-        return self._steady() + self._offset
+        """Return the time, as if the wall clock had not been set since the start."""
+        return self._steady() + self._start
 
-    def on_wall(self, at: float) -> float:
-        """Return what the wall clock, as it is this moment, will show at `at`."""
+    def offset(self) -> float:
+        """Return by how many seconds the wall clock was set, as of the last `jump`."""
+        return self._offset
+
+    def wall(self, at: float | None = None) -> float:
+        """Return the wall time of an instant of `now`, or of this moment."""
+        return (self.now() if at is None else at) + self._offset
+
+    def wall_exactly(self, at: float) -> float:
+        """Return the wall time of an instant by the wall clock of this moment."""
         return at - self.now() + self._wall()
 
-    def set_by(self) -> float:
-        """Return by how many seconds the wall clock was set, as last looked at."""
-        return self._set_by
-
     def jump(self) -> float:
-        """Look at the wall clock; return by how many seconds it was set, or 0.
+        """Read the wall clock; return by how many seconds it was set, or 0.
 
-        Small corrections are returned when they have come to more than a few seconds.
+        Small corrections are returned once they add up to more than two seconds.
         """
-        self._set_by = self._wall() - self.now()
-        seconds = self._set_by - self._told
-        if abs(seconds) < _NOTICED_SECONDS:
+        self._offset = self._wall() - self.now()
+        seconds = self._offset - self._reported
+        if abs(seconds) < _REPORTED_SECONDS:
             return 0.0
-        self._told = self._set_by
+        self._reported = self._offset
         return seconds

@@ -1,7 +1,7 @@
-"""How many lines of one kind a log may take: so many a minute, the rest is counted.
+"""A rate limit for log lines of one kind; suppressed lines are counted.
 
-The last line of a minute that has too many says that more are left out, the first one
-after it how many were. It knows neither what the lines say nor the clock.
+The last line before the limit announces the suppression, and the first line after it
+has the number of suppressed lines.
 """
 
 from __future__ import annotations
@@ -11,40 +11,42 @@ from typing import NamedTuple
 _MINUTE_SECONDS = 60.0
 
 LINES_PER_MINUTE = 10
-"""Of one kind, for a workspace: enough to see what is wrong, too few to drown."""
+"""The limit for each kind and workspace."""
 
 
 class LogRateLimit(NamedTuple):
-    """What was written in the current minute; every operation returns a new one."""
+    """The count of the current minute; immutable."""
 
     lines_per_minute: int
-    began_at: float | None = None
+    started_at: float | None = None
     written: int = 0
     suppressed: int = 0
-    """Lines left out since the last one that was written."""
+    """Lines suppressed since the last written one."""
 
     def admits(self, *, now: float) -> bool:
-        """Tell whether one more line may be written."""
+        """Return whether a line may be written."""
         return self._is_over(now) or self.written < self.lines_per_minute
 
     def counted(self, *, now: float) -> LogRateLimit:
-        """Return the quota after a line, written if it was admitted."""
+        """Return the state after a line, which is written if it is admitted."""
         if self._is_over(now):
-            return self._replace(began_at=now, written=1, suppressed=0)
+            return self._replace(started_at=now, written=1, suppressed=0)
         if self.written < self.lines_per_minute:
             return self._replace(written=self.written + 1, suppressed=0)
         return self._replace(suppressed=self.suppressed + 1)
 
     def facts(self, *, now: float) -> dict[str, str | int]:
-        """Return what a line that is admitted has to say of those that are not."""
-        most = f"at most {self.lines_per_minute} such lines a minute"
+        """Return the fields of an admitted line about suppressed ones."""
+        limit = f"at most {self.lines_per_minute} such lines a minute"
         if self.suppressed:
-            return {"suppressed": self.suppressed, "suppressed_because": most}
+            return {"suppressed": self.suppressed, "suppressed_because": limit}
         if not self._is_over(now) and self.written == self.lines_per_minute - 1:
-            return {"quota": f"{most}: more are left out now, and counted"}
+            return {"quota": f"{limit}: further ones are suppressed and counted"}
         return {}
 
     def _is_over(self, now: float) -> bool:
-        """Tell whether a new minute begins; also if the clock was set back."""
-        began_at = self.began_at
-        return began_at is None or not began_at <= now < began_at + _MINUTE_SECONDS
+        """Return whether a new minute starts, or the clock was set back."""
+        started_at = self.started_at
+        return (
+            started_at is None or not started_at <= now < started_at + _MINUTE_SECONDS
+        )

@@ -1,7 +1,6 @@
-"""One line per log event, as logfmt or JSON: a dotted name, then `key=value` facts.
+"""Log formatters: one line per event, as logfmt or JSON.
 
-Whatever a peer said stays on its one line: control characters are escaped. It decides
-nothing about what is logged.
+Control characters are escaped, so that no value of a peer can add a line.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ class Logfmt(logging.Formatter):
     """`time=... level=info event=poll.failed campaign="Spring sale" reason=timeout`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the one line."""
+        """Return the line."""
         facts = _facts(record).items()
         return " ".join(f"{name}={_quote(value)}" for name, value in facts)
 
 
 class Json(logging.Formatter):
-    """The same facts as one JSON object."""
+    """The same fields as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the one line."""
+        """Return the line."""
         facts = {name: _finite(value) for name, value in _facts(record).items()}
         return json.dumps(facts, ensure_ascii=True, allow_nan=False)
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Fact]:
-    moment = datetime.fromtimestamp(record.created, UTC)
+    instant = datetime.fromtimestamp(record.created, UTC)
     facts: dict[str, Fact] = {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": "warn"
         if record.levelno == logging.WARNING
         else record.levelname.lower(),
@@ -54,9 +53,9 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
 
 
 def _finite(value: Fact) -> Fact:
-    """Return what strict JSON has a form for: it knows neither NaN nor infinities."""
-    is_odd = isinstance(value, float) and not math.isfinite(value)
-    return str(value) if is_odd else value
+    """Return a value of strict JSON, which has neither NaN nor infinities."""
+    is_nonfinite = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if is_nonfinite else value
 
 
 def _quote(value: Fact) -> str:
@@ -67,8 +66,8 @@ def _quote(value: Fact) -> str:
     text = str(value)
     if _BARE.fullmatch(text):
         return text
-    # JSON escapes quotes, backslashes and C0; what else could break a line follows,
-    # above U+FFFF as two surrogates, so that a reader of JSON strings gets it back.
+    # JSON escapes quotes, backslashes and C0. All other unprintable characters are
+    # escaped as in JSON, those above U+FFFF as two surrogates.
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(
         character if character.isprintable() else json.dumps(character)[1:-1]

@@ -1,7 +1,6 @@
-"""Reading a file that somebody else may have exchanged for anything at all.
+"""Reading of files that users may replace with anything, such as a pipe or a device.
 
-Only a regular file of bounded length is read: to open a pipe could take for ever, and
-a device need not end. It knows nothing of what files are for.
+Only regular files of bounded size are read: opening a pipe may block for ever.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ MIB = 1024 * 1024
 
 
 def read_regular(path: str, *, at_most: int) -> bytes:
-    """Return the content. OSError: it cannot be read, is no file, or is too long."""
-    # Without waiting: a pipe opens only once somebody writes to it.
+    """Return the content. OSError: unreadable, not a regular file, or too long."""
+    # Without O_NONBLOCK, opening a pipe blocks until it has a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -25,5 +24,5 @@ def read_regular(path: str, *, at_most: int) -> bytes:
     finally:
         os.close(descriptor)
     if len(content) > at_most:
-        raise OSError(errno.EFBIG, f"it is longer than {at_most} bytes")
+        raise OSError(errno.EFBIG, f"it is larger than {at_most} bytes")
     return content

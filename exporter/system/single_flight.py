@@ -1,4 +1,4 @@
-"""Work that is done once for all who wait for it, however large the crowd."""
+"""Concurrent callers of a slow function share its runs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Does its work in a thread, one round at a time.
+    """Runs a function in a thread, one run at a time.
 
-    An outcome is never older than the wish for it: who comes during a round waits for
-    the next one. Who leaves takes nothing from the others, and ends nothing.
+    Concurrent callers share the next run; a result is always computed after the call.
+    A cancelled caller does not cancel the run.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
-        self._now: asyncio.Task[T] | None = None
+        self._current: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
 
-    async def outcome(self) -> T:
-        """Return what the work returns, or raise what it raises."""
+    async def run(self) -> T:
+        """Return the result of the function, or raise its exception."""
         if self._next is None:
-            self._next = asyncio.create_task(self._follow(self._now))
+            self._next = asyncio.create_task(self._run_after(self._current))
         return await asyncio.shield(self._next)
 
-    async def _follow(self, before: asyncio.Task[T] | None) -> T:
-        if before is not None:
-            await asyncio.wait([before])
-        self._now, self._next = self._next, None
+    async def _run_after(self, previous: asyncio.Task[T] | None) -> T:
+        if previous is not None:
+            await asyncio.wait([previous])
+        self._current, self._next = self._next, None
         try:
             return await asyncio.to_thread(self._work)
         finally:
-            self._now = None
+            self._current = None

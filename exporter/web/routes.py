@@ -156,7 +156,7 @@ class Router:
     async def _metrics(self, request: HttpRequest) -> HttpResponse:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        body = await self._metrics_pages[is_gzip, is_openmetrics].outcome()
+        body = await self._metrics_pages[is_gzip, is_openmetrics].run()
         headers = [
             ("Content-Type", OPENMETRICS if is_openmetrics else TEXT_METRICS),
             ("Vary", "Accept, Accept-Encoding"),
@@ -191,7 +191,7 @@ class Router:
 
     async def _config(self, _: HttpRequest) -> HttpResponse:
         # Shared by concurrent requests: 10,000 campaigns take a second to describe.
-        return _text(200, await self._descriptions.outcome())
+        return _text(200, await self._descriptions.run())
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
         """Return the status page, or its JSON, rendered in the next run.
@@ -203,7 +203,7 @@ class Router:
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         key = _RenderKey(request.query, is_page, is_gzip)
         rendering = self._pending.setdefault(key, _Rendering())
-        await self._render_run.outcome()
+        await self._render_run.run()
         headers = [
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),

@@ -15,7 +15,8 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from exporter.config import option_values, units, yaml_tree
-from exporter.config.reader import OPTIONAL, Field, Findings, Section, values
+from exporter.config.option import OPTIONAL, Option
+from exporter.config.reader import Field, Findings, Section, values
 from exporter.config.yaml_tree import Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
@@ -34,18 +35,18 @@ TLS_SERVER = {
     "cert": OPTIONAL,
     "key_file": OPTIONAL,  # one of these two
     "key": OPTIONAL,
-    "client_auth_type": "NoClientCert",
+    "client_auth_type": Option("NoClientCert"),
     "client_ca_file": OPTIONAL,  # one of these two, if clients show certificates
     "client_ca": OPTIONAL,
     "client_allowed_sans": OPTIONAL,
-    "min_version": "TLS12",
-    "max_version": "TLS13",
-    "cipher_suites": "[]",
-    "prefer_server_cipher_suites": "true",
-    "curve_preferences": "[]",
+    "min_version": Option("TLS12"),
+    "max_version": Option("TLS13"),
+    "cipher_suites": Option("[]"),
+    "prefer_server_cipher_suites": Option("true"),
+    "curve_preferences": Option("[]"),
 }
 HTTP_SERVER = {"http2": OPTIONAL, "headers": OPTIONAL}
-RATE_LIMIT = {"interval": "0", "burst": "0"}
+RATE_LIMIT = {"interval": Option("0"), "burst": Option("0")}
 HEADERS: Mapping[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "X-Frame-Options": ("deny", "sameorigin"),
@@ -134,7 +135,7 @@ def parse(
         return ParsedWebConfig(WebConfig(), ())
     root, problems = yaml_tree.compose(text, file=file)
     reader = _Reader(file, read, check_tls)
-    config = Field(root, "", Findings(file, problems)).taken(reader.web_config)
+    config = Field(root, "", Findings(file, problems)).parsed(reader.web_config)
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
         raise ConfigError(tuple(problems))
@@ -192,9 +193,9 @@ class _Reader:
             file.error(f"{name} is set too; expected only one of them")
             return None
         if text:
-            return text.taken(partial(_inline, option=name))
+            return text.parsed(partial(_inline, option=name))
         if file:
-            return file.taken(partial(self._from_file, option=f"{name}_file"))
+            return file.parsed(partial(self._from_file, option=f"{name}_file"))
         if is_needed:
             section.missing(f"{name}_file")
         return None
@@ -225,7 +226,7 @@ def _find(section: Section, name: str, reading: Callable[[Field], T]) -> T | Non
     """Return an option; None also for an empty value, as in exporter-toolkit."""
     found = section.at(name)
     is_null = found and isinstance(found.node, Scalar) and found.node.tag == "null"
-    return None if found is None or is_null else found.taken(reading)
+    return None if found is None or is_null else found.parsed(reading)
 
 
 def _inline(field: Field, *, option: str) -> Pem:
@@ -311,7 +312,7 @@ def _curve(field: Field) -> str:
 def _http_server(field: Field) -> Mapping[str, str]:
     section = field.section("a mapping with http2 and headers", HTTP_SERVER)
     http2 = section.at("http2")
-    if http2 and http2.taken(option_values.boolean):
+    if http2 and http2.parsed(option_values.boolean):
         http2.warn("HTTP/2 is not supported; HTTP/1.1 is used instead")
     return _find(section, "headers", _headers) or {}
 
@@ -359,7 +360,7 @@ def _users(field: Field) -> Mapping[str, Secret]:
     users = {}
     costs = set()
     for name, item in named.items():
-        if hash_ := item.taken(partial(_hash, name=name)):
+        if hash_ := item.parsed(partial(_hash, name=name)):
             users[name] = Secret(hash_)
             costs.add(cost_of(hash_))
     if len(costs) > 1:

@@ -1,4 +1,4 @@
-"""Makes the dashboards in `grafana/dashboards`.
+"""Generates the dashboards in `grafana/dashboards`.
 
-`python -m grafana.generator` writes them. The same sources give the same bytes.
+`python -m grafana.generator` writes them. The output is deterministic.
 """

@@ -1,4 +1,4 @@
-"""Writes the dashboards into the folder that is provisioned, `grafana/dashboards`."""
+"""Writes the dashboards into `grafana/dashboards`, which Grafana provisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent.parent / "dashboards"
 
 
 def main() -> None:
-    """Write all, and leave nothing behind that is none of ours any more."""
+    """Write all dashboards, and remove files that are no longer generated."""
     files = by_file(page() for page in PAGES)
     FOLDER.mkdir(exist_ok=True)
     for path in FOLDER.glob("*.json"):

@@ -1,4 +1,4 @@
-"""One campaign through its channels and variations, or several together."""
+"""The dashboard of one campaign by channel and variation, or of several together."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ _STAGES = (
 _NAMES = (
     "Opened: email `unique_opens`, push `total_opens`, WhatsApp and RCS `read`, "
     "content cards `unique_impressions`, LINE `opens`, in-app `impressions`. Clicked: "
-    "email and content cards `unique_clicks`, push `body_clicks`, else `clicks`. What "
-    "a channel does not count is absent: push has no `delivered`, in-app messages no "
-    "`sent`."
+    "email and content cards `unique_clicks`, push `body_clicks`, else `clicks`. "
+    "Figures that a channel does not count are absent: push has no `delivered`, in-app "
+    "messages no `sent`."
 )
 _CONVERTED = (
     "Converted is `conversions`, the first conversion event, without control groups: "
     "by message for multivariate campaigns, else campaign-wide if the campaign uses "
-    "one channel only. Of others Braze does not say which channel converted."
+    "one channel only. For other campaigns Braze does not report conversions by "
+    "channel."
 )
 
 
@@ -47,7 +48,7 @@ def page() -> Page:
     return Page(
         uid="braze-campaign",
         title="Braze / Campaign",
-        says="A campaign through its channels and variations: choose one above.",
+        description="The channels and variations of a campaign: choose one above.",
         sections=(
             Section("Last complete day, against the days before", _headline()),
             Section("From sent to converted", _funnel()),
@@ -64,7 +65,7 @@ def _headline() -> list[Tile]:
             title,
             stage(LAST, names),
             stage(WEEK, names),
-            says=f"Sum of what counts as {title.lower()} in each channel",
+            description=f"Sum of the figures for {title.lower()} in each channel",
             note=_NAMES,
         )
         for title, names in _STAGES
@@ -78,14 +79,14 @@ def _headline() -> list[Tile]:
             "Converted",
             converting(LAST, "conversions"),
             converting(WEEK, "conversions"),
-            says=f"Sum of `conversions`, the first conversion event, {whole}",
+            description=f"Sum of `conversions`, the first conversion event, {whole}",
         ),
         counted(
             "Revenue",
             converting(LAST, "revenue"),
             converting(WEEK, "revenue"),
-            says=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
-            "overlap, so over several campaigns the sum may count an order twice",
+            description=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
+            "overlap, so a sum over several campaigns may count an order twice",
             unit="currencyUSD",
         ),
     ]
@@ -129,7 +130,7 @@ def _funnel() -> list[Tile]:
                 "Funnel by channel, last complete day",
                 steps,
                 label="channel",
-                says=says,
+                description=says,
                 unit="short",
             ),
             13,
@@ -141,11 +142,11 @@ def _funnel() -> list[Tile]:
                 columns,
                 keys=("channel",),
                 sort="Reached",
-                says=f"Ratios of sums by channel on {LAST.days}. Reached is "
+                description=f"Ratios of sums by channel on {LAST.days}. Reached is "
                 "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, "
                 "LINE) or `impressions` (in-app). Delivered ÷ `sent`; opened, clicked "
-                "and converted ÷ reached, the latter of campaigns alone whose "
-                f"conversions are known by channel. {_NAMES} {_CONVERTED}",
+                "and converted ÷ reached, the last only for campaigns with conversions "
+                f"by channel. {_NAMES} {_CONVERTED}",
             ),
             11,
             10,
@@ -159,10 +160,9 @@ def _course() -> list[Tile]:
             panels.graph(
                 "Today so far",
                 _stages_over(TODAY),
-                says="Sums over the chosen channels and variations, today so far. They "
-                "grow over the day and begin again near 0 at midnight of the "
-                f"workspace; the slope is no rate of anything that was sent just "
-                f"then. {_NAMES}",
+                description="Sums over the chosen channels and variations, today so "
+                "far. They grow over the day and restart at 0 at midnight in the "
+                f"workspace's time zone; the slope is not a send rate. {_NAMES}",
                 unit="short",
             ),
             12,
@@ -172,9 +172,9 @@ def _course() -> list[Tile]:
             panels.graph(
                 "By day",
                 _stages_over(LAST),
-                says=f"The same on {LAST.days}: it steps once a day, soon after "
-                "midnight, and moves a little when Braze restates the day. So a step "
-                "tells of the day before it.",
+                description=f"The same on {LAST.days}: it changes once a day, soon "
+                f"after midnight, and slightly when Braze restates the day. Each step "
+                f"shows the previous day.",
                 unit="short",
             ),
             12,
@@ -184,9 +184,9 @@ def _course() -> list[Tile]:
             _rates(
                 "Rates, today so far",
                 TODAY,
-                note="Today is no whole day: what was sent in the last hours was "
-                "hardly opened yet, and complaints of older mail are in it. At "
-                "midnight of the workspace all begin anew. ",
+                note="Today is incomplete: recent messages are mostly unopened, and "
+                "complaints about older mail are included. All figures restart at "
+                "midnight in the workspace's time zone. ",
             ),
             8,
             9,
@@ -210,7 +210,8 @@ def _rates(title: str, period: Period, *, note: str) -> Drawn:
             Query(opened, "opened"),
             Query(clicked, "clicked"),
         ],
-        says=f"Ratios of sums, {'' if period is TODAY else 'on '}{period.days}. {note}"
+        description=f"Ratios of sums, {'' if period is TODAY else 'on '}{period.days}. "
+        f"{note}"
         "Bounces ÷ `sent`, complaints and unsubscribes ÷ `delivered` of email; opened "
         "and clicked ÷ reached, which is `delivered`, `sent` (push, content cards, "
         f"LINE) or `impressions` (in-app). {_NAMES}",
@@ -231,11 +232,11 @@ def _conversion_events() -> Drawn:
             Query(total(converting(LAST, name)), f"event {letter}")
             for name, letter in zip(names, letters, strict=True)
         ],
-        says="Sums of `conversions`, `conversions1`, `conversions2` and "
+        description="Sums of `conversions`, `conversions1`, `conversions2` and "
         "`conversions3`: Braze's conversion events A to D, of multivariate "
         "campaigns over their variations without control groups, of others "
         f"campaign-wide, counted on the day of the conversion, on {LAST.days}. An "
-        "event that is not configured is 0.",
+        f"event that is not configured shows 0.",
         unit="short",
     )
 
@@ -280,10 +281,12 @@ def _rates_by_variation() -> Drawn:
         keys=by,
         sort="Campaign",
         is_ascending=True,
-        says=f"Ratios of sums over {WEEK.days}. Sent is `sent`, in-app `impressions`; "
-        "of control groups, which are sent nothing, `enrolled`. Delivery, bounce, spam "
-        "and unsubscribe are of email. Unique opens and clicks are upper bounds: who "
-        f"did so on two days is in them twice. {_NAMES}",
+        description=f"Ratios of sums over {WEEK.days}. Sent is `sent`, in-app "
+        f"`impressions`; "
+        "for control groups, which are sent nothing, `enrolled`. Delivery, bounce, "
+        "spam "
+        "and unsubscribe are of email. Unique opens and clicks are upper bounds: a "
+        f"user who opened or clicked on two days counts twice. {_NAMES}",
     )
 
 
@@ -305,15 +308,15 @@ def _revenue() -> Drawn:
             ),
             Query(
                 f"topk(5, {whole})",
-                "{{workspace}} / {{campaign}}: all of it",
+                "{{workspace}} / {{campaign}}: whole campaign",
             ),
         ],
-        says=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: by "
-        "message of multivariate campaigns, control groups among them, since what they "
-        "bring without a message is what the others are measured by; and of whole "
-        "campaigns, of multivariate ones without them. Recipients cannot be added up "
-        "over days, so there is no longer period. The 10 messages and 5 campaigns "
-        "with the most.",
+        description=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: "
+        f"by "
+        "message of multivariate campaigns, control groups included as the baseline; "
+        "and by campaign, for multivariate ones without control groups. Recipients do "
+        "not add up over days, so there is no longer period. Shows the top 10 messages "
+        "and 5 campaigns.",
         unit="currencyUSD",
     )
 
@@ -328,9 +331,9 @@ def _state() -> Drawn:
         Column(
             "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
         ),
-        yes_or_no("Last poll good", figures.up()),
+        yes_or_no("Last poll succeeded", figures.up()),
         Column(
-            "Figures are old",
+            "Age of figures",
             f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",
             unit="s",
         ),
@@ -352,9 +355,9 @@ def _state() -> Drawn:
         keys=("workspace", "campaign", "campaign_id"),
         sort="Campaign",
         is_ascending=True,
-        says="Now: the campaign's id in Braze; whether its last finished poll "
-        "succeeded (1) or failed (0), of several jobs under all of them; how long ago "
-        "the last good one was; its interval in force, the longest of several jobs; "
-        "and the first instants of the two days that are shown, in your "
-        "browser's time zone.",
+        description="Now: the campaign's id in Braze; whether its last finished poll "
+        "succeeded (1) or failed (0), with several jobs under all of them; how long "
+        "ago the last successful poll was; its interval in force, with several jobs "
+        "the longest; "
+        "and the start of the two days that are shown, in your browser's time zone.",
     )

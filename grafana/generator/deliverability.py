@@ -1,4 +1,4 @@
-"""Email: bounces, complaints and unsubscribes against what providers ask for."""
+"""Email: bounces, complaints and unsubscribes against the limits of providers."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ _MOST = 200
 _WORST = 10
 
 _HARD = (
-    "Hard bounces only: Braze does not give soft bounces here, so the true rate of "
-    "mail that came back is higher."
+    "Hard bounces only: Braze does not report soft bounces here, so the true bounce "
+    "rate is higher."
 )
 _UNREPORTED = (
-    "A lower bound: only what mailbox providers report back, late and not by all. "
-    "Gmail relays no complaint. Google and Yahoo count by domain of the sender and "
-    "over mail in the inbox of their own users, Braze by campaign over all providers; "
-    "so a rate below a line is no proof of compliance."
+    "A lower bound: it includes only complaints that mailbox providers report, with "
+    "delay. Gmail reports none. Google and Yahoo count by sending domain and over mail "
+    "in their own users' inboxes, Braze by campaign over all providers; a rate below a "
+    "line is therefore no proof of compliance."
 )
 _CAVEATS = f"""\
 **Read these figures with care.**
 
 - **Bounces are hard bounces.** {_HARD.removeprefix("Hard bounces only: ")}
-- **Complaints are a lower bound.** Gmail relays none to Braze; others relay them days \
-later, so complaints of older mail can exceed what was sent today. Google's and \
-Yahoo's limits are per sending domain: only their own tools (Google Postmaster \
-Tools, Yahoo Sender Hub) tell where you stand.
-- **Today is not over.** In the morning a few messages make a rate. Judge by the 7 days.
+- **Complaints are a lower bound.** Gmail reports none to Braze; others report them \
+days later, so complaints about older mail can exceed the mail of today. The limits of \
+Google and Yahoo are per sending domain: only their tools (Google Postmaster Tools, \
+Yahoo Sender Hub) show your rate there.
+- **Today is incomplete.** In the morning rates are of few messages. Use the 7 days.
 - **Small campaigns** reach 1 % with one complaint in 100 messages: look at the volume.
 """
 _LIMITS = """\
-| What | Who says so | Watch | Act |
+| What | Source | Watch | Act |
 |---|---|---|---|
 | Bounces ÷ sent | Braze, IP warming | 3 % | 5 % |
 | Complaints ÷ delivered | Braze, IP warming | 0.08 % | |
@@ -56,7 +56,7 @@ _LIMITS = """\
 | | Yahoo, senders | | 0.30 % |
 | Unsubscribes ÷ delivered | no provider; our own | 0.5 % | 1 % |
 
-Google: stay below 0.10 % and never reach 0.30 %. Who did gets no mitigation before \
+Google: stay below 0.10 % and never reach 0.30 %. After that, mitigation requires \
 7 days in a row below it.
 """
 
@@ -66,10 +66,10 @@ def page() -> Page:
     return Page(
         uid="braze-email-deliverability",
         title="Braze / Email deliverability",
-        says="Bounces, spam complaints and unsubscribes of email against the limits of "
-        "Braze, Google and Yahoo.",
+        description="Bounces, spam complaints and unsubscribes of email against the "
+        "limits of Braze, Google and Yahoo.",
         sections=(
-            Section("Before you judge", _texts()),
+            Section("Read this first", _texts()),
             Section("All chosen campaigns together", _together()),
             Section("Over time, worst campaigns", _over_time()),
             Section("Ranked campaigns", _ranked()),
@@ -81,19 +81,19 @@ def _texts() -> list[Tile]:
     return [
         Tile(
             panels.note(
-                "What these figures are not",
+                "Limitations of these figures",
                 _CAVEATS,
-                says="Holds for every panel of this dashboard, whatever its days.",
+                description="Applies to every panel of this dashboard.",
             ),
             14,
             8,
         ),
         Tile(
             panels.note(
-                "Limits drawn here",
+                "Limits shown here",
                 _LIMITS,
-                says="The lines and colours of this dashboard. They are compared with "
-                "rates over the days that each panel names.",
+                description="The lines and colours of this dashboard. Each panel "
+                "compares them with rates over the days in its description.",
             ),
             10,
             8,
@@ -112,8 +112,9 @@ def _together() -> list[Tile]:
             panels.stat(
                 rate.title,
                 [Query(rate.over(period), period.title) for period in PERIODS],
-                says=f"{rate.formula}, side by side: today so far (no whole day), the "
-                "last complete day, and the 7 and 28 days before today taken together. "
+                description=f"{rate.formula}, side by side: today so far (incomplete), "
+                f"the last complete day, and the 7 and 28 days before today, each "
+                f"taken together. "
                 f"{caveat}".strip(),
                 unit="percentunit",
                 decimals=3 if rate is SPAM else 2,
@@ -129,7 +130,7 @@ def _together() -> list[Tile]:
 def _over_time() -> list[Tile]:
     marks = {
         "Braze: clean the list": (0.03, ORANGE),
-        "Braze: at the latest here": (0.05, VERMILLION),
+        "Braze: act at the latest": (0.05, VERMILLION),
     }
     spam_marks = {
         "Braze: look into it": (0.0008, PURPLE),
@@ -142,10 +143,10 @@ def _over_time() -> list[Tile]:
                 "Bounce rate, today or last complete day",
                 BOUNCE.latest(*_KEYS, least=_LEAST),
                 marks=marks,
-                says=f"{BOUNCE.formula}, by campaign, the {_WORST} that are worst at "
+                description=f"{BOUNCE.formula}, by campaign, the {_WORST} highest at "
                 f"the end of the time range: of today so far once {_LEAST} were sent, "
-                f"until then of {LAST.days}. At midnight it falls back to that. "
-                f"{_HARD}",
+                f"before that of {LAST.days}. At midnight it returns to the last "
+                f"complete day. {_HARD}",
             ),
             12,
             10,
@@ -155,10 +156,10 @@ def _over_time() -> list[Tile]:
                 "Spam complaint rate, today or last complete day",
                 SPAM.latest(*_KEYS, least=_LEAST),
                 marks=spam_marks,
-                says=f"{SPAM.formula}, by campaign, the {_WORST} that are worst at the "
-                f"end of the time range: of today so far once {_LEAST} were delivered, "
-                f"until then of {LAST.days}. Complaints of older mail are in it: a "
-                f"high rate on a day of little mail means less than it seems. "
+                description=f"{SPAM.formula}, by campaign, the {_WORST} highest at "
+                f"the end of the time range: of today so far once {_LEAST} were "
+                f"delivered, before that of {LAST.days}. Complaints about older mail "
+                f"are included: on a day with little mail the rate is overstated. "
                 f"{_UNREPORTED}",
             ),
             12,
@@ -169,9 +170,9 @@ def _over_time() -> list[Tile]:
                 "Spam complaint rate, 7 days",
                 SPAM.over(WEEK, *_KEYS),
                 marks=spam_marks,
-                says=f"{SPAM.formula}, by campaign, over {WEEK.days}, since complaints "
-                f"come later than the mail; the {_WORST} that are worst at the end of "
-                f"the time range. It moves once a day, at midnight. {_UNREPORTED}",
+                description=f"{SPAM.formula}, by campaign, over {WEEK.days}, because "
+                f"complaints arrive after the mail; the {_WORST} highest at the end of "
+                f"the time range. It changes once a day, at midnight. {_UNREPORTED}",
             ),
             8,
             10,
@@ -184,10 +185,11 @@ def _over_time() -> list[Tile]:
                     "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
                     "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
                 },
-                says=f"{UNSUBSCRIBE.formula}, by campaign, on {LAST.days}; the "
-                f"{_WORST} "
-                "that are worst at the end of the time range. It steps at midnight. No "
-                "provider names a limit: the lines are ours.",
+                description=f"{UNSUBSCRIBE.formula}, by campaign, on {LAST.days}; the "
+                f"{_WORST} highest at the end of the time range. It changes at "
+                f"midnight. "
+                "No provider publishes a limit: the lines are defaults of this "
+                "project.",
             ),
             8,
             10,
@@ -200,8 +202,9 @@ def _over_time() -> list[Tile]:
                     Query(total(email(LAST, "delivered")), "delivered"),
                     Query(total(email(LAST, "bounces")), "bounces"),
                 ],
-                says=f"Sums of email on {LAST.days}; they step at midnight. What is "
-                "neither delivered nor bounced is on its way, or bounced softly.",
+                description=f"Sums of email on {LAST.days}; they change at midnight. "
+                f"Mail that is neither delivered nor bounced is in transit, or "
+                f"bounced softly.",
                 unit="short",
             ),
             8,
@@ -211,7 +214,7 @@ def _over_time() -> list[Tile]:
 
 
 def _limited(
-    title: str, rate: str, *, marks: dict[str, tuple[float, str]], says: str
+    title: str, rate: str, *, marks: dict[str, tuple[float, str]], description: str
 ) -> Drawn:
     return panels.graph(
         title,
@@ -219,7 +222,8 @@ def _limited(
             Query(largest(rate, count=_WORST), "{{workspace}} / {{campaign}}"),
             *(Query(_mark(value), name) for name, (value, _) in marks.items()),
         ],
-        says=f"{says} The dashed lines are the limits of the table above.",
+        description=f"{description} The dashed lines are the limits of the table "
+        f"above.",
         unit="percentunit",
         thresholds=palette.steps(
             (None, palette.NONE), *(pair for pair in marks.values())
@@ -230,7 +234,7 @@ def _limited(
 
 
 def _mark(value: float) -> str:
-    """Return a constant for as long as there is an exporter."""
+    """Return a constant while an exporter is scraped."""
     return (
         f"{value:g} * max({fold(select('braze_campaign_info', promql.OF_WORKSPACE))})"
     )
@@ -272,10 +276,11 @@ def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
         columns,
         keys=_KEYS,
         sort="Latest",
-        says=f"{rate.formula}, by campaign, side by side: today so far (no whole day, "
-        "and noisy after midnight), the last complete day, and the 7 and 28 days "
-        "before today taken together. Ranked by the latest rate that counts: of today "
-        f"once {_LEAST} were sent, else of the last complete day, else of the 7 days; "
+        description=f"{rate.formula}, by campaign, side by side: today so far "
+        f"(incomplete, and noisy after midnight), the last complete day, and the 7 and "
+        f"28 days before today, each taken together. Ranked by the newest rate with "
+        f"enough volume: of today once {_LEAST} were sent, else of the last complete "
+        f"day, else of the 7 days; "
         "at most "
         f"{_MOST} campaigns. Empty: nothing was sent. {caveat}".strip(),
     )

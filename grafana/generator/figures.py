@@ -1,7 +1,7 @@
-"""What Braze's numbers mean: over which days, under which name in which channel.
+"""Braze's numbers as queries: their days, and their names in each channel.
 
-A stage of the way from sent to clicked has another name in each channel; those that
-count the same thing are put side by side here, and never two of one channel.
+The stages from sent to clicked have different names in each channel; here each stage is
+mapped to one name per channel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from grafana.generator.promql import fold, ratio, select, total, union
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Days that a family of ours covers."""
+    """The days that a metric family covers."""
 
     title: str
     days: str
@@ -23,12 +23,12 @@ class Period:
 
     @property
     def overall(self) -> str:
-        """The family of what Braze gives for a campaign as a whole."""
+        """The family of campaign-wide figures."""
         return self.family.replace("campaign_", "campaign_overall_")
 
     @property
     def matchers(self) -> tuple[str, ...]:
-        """What selects one window, for windows must never be added up."""
+        """The matchers of one window; windows must never be added up."""
         return (f'window="{self.window}"',) if self.window else ()
 
 
@@ -97,10 +97,10 @@ def stat(
     channel: str = "",
     scope: tuple[str, ...] = promql.OF_VARIATION,
 ) -> str:
-    """Return one of Braze's numbers by message, over a period, with replicas folded.
+    """Return one of Braze's numbers by message, over a period, with replicas merged.
 
-    Of today only by those that know of it. Elsewhere that would make the queries too
-    long, and the sums of two days in a row are much alike.
+    For today only replicas with the newest day are used. For other periods that would
+    make the queries too long, and sums of consecutive days differ little.
     """
     of_channel = (f'channel=~"{channel}"',) if channel else ()
     matchers = (*scope, *of_channel, f'metric="{name}"', *period.matchers)
@@ -112,7 +112,7 @@ def stat(
 
 
 def stage(period: Period, names: Names) -> str:
-    """Return what a stage is called in each channel, as one vector."""
+    """Return a stage over all channels, as one vector."""
     return union(*(stat(period, name, channel=channel) for channel, name in names))
 
 
@@ -131,8 +131,8 @@ def overall(period: Period, name: str) -> str:
 def converting(period: Period, name: str) -> str:
     """Return conversions or revenue by campaign, of those that use the chosen channels.
 
-    Where Braze tells variations apart they are added up without control groups; of
-    other campaigns it is what Braze says of the whole.
+    If Braze reports them by variation, they are summed without control groups; else
+    the campaign-wide figure is used.
     """
     by = ("workspace", "campaign")
     of = promql.OF_CAMPAIGN
@@ -150,7 +150,7 @@ def _chosen() -> str:
 
 
 def up() -> str:
-    """Return 1 for campaigns whose last finished poll succeeded, under every job."""
+    """Return 1 for campaigns whose last finished poll succeeded in every job."""
     selector = select("braze_campaign_up", promql.OF_CAMPAIGN)
     return promql.least_of_jobs(selector, "workspace", "campaign")
 
@@ -164,25 +164,25 @@ class Rate:
     denominator: str
 
     def over(self, period: Period, *by: str) -> str:
-        """Return the ratio of sums over a period, nothing where nothing was sent."""
+        """Return the ratio of sums over a period; empty if nothing was sent."""
         return ratio(
             email(period, self.numerator), email(period, self.denominator), *by
         )
 
     def today(self, *by: str, least: int) -> str:
-        """Return today's ratio, only where its denominator is large enough to mind."""
+        """Return today's ratio, only if its denominator is at least `least`."""
         numerator = total(email(TODAY, self.numerator), *by)
         return (
             f"{numerator} / ({total(email(TODAY, self.denominator), *by)} >= {least})"
         )
 
     def latest(self, *by: str, least: int) -> str:
-        """Return today's ratio, or that of the last complete day until it counts."""
+        """Return today's ratio, or below `least` that of the last complete day."""
         return union(self.today(*by, least=least), self.over(LAST, *by))
 
     @property
     def formula(self) -> str:
-        """How it is computed, for a description."""
+        """The formula, for a panel's description."""
         return f"Sum of `{self.numerator}` ÷ sum of `{self.denominator}`, email only"
 
 
@@ -212,8 +212,8 @@ def of_control(vector: str) -> str:
 def converted(period: Period, *by: str) -> str:
     """Return conversions by labels out of workspace, campaign and channel.
 
-    Braze tells them by channel for multivariate campaigns, whose control groups are
-    left out; those of other campaigns count for the channel if there is just one.
+    Braze reports them by channel for multivariate campaigns; their control groups are
+    excluded. Those of other campaigns count for the channel if there is only one.
     """
     key = "workspace, campaign, channel"
     by_message = total(without_control(stat(period, "conversions")), *key.split(", "))

@@ -1,6 +1,6 @@
 """Campaigns without fresh figures: how many, which, since when and why.
 
-Where all is well the tables say so in words, for an empty one might as well be broken.
+Tables without such campaigns have a row that says so: an empty table looks broken.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ _WELL = f"0 * max by (workspace) ({_UP})"
 
 
 def failing() -> Drawn:
-    """Return the stat of how many campaigns fail."""
+    """Return the number of failing campaigns."""
     return panels.stat(
         "Failing campaigns",
         [Query(f"count({_UP} == 0) or 0 * count({_UP})")],
-        says="Campaigns whose last finished poll failed, now. They show the figures of "
-        "their last success until those are stale.",
+        description="Campaigns whose last finished poll failed. They serve the "
+        "figures of their last success until those are stale.",
         unit="short",
         thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
     )
 
 
 def oldest() -> Drawn:
-    """Return the stat of how old the oldest figures are."""
+    """Return the age of the oldest figures."""
     return panels.stat(
         "Oldest figures",
         [Query(f"time() - min({_SUCCESS})")],
-        says="How long ago the campaign that waited longest was polled well. Its "
-        "figures leave after `stale_after`, an hour by default.",
+        description="Time since the oldest last successful poll of any campaign. "
+        "Figures are removed after `stale_after`, an hour by default.",
         unit="s",
         thresholds=palette.steps((None, palette.PLAIN), (3600, palette.ORANGE)),
     )
@@ -92,8 +92,9 @@ def _failing_by_reason() -> Drawn:
         ],
         keys=by,
         sort="Last success",
-        says="Campaigns whose last finished poll failed, now, with the reason and how "
-        "long ago the last good one was. Where none of a workspace fails, it says so.",
+        description="Campaigns whose last finished poll failed, with the reason and "
+        "the time since the last success. A workspace without failures has one row "
+        "that says so.",
     )
 
 
@@ -112,29 +113,29 @@ def _oldest_first() -> Drawn:
                 width=100,
             ),
             yes_or_no(
-                "Last poll good",
+                "Last poll succeeded",
                 f"{_UP} and on (workspace, campaign) {top}",
             ),
         ],
         keys=_KEYS,
         sort="Age",
-        says="How long ago the last good poll was, now, and how many of the campaign's "
-        "intervals that is: up to 1 in health. Figures are served until they are "
-        "`stale_after` old, and never less than 3 intervals.",
+        description="Time since the last successful poll, also in intervals of the "
+        "campaign: normally up to 1. Figures are served until they are `stale_after` "
+        "old, and for at least 3 intervals.",
     )
 
 
 def _without_figures() -> Drawn:
     missing = f"({_UP} unless on (workspace, campaign) {_DAY})"
     return tables.table_of(
-        "Polled, and without figures",
+        "Polled without figures",
         [
             Column(
                 "Why",
                 otherwise(missing, f"{_WELL} + {_ALL_WELL}", on="workspace"),
                 mappings=_words(
-                    (0, "no good poll, or too long ago"),
-                    (1, "Braze has no day of it"),
+                    (0, "no successful poll, or too long ago"),
+                    (1, "no day returned by Braze"),
                     (_ALL_WELL, "every campaign has figures"),
                 ),
                 width=240,
@@ -143,9 +144,9 @@ def _without_figures() -> Drawn:
         keys=_KEYS,
         sort="Campaign",
         is_ascending=True,
-        says="Campaigns that show no figures now: their last ones grew stale, none "
-        "ever came, or Braze has no day of them. Where all of a workspace have some, "
-        "it says so.",
+        description="Campaigns without figures: the last ones became stale, no poll "
+        "succeeded yet, or Braze returns no day. A workspace without such campaigns "
+        "has one row that says so.",
     )
 
 
@@ -163,7 +164,7 @@ def _course() -> Drawn:
                 "paused ({{reason}}): {{workspace}}",
             ),
         ],
-        says="Campaigns whose last finished poll succeeded, and failed; and 1 while "
-        "Braze refuses a workspace's key and only probes are sent.",
+        description="Campaigns whose last finished poll succeeded, and failed; and 1 "
+        "while Braze rejects a workspace's key and the exporter sends only probes.",
         unit="short",
     )

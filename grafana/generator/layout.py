@@ -1,4 +1,4 @@
-"""Where panels stand: they flow from left to right over 24 columns, row by row."""
+"""The layout: panels flow from left to right over 24 columns, row by row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLUMNS = 24
 
 
 class Drawn(Protocol):
-    """A panel that can be made."""
+    """A builder of a panel."""
 
     def build(self) -> models.Panel:
         """Return the panel."""
@@ -38,8 +38,8 @@ class Section:
 def place(sections: Iterable[Section]) -> list[models.Panel | models.RowPanel]:
     """Return headings and panels, numbered from 1, with their places.
 
-    A tile that does not fit into what is left of a row begins the next one, below the
-    highest tile of this.
+    A tile that does not fit into the rest of a row starts the next row, below the
+    highest tile of this one.
     """
     placed: list[models.Panel | models.RowPanel] = []
     y = 0

@@ -1,4 +1,4 @@
-"""Ways from one dashboard to the next, and from a row or series to its campaign."""
+"""Links between dashboards, and from a row or series to its campaign."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CAMPAIGN = "braze-campaign"
 
 
 def siblings() -> builders.DashboardLink:
-    """Return links to all dashboards with our tag; choices and time go along."""
+    """Return links to all dashboards with the tag, with variables and time range."""
     return (
         builders.DashboardLink("Braze dashboards")
         .type(models.DashboardLinkType.DASHBOARDS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from grafana.generator import links, palette, panels, tables
 from grafana.generator.figures import IN_APP, LAST, PUSH, TODAY, WEEK, Period, stat
 from grafana.generator.layout import Drawn, Section, Tile
-from grafana.generator.palette import DEAD_TOKENS, FAILURE, OPT_OUT, Limits
+from grafana.generator.palette import FAILURE, INVALID_TOKENS, OPT_OUT, Limits
 from grafana.generator.panels import Query
 from grafana.generator.promql import OF_VARIATION, fold, ratio, select, total
 from grafana.generator.shell import Page
@@ -16,7 +16,7 @@ from grafana.generator.tables import Column, percent
 _KEYS = ("workspace", "campaign", "channel")
 _DAYS = f"Ratios of sums by campaign and channel on {LAST.days}"
 _UNIQUE = "Sums of unique figures over variations are upper bounds."
-_ABSENT = "Empty: the channel has no such figure, or nothing was sent."
+_ABSENT = "An empty cell: the channel has no such figure, or nothing was sent."
 
 
 def page() -> Page:
@@ -24,8 +24,8 @@ def page() -> Page:
     return Page(
         uid="braze-messaging",
         title="Braze / Mobile and messaging",
-        says="Push, SMS, WhatsApp, in-app messages, content cards and webhooks: what "
-        "failed, who opted out, who answered.",
+        description="Push, SMS, WhatsApp, in-app messages, content cards and webhooks: "
+        "failures, opt-outs and responses.",
         sections=(
             Section("Push", _push()),
             Section("SMS and RCS", _sms()),
@@ -62,13 +62,13 @@ def _sum(title: str, channel: str, name: str, *, period: Period = LAST) -> Colum
     return Column(title, total(stat(period, name, channel=channel), *_KEYS))
 
 
-def _table(title: str, columns: Sequence[Column], *, says: str) -> Drawn:
+def _table(title: str, columns: Sequence[Column], *, description: str) -> Drawn:
     return tables.table_of(
         f"{title}, last complete day",
         columns,
         keys=_KEYS,
         sort=columns[0].title,
-        says=f"{_DAYS}. {says} {_ABSENT}",
+        description=f"{_DAYS}. {description} {_ABSENT}",
     )
 
 
@@ -77,11 +77,11 @@ def _failures(
     channel: str,
     names: dict[str, str],
     *,
-    says: str,
+    description: str,
     limits: Limits,
     of: str = "sent",
 ) -> Drawn:
-    """Return the course of what goes wrong in a channel, of all campaigns together."""
+    """Return a graph of a channel's failures, over all campaigns."""
     return panels.graph(
         title,
         [
@@ -95,17 +95,17 @@ def _failures(
             )
             for name, legend in names.items()
         ],
-        says=f"Ratios of sums by channel on {LAST.days}, so it steps at midnight. "
-        f"{says} "
-        f"The dashed lines are ours: {limits.warning:.0%} and {limits.critical:.0%}.",
+        description=f"Ratios of sums by channel on {LAST.days}, so it changes at "
+        f"midnight. {description} The dashed lines are defaults of this project: "
+        f"{limits.warning:.0%} and {limits.critical:.0%}.",
         unit="percentunit",
         thresholds=limits.steps(good=palette.NONE),
     )
 
 
 def _push() -> list[Tile]:
-    dead = "Bounces are tokens that no longer work: the app was removed or push was "
-    dead += "turned off there. They age the list and are no matter of reputation."
+    dead = "Bounces are invalid tokens: the app was removed or push was "
+    dead += "turned off. They do not affect the sender reputation."
     dead_today = total(stat(TODAY, "bounces", channel=PUSH), *_KEYS)
     return [
         Tile(
@@ -113,12 +113,14 @@ def _push() -> list[Tile]:
                 "Push by campaign",
                 [
                     _sum("Sent", PUSH, "sent"),
-                    _rate("Opted out or dead", PUSH, "bounces", limits=DEAD_TOKENS),
+                    _rate(
+                        "Opted out or invalid", PUSH, "bounces", limits=INVALID_TOKENS
+                    ),
                     _rate("Opened", PUSH, "total_opens"),
                     _rate("Opened directly", PUSH, "direct_opens"),
                     _rate("Clicked", PUSH, "body_clicks"),
                 ],
-                says=f"All ÷ `sent`: `bounces`, `total_opens`, `direct_opens`, "
+                description=f"All ÷ `sent`: `bounces`, `total_opens`, `direct_opens`, "
                 f"`body_clicks`. {dead}",
             ),
             24,
@@ -126,26 +128,26 @@ def _push() -> list[Tile]:
         ),
         Tile(
             _failures(
-                "Push: opt-outs and dead tokens",
+                "Push: opt-outs and invalid tokens",
                 PUSH,
-                {"bounces": "opted out or dead"},
-                says=f"`bounces` ÷ `sent`. {dead}",
-                limits=DEAD_TOKENS,
+                {"bounces": "opted out or invalid"},
+                description=f"`bounces` ÷ `sent`. {dead}",
+                limits=INVALID_TOKENS,
             ),
             12,
             8,
         ),
         Tile(
             panels.bars(
-                "Push: opt-outs and dead tokens, today so far",
+                "Push: opt-outs and invalid tokens, today so far",
                 [
                     Query(
                         f"sort_desc({dead_today})",
                         "{{workspace}} / {{campaign}}: {{channel}}",
                     )
                 ],
-                says="Sum of `bounces` of push by campaign and channel, today so far; "
-                f"no whole day. {dead}",
+                description="Sum of `bounces` of push by campaign and channel, today "
+                f"so far (incomplete). {dead}",
                 unit="short",
                 links=[links.of_series()],
             ),
@@ -157,8 +159,8 @@ def _push() -> list[Tile]:
 
 def _sms() -> list[Tile]:
     channel = "sms|rcs"
-    refused = "Rejected by the carrier; failed before it reached one."
-    opted_out = "Opt-outs are users who answered STOP."
+    refused = "Rejected: by the carrier. Failed: before reaching a carrier."
+    opted_out = "Opt-outs are users who replied STOP."
     return [
         Tile(
             _table(
@@ -174,7 +176,7 @@ def _sms() -> list[Tile]:
                     _rate("Asked for help", channel, "help", of="delivered"),
                     _rate("Clicked", channel, "clicks", of="delivered"),
                 ],
-                says="`delivered`, `rejected` and `delivery_failed` ÷ `sent`; "
+                description="`delivered`, `rejected` and `delivery_failed` ÷ `sent`; "
                 f"`opt_out`, `help` and `clicks` ÷ `delivered`. {refused} "
                 f"{opted_out}",
             ),
@@ -186,7 +188,7 @@ def _sms() -> list[Tile]:
                 "SMS and RCS: rejected and failed",
                 channel,
                 {"rejected": "rejected", "delivery_failed": "failed"},
-                says=f"`rejected` and `delivery_failed` ÷ `sent`. {refused}",
+                description=f"`rejected` and `delivery_failed` ÷ `sent`. {refused}",
                 limits=FAILURE,
             ),
             12,
@@ -197,7 +199,7 @@ def _sms() -> list[Tile]:
                 "SMS: opt-outs",
                 channel,
                 {"opt_out": "opted out"},
-                says=f"`opt_out` ÷ `delivered`. {opted_out}",
+                description=f"`opt_out` ÷ `delivered`. {opted_out}",
                 limits=OPT_OUT,
                 of="delivered",
             ),
@@ -220,9 +222,9 @@ def _chat() -> list[Tile]:
                     _rate("Opened", "line", "opens"),
                     _rate("Clicked", "line", "clicks"),
                 ],
-                says="WhatsApp: `delivered` and `failed` ÷ `sent`, `read` ÷ "
-                "`delivered`. LINE: `opens` and `clicks` ÷ `sent`; it counts them only "
-                "above 20 messages a day.",
+                description="WhatsApp: `delivered` and `failed` ÷ `sent`, `read` ÷ "
+                "`delivered`. LINE: `opens` and `clicks` ÷ `sent`; Braze counts them "
+                "only above 20 messages a day.",
             ),
             12,
             8,
@@ -232,7 +234,7 @@ def _chat() -> list[Tile]:
                 "WhatsApp: failed",
                 "whats_app",
                 {"failed": "failed"},
-                says="`failed` ÷ `sent`.",
+                description="`failed` ÷ `sent`.",
                 limits=FAILURE,
             ),
             12,
@@ -260,8 +262,9 @@ def _in_app() -> list[Tile]:
                         of="impressions",
                     ),
                 ],
-                says="`clicks`, `first_button_clicks` and `second_button_clicks` ÷ "
-                "`impressions`. In-app messages are not sent and cannot bounce.",
+                description="`clicks`, `first_button_clicks` and "
+                "`second_button_clicks` ÷ `impressions`. In-app messages are not sent "
+                "and cannot bounce.",
             ),
             12,
             8,
@@ -277,7 +280,7 @@ def _in_app() -> list[Tile]:
                         "Dismissed", cards, "unique_dismissals", of="unique_impressions"
                     ),
                 ],
-                says="`unique_impressions` ÷ `sent`; `unique_clicks` and "
+                description="`unique_impressions` ÷ `sent`; `unique_clicks` and "
                 f"`unique_dismissals` ÷ `unique_impressions`. {_UNIQUE}",
             ),
             12,
@@ -307,9 +310,10 @@ def _webhooks() -> list[Tile]:
                 ],
                 keys=_KEYS,
                 sort="Sent",
-                says=f"Sent, errors and `errors` ÷ `sent` by campaign on {LAST.days}; "
+                description=f"Sent, errors and `errors` ÷ `sent` by campaign on "
+                f"{LAST.days}; "
                 "the rate over the 7 days before today taken together; and the two "
-                "counts of today so far, which is no whole day. Errors are in `sent`.",
+                "counts of today so far (incomplete). `sent` includes errors.",
             ),
             12,
             8,
@@ -319,7 +323,7 @@ def _webhooks() -> list[Tile]:
                 "Webhooks: errors",
                 "webhook",
                 {"errors": "errors"},
-                says="`errors` ÷ `sent`.",
+                description="`errors` ÷ `sent`.",
                 limits=FAILURE,
             ),
             12,
@@ -337,7 +341,7 @@ def _buttons() -> Drawn:
         [Column("Clicks", total(clicks, *by), width=120)],
         keys=by,
         sort="Clicks",
-        says="Braze's `carousel_slide_<number>_<title>_click` and "
-        f"`notif_button_<number>_<title>_click`, each for itself, on {LAST.days}. "
-        "Empty where no push has any.",
+        description="Braze's `carousel_slide_<number>_<title>_click` and "
+        f"`notif_button_<number>_<title>_click`, each separately, on {LAST.days}. "
+        "Empty if no push message has any.",
     )

@@ -1,4 +1,4 @@
-"""The exporter itself: is it well, what does it ask of Braze, what does it not get."""
+"""The dashboard of the exporter: health, requests to Braze, missing figures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def page() -> Page:
     return Page(
         uid="braze-exporter",
         title="Braze / Exporter",
-        says="Whether the exporter is well, what it asks of Braze, and which campaigns "
-        "it has no fresh figures of.",
+        description="Health of the exporter, its requests to Braze, and campaigns "
+        "without fresh figures.",
         sections=(
             Section("Now", _now()),
             Section("Request budget", traffic.budget()),
@@ -43,14 +43,14 @@ def _now() -> list[Tile]:
         panels.stat(
             "Exporters",
             [Query(f"count(count by (instance) ({build}))")],
-            says="Processes that Prometheus scrapes now, by their build_info.",
+            description="Processes that Prometheus scrapes, by their build_info.",
             unit="short",
         ),
         panels.stat(
             "Campaigns",
             [Query(_sum("braze_exporter_campaigns"))],
-            says="Campaigns that are polled now, over all workspaces; those that two "
-            "exporters poll count once, and shards add up.",
+            description="Polled campaigns over all workspaces; a campaign of two "
+            "replicas counts once, and shards add up.",
             unit="short",
         ),
         failing(),
@@ -58,15 +58,16 @@ def _now() -> list[Tile]:
         panels.stat(
             "Series",
             [Query(_sum("braze_exporter_series"))],
-            says="Series of campaigns that a scrape shows now; those of two exporters "
-            "count once, and shards add up.",
+            description="Series of campaigns in a scrape; those of two replicas count "
+            "once, and shards add up.",
             unit="short",
         ),
         panels.stat(
             "Configuration accepted",
             [Query(f"min({reload})")],
-            says="Yes if the last reload of every exporter succeeded; no: one of them "
-            "still runs on its former configuration, and its log lists the problems.",
+            description="Yes if the last reload of every exporter succeeded; no: at "
+            "least one runs with its previous configuration, and its log lists the "
+            "problems.",
             unit="short",
             thresholds=good,
             mappings=tables.YES_OR_NO,

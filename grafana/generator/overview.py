@@ -1,4 +1,4 @@
-"""How are we doing? Every campaign at a glance."""
+"""The overview: every campaign at a glance."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ _KEYS = ("workspace", "campaign")
 _MOST = 200
 _LEAST = 100
 _COMPARED = (
-    "Below it by how much that is above (or, with a minus, below) the day before and "
-    "the mean of the 7 days before today, of which the last complete day is one; both "
-    "as a share of the earlier figure. The day before is what this Prometheus stored "
-    "24 hours ago, so it shows only after a day of history."
+    "Below it the relative change from the day before and from the mean of the 7 days "
+    "before today, which include the last complete day. The day before is the value "
+    "that Prometheus stored 24 hours ago, so it needs a day of history."
 )
 
 
@@ -45,7 +44,7 @@ def page() -> Page:
     return Page(
         uid="braze-overview",
         title="Braze / Overview",
-        says="How all campaigns are doing, and which of them to look at.",
+        description="All campaigns at a glance, and those that need attention.",
         sections=(
             Section("Now", _now()),
             Section("Last complete day, against the days before", _days()),
@@ -65,8 +64,8 @@ def _now() -> list[Tile]:
         panels.stat(
             "Firing alerts",
             [Query(f"count({_firing('firing')}) or 0 * count({up})")],
-            says="How many alerts of ours fire now. Prometheus must evaluate our "
-            "rules; without them this is 0.",
+            description="Number of firing alerts of this project. Without its rules in "
+            "Prometheus this is 0.",
             unit="short",
             thresholds=palette.steps((None, palette.PLAIN), (1, palette.VERMILLION)),
         ),
@@ -75,24 +74,24 @@ def _now() -> list[Tile]:
         panels.stat(
             "Last complete day",
             [Query(f"1000 * max({day})")],
-            says="The first instant of the newest day that is over, in the time zone "
-            "of its workspace; shown in your browser's time zone. Other workspaces may "
-            "be a day behind.",
+            description="Start of the newest complete day in the time zone of its "
+            "workspace, shown in your browser's time zone. Other workspaces may be a "
+            "day behind.",
             unit="dateTimeAsIso",
         ),
         panels.stat(
             "Sent, today so far",
             [Query(total(stage(TODAY, figures.SENT)))],
-            says="Sum of `sent` over all channels, today so far. It begins again at "
-            "midnight of the workspace and is no whole day, so it is compared with "
-            "none.",
+            description="Sum of `sent` over all channels, today so far. It restarts at "
+            "midnight in the workspace's time zone. The day is incomplete, so there is "
+            "no comparison.",
             unit="short",
         ),
         panels.stat(
             "Email bounce rate, today so far",
             [Query(figures.BOUNCE.over(TODAY))],
-            says=f"{figures.BOUNCE.formula}, today so far, which is no whole day. "
-            "Hard bounces only.",
+            description=f"{figures.BOUNCE.formula}, today so far (incomplete). Hard "
+            f"bounces only.",
             unit="percentunit",
             decimals=2,
             thresholds=palette.BOUNCE.steps(good=palette.PLAIN),
@@ -100,8 +99,9 @@ def _now() -> list[Tile]:
         panels.stat(
             "Email spam rate, today so far",
             [Query(figures.SPAM.over(TODAY))],
-            says=f"{figures.SPAM.formula}, today so far, which is no whole day; "
-            "complaints of older mail are in it. A lower bound: Gmail reports none.",
+            description=f"{figures.SPAM.formula}, today so far (incomplete); "
+            f"complaints about older mail are included. A lower bound: Gmail reports "
+            f"none.",
             unit="percentunit",
             decimals=3,
             thresholds=palette.SPAM.steps(good=palette.PLAIN),
@@ -119,36 +119,42 @@ def _days() -> list[Tile]:
                 "Sent",
                 stage(LAST, figures.SENT),
                 stage(WEEK, figures.SENT),
-                says="Sum of `sent` over all channels",
+                description="Sum of `sent` over all channels",
             ),
             rated(figures.DELIVERY, Limits(0.97, 0.95, is_low_bad=True)),
             rated(figures.BOUNCE, palette.BOUNCE, "Hard bounces only."),
             rated(figures.SPAM, palette.SPAM, "A lower bound: Gmail reports none."),
             rated(figures.UNSUBSCRIBE, palette.UNSUBSCRIBE),
-            rated(figures.OPEN, None, "Machine opens are not in it."),
+            rated(figures.OPEN, None, "Machine opens are excluded."),
             rated(figures.CLICK, None),
             counted(
                 "Conversions",
                 converting(LAST, "conversions"),
                 converting(WEEK, "conversions"),
-                says="Sum of `conversions` (first conversion event), of multivariate "
-                "campaigns over their variations without control groups, of others "
-                "campaign-wide, of campaigns that use a chosen channel; the "
-                "choice of a variation does not matter here",
+                description="Sum of `conversions` (first conversion event), of "
+                "multivariate campaigns over their variations without control groups, "
+                "of others campaign-wide, of campaigns that use a chosen channel; the "
+                "choice of a variation has no effect here",
             ),
         )
     ]
 
 
 def counted(
-    title: str, last: str, week: str, *, says: str, note: str = "", unit: str = "short"
+    title: str,
+    last: str,
+    week: str,
+    *,
+    description: str,
+    note: str = "",
+    unit: str = "short",
 ) -> Drawn:
     """Return a stat of a sum on the last complete day, with its changes."""
     return _compared(
         title,
         total(last),
         mean=f"{total(week)} / 7",
-        says=f"{says}, on {LAST.days}. {note}".strip(),
+        description=f"{description}, on {LAST.days}. {note}".strip(),
         unit=unit,
         limits=None,
     )
@@ -160,16 +166,22 @@ def rated(rate: Rate, limits: Limits | None, *caveats: str) -> Drawn:
         f"{rate.title} (email)",
         rate.over(LAST),
         mean=rate.over(WEEK),
-        says=" ".join([f"{rate.formula}, on {LAST.days}.", *caveats]),
+        description=" ".join([f"{rate.formula}, on {LAST.days}.", *caveats]),
         unit="percentunit",
         limits=limits,
     )
 
 
 def _compared(
-    title: str, value: str, *, mean: str, says: str, unit: str, limits: Limits | None
+    title: str,
+    value: str,
+    *,
+    mean: str,
+    description: str,
+    unit: str,
+    limits: Limits | None,
 ) -> Drawn:
-    # Whatever is missing of the two, the other still shows.
+    # Each of the two is shown if the other is missing.
     changes = union(
         _named(change(value, before=moved(value, "offset 1d")), "the day before"),
         _named(change(value, before=mean), "7-day mean"),
@@ -177,7 +189,7 @@ def _compared(
     return panels.stat(
         title,
         [Query(value, "last complete day"), Query(changes, "vs {{compared}}")],
-        says=f"{says} {_COMPARED}",
+        description=f"{description} {_COMPARED}",
         unit=unit,
         decimals=2 if unit == "percentunit" else None,
         thresholds=limits.steps(good=palette.PLAIN) if limits else None,
@@ -199,7 +211,7 @@ def _named(vector: str, name: str) -> str:
 
 
 def leaderboard() -> Drawn:
-    """Return the table of campaigns, those that sent most first."""
+    """Return the table of campaigns, those with the most messages first."""
     volume = total(stage(LAST, figures.VOLUME), *_KEYS)
     top = f"topk({_MOST}, {volume})"
 
@@ -232,31 +244,32 @@ def leaderboard() -> Drawn:
         keys=_KEYS,
         sort="Sent",
         trend=Column("Sent by day", of_top(volume), width=160),
-        says=f"The {_MOST} campaigns that sent most on {LAST.days} (in-app messages: "
+        description=f"The {_MOST} campaigns with the most messages on {LAST.days} "
+        f"(in-app messages: "
         "impressions), and their rates on that day: ratios of sums over channels and "
         "variations. Bounce is `bounces` ÷ `sent`, spam `reported_spam` ÷ `delivered`, "
         "unsubscribe `unsubscribes` ÷ `delivered`, all three of email only. The two "
-        f"columns named today are of today so far, no whole day, once {_LEAST} were "
-        "sent. Open and click count unique ones where the channel tells them, ÷ "
+        f"columns named today are of today so far (incomplete), once {_LEAST} were "
+        f"sent. Open and click count unique events if the channel reports them, ÷ "
         "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) "
         "or impressions (in-app). Conversion is `conversions` (of multivariate "
         "campaigns over their variations without control groups, else campaign-wide) ÷ "
         "campaign-wide `unique_recipients`. An empty cell: the channel has "
-        "no such figure, or nothing was sent. The small course shows what was sent on "
-        "the last complete day, over the time range: it steps at midnight. Grafana "
+        "no such figure, or nothing was sent. The sparkline shows the messages of the "
+        "last complete day over the time range; it changes at midnight. Grafana "
         "before 10.2 needs its feature toggle timeSeriesTable for it.",
     )
 
 
 def open_rate(*by: str) -> str:
-    """Return opened ÷ reached on the last complete day, where openings are counted."""
+    """Return opened ÷ reached on the last complete day, of channels with opens."""
     return ratio(
         stage(LAST, figures.OPENED_OF_OPENABLE), stage(LAST, figures.OPENABLE), *by
     )
 
 
 def click_rate(*by: str) -> str:
-    """Return clicked ÷ reached on the last complete day, where clicks are counted."""
+    """Return clicked ÷ reached on the last complete day, of channels with clicks."""
     return ratio(stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE), *by)
 
 
@@ -272,10 +285,10 @@ def _bounces() -> Drawn:
     return panels.timeline(
         "Email bounce rate by campaign and time, worst 20",
         Query(promql.largest(rate, count=20), "{{workspace}} / {{campaign}}"),
-        says=f"{figures.BOUNCE.formula}, by campaign: of today so far once {_LEAST} "
-        f"were sent, until then of {LAST.days}. So it falls back at midnight to the "
-        "whole day before, and a handful of early messages makes no colour. Which "
-        "campaigns are the worst is decided at the end of the time range.",
+        description=f"{figures.BOUNCE.formula}, by campaign: of today so far once "
+        f"{_LEAST} were sent, before that of {LAST.days}. At midnight it returns to "
+        f"the previous day, so a few early messages have no effect. The worst "
+        f"campaigns are chosen at the end of the time range.",
         unit="percentunit",
         thresholds=palette.BOUNCE.steps(good=palette.BLUE),
         links=[links.of_series()],
@@ -288,8 +301,8 @@ def _mix() -> Tile:
         panels.bars(
             "Channel mix, last complete day",
             [Query(volume, "{{channel}}")],
-            says=f"Sum of `sent` by channel on {LAST.days}; of in-app messages, which "
-            "are not sent, the impressions.",
+            description=f"Sum of `sent` by channel on {LAST.days}; for in-app "
+            f"messages, which are not sent, the impressions.",
             unit="short",
         ),
         8,
@@ -308,13 +321,13 @@ def _alerts() -> Drawn:
         keys=keys,
         sort="Severity",
         is_ascending=True,
-        says="Alerts of our rules as this Prometheus evaluates them now; pending ones "
-        "wait for their `for`. If our rules are not loaded, nothing fires.",
+        description="Alerts of this project's rules in Prometheus; pending ones wait "
+        "for their `for`. Without the rules in Prometheus nothing fires.",
     )
 
 
 def _firing(states: str) -> str:
-    """Return alerts of the chosen job and workspace, and those that name none."""
+    """Return alerts of the chosen job and workspace, and those without these labels."""
     matchers = ('alertname=~"Braze.*"', f'alertstate=~"{states}"')
     scopes = (
         promql.OF_WORKSPACE,

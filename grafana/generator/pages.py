@@ -1,4 +1,4 @@
-"""All dashboards, in the order in which people need them."""
+"""All dashboards, from the overview to the details."""
 
 from __future__ import annotations
 

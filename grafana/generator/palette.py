@@ -1,7 +1,7 @@
-"""Colours that colour-blind people tell apart, and the steps at which they change.
+"""Colours that colour-blind users can distinguish, and their thresholds.
 
-The colours are those of Okabe and Ito. No meaning hangs on red against green, and what
-a colour says stands beside it as a number or a word.
+The colours are those of Okabe and Ito. No meaning depends on red against green alone:
+each colour comes with a number or a word.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ORANGE = "#E69F00"
 VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
 SERIES = (BLUE, ORANGE, SKY, VERMILLION, PURPLE)
-"""For series that are known beforehand, in this order."""
+"""For series with fixed names, in this order."""
 PLAIN = "text"
 """Grafana's colour of text, dark on light and light on dark."""
 NONE = "transparent"
@@ -25,14 +25,14 @@ NONE = "transparent"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a figure begins to be worth a look, and where to act."""
+    """The warning and critical limits of a figure."""
 
     warning: float
     critical: float
     is_low_bad: bool = False
 
     def steps(self, *, good: str) -> builders.ThresholdsConfig:
-        """Return the steps; `good` is the colour of what needs no look."""
+        """Return the steps; `good` is the colour within the limits."""
         colours = (good, ORANGE, VERMILLION)
         if self.is_low_bad:
             colours = (VERMILLION, ORANGE, good)
@@ -57,12 +57,12 @@ def no_steps(colour: str = PLAIN) -> builders.ThresholdsConfig:
 BOUNCE = Limits(0.03, 0.05)
 """Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
 SPAM = Limits(0.0008, 0.003)
-"""Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
+"""Braze: investigate from 0.08 % on. Google and Yahoo: never reach 0.3 %."""
 UNSUBSCRIBE = Limits(0.005, 0.01)
-"""Ours: no provider names any."""
+"""A default of this project: no provider publishes one."""
 FAILURE = Limits(0.05, 0.10)
-"""Ours: messages that were refused or failed."""
+"""A default of this project, for rejected or failed messages."""
 OPT_OUT = Limits(0.01, 0.02)
-"""Ours."""
-DEAD_TOKENS = Limits(0.05, 0.10)
-"""Ours: old lists are normal for push."""
+"""A default of this project."""
+INVALID_TOKENS = Limits(0.05, 0.10)
+"""A default of this project: invalid tokens are normal for push."""

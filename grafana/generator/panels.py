@@ -1,7 +1,7 @@
-"""Panels that look alike: stats, tables, graphs, bars, timelines and texts.
+"""Panels of one style: stats, graphs, bars, timelines and texts.
 
-Only kinds and options that Grafana has had since version 10. Every panel asks the
-chosen data source, and says in its description how its figures come about.
+Uses only kinds and options of Grafana 10 and newer. Every panel queries the chosen data
+source, and its description explains how its figures are computed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Properties = list[models.DynamicConfigValue]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and the name of what it gives, where labels stand in braces."""
+    """An expression and its legend, with labels in double braces."""
 
     expression: str
     legend: str = ""
@@ -49,7 +49,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What is different for the series of one name."""
+    """Different settings for the series of one name."""
 
     name: str
     properties: Properties
@@ -90,11 +90,11 @@ def _target(query: Query, *, number: int) -> prometheus.Dataquery:
     )
 
 
-def stat(  # noqa: PLR0913 - a panel has many sides, all of them named
+def stat(  # noqa: PLR0913 - every option of the panel is named
     title: str,
     queries: Sequence[Query],
     *,
-    says: str,
+    description: str,
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
     decimals: int | None = None,
@@ -106,7 +106,7 @@ def stat(  # noqa: PLR0913 - a panel has many sides, all of them named
     panel = (
         stats.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
@@ -135,7 +135,7 @@ def graph(
     title: str,
     queries: Sequence[Query],
     *,
-    says: str,
+    description: str,
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
     lines: Iterable[Override] = (),
@@ -151,7 +151,7 @@ def graph(
     panel = (
         timeseries.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
@@ -176,7 +176,7 @@ def graph(
 
 
 def _coloured(queries: Sequence[Query]) -> list[Override]:
-    """Return colours for series that are named without their labels."""
+    """Return colours for series whose names contain no labels."""
     names = [query.legend for query in queries]
     if len(names) > len(palette.SERIES) or any("{{" in name for name in names):
         return []
@@ -190,7 +190,7 @@ def _coloured(queries: Sequence[Query]) -> list[Override]:
 
 
 def line(name: str, colour: str) -> Override:
-    """Return a thin dashed line of its own colour: a mark, no measurement."""
+    """Return the style of a limit: a thin dashed line in one colour."""
     return Override(
         f"/^{name}$/",
         [
@@ -207,20 +207,20 @@ def bars(
     title: str,
     queries: Sequence[Query],
     *,
-    says: str,
+    description: str,
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
     links: Sequence[builders.DashboardLink] = (),
     most: float | None = None,
 ) -> bargauge.Panel:
-    """Return one horizontal bar for each series, in the order of the answer.
+    """Return one horizontal bar for each series, in the order of the result.
 
-    A full bar is the largest value, unless it is said what the most can be.
+    `most` is the value of a full bar, by default the largest value.
     """
     panel = (
         bargauge.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
@@ -242,7 +242,7 @@ def groups(
     queries: Sequence[Query],
     *,
     label: str,
-    says: str,
+    description: str,
     unit: str,
 ) -> barchart.Panel:
     """Return groups of bars, one group for each value of a label, one bar per query."""
@@ -252,7 +252,7 @@ def groups(
     panel = (
         barchart.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
@@ -302,16 +302,16 @@ def timeline(
     title: str,
     query: Query,
     *,
-    says: str,
+    description: str,
     unit: str,
     thresholds: builders.ThresholdsConfig,
     links: Sequence[builders.DashboardLink] = (),
 ) -> statetimeline.Panel:
-    """Return a band for each series whose colour tells its state."""
+    """Return a band for each series, coloured by its value."""
     return (
         statetimeline.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .decimals(1)
@@ -331,12 +331,12 @@ def timeline(
     )
 
 
-def note(title: str, content: str, *, says: str) -> texts.Panel:
+def note(title: str, content: str, *, description: str) -> texts.Panel:
     """Return a text in Markdown."""
     return (
         texts.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit("none")
         .mode(text.TextMode.MARKDOWN)

@@ -1,4 +1,4 @@
-"""The processes of the exporter: configuration, series, memory."""
+"""The panels about the exporter's processes: configuration, series, memory."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def processes() -> list[Tile]:
                         "skipped rows: {{workspace}}",
                     ),
                 ],
-                says="What a scrape shows, what `limits.series_per_campaign` keeps "
-                "out, and what of Braze's last answers is no finite number or has no "
-                "usable date. Of two exporters the larger, of shards the sum.",
+                description="Series in a scrape; series that "
+                "`limits.series_per_campaign` drops; and values in Braze's last "
+                "responses that are no finite number or have no valid date. The "
+                "maximum of replicas, the sum of shards.",
                 unit="short",
             ),
             8,
@@ -50,7 +51,7 @@ def processes() -> list[Tile]:
             panels.graph(
                 "Memory",
                 [Query(process("process_resident_memory_bytes"), "{{instance}}")],
-                says=f"Resident memory. {telemetry.EACH}",
+                description=f"Resident memory. {telemetry.EACH}",
                 unit="bytes",
             ),
             8,
@@ -65,7 +66,8 @@ def processes() -> list[Tile]:
                         "{{instance}}",
                     )
                 ],
-                says="Seconds of CPU per second, `rate()` of the process's counter. "
+                description="Seconds of CPU per second, `rate()` of the process's "
+                "counter. "
                 f"{telemetry.COUNTER} {telemetry.EACH}",
                 unit="percentunit",
             ),
@@ -95,13 +97,13 @@ def _exporters(reload_at: str) -> Drawn:
                 unit="dateTimeAsIso",
             ),
             Column("Running for", by_instance(f"time() - {started}"), unit="s"),
-            Column("States not saved", by_instance(saves), width=140),
+            Column("Failed saves", by_instance(saves), width=140),
         ],
         keys=("instance", "version", "python"),
         sort="Instance",
         is_ascending=True,
-        says="Each process that is scraped now: its version; whether its last reload "
-        "succeeded (1) or its former configuration stays in force (0); when that was "
-        "loaded; and how often its values could not be kept on disk since it started "
+        description="Each process that is scraped now: its version; whether its last "
+        "reload succeeded (1) or its previous configuration is active (0); when that "
+        "was loaded; and how often saving its state failed since it started "
         "(`--state.path`).",
     )

@@ -1,8 +1,7 @@
-"""PromQL as text: selectors, folded replicas, ratios of sums and their confidence.
+"""PromQL as text: selectors, merged replicas, ratios of sums and their confidence.
 
-Every selector names the job, and every family is folded before anything is added up,
-so that two exporters that poll the same campaigns never double a sum. What the numbers
-mean is not known here.
+Every selector contains the job, and replicas are merged before any sum, so that two
+exporters of the same campaigns never double a sum.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from collections.abc import Iterable
 JOB = 'job=~"$job"'
 _WORKSPACE = 'workspace=~"$workspace"'
 _CHANNEL = 'channel=~"$channel"'
-# Names are free text. Between backticks nothing but a backtick is special to PromQL,
-# and `regex` escapes what is special to a regular expression: quotes and backslashes
-# in a name break no query, which they would between double quotes.
+# Names are free text. Between backticks only a backtick is special to PromQL, and the
+# format `regex` escapes characters that are special to a regular expression. Between
+# double quotes, quotes and backslashes in a name would break the query.
 _CAMPAIGN = "campaign=~`${campaign:regex}`"
 _VARIATION = "variation=~`${variation:regex}`"
 
@@ -28,29 +27,23 @@ OF_VARIATION = (*OF_MESSAGE, _VARIATION)
 
 _REPLICA = "instance, pod, container, endpoint, node"
 JOBS = "job, namespace, service"
-"""What else a target brings along where it is scraped by more than one job."""
+"""Other target labels that differ if several jobs scrape a target."""
 _Z = 1.96
 """Two-sided 95 %."""
 
 
 def select(family: str, matchers: Iterable[str]) -> str:
-    """Return a selector; matchers stand as given."""
+    """Return a selector with the given matchers."""
     return f"{family}{{{', '.join(matchers)}}}"
 
 
 def fold(selector: str) -> str:
-    """Return the largest sample of what several exporters say of the same thing.
-
-    Whether they do so under one job or under several does not matter.
-    """
+    """Return the maximum over replicas, whether of one job or of several."""
     return f"max without ({_REPLICA}, {JOBS}) ({selector})"
 
 
 def added_up(selector: str) -> str:
-    """Return a figure of which each shard has its own part, as all of them have it.
-
-    Of several exporters that are the same shard, or none, the largest counts.
-    """
+    """Return the sum over shards of a figure, and the maximum over replicas."""
     shard = select("braze_exporter_shard_info", OF_JOB)
     part = f"{selector} * on (job, instance) group_left (shard) {shard}"
     whole = f"{selector} unless on (job, instance) {shard}"
@@ -58,10 +51,10 @@ def added_up(selector: str) -> str:
 
 
 def newest(selector: str, *, day: str) -> str:
-    """Return what those exporters say whose day, a timestamp, is the campaign's newest.
+    """Return the samples of exporters with the campaign's newest `day`, a timestamp.
 
-    One that does not reach Braze still shows yesterday's row after midnight, and most
-    of its sums are larger than those of the new day.
+    After midnight an exporter that cannot reach Braze still serves yesterday's row,
+    whose sums are mostly larger than those of the new day.
     """
     latest = f"max by (workspace, campaign) ({day})"
     same = f"{latest} == on (workspace, campaign) group_right () {day}"
@@ -69,50 +62,50 @@ def newest(selector: str, *, day: str) -> str:
 
 
 def least_of_jobs(selector: str, *by: str) -> str:
-    """Return the largest sample of a job's exporters, and the smallest of the jobs."""
+    """Return the maximum over replicas of a job, and of that the minimum over jobs."""
     return f"min by ({', '.join(by)}) (max without ({_REPLICA}) ({selector}))"
 
 
 def total(vector: str, *by: str) -> str:
-    """Return sums by labels; one sum without any."""
+    """Return sums by labels, or one sum without labels."""
     return f"sum by ({', '.join(by)}) ({vector})" if by else f"sum({vector})"
 
 
 def ratio(numerator: str, denominator: str, *by: str) -> str:
-    """Return a ratio of sums by labels: nothing where the denominator is 0."""
+    """Return a ratio of sums by labels; empty if the denominator is 0."""
     return f"{total(numerator, *by)} / ({total(denominator, *by)} > 0)"
 
 
 def union(*vectors: str) -> str:
-    """Return all samples; of those with the same labels the one that comes first."""
+    """Return all samples; of samples with the same labels the first."""
     return f"({' or '.join(f'({vector})' for vector in vectors)})"
 
 
 def otherwise(vector: str, default: str, *, on: str = "") -> str:
-    """Return samples, and those of a default where none has its labels in `on`."""
+    """Return samples, and those of a default without a match by the labels `on`."""
     return union(vector, f"({default}) unless on ({on}) ({vector})")
 
 
 def largest(vector: str, *, count: int) -> str:
-    """Return the largest samples: at a graph's last instant, for all of the graph."""
+    """Return the largest series, chosen at the end of the graph."""
     return f"({vector}) and topk({count}, {moved(vector, '@ end()')})"
 
 
 def moved(vector: str, modifier: str) -> str:
-    """Return the same of another time: every selector gets the modifier."""
+    """Return the expression at another time: every selector gets the modifier."""
     return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
-    """Return by how much a value is above an earlier one, as a share of that."""
+    """Return the relative change from an earlier value."""
     return f"({value}) / (({before}) > 0) - 1"
 
 
 def wilson(successes: str, trials: str, *, sign: str) -> str:
-    """Return a bound of the 95 % Wilson interval of a rate; the sign tells which.
+    """Return the bound of the 95 % Wilson interval of a rate; `-` is the lower.
 
-    Successes above the trials count as all of them, since the root of a negative number
-    would be NaN. There is no bound where nothing was tried.
+    Successes are clamped to the trials: the root of a negative number would be NaN.
+    Without trials the result is empty.
     """
     n = f"({trials} > 0)"
     p = f"clamp_max(({successes}) / {n}, 1)"
@@ -122,23 +115,23 @@ def wilson(successes: str, trials: str, *, sign: str) -> str:
 
 
 def _variance(share: str) -> str:
-    """Return p · (1 - p), with the long expression of p only once in it."""
+    """Return p · (1 - p), with the long expression p only once."""
     return f"(0.25 - ({share} - 0.5) ^ 2)"
 
 
 def z_score(
     successes: str, trials: str, *, control_successes: str, control_trials: str, on: str
 ) -> str:
-    """Return how many standard errors a rate is above that of its control group.
+    """Return the difference to the control group's rate in standard errors.
 
-    The two share the labels in `on`. At their pooled rate both must expect five
-    successes, below which the normal approximation says nothing. No rate is above 1.
+    Both have the same labels `on`. At the pooled rate both must expect five successes,
+    the minimum for the normal approximation. Rates above 1 are excluded.
     """
     group = f"on ({on}) group_left ()"
     k, n = f"({successes})", f"({trials} > 0)"
     kc, nc = f"({control_successes})", f"({control_trials} > 0)"
     pooled = f"(({k} + {group} {kc}) / ({n} + {group} {nc}))"
-    # Multiplied, compared and divided again: so it stands here once, for it is long.
+    # Multiplied, compared and divided again, so that the long expression occurs once.
     pooled = f"((({pooled} * {n} >= 5) / {n} * {group} {nc} >= 5) / {group} {nc})"
     error = f"sqrt({_variance(pooled)} * (1 / {n} + {group} (1 / {nc})))"
     return f"(({k} / {n} <= 1) - {group} ({kc} / {nc} <= 1)) / ({error} > 0)"

@@ -1,4 +1,4 @@
-"""What all five dashboards have in common, and their way to bytes."""
+"""The common settings of all dashboards, and their JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grafana.generator.links import TAG, siblings
 from grafana.generator.variables import variables
 
 SCHEMA_VERSION = 39
-"""The newest classic model that Grafana 10 writes; later ones read it."""
+"""The newest classic model of Grafana 10; later versions read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,16 @@ class Page:
 
     uid: str
     title: str
-    says: str
+    description: str
     sections: tuple[Section, ...]
     hidden: tuple[str, ...] = ()
 
     def render(self) -> str:
-        """Return the JSON that Grafana loads; the same page gives the same text."""
+        """Return the JSON that Grafana loads; the output is deterministic."""
         built = (
             builders.Dashboard(self.title)
             .uid(self.uid)
-            .description(self.says)
+            .description(self.description)
             .tags([TAG])
             .readonly()
             .timezone("browser")
@@ -44,12 +44,12 @@ class Page:
         built.panels = place(self.sections)
         built.schema_version = SCHEMA_VERSION
         document = json.loads(json.dumps(built, cls=JSONEncoder))
-        # The number is given by the Grafana that loads it.
+        # Grafana assigns the number on load.
         document["id"] = None
         for link in document["links"]:
-            # Above the panels, and not in the menu that newer versions have.
+            # Older versions do not know the field; its default is above the panels.
             link.pop("placement", None)
-        # Indented by little: as a ConfigMap each has to fit into an annotation.
+        # A small indent: each dashboard has to fit into an annotation of its ConfigMap.
         return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

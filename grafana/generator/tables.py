@@ -40,7 +40,7 @@ YES_OR_NO: tuple[models.ValueMapping, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One query's values."""
+    """The values of one query."""
 
     title: str
     expression: str
@@ -52,7 +52,7 @@ class Column:
 
     @property
     def properties(self) -> Properties:
-        """What its cells look like."""
+        """The style of its cells."""
         return [
             property_("unit", self.unit),
             *(
@@ -86,17 +86,17 @@ class Column:
 
 
 def percent(title: str, expression: str, limits: Limits | None = None) -> Column:
-    """Return a column of shares, of which hundredths of a percent matter."""
+    """Return a column of percentages with two decimals."""
     return Column(title, expression, unit="percentunit", decimals=2, limits=limits)
 
 
 def yes_or_no(title: str, expression: str, *, width: int = 120) -> Column:
-    """Return a column of 1 and 0, in words."""
+    """Return a column of 1 and 0, shown as yes and no."""
     return Column(title, expression, mappings=YES_OR_NO, width=width)
 
 
 def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
-    """Return a column of money; Braze counts in US dollars."""
+    """Return a column of US dollars, the currency of Braze."""
     return Column(title, expression, unit="currencyUSD", decimals=decimals)
 
 
@@ -105,7 +105,7 @@ def table_of(
     columns: Sequence[Column],
     *,
     keys: Sequence[str],
-    says: str,
+    description: str,
     sort: str,
     trend: Column | None = None,
     is_ascending: bool = False,
@@ -113,7 +113,7 @@ def table_of(
 ) -> table.Panel:
     """Return a table with key labels first; campaigns link to their dashboard.
 
-    A trend is drawn as a small course over the time range at the end of each row.
+    A trend is drawn as a sparkline over the time range at the end of each row.
     """
     names = _names(keys, columns, trend)
     targets: list[Builder[Dataquery]] = [
@@ -126,7 +126,7 @@ def table_of(
     panel = (
         table.Panel()
         .title(title)
-        .description(says)
+        .description(description)
         .datasource(SOURCE)
         .unit("short")
         .thresholds(palette.no_steps())
@@ -152,7 +152,7 @@ def table_of(
         )
         .targets(targets)
     )
-    # What stands for a whole empty table must not stand in each of its empty cells.
+    # The text of an empty table must not be repeated in each empty cell.
     empty = property_("noValue", _EMPTY)
     for key in keys:
         title_of_key = key.replace("_", " ").title()
@@ -170,9 +170,9 @@ def table_of(
 def _names(
     keys: Sequence[str], columns: Sequence[Column], trend: Column | None
 ) -> dict[str, str]:
-    """Return titles by what Grafana calls the fields, in the order of the columns.
+    """Return titles by Grafana's names of the fields, in the order of the columns.
 
-    It numbers the values of several queries only.
+    Grafana numbers the values only if there are several queries.
     """
     values = (
         {f"Value #{reference(at)}": column.title for at, column in enumerate(columns)}

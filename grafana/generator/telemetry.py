@@ -1,7 +1,7 @@
-"""What each exporter says of itself, as PromQL.
+"""Metrics of the exporter's own operation, as PromQL.
 
-Two exporters that poll the same campaigns are two processes that each ask Braze: their
-counters are never folded, but shown by `instance`.
+Replicas are processes that each send requests to Braze: their counters are never
+merged, but shown by `instance`.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 from grafana.generator.promql import JOBS, OF_JOB, OF_WORKSPACE, select, total
 
 EACH = (
-    "Of each process by itself: two exporters that poll the same campaigns each ask "
-    "Braze, so nothing is folded here."
+    "Per process: two replicas each send requests to Braze, so their figures are not "
+    "merged."
 )
-COUNTER = "A counter that is 0 only when the process starts: midnight does not matter."
+COUNTER = "Counters restart at 0 with the process, not at midnight."
 _NAMES = f"pod, container, endpoint, node, {JOBS}"
 
 
 def own(family: str, *matchers: str) -> str:
-    """Return what each process says of itself, whichever pod or port names it."""
+    """Return a metric of each process, by `instance` and its own labels."""
     selector = select(f"braze_exporter_{family}", (*OF_WORKSPACE, *matchers))
     return f"max without ({_NAMES}) ({selector})"
 
 
 def process(family: str) -> str:
-    """Return what the runtime says of each process."""
+    """Return a metric of the runtime of each process."""
     return f"max without ({_NAMES}) ({select(family, OF_JOB)})"
 
 
-def asked(family: str) -> str:
-    """Return what each process says of an endpoint of Braze.
+def by_endpoint(family: str) -> str:
+    """Return a metric of each process by endpoint of Braze.
 
-    Where Prometheus puts an `endpoint` of its own on every target, as its operator
-    does, ours is called `exported_endpoint`: it gets its name back first.
+    If targets have a label `endpoint`, as with the Prometheus Operator, the metric's
+    label becomes `exported_endpoint`, and is renamed first.
     """
     selector = select(f"braze_exporter_api_{family}", OF_WORKSPACE)
     ours = f'label_replace({selector}, "endpoint", "$1", "exported_endpoint", "(.+)")'
@@ -41,8 +41,7 @@ def asked(family: str) -> str:
 def rate(family: str, *by: str) -> str:
     """Return a counter's increase per second, summed by labels, of each process.
 
-    Bound to each process by `instance`, so the endpoint's name does not matter.
-    One that two jobs scrape counts once.
+    A process that two jobs scrape counts once.
     """
     selector = select(f"braze_exporter_{family}", OF_WORKSPACE)
     labels = ", ".join(("instance", *by))
@@ -54,5 +53,5 @@ def quantile(family: str, share: float) -> str:
     """Return a quantile of a histogram by process and workspace, never NaN."""
     buckets = rate(f"{family}_bucket", "workspace", "le")
     value = f"histogram_quantile({share}, {buckets})"
-    # Of no observations the quantile is NaN.
+    # Without observations the quantile is NaN.
     return f"({value}) >= 0"

@@ -1,4 +1,4 @@
-"""What the exporter asks of Braze: budget, requests, latency and polls."""
+"""The panels about requests to Braze: budget, requests, latency and polls."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from grafana.generator import palette, panels, telemetry
 from grafana.generator.layout import Tile
 from grafana.generator.panels import Query
 from grafana.generator.promql import OF_CAMPAIGN, OF_WORKSPACE, fold, select
-from grafana.generator.telemetry import asked, own, quantile, rate
+from grafana.generator.telemetry import by_endpoint, own, quantile, rate
 
 
 def budget() -> list[Tile]:
-    """Return the panels about what Braze allows and what is left of it."""
-    left = asked("rate_limit_remaining")
-    limit = asked("rate_limit_limit")
+    """Return the panels about Braze's rate limits."""
+    left = by_endpoint("rate_limit_remaining")
+    limit = by_endpoint("rate_limit_limit")
     legend = "{{workspace}} {{endpoint}} {{instance}}"
     used = f"1 - min by (workspace, endpoint) ({left} / ({limit} > 0))"
     return [
         Tile(
             panels.bars(
-                "Allowance used",
+                "Rate limit used",
                 [Query(used, "{{workspace}} {{endpoint}}")],
-                says="1 − requests left ÷ requests allowed in Braze's current window, "
-                "as the headers of its last answer said, of the exporter that saw "
-                "least left. Other tools spend of it too. Orange from 60 %, vermillion "
-                "from 80 %, where our default reserve begins.",
+                description="1 − requests left ÷ requests allowed in Braze's current "
+                "window, from the headers of Braze's last response; with several "
+                "exporters the lowest remainder. Other tools share the limit. Orange "
+                "from 60 %, vermillion from 80 %, where the default `reserve` begins.",
                 unit="percentunit",
                 thresholds=palette.steps(
                     (None, palette.SKY),
@@ -39,8 +39,9 @@ def budget() -> list[Tile]:
             panels.graph(
                 "Requests allowed and left",
                 [Query(left, f"left: {legend}"), Query(limit, f"allowed: {legend}")],
-                says="As the X-RateLimit headers of Braze's last answer said; left "
-                f"jumps up when Braze's window begins anew. {telemetry.EACH}",
+                description="From the X-RateLimit headers of Braze's last response; "
+                f"the remainder is reset with each of Braze's windows. "
+                f"{telemetry.EACH}",
                 unit="short",
             ),
             8,
@@ -59,7 +60,7 @@ def budget() -> list[Tile]:
                         "sent: {{workspace}} {{instance}}",
                     ),
                 ],
-                says="Planned: what the intervals in force amount to. Sent: 60 × "
+                description="Planned: the sum over the current intervals. Sent: 60 × "
                 f"`rate()` of the requests. {telemetry.COUNTER} {telemetry.EACH}",
                 unit="short",
             ),
@@ -82,8 +83,8 @@ def requests() -> list[Tile]:
             panels.graph(
                 "Request rate by code",
                 [Query(by_code, "{{code}} {{instance}}")],
-                says="`rate()` of requests to Braze by HTTP status; `error`: no answer "
-                f"came. {telemetry.COUNTER} {telemetry.EACH}",
+                description="`rate()` of requests to Braze by HTTP status; `error`: no "
+                f"response. {telemetry.COUNTER} {telemetry.EACH}",
                 unit="reqps",
             ),
             8,
@@ -97,9 +98,9 @@ def requests() -> list[Tile]:
                     Query(quantile(seconds, 0.95), "95 %: {{workspace}} {{instance}}"),
                     Query(mean, "mean: {{workspace}} {{instance}}"),
                 ],
-                says="How long requests to Braze took, from connecting to the last "
-                "byte: the quantiles of the histogram, interpolated within its "
-                "buckets, and the mean. Of all codes together: it is not kept by code. "
+                description="Duration of requests to Braze, from connecting to the "
+                "last byte: quantiles of the histogram, interpolated within its "
+                "buckets, and the mean, over all status codes. "
                 f"{telemetry.COUNTER}",
                 unit="s",
             ),
@@ -108,7 +109,7 @@ def requests() -> list[Tile]:
         ),
         Tile(
             panels.graph(
-                "Retries and answers 429",
+                "Retries and 429 responses",
                 [
                     Query(
                         f"60 * {rate('api_retries_total', 'workspace')}",
@@ -119,8 +120,8 @@ def requests() -> list[Tile]:
                         "429: {{workspace}} {{instance}}",
                     ),
                 ],
-                says="Per minute, 60 × `rate()`: requests that repeated a failed one "
-                "in the same poll, and answers that the allowance is used up. "
+                description="Per minute, 60 × `rate()`: requests that repeat a failed "
+                "one in the same poll, and responses for an exhausted rate limit. "
                 f"{telemetry.COUNTER} {telemetry.EACH}",
                 unit="short",
             ),
@@ -131,7 +132,7 @@ def requests() -> list[Tile]:
 
 
 def polls() -> list[Tile]:
-    """Return the panels about polls, which take one request or several."""
+    """Return the panels about polls, each of one or more requests."""
     lag = "poll_lag_seconds"
     default = fold(select("braze_exporter_interval_seconds", OF_WORKSPACE))
     longest = fold(select("braze_campaign_interval_seconds", OF_CAMPAIGN))
@@ -143,7 +144,8 @@ def polls() -> list[Tile]:
                     Query(quantile(lag, 0.5), "half: {{workspace}} {{instance}}"),
                     Query(quantile(lag, 0.95), "95 %: {{workspace}} {{instance}}"),
                 ],
-                says="How late polls begin after their slot: quantiles of the "
+                description="Delay between the slot of a poll and its start: quantiles "
+                "of the "
                 f"histogram, interpolated within its buckets. {telemetry.COUNTER}",
                 unit="s",
             ),
@@ -159,9 +161,10 @@ def polls() -> list[Tile]:
                         "{{result}} {{instance}}",
                     )
                 ],
-                says="Per minute, 60 × `rate()`. Stored: fresh values. Failed: none, "
-                "the last ones stay. Malformed: an answer we cannot read. Deferred: it "
-                f"was due and had to wait for the budget. {telemetry.COUNTER} "
+                description="Per minute, 60 × `rate()`. Stored: fresh values. Failed: "
+                "no values, the last ones stay. Malformed: an unreadable response. "
+                "Deferred: due, but waiting for the request budget. "
+                f"{telemetry.COUNTER} "
                 f"{telemetry.EACH}",
                 unit="short",
             ),
@@ -170,15 +173,15 @@ def polls() -> list[Tile]:
         ),
         Tile(
             panels.graph(
-                "Interval in force",
+                "Current interval",
                 [
                     Query(default, "default: {{workspace}}"),
                     Query(f"max by (workspace) ({longest})", "longest: {{workspace}}"),
                 ],
-                says="The workspace's interval times the stretch in force, and the "
-                "longest of its campaigns. Longer than configured: the campaigns need "
-                "more than `requests_per_minute`. Campaigns that Braze refuses are "
-                "asked more rarely.",
+                description="The workspace's interval times its current stretch, and "
+                "the longest interval of its campaigns. Longer than configured: the "
+                "campaigns need more than `requests_per_minute`. Campaigns that Braze "
+                "rejects are polled less often.",
                 unit="s",
             ),
             8,

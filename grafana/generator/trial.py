@@ -1,4 +1,4 @@
-"""Does a variation do better than its control group? Rates, intervals and a verdict."""
+"""Compares variations with their control group: rates, intervals and a verdict."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from grafana.generator.tables import Column, dollars, percent
 KEYS = ("workspace", "campaign", "channel", "variation")
 _GROUP = "workspace, campaign, channel"
 _Z = 1.96
-# Codes of the verdict that no z-score within the bounds can be.
+# Codes of the verdict, outside the bounds of z-scores.
 _BOUND = 50
 _IS_CONTROL, _HAS_NO_CONTROL, _TOO_FEW, _TOO_MANY, _CONTROL_TOO_MANY = range(100, 105)
 
 
 def exposed() -> str:
-    """Return how many a message was sent or shown to, or a control group enrolled."""
+    """Return the number of messages sent or shown, or of users in a control group."""
     return union(
         total(stat(MONTH, "enrolled"), *KEYS),
         total(figures.stage(MONTH, figures.VOLUME), *KEYS),
@@ -32,7 +32,7 @@ def conversions() -> str:
 
 
 def _compared() -> str:
-    """Return the exposed of those alone whose conversions are known."""
+    """Return the same only for messages with conversions."""
     return f"({exposed()} and {conversions()})"
 
 
@@ -115,40 +115,41 @@ def table() -> Drawn:
         keys=KEYS,
         sort="Campaign",
         is_ascending=True,
-        nothing="No campaign here has conversions by variation.",
-        says=f"Over {MONTH.days}. Rate is `conversions` (first conversion event) ÷ "
+        nothing="No chosen campaign has conversions by variation.",
+        description=f"Over {MONTH.days}. Rate is `conversions` (first conversion "
+        f"event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
         "both. From and to are the 95 % Wilson interval of the rate. Lift is the rate "
         "÷ that of the control group of the same channel − 1. z is the two-sample "
-        "z-score with pooled variance, if both sides would have 5 conversions or more "
-        "at the rate of both together. The verdict says better or worse from |z| ≥ "
-        "1.96 on, and nothing of rates above 100 %, which come of conversions that "
-        "follow messages of days before. Revenue per head is "
+        "z-score with pooled variance, if both sides have an expected 5 conversions or "
+        "more at the pooled rate. The verdict is better or worse from |z| ≥ 1.96 on. "
+        "Rates above 100 % get none: they include conversions after messages of "
+        "earlier days. Revenue per head is "
         "`revenue` ÷ the same denominator, in US dollars. Only multivariate campaigns "
         "have conversions by variation.",
     )
 
 
 def explanation() -> Drawn:
-    """Return how to read the comparison, and how not to."""
+    """Return the explanation of the comparison."""
     return panels.note(
         "How to read the comparison",
-        "- **Rate** is conversions per message sent; for the control group, which is "
-        "sent nothing, per user enrolled.\n"
-        "- The **95 % interval** (Wilson) holds the true rate in 19 of 20 cases. The "
-        "fewer were sent, the wider it is.\n"
-        "- **Lift** is what the message added: 10 % means 11 instead of 10 "
+        "- **Rate** is conversions per sent message; for the control group, which is "
+        "sent nothing, per enrolled user.\n"
+        "- The **95 % interval** (Wilson) contains the true rate in 19 of 20 cases. It "
+        "is wider with fewer messages.\n"
+        "- **Lift** is the effect of the message: 10 % means 11 instead of 10 "
         "conversions. Without a control group there is none.\n"
-        "- **Verdict**: *better* or *worse* if a difference this large comes by "
-        "chance less than once in 20 times (|z| ≥ 1.96); else *no clear difference*, "
-        "which does not mean that there is none. *Too few conversions*: at the rate "
-        "of both together one side would have less than 5. *More than were sent* or "
-        "*control is above 100 %*: some conversions follow messages of days before, "
-        "and make no rate.\n"
-        "- One of 20 comparisons is wrong by design: with many variations, or when "
-        "looking every day until one wins, ask for |z| ≥ 3.\n"
-        "- Users who were sent several messages within the 28 days count each time, so "
-        "the true certainty is lower than shown.",
-        says="Explains the columns of the table above, which are over the 28 days "
-        "before today.",
+        "- **Verdict**: *better* or *worse* if chance alone causes such a difference "
+        "less than once in 20 times (|z| ≥ 1.96); else *no clear difference*, which "
+        "does not prove that there is none. *Too few conversions*: at the pooled rate "
+        "one side would have less than 5. *More than were sent* or "
+        "*control is above 100 %*: some conversions follow messages of earlier days, "
+        "so there is no rate.\n"
+        "- One of 20 comparisons is wrong by chance: with many variations, or with "
+        "daily checks until one wins, require |z| ≥ 3.\n"
+        "- A user with several messages within the 28 days counts several times, so "
+        "the true confidence is lower than shown.",
+        description="Explains the columns of the table above, which are over the 28 "
+        "days before today.",
     )

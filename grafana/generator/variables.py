@@ -1,4 +1,4 @@
-"""What can be chosen above every dashboard; each choice narrows those after it."""
+"""The variables of every dashboard; each limits the values of those after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHAIN = (
 def variables(
     *hidden: str,
 ) -> list[builders.DatasourceVariable | builders.QueryVariable]:
-    """Return all variables; hidden ones only carry a choice to the next dashboard."""
+    """Return all variables; hidden ones only pass a choice to the next dashboard."""
     return [
         builders.DatasourceVariable("datasource")
         .label("Data source")
@@ -50,7 +50,7 @@ def _chosen(name: str, label: str, *, query: str) -> builders.QueryVariable:
     return (
         builders.QueryVariable(name)
         .label(label)
-        .description(f"The values of the label {name} among what is chosen before.")
+        .description(f"Values of the label {name}, limited by the choices before it.")
         .datasource(SOURCE)
         .query(query)
         .definition(query)

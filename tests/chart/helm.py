@@ -1,8 +1,8 @@
 """The Helm chart as real Helm renders it.
 
-Helm is a library in Go. It runs in a process of its own, so that its threads and signal
-handlers are nothing to other tests. Every manifest is read as strictly as can be: a key
-that stands twice is an error.
+Helm is a library in Go. It runs in a separate process, so that its threads and signal
+handlers do not affect other tests. Manifests are read strictly: a duplicate key is an
+error.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import base64
 import importlib
 import json
 import multiprocessing
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
+from jsonschema import Draft7Validator
 
 from tests.paths import ROOT
 
@@ -37,18 +41,18 @@ Values = Mapping[str, object]
 
 
 class Refused(Exception):
-    """Helm did not render the chart with these values; its message says why."""
+    """Helm did not render the chart with these values; the message is Helm's."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What Helm made of the chart: the text of each template by its path."""
+    """The rendered chart: the text of each template by its path."""
 
     texts: Mapping[str, str]
 
     @property
     def notes(self) -> str:
-        """What is told after an installation."""
+        """The text that Helm prints after an installation."""
         return self.texts["NOTES.txt"]
 
     @property
@@ -76,7 +80,7 @@ class Rendered:
 
     @property
     def service(self) -> Document:
-        """The Service that is no StatefulSet's own."""
+        """The Service in front of the pods, not the headless one of a StatefulSet."""
         own = self.workload["spec"].get("serviceName")
         (found,) = (
             each for each in self.all("Service") if each["metadata"]["name"] != own
@@ -85,7 +89,7 @@ class Rendered:
 
     @property
     def workload(self) -> Document:
-        """What makes the exporter's pods, a Deployment or a StatefulSet."""
+        """The Deployment or StatefulSet of the exporter's pods."""
         (found,) = self.all("Deployment") + self.all("StatefulSet")
         return found
 
@@ -102,7 +106,7 @@ class Rendered:
 
     @property
     def pods(self) -> list[Document]:
-        """The specifications of all pods, that of `helm test` too."""
+        """The specifications of all pods, including that of `helm test`."""
         return [self.pod, *(each["spec"] for each in self.all("Pod"))]
 
     def files(self, kind: str, name: str) -> dict[str, str]:
@@ -117,23 +121,31 @@ class Rendered:
 
     @property
     def config(self) -> str:
-        """The text of the exporter's configuration that the chart made."""
+        """The text of the exporter's configuration that the chart renders."""
         for kind in ("ConfigMap", "Secret"):
             for each in self.all(kind):
                 if each["metadata"]["name"].endswith("-config"):
                     files = self.files(kind, each["metadata"]["name"])
                     if "config.yaml" in files:
                         return files["config.yaml"]
-        message = "the chart makes no configuration"
+        message = "the chart rendered no configuration"
         raise LookupError(message)
 
 
 class Helm:
-    """Helm, in a process of its own that lives as long as the tests."""
+    """Helm in a separate process; charts and renderings are cached."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+        self._scratch = TemporaryDirectory()
+        self._without_schema = Path(self._scratch.name) / CHART.name
+        shutil.copytree(
+            CHART,
+            self._without_schema,
+            ignore=shutil.ignore_patterns("values.schema.json", "ci"),
+        )
+        self._rendered: dict[tuple[str, str, str], Rendered | str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -145,6 +157,7 @@ class Helm:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown()
+        self._scratch.cleanup()
 
     def render(
         self,
@@ -154,26 +167,34 @@ class Helm:
         namespace: str = "prod",
         kube_version: str = "v1.31.0",
         chart: Path = CHART,
+        has_schema: bool = True,
     ) -> Rendered:
-        """Render the chart, or raise `Refused`."""
+        """Render the chart, or raise `Refused`. The result is shared: do not change it.
+
+        Without the schema, whose compilation takes most of the time, only templates
+        check the values.
+        """
         options = {
             "name": name,
             "namespace": namespace,
             "kube_version": kube_version,
             "api_versions": list(API_VERSIONS),
         }
-        # JSON, as the Helm of the tests may be of another machine's shape of numbers.
-        answer = self._pool.submit(
-            _render, str(chart), json.dumps(values or {}), json.dumps(options)
-        ).result()
-        if isinstance(answer, str):
-            raise Refused(answer)
-        return Rendered(
-            {path.partition("/templates/")[2]: text for path, text in answer.items()}
-        )
+        place = chart if has_schema else self._without_schema
+        # JSON: the library reads values and options as JSON texts.
+        key = str(place), json.dumps(values or {}), json.dumps(options)
+        if key not in self._rendered:
+            answer = self._pool.submit(_render, *key).result()
+            self._rendered[key] = (
+                answer if isinstance(answer, str) else Rendered(_by_template(answer))
+            )
+        found = self._rendered[key]
+        if isinstance(found, str):
+            raise Refused(found)
+        return found
 
     def lint(self, values: Values, *, kube_version: str) -> list[str]:
-        """Return what Helm's strict linter finds, from warnings on."""
+        """Return the findings of Helm's strict linter, from warnings on."""
         return self._pool.submit(_lint, str(CHART), dict(values), kube_version).result()
 
     def package(self, directory: Path) -> Path:
@@ -183,15 +204,19 @@ class Helm:
         return archive
 
 
+def _by_template(texts: Mapping[str, str]) -> dict[str, str]:
+    return {path.partition("/templates/")[2]: text for path, text in texts.items()}
+
+
 @cache
 def _loaded(chart: str) -> Any:
     return importlib.import_module("helm_python").Chart.load(chart)
 
 
 def _render(chart: str, values: str, options: str) -> dict[str, str] | str:
-    """Return texts by path, or why there are none; runs in Helm's process."""
+    """Return texts by path, or the error message; runs in Helm's process."""
     helm: Any = importlib.import_module("helm_python")
-    # Private, but `Chart.render` knows no Capabilities; so the version is pinned.
+    # A private function of the pinned version: `Chart.render` has no capabilities.
     native: Any = importlib.import_module("helm_python._native")
     raw = _loaded(chart)._raw()
     try:
@@ -212,17 +237,53 @@ def _package(chart: str, directory: str) -> None:
     importlib.import_module("helm_python").package(chart, destination=directory)
 
 
+VALUES: Document = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+SCHEMA: Document = json.loads(
+    (CHART / "values.schema.json").read_text(encoding="utf-8")
+)
+_VALIDATOR = Draft7Validator({**SCHEMA, "required": []})
+
+
+def schema_errors(values: Values) -> list[str]:
+    """Return what values.schema.json has against values put over the defaults.
+
+    Defaults that stay as they are are valid, and not checked again.
+    """
+    whole = merged(VALUES, values)
+    changed = {key: whole[key] for key in values if key in whole}
+    return [
+        *(f"$: {key} is required" for key in SCHEMA["required"] if key not in whole),
+        *(
+            f"{error.json_path}: {error.message}"
+            for error in _VALIDATOR.iter_errors(changed)
+        ),
+    ]
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> Document:
+    """Return values as Helm puts one file over another: null removes a key."""
+    found = deepcopy(dict(first))
+    for key, value in second.items():
+        if value is None and key in found:
+            del found[key]
+        elif isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = merged(found[key], value)
+        else:
+            found[key] = deepcopy(value)
+    return found
+
+
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _StrictLoader(_SafeLoader):  # type: ignore[misc]  # chosen when it runs
-    """Refuses a key that stands twice, as Kubernetes does."""
+    """Raises on a duplicate key, as Kubernetes does."""
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> Document:
     keys = [loader.construct_object(key) for key, _ in node.value]
-    assert len(keys) == len(set(keys)), f"a key stands twice in {keys}"
-    assert all(isinstance(key, str) for key in keys), f"a key is no text in {keys}"
+    assert len(keys) == len(set(keys)), f"duplicate key in {keys}"
+    assert all(isinstance(key, str) for key in keys), f"expected text keys, got {keys}"
     made: Document = loader.construct_mapping(node, deep=True)
     return made
 
@@ -234,13 +295,18 @@ def documents(text: str) -> Iterator[Document]:
     """Yield the manifests of a text."""
     for document in yaml.load_all(text, Loader=_StrictLoader):
         if document is not None:
-            assert isinstance(document, dict), f"no manifest: {document!r}"
+            assert isinstance(document, dict), f"expected a mapping: {document!r}"
             yield document
+
+
+def containers(pod: Document) -> list[Document]:
+    """Return all containers of a pod, init containers first."""
+    return [*pod.get("initContainers", []), *pod["containers"]]
 
 
 def container(pod: Document, name: str) -> Document:
     """Return a container of a pod."""
-    (found,) = (each for each in pod["containers"] if each["name"] == name)
+    (found,) = (each for each in containers(pod) if each["name"] == name)
     assert isinstance(found, dict)
     return found
 
@@ -249,3 +315,21 @@ def values_of(file: Path) -> Document:
     """Return the values in a file."""
     values: Document = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     return values
+
+
+CI_VALUES = {file.stem.removesuffix("-values"): values_of(file) for file in CI_FILES}
+ID = "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
+NASTY = "it's \"quoted\": {{ .Values }} #no\n\t- [x] & *y | > ' % @ ` \\ é 🌷 null"
+"""Text with every character that YAML or templates treat specially."""
+
+
+def config(**changes: object) -> Document:
+    """Return values with a configuration of one workspace and its key."""
+    workspace = {
+        "name": "production",
+        "endpoint": "https://rest.iad-01.braze.com",
+        "api_key_file": "/etc/braze-exporter/keys/production",
+        "campaigns": [{"id": ID, "name": "Welcome series"}],
+    }
+    key = {"secretName": "braze", "key": "api-key", "file": "production"}
+    return {"config": {"workspaces": [workspace | changes]}, "apiKeys": [key]}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import ssl
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.chart.helm import Document, Rendered, container
-from tests.support.certificates import Papers
+from tests.support.certificates import Certificates
+from tests.support.daemon_process import run
 
 Files = Mapping[str, str]
 
@@ -16,9 +17,13 @@ _ROOTS = ("/etc/braze-exporter", "/var/lib/braze-exporter")
 _LISTENS = "--web.listen-address="
 
 
-def secrets(papers: Papers) -> Files:
-    """Return what a Secret that exists already may hold, by any key that we ask for."""
-    issued = papers.cert.decode(), papers.key.decode(), papers.ca.decode()
+def secrets(certificates: Certificates) -> Files:
+    """Return the content of an existing Secret: each key that a test refers to."""
+    issued = (
+        certificates.cert.decode(),
+        certificates.key.decode(),
+        certificates.ca.decode(),
+    )
     key = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"
     return dict(zip(("tls.crt", "tls.key", "ca.crt"), issued, strict=True)) | {
         "api-key": key,
@@ -27,15 +32,22 @@ def secrets(papers: Papers) -> Files:
 
 
 class LocalPod:
-    """What a rendered pod would see, and what would be run in it."""
+    """The files of a rendered pod, and the arguments of its containers."""
 
     def __init__(
-        self, rendered: Rendered, directory: Path, *, existing: Files, **changes: str
+        self,
+        rendered: Rendered,
+        directory: Path,
+        *,
+        existing: Files,
+        name: str = "pod-0",
+        **changes: str,
     ) -> None:
-        """Write its files; `changes` are texts to put in the place of others."""
+        """Write its files; `changes` are texts to replace in files and arguments."""
         self._rendered = rendered
         self._directory = directory
         self._existing = existing
+        self._name = name
         self._changes = changes
         mounts = {
             mount["name"]: mount["mountPath"]
@@ -46,10 +58,10 @@ class LocalPod:
                 self._fill(volume, self._path(mounts[volume["name"]]))
 
     @property
-    def config(self) -> str:
-        """Where the configuration is on this machine."""
+    def config(self) -> Path:
+        """The configuration file on this machine."""
         (flag,) = (each for each in self.arguments() if each.startswith("--config.f"))
-        return flag.partition("=")[2]
+        return Path(flag.partition("=")[2])
 
     def arguments(
         self, listens: str = "127.0.0.1:0", name: str = "exporter"
@@ -58,12 +70,39 @@ class LocalPod:
         given: Sequence[str] = container(self._rendered.pod, name)["args"]
         return self.moved(given, listens)
 
+    def environment(self, name: str = "exporter") -> dict[str, str]:
+        """Return a container's variables; those of Secrets are of `existing`."""
+        return {
+            each["name"]: self._value(each)
+            for each in container(self._rendered.pod, name).get("env", [])
+        }
+
+    def run_init_containers(self) -> list[subprocess.CompletedProcess[str]]:
+        """Run the init containers in their order, up to the first that fails."""
+        ended = []
+        for each in self._rendered.pod.get("initContainers", []):
+            name = each["name"]
+            environment = self.environment(name)
+            ended.append(run(*self.arguments(name=name), environment=environment))
+            if ended[-1].returncode:
+                break
+        return ended
+
     def moved(self, given: Sequence[str], listens: str) -> list[str]:
         """Return arguments with the paths and the address of this machine."""
         return [
             f"{_LISTENS}{listens}" if each.startswith(_LISTENS) else self._moved(each)
             for each in given
         ]
+
+    def _value(self, variable: Document) -> str:
+        source = variable.get("valueFrom", {})
+        if source == {"fieldRef": {"fieldPath": "metadata.name"}}:
+            return self._name
+        if "secretKeyRef" in source:
+            return self._existing[source["secretKeyRef"]["key"]]
+        text: str = variable["value"]
+        return text
 
     def _fill(self, volume: Document, directory: Path) -> None:
         directory.mkdir(parents=True)
@@ -108,11 +147,3 @@ def _sources(volume: Document) -> Iterator[tuple[int, Document]]:
                 source = part[field]
                 mode = source.get("defaultMode", projected.get("defaultMode", 0o644))
                 yield mode, source | {"kind": kind}
-
-
-def unverified() -> ssl.SSLContext:
-    """Return the TLS of Kubernetes' probes: they verify nothing and show nothing."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context

@@ -1,6 +1,6 @@
-"""The tables in the chart's README, made of the comments in values.yaml.
+"""The tables in the chart's README, generated from the comments in values.yaml.
 
-`python -m tests.chart_readme` writes them; a test says whether they are current.
+`python -m tests.chart.readme_tables` writes them; a test checks that they are current.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_DEFAULT = 60
 
 @dataclass(frozen=True)
 class Key:
-    """A key of values.yaml: its default as JSON, and what its comment says."""
+    """A key of values.yaml: its default as JSON, and its comment."""
 
     name: str
     default: str
@@ -40,7 +40,7 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """Return the sections of values.yaml with their keys, in their order."""
+    """Return the sections of values.yaml with their keys, in order."""
     lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
     root = yaml.compose("\n".join(lines), Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
@@ -65,7 +65,7 @@ def keys() -> list[Key]:
 def _keys(
     node: yaml.MappingNode, path: str, lines: list[str]
 ) -> Iterator[tuple[int, Key]]:
-    """Yield each key that is no mapping of others, with its line."""
+    """Yield each key without keys below it, with its line."""
     for name_node, value in node.value:
         line = name_node.start_mark.line
         name = f"{path}{name_node.value}"

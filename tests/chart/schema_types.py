@@ -1,8 +1,8 @@
-"""Kubernetes' own types in values.schema.json, from where Kubernetes defines them.
+"""Kubernetes' types in values.schema.json, copied from Kubernetes' schemas.
 
-Wherever the schema refers to `io.k8s...` the definition of that type, and of all it is
-made of, stands in one line each at the head of `definitions`. `python -m
-tests.chart_schema` writes these lines; a test says whether they are current.
+For each reference to `io.k8s...` the definition of that type, and of all types in it,
+is one line at the head of `definitions`. `python -m tests.chart.schema_types` writes
+these lines; a test checks that they are current.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def written(text: str) -> str:
 
 
 def _types(text: str) -> dict[str, Any]:
-    """Return what a text refers to, and what that refers to, by name."""
+    """Return the types that a text refers to, directly or indirectly, by name."""
     version = kubernetes_validate.latest_version()
     folder = files("kubernetes_validate").joinpath("kubernetes-json-schema")
     file = folder.joinpath(f"v{version}-local-strict", "_definitions.json")
@@ -49,13 +49,13 @@ def _types(text: str) -> dict[str, Any]:
         name = wanted.pop()
         found[name] = _bare(known[name])
         if name in asked_for and "properties" in found[name]:
-            found[name]["type"] = "object"  # an item of a list is never null
+            found[name]["type"] = "object"  # an item of a list cannot be null
         wanted |= set(_REFERENCE.findall(json.dumps(found[name]))) - set(found)
     return found
 
 
 def _bare(part: Any) -> Any:
-    """Return a part of a schema without what it says to people."""
+    """Return a part of a schema without its descriptions."""
     if isinstance(part, list):
         return [_bare(each) for each in part]
     if isinstance(part, str):
@@ -64,7 +64,7 @@ def _bare(part: Any) -> Any:
         return part
     if "$ref" in part:
         return {"$ref": _bare(part["$ref"])}
-    if "oneOf" in part:  # a number or a text, of which null is both
+    if "oneOf" in part:  # a number or a text, and null is valid as both
         return {"anyOf": _bare(part["oneOf"])}
     return {
         key: {name: _bare(each) for name, each in value.items()}

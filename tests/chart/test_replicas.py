@@ -1,95 +1,78 @@
-"""The chart's replicas: pods that share their work by a Redis."""
+"""The chart's replicas: independent pods, each of which polls every campaign."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.chart.helm import CHART, Document, Helm, Refused, values_of
+from tests.chart.helm import CI_VALUES, Document, Helm, Refused
 
-SHARED: Document = {"sharedState": {"secretName": "braze-redis"}}
-BY_URL = {
-    "name": "BRAZE_EXPORTER_STATE_URL",
-    "valueFrom": {"secretKeyRef": {"name": "braze-redis", "key": "url"}},
-}
+REPLICAS = CI_VALUES["replicas"]
 
 
-@pytest.mark.parametrize(("replicas", "said"), [(0, "1"), (1, "1"), (100, "100")])
-def test_replicas_know_the_redis_and_their_number(
-    helm: Helm, replicas: int, said: str
-) -> None:
-    """The URL comes from a Secret, as it may hold a password, and is in no manifest."""
-    rendered = helm.render(SHARED | {"replicas": replicas})
+def test_replicas_divide_the_request_ceilings(helm: Helm) -> None:
+    """Several pods get `--replicas` with their number; a single one does not."""
+    flags = {
+        replicas: [
+            each
+            for each in helm.render({"replicas": replicas}).exporter["args"]
+            if each.startswith("--replicas")
+        ]
+        for replicas in (0, 1, 2, 100)
+    }
 
-    assert rendered.one("Deployment")["spec"]["replicas"] == replicas
-    assert rendered.exporter["env"] == [
-        BY_URL,
-        {"name": "BRAZE_EXPORTER_STATE_REPLICAS", "value": said},
-    ]
+    assert flags == {0: [], 1: [], 2: ["--replicas=2"], 100: ["--replicas=100"]}
 
 
-def test_replicas_are_replaced_one_by_one(helm: Helm) -> None:
-    """A new one comes before an old one goes: the budget is kept by all together."""
-    spec = helm.render(SHARED | {"replicas": 2}).one("Deployment")["spec"]
+def test_an_upgrade_never_runs_more_pods_than_replicas(helm: Helm) -> None:
+    """An old pod ends before a new one begins, and the other replicas serve on."""
+    spec = helm.render(REPLICAS).one("Deployment")["spec"]
 
+    assert spec["replicas"] == 2
     assert spec["strategy"] == {
         "type": "RollingUpdate",
-        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
     }
 
 
-def test_replicas_keep_nothing_on_disk(helm: Helm) -> None:
-    """The exporter takes a directory or a Redis, not both."""
-    rendered = helm.render(SHARED | {"replicas": 2})
+def test_each_replica_keeps_its_own_state(helm: Helm) -> None:
+    """The state of each pod is in its own emptyDir, which no other pod writes to."""
+    rendered = helm.render(REPLICAS)
 
-    args = rendered.exporter["args"]
-    assert not any(each.startswith("--state.path") for each in args)
-    assert "state" not in {each["name"] for each in rendered.pod["volumes"]}
-    assert "state" not in {each["name"] for each in rendered.exporter["volumeMounts"]}
-    assert "persistence.enabled" not in rendered.notes
+    (state,) = (each for each in rendered.pod["volumes"] if each["name"] == "state")
+    assert set(state) == {"name", "emptyDir"}
+    assert not rendered.all("PersistentVolumeClaim")
 
 
-def test_the_network_policy_lets_the_redis_through(helm: Helm) -> None:
-    """By its port, to whom the values say, and only where there is one."""
-    policy = {"networkPolicy": {"enabled": True}}
-    values = values_of(CHART / "ci" / "shared-state-values.yaml")
+def test_replicas_run_on_different_nodes_and_survive_a_drain(helm: Helm) -> None:
+    """Spread constraints and the disruption budget count the pods of this release."""
+    rendered = helm.render(REPLICAS)
 
-    def rules(values: Document) -> list[Document]:
-        made = helm.render(values).one("NetworkPolicy")["spec"]["egress"]
-        assert isinstance(made, list)
-        return made
-
-    assert len(rules(policy)) == 2
-    assert rules(SHARED | policy)[2] == {"ports": [{"port": 6379, "protocol": "TCP"}]}
-    assert rules(values)[2] == {
-        "ports": [{"port": 6380, "protocol": "TCP"}],
-        "to": values["networkPolicy"]["egress"]["redisTo"],
-    }
+    labels = rendered.workload["spec"]["selector"]
+    (spread,) = rendered.pod["topologySpreadConstraints"]
+    assert spread["labelSelector"] == labels
+    budget = rendered.one("PodDisruptionBudget")["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": labels}
 
 
-def test_the_notes_speak_of_all_replicas(helm: Helm) -> None:
-    """The log is that of all, for each has a part of the work."""
-    notes = helm.render(values_of(CHART / "ci" / "shared-state-values.yaml")).notes
+def test_the_notes_name_all_replicas(helm: Helm) -> None:
+    """The command for the log selects every pod."""
+    notes = helm.render(REPLICAS).notes
 
-    assert "Its 3 replicas share the work" in notes
+    assert "Each of the 2 replicas polls and serves all campaigns" in notes
     assert "logs --selector app.kubernetes.io/instance=demo," in notes
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"replicas": 2}, "replicas is 2, .* expected sharedState.secretName too"),
-        (SHARED | {"replicas": 101}, "/replicas"),
+        ({"replicas": 101}, "/replicas"),
         (
-            SHARED | {"sharding": {"enabled": True}},
-            "sharedState and sharding.enabled are both set",
+            {"replicas": 2, "persistence": {"enabled": True}},
+            "persistence.enabled: replicas is 2, .* expected persistence.enabled=false",
         ),
         (
-            SHARED | {"persistence": {"enabled": True}},
-            "persistence.enabled: with sharedState .* expected one of the two",
-        ),
-        (
-            SHARED | {"replicas": 2, "scrapeConfig": {"enabled": True}},
-            "scrapeConfig: .* expected serviceMonitor or podMonitor",
+            {"replicas": 2, "scrapeConfig": {"enabled": True}},
+            "scrapeConfig: replicas is 2, .* expected serviceMonitor or podMonitor",
         ),
     ],
 )
@@ -102,7 +85,7 @@ def test_what_replicas_cannot_share_is_refused(
 
 
 def test_one_replica_may_be_scraped_by_its_service(helm: Helm) -> None:
-    """There is no other to be met."""
-    rendered = helm.render(SHARED | {"scrapeConfig": {"enabled": True}})
+    """With a single pod the Service always leads to that pod."""
+    rendered = helm.render({"scrapeConfig": {"enabled": True}})
 
     assert rendered.one("ScrapeConfig")

@@ -1,4 +1,4 @@
-"""The chart's shards: one pod for each, by a StatefulSet in the Deployment's place."""
+"""The chart's shards: one pod each, in a StatefulSet instead of a Deployment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import copy
 import pytest
 from exporter.polling.sharding import Shard
 
-from tests.chart.helm import CHART, Document, Helm, Refused, values_of
+from tests.chart.helm import CI_VALUES, Document, Helm, Refused, containers
 
 SHARDS: Document = {"sharding": {"enabled": True, "shards": 3}}
 CLAIMS: Document = SHARDS | {"persistence": {"enabled": True}}
@@ -18,7 +18,7 @@ CHANGEABLE = {
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
 }
-"""What Kubernetes lets be changed of a StatefulSet, in all versions."""
+"""Fields of a StatefulSet that can be changed in all versions of Kubernetes."""
 
 
 def environment(container: Document) -> dict[str, Document]:
@@ -26,8 +26,8 @@ def environment(container: Document) -> dict[str, Document]:
     return {each["name"]: each for each in container.get("env", [])}
 
 
-def test_a_stateful_set_takes_the_deployments_place(helm: Helm) -> None:
-    """There is one of the two, and none of shards' objects without shards."""
+def test_sharding_renders_a_stateful_set_instead_of_a_deployment(helm: Helm) -> None:
+    """Without sharding there is no object of it."""
     without, with_ = helm.render(), helm.render(SHARDS)
 
     assert not without.all("StatefulSet")
@@ -39,27 +39,26 @@ def test_a_stateful_set_takes_the_deployments_place(helm: Helm) -> None:
     assert "ordinals" not in spec
 
 
-def test_the_pod_is_the_same_but_for_its_number(helm: Helm) -> None:
-    """Whatever is set of the pod is in that of a StatefulSet, too."""
+def test_a_shard_differs_from_a_single_pod_in_its_variables(helm: Helm) -> None:
+    """All other values of the pod apply to a StatefulSet as to a Deployment."""
     for name in ("default", "tls", "client-certificates", "network"):
-        values = values_of(CHART / "ci" / f"{name}-values.yaml")
+        values = CI_VALUES[name]
 
-        alone, shard = helm.render(values), helm.render(values | SHARDS)
+        alone, shard = (
+            copy.deepcopy(helm.render(each).workload["spec"]["template"])
+            for each in (values, values | SHARDS)
+        )
 
-        of_shard = copy.deepcopy(shard.workload["spec"]["template"])
-        (container, *_) = of_shard["spec"]["containers"]
-        env = container["env"]
-        container["env"] = [
-            each for each in env if "SHARD" not in each["name"]
-        ] or alone.exporter.get("env")
-        of_alone = copy.deepcopy(alone.workload["spec"]["template"])
-        of_alone["spec"]["containers"][0].setdefault("env", None)
-        assert of_shard == of_alone
+        for template in (alone, shard):
+            for container in containers(template["spec"]):
+                env = container.pop("env", [])
+                container["env"] = [one for one in env if "SHARD" not in one["name"]]
+        assert shard == alone, name
 
 
 @pytest.mark.parametrize("total", [1, 2, 11])
 def test_each_pod_reads_its_number_from_its_name(helm: Helm, total: int) -> None:
-    """What Kubernetes makes of the variables is a shard of its own for each pod."""
+    """The exporter parses the variables of each pod as a different shard."""
     values = {
         "sharding": {"enabled": True, "shards": total},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
@@ -70,32 +69,32 @@ def test_each_pod_reads_its_number_from_its_name(helm: Helm, total: int) -> None
     env = environment(rendered.exporter)
     source = env["BRAZE_EXPORTER_SHARD"]["valueFrom"]
     assert source == {"fieldRef": {"fieldPath": "metadata.name"}}
-    said = env["BRAZE_EXPORTER_TOTAL_SHARDS"]["value"]
+    text = env["BRAZE_EXPORTER_TOTAL_SHARDS"]["value"]
     assert env["HTTPS_PROXY"]["value"] == "http://proxy:3128"
     stateful = rendered.one("StatefulSet")
     names = [
         f"{stateful['metadata']['name']}-{number}"
         for number in range(stateful["spec"]["replicas"])
     ]
-    found = [Shard.of_texts(name, said) for name in names]
+    found = [Shard.of_texts(name, text) for name in names]
     assert found == [Shard(number, total) for number in range(total)]
 
 
-def test_the_test_and_the_simulator_are_no_shard(helm: Helm) -> None:
-    """Only the exporter's container has a number."""
+def test_only_the_exporter_is_sharded(helm: Helm) -> None:
+    """The simulator and the pod of `helm test` have no shard number."""
     rendered = helm.render(SHARDS)
 
     holders = [
         container["name"]
         for pod in rendered.pods
-        for container in pod["containers"]
+        for container in containers(pod)
         if "BRAZE_EXPORTER_SHARD" in environment(container)
     ]
-    assert holders == ["exporter"]
+    assert holders == ["check-config", "exporter"]
 
 
 def test_every_shard_has_a_name_before_it_is_ready(helm: Helm) -> None:
-    """The StatefulSet's own Service is headless, and knows those that are not ready."""
+    """The headless Service publishes the names of pods that are not ready."""
     rendered = helm.render(SHARDS | {"web": {"port": 9000}, "service": {"port": 80}})
 
     name = rendered.one("StatefulSet")["spec"]["serviceName"]
@@ -109,8 +108,8 @@ def test_every_shard_has_a_name_before_it_is_ready(helm: Helm) -> None:
     assert "clusterIP" not in rendered.service["spec"]
 
 
-def test_annotations_of_the_service_let_nobody_scrape_twice(helm: Helm) -> None:
-    """They, and its labels, are not on the Service that is the StatefulSet's own."""
+def test_the_headless_service_has_no_scrape_annotations(helm: Helm) -> None:
+    """Labels and annotations of `service` there would scrape each shard twice."""
     service = {"annotations": {"prometheus.io/scrape": "true"}, "labels": {"a": "b"}}
 
     rendered = helm.render(SHARDS | {"service": service})
@@ -124,7 +123,7 @@ def test_annotations_of_the_service_let_nobody_scrape_twice(helm: Helm) -> None:
 
 
 def test_a_scrape_config_has_each_shard_as_a_target(helm: Helm) -> None:
-    """By the names of their pods: through a Service each scrape would be another's."""
+    """By the host names of the pods: a Service leads to any of them."""
     values: Document = SHARDS | {
         "web": {"port": 9000},
         "namespaceOverride": "marketing",
@@ -141,7 +140,7 @@ def test_a_scrape_config_has_each_shard_as_a_target(helm: Helm) -> None:
 
 
 def test_each_shard_has_a_claim_of_its_own(helm: Helm) -> None:
-    """The claim that a Deployment would have is the template of theirs."""
+    """The claim template equals the claim of a Deployment."""
     persistence = {
         "enabled": True,
         "size": "2Gi",
@@ -164,10 +163,10 @@ def test_each_shard_has_a_claim_of_its_own(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(("is_kept", "policy"), [(False, "Delete"), (True, "Retain")])
-def test_claims_go_with_their_shards_unless_kept(
+def test_claims_are_deleted_with_their_shards(
     helm: Helm, *, is_kept: bool, policy: str
 ) -> None:
-    """On uninstall and with fewer shards, as the Deployment's claim goes."""
+    """They are deleted on uninstall and when shards are removed, unless `retain`."""
     values = SHARDS | {"persistence": {"enabled": True, "retain": is_kept}}
 
     spec = helm.render(values).one("StatefulSet")["spec"]
@@ -180,7 +179,7 @@ def test_claims_go_with_their_shards_unless_kept(
 
 @pytest.mark.parametrize("values", [{}, {"state": {"enabled": False}}])
 def test_without_persistence_there_is_no_claim(helm: Helm, values: Document) -> None:
-    """Each pod's state is in its own emptyDir, or it keeps none."""
+    """Each pod's state is in its own emptyDir, or there is no state."""
     rendered = helm.render(SHARDS | values)
 
     assert "volumeClaimTemplates" not in rendered.one("StatefulSet")["spec"]
@@ -192,7 +191,7 @@ def test_without_persistence_there_is_no_claim(helm: Helm, values: Document) -> 
 def test_an_upgrade_changes_nothing_that_kubernetes_refuses(
     helm: Helm, start: Document
 ) -> None:
-    """Whatever depends on these values is what Kubernetes lets be changed."""
+    """These values affect only fields that Kubernetes allows to change."""
     changes: Document = {
         "replicas": 0,
         "sharding": {"enabled": True, "shards": 7},
@@ -218,30 +217,30 @@ def test_an_upgrade_changes_nothing_that_kubernetes_refuses(
     }
 
 
-def test_no_version_is_in_what_cannot_be_changed(helm: Helm) -> None:
-    """Not the chart's: the next one could not be applied."""
+def test_claim_templates_contain_no_version(helm: Helm) -> None:
+    """They cannot be changed, so a new chart version must render the same."""
     spec = helm.render(CLAIMS).one("StatefulSet")["spec"]
 
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["metadata"] == {"name": "state"}
 
 
-def test_a_stopped_exporter_has_no_shard(helm: Helm) -> None:
-    """`replicas: 0` stops all of them, and the notes say how they run again."""
+def test_zero_replicas_stop_all_shards(helm: Helm) -> None:
+    """The notes contain the command that starts them."""
     rendered = helm.render(SHARDS | {"replicas": 0})
 
     assert rendered.one("StatefulSet")["spec"]["replicas"] == 0
     assert "scale statefulset/demo-braze-exporter --replicas=3" in rendered.notes
 
 
-def test_the_notes_name_what_there_is(helm: Helm) -> None:
+def test_the_notes_name_the_stateful_set(helm: Helm) -> None:
     """Commands are for the StatefulSet, and the log is that of all shards."""
-    notes = helm.render(values_of(CHART / "ci" / "sharding-values.yaml")).notes
+    notes = helm.render(CI_VALUES["sharding"]).notes
 
     assert "deployment/" not in notes
     assert "rollout status statefulset/demo-braze-exporter" in notes
     assert "port-forward statefulset/demo-braze-exporter 10417:10417" in notes
-    assert "Its 3 shards" in notes
+    assert "Each of the 3 shards" in notes
     labels = "app.kubernetes.io/instance=demo,app.kubernetes.io/component=exporter"
     assert f"logs --selector {labels} --prefix --tail -1" in notes
 
@@ -250,7 +249,7 @@ def test_the_notes_name_what_there_is(helm: Helm) -> None:
 def test_a_name_leaves_room_for_what_kubernetes_appends(
     helm: Helm, length: int
 ) -> None:
-    """A label of each pod is the StatefulSet's name and a hash: the rest is refused."""
+    """A label of each pod is the StatefulSet's name and a hash of 11 characters."""
     values = SHARDS | {"fullnameOverride": "n" * length}
 
     if length > 52:
@@ -269,15 +268,15 @@ def test_a_name_leaves_room_for_what_kubernetes_appends(
         ({"sharding": {"shards": "2"}}, "/sharding/shards"),
         (
             {"sharding": {"enabled": True}, "replicas": 2},
-            "replicas is 2, .* expected their number in sharding.shards",
+            "replicas is 2, .* expected the number of pods in sharding.shards",
         ),
         (
             CLAIMS | {"persistence": {"enabled": True, "existingClaim": "kept"}},
-            "persistence.existingClaim is one, .* expected",
+            "persistence.existingClaim is set, .* expected",
         ),
         (
             CLAIMS | {"persistence": {"enabled": True, "volumeName": "one"}},
-            "persistence.volumeName is one, .* expected",
+            "persistence.volumeName is set, .* expected",
         ),
     ],
 )

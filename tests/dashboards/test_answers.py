@@ -46,7 +46,7 @@ EMPTY: dict[str, str] = {}
 """Queries that are rightly empty on the demo, with the reason: none so far."""
 TROUBLE = (
     ("braze-exporter", "Failing, with the reason"),
-    ("braze-exporter", "Polled, and without figures"),
+    ("braze-exporter", "Polled without figures"),
     ("braze-overview", "Firing and pending alerts"),
 )
 ALL_WELL, NEVER = -1, -2

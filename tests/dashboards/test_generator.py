@@ -97,7 +97,7 @@ def test_panels_flow_from_left_to_right() -> None:
 
 def tile(width: int, height: int) -> Tile:
     """Return a panel of a size."""
-    panel = panels.stat("A", [Query("a")], says="It is a.", unit="short")
+    panel = panels.stat("A", [Query("a")], description="It is a.", unit="short")
     return Tile(panel, width, height)
 
 
@@ -110,8 +110,10 @@ def spot(panel: Panel | RowPanel) -> tuple[int, int, int, int]:
 
 def test_known_series_have_colours_of_their_own() -> None:
     """Colours of the palette, unless labels make the series."""
-    known = panels.graph("A", [Query("a", "a"), Query("b", "b")], says="", unit="s")
-    labelled = panels.graph("A", [Query("a", "{{a}}")], says="", unit="s")
+    known = panels.graph(
+        "A", [Query("a", "a"), Query("b", "b")], description="", unit="s"
+    )
+    labelled = panels.graph("A", [Query("a", "{{a}}")], description="", unit="s")
 
     def colours(graph: Graph) -> list[object]:
         config = graph.build().field_config

@@ -1,6 +1,6 @@
-"""Draw the status page of the demo: `make screenshot`.
+"""Take the screenshot of the documentation: `make screenshot`.
 
-What is drawn is what `make demo` serves, once every campaign was polled.
+It shows the status page of `make demo` after every campaign was polled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 1366, 860
 
 
 def main(file: Path) -> None:
-    """Write a PNG."""
+    """Write the screenshot as PNG."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with Process("demo", "--web.listen-address", "127.0.0.1:0") as demo:
         url = demo.url

@@ -1,4 +1,4 @@
-"""The package as its users get it: built, checked, installed, and tested once more."""
+"""The package of a release: built, checked, installed and tested."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ from tests.support.checkers import run_tool
 from tests.support.daemon_process import clean_environment
 from tests.unit.test_architecture import PACKAGE
 
-SMOKE = ("test_cli.py", "test_commands.py", "test_flags.py", "test_service.py")
-"""Tests of commands and of the process: they start what is installed."""
+SMOKE = (
+    "tests/system/test_cli.py",
+    "tests/system/test_commands.py",
+    "tests/system/test_process.py",
+    "tests/unit/commands/test_flags.py",
+)
+"""Tests that start the installed commands and the daemon."""
 PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a release consists of."""
+    """The files of a release."""
 
     sdist: Path
     wheel: Path
@@ -35,7 +40,7 @@ class Built:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Build both once: the wheel out of the sdist, with the locked build backend."""
+    """Build the sdist, and the wheel from it, with the locked build backend."""
     directory = tmp_path_factory.mktemp("dist")
     ended = run_tool(
         "python", "-m", "build", "--no-isolation", "--outdir", str(directory)
@@ -48,10 +53,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the Python of a new environment that holds the wheel and no source.
+    """Return the Python of a new environment with the wheel and without the source.
 
-    The packages beside it are those of this environment, at the versions of the lock:
-    nothing is downloaded.
+    Its other packages are those of this environment, so nothing is downloaded.
     """
     directory = tmp_path_factory.mktemp("environment")
     venv.create(directory, with_pip=False)
@@ -73,7 +77,7 @@ def _own_site_packages() -> Path:
 def outside(
     python: Path, *arguments: str, at: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Run an installed Python where no source of ours can be found."""
+    """Run an installed Python in a directory without the source of the package."""
     settings = clean_environment()
     del settings["PYTHONPATH"]
     return subprocess.run(
@@ -87,8 +91,8 @@ def outside(
     )
 
 
-def test_the_package_index_would_take_both(built: Built) -> None:
-    """Twine finds nothing to complain of, warnings included."""
+def test_the_package_index_accepts_both_files(built: Built) -> None:
+    """Twine reports no error and no warning."""
     ended = run_tool("twine", "check", "--strict", str(built.sdist), str(built.wheel))
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -96,8 +100,8 @@ def test_the_package_index_would_take_both(built: Built) -> None:
     assert f"-{__version__}" in built.sdist.name
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    """Modules, the mark of their types, templates; no test, dashboard or example."""
+def test_the_wheel_contains_the_package_only(built: Built) -> None:
+    """Modules, py.typed and templates; no test, dashboard or example."""
     with zipfile.ZipFile(built.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
@@ -106,37 +110,39 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     assert names == {path.relative_to(ROOT).as_posix() for path in sources}
 
 
-def test_the_sdist_holds_no_more_than_it_names(built: Built) -> None:
-    """What is needed to build and test it, and no file that happened to lie around."""
+def test_the_sdist_contains_the_configured_files_only(built: Built) -> None:
+    """The files needed to build and test it, and no other file of the checkout."""
     with tarfile.open(built.sdist) as sdist:
         tops = {name.split("/")[1] for name in sdist.getnames() if "/" in name}
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    named = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     always = {".gitignore", "PKG-INFO", "pyproject.toml"}
-    assert tops == {*always, *(name.removeprefix("/") for name in named)}
+    assert tops == {*always, *(name.removeprefix("/") for name in included)}
 
 
+@pytest.mark.slow
 def test_the_tests_pass_against_the_wheel(
     built: Built, installed: Path, tmp_path: Path
 ) -> None:
-    """Unpacked from the sdist, without the source beside them."""
+    """The tests of the sdist run without the source of the package."""
     with tarfile.open(built.sdist) as sdist:
         sdist.extractall(tmp_path, filter="data")
     (unpacked,) = tmp_path.iterdir()
     (unpacked / "exporter").rename(tmp_path / "exporter-elsewhere")
-    tests = [f"tests/{name}" for name in SMOKE]
 
     ended = outside(
-        installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, at=unpacked
+        installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SMOKE, at=unpacked
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert " passed" in ended.stdout
 
 
-def test_the_installed_command_works(installed: Path, tmp_path: Path) -> None:
-    """From the wheel, with its version, and `python -m exporter` likewise."""
+def test_the_installed_command_prints_its_version(
+    installed: Path, tmp_path: Path
+) -> None:
+    """`python -m exporter` prints the same."""
     place = "import exporter; print(exporter.__file__)"
 
     command = subprocess.run(
@@ -154,8 +160,8 @@ def test_the_installed_command_works(installed: Path, tmp_path: Path) -> None:
     assert sys.executable != str(installed)
 
 
-def test_both_locks_hold_the_same_run_time_packages() -> None:
-    """What the tests run with is what an image is built of."""
+def test_both_locks_contain_the_same_run_time_packages() -> None:
+    """The tests run with the packages of the image."""
 
     def pins(name: str) -> set[str]:
         lines = (ROOT / name).read_text().splitlines()

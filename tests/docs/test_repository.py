@@ -1,4 +1,4 @@
-"""What the repository says of itself, checked against what it is."""
+"""Example configuration, dependencies, locks, and names that no file may contain."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PRESCRIBED = {
 }
 CHOSEN = {"urllib3": "urllib3", "h11": "h11", "isal": "isal", "orjson": "orjson"}
 ON_DEMAND = {"Jinja2": "jinja2", "MarkupSafe": "markupsafe"}
-"""Loaded with the status page, by whoever opens it first."""
+"""Imported by the first request of the status page."""
 UNIMPORTED = {"tzdata", "bcrypt"}
-"""The one is read by zoneinfo, the other loaded by name where passwords are used."""
+"""tzdata is read by zoneinfo; bcrypt is imported if passwords are configured."""
 
-# In pieces: this file is one of those that are searched.
+# Split, because this file is searched too.
 PLACES = [
     *(rf"/{name}/[a-z]" for name in ("work", "root", "home")),
     *(rf"\b{host}\b" for host in (r"pypi\.org", r"files\.pythonhosted\.org")),
@@ -37,7 +37,7 @@ PLACES = [
 
 
 def tracked() -> list[Path]:
-    """Return the files of the repository; none outside a checkout."""
+    """Return the files of the repository; an empty list outside of a checkout."""
     ended = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
     )
@@ -45,7 +45,7 @@ def tracked() -> list[Path]:
 
 
 def dependencies() -> dict[str, str]:
-    """Return the run-time packages with their versions, as pyproject.toml has them."""
+    """Return the run-time packages of pyproject.toml with their versions."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pairs = (
         re.split(r"(?=[<>=~!])", each, maxsplit=1) for each in project["dependencies"]
@@ -54,7 +54,7 @@ def dependencies() -> dict[str, str]:
 
 
 def test_the_example_configuration_is_valid() -> None:
-    """It makes a plan; only the key is missing, which is a warning."""
+    """Its only warning is the missing key."""
     ended = run("check", str(ROOT / "config.example.yaml"))
 
     assert ended.returncode == 0
@@ -63,8 +63,8 @@ def test_the_example_configuration_is_valid() -> None:
     assert "BRAZE_API_KEY is not set" in ended.stderr
 
 
-def test_the_packages_are_those_prescribed_and_all_are_used() -> None:
-    """Each is imported somewhere, bounded from below, and none is there beside them."""
+def test_every_dependency_is_known_and_used() -> None:
+    """Each has a minimum version and is imported by the package."""
     used = {each.partition(".")[0] for name in OURS for each in imports(TREES[name])}
 
     assert set(dependencies()) == {*PRESCRIBED, *CHOSEN, *ON_DEMAND, *UNIMPORTED}
@@ -73,8 +73,8 @@ def test_the_packages_are_those_prescribed_and_all_are_used() -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_locks_hold_hashes_and_no_hosts(lock: str) -> None:
-    """Every package is pinned to hashes; no line says where it came from."""
+def test_locks_contain_hashes_and_no_hosts(lock: str) -> None:
+    """Every package is pinned by hash; no line contains a host."""
     text = (ROOT / lock).read_text()
 
     packages = re.findall(
@@ -86,8 +86,8 @@ def test_locks_hold_hashes_and_no_hosts(lock: str) -> None:
     assert "://" not in text
 
 
-def test_no_file_tells_of_a_machine() -> None:
-    """No path of whoever wrote it, no host that packages came from."""
+def test_no_file_contains_paths_or_hosts_of_a_machine() -> None:
+    """No home directory and no host of a package index."""
     files = tracked()
     if not files:
         pytest.skip("needs a git checkout")

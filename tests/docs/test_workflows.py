@@ -1,4 +1,4 @@
-"""What runs on GitHub, checked as far as it can be elsewhere; and `.ci`'s scripts."""
+"""The workflows of GitHub, checked without running them, and the scripts of `.ci`."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ CHART_SBOM: dict[str, Any] = run_path(str(ROOT / ".ci" / "chart_sbom.py"))
 
 
 def named(path: Path) -> str:
-    """Return how a test's name shows a file."""
+    """Return the id of a parametrised test."""
     return path.name
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=named)
 def test_a_workflow_follows_the_schema(file: Path) -> None:
-    """GitHub would understand it."""
+    """It is valid for GitHub."""
     schema = ("--builtin-schema", "vendor.github-workflows")
 
     assert complaints("check-jsonschema", *schema, str(file)) == ""
 
 
-def test_updates_of_what_is_pinned_follow_the_schema() -> None:
-    """They are asked for, and wait some days."""
+def test_the_configuration_of_updates_follows_the_schema() -> None:
+    """Dependabot accepts it."""
     schema = ("--builtin-schema", "vendor.dependabot")
 
     assert complaints("check-jsonschema", *schema, ".github/dependabot.yml") == ""
 
 
-def test_no_workflow_can_be_misused() -> None:
-    """Zizmor knows how they are attacked; nothing is ignored."""
+def test_zizmor_finds_no_vulnerability() -> None:
+    """No finding is ignored by a comment."""
     assert complaints("zizmor", "--offline", "--quiet", ".github") == ""
     assert all("zizmor:" not in file.read_text() for file in WORKFLOWS)
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=named)
-def test_actions_are_pinned_and_rights_are_given_one_by_one(file: Path) -> None:
-    """By commit, with the version beside it; no right holds for a whole workflow."""
+def test_actions_are_pinned_and_permissions_are_per_job(file: Path) -> None:
+    """Pins are commits with the version in a comment; no workflow has permissions."""
     text = file.read_text()
     workflow = yaml.safe_load(text)
 
@@ -62,19 +62,19 @@ def test_actions_are_pinned_and_rights_are_given_one_by_one(file: Path) -> None:
     assert "GitHub only" in text
 
 
-def test_every_python_we_promise_is_tested() -> None:
-    """The matrix is the package's own list."""
+def test_every_supported_python_is_tested() -> None:
+    """The matrix is the list of the package's classifiers."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yaml").read_text())
-    promised = re.findall(
+    supported = re.findall(
         r'"Programming Language :: Python :: (3\.\d+)"',
         (ROOT / "pyproject.toml").read_text(),
     )
 
-    assert workflow["jobs"]["python"]["strategy"]["matrix"]["python"] == promised
+    assert workflow["jobs"]["python"]["strategy"]["matrix"]["python"] == supported
 
 
 def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
-    """As attestations that whoever pulls them can verify."""
+    """Both are attestations that users can verify."""
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
 
     build = next(step for step in jobs["image"]["steps"] if step.get("id") == "image")
@@ -90,8 +90,8 @@ def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
         assert sum("sbom-path" in one for one in attested) == 1
 
 
-def test_the_release_page_gets_what_was_made_for_it() -> None:
-    """All that was uploaded, and no record of a build, which cannot be downloaded."""
+def test_the_release_page_contains_all_artifacts() -> None:
+    """All uploads are downloaded; build records, which cannot be, are disabled."""
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
     steps = [step for job in jobs.values() for step in job["steps"]]
     uploaded = {
@@ -111,15 +111,15 @@ def test_the_release_page_gets_what_was_made_for_it() -> None:
 
 
 @pytest.mark.parametrize("file", SCRIPTS, ids=named)
-def test_scripts_please_shellcheck(file: Path) -> None:
-    """What CI runs is bash without its traps."""
+def test_shellcheck_accepts_the_scripts(file: Path) -> None:
+    """They are executable bash scripts."""
     assert complaints("shellcheck", str(file)) == ""
     assert file.read_text().startswith("#!/usr/bin/env bash\n")
     assert file.stat().st_mode & 0o111
 
 
 def test_release_notes_are_the_changelogs_section() -> None:
-    """Of that version, without its heading and without its neighbours."""
+    """The section of the version, without its heading and other sections."""
     changelog = "# Changelog\n\n## [Unreleased]\n\n## [2.0.0] - 2026-01-01\n\nNew.\n\n"
     changelog += "## [1.0.0] - 2025-01-01\n\nOld.\n"
 
@@ -130,15 +130,15 @@ def test_release_notes_are_the_changelogs_section() -> None:
     assert notes("3.0.0", changelog) == ""
 
 
-def test_a_tag_that_nothing_else_names_is_refused() -> None:
-    """Every place is told at once."""
+def test_a_tag_with_a_different_version_is_rejected() -> None:
+    """All places with another version are printed at once."""
     places = RELEASE["PLACES"]
 
     assert len(list(RELEASE["disagreements"]("99.0.0"))) == len(places)
 
 
-def test_the_charts_sbom_names_chart_and_image_by_their_content(tmp_path: Path) -> None:
-    """As SPDX: every element that is related is there, every package has its digest."""
+def test_the_sbom_of_the_chart_contains_chart_and_image(tmp_path: Path) -> None:
+    """Every related element exists, and every package has its digest."""
     chart = tmp_path / "braze-exporter-1.2.3.tgz"
     chart.write_bytes(b"a chart")
     digest = f"sha256:{'0' * 64}"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.test_readme import cells, corrections, exposed
+from tests.docs.families import exposed
+from tests.docs.markdown import cells, corrections
 from tests.paths import ROOT
 from tests.rules.alert_rules import Rule, alerts, files, rules
 
@@ -249,7 +250,7 @@ def test_every_alert_is_tried_in_every_situation() -> None:
         )
         missing += [
             (rule.name, situation)
-            for situation in (*SITUATIONS.get(rule.name, of_its_group), "says")
+            for situation in (*SITUATIONS.get(rule.name, of_its_group), "annotations")
             if situation not in names
         ]
 

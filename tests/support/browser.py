@@ -1,4 +1,4 @@
-"""How Chromium is started: quietly, and without asking anybody for anything."""
+"""Chromium flags: no sandbox, and no requests of its own."""
 
 from __future__ import annotations
 

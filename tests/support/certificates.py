@@ -36,8 +36,3 @@ class Certificates:
         if names:
             self.authority.issue_cert(*names).configure_cert(context)
         return context
-
-    trusting = client_context
-
-
-Papers = Certificates

@@ -163,7 +163,7 @@ class DaemonThread:
                 link_prefix=prefix,
             ),
             read_key=read_key,
-            egress=ProxySettings(),
+            proxies=ProxySettings(),
             state_path=state_path,
         )
         self._bound: tuple[Address, ...] = ()

@@ -69,9 +69,6 @@ class PeerConnection:
         self._socket.close()
 
 
-Turn = PeerConnection
-
-
 class Peer:
     """A listening socket on loopback whose connections each follow the script."""
 

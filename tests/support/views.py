@@ -1,30 +1,35 @@
-"""Campaigns and workspaces as they are seen, for tests of what is made of them."""
+"""Views of campaigns and workspaces for the tests of the status page."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from exporter.braze.rate_limit import Budget
+from exporter.braze.rate_limit_view import RateLimitView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
 from exporter.polling.plan import WorkspacePlan, plan
+from exporter.polling.sharding import Shard
+from exporter.polling.workspace import Workspace
 from exporter.series.parse import ParseOptions, parse
+from exporter.status.page import StatusPage
 from exporter.status.view_model import (
     CampaignView,
     NextPoll,
     PauseView,
     QueueView,
-    campaign_seen,
+    campaign_view,
 )
 
 from tests.support.daemon_process import parsed
 
 NOW = 1_750_593_600.0
 TODAY = date(2025, 6, 22)
-READING = ParseOptions(
+PARSE_OPTIONS = ParseOptions(
     today=TODAY,
     timezone=ZoneInfo("UTC"),
     windows=(7,),
@@ -35,14 +40,14 @@ READING = ParseOptions(
 
 
 def row(age: int = 0, *, channel: str = "email", **stats: object) -> dict[str, object]:
-    """Return a day of Braze's answer with one message."""
+    """Return one day of a data series, with one message."""
     day = (TODAY - timedelta(days=age)).isoformat()
     return {"time": day, "messages": {channel: [{"variation_name": "A", **stats}]}}
 
 
 def snapshot(*rows: dict[str, object]) -> Snapshot:
-    """Return what is read of these days."""
-    return parse({"data": list(rows)}, READING)
+    """Return the snapshot of these days."""
+    return parse({"data": list(rows)}, PARSE_OPTIONS)
 
 
 def campaign(
@@ -59,8 +64,8 @@ def campaign(
     is_paused: bool = False,
     is_idle: bool = False,
 ) -> CampaignView:
-    """Return a campaign whose last good poll is `age` seconds ago."""
-    return campaign_seen(
+    """Return a campaign whose last success was `age` seconds ago."""
+    return campaign_view(
         ObjectLabels(workspace, name, f"id-{name}", labels or {}),
         PollStatus(
             is_up=False if failure else is_up,
@@ -81,10 +86,10 @@ def campaign(
 
 def workspace_plan(name: str = "shop", **changes: object) -> WorkspacePlan:
     """Return the plan of a workspace."""
-    return plan(configured(name, **changes))[0]
+    return plan(workspace_config(name, **changes))[0]
 
 
-def configured(name: str = "shop", **changes: object) -> Config:
+def workspace_config(name: str = "shop", **changes: object) -> Config:
     """Return a configuration of one workspace with two campaigns."""
     workspace: dict[str, object] = {
         "name": name,
@@ -99,19 +104,41 @@ def configured(name: str = "shop", **changes: object) -> Config:
     return parsed({"workspaces": [workspace | changes]}, key="secret-key")
 
 
-def line(
+def queue(
     *,
     pause: PauseView | None = None,
     in_flight: str = "",
     waiting: str = "",
     earliest: float = 0.0,
-    budget: Budget | None = None,
+    rate_limits: tuple[RateLimitView, ...] = (),
 ) -> QueueView:
-    """Return a line of campaigns with one letter each."""
+    """Return a request queue of campaigns whose ids are single letters."""
     return QueueView(
         pause=pause,
-        budget=budget or Budget(2.0, reserve=0.2, concurrency=4),
+        rate_limits=rate_limits,
+        spacing_seconds=2.0,
         in_flight=frozenset(in_flight),
         places={one: place for place, one in enumerate(waiting)},
         earliest=earliest,
+    )
+
+
+def status_page(
+    *,
+    entries: tuple[Entry, ...] = (),
+    workspaces: Mapping[str, Workspace] | None = None,
+    planned: Callable[[], Mapping[ObjectKey, float]] = dict,
+    shard: Shard | None = None,
+) -> StatusPage:
+    """Return the status page of an exporter without workspaces, or of these."""
+    return StatusPage(
+        entries=lambda: entries,
+        workspaces=workspaces or {},
+        discoveries=dict,
+        shard=shard,
+        planned=planned,
+        now=lambda: NOW,
+        wall_offset=lambda: 0.0,
+        is_ready=lambda: True,
+        version="1",
     )

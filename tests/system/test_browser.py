@@ -1,4 +1,4 @@
-"""The status page in a real Chromium, beside the real daemon and a simulated Braze."""
+"""The status page of a daemon in Chromium."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def browser(program: Callable[[str], str]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Running]:
-    """Serve the simulator's campaigns, some with hostile names, and one that fails."""
-    # Late in the day, whenever this runs: soon after midnight hardly anything is sent.
+    """Run a daemon for 22 campaigns, some with hostile names, one of them failing."""
+    # Late in the day: soon after midnight the simulator has hardly sent anything.
     now = time.time()
     evening = now - now % 86_400 + 23 * 3600
     with Simulator(SimulatorSettings(clock=lambda: evening)) as braze:
@@ -74,26 +74,26 @@ def opened(
     scheme: str = "light",
     has_script: bool = True,
 ) -> Iterator[Page]:
-    """Open a page; whatever it complains of or asks another host for is an error."""
+    """Open a page; console messages and requests to other hosts are errors."""
     context = browser.new_context(
         viewport=viewport,
         color_scheme="dark" if scheme == "dark" else "light",
         java_script_enabled=has_script,
     )
     page = context.new_page()
-    complaints: list[str] = []
-    asked: set[str] = set()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
-    page.on("request", lambda request: asked.add(request.url))
-    answer = page.goto(url)
-    assert answer is not None
-    assert answer.status == 200
+    messages: list[str] = []
+    requested: set[str] = set()
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
+    page.on("request", lambda request: requested.add(request.url))
+    response = page.goto(url)
+    assert response is not None
+    assert response.status == 200
     yield page
     context.close()
-    hosts = {_host(one) for one in asked if not one.startswith("data:")}
-    assert complaints == []
+    hosts = {_host(one) for one in requested if not one.startswith("data:")}
+    assert messages == []
     assert hosts == {_host(url)}
 
 
@@ -103,18 +103,18 @@ def _host(url: str) -> tuple[str | None, int | None]:
 
 
 def names(page: Page) -> list[str]:
-    """Return the names of the campaigns shown."""
+    """Return the names of the listed campaigns."""
     return page.locator(f"{ROWS} .name").all_inner_texts()
 
 
-def test_it_shows_what_is_wrong_first(browser: Browser, daemon: Running) -> None:
-    """In words and shapes, not by colour alone; then all that goes well."""
+def test_problems_are_listed_first(browser: Browser, daemon: Running) -> None:
+    """They are shown in words and shapes, not by colour alone."""
     with opened(browser, daemon.url) as page:
         failing, bouncing = page.locator(ROWS).nth(0), page.locator(ROWS).nth(1)
 
         expect(page).to_have_title(re.compile(r"^\(\d+\) Braze exporter$"))
         expect(failing.locator(".state")).to_have_text("Failing")
-        expect(failing.locator(".error")).to_contain_text("Braze has an error of its")
+        expect(failing.locator(".error")).to_contain_text("Braze has an internal error")
         expect(failing.locator("code")).to_be_hidden()
         failing.locator("summary").click()
         expect(failing.locator("code")).to_contain_text("HTTP 503 from http://127")
@@ -124,16 +124,16 @@ def test_it_shows_what_is_wrong_first(browser: Browser, daemon: Running) -> None
         }
         expect(bouncing.locator(".rate.critical")).to_contain_text("too high")
         expect(bouncing.locator(".rate.critical svg")).to_be_visible()
-        picture = bouncing.get_by_role("img", name=re.compile("^Sent a day in the 28"))
-        expect(picture).to_be_visible()
+        chart = bouncing.get_by_role("img", name=re.compile("^Sent per day in the 28"))
+        expect(chart).to_be_visible()
         workspace = page.get_by_role("region", name="Workspace")
-        expect(workspace).to_contain_text("of at most 6,000 requests a minute")
+        expect(workspace).to_contain_text("of at most 6,000 requests per minute")
         expect(workspace).to_contain_text("of 50,000 requests left")
         assert len(names(page)) == 22
 
 
-def test_hostile_names_are_names(browser: Browser, daemon: Running) -> None:
-    """They are shown as they are, and nothing of them comes alive."""
+def test_names_and_labels_are_escaped(browser: Browser, daemon: Running) -> None:
+    """Scripts and markup in them are shown as text."""
     with opened(browser, daemon.url) as page:
         shown = names(page)
         hacked = page.evaluate("window.hacked")
@@ -146,20 +146,20 @@ def test_hostile_names_are_names(browser: Browser, daemon: Running) -> None:
         assert page.evaluate("window.hacked") is None
 
 
-def test_a_filter_acts_while_one_types(browser: Browser, daemon: Running) -> None:
-    """Without a new page, and the address can be kept."""
+def test_filter_is_applied_during_typing(browser: Browser, daemon: Running) -> None:
+    """Without loading a new page; the address has the filter."""
     with opened(browser, daemon.url) as page:
-        page.evaluate("window.isTheSame = true")
+        page.evaluate("window.isSamePage = true")
 
         page.get_by_label("Filter", exact=True).press_sequentially("SPRING")
 
         expect(page.locator(ROWS)).to_have_count(1)
         expect(page.locator("#found")).to_contain_text("1 to 1 of 1 campaign.")
-        assert page.evaluate("window.isTheSame")
+        assert page.evaluate("window.isSamePage")
         assert urlsplit(page.url).query == "q=SPRING"
         expect(page.get_by_label("Filter", exact=True)).to_be_focused()
         page.get_by_label("Filter", exact=True).fill("no such campaign")
-        expect(page.locator("#found")).to_contain_text("No campaign is like that")
+        expect(page.locator("#found")).to_contain_text("No campaigns match")
         page.get_by_role("link", name="Show all 22").click()
         expect(page.locator(ROWS)).to_have_count(22)
         page.get_by_label("State").select_option("failing")
@@ -167,10 +167,10 @@ def test_a_filter_acts_while_one_types(browser: Browser, daemon: Running) -> Non
         assert urlsplit(page.url).query == "state=failing"
 
 
-def test_a_password_in_the_address_is_no_hindrance(
+def test_filter_works_with_a_password_in_the_address(
     browser: Browser, daemon: Running
 ) -> None:
-    """As people write it who want to be let in at once."""
+    """Where fetch() rejects relative URLs."""
     url = daemon.url.replace("//", "//me:secret@")
     with opened(browser, url) as page:
         page.get_by_label("Filter", exact=True).fill("spring")
@@ -178,8 +178,8 @@ def test_a_password_in_the_address_is_no_hindrance(
         expect(page.locator(ROWS)).to_have_count(1)
 
 
-def test_what_looks_like_a_filter_is_escaped(browser: Browser, daemon: Running) -> None:
-    """The address may be anybody's."""
+def test_query_string_is_escaped(browser: Browser, daemon: Running) -> None:
+    """A link from elsewhere may have any query string."""
     query = (
         "?q=%22%3E%3Cscript%3Ewindow.hacked%3D1%3C/script%3E&workspace=%22%3E%3Cb%3E"
     )
@@ -190,8 +190,8 @@ def test_what_looks_like_a_filter_is_escaped(browser: Browser, daemon: Running) 
         assert page.evaluate("window.hacked") is None
 
 
-def test_columns_sort(browser: Browser, daemon: Running) -> None:
-    """By a click on their heads, and the other way by another."""
+def test_a_column_header_sorts(browser: Browser, daemon: Running) -> None:
+    """A second click reverses the order."""
     with opened(browser, daemon.url) as page:
         head = page.get_by_role("columnheader", name="Sent")
         for order in ("descending", "ascending"):
@@ -209,8 +209,8 @@ def test_columns_sort(browser: Browser, daemon: Running) -> None:
         assert page.locator("[aria-sort]").count() == 1
 
 
-def test_it_works_without_javascript(browser: Browser, daemon: Running) -> None:
-    """Filter, sort and order are a form; what needs a script is not shown."""
+def test_page_works_without_javascript(browser: Browser, daemon: Running) -> None:
+    """Filter, sort and order are a form; controls that need a script are hidden."""
     with opened(browser, daemon.url, has_script=False, viewport=PHONE) as page:
         expect(page.get_by_label("Update every 15 s")).to_be_hidden()
         page.get_by_label("Filter", exact=True).fill("e")
@@ -225,13 +225,13 @@ def test_it_works_without_javascript(browser: Browser, daemon: Running) -> None:
         expect(page.get_by_label("Order")).to_have_value("reversed")
 
 
-def test_what_rests_is_marked(browser: Browser, daemon: Running) -> None:
-    """With a moon and its interval; a tile shows it alone, without a script too."""
+def test_idle_campaigns_are_marked(browser: Browser, daemon: Running) -> None:
+    """With their interval; a tile filters them, also without JavaScript."""
     with opened(browser, daemon.url) as page:
-        resting = page.locator(f"{ROWS}:has(.idle)")
-        marked = set(resting.locator(".name").all_inner_texts())
-        expect(resting.first.locator(".idle")).to_have_text("Idle: every 2 s")
-        expect(resting.first.locator(".idle svg")).to_be_visible()
+        idle = page.locator(f"{ROWS}:has(.idle)")
+        marked = set(idle.locator(".name").all_inner_texts())
+        expect(idle.first.locator(".idle")).to_have_text("Idle: every 2 s")
+        expect(idle.first.locator(".idle svg")).to_be_visible()
 
         page.get_by_label("State").select_option("idle")
         expect(page.locator(ROWS)).to_have_count(len(marked))
@@ -246,8 +246,8 @@ def test_what_rests_is_marked(browser: Browser, daemon: Running) -> None:
     assert 0 < len(marked) < 22
 
 
-def test_many_campaigns_are_paged(browser: Browser) -> None:
-    """Every campaign is on one of the pages."""
+def test_pager_leads_to_every_campaign(browser: Browser) -> None:
+    """Each is on one page."""
     settings = SimulatorSettings(campaigns=60, has_incidents=False)
     with Simulator(settings) as braze:
         document = configuration(braze)
@@ -268,27 +268,27 @@ def test_many_campaigns_are_paged(browser: Browser) -> None:
             expect(page.get_by_role("link", name="Next →")).to_have_count(0)
 
 
-def test_it_keeps_up_with_the_time(browser: Browser, daemon: Running) -> None:
-    """Every 15 seconds, unless told not to; what is open and focused stays so."""
+def test_page_updates_every_15_seconds(browser: Browser, daemon: Running) -> None:
+    """Open details and the focus are kept; a checkbox disables it."""
     with opened(browser, daemon.url) as page:
         page.clock.install()
         page.reload()
         page.locator("summary").first.click()
         before = page.locator("#asof").inner_text()
 
-        until(lambda: _is_renewed(page, before))
+        until(lambda: _is_updated(page, before))
 
         expect(page.locator("details").first).to_have_attribute("open", "")
         expect(page.locator("summary").first).to_be_focused()
         page.get_by_label("Update every 15 s").uncheck()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
         page.clock.fast_forward(60_000)
-        assert asked == []
+        assert requested == []
 
 
-def _is_renewed(page: Page, before: str) -> bool:
-    with page.expect_response(lambda answer: answer.status == 200):
+def _is_updated(page: Page, before: str) -> bool:
+    with page.expect_response(lambda response: response.status == 200):
         page.clock.fast_forward(15_000)
     page.wait_for_function("document.querySelectorAll('details').length > 0")
     return page.locator("#asof").inner_text() != before
@@ -328,7 +328,7 @@ CONTRASTS = """
     const colour = style.stroke === "none" ? style.fill : style.stroke;
     const pair = [parts(colour), behind(shape)];
     const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-    // Shapes need 3 where text needs 4.5 (WCAG 1.4.11); past days are no statement.
+    // Shapes need 3 (WCAG 1.4.11); the bars of past days are decorative.
     const least = shape.matches(".past") ? 2 : 3;
     const contrast = (light + 0.05) / (dark + 0.05);
     found.push([4.5 / least * contrast, shape.outerHTML.slice(0, 60)]);
@@ -340,10 +340,10 @@ CONTRASTS = """
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(
+def test_contrast_and_width(
     browser: Browser, daemon: Running, scheme: str, viewport: ViewportSize
 ) -> None:
-    """Each text has a contrast of 4.5 (WCAG 1.4.3), and nothing is cut off sideways."""
+    """Text has a contrast of 4.5 (WCAG 1.4.3); the page does not scroll sideways."""
     with opened(browser, daemon.url, scheme=scheme, viewport=viewport) as page:
         contrasts: list[tuple[float, str]] = page.evaluate(CONTRASTS)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -397,20 +397,20 @@ FLAWS = """
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-def test_it_has_no_flaw_that_shuts_people_out(
+def test_page_is_accessible(
     browser: Browser, daemon: Running, viewport: ViewportSize
 ) -> None:
-    """Names, headings, landmarks and labels are as screen readers want them."""
+    """Names, headings, landmarks and labels are complete for screen readers."""
     with opened(browser, daemon.url, viewport=viewport) as page:
         assert page.evaluate(FLAWS) == []
-        # However the rows are laid out, they are rows of a table.
+        # In the narrow layout, too, the rows are rows of a table.
         table = page.get_by_role("table", name="Campaigns")
         expect(table.get_by_role("row")).to_have_count(23)
         expect(table.get_by_role("rowheader")).to_have_count(22)
 
 
-def test_a_keyboard_is_enough(browser: Browser, daemon: Running) -> None:
-    """The first stop skips to the campaigns, and one sees where one is."""
+def test_page_works_with_a_keyboard(browser: Browser, daemon: Running) -> None:
+    """The first link skips to the campaigns, and the focus is visible."""
     with opened(browser, daemon.url) as page:
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the campaigns")).to_be_focused()

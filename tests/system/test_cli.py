@@ -102,12 +102,12 @@ def test_each_command_has_its_own_help(command: str, shell: Shell) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--state.ulr=redis://user:a-secret@redis/0",),
-        ("--state.ulr", "redis://:a/sec@ret@redis/0"),
-        ("--state.ulr=redis://redis/0?password=a-secret",),
-        ("redis://:a-secret@redis/0",),
-        ("--log.level", "redis://:a-secret@redis/0"),
-        ("check", "--state.url=redis://:a-secret@redis/0", "config.yaml"),
+        ("--web.external-ulr=https://user:a-secret@proxy/0",),
+        ("--web.external-ulr", "https://:a/sec@ret@proxy/0"),
+        ("--web.external-ulr=https://proxy/0?password=a-secret",),
+        ("https://:a-secret@proxy/0",),
+        ("--log.level", "https://:a-secret@proxy/0"),
+        ("check", "--web.external-url=https://:a-secret@proxy/0", "config.yaml"),
     ],
 )
 def test_wrong_usage_repeats_no_password(

@@ -1,4 +1,4 @@
-"""`braze-exporter discover`: what it prints is a configuration that means the same."""
+"""`braze-exporter discover` prints an equivalent configuration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from exporter.config import schema
 from exporter.config.load import load
 from exporter.config.yaml_tree import in_comment, quoted
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.command_line import invoke
 from tests.support.daemon_process import configuration, run, written
 from tests.support.scripted_peer import answer, serving
 
@@ -39,13 +40,13 @@ HOSTILE = (
 
 
 def direct(braze: Simulator, *more: str) -> tuple[str, ...]:
-    """Return a command line without a configuration."""
-    where = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
-    return ("discover", *where, FAST, *more)
+    """Return a command line without a configuration file."""
+    endpoint = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
+    return ("discover", *endpoint, FAST, *more)
 
 
 def names(text: str) -> dict[str, str]:
-    """Return the campaigns of a document as our own configuration reads it."""
+    """Return the campaigns of a configuration, which has no warnings."""
     parsed = schema.parse(
         text, file="x", read_key=lambda _: "key", is_file=lambda _: False
     )
@@ -55,7 +56,7 @@ def names(text: str) -> dict[str, str]:
 
 
 def test_it_prints_a_configuration(tmp_path: Path) -> None:
-    """Of all campaigns but drafts and archived ones; `check` finds nothing wrong."""
+    """Of all campaigns except drafts and archived ones; `check` accepts it."""
     with Simulator() as braze:
         ended = run(*direct(braze), environment=KEY)
         file = tmp_path / "found.yaml"
@@ -74,8 +75,8 @@ def test_it_prints_a_configuration(tmp_path: Path) -> None:
     )
 
 
-def test_any_name_is_quoted_right() -> None:
-    """As other readers of YAML see it, too; equal ones get their ids."""
+def test_all_names_are_quoted() -> None:
+    """For other YAML parsers too; equal names get an id suffix."""
     with Simulator(SimulatorSettings(campaigns=2 + len(HOSTILE))) as braze:
         ids = [one.id for one in braze.campaigns]
         for id_, name in zip(ids, (*HOSTILE, "Same", "Same"), strict=True):
@@ -92,8 +93,8 @@ def test_any_name_is_quoted_right() -> None:
     assert {one["id"]: one["name"] for one in workspace["campaigns"]} == found
 
 
-def test_a_configuration_says_where_and_which(tmp_path: Path) -> None:
-    """The listed ones keep name and interval; labels and selection are its own."""
+def test_names_and_filters_of_the_configuration_apply(tmp_path: Path) -> None:
+    """Listed campaigns keep name and interval; a name selects the workspace."""
     with Simulator() as braze:
         own = braze.campaign("Password reset")
         document = configuration(
@@ -125,14 +126,14 @@ def test_a_configuration_says_where_and_which(tmp_path: Path) -> None:
         assert "with one of 'production', 'other'" in refused.stderr
 
 
-def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
-    """Every option of it counts, wherever the printed one is put; no key is in it."""
-    place, other = tmp_path / "given", tmp_path / "other"
-    for directory in (place, other):
+def test_all_options_are_printed(tmp_path: Path) -> None:
+    """With absolute paths and without the key."""
+    given_in, other = tmp_path / "given", tmp_path / "other"
+    for directory in (given_in, other):
         directory.mkdir()
-    shutil.copy(certifi.where(), place / "ca.pem")
-    (place / "key").write_text(f"{KEY['BRAZE_API_KEY']}\n")
-    (place / "key").chmod(0o600)
+    shutil.copy(certifi.where(), given_in / "ca.pem")
+    (given_in / "key").write_text(f"{KEY['BRAZE_API_KEY']}\n")
+    (given_in / "key").chmod(0o600)
     with Simulator() as braze:
         document = configuration(
             braze,
@@ -158,8 +159,8 @@ def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
             "metrics": {"include": [], "exclude": ["re*"]},
             "limits": {"series_per_campaign": 77, "response_bytes": "1MiB"},
         }
-        given = load(written(place / "c.yaml", document), {}).config
-        ended = run("discover", "--config.file", f"{place / 'c.yaml'}", FAST)
+        given = load(written(given_in / "c.yaml", document), {}).config
+        ended = run("discover", "--config.file", f"{given_in / 'c.yaml'}", FAST)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert KEY["BRAZE_API_KEY"] not in ended.stdout
@@ -173,8 +174,8 @@ def test_it_behaves_as_the_configuration_it_was_given(tmp_path: Path) -> None:
     assert found.config._replace(workspaces=()) == given._replace(workspaces=())
 
 
-def test_what_is_as_by_default_is_not_printed() -> None:
-    """A newcomer reads where, which key and which campaigns, and nothing else."""
+def test_defaults_are_not_printed() -> None:
+    """Only endpoint, key source and campaigns."""
     with Simulator(SimulatorSettings(campaigns=1)) as braze:
         ended = run(*direct(braze), environment=KEY)
 
@@ -185,30 +186,30 @@ def test_what_is_as_by_default_is_not_printed() -> None:
     }
 
 
-def test_a_proxys_password_is_not_repeated(tmp_path: Path) -> None:
-    """Where to write it is said; a proxy without one is printed as it is."""
+def test_the_password_of_a_proxy_is_masked(tmp_path: Path) -> None:
+    """A hint is printed; a proxy without a password is not changed."""
     found = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "A"}
     listed = json.dumps({"message": "success", "campaigns": [found]}).encode()
     ended = []
     with serving(answer(listed)) as proxy, Simulator() as braze:
-        place = proxy.url.removeprefix("http://")
-        for url in (f"http://me:hunter2@{place}", proxy.url):
-            wishes = {"include_drafts": True}
-            document = configuration(braze, campaigns=[], discover=wishes, proxy=url)
+        address = proxy.url.removeprefix("http://")
+        for url in (f"http://me:hunter2@{address}", proxy.url):
+            discover = {"include_drafts": True}
+            document = configuration(braze, campaigns=[], discover=discover, proxy=url)
             file = written(tmp_path / "c.yaml", document)
             ended.append(run("discover", "--config.file", file, FAST, environment=KEY))
     with_password, without = ended
 
     assert (with_password.returncode, without.returncode) == (0, 0)
     assert "hunter2" not in f"{with_password.stdout}{with_password.stderr}"
-    assert f"    proxy: http://***@{place}\n" in with_password.stdout
-    assert "password are not repeated: fill in the ***" in with_password.stderr
+    assert f"    proxy: http://***@{address}\n" in with_password.stdout
+    assert "password are not printed: fill in the ***" in with_password.stderr
     assert f"    proxy: {proxy.url}\n" in without.stdout
     assert without.stderr == ""
 
 
-def test_a_key_file_is_named_as_it_was(tmp_path: Path) -> None:
-    """By flag, without a configuration; and found wherever the printed one is put."""
+def test_a_relative_key_file_is_printed_as_absolute(tmp_path: Path) -> None:
+    """The printed configuration may be stored elsewhere."""
     (tmp_path / "key").write_text("simulated-braze-key\n")
     (tmp_path / "key").chmod(0o600)
     with Simulator() as braze:
@@ -227,7 +228,7 @@ def test_a_key_file_is_named_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])
 def test_a_missing_permission_is_named(missing: str) -> None:
-    """Exit code 1, and nothing is printed that could be taken for all."""
+    """Exit code 1, and no configuration is printed."""
     with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
         ended = run(*direct(braze), environment=KEY)
 
@@ -236,26 +237,26 @@ def test_a_missing_permission_is_named(missing: str) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_passing_failure_is_waited_out() -> None:
-    """One that stays is told."""
+def test_transient_failures_are_retried() -> None:
+    """Permanent ones are reported."""
     with Simulator(SimulatorSettings(campaigns=1)) as braze:
         braze.set_fault(Fault(status=503), path="/campaigns/list", count=1)
-        passing = run(*direct(braze), environment=KEY)
+        transient = run(*direct(braze), environment=KEY)
         braze.set_fault(Fault.redirect("https://elsewhere.example"))
-        staying = run(*direct(braze), environment=KEY)
+        permanent = run(*direct(braze), environment=KEY)
 
-    assert passing.returncode == 0
-    assert staying.returncode == 1
-    assert "redirects are not followed" in staying.stderr
+    assert transient.returncode == 0
+    assert permanent.returncode == 1
+    assert "redirects are not followed" in permanent.stderr
 
 
-def test_a_long_search_says_how_far_it_has_come(tmp_path: Path) -> None:
-    """After a thousand campaigns in the list, and after a hundred with details."""
+def test_progress_is_printed(tmp_path: Path) -> None:
+    """After a thousand listed campaigns, and after a hundred details."""
     with Simulator(SimulatorSettings(campaigns=130)) as braze:
         detailed = run(*direct(braze), environment=KEY)
     with Simulator(SimulatorSettings(campaigns=1230)) as braze:
-        wishes = {"include_drafts": True}
-        document = configuration(braze, campaigns=[], discover=wishes)
+        discover = {"include_drafts": True}
+        document = configuration(braze, campaigns=[], discover=discover)
         file = written(tmp_path / "c.yaml", document)
         listed = run("discover", f"--config.file={file}", FAST, environment=KEY)
 
@@ -268,8 +269,8 @@ def test_a_long_search_says_how_far_it_has_come(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_left_out_is_told() -> None:
-    """Campaigns without details; nothing at all is a failure."""
+def test_skipped_campaigns_are_reported() -> None:
+    """Exit code 1 if none remain."""
     with Simulator(SimulatorSettings(campaigns=2)) as braze:
         first = braze.campaigns[0].id
         path = "/campaigns/details"
@@ -281,31 +282,31 @@ def test_what_is_left_out_is_told() -> None:
     assert one.returncode == 0
     assert "no usable details of 1 campaigns" in one.stderr
     assert (none.returncode, none.stdout) == (1, "")
-    assert "no campaign is selected, of 2 listed" in none.stderr
+    assert "the filters select none of 2 campaigns" in none.stderr
 
 
-def test_too_many_are_told(tmp_path: Path) -> None:
-    """As `max_campaigns` says."""
+def test_more_than_max_campaigns_are_reported(tmp_path: Path) -> None:
+    """Those beyond it are left out."""
     with Simulator() as braze:
         document = configuration(braze, campaigns=[], discover={"max_campaigns": 2})
         file = written(tmp_path / "c.yaml", document)
         ended = run("discover", "--config.file", file, FAST, environment=KEY)
 
     assert len(names(ended.stdout)) == 2
-    assert "max_campaigns (2) keeps campaigns out" in ended.stderr
+    assert "max_campaigns (2) leaves campaigns out" in ended.stderr
 
 
 @pytest.mark.parametrize("rate", ["0", "x", "1e9"])
-def test_a_rate_is_a_number(rate: str) -> None:
-    """Wrong usage is 2."""
-    ended = run("discover", "--endpoint=x", f"--requests-per-minute={rate}")
+def test_an_invalid_rate_is_a_usage_error(rate: str) -> None:
+    """Exit code 2."""
+    ended = invoke("discover", "--endpoint=x", f"--requests-per-minute={rate}")
 
     assert ended.returncode == 2
     assert "expected a number from 0.1 to 10000" in ended.stderr
 
 
-def test_a_key_that_is_not_there_is_2() -> None:
-    """Before anything is asked."""
+def test_a_missing_key_is_an_error() -> None:
+    """Exit code 2, without a request."""
     with Simulator() as braze:
         ended = run(*direct(braze))
 
@@ -314,9 +315,10 @@ def test_a_key_that_is_not_there_is_2() -> None:
     assert "BRAZE_API_KEY cannot be read" in ended.stderr
 
 
+@settings(deadline=None)
 @given(st.text())
-def test_quoted_text_reads_back(text: str) -> None:
-    """In one line; but for lone surrogates, which no file can hold."""
+def test_quoted_text_is_parsed_back(text: str) -> None:
+    """In one line; lone surrogates cannot be written to a file."""
     text = text.encode(errors="replace").decode()
 
     written_ = quoted(text)
@@ -325,9 +327,10 @@ def test_quoted_text_reads_back(text: str) -> None:
     assert yaml.safe_load(written_) == text
 
 
+@settings(deadline=None)
 @given(st.text())
-def test_a_comment_stays_in_its_line(text: str) -> None:
-    """Whatever is in it."""
+def test_a_comment_is_one_line(text: str) -> None:
+    """Line breaks of any kind are removed."""
     written_ = f"# {in_comment(text)}\na: 1"
 
     assert yaml.safe_load(written_) == {"a": 1}

@@ -56,14 +56,14 @@ LONELY: Mapping[str, tuple[Fault, str]] = {
     ),
     "dripping body": (Fault(delivery=Delivery.DRIP_BODY, drip_seconds=0.5), "timeout"),
     "gzip bomb": (Fault(delivery=Delivery.GZIP_BOMB, bomb_bytes=1 << 26), "too_large"),
-    "gzip that is none": (
+    "invalid gzip": (
         Fault(body=b"{}", headers={"Content-Encoding": "gzip"}),
         "malformed",
     ),
     "unknown encoding": (Fault.wrong_encoding("br"), "malformed"),
     "empty body": (Fault.empty(), "malformed"),
     "HTML with 200": (Fault.html(200), "malformed"),
-    "no UTF-8": (Fault(body=b'{"data": "\xff"}'), "malformed"),
+    "invalid UTF-8": (Fault(body=b'{"data": "\xff"}'), "malformed"),
     "JSON array": (Fault(body=b"[]"), "malformed"),
     "JSON 100,000 deep": (Fault(body=b'{"data":' + b"[" * 100_000), "malformed"),
     "closed and 100,000 deep": (

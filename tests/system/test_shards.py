@@ -127,19 +127,19 @@ def test_check_plans_a_shard(tmp_path: Path, way: str) -> None:
 
     assert ended.returncode == 0
     assert "valid, 1 workspace, 60 campaigns" in ended.stdout
-    assert f"shard 0 of 2 (numbers begin at 0): {own} campaigns" in ended.stdout
+    assert f"shard 0 of 2 (numbers start at 0): {own} campaigns" in ended.stdout
     assert f"{60 * own} wanted, 3000 allowed" in ended.stdout
 
 
 @pytest.mark.parametrize("command", [(), ("check",)])
 def test_half_a_shard_is_wrong_usage(tmp_path: Path, command: tuple[str, ...]) -> None:
-    """Both flags or none of them."""
+    """Both flags or neither."""
     file = str(tmp_path / "config.yaml")
 
     ended = run(*command, "--config.file", file, "--shard=0")
 
     assert ended.returncode == 2
-    assert "expected both --shard and --total-shards, or none of them" in ended.stderr
+    assert "expected both --shard and --total-shards, or neither" in ended.stderr
 
 
 def test_a_shard_without_a_campaign_is_ready_at_once(tmp_path: Path) -> None:

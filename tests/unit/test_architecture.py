@@ -47,7 +47,7 @@ OWNERS = {
         "web.security commands.healthcheck"
     ),
     "signal": "system.signals",
-    "random": "daemon.daemon commands.discover commands.backfill",
+    "random": "daemon.polling_service commands.discover commands.backfill",
     # All but the daemon take a clock, with a default.
     "time": "daemon.daemon braze.client web.server system.clock",
     "resource": "web.server",
@@ -60,9 +60,9 @@ OWNERS = {
 }
 # Modules that are imported when they are first used: start-up time matters.
 LAZY = {
-    "daemon.daemon": {
+    "daemon.daemon": {"exporter.status.page"},
+    "daemon.polling_service": {
         "exporter.discovery.service",
-        "exporter.status.page",
         "exporter.storage.autosave",
         "exporter.storage.catalogue_file",
         "exporter.storage.sqlite_state",

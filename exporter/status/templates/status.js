@@ -1,5 +1,4 @@
-// The page works without this. With it, filters act while one types, and the figures
-// keep up with the time without a new page.
+// Optional: applies filters during typing, and updates the page every 15 seconds.
 "use strict";
 (() => {
   const form = document.getElementById("filter");
@@ -7,51 +6,51 @@
   const UPDATE_MS = 15000;
   const TYPING_MS = 150;
   let latest = 0;
-  let typing = 0;
+  let typingTimer = 0;
 
-  // What a new answer brings; the form is left to who types in it.
-  const parts = ["summary", "workspaces", "found", "asof", "results"];
+  // The form is not replaced, so that typing is not interrupted.
+  const updatedIds = ["summary", "workspaces", "found", "asof", "results"];
 
-  const address = () => {
-    const given = new URLSearchParams();
+  const filterUrl = () => {
+    const fields = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
       const field = form.elements[name];
-      const usual = field.tagName === "SELECT" ? initial(name) : "";
-      if (value !== usual) given.append(name, value);
+      const defaultValue = field.tagName === "SELECT" ? defaultOf(name) : "";
+      if (value !== defaultValue) fields.append(name, value);
     }
-    const query = given.toString();
+    const query = fields.toString();
     return form.getAttribute("action") + (query ? "?" + query : "");
   };
 
-  const initial = (name) => ({ sort: "state", size: "50" })[name] || "";
+  const defaultOf = (name) => ({ sort: "state", size: "50" })[name] || "";
 
-  const opened = () =>
-    new Set([...document.querySelectorAll("details[open]")].map(nameOf));
-  const nameOf = (details) =>
+  const openCampaigns = () =>
+    new Set([...document.querySelectorAll("details[open]")].map(campaignOf));
+  const campaignOf = (details) =>
     details.closest("tr").querySelector(".name").title;
 
-  const focused = () => {
+  const focusedPlace = () => {
     const link = document.activeElement;
-    if (!link || !parts.some((id) => link.closest("#" + id))) return null;
+    if (!link || !updatedIds.some((id) => link.closest("#" + id))) return null;
     const all = [...link.closest("section").querySelectorAll("a, summary")];
     return [link.closest("section").id, all.indexOf(link)];
   };
 
   const show = (text) => {
-    const next = new DOMParser().parseFromString(text, "text/html");
-    const kept = opened();
-    const place = focused();
-    for (const id of parts) {
-      const found = next.getElementById(id);
-      if (!found) throw new Error("not a status page");
-      const shown = document.getElementById(id);
-      // What is said aloud is only replaced when it says something else.
-      if (shown.getAttribute("role") !== "status" || shown.innerHTML !== found.innerHTML)
-        shown.replaceChildren(...found.childNodes);
+    const update = new DOMParser().parseFromString(text, "text/html");
+    const open = openCampaigns();
+    const place = focusedPlace();
+    for (const id of updatedIds) {
+      const newPart = update.getElementById(id);
+      if (!newPart) throw new Error("not a status page");
+      const oldPart = document.getElementById(id);
+      // Replacing a live region makes screen readers announce it, also if unchanged.
+      if (oldPart.getAttribute("role") !== "status" || oldPart.innerHTML !== newPart.innerHTML)
+        oldPart.replaceChildren(...newPart.childNodes);
     }
-    document.title = next.title;
+    document.title = update.title;
     for (const details of document.querySelectorAll("details"))
-      details.open = kept.has(nameOf(details));
+      details.open = open.has(campaignOf(details));
     if (place && place[1] >= 0) {
       const all = document.getElementById(place[0]).querySelectorAll("a, summary");
       if (all[place[1]]) all[place[1]].focus({ preventScroll: true });
@@ -59,20 +58,20 @@
   };
 
   const load = async (url) => {
-    const mine = ++latest;
+    const number = ++latest;
     try {
-      // From the origin on: fetch refuses an address with a password in it.
-      const answer = await fetch(location.origin + url);
-      const text = await answer.text();
-      if (mine === latest && answer.ok) show(text);
-      return answer.ok;
+      // With the origin: fetch rejects a relative URL if the page's URL has a password.
+      const response = await fetch(location.origin + url);
+      const text = await response.text();
+      if (number === latest && response.ok) show(text);
+      return response.ok;
     } catch {
-      return false; // the page stays as it is, with its time
+      return false; // keep the previous content, which shows its time
     }
   };
 
   const filter = async () => {
-    const url = address();
+    const url = filterUrl();
     history.replaceState(null, "", url);
     await load(url);
   };
@@ -83,28 +82,28 @@
   });
   form.addEventListener("input", (event) => {
     if (event.target === live) return;
-    clearTimeout(typing);
-    typing = setTimeout(filter, event.target.type === "search" ? TYPING_MS : 0);
+    clearTimeout(typingTimer);
+    typingTimer = setTimeout(filter, event.target.type === "search" ? TYPING_MS : 0);
   });
 
   const update = () => {
-    const isIdle = document.visibilityState === "visible" && live.checked;
-    if (isIdle && getSelection().isCollapsed) load(location.pathname + location.search);
+    const isEnabled = document.visibilityState === "visible" && live.checked;
+    if (isEnabled && getSelection().isCollapsed) load(location.pathname + location.search);
   };
 
-  const remembered = () => {
+  const storedChoice = () => {
     try {
       return localStorage.getItem("braze-exporter-live") !== "no";
     } catch {
       return true;
     }
   };
-  live.checked = remembered();
+  live.checked = storedChoice();
   live.addEventListener("change", () => {
     try {
       localStorage.setItem("braze-exporter-live", live.checked ? "yes" : "no");
     } catch {
-      // Then it is not remembered.
+      // Storage is disabled: the choice is lost on reload.
     }
     update();
   });

@@ -1,28 +1,23 @@
-{{/* Where things are in the container. */}}
+{{/* Paths in the container. */}}
 {{- define "braze-exporter.configFile" -}}/etc/braze-exporter/config/config.yaml{{- end -}}
 {{- define "braze-exporter.webConfigFile" -}}/etc/braze-exporter/web/web-config.yaml{{- end -}}
 {{- define "braze-exporter.keysDirectory" -}}/etc/braze-exporter/keys{{- end -}}
 {{- define "braze-exporter.tlsDirectory" -}}/etc/braze-exporter/tls{{- end -}}
 {{- define "braze-exporter.clientDirectory" -}}/etc/braze-exporter/client{{- end -}}
 
-{{/* "true" if the last values are kept on disk. */}}
-{{- define "braze-exporter.keepsState" -}}
-{{- if and .Values.state.enabled (not .Values.sharedState.secretName) }}true{{ end -}}
-{{- end -}}
-
-{{/* "true" if the configuration is an object that exists already. */}}
+{{/* "true" if the configuration is an existing object. */}}
 {{- define "braze-exporter.hasExistingConfig" -}}
 {{- if or .Values.existingConfig.configMap .Values.existingConfig.secret }}true{{ end -}}
 {{- end -}}
 
-{{/* "true" if there is no configuration, and the demo runs. */}}
+{{/* "true" if there is no configuration: the demo runs. */}}
 {{- define "braze-exporter.isDemo" -}}
 {{- if not (or .Values.config (include "braze-exporter.hasExistingConfig" .)) }}true{{ end -}}
 {{- end -}}
 
 {{/*
-The text of the configuration that the chart makes. Values are written as JSON: `toYaml`
-leaves texts such as = and << without the quotes that they need.
+The text of the rendered configuration. Values are written as JSON, because `toYaml` omits
+the quotes that texts such as = and << need.
 */}}
 {{- define "braze-exporter.config" -}}
 {{- if .Values.config -}}
@@ -45,14 +40,14 @@ workspaces:
 {{- end -}}
 {{- end -}}
 
-{{/* The key of the simulated Braze: no secret, it is the same everywhere. */}}
+{{/* The key of the simulated Braze: a constant, and no secret. */}}
 {{- define "braze-exporter.demoKey" -}}simulated-braze-key{{- end -}}
 
 {{- define "braze-exporter.hasExistingWebConfig" -}}
 {{- if or .Values.existingWebConfig.configMap .Values.existingWebConfig.secret }}true{{ end -}}
 {{- end -}}
 
-{{/* The web configuration that the chart makes; empty: none. */}}
+{{/* The text of the rendered web configuration, empty without one. */}}
 {{- define "braze-exporter.webConfig" -}}
 {{- $config := deepCopy (.Values.webConfig | default dict) -}}
 {{- if .Values.tls.secretName -}}
@@ -76,7 +71,7 @@ workspaces:
 {{- if or (include "braze-exporter.webConfig" .) (include "braze-exporter.hasExistingWebConfig" .) }}true{{ end -}}
 {{- end -}}
 
-{{/* "true" if TLS is on. */}}
+{{/* "true" if TLS is enabled. */}}
 {{- define "braze-exporter.hasTls" -}}
 {{- if include "braze-exporter.hasExistingWebConfig" . -}}
 {{- if .Values.existingWebConfig.tls }}true{{ end -}}
@@ -85,7 +80,7 @@ workspaces:
 {{- end -}}
 {{- end -}}
 
-{{/* "true" if a client without a certificate is turned away: so are Kubernetes' probes. */}}
+{{/* "true" if client certificates are required, which Kubernetes' HTTP probes do not have. */}}
 {{- define "braze-exporter.requiresClientCertificates" -}}
 {{- if include "braze-exporter.hasExistingWebConfig" . -}}
 {{- if and .Values.existingWebConfig.tls .Values.existingWebConfig.clientCertificates }}true{{ end -}}
@@ -100,7 +95,7 @@ workspaces:
 {{- if include "braze-exporter.hasTls" . }}https{{ else }}http{{ end -}}
 {{- end -}}
 
-{{/* What stands before every path: empty, or `/like/this`. */}}
+{{/* The prefix of every path: empty, or `/like/this`. */}}
 {{- define "braze-exporter.prefix" -}}
 {{- $path := .Values.web.routePrefix | default (regexReplaceAll "^[a-z]+://[^/]*" .Values.web.externalUrl "") -}}
 {{- $bare := trimAll "/" $path -}}
@@ -111,7 +106,7 @@ workspaces:
 {{- printf "%s%s" (include "braze-exporter.prefix" .) .Values.web.telemetryPath -}}
 {{- end -}}
 
-{{/* The Service as other pods name it, and the port they find there. */}}
+{{/* Host name and port of the Service, for other pods. */}}
 {{- define "braze-exporter.serviceHost" -}}
 {{- printf "%s.%s.svc" (include "braze-exporter.fullname" .) (include "braze-exporter.namespace" .) -}}
 {{- end -}}
@@ -119,7 +114,7 @@ workspaces:
 {{- ternary .Values.web.port .Values.service.port (eq .Values.service.clusterIP "None") -}}
 {{- end -}}
 
-{{/* What a ScrapeConfig scrapes, as a list: the Service, or each shard by its name. */}}
+{{/* The targets of a ScrapeConfig, as a list: the Service, or each shard. */}}
 {{- define "braze-exporter.targets" -}}
 {{- if .Values.sharding.enabled -}}
 {{- $name := include "braze-exporter.fullname" . -}}
@@ -132,7 +127,7 @@ workspaces:
 {{- end -}}
 {{- end -}}
 
-{{/* The flags that `healthcheck` shares with the daemon, as a list. Takes `root` and `address`. */}}
+{{/* The flags of `healthcheck`, as a list. Takes `root` and `address`. */}}
 {{- define "braze-exporter.healthcheck" -}}
 {{- $root := .root -}}
 - {{ printf "--web.listen-address=%s" .address | quote }}
@@ -151,9 +146,8 @@ workspaces:
 {{- end -}}
 
 {{/*
-The ports that Braze is reached at, as JSON: of the endpoints, or of the proxies in their
-place, which the configuration or `extraEnv` names. A proxy of `extraEnv` may be left out
-for some hosts by NO_PROXY, and then both ways are open.
+The ports for Braze, as JSON: of the endpoints, or of the proxies in the configuration or in
+`extraEnv`. With NO_PROXY in `extraEnv` the ports of both the endpoints and the proxy.
 */}}
 {{- define "braze-exporter.brazePorts" -}}
 {{- $http := include "braze-exporter.proxy" (dict "root" . "name" "http_proxy") -}}
@@ -176,13 +170,13 @@ for some hosts by NO_PROXY, and then both ways are open.
 {{- toJson (uniq $ports | sortAlpha) -}}
 {{- end -}}
 
-{{/* The proxy of a scheme that `extraEnv` names, as the exporter reads it. */}}
+{{/* The proxy of a scheme in `extraEnv`, with the exporter's precedence. */}}
 {{- define "braze-exporter.proxy" -}}
 {{- $all := include "braze-exporter.variable" (dict "root" .root "name" "all_proxy") -}}
 {{- include "braze-exporter.variable" . | default $all -}}
 {{- end -}}
 
-{{/* A variable of `extraEnv`: in lower case, even if empty, before upper case. */}}
+{{/* A variable of `extraEnv`: lower case, even if empty, takes precedence over upper case. */}}
 {{- define "braze-exporter.variable" -}}
 {{- $named := dict -}}
 {{- range .root.Values.extraEnv -}}

@@ -1,5 +1,5 @@
 {{/*
-`tlsConfig` of a monitor: its own, or else the authority of `tls.caKey`. Takes `root` and
+`tlsConfig` of a monitor: its own, or else the CA of `tls.caKey`. Takes `root` and
 `monitor`.
 */}}
 {{- define "braze-exporter.monitorTls" -}}
@@ -15,8 +15,7 @@
 {{- end -}}
 
 {{/*
-How to scrape: what the three monitors of the Prometheus Operator share. Takes `root` and
-`monitor`.
+The fields of a scrape that all three monitors have. Takes `root` and `monitor`.
 */}}
 {{- define "braze-exporter.scrape" -}}
 {{- $root := .root -}}

@@ -1,11 +1,11 @@
-{{/* The chart's name in labels. No value changes it, for selectors could not follow. */}}
+{{/* The chart's name in labels. No value changes it, because selectors are immutable. */}}
 {{- define "braze-exporter.name" -}}
 {{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/*
-The name of all objects. It always holds the release's, so that two releases differ, without
-the dots that a Service's name may not have.
+The name of all objects. It contains the name of the release, so that two releases differ.
+Dots are replaced: the name of a Service may not contain them.
 */}}
 {{- define "braze-exporter.fullname" -}}
 {{- if .Values.fullnameOverride -}}
@@ -21,12 +21,12 @@ the dots that a Service's name may not have.
 {{- end -}}
 {{- end -}}
 
-{{/* The Service that gives each shard's pod a name of its own. */}}
+{{/* The Service that gives each shard's pod a host name. */}}
 {{- define "braze-exporter.headlessName" -}}
 {{- printf "%s-headless" (include "braze-exporter.fullname" .) -}}
 {{- end -}}
 
-{{/* What makes the pods, as kubectl names it. */}}
+{{/* The Deployment or StatefulSet, in kubectl's notation. */}}
 {{- define "braze-exporter.workload" -}}
 {{- printf "%s/%s" (ternary "statefulset" "deployment" .Values.sharding.enabled) (include "braze-exporter.fullname" .) -}}
 {{- end -}}
@@ -40,14 +40,14 @@ the dots that a Service's name may not have.
 {{- default $own .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* What selectors select by: neither values nor an upgrade change it. */}}
+{{/* The labels of selectors. Neither values nor an upgrade change them. */}}
 {{- define "braze-exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "braze-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: exporter
 {{- end -}}
 
-{{/* The same for the pod of `helm test`, which no selector of ours may take for the exporter. */}}
+{{/* The labels of the pod of `helm test`, which no selector of the exporter matches. */}}
 {{- define "braze-exporter.testLabels" -}}
 app.kubernetes.io/name: {{ include "braze-exporter.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -55,9 +55,9 @@ app.kubernetes.io/component: test
 {{- end -}}
 
 {{/*
-Name, namespace, labels and annotations of an object. Takes `root`; may take `suffix` of the
-name, `namespace`, and `labels` and `annotations` beside the common ones. Ours win over
-others' labels, so that no value can turn a selector away.
+Name, namespace, labels and annotations of an object. Takes `root`, and optionally `suffix`
+of the name, `namespace`, and additional `labels` and `annotations`. The chart's labels take
+precedence, so that no value breaks a selector.
 */}}
 {{- define "braze-exporter.metadata" -}}
 {{- $root := .root -}}
@@ -90,7 +90,7 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* A list of mappings with `name`, each once, from names and mappings. */}}
+{{/* The pull secrets as a list of mappings with `name`, without duplicates. */}}
 {{- define "braze-exporter.pullSecrets" -}}
 {{- $names := list -}}
 {{- range concat ((.Values.global | default dict).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}

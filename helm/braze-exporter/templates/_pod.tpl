@@ -1,4 +1,4 @@
-{{/* The exporter's variables, as a list: those of our own, and `extraEnv`. */}}
+{{/* The environment variables, as a list: those of the chart, and `extraEnv`. */}}
 {{- define "braze-exporter.environment" -}}
 {{- if .Values.sharding.enabled }}
 - name: BRAZE_EXPORTER_SHARD
@@ -8,23 +8,78 @@
 - name: BRAZE_EXPORTER_TOTAL_SHARDS
   value: {{ .Values.sharding.shards | quote }}
 {{- end }}
-{{- with .Values.sharedState }}
-{{- if .secretName }}
-- name: BRAZE_EXPORTER_STATE_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secretName | quote }}
-      key: {{ .key | quote }}
-- name: BRAZE_EXPORTER_STATE_REPLICAS
-  value: {{ max 1 $.Values.replicas | quote }}
-{{- end }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{/* The specification of a claim for the state. */}}
+{{/* `env` and `envFrom` of the exporter's container and of its init container. */}}
+{{- define "braze-exporter.containerEnvironment" -}}
+{{- with include "braze-exporter.environment" . | trim }}
+env:
+  {{- nindent 2 . }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The mounts of the exporter's container and of its init container, as a list. */}}
+{{- define "braze-exporter.volumeMounts" -}}
+# Directories: Kubernetes never updates a file that is mounted by subPath.
+- name: config
+  mountPath: {{ include "braze-exporter.configFile" . | dir | quote }}
+  readOnly: true
+{{- if or (include "braze-exporter.isDemo" .) .Values.apiKeys }}
+- name: keys
+  mountPath: {{ include "braze-exporter.keysDirectory" . | quote }}
+  readOnly: true
+{{- end }}
+{{- with include "braze-exporter.webVolumeMounts" . | trim }}
+{{ . }}
+{{- end }}
+{{- if .Values.state.enabled }}
+- name: state
+  mountPath: {{ .Values.state.path | quote }}
+{{- end }}
+- name: tmp
+  mountPath: /tmp
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The init container that fails, with the exporter's message, on an invalid configuration. */}}
+{{- define "braze-exporter.configCheck" -}}
+- name: check-config
+  image: {{ include "braze-exporter.image" . | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  args:
+    - check
+    - {{ printf "--config.file=%s" (include "braze-exporter.configFile" .) | quote }}
+    {{- if include "braze-exporter.hasWebConfig" . }}
+    - {{ printf "--web.config.file=%s" (include "braze-exporter.webConfigFile" .) | quote }}
+    {{- end }}
+    {{- if gt (int .Values.replicas) 1 }}
+    - {{ printf "--replicas=%v" .Values.replicas | quote }}
+    {{- end }}
+  {{- with include "braze-exporter.containerEnvironment" . | trim }}
+  {{- nindent 2 . }}
+  {{- end }}
+  {{- with .Values.configCheck.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.securityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    {{- include "braze-exporter.volumeMounts" . | trim | nindent 4 }}
+{{- end -}}
+
+{{/* The specification of the claim for the state. */}}
 {{- define "braze-exporter.claim" -}}
 {{- with .Values.persistence -}}
 accessModes:
@@ -45,7 +100,7 @@ resources:
 {{- end -}}
 {{- end -}}
 
-{{/* The volumes that the web configuration needs, and where they are mounted. */}}
+{{/* The volumes of the web configuration, as a list. */}}
 {{- define "braze-exporter.webVolumes" -}}
 {{- $mode := .Values.secretFileMode -}}
 {{- if include "braze-exporter.hasWebConfig" . }}
@@ -100,8 +155,8 @@ resources:
 {{- end -}}
 
 {{/*
-A probe. Takes `root`, `path` and `probe`. Where clients have to show a certificate, which
-Kubernetes cannot, the exporter asks itself.
+A probe. Takes `root`, `path` and `probe`. If client certificates are required, it runs
+`healthcheck` in the container, because HTTP probes have no certificate.
 */}}
 {{- define "braze-exporter.probe" -}}
 {{- if include "braze-exporter.requiresClientCertificates" .root -}}

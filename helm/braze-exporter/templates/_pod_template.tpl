@@ -1,4 +1,4 @@
-{{/* The exporter's pod, whatever makes it: a Deployment or, for shards, a StatefulSet. */}}
+{{/* The pod template of the Deployment and of the StatefulSet. */}}
 {{- define "braze-exporter.podTemplate" -}}
 {{- $demo := include "braze-exporter.isDemo" . -}}
 {{- $selected := include "braze-exporter.selectorLabels" . | fromYaml -}}
@@ -29,7 +29,7 @@ spec:
   {{- end }}
   serviceAccountName: {{ include "braze-exporter.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.serviceAccount.automountToken }}
-  # A Service named like the exporter would put variables beside those of its flags.
+  # Variables of a Service with the name braze-exporter would look like those of flags.
   enableServiceLinks: false
   {{- with .Values.podSecurityContext }}
   securityContext:
@@ -74,9 +74,14 @@ spec:
   dnsConfig:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .Values.extraInitContainers }}
+  {{- if or .Values.extraInitContainers .Values.configCheck.enabled }}
   initContainers:
+    {{- with .Values.extraInitContainers }}
     {{- toYaml . | nindent 4 }}
+    {{- end }}
+    {{- if .Values.configCheck.enabled }}
+    {{- include "braze-exporter.configCheck" . | nindent 4 }}
+    {{- end }}
   {{- end }}
   containers:
     - name: exporter
@@ -87,8 +92,11 @@ spec:
         {{- if .Values.autoReload }}
         - --config.enable-auto-reload
         {{- end }}
-        {{- if include "braze-exporter.keepsState" . }}
+        {{- if .Values.state.enabled }}
         - {{ printf "--state.path=%s" .Values.state.path | quote }}
+        {{- end }}
+        {{- if gt (int .Values.replicas) 1 }}
+        - {{ printf "--replicas=%v" .Values.replicas | quote }}
         {{- end }}
         - {{ printf "--web.listen-address=:%v" .Values.web.port | quote }}
         - {{ printf "--web.telemetry-path=%s" .Values.web.telemetryPath | quote }}
@@ -109,13 +117,8 @@ spec:
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
-      {{- with include "braze-exporter.environment" . | trim }}
-      env:
-        {{- nindent 8 . }}
-      {{- end }}
-      {{- with .Values.extraEnvFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
+      {{- with include "braze-exporter.containerEnvironment" . | trim }}
+      {{- nindent 6 . }}
       {{- end }}
       ports:
         - name: metrics
@@ -146,27 +149,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       volumeMounts:
-        # Directories, not files: Kubernetes changes what is in them, and it is seen.
-        - name: config
-          mountPath: {{ include "braze-exporter.configFile" . | dir | quote }}
-          readOnly: true
-        {{- if or $demo .Values.apiKeys }}
-        - name: keys
-          mountPath: {{ include "braze-exporter.keysDirectory" . | quote }}
-          readOnly: true
-        {{- end }}
-        {{- with include "braze-exporter.webVolumeMounts" . | trim }}
-        {{- nindent 8 . }}
-        {{- end }}
-        {{- if include "braze-exporter.keepsState" . }}
-        - name: state
-          mountPath: {{ .Values.state.path | quote }}
-        {{- end }}
-        - name: tmp
-          mountPath: /tmp
-        {{- with .Values.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "braze-exporter.volumeMounts" . | trim | nindent 8 }}
     {{- if $demo }}
     - name: simulated-braze
       image: {{ $image | quote }}
@@ -224,7 +207,7 @@ spec:
     {{- with include "braze-exporter.webVolumes" . | trim }}
     {{- nindent 4 . }}
     {{- end }}
-    {{- if and (include "braze-exporter.keepsState" .) (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
+    {{- if and .Values.state.enabled (not (and .Values.sharding.enabled .Values.persistence.enabled)) }}
     - name: state
       {{- if .Values.persistence.enabled }}
       persistentVolumeClaim:

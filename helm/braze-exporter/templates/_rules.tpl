@@ -1,6 +1,6 @@
 {{/*
-`groups:` of all rule files, with what the values change. The files are read as YAML and
-written again, so that Prometheus' own templates in them stay as they are.
+`groups:` of all rule files, with the changes of the values. The files are parsed as YAML and
+written again, so that Prometheus' templates in them are not rendered.
 */}}
 {{- define "braze-exporter.ruleGroups" -}}
 {{- $values := .Values.prometheusRule -}}
@@ -21,7 +21,7 @@ written again, so that Prometheus' own templates in them stay as they are.
 {{- toYaml (dict "groups" (concat $groups ($values.extraGroups | default list))) -}}
 {{- end -}}
 
-{{/* One rule as the values want it. Takes `rule` and `values`. */}}
+{{/* One rule with the changes of the values. Takes `rule` and `values`. */}}
 {{- define "braze-exporter.rule" -}}
 {{- $rule := deepCopy .rule -}}
 {{- $values := .values -}}
@@ -46,7 +46,7 @@ written again, so that Prometheus' own templates in them stay as they are.
 {{- toYaml $rule -}}
 {{- end -}}
 
-{{/* Thresholds and alerts that there are not are mistakes. */}}
+{{/* Unknown thresholds and alerts are errors. */}}
 {{- define "braze-exporter.validateRules" -}}
 {{- $alerts := dict -}}
 {{- $thresholds := dict -}}
@@ -65,7 +65,7 @@ written again, so that Prometheus' own templates in them stay as they are.
 {{- end -}}
 {{- range .Values.prometheusRule.disabledAlerts -}}
 {{- if not (hasKey $alerts .) -}}
-{{- fail (printf "prometheusRule.disabledAlerts: there is no alert %s; expected one of %s" . (keys $alerts | sortAlpha | join ", ")) -}}
+{{- fail (printf "prometheusRule.disabledAlerts: unknown alert %s; expected one of %s" . (keys $alerts | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- range $alert, $kinds := .Values.prometheusRule.thresholds -}}
@@ -80,7 +80,7 @@ written again, so that Prometheus' own templates in them stay as they are.
 {{- end -}}
 {{- range $places -}}
 {{- if not (hasKey $thresholds .) -}}
-{{- fail (printf "prometheusRule.thresholds: there is no %s; expected one of %s" . (keys $thresholds | sortAlpha | join ", ")) -}}
+{{- fail (printf "prometheusRule.thresholds: unknown threshold %s; expected one of %s" . (keys $thresholds | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""Histories as lines with timestamps, read back by the official parser."""
+"""Histories as OpenMetrics, read back by the official parser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.metrics.campaign_metrics import INFO, ObjectLabels
 from exporter.model.config import Selection
 from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser
 
@@ -21,7 +21,7 @@ from tests.support import naive_oracle
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
-SUBJECT = ObjectLabels("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+CAMPAIGN = ObjectLabels("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
 STEP_SECONDS = 6 * 3600
 
 names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
@@ -54,9 +54,9 @@ rows = st.builds(
 )
 
 
-def reading(**changes: Any) -> parse.ParseOptions:
-    """Read in New York."""
-    plain: dict[str, Any] = {
+def parse_options(**changes: Any) -> parse.ParseOptions:
+    """Return options for New York."""
+    defaults: dict[str, Any] = {
         "today": TODAY,
         "timezone": ZONE,
         "windows": (),
@@ -64,32 +64,39 @@ def reading(**changes: Any) -> parse.ParseOptions:
         "metrics": Selection(),
         "series_limit": 5000,
     }
-    return parse.ParseOptions(**{**plain, **changes})
+    return parse.ParseOptions(**{**defaults, **changes})
 
 
 def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
-    """Parse one page."""
+    """Return the history of one page."""
     return parse.parse_chronicle(
         [{"data": list(rows)}],
-        reading(**changes),
+        parse_options(**changes),
         first=TODAY - timedelta(days=days),
     )
 
 
-def tails(day: date) -> tuple[str, ...]:
-    """Sample every six hours."""
-    found = sampling.instants(
-        day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
+def line_endings(day: date) -> tuple[str, ...]:
+    """Return the endings for a sample every six hours."""
+    return openmetrics.line_endings(
+        sampling.sample_times(
+            day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
+        )
     )
-    return openmetrics.tails(tuple(found))
 
 
-def text(found: CampaignHistory, **labels: str) -> str:
-    """Return the whole file of one campaign."""
+def text(history: CampaignHistory, **scrape_labels: str) -> str:
+    """Return the file of one campaign."""
     parts = []
     for family in openmetrics.FAMILIES:
         lines = list(
-            openmetrics.render(family, SUBJECT, found, labels=labels, tails=tails)
+            openmetrics.render(
+                family,
+                CAMPAIGN,
+                history,
+                scrape_labels=scrape_labels,
+                line_endings=line_endings,
+            )
         )
         parts += [openmetrics.header(family), *lines] if lines else []
     return "".join([*parts, openmetrics.END])
@@ -99,7 +106,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[float, float]]]
 
 
 def read(page: str) -> Series:
-    """Read a file back: (timestamp, value) of each series; the parser is strict."""
+    """Return (timestamp, value) of each series, by a strict parser."""
     found: Series = defaultdict(list)
     families: Any = parser.text_string_to_metric_families
     for family in families(page):
@@ -111,22 +118,22 @@ def read(page: str) -> Series:
 
 
 def is_step(at: int) -> bool:
-    """Tell whether a graph has a step there, drawn in winter's time or in summer's."""
+    """Return whether a graph has a step there, in standard or summer time."""
     return any((at + hours * 3600) % STEP_SECONDS == 0 for hours in (-5, -4))
 
 
+@settings(deadline=None)
 @given(data=st.lists(rows, max_size=10), days=st.integers(1, 6))
-def test_every_sample_is_what_the_daemon_would_have_shown(
+def test_every_sample_is_what_the_daemon_would_have_exposed(
     data: list[Any], days: int
 ) -> None:
-    """The rules of the contract, worked out slowly: each day, each label, each value.
+    """Each day, label and value, computed by the naive oracle.
 
-    The daemon's last complete day at a day's noon is that of a history; only labels are
-    those of the newest row of all.
+    Variation labels are those of the newest row.
     """
     expected: Series = defaultdict(list)
     known = naive_oracle.Reading(naive_oracle.usable_rows(data, TODAY))
-    subject = {"workspace": "shop", "campaign": SUBJECT.campaign, "job": "x"}
+    common = {"workspace": "shop", "campaign": CAMPAIGN.campaign, "job": "x"}
     for age in range(days, 0, -1):
         day = TODAY - timedelta(days=age)
         if day not in known.days:
@@ -138,8 +145,8 @@ def test_every_sample_is_what_the_daemon_would_have_shown(
         shown["braze_campaign_last_complete_day_timestamp_seconds", frozenset()] = (
             naive_oracle.first_instant(day, ZONE)
         )
-        about = (*SUBJECT.labels.items(), ("campaign_id", "c-1"))
-        shown["braze_campaign_info", frozenset(about)] = 1
+        info = (*CAMPAIGN.labels.items(), ("campaign_id", "c-1"))
+        shown["braze_campaign_info", frozenset(info)] = 1
         for own in [own for own in known.days[day] if len(own) == 3]:
             (_, channel), (_, variation) = own[:2]
             is_control = (channel, variation) in known.controls
@@ -152,7 +159,7 @@ def test_every_sample_is_what_the_daemon_would_have_shown(
         begin = naive_oracle.first_instant(day + timedelta(days=1), ZONE)
         end = naive_oracle.first_instant(day + timedelta(days=2), ZONE)
         for (name, labels), value in shown.items():
-            key = (name, labels | frozenset(subject.items()))
+            key = (name, labels | frozenset(common.items()))
             expected[key] += [
                 (at, float(value))
                 for at in range(int(begin), int(end), 3600)
@@ -164,8 +171,8 @@ def test_every_sample_is_what_the_daemon_would_have_shown(
     assert found == expected
 
 
-def test_the_labels_of_a_scrape_stand_beside_ours() -> None:
-    """Empty ones are none; of one name the scrape's wins, as in Prometheus."""
+def test_scrape_labels_are_added() -> None:
+    """Empty ones are ignored; the scrape's label wins, as in Prometheus."""
     row = {"time": "2026-03-09", "revenue": 1.5}
 
     found = read(text(parsed(row), job="braze", instance="", pod="7"))
@@ -175,7 +182,7 @@ def test_the_labels_of_a_scrape_stand_beside_ours() -> None:
         "job": "braze",
         "pod": "7",
         "workspace": "shop",
-        "campaign": SUBJECT.campaign,
+        "campaign": CAMPAIGN.campaign,
         "metric": "revenue",
     }
     assert names["braze_campaign_info"]["exported_pod"] == "red"
@@ -208,22 +215,24 @@ def test_the_labels_of_a_scrape_stand_beside_ours() -> None:
         ),
     ],
 )
-def test_no_label_stands_twice(
+def test_conflicting_labels_are_renamed(
     own: dict[str, str], added: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """The prefix is repeated while the name is taken; a label without text is none."""
+    """The prefix is repeated while the name is taken; empty labels do not conflict."""
     found = parsed({"time": "2026-03-09", "revenue": 1.5})
-    subject = ObjectLabels("shop", "A", "c-1", own)
+    campaign = ObjectLabels("shop", "A", "c-1", own)
 
-    lines = openmetrics.render(INFO, subject, found, labels=added, tails=tails)
+    lines = openmetrics.render(
+        INFO, campaign, found, scrape_labels=added, line_endings=line_endings
+    )
 
     ((_, labels),) = read(f"{openmetrics.header(INFO)}{''.join(lines)}# EOF\n")
     names = {"workspace": "shop", "campaign": "A", "campaign_id": "c-1"}
     assert dict(labels) == names | expected
 
 
-def test_a_family_without_samples_has_no_line() -> None:
-    """A day that only has a date shows which day it is."""
+def test_a_family_without_samples_is_left_out() -> None:
+    """A row with a date only has the timestamp and the info series."""
     found = text(parsed({"time": "2026-03-08"}))
 
     assert "braze_campaign_last_complete_day{" not in found
@@ -233,26 +242,23 @@ def test_a_family_without_samples_has_no_line() -> None:
     }
 
 
-def test_a_day_without_an_instant_has_no_line() -> None:
-    """As yesterday has none in the first three hours of a day."""
+def test_a_day_without_timestamps_is_left_out() -> None:
+    """Such as yesterday in the first three hours of a day."""
     found = parsed({"time": "2026-03-09", "sent": 1})
 
     lines = [
         line
         for family in openmetrics.FAMILIES
         for line in openmetrics.render(
-            family, SUBJECT, found, labels={}, tails=lambda _: ()
+            family, CAMPAIGN, found, scrape_labels={}, line_endings=lambda _: ()
         )
     ]
 
     assert lines == []
 
 
-def test_the_day_the_clocks_go_forward_has_an_hour_less() -> None:
-    """The 7th is the last complete day all through the 8th, for 23 hours.
-
-    Every six hours of winter's time and of summer's.
-    """
+def test_a_day_of_23_hours_has_samples_for_both_offsets() -> None:
+    """The 7th is the last complete day during the 8th, on which the clocks change."""
     found = read(text(parsed({"time": "2026-03-07", "sent": 1})))
 
     ((_, samples),) = [
@@ -267,8 +273,8 @@ def test_the_day_the_clocks_go_forward_has_an_hour_less() -> None:
     assert naive_oracle.first_instant(date(2026, 3, 9), ZONE) - first == 23 * 3600
 
 
-def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
-    """It is the one that was asked for with the newer end."""
+def test_a_day_on_two_pages_is_read_from_the_first() -> None:
+    """That is the page with the newer end."""
     pages = [
         {
             "data": [
@@ -284,7 +290,7 @@ def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
         },
     ]
 
-    found = parse.parse_chronicle(pages, reading(), first=date(2026, 3, 1))
+    found = parse.parse_chronicle(pages, parse_options(), first=date(2026, 3, 1))
 
     assert [(day.date.day, day.figures.overall) for day in found.days] == [
         (6, {"sent": 5}),
@@ -297,7 +303,7 @@ def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
     ("limit", "kept"), [(2, []), (4, []), (5, ["a"]), (8, ["a"]), (9, ["a", "b"])]
 )
 def test_whole_variations_are_dropped_at_the_limit(limit: int, kept: list[str]) -> None:
-    """Whatever day they are of: a numerator never stays without its denominator."""
+    """On all days, so that a numerator never remains without its denominator."""
     rows = [
         {"time": "2026-03-08", "messages": {"email": [
             {"variation_name": "b", "sent": 1, "opens": 1},

@@ -1,4 +1,4 @@
-"""Pages that outlive the process that read them."""
+"""Cached pages outlive the process that downloaded them."""
 
 from __future__ import annotations
 
@@ -12,127 +12,113 @@ PAGE = HistoryRequest("2026-09-01T12:00:00Z", 100)
 DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800"}]}
 
 
-def test_a_page_is_there_again(tmp_path: Path) -> None:
-    """Whatever JSON it is, for whoever opens the directory later."""
-    PageCache(tmp_path / "pages").begin(now=1000.0)
-    PageCache(tmp_path / "pages").put("shop", "c-1", PAGE, DOCUMENT)
-
-    later = PageCache(tmp_path / "pages")
-
-    assert later.begin(now=2000.0) == 1000.0
-    assert later.has("shop", "c-1", PAGE)
-    assert later.get("shop", "c-1", PAGE) == DOCUMENT
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Return where the cache is; nothing else is in its parent."""
+    return tmp_path / "pages"
 
 
-def test_pages_are_told_apart(tmp_path: Path) -> None:
-    """By workspace, campaign, end and length."""
-    archive = PageCache(tmp_path / "pages")
-    archive.begin(now=1000.0)
-    archive.put("shop", "c-1", PAGE, DOCUMENT)
-
-    assert not archive.has("shops", "c-1", PAGE)
-    assert not archive.has("shop", "c-2", PAGE)
-    assert not archive.has("shop", "c-1", HistoryRequest(PAGE.ending_at, 99))
-    assert not archive.has("shop", "c-1", HistoryRequest("2026-09-01T12:00:01Z", 100))
+@pytest.fixture
+def cache(directory: Path) -> PageCache:
+    """Return a cache that was started at 1000 and holds one page."""
+    cache = PageCache(directory)
+    cache.start(now=1000.0)
+    cache.put("shop", "c-1", PAGE, DOCUMENT)
+    return cache
 
 
-@pytest.mark.parametrize("days", [-1, 7, 400])
-def test_a_run_of_long_ago_begins_anew(tmp_path: Path, days: int) -> None:
-    """Braze has restated its days since; and one of the future is none."""
-    archive = PageCache(tmp_path / "pages")
-    archive.begin(now=1000.0)
-    archive.put("shop", "c-1", PAGE, DOCUMENT)
-
-    now = 1000.0 + days * 86400
-
-    assert archive.begin(now=now) == now
-    assert not archive.has("shop", "c-1", PAGE)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
-def test_a_directory_that_tells_no_begin_begins_anew(
-    tmp_path: Path, content: str
+def test_a_page_is_read_back_by_another_process(
+    cache: PageCache, directory: Path
 ) -> None:
-    """It is damaged, or somebody else's."""
-    (tmp_path / "begun.json").write_text(content)
+    """Any JSON is kept; workspace, campaign, end and length are part of the key."""
+    other = PageCache(directory)
 
-    assert PageCache(tmp_path).begin(now=5.0) == 5.0
-    assert PageCache(tmp_path).begin(now=6.0) == 5.0
+    assert other.start(now=2000.0) == 1000.0
+    assert other.get("shop", "c-1", PAGE) == DOCUMENT
+    assert other.has("shop", "c-1", PAGE)
+    for key in (
+        ("shops", "c-1", PAGE),
+        ("shop", "c-2", PAGE),
+        ("shop", "c-1", HistoryRequest(PAGE.ending_at, 99)),
+        ("shop", "c-1", HistoryRequest("2026-09-01T12:00:01Z", 100)),
+    ):
+        assert not cache.has(*key)
 
 
 @pytest.mark.parametrize(
-    ("hours", "begun_at"), [(1, 1000.0), (11, 1000.0), (13, None), (-1, None)]
+    ("ended_at", "now", "is_resumed"),
+    [
+        (None, 1000.0 + 6 * 86400, True),
+        (None, 1000.0 + 7 * 86400, False),
+        (None, 1000.0 + 400 * 86400, False),
+        (None, 1000.0 - 86400, False),
+        (90_000.0, 90_000.0 + 11 * 3600, True),
+        (90_000.0, 90_000.0 + 13 * 3600, False),
+        (90_000.0, 90_000.0 - 3600, False),
+    ],
 )
-def test_a_run_that_came_to_its_end_goes_on_for_half_a_day(
-    tmp_path: Path, hours: int, begun_at: float | None
+def test_a_run_is_resumed_for_a_limited_time(
+    cache: PageCache, ended_at: float | None, now: float, is_resumed: bool
 ) -> None:
-    """What was missing may be asked for once more; the next day counts for itself."""
-    archive = PageCache(tmp_path / "pages")
-    archive.begin(now=1000.0)
-    archive.put("shop", "c-1", PAGE, DOCUMENT)
-    archive.note_asked(now=90_000.0)
+    """An interrupted run for seven days, one that ended incomplete for half a day."""
+    if ended_at is not None:
+        cache.mark_incomplete(now=ended_at)
 
-    now = 90_000.0 + hours * 3600
-
-    assert archive.begin(now=now) == (begun_at or now)
-    assert archive.has("shop", "c-1", PAGE) is (begun_at is not None)
+    assert cache.start(now=now) == (1000.0 if is_resumed else now)
+    assert cache.has("shop", "c-1", PAGE) is is_resumed
 
 
-def test_what_was_known_of_campaigns_leaves_with_the_pages(tmp_path: Path) -> None:
-    """Whatever has become of its file."""
-    archive = PageCache(tmp_path / "pages")
-    archive.begin(now=1000.0)
-    for ending in ("json", "new", "unusable"):
-        (tmp_path / "pages" / f"discovery.{ending}").write_text("")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
+def test_an_unreadable_run_file_starts_a_new_run(tmp_path: Path, content: str) -> None:
+    """The file is damaged, or not ours."""
+    (tmp_path / "begun.json").write_text(content)
 
-    archive.remove()
-
-    assert list(tmp_path.iterdir()) == []
+    assert PageCache(tmp_path).start(now=5.0) == 5.0
+    assert PageCache(tmp_path).start(now=6.0) == 5.0
 
 
-def test_half_a_page_is_none(tmp_path: Path) -> None:
-    """What a crash left of a write is no page, and leaves with the rest."""
-    archive = PageCache(tmp_path / "pages")
-    archive.begin(now=1000.0)
-    archive.put("shop", "c-1", PAGE, DOCUMENT)
-    (page,) = (one for one in (tmp_path / "pages").iterdir() if one.stem != "begun")
+def test_a_partly_written_page_is_ignored_and_removed(
+    cache: PageCache, directory: Path
+) -> None:
+    """A crash leaves a temporary file; removing the cache deletes it."""
+    (page,) = (one for one in directory.iterdir() if one.stem != "begun")
     page.rename(page.with_name(f"{page.name}.new"))
 
-    assert not archive.has("shop", "c-1", PAGE)
+    assert not cache.has("shop", "c-1", PAGE)
 
-    archive.remove()
+    cache.remove()
 
-    assert list(tmp_path.iterdir()) == []
+    assert not directory.exists()
 
 
-def test_one_process_works_on_it_at_a_time(tmp_path: Path) -> None:
-    """Another one is told so; who has ended leaves it free."""
-    archive, other = PageCache(tmp_path / "pages"), PageCache(tmp_path / "pages")
-    told = "another run with this output is at work"
+def test_removing_deletes_own_files_only(cache: PageCache, directory: Path) -> None:
+    """Those of discovery are ours, in any state; a second removal does no harm."""
+    for ending in ("json", "new", "unusable"):
+        (directory / f"discovery.{ending}").write_text("")
+    (directory / "notes.json").write_text("{}")
 
-    with archive.held():
-        archive.begin(now=1000.0)
-        with pytest.raises(OSError, match=told) as error, other.held():
+    cache.remove()
+    cache.remove()
+
+    assert [one.name for one in directory.iterdir()] == ["notes.json"]
+
+
+def test_a_second_process_cannot_lock_the_directory(
+    cache: PageCache, directory: Path
+) -> None:
+    """Until the first one ends, also if the first one starts a new run meanwhile."""
+    other = PageCache(directory)
+    message = "another backfill with the same --output is running"
+
+    with cache.locked():
+        with pytest.raises(OSError, match=message) as error, other.locked():
             pass
-        archive.begin(now=1000.0 + 30 * 86400)
-        with pytest.raises(OSError, match=told), other.held():
+        cache.start(now=1000.0 + 30 * 86400)
+        with pytest.raises(OSError, match=message), other.locked():
             pass
-        archive.remove()
+        cache.remove()
 
-    assert error.value.filename == str(tmp_path / "pages")
-    assert list(tmp_path.iterdir()) == []
-    with other.held():
+    assert error.value.filename == str(directory)
+    assert not directory.exists()
+    with other.locked():
         pass
-
-
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
-    """A directory with other files in it loses ours alone."""
-    archive = PageCache(tmp_path)
-    (tmp_path / "notes.json").write_text("{}")
-    archive.begin(now=1000.0)
-    archive.put("shop", "c-1", PAGE, DOCUMENT)
-
-    archive.remove()
-    archive.remove()
-
-    assert [one.name for one in tmp_path.iterdir()] == ["notes.json"]

@@ -1,4 +1,4 @@
-"""What to ask for a history, and when its days are the last complete ones."""
+"""The requests of a history, and the timestamps of its samples."""
 
 from __future__ import annotations
 
@@ -8,60 +8,72 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.backfill import sampling
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC).timestamp()
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "Etc/GMT+12")
-instants_of_time = st.floats(1_600_000_000, 2_000_000_000)
 
 
-def test_a_year_is_asked_for_in_four_pages() -> None:
-    """The newest ends now, each ends 98 days before the one that came before it."""
-    pages = sampling.pages(365, now=NOON)
-
-    assert [page.ending_at for page in pages] == [
-        "2026-09-01T12:00:00Z",
-        "2026-05-26T12:00:00Z",
-        "2026-02-17T12:00:00Z",
-        "2025-11-11T12:00:00Z",
-    ]
-    assert [page.length for page in pages] == [100, 100, 100, 73]
+def sample_times(
+    day: date, *, zone: str = "UTC", step: float, until: float = float("inf")
+) -> list[int]:
+    """Return a day's timestamps as a list."""
+    return list(
+        sampling.sample_times(
+            day, timezone=ZoneInfo(zone), step_seconds=step, until=until
+        )
+    )
 
 
-def test_a_few_days_are_one_short_page() -> None:
-    """With today, and with the day that an excluded end would lack."""
-    (page,) = sampling.pages(10, now=NOON)
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (
+            365,
+            [
+                ("2026-09-01T12:00:00Z", 100),
+                ("2026-05-26T12:00:00Z", 100),
+                ("2026-02-17T12:00:00Z", 100),
+                ("2025-11-11T12:00:00Z", 73),
+            ],
+        ),
+        (10, [("2026-09-01T12:00:00Z", 12)]),
+    ],
+)
+def test_pages_end_98_days_apart(days: int, expected: list[tuple[str, int]]) -> None:
+    """The newest ends now; two more days are requested than wanted."""
+    pages = sampling.pages(days, now=NOON)
 
-    assert page.length == 12
+    assert [(page.ending_at, page.length) for page in pages] == expected
 
 
+@settings(deadline=None)
 @given(
-    days=st.integers(1, sampling.MOST_DAYS),
-    now=instants_of_time,
+    days=st.integers(1, sampling.MAX_DAYS),
+    now=st.floats(1_600_000_000, 2_000_000_000),
     zone=st.sampled_from(ZONES),
     braze_zone=st.sampled_from(ZONES),
     is_inclusive=st.booleans(),
 )
-def test_pages_hold_every_day_that_is_wanted(
+def test_pages_contain_every_wanted_day(
     days: int, now: float, zone: str, braze_zone: str, is_inclusive: bool
 ) -> None:
-    """Whether Braze takes the day of an end in or leaves it out, whatever its zone.
+    """Whether or not Braze includes the day of an end.
 
-    One day is forgiven: where its days are a zone's far from ours, its yesterday is not
-    over here, or is not yet there.
+    In time zones far apart one day may be missing: Braze's yesterday is not over here,
+    or ours has not begun there.
     """
     today = sampling.today(now=now, timezone=ZoneInfo(zone))
     first = sampling.first_day(days, now=now, timezone=ZoneInfo(zone))
-    held = set()
+    contained = set()
     for page in sampling.pages(days, now=now):
         assert 1 <= page.length <= 100
         end = datetime.fromisoformat(page.ending_at).astimezone(ZoneInfo(braze_zone))
         last = end.date() - timedelta(days=not is_inclusive)
-        held |= {last - timedelta(days=n) for n in range(page.length)}
+        contained |= {last - timedelta(days=n) for n in range(page.length)}
 
-    wanted = {first + timedelta(days=n) for n in range(days)}
-    missing = wanted - held
+    missing = {first + timedelta(days=n) for n in range(days)} - contained
 
     assert first + timedelta(days=days) == today
     if zone == braze_zone:
@@ -70,67 +82,50 @@ def test_pages_hold_every_day_that_is_wanted(
         assert missing <= {first, today - timedelta(days=1), today - timedelta(days=2)}
 
 
+@settings(deadline=None)
 @given(
     day=st.dates(date(2020, 1, 1), date(2030, 1, 1)),
     zone=st.sampled_from((*ZONES, "Africa/Cairo", "America/Sao_Paulo", "Asia/Beirut")),
     step=st.sampled_from(sampling.STEPS_SECONDS),
 )
-def test_a_day_is_sampled_from_its_end_to_the_end_of_the_next(
-    day: date, zone: str, step: float
-) -> None:
-    """Each instant has the day for its yesterday, steps are even, days do not meet."""
-    timezone = ZoneInfo(zone)
-    both = [
-        list(
-            sampling.instants(
-                each, timezone=timezone, step_seconds=step, until=float("inf")
-            )
-        )
-        for each in (day, day + timedelta(days=1))
+def test_a_day_is_sampled_over_the_next_day(day: date, zone: str, step: float) -> None:
+    """From its end to the end of the next, at most a step apart."""
+    days = (day, day + timedelta(days=1))
+    one, two = (sample_times(each, zone=zone, step=step) for each in days)
+
+    for found, each in ((one, days[0]), (two, days[1])):
+        dates = {datetime.fromtimestamp(at, ZoneInfo(zone)).date() for at in found}
+        assert dates == {each + timedelta(days=1)}
+    assert all(
+        0 < later - earlier <= step for earlier, later in pairwise(one + two[:1])
+    )
+
+
+def test_no_sample_is_later_than_the_limit() -> None:
+    """The limit may be within the day, or before it."""
+    day, limit = date(2026, 8, 30), datetime(2026, 8, 31, 1, tzinfo=UTC).timestamp()
+
+    assert sample_times(day, step=900, until=limit) == [
+        int(limit) - 900 * n for n in (4, 3, 2, 1, 0)
     ]
-
-    for found, each in zip(both, (day, day + timedelta(days=1)), strict=True):
-        days = {datetime.fromtimestamp(at, timezone).date() for at in found}
-        assert days == {each + timedelta(days=1)}
-    assert all(0 < two - one <= step for one, two in pairwise(both[0] + both[1][:1]))
-
-
-def test_nothing_is_later_than_what_was_told() -> None:
-    """Also if that is in the midst of a day, or before it."""
-    day = date(2026, 8, 30)
-    end = datetime(2026, 8, 31, 1, tzinfo=UTC).timestamp()
-
-    def found(until: float) -> list[int]:
-        return list(
-            sampling.instants(
-                day, timezone=ZoneInfo("UTC"), step_seconds=900, until=until
-            )
-        )
-
-    assert found(end) == [int(end) - 900 * n for n in (4, 3, 2, 1, 0)]
-    assert found(end - 3601) == []
+    assert sample_times(day, step=900, until=limit - 3601) == []
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Australia/Lord_Howe", "UTC"])
 @pytest.mark.parametrize("step", [300, 3600, 10800, 21600, 86400])
-def test_a_graph_of_a_year_meets_a_sample_at_each_step(zone: str, step: int) -> None:
-    """In winter and in summer, whichever it is at its end: Grafana has one offset."""
-    timezone = ZoneInfo(zone)
+def test_every_step_of_a_graph_of_a_year_has_a_sample(zone: str, step: int) -> None:
+    """In winter and summer: Grafana uses one offset for a graph, that of its end."""
     first = date(2025, 10, 1)
-    days = [first + timedelta(days=n) for n in range(366)]
     found = {
         at
-        for day in days
-        for at in sampling.instants(
-            day, timezone=timezone, step_seconds=step, until=float("inf")
-        )
+        for n in range(366)
+        for at in sample_times(first + timedelta(days=n), zone=zone, step=step)
     }
+    begin = datetime.combine(first + timedelta(days=2), time(), ZoneInfo(zone))
 
-    for end in (date(2026, 1, 15), date(2026, 7, 15)):
-        midnight = datetime.combine(end, time(), timezone).timestamp()
-        begin = datetime.combine(first + timedelta(days=2), time(), timezone)
-        steps = range(int(midnight), int(begin.timestamp()), -step)
-        assert found.issuperset(steps)
+    for day in (date(2026, 1, 15), date(2026, 7, 15)):
+        end = datetime.combine(day, time(), ZoneInfo(zone)).timestamp()
+        assert found.issuperset(range(int(end), int(begin.timestamp()), -step))
 
 
 @pytest.mark.parametrize(
@@ -144,23 +139,25 @@ def test_a_graph_of_a_year_meets_a_sample_at_each_step(zone: str, step: int) -> 
         (10**6, 365, 86400),
     ],
 )
-def test_the_step_is_as_fine_as_a_file_can_hold(
+def test_the_step_depends_on_the_size_of_the_file(
     series: int, days: int, expected: float
 ) -> None:
     """A year of a few campaigns has no gap, one of many a sample each hour."""
     assert sampling.step_for(series=series, days=days) == expected
 
 
-def test_long_steps_may_have_two_rows() -> None:
-    """Of winter and of summer; those within an hour are the same."""
-    assert sampling.lines_a_day(300) == 288
-    assert sampling.lines_a_day(3600) == 24
-    assert sampling.lines_a_day(21600) == 8
+@pytest.mark.parametrize(("step", "samples"), [(300, 288), (3600, 24), (21600, 8)])
+def test_steps_over_an_hour_have_samples_for_both_offsets(
+    step: float, samples: int
+) -> None:
+    """Standard and summer time differ by an hour, so shorter steps meet both."""
+    assert sampling.samples_per_day(step) == samples
 
 
-@given(series=st.integers(1, 10**7), days=st.integers(1, sampling.MOST_DAYS))
-def test_more_is_never_sampled_more_finely(series: int, days: int) -> None:
-    """And the coarsest is once a day."""
+@settings(deadline=None)
+@given(series=st.integers(1, 10**7), days=st.integers(1, sampling.MAX_DAYS))
+def test_more_series_or_days_never_get_a_finer_step(series: int, days: int) -> None:
+    """The coarsest step is a day."""
     step = sampling.step_for(series=series, days=days)
 
     assert step in sampling.STEPS_SECONDS

@@ -1,4 +1,4 @@
-"""One fetch: what is asked, what each answer means, how each fault ends."""
+"""A fetch: its request, its response, and every failure."""
 
 import random
 import threading
@@ -6,8 +6,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing as closed_after
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -26,8 +28,8 @@ from exporter.system.api_key import Secret
 from tests.support.scripted_peer import (
     PATIENCE_SECONDS,
     Peer,
+    PeerConnection,
     Script,
-    Turn,
     answer,
     closed_port,
     closing,
@@ -53,7 +55,7 @@ def client_of(
     read_key: Callable[[], Secret] = lambda: Secret(KEY),
     response_bytes: int = 1024 * 1024,
 ) -> Client:
-    """Return a client of one workspace at `endpoint`."""
+    """Return the client of a workspace at `endpoint`."""
     workspace = WorkspaceConfig(
         name="production",
         endpoint=endpoint,
@@ -79,25 +81,24 @@ def client_of(
 
 
 def failure_of(client: Client) -> errors.FetchError:
-    """Fetch, and return the failure that comes of it."""
+    """Return the failure of a fetch; no text of it contains the key."""
     with closed_after(client), pytest.raises(errors.FetchError) as caught:
         client.fetch(PATH, {"length": 30})
     assert KEY not in "".join(traceback.format_exception(caught.value))
     return caught.value
 
 
-# Answers, without a network.
-
-
 @pytest.fixture
 def braze() -> Iterator[responses.RequestsMock]:
-    """Yield a Braze that answers what the test says."""
+    """Yield a mock of Braze without a network."""
     with responses.RequestsMock() as mock:
         yield mock
 
 
-def test_a_fetch_asks_with_the_key_and_few_words(braze: responses.RequestsMock) -> None:
-    """The path is below the endpoint, the parameters are the query, no cookie goes."""
+def test_a_request_contains_the_key_and_few_headers(
+    braze: responses.RequestsMock,
+) -> None:
+    """The path is below the endpoint, the parameters are the query, no cookie."""
     braze.get(f"{BRAZE}/{PATH}", json={})
 
     client_of(f"{BRAZE}/").fetch(f"/{PATH}", {"campaign_id": "a b", "length": 30})
@@ -112,8 +113,8 @@ def test_a_fetch_asks_with_the_key_and_few_words(braze: responses.RequestsMock) 
     }
 
 
-def test_a_good_answer_is_document_and_allowance(braze: responses.RequestsMock) -> None:
-    """Header names are matched without case."""
+def test_a_response_has_document_and_rate_limit(braze: responses.RequestsMock) -> None:
+    """Header names are case-insensitive."""
     braze.get(
         f"{BRAZE}/{PATH}",
         json={"message": "success", "data": []},
@@ -134,8 +135,10 @@ def test_a_good_answer_is_document_and_allowance(braze: responses.RequestsMock) 
     )
 
 
-def test_a_refusal_keeps_what_braze_said(braze: responses.RequestsMock) -> None:
-    """Message, allowance and the time to wait are taken from an error, too."""
+def test_a_failure_has_message_and_headers_of_the_response(
+    braze: responses.RequestsMock,
+) -> None:
+    """The rate limit and the time to wait are parsed from an error, too."""
     braze.get(
         f"{BRAZE}/{PATH}",
         status=429,
@@ -153,52 +156,42 @@ def test_a_refusal_keeps_what_braze_said(braze: responses.RequestsMock) -> None:
     assert "Braze says: Slow down" in str(failure)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"\xff", b"x" * 100_000, b""])
-def test_a_refusal_without_a_message_is_one(
-    braze: responses.RequestsMock, body: bytes
-) -> None:
-    """Pages of a CDN, binary and endless bodies leave the status as it is."""
-    braze.get(f"{BRAZE}/{PATH}", status=503, body=body)
-
-    failure = failure_of(client_of(BRAZE))
-
-    assert failure.reason is FailureReason.SERVER_ERROR
-    assert "Braze says" not in str(failure)
-
-
-def test_a_refusal_that_cannot_be_unpacked_is_one(
+@pytest.mark.parametrize(
+    ("response", "limit", "kind", "reason"),
+    [
+        ({"status": 503, "body": "<html>"}, 1, errors.Unavailable, "server_error"),
+        ({"status": 503, "body": b"\xff"}, 1, errors.Unavailable, "server_error"),
+        ({"status": 503, "body": "x" * 10**5}, 1, errors.Unavailable, "server_error"),
+        ({"status": 503, "body": ""}, 1, errors.Unavailable, "server_error"),
+        (
+            {
+                "status": 401,
+                "body": b"no gzip",
+                "headers": {"Content-Encoding": "gzip"},
+            },
+            1,
+            errors.KeyRefused,
+            "unauthorized",
+        ),
+        ({"body": "<html>"}, 1000, errors.Unavailable, "malformed"),
+        ({"body": f"[{' ' * 1000}]"}, 1000, errors.Unusable, "too_large"),
+    ],
+)
+def test_a_response_without_a_document_is_a_failure(
     braze: responses.RequestsMock,
+    response: dict[str, Any],
+    limit: int,
+    kind: type[errors.FetchError],
+    reason: str,
 ) -> None:
-    """The status says what is next, also when the body says nothing."""
-    headers = {"Content-Encoding": "gzip"}
-    braze.get(f"{BRAZE}/{PATH}", status=401, body=b"no gzip", headers=headers)
+    """The body of an error may be anything; that of a success is bounded JSON."""
+    braze.get(f"{BRAZE}/{PATH}", **response)
 
-    failure = failure_of(client_of(BRAZE))
+    failure = failure_of(client_of(BRAZE, response_bytes=limit))
 
-    assert failure.reason is FailureReason.UNAUTHORIZED
-
-
-def test_a_body_that_is_no_json_is_malformed(braze: responses.RequestsMock) -> None:
-    """What cannot be a document is a passing fault of the way to Braze."""
-    braze.get(f"{BRAZE}/{PATH}", body="<html>")
-
-    failure = failure_of(client_of(BRAZE))
-
-    assert isinstance(failure, errors.Unavailable)
-    assert failure.reason is FailureReason.MALFORMED
-
-
-def test_a_body_beyond_the_limit_is_too_large(braze: responses.RequestsMock) -> None:
-    """The next slot tries again, for at once it would be no smaller."""
-    braze.get(f"{BRAZE}/{PATH}", body="[" + " " * 1000 + "]")
-
-    failure = failure_of(client_of(BRAZE, response_bytes=1000))
-
-    assert isinstance(failure, errors.Unusable)
-    assert failure.reason is FailureReason.TOO_LARGE
-
-
-# The key.
+    assert type(failure) is kind
+    assert failure.reason == reason
+    assert "Braze says" not in str(failure)
 
 
 def test_the_key_is_read_for_each_fetch(braze: responses.RequestsMock) -> None:
@@ -215,51 +208,52 @@ def test_the_key_is_read_for_each_fetch(braze: responses.RequestsMock) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_was_replaced_meanwhile_is_told(
+def test_the_refusal_of_a_replaced_key_is_temporary(
     braze: responses.RequestsMock, status: int
 ) -> None:
-    """The refusal says nothing about the key that is there by now."""
+    """The key was replaced while the request was sent."""
     braze.get(f"{BRAZE}/{PATH}", status=status, json={"message": "no"})
     keys = iter([Secret("old"), Secret("new")])
 
     failure = failure_of(client_of(BRAZE, read_key=lambda: next(keys)))
 
     assert isinstance(failure, errors.KeyReplaced)
-    assert "there is another key by now" in str(failure)
+    assert "the key was replaced meanwhile" in str(failure)
     assert failure.status == status
 
 
-@pytest.mark.parametrize("text", ["sec\nret", "sec\rret", "secrét", "sec ret", "sec\0"])
-def test_a_key_that_no_header_can_carry_is_refused(text: str) -> None:
-    """Before anything is sent, and no text or exception down the chain holds it."""
-    failure = failure_of(client_of(BRAZE, read_key=lambda: Secret(text)))
-
-    assert isinstance(failure, errors.KeyRefused)
-    assert failure.reason is FailureReason.UNAUTHORIZED
-    assert "environment variable BRAZE_API_KEY holds what no HTTP" in str(failure)
-    assert "sec" not in "".join(traceback.format_exception(failure)).partition("key")[2]
-    assert failure.__context__ is None
-
-
 def unreadable() -> Secret:
-    """Fail as a key file that is gone does."""
+    """Raise like the read of a deleted key file."""
     raise FileNotFoundError
 
 
 @pytest.mark.parametrize(
     ("read_key", "text"),
-    [(lambda: Secret(""), "is empty"), (unreadable, "cannot be read")],
+    [
+        (unreadable, "cannot be read"),
+        (lambda: Secret(""), "is empty"),
+        *(
+            (partial(Secret, text), "contains a character that is not allowed in")
+            for text in ("sec\nret", "sec\rret", "secrét", "sec ret", "sec\0")
+        ),
+    ],
 )
-def test_a_missing_key_is_refused(read_key: Callable[[], Secret], text: str) -> None:
-    """An empty or unreadable source is told by its name."""
+def test_an_invalid_key_is_refused_before_the_request(
+    read_key: Callable[[], Secret], text: str
+) -> None:
+    """The message has the source of the key and no part of it."""
     failure = failure_of(client_of(BRAZE, read_key=read_key))
 
     assert isinstance(failure, errors.KeyRefused)
-    assert text in str(failure)
+    assert failure.reason is FailureReason.UNAUTHORIZED
+    assert f"environment variable BRAZE_API_KEY {text}" in str(failure)
+    trace = "".join(traceback.format_exception(failure))
+    assert "sec" not in trace.partition("API key from")[2]
+    assert failure.__context__ is None
 
 
-def test_an_echoed_key_is_in_no_text() -> None:
-    """A peer that answers with our own header shows it to nobody."""
+def test_a_failure_does_not_quote_a_key_that_the_peer_echoes() -> None:
+    """No chained exception contains the response either."""
     with closing(f"Bearer {KEY}\r\n\r\n".encode()) as peer:
         failure = failure_of(client_of(peer.url))
 
@@ -268,100 +262,81 @@ def test_an_echoed_key_is_in_no_text() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    """The key goes to the configured host only: the other is never connected to."""
+    """The key is sent to the configured host only."""
     with serving(answer()) as other:
         location = f"Location: {other.url}/{PATH}"
-        moved = answer(status="302 Found", headers=(location,))
-        with serving(moved) as peer:
+        with serving(answer(status="302 Found", headers=(location,))) as peer:
             failure = failure_of(client_of(peer.url))
 
     assert isinstance(failure, errors.Unusable)
     assert failure.reason is FailureReason.REDIRECT
-    assert "points to 127.0.0.1" in str(failure)
+    assert "redirect to 127.0.0.1; redirects are not followed" in str(failure)
     assert other.connections == 0
 
 
-# Time.
+def dripping(head: bytes, piece: bytes) -> Callable[[PeerConnection], None]:
+    """Return a script that sends `head` and then `piece` for ever."""
+
+    def script(connection: PeerConnection) -> None:
+        connection.send(head)
+        connection.drip(piece)
+
+    return script
 
 
-def hang(peer: Peer, turn: Turn) -> None:
-    """Never answer."""
-    peer.expect(turn)
-    turn.hang()
-
-
-def drip_headers(peer: Peer, turn: Turn) -> None:
-    """Send one header byte by byte for ever."""
-    peer.expect(turn)
-    turn.send(OK, b"X-Long: ")
-    turn.drip(b"x")
-
-
-def drip_status(peer: Peer, turn: Turn) -> None:
-    """Say "continue" for ever."""
-    peer.expect(turn)
-    turn.drip(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def drip_body(peer: Peer, turn: Turn) -> None:
-    """Send a long body byte by byte."""
-    peer.expect(turn)
-    turn.send(OK, b"X-RateLimit-Remaining: 5\r\nContent-Length: 9999\r\n\r\n")
-    turn.drip(b" ")
-
-
-def drip_chunks(peer: Peer, turn: Turn) -> None:
-    """Send chunks of one byte for ever."""
-    peer.expect(turn)
-    turn.send(OK, b"Transfer-Encoding: chunked\r\n\r\n")
-    turn.drip(b"1\r\n \r\n")
-
-
-def drip_trailers(peer: Peer, turn: Turn) -> None:
-    """End the body and send trailers for ever."""
-    peer.expect(turn)
-    turn.send(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
-    turn.drip(b"X: y\r\n")
+DRIPPING_BODY = dripping(
+    OK + b"X-RateLimit-Remaining: 5\r\nContent-Length: 9999\r\n\r\n", b" "
+)
 
 
 @contextmanager
-def playing(play: Callable[[Peer, Turn], None]) -> Iterator[Peer]:
-    """Yield a peer whose connections each follow `play`."""
-    script: Script = lambda turn: play(peer, turn)  # noqa: E731 - it needs the peer
+def responding(respond: Script) -> Iterator[Peer]:
+    """Yield a peer that follows a script after each request."""
+
+    def script(connection: PeerConnection) -> None:
+        peer.expect(connection)
+        respond(connection)
+
     with Peer(script) as peer:
         yield peer
 
 
 @pytest.mark.parametrize(
-    "play",
-    [hang, drip_status, drip_headers, drip_body, drip_chunks, drip_trailers],
+    "respond",
+    [
+        PeerConnection.hang,
+        dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        dripping(OK + b"X-Long: ", b"x"),
+        DRIPPING_BODY,
+        dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        dripping(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+    ],
+    ids=["hang", "status", "headers", "body", "chunks", "trailers"],
 )
-def test_the_timeout_covers_the_whole_answer(
-    play: Callable[[Peer, Turn], None],
-) -> None:
-    """A byte now and then does not prolong it."""
-    with playing(play) as peer:
-        began = time.monotonic()
+def test_the_timeout_applies_to_the_whole_response(respond: Script) -> None:
+    """A byte now and then does not extend it."""
+    with responding(respond) as peer:
+        started = time.monotonic()
         failure = failure_of(client_of(peer.url, timeout_seconds=SHORT_SECONDS))
-        took_seconds = time.monotonic() - began
+        took_seconds = time.monotonic() - started
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.TIMEOUT
-    assert f"no whole answer in {SHORT_SECONDS} s" in str(failure)
+    assert f"no complete response within {SHORT_SECONDS} s" in str(failure)
     assert took_seconds < PATIENCE_SECONDS / 2
 
 
-def test_the_allowance_of_a_dripping_answer_is_kept() -> None:
-    """What the headers said counts, though the body never came."""
-    with playing(drip_body) as peer:
+def test_a_timeout_within_the_body_keeps_the_headers() -> None:
+    """Status and rate limit are those of the incomplete response."""
+    with responding(DRIPPING_BODY) as peer:
         failure = failure_of(client_of(peer.url, timeout_seconds=SHORT_SECONDS))
 
     assert failure.status == 200
     assert failure.allowance == RateLimitHeaders(remaining=5)
 
 
-def test_the_timeout_covers_connecting() -> None:
-    """A host that swallows packets costs no more than a silent one."""
+def test_the_timeout_applies_to_connecting() -> None:
+    """The host drops all packets."""
     with swallowing() as port:
         url = f"http://127.0.0.1:{port}"
         failure = failure_of(client_of(url, timeout_seconds=SHORT_SECONDS))
@@ -369,15 +344,11 @@ def test_the_timeout_covers_connecting() -> None:
     assert failure.reason is FailureReason.TIMEOUT
 
 
-def drip_handshake(turn: Turn) -> None:
-    """Begin a TLS record of 16 KiB and send it byte by byte."""
-    turn.send(b"\x16\x03\x03\x40\x00")
-    turn.drip(b"\x02")
-
-
-@pytest.mark.parametrize("script", [Turn.hang, drip_handshake])
-def test_the_timeout_covers_the_handshake(script: Script) -> None:
-    """A port where nobody speaks, or speaks TLS a byte now and then."""
+@pytest.mark.parametrize(
+    "script", [PeerConnection.hang, dripping(b"\x16\x03\x03\x40\x00", b"\x02")]
+)
+def test_the_timeout_applies_to_the_tls_handshake(script: Script) -> None:
+    """The server sends nothing, or a TLS record byte by byte."""
     with Peer(script) as peer:
         url = f"https://127.0.0.1:{peer.port}"
         failure = failure_of(client_of(url, timeout_seconds=SHORT_SECONDS))
@@ -385,10 +356,12 @@ def test_the_timeout_covers_the_handshake(script: Script) -> None:
     assert failure.reason is FailureReason.TIMEOUT
 
 
-@pytest.mark.parametrize("play", [hang, drip_headers])
-def test_the_timeout_covers_a_proxys_answer(play: Callable[[Peer, Turn], None]) -> None:
-    """A proxy that does not get to the end of its answer to CONNECT is left."""
-    with playing(play) as peer:
+@pytest.mark.parametrize(
+    "respond", [PeerConnection.hang, dripping(OK + b"X-Long: ", b"x")]
+)
+def test_the_timeout_applies_to_the_response_of_a_proxy(respond: Script) -> None:
+    """The proxy does not complete its response to CONNECT."""
+    with responding(respond) as peer:
         client = client_of(BRAZE, timeout_seconds=SHORT_SECONDS, proxy=peer.url)
         failure = failure_of(client)
 
@@ -398,26 +371,16 @@ def test_the_timeout_covers_a_proxys_answer(play: Callable[[Peer, Turn], None]) 
     assert KEY.encode() not in peer.requests[0]
 
 
-# Faults.
+def reset_in_body(connection: PeerConnection) -> None:
+    """Reset the connection within the body."""
+    connection.send(OK, b"Content-Length: 9999\r\n\r\n[1")
+    connection.reset()
 
 
-def reset_at_once(peer: Peer, turn: Turn) -> None:
-    """Break the connection instead of an answer."""
-    peer.expect(turn)
-    turn.reset()
-
-
-def reset_in_body(peer: Peer, turn: Turn) -> None:
-    """Break the connection within the body."""
-    peer.expect(turn)
-    turn.send(OK, b"Content-Length: 9999\r\n\r\n[1")
-    turn.reset()
-
-
-@pytest.mark.parametrize("play", [reset_at_once, reset_in_body])
-def test_a_reset_is_a_broken_connection(play: Callable[[Peer, Turn], None]) -> None:
+@pytest.mark.parametrize("respond", [PeerConnection.reset, reset_in_body])
+def test_a_reset_is_a_connection_failure(respond: Script) -> None:
     """Before the headers or within the body."""
-    with playing(play) as peer:
+    with responding(respond) as peer:
         failure = failure_of(client_of(peer.url))
 
     assert isinstance(failure, errors.Unavailable)
@@ -428,21 +391,21 @@ def test_a_reset_is_a_broken_connection(play: Callable[[Peer, Turn], None]) -> N
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
-        (b"", "closed without an answer"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "the answer is no proper HTTP"),
-        (b"HTTP/1.1 99999 Huh\r\n\r\n", "the answer is no proper HTTP"),
-        (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", "the answer is no proper HTTP"),
-        (OK + b"X: y\r\n" * 200 + b"\r\n", "the answer is no proper HTTP"),
-        (OK + b"Content-Length: 5\r\n\r\n[1", "cut short"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\n[1", "cut short"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", "cut short"),
-        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "no proper HTTP"),
-        (OK + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n", "no proper HTTP"),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "no proper HTTP"),
+        (b"", "closed without a response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not valid HTTP"),
+        (b"HTTP/1.1 99999 Huh\r\n\r\n", "not valid HTTP"),
+        (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", "not valid HTTP"),
+        (OK + b"X: y\r\n" * 200 + b"\r\n", "not valid HTTP"),
+        (OK + b"Content-Length: 5\r\n\r\n[1", "incomplete response"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\n[1", "incomplete response"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nno\r\n", "incomplete response"),
+        (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "not valid HTTP"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n", "not valid HTTP"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "not valid HTTP"),
     ],
 )
-def test_a_broken_answer_is_a_broken_connection(reply: bytes, text: str) -> None:
-    """Other protocols, absurd headers and short bodies are asked for again soon."""
+def test_an_invalid_response_is_a_connection_failure(reply: bytes, text: str) -> None:
+    """Other protocols, invalid headers and incomplete bodies."""
     with closing(reply) as peer:
         failure = failure_of(client_of(peer.url))
 
@@ -462,8 +425,8 @@ def test_a_broken_answer_is_a_broken_connection(reply: bytes, text: str) -> None
         b"HTTP/1.1 204 No Content\r\n\r\n",
     ],
 )
-def test_an_answer_without_a_document_is_malformed(reply: bytes) -> None:
-    """Empty bodies, broken and unknown encodings."""
+def test_an_empty_or_undecodable_response_is_malformed(reply: bytes) -> None:
+    """Empty bodies, invalid and unknown encodings."""
     with closing(reply) as peer:
         failure = failure_of(client_of(peer.url))
 
@@ -471,71 +434,69 @@ def test_an_answer_without_a_document_is_malformed(reply: bytes) -> None:
     assert failure.reason is FailureReason.MALFORMED
 
 
-def test_a_flood_is_too_large() -> None:
-    """Bytes that are no body count as well: these trailers never end."""
+def test_endless_trailers_are_too_large() -> None:
+    """The limit of bytes applies to all that is received."""
 
-    def play(peer: Peer, turn: Turn) -> None:
-        peer.expect(turn)
-        turn.send(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+    def respond(connection: PeerConnection) -> None:
+        connection.send(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
         while True:
-            turn.send(b"X: y\r\n" * 10_000)
+            connection.send(b"X: y\r\n" * 10_000)
 
-    with playing(play) as peer:
+    with responding(respond) as peer:
         failure = failure_of(client_of(peer.url))
 
     assert isinstance(failure, errors.Unusable)
     assert failure.reason is FailureReason.TOO_LARGE
 
 
-def test_a_refused_connection_is_told() -> None:
-    """Nobody listens there."""
-    failure = failure_of(client_of(f"http://127.0.0.1:{closed_port()}"))
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        ("http://127.0.0.1:{closed_port}", "connection refused; check host and port"),
+        # `invalid` is the domain that never exists (RFC 6761, 6.4).
+        ("https://rest.invalid", "https://rest.invalid: name"),
+    ],
+)
+def test_an_unreachable_host_is_a_connection_failure(endpoint: str, text: str) -> None:
+    """The message contains the cause; there is no status."""
+    failure = failure_of(client_of(endpoint.format(closed_port=closed_port())))
 
     assert failure.reason is FailureReason.CONNECTION
-    assert failure.status is None
-    assert failure.allowance is None
-    assert "connection refused" in str(failure)
+    assert (failure.status, failure.allowance) == (None, None)
+    assert text in str(failure)
 
 
-def test_an_unknown_name_is_told() -> None:
-    """`invalid` is the domain that never exists (RFC 6761, 6.4)."""
-    failure = failure_of(client_of("https://rest.invalid"))
+def test_a_server_without_tls_is_a_connection_failure() -> None:
+    """The endpoint is https, and the server speaks plain HTTP."""
 
-    assert failure.reason is FailureReason.CONNECTION
-    assert "https://rest.invalid: name" in str(failure)
-
-
-def test_a_server_without_tls_is_told() -> None:
-    """An https endpoint where plain HTTP is spoken."""
-
-    def script(turn: Turn) -> None:
-        turn.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        turn.hang()
+    def script(connection: PeerConnection) -> None:
+        connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.hang()
 
     with Peer(script) as peer:
         failure = failure_of(client_of(f"https://127.0.0.1:{peer.port}"))
 
     assert failure.reason is FailureReason.CONNECTION
-    assert "TLS" in str(failure)
+    assert "TLS failed: wrong version number" in str(failure)
 
 
-def test_a_proxy_that_refuses_is_told() -> None:
-    """Its status is named, and no password of its address."""
+def test_a_proxy_that_refuses_the_tunnel_is_a_connection_failure() -> None:
+    """The message contains its status and not the password of the proxy."""
     with serving(answer(status="407 Proxy Authentication Required")) as proxy:
-        way = f"http://user:hunter2@127.0.0.1:{proxy.port}"
-        failure = failure_of(client_of(BRAZE, proxy=way))
+        url = f"http://user:hunter2@127.0.0.1:{proxy.port}"
+        failure = failure_of(client_of(BRAZE, proxy=url))
 
     assert failure.reason is FailureReason.CONNECTION
-    assert "the proxy refuses the tunnel with 407" in str(failure)
+    assert "the proxy refuses the tunnel with 407; it requires user" in str(failure)
     assert "hunter2" not in "".join(traceback.format_exception(failure))
 
 
-def test_a_missing_ca_bundle_is_told(tmp_path: Path) -> None:
-    """Each fetch looks again, so a bundle that is mounted late heals it."""
+def test_a_missing_ca_bundle_is_a_failure(tmp_path: Path) -> None:
+    """Each fetch tries again, so a bundle may be mounted later."""
     bundle = tmp_path / "ca.pem"
     with serving(answer()) as peer:
         client = client_of(peer.url, ca_file=str(bundle))
-        with pytest.raises(errors.Unavailable, match="cannot be used: no such"):
+        with pytest.raises(errors.Unavailable, match="cannot be loaded: no such file"):
             client.fetch(PATH, {})
         bundle.write_bytes(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes())
         found = client.fetch(PATH, {})
@@ -545,65 +506,54 @@ def test_a_missing_ca_bundle_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_no_bytes_raise_anything_else(seed: int) -> None:
-    """Whatever a peer sends, it is an answer or a `FetchError`."""
-    chance = random.Random(seed)
-    whole = bytearray(
+def test_random_bytes_are_a_response_or_a_failure(seed: int) -> None:
+    """No other exception is raised."""
+    rng = random.Random(seed)
+    reply = bytearray(
         answer(
             b'{"message": "success", "data": []}',
             headers=("X-RateLimit-Limit: 5", "Set-Cookie: a=b", "Content-Type: a; b=c"),
         )
     )
-    for _ in range(chance.randint(1, 12)):
-        place = chance.randrange(len(whole))
-        whole[place : place + chance.randint(0, 9)] = chance.randbytes(
-            chance.randint(0, 3)
-        )
-    with closing(bytes(whole)) as peer, closed_after(client_of(peer.url)) as client:
-        try:
-            client.fetch(PATH, {})
-        except errors.FetchError as exc:
-            text = str(exc)
-        else:
-            text = "fine"
-
-    assert text
+    for _ in range(rng.randint(1, 12)):
+        start = rng.randrange(len(reply))
+        reply[start : start + rng.randint(0, 9)] = rng.randbytes(rng.randint(0, 3))
+    with (
+        closing(bytes(reply)) as peer,
+        closed_after(client_of(peer.url)) as client,
+        suppress(errors.FetchError),
+    ):
+        client.fetch(PATH, {})
 
 
-# Proxies.
-
-
-def test_the_environments_proxy_is_used() -> None:
-    """Where the workspace names none."""
+@pytest.mark.parametrize("has_own_proxy", [False, True])
+def test_the_proxy_of_the_workspace_overrides_the_environment(
+    *, has_own_proxy: bool
+) -> None:
+    """NO_PROXY applies to the environment's proxy only."""
     with serving(answer()) as proxy:
-        egress = ProxySettings.from_environment({"HTTP_PROXY": proxy.url})
-        with closed_after(client_of("http://braze.test", egress=egress)) as client:
+        environment = {"HTTP_PROXY": proxy.url}
+        if has_own_proxy:
+            environment = {
+                "HTTP_PROXY": f"http://127.0.0.1:{closed_port()}",
+                "NO_PROXY": "*",
+            }
+        client = client_of(
+            "http://braze.test",
+            egress=ProxySettings.from_environment(environment),
+            proxy=proxy.url if has_own_proxy else None,
+        )
+        with closed_after(client):
             client.fetch(PATH, {})
 
     assert proxy.requests[0].startswith(b"GET http://braze.test/campaigns/data_series")
 
 
-def test_the_workspaces_proxy_goes_before_the_environments() -> None:
-    """And before NO_PROXY, which is the environment's, too."""
-    with serving(answer()) as proxy:
-        egress = ProxySettings.from_environment(
-            {"HTTP_PROXY": f"http://127.0.0.1:{closed_port()}", "NO_PROXY": "*"}
-        )
-        client = client_of("http://braze.test", egress=egress, proxy=proxy.url)
-        with closed_after(client):
-            client.fetch(PATH, {})
-
-    assert len(proxy.requests) == 1
-
-
-# Stopping.
-
-
-@pytest.mark.parametrize("play", [hang, drip_body])
-def test_abort_ends_fetches_at_once(play: Callable[[Peer, Turn], None]) -> None:
-    """Those in progress fail long before their timeout, and later ones at once."""
+@pytest.mark.parametrize("respond", [PeerConnection.hang, DRIPPING_BODY])
+def test_abort_ends_all_fetches(respond: Script) -> None:
+    """Fetches in progress fail long before their timeout, later ones at once."""
     failures: list[errors.FetchError] = []
-    with playing(play) as peer:
+    with responding(respond) as peer:
         client = client_of(peer.url)
         threads = [
             threading.Thread(target=lambda: failures.append(failure_of(client)))
@@ -612,11 +562,11 @@ def test_abort_ends_fetches_at_once(play: Callable[[Peer, Turn], None]) -> None:
         for thread in threads:
             thread.start()
         peer.arrived.wait(PATIENCE_SECONDS)
-        began = time.monotonic()
+        started = time.monotonic()
         client.abort()
         for thread in threads:
             thread.join()
-        took_seconds = time.monotonic() - began
+        took_seconds = time.monotonic() - started
         failures.append(failure_of(client))
 
     assert took_seconds < PATIENCE_SECONDS / 4
@@ -624,42 +574,34 @@ def test_abort_ends_fetches_at_once(play: Callable[[Peer, Turn], None]) -> None:
     assert all("the exporter is stopping" in str(failure) for failure in failures)
 
 
-def test_abort_ends_a_handshake_at_once() -> None:
-    """A fetch that is not yet connected is woken as well."""
-    greeted = threading.Event()
+def test_abort_ends_a_tls_handshake() -> None:
+    """A fetch fails that has not connected yet."""
+    has_started = threading.Event()
 
-    def script(turn: Turn) -> None:
-        turn.send(b"\x16")
-        greeted.set()
-        turn.hang()
+    def script(connection: PeerConnection) -> None:
+        connection.send(b"\x16")
+        has_started.set()
+        connection.hang()
 
     failures: list[errors.FetchError] = []
     with Peer(script) as peer:
         client = client_of(f"https://127.0.0.1:{peer.port}")
         thread = threading.Thread(target=lambda: failures.append(failure_of(client)))
         thread.start()
-        greeted.wait(PATIENCE_SECONDS)
+        has_started.wait(PATIENCE_SECONDS)
         client.abort()
         thread.join(PATIENCE_SECONDS / 4)
 
     assert "the exporter is stopping" in str(failures[0])
 
 
-def test_a_document_is_read_at_once() -> None:
-    """What was made of it is the answer; the document itself is let go of."""
-    with serving(answer(b"[1, 2]")) as peer, closed_after(client_of(peer.url)) as one:
-        found = one.fetch(PATH, {}, repr)
+def test_a_document_is_parsed_unless_it_is_cached() -> None:
+    """The response contains the parsed value; the digest of the body is the key."""
+    digests: list[int] = []
 
-    assert found.document == "[1, 2]"
-
-
-def test_what_is_recalled_is_not_decoded() -> None:
-    """By the digest of its body a document is known again; others are read."""
-    seen: list[int] = []
-
-    def recall(digest: int) -> object | None:
-        seen.append(digest)
-        return "known" if seen.count(digest) > 1 else None
+    def cached(digest: int) -> object | None:
+        digests.append(digest)
+        return "cached" if digests.count(digest) > 1 else None
 
     found = []
     for body in (b"[1]", b"[1]", b"[2]"):
@@ -667,35 +609,46 @@ def test_what_is_recalled_is_not_decoded() -> None:
             serving(answer(body)) as peer,
             closed_after(client_of(peer.url)) as client,
         ):
-            found.append(client.fetch(PATH, {}, repr, recall))
+            found.append(client.fetch(PATH, {}, repr, cached))
 
-    assert [each.document for each in found] == ["[1]", "known", "[2]"]
-    assert [each.digest for each in found] == seen
+    assert [each.document for each in found] == ["[1]", "cached", "[2]"]
+    assert [each.digest for each in found] == digests
     assert found[1].status == 200
     assert found[1].allowance == found[0].allowance
 
 
-def test_documents_are_decoded_one_at_a_time() -> None:
-    """Also those of several workspaces: a hostile one takes fifty times its size."""
-    decoded = threading.Event()
+def test_the_process_parses_one_document_at_a_time() -> None:
+    """Parsing a malicious document takes fifty times its size."""
+    may_end, is_parsing = threading.Event(), threading.Event()
+    parsed: list[object] = []
 
-    def fetch() -> None:
-        client.fetch(PATH, {})
-        decoded.set()
+    def parse(document: object) -> object:
+        is_parsing.set()
+        may_end.wait(PATIENCE_SECONDS)
+        return document
 
-    with serving(answer()) as peer, closed_after(client_of(peer.url)) as client:
-        thread = threading.Thread(target=fetch)
-        with Client._decoding:
-            thread.start()
-            is_early = decoded.wait(0.2)
-        thread.join(PATIENCE_SECONDS)
+    with (
+        serving(answer()) as peer,
+        closed_after(client_of(peer.url)) as first,
+        closed_after(client_of(peer.url)) as second,
+    ):
+        slow = threading.Thread(target=lambda: first.fetch(PATH, {}, parse))
+        slow.start()
+        is_parsing.wait(PATIENCE_SECONDS)
+        other = threading.Thread(target=lambda: second.fetch(PATH, {}, parsed.append))
+        other.start()
+        other.join(0.2)
+        parsed_meanwhile = list(parsed)
+        may_end.set()
+        slow.join(PATIENCE_SECONDS)
+        other.join(PATIENCE_SECONDS)
 
-    assert not is_early
-    assert decoded.is_set()
+    assert parsed_meanwhile == []
+    assert parsed == [{}]
 
 
-def test_several_threads_share_the_connections() -> None:
-    """As many connections as threads at most, and every answer arrives."""
+def test_threads_share_the_connections() -> None:
+    """There are at most as many connections as threads."""
     found: list[BrazeResponse] = []
     with serving(answer(b"[1]")) as peer, closed_after(client_of(peer.url)) as client:
 

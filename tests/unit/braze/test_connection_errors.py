@@ -1,4 +1,4 @@
-"""Chains of exceptions in words."""
+"""Messages of chained exceptions."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ from urllib3.exceptions import DecodeError, ProtocolError
 
 
 def wrapped(root: Exception) -> Exception:
-    """Return the exception requests makes of what urllib3 makes of `root`."""
+    """Return `root` as urllib3 and requests wrap it."""
     try:
         try:
             try:
@@ -31,53 +31,79 @@ def wrapped(root: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("root", "text"),
     [
-        (ConnectionRefusedError(errno.ECONNREFUSED, "Refused"), "refused"),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "Refused"),
+            "refused; check host and port, and that the server is running",
+        ),
         (
             OSError(errno.ENETUNREACH, "Network is unreachable"),
-            "network is unreachable",
-        ),
-        (socket.gaierror(socket.EAI_NONAME, "Not known"), "name not found"),
-        (socket.gaierror(socket.EAI_AGAIN, "Later"), "name look-up failed: Later"),
-        (RemoteDisconnected("x"), "connection closed without an answer"),
-        (IncompleteRead(b"part", 5), "answer cut short or its chunks broken"),
-        (BadStatusLine("<peer's words>"), "the answer is no proper HTTP"),
-        (ssl.SSLEOFError(8, "EOF occurred"), "connection closed within TLS"),
-        (ssl.SSLError(1, "wrong"), "TLS failed: no reason given"),
-        (
-            ssl.SSLCertVerificationError("<peer's words>"),
-            "certificate not trusted: it is for another host",
+            "network is unreachable; check this machine's network",
         ),
         (
-            OSError("Tunnel connection failed: 407 <peer's words>"),
-            "the proxy refuses the tunnel with 407",
+            socket.gaierror(socket.EAI_NONAME, "Not known"),
+            "name not found; check the host name and this machine's DNS",
         ),
-        (OSError("<peer's words>"), "connection failed"),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Later"),
+            "name look-up failed: Later; check this machine's DNS",
+        ),
+        (RemoteDisconnected("x"), "connection closed without a response"),
+        (IncompleteRead(b"part", 5), "incomplete response"),
+        (
+            BadStatusLine("<peer's text>"),
+            "the response is not valid HTTP; check the port of the endpoint",
+        ),
+        (
+            ssl.SSLEOFError(8, "EOF occurred"),
+            "connection closed within TLS; check firewall and proxy",
+        ),
+        (
+            ssl.SSLError(1, "wrong"),
+            "TLS failed: no reason given; check that the port speaks TLS, and for a "
+            "proxy that intercepts it",
+        ),
+        (
+            ssl.SSLCertVerificationError("<peer's text>"),
+            "certificate not trusted: it is for another host; check ca_file and this "
+            "machine's clock",
+        ),
+        (
+            OSError("Tunnel connection failed: 407 <peer's text>"),
+            "the proxy refuses the tunnel with 407; it requires user and password",
+        ),
+        (
+            OSError("Tunnel connection failed: 403 Forbidden"),
+            "the proxy refuses the tunnel with 403; check that it permits this host",
+        ),
+        (OSError("<peer's text>"), "the connection failed"),
         (OSError(9999, ""), "error 9999"),
-        (Exception("<peer's words>"), "connection failed"),
+        (Exception("<peer's text>"), "the connection failed"),
     ],
 )
-def test_the_root_is_told_in_our_words(root: Exception, text: str) -> None:
-    """However deep it is wrapped, and without a word of the peer's."""
+def test_the_message_describes_the_innermost_exception(
+    root: Exception, text: str
+) -> None:
+    """It quotes no text of the peer."""
     assert reason_and_text(wrapped(root)) == (FailureReason.CONNECTION, text)
 
 
 @pytest.mark.parametrize("exc", [InvalidURL("<url>"), UnicodeError("label too long")])
-def test_an_unusable_url_is_told(exc: Exception) -> None:
-    """Requests and the name look-up complain of it as of any wrong value."""
+def test_a_value_error_means_an_invalid_url(exc: Exception) -> None:
+    """Requests and the name look-up raise it."""
     _, text = reason_and_text(exc)
 
-    assert text == "the endpoint or the proxy is no valid URL"
+    assert text == "the URL of the endpoint or of the proxy is invalid"
 
 
 def test_a_timeout_of_the_system_is_a_timeout() -> None:
-    """A connect that the kernel gave up before our deadline has its own reason."""
+    """The kernel may end a connect before the deadline."""
     reason, _ = reason_and_text(wrapped(TimeoutError(errno.ETIMEDOUT, "Timed out")))
 
     assert reason is FailureReason.TIMEOUT
 
 
-def test_a_broken_compression_is_malformed() -> None:
-    """Not the connection is at fault but what came through it."""
+def test_invalid_compression_is_malformed() -> None:
+    """It is not a failure of the connection."""
     try:
         try:
             zlib.decompress(b"no zlib")

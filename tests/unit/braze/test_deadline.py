@@ -1,4 +1,4 @@
-"""Sockets under one deadline, connected to real peers."""
+"""Sockets with a deadline, connected to real peers."""
 
 import socket
 import threading
@@ -8,17 +8,17 @@ from contextlib import contextmanager
 import pytest
 from exporter.braze.deadline import Deadline, TimedSocket, current, open_socket
 
-from tests.support.scripted_peer import Peer, Turn, closed_port, swallowing
+from tests.support.scripted_peer import Peer, PeerConnection, closed_port, swallowing
 
 
 class Clock:
-    """A monotonic clock that moves when it is told to."""
+    """A monotonic clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
 
     def __call__(self) -> float:
-        """Return the instant it was moved to."""
+        """Return the time that was set."""
         return self.now
 
 
@@ -26,7 +26,7 @@ class Clock:
 def within(
     *, seconds: float = 10.0, received_bytes: int = 1000, clock: Clock | None = None
 ) -> Iterator[Deadline]:
-    """Make a deadline the current one."""
+    """Set the current deadline."""
     deadline = Deadline(
         seconds=seconds, received_bytes=received_bytes, clock=clock or Clock()
     )
@@ -39,14 +39,14 @@ def within(
 
 @contextmanager
 def pair() -> Iterator[tuple[TimedSocket, socket.socket]]:
-    """Yield a timed socket and its plain other end."""
+    """Yield a connected pair: a timed socket and a plain one."""
     near, far = socket.socketpair()
     with far, TimedSocket(near.family, near.type, near.proto, near.detach()) as timed:
         yield timed, far
 
 
-def test_each_wait_gets_what_is_left() -> None:
-    """The second call may wait for the rest only, whatever the first one had."""
+def test_the_timeout_of_each_call_is_the_remaining_time() -> None:
+    """It decreases from call to call."""
     clock = Clock()
     with pair() as (timed, far), within(seconds=10.0, clock=clock):
         far.sendall(b"ab")
@@ -60,8 +60,8 @@ def test_each_wait_gets_what_is_left() -> None:
 
 
 @pytest.mark.parametrize("operation", ["recv", "recv_into", "send", "sendall"])
-def test_nothing_waits_after_the_end(operation: str) -> None:
-    """When the time is used up, each operation fails before it begins."""
+def test_no_operation_starts_after_the_deadline(operation: str) -> None:
+    """Each raises TimeoutError."""
     clock = Clock()
     with pair() as (timed, far), within(seconds=10.0, clock=clock) as deadline:
         far.sendall(b"ready")
@@ -73,8 +73,8 @@ def test_nothing_waits_after_the_end(operation: str) -> None:
     assert deadline.is_over
 
 
-def test_more_bytes_than_allowed_end_it() -> None:
-    """The byte after the last allowed one raises, in whatever pieces they come."""
+def test_more_bytes_than_allowed_raise() -> None:
+    """The limit applies to the sum of all calls."""
     with pair() as (timed, far), within(received_bytes=3) as deadline:
         far.sendall(b"abcd")
         timed.recv(2)
@@ -87,8 +87,8 @@ def test_more_bytes_than_allowed_end_it() -> None:
     assert deadline.is_flooded
 
 
-def test_abort_wakes_a_reader() -> None:
-    """A thread that waits for bytes gets the end of the stream."""
+def test_abort_interrupts_a_read() -> None:
+    """The reading thread gets the end of the stream."""
     got: list[bytes] = []
     started = threading.Event()
     with pair() as (timed, _), within() as deadline:
@@ -108,8 +108,8 @@ def test_abort_wakes_a_reader() -> None:
     assert got == [b""]
 
 
-def test_nothing_begins_after_abort() -> None:
-    """An aborted deadline refuses every socket, and aborting twice is fine."""
+def test_no_operation_starts_after_abort() -> None:
+    """A second abort has no effect."""
     with pair() as (timed, _), within() as deadline:
         deadline.abort()
         deadline.abort()
@@ -120,21 +120,21 @@ def test_nothing_begins_after_abort() -> None:
     assert deadline.is_aborted
 
 
-def test_abort_wakes_a_connect() -> None:
-    """A thread that waits for a peer which swallows packets is woken, too."""
+def test_abort_interrupts_a_connect() -> None:
+    """The peer drops all packets."""
     with swallowing() as port, within() as deadline:
-        connecting = threading.Event()
+        is_connecting = threading.Event()
         guard = deadline.guard
 
-        def seen(sock: socket.socket, *, share: int = 1) -> None:
+        def recorded(sock: socket.socket, *, share: int = 1) -> None:
             guard(sock, share=share)
-            connecting.set()
+            is_connecting.set()
 
         def abort() -> None:
-            connecting.wait()
+            is_connecting.wait()
             deadline.abort()
 
-        deadline.guard = seen  # type: ignore[method-assign]  # to know it begins
+        deadline.guard = recorded  # type: ignore[method-assign]  # signals the start
         aborter = threading.Thread(target=abort)
         aborter.start()
 
@@ -144,20 +144,20 @@ def test_abort_wakes_a_connect() -> None:
 
 
 def resolver(*ports: int) -> object:
-    """Return a getaddrinfo that knows these loopback ports as addresses."""
+    """Return a getaddrinfo that resolves to these loopback ports."""
     return lambda *_, **__: [
         (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
         for port in ports
     ]
 
 
-def test_a_black_hole_leaves_time_for_the_next_address(
+def test_an_unreachable_address_leaves_time_for_the_next_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of two addresses the first may use half of the time, and the second answers."""
+    """Of two addresses the first gets half of the time."""
     with (
         swallowing() as hole,
-        Peer(Turn.hang) as peer,
+        Peer(PeerConnection.hang) as peer,
         within(seconds=0.6),
     ):
         monkeypatch.setattr(socket, "getaddrinfo", resolver(hole, peer.port))
@@ -167,8 +167,10 @@ def test_a_black_hole_leaves_time_for_the_next_address(
     assert reached == peer.port
 
 
-def test_the_last_address_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When no address answers, the last failure is raised."""
+def test_the_failure_of_the_last_address_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No address is reachable."""
     with within():
         monkeypatch.setattr(socket, "getaddrinfo", resolver(closed_port()))
 
@@ -176,14 +178,22 @@ def test_the_last_address_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
             open_socket("braze.test", 443, ())
 
 
-def test_a_kind_of_address_this_machine_lacks_is_skipped(
+def test_an_unsupported_address_family_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A family the kernel refuses costs nothing but itself."""
-    strange = (255, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
-    with Peer(Turn.hang) as peer, within():
-        known = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", peer.port))
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [strange, known])
+    """The next address is tried."""
+    unsupported = (255, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
+    with Peer(PeerConnection.hang) as peer, within():
+        supported = (
+            socket.AF_INET,
+            socket.SOCK_STREAM,
+            0,
+            "",
+            ("127.0.0.1", peer.port),
+        )
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda *_, **__: [unsupported, supported]
+        )
         with open_socket("braze.test", 443, ()) as sock:
             reached = sock.getpeername()[1]
 
@@ -191,10 +201,10 @@ def test_a_kind_of_address_this_machine_lacks_is_skipped(
 
 
 def test_options_are_set_before_connecting() -> None:
-    """What urllib3 asks for, as TCP_NODELAY, is on the socket."""
+    """Urllib3 sets TCP_NODELAY, for example."""
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     with (
-        Peer(Turn.hang) as peer,
+        Peer(PeerConnection.hang) as peer,
         within(),
         open_socket("127.0.0.1", peer.port, options) as sock,
     ):

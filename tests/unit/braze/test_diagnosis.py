@@ -1,4 +1,4 @@
-"""What a failure means, and what there is to do about it."""
+"""Codes and advice for every failure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from exporter.braze.diagnosis import (
     KEY,
     LIST,
     Check,
-    check_answer,
+    affects_all,
     check_clock,
     check_failure,
     check_key,
-    is_telling_of_all,
+    check_response,
     permissions,
-    reconsidered,
+    resolve_forbidden,
     skipped,
 )
 from exporter.braze.hosts import REST_HOSTS
@@ -38,19 +38,19 @@ def failed(
     status: int | None = None,
     said: str = "",
     permission: str = DATA_SERIES,
-    is_made_up: bool = False,
+    is_placeholder_id: bool = False,
 ) -> Check:
-    """Return what a failure means."""
+    """Return the check of a failed request."""
     return check_failure(
         permission,
         FetchError(message, reason=reason, status=status, said=said),
         workspace=SHOP,
-        is_made_up=is_made_up,
+        is_placeholder_id=is_placeholder_id,
     )
 
 
-def test_permissions_are_those_that_are_needed() -> None:
-    """Data series always; the others where discovery asks for them."""
+def test_the_needed_permissions() -> None:
+    """Data series always, the others depending on discovery."""
     assert permissions(replace(SHOP, discover=None)) == (DATA_SERIES,)
     assert permissions(SHOP) == (DATA_SERIES, LIST, DETAILS)
     assert permissions(workspace(include_drafts=True)) == (DATA_SERIES, LIST)
@@ -72,8 +72,8 @@ def test_permissions_are_those_that_are_needed() -> None:
         ("hunter2", ""),
     ],
 )
-def test_a_key_is_judged_without_a_word_of_it(key: str | None, problem: str) -> None:
-    """The message says where it is; the advice what to do."""
+def test_a_key_is_checked_and_never_shown(key: str | None, problem: str) -> None:
+    """The message names its source."""
     for source in (KeySource(env="KEY"), KeySource(file="k")):
         check = check_key(source, key)
 
@@ -121,7 +121,7 @@ def test_a_key_is_judged_without_a_word_of_it(key: str | None, problem: str) -> 
         ),
     ],
 )
-def test_every_failure_has_a_code_and_an_advice(
+def test_every_failure_has_a_code_and_advice(
     reason: FailureReason, message: str, problem: str
 ) -> None:
     """The message is the failure's own."""
@@ -131,19 +131,19 @@ def test_every_failure_has_a_code_and_an_advice(
     assert check.advice.endswith((".", "?"))
 
 
-def test_who_speaks_no_tls_needs_no_certificate() -> None:
-    """A port of plain HTTP, or a proxy whose URL says https."""
+def test_plain_http_has_other_advice_than_a_bad_certificate() -> None:
+    """A port of plain HTTP, or a proxy whose URL begins with https."""
     plain = failed(
         FailureReason.CONNECTION, f"{HOST}: TLS failed: wrong version number"
     )
 
     assert plain.problem == "tls"
-    assert "speaks no TLS" in plain.advice
+    assert "does not speak TLS" in plain.advice
     assert "ca_file" not in plain.advice
 
 
-def test_after_401_all_hosts_are_named() -> None:
-    """A good key at a wrong host gets it too."""
+def test_the_advice_after_401_names_all_hosts() -> None:
+    """A valid key of another instance is refused too."""
     advice = failed(FailureReason.UNAUTHORIZED).advice
 
     assert all(host in advice for host in REST_HOSTS)
@@ -160,27 +160,29 @@ def test_after_401_all_hosts_are_named() -> None:
         ("Forbidden", "forbidden"),
     ],
 )
-def test_after_403_a_new_key_is_advised(said: str, problem: str) -> None:
-    """With all permissions: keys cannot be amended."""
+def test_the_advice_after_403_is_a_new_key(said: str, problem: str) -> None:
+    """With all permissions: those of a key cannot be changed."""
     check = failed(FailureReason.FORBIDDEN, status=403, said=said)
 
     assert check.problem == problem
-    assert "make a new key" in check.advice
+    assert "create a new key" in check.advice
     assert all(one in check.advice for one in (DATA_SERIES, LIST, DETAILS))
-    assert ("IP allowlist" in check.advice.split("Permissions")[0]) is (
+    assert ("IP allowlist" in check.advice.split("Braze fixes")[0]) is (
         problem != "permission_missing"
     )
 
 
-def test_a_refused_campaign_is_a_good_sign_if_it_was_made_up() -> None:
-    """And the reason to look at its id if it was not."""
+def test_a_refused_placeholder_id_is_expected() -> None:
+    """A refused configured id is a problem."""
     refused = FailureReason.BAD_REQUEST
 
-    made_up = failed(refused, status=400, said="Invalid Campaign ID", is_made_up=True)
+    placeholder = failed(
+        refused, status=400, said="Invalid Campaign ID", is_placeholder_id=True
+    )
     configured = failed(refused, status=400)
     listed = failed(refused, status=400, permission=LIST)
 
-    assert made_up.is_ok
+    assert placeholder.is_ok
     assert configured.problem == "campaign_refused"
     assert listed.problem == "refused"
 
@@ -189,16 +191,16 @@ def test_a_refused_campaign_is_a_good_sign_if_it_was_made_up() -> None:
     ("permission", "status", "said"),
     [(LIST, 400, "no"), (DATA_SERIES, 400, ""), (DATA_SERIES, 405, "no")],
 )
-def test_not_every_refusal_is_a_good_sign(
+def test_other_refusals_of_a_placeholder_id_are_problems(
     permission: str, status: int, said: str
 ) -> None:
-    """To the list no id is sent; a gateway's 400 has no words, Braze's no 405."""
+    """The list has no id; a gateway's 400 has no message; Braze does not send 405."""
     check = failed(
         FailureReason.BAD_REQUEST,
         status=status,
         said=said,
         permission=permission,
-        is_made_up=True,
+        is_placeholder_id=True,
     )
 
     assert check.problem == "refused"
@@ -217,18 +219,18 @@ def test_not_every_refusal_is_a_good_sign(
         (DETAILS, 3, False),
     ],
 )
-def test_an_answer_is_looked_at(
+def test_the_body_of_a_response_is_checked(
     permission: str, document: object, *, is_ok: bool
 ) -> None:
-    """Somebody else may answer 200 to anything."""
-    check = check_answer(permission, document, seconds=0.5)
+    """A proxy may respond 200 with its own page."""
+    check = check_response(permission, document, seconds=0.5)
 
     assert check.is_ok is is_ok
     assert check.problem == ("" if is_ok else "malformed")
 
 
 @pytest.mark.parametrize(
-    ("ahead", "is_ok", "told"),
+    ("ahead", "is_ok", "message"),
     [
         (None, None, "not compared"),
         (0.0, True, "right"),
@@ -238,37 +240,37 @@ def test_an_answer_is_looked_at(
     ],
 )
 def test_clocks_may_differ_by_half_a_minute(
-    ahead: float | None, *, is_ok: bool | None, told: str
+    ahead: float | None, *, is_ok: bool | None, message: str
 ) -> None:
-    """More spoils limits and days."""
+    """More affects rate limits and days."""
     check = check_clock(ahead)
 
     assert check.is_ok is is_ok
-    assert told in check.message
+    assert message in check.message
     assert check.problem == ("clock_skew" if is_ok is False else "")
 
 
-def test_one_question_may_tell_of_all() -> None:
-    """A wrong key, or nobody there; but not a permission."""
-    assert is_telling_of_all(failed(FailureReason.UNAUTHORIZED))
-    assert is_telling_of_all(failed(FailureReason.CONNECTION))
-    assert not is_telling_of_all(failed(FailureReason.FORBIDDEN))
+def test_some_problems_affect_all_requests() -> None:
+    """A wrong key or a failed connection, but not a missing permission."""
+    assert affects_all(failed(FailureReason.UNAUTHORIZED))
+    assert affects_all(failed(FailureReason.CONNECTION))
+    assert not affects_all(failed(FailureReason.FORBIDDEN))
     assert skipped(LIST).is_ok is None
 
 
-def test_who_is_let_in_lacks_the_permission() -> None:
-    """If another question was answered it is not the machine's address."""
-    answered = check_answer(LIST, {"campaigns": []}, seconds=0)
+def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:
+    """Then the IP allowlist is not the cause."""
+    good = check_response(LIST, {"campaigns": []}, seconds=0)
     forbidden = failed(FailureReason.FORBIDDEN)
     key, clock = Check(KEY, is_ok=True), Check(CLOCK, is_ok=True)
 
-    told = reconsidered([clock, answered, forbidden, key], workspace=SHOP)
-    alone = reconsidered([forbidden, key, clock], workspace=SHOP)
+    resolved = resolve_forbidden([clock, good, forbidden, key], workspace=SHOP)
+    alone = resolve_forbidden([forbidden, key, clock], workspace=SHOP)
 
-    assert [check.name for check in told] == [KEY, DATA_SERIES, LIST, CLOCK]
-    assert told[1].problem == "permission_missing"
-    assert "This machine is let in" in told[1].advice
-    assert "Either" not in told[1].advice
-    assert "make a new key" in told[1].advice
+    assert [check.name for check in resolved] == [KEY, DATA_SERIES, LIST, CLOCK]
+    assert resolved[1].problem == "permission_missing"
+    assert "Other requests from this machine are allowed" in resolved[1].advice
+    assert "Unless" not in resolved[1].advice
+    assert "create a new key" in resolved[1].advice
     assert alone[1].problem == "forbidden"
-    assert "Either" in alone[1].advice
+    assert "Unless" in alone[1].advice

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
     ],
 )
 def test_an_endpoint_is_scheme_host_and_port(text: str, endpoint: str) -> None:
-    """It is kept in lower case without a slash; loopback hosts need no encryption."""
+    """It is in lower case without a slash; loopback hosts may use http://."""
     assert hosts.rest_endpoint(text, allow_http=False) == endpoint
 
 
 @pytest.mark.parametrize("host", ["rest.iad-01.braze.com", "10.0.0.1", "128.0.0.1"])
-def test_http_leaves_this_machine_only_where_allowed(host: str) -> None:
-    """An http:// endpoint elsewhere is refused unless allow_http is true."""
+def test_http_to_other_machines_has_to_be_allowed(host: str) -> None:
+    """An http:// endpoint is invalid unless it is loopback or allow_http is true."""
     url = f"http://{host}"
 
-    with pytest.raises(ValueError, match="send the key unencrypted"):
+    with pytest.raises(ValueError, match="sends the API key unencrypted"):
         hosts.rest_endpoint(url, allow_http=False)
     assert hosts.rest_endpoint(url, allow_http=True) == url
 
@@ -54,14 +54,14 @@ def test_http_leaves_this_machine_only_where_allowed(host: str) -> None:
         "ftp://rest.iad-01.braze.com",
     ],
 )
-def test_what_is_no_http_url_is_refused(text: str) -> None:
-    """Scheme and host must be there, in ASCII, and the port a number."""
+def test_an_invalid_url_is_rejected(text: str) -> None:
+    """It needs a scheme and an ASCII host; a port is a number."""
     with pytest.raises(ValueError, match="expected an https:// URL such as"):
         hosts.rest_endpoint(text, allow_http=True)
 
 
 @pytest.mark.parametrize(
-    ("host", "is_doubtful"),
+    ("host", "is_unlisted"),
     [
         ("rest.iad-08.braze.com", False),
         ("rest.us-10.braze.com", False),
@@ -73,12 +73,12 @@ def test_what_is_no_http_url_is_refused(text: str) -> None:
         ("[::2]", True),
     ],
 )
-def test_only_listed_hosts_and_loopback_are_beyond_doubt(
+def test_hosts_are_listed_or_loopback(
     host: str,
-    is_doubtful: bool,
+    is_unlisted: bool,
 ) -> None:
-    """Braze's list grows, so another host is doubtful and not wrong."""
-    assert hosts.is_doubtful(f"https://{host}:443") is is_doubtful
+    """Another host causes a warning, since Braze adds instances."""
+    assert hosts.is_unlisted(f"https://{host}:443") is is_unlisted
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_only_listed_hosts_and_loopback_are_beyond_doubt(
         ("http://user@[::1]", "http://***@[::1]"),
     ],
 )
-def test_a_proxy_keeps_its_user_and_shows_none(url: str, masked: str) -> None:
-    """User and password are part of a proxy's URL, and masked where it is shown."""
+def test_the_password_of_a_proxy_is_masked(url: str, masked: str) -> None:
+    """The URL itself is unchanged, and the masked one is valid."""
     assert hosts.proxy_url(url) == url
     assert hosts.masked_url(url) == masked
     assert hosts.proxy_url(masked) == masked
@@ -98,11 +98,11 @@ def test_a_proxy_keeps_its_user_and_shows_none(url: str, masked: str) -> None:
 
 @settings(deadline=None)
 @given(st.text() | st.text("htps:/@[].%0:a#?\\", max_size=20).map("http:{}".format))
-def test_any_text_is_a_url_or_refused(text: str) -> None:
-    """What is accepted is accepted again in the form it was given."""
+def test_any_text_is_a_url_or_rejected(text: str) -> None:
+    """A valid endpoint is unchanged by a second validation."""
     try:
         endpoint = hosts.rest_endpoint(text, allow_http=True)
     except ValueError as error:
-        assert "expected" in str(error)  # noqa: PT017 - both ways out are right
+        assert "expected" in str(error)  # noqa: PT017 - both outcomes are valid
     else:
         assert hosts.rest_endpoint(endpoint, allow_http=True) == endpoint

@@ -1,4 +1,4 @@
-"""What headers and bodies say, hostile ones included."""
+"""Interpretation of headers and bodies, including malicious ones."""
 
 import json
 import math
@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 KEY = "11111111-aaaa-bbbb-cccc-222222222222"
-QUESTION = RequestInfo(
+REQUEST = RequestInfo(
     endpoint="https://rest.iad-01.braze.com",
     path="campaigns/data_series",
     key_source=KeySource(env="BRAZE_API_KEY"),
@@ -39,9 +39,9 @@ NOW = 1_790_000_000.0
 def refused(
     status: int, *, message: str = "", headers: dict[str, str] | None = None
 ) -> errors.FetchError:
-    """Return the failure that an answer with this status makes."""
+    """Return the failure of a response with this status."""
     return refusal(
-        QUESTION,
+        REQUEST,
         status=status,
         headers=CaseInsensitiveDict(headers or {}),
         message=message,
@@ -50,7 +50,7 @@ def refused(
 
 
 def comparable(document: object) -> object:
-    """Return a document of Python's own decoder as ours would have it."""
+    """Return a document of `json` with the number types of `document_of`."""
     if isinstance(document, dict):
         return {name: comparable(value) for name, value in document.items()}
     if isinstance(document, list):
@@ -66,8 +66,8 @@ def comparable(document: object) -> object:
     return document
 
 
-def test_the_allowance_is_read() -> None:
-    """The three headers become numbers, blanks around them aside."""
+def test_the_rate_limit_headers_are_parsed() -> None:
+    """Spaces around the numbers are ignored."""
     allowance = allowance_of(
         {
             "X-RateLimit-Limit": "50000",
@@ -84,8 +84,8 @@ def test_the_allowance_is_read() -> None:
 @pytest.mark.parametrize(
     "text", ["", "many", "-1", "+1", "1.5", "1e3", "5, 5", "²", "٣", "1_0", "9" * 400]
 )
-def test_a_strange_allowance_was_not_said(text: str) -> None:
-    """What is no plain non-negative integer is ignored."""
+def test_an_invalid_rate_limit_header_is_ignored(text: str) -> None:
+    """Only plain non-negative integers are valid."""
     allowance = allowance_of(
         {
             "X-RateLimit-Limit": text,
@@ -110,7 +110,7 @@ def test_a_strange_allowance_was_not_said(text: str) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
-    """Both forms give seconds from now, between 0 and an hour."""
+    """The result is the seconds from now, between 0 and an hour."""
     found = retry_after_seconds_of({"Retry-After": text}, now=NOW)
 
     assert found == pytest.approx(seconds)
@@ -120,14 +120,14 @@ def test_retry_after_is_seconds_or_a_date(text: str, seconds: float) -> None:
     "text",
     ["", "-5", "1.5", "soon", "Mon, 99 Sep 2026 99:99:99 GMT", "1 Jan 0 0:0:0 -9999"],
 )
-def test_a_strange_retry_after_was_not_said(text: str) -> None:
-    """What is neither seconds nor a date is ignored."""
+def test_an_invalid_retry_after_is_ignored(text: str) -> None:
+    """It is neither seconds nor a date."""
     assert retry_after_seconds_of({"Retry-After": text}, now=NOW) is None
 
 
 @given(st.text())
 def test_no_header_text_raises(text: str) -> None:
-    """Any text at all gives a value or none."""
+    """The result is a value or None."""
     headers = {"Retry-After": text, "X-RateLimit-Limit": text, "Location": text}
     allowance_of(headers)
     retry_after_seconds_of(headers, now=NOW)
@@ -135,11 +135,11 @@ def test_no_header_text_raises(text: str) -> None:
     assert refused(302, headers=headers).reason is FailureReason.REDIRECT
 
 
-def test_an_accepted_answer_holds_document_and_allowance() -> None:
-    """Status 200 with JSON is an answer, a byte order mark in front of it aside."""
+def test_a_response_has_document_and_rate_limit() -> None:
+    """A byte order mark before the JSON is ignored."""
     headers = {"X-RateLimit-Remaining": "7"}
 
-    found = accepted(QUESTION, headers, b'\xef\xbb\xbf{"message": "success"}')
+    found = accepted(REQUEST, headers, b'\xef\xbb\xbf{"message": "success"}')
 
     assert found == BrazeResponse(
         {"message": "success"}, 200, RateLimitHeaders(remaining=7)
@@ -149,19 +149,19 @@ def test_an_accepted_answer_holds_document_and_allowance() -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (b"", "its body is empty"),
-        (b"<html>", "no JSON: Expecting value at character 0"),
-        (b'{"a": 1} x', "no JSON: Extra data at character 9"),
-        (b'"\n"', "no JSON: Invalid control character at character 1"),
+        (b"", "the body is empty"),
+        (b"<html>", "not JSON: Expecting value at character 0"),
+        (b'{"a": 1} x', "not JSON: Extra data at character 9"),
+        (b'"\n"', "not JSON: Invalid control character at character 1"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
-        (b"[" * 100_000, "nested too deep"),
-        (b'{"a":' * 100_000, "nested too deep"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
     ],
 )
-def test_a_body_that_is_no_json_is_malformed(body: bytes, text: str) -> None:
-    """The failure says what is wrong, keeps the allowance, and holds no body."""
+def test_a_body_that_is_not_json_is_malformed(body: bytes, text: str) -> None:
+    """The failure has the mistake and the rate limit, and no reference to the body."""
     with pytest.raises(errors.Unavailable, match=text) as caught:
-        accepted(QUESTION, {"X-RateLimit-Remaining": "7"}, body)
+        accepted(REQUEST, {"X-RateLimit-Remaining": "7"}, body)
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert caught.value.status == 200
@@ -183,39 +183,39 @@ def test_a_body_that_is_no_json_is_malformed(body: bytes, text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("body", ['{{"data": [{{"{}": 1}}]}}', '["{}"]', "{}"])
-def test_a_body_that_repeats_the_key_is_malformed(written: str, body: str) -> None:
-    """Names in it would become labels; however JSON writes it, it goes no further."""
-    with pytest.raises(errors.Unavailable, match="repeats the key") as caught:
-        accepted(QUESTION, {}, body.format(written).encode())
+def test_a_body_that_contains_the_key_is_malformed(written: str, body: str) -> None:
+    """Its strings would become labels; JSON may escape the key."""
+    with pytest.raises(errors.Unavailable, match="contains the API key") as caught:
+        accepted(REQUEST, {}, body.format(written).encode())
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert KEY not in str(caught.value).lower()
 
 
 @pytest.mark.parametrize("key", ['"\\/<quoted>', r"back\slash", "a/slash/ed"])
-def test_a_key_that_json_escapes_is_found_too(key: str) -> None:
-    """Whatever printable characters a key is made of."""
-    question = QUESTION._replace(key=Secret(key))
+def test_an_escaped_key_is_found(key: str) -> None:
+    """A key may consist of any printable characters."""
+    request = REQUEST._replace(key=Secret(key))
 
-    assert question.is_told_by(json.dumps({"name": key}).encode())
-    assert question.is_told_by(json.dumps(key).replace("/", r"\/").encode())
-
-
-def test_a_key_too_short_for_a_secret_is_not_looked_for() -> None:
-    """Nearly every body has a `data` in it."""
-    question = QUESTION._replace(key=Secret("data"))
-
-    assert accepted(question, {}, b'{"data": []}').document == {"data": []}
+    assert request.is_key_in(json.dumps({"name": key}).encode())
+    assert request.is_key_in(json.dumps(key).replace("/", r"\/").encode())
 
 
-def test_numbers_that_are_none_pass() -> None:
-    """NaN, infinities and endless integers are texts, and the rest is as it is."""
-    endless = "1" + "0" * 5000
-    body = f"[NaN, -Infinity, 1e999, {endless}, -{endless}, 12, 1e5, -1]"
+def test_a_very_short_key_is_not_searched() -> None:
+    """Nearly every body contains `data`."""
+    request = REQUEST._replace(key=Secret("data"))
+
+    assert accepted(request, {}, b'{"data": []}').document == {"data": []}
+
+
+def test_numbers_without_a_double_are_strings() -> None:
+    """NaN, infinities and very long integers do not invalidate the document."""
+    long = "1" + "0" * 5000
+    body = f"[NaN, -Infinity, 1e999, {long}, -{long}, 12, 1e5, -1]"
 
     document = document_of(body.encode())
 
-    texts = ["NaN", "-Infinity", "1e999", endless, f"-{endless}"]
+    texts = ["NaN", "-Infinity", "1e999", long, f"-{long}"]
     assert document == [*texts, 12, 1e5, -1]
 
 
@@ -234,7 +234,7 @@ def test_numbers_that_are_none_pass() -> None:
 def test_long_integers_are_doubles(
     text: str, number: float, *, is_strict: bool
 ) -> None:
-    """Beyond 64 bits, whichever of the two decoders reads them."""
+    """Both decoders convert integers beyond 64 bits."""
     other = "1" if is_strict else "NaN"
 
     found = document_of(f"[{text}, {other}]".encode())
@@ -243,9 +243,9 @@ def test_long_integers_are_doubles(
     assert (found[0], type(found[0])) == (number, type(number))
 
 
-def test_a_broken_document_after_an_endless_integer_is_malformed() -> None:
-    """The second way to decode meets the same faults as the first."""
-    with pytest.raises(ValueError, match="no JSON"):
+def test_the_second_decoder_rejects_invalid_documents() -> None:
+    """A very long integer makes the first decoder fail."""
+    with pytest.raises(ValueError, match="not JSON"):
         document_of(b"[1" + b"0" * 5000 + b", }")
 
 
@@ -258,25 +258,25 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
-def test_documents_are_what_python_itself_makes_of_them(
+def test_documents_equal_those_of_the_standard_library(
     document: object, is_ascii: bool
 ) -> None:
-    """Whichever of the two decoders reads them."""
+    """Both decoders are used."""
     body = json.dumps(document, ensure_ascii=is_ascii).encode(errors="replace")
 
     assert document_of(body) == comparable(json.loads(body))
 
 
-def test_lone_surrogates_pass() -> None:
-    """An escaped half of a character is left to whoever shows it."""
+def test_lone_surrogates_are_decoded() -> None:
+    """The escaped half of a character is valid JSON."""
     assert document_of(b'"\\ud800"') == "\ud800"
 
 
 @given(st.binary())
 def test_no_body_raises_anything_else(body: bytes) -> None:
-    """Any bytes at all give an answer or a malformed one."""
+    """The result is a response or a malformed one."""
     with suppress(errors.Unavailable):
-        accepted(QUESTION, {}, body)
+        accepted(REQUEST, {}, body)
 
 
 @pytest.mark.parametrize(
@@ -289,8 +289,8 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
         (b"", ""),
     ],
 )
-def test_the_message_of_a_failure(body: bytes, message: str) -> None:
-    """Only the text `message` of a JSON object is taken."""
+def test_the_message_of_an_error_response(body: bytes, message: str) -> None:
+    """It is the string `message` of a JSON object."""
     assert message_of(body) == message
 
 
@@ -315,7 +315,7 @@ def test_the_message_of_a_failure(body: bytes, message: str) -> None:
 def test_every_status_has_its_failure(
     status: int, kind: type[errors.FetchError], reason: FailureReason
 ) -> None:
-    """The class says what is next, the reason is the label, headers are kept."""
+    """Its headers are kept."""
     failure = refused(status, headers={"retry-after": "5", "x-ratelimit-limit": "9"})
 
     assert type(failure) is kind
@@ -325,35 +325,46 @@ def test_every_status_has_its_failure(
     assert failure.retry_after_seconds == 5.0
 
 
-def test_unauthorized_names_key_and_endpoint() -> None:
-    """Braze says 401 to a wrong key and to a right one at the wrong instance."""
-    text = str(refused(401, message="Invalid API key"))
+@pytest.mark.parametrize(
+    ("status", "message", "texts"),
+    [
+        (
+            401,
+            "Invalid API key",
+            [
+                "environment variable BRAZE_API_KEY",
+                "https://rest.iad-01.braze.com",
+                "another Braze instance",
+                "Braze says: Invalid API key",
+            ],
+        ),
+        (403, "", ["campaigns.data_series", "allowlist"]),
+        (
+            400,
+            "Invalid campaign",
+            ["is the campaign id the campaign's API identifier?"],
+        ),
+        (302, "", ["redirect to else.test; redirects are not followed"]),
+    ],
+)
+def test_a_message_contains_what_to_check(
+    status: int, message: str, texts: list[str]
+) -> None:
+    """Of the target of a redirect it contains the host only."""
+    location = {"Location": "https://Else.test:8/x?y=secret"}
 
-    assert "environment variable BRAZE_API_KEY" in text
-    assert "https://rest.iad-01.braze.com" in text
-    assert "Braze says: Invalid API key" in text
+    found = str(refused(status, message=message, headers=location))
 
-
-def test_forbidden_names_the_permission() -> None:
-    """The permission is named after the path; the key's allowlist is the other half."""
-    text = str(refused(403))
-
-    assert "campaigns.data_series" in text
-    assert "allowlist" in text
-
-
-def test_a_redirect_names_its_host_only() -> None:
-    """The rest of the address could hold anything."""
-    text = str(refused(302, headers={"Location": "https://Else.test:8/x?y=secret"}))
-
-    assert "points to else.test, and redirects are not followed" in text
-    assert "secret" not in text
+    assert all(text in found for text in texts)
+    assert "secret" not in found
 
 
 @pytest.mark.parametrize("location", ["", "/login", "http://[", "//"])
-def test_a_redirect_without_a_host_is_one(location: str) -> None:
-    """A relative or broken Location changes nothing."""
-    assert "another place" in str(refused(302, headers={"Location": location}))
+def test_a_redirect_may_have_no_host(location: str) -> None:
+    """Location is relative or invalid."""
+    assert "redirect to an unknown host" in str(
+        refused(302, headers={"Location": location})
+    )
 
 
 def test_a_quoted_message_is_cleaned_and_cut() -> None:
@@ -365,8 +376,8 @@ def test_a_quoted_message_is_cleaned_and_cut() -> None:
     assert len(text) < 400
 
 
-def test_an_echoed_key_is_hidden() -> None:
-    """What Braze or a redirect says of the key is replaced, in any case of letters."""
+def test_the_key_is_removed_from_quoted_texts() -> None:
+    """Messages and redirects may contain it, in any case."""
     failure = refused(
         302,
         message=f"bad key {KEY.upper()}",
@@ -377,14 +388,14 @@ def test_an_echoed_key_is_hidden() -> None:
     assert "bad key <key>" in str(failure)
 
 
-def test_too_large_names_the_limit() -> None:
-    """The message leads to the setting."""
-    failure = too_large(QUESTION, {"X-RateLimit-Remaining": "7"}, limit=4096)
+def test_too_large_has_the_limit_and_its_option() -> None:
+    """The rate limit headers are kept."""
+    failure = too_large(REQUEST, {"X-RateLimit-Remaining": "7"}, limit=4096)
 
     assert isinstance(failure, errors.Unusable)
     assert failure.reason is FailureReason.TOO_LARGE
     assert failure.allowance == RateLimitHeaders(remaining=7)
-    assert "4096 bytes (limits.response_bytes)" in str(failure)
+    assert "larger than 4096 bytes (limits.response_bytes)" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -396,12 +407,12 @@ def test_too_large_names_the_limit() -> None:
         ("Mon, 99 Sep 2026 14:13:20 GMT", None),
     ],
 )
-def test_the_time_of_an_answer_is_read(text: str, instant: float | None) -> None:
-    """From `Date`; failures tell it too, and what they said."""
+def test_the_date_of_a_response_is_parsed(text: str, instant: float | None) -> None:
+    """Failures contain it too, and the message of the response."""
     headers = {"Date": text}
 
     assert answered_at_of(headers) == instant
-    assert accepted(QUESTION, headers, b"{}").answered_at == instant
+    assert accepted(REQUEST, headers, b"{}").answered_at == instant
     failure = refused(403, headers=headers, message=f"no {KEY}")
     assert failure.answered_at == instant
     assert failure.said == "no <key>"

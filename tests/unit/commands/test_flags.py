@@ -14,7 +14,7 @@ from exporter.commands.flags import (
     WEB,
     Flag,
     Parser,
-    strange_variables,
+    unknown_variables,
 )
 
 FLAGS = (CONFIG_FILE, *WEB, *LOG)
@@ -179,14 +179,14 @@ def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
         "BRAZE_EXPORTER_EU_PORT_10417_TCP",
     )
 
-    told = strange_variables(
+    told = unknown_variables(
         {**strange, **dict.fromkeys(others, "x")}, but={"BRAZE_EXPORTER_KEY_OF_A"}
     )
 
     assert told == (
-        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS is of no flag; did "
+        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS belongs to no flag; did "
         "you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
-        "the environment variable BRAZE_EXPORTER_X9 is of no flag",
+        "the environment variable BRAZE_EXPORTER_X9 belongs to no flag",
     )
 
 

@@ -1,4 +1,4 @@
-"""How commands get to a workspace: by a configuration, or by flags."""
+"""The workspaces of a command: from a configuration or from flags."""
 
 from __future__ import annotations
 
@@ -6,82 +6,81 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.commands.target import ACCESS, WORKSPACE, Target, TargetParser, access
+from exporter.commands.target import (
+    TARGET_FLAGS,
+    WORKSPACE,
+    Target,
+    TargetParser,
+    find_target,
+)
 from exporter.model.config import KeySource
 from exporter.model.errors import ConfigError
 
-from tests.unit.config.test_schema import MINIMAL
+from tests.unit.config.invalid_files import MINIMAL
 
 URL = "https://rest.iad-01.braze.com"
 
 
-def reach(*arguments: str, judges_keys: bool = True, **environment: Any) -> Target:
-    """Return what arguments and environment lead to."""
-    parser = TargetParser(ACCESS, program="test", description="")
+def target(*arguments: str, validates_keys: bool = True, **environment: Any) -> Target:
+    """Return the target of arguments and environment."""
+    parser = TargetParser((*TARGET_FLAGS, WORKSPACE), program="test", description="")
     options = parser.parse(arguments, environment)
-    return access(parser, options, arguments, environment, judges_keys=judges_keys)
+    return find_target(
+        parser, options, arguments, environment, validates_keys=validates_keys
+    )
 
 
-def test_flags_name_a_workspace() -> None:
-    """Endpoint and source of the key, by the rules of a configuration."""
-    (workspace,) = reach(
-        f"--endpoint={URL}/", "--api-key-env=KEY", KEY="key"
+@pytest.mark.parametrize(
+    ("more", "name"), [((), "production"), (("--workspace=shop",), "shop")]
+)
+def test_flags_describe_a_workspace(more: tuple[str, ...], name: str) -> None:
+    """Endpoint and key source are validated as in a configuration."""
+    (workspace,) = target(
+        f"--endpoint={URL}/", "--api-key-env=KEY", *more, KEY="key"
     ).config.workspaces
 
+    assert workspace.name == name
     assert workspace.endpoint == URL
     assert workspace.key_source == KeySource(env="KEY")
 
 
-def test_a_workspace_may_be_given_its_name() -> None:
-    """Where the command has a flag for it; else it has one of ours."""
-    where = (f"--endpoint={URL}", "--api-key-env=KEY")
-    flags = (*ACCESS, WORKSPACE)
-
-    names = []
-    for more in ((), ("--workspace=shop",)):
-        parser = TargetParser(flags, program="test", description="")
-        options = parser.parse((*where, *more), {})
-        found = access(parser, options, where, {"KEY": "k"}, judges_keys=True)
-        names += [one.name for one in found.config.workspaces]
-
-    assert names == ["production", "shop"]
-
-
-def test_a_configuration_names_them(tmp_path: Path) -> None:
-    """By flag or environment; the flag of the other way wins over the environment."""
+def test_a_configuration_contains_workspaces(tmp_path: Path) -> None:
+    """Named by flag or variable; --endpoint wins over the variable."""
     file = tmp_path / "c.yaml"
     file.write_text(MINIMAL)
-    twin: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "BRAZE_EXPORTER_CONFIG_FILE": str(file),
         "BRAZE_API_KEY": "key",
     }
 
-    assert not reach("--config.file", str(file), BRAZE_API_KEY="key").is_direct
-    assert not reach(**twin).is_direct
-    assert reach("--endpoint", URL, "--api-key-env", "BRAZE_API_KEY", **twin).is_direct
-    assert not reach(**twin, BRAZE_EXPORTER_ENDPOINT=URL).is_direct
+    assert not target("--config.file", str(file), BRAZE_API_KEY="key").is_direct
+    assert not target(**variables).is_direct
+    assert target(
+        "--endpoint", URL, "--api-key-env", "BRAZE_API_KEY", **variables
+    ).is_direct
+    assert not target(**variables, BRAZE_EXPORTER_ENDPOINT=URL).is_direct
 
 
-def test_keys_may_be_left_to_who_asks(tmp_path: Path) -> None:
-    """Then an empty one is no problem of the configuration."""
+def test_keys_need_not_be_validated(tmp_path: Path) -> None:
+    """Then an empty key is not a problem."""
     file = tmp_path / "c.yaml"
     file.write_text(MINIMAL)
 
-    with pytest.raises(ConfigError, match="the key there is empty"):
-        reach("--config.file", str(file), BRAZE_API_KEY="")
-    found = reach("--config.file", str(file), judges_keys=False, BRAZE_API_KEY="")
+    with pytest.raises(ConfigError, match="the API key is empty"):
+        target("--config.file", str(file), BRAZE_API_KEY="")
+    found = target("--config.file", str(file), validates_keys=False, BRAZE_API_KEY="")
 
     assert found.warnings == ()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (
             ("--endpoint", "https://sdk.iad-01.braze.com"),
-            "--endpoint: this is the host",
+            "--endpoint: this is the SDK host",
         ),
-        (("--endpoint", URL), "where is the key? expected --api-key-env"),
+        (("--endpoint", URL), "no API key: give --api-key-env"),
         (
             ("--endpoint", URL, "--api-key-env", "a b"),
             "--api-key-env: expected the name",
@@ -93,22 +92,22 @@ def test_keys_may_be_left_to_who_asks(tmp_path: Path) -> None:
                 "--api-key-file",
                 "0d1c2b3a-8fa0-4c9b-a5c0-4505edf3e064",
             ),
-            "--api-key-file: this looks like a key itself",
+            "--api-key-file: this looks like an API key",
         ),
     ],
 )
-def test_wrong_flags_are_problems(arguments: tuple[str, ...], complaint: str) -> None:
-    """Told by the name of the flag, without its value."""
+def test_wrong_flags_are_problems(arguments: tuple[str, ...], message: str) -> None:
+    """They name the flag, and do not repeat its value."""
     with pytest.raises(ConfigError) as caught:
-        reach(*arguments)
+        target(*arguments)
 
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
     assert "0d1c2b3a" not in str(caught.value)
 
 
-def test_a_doubtful_host_is_a_warning() -> None:
-    """By the name of the flag, too."""
-    (warning,) = reach(
+def test_an_unlisted_host_is_a_warning() -> None:
+    """It names the flag."""
+    (warning,) = target(
         "--endpoint=https://rest.example", "--api-key-env=KEY", KEY="k"
     ).warnings
 
@@ -116,26 +115,29 @@ def test_a_doubtful_host_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
-        ((), "which workspace? give --config.file"),
+        ((), "no workspace: give --config.file"),
         (("--config.file=x", "--endpoint=y"), "--config.file or --endpoint, not both"),
-        (("--api-key", "hunter2"), "unknown flags or words: --api-key"),
-        (("--api-key=hunter2",), "unknown flags or words: --api-key"),
-        (("hunter2",), "unknown flags or words; a configuration is named by --conf"),
+        (("--api-key", "hunter2"), "unknown flags or arguments: --api-key"),
+        (("--api-key=hunter2",), "unknown flags or arguments: --api-key"),
+        (
+            ("hunter2",),
+            "unknown flags or arguments; a configuration is given by --conf",
+        ),
         (("--config.file",), "expected one argument"),
     ],
 )
-def test_wrong_usage_repeats_no_word(
+def test_usage_errors_do_not_repeat_unknown_arguments(
     arguments: tuple[str, ...],
-    complaint: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Somebody may think that a flag takes the key."""
+    """One of them could be a key."""
     with pytest.raises(SystemExit) as caught:
-        reach(*arguments)
+        target(*arguments)
 
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert complaint in told
-    assert "hunter2" not in told
+    assert message in error
+    assert "hunter2" not in error

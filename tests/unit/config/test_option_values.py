@@ -1,4 +1,4 @@
-"""What each option takes; what it refuses is told by the files in fixtures/config."""
+"""Parsers of option values; the table of invalid files contains their errors."""
 
 from __future__ import annotations
 
@@ -8,48 +8,54 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.config import option_values, yaml_tree
+from exporter.config.option import OPTIONAL
+from exporter.config.options import walk
 from exporter.config.reader import Field, Findings
+
+OPTIONS = dict(walk())
 
 
 @pytest.mark.parametrize(
-    ("reading", "text", "value"),
+    ("path", "parse", "text", "value"),
     [
-        (option_values.interval, "1s", 1),
-        (option_values.interval, "7d", 604_800),
-        (option_values.timeout, "500ms", 0.5),
-        (option_values.timeout, "10m", 600),
-        (option_values.stale_after, "1y", 31_536_000),
-        (option_values.windows, "[98d, 1w, 24h]", (1, 7, 98)),
-        (option_values.windows, "[]", ()),
-        (option_values.rate, "0.5", 0.5),
-        (option_values.rate, "50000", 50_000),
-        (option_values.reserve, "0%", 0),
-        (option_values.reserve, "99.9%", 0.999),
-        (option_values.concurrency, "64", 64),
-        (option_values.series, "1", 1),
-        (option_values.response_bytes, "1024", 1024),
-        (option_values.response_bytes, "1GiB", 2**30),
-        (option_values.boolean, "on", True),
-        (option_values.boolean, "No", False),
-        (option_values.timezone, "Europe/Paris", ZoneInfo("Europe/Paris")),
+        ("workspaces[].interval", option_values.duration, "1s", 1),
+        ("workspaces[].interval", option_values.duration, "7d", 604_800),
+        ("workspaces[].timeout", option_values.duration, "1ms", 0.001),
+        ("workspaces[].timeout", option_values.duration, "10m", 600),
+        ("stale_after", option_values.duration, "1y", 31_536_000),
+        ("workspaces[].discover.grace", option_values.duration, "0", 0),
+        ("windows", option_values.windows, "[98d, 1w, 24h]", (1, 7, 98)),
+        ("windows", option_values.windows, "[]", ()),
+        ("workspaces[].requests_per_minute", option_values.number, "0.01", 0.01),
+        ("workspaces[].requests_per_minute", option_values.number, "50000", 50_000),
+        ("workspaces[].reserve", option_values.percentage, "0%", 0),
+        ("workspaces[].reserve", option_values.percentage, "99.9%", 0.999),
+        ("workspaces[].concurrency", option_values.integer, "64", 64),
+        ("limits.series_per_campaign", option_values.integer, "1", 1),
+        ("limits.response_bytes", option_values.size, "1024", 1024),
+        ("limits.response_bytes", option_values.size, "1GiB", 2**30),
+        ("", option_values.boolean, "on", True),
+        ("", option_values.boolean, "No", False),
+        ("", option_values.timezone, "Europe/Paris", ZoneInfo("Europe/Paris")),
         (
+            "",
             option_values.proxy,
-            "http://user:word@proxy:3128",
-            "http://user:word@proxy:3128",
+            "http://user:word@proxy:1",
+            "http://user:word@proxy:1",
         ),
-        (option_values.key_variable, "_KEY1", "_KEY1"),
-        (option_values.key_path, "/run/secrets/braze", "/run/secrets/braze"),
-        (partial(option_values.name, taken={}), '"Ünï 💌\\nline"', "Ünï 💌\nline"),
-        (partial(option_values.name, taken={}), "x" * 256, "x" * 256),
-        (partial(option_values.label, name="team"), "crm", "crm"),
+        ("", option_values.key_variable, "_KEY1", "_KEY1"),
+        ("", option_values.key_path, "/run/secrets/braze", "/run/secrets/braze"),
+        ("", partial(option_values.name, taken={}), '"Ünï 💌\\nline"', "Ünï 💌\nline"),
+        ("", partial(option_values.name, taken={}), "x" * 256, "x" * 256),
+        ("", partial(option_values.label, name="team"), "crm", "crm"),
     ],
 )
-def test_what_is_within_bounds_is_read(
-    reading: Callable[[Field], object], text: str, value: object
+def test_a_value_within_the_bounds_is_parsed(
+    path: str, parse: Callable[[Field], object], text: str, value: object
 ) -> None:
-    """Each option takes its bounds, and what is between them, without a word."""
+    """The bounds themselves are allowed, and there is no problem."""
     findings = Findings("c.yaml", [])
     node, _ = yaml_tree.compose(text, file="c.yaml")
 
-    assert reading(Field(node, "", findings)) == value
+    assert parse(Field(node, "", findings, OPTIONS.get(path, OPTIONAL))) == value
     assert findings.problems == []

@@ -1,4 +1,4 @@
-"""Durations, sizes, percentages and numbers, as people write them."""
+"""Durations, sizes, percentages and numbers in the notation of the configuration."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from hypothesis import strategies as st
         ("0", 0),
     ],
 )
-def test_a_duration_is_written_as_in_prometheus(text: str, seconds: float) -> None:
-    """Every unit of Prometheus is read, alone or in a row from large to small."""
+def test_a_duration_has_the_notation_of_prometheus(text: str, seconds: float) -> None:
+    """All units of Prometheus are supported, combined from large to small."""
     assert units.duration_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["90", "5.5", "00"])
-def test_a_duration_without_unit_is_refused(text: str) -> None:
-    """A bare number other than 0 is no duration, and the message says to add a unit."""
-    with pytest.raises(ValueError, match="needs its unit"):
+def test_a_duration_without_unit_is_invalid(text: str) -> None:
+    """Only a bare 0 is valid."""
+    with pytest.raises(ValueError, match="the duration has no unit"):
         units.duration_seconds(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", "m", "5 m", "30m1h", "1h1h", "1.5h", "-1s", "5M", "\u0665m", "1s\n"]
 )
-def test_what_prometheus_would_not_read_is_no_duration(text: str) -> None:
-    """Spaces, fractions, signs, other orders, other letters and digits are refused."""
+def test_other_notations_are_not_durations(text: str) -> None:
+    """Spaces, fractions, signs, other orders, letters and digits are invalid."""
     with pytest.raises(ValueError, match="expected a duration such as"):
         units.duration_seconds(text)
 
@@ -66,7 +66,7 @@ def test_a_size_has_a_binary_or_a_decimal_unit(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "4 MiB", "4mib", "4Mb", "1.5MiB", "-1"])
-def test_any_other_unit_is_no_size(text: str) -> None:
+def test_other_units_are_invalid(text: str) -> None:
     """Units are case-sensitive: 4Mb would be bits."""
     with pytest.raises(ValueError, match="expected a size such as"):
         units.size_bytes(text)
@@ -75,38 +75,38 @@ def test_any_other_unit_is_no_size(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "share"), [("20%", 0.2), ("0%", 0), ("29%", 0.29), ("12.5%", 0.125)]
 )
-def test_a_percentage_is_read_as_a_fraction(text: str, share: float) -> None:
-    """The fraction is the float nearest to the decimal, not what division leaves."""
+def test_a_percentage_is_parsed_as_a_fraction(text: str, share: float) -> None:
+    """The result is the float nearest to the exact fraction."""
     assert units.fraction(text) == share
 
 
 @pytest.mark.parametrize("text", ["20", "0.2", "%", "20 %", "-1%", "1e1%"])
 def test_a_percentage_needs_its_sign(text: str) -> None:
-    """20 and 0.2 could mean either, so both are refused."""
-    with pytest.raises(ValueError, match="percentage with its sign, such as 20%"):
+    """20 and 0.2 are ambiguous."""
+    with pytest.raises(ValueError, match="expected a percentage such as 20%"):
         units.fraction(text)
 
 
 def test_a_number_is_a_plain_decimal() -> None:
-    """Fractions are numbers."""
+    """It may have a fraction."""
     assert units.number("0.5") == 0.5
 
 
 @pytest.mark.parametrize("text", ["0x10", "1_000", "1e3", ".inf", "-1", "1:30", ""])
-def test_what_only_yaml_takes_for_a_number_is_refused(text: str) -> None:
-    """Other bases, exponents, underscores, infinities and signs are no numbers here."""
+def test_other_numbers_of_yaml_are_invalid(text: str) -> None:
+    """Other bases, exponents, underscores, infinities and signs are rejected."""
     with pytest.raises(ValueError, match="expected a plain number"):
         units.number(text)
 
 
 def test_a_whole_number_has_digits_only() -> None:
-    """Zero is one too."""
+    """Zero is valid."""
     assert [units.whole_number(text) for text in ("0", "4", "64")] == [0, 4, 64]
 
 
 @pytest.mark.parametrize("text", ["010", "1.0", "0o7", "1" * 5000])
-def test_an_octal_or_endless_number_is_refused(text: str) -> None:
-    """YAML would read 010 as 8, and Python refuses to read thousands of digits."""
+def test_an_octal_or_very_long_number_is_invalid(text: str) -> None:
+    """YAML reads 010 as 8, and int() rejects thousands of digits."""
     with pytest.raises(ValueError, match="expected a whole number"):
         units.whole_number(text)
 
@@ -116,7 +116,7 @@ def test_an_octal_or_endless_number_is_refused(text: str) -> None:
     [(0, "0s"), (0.5, "500ms"), (5400, "1h30m"), (86_400, "1d"), (604_800, "7d")],
 )
 def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> None:
-    """Weeks and years are written in days, as windows are."""
+    """The largest unit is the day."""
     assert units.duration_text(seconds) == text
 
 
@@ -124,35 +124,31 @@ def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> N
     ("size", "text"), [(0, "0"), (1000, "1000"), (4096, "4KiB"), (2**30, "1GiB")]
 )
 def test_a_size_is_written_in_its_largest_unit(size: int, text: str) -> None:
-    """What no binary unit divides is written in bytes."""
+    """Without a binary unit that divides it, a size is written in bytes."""
     assert units.size_text(size) == text
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**14).map(lambda milliseconds: milliseconds / 1000))
-def test_a_written_duration_reads_back(seconds: float) -> None:
-    """No duration changes by being written and read."""
+@given(
+    milliseconds=st.integers(0, 10**14),
+    size=st.integers(0, 10**14),
+    percentage=st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,15})?%", fullmatch=True),
+    number=st.integers(0, 10**8).map(lambda n: n / 100),
+)
+def test_written_texts_are_parsed_to_the_same_value(
+    milliseconds: int, size: int, percentage: str, number: float
+) -> None:
+    """Durations, sizes, percentages and numbers."""
+    seconds, share = milliseconds / 1000, units.fraction(percentage)
+
     assert units.duration_seconds(units.duration_text(seconds)) == seconds
-
-
-@settings(deadline=None)
-@given(st.integers(0, 10**14))
-def test_a_written_size_reads_back(size: int) -> None:
-    """No size changes by being written and read."""
     assert units.size_bytes(units.size_text(size)) == size
-
-
-@settings(deadline=None)
-@given(st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,15})?%", fullmatch=True))
-def test_a_written_percentage_reads_back(text: str) -> None:
-    """No fraction changes by being written and read."""
-    share = units.fraction(text)
-
     assert units.fraction(units.percentage_text(share)) == share
+    assert units.number(units.number_text(number)) == number
 
 
 @pytest.mark.parametrize(
-    "reading",
+    "parse",
     [
         units.duration_seconds,
         units.size_bytes,
@@ -163,13 +159,13 @@ def test_a_written_percentage_reads_back(text: str) -> None:
 )
 @settings(deadline=None)
 @given(text=st.text() | st.from_regex(r"[0-9.]{1,30}[a-zA-Z%]{0,3}", fullmatch=True))
-def test_any_text_is_read_or_refused(
-    reading: Callable[[str], float], text: str
+def test_any_text_is_parsed_or_rejected(
+    parse: Callable[[str], float], text: str
 ) -> None:
-    """A reading gives a number from zero on, or says what was expected."""
+    """A parser returns a number of at least zero, or raises what was expected."""
     try:
-        amount = reading(text)
+        amount = parse(text)
     except ValueError as error:
-        assert "expected" in str(error)  # noqa: PT017 - both ways out are right
+        assert "expected" in str(error)  # noqa: PT017 - both outcomes are valid
     else:
         assert amount >= 0

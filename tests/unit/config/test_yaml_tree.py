@@ -1,4 +1,4 @@
-"""YAML text and the tree of it."""
+"""YAML text and its tree of nodes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ yaml_like = st.lists(
 ).map("".join)
 
 
-def test_a_tree_knows_the_line_of_every_value() -> None:
-    """Keys and values tell their lines, counted from one."""
+def test_every_node_has_its_line() -> None:
+    """Lines of keys and values are counted from one."""
     tree, problems = yaml_tree.compose("a:\n  - 1\n  - two\nb: ''\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -34,7 +34,7 @@ def test_a_tree_knows_the_line_of_every_value() -> None:
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:
-    """A duplicate key is told with its path, and reading goes on."""
+    """A duplicate key is a problem with its path, and parsing continues."""
     tree, problems = yaml_tree.compose("a: {b: 1,\n  b: 2}\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -42,7 +42,7 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
         1, {"b": MappingEntry(1, Scalar(1, "int", "1"))}
     )
     assert [str(problem) for problem in problems] == [
-        "c.yaml:2: a.b: this key is already in line 1; expected it only once"
+        "c.yaml:2: a.b: duplicate key, set in line 1 already"
     ]
 
 
@@ -50,73 +50,73 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, "- " * 5_000, "a: " + "{a: " * 5_000, "? " * 5_000]
 )
-def test_no_depth_overflows(loader: type, text: str) -> None:
-    """Nesting ends in a problem long before it ends in a crash."""
+def test_deep_nesting_is_an_error(loader: type, text: str) -> None:
+    """It never overflows the stack."""
     with pytest.raises(ConfigError, match="nested deeper than 20 levels"):
         yaml_tree.compose(text, file="c.yaml", loader=loader)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_character_that_does_not_exist_is_a_problem(loader: type) -> None:
-    """An escape beyond Unicode is refused, whichever loader meets it."""
-    with pytest.raises(ConfigError, match=r"^c.yaml:\d: this is not YAML: "):
+def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
+    """Both loaders reject an escape beyond Unicode."""
+    with pytest.raises(ConfigError, match=r"^c.yaml:\d: invalid YAML: "):
         yaml_tree.compose('"\\UFFFFFFFF": 1', file="c.yaml", loader=loader)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "a:\n  - b: 1\n    c: 2\n   d: 3\n",
-            "4: this is not YAML: the indentation by 3 spaces fits no line above; the "
-            "list that begins in line 2 is indented by 2",
+            "4: invalid YAML: an indentation of 3 spaces matches no line above; "
+            "the list of line 2 has 2",
         ),
         (
             "a:\n    - b\n   - c\n",
-            "3: this is not YAML: the indentation by 3 spaces fits no line above; the "
-            "mapping that begins in line 1 is indented by 0",
+            "3: invalid YAML: an indentation of 3 spaces matches no line above; "
+            "the mapping of line 1 has 0",
         ),
         (
             "a:\n  - b: 1\n  c: 2\n",
-            "3: this is not YAML: a line indented as the list of line 2 begins with "
-            "`- `; what belongs to an entry is indented two spaces more",
+            "3: invalid YAML: expected `- ` at the indentation of the list of line 2; "
+            "indent the lines of an entry by two more spaces",
         ),
         (
             "a:\n  - b: 1\n      c: 2\n",
-            "3: this is not YAML: there is a `:` too many; expected the line to be "
-            "indented as the one before, or quotes around a text with `: ` in it",
+            "3: invalid YAML: unexpected `:`; indent this line like the one before, or "
+            "put a text that contains `: ` in quotes",
         ),
         (
             " a: 1\nb: 2\n",
-            "2: this is not YAML: expected this line to be indented as the first one "
-            "of the file",
+            "2: invalid YAML: expected the same indentation as the first line of the "
+            "file",
         ),
-        ("a:\n\t- b\n", "2: this is not YAML: there is a tab here; expected spaces"),
-        ("a: 1\nb\nc: 2\n", "2: this is not YAML: expected `: ` after this name"),
+        ("a:\n\t- b\n", "2: invalid YAML: tab character; expected spaces"),
+        ("a: 1\nb\nc: 2\n", "2: invalid YAML: expected `: ` after this name"),
         (
             'a: "b\nc: 2\n',
-            "1: this is not YAML: the quote that begins here has no end",
+            "1: invalid YAML: the quote that begins here is not closed",
         ),
         (
             "a: {b: c\nd: e\n",
-            "2: this is not YAML: the `{` of line 1 is still open; expected `,` or `}`",
+            "2: invalid YAML: the `{` of line 1 is not closed; expected `,` or `}`",
         ),
-        ("a: @b\n", "1: this is not YAML: a text that begins with @ stands in quotes"),
+        ("a: @b\n", "1: invalid YAML: write a text that begins with @ in quotes"),
     ],
 )
-def test_a_usual_mistake_is_told_in_plain_words(
-    loader: type, text: str, told: str
+def test_a_common_mistake_has_a_clear_message(
+    loader: type, text: str, message: str
 ) -> None:
-    """By both loaders alike: where it is, and what was expected there."""
+    """Both loaders cause the same message: the line, and what was expected there."""
     with pytest.raises(ConfigError) as caught:
         yaml_tree.compose(text, file="c.yaml", loader=loader)
 
-    assert str(caught.value) == f"c.yaml:{told}"
+    assert str(caught.value) == f"c.yaml:{message}"
 
 
-def test_what_ends_the_reading_is_told_in_its_line() -> None:
-    """Problems before a syntax error are told with it, from top to bottom."""
+def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
+    """They are sorted by line."""
     with pytest.raises(ConfigError) as caught:
         yaml_tree.compose("0:\n  ! a\n]", file="c.yaml")
 
@@ -127,7 +127,7 @@ def test_what_ends_the_reading_is_told_in_its_line() -> None:
 @settings(deadline=None)
 @given(text=st.text() | yaml_like)
 def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
-    """No text ends in another exception, and every problem has a line."""
+    """No text raises another exception; every problem has a line."""
     try:
         _, problems = yaml_tree.compose(text, file="c.yaml", loader=loader)
     except ConfigError as error:
@@ -140,8 +140,8 @@ def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text()))
-def test_written_texts_read_back(texts: dict[str, str]) -> None:
-    """Whatever looks like another type is quoted, whatever cannot stand is escaped."""
+def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
+    """Strings that look like another type are quoted, special characters escaped."""
     tree, problems = yaml_tree.compose(yaml_tree.dump(texts), file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -162,6 +162,6 @@ def test_written_texts_read_back(texts: dict[str, str]) -> None:
         ("a1b2c3d48fa04c9ba5c04505edf3e064", "?"),
     ],
 )
-def test_only_names_are_shown(name: str, shown: str) -> None:
-    """A key of the file that could be an API key, or anything long, is not repeated."""
+def test_messages_contain_only_plain_names(name: str, shown: str) -> None:
+    """A YAML key that is long or may be an API key is not quoted."""
     assert yaml_tree.shown(name) == shown

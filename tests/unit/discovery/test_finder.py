@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from exporter.braze.rate_limit import Budget
 from exporter.braze.responses import BrazeResponse
+from exporter.braze.session import SHARED, Session
 from exporter.discovery.documents import FULL_PAGE
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
@@ -24,6 +26,7 @@ from exporter.model.errors import (
     Unusable,
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.clock import Clock
 
 from tests.unit.discovery.test_rules import workspace
 
@@ -70,7 +73,7 @@ class Braze:
 
 
 class Walk:
-    """A scout with a clock of its own."""
+    """A finder with a clock of its own."""
 
     def __init__(
         self, where: WorkspaceConfig, known: CampaignCatalogue | None = None
@@ -80,15 +83,38 @@ class Walk:
         self.workspace = where
         self.news = 0
         self.telemetry = SelfMetrics(version="0", served=tuple)
-        self.scout = CampaignFinder(
+        self.clock = Clock(wall=lambda: self.now, steady=lambda: self.now)
+        self.session: Session | None = None
+        self.finder = CampaignFinder(
             where,
-            fetcher=lambda: self.braze,
-            tell_news=self.note_news,
-            telemetry=self.telemetry,
-            now=lambda: self.now,
-            draw=lambda: 0.5,
-            known=known,
+            session=self.session_of_braze,
+            on_change=self.note_news,
+            metrics=self.telemetry,
+            clock=self.clock,
+            random=lambda: 0.5,
+            catalogue=known,
         )
+
+    def session_of_braze(self) -> Session | None:
+        """Return the session, which keeps its account over a change of the client."""
+        if self.braze is None:
+            return None
+        discover = self.workspace.discover
+        assert discover is not None
+        budget = Budget.of_rate(
+            discover.requests_per_minute,
+            reserve=self.workspace.reserve,
+            concurrency=1,
+        )
+        if self.session is None:
+            self.session = Session(
+                self.braze,
+                budgets={SHARED: budget},
+                clock=self.clock,
+                random=lambda: 0.5,
+            )
+        self.session.client = self.braze
+        return self.session
 
     def note_news(self) -> None:
         """Count."""
@@ -96,7 +122,7 @@ class Walk:
 
     def step(self) -> float:
         """Go one step and return in how many seconds the next is due."""
-        at = self.scout.step()
+        at = self.finder.step()
         assert at is not None
         return at - self.now
 
@@ -104,7 +130,7 @@ class Walk:
         """Step whenever it is due."""
         end = self.now + seconds
         while True:
-            at = self.scout.step()
+            at = self.finder.step()
             assert at is not None
             if at > end:
                 break
@@ -113,7 +139,7 @@ class Walk:
 
     def names(self) -> set[str]:
         """Return how the campaigns are called."""
-        return {one.name for one in self.scout.campaigns_of(self.workspace)}
+        return {one.name for one in self.finder.campaigns_of(self.workspace)}
 
     def shown(self, name: str) -> float | None:
         """Return a gauge or counter, summed."""
@@ -157,7 +183,7 @@ def test_campaigns_are_found_and_shown_as_they_come() -> None:
 
     assert asked(made) == ["page 0", "a", "b", "c"]
     assert made.names() == {"A", "B", "C"}
-    assert made.scout.is_settled
+    assert made.finder.is_settled
     assert made.news == 4
     assert made.shown("discovered_campaigns") == 3
     assert made.shown("discovery_limited") == 0
@@ -275,7 +301,7 @@ def test_a_failing_list_keeps_what_was_known(
 
     made.now += made.step()
     assert 0 < made.step() <= wait * 1.01
-    assert made.scout.failure is failed
+    assert made.finder.failure is failed
     made.run(seconds=4000)
 
     assert made.names() == {"A"}
@@ -283,7 +309,7 @@ def test_a_failing_list_keeps_what_was_known(
     told = [one.message for one in caplog.records]
     assert told.count("discovery.failed") == 1
     assert told.count("discovery.recovered") == 1
-    assert made.scout.failure is None
+    assert made.finder.failure is None
 
 
 def test_details_that_say_the_same_are_no_news() -> None:
@@ -330,7 +356,7 @@ def test_a_changed_key_is_tried_at_once() -> None:
     made.step()
     made.now += 1
 
-    made.scout.look_again()
+    made.finder.retry_now()
     made.run(seconds=10)
 
     assert made.names() == {"A"}
@@ -359,8 +385,8 @@ def test_a_repeating_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> N
 
     assert made.names() == {"A"}
     assert "discovery.failed" in [one.message for one in caplog.records]
-    assert made.scout.failure is not None
-    assert made.scout.failure.reason is FailureReason.MALFORMED
+    assert made.finder.failure is not None
+    assert made.finder.failure.reason is FailureReason.MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -381,7 +407,7 @@ def test_one_campaign_without_details_costs_itself(
     made.run(seconds=60)
 
     assert made.names() == {"B"}
-    assert made.scout.is_settled
+    assert made.finder.is_settled
     (told,) = [one for one in caplog.records if one.message == "discovery.passed_over"]
     assert vars(told)["facts"]["campaign"] == "A"
     made.run(seconds=86400)
@@ -427,7 +453,7 @@ def test_other_wishes_change_what_is_found_at_once() -> None:
     ]
     for wishes, names, questions in changes:
         made.workspace = workspace(include_drafts=True, **wishes)
-        made.scout.reconfigure(made.workspace)
+        made.finder.reconfigure(made.workspace)
         assert made.names() == names
         made.run(seconds=10)
         assert asked(made) == questions
@@ -447,7 +473,7 @@ def test_only_one_step_at_a_time() -> None:
     made = walk("A")
     steps: list[float | None] = []
     assert made.braze
-    made.braze.during = lambda: steps.append(made.scout.step())
+    made.braze.during = lambda: steps.append(made.finder.step())
 
     made.step()
 
@@ -459,11 +485,11 @@ def test_what_is_broken_off_is_no_failure() -> None:
     made = walk("A")
     assert made.braze
     made.braze.failures = [failure(Unavailable, FailureReason.CONNECTION)]
-    made.braze.during = made.scout.stop
+    made.braze.during = made.finder.stop
 
     made.step()
 
-    assert made.scout.failure is None
+    assert made.finder.failure is None
     assert made.shown("discovery_failures_total") == 0
 
 
@@ -475,7 +501,7 @@ def test_a_clock_that_was_set_shuts_no_bucket() -> None:
     made.step()
     assert made.step() > 1000
 
-    made.scout.forget_windows()
+    made.finder.discard_windows()
 
     assert made.step() < 2
 
@@ -490,7 +516,7 @@ def test_a_clock_that_was_set_ends_a_wait_that_braze_asked_for() -> None:
     ]
     assert made.step() > 1000
 
-    made.scout.forget_windows()
+    made.finder.discard_windows()
 
     assert made.step() <= 60
 
@@ -500,7 +526,7 @@ def test_what_is_known_already_is_not_asked_again() -> None:
     made = walk("A")
     made.run(seconds=60)
 
-    again = Walk(made.workspace, known=made.scout.known)
+    again = Walk(made.workspace, known=made.finder.catalogue)
     again.run(seconds=60)
 
     assert asked(again) == []
@@ -513,26 +539,26 @@ def test_what_was_known_before_a_restart_is_shown_while_the_list_fails() -> None
     made = walk("A", "B", "C", max_campaigns=2)
     made.run(seconds=60)
 
-    again = Walk(made.workspace, known=made.scout.known)
+    again = Walk(made.workspace, known=made.finder.catalogue)
 
     assert again.shown("discovered_campaigns") == 2
     assert again.shown("discovery_limited") == 1
     success = "discovery_last_success_timestamp_seconds"
-    assert again.shown(success) == made.scout.known.listed_at
+    assert again.shown(success) == made.finder.catalogue.listed_at
     assert again.news == 0
 
 
 def test_how_it_stands_is_told_by_the_wall_clock() -> None:
     """What was found and when; after a failure why, and when it asks again."""
     made = walk("A", "B")
-    begun = made.scout.seen()
+    begun = made.finder.view()
     made.run(seconds=60)
-    found = made.scout.seen()
+    found = made.finder.view()
     assert made.braze
     made.braze.failures = [failure(KeyRefused, FailureReason.FORBIDDEN, 403)] * 9
     made.now += 3600
     made.step()
-    failing = made.scout.seen()
+    failing = made.finder.view()
 
     assert (begun.campaigns, begun.listed_at, begun.rate_limit) == (0, None, None)
     assert (found.campaigns, found.failure, found.next_at) == (2, None, None)
@@ -562,4 +588,4 @@ def test_a_workspace_without_discovery_has_no_scout() -> None:
 
     with pytest.raises(ValueError, match="no discovery is configured in shop"):
         Walk(plain)
-    assert made.scout.campaigns_of(plain) == plain.campaigns
+    assert made.finder.campaigns_of(plain) == plain.campaigns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.discovery.one_shot import DiscoveryRun, explore, scout_of
+from exporter.discovery.one_shot import DiscoveryRun, finder_of, run
 from exporter.model.errors import FailureReason, FetchError, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
@@ -44,14 +44,14 @@ class World:
 
     def explore(self) -> FetchError | None:
         """Ask for all."""
-        scout = scout_of(
-            workspace(), client=self.braze, clock=self.clock, draw=lambda: 0.5
+        finder = finder_of(
+            workspace(), client=self.braze, clock=self.clock, random=lambda: 0.5
         )
-        return explore(
-            scout,
+        return run(
+            finder,
             clock=self.clock,
-            wait=self.wait,
-            waits=lambda seconds, why: self.waits.append((round(seconds), why)),
+            sleep=self.wait,
+            on_wait=lambda seconds, why: self.waits.append((round(seconds), why)),
         )
 
     def campaigns(self, where: Path) -> tuple[set[str], list[str]]:
@@ -60,9 +60,9 @@ class World:
         exploration = DiscoveryRun(
             CatalogueFile(where),
             clock=self.clock,
-            wait=self.wait,
-            draw=lambda: 0.5,
-            say=said.append,
+            sleep=self.wait,
+            random=lambda: 0.5,
+            print_line=said.append,
         )
         found = exploration.campaigns_of(workspace(), client=self.braze)
         return {one.name for one in found}, said
@@ -138,7 +138,7 @@ def test_a_file_that_cannot_be_used_costs_requests_alone(tmp_path: Path) -> None
     found, said = world.campaigns(tmp_path)
 
     assert found == {"A", "B", "C"}
-    assert said[0].endswith(": all is asked for")
+    assert said[0].endswith(": the list is read from the start")
 
 
 def test_what_was_learnt_before_a_failure_is_kept(tmp_path: Path) -> None:

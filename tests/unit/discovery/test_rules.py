@@ -15,8 +15,8 @@ from exporter.discovery.rules import (
     Choice,
     DetailsWanted,
     ListProgress,
+    NextRequest,
     PageWanted,
-    Question,
 )
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
@@ -79,10 +79,10 @@ def found(what: CampaignCatalogue, wishes: DiscoverConfig, *own: str) -> list[st
 
 def ask(
     what: CampaignCatalogue, wishes: DiscoverConfig, *own: str, now: float = NOW
-) -> Question | float:
+) -> NextRequest | float:
     """Return what is asked next."""
     wanted = rules.candidates(what, wishes)
-    return rules.next_question(what, wanted, wishes, listed=frozenset(own), now=now)
+    return rules.next_request(what, wanted, wishes, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> ListPage:
@@ -290,7 +290,7 @@ def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
     later = rules.turned(gone, page("b"), now=NOW + 1800)
 
     def ids(what: CampaignCatalogue, now: float) -> set[str]:
-        return set(rules.without_leavers(what, wishes, now=now).campaigns)
+        return set(rules.without_removed(what, wishes, now=now).campaigns)
 
     assert ids(later, NOW + 3599) == {"a", "b"}
     assert found(later, wishes) == ["a", "b"]

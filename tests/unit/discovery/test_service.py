@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.braze.session import Session
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.service import DiscoveryService
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.errors import StateError
-from exporter.polling.scheduler import Scheduler, Task
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
+from exporter.system.clock import Clock
 
 from tests.support.daemon_process import (
     Process,
@@ -149,7 +150,7 @@ def test_a_missing_permission_pauses_no_poll(
             )
             assert set(infos(exporter)) == {"Mine"}
             _, page = exporter.get("/")
-            assert "Discovery fails" in page
+            assert "Discovery is failing" in page
             assert f"the permission {missing}" in page
             path = f"/{missing.replace('.', '/')}"
             assert exporter.value(
@@ -262,20 +263,19 @@ def test_a_reload_changes_what_is_looked_for(tmp_path: Path) -> None:
             assert process.end(signal.SIGTERM, seconds=10) == 0
 
 
-class Board(Scheduler):
-    """Errands, run by hand."""
+class Tasks:
+    """The scheduled functions, by workspace."""
 
     def __init__(self) -> None:
-        super().__init__(lambda _: None)
-        self.errands: dict[str, Task] = {}
+        self.scheduled: dict[str, tuple[float, Callable[[], None]]] = {}
 
-    def put_errand(self, errand: Task) -> None:
-        """Note an errand."""
-        self.errands[errand.workspace] = errand
+    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+        """Schedule a function."""
+        self.scheduled[workspace] = (at, run)
 
-    def drop_errand(self, workspace: str) -> None:
-        """Forget it."""
-        self.errands.pop(workspace, None)
+    def drop(self, workspace: str, /) -> None:
+        """Remove a function."""
+        self.scheduled.pop(workspace, None)
 
 
 class BrokenFile(CatalogueFile):
@@ -291,16 +291,25 @@ class BrokenFile(CatalogueFile):
         self.load(now=len(known))
 
 
-def scouting(board: Board, file: CatalogueFile | None = None) -> DiscoveryService:
-    """Return the scouts of a daemon without desks."""
+def no_session(_: str) -> Session | None:
+    """Return the session of a workspace that is not polled yet."""
+    return None
+
+
+def discovery(
+    tasks: Tasks,
+    file: CatalogueFile | None = None,
+    session_of: Callable[[str], Session | None] = no_session,
+) -> DiscoveryService:
+    """Return the discovery of a daemon at second 1000."""
     return DiscoveryService(
-        {},
-        refresh=lambda _: None,
-        jobs=board,
-        telemetry=SelfMetrics(version="0", served=tuple),
-        now=lambda: 1000.0,
-        draw=lambda: 0.5,
-        clock_set_by=lambda: 0.0,
+        session_of=session_of,
+        on_change=lambda _: None,
+        after_step=lambda: None,
+        tasks=tasks,
+        metrics=SelfMetrics(version="0", served=tuple),
+        clock=Clock(wall=lambda: 1000.0, steady=lambda: 1000.0),
+        random=lambda: 0.5,
         file=file,
     )
 
@@ -318,51 +327,54 @@ def config(**changes: object) -> Any:
 
 def test_another_account_is_discovered_anew() -> None:
     """What was known of the former one is no use there."""
-    board = Board()
-    scouts = scouting(board)
-    scouts.apply(config())
-    scouts.begin()
-    first = board.errands["shop"]
+    tasks = Tasks()
+    service = discovery(tasks)
+    service.apply(config())
+    service.start()
+    first = tasks.scheduled["shop"]
 
-    scouts.apply(config(endpoint="https://rest.iad-02.braze.com"))
-    scouts.begin()
-    second = board.errands["shop"]
-    first.run()
+    service.apply(config(endpoint="https://rest.iad-02.braze.com"))
+    service.start()
+    second = tasks.scheduled["shop"]
+    first[1]()
 
-    assert board.errands["shop"] is second
-    second.run()
-    assert board.errands["shop"].at == 1001
+    assert tasks.scheduled["shop"] is second
+    second[1]()
+    assert tasks.scheduled["shop"][0] == 1001
 
 
 def test_discovery_that_is_configured_no_more_leaves() -> None:
     """Its errand and its numbers too."""
-    board = Board()
-    scouts = scouting(board)
-    scouts.apply(config())
-    scouts.begin()
+    tasks = Tasks()
+    service = discovery(tasks)
+    service.apply(config())
+    service.start()
 
-    scouts.apply(config(discover={}, name="other"))
+    service.apply(config(discover={}, name="other"))
 
-    assert board.errands == {}
-    scouts.look_again("shop")
-    assert board.errands == {}
-    scouts.look_again("other")
-    assert set(board.errands) == {"other"}
+    assert tasks.scheduled == {}
+    service.retry_now("shop")
+    assert tasks.scheduled == {}
+    service.retry_now("other")
+    assert set(tasks.scheduled) == {"other"}
 
 
 def test_a_crash_is_told_and_goes_on_in_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A bug of ours must not end discovery for good."""
-    board = Board()
-    scouts = scouting(board)
-    scouts.apply(config())
-    scouts.begin()
-    scouts._desks = None  # type: ignore[assignment]  # this breaks it
+    tasks = Tasks()
 
-    board.errands["shop"].run()
+    def crash(_: str) -> Session | None:
+        raise ZeroDivisionError
 
-    assert board.errands["shop"].at == 1060
+    service = discovery(tasks, session_of=crash)
+    service.apply(config())
+    service.start()
+
+    tasks.scheduled["shop"][1]()
+
+    assert tasks.scheduled["shop"][0] == 1060
     assert [one.message for one in caplog.records] == ["discovery.crashed"]
 
 
@@ -371,11 +383,11 @@ def test_a_disk_out_of_order_is_told_once(
 ) -> None:
     """And costs nothing else."""
     caplog.set_level(logging.ERROR)
-    scouts = scouting(Board(), BrokenFile(tmp_path))
-    scouts.apply(config())
+    service = discovery(Tasks(), BrokenFile(tmp_path))
+    service.apply(config())
 
-    scouts.stop()
-    scouts.stop()
+    service.stop()
+    service.stop()
 
     assert [one.message for one in caplog.records] == [
         "state.unusable",

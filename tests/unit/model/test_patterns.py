@@ -1,4 +1,4 @@
-"""Which of Braze's names a selection takes."""
+"""Selection of names by patterns."""
 
 import pytest
 from exporter.model.config import Selection
@@ -6,7 +6,7 @@ from exporter.model.patterns import matcher
 
 
 @pytest.mark.parametrize(
-    ("selection", "name", "is_taken"),
+    ("selection", "name", "is_selected"),
     [
         (Selection(), "sent", True),
         (Selection(include=("sent", "opens")), "opens", True),
@@ -21,21 +21,21 @@ from exporter.model.patterns import matcher
     ],
 )
 def test_patterns_select_names(
-    selection: Selection, name: str, *, is_taken: bool
+    selection: Selection, name: str, *, is_selected: bool
 ) -> None:
-    """No include takes all, exclude wins, and case counts."""
-    assert matcher(selection)(name) is is_taken
+    """Empty include selects all, exclude overrides it, case matters."""
+    assert matcher(selection)(name) is is_selected
 
 
 def test_equal_selections_are_compiled_once() -> None:
-    """Every poll of every campaign asks for the same few."""
+    """Every poll uses the same few selections."""
     first = matcher(Selection(include=("sent",)))
 
     assert matcher(Selection(include=("sent",))) is first
 
 
-def test_the_end_of_a_long_name_is_not_looked_at() -> None:
-    """What no label shows is not matched either, however many stars there are."""
+def test_the_end_of_a_long_name_is_not_matched() -> None:
+    """Matching many stars against a very long name would take seconds."""
     stars = Selection(include=("*a" * 250 + "b",), exclude=("*z",))
 
     assert not matcher(stars)("a" * 4_000_000)

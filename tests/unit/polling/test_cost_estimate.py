@@ -182,4 +182,4 @@ def test_check_is_silent_of_it_unless_asked(tmp_path: Path) -> None:
     asked = run("check", file, environment={"BRAZE_EXPORTER_SCALING": "true"})
 
     assert "scaling" not in by_default.stdout
-    assert "scaling, of 100 campaigns, 99 of which discovery may find" in asked.stdout
+    assert "scaling, for 100 campaigns, 99 of them found by discovery" in asked.stdout

@@ -1,674 +1,563 @@
-"""One poll: what is asked, stored and shown, and what comes next."""
+"""One poll: what is requested, stored and shown, and when the next one is due."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
-from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import BrazeResponse
 from exporter.metrics.campaign_metrics import (
     FAMILIES,
     OVERALL_LAST_COMPLETE_DAY_REVISION,
-    ObjectLabels,
-    PollStatus,
     lines_of,
-    render_status,
     render_values,
 )
-from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Store
 from exporter.model.config import Selection
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
-    FetchError,
     KeyRefused,
     KeyReplaced,
     Throttled,
     Unavailable,
     Unusable,
 )
-from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling import plan
-from exporter.polling.idle import IdleSchedule
-from exporter.polling.poller import Poller, Workspace
-from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.polling.request_queue import PendingPoll
 
-from tests.support.daemon_process import parsed
+from tests.support.polling_world import (
+    PollingWorld,
+    config,
+    failure,
+    new_world,
+    workspace,
+)
 
-ID = "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
-OTHER_ID = "8fa03bbc-4c9b-4555-a5c0-4505edf3e064"
-MORE_IDS = [f"3bbc4555-8fa0-4c9b-a5c0-{n:012}" for n in range(98)]
-NOON = 1_772_366_400.0  # 2026-03-01 12:00 UTC
 DOCUMENT = {
     "message": "success",
-    "data": [{"time": "2026-03-01", "messages": {"email": [{"sent": 7}]}}],
+    "data": [{"time": "2025-06-15", "messages": {"email": [{"sent": 7}]}}],
 }
-
-
-class Braze:
-    """Answers each request with the next of what it was told."""
-
-    def __init__(self) -> None:
-        self.answers: list[object] = []
-        self.asked: list[Mapping[str, str | int]] = []
-        self.read: list[object] = []
-        self.afterwards: Callable[[], object] = lambda: None
-
-    def fetch(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        read: Callable[[object], object] = lambda document: document,
-        recall: Callable[[int], object | None] = lambda _: None,
-    ) -> BrazeResponse:
-        """Answer, or fail as told; the last word is repeated."""
-        assert path == "/campaigns/data_series"
-        self.asked.append(params)
-        word = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(word, Exception):
-            raise word
-        digest = hash(repr(word))
-        found = recall(digest)
-        if found is None:
-            found = read(word)
-            self.read.append(word)
-        self.afterwards()
-        return BrazeResponse(
-            found, status=200, allowance=RateLimitHeaders(), digest=digest
-        )
-
-
-class Room:
-    """A poller with all that it needs, at a time that only the test moves."""
-
-    def __init__(self, *, names: tuple[str, ...] = ("Welcome",)) -> None:
-        ids = (ID, OTHER_ID, *MORE_IDS)[: len(names)]
-        campaigns = [
-            {"id": id_, "name": name} for id_, name in zip(ids, names, strict=True)
-        ]
-        workspace = {
-            "name": "production",
-            "endpoint": "https://rest.iad-01.braze.com",
-            "api_key_env": "KEY",
-            "campaigns": campaigns,
-        }
-        config = parsed({"workspaces": [workspace]}, key="key")
-        (workspace_plan,) = plan.plan(config)
-        self.now = NOON
-        self.clock_set_by = 0.0
-        self.braze = Braze()
-        self.store = Store()
-        self.telemetry = SelfMetrics(version="0", served=tuple)
-        self.called: list[PendingPoll] = []
-        self.line = RequestQueue(
-            Budget(spacing_seconds=0.5, reserve=0.2, concurrency=4),
-            workspace="production",
-            campaign_ids=ids,
-            call=self.called.append,
-        )
-        self.lanes = IdleSchedule(workspace_plan)
-        desk = Workspace(
-            config=config,
-            plan=workspace_plan,
-            client=self.braze,
-            line=self.line,
-            lanes=self.lanes,
-            campaigns={one.id: one for one in workspace_plan.workspace.campaigns},
-        )
-        self.desks = {"production": desk}
-        self.poller = Poller(
-            self.desks,
-            store=self.store,
-            telemetry=self.telemetry,
-            now=lambda: self.now,
-            draw=lambda: 0.5,
-            clock_set_by=lambda: self.clock_set_by,
-        )
-        for campaign in workspace_plan.workspace.campaigns:
-            subject = ObjectLabels("production", campaign.name, campaign.id, {})
-            status = PollStatus(None, None, 300, None)
-            self.store.put(Entry(subject, status, render_status(subject, status)))
-
-    def poll(
-        self, *answers: object, turn: PendingPoll | None = None
-    ) -> PendingPoll | None:
-        """Serve a turn that is due now, its requests answered like this."""
-        if answers:
-            self.braze.answers = list(answers)
-        due = turn or PendingPoll("production", ID, due_at=self.now)
-        self.now = max(self.now + 1, due.at)
-        return self.poller.poll(due)
-
-    def select(self, channels: Selection) -> None:
-        """Show these channels alone from now on."""
-        desk = self.desks["production"]
-        config = desk.config._replace(channels=channels)
-        self.desks["production"] = desk._replace(config=config)
-
-    def entry(self, campaign_id: str = ID) -> Entry:
-        """Return what is served of a campaign."""
-        entry = self.store.get(("production", campaign_id))
-        assert entry is not None
-        return entry
-
-    def count(self, name: str, **labels: str) -> float:
-        """Return a counter of the telemetry."""
-        value = self.telemetry.registry.get_sample_value(
-            f"braze_exporter_{name}", {"workspace": "production", **labels}
-        )
-        return value or 0.0
-
-
-def failure(kind: type[FetchError], reason: str, *, status: int | None) -> FetchError:
-    """Return a failure as the client raises it."""
-    return kind(
-        "as the client says it",
-        reason=FailureReason(reason),
-        status=status,
-        allowance=None if status is None else RateLimitHeaders(),
-    )
-
-
 DOWN = failure(Unavailable, "server_error", status=503)
-SILENT = failure(Unavailable, "timeout", status=None)
+TIMED_OUT = failure(Unavailable, "timeout", status=None)
 UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
 WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
 REPLACED = failure(KeyReplaced, "unauthorized", status=401)
-TOO_FAST = failure(Throttled, "rate_limited", status=429)
+THROTTLED = failure(Throttled, "rate_limited", status=429)
 HUGE = failure(Unusable, "too_large", status=200)
 
 
-def test_a_good_answer_is_served_until_it_is_stale() -> None:
-    """Values, `up` and the time of success are shown; values expire when stale."""
-    room = Room()
+def test_values_are_served_until_they_are_stale() -> None:
+    """With `up` and the time of the success."""
+    world = new_world()
 
-    upcoming = room.poll(DOCUMENT)
+    upcoming = world.poll(DOCUMENT)
 
-    entry = room.entry()
+    entry = world.entry()
+    assert world.braze.requests == [{"campaign_id": "a", "length": 30}]
     assert entry.values is not None
     assert b'channel="email"' in entry.values.text
     assert entry.status.is_up is True
-    assert entry.status.last_success_at == room.now
-    assert entry.expires_at == room.now + 3600
+    assert entry.status.last_success_at == world.clock.now()
+    assert entry.expires_at == world.clock.now() + 3600
     assert upcoming is not None
-    assert 150 <= upcoming.at - NOON <= 450
-    assert room.count("polls_total", result="stored") == 1
+    assert 149 <= upcoming.at - world.clock.now() <= 450
+    assert world.metric("polls_total", result="stored") == 1
 
 
-def test_an_answer_that_says_the_same_is_not_read_again() -> None:
-    """Only the time of the last success moves, and when the values are stale."""
-    room = Room()
-    room.poll(DOCUMENT)
-    before = room.entry()
+def test_a_document_with_the_same_digest_is_not_parsed_again() -> None:
+    """The time of the last success moves, and a failure ends."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    before = world.entry()
+    world.clock.time += 300
+    world.poll(UNKNOWN)
+    assert world.entry().status.is_up is False
 
-    room.now += 300
-    room.poll(DOCUMENT)
+    world.clock.time += 3000
+    world.poll(DOCUMENT)
 
-    after = room.entry()
-    assert len(room.braze.read) == 1
+    after = world.entry()
+    assert world.braze.documents_parsed == 1
     assert after.values is before.values
     assert after.last_read is before.last_read
-    assert after.status.last_success_at == room.now
-    assert after.expires_at == room.now + 3600
-    assert room.count("polls_total", result="stored") == 2
+    assert after.status.is_up is True
+    assert after.status.last_success_at == world.clock.now()
+    assert after.expires_at == world.clock.now() + 3600
+    assert world.metric("polls_total", result="stored") == 2
 
 
-def test_an_answer_that_says_the_same_ends_a_failure() -> None:
-    """The campaign is up again, with the values that it had."""
-    room = Room()
-    room.poll(DOCUMENT)
-    room.now += 300
-    room.poll(UNKNOWN)
-    assert room.entry().status.is_up is False
+def test_the_same_document_is_parsed_again_on_another_day() -> None:
+    """Today has become a complete day."""
+    world = new_world()
+    world.poll(DOCUMENT)
 
-    room.now += 3000
-    room.poll(DOCUMENT)
+    world.clock.time += 86400
+    world.poll(DOCUMENT)
 
-    assert room.entry().status.is_up is True
-    assert len(room.braze.read) == 1
-
-
-def test_the_same_answer_is_read_again_on_another_day() -> None:
-    """What was today is over by then."""
-    room = Room()
-    room.poll(DOCUMENT)
-
-    room.now += 86400
-    room.poll(DOCUMENT)
-
-    snapshot = room.entry().snapshot
-    assert len(room.braze.read) == 2
+    snapshot = world.entry().snapshot
+    assert world.braze.documents_parsed == 2
     assert snapshot is not None
     assert snapshot.last_complete is not None
 
 
-def test_the_same_answer_is_read_again_once_its_values_are_stale() -> None:
-    """There is nothing left of them that could be served."""
-    room = Room()
-    room.poll(DOCUMENT)
-    room.store.expire(now=room.now + 4000)
-    assert room.entry().values is None
+def test_the_same_document_is_parsed_again_after_its_values_expired() -> None:
+    """Stale values are not kept."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    world.store.expire(now=world.clock.now() + 4000)
+    assert world.entry().values is None
 
-    room.now += 4000
-    room.poll(DOCUMENT)
+    world.clock.time += 4000
+    world.poll(DOCUMENT)
 
-    assert room.entry().values is not None
-    assert len(room.braze.read) == 2
+    assert world.entry().values is not None
+    assert world.braze.documents_parsed == 2
 
 
-def test_the_same_answer_is_read_again_for_another_selection() -> None:
-    """A reload may show other channels, fields or windows."""
-    room = Room()
-    room.poll(DOCUMENT)
+def test_the_same_document_is_parsed_again_for_another_selection() -> None:
+    """A reload may select other channels, metrics or windows."""
+    world = new_world()
+    world.poll(DOCUMENT)
 
-    room.select(Selection(exclude=("email",)))
-    room.now += 300
-    room.poll(DOCUMENT)
+    without_email = config(workspace("a"))._replace(
+        channels=Selection(exclude=("email",))
+    )
+    world.apply(without_email)
+    world.clock.time += 300
+    world.poll(DOCUMENT)
 
-    values = room.entry().values
+    values = world.entry().values
     assert values is not None
     assert b'channel="email"' not in values.text
 
 
-def test_today_is_of_the_wall_clock() -> None:
-    """Set by a day, it makes yesterday a day that is over; ages stay as they are."""
-    room = Room()
-    room.poll(DOCUMENT)
-    assert (before := room.entry().snapshot) is not None
+def test_today_is_computed_from_the_wall_clock() -> None:
+    """Set by a day, it makes yesterday a complete day; ages stay."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    assert (before := world.entry().snapshot) is not None
 
-    room.clock_set_by = 86400.0
-    room.poll(DOCUMENT)
+    world.clock.set_wall(seconds=86400)
+    world.poll(DOCUMENT)
 
-    assert (after := room.entry().snapshot) is not None
+    assert (after := world.entry().snapshot) is not None
     assert before.latest is not None
     assert before.last_complete != before.latest
     assert after.last_complete == before.latest
-    assert room.entry().status.last_success_at == room.now
-    assert room.entry().expires_at == room.now + 3600
+    assert world.entry().status.last_success_at == world.clock.now() + 86400
+    assert world.entry().read_at == world.clock.now()
+    assert world.entry().expires_at == world.clock.now() + 3600
 
 
-def test_one_request_asks_for_the_longest_window_and_today() -> None:
-    """`length` is the longest window and two; `ending_at` is left out."""
-    room = Room()
+def test_polls_are_an_interval_apart() -> None:
+    """At the object's phase, whenever the first one was."""
+    world = new_world()
+    polls = [world.poll(DOCUMENT)]
+    for _ in range(2):
+        polls.append(world.poll(poll=polls[-1]))
 
-    room.poll(DOCUMENT)
-
-    assert room.braze.asked == [{"campaign_id": ID, "length": 30}]
-
-
-def test_the_next_poll_is_at_the_campaigns_phase() -> None:
-    """Polls stand a whole interval apart, whenever the first one was."""
-    room = Room()
-    first = room.poll(DOCUMENT)
-    assert first is not None
-
-    second = room.poll(turn=first)
-
-    assert second is not None
-    assert second.at - first.at == pytest.approx(300)
+    at = [one.at for one in polls if one is not None]
+    assert [later - sooner for sooner, later in pairwise(at)] == pytest.approx(
+        [300] * 2
+    )
 
 
-def test_a_failing_server_is_tried_again_with_backoff() -> None:
-    """The poll goes on after 0.5, 1, 2 and 4 seconds (at half jitter), then fails."""
-    room = Room()
-    turn = room.poll(DOWN)
-    delays = []
-    while turn is not None and turn.tries:
-        delays.append(turn.at - room.now)
-        turn = room.poll(turn=turn)
-
-    assert delays == pytest.approx([0.5, 1, 2, 4])
-    assert len(room.braze.asked) == 5
-    assert room.entry().status.failure is FailureReason.SERVER_ERROR
-    assert room.count("polls_total", result="failed") == 1
-    assert room.count("api_retries_total") == 4
+def run_tries(world: PollingWorld, *responses: object) -> list[float]:
+    """Run all tries of one poll; return the waits before each but the first."""
+    poll = world.poll(*responses)
+    waits = []
+    while poll is not None and poll.tries:
+        waits.append(poll.at - world.clock.now())
+        poll = world.poll(poll=poll)
+    return waits
 
 
-def test_a_poll_that_succeeds_at_its_third_try_is_good() -> None:
-    """Tries that failed leave no trace but a counter."""
-    room = Room()
-    turn = room.poll(DOWN, SILENT, DOCUMENT)
-    while turn is not None and turn.tries:
-        turn = room.poll(turn=turn)
+def test_a_failing_server_is_retried_with_backoff() -> None:
+    """After 0.5, 1, 2 and 4 seconds, with half of the jitter; then the poll fails."""
+    world = new_world()
 
-    assert room.entry().status.is_up is True
-    assert room.count("polls_total", result="stored") == 1
-    assert room.count("polls_total", result="failed") == 0
+    waits = run_tries(world, DOWN)
+
+    assert waits == pytest.approx([0.5, 1, 2, 4])
+    assert len(world.braze.requests) == 5
+    assert world.entry().status.failure is FailureReason.SERVER_ERROR
+    assert world.metric("polls_total", result="failed") == 1
+    assert world.metric("api_retries_total") == 4
 
 
-def test_a_try_that_comes_too_late_is_not_made() -> None:
-    """Past a minute after its first try a poll fails without a further request."""
-    room = Room()
-    turn = room.poll(DOWN)
-    assert turn is not None
+def test_a_poll_that_succeeds_at_its_third_try_is_stored() -> None:
+    """The failed tries are counted as retries only."""
+    world = new_world()
 
-    upcoming = room.poll(turn=turn._replace(at=room.now + 61))
+    run_tries(world, DOWN, TIMED_OUT, DOCUMENT)
 
-    assert len(room.braze.asked) == 1
-    assert room.entry().status.failure is FailureReason.SERVER_ERROR
+    assert world.entry().status.is_up is True
+    assert world.metric("polls_total", result="stored") == 1
+    assert world.metric("polls_total", result="failed") == 0
+
+
+def test_a_try_that_is_too_late_sends_no_request() -> None:
+    """A minute after its first try the poll has failed."""
+    world = new_world()
+    poll = world.poll(DOWN)
+    assert poll is not None
+
+    upcoming = world.poll(poll=poll._replace(at=world.clock.now() + 61))
+
+    assert len(world.braze.requests) == 1
+    assert world.entry().status.failure is FailureReason.SERVER_ERROR
     assert upcoming is not None
     assert upcoming.tries == 0
 
 
-def test_a_failure_keeps_the_last_values() -> None:
-    """`up` turns 0 and the reason is told, while values and their expiry stay."""
-    room = Room()
-    room.poll(DOCUMENT)
-    before = room.entry()
+@pytest.mark.parametrize(
+    ("response", "reason", "result"),
+    [
+        (HUGE, FailureReason.TOO_LARGE, "failed"),
+        ({"data": "later"}, FailureReason.MALFORMED, "malformed"),
+    ],
+)
+def test_a_failure_keeps_the_previous_values(
+    response: object, reason: FailureReason, result: str
+) -> None:
+    """Their expiry stays, too; `up` is 0 and the reason is shown until a success."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    before = world.entry()
 
-    room.poll(HUGE)
+    upcoming = world.poll(response)
 
-    after = room.entry()
+    after = world.entry()
     assert after.values is before.values
     assert after.expires_at == before.expires_at
     assert after.status.last_success_at == before.status.last_success_at
     assert after.status.is_up is False
-    assert after.status.failure is FailureReason.TOO_LARGE
-
-
-def test_a_document_of_another_shape_is_malformed_at_once() -> None:
-    """JSON that is no data series fails the poll without another try."""
-    room = Room()
-
-    upcoming = room.poll({"data": "later"})
-
-    assert room.entry().status.failure is FailureReason.MALFORMED
-    assert room.count("polls_total", result="malformed") == 1
+    assert after.status.failure is reason
+    assert after.status.failed_at == world.clock.now()
+    assert after.status.error != ""
+    assert world.metric("polls_total", result=result) == 1
     assert upcoming is not None
     assert upcoming.tries == 0
 
+    world.poll(DOCUMENT)
 
-def test_a_refused_campaign_goes_on_slowly() -> None:
-    """After 400 the interval is ten times as long, and back after a good answer."""
-    room = Room()
+    status = world.entry().status
+    assert (status.error, status.failed_at) == ("", None)
 
-    room.poll(DOCUMENT)
-    read_at = room.now
 
-    upcoming = room.poll(UNKNOWN)
+def test_a_refused_campaign_is_polled_slowly() -> None:
+    """Ten times less often after 400, until the next success."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    read_at = world.clock.now()
+
+    upcoming = world.poll(UNKNOWN)
 
     assert upcoming is not None
-    assert 1500 <= upcoming.at - NOON <= 4500
-    assert room.entry().expires_at == read_at + 3 * 3000
-    assert room.entry().status.interval_seconds == 3000
-    assert room.entry().status.failure is FailureReason.BAD_REQUEST
+    assert 1499 <= upcoming.at - world.clock.now() <= 4500
+    status = world.entry().status
+    assert world.entry().expires_at == read_at + 3 * 3000
+    assert (status.interval_seconds, status.failure, status.error) == (
+        3000,
+        FailureReason.BAD_REQUEST,
+        str(UNKNOWN),
+    )
 
-    room.poll(DOCUMENT, turn=upcoming)
+    world.poll(DOCUMENT, poll=upcoming)
 
-    assert room.entry().status.interval_seconds == 300
+    assert world.entry().status.interval_seconds == 300
 
 
-def test_429_fails_the_poll_and_goes_on_when_the_bucket_opens() -> None:
-    """Without headers the bucket opens after a second at the least, plus jitter."""
-    room = Room()
+def test_a_poll_after_429_waits_until_the_bucket_opens() -> None:
+    """Without headers for a second at least, plus jitter."""
+    world = new_world()
 
-    upcoming = room.poll(TOO_FAST)
+    upcoming = world.poll(THROTTLED)
 
-    assert room.entry().status.failure is FailureReason.RATE_LIMITED
     assert upcoming is None
-    assert room.called[-1].campaign_id == ID
-    assert 1 <= room.called[-1].at - room.now <= 10
+    assert world.entry().status.failure is FailureReason.RATE_LIMITED
+    (scheduled,) = world.scheduler.polls.values()
+    assert 1 <= scheduled.at - world.clock.now() <= 10
+    world.poll(DOCUMENT, poll=scheduled)
+    assert world.entry().status.is_up is True
 
 
-def test_a_poll_renews_only_what_it_has_read() -> None:
-    """What another exporter told in between is replaced whole, not in part."""
-    room = Room()
-    first, second, others = (today_and_yesterday(n) for n in (1, 2, 3))
-    room.poll(others)
-    told = room.entry()
-    room.poll(first)
-    room.braze.afterwards = lambda: room.store.put(told._replace(source=None))
-    room.poll(second)
-
-    entry = room.entry()
-    assert entry.last_read is not None
-    assert entry.values == render_values(entry.subject, entry.last_read)
-
-
-def today_and_yesterday(sent: int) -> dict[str, object]:
-    """Return an answer with two days; of less than 3 yesterday is the same."""
+def document_of_two_days(sent: int) -> dict[str, object]:
+    """Return a document; yesterday is the same for all of less than three."""
     rows = [
         {"time": day, "messages": {"email": [{"sent": count}]}}
-        for day, count in (("2026-02-28", sent // 3), ("2026-03-01", sent))
+        for day, count in (("2025-06-14", sent // 3), ("2025-06-15", sent))
     ]
     return {"message": "success", "data": rows}
 
 
+def test_values_are_those_of_the_last_document() -> None:
+    """Even if only today differs, or the entry was replaced during the poll."""
+    world = new_world()
+    world.poll(document_of_two_days(3))
+    other = world.entry()
+    world.poll(document_of_two_days(1))
+    world.braze.during = lambda: world.store.put(other._replace(source=None))
+    for sent in (2, 1, 0):
+        world.poll(document_of_two_days(sent))
+
+        entry = world.entry()
+        assert entry.last_read is not None
+        assert entry.values == render_values(entry.subject, entry.last_read)
+        assert f"}} {sent}\n".encode() in entry.values.text
+
+
 def test_a_key_that_was_replaced_meanwhile_pauses_nothing() -> None:
-    """The request is repeated soon, with the key that is there by now."""
-    room = Room(names=("Welcome", "Goodbye"))
+    """The request is repeated soon, with the new key."""
+    world = new_world("ab")
 
-    upcoming = room.poll(REPLACED)
+    upcoming = world.poll(REPLACED)
 
-    assert room.line.pause is None
+    assert world.shop.queue.pause is None
     assert upcoming is not None
-    assert 0 <= upcoming.at - room.now <= 1
-    assert room.entry().status.is_up is None
+    assert 0 <= upcoming.at - world.clock.now() <= 1
+    assert world.entry().status.is_up is None
 
 
-def test_a_probe_with_a_key_that_was_replaced_is_repeated_at_once() -> None:
-    """Not in a minute: nothing is known of the new key."""
-    room = Room(names=("Welcome", "Goodbye"))
-    room.poll(WRONG_KEY)
+def test_a_probe_with_a_replaced_key_is_repeated_at_once() -> None:
+    """The new key has not been probed yet."""
+    world = new_world("ab")
+    world.poll(WRONG_KEY)
 
-    room.poll(REPLACED, turn=room.called[-1])
+    world.poll(REPLACED, poll=world.scheduler.history[-1])
 
-    assert room.line.pause is not None
-    assert room.called[-1].at - room.now <= 1
+    assert world.shop.queue.pause is not None
+    assert world.scheduler.history[-1].at - world.clock.now() <= 1
 
 
-def test_a_wrong_key_shows_on_every_campaign_of_the_workspace() -> None:
-    """While the workspace is paused all its campaigns are down, polled or not."""
-    room = Room(names=("Welcome", "Goodbye"))
+def test_a_refused_key_is_shown_on_every_campaign() -> None:
+    """All campaigns of the workspace are down, and one of them probes."""
+    world = new_world("ab")
 
-    upcoming = room.poll(WRONG_KEY)
+    upcoming = world.poll(WRONG_KEY)
 
-    for campaign_id in (ID, OTHER_ID):
-        blocks = room.entry(campaign_id).status_blocks.text
+    for id_ in "ab":
+        blocks = world.entry(id_).status_blocks.text
         assert b'reason="unauthorized"' in blocks
-    assert room.count("workspace_paused", reason="unauthorized") == 1
-    assert [turn.campaign_id for turn in room.called] == [OTHER_ID]
-    assert room.called[0].at == room.now + 60
+    assert world.metric("workspace_paused", reason="unauthorized") == 1
+    assert list(world.scheduler.polls) == [("shop", "b")]
+    assert world.scheduler.history[0].at == world.clock.now() + 60
     assert upcoming is not None
-    assert room.poll(DOCUMENT, turn=upcoming) is None
+    assert world.poll(DOCUMENT, poll=upcoming) is None
+    assert len(world.braze.requests) == 1
 
 
-def test_the_answer_to_a_probe_ends_the_pause() -> None:
-    """Once another campaign is answered the workspace shows each one's own state."""
-    room = Room(names=("Welcome", "Goodbye"))
-    room.poll(FORBIDDEN)
-
-    room.poll(DOCUMENT, turn=room.called[-1])
-
-    assert room.count("workspace_paused", reason="forbidden") == 0
-    assert b"braze_campaign_up" in room.entry(OTHER_ID).status_blocks.text
-    assert room.entry(OTHER_ID).status.is_up is True
-    own = room.entry(ID).status_blocks.text
-    assert b'reason="forbidden"' in own
-
-
-def test_a_campaign_forbidden_by_itself_is_slow_once_that_is_known() -> None:
-    """From the end of the pause on it is treated as after 400, and no poll later."""
-    room = Room(names=("Welcome", "Goodbye"))
-    room.poll(FORBIDDEN)
-
-    room.poll(DOCUMENT, turn=room.called[-1])
-
-    booked = room.called[-1]
-    assert booked.campaign_id == ID
-    assert 1500 <= booked.at - room.now <= 4500
-    assert room.entry().status.interval_seconds == 3000
-    assert b"interval_seconds" in room.entry().status_blocks.text
-
-
-def test_values_that_have_left_grow_stale_no_more() -> None:
-    """Else every failed poll of a long outage would tell it once more."""
-    room = Room()
-    room.poll(DOCUMENT)
-    room.now += 5000
-    assert len(room.store.expire(now=room.now)) == 1
-
-    room.poll(UNKNOWN)
-
-    assert room.store.expire(now=room.now) == ()
-    assert room.entry().expires_at == math.inf
-
-
-def test_a_campaign_forbidden_by_itself_does_not_pause_again() -> None:
-    """Its next 403 is told as its own, at the slow rate."""
-    room = Room(names=("Welcome", "Goodbye"))
-    room.poll(FORBIDDEN)
-    room.poll(DOCUMENT, turn=room.called[-1])
-
-    upcoming = room.poll(FORBIDDEN)
-
-    assert room.line.pause is None
-    assert upcoming is not None
-    assert room.entry().status.interval_seconds == 3000
-
-
-def test_a_poll_that_must_wait_is_deferred_once() -> None:
-    """The line calls it when it may start; the lag is counted from its slot."""
-    room = Room(names=("Welcome", "Goodbye"))
-    room.poll(DOCUMENT)
-    room.now -= 1
-
-    deferred = room.poller.poll(PendingPoll("production", OTHER_ID, due_at=room.now))
-    again = room.poller.poll(room.called[-1])
-
-    assert deferred is None
-    assert again is None
-    assert room.count("polls_total", result="deferred") == 1
-
-
-def test_a_failing_campaign_is_logged_when_it_begins_and_ends(
+def test_a_pause_of_another_component_is_shown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One warning when it begins, none while it lasts, one line when it is over."""
+    """Discovery shares the key: its 401 pauses the polls, too."""
+    world = new_world("ab")
     caplog.set_level(logging.INFO, logger="exporter")
-    room = Room()
-    for _ in range(5):
-        room.poll(UNKNOWN)
+    session, discovery = world.shop.session, object()
 
-    room.poll(DOCUMENT)
+    session.pause_key(discovery, probe_at=world.clock.now() + 60)
+    world.poller.show_pauses()
 
-    events = [record.getMessage() for record in caplog.records]
-    assert events == ["poll.failed", "poll.recovered"]
-    facts = caplog.records[0].__dict__["facts"]
-    assert facts["status"] == 400
-    assert facts["endpoint"].startswith("https://rest.iad-01.braze.com")
-    assert facts["campaign"] == "Welcome"
+    assert world.poll(DOCUMENT) is None
+    assert world.braze.requests == []
+    assert b'reason="unauthorized"' in world.entry("b").status_blocks.text
+    assert world.metric("workspace_paused", reason="unauthorized") == 1
 
+    session.resume_key(discovery)
+    world.poller.show_pauses()
 
-def test_a_failure_that_lasts_is_logged_again_after_an_hour(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """An operator who looks at the last hours of the log finds what is wrong."""
-    room = Room()
-    room.poll(UNKNOWN)
-    room.now += 3600
-
-    room.poll(UNKNOWN)
-
-    assert [record.getMessage() for record in caplog.records] == ["poll.failed"] * 2
+    assert world.metric("workspace_paused", reason="unauthorized") == 0
+    assert [one.message for one in caplog.records] == [
+        "workspace.paused",
+        "workspace.resumed",
+    ]
+    world.poll(DOCUMENT, poll=world.scheduler.history[-1])
+    assert world.entry().status.is_up is True
 
 
-def told(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
-    """Return the facts of such events that an operator sees, and forget all."""
-    facts: list[dict[str, object]] = [
+def test_a_forbidden_campaign_is_polled_slowly_after_the_pause() -> None:
+    """Once the probe of another one is accepted; its next 403 pauses nothing."""
+    world = new_world("ab")
+    world.poll(FORBIDDEN)
+
+    world.poll(DOCUMENT, poll=world.scheduler.history[-1])
+
+    assert world.metric("workspace_paused", reason="forbidden") == 0
+    assert world.entry("b").status.is_up is True
+    assert b'reason="forbidden"' in world.entry().status_blocks.text
+    assert b"interval_seconds" in world.entry().status_blocks.text
+    scheduled = world.scheduler.history[-1]
+    assert scheduled.object_id == "a"
+    assert 1499 <= scheduled.at - world.clock.now() <= 4500
+    assert world.entry().status.interval_seconds == 3000
+
+    upcoming = world.poll(FORBIDDEN)
+
+    assert world.shop.queue.pause is None
+    assert upcoming is not None
+    assert world.entry().status.interval_seconds == 3000
+
+
+def test_values_expire_once() -> None:
+    """A failed poll afterwards does not set another expiry."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    world.clock.time += 5000
+    assert len(world.store.expire(now=world.clock.now())) == 1
+
+    world.poll(UNKNOWN)
+
+    assert world.store.expire(now=world.clock.now()) == ()
+    assert world.entry().expires_at == math.inf
+
+
+def test_a_poll_that_waits_is_deferred_once() -> None:
+    """Its job may run again before its start."""
+    world = new_world("ab", requests_per_minute=6)
+    world.poll(DOCUMENT)
+
+    for _ in range(2):
+        deferred = world.poller.poll(
+            world.scheduler.polls.get(("shop", "b"))
+            or PendingPoll("shop", "b", due_at=world.clock.now())
+        )
+        assert deferred is None
+
+    assert len(world.braze.requests) == 1
+    assert world.metric("polls_total", result="deferred") == 1
+
+
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    """Return the fields of such lines above debug, and clear the log."""
+    fields: list[dict[str, object]] = [
         one.__dict__["facts"]
         for one in caplog.records
         if one.getMessage() == event and one.levelno > logging.DEBUG
     ]
     caplog.clear()
-    return facts
+    return fields
 
 
-def test_an_outage_of_many_campaigns_is_told_by_and_by(
+def test_a_failing_campaign_is_logged_hourly(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Ten lines a minute; the next ones name the rest and how many were left out."""
-    caplog.set_level(logging.DEBUG, logger="exporter")
-    ids = (ID, OTHER_ID, *MORE_IDS[:13])
-    room = Room(names=tuple(f"Campaign {n}" for n in range(15)))
+    """When it begins to fail, once an hour, and when it has recovered."""
+    world = new_world()
+    caplog.set_level(logging.INFO, logger="exporter")
+    for _ in range(5):
+        world.poll(UNKNOWN)
+    world.clock.time += 3600
+    world.poll(UNKNOWN)
 
-    def poll_all(minute: int, word: object) -> None:
-        room.now = NOON + 60 * minute
+    world.poll(DOCUMENT)
+
+    events = [record.getMessage() for record in caplog.records]
+    assert events == ["poll.failed", "poll.failed", "poll.recovered"]
+    (first, _) = logged(caplog, "poll.failed")
+    assert first["status"] == 400
+    assert first["campaign"] == "Campaign a"
+    assert first["endpoint"] == "https://rest.iad-01.braze.com/campaigns/data_series"
+
+
+def test_a_failure_is_logged_again_after_its_campaign_was_removed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log of the others is kept."""
+    world = new_world("ab")
+
+    def fail(ids: str) -> None:
         for id_ in ids:
-            room.poll(word, turn=PendingPoll("production", id_, due_at=room.now))
+            world.poll(UNKNOWN, poll=PendingPoll("shop", id_, due_at=0.0))
+
+    fail("ab")
+    world.apply(config(workspace("b")))
+    world.poller.forget_removed()
+    world.apply(config(workspace("ab")))
+    world.skip_first_round()
+    caplog.clear()
+
+    fail("ab")
+
+    (again,) = logged(caplog, "poll.failed")
+    assert again["campaign_id"] == "a"
+
+
+def test_an_outage_of_many_campaigns_is_logged_within_a_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ten lines a minute; the next line has the number of those left out."""
+    caplog.set_level(logging.DEBUG, logger="exporter")
+    ids = "abcdefghijklmno"
+    world = new_world(ids)
+    begin = world.clock.now()
+
+    def poll_all(minute: int, response: object) -> None:
+        world.clock.time = begin + 60 * minute
+        for id_ in ids:
+            poll = PendingPoll("shop", id_, due_at=world.clock.now())
+            world.poll(response, poll=poll)
 
     poll_all(0, UNKNOWN)
-    first = told(caplog, "poll.failed")
+    first = logged(caplog, "poll.failed")
     poll_all(2, UNKNOWN)
-    second = told(caplog, "poll.failed")
+    second = logged(caplog, "poll.failed")
     poll_all(4, DOCUMENT)
-    recovered = told(caplog, "poll.recovered")
-    room.now += 60
-    room.poll(HUGE)
-    room.poll(DOCUMENT)
+    recovered = logged(caplog, "poll.recovered")
+    world.clock.time += 60
+    world.poll(HUGE)
+    world.poll(DOCUMENT)
 
     assert (len(first), len(second), len(recovered)) == (10, 5, 10)
     assert {one["campaign_id"] for one in [*first, *second]} == set(ids)
     assert ["quota" in one for one in first] == [False] * 9 + [True]
     assert second[0]["suppressed_because"] == "at most 10 such lines a minute"
     assert [one.get("suppressed") for one in second] == [5, None, None, None, None]
-    assert [one["suppressed"] for one in told(caplog, "poll.recovered")] == [5]
+    assert [one["suppressed"] for one in logged(caplog, "poll.recovered")] == [5]
 
 
-def test_our_own_fault_stays_with_its_campaign(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """An exception nobody expected is logged as an error and the campaign goes on."""
-    room = Room()
+def test_an_unexpected_error_fails_one_poll(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the campaign is polled again."""
+    world = new_world()
 
-    upcoming = room.poll(ZeroDivisionError("what was not thought of"))
+    upcoming = world.poll(ZeroDivisionError("unexpected"))
 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert room.count("polls_total", result="failed") == 1
+    assert world.metric("polls_total", result="failed") == 1
     assert upcoming is not None
-    assert room.poll(DOCUMENT, turn=upcoming) is not None
-    assert room.entry().status.is_up is True
+    assert world.poll(DOCUMENT, poll=upcoming) is not None
+    assert world.entry().status.is_up is True
 
 
-def test_a_campaign_that_left_is_not_shown_again() -> None:
-    """The answer to a poll that was on its way is dropped."""
-    room = Room()
-    room.store.remove([("production", ID)])
+def test_a_response_is_ignored_if_the_entry_was_removed_meanwhile() -> None:
+    """Nothing is stored, and no poll follows."""
+    world = new_world()
+    world.store.remove([("shop", "a")])
 
-    upcoming = room.poll(DOCUMENT)
+    upcoming = world.poll(DOCUMENT)
 
     assert upcoming is None
-    assert room.store.entries() == ()
+    assert world.store.entries() == ()
 
 
-def test_nothing_is_told_after_the_stop() -> None:
-    """Requests that the end breaks off are no failures."""
-    room = Room()
-    room.poll(DOCUMENT)
-    room.poller.stop()
+def test_a_poll_of_a_removed_campaign_sends_no_request() -> None:
+    """Nor does one of a removed workspace."""
+    world = new_world()
+    for key in (("shop", "b"), ("other", "a")):
+        assert world.poll(poll=PendingPoll(*key, due_at=0.0)) is None
 
-    assert room.poll(SILENT) is None
-    assert room.entry().status.is_up is True
+    assert world.braze.requests == []
 
 
-def test_a_failure_is_kept_in_words_until_a_success() -> None:
-    """For people who look: what happened, and when."""
-    room = Room()
+def test_failures_after_the_stop_are_ignored() -> None:
+    """The clients are aborted then."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    world.poller.stop()
 
-    room.poll(UNKNOWN)
-    failed = room.entry().status
-    room.poll(DOCUMENT)
-    healed = room.entry().status
-
-    assert failed.error == str(UNKNOWN)
-    assert failed.failed_at == NOON + 1
-    assert (healed.error, healed.failed_at) == ("", None)
+    assert world.poll(TIMED_OUT) is None
+    assert world.entry().status.is_up is True
 
 
 def quiet_document(now: float) -> dict[str, object]:
@@ -681,84 +570,56 @@ def quiet_document(now: float) -> dict[str, object]:
     return {"message": "success", "data": rows}
 
 
-def test_a_campaign_in_which_nothing_happens_is_polled_slowly() -> None:
-    """Its interval says so, and its values live three of them; the gauge is less."""
-    room = Room()
-    room.poll(DOCUMENT)
+def test_an_idle_campaign_is_polled_slowly_until_its_first_count() -> None:
+    """Its interval is shown, its values live three of them, and failures keep it."""
+    world = new_world()
+    world.poll(DOCUMENT)
+    quiet = quiet_document(world.clock.now())
 
-    upcoming = room.poll(quiet_document(room.now))
+    upcoming = world.poll(quiet)
 
     assert upcoming is not None
-    assert 1800 <= upcoming.at - room.now <= 5400
-    assert room.entry().status.interval_seconds == 3600
-    assert room.entry().expires_at == room.now + 3 * 3600
-    assert room.lanes.idle_ids == {ID}
-    assert room.count("planned_requests_per_minute") == pytest.approx(1 / 60)
+    assert 1800 <= upcoming.at - world.clock.now() <= 5400
+    assert world.entry().status.interval_seconds == 3600
+    assert world.entry().expires_at == world.clock.now() + 3 * 3600
+    assert world.shop.idle.idle_ids == {"a"}
+    assert world.metric("planned_requests_per_minute") == pytest.approx(1 / 60)
 
+    upcoming = world.poll(HUGE, poll=upcoming)
 
-def test_its_first_count_brings_it_back() -> None:
-    """The next poll comes at its own interval again."""
-    room = Room()
-    quiet = quiet_document(room.now)
-    upcoming = room.poll(quiet)
+    assert world.entry().status.is_up is False
+    assert world.entry().status.interval_seconds == 3600
+    assert world.shop.idle.idle_ids == {"a"}
+
     busy = {"data": [{**row, "sent": 1} for row in quiet["data"]]}  # type: ignore[attr-defined]  # it is a list
+    upcoming = world.poll(busy, poll=upcoming)
 
-    after = room.poll(busy, turn=upcoming)
-
-    assert after is not None
-    assert 0 < after.at - room.now <= 450
-    assert room.entry().status.interval_seconds == 300
-    assert room.lanes.idle_ids == frozenset()
-
-
-def test_a_failure_leaves_a_campaign_on_its_lane() -> None:
-    """And it is marked as down at the slow interval."""
-    room = Room()
-    upcoming = room.poll(quiet_document(room.now))
-
-    room.poll(HUGE, turn=upcoming)
-
-    assert room.entry().status.is_up is False
-    assert room.entry().status.interval_seconds == 3600
-    assert room.lanes.idle_ids == {ID}
+    assert upcoming is not None
+    assert 0 < upcoming.at - world.clock.now() <= 450
+    assert world.entry().status.interval_seconds == 300
+    assert world.shop.idle.idle_ids == frozenset()
 
 
-def revision(room: Room) -> bytes:
-    """Return the lines of the revision of a campaign's own numbers."""
-    blocks = room.entry().values
-    assert blocks is not None
-    number = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
-    return lines_of(blocks.by_family[number])
+def test_a_revision_counts_from_the_first_response_about_its_day() -> None:
+    """It survives stale values, and begins at 0 on the next day."""
+    world = new_world()
+    family = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
+    revisions = []
 
-
-def read_yesterday(room: Room, **numbers: float) -> None:
-    """Let Braze answer these numbers of yesterday."""
-    yesterday = datetime.fromtimestamp(room.now, UTC).date() - timedelta(days=1)
-    room.poll({"data": [{"time": str(yesterday), **numbers}]})
-
-
-def test_a_revision_counts_from_the_first_reading_of_its_day() -> None:
-    """0 at first, then what was added; a new day begins at 0."""
-    room = Room()
-    shown = []
+    def read_yesterday(conversions: float) -> None:
+        today = datetime.fromtimestamp(world.clock.now(), UTC).date()
+        row = {"time": str(today - timedelta(days=1)), "conversions": conversions}
+        world.poll({"data": [row]})
+        values = world.entry().values
+        assert values is not None
+        revisions.append(lines_of(values.by_family[family]).split()[-1])
 
     for conversions in (5, 7, 4):
-        read_yesterday(room, conversions=conversions)
-        shown.append(revision(room))
-    room.now += 86400
-    read_yesterday(room, conversions=9)
-    shown.append(revision(room))
+        read_yesterday(conversions)
+    world.store.expire(now=world.clock.now() + 80_000)
+    assert world.entry().values is None
+    read_yesterday(8)
+    world.clock.time += 86400
+    read_yesterday(9)
 
-    assert [line.split()[-1] for line in shown] == [b"0", b"2", b"-1", b"0"]
-
-
-def test_a_revision_outlives_stale_values() -> None:
-    """What was first read is remembered through an outage."""
-    room = Room()
-    read_yesterday(room, conversions=5)
-    room.store.expire(now=room.now + 86400)
-    assert room.entry().values is None
-
-    read_yesterday(room, conversions=8)
-
-    assert revision(room).endswith(b" 3\n")
+    assert revisions == [b"0", b"2", b"-1", b"3", b"0"]

@@ -1,4 +1,4 @@
-"""Slots, stretched intervals, tries and probes."""
+"""Slots and stretched intervals."""
 
 from uuid import UUID
 
@@ -12,29 +12,28 @@ DAY = 86400.0
 phases = st.floats(0, 1, exclude_max=True)
 intervals = st.floats(1e-3, 7 * DAY)
 instants = st.floats(0, 4e9)
-fractions = st.floats(0, 1, exclude_max=True)
 
 
 def tolerance(interval_seconds: float) -> float:
-    """Return what rounding may cost: slots are floats far from the epoch."""
+    """Return the rounding error: slots are floats far from the epoch."""
     return 1e-5 + interval_seconds * 1e-6
 
 
 def test_a_phase_is_fixed_by_the_id() -> None:
-    """Every exporter, today or tomorrow, finds the same place in the interval."""
+    """Every process and every release computes the same one."""
     found = slots.phase("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
 
     assert found == pytest.approx(0.493099, abs=1e-6)
 
 
-@given(campaign_id=st.text(st.characters()))
-def test_any_text_has_a_phase(campaign_id: str) -> None:
-    """An id may hold anything, lone surrogates too, and lands in [0, 1)."""
-    assert 0 <= slots.phase(campaign_id) < 1
+@given(object_id=st.text(st.characters()))
+def test_any_text_has_a_phase(object_id: str) -> None:
+    """Lone surrogates included; it is in [0, 1)."""
+    assert 0 <= slots.phase(object_id) < 1
 
 
 def test_phases_are_spread_evenly() -> None:
-    """Of 10,000 campaigns each hundredth of the interval gets about a hundred."""
+    """Each hundredth of the interval has about 100 of 10,000 objects."""
     bins = [0] * 100
 
     for number in range(10_000):
@@ -44,52 +43,40 @@ def test_phases_are_spread_evenly() -> None:
     assert max(bins) < 150
 
 
-@given(phase=phases, interval=intervals, after=instants)
-def test_the_next_slot_is_later_and_near(
-    phase: float, interval: float, after: float
+@given(
+    phase=phases,
+    interval=intervals,
+    after=instants,
+    wall_offset=st.just(0.0) | instants,
+)
+def test_slots_keep_their_phase_by_the_wall_clock(
+    phase: float, interval: float, after: float, wall_offset: float
 ) -> None:
-    """It lies after the instant and at most an interval after it."""
-    slot = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
+    """The next slot is a whole number of intervals from the epoch, plus the phase.
 
-    assert after < slot <= after + interval + tolerance(interval)
+    It is later than the instant, by an interval at most.
+    """
+    slot = slots.next_slot(
+        phase=phase, interval_seconds=interval, after=after, wall_offset=wall_offset
+    )
 
-
-@given(phase=phases, interval=intervals, after=instants)
-def test_slots_keep_their_phase(phase: float, interval: float, after: float) -> None:
-    """Every slot is a whole number of intervals from the epoch, plus the phase."""
-    slot = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
-
-    distance = slot - phase * interval
+    assert after < slot <= after + interval + 2 * tolerance(interval)
+    distance = slot + wall_offset - phase * interval
     error = abs(distance - round(distance / interval) * interval)
-    assert error <= tolerance(interval)
+    assert error <= 2 * tolerance(interval)
 
 
 @given(phase=phases, interval=intervals, after=instants)
 def test_the_slot_after_a_slot_is_an_interval_later(
     phase: float, interval: float, after: float
 ) -> None:
-    """No slot is skipped and none is given twice, however the numbers round."""
+    """No slot is skipped or repeated by rounding."""
     first = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
     second = slots.next_slot(
         phase=phase, interval_seconds=interval, after=first + interval / 2
     )
 
     assert second - first == pytest.approx(interval, abs=tolerance(interval))
-
-
-@given(phase=phases, interval=intervals, after=instants, set_by=instants)
-def test_slots_stand_on_the_wall_clock(
-    phase: float, interval: float, after: float, set_by: float
-) -> None:
-    """Where it is set by so much, slots are those of an exporter that starts now."""
-    slot = slots.next_slot(
-        phase=phase, interval_seconds=interval, after=after, clock_set_by=set_by
-    )
-
-    distance = slot + set_by - phase * interval
-    error = abs(distance - round(distance / interval) * interval)
-    assert error <= 2 * tolerance(interval)
-    assert after < slot <= after + interval + 2 * tolerance(interval)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +86,7 @@ def test_slots_stand_on_the_wall_clock(
 def test_the_slot_after_a_slot_is_not_itself(
     interval: float, phase: float, number: int
 ) -> None:
-    """A slot is not later than itself, also where the quotient rounds below it."""
+    """Even where the quotient is rounded down."""
     slot = (number + phase) * interval
 
     following = slots.next_slot(phase=phase, interval_seconds=interval, after=slot)
@@ -107,16 +94,15 @@ def test_the_slot_after_a_slot_is_not_itself(
     assert following == pytest.approx(slot + interval)
 
 
-@given(
-    phase=phases,
-    interval=intervals,
-    due_at=instants,
-    late=st.floats(0, 100),
-)
-def test_the_following_slot_is_never_too_early(
+@example(phase=0.0, interval=335545.20099189994, due_at=0.0, late=24.0)
+@given(phase=phases, interval=intervals, due_at=instants, late=st.floats(0, 100))
+def test_the_following_slot_is_neither_too_early_nor_too_late(
     phase: float, interval: float, due_at: float, late: float
 ) -> None:
-    """However late a poll ends, half an interval lies between two of a campaign."""
+    """At least half an interval after the poll, however late that ends.
+
+    It is the first slot to come, or the latest one that was missed.
+    """
     now = due_at + late * interval
 
     slot = slots.slot_following(
@@ -128,70 +114,43 @@ def test_the_following_slot_is_never_too_early(
     )
 
     assert slot >= due_at + interval / 2 - tolerance(interval)
-
-
-@example(phase=0.0, interval=335545.20099189994, due_at=0.0, late=24.0)
-@given(phase=phases, interval=intervals, due_at=instants, late=st.floats(0, 100))
-def test_the_following_slot_skips_no_more_than_was_missed(
-    phase: float, interval: float, due_at: float, late: float
-) -> None:
-    """It is the first one still to come, or else the latest of those missed."""
-    now = due_at + late * interval
-
-    slot = slots.slot_following(
-        due_at=due_at,
-        began_at=due_at,
-        now=now,
-        phase=phase,
-        interval_seconds=interval,
-    )
-
     assert slot <= due_at + interval * 1.5 + tolerance(interval) or slot <= now
     assert slot > now - interval - tolerance(interval)
 
 
-def test_missed_slots_are_served_once() -> None:
-    """After a poll of ten intervals one runs at once, the next one in its slot."""
-    now = 1010.0
-
-    missed = slots.slot_following(
-        due_at=900.0, began_at=900.0, now=now, phase=0.5, interval_seconds=10.0
-    )
-    following = slots.slot_following(
-        due_at=missed, began_at=now, now=now, phase=0.5, interval_seconds=10.0
-    )
-
-    assert (missed, following) == (1005.0, 1015.0)
-
-
-def test_a_poll_that_begins_late_serves_what_was_missed_before() -> None:
-    """Ten intervals in the line are one poll, followed by the next slot to come."""
-    slot = slots.slot_following(
-        due_at=905.0, began_at=1010.0, now=1011.0, phase=0.5, interval_seconds=10.0
-    )
-
-    assert slot == 1015.0
-
-
-def test_a_first_poll_just_before_a_slot_is_not_repeated_in_it() -> None:
-    """A first round begins anywhere; a slot less than half an interval on is passed."""
-    soon, later = (
-        slots.slot_following(
-            due_at=due_at, began_at=due_at, now=97.0, phase=0, interval_seconds=10
-        )
-        for due_at in (96.0, 94.0)
+@pytest.mark.parametrize(
+    ("due_at", "began_at", "now", "slot"),
+    [
+        # Of ten slots missed during a poll the latest is polled at once,
+        (905.0, 905.0, 1010.0, 1005.0),
+        # and after it the next one to come.
+        (1005.0, 1010.0, 1010.0, 1015.0),
+        # Slots that were missed before the poll began are skipped.
+        (905.0, 1010.0, 1011.0, 1015.0),
+        # The first round begins at any time: a slot soon after it is skipped,
+        (101.0, 101.0, 102.0, 115.0),
+        # one more than half an interval later is not.
+        (99.0, 99.0, 102.0, 105.0),
+    ],
+)
+def test_missed_slots_are_polled_once(
+    due_at: float, began_at: float, now: float, slot: float
+) -> None:
+    """Slots are at 5, 15, 25... here."""
+    found = slots.slot_following(
+        due_at=due_at, began_at=began_at, now=now, phase=0.5, interval_seconds=10.0
     )
 
-    assert (soon, later) == (110.0, 100.0)
+    assert found == slot
 
 
 @pytest.mark.parametrize(
     ("wanted", "ceiling", "factor"), [(0, 120, 1), (120, 120, 1), (300, 120, 2.5)]
 )
-def test_intervals_stretch_until_the_wish_fits(
+def test_intervals_are_stretched_to_the_ceiling(
     wanted: float, ceiling: float, factor: float
 ) -> None:
-    """What fits is left as it is; what does not is stretched by the exact ratio."""
+    """By the exact ratio, and never shortened."""
     stretch = slots.stretch(wanted_per_minute=wanted, ceiling_per_minute=ceiling)
 
     assert stretch == factor
@@ -200,69 +159,6 @@ def test_intervals_stretch_until_the_wish_fits(
 @pytest.mark.parametrize(
     ("interval", "slow"), [(60, 600), (300, 3000), (1800, 3600), (7200, 7200)]
 )
-def test_a_refused_campaign_is_polled_slowly(interval: float, slow: float) -> None:
-    """Ten times as rarely, but every hour, and never more often than wanted."""
+def test_a_refused_object_is_polled_slowly(interval: float, slow: float) -> None:
+    """Ten times less often, at least hourly, and never more often than configured."""
     assert slots.slow_interval(interval) == slow
-
-
-@given(
-    tries=st.integers(1, 10),
-    interval=intervals,
-    first=instants,
-    spent=st.floats(0, 100),
-    fraction=fractions,
-)
-def test_tries_are_bounded(
-    *, tries: int, interval: float, first: float, spent: float, fraction: float
-) -> None:
-    """A sixth try never comes; the others begin within half an interval, or 60 s."""
-    at = slots.next_try(
-        tries=tries,
-        first_try_at=first,
-        now=first + spent,
-        interval_seconds=interval,
-        fraction=fraction,
-    )
-
-    assert at is None or (
-        tries < 5 and first + spent <= at <= first + min(interval / 2, 60)
-    )
-
-
-@pytest.mark.parametrize(("tries", "longest"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0)])
-def test_backoff_grows_with_full_jitter(tries: int, longest: float) -> None:
-    """The wait is drawn from 0 up to a length that doubles with each try."""
-    waits = [
-        slots.next_try(
-            tries=tries,
-            first_try_at=0.0,
-            now=0.0,
-            interval_seconds=3600.0,
-            fraction=fraction,
-        )
-        for fraction in (0.0, 0.5, 1.0)
-    ]
-
-    assert waits == [0.0, longest / 2, longest]
-
-
-def test_a_poll_is_over_after_its_window() -> None:
-    """The last instant of the window is in it, the one after it is not."""
-    short = [
-        slots.is_over(first_try_at=100.0, now=now, interval_seconds=60.0)
-        for now in (130.0, 130.1)
-    ]
-    long = [
-        slots.is_over(first_try_at=100.0, now=now, interval_seconds=3600.0)
-        for now in (160.0, 160.1)
-    ]
-
-    assert short == long == [False, True]
-
-
-def test_probes_become_rarer() -> None:
-    """After 1, 2, 4 and 8 minutes, then every 15, however long it takes."""
-    minutes = [slots.probe_delay(failures) / 60 for failures in range(1, 7)]
-
-    assert minutes == [1, 2, 4, 8, 15, 15]
-    assert slots.probe_delay(10_000) == 15 * 60

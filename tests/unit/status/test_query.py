@@ -1,4 +1,4 @@
-"""Which campaigns a query shows, in which order."""
+"""The filter, order and page that a query string selects."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from exporter.status.query import (
     PAGE_SIZES,
     SORTS,
     ListQuery,
-    chosen,
     is_in,
-    listing,
-    view_of,
+    page_of,
+    parse_query,
+    select,
 )
 from exporter.status.view_model import CampaignView, NextPoll
 from hypothesis import given
@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from tests.support.views import NOW, campaign, row, snapshot
 
-FINE = campaign(
+GOOD = campaign(
     "beta", days=snapshot(row(sent=5000, bounces=1, reported_spam=0)), age=30
 )
 BOUNCING = campaign("Alpha", days=snapshot(row(sent=1000, bounces=60)), age=20)
-COMPLAINED = campaign(
+SPAM = campaign(
     "gamma",
     days=snapshot(row(sent=9000, reported_spam=9)),
     age=10,
@@ -38,10 +38,14 @@ FAILING = campaign(
     failure=FailureReason.TIMEOUT,
     next_poll=NextPoll(None),
 )
-NEW = campaign("epsilon", is_up=None, age=None)
-ALL = (NEW, FINE, FAILING, COMPLAINED, BOUNCING)
+UNPOLLED = campaign("epsilon", is_up=None, age=None)
+IDLE = campaign("eta", days=snapshot(row(sent=0)), is_idle=True)
+IDLE_FAILING = campaign(
+    "zeta", days=snapshot(row(sent=0)), is_idle=True, failure=FailureReason.TIMEOUT
+)
+CAMPAIGNS = (UNPOLLED, GOOD, FAILING, SPAM, BOUNCING)
 
-views = st.builds(
+queries = st.builds(
     ListQuery,
     text=st.text().map(lambda text: " ".join(text[:200].split())),
     workspace=st.text(max_size=9).filter(lambda text: text < "\ud800" or text == ""),
@@ -53,33 +57,35 @@ views = st.builds(
 )
 
 
-def names(view: ListQuery) -> list[str]:
-    """Return the names of what a view shows."""
-    return [one.subject.campaign for one in chosen(ALL, view)]
+def names(query: ListQuery) -> list[str]:
+    """Return the names of the selected campaigns."""
+    return [one.name for one in select(CAMPAIGNS, query)]
 
 
-@given(view=views)
-def test_a_view_and_its_query_are_one(view: ListQuery) -> None:
-    """A link leads to what it was made for."""
-    assert view_of(view.query) == view
+@given(query=queries)
+def test_query_string_is_parsed_to_the_same_query(query: ListQuery) -> None:
+    """A link selects the query that it was made of."""
+    assert parse_query(query.query_string) == query
 
 
-def test_the_usual_view_has_no_query() -> None:
-    """So that the page has one address."""
-    assert ListQuery().query == ""
-    assert ListQuery(text="a b", sort="sent", page=2).query == "q=a+b&sort=sent&page=2"
+@given(query_string=st.text() | st.text(alphabet="&=;%q0aF+pagesortize"))
+def test_any_query_string_is_valid(query_string: str) -> None:
+    """Its canonical form selects the same."""
+    query = parse_query(query_string)
+
+    assert parse_query(query.query_string) == query
 
 
-@given(query=st.text() | st.text(alphabet="&=;%q0aF+pagesortize"))
-def test_any_query_gives_a_view(query: str) -> None:
-    """Whatever somebody wrote into the address."""
-    view = view_of(query)
+def test_defaults_are_not_part_of_a_query_string() -> None:
+    """The default page has one address."""
+    query = ListQuery(text="a b", sort="sent", page=2)
 
-    assert view_of(view.query) == view
+    assert ListQuery().query_string == ""
+    assert query.query_string == "q=a+b&sort=sent&page=2"
 
 
 @pytest.mark.parametrize(
-    "query",
+    "query_string",
     [
         "sort=x&state=x&order=x&size=7&page=0",
         "page=-1&size=99999999999",
@@ -88,17 +94,21 @@ def test_any_query_gives_a_view(query: str) -> None:
         "&".join(f"a{number}=1" for number in range(99)),
     ],
 )
-def test_what_is_not_understood_is_as_if_it_was_not_there(query: str) -> None:
-    """Also where there is far too much of it."""
-    assert view_of(query) == ListQuery()
+def test_invalid_fields_are_ignored(query_string: str) -> None:
+    """All fields are, if there are too many."""
+    assert parse_query(query_string) == ListQuery()
 
 
 @pytest.mark.parametrize(
-    ("view", "expected"),
+    ("query", "expected"),
     [
         (ListQuery(), ["delta", "epsilon", "Alpha", "gamma", "beta"]),
         (ListQuery(is_reversed=True), ["beta", "gamma", "Alpha", "epsilon", "delta"]),
         (ListQuery(sort="name"), ["Alpha", "beta", "delta", "epsilon", "gamma"]),
+        (
+            ListQuery(sort="name", is_reversed=True),
+            ["gamma", "epsilon", "delta", "beta", "Alpha"],
+        ),
         (ListQuery(sort="sent"), ["gamma", "beta", "Alpha", "delta", "epsilon"]),
         (
             ListQuery(sort="sent", is_reversed=True),
@@ -110,18 +120,13 @@ def test_what_is_not_understood_is_as_if_it_was_not_there(query: str) -> None:
         (ListQuery(sort="next"), ["gamma", "Alpha", "beta", "epsilon", "delta"]),
     ],
 )
-def test_campaigns_are_sorted(view: ListQuery, expected: list[str]) -> None:
-    """The most urgent first; equals by name, and last what has no value either way."""
-    assert names(view) == expected
-
-
-def test_a_name_can_be_sorted_backwards() -> None:
-    """Capitals do not matter."""
-    assert names(ListQuery(sort="name", is_reversed=True))[-1] == "Alpha"
+def test_campaigns_are_sorted(query: ListQuery, expected: list[str]) -> None:
+    """Equal values are in the order of names; campaigns without a value are last."""
+    assert names(query) == expected
 
 
 @pytest.mark.parametrize(
-    ("view", "expected"),
+    ("query", "expected"),
     [
         (ListQuery(text="ALPHA"), {"Alpha"}),
         (ListQuery(text="id-gam team=crm"), {"gamma"}),
@@ -136,13 +141,32 @@ def test_a_name_can_be_sorted_backwards() -> None:
         (ListQuery(state=ATTENTION, text="alpha"), {"Alpha"}),
     ],
 )
-def test_campaigns_are_filtered(view: ListQuery, expected: set[str]) -> None:
-    """By words in name, id, workspace, channels, labels and reason; by state."""
-    assert set(names(view)) == expected
+def test_campaigns_are_filtered(query: ListQuery, expected: set[str]) -> None:
+    """By words in name, id, workspace, channels, labels and reason, and by state."""
+    assert set(names(query)) == expected
 
 
-def test_a_second_click_turns_the_order() -> None:
-    """And begins at the first page."""
+@pytest.mark.parametrize(
+    ("view", "state", "expected"),
+    [
+        (GOOD, ATTENTION, False),
+        (campaign(is_paused=True), ATTENTION, True),
+        (campaign(age=9999), ATTENTION, True),
+        (IDLE, ATTENTION, False),
+        (IDLE, "idle", True),
+        (IDLE, "ok", True),
+        (IDLE_FAILING, "idle", True),
+        (IDLE_FAILING, ATTENTION, True),
+        (GOOD, "idle", False),
+    ],
+)
+def test_state_filters(view: CampaignView, state: str, expected: bool) -> None:
+    """Attention and idle are independent of each other."""
+    assert is_in(view, state) is expected
+
+
+def test_sorting_twice_by_a_column_reverses_the_order() -> None:
+    """From the first page on."""
     first = ListQuery(sort="age", page=3).sorted_by("sent")
     second = first.sorted_by("sent")
 
@@ -151,47 +175,25 @@ def test_a_second_click_turns_the_order() -> None:
     assert second.sorted_by("sent") == first
 
 
-def test_pages_hold_all_and_nothing_twice() -> None:
-    """The last one is shorter; of a page too far off the last is shown."""
-    crowd = tuple(campaign(f"C {number:03}") for number in range(60))
-    view = ListQuery(sort="name", page_size=25)
+def test_every_campaign_is_on_one_page() -> None:
+    """A page that does not exist is the last one."""
+    campaigns = tuple(campaign(f"C {number:03}") for number in range(60))
+    query = ListQuery(sort="name", page_size=25)
 
-    pages = [listing(crowd, replace(view, page=page)) for page in (1, 2, 3, 99)]
+    pages = [page_of(campaigns, replace(query, page=page)) for page in (1, 2, 3, 99)]
 
-    shown: list[CampaignView] = [one for page in pages[:3] for one in page.rows]
-    assert shown == list(crowd)
+    assert [one for page in pages[:3] for one in page.rows] == list(campaigns)
     assert [(page.first, len(page.rows)) for page in pages[:3]] == [
         (1, 25),
         (26, 25),
         (51, 10),
     ]
     assert pages[3] == pages[2]
-    assert (pages[3].view.page, pages[3].pages, pages[3].found) == (3, 3, 60)
+    assert (pages[3].query.page, pages[3].pages, pages[3].found) == (3, 3, 60)
 
 
-def test_nothing_found_is_one_empty_page() -> None:
+def test_no_campaigns_are_one_empty_page() -> None:
     """It has no first row."""
-    found = listing((), ListQuery())
+    page = page_of((), ListQuery())
 
-    assert (found.rows, found.first, found.found, found.pages) == ((), 0, 0, 1)
-
-
-def test_idle_campaigns_can_be_asked_for() -> None:
-    """However their polls go; that nothing happens in one asks for no attention."""
-    resting = campaign(
-        "zeta", days=snapshot(row(sent=0)), is_idle=True, failure=FailureReason.TIMEOUT
-    )
-    quiet = campaign("eta", days=snapshot(row(sent=0)), is_idle=True)
-
-    found = chosen((*ALL, resting, quiet), view_of("state=idle"))
-
-    assert [one.subject.campaign for one in found] == ["zeta", "eta"]
-    assert is_in(quiet, "ok")
-    assert not is_in(quiet, ATTENTION)
-
-
-def test_a_paused_campaign_wants_attention() -> None:
-    """And so does a stale one."""
-    assert is_in(campaign(is_paused=True), ATTENTION)
-    assert is_in(campaign(age=9999), ATTENTION)
-    assert not is_in(FINE, ATTENTION)
+    assert (page.rows, page.first, page.found, page.pages) == ((), 0, 0, 1)

@@ -1,30 +1,28 @@
-"""What there is to see, from plans, entries and lines."""
+"""The views that the status page shows."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.braze.rate_limit import Bucket, Budget
 from exporter.model.errors import FailureReason
 from exporter.series.deliverability import Level, tally_of
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
-    DayOf,
-    Failure,
+    DayView,
+    FailureView,
     NextPoll,
     PauseView,
-    day_of,
+    day_view,
     today_in,
-    workspace_seen,
+    workspace_view,
 )
 
 from tests.support.views import (
     NOW,
     TODAY,
     campaign,
-    line,
+    queue,
     row,
     snapshot,
     workspace_plan,
@@ -35,7 +33,7 @@ PAUSE = PauseView(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
 
 
 @pytest.mark.parametrize(
-    ("seen", "state"),
+    ("view", "state"),
     [
         (campaign(days=DAYS), CampaignState.OK),
         (campaign(days=snapshot()), CampaignState.OK),
@@ -48,55 +46,53 @@ PAUSE = PauseView(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
         (campaign(is_up=None, age=None, is_paused=True), CampaignState.PAUSED),
     ],
 )
-def test_a_campaign_has_one_state(seen: CampaignView, state: CampaignState) -> None:
-    """The most urgent that holds: paused, stale, failing, not polled, up to date."""
-    assert seen.state is state
+def test_campaign_has_its_most_urgent_state(
+    view: CampaignView, state: CampaignState
+) -> None:
+    """The order is paused, stale, failing, waiting, ok."""
+    assert view.state is state
 
 
-def test_a_campaign_shows_its_days_and_channels() -> None:
-    """The newest and the last complete one; what they ask for is the newest's."""
+def test_campaign_with_values() -> None:
+    """The latest day determines the level; the last complete day is not summed."""
     days = snapshot(
         row(0, sent=1000, bounces=60),
         row(1, channel="sms", sent=7),
         row(2, channel="sms", sent=8),
     )
 
-    seen = campaign(days=days, labels={"team": "crm"})
+    view = campaign(days=days, labels={"team": "crm"})
 
-    assert seen.channels == ("email", "sms")
-    assert seen.latest
-    assert seen.last_complete
-    assert (seen.latest.date, seen.latest.tally.sent) == (TODAY, 1000)
-    assert day_of(seen.last_complete) == DayOf(
+    assert view.channels == ("email", "sms")
+    assert view.latest
+    assert view.last_complete
+    assert (view.latest.date, view.latest.tally.sent) == (TODAY, 1000)
+    assert day_view(view.last_complete) == DayView(
         TODAY - timedelta(days=1), NOW - 129_600, tally_of([("sms", {"sent": 7})])
     )
-    assert seen.level is Level.CRITICAL
-    assert seen.is_of_today
-
-
-def test_a_campaign_without_values_asks_for_nothing() -> None:
-    """There is no day, and none is made up."""
-    seen = campaign(age=9999)
-
-    assert (seen.latest, seen.last_complete, seen.history) == (None, None, None)
-    assert seen.level is Level.UNJUDGED
-    assert not seen.is_of_today
-
-
-def test_yesterdays_figures_are_not_todays() -> None:
-    """Where Braze has no row of today the page says so."""
+    assert view.level is Level.CRITICAL
+    assert view.is_of_today
     assert not campaign(days=snapshot(row(1, sent=1))).is_of_today
 
 
-def test_a_failure_says_why_and_when() -> None:
-    """After a restart only the reason is known."""
-    fresh = campaign(failure=FailureReason.TIMEOUT, error="no answer within 30 s")
-    kept = campaign(failure=FailureReason.TIMEOUT)
+def test_campaign_without_values() -> None:
+    """Its days and its history are None."""
+    view = campaign(age=9999)
 
-    assert fresh.failure == Failure(
+    assert (view.latest, view.last_complete, view.history) == (None, None, None)
+    assert view.level is Level.UNJUDGED
+    assert not view.is_of_today
+
+
+def test_failure_before_a_restart_has_a_reason_only() -> None:
+    """Later ones have a message and a time."""
+    fresh = campaign(failure=FailureReason.TIMEOUT, error="no answer within 30 s")
+    restored = campaign(failure=FailureReason.TIMEOUT)
+
+    assert fresh.failure == FailureView(
         FailureReason.TIMEOUT, "no answer within 30 s", NOW - 5
     )
-    assert kept.failure == Failure(FailureReason.TIMEOUT, "", None)
+    assert restored.failure == FailureView(FailureReason.TIMEOUT, "", None)
 
 
 @pytest.mark.parametrize(
@@ -110,75 +106,44 @@ def test_a_failure_says_why_and_when() -> None:
         ("f", None, NextPoll(None)),
     ],
 )
-def test_the_next_poll_is_known_from_the_line_or_the_plan(
+def test_next_poll_follows_from_the_queue_or_the_schedule(
     campaign_id: str, planned_at: float | None, expected: NextPoll
 ) -> None:
-    """Who waits is asked for in order, a spacing apart."""
-    seen = line(in_flight="a", waiting="bc", earliest=NOW + 5)
+    """Queued campaigns are polled in order, one spacing apart."""
+    view = queue(in_flight="a", waiting="bc", earliest=NOW + 5)
 
-    assert seen.next_poll(campaign_id, planned_at=planned_at, now=NOW) == expected
+    assert view.next_poll(campaign_id, planned_at=planned_at, now=NOW) == expected
 
 
-def test_in_a_pause_only_the_probe_is_planned() -> None:
-    """Nobody knows when the others are asked for."""
-    seen = line(pause=PAUSE, waiting="b")
+def test_only_the_probe_of_a_pause_has_a_next_poll() -> None:
+    """The next polls of the other campaigns are unknown."""
+    view = queue(pause=PAUSE, waiting="b")
 
-    polls = [seen.next_poll(one, planned_at=NOW + 9, now=NOW) for one in "abc"]
+    polls = [view.next_poll(one, planned_at=NOW + 9, now=NOW) for one in "abc"]
 
     assert polls == [NextPoll(NOW + 60), NextPoll(None, place=0), NextPoll(None)]
 
 
-def test_what_another_exporter_asks_for_is_told() -> None:
-    """Its next poll is not ours to know, also in a pause."""
-    seen = replace(line(), members=frozenset("a"))
+def test_next_poll_is_unknown_while_a_response_is_awaited() -> None:
+    """The queue keeps the campaign's place."""
+    view = queue(waiting="b", earliest=float("inf"))
 
-    polls = [seen.next_poll(one, planned_at=NOW + 9, now=NOW) for one in "ab"]
-
-    assert polls == [NextPoll(NOW + 9), NextPoll(None, is_of_others=True)]
+    assert view.next_poll("b", planned_at=None, now=NOW) == NextPoll(None, place=0)
 
 
-def test_a_full_line_waits_for_an_answer() -> None:
-    """When there will be room is not known."""
-    seen = line(waiting="b", earliest=float("inf"))
-
-    assert seen.next_poll("b", planned_at=None, now=NOW) == NextPoll(None, place=0)
-
-
-def test_a_workspace_shows_its_limits_by_the_wall_clock() -> None:
-    """What Braze's headers said, what is left to others, and until when it is shut."""
-    bucket = Bucket(1, True, limit=100, remaining=40, reset_at=NOW, shut_until=NOW + 50)
-    buckets = {"b": Bucket(), "a": bucket}
-    budget = Budget(2.0, reserve=0.2, concurrency=4, buckets=buckets)
-
-    seen = workspace_seen(
+def test_workspace_counts_its_campaigns() -> None:
+    """By state; queued campaigns are counted as waiting."""
+    view = workspace_view(
         workspace_plan(),
-        line(budget=budget, waiting="ab"),
+        queue(waiting="ab"),
         campaigns=[campaign(days=DAYS), campaign(is_up=None, age=None)],
-        now=NOW,
-        clock_set_by=10.0,
     )
 
-    first, second = seen.rate_limits
-    assert (first.endpoint, first.limit, first.remaining) == ("a", 100, 40)
-    assert (first.reset_at, first.shut_until) == (NOW + 10, NOW + 60)
-    assert (first.reserved, first.in_flight) == (20, 1)
-    assert (second.limit, second.reset_at, second.shut_until) == (None, None, None)
-    assert seen.states == {CampaignState.OK: 1, CampaignState.WAITING: 1}
-    assert (seen.name, seen.waiting, seen.pause) == ("shop", 2, None)
+    assert view.states == {CampaignState.OK: 1, CampaignState.WAITING: 1}
+    assert (view.name, view.waiting, view.pause) == ("shop", 2, None)
 
 
-def test_a_bucket_that_is_open_again_is_not_shown_shut() -> None:
-    """The end of a wait is of no interest after it."""
-    budget = Budget(2.0, 0.2, 4, buckets={"a": Bucket(shut_until=NOW - 1)})
-
-    seen = workspace_seen(
-        workspace_plan(), line(budget=budget), campaigns=[], now=NOW, clock_set_by=0.0
-    )
-
-    assert seen.rate_limits[0].shut_until is None
-
-
-def test_today_is_the_workspaces() -> None:
-    """At noon in London it is already tomorrow in Kiritimati."""
+def test_today_depends_on_the_time_zone() -> None:
+    """At 13:00 in London it is already the next day on Kiritimati."""
     assert today_in(ZoneInfo("Europe/London"), now=NOW) == TODAY
     assert today_in(ZoneInfo("Pacific/Kiritimati"), now=NOW) == date(2025, 6, 23)

@@ -1,4 +1,4 @@
-"""API keys, read from where the configuration says."""
+"""API keys from environment variables and files."""
 
 import os
 from pathlib import Path
@@ -9,77 +9,58 @@ from exporter.system.api_key import ApiKey, Secret, read_key
 
 
 def from_file(path: Path) -> str | None:
-    """Read a key from a file."""
+    """Return the key in a file."""
     return read_key(KeySource(file=str(path)), {})
 
 
-def test_a_key_is_read_from_the_environment() -> None:
-    """The variable that is named holds it; space around it is none of it."""
-    source = KeySource(env="BRAZE_API_KEY")
-
-    key = read_key(source, {"BRAZE_API_KEY": " k-1\n", "OTHER": "k-2"})
-
-    assert key == "k-1"
-
-
-def test_a_variable_that_is_not_set_holds_no_key() -> None:
-    """Absent and empty are not the same."""
-    source = KeySource(env="BRAZE_API_KEY")
-
-    assert read_key(source, {}) is None
-    assert read_key(source, {"BRAZE_API_KEY": ""}) == ""
+@pytest.mark.parametrize(
+    ("environment", "key"),
+    [
+        ({"BRAZE_API_KEY": " k-1\n", "OTHER": "k-2"}, "k-1"),
+        ({"BRAZE_API_KEY": ""}, ""),
+        ({}, None),
+    ],
+)
+def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> None:
+    """Surrounding whitespace is removed; unset and empty differ."""
+    assert read_key(KeySource(env="BRAZE_API_KEY"), environment) == key
 
 
-@pytest.mark.parametrize("content", [b"k-1", b"k-1\n", b"k-1\r\n", b"\n k-1 \n"])
-def test_a_key_is_read_from_a_file(tmp_path: Path, content: bytes) -> None:
-    """Editors and `echo` leave a newline behind it."""
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (b"k-1", "k-1"),
+        (b"k-1\n", "k-1"),
+        (b"k-1\r\n", "k-1"),
+        (b"\n k-1 \n", "k-1"),
+        (b"\xff\xfe\x00k", None),
+        (b"k" * (64 * 1024 + 1), None),
+    ],
+    ids=["plain", "newline", "carriage return", "spaces", "binary", "large"],
+)
+def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> None:
+    """Surrounding whitespace is removed; binary and large files have no key."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
-    assert from_file(path) == "k-1"
+    assert from_file(path) == key
 
 
-def test_a_file_that_is_not_there_holds_no_key(tmp_path: Path) -> None:
-    """Missing files and directories are no key, and no error either."""
-    assert from_file(tmp_path / "missing") is None
-    assert from_file(tmp_path) is None
-
-
-def test_a_file_that_cannot_be_read_holds_no_key(tmp_path: Path) -> None:
-    """Nor does a link that points to itself, or a path that no system takes."""
-    loop = tmp_path / "loop"
+def test_an_unreadable_file_has_no_key(tmp_path: Path) -> None:
+    """Missing, a directory, a link to itself, an invalid path, a pipe, a device."""
+    loop, pipe = tmp_path / "loop", tmp_path / "pipe"
     loop.symlink_to(loop)
+    os.mkfifo(pipe)
+    paths = (
+        *(tmp_path / "missing", tmp_path, loop, pipe),
+        *(Path("nul\0"), Path("/dev/zero")),
+    )
 
-    assert from_file(loop) is None
-    assert from_file(Path("nul\0")) is None
-
-
-def test_a_binary_file_holds_no_key(tmp_path: Path) -> None:
-    """What is no text is not sent to anybody."""
-    path = tmp_path / "key"
-    path.write_bytes(b"\xff\xfe\x00k")
-
-    assert from_file(path) is None
-
-
-def test_a_huge_file_holds_no_key(tmp_path: Path) -> None:
-    """A wrong path must not cost memory."""
-    path = tmp_path / "key"
-    path.write_bytes(b"k" * (64 * 1024 + 1))
-
-    assert from_file(path) is None
-
-
-def test_a_pipe_and_a_device_hold_no_key(tmp_path: Path) -> None:
-    """Nobody waits for a writer, or for the end of zeros."""
-    os.mkfifo(tmp_path / "key")
-
-    assert from_file(tmp_path / "key") is None
-    assert from_file(Path("/dev/zero")) is None
+    assert [from_file(path) for path in paths] == [None] * 6
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    """The next request has the new key."""
+    """The next request uses the new key."""
     path = tmp_path / "key"
     path.write_text("old")
     key = ApiKey(KeySource(file=str(path)), lambda source: read_key(source, {}))
@@ -90,18 +71,15 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert (first, key()) == (Secret("old"), Secret("new"))
 
 
-@pytest.mark.parametrize("text", [None, ""])
-def test_a_key_that_vanished_stays_what_it_was(text: str | None) -> None:
-    """A moment without the file, or with an empty one, is no wrong key."""
-    texts = iter(["k-1", text])
-    key = ApiKey(KeySource(env="X"), lambda _: next(texts))
-    key()
+@pytest.mark.parametrize(
+    ("texts", "key"), [(["k-1", None], "k-1"), (["k-1", ""], "k-1"), ([None, None], "")]
+)
+def test_the_previous_key_is_used_while_none_can_be_read(
+    texts: list[str | None], key: str
+) -> None:
+    """It is empty if no key was ever read."""
+    reads = iter(texts)
+    api_key = ApiKey(KeySource(env="X"), lambda _: next(reads))
+    api_key()
 
-    assert key() == Secret("k-1")
-
-
-def test_a_key_that_never_was_is_empty() -> None:
-    """Whoever sends it must look: nothing is made up."""
-    key = ApiKey(KeySource(env="X"), lambda _: None)
-
-    assert key() == Secret("")
+    assert api_key() == Secret(key)

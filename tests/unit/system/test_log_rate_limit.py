@@ -1,4 +1,4 @@
-"""Lines a minute, and what is said of those left out."""
+"""Log lines per minute, and the fields about suppressed ones."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from hypothesis import strategies as st
 NOON = 1_772_366_400.0
 
 
-def test_so_many_lines_pass_and_no_more() -> None:
-    """Within a minute of the first line; the others are counted."""
-    quota = LogRateLimit(3)
-    passed = []
+def test_lines_beyond_the_limit_are_suppressed_and_counted() -> None:
+    """The minute starts at the first line."""
+    rate = LogRateLimit(3)
+    admitted = []
 
     for second in range(5):
-        passed.append(quota.admits(now=NOON + second))
-        quota = quota.counted(now=NOON + second)
+        admitted.append(rate.admits(now=NOON + second))
+        rate = rate.counted(now=NOON + second)
 
-    assert passed == [True, True, True, False, False]
-    assert quota.suppressed == 2
-
-
-def test_after_a_minute_lines_pass_again() -> None:
-    """The count of what was left out stays until a line was written."""
-    quota = LogRateLimit(1).counted(now=NOON).counted(now=NOON + 1)
-
-    assert not quota.admits(now=NOON + 59.9)
-    assert quota.admits(now=NOON + 60)
-    assert quota.suppressed == 1
-    assert quota.counted(now=NOON + 60).suppressed == 0
+    assert admitted == [True, True, True, False, False]
+    assert rate.suppressed == 2
 
 
-def test_what_is_left_out_is_said_before_and_after() -> None:
-    """With the reason: in the last line of a minute, and in the first one after it."""
-    quota = LogRateLimit(2)
-    told = []
+def test_the_limit_applies_per_minute() -> None:
+    """The count of suppressed lines is reset when a line is written."""
+    rate = LogRateLimit(1).counted(now=NOON).counted(now=NOON + 1)
+
+    assert not rate.admits(now=NOON + 59.9)
+    assert rate.admits(now=NOON + 60)
+    assert rate.suppressed == 1
+    assert rate.counted(now=NOON + 60).suppressed == 0
+
+
+def test_the_lines_before_and_after_suppression_announce_it() -> None:
+    """Their fields contain the limit and the count."""
+    rate = LogRateLimit(2)
+    fields = []
 
     for second in (0, 1, 2, 3, 70, 71, 140):
-        if quota.admits(now=NOON + second):
-            told.append(quota.facts(now=NOON + second))
-        quota = quota.counted(now=NOON + second)
+        if rate.admits(now=NOON + second):
+            fields.append(rate.facts(now=NOON + second))
+        rate = rate.counted(now=NOON + second)
 
-    most = "at most 2 such lines a minute"
-    last = {"quota": f"{most}: more are left out now, and counted"}
-    assert told == [
+    limit = "at most 2 such lines a minute"
+    last = {"quota": f"{limit}: further ones are suppressed and counted"}
+    assert fields == [
         {},
         last,
-        {"suppressed": 2, "suppressed_because": most},
+        {"suppressed": 2, "suppressed_because": limit},
         last,
         {},
     ]
 
 
-def test_a_clock_that_is_set_back_shuts_nothing() -> None:
-    """An hour less begins a new minute."""
-    quota = LogRateLimit(1).counted(now=NOON)
+def test_a_clock_that_is_set_back_starts_a_new_minute() -> None:
+    """No line is suppressed for an hour."""
+    rate = LogRateLimit(1).counted(now=NOON)
 
-    assert quota.admits(now=NOON - 3600)
+    assert rate.admits(now=NOON - 3600)
 
 
 @given(st.lists(st.floats(0, 300), max_size=60).map(sorted), st.integers(1, 5))
 def test_every_line_is_written_or_counted(instants: list[float], limit: int) -> None:
-    """However they come; and no minute has more than twice the limit."""
-    quota = LogRateLimit(limit)
+    """No minute has more than twice the limit."""
+    rate = LogRateLimit(limit)
     written: list[float] = []
-    told = 0
+    reported = 0
 
     for now in instants:
-        if quota.admits(now=now):
-            told += quota.suppressed
+        if rate.admits(now=now):
+            reported += rate.suppressed
             written.append(now)
-        quota = quota.counted(now=now)
+        rate = rate.counted(now=now)
 
-    assert len(written) + told + quota.suppressed == len(instants)
+    assert len(written) + reported + rate.suppressed == len(instants)
     for start in written:
         assert sum(start <= one < start + 60 for one in written) <= 2 * limit

@@ -1,4 +1,4 @@
-"""Log lines: one per event, whatever its facts hold."""
+"""Log lines: one per event, with any fields."""
 
 import io
 import json
@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 FORMATTERS = (Logfmt(), Json())
 _PAIR = re.compile(r'(\S+?)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?: |$)')
 
-hostile = st.text(st.characters()) | st.text(
+any_text = st.text(st.characters()) | st.text(
     st.sampled_from('a "\\=\n\r\t\0\x1b\x7f\x85\u2028\u2029\ufeff\ud800\U000e0001😀')
 )
 facts_of = st.dictionaries(
     st.from_regex(r"[a-z][a-z_]{0,9}", fullmatch=True),
-    hostile | st.integers() | st.floats() | st.booleans() | st.none(),
+    any_text | st.integers() | st.floats() | st.booleans() | st.none(),
     max_size=5,
 )
 
@@ -32,15 +32,15 @@ def record(
     level: int = logging.WARNING,
 ) -> logging.LogRecord:
     """Return a record of 2025-06-22, 10:00:00.125 UTC."""
-    made = logging.LogRecord("exporter", level, __file__, 1, event, None, None)
-    made.created = 1750586400.125
+    created = logging.LogRecord("exporter", level, __file__, 1, event, None, None)
+    created.created = 1750586400.125
     if facts is not None:
-        made.facts = facts
-    return made
+        created.facts = facts
+    return created
 
 
 def read_logfmt(line: str) -> dict[str, str]:
-    """Read a line of logfmt as its consumers do: a quoted value is a JSON string."""
+    """Parse a line of logfmt: a quoted value is a JSON string."""
     found = {
         name: json.loads(text) if text.startswith('"') else text
         for name, text in _PAIR.findall(line)
@@ -50,12 +50,12 @@ def read_logfmt(line: str) -> dict[str, str]:
 
 
 def joined(text: str) -> str:
-    """Return a text as readers of JSON do, who join pairs of surrogates."""
+    """Return a text with joined pairs of surrogates, as JSON parsers return it."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
-def test_logfmt_is_read_by_people() -> None:
-    """Time, level and event come first; only what needs quotes has them."""
+def test_a_line_of_logfmt() -> None:
+    """Time, level and event come first; values are quoted only if necessary."""
     facts = {"campaign": "Spring sale", "reason": "timeout", "tries": 5}
 
     line = Logfmt().format(record(facts=facts))
@@ -66,8 +66,8 @@ def test_logfmt_is_read_by_people() -> None:
     )
 
 
-def test_json_is_read_by_machines() -> None:
-    """The same facts, with numbers as numbers."""
+def test_a_line_of_json() -> None:
+    """Numbers are numbers, and None is left out."""
     facts = {"campaign": "Spring sale", "tries": 5, "status": None}
 
     line = Json().format(record(facts=facts))
@@ -90,8 +90,8 @@ def test_json_is_read_by_machines() -> None:
         (logging.ERROR, "error"),
     ],
 )
-def test_levels_are_called_as_the_flag_calls_them(level: int, name: str) -> None:
-    """What `--log.level` takes is what a line shows."""
+def test_levels_have_the_names_of_the_flag(level: int, name: str) -> None:
+    """They are the values of `--log.level`."""
     assert f" level={name} " in Logfmt().format(record(level=level))
 
 
@@ -108,7 +108,7 @@ def test_levels_are_called_as_the_flag_calls_them(level: int, name: str) -> None
         (float("inf"), "inf"),
         ("https://rest.iad-01.braze.com/x", "https://rest.iad-01.braze.com/x"),
         ("a=b", '"a=b"'),
-        ('say "hi"', r'"say \"hi\""'),
+        ('a "b"', r'"a \"b\""'),
         ("two\nlines", r'"two\nlines"'),
         ("\u2028", r'"\u2028"'),
         ("\ud800", r'"\ud800"'),
@@ -116,18 +116,18 @@ def test_levels_are_called_as_the_flag_calls_them(level: int, name: str) -> None
     ],
 )
 def test_logfmt_values(value: object, text: str) -> None:
-    """Absent, empty and odd values can be told apart, and floats are short."""
+    """Special values are distinct, and floats are rounded."""
     line = Logfmt().format(record(facts={"fact": value}))
 
     assert line.partition(" fact=")[2] == text
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)
-@given(event=hostile, facts=facts_of)
+@given(event=any_text, facts=facts_of)
 def test_a_record_is_one_line(
     formatter: logging.Formatter, event: str, facts: dict[str, object]
 ) -> None:
-    """No fact can break a line, drive a terminal, or break the stream's encoding."""
+    """No value adds a line, controls a terminal, or breaks the encoding."""
     line = formatter.format(record(event, facts=facts))
 
     assert len(line.splitlines()) == 1
@@ -136,8 +136,8 @@ def test_a_record_is_one_line(
 
 
 @given(facts=facts_of)
-def test_logfmt_is_read_back(facts: dict[str, object]) -> None:
-    """Each text comes back as it was, quotes, controls and astral planes included."""
+def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
+    """Every text is preserved, including quotes and control characters."""
     texts = {
         name: joined(value) for name, value in facts.items() if isinstance(value, str)
     }
@@ -148,37 +148,39 @@ def test_logfmt_is_read_back(facts: dict[str, object]) -> None:
 
 
 @given(facts=facts_of)
-def test_json_is_read_back(facts: dict[str, object]) -> None:
-    """By strict readers too: what is no finite number is text, what is None absent."""
+def test_json_can_be_parsed(facts: dict[str, object]) -> None:
+    """The JSON is strict: NaN and infinities are strings, None is left out."""
 
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise AssertionError(constant)
 
-    found = json.loads(Json().format(record(facts=facts)), parse_constant=refuse)
+    found = json.loads(Json().format(record(facts=facts)), parse_constant=reject)
 
     assert not {name for name, value in facts.items() if value is None} & set(found)
     for name, value in facts.items():
         if value is None:
             continue
         is_text = isinstance(value, float) and not math.isfinite(value)
-        wanted = str(value) if is_text else value
-        assert found[name] == (joined(wanted) if isinstance(wanted, str) else wanted)
+        expected = str(value) if is_text else value
+        if isinstance(expected, str):
+            expected = joined(expected)
+        assert found[name] == expected
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)
 def test_a_traceback_stays_on_its_line(formatter: logging.Formatter) -> None:
-    """It is one fact among the others, whatever the exception's text holds."""
+    """It is a field, with any text of the exception."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    made = record("poll.crashed", level=logging.ERROR)
+    created = record("poll.crashed", level=logging.ERROR)
     try:
         message = "broken\n\u2028\ud800"
         raise RuntimeError(message)
     except RuntimeError:
-        made.exc_info = sys.exc_info()
+        created.exc_info = sys.exc_info()
 
-    handler.emit(made)
+    handler.emit(created)
 
     line = stream.getvalue()
     assert line.endswith("\n")
@@ -187,12 +189,12 @@ def test_a_traceback_stays_on_its_line(formatter: logging.Formatter) -> None:
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)
-def test_a_librarys_record_is_a_line_too(formatter: logging.Formatter) -> None:
-    """Its message, with its arguments, is the event."""
-    made = logging.LogRecord(
+def test_the_record_of_a_library_is_one_line(formatter: logging.Formatter) -> None:
+    """The event is its message with its arguments."""
+    created = logging.LogRecord(
         "urllib3", logging.WARNING, __file__, 1, "retry %d of %s", (2, "x"), None
     )
 
-    line = formatter.format(made)
+    line = formatter.format(created)
 
     assert "retry 2 of x" in line

@@ -1,4 +1,4 @@
-"""Work done once for all who wait for it."""
+"""Concurrent callers share the runs of a function."""
 
 from __future__ import annotations
 
@@ -12,77 +12,77 @@ from tests.support.daemon_process import PATIENCE_SECONDS
 
 
 class Slow:
-    """Work that ends when it is let go; it counts its rounds."""
+    """A function that blocks until `may_end` is set, and counts its runs."""
 
     def __init__(self) -> None:
-        self.rounds = 0
-        self.at_once = 0
-        self.most_at_once = 0
-        self.has_begun = threading.Event()
+        self.runs = 0
+        self.concurrent = 0
+        self.max_concurrent = 0
+        self.has_started = threading.Event()
         self.may_end = threading.Event()
 
     def __call__(self) -> int:
-        """Return the number of this round."""
-        self.rounds += 1
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        self.has_begun.set()
+        """Return the number of this run."""
+        self.runs += 1
+        self.concurrent += 1
+        self.max_concurrent = max(self.max_concurrent, self.concurrent)
+        self.has_started.set()
         assert self.may_end.wait(PATIENCE_SECONDS)
-        self.at_once -= 1
-        return self.rounds
+        self.concurrent -= 1
+        return self.runs
 
 
-def test_who_comes_during_a_round_waits_for_the_next() -> None:
-    """Ten who come meanwhile share one further round, and see what came before."""
+def test_calls_during_a_run_share_the_next_one() -> None:
+    """Ten concurrent calls cause one further run."""
     slow = Slow()
 
-    async def crowd() -> list[int]:
-        work = SingleFlight(slow)
-        first = asyncio.create_task(work.outcome())
-        await asyncio.to_thread(slow.has_begun.wait)
-        others = [asyncio.create_task(work.outcome()) for _ in range(10)]
+    async def call_eleven_times() -> list[int]:
+        flight = SingleFlight(slow)
+        first = asyncio.create_task(flight.run())
+        await asyncio.to_thread(slow.has_started.wait)
+        others = [asyncio.create_task(flight.run()) for _ in range(10)]
         await asyncio.sleep(0)
         slow.may_end.set()
         return await asyncio.gather(first, *others)
 
-    outcomes = asyncio.run(crowd())
+    results = asyncio.run(call_eleven_times())
 
-    assert outcomes == [1, *[2] * 10]
-    assert slow.most_at_once == 1
+    assert results == [1, *[2] * 10]
+    assert slow.max_concurrent == 1
 
 
-def test_who_leaves_ends_nothing() -> None:
-    """A round goes on without its first guest, and no other begins beside it."""
+def test_a_cancelled_caller_does_not_cancel_the_run() -> None:
+    """No second run starts meanwhile."""
     slow = Slow()
 
-    async def leave() -> int:
-        work = SingleFlight(slow)
-        first = asyncio.create_task(work.outcome())
-        await asyncio.to_thread(slow.has_begun.wait)
+    async def cancel_the_first() -> int:
+        flight = SingleFlight(slow)
+        first = asyncio.create_task(flight.run())
+        await asyncio.to_thread(slow.has_started.wait)
         first.cancel()
-        second = asyncio.create_task(work.outcome())
+        second = asyncio.create_task(flight.run())
         await asyncio.sleep(0)
         slow.may_end.set()
         return await second
 
-    assert asyncio.run(leave()) == 2
-    assert slow.most_at_once == 1
+    assert asyncio.run(cancel_the_first()) == 2
+    assert slow.max_concurrent == 1
 
 
-def test_what_goes_wrong_is_told_to_all() -> None:
-    """An exception reaches whoever waited, and the next round begins afresh."""
-    fates = iter([True, False])
+def test_an_exception_is_raised_to_the_callers() -> None:
+    """The next run is independent of it."""
+    is_failing = iter([True, False])
 
     def work() -> str:
-        if next(fates):
-            message = "the first round"
+        if next(is_failing):
+            message = "the first run"
             raise OSError(message)
         return "done"
 
     async def twice() -> str:
-        joint = SingleFlight(work)
-        with pytest.raises(OSError, match="the first round"):
-            await joint.outcome()
-        return await joint.outcome()
+        flight = SingleFlight(work)
+        with pytest.raises(OSError, match="the first run"):
+            await flight.run()
+        return await flight.run()
 
     assert asyncio.run(twice()) == "done"

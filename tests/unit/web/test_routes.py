@@ -90,11 +90,11 @@ def status_page() -> StatusPage:
     """Return the status page without workspaces."""
     return StatusPage(
         entries=tuple,
-        desks={},
+        workspaces={},
         discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
-        clock_set_by=lambda: 0.0,
+        wall_offset=lambda: 0.0,
         is_ready=lambda: True,
         version="1.2.3<b>",
     )

@@ -150,7 +150,7 @@ def test_warnings() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("min_version: TLS13", "cert_file: this key is required and missing"),
+        ("min_version: TLS13", "cert_file: this option is required but missing"),
         (f"{PAIR}, cert: x", "cert_file: cert is set too; expected only one of them"),
         (
             "cert_file: none.pem, key_file: key.pem",
@@ -169,7 +169,7 @@ def test_warnings() -> None:
         ),
         (
             f"{PAIR}, client_auth_type: VerifyClientCertIfGiven",
-            "client_ca_file: this key is required and missing",
+            "client_ca_file: this option is required but missing",
         ),
         (
             f"{PAIR}, client_ca_file: /ca.pem",

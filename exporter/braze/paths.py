@@ -1,0 +1,12 @@
+"""Paths of Braze's REST API; each is also the name of a rate-limit bucket."""
+
+from __future__ import annotations
+
+CAMPAIGN_DATA_SERIES = "campaigns/data_series"
+CAMPAIGN_LIST = "campaigns/list"
+CAMPAIGN_DETAILS = "campaigns/details"
+
+
+def permission_for(path: str) -> str:
+    """Return the permission that an API key needs for a path."""
+    return path.replace("/", ".")

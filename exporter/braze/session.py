@@ -1,0 +1,237 @@
+"""Requests to one Braze workspace: one account, shared by all that send them.
+
+Each of Braze's buckets has one budget. A request is paid for before it is sent and
+settled when it ends, so that polling, discovery and downloads keep one ceiling and one
+reserve per bucket, and one 429 stops all of them. A 401 pauses every request of the
+key: the component that got it probes, the others wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from threading import RLock
+from typing import NamedTuple, Protocol
+
+from exporter.braze import retries
+from exporter.braze.rate_limit import Budget
+from exporter.braze.responses import BrazeResponse
+from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.system.clock import Clock
+from exporter.system.logformat import Fact
+
+CAMPAIGN_ANALYTICS = "campaigns/data_series"
+"""Braze's bucket of 50,000 requests a minute for campaign analytics alone."""
+
+SHARED = "default"
+"""Braze's bucket of 250,000 requests an hour, which live sends use too."""
+
+_UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
+"""Failures without a complete response, even if a status line was received."""
+
+Result = BrazeResponse | FetchError
+
+
+class Fetcher(Protocol):
+    """What a session needs of a client."""
+
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        parse: Callable[[object], object] = ...,
+        cached: Callable[[int], object | None] = ...,
+        /,
+    ) -> BrazeResponse:
+        """Return the response to one GET, its document parsed, or raise `FetchError`.
+
+        Or what was parsed before from a body with the same digest.
+        """
+
+
+class ApiRequest(NamedTuple):
+    """One GET, and the bucket that pays for it."""
+
+    bucket: str
+    path: str
+    parameters: Mapping[str, str | int]
+    fields: Mapping[str, Fact]
+    """Fields of its log line."""
+
+
+class Ended(NamedTuple):
+    """One request that ended, for metrics and the log."""
+
+    request: ApiRequest
+    status: int | None
+    """None: no complete response."""
+    headers: RateLimitHeaders | None
+    seconds: float
+
+
+class Session:
+    """Any thread may call any method. `random` returns fractions in [0, 1)."""
+
+    def __init__(
+        self,
+        client: Fetcher,
+        *,
+        budgets: Mapping[str, Budget],
+        clock: Clock,
+        random: Callable[[], float],
+        on_end: Callable[[Ended], None] = lambda _: None,
+    ) -> None:
+        """`budgets` are by bucket. `on_end` is called after each request."""
+        self.client = client
+        """May be replaced while requests are in flight."""
+        self.lock = RLock()
+        """Guards the account; the queues of the session use it, too."""
+        self._budgets = dict(budgets)
+        self._clock = clock
+        self._random = random
+        self._on_end = on_end
+        self._key_owner: object | None = None
+        self._key_probe_at = 0.0
+        self._wake_ups: list[Callable[[], None]] = []
+
+    def budget(self, bucket: str) -> Budget:
+        """Return the budget of a bucket as it is now."""
+        return self._budgets[bucket]
+
+    def earliest(self, bucket: str, *, now: float) -> float:
+        """Return when a request may start, at least `now`; inf: after a response."""
+        return self._budgets[bucket].earliest(now=now)
+
+    def spend(self, bucket: str, *, now: float) -> None:
+        """Pay for a request that starts now; ValueError: it may not start yet."""
+        with self.lock:
+            self._budgets[bucket] = self._budgets[bucket].spend(now=now)
+
+    def release(self, bucket: str, *, now: float) -> None:
+        """Settle a request that was paid for and whose end is not known."""
+        with self.lock:
+            self._budgets[bucket] = self._budgets[bucket].settle(None, now=now)
+
+    def fetch(
+        self,
+        request: ApiRequest,
+        parse: Callable[[object], object] = lambda document: document,
+        cached: Callable[[int], object | None] = lambda _: None,
+    ) -> Result:
+        """Send a request that was paid for, settle it, and return how it ended."""
+        began_at = self._clock.now()
+        client = self.client
+        result: Result
+        try:
+            result = client.fetch(f"/{request.path}", request.parameters, parse, cached)
+        except FetchError as failure:
+            result = failure
+        except BaseException:
+            self.release(request.bucket, now=self._clock.now())
+            raise
+        now = self._clock.now()
+        self._settle(request.bucket, result, now=now)
+        is_complete = isinstance(result, BrazeResponse) or (
+            result.reason not in _UNFINISHED
+        )
+        self._on_end(
+            Ended(
+                request=request,
+                status=result.status if is_complete else None,
+                headers=result.allowance,
+                seconds=now - began_at,
+            )
+        )
+        return result
+
+    def retry_at(
+        self,
+        failure: FetchError,
+        *,
+        bucket: str,
+        tries: int,
+        first_try_at: float,
+        interval_seconds: float,
+    ) -> float | None:
+        """Return when a failed request may be sent again; None: it has failed.
+
+        After a 429 that is when the bucket opens; after an outage, tries are spread
+        over at most half an interval. Nothing else is tried again soon.
+        """
+        if isinstance(failure, Throttled):
+            return self._budgets[bucket].bucket.shut_until
+        if not isinstance(failure, Unavailable):
+            return None
+        return retries.next_try(
+            tries=tries,
+            first_try_at=first_try_at,
+            now=self._clock.now(),
+            interval_seconds=interval_seconds,
+            fraction=self._random(),
+        )
+
+    def reconfigure(self, budgets: Mapping[str, Budget]) -> None:
+        """Change the bounds of all buckets; the state of each bucket is kept."""
+        with self.lock:
+            for name, budget in budgets.items():
+                known = self._budgets.get(name, budget)
+                self._budgets[name] = known.bounded_as(budget)
+
+    def discard_windows(self) -> None:
+        """Discard resets that Braze gave: the wall clock was set since."""
+        now = self._clock.now()
+        with self.lock:
+            self._budgets = {
+                name: budget.without_windows(now=now)
+                for name, budget in self._budgets.items()
+            }
+
+    def on_key_accepted(self, wake_up: Callable[[], None]) -> None:
+        """Register a function to call when a pause of the key ends."""
+        self._wake_ups.append(wake_up)
+
+    def pause_key(self, owner: object, *, probe_at: float) -> None:
+        """Pause all requests of the key but those of `owner`, after its 401.
+
+        `probe_at` is when it sends the next one. Without effect while another owner
+        holds the pause.
+        """
+        with self.lock:
+            if self._key_owner is None or self._key_owner is owner:
+                self._key_owner = owner
+                self._key_probe_at = probe_at
+
+    def resume_key(self, owner: object) -> None:
+        """End the pause that `owner` holds, if it holds one."""
+        with self.lock:
+            if self._key_owner is not owner:
+                return
+            self._key_owner = None
+            for wake_up in self._wake_ups:
+                wake_up()
+
+    @property
+    def key_probe_at(self) -> float:
+        """When the owner of the key's pause probes next."""
+        return self._key_probe_at
+
+    def is_paused_for(self, user: object) -> bool:
+        """Return whether another component probes a refused key."""
+        return self._key_owner is not None and self._key_owner is not user
+
+    def _settle(self, bucket: str, result: Result, *, now: float) -> None:
+        headers = result.allowance
+        if headers is not None:
+            headers = headers.earlier(self._clock.offset())
+        with self.lock:
+            budget = self._budgets[bucket]
+            if isinstance(result, Throttled):
+                budget = budget.settle_throttled(
+                    headers or RateLimitHeaders(),
+                    retry_after_seconds=result.retry_after_seconds,
+                    now=now,
+                    fraction=self._random(),
+                )
+            else:
+                budget = budget.settle(headers, now=now)
+            self._budgets[bucket] = budget

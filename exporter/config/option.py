@@ -1,0 +1,79 @@
+"""The definition of one configuration option: type, default, bounds, help, example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from exporter.config import units
+
+
+class Kind(StrEnum):
+    """The type of an option's value, as documentation names it."""
+
+    BOOLEAN = "boolean"
+    DURATION = "duration"
+    INTEGER = "integer"
+    LABELS = "mapping of labels"
+    LIST = "list of strings"
+    NUMBER = "number"
+    PATH = "path"
+    PERCENTAGE = "percentage"
+    SECTION = "section"
+    SECTIONS = "list of sections"
+    SIZE = "size"
+    STRING = "string"
+    URL = "URL"
+    WINDOWS = "list of durations"
+
+
+class Option(NamedTuple):
+    """One key of a section of the configuration."""
+
+    default: str | None = None
+    """The default as YAML; None: without the option there is no value."""
+    kind: Kind = Kind.STRING
+    is_required: bool = False
+    least: float | None = None
+    """In the unit of the parsed value: seconds, bytes, or a fraction of 1."""
+    most: float | None = None
+    excludes_most: bool = False
+    help: str = ""
+    example: str = ""
+    """A value as YAML; empty: the default is the example."""
+    attribute: str = ""
+    """The attribute of the parsed section, dotted; empty: the option's name."""
+    section: Mapping[str, Option] = {}
+    """The options of the value, for `Kind.SECTION` and `Kind.SECTIONS`."""
+    renamed_from: str = ""
+    """The previous name: accepted with a warning, and still valid in our code."""
+
+    @property
+    def bounds(self) -> str:
+        """The bounds as text, such as `1s to 7d`; empty if there are none."""
+        if self.least is None or self.most is None:
+            return ""
+        write = _WRITERS[self.kind]
+        to = "to below" if self.excludes_most else "to"
+        return f"{write(self.least)} {to} {write(self.most)}"
+
+    def allows(self, value: float) -> bool:
+        """Return whether the value is within the bounds."""
+        if self.least is None or self.most is None:
+            return True
+        is_below = value < self.most if self.excludes_most else value <= self.most
+        return self.least <= value and is_below
+
+
+OPTIONAL = Option()
+REQUIRED = Option(is_required=True)
+
+_WRITERS: Mapping[Kind, Callable[[float], str]] = {
+    Kind.DURATION: units.duration_text,
+    Kind.WINDOWS: units.duration_text,
+    Kind.INTEGER: units.number_text,
+    Kind.NUMBER: units.number_text,
+    Kind.PERCENTAGE: units.percentage_text,
+    Kind.SIZE: lambda size: units.size_text(int(size)),
+}

@@ -1,0 +1,332 @@
+"""Every option of the configuration: the one place of its name, default and bounds.
+
+From these tables `schema` parses, `describe` writes, and docs/configuration.md is
+generated (`make config-docs`); tests compare config.example.yaml and the chart's
+values.schema.json with them. An option is renamed here only, with
+`renamed_from="old_name"`: the old name is accepted with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from exporter.config.option import Kind, Option
+from exporter.config.units import BYTES
+
+_MILLISECOND, _SECOND, _MINUTE, _HOUR, _DAY = 0.001, 1.0, 60.0, 3600.0, 86400.0
+
+Section = Mapping[str, Option]
+
+SELECTION: Section = {
+    "include": Option(
+        "[]",
+        Kind.LIST,
+        help="Patterns with `*` and `?`, case-sensitive; empty: everything.",
+        example='["*_push"]',
+    ),
+    "exclude": Option(
+        "[]", Kind.LIST, help="Patterns that override `include`.", example="[sms]"
+    ),
+}
+TAGS: Section = {
+    "any": Option(
+        "[]",
+        Kind.LIST,
+        help="Campaigns with at least one of these tags.",
+        example="[newsletter, promo]",
+    ),
+    "all": Option(
+        "[]", Kind.LIST, help="Campaigns with all of these tags.", example="[live]"
+    ),
+    "none": Option(
+        "[]", Kind.LIST, help="Campaigns with none of these tags.", example="[test]"
+    ),
+}
+DISCOVER: Section = {
+    "names": Option(
+        "{}", Kind.SECTION, section=SELECTION, help="Campaign names to select."
+    ),
+    "tags": Option(
+        "{}", Kind.SECTION, section=TAGS, help="Tags to select, spelled as in Braze."
+    ),
+    "channels": Option(
+        "{}",
+        Kind.SECTION,
+        section=SELECTION,
+        help="Channels, at least one of which the campaign has to use.",
+    ),
+    "sent_within": Option(
+        kind=Kind.DURATION,
+        least=_HOUR,
+        most=3650 * _DAY,
+        attribute="sent_within_seconds",
+        example="30d",
+        help=(
+            "Only campaigns sent within this time. Unset: the last send does not "
+            "matter."
+        ),
+    ),
+    "include_drafts": Option("false", Kind.BOOLEAN, help="Also poll drafts."),
+    "include_archived": Option(
+        "false", Kind.BOOLEAN, help="Also poll archived campaigns."
+    ),
+    "max_campaigns": Option(
+        "500",
+        Kind.INTEGER,
+        least=1,
+        most=100_000,
+        help=(
+            "Maximum number of discovered campaigns; the most recently edited ones are "
+            "kept."
+        ),
+    ),
+    "list_interval": Option(
+        "1h",
+        Kind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        attribute="list_interval_seconds",
+        help="How often the list of campaigns is requested.",
+    ),
+    "grace": Option(
+        "1d",
+        Kind.DURATION,
+        least=0,
+        most=90 * _DAY,
+        attribute="grace_seconds",
+        help="How long a campaign that is no longer listed is still polled.",
+    ),
+    # Braze allows 4,166 a minute, shared with the company's live sends.
+    "requests_per_minute": Option(
+        "120",
+        Kind.NUMBER,
+        least=0.1,
+        most=1000,
+        help=(
+            "Maximum request rate of discovery. Braze shares this limit with live "
+            "sends."
+        ),
+    ),
+    "labels": Option(
+        "{}",
+        Kind.LABELS,
+        help="Labels of `braze_campaign_info`: label name to `tags` or `channels`.",
+        example="{tags: tags, channel: channels}",
+    ),
+}
+CAMPAIGN: Section = {
+    "id": Option(
+        is_required=True,
+        help="The campaign's API identifier, a UUID; unique in the workspace.",
+        example="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
+    ),
+    "name": Option(
+        is_required=True,
+        help="The label `campaign`, at most 256 characters; unique in the workspace.",
+        example="Welcome series",
+    ),
+    "interval": Option(
+        kind=Kind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        attribute="interval_seconds",
+        example="1m",
+        help="How often this campaign is polled. Unset: the workspace's `interval`.",
+    ),
+    "labels": Option(
+        "{}",
+        Kind.LABELS,
+        help="Additional labels of `braze_campaign_info`.",
+        example="{team: crm}",
+    ),
+}
+WORKSPACE: Section = {
+    "name": Option(
+        is_required=True,
+        help="The label `workspace`, at most 256 characters; unique in the file.",
+        example="production",
+    ),
+    "endpoint": Option(
+        kind=Kind.URL,
+        is_required=True,
+        help="The REST endpoint of the Braze instance, without a path.",
+        example="https://rest.iad-01.braze.com",
+    ),
+    "api_key_env": Option(
+        attribute="key_source.env",
+        help=(
+            "Environment variable that contains the API key. Exactly one of "
+            "`api_key_env` and `api_key_file` is required."
+        ),
+        example="BRAZE_API_KEY",
+    ),
+    "api_key_file": Option(
+        kind=Kind.PATH,
+        attribute="key_source.file",
+        help="File that contains the API key; read again when it changes.",
+        example="/run/secrets/braze",
+    ),
+    "timezone": Option(
+        "UTC",
+        attribute="timezone.key",
+        help="IANA time zone of the company in Braze; decides which day is complete.",
+        example="America/New_York",
+    ),
+    "interval": Option(
+        "5m",
+        Kind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        attribute="interval_seconds",
+        help="How often each campaign is polled. One poll is one request.",
+    ),
+    "idle_interval": Option(
+        "1h",
+        Kind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        attribute="idle_interval_seconds",
+        help="How often an idle campaign is polled: one without a count in 14 days.",
+    ),
+    # Braze allows 50,000; below 0.01 the next request would be hours away.
+    "requests_per_minute": Option(
+        "120",
+        Kind.NUMBER,
+        least=0.01,
+        most=1_000_000,
+        help=(
+            "Maximum request rate. If the campaigns need more, all intervals are "
+            "stretched."
+        ),
+    ),
+    "reserve": Option(
+        "20%",
+        Kind.PERCENTAGE,
+        least=0,
+        most=1,
+        excludes_most=True,
+        help=(
+            "Share of Braze's rate limit that is left to other users of the workspace."
+        ),
+    ),
+    "concurrency": Option(
+        "4",
+        Kind.INTEGER,
+        least=1,
+        most=64,
+        help="Maximum number of concurrent requests.",
+    ),
+    "timeout": Option(
+        "30s",
+        Kind.DURATION,
+        least=_MILLISECOND,
+        most=10 * _MINUTE,
+        attribute="timeout_seconds",
+        help="Timeout of a request, from connecting to the last byte.",
+    ),
+    "proxy": Option(
+        kind=Kind.URL,
+        help=(
+            "URL of an HTTP proxy. Unset: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and "
+            "NO_PROXY."
+        ),
+        example="http://proxy:3128",
+    ),
+    "ca_file": Option(
+        kind=Kind.PATH,
+        help=(
+            "File of trusted certificates (PEM). Unset: REQUESTS_CA_BUNDLE, "
+            "CURL_CA_BUNDLE, SSL_CERT_FILE or the bundled list."
+        ),
+        example="/etc/ssl/company.pem",
+    ),
+    "allow_http": Option(
+        "false",
+        Kind.BOOLEAN,
+        help="Permit an `http://` endpoint, which receives the API key unencrypted.",
+    ),
+    "campaigns": Option(
+        kind=Kind.SECTIONS,
+        is_required=True,
+        section=CAMPAIGN,
+        help="The campaigns to poll; required unless `discover` is set.",
+    ),
+    "discover": Option(
+        kind=Kind.SECTION,
+        section=DISCOVER,
+        help="Poll campaigns that Braze lists, in addition to `campaigns`.",
+    ),
+}
+LIMITS: Section = {
+    "series_per_campaign": Option(
+        "5000",
+        Kind.INTEGER,
+        least=1,
+        most=1_000_000,
+        help=(
+            "Maximum number of series of one campaign. Beyond it whole variations are "
+            "dropped, and counted."
+        ),
+    ),
+    "response_bytes": Option(
+        "4MiB",
+        Kind.SIZE,
+        least=BYTES["KiB"],
+        most=BYTES["GiB"],
+        help="Maximum size of a response, decompressed. A larger one is a failed poll.",
+    ),
+}
+CONFIG: Section = {
+    "workspaces": Option(
+        kind=Kind.SECTIONS,
+        is_required=True,
+        section=WORKSPACE,
+        help="The Braze workspaces to poll.",
+    ),
+    "windows": Option(
+        "[7d, 28d]",
+        Kind.WINDOWS,
+        least=_DAY,
+        most=98 * _DAY,
+        help=(
+            "Trailing windows, in whole days before today, that are summed; `[]`: none."
+        ),
+    ),
+    "channels": Option(
+        "{}", Kind.SECTION, section=SELECTION, help="Channels to export."
+    ),
+    "stale_after": Option(
+        "1h",
+        Kind.DURATION,
+        least=_MILLISECOND,
+        most=365 * _DAY,
+        attribute="stale_after_seconds",
+        help=(
+            "Age after which the values of a campaign are no longer exported; at least "
+            "three intervals."
+        ),
+    ),
+    "metrics": Option(
+        "{}", Kind.SECTION, section=SELECTION, help="Braze fields to export."
+    ),
+    "revisions": Option(
+        "false",
+        Kind.BOOLEAN,
+        help=(
+            "Export the revision families: by how much Braze changes the counts of "
+            "past days."
+        ),
+    ),
+    "limits": Option(
+        "{}", Kind.SECTION, section=LIMITS, help="Limits of one campaign."
+    ),
+}
+
+
+def walk(section: Section = CONFIG, path: str = "") -> Iterator[tuple[str, Option]]:
+    """Yield every option with its path, such as `workspaces[].name`; parents first."""
+    for name, option in section.items():
+        place = f"{path}{name}"
+        yield place, option
+        inner = f"{place}[]." if option.kind is Kind.SECTIONS else f"{place}."
+        yield from walk(option.section, inner)

@@ -1,0 +1,80 @@
+"""Log lines about polls: a failure is logged once an hour, and few lines a minute."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from threading import Lock
+
+from exporter.metrics.store import ObjectKey
+from exporter.model.errors import FailureReason, FetchError
+from exporter.polling.request_queue import PendingPoll
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
+from exporter.system.logformat import Fact
+
+_log = logging.getLogger(__name__)
+
+_REPEAT_SECONDS = 3600.0
+"""An unchanged failure is logged again after so long."""
+
+
+class PollLog:
+    """Decides which outcomes are logged. Any thread may call any method."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._logged: dict[ObjectKey, tuple[FailureReason, float]] = {}
+        self._limits: dict[tuple[str, str], LogRateLimit] = {}
+
+    def keep_only(self, keys: Iterable[ObjectKey]) -> None:
+        """Discard what is known of objects that are not polled any more."""
+        kept = set(keys)
+        for key in tuple(self._logged):
+            if key not in kept:
+                self._logged.pop(key, None)
+
+    def failed(
+        self,
+        poll: PendingPoll,
+        failure: FetchError,
+        fields: dict[str, Fact],
+        *,
+        next_at: float | None,
+        now: float,
+    ) -> None:
+        """Log a failed poll: as a warning if it is news, else as debug."""
+        reason, logged_at = self._logged.get(poll.key, (None, 0.0))
+        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
+        fields = fields | {
+            "reason": failure.reason,
+            "status": failure.status,
+            "tries": poll.tries,
+            "next_in_seconds": None if next_at is None else round(next_at - now),
+            "error": str(failure),
+        }
+        is_logged = is_news and self._admits("poll.failed", fields, now=now)
+        if is_logged:
+            self._logged[poll.key] = (failure.reason, now)
+        level = logging.WARNING if is_logged else logging.DEBUG
+        _log.log(level, "poll.failed", extra={"facts": fields})
+
+    def succeeded(
+        self, poll: PendingPoll, fields: dict[str, Fact], *, now: float
+    ) -> None:
+        """Log that an object whose failure was logged is polled again."""
+        if self._logged.pop(poll.key, None):
+            if not self._admits("poll.recovered", fields, now=now):
+                _log.debug("poll.recovered", extra={"facts": fields})
+            else:
+                _log.info("poll.recovered", extra={"facts": fields})
+
+    def _admits(self, event: str, fields: dict[str, Fact], *, now: float) -> bool:
+        """Return whether the event is within its limit; add how many were not."""
+        key = (str(fields["workspace"]), event)
+        with self._lock:
+            limit = self._limits.get(key, LogRateLimit(LINES_PER_MINUTE))
+            self._limits[key] = limit.counted(now=now)
+        is_admitted = limit.admits(now=now)
+        if is_admitted:
+            fields.update(limit.facts(now=now))
+        return is_admitted

@@ -1,0 +1,228 @@
+"""The exporter's configuration and its keys, as the chart renders them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from exporter.config.schema import parse
+from exporter.model.config import WorkspaceConfig
+from exporter.simulator import Simulator, SimulatorSettings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.chart.helm import (
+    CHART,
+    ID,
+    NASTY,
+    Helm,
+    Rendered,
+    config,
+)
+from tests.support.certificates import HASH
+
+
+def test_the_demo_polls_every_campaign_of_the_simulator() -> None:
+    """The demo's configuration lists the campaigns of `braze-exporter simulate`."""
+    braze = Simulator(SimulatorSettings(seed=1))
+
+    demo = yaml.safe_load((CHART / "files" / "demo.yaml").read_text(encoding="utf-8"))
+
+    (workspace,) = demo["workspaces"]
+    assert workspace["campaigns"] == [
+        {"id": each.id, "name": each.name} for each in braze.campaigns
+    ]
+
+
+def test_the_demo_has_the_key_of_the_simulator(helm: Helm) -> None:
+    """The key file of the demo's configuration contains the simulator's key."""
+    rendered = helm.render()
+
+    files = rendered.files("Secret", "demo-braze-exporter-demo")
+    assert files == {"api-key": Simulator(SimulatorSettings(seed=1)).api_key}
+
+
+def test_keys_are_files_that_not_everyone_may_read(helm: Helm) -> None:
+    """Each key of a Secret becomes a file that the pod's group can read."""
+    rendered = helm.render(config())
+
+    (keys,) = (each for each in rendered.pod["volumes"] if each["name"] == "keys")
+    assert keys["projected"]["defaultMode"] == 0o440
+    (source,) = keys["projected"]["sources"]
+    assert source["secret"] == {
+        "name": "braze",
+        "items": [{"key": "api-key", "path": "production"}],
+    }
+    mounts = {each["name"]: each for each in rendered.exporter["volumeMounts"]}
+    assert mounts["keys"]["mountPath"] == "/etc/braze-exporter/keys"
+    assert mounts["keys"]["readOnly"] is True
+    assert rendered.pod["securityContext"]["fsGroup"] == 65532
+    assert not rendered.all("Secret")
+
+
+def checksums(rendered: Rendered) -> dict[str, str]:
+    """Return the checksum annotations of the pod."""
+    template = rendered.workload["spec"]["template"]
+    return {
+        name: text
+        for name, text in template["metadata"]["annotations"].items()
+        if name.startswith("checksum/")
+    }
+
+
+def test_checksums_change_with_configuration_and_secrets(helm: Helm) -> None:
+    """Each rendered ConfigMap and Secret of the exporter has a checksum annotation."""
+    web = {"webConfig": {"basic_auth_users": {"a": HASH}}}
+    other_web = {"webConfig": {"basic_auth_users": {"b": HASH}}}
+
+    one, same, other, protected, changed = (
+        checksums(helm.render(values))
+        for values in (
+            config(),
+            config() | {"podLabels": {"team": "crm"}},
+            config(interval="1m"),
+            config() | web,
+            config() | other_web,
+        )
+    )
+
+    assert one == same
+    assert one["checksum/config"] != other["checksum/config"]
+    assert one["checksum/config"] == protected["checksum/config"]
+    assert protected["checksum/secret"] != changed["checksum/secret"]
+    assert not checksums(helm.render(config() | {"checksumAnnotations": False}))
+
+
+def test_the_configuration_can_be_a_secret(helm: Helm) -> None:
+    """A Secret holds the same text as the ConfigMap, and replaces it."""
+    values = config(proxy="http://proxy:3128")
+
+    plain, secret = (
+        helm.render(values | {"configInSecret": where}) for where in (False, True)
+    )
+
+    assert plain.config == secret.config
+    assert not secret.all("ConfigMap")
+    volume = secret.pod["volumes"][0]
+    assert volume["secret"]["secretName"] == "demo-braze-exporter-config"
+
+
+TEXTS = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Cn")), min_size=1, max_size=30
+).filter(str.strip)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(name=TEXTS, campaign=TEXTS, label=TEXTS)
+@pytest.mark.parametrize("is_secret", [False, True])
+def test_any_text_reaches_the_exporter(
+    helm: Helm, *, is_secret: bool, name: str, campaign: str, label: str
+) -> None:
+    """Names and labels arrive unchanged in the exporter's configuration."""
+    values = config(
+        name=name,
+        campaigns=[{"id": ID, "name": campaign, "labels": {"team": label}}],
+    )
+
+    rendered = helm.render(values | {"configInSecret": is_secret}, has_schema=False)
+
+    read = yaml.safe_load(rendered.config)
+    assert read["workspaces"][0]["name"] == name
+    assert read["workspaces"][0]["campaigns"][0]["name"] == campaign
+    assert read["workspaces"][0]["campaigns"][0]["labels"] == {"team": label}
+
+
+def parsed(text: str) -> WorkspaceConfig:
+    """Return the workspace that the exporter reads from a configuration."""
+    return parse(
+        text,
+        file="config.yaml",
+        read_key=lambda _: "a-key-of-some-length",
+        is_file=lambda _: True,
+    ).config.workspaces[0]
+
+
+def test_texts_stay_texts(helm: Helm) -> None:
+    """Text that YAML could read as another type arrives as text in the exporter."""
+    for text in (
+        "yes",
+        "12",
+        "2026-01-01",
+        "1:30",
+        "0x1F",
+        "~",
+        "=",
+        "<<",
+        "1e3",
+        "*a",
+    ):
+        campaign = {"id": ID, "name": text, "labels": {"team": text}}
+
+        workspace = parsed(helm.render(config(name=text, campaigns=[campaign])).config)
+
+        assert workspace.name == text
+        assert workspace.campaigns[0].name == text
+        assert dict(workspace.campaigns[0].labels) == {"team": text}
+
+
+def test_numbers_stay_numbers(helm: Helm) -> None:
+    """Large and fractional numbers arrive unchanged."""
+    for rate in (1, 0.5, 120, 1000000, 50000):
+        workspace = parsed(helm.render(config(requests_per_minute=rate)).config)
+
+        assert float(workspace.requests_per_minute) == rate
+
+
+def test_hostile_values_stay_in_their_places(helm: Helm) -> None:
+    """Quotes, newlines and YAML's special characters are safe in every text."""
+    labels = {"team": NASTY}
+    name = {"name": NASTY, "key": NASTY}
+    monitor = {"enabled": True, "basicAuth": {"username": name, "password": name}}
+    values = config(name=NASTY) | {
+        "commonLabels": labels,
+        "commonAnnotations": {"note": NASTY},
+        "podAnnotations": {"pod": NASTY},
+        "podLabels": {"pod": NASTY},
+        "nodeSelector": {"disk": NASTY},
+        "extraArgs": [NASTY],
+        "extraEnv": [{"name": "X", "value": NASTY}],
+        "priorityClassName": NASTY,
+        "image": {"tag": NASTY},
+        "service": {"annotations": {"note": NASTY}, "labels": labels},
+        "serviceAccount": {"annotations": {"note": NASTY}},
+        "webConfig": {"basic_auth_users": {NASTY.replace(":", ""): HASH}},
+        "ingress": {
+            "enabled": True,
+            "className": NASTY,
+            "hosts": [{"host": NASTY, "paths": [{"path": f"/{NASTY}"}]}],
+            "tls": [{"secretName": NASTY, "hosts": [NASTY]}],
+        },
+        "scrapeConfig": monitor | {"jobName": NASTY, "targetLabels": labels},
+        "serviceMonitor": monitor | {"labels": labels, "jobLabel": NASTY},
+        "podMonitor": monitor | {"labels": labels, "jobLabel": NASTY},
+        "prometheusRule": {"enabled": True, "alertLabels": labels},
+        "dashboards": {
+            "enabled": True,
+            "folder": NASTY,
+            "labelValue": NASTY,
+            "grafanaOperator": {"enabled": True},
+        },
+        "persistence": {"enabled": True, "storageClass": NASTY, "volumeName": NASTY},
+    }
+
+    rendered = helm.render(values)
+
+    for each in rendered.documents:
+        assert each["metadata"]["labels"]["team"] == NASTY
+        assert each["metadata"]["annotations"]["note"] == NASTY
+    assert rendered.exporter["args"][-1] == NASTY
+    assert rendered.exporter["env"] == [{"name": "X", "value": NASTY}]
+    assert rendered.one("Ingress")["spec"]["rules"][0]["host"] == NASTY
+    assert rendered.one("ScrapeConfig")["spec"]["jobName"] == NASTY
+    dashboards = rendered.all("GrafanaDashboard")
+    assert dashboards
+    assert {each["spec"]["folder"] for each in dashboards} == {NASTY}
+    assert yaml.safe_load(rendered.config)["workspaces"][0]["name"] == NASTY

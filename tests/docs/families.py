@@ -1,0 +1,88 @@
+"""All metric families of the exporter with their labels, as they are exposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from exporter.metrics import campaign_metrics
+from exporter.metrics.self_metrics import SelfMetrics, Served
+from exporter.model.config import Selection
+from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.series import parse
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def with_labels(families: Iterable[Metric]) -> dict[str, set[str]]:
+    """Return the label names of the samples of each family."""
+    return {
+        full_name(family): {
+            name for sample in family.samples for name in sample.labels if name != "le"
+        }
+        for family in families
+    }
+
+
+def full_name(family: Metric) -> str:
+    """Return the name of a family as queries use it."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def exposed() -> dict[str, set[str]]:
+    """Return every family with its label names."""
+    return of_campaigns() | with_labels(self_metrics().registry.collect())
+
+
+def of_campaigns() -> dict[str, set[str]]:
+    """Return the families of campaigns with their label names."""
+    subject = campaign_metrics.ObjectLabels(
+        workspace="w", campaign="c", campaign_id="i", labels={"configured": "l"}
+    )
+    status = campaign_metrics.PollStatus(
+        is_up=False,
+        failure=FailureReason.TIMEOUT,
+        interval_seconds=1,
+        last_success_at=1,
+    )
+    days = [
+        {"time": time, "conversions": 1, "messages": {"email": [{"sent": 1}]}}
+        for time in ("2026-09-01", "2026-09-02")
+    ]
+    options = parse.ParseOptions(
+        today=date(2026, 9, 2),
+        timezone=ZoneInfo("UTC"),
+        windows=(7,),
+        channels=Selection(),
+        metrics=Selection(),
+        series_limit=5000,
+    )
+    page = campaign_metrics.page(
+        (
+            campaign_metrics.render_status(subject, status),
+            campaign_metrics.render_values(
+                subject, parse.parse({"data": days}, options)
+            ),
+        )
+    )
+    families = with_labels(text_string_to_metric_families(b"".join(page).decode()))
+    assert set(families) == {family.name for family in campaign_metrics.FAMILIES}
+    families["braze_campaign_info"] -= {"configured"}
+    return families
+
+
+def self_metrics() -> SelfMetrics:
+    """Return the metrics of a process with a sample in every family."""
+    metrics = SelfMetrics(
+        version="1",
+        served=lambda: [Served("w", 1, 1, 1, 1, 1)],
+    )
+    metrics.expect("w", "campaigns/data_series")
+    metrics.sharded(number=0, total=2)
+    metrics.expect_discovery("w", ["campaigns/list"])
+    metrics.discovery_succeeded("w", now=1)
+    metrics.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
+    metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
+    return metrics

@@ -1,0 +1,261 @@
+"""Workspaces, their poller and a fake Braze, at a time that only the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from exporter.braze.proxies import ProxySettings
+from exporter.braze.responses import BrazeResponse
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.model.config import Config
+from exporter.model.errors import FailureReason, FetchError
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.polling.poller import Poller
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.scheduler import Scheduler
+from exporter.polling.workspace import Workspace
+from exporter.polling.workspaces import Workspaces
+
+from tests.support.daemon_process import parsed
+from tests.support.fake_clock import NOW, FakeClock
+
+EMPTY_DOCUMENT: dict[str, object] = {"message": "success", "data": []}
+
+
+def workspace(ids: str = "abc", **changes: object) -> dict[str, object]:
+    """Return a workspace as a configuration has it; campaign ids are single letters."""
+    configured: dict[str, object] = {
+        "name": "shop",
+        "endpoint": "https://rest.iad-01.braze.com",
+        "api_key_env": "KEY",
+        "interval": "5m",
+        "campaigns": [{"id": one, "name": f"Campaign {one}"} for one in ids],
+    }
+    return configured | changes
+
+
+def config(*workspaces: dict[str, object], **changes: object) -> Config:
+    """Return a configuration."""
+    return parsed({"workspaces": list(workspaces), **changes}, key="key")
+
+
+def failure(kind: type[FetchError], reason: str, *, status: int | None) -> FetchError:
+    """Return a failure as the client raises it."""
+    headers = None if status is None else RateLimitHeaders()
+    return kind(
+        "the message of the client",
+        reason=FailureReason(reason),
+        status=status,
+        allowance=headers,
+    )
+
+
+class FakeBraze:
+    """Returns the responses one after the other; the last one is repeated."""
+
+    def __init__(self) -> None:
+        self.responses: list[object] = [EMPTY_DOCUMENT]
+        """Documents, and errors to raise."""
+        self.headers = RateLimitHeaders()
+        self.requests: list[Mapping[str, str | int]] = []
+        self.documents_parsed = 0
+        """How many documents were not found by their digests."""
+        self.during: Callable[[], object] = lambda: None
+        """Called once, while the next request is in flight."""
+
+    @property
+    def polled_ids(self) -> list[str]:
+        """The campaigns that were requested, in order."""
+        return [str(one["campaign_id"]) for one in self.requests]
+
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        parse: Callable[[object], object] = lambda document: document,
+        cached: Callable[[int], object | None] = lambda _: None,
+    ) -> BrazeResponse:
+        """Return or raise the next response."""
+        assert path == "/campaigns/data_series"
+        self.requests.append(params)
+        during, self.during = self.during, lambda: None
+        response = self.respond(params)
+        if isinstance(response, Exception):
+            during()
+            raise response
+        digest = hash(repr(response))
+        found = cached(digest)
+        if found is None:
+            found = parse(response)
+            self.documents_parsed += 1
+        during()
+        return BrazeResponse(found, status=200, allowance=self.headers, digest=digest)
+
+    def respond(self, params: Mapping[str, str | int]) -> object:
+        """Return the next response to a request with these parameters."""
+        del params
+        more = len(self.responses) > 1
+        return self.responses.pop(0) if more else self.responses[0]
+
+
+class FakeScheduler(Scheduler):
+    """Records what is scheduled; nothing runs by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self.polls: dict[ObjectKey, PendingPoll] = {}
+        self.history: list[PendingPoll] = []
+        """All polls that were ever scheduled, in order."""
+        self.threads: dict[str, int] = {}
+        self.opened = 0
+        self.clock_changes = 0
+
+    def open(self, workspace: str, *, concurrency: int) -> None:
+        """Record the threads."""
+        self.opened += 1
+        self.threads[workspace] = concurrency
+
+    def close(self, workspace: str) -> None:
+        """Remove the threads."""
+        del self.threads[workspace]
+
+    def put(self, poll: PendingPoll) -> None:
+        """Record a poll."""
+        self.polls[poll.key] = poll
+        self.history.append(poll)
+
+    def drop(self, workspace: str, object_id: str) -> None:
+        """Remove a poll."""
+        self.polls.pop((workspace, object_id), None)
+
+    def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
+        """Return the scheduled poll of an object."""
+        return self.polls.get((workspace, object_id))
+
+    def after_clock_set(self) -> None:
+        """Count the calls."""
+        self.clock_changes += 1
+
+
+class PollingWorld:
+    """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.braze = FakeBraze()
+        self.scheduler = FakeScheduler()
+        self.store = Store()
+        self.metrics = SelfMetrics(version="0", served=tuple)
+        self.keys: dict[str, str | None] = {}
+        self.workspaces = Workspaces(
+            scheduler=self.scheduler,
+            store=self.store,
+            metrics=self.metrics,
+            read_key=lambda source: self.keys.get(source.env or "", "key"),
+            proxies=ProxySettings(),
+            clock=self.clock,
+            random=lambda: 0.5,
+        )
+        self.poller = Poller(
+            self.workspaces.by_name,
+            store=self.store,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+
+    def apply(
+        self, config: Config, kept: Mapping[ObjectKey, Kept] | None = None
+    ) -> None:
+        """Apply a configuration; the fake Braze replaces every client."""
+        self.workspaces.apply(config, kept)
+        self._replace_clients()
+
+    def refresh(self, name: str) -> None:
+        """Poll what is discovered."""
+        self.workspaces.refresh(name)
+        self._replace_clients()
+
+    def _replace_clients(self) -> None:
+        for one in self.workspaces.by_name.values():
+            one.session.client = self.braze
+
+    def skip_first_round(self) -> None:
+        """Remove all polls from the queue and the schedule."""
+        queue = self.shop.queue
+        ids = tuple(self.shop.campaigns)
+        for remaining in ((), ids):
+            queue.reconfigure(remaining, now=self.clock.now())
+        self.scheduler.polls.clear()
+        self.scheduler.history.clear()
+
+    def poll(
+        self, *responses: object, poll: PendingPoll | None = None
+    ) -> PendingPoll | None:
+        """Run a poll a second later, or when it is due; its requests end like this."""
+        if responses:
+            self.braze.responses = list(responses)
+        due = poll or PendingPoll("shop", "a", due_at=self.clock.time)
+        self.clock.time = max(self.clock.time + 1, due.at)
+        return self.poller.poll(due)
+
+    def run(self, *, until: float) -> None:
+        """Run each scheduled poll when it is due, as the daemon does."""
+        while self.scheduler.polls:
+            key, poll = min(self.scheduler.polls.items(), key=lambda item: item[1].at)
+            if poll.at > until:
+                break
+            del self.scheduler.polls[key]
+            self.clock.time = max(self.clock.time, poll.at)
+            upcoming = self.poller.poll(poll)
+            current = self.workspaces.by_name.get(poll.workspace)
+            if upcoming is not None and current is not None:
+                current.queue.reschedule(upcoming)
+        self.clock.time = until
+
+    @property
+    def shop(self) -> Workspace:
+        """The workspace of most tests."""
+        return self.workspaces.by_name["shop"]
+
+    def entry(self, object_id: str = "a") -> Entry:
+        """Return the entry of a campaign of the shop."""
+        entry = self.store.get(("shop", object_id))
+        assert entry is not None
+        return entry
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return a sample of the exporter's own metrics; 0 if there is none."""
+        value = self.metrics.registry.get_sample_value(
+            f"braze_exporter_{name}", {"workspace": "shop", **labels}
+        )
+        return value or 0.0
+
+    def page(self) -> str:
+        """Return everything that is served."""
+        blocks = [
+            some.text
+            for entry in self.store.entries()
+            for some in (entry.status_blocks, entry.values)
+            if some is not None
+        ]
+        own = self.metrics.render(is_openmetrics=False)
+        return (b"".join(blocks) + own).decode()
+
+
+def new_world(ids: str = "a", **changes: object) -> PollingWorld:
+    """Return a world whose campaigns wait for nothing: the test polls them."""
+    world = PollingWorld()
+    world.apply(config(workspace(ids, **changes)))
+    world.skip_first_round()
+    return world
+
+
+def polled_world(ids: str = "abc", **changes: object) -> PollingWorld:
+    """Return a world whose campaigns were all polled once, a minute ago."""
+    world = PollingWorld()
+    world.apply(config(workspace(ids, **changes)))
+    world.run(until=NOW + 60)
+    assert set(world.braze.polled_ids) == set(ids)
+    world.braze.requests.clear()
+    return world

@@ -1,0 +1,327 @@
+"""Requests to one workspace: how they are settled, and the pause of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import pytest
+from exporter.braze.rate_limit import Budget
+from exporter.braze.responses import BrazeResponse
+from exporter.braze.session import (
+    CAMPAIGN_ANALYTICS,
+    SHARED,
+    ApiRequest,
+    Ended,
+    Session,
+)
+from exporter.model.errors import (
+    CampaignRefused,
+    FailureReason,
+    FetchError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+    Unusable,
+)
+from exporter.model.rate_limit_headers import RateLimitHeaders
+
+from tests.support.fake_clock import NOW, FakeClock
+
+HEADERS = RateLimitHeaders(limit=100, remaining=50, reset_at=NOW + 60)
+REQUEST = ApiRequest(
+    CAMPAIGN_ANALYTICS, "campaigns/data_series", {"length": 3}, {"campaign": "a"}
+)
+
+
+class FakeClient:
+    """Ends each request with `end`, two seconds after it began."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.end: object = "a document"
+        self.requests: list[tuple[str, Mapping[str, str | int]]] = []
+
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        parse: Callable[[object], object] = lambda document: document,
+        cached: Callable[[int], object | None] = lambda _: None,
+    ) -> BrazeResponse:
+        """Return or raise what the test has set."""
+        self.requests.append((path, params))
+        self.clock.time += 2
+        if isinstance(self.end, BaseException):
+            raise self.end
+        return BrazeResponse(cached(7) or parse(self.end), 200, HEADERS)
+
+
+class SessionWorld:
+    """A session with two buckets, its client and its clock."""
+
+    def __init__(self, *, spacing: float = 0.0) -> None:
+        self.clock = FakeClock()
+        self.client = FakeClient(self.clock)
+        self.ended: list[Ended] = []
+        budget = Budget(spacing, reserve=0.2, concurrency=1)
+        self.session = Session(
+            self.client,
+            budgets={CAMPAIGN_ANALYTICS: budget, SHARED: budget},
+            clock=self.clock,
+            random=lambda: 0.5,
+            on_end=self.ended.append,
+        )
+
+    def fetch(self, end: object) -> BrazeResponse | FetchError:
+        """Pay for a request that ends like this, and send it."""
+        self.client.end = end
+        self.session.spend(REQUEST.bucket, now=self.clock.now())
+        return self.session.fetch(REQUEST)
+
+    def budget(self) -> Budget:
+        """Return the budget of the bucket of the requests."""
+        return self.session.budget(CAMPAIGN_ANALYTICS)
+
+
+def failure(
+    kind: type[FetchError],
+    reason: str,
+    *,
+    status: int | None = None,
+    headers: RateLimitHeaders | None = HEADERS,
+    retry_after: float | None = None,
+) -> FetchError:
+    """Return a failure as the client raises it."""
+    return kind(
+        reason,
+        reason=FailureReason(reason),
+        status=status,
+        allowance=headers,
+        retry_after_seconds=retry_after,
+    )
+
+
+def test_a_response_is_returned_and_settled() -> None:
+    """Its headers are merged into the bucket, and `on_end` gets it with its time."""
+    world = SessionWorld()
+
+    result = world.fetch("a document")
+
+    assert world.client.requests == [("/campaigns/data_series", {"length": 3})]
+    assert isinstance(result, BrazeResponse)
+    assert result.document == "a document"
+    assert world.ended == [Ended(REQUEST, 200, HEADERS, seconds=2)]
+    bucket = world.budget().bucket
+    assert (bucket.in_flight, bucket.limit, bucket.remaining) == (0, 100, 50)
+
+
+def test_a_document_is_parsed_or_found_by_its_digest() -> None:
+    """The client gets both functions of the caller."""
+    world = SessionWorld()
+    results = []
+    for cached in (None, "cached"):
+        world.session.spend(CAMPAIGN_ANALYTICS, now=world.clock.now())
+        results.append(
+            world.session.fetch(REQUEST, lambda _: "parsed", {7: cached}.get)
+        )
+
+    documents = [one.document for one in results if isinstance(one, BrazeResponse)]
+    assert documents == ["parsed", "cached"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        (failure(CampaignRefused, "bad_request", status=400), 400),
+        (failure(KeyRefused, "unauthorized", status=401), 401),
+        (failure(Unusable, "too_large", status=200), 200),
+        (failure(Unavailable, "server_error", status=503), 503),
+        (failure(Unavailable, "malformed", status=200), 200),
+        # The status line may have been received before the connection broke.
+        (failure(Unavailable, "timeout", status=200), None),
+        (failure(Unavailable, "connection", status=200), None),
+        (failure(Unavailable, "timeout", headers=None), None),
+    ],
+)
+def test_a_failure_is_returned_and_settled(
+    ended: FetchError, status: int | None
+) -> None:
+    """`on_end` gets no status unless the response was complete."""
+    world = SessionWorld()
+
+    result = world.fetch(ended)
+
+    assert result is ended
+    assert world.ended == [Ended(REQUEST, status, ended.allowance, seconds=2)]
+    bucket = world.budget().bucket
+    assert bucket.in_flight == 0
+    assert bucket.remaining == (50 if ended.allowance else None)
+
+
+def test_an_unexpected_error_is_raised_and_settled() -> None:
+    """The next request may start, although `concurrency` is 1."""
+    world = SessionWorld()
+
+    with pytest.raises(KeyError):
+        world.fetch(KeyError("unexpected"))
+
+    assert world.ended == []
+    assert world.budget().bucket.in_flight == 0
+    assert world.session.earliest(CAMPAIGN_ANALYTICS, now=NOW + 2) == NOW + 2
+
+
+def test_an_error_of_on_end_leaves_the_account_settled() -> None:
+    """It is settled once."""
+    world = SessionWorld()
+    session = Session(
+        world.client,
+        budgets={CAMPAIGN_ANALYTICS: world.budget()},
+        clock=world.clock,
+        random=lambda: 0.5,
+        on_end=list[Ended]().remove,
+    )
+    session.spend(CAMPAIGN_ANALYTICS, now=NOW)
+
+    with pytest.raises(ValueError, match="not in list"):
+        session.fetch(REQUEST)
+
+    assert session.budget(CAMPAIGN_ANALYTICS).bucket.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "retry_after", "wait"),
+    [(HEADERS, None, 58), (HEADERS, 90.0, 90), (None, 7.0, 7), (None, None, 1)],
+)
+def test_429_shuts_its_bucket_alone(
+    headers: RateLimitHeaders | None, retry_after: float | None, wait: float
+) -> None:
+    """Other buckets have room; half of five seconds is the jitter."""
+    world = SessionWorld()
+    ended = failure(
+        Throttled, "rate_limited", status=429, headers=headers, retry_after=retry_after
+    )
+
+    world.fetch(ended)
+
+    now = world.clock.now()
+    shut_until = now + wait + 2.5
+    assert world.budget().bucket.in_flight == 0
+    assert world.session.earliest(CAMPAIGN_ANALYTICS, now=now) == shut_until
+    assert world.session.earliest(SHARED, now=now) == now
+    assert retry_at(world, ended) == shut_until
+
+
+@pytest.mark.parametrize("end", ["a document", "429"])
+def test_resets_are_converted_to_the_process_clock(end: str) -> None:
+    """Braze gives them in wall time."""
+    world = SessionWorld()
+    world.clock.set_wall(seconds=7200)
+    headers = HEADERS._replace(reset_at=NOW + 7200 + 60)
+    throttled = failure(Throttled, "rate_limited", status=429, headers=headers)
+    unavailable = failure(Unavailable, "server_error", status=503, headers=headers)
+
+    world.fetch(throttled if end == "429" else unavailable)
+
+    assert world.budget().bucket.reset_at == NOW + 60
+    # The metrics show what Braze sent.
+    assert world.ended[0].headers == headers
+
+
+def retry_at(world: SessionWorld, ended: FetchError, *, tries: int = 1) -> float | None:
+    """Return when the session tries a failed request again."""
+    return world.session.retry_at(
+        ended,
+        bucket=CAMPAIGN_ANALYTICS,
+        tries=tries,
+        first_try_at=NOW,
+        interval_seconds=300.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended", "tries", "wait"),
+    [
+        (failure(Unavailable, "server_error"), 1, 0.5),
+        (failure(Unavailable, "connection"), 3, 2.0),
+        (failure(Unavailable, "timeout"), 5, None),
+        (failure(Unusable, "too_large"), 1, None),
+        (failure(CampaignRefused, "not_found"), 1, None),
+        (failure(KeyRefused, "unauthorized"), 1, None),
+    ],
+)
+def test_only_outages_are_retried_soon(
+    ended: FetchError, tries: int, wait: float | None
+) -> None:
+    """With exponential backoff, at most five times."""
+    expected = None if wait is None else NOW + wait
+
+    assert retry_at(SessionWorld(), ended, tries=tries) == expected
+
+
+def test_requests_of_a_bucket_are_paid_for() -> None:
+    """Spending too early is an error; `release` ends a request without a response."""
+    world = SessionWorld(spacing=1.0)
+    session = world.session
+    session.spend(SHARED, now=NOW)
+
+    with pytest.raises(ValueError, match="may not start yet"):
+        session.spend(SHARED, now=NOW + 0.5)
+    session.release(SHARED, now=NOW + 1)
+
+    assert session.earliest(SHARED, now=NOW + 1) == NOW + 1
+    assert session.budget(SHARED).bucket.in_flight == 0
+    assert session.earliest(CAMPAIGN_ANALYTICS, now=NOW) == NOW
+
+
+def test_other_bounds_keep_the_accounts() -> None:
+    """A bucket that is new gets its budget, one that is not given stays."""
+    world = SessionWorld()
+    world.fetch("a document")
+    bucket = world.budget().bucket
+    bounds = Budget(9.0, reserve=0.5, concurrency=3)
+
+    world.session.reconfigure({CAMPAIGN_ANALYTICS: bounds, "new": bounds})
+
+    assert world.budget().spacing_seconds == 9.0
+    assert world.budget().bucket == bucket
+    assert world.session.budget("new") == bounds
+    assert world.session.budget(SHARED).spacing_seconds == 0.0
+
+
+def test_windows_are_discarded_after_the_wall_clock_was_set() -> None:
+    """In all buckets; requests in flight stay."""
+    world = SessionWorld()
+    world.fetch("a document")
+    world.session.spend(SHARED, now=NOW)
+
+    world.session.discard_windows()
+
+    assert world.budget().bucket.remaining is None
+    assert world.session.budget(SHARED).bucket.in_flight == 1
+
+
+def test_a_key_pause_belongs_to_its_owner() -> None:
+    """The owner alone may probe and end it; then all components are woken."""
+    session = SessionWorld().session
+    woken: list[str] = []
+    for name in ("first", "second"):
+        session.on_key_accepted(partial(woken.append, name))
+    owner, other = object(), object()
+
+    session.pause_key(owner, probe_at=NOW + 60)
+    session.pause_key(other, probe_at=NOW + 5)
+    session.resume_key(other)
+
+    assert not session.is_paused_for(owner)
+    assert session.is_paused_for(other)
+    assert session.key_probe_at == NOW + 60
+    session.pause_key(owner, probe_at=NOW + 120)
+    assert session.key_probe_at == NOW + 120
+    assert woken == []
+
+    session.resume_key(owner)
+    session.resume_key(owner)
+
+    assert not session.is_paused_for(other)
+    assert woken == ["first", "second"]

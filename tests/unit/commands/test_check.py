@@ -1,0 +1,159 @@
+"""`braze-exporter check`: all problems of a configuration, or its plan."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exporter.simulator import Simulator
+
+from tests.paths import ROOT
+from tests.support.command_line import invoke
+from tests.support.daemon_process import configuration, written
+
+EXAMPLE = ROOT / "config.example.yaml"
+KEY = {"BRAZE_API_KEY": "k-1"}
+
+
+def check(
+    directory: Path, *, top_level: dict[str, Any] | None = None, **workspace: Any
+) -> Any:
+    """Check a configuration with one workspace of four campaigns."""
+    with Simulator() as braze:
+        campaigns = [{"id": one.id, "name": one.name} for one in braze.campaigns[:4]]
+        document = configuration(braze, **{"campaigns": campaigns, **workspace})
+    file = written(directory / "config.yaml", {**document, **(top_level or {})})
+    return invoke("check", file, environment=KEY)
+
+
+def test_the_plan_of_the_example() -> None:
+    """Campaigns, requests per minute, days and series; exit code 0."""
+    ended = invoke("check", str(EXAMPLE), environment=KEY)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for line in (
+        r"campaigns +2$",
+        r"requests per minute +0\.4 wanted, 120 allowed",
+        r"days per request +30$",
+        r"series expected +about \d+$",
+    ):
+        assert re.search(line, ended.stdout, re.MULTILINE), line
+
+
+@pytest.mark.parametrize(
+    ("workspace", "windows", "expected"),
+    [
+        (
+            {"idle_interval": "30m"},
+            ["28d"],
+            "1800 s, for campaigns without activity in 14 days",
+        ),
+        ({"idle_interval": "30m"}, ["7d"], "off: it requires a window of 14d or more"),
+        (
+            {"idle_interval": "30m", "discover": {}},
+            [],
+            "1800 s, for drafts and archived campaigns; for others it requires a "
+            "window of 14d or more",
+        ),
+        (
+            {"idle_interval": "1s", "interval": "5m"},
+            ["28d"],
+            "off: 1 s is not longer than the shortest interval",
+        ),
+    ],
+)
+def test_the_idle_interval(
+    tmp_path: Path, workspace: dict[str, Any], windows: list[str], expected: str
+) -> None:
+    """It depends on windows and discovery which campaigns it applies to."""
+    ended = check(tmp_path, top_level={"windows": windows}, **workspace)
+
+    assert f"\n  idle interval        {expected}\n" in ended.stdout
+
+
+def test_a_stretched_plan(tmp_path: Path) -> None:
+    """Interval and idle interval are stretched; the required ceiling is printed."""
+    ended = check(tmp_path, interval="10s", idle_interval="50s", requests_per_minute=6)
+
+    assert ended.returncode == 0
+    assert "24 wanted, 6 allowed, 5.988 planned" in ended.stdout
+    assert "stretched 4.008 times" in ended.stdout
+    assert "set requests_per_minute to 24.48 or more" in ended.stdout
+    shown = re.search(r"\n  interval +(\S+) s\n  idle interval +(\S+) s,", ended.stdout)
+    assert shown
+    assert 10 < float(shown[1]) == pytest.approx(float(shown[2]) / 5, rel=0.001)
+
+
+def test_the_requests_of_discovery(tmp_path: Path) -> None:
+    """Its own, and those of campaigns that it may find; none need be configured."""
+    discover = {"max_campaigns": 300, "list_interval": "2h"}
+
+    ended = check(tmp_path, campaigns=[], discover=discover, interval="5m")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for text in (
+        "campaigns            0",
+        "first round          0 s",
+        "discovery            up to 300 more campaigns",
+        "60 requests per minute wanted",
+        "at most 120 per minute",
+        "up to 348 requests a day",
+        "48 for the list (every 2h), 300 for details (daily)",
+    ):
+        assert text in ended.stdout, text
+
+
+def test_warnings_do_not_fail_the_check(tmp_path: Path) -> None:
+    """They are printed to standard error, and counted."""
+    ended = check(tmp_path, campaigns=[{"id": "no-uuid", "name": "Welcome"}])
+
+    assert ended.returncode == 0
+    assert "campaigns[0].id: warning: " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert "valid, 1 workspace, 1 campaign, 1 warning" in ended.stdout
+
+
+def test_a_file_that_is_not_regular_is_a_problem(tmp_path: Path) -> None:
+    """A pipe without a writer does not block the check."""
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+
+    ended = invoke("check", str(pipe))
+
+    assert ended.returncode == 2
+    message = f"{pipe}:1: the file cannot be read: it is not a regular file"
+    assert message in ended.stderr
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    """However many."""
+    file = tmp_path / "config.yaml"
+    file.write_text("".join(f"unknown{number}: 1\n" for number in range(1000)))
+
+    ended = invoke("check", str(file))
+
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 2
+    assert len(lines) == 1001
+    assert sum("unknown key" in line for line in lines) == 1000
+
+
+def test_a_missing_key_is_a_warning() -> None:
+    """It names variable, line and path."""
+    ended = invoke("check", str(EXAMPLE))
+
+    place = rf"{re.escape(str(EXAMPLE))}:\d+: workspaces\[0\]\.api_key_env: "
+    assert ended.returncode == 0
+    assert re.match(rf"{place}warning: .*BRAZE_API_KEY", ended.stderr)
+
+
+@pytest.mark.parametrize("key", ["", "  \n"])
+def test_an_empty_key_is_a_problem(key: str) -> None:
+    """Nothing is printed to standard output."""
+    ended = invoke("check", str(EXAMPLE), environment={"BRAZE_API_KEY": key})
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "workspaces[0].api_key_env" in ended.stderr
