@@ -15,7 +15,7 @@ from exporter.simulator import Simulator, SimulatorSettings
 
 from tests.image.containers import CONFINED, Container, Engine, Unavailable
 from tests.paths import ROOT
-from tests.support.certificates import Papers
+from tests.support.certificates import Certificates
 from tests.support.checkers import complaints
 from tests.support.daemon_process import configuration, until, written
 from tests.support.scripted_peer import closed_port
@@ -191,7 +191,7 @@ def test_the_health_check_speaks_tls_at_any_port(
     engine: Engine, image: str, port: int, tmp_path: Path
 ) -> None:
     """It reads the daemon's environment, and fails without a daemon."""
-    papers = Papers(tmp_path)
+    certificates = Certificates(tmp_path)
     tls = {"cert_file": "cert.pem", "key_file": "key.pem"}
     written(tmp_path / "web.yaml", {"tls_server_config": tls})
     readable(tmp_path)
@@ -205,7 +205,7 @@ def test_the_health_check_speaks_tls_at_any_port(
         image,
         "demo",
         environment=settings,
-        mounts={papers.directory: "/etc/braze-exporter"},
+        mounts={certificates.directory: "/etc/braze-exporter"},
     ) as container:
         until(lambda: container.check_health() == 0, what="a healthy container")
         elsewhere = container.execute(
