@@ -1,4 +1,4 @@
-"""The real daemon beside a simulated Braze, in this process or as one of its own."""
+"""The real daemon beside a simulated Braze, in this process or in a separate one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.paths import ROOT
 
 PATIENCE_SECONDS = 120.0
-"""How long a test waits for what must come: far longer than it ever takes."""
+"""How long a test waits for an event: far longer than it ever takes."""
 
 T = TypeVar("T")
 Labels = frozenset[tuple[str, str]]
@@ -52,7 +52,7 @@ def until(
 def get(
     url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> tuple[int, Message, bytes]:
-    """Return status, headers and body of one request, whatever the status."""
+    """Return status, headers and body of one request, for any status."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - our own URL
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own URL
@@ -86,7 +86,7 @@ class Running:
         return status, body.decode()
 
     def scrape(self) -> Scrape:
-        """Return what a scrape shows."""
+        """Scrape, and return the samples."""
         status, text = self.get("/metrics")
         assert status == 200
         return parse(text)
@@ -254,7 +254,7 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Where it listens, once its log says so."""
+        """Its base URL, from the line of the log that contains it."""
         match = self.wait_for_line(r'event=web\.listening address="?([^"\s]+)')
         return f"http://{match[1]}"
 
