@@ -9,7 +9,7 @@ from typing import NamedTuple
 from exporter.config import units
 
 
-class Kind(StrEnum):
+class OptionKind(StrEnum):
     """The type of an option's value, as documentation names it."""
 
     BOOLEAN = "boolean"
@@ -33,7 +33,7 @@ class Option(NamedTuple):
 
     default: str | None = None
     """The default as YAML; None: without the option there is no value."""
-    kind: Kind = Kind.STRING
+    kind: OptionKind = OptionKind.STRING
     is_required: bool = False
     least: float | None = None
     """In the unit of the parsed value: seconds, bytes, or a fraction of 1."""
@@ -45,7 +45,7 @@ class Option(NamedTuple):
     attribute: str = ""
     """The attribute of the parsed section, dotted; empty: the option's name."""
     section: Mapping[str, Option] = {}
-    """The options of the value, for `Kind.SECTION` and `Kind.SECTIONS`."""
+    """The options of the value, for `OptionKind.SECTION` and `OptionKind.SECTIONS`."""
     renamed_from: str = ""
     """The previous name: accepted with a warning, and still valid in our code."""
 
@@ -69,11 +69,11 @@ class Option(NamedTuple):
 OPTIONAL = Option()
 REQUIRED = Option(is_required=True)
 
-_WRITERS: Mapping[Kind, Callable[[float], str]] = {
-    Kind.DURATION: units.duration_text,
-    Kind.WINDOWS: units.duration_text,
-    Kind.INTEGER: units.number_text,
-    Kind.NUMBER: units.number_text,
-    Kind.PERCENTAGE: units.percentage_text,
-    Kind.SIZE: lambda size: units.size_text(int(size)),
+_WRITERS: Mapping[OptionKind, Callable[[float], str]] = {
+    OptionKind.DURATION: units.duration_text,
+    OptionKind.WINDOWS: units.duration_text,
+    OptionKind.INTEGER: units.number_text,
+    OptionKind.NUMBER: units.number_text,
+    OptionKind.PERCENTAGE: units.percentage_text,
+    OptionKind.SIZE: lambda size: units.size_text(int(size)),
 }
