@@ -276,7 +276,7 @@ def _cost_table(plan: Plan, sizes: Iterable[Size]) -> Table:
         caption=f"Server CPU, latency and body of one scrape: {' / '.join(names)}.",
         header=(
             "Series",
-            "Encoding",
+            "Format",
             "CPU",
             *(f"Less than {rival}" for rival in plan.rivals),
             "Latency",
@@ -309,8 +309,9 @@ def _memory_table(plan: Plan, sizes: Iterable[Size]) -> Table:
     return Table(
         name="scrape-memory",
         caption=(
-            "Peak RSS of the server's process in MiB, filling included. The exporter "
-            "after gzip pages, and after plain ones: their text is kept for 5 minutes."
+            "Peak RSS of the server's process in MiB, filling included. For the "
+            "exporter after gzip pages and after plain pages, of which the text is "
+            "cached for 5 minutes."
         ),
         header=("Series", *names, f"{OURS}, plain"),
         rows=[
@@ -333,7 +334,7 @@ def _shape_table(plan: Plan, usual: Size | None) -> Table:
     return Table(
         name="scrape-shapes",
         caption="About 100,000 series in campaigns of different widths.",
-        header=("Document", "Series", "Encoding", "CPU", "Less than gauges"),
+        header=("Document", "Series", "Format", "CPU", "Less than gauges"),
         rows=[
             (
                 str(shape),
@@ -374,7 +375,7 @@ def _add_changing(outcome: Outcome, plan: Plan, sizes: Mapping[int, Size]) -> No
             "A tenth of the campaigns was polled since the last scrape; the polls' own "
             "cost is not in it. For gauges it makes no difference."
         ),
-        header=("Series", "Encoding", "CPU", "Gauges' CPU", "Less", "Latency"),
+        header=("Series", "Format", "CPU", "Gauges' CPU", "Less", "Latency"),
         rows=rows,
     )
     if rows:

@@ -52,7 +52,7 @@ def until(
 def get(
     url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> tuple[int, Message, bytes]:
-    """Return status, headers and body of one request, for any status."""
+    """Return status, headers and body of one request, of any status."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - our own URL
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own URL
@@ -254,7 +254,7 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Its base URL, from the line of the log that contains it."""
+        """The URL, once the log contains it."""
         match = self.wait_for_line(r'event=web\.listening address="?([^"\s]+)')
         return f"http://{match[1]}"
 

@@ -1,4 +1,4 @@
-"""Figures of a process: memory, threads, open files, in /proc."""
+"""The kernel's figures of a process: memory, threads, open files, in /proc."""
 
 from __future__ import annotations
 
