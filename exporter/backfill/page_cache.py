@@ -21,7 +21,9 @@ from exporter.backfill.sampling import HistoryRequest
 
 _BEGUN = "begun.json"
 _OURS = re.compile(
-    r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?|discovery\.(?:json|new|unusable)"
+    r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?"
+    r"|state\.(?:sqlite3(?:-journal)?|unusable)"
+    r"|discovery\.(?:json|new|unusable)"
 )
 _LONGEST_RUN_SECONDS = 7 * 86400.0
 """What was read longer ago is asked for again: Braze restates past days."""

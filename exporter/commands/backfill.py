@@ -21,12 +21,13 @@ from exporter.braze.proxies import ProxySettings
 from exporter.commands.flags import CONFIG_FILE, Flag, Parser
 from exporter.config import units
 from exporter.config.load import load
+from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import Config, Selection, WorkspaceConfig
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
 from exporter.model.patterns import matcher
-from exporter.storage.catalogue_file import CatalogueFile
+from exporter.storage.sqlite_state import SqliteState
 from exporter.system.api_key import ApiKey, read_key
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress, duration
@@ -157,7 +158,7 @@ class _Run:
         place = order.output.with_name(f"{order.output.name}.pages")
         self._archive = PageCache(place)
         self._exploration = DiscoveryRun(
-            CatalogueFile(place),
+            CatalogueCache(SqliteState(place)),
             clock=self._clock,
             wait=_wait,
             draw=random.random,

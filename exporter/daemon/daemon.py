@@ -22,7 +22,7 @@ from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
-from exporter.metrics.store import Entry, KeptEntries, Store
+from exporter.metrics.store import Entry, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.model.errors import ConfigError
 from exporter.polling.poller import Poller
@@ -30,6 +30,7 @@ from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.workspaces import Workspaces
+from exporter.series.kept import KeptEntries
 from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # imported where it is used: it would slow every start
     from exporter.discovery.service import DiscoveryService
     from exporter.status.page import StatusPage
     from exporter.storage.autosave import Autosave
+    from exporter.storage.sqlite_state import SqliteState
 
 _log = logging.getLogger(__name__)
 
@@ -118,12 +120,8 @@ class Daemon:
             draw=random.random,
             clock_set_by=self._clock.set_by,
         )
-        self._keeper: Autosave | None = None
-        if state_path is not None:
-            self._keeper = _autosave(
-                state_path, store=self._store, telemetry=self._telemetry
-            )
-        self._state_path = state_path
+        self._state = _state(state_path)
+        self._keeper = self._autosave()
         self._scouting: DiscoveryService | None = None
         self._pages = ExpositionPages(
             self._fresh_entries, self._telemetry, version=lambda: self._store.version
@@ -232,14 +230,20 @@ class Daemon:
         self._fleet.apply(configuration, kept)
         self._scouting.begin()
 
-    def _discovery(self) -> DiscoveryService:
-        from exporter.discovery.service import DiscoveryService
-        from exporter.storage.catalogue_file import CatalogueFile
+    def _autosave(self) -> Autosave | None:
+        if self._state is None:
+            return None
+        from exporter.storage.autosave import Autosave
 
-        path = self._state_path
+        return Autosave(self._state, store=self._store, telemetry=self._telemetry)
+
+    def _discovery(self) -> DiscoveryService:
+        from exporter.discovery.catalogue_cache import CatalogueCache
+        from exporter.discovery.service import DiscoveryService
+
         return DiscoveryService(
             self._fleet.desks,
-            file=CatalogueFile(Path(path)) if path is not None else None,
+            file=CatalogueCache(self._state) if self._state is not None else None,
             refresh=self._fleet.refresh,
             jobs=self._jobs,
             telemetry=self._telemetry,
@@ -385,8 +389,9 @@ class Daemon:
             )
 
 
-def _autosave(state_path: str, *, store: Store, telemetry: SelfMetrics) -> Autosave:
-    from exporter.storage.autosave import Autosave
+def _state(state_path: str | None) -> SqliteState | None:
+    if state_path is None:
+        return None
     from exporter.storage.sqlite_state import SqliteState
 
-    return Autosave(SqliteState(Path(state_path)), store=store, telemetry=telemetry)
+    return SqliteState(Path(state_path))

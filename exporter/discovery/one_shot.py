@@ -12,13 +12,14 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import __version__
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
 from exporter.polling.poller import Fetcher
-from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
 from exporter.system.progress import duration
 
@@ -38,7 +39,7 @@ class DiscoveryRun:
 
     def __init__(
         self,
-        file: CatalogueFile,
+        file: CatalogueCache,
         *,
         clock: Clock,
         wait: Callable[[float], object],
@@ -108,6 +109,7 @@ class DiscoveryRun:
             return self._file.load(now=self._clock.now())
         except StateError as error:
             self._say(f"{error}: all is asked for")
+            self._file.quarantine()
             return {}
 
     def _tell(self, workspace: WorkspaceConfig, text: str) -> None:

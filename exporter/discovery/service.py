@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from threading import Lock
 
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
@@ -20,7 +22,6 @@ from exporter.model.errors import StateError
 from exporter.polling.poller import Fetcher, Workspace
 from exporter.polling.scheduler import Scheduler, Task
 from exporter.status.view_model import DiscoveryView
-from exporter.storage.catalogue_file import Account, CatalogueFile
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class DiscoveryService:
         now: Callable[[], float],
         draw: Callable[[], float],
         clock_set_by: Callable[[], float],
-        file: CatalogueFile | None,
+        file: CatalogueCache | None,
     ) -> None:
         """`refresh` is told the name of a workspace in which others are found."""
         self._desks = desks
@@ -164,7 +165,7 @@ class DiscoveryService:
             return self._file.load(now=self._now())
         except StateError as error:
             _log.error("state.unusable", extra={"facts": {"error": str(error)}})
-            self._file.set_aside()
+            self._file.quarantine()
             return {}
 
     def _save(self) -> None:

@@ -17,7 +17,7 @@ from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, slack, spacing
 from exporter.metrics import campaign_metrics
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, KeptEntries, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling import plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -29,6 +29,7 @@ from exporter.polling.poller import (
 )
 from exporter.polling.request_queue import ENDPOINT, PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
+from exporter.series.kept import Kept, KeptEntries
 from exporter.system.api_key import ApiKey, Secret
 from exporter.system.logformat import Fact
 

@@ -56,7 +56,7 @@ def days_of(history: RecentDays) -> tuple[PastDay, ...]:
     )
 
 
-def write(history: RecentDays) -> dict[str, object]:
+def dump(history: RecentDays) -> dict[str, object]:
     """Return the document of a history."""
     days = days_of(history)
     return {
@@ -66,10 +66,10 @@ def write(history: RecentDays) -> dict[str, object]:
     }
 
 
-def read(
+def parse(
     *, last: date, sent: Sequence[float | None], levels: Sequence[int]
 ) -> RecentDays:
-    """Return what `write` was given. ValueError: it is not that."""
+    """Return what `dump` was given. ValueError: it is not that."""
     days = [PastDay(one, Level(level)) for one, level in zip(sent, levels, strict=True)]
     if len(days) != DAYS:
         message = f"{len(days)} days, expected {DAYS}"

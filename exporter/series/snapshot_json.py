@@ -17,20 +17,12 @@ from exporter.series import recent_days
 
 T = TypeVar("T")
 
-VERSION = 2
-"""Of the documents' shape: raise it with every change that one side would not
-understand. A history may be missing, and is not missed.
-"""
-
-READABLE = (1, 2)
-"""Those of version 1 know of no first reading, and not whether anything happens."""
-
 _SINCE_VERSION_2 = ("is_quiet", "is_active", "first_complete")
 
 _EXACT = 2**53  # a double counts no further
 
 
-def write(snapshot: Snapshot) -> dict[str, object]:
+def dump(snapshot: Snapshot) -> dict[str, object]:
     """Return the document of a snapshot."""
     numbers = {variation: n for n, variation in enumerate(snapshot.variations)}
 
@@ -61,15 +53,15 @@ def write(snapshot: Snapshot) -> dict[str, object]:
         "dropped_series": snapshot.dropped_series,
         "ignored_values": snapshot.ignored_values,
         "skipped_rows": snapshot.skipped_rows,
-        "history": snapshot.history and recent_days.write(snapshot.history),
+        "history": snapshot.history and recent_days.dump(snapshot.history),
         "is_quiet": snapshot.is_quiet,
         "is_active": snapshot.is_active,
         "first_complete": _write_first(snapshot.first_complete),
     }
 
 
-def read(document: object) -> Snapshot:
-    """Return the snapshot of a document; ValueError: it is none that `write` made."""
+def parse(document: object) -> Snapshot:
+    """Return the snapshot of a document; ValueError: not one that `dump` made."""
     try:
         return _read(_mapping(document))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
@@ -128,7 +120,7 @@ def _history(document: object) -> RecentDays | None:
     if document is None:
         return None
     written = _mapping(document)
-    return recent_days.read(
+    return recent_days.parse(
         last=date.fromisoformat(_text(written["last"])),
         sent=[None if one is None else float(_number(one)) for one in written["sent"]],
         levels=[_count(level) for level in written["levels"]],

@@ -27,6 +27,7 @@ from exporter.simulator import (
     Simulator,
     SimulatorSettings,
 )
+from exporter.storage.sqlite_state import SqliteState
 
 from tests.dashboards import dashboard_json
 from tests.support.daemon_process import (
@@ -478,11 +479,8 @@ def test_a_killed_run_does_not_ask_again_which_campaigns_there_are(
         ) as process:
             process.wait_for_line("details of 100 read, of ")
             process.end(signal.SIGKILL, seconds=10)
-        kept = len(
-            json.loads((place / "discovery.json").read_text())["workspaces"][0][
-                "details"
-            ]
-        )
+        (document,) = SqliteState(place).load_catalogues().values()
+        kept = len(json.loads(document)["details"])
         before = len(braze.requests)
 
         ended = workplace.backfill("--days=1", "--campaign", braze.campaigns[0].name)

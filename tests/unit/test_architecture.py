@@ -54,16 +54,16 @@ OWNERS = {
     # at below.
     "os": (
         "backfill.page_cache cli web.connection system.read_file web.server "
-        "daemon.process storage.sqlite_state storage.catalogue_file"
+        "daemon.process storage.sqlite_state"
     ),
 }
 # Modules that are imported when they are first used: start-up time matters.
 LAZY = {
     "daemon.daemon": {
+        "exporter.discovery.catalogue_cache",
         "exporter.discovery.service",
         "exporter.status.page",
         "exporter.storage.autosave",
-        "exporter.storage.catalogue_file",
         "exporter.storage.sqlite_state",
     },
 }

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.service import DiscoveryService
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.errors import StateError
 from exporter.polling.scheduler import Scheduler, Task
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
-from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support.daemon_process import (
     Process,
@@ -278,7 +280,7 @@ class Board(Scheduler):
         self.errands.pop(workspace, None)
 
 
-class BrokenFile(CatalogueFile):
+class BrokenFile(CatalogueCache):
     """A disk that is out of order."""
 
     def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
@@ -291,7 +293,7 @@ class BrokenFile(CatalogueFile):
         self.load(now=len(known))
 
 
-def scouting(board: Board, file: CatalogueFile | None = None) -> DiscoveryService:
+def scouting(board: Board, file: CatalogueCache | None = None) -> DiscoveryService:
     """Return the scouts of a daemon without desks."""
     return DiscoveryService(
         {},
@@ -371,7 +373,7 @@ def test_a_disk_out_of_order_is_told_once(
 ) -> None:
     """And costs nothing else."""
     caplog.set_level(logging.ERROR)
-    scouts = scouting(Board(), BrokenFile(tmp_path))
+    scouts = scouting(Board(), BrokenFile(SqliteState(tmp_path)))
     scouts.apply(config())
 
     scouts.stop()

@@ -11,7 +11,7 @@ from exporter.braze.proxies import ProxySettings
 from exporter.braze.responses import BrazeResponse
 from exporter.metrics.campaign_metrics import render_values
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource
 from exporter.model.errors import FailureReason, KeyRefused
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -20,9 +20,10 @@ from exporter.polling.poller import Poller, Workspace
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspaces import Workspaces
+from exporter.series.kept import Kept
 
 from tests.support.daemon_process import parsed
-from tests.unit.series.test_snapshot_json import example
+from tests.support.snapshots import example_snapshot as example
 
 NOW = 1_750_000_000.0
 SNAPSHOT = example()
