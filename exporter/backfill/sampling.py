@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from exporter.series.days import starts_at
+from exporter.series.days import start_of_day
 
 MOST_DAYS = 3650
 HEAD_SECONDS = 3 * 3600.0
@@ -87,8 +87,8 @@ def instants(
     the zone: in a year of summer time these are two rows, for Grafana reckons a whole
     graph by the offset of its end.
     """
-    begin = starts_at(day + timedelta(days=1), timezone)
-    end = starts_at(day + timedelta(days=2), timezone)
+    begin = start_of_day(day + timedelta(days=1), timezone)
+    end = start_of_day(day + timedelta(days=2), timezone)
     # A first instant to which the clocks jump is a midnight by the offset before it.
     around = (day, day + timedelta(days=2), *(day + season for season in _SEASONS))
     found: set[int] = set()

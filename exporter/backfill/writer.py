@@ -61,7 +61,7 @@ class HistoryFile:
             metrics=self._config.metrics,
             series_limit=self._config.limits.series_per_campaign,
         )
-        return parse.parse_chronicle(
+        return parse.parse_history(
             (self._archive.get(place, item.campaign.id, page) for page in self._pages),
             reading,
             first=sampling.first_day(days, now=begun_at, timezone=zone),

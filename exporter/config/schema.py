@@ -36,6 +36,7 @@ CONFIG = {
     "channels": "{}",
     "stale_after": "1h",
     "metrics": "{}",
+    "revisions": "false",
     "limits": "{}",
 }
 WORKSPACE = {
@@ -186,6 +187,7 @@ def _described_whole(config: Config) -> dict[str, object]:
         "channels": _described_selection(config.channels),
         "stale_after": units.duration_text(config.stale_after_seconds),
         "metrics": _described_selection(config.metrics),
+        "revisions": config.revisions,
         "limits": {
             "series_per_campaign": config.limits.series_per_campaign,
             "response_bytes": units.size_text(config.limits.response_bytes),
@@ -276,6 +278,7 @@ class _Reader:
             stale_after_seconds=section.read("stale_after", option_values.stale_after),
             metrics=section.read("metrics", _selection),
             limits=section.read("limits", _limits),
+            revisions=section.read("revisions", option_values.boolean),
         )
 
     def _workspaces(self, field: Field) -> tuple[WorkspaceConfig, ...]:

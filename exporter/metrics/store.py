@@ -25,7 +25,7 @@ class Fingerprint(NamedTuple):
     digest: int
     """Of its body."""
     known: CachedDocument
-    """How it was read, and what tells whether another one has but a newer day."""
+    """How it was parsed, and whether its snapshot can be reused for the next one."""
 
 
 class Entry(NamedTuple):

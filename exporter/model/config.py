@@ -135,6 +135,8 @@ class Config(NamedTuple):
     stale_after_seconds: float
     metrics: Selection
     limits: Limits
+    revisions: bool = False
+    """Whether the families of revisions are exposed."""
 
     @property
     def key_variables(self) -> frozenset[str]:

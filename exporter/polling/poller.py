@@ -35,7 +35,7 @@ from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.request_queue import ENDPOINT, PendingPoll, RequestQueue
 from exporter.series import incremental, parse
-from exporter.series.incremental import Read
+from exporter.series.incremental import ParsedDocument
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 
@@ -170,7 +170,7 @@ class Poller:
         def reading() -> parse.ParseOptions:
             return self._reading(self._latest(desk, *key) or desk)
 
-        def read(document: object) -> Read | MalformedSeries:
+        def read(document: object) -> ParsedDocument | MalformedSeries:
             return _read(document, reading(), self._store.get(key))
 
         def recall(digest: int) -> Entry | None:
@@ -178,7 +178,7 @@ class Poller:
             if entry is None or entry.values is None or entry.source is None:
                 return None
             former, known = entry.source
-            return entry if (former, known.reading) == (digest, reading()) else None
+            return entry if (former, known.options) == (digest, reading()) else None
 
         try:
             answer = desk.client.fetch(f"/{ENDPOINT}", parameters, read, recall)
@@ -210,6 +210,7 @@ class Poller:
             channels=desk.config.channels,
             metrics=desk.config.metrics,
             series_limit=desk.config.limits.series_per_campaign,
+            revisions=desk.config.revisions,
         )
 
     def _latest(
@@ -258,7 +259,7 @@ class Poller:
             return self._fail(desk, turn, failure)
         if entry is None:
             return None  # its campaign left while the poll was on its way
-        if isinstance(found, Read):
+        if isinstance(found, ParsedDocument):
             found = _filled(entry, found, digest=answer.digest)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
         snapshot = found.last_read
@@ -527,22 +528,25 @@ class Poller:
 
 def _read(
     document: object, reading: parse.ParseOptions, entry: Entry | None
-) -> Read | MalformedSeries:
+) -> ParsedDocument | MalformedSeries:
     former = entry.last_read if entry else None
     source = entry.source if entry else None
     try:
-        return incremental.read(
-            document, reading, former=former, known=source.known if source else None
+        return incremental.parse(
+            document,
+            reading,
+            previous=former,
+            cached=source.known if source else None,
         )
     except MalformedSeries as error:
         text = str(error)
     return MalformedSeries(text)  # the other one's traceback holds the document
 
 
-def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
+def _filled(entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    is_former = entry.source is not None and entry.source.known == found.known
-    if found.is_renewed and is_former and entry.values is not None:
+    is_former = entry.source is not None and entry.source.known == found.cached
+    if found.is_reused and is_former and entry.values is not None:
         values = campaign_metrics.renew_latest(
             entry.subject, found.snapshot, entry.values
         )
@@ -551,7 +555,7 @@ def _filled(entry: Entry, found: Read, *, digest: int) -> Entry:
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        source=Fingerprint(digest, found.known),
+        source=Fingerprint(digest, found.cached),
     )
 
 

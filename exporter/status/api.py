@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from exporter.model.snapshot import RecentDays
 from exporter.polling.sharding import Shard
-from exporter.series.deliverability import Level, Tally
-from exporter.series.recent_days import days_of
+from exporter.series.deliverability import Deliverability, Level
+from exporter.series.recent_days import unpack_days
 from exporter.status import texts
 from exporter.status.view_model import (
     CampaignState,
@@ -170,7 +170,7 @@ def _day(one: DayOf | None) -> dict[str, object] | None:
     }
 
 
-def _tally(one: Tally) -> dict[str, object]:
+def _tally(one: Deliverability) -> dict[str, object]:
     return {
         "sent": one.sent,
         "bounces": one.bounces,
@@ -188,7 +188,7 @@ def _tally(one: Tally) -> dict[str, object]:
 
 
 def _history(one: RecentDays) -> dict[str, object]:
-    days = days_of(one)
+    days = unpack_days(one)
     return {
         "last_date": one.last.isoformat(),
         "sent": [_number(day.sent) for day in days],

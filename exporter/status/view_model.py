@@ -20,7 +20,8 @@ from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Day, RecentDays, Snapshot
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.sharding import Shard
-from exporter.series.deliverability import Level, Tally, tally
+from exporter.series import deliverability
+from exporter.series.deliverability import Deliverability, Level
 
 
 class CampaignState(StrEnum):
@@ -123,7 +124,7 @@ class DayOf:
 
     date: date
     starts_at: float
-    tally: Tally
+    tally: Deliverability
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,4 +317,4 @@ def _channels(snapshot: Snapshot | None) -> tuple[str, ...]:
 
 def day_of(day: Day | None) -> DayOf | None:
     """Return a day with its messages added up."""
-    return None if day is None else DayOf(day.date, day.starts_at, tally(day.figures))
+    return None if day is None else DayOf(day.date, day.starts_at, deliverability.of_figures(day.figures))

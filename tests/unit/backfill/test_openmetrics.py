@@ -69,7 +69,7 @@ def reading(**changes: Any) -> parse.ParseOptions:
 
 def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
     """Parse one page."""
-    return parse.parse_chronicle(
+    return parse.parse_history(
         [{"data": list(rows)}],
         reading(**changes),
         first=TODAY - timedelta(days=days),
@@ -284,7 +284,7 @@ def test_of_a_day_on_two_pages_the_first_page_counts() -> None:
         },
     ]
 
-    found = parse.parse_chronicle(pages, reading(), first=date(2026, 3, 1))
+    found = parse.parse_history(pages, reading(), first=date(2026, 3, 1))
 
     assert [(day.date.day, day.figures.overall) for day in found.days] == [
         (6, {"sent": 5}),

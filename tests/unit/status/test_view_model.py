@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.braze.rate_limit import Bucket, Budget
 from exporter.model.errors import FailureReason
-from exporter.series.deliverability import Level, tally_of
+from exporter.series.deliverability import Level, of_parts
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
@@ -68,7 +68,7 @@ def test_a_campaign_shows_its_days_and_channels() -> None:
     assert seen.last_complete
     assert (seen.latest.date, seen.latest.tally.sent) == (TODAY, 1000)
     assert day_of(seen.last_complete) == DayOf(
-        TODAY - timedelta(days=1), NOW - 129_600, tally_of([("sms", {"sent": 7})])
+        TODAY - timedelta(days=1), NOW - 129_600, of_parts([("sms", {"sent": 7})])
     )
     assert seen.level is Level.CRITICAL
     assert seen.is_of_today
