@@ -45,11 +45,11 @@ def test_it_is_written_and_read() -> None:
     made = packed(LAST, {0: PastDay(5.0, Level.WARNING), 1: PastDay()})
 
     assert made is not None
-    document = recent_days.write(made)
+    document = recent_days.dump(made)
     assert document["last"] == "2025-06-22"
     assert document["sent"] == [None] * 27 + [5.0]
     assert document["levels"] == [0] * 27 + [2]
-    assert recent_days.read(
+    assert recent_days.parse(
         last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2]
     ) == (made)
 
@@ -61,4 +61,4 @@ def test_it_is_written_and_read() -> None:
 def test_another_form_is_refused(sent: list[float | None], levels: list[int]) -> None:
     """Too few days, one without the other, a level that there is not."""
     with pytest.raises(ValueError, match=r".+"):
-        recent_days.read(last=LAST, sent=sent, levels=levels)
+        recent_days.parse(last=LAST, sent=sent, levels=levels)

@@ -77,8 +77,8 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
     """Through JSON's text, whatever Braze answered, integers still integers."""
     snapshot = parse({"data": data}, READING)
 
-    text = json.dumps(snapshot_json.write(snapshot))
-    found = snapshot_json.read(json.loads(text))
+    text = json.dumps(snapshot_json.dump(snapshot))
+    found = snapshot_json.parse(json.loads(text))
 
     assert found == snapshot
     assert repr(found) == repr(snapshot)
@@ -89,7 +89,7 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
 def test_any_other_json_is_refused(document: object) -> None:
     """With ValueError and with nothing else."""
     with pytest.raises(ValueError, match=r".*"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -102,7 +102,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(one for key, each in inner for one in places(each, (*path, key)))]
 
 
-DOCUMENT = json.loads(json.dumps(snapshot_json.write(example())))
+DOCUMENT = json.loads(json.dumps(snapshot_json.dump(example())))
 PLACES = places(DOCUMENT)[1:]
 
 
@@ -119,7 +119,7 @@ def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
     inner[place[-1]] = value
 
     try:
-        snapshot = snapshot_json.read(document)
+        snapshot = snapshot_json.parse(document)
     except ValueError:
         return
 
@@ -191,7 +191,7 @@ def test_what_write_does_not_write_is_refused(
     inner[place[-1]] = value
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
@@ -200,14 +200,14 @@ def test_nothing_may_be_missing(missing: str) -> None:
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def test_a_history_may_be_missing() -> None:
     """As in what was kept before there were histories: all else is read."""
     document = {key: value for key, value in DOCUMENT.items() if key != "history"}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
     assert found == example()._replace(history=None)
     assert example().history is not None
@@ -218,7 +218,7 @@ def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
     new = ("is_quiet", "is_active", "first_complete")
     document = {key: value for key, value in DOCUMENT.items() if key not in new}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
     assert found.last_complete is not None
     assert found.first_complete is not None
