@@ -1,4 +1,4 @@
-"""A small snapshot with everything in it, for tests of what is done with snapshots."""
+"""A small snapshot in which every field has a value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ OPTIONS = ParseOptions(
     channels=Selection(),
     metrics=Selection(),
     series_limit=200,
+    revisions=True,
 )
 
 
 def example_snapshot() -> Snapshot:
-    """Return the snapshot of a small document with everything in it."""
+    """Return the snapshot of three days with a variation and a field of the campaign."""
     entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
     return parse(
         {

@@ -10,9 +10,9 @@ from exporter.metrics.campaign_metrics import STATUS_FAMILIES
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.snapshot import Snapshot, Stats
-from exporter.series.days import starts_at
+from exporter.series.days import start_of_day
 from exporter.series.parse import STATUS_SERIES, ParseOptions, days_needed, parse
-from exporter.series.recent_days import days_of
+from exporter.series.recent_days import unpack_days
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +109,7 @@ def test_what_is_no_data_series_is_refused(document: object, message: str) -> No
 )
 def test_no_days_are_a_good_answer(document: object) -> None:
     """A missing or null message is no failure, nor are errors beside success."""
-    assert parse(document, reading()) == Snapshot((), None, None, (), 0, 0, 0, 0)
+    assert parse(document, reading()) == Snapshot((), None, None, ())
 
 
 def test_days_are_chosen_by_their_time() -> None:
@@ -491,7 +491,7 @@ def test_a_day_is_complete_from_midnight_on_where_the_workspace_is(
     assert last_complete(instant - second) == ending - timedelta(days=1)
     assert last_complete(instant) == ending
     assert last_complete(instant + second) == ending
-    assert (instant.timestamp() - starts_at(ending, there)) / 3600 == hours
+    assert (instant.timestamp() - start_of_day(ending, there)) / 3600 == hours
 
 
 def test_more_entries_than_any_campaign_has_are_no_data_series() -> None:
@@ -520,7 +520,7 @@ def test_a_history_ends_today_whatever_the_newest_day() -> None:
 
     assert history is not None
     assert history.last == today
-    sent = [day.sent for day in days_of(history)]
+    sent = [day.sent for day in unpack_days(history)]
     assert sent == [128.0, *[None] * 25, 102.0, None]
 
 
@@ -538,8 +538,8 @@ def test_a_history_is_of_what_is_shown() -> None:
 
     assert full
     assert cut
-    assert days_of(full)[-1].sent == 3
-    assert days_of(cut)[-1].sent == 1
+    assert unpack_days(full)[-1].sent == 3
+    assert unpack_days(cut)[-1].sent == 1
 
 
 def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
