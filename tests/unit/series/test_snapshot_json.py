@@ -1,4 +1,4 @@
-"""Snapshots on their way to the disk and back, and what is no snapshot."""
+"""Snapshots as JSON documents, and documents that are rejected."""
 
 import json
 from copy import deepcopy
