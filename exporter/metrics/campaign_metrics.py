@@ -16,7 +16,6 @@ from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
 from exporter.model.labels import clean
 from exporter.model.snapshot import Figures, Snapshot, Variation
-from exporter.series.revisions import revision
 
 
 class Family(NamedTuple):
@@ -210,7 +209,7 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
         lines.add_figures(
             LAST_COMPLETE_DAY_REVISION,
             OVERALL_LAST_COMPLETE_DAY_REVISION,
-            revision(snapshot.first_complete, last_complete),
+            snapshot.revision,
         )
     for window, figures in snapshot.trailing:
         lines.add_figures(TRAILING, OVERALL_TRAILING, figures, window=window)

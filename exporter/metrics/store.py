@@ -7,12 +7,11 @@ does not know how an entry came about, nor how a page is put together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
 
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
-from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
 
@@ -26,7 +25,7 @@ class Fingerprint(NamedTuple):
     digest: int
     """Of its body."""
     known: CachedDocument
-    """How it was read, and what tells whether another one has but a newer day."""
+    """How it was parsed, and whether its snapshot can be reused for the next one."""
 
 
 class Entry(NamedTuple):
@@ -57,19 +56,6 @@ class Entry(NamedTuple):
     def snapshot(self) -> Snapshot | None:
         """What is served: nothing, once it is stale."""
         return None if self.values is None else self.last_read
-
-
-class Kept(NamedTuple):
-    """What is kept of one campaign over a restart."""
-
-    last_success_at: float
-    """Seconds since the epoch, by the wall clock."""
-    failure: FailureReason | None
-    """Why the last poll failed, if it did."""
-    snapshot: Snapshot
-
-
-KeptEntries = Mapping[ObjectKey, Kept]
 
 
 class Store:

@@ -101,7 +101,7 @@ def typical_series(config: Config) -> int:
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
     names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
     stats = sum(map(is_wanted, names))
-    views = 3 + len(config.windows)  # two days, one of them with its revision
+    views = 2 + config.revisions + len(config.windows)
     unsummed = len(config.windows) if is_wanted(_UNSUMMED) else 0
     return stats * views - unsummed + _STATUS_SERIES
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.responses import BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config
 from exporter.model.errors import FailureReason, FetchError
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -16,6 +16,7 @@ from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
 from exporter.polling.workspaces import Workspaces
+from exporter.series.kept import Kept
 
 from tests.support.daemon_process import parsed
 from tests.support.fake_clock import NOW, FakeClock

@@ -60,7 +60,7 @@ OWNERS = {
     # at below.
     "os": (
         "backfill.page_cache cli web.connection system.read_file web.server "
-        "daemon.process storage.sqlite_state storage.catalogue_file"
+        "daemon.process storage.sqlite_state"
     ),
 }
 # Modules that are imported when they are first used: start-up time matters.
@@ -69,7 +69,7 @@ LAZY = {
     "daemon.polling_service": {
         "exporter.discovery.service",
         "exporter.storage.autosave",
-        "exporter.storage.catalogue_file",
+        "exporter.discovery.catalogue_cache",
         "exporter.storage.sqlite_state",
     },
     "web.basic_auth": {"bcrypt"},

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun, finder_of, run
 from exporter.model.errors import FailureReason, FetchError, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 from exporter.system.clock import Clock
 
 from tests.unit.discovery.test_finder import Braze
@@ -58,7 +59,7 @@ class World:
         """Return the names that are found by way of a directory, and what was said."""
         said: list[str] = []
         exploration = DiscoveryRun(
-            CatalogueFile(where),
+            CatalogueCache(SqliteState(where)),
             clock=self.clock,
             sleep=self.wait,
             random=lambda: 0.5,
@@ -133,7 +134,7 @@ def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_costs_requests_alone(tmp_path: Path) -> None:
     """It is told, and all is asked for."""
     world = World()
-    (tmp_path / FILE_NAME).write_text("{")
+    (tmp_path / FILE_NAME).write_text("not a database" * 500)
 
     found, said = world.campaigns(tmp_path)
 

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from exporter.model.labels import claim, clean, give_labels
+from exporter.model.labels import assign_labels, clean, identify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ Entry = tuple[str, str]
 
 def labelled(*rows: list[Entry]) -> list[str]:
     """Return the labels in the order in which they were given."""
-    return list(give_labels([claim(row) for row in rows]).values())
+    return list(assign_labels([identify(row) for row in rows]).values())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ ENTRIES = st.tuples(
 @given(st.lists(st.lists(ENTRIES, max_size=14), max_size=4))
 def test_labels_agree_with_the_plain_words_of_the_rule(rows: list[list[Entry]]) -> None:
     """Whatever names meet, every identity gets the label the rule says, alone."""
-    given_labels = give_labels([claim(row) for row in rows])
+    given_labels = assign_labels([identify(row) for row in rows])
 
     expected = naive_oracle.labels(rows)
     assert list(given_labels.values()) == list(expected.values())
@@ -133,10 +133,10 @@ def test_labels_agree_with_the_plain_words_of_the_rule(rows: list[list[Entry]]) 
 @pytest.mark.parametrize("pattern", ["x", "y" * 252 + "{:04}", "x #{}"])
 def test_thousands_of_equal_names_take_no_time(pattern: str) -> None:
     """The work grows with the entries, not with their square."""
-    row = claim([("", pattern.format(n // 2)) for n in range(10_000)])
+    row = identify([("", pattern.format(n // 2)) for n in range(10_000)])
     begin = time.process_time()
 
-    labels = give_labels([row])
+    labels = assign_labels([row])
 
     assert len(set(labels.values())) == 10_000
     assert time.process_time() - begin < 1

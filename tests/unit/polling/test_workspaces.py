@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics.campaign_metrics import render_values
-from exporter.metrics.store import Entry, Kept
+from exporter.metrics.store import Entry
 from exporter.model.config import CampaignConfig
 from exporter.model.errors import (
     CampaignRefused,
@@ -19,6 +19,7 @@ from exporter.model.errors import (
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
+from exporter.series.kept import Kept
 
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import (
@@ -29,7 +30,7 @@ from tests.support.polling_world import (
     polled_world,
     workspace,
 )
-from tests.unit.series.test_snapshot_json import example
+from tests.support.snapshots import example_snapshot as example
 
 SNAPSHOT = example()
 QUIET = SNAPSHOT._replace(is_quiet=True, is_active=False)

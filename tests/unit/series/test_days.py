@@ -4,12 +4,12 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.series.days import read_date, starts_at
+from exporter.series.days import parse_date, start_of_day
 
 
 def test_a_real_date_is_read() -> None:
     """Four, two and two digits name a day, a leap day among them."""
-    assert read_date("2024-02-29") == date(2024, 2, 29)
+    assert parse_date("2024-02-29") == date(2024, 2, 29)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_real_date_is_read() -> None:
 )
 def test_anything_else_is_no_date(value: object) -> None:
     """Other forms of ISO 8601, other digits and days that do not exist are refused."""
-    assert read_date(value) is None
+    assert parse_date(value) is None
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_a_day_starts_at_its_first_instant(zone: str, day: date, first: str) -> 
     """Midnights that clocks skip or repeat, and a day that never was, have one too."""
     instant = datetime.fromisoformat(first).replace(tzinfo=UTC)
 
-    assert starts_at(day, ZoneInfo(zone)) == instant.timestamp()
+    assert start_of_day(day, ZoneInfo(zone)) == instant.timestamp()
 
 
 def test_the_first_of_all_days_starts_too() -> None:
     """No date is too early for a zone."""
-    assert starts_at(date.min, ZoneInfo("Asia/Tokyo")) < 0
+    assert start_of_day(date.min, ZoneInfo("Asia/Tokyo")) < 0

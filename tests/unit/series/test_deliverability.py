@@ -7,8 +7,8 @@ from exporter.series.deliverability import (
     DeliverabilityLimits,
     Level,
     Rate,
+    of_parts,
     rate,
-    tally_of,
 )
 
 UNJUDGED, FINE, WARNING, CRITICAL = Level
@@ -63,7 +63,7 @@ def test_without_a_whole_there_is_no_rate(
 
 def test_counts_are_of_all_channels_and_rates_of_email() -> None:
     """Push bounces are outdated tokens: counted, and no matter of reputation."""
-    found = tally_of(
+    found = of_parts(
         [
             ("email", {"sent": 600, "bounces": 10, "delivered": 580}),
             ("email", {"sent": 400, "bounces": 0, "delivered": 400}),
@@ -82,14 +82,14 @@ def test_counts_are_of_all_channels_and_rates_of_email() -> None:
 
 def test_complaints_are_of_what_was_sent_where_no_delivery_is_told() -> None:
     """As Braze itself reckons."""
-    found = tally_of([("email", {"sent": 1000, "reported_spam": 1})])
+    found = of_parts([("email", {"sent": 1000, "reported_spam": 1})])
 
     assert found.spam_rate == Rate(0.001, FINE)
 
 
 def test_what_is_absent_is_not_zero() -> None:
     """A campaign without a number has none."""
-    found = tally_of([("in_app_message", {"impressions": 5})])
+    found = of_parts([("in_app_message", {"impressions": 5})])
 
     assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
     assert found.level is UNJUDGED
@@ -97,6 +97,6 @@ def test_what_is_absent_is_not_zero() -> None:
 
 def test_a_sum_beyond_all_numbers_is_none() -> None:
     """Two of the greatest numbers have no sum."""
-    found = tally_of([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
+    found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
     assert found.sent is None

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 from exporter.model.snapshot import Day, Figures, Stats, Variation
-from exporter.series.revisions import first_reading, revision
+from exporter.series.revisions import carry_first_reading, revision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,23 +25,23 @@ def test_the_first_reading_of_a_day_counts() -> None:
     """A later one of the same day changes nothing, a new day begins anew."""
     first, later = day(revenue=1), day(revenue=2)
 
-    assert first_reading(first, known=None, today=TODAY) is first
-    assert first_reading(later, known=first, today=TODAY) is first
-    assert first_reading(first, known=day(MONDAY), today=TODAY) is first
+    assert carry_first_reading(first, previous=None, today=TODAY) is first
+    assert carry_first_reading(later, previous=first, today=TODAY) is first
+    assert carry_first_reading(first, previous=day(MONDAY), today=TODAY) is first
 
 
 def test_an_answer_without_the_day_does_not_forget_it() -> None:
     """Braze is late, and the day will be there again."""
     first = day()
 
-    assert first_reading(day(MONDAY), known=first, today=TODAY) is first
-    assert first_reading(None, known=first, today=TODAY) is first
+    assert carry_first_reading(day(MONDAY), previous=first, today=TODAY) is first
+    assert carry_first_reading(None, previous=first, today=TODAY) is first
     assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
 
 
 def test_a_day_that_is_not_over_was_never_complete() -> None:
     """The clock was set, or the time zone: what was read then is forgotten."""
-    assert first_reading(day(), known=day(TODAY), today=TODAY) == day()
+    assert carry_first_reading(day(), previous=day(TODAY), today=TODAY) == day()
 
 
 def test_a_revision_is_what_was_added_since() -> None:

@@ -1,30 +1,21 @@
-"""Snapshots on their way to the disk and back, and what is no snapshot."""
+"""Snapshots as JSON documents, and documents that are rejected."""
 
 import json
 from copy import deepcopy
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import ObjectLabels, render_values
-from exporter.model.config import Selection
-from exporter.model.snapshot import Figures, Snapshot
+from exporter.model.snapshot import Figures
 from exporter.series import snapshot_json
-from exporter.series.parse import ParseOptions, parse
+from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TODAY = date(2025, 6, 22)
-READING = ParseOptions(
-    today=TODAY,
-    timezone=ZoneInfo("America/New_York"),
-    windows=(1, 7),
-    channels=Selection(),
-    metrics=Selection(),
-    series_limit=200,
-)
-SUBJECT = ObjectLabels("shop", "Spring", "c1", {})
+from tests.support.snapshots import OPTIONS, TODAY, example_snapshot
+
+LABELS = ObjectLabels("shop", "Spring", "c1", {})
 
 numbers = st.integers() | st.floats() | st.integers(-(2**1100), 2**1100)
 json_values = st.recursive(
@@ -56,29 +47,14 @@ rows = st.builds(
 )
 
 
-def example() -> Snapshot:
-    """Return the snapshot of a small document with everything in it."""
-    days = [TODAY - timedelta(days=age) for age in range(3)]
-    entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
-    return parse(
-        {
-            "data": [
-                {"time": str(day), "messages": {"email": [entry]}, "revenue": 1.5}
-                for day in days
-            ]
-        },
-        READING,
-    )
-
-
 @settings(max_examples=150, deadline=None)
 @given(data=st.lists(rows, max_size=5))
 def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
     """Through JSON's text, whatever Braze answered, integers still integers."""
-    snapshot = parse({"data": data}, READING)
+    snapshot = parse({"data": data}, OPTIONS)
 
-    text = json.dumps(snapshot_json.write(snapshot))
-    found = snapshot_json.read(json.loads(text))
+    text = json.dumps(snapshot_json.dump(snapshot))
+    found = snapshot_json.parse(json.loads(text))
 
     assert found == snapshot
     assert repr(found) == repr(snapshot)
@@ -89,7 +65,7 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
 def test_any_other_json_is_refused(document: object) -> None:
     """With ValueError and with nothing else."""
     with pytest.raises(ValueError, match=r".*"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -102,7 +78,7 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(one for key, each in inner for one in places(each, (*path, key)))]
 
 
-DOCUMENT = json.loads(json.dumps(snapshot_json.write(example())))
+DOCUMENT = json.loads(json.dumps(snapshot_json.dump(example_snapshot())))
 PLACES = places(DOCUMENT)[1:]
 
 
@@ -119,11 +95,11 @@ def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
     inner[place[-1]] = value
 
     try:
-        snapshot = snapshot_json.read(document)
+        snapshot = snapshot_json.parse(document)
     except ValueError:
         return
 
-    page = render_values(SUBJECT, snapshot).text.decode()
+    page = render_values(LABELS, snapshot).text.decode()
     samples = [line.rpartition(" ")[0] for line in page.splitlines()]
     assert len(set(samples)) == len(samples)
 
@@ -163,12 +139,11 @@ HUGE = 10**400
         (("variations", 0, 3), 1),
         (("variations",), [["email", "A", "1", True], ["email", "A", "2", True]]),
         (("variations",), {"abcd": 1}),
-        (("series",), -1),
-        (("series",), HUGE),
+        (("dropped_series",), -1),
         (("dropped_series",), 2**53 + 1),
         (("ignored_values",), HUGE),
         (("skipped_rows",), HUGE),
-        (("series",), 1.0),
+        (("dropped_series",), 1.0),
         (("skipped_rows",), None),
         (("is_quiet",), 1),
         (("is_active",), None),
@@ -191,7 +166,7 @@ def test_what_write_does_not_write_is_refused(
     inner[place[-1]] = value
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
@@ -200,17 +175,17 @@ def test_nothing_may_be_missing(missing: str) -> None:
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def test_a_history_may_be_missing() -> None:
     """As in what was kept before there were histories: all else is read."""
     document = {key: value for key, value in DOCUMENT.items() if key != "history"}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
-    assert found == example()._replace(history=None)
-    assert example().history is not None
+    assert found == example_snapshot()._replace(history=None)
+    assert example_snapshot().history is not None
 
 
 def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
@@ -218,7 +193,7 @@ def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
     new = ("is_quiet", "is_active", "first_complete")
     document = {key: value for key, value in DOCUMENT.items() if key not in new}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
     assert found.last_complete is not None
     assert found.first_complete is not None

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from exporter.series.windows import add_up
+from exporter.series.windows import trailing_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ def test_a_window_covers_the_days_before_today() -> None:
     """The seventh day back is in a window of seven, the eighth is not."""
     past = [(1, {"a": {"sent": 1}}), (7, {"a": {"sent": 2}}), (8, {"a": {"sent": 4}})]
 
-    sums = add_up(past, (1, 7, 28))
+    sums = trailing_sums(past, (1, 7, 28))
 
     assert sums == [
         (1, {"a": {"sent": 1}}),
@@ -24,7 +24,7 @@ def test_a_sum_covers_the_days_that_carry_the_field() -> None:
     """A day without a field is neither 0 nor a reason to have no sum."""
     past = [(1, {"a": {"sent": 1}}), (2, {"a": {"clicks": 5}, "b": {"sent": 2}})]
 
-    sums = add_up(past, (7,))
+    sums = trailing_sums(past, (7,))
 
     assert sums == [(7, {"a": {"sent": 1, "clicks": 5}, "b": {"sent": 2}})]
 
@@ -33,13 +33,13 @@ def test_unique_recipients_have_no_sum() -> None:
     """Whoever received on two days would count twice; other fields add up."""
     past = [(1, {"a": {"unique_recipients": 3}, "b": {"unique_opens": 2}})]
 
-    assert add_up(past, (7,)) == [(7, {"b": {"unique_opens": 2}})]
+    assert trailing_sums(past, (7,)) == [(7, {"b": {"unique_opens": 2}})]
 
 
 def test_a_window_without_a_number_is_left_out() -> None:
     """No days, or none within the window, make no sums."""
-    assert add_up([], (7,)) == []
-    assert add_up([(9, {"a": {"sent": 1}})], (7,)) == []
+    assert trailing_sums([], (7,)) == []
+    assert trailing_sums([(9, {"a": {"sent": 1}})], (7,)) == []
 
 
 def test_a_sum_beyond_a_double_is_left_out() -> None:
@@ -49,7 +49,7 @@ def test_a_sum_beyond_a_double_is_left_out() -> None:
         (2, {"a": {"i": 2**1023, "f": 1e308, "m": 2**1023, "sent": 1}}),
     ]
 
-    assert add_up(past, (7,)) == [(7, {"a": {"sent": 2}})]
+    assert trailing_sums(past, (7,)) == [(7, {"a": {"sent": 2}})]
 
 
 NUMBERS = st.one_of(
@@ -63,7 +63,7 @@ def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
     """It is the exact sum rounded once, so the order of days does not show."""
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
 
-    ((_, sums),) = add_up(past, (98,))
+    ((_, sums),) = trailing_sums(past, (98,))
 
     assert float(sums["a"]["x"]) == float(sum(map(Fraction, values)))
 
@@ -74,6 +74,6 @@ def test_sums_of_integers_stay_integers(values: list[int]) -> None:
     """Large counts are not rounded on the way."""
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
 
-    ((_, sums),) = add_up(past, (98,))
+    ((_, sums),) = trailing_sums(past, (98,))
 
     assert sums["a"]["x"] == sum(values)
