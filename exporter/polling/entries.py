@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from exporter.metrics import campaign_metrics
 from exporter.metrics.store import Entry
-from exporter.series.kept import Kept
 from exporter.polling.workspace import Workspace
+from exporter.series.kept import Kept
 from exporter.system.clock import Clock
 
 

@@ -27,7 +27,7 @@ from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
-from exporter.series.kept import Kept, KeptEntries
+from exporter.series.kept import KeptEntries
 from exporter.system.api_key import ApiKey, Secret
 from exporter.system.clock import Clock
 
