@@ -141,7 +141,7 @@ def test_wrong_usage_repeats_no_password(
         (("--config.fil", "x"), "unrecognized arguments: --config.fil"),
         (("--config.file=x", "--web.listen-address=10417"), "--web.listen-address"),
         (("--config.file=x", "--config.check", "--web.route-prefix=?"), "such as /br"),
-        (("check",), "name a FILE or set BRAZE_EXPORTER_CONFIG_FILE"),
+        (("check",), "give FILE or set BRAZE_EXPORTER_CONFIG_FILE"),
         (("check", "--nope", "x"), "--nope"),
         (("demo", "--campaigns", "none"), "--campaigns is 'none', expected a whole"),
         (("demo", "--campaigns", "0"), "1 or more"),

@@ -72,7 +72,6 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
         last_complete=None,
         trailing=(),
-        series=4,
         dropped_series=0,
         ignored_values=0,
         skipped_rows=0,

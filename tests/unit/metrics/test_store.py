@@ -16,7 +16,6 @@ SNAPSHOT = Snapshot(
     latest=None,
     last_complete=None,
     trailing=(),
-    series=0,
     dropped_series=0,
     ignored_values=0,
     skipped_rows=0,
