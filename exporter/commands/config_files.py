@@ -8,7 +8,7 @@ from exporter.config.load import load
 from exporter.config.schema import ParsedConfig
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
-from exporter.web.open_security import Security
+from exporter.web.security import Security
 
 
 def load_protected(

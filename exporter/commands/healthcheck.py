@@ -1,4 +1,4 @@
-"""`braze-exporter healthcheck`: is the local daemon alive, or ready? Needs no curl."""
+"""`braze-exporter healthcheck`: checks health or readiness of the local daemon."""
 
 from __future__ import annotations
 
@@ -14,41 +14,39 @@ from exporter.model.errors import ConfigError
 from exporter.web.security import FileSecurity
 from exporter.web.server import Address
 from exporter.web.settings import settings
-from exporter.web.tls import client_context
-from exporter.web.web_config import ClientAuth
+from exporter.web.tls import ClientAuth, client_context
 
 _DESCRIPTION = """\
-Ask the daemon on this machine for /-/healthy: exit 0 if it answers that it is alive, 1
-if not. With --ready, ask for /-/ready: whether every campaign was tried once. Takes the
-same --web.* flags and environment as the daemon; the first address counts. No password
-is needed.
+Request /-/healthy from the daemon on this machine: exit 0 if it responds, 1 if not.
+With --ready, request /-/ready: exit 0 if every campaign was polled once. Takes the same
+--web.* flags and environment variables as the daemon and uses the first address. No
+password is needed.
 
-With --web.config.file it speaks TLS if the daemon does. It does not verify the daemon's
-certificate: it sends no secret, and learns no more than whether someone answers here.
-Where clients have to show a certificate it shows the daemon's own, which the
-authority of client_ca_file has to have signed for clients too, or else the one of
---client.cert-file."""
+With --web.config.file it uses TLS if the daemon does. It does not verify the daemon's
+certificate, as it sends no secret. If clients have to present a certificate, it
+presents the daemon's own, which must be signed by the authority in client_ca_file and
+be valid for client authentication, or else the one of --client.cert-file."""
 
 FLAGS = (
     Flag(
         "ready",
-        "Ask whether it is ready: every campaign was tried, or 30 s are over. Else "
-        "whether it is alive.",
+        "Check readiness instead of health: every campaign was polled once, or the "
+        "daemon has been running for 30 s.",
         is_switch=True,
     ),
     Flag(
         "client.cert-file",
-        "Certificate to show. The daemon's own if not given and one has to be shown.",
+        "Client certificate. Default: the daemon's own, if one is required.",
         "FILE",
     ),
-    Flag("client.key-file", "Its key. The same file if not given.", "FILE"),
+    Flag("client.key-file", "Its key. Default: the same file.", "FILE"),
 )
 _TIMEOUT_SECONDS = 3.0
-_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound to
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Ask once."""
+    """Send one request; return the exit code."""
     parser = Parser(
         (*WEB, *FLAGS),
         program="braze-exporter healthcheck",
@@ -60,73 +58,71 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     address = web.addresses[0]
-    claim = "ready" if options.ready else "healthy"
-    path = f"{web.prefix}/-/{claim}"
+    state = "ready" if options.ready else "healthy"
+    path = f"{web.prefix}/-/{state}"
     try:
         contexts = _contexts(
             options.web_config_file, options.client_cert_file, options.client_key_file
         )
-        status = _ask_one_way_or_other(address, path, contexts)
+        status = _first_status(address, path, contexts)
     except (OSError, HTTPException) as error:
         print(
-            f"un{claim}: asked {address}{path}: {error}; is the daemon up, with this "
-            "--web.listen-address?",
+            f"un{state}: request to {address}{path} failed: {error}; check that the "
+            "daemon runs with this --web.listen-address",
             file=sys.stderr,
         )
         return 1
     if status != 200:
         print(
-            f"un{claim}: asked {address}{path}: it answered {status}; "
-            f"{_advice(status)}",
+            f"un{state}: {address}{path} returned {status}; {_advice(status)}",
             file=sys.stderr,
         )
         return 1
-    print(claim)
+    print(state)
     return 0
 
 
 def _advice(status: int) -> str:
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return "the first round of polls goes on, for half a minute at most"
-    return "give the daemon's own --web.* flags, and look at its log"
+        return "some campaigns have not been polled yet; retry within 30 s of the start"
+    return "use the --web.* flags of the daemon, and check its log"
 
 
 def _contexts(
     web_file: str | None, cert_file: str | None, key_file: str | None
 ) -> list[ssl.SSLContext | None]:
-    """Return ways to ask, the likeliest first; None is plain HTTP.
+    """Return the contexts to try, the likeliest first; None is plain HTTP.
 
-    What the file says may not be in force: the daemon goes on with the former one while
-    the file is wrong, and must not be taken for dead then. OSError: there is no such
-    certificate.
+    The daemon may still use the previous content of the file, while the file is invalid
+    or was changed just now. OSError: the certificate cannot be loaded.
     """
     if web_file is None:
         return [None]
-    protection = FileSecurity(web_file)
+    security = FileSecurity(web_file)
     with suppress(ConfigError):
-        protection.load()
-    tls = protection.config.tls
-    shown = tls if tls and tls.client_auth is ClientAuth.REQUIRED else None
-    context = client_context(None if cert_file else shown)
+        security.load()
+    tls = security.config.tls
+    needs_certificate = tls is not None and tls.client_auth is ClientAuth.REQUIRED
+    context = client_context(tls if needs_certificate and not cert_file else None)
     if cert_file:
         context.load_cert_chain(cert_file, key_file, password="")
     return [context, None] if tls else [None, context]
 
 
-def _ask_one_way_or_other(
+def _first_status(
     address: Address, path: str, contexts: Sequence[ssl.SSLContext | None]
 ) -> int:
-    """Return the status of the first way that works, or raise what the first raised."""
+    """Return the status of the first working context, or raise the first error."""
     errors: list[OSError | HTTPException] = []
     for context in contexts:
         try:
-            return _ask(address, path, context)
+            return _status(address, path, context)
         except (OSError, HTTPException) as error:
             errors.append(error)
     raise errors[0]
 
 
-def _ask(address: Address, path: str, context: ssl.SSLContext | None) -> int:
+def _status(address: Address, path: str, context: ssl.SSLContext | None) -> int:
     host = _LOOPBACK.get(address.host, address.host)
     connection = (
         HTTPConnection(host, address.port, timeout=_TIMEOUT_SECONDS)

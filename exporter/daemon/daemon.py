@@ -29,8 +29,8 @@ from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 from exporter.system.single_flight import SingleFlight
-from exporter.web.open_security import OpenSecurity, Security
-from exporter.web.routes import Site, Web
+from exporter.web.routes import Router, RouterContext
+from exporter.web.security import OpenSecurity, Security
 from exporter.web.server import Address, ClientLimits, Server, raise_descriptor_limit
 from exporter.web.settings import WebSettings
 
@@ -110,9 +110,9 @@ class Daemon:
 
     def _new_server(self) -> Server:
         settings = self._settings
-        web = Web(
-            Site(
-                pages=self._pages,
+        router = Router(
+            RouterContext(
+                render_metrics=self._pages.render,
                 is_ready=self._is_ready,
                 configuration=self._describe,
                 reload=self.reload if settings.has_lifecycle else None,
@@ -123,7 +123,7 @@ class Daemon:
             )
         )
         return Server(
-            self._security.guard(web.respond, is_open=web.is_open),
+            self._security.wrap(router.respond, needs_no_auth=router.needs_no_auth),
             ssl_context=self._security.ssl_context,
             limits=ClientLimits(connections=raise_descriptor_limit(_CONNECTIONS)),
         )
@@ -173,7 +173,7 @@ class Daemon:
     async def reload(self) -> ConfigError | None:
         """Apply the configuration as it is now; an invalid one changes nothing."""
         await self._is_polling.wait()
-        return await self._reloads.outcome()
+        return await self._reloads.run()
 
     def _reload(self) -> ConfigError | None:
         try:

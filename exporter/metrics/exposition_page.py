@@ -74,6 +74,11 @@ class ExpositionPages:
         self._beats = 0
         """How often `beat` was called since the last plain page."""
 
+    def render(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
+        """Return the chunks of a page, as one gzip member if wanted."""
+        render = self.compressed if is_gzip else self.plain
+        return render(is_openmetrics=is_openmetrics)
+
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
         self._entries()  # what is too old by now leaves, which makes another version

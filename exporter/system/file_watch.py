@@ -1,12 +1,13 @@
-"""Notices that a file's content is another one than before.
+"""Detects changes of file contents.
 
-What counts is the content behind the name: Kubernetes swaps a symlink, editors write a
-new file, and some tools touch one without changing it. A change counts once two looks
-in a row saw it: the first may have met a file that was half written.
+Contents are compared, not names or times: Kubernetes swaps a symlink, editors write a
+new file, and some tools touch a file without changing it. A change is reported when two
+successive looks found the same content: the first may have read a half-written file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,46 +15,87 @@ from exporter.system.read_file import MIB, read_regular
 
 _LONGEST_BYTES = 64 * MIB
 
+FileContents = Mapping[str, bytes | None]
+"""Contents by path; None for a file that cannot be read."""
+
+_Signature = tuple[int, ...] | None
+
 
 class FileWatch:
-    """One file, looked at whenever `has_changed` is asked."""
+    """One or more files; each call of `has_changed` is one look at all of them.
 
-    def __init__(self, file: str) -> None:
-        self._path = Path(file)
-        self._signature = self._look()
-        self._digest = self._read()
-        self._seen = self._digest
-        """What the last look saw."""
+    With `reports_removal` a file that becomes unreadable is a change too. Without it no
+    change is reported while a file is unreadable.
+    """
+
+    def __init__(
+        self,
+        *paths: str,
+        contents: FileContents | None = None,
+        longest_bytes: int = _LONGEST_BYTES,
+        reports_removal: bool = False,
+    ) -> None:
+        """`contents`, if given, were read before; the first look compares with them."""
+        self.paths = paths
+        self._longest_bytes = longest_bytes
+        self._reports_removal = reports_removal
+        self._signatures: list[_Signature] = []
+        if contents is None:
+            self._signatures = self._look()
+        self._digests = self._read() if contents is None else _digests(contents)
+        self._seen = self._digests
+        """What the last look found."""
 
     def has_changed(self) -> bool:
-        """Tell, once, that there is another content. A file that is away has none."""
-        signature = self._look()
-        if signature is None or signature == self._signature:
+        """Return True once for each new content that was found twice."""
+        signatures = self._look()
+        if signatures == self._signatures:
             return False
-        digest = self._read()
-        is_steady, self._seen = digest == self._seen, digest
-        if digest is None or not (is_steady or digest == self._digest):
+        if None in signatures and not self._reports_removal:
             return False
-        self._signature = signature
-        is_other, self._digest = digest != self._digest, digest
-        return is_other
+        digests = self._read()
+        is_steady, self._seen = digests == self._seen, digests
+        if None in digests.values() and not self._reports_removal:
+            return False
+        if not is_steady and digests != self._digests:
+            return False
+        self._signatures = signatures
+        is_new, self._digests = digests != self._digests, digests
+        return is_new
 
-    def _look(self) -> tuple[int, ...] | None:
+    def has_seen(self, contents: FileContents) -> bool:
+        """Return whether these are the contents that the last change consists of."""
+        return _digests(contents) == self._digests
+
+    def _look(self) -> list[_Signature]:
+        return [_signature(path) for path in self.paths]
+
+    def _read(self) -> dict[str, bytes | None]:
+        return _digests({path: self._content(path) for path in self.paths})
+
+    def _content(self, path: str) -> bytes | None:
         try:
-            status = self._path.stat()
+            return read_regular(path, at_most=self._longest_bytes)
         except OSError:
             return None
-        return (
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
 
-    def _read(self) -> bytes | None:
-        try:
-            content = read_regular(str(self._path), at_most=_LONGEST_BYTES)
-        except OSError:
-            return None
-        return blake2b(content).digest()
+
+def _signature(path: str) -> _Signature:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+def _digests(contents: FileContents) -> dict[str, bytes | None]:
+    return {
+        path: None if content is None else blake2b(content).digest()
+        for path, content in contents.items()
+    }

@@ -27,8 +27,6 @@ class SingleFlight(Generic[T]):
             self._next = asyncio.create_task(self._run_after(self._current))
         return await asyncio.shield(self._next)
 
-    outcome = run
-
     async def _run_after(self, previous: asyncio.Task[T] | None) -> T:
         if previous is not None:
             await asyncio.wait([previous])

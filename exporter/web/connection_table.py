@@ -1,9 +1,7 @@
-"""Who is connected, and who of them waits for its client, the longest first.
+"""All open connections, and the order in which idle ones are evicted.
 
-A guest waits while its client has to say something or to read on; it is busy while we
-have to do something.
-Making room takes the same time however many are connected. It knows nothing of sockets
-and deadlines.
+A connection is waiting while the client has to send or to read; it is busy while the
+server has to respond. Only waiting connections are evicted, the longest waiting first.
 """
 
 from __future__ import annotations
@@ -15,79 +13,80 @@ from typing import Any, Protocol
 
 
 class ConnectionHandle(Protocol):
-    """What a listener may ask of a connection."""
+    """What the server calls on a connection."""
 
-    def hurry(self, now: float) -> None:
-        """Act on a deadline that has passed."""
+    def check_deadline(self, now: float) -> None:
+        """Send 408 or abort if the deadline has passed."""
 
-    def retire(self) -> None:
-        """Close after the answer in progress, at once when there is none."""
+    def close_after_response(self) -> None:
+        """Close after the response in progress, at once when there is none."""
 
     def abort(self) -> None:
         """Close at once."""
 
 
 class ConnectionTable:
-    """All guests, and the tasks that work for them."""
+    """Open connections, and the tasks that serve them."""
 
     def __init__(self) -> None:
-        self._guests: set[ConnectionHandle] = set()
+        self._connections: set[ConnectionHandle] = set()
         self._waiting: OrderedDict[ConnectionHandle, None] = OrderedDict()
+        """The eviction queue."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._connections)
 
-    def guests(self) -> tuple[ConnectionHandle, ...]:
-        """Return all guests as they are now."""
-        return tuple(self._guests)
+    def connections(self) -> tuple[ConnectionHandle, ...]:
+        """Return all open connections."""
+        return tuple(self._connections)
 
-    def admit(self, guest: ConnectionHandle) -> None:
-        """Take in a guest: it waits for its client."""
-        self._guests.add(guest)
-        self._empty.clear()
-        self.mark_waiting(guest)
+    def add(self, connection: ConnectionHandle) -> None:
+        """Add a connection as waiting."""
+        self._connections.add(connection)
+        self._is_empty.clear()
+        self.mark_waiting(connection)
 
-    def mark_waiting(self, guest: ConnectionHandle) -> None:
-        """Put a guest last among those that wait, unless it was shown out."""
-        if guest in self._guests:
-            self._waiting[guest] = None
-            self._waiting.move_to_end(guest)
+    def mark_waiting(self, connection: ConnectionHandle) -> None:
+        """Move the connection to the end of the eviction queue; ignore removed ones."""
+        if connection in self._connections:
+            self._waiting[connection] = None
+            self._waiting.move_to_end(connection)
 
-    def mark_busy(self, guest: ConnectionHandle) -> None:
-        """Take a guest off those that may be closed to make room."""
-        self._waiting.pop(guest, None)
+    def mark_busy(self, connection: ConnectionHandle) -> None:
+        """Remove the connection from the eviction queue."""
+        self._waiting.pop(connection, None)
 
-    def remove(self, guest: ConnectionHandle) -> None:
-        """Forget a guest; one that is unknown already is no error."""
-        self._guests.discard(guest)
-        self._waiting.pop(guest, None)
-        if not self._guests:
-            self._empty.set()
+    def remove(self, connection: ConnectionHandle) -> None:
+        """Remove a connection; ignore one that is removed already."""
+        self._connections.discard(connection)
+        self._waiting.pop(connection, None)
+        if not self._connections:
+            self._is_empty.set()
 
-    def make_room(self) -> bool:
-        """Abort and forget the guest that waits longest; False when none waits."""
-        guest = next(iter(self._waiting), None)
-        if guest is None:
+    def evict_oldest(self) -> bool:
+        """Abort and remove the longest waiting connection; False if none waits."""
+        connection = next(iter(self._waiting), None)
+        if connection is None:
             return False
-        self.remove(guest)
-        guest.abort()
+        self.remove(connection)
+        connection.abort()
         return True
 
-    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that `settled` waits for."""
+    def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that `wait_for_tasks` waits for."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def emptied(self) -> None:
-        """Wait until no guest is left."""
-        await self._empty.wait()
+    async def wait_until_empty(self) -> None:
+        """Wait until every connection is removed."""
+        await self._is_empty.wait()
 
-    async def settled(self, *, seconds: float) -> None:
-        """Wait until the tasks have ended, but no longer than so many seconds."""
+    async def wait_for_tasks(self, *, timeout_seconds: float) -> None:
+        """Wait until all tasks have ended or the time is over."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)

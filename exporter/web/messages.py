@@ -1,7 +1,6 @@
-"""One HTTP exchange as values: what a client asked, what it is to get, cut for sending.
+"""HTTP requests and responses as values, and their conversion from and to h11 events.
 
-Requests come out of h11 events and answers go into them; whatever h11 lets through
-gives a request. It knows no socket and no clock.
+Every request that h11 accepts can be converted.
 """
 
 from __future__ import annotations
@@ -19,74 +18,72 @@ _BODILESS = frozenset({204, 304})
 
 
 class HttpRequest(NamedTuple):
-    """A complete request; what it had for a body was read and thrown away."""
+    """A complete request; its body was read and discarded."""
 
     method: str
     path: str
-    """As sent: percent signs are not decoded."""
+    """As sent: escapes are not decoded."""
     query: str
     headers: Mapping[str, str]
-    """Names in lower case; what came more than once is joined by commas."""
-    peer: str
-    """The client's IP address; empty when it left at once."""
+    """Names in lower case; values of repeated headers are joined by commas."""
 
     def header(self, name: str) -> str:
-        """Return a header by its name in any case; empty when it was not sent."""
+        """Return a header by its name in any case; empty if it was not sent."""
         return self.headers.get(name.lower(), "")
 
 
 class HttpResponse(NamedTuple):
-    """What a client is to get; Date and Content-Length are added on the way out."""
+    """A response; Date and Content-Length are added when it is sent."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: tuple[bytes, ...] = ()
-    """Held by reference until the client has read it."""
+    """Chunks, referenced until they are sent."""
 
 
 Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-def request(event: h11.Request, *, peer: str) -> HttpRequest:
-    """Return the request that h11 has read."""
+def request(event: h11.Request) -> HttpRequest:
+    """Convert a request of h11."""
     target = event.target.decode("ascii")
     if "://" in target and not target.startswith("/"):
-        # As clients ask a proxy, and servers have to understand (RFC 9112, 3.2.2).
+        # The form for proxies, which servers have to accept (RFC 9112, section 3.2.2).
         target = f"/{target.partition('://')[2].partition('/')[2]}"
     path, _, query = target.partition("?")
     headers: dict[str, str] = {}
     for raw_name, raw_value in event.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return HttpRequest(event.method.decode("ascii"), path, query, headers, peer)
+    return HttpRequest(event.method.decode("ascii"), path, query, headers)
 
 
 def announced_bytes(event: h11.Request) -> int:
-    """Return the size of the body the client announces; 0 when it says none."""
+    """Return the Content-Length; 0 if there is none."""
     return int(dict(event.headers).get(b"content-length", b"0"))
 
 
 def is_ambiguous(event: h11.Request) -> bool:
-    """Tell whether the request says twice, in two ways, where its body ends."""
+    """Return whether the request has both Content-Length and Transfer-Encoding."""
     return {b"content-length", b"transfer-encoding"} <= dict(event.headers).keys()
 
 
-def refusal(status: HTTPStatus) -> HttpResponse:
-    """Return a status as a line of plain text."""
+def error_response(status: HTTPStatus) -> HttpResponse:
+    """Return a response with the status as a line of plain text."""
     text = f"{status.phrase.lower()}\n"
     content_type = ("Content-Type", "text/plain; charset=utf-8")
     return HttpResponse(status, (content_type,), (text.encode(),))
 
 
-def head(response: HttpResponse, *, now: float, is_last: bool) -> h11.Response:
-    """Return what goes before the body; `is_last` tells the client to close.
+def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
+    """Return status and headers; `closes` adds `Connection: close`.
 
-    LocalProtocolError and ValueError: a status or a header that cannot be sent.
+    LocalProtocolError and ValueError: a status or a header is invalid.
     """
     headers = [*response.headers, ("Date", formatdate(now, usegmt=True))]
     if response.status not in _BODILESS:
         headers.append(("Content-Length", str(sum(map(len, response.body)))))
-    if is_last:
+    if closes:
         headers.append(("Connection", "close"))
     return h11.Response(
         status_code=response.status, headers=headers, reason=_phrase(response.status)
@@ -94,13 +91,13 @@ def head(response: HttpResponse, *, now: float, is_last: bool) -> h11.Response:
 
 
 def body(response: HttpResponse, *, method: bytes) -> tuple[bytes, ...]:
-    """Return the body that really goes out: none to HEAD."""
+    """Return the body to be sent: none in response to HEAD."""
     is_sent = method != b"HEAD" and response.status not in _BODILESS
     return response.body if is_sent else ()
 
 
 class OutgoingResponse:
-    """What of an answer is still to be sent, in its order; true while there is any."""
+    """The chunks of a response that are not sent yet; true while there are any."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks: deque[bytes | memoryview] = deque(filter(None, chunks))
@@ -109,11 +106,11 @@ class OutgoingResponse:
         return bool(self._chunks)
 
     def next_chunks(self, most: int) -> list[bytes | memoryview]:
-        """Return what comes next, uncopied."""
+        """Return the next chunks, uncopied."""
         return list(islice(self._chunks, most))
 
     def skip(self, sent_bytes: int) -> None:
-        """Forget what was sent; it is no more than there was."""
+        """Remove bytes that were sent, at most as many as there are."""
         while sent_bytes:
             chunk = self._chunks.popleft()
             if len(chunk) > sent_bytes:
@@ -122,9 +119,9 @@ class OutgoingResponse:
             sent_bytes -= len(chunk)
 
     def take(self, size: int) -> bytes | memoryview:
-        """Return the next bytes, at most `size`, and forget them.
+        """Remove and return the next bytes, at most `size`.
 
-        Small chunks are gathered; a large one gives a view of itself.
+        Small chunks are joined; of a large one a view is returned.
         """
         gathered: list[bytes | memoryview] = []
         while self._chunks and len(self._chunks[0]) <= size:

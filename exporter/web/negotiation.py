@@ -1,6 +1,6 @@
-"""What a scraper accepts: `Accept` and `Accept-Encoding`, read as RFC 9110 says.
+"""Content negotiation: `Accept` and `Accept-Encoding` as defined by RFC 9110.
 
-Anything unreadable in them counts as absent. It knows nothing of what is served.
+Invalid members of a header are ignored.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 _OPENMETRICS = "application/openmetrics-text"
 _VERSIONS = (None, "1.0.0")
 _TEXT_RANGES = ("text/plain", "text/*", "*/*")
-"""What the text format is asked for by, closest first."""
+"""Ranges that match the text format, the most specific first."""
 
 
 def wants_openmetrics(accept: str) -> bool:
-    """Tell whether OpenMetrics 1.0.0 is asked for, and not less than the text format.
+    """Return whether OpenMetrics 1.0.0 is preferred, or equal, to the text format.
 
-    A wildcard asks for the text format, as every exporter serves it; where a range
-    names it more closely, that one counts (RFC 9110, section 12.5.1).
+    A wildcard matches the text format only. The most specific range that matches the
+    text format gives its quality (RFC 9110, section 12.5.1).
     """
     openmetrics = 0.0
     text = dict.fromkeys(_TEXT_RANGES, -1.0)
@@ -31,7 +31,7 @@ def wants_openmetrics(accept: str) -> bool:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether the body may be compressed with gzip."""
+    """Return whether the body may be compressed with gzip."""
     qualities = {name: quality for name, _, quality in _weighted(accept_encoding)}
     # x-gzip is the same (RFC 9110, section 8.4.1.3).
     named = qualities.get("gzip", qualities.get("x-gzip"))
@@ -39,7 +39,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    """Yield (name, parameters, quality) of each member, in lower case."""
+    """Yield (name, parameters, quality) of each valid member, in lower case."""
     for member in header.lower().split(","):
         name, *rest = (part.strip() for part in member.split(";"))
         pairs = (part.partition("=") for part in rest)

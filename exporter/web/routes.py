@@ -1,7 +1,7 @@
-"""What each path answers: metrics, health, the masked configuration, the status page.
+"""The HTTP paths: metrics, health, the masked configuration, the status page.
 
-Nothing here asks Braze for anything, and a scrape renders no sample of a campaign: it
-joins bytes. It knows no socket: the `listener` does.
+No request causes a request to Braze, and a scrape renders no campaign's samples: it
+joins rendered bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
-from exporter.metrics.exposition_page import ExpositionPages
 from exporter.model.errors import ConfigError
 from exporter.system.single_flight import SingleFlight
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
@@ -31,7 +30,7 @@ Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Links(NamedTuple):
-    """Where a browser finds our paths."""
+    """The paths as a browser has to request them."""
 
     home: str
     metrics: str
@@ -42,17 +41,17 @@ class Links(NamedTuple):
 
 
 class StatusView(Protocol):
-    """The state of all campaigns at one instant, to be shown in several ways."""
+    """The state of all campaigns at one instant."""
 
     def page(self, query: str, links: Links) -> Iterable[str]:
-        """Return the page as HTML, as the query wants it."""
+        """Return the HTML page that the query describes."""
 
     def document(self, query: str) -> Iterable[str]:
         """Return the same as JSON."""
 
 
 class StatusSource(Protocol):
-    """What shows the state of all campaigns; called by one thread at a time."""
+    """Takes snapshots of the state of all campaigns; called by one thread at a time."""
 
     policy: str
     """The `Content-Security-Policy` of the page."""
@@ -61,92 +60,103 @@ class StatusSource(Protocol):
         """Take a snapshot, which is released at the end of the context."""
 
 
-class Site(NamedTuple):
-    """Everything that the paths need to know of the rest."""
+class MetricsRenderer(Protocol):
+    """Renders the metrics page."""
 
-    pages: ExpositionPages
+    def __call__(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
+        """Return the chunks of the page; called by any thread."""
+
+
+class RouterContext(NamedTuple):
+    """What the paths serve, and below which prefix."""
+
+    render_metrics: MetricsRenderer
     is_ready: Callable[[], bool]
     configuration: Callable[[], str]
-    """The configuration in force as YAML, without any secret."""
+    """Returns the configuration in force as YAML, without any secret."""
     status: Callable[[], StatusSource]
-    """Made when it is first asked for: what shows the state of all campaigns."""
+    """Returns the source of the status page; it may be created by the first call."""
     reload: Callable[[], Awaitable[ConfigError | None]] | None = None
-    """Take over the configuration as it is now; None: nobody may ask for that."""
+    """Reloads the configuration; None disables the path."""
     telemetry_path: str = "/metrics"
-    """Canonical, as both prefixes are."""
+    """Canonical, like both prefixes."""
     prefix: str = ""
-    """What stands before every path: empty, or `/like/this`."""
+    """Precedes every path: empty, or `/like/this`."""
     link_prefix: str = ""
     """The same as a browser sees it."""
 
 
 def canonical(path: str) -> str:
-    """Write a path as URLs do, with percent signs only where they have to be."""
+    """Return a URL path with percent signs only where they are necessary."""
     return quote(unquote(path), safe="/:@!$&'()*+,;=~")
 
 
 class _Route(NamedTuple):
     methods: tuple[str, ...]
-    answer: Handler
+    handler: Handler
 
 
-class Web:
-    """Answers requests; `respond` never waits for anything but the processor."""
+class Router:
+    """Responds to requests; pages are rendered in worker threads."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        pages = site.pages
-        self._builds = {
+    def __init__(self, context: RouterContext) -> None:
+        self._context = context
+        self._metrics_pages = {
             (is_gzip, is_openmetrics): SingleFlight(
-                partial(build, is_openmetrics=is_openmetrics)
+                partial(
+                    context.render_metrics,
+                    is_gzip=is_gzip,
+                    is_openmetrics=is_openmetrics,
+                )
             )
-            for is_gzip, build in ((False, pages.plain), (True, pages.compressed))
+            for is_gzip in (False, True)
             for is_openmetrics in (False, True)
         }
-        self._descriptions = SingleFlight(site.configuration)
-        self._wishes: dict[_Wished, _Wish] = {}
-        self._fulfilment = SingleFlight(self._fulfil)
-        self._links = _links(site)
-        self._open = {f"{site.prefix}{path}" for path in ("/-/healthy", "/-/ready")}
-        reading = ("GET", "HEAD")
-        answers: dict[str, Handler] = {
-            f"{site.prefix}{path}": answer
-            for path, answer in (
-                (site.telemetry_path, self._metrics),
+        self._descriptions = SingleFlight(context.configuration)
+        self._pending: dict[_RenderKey, _Rendering] = {}
+        self._render_run = SingleFlight(self._render_all)
+        self._links = _links(context)
+        prefix = context.prefix
+        self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
+        handlers: dict[str, Handler] = {
+            f"{prefix}{path}": handler
+            for path, handler in (
+                (context.telemetry_path, self._metrics),
                 ("/-/healthy", self._healthy),
                 ("/-/ready", self._ready),
                 ("/config", self._config),
-                ("/", self._status_page),
-                ("/api/v1/status", self._status_document),
+                ("/", partial(self._status, is_page=True)),
+                ("/api/v1/status", partial(self._status, is_page=False)),
             )
         }
-        if site.prefix:
-            # Who asks for / sees our paths as we do, and not as behind a proxy.
-            answers["/"] = _redirect(f"{site.prefix}/")
-            answers[site.prefix] = _redirect(f"{site.link_prefix}/")
-        self._routes: Mapping[str, _Route] = {
-            path: _Route(reading, answer) for path, answer in answers.items()
-        } | {f"{site.prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
+        if prefix:
+            # A request for / bypassed the proxy, which would have added its prefix.
+            handlers["/"] = _redirect(f"{prefix}/")
+            handlers[prefix] = _redirect(f"{context.link_prefix}/")
+        self.routes: Mapping[str, _Route] = {
+            path: _Route(("GET", "HEAD"), handler) for path, handler in handlers.items()
+        } | {f"{prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
 
-    def is_open(self, request: HttpRequest) -> bool:
-        """Tell whether it asks for our health: who does has no password."""
-        return canonical(request.path) in self._open
+    def needs_no_auth(self, request: HttpRequest) -> bool:
+        """Return whether the request is a health check, which has no credentials."""
+        return canonical(request.path) in self._health_paths
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
-        """Return the answer to any request at all."""
-        route = self._routes.get(canonical(request.path))
+        """Return the response to any request."""
+        route = self.routes.get(canonical(request.path))
         if route is None:
             return _text(404, f"Not found. The metrics are at {self._links.metrics}.\n")
         if request.method not in route.methods:
+            allowed = ", ".join(route.methods)
             return _text(
-                405, "Method not allowed.\n", ("Allow", ", ".join(route.methods))
+                405, f"Method not allowed. Use {allowed}.\n", ("Allow", allowed)
             )
-        return await route.answer(request)
+        return await route.handler(request)
 
     async def _metrics(self, request: HttpRequest) -> HttpResponse:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        body = await self._builds[is_gzip, is_openmetrics].outcome()
+        body = await self._metrics_pages[is_gzip, is_openmetrics].run()
         headers = [
             ("Content-Type", OPENMETRICS if is_openmetrics else TEXT_METRICS),
             ("Vary", "Accept, Accept-Encoding"),
@@ -159,77 +169,79 @@ class Web:
         return _text(200, "Healthy.\n")
 
     async def _ready(self, _: HttpRequest) -> HttpResponse:
-        if self._site.is_ready():
+        if self._context.is_ready():
             return _text(200, "Ready.\n")
-        return _text(503, "Not ready: the first round of polls goes on.\n")
+        return _text(503, "Not ready: some campaigns have not been polled yet.\n")
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:
-        if self._site.reload is None:
-            return _text(403, "Not allowed: start with --web.enable-lifecycle.\n")
-        error = await self._site.reload()
+        if self._context.reload is None:
+            return _text(
+                403,
+                "Reloading over HTTP is disabled; start the exporter with "
+                "--web.enable-lifecycle.\n",
+            )
+        error = await self._context.reload()
         if error is None:
             return _text(200, "Reloaded.\n")
-        return _text(500, f"Rejected, the former configuration stays:\n{error}\n")
+        return _text(
+            500,
+            "The new configuration is invalid; the previous one stays in force:\n"
+            f"{error}\n",
+        )
 
     async def _config(self, _: HttpRequest) -> HttpResponse:
-        # Joined too: ten thousand campaigns take a second to describe.
-        return _text(200, await self._descriptions.outcome())
-
-    async def _status_page(self, request: HttpRequest) -> HttpResponse:
-        return await self._status(request, is_page=True)
-
-    async def _status_document(self, request: HttpRequest) -> HttpResponse:
-        return await self._status(request, is_page=False)
+        # Shared by concurrent requests: 10,000 campaigns take a second to describe.
+        return _text(200, await self._descriptions.run())
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
-        """Wish for a page and wait for the round of work that fulfils all wishes.
+        """Return the status page, or its JSON, rendered in the next run.
 
-        One thread at most is at work for however many readers, and all who wait for
-        a round share what it sees. A wish that comes during a round may be fulfilled by
-        it already.
+        One thread at most renders; all requests of a run share one snapshot, and equal
+        requests share one rendering. A request that arrives during a run may be
+        included in it.
         """
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        wished = _Wished(request.query, is_page, is_gzip)
-        wish = self._wishes.setdefault(wished, _Wish())
-        await self._fulfilment.outcome()
+        key = _RenderKey(request.query, is_page, is_gzip)
+        rendering = self._pending.setdefault(key, _Rendering())
+        await self._render_run.run()
         headers = [
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),
             ("Vary", "Accept-Encoding"),
-            *_ALWAYS,
+            *_COMMON_HEADERS,
         ]
         if is_page:
-            headers.append(("Content-Security-Policy", wish.policy))
+            headers.append(("Content-Security-Policy", rendering.policy))
             headers.append(("Referrer-Policy", "no-referrer"))
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return HttpResponse(200, tuple(headers), wish.body)
+        return HttpResponse(200, tuple(headers), rendering.body)
 
-    def _fulfil(self) -> None:
-        status = self._site.status()
-        with status.snapshot() as sight:
-            # Not those that come meanwhile: the next round is theirs.
-            for _ in range(len(self._wishes)):
-                wished, wish = self._wishes.popitem()
-                if wished.is_page:
-                    pieces = sight.page(wished.query, self._links)
+    def _render_all(self) -> None:
+        status = self._context.status()
+        with status.snapshot() as view:
+            # Requests that arrive from now on wait for the next run anyway.
+            for _ in range(len(self._pending)):
+                key, rendering = self._pending.popitem()
+                if key.is_page:
+                    pieces = view.page(key.query, self._links)
                 else:
-                    pieces = sight.document(wished.query)
+                    pieces = view.document(key.query)
                 body = (piece.encode("utf-8", "replace") for piece in pieces)
-                wish.body = tuple(_compressed(body) if wished.is_gzip else body)
-                wish.policy = status.policy
+                rendering.body = tuple(_compressed(body) if key.is_gzip else body)
+                rendering.policy = status.policy
 
 
-class _Wished(NamedTuple):
-    """Which page: who wants the same gets the same."""
+class _RenderKey(NamedTuple):
+    """What a rendering depends on beside the snapshot."""
 
     query: str
     is_page: bool
     is_gzip: bool
 
 
-class _Wish:
-    """What is to become of it, filled in by the thread at work."""
+class _Rendering:
+    """One rendering; the worker thread sets its attributes."""
 
     __slots__ = ("body", "policy")
 
@@ -238,11 +250,11 @@ class _Wish:
         self.policy = ""
 
 
-def _links(site: Site) -> Links:
-    prefix = site.link_prefix
+def _links(context: RouterContext) -> Links:
+    prefix = context.link_prefix
     return Links(
         home=f"{prefix}/",
-        metrics=f"{prefix}{site.telemetry_path}",
+        metrics=f"{prefix}{context.telemetry_path}",
         document=f"{prefix}/api/v1/status",
         config=f"{prefix}/config",
         healthy=f"{prefix}/-/healthy",
@@ -258,16 +270,16 @@ def _compressed(pieces: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _redirect(path: str) -> Handler:
-    async def answer(_: HttpRequest) -> HttpResponse:
+    async def respond(_: HttpRequest) -> HttpResponse:
         return _text(302, "", ("Location", path))
 
-    return answer
+    return respond
 
 
-_ALWAYS = (("X-Content-Type-Options", "nosniff"),)
+_COMMON_HEADERS = (("X-Content-Type-Options", "nosniff"),)
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
     return HttpResponse(
-        status, (("Content-Type", TEXT), *headers, *_ALWAYS), (text.encode(),)
+        status, (("Content-Type", TEXT), *headers, *_COMMON_HEADERS), (text.encode(),)
     )

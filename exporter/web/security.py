@@ -1,64 +1,108 @@
-"""The web configuration in force: read at the start, and again when a file changes.
+"""TLS, authentication and rate limiting of the web server, from a file or none at all.
 
-A change holds once two looks in a row saw it, so that no half-written file is believed:
-half of it could be one without passwords. What cannot be used changes nothing.
+The file is reloaded when it or a file that it names changes. An invalid file is logged
+and changes nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from exporter.config.schema import shortened
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
+from exporter.system.file_watch import FileContents, FileWatch
 from exporter.system.read_file import MIB, read_regular
 from exporter.web import web_config
 from exporter.web.messages import HttpRequest, Responder
 from exporter.web.middleware import Middleware
-from exporter.web.open_security import OpenSecurity, Security
-from exporter.web.tls import server_context
-from exporter.web.web_config import Tls, WebConfig, WebConfigFault
+from exporter.web.tls import Tls, WebConfigFault, server_context
+from exporter.web.web_config import WebConfig
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_BYTES = MIB
 
-Contents = Mapping[str, bytes | None]
-"""Paths, and what is there; None for what cannot be read."""
+
+class Security(Protocol):
+    """What the daemon needs of the web server's protection."""
+
+    def load(self) -> tuple[Problem, ...]:
+        """Load the settings and return warnings. ConfigError: they are invalid."""
+
+    def refresh(self) -> None:
+        """Load the settings again if they have changed."""
+
+    def describe(self) -> str:
+        """Return the protection in a few words, for the output of `check`."""
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return the context for new connections; None for plain HTTP."""
+
+    def wrap(
+        self, respond: Responder, *, needs_no_auth: Callable[[HttpRequest], bool]
+    ) -> Responder:
+        """Return a responder that protects `respond`."""
+
+
+class OpenSecurity:
+    """Plain HTTP without authentication."""
+
+    def load(self) -> tuple[Problem, ...]:
+        """Return no warnings."""
+        return ()
+
+    def refresh(self) -> None:
+        """Do nothing."""
+
+    def describe(self) -> str:
+        """Return the protection in a few words."""
+        return "plain HTTP, no password"
+
+    def ssl_context(self) -> None:
+        """Return None: plain HTTP."""
+
+    def wrap(
+        self,
+        respond: Responder,
+        *,
+        needs_no_auth: Callable[[HttpRequest], bool],  # noqa: ARG002 - nothing needs it
+    ) -> Responder:
+        """Return `respond`."""
+        return respond
 
 
 class FileSecurity:
-    """What protects the web server, as a file says; without a file nothing does."""
+    """The protection that a web configuration file describes."""
 
-    def __init__(self, file: str | None = None) -> None:
+    def __init__(self, file: str) -> None:
         self._file = file
-        self._gate = Middleware()
+        self._middleware = Middleware()
         self._config = WebConfig()
         self._context: ssl.SSLContext | None = None
-        self._settled: dict[str, bytes] = {}
-        self._seen: dict[str, bytes] = {}
+        self._watch = FileWatch()
 
     @property
     def config(self) -> WebConfig:
-        """What is in force."""
+        """The settings in force."""
         return self._config
 
     def load(self) -> tuple[Problem, ...]:
-        """Read the file and return its warnings. ConfigError: it cannot be used."""
-        return () if self._file is None else self._adopt(self._file, {})
+        """Load the file and return its warnings. ConfigError: it is invalid."""
+        return self._apply({})
 
     def refresh(self) -> None:
-        """Look at the files once, and adopt a change that the last look saw too."""
-        contents = {path: _read(path) for path in self._settled}
-        seen = _digests(contents)
-        is_steady, self._seen = seen == self._seen, seen
-        if self._file is None or seen == self._settled or not is_steady:
+        """Look at the files once; apply a change that the previous look found too."""
+        if not self._watch.has_changed():
             return
+        contents = {path: _read(path) for path in self._watch.paths}
+        if not self._watch.has_seen(contents):
+            return  # written again just now: a later look finds it steady
         try:
-            warnings = self._adopt(self._file, contents)
+            warnings = self._apply(contents)
         except ConfigError as error:
             problems = "; ".join(map(str, shortened(error.problems)))
             facts = {"file": self._file, "problem": problems}
@@ -67,10 +111,10 @@ class FileSecurity:
         for warning in warnings:
             facts = {"problem": str(warning)}
             _log.warning("config.warning", extra={"facts": facts})
-        _log.info("web_config.loaded", extra={"facts": self._facts()})
+        _log.info("web_config.loaded", extra={"facts": self._log_fields()})
 
     def describe(self) -> str:
-        """Return in a few words what protects."""
+        """Return the protection in a few words."""
         tls, users = self._config.tls, len(self._config.users)
         transport = "plain HTTP" if tls is None else f"TLS with {tls.client_auth}"
         if not users:
@@ -78,17 +122,17 @@ class FileSecurity:
         return f"{transport}, {users} user{'' if users == 1 else 's'}"
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what to speak TLS with, None for plain HTTP."""
+        """Return the context for new connections; None for plain HTTP."""
         return self._context
 
-    def guard(
-        self, respond: Responder, *, is_open: Callable[[HttpRequest], bool]
+    def wrap(
+        self, respond: Responder, *, needs_no_auth: Callable[[HttpRequest], bool]
     ) -> Responder:
-        """Return a responder for everyone, of one for those who may ask."""
-        return self._gate.guard(respond, is_open=is_open)
+        """Return a responder that protects `respond`."""
+        return self._middleware.wrap(respond, needs_no_auth=needs_no_auth)
 
-    def _adopt(self, file: str, known: Contents) -> tuple[Problem, ...]:
-        """Parse the file, of `known` contents or else read now, and put it in force."""
+    def _apply(self, known: FileContents) -> tuple[Problem, ...]:
+        """Parse the file and put it in force; files not in `known` are read now."""
         contents: dict[str, bytes | None] = {}
         contexts: list[ssl.SSLContext] = []
 
@@ -96,7 +140,7 @@ class FileSecurity:
             contents[path] = known[path] if path in known else _read(path)
             return contents[path]
 
-        def judge(tls: Tls) -> Iterable[WebConfigFault]:
+        def check_tls(tls: Tls) -> Iterable[WebConfigFault]:
             made = server_context(tls)
             if not isinstance(made, ssl.SSLContext):
                 return made
@@ -104,25 +148,32 @@ class FileSecurity:
             return ()
 
         try:
-            text = _text(file, read(file))
-            self._refuse_to_open(file, text)
-            parsed = web_config.parse(text, file=file, read=read, judge=judge)
+            text = _decoded(self._file, read(self._file))
+            self._refuse_emptied(text)
+            parsed = web_config.parse(
+                text, file=self._file, read=read, check_tls=check_tls
+            )
         finally:
-            # Good or bad: it is not judged again before it changes.
-            self._settled = self._seen = _digests(contents)
+            # Also after an error: the same contents are not parsed again.
+            self._watch = FileWatch(
+                *contents,
+                contents=contents,
+                longest_bytes=_LONGEST_BYTES,
+                reports_removal=True,
+            )
         self._config = parsed.config
         self._context = contexts[0] if contexts else None
-        self._gate.apply(parsed.config)
+        self._middleware.apply(parsed.config)
         return parsed.warnings
 
-    def _refuse_to_open(self, file: str, text: str) -> None:
-        """Let no file that was emptied, by a full disk perhaps, open the door."""
-        if web_config.says_nothing(text) and self._config != WebConfig():
+    def _refuse_emptied(self, text: str) -> None:
+        """Raise ConfigError if an empty file, as after a full disk, would unprotect."""
+        if web_config.is_blank(text) and self._config != WebConfig():
             raise _unusable(
-                file, "was emptied; to serve without protection write `{}` into it"
+                self._file, "is empty now; to serve without protection write `{}` to it"
             )
 
-    def _facts(self) -> dict[str, object]:
+    def _log_fields(self) -> dict[str, object]:
         tls = self._config.tls
         return {
             "file": self._file,
@@ -139,21 +190,16 @@ def _read(path: str) -> bytes | None:
         return None
 
 
-def _digests(contents: Contents) -> dict[str, bytes]:
-    """Return what tells contents apart without being a key."""
-    return {
-        path: b"" if content is None else hashlib.sha256(content).digest()
-        for path, content in contents.items()
-    }
-
-
-def _text(file: str, content: bytes | None) -> str:
+def _decoded(file: str, content: bytes | None) -> str:
     if content is None:
-        raise _unusable(file, "cannot be read, or is larger than 1 MiB")
+        raise _unusable(
+            file,
+            "cannot be read; expected a readable regular file of at most 1 MiB",
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _unusable(file, "is not a text in UTF-8") from error
+        raise _unusable(file, "is not valid UTF-8; expected YAML in UTF-8") from error
 
 
 def _unusable(file: str, message: str) -> ConfigError:

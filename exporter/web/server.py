@@ -1,7 +1,7 @@
-"""Listens for HTTP clients: accepts them, hurries them, makes room, stops.
+"""The HTTP server: listens, accepts, enforces deadlines, evicts, stops.
 
-However many clients are silent or slow, the next one is accepted: at the cap whoever
-has let us wait longest is closed. It knows nothing of routes, metrics or Braze.
+A new connection is accepted however many idle or slow ones there are: at the limit the
+connection that has waited longest for its client is closed.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-# So that a crowd at the door leaves the loop a turn for those inside.
+# So that many new connections do not delay the open ones.
 _ACCEPTS_AT_ONCE = 16
-_HURRIED_AT_ONCE = 64
-_REST_SECONDS = 0.05
-_QUIET_SECONDS = 60.0
+_CHECKS_AT_ONCE = 64
+_ACCEPT_PAUSE_SECONDS = 0.05
+_WARNING_INTERVAL_SECONDS = 60.0
 _TLS_SHUTDOWN_SECONDS = 2.0
-# What the kernel takes of an answer before the client's window asks for it: little
-# enough for a slow reader's progress to show, and to cost no memory.
+# What the kernel buffers of a response before the client's window has room for it: few
+# enough bytes that the progress of a slow client is visible, and that memory is small.
 _UNSENT_BYTES = 128 * 1024
 _PORT = re.compile(r"[0-9]{1,5}")
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 _MOST_DESCRIPTORS = 65_536
 _DESCRIPTORS_FOR_OTHERS = 256
 
 
 class Address(NamedTuple):
-    """Where to listen: an empty host is all interfaces, port 0 any free one."""
+    """An address to listen on: an empty host is all interfaces, port 0 a free one."""
 
     host: str
     port: int
@@ -68,7 +68,7 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `host:port`, `:port` or `[v6]:port`; ValueError says what was expected."""
+    """Parse `host:port`, `:port` or `[v6]:port`. ValueError names the expected form."""
     host, colon, port = text.rpartition(":")
     if not colon or set(host) & set("/@ "):
         message = f"address {text!r}: expected host:port, :port or [v6]:port"
@@ -85,15 +85,15 @@ def parse_address(text: str) -> Address:
 
 
 def raise_descriptor_limit(connections: int) -> int:
-    """Let this process open as many files as it may, at most 65536.
+    """Raise the soft limit on open files to the hard one, at most to 65536.
 
-    Returns how many of the wanted connections that allows beside everything else.
+    Return the number of connections, reduced to what the limit allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
     wanted = min(wanted, _MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # Some kernels have yet another limit that nothing tells.
+        # Some kernels have a lower limit that cannot be queried.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
@@ -103,9 +103,9 @@ def raise_descriptor_limit(connections: int) -> int:
 
 
 class Server:
-    """A server that gives every complete request to `respond`, in the running loop.
+    """Passes every complete request to `respond`, in the running event loop.
 
-    `ssl_context` is asked for every new connection; None is plain HTTP.
+    `ssl_context` is called for every new connection; None is plain HTTP.
     """
 
     def __init__(
@@ -118,16 +118,16 @@ class Server:
     ) -> None:
         self._limits = limits or ClientLimits()
         self._ssl_context = ssl_context
-        self._roster = ConnectionTable()
-        self._house = ServerContext(respond, self._limits, clock, self._roster)
+        self._table = ConnectionTable()
+        self._context = ServerContext(respond, self._limits, clock, self._table)
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket | None, asyncio.TimerHandle] = {}
-        self._is_quiet_until = 0.0
+        self._next_warning_at = 0.0
 
     async def start(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
-        """Listen on all of the addresses; return them with their ports.
+        """Listen on all addresses; return them with their actual ports.
 
-        ListenError: one of them cannot be listened on, and then none is.
+        ListenError: one of them is unusable; the server then listens on none.
         """
         try:
             for address in addresses:
@@ -136,23 +136,23 @@ class Server:
             self._close_sockets()
             raise
         for listening in self._sockets:
-            self._accept_from(listening)
-        self._sweep()
+            self._resume_accepting(listening)
+        self._check_all_deadlines()
         return tuple(Address(*bound.getsockname()[:2]) for bound in self._sockets)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Accept no more, and let answers in progress finish within the grace."""
+        """Stop accepting, and abort responses that do not end in the grace period."""
         self._close_sockets()
-        for guest in self._roster.guests():
-            guest.retire()
+        for connection in self._table.connections():
+            connection.close_after_response()
         try:
             async with asyncio.timeout(grace_seconds):
-                await self._roster.emptied()
+                await self._table.wait_until_empty()
         except TimeoutError:
-            for guest in self._roster.guests():
-                guest.abort()
-            await self._roster.emptied()
-        await self._roster.settled(seconds=grace_seconds)
+            for connection in self._table.connections():
+                connection.abort()
+            await self._table.wait_until_empty()
+        await self._table.wait_for_tasks(timeout_seconds=grace_seconds)
         for timer in self._timers.values():
             timer.cancel()
 
@@ -165,26 +165,28 @@ class Server:
             listening.close()
         self._sockets.clear()
 
-    def _sweep(self) -> None:
-        self._hurry(iter(self._roster.guests()))
+    def _check_all_deadlines(self) -> None:
+        self._check_deadlines(iter(self._table.connections()))
 
-    def _hurry(self, guests: Iterator[ConnectionHandle]) -> None:
-        """Hurry some of them now, and the rest once others have had their turn.
+    def _check_deadlines(self, connections: Iterator[ConnectionHandle]) -> None:
+        """Check some deadlines now, and the rest in later iterations of the loop.
 
-        A thousand that came together are shown out together, which takes a while.
+        A thousand connections that were opened together expire together, and closing
+        them takes a while.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        some = tuple(islice(guests, _HURRIED_AT_ONCE))
-        for guest in some:
-            guest.hurry(now)
-        if some:
-            self._timers[None] = loop.call_later(0, self._hurry, guests)
+        checked = tuple(islice(connections, _CHECKS_AT_ONCE))
+        for connection in checked:
+            connection.check_deadline(now)
+        if checked:
+            timer = loop.call_later(0, self._check_deadlines, connections)
         else:
             seconds = self._limits.sweep_seconds
-            self._timers[None] = loop.call_later(seconds, self._sweep)
+            timer = loop.call_later(seconds, self._check_all_deadlines)
+        self._timers[None] = timer
 
-    def _accept_from(self, listening: socket.socket) -> None:
+    def _resume_accepting(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         self._timers.pop(listening, None)
         loop.add_reader(listening, self._accept, listening)
@@ -196,33 +198,33 @@ class Server:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._rest(listening, error)
+                self._pause_accepting(listening, error)
                 return
-            self._admit(accepted)
+            self._add(accepted)
 
-    def _rest(self, listening: socket.socket, error: OSError) -> None:
-        """Accept nothing for a moment: the socket stays readable, we would spin."""
+    def _pause_accepting(self, listening: socket.socket, error: OSError) -> None:
+        """Pause: the socket stays readable, and the loop would call back at once."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening)
-        resume = partial(self._accept_from, listening)
-        self._timers[listening] = loop.call_later(_REST_SECONDS, resume)
-        if error.errno in _NO_ROOM:
+        resume = partial(self._resume_accepting, listening)
+        self._timers[listening] = loop.call_later(_ACCEPT_PAUSE_SECONDS, resume)
+        if error.errno in _OUT_OF_RESOURCES:
             for _ in range(_ACCEPTS_AT_ONCE):
-                self._roster.make_room()
-        if loop.time() >= self._is_quiet_until:
-            self._is_quiet_until = loop.time() + _QUIET_SECONDS
-            facts = {"error": _reason(error), "connections": len(self._roster)}
+                self._table.evict_oldest()
+        if loop.time() >= self._next_warning_at:
+            self._next_warning_at = loop.time() + _WARNING_INTERVAL_SECONDS
+            facts = {"error": _reason(error), "connections": len(self._table)}
             _log.warning("web.accept_failed", extra={"facts": facts})
 
-    def _admit(self, accepted: socket.socket) -> None:
-        is_full = len(self._roster) >= self._limits.connections
-        if is_full and not self._roster.make_room():
+    def _add(self, accepted: socket.socket) -> None:
+        is_full = len(self._table) >= self._limits.connections
+        if is_full and not self._table.evict_oldest():
             accepted.close()
             return
         accepted.setblocking(False)
-        connection = Connection(self._house)
-        task = self._roster.run(self._open(connection, accepted))
-        connection.opened_by(task)
+        connection = Connection(self._context)
+        task = self._table.start_task(self._open(connection, accepted))
+        connection.set_opening_task(task)
         task.add_done_callback(partial(self._opened, connection, accepted))
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
@@ -242,11 +244,11 @@ class Server:
         accepted: socket.socket,
         task: asyncio.Task[None],
     ) -> None:
-        if not connection.is_made:
-            self._roster.remove(connection)
+        if not connection.has_transport:
+            self._table.remove(connection)
             accepted.close()
         error = None if task.cancelled() else task.exception()
-        # OSError: the client left, or did not speak TLS.
+        # OSError: the client disconnected, or the TLS handshake failed.
         if error is not None and not isinstance(error, OSError):
             _log.error("web.failed", exc_info=error)
 
@@ -267,7 +269,7 @@ def _bind(address: Address) -> socket.socket:
 
 
 def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Return one address of the host, IPv4 if it has such."""
+    """Return one address of the host, preferably IPv4."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     family, _, _, _, place = min(found, key=lambda info: info[0] != socket.AF_INET)
     return family, place
@@ -278,11 +280,11 @@ def _listen(family: socket.AddressFamily, place: tuple[Any, ...]) -> socket.sock
     try:
         listening.setblocking(False)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:  # all of IPv6 is to mean IPv4 as well
-            is_narrow = place[0] != "::"
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_narrow)
-        # Accepted sockets inherit it. asyncio sets it only where a socket's protocol is
-        # spelled out; without, the end of a page may wait 40 ms for the client's ACK.
+        if family == socket.AF_INET6:  # :: accepts IPv4 as well
+            is_v6_only = place[0] != "::"
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_v6_only)
+        # Accepted sockets inherit it. asyncio does not set it on sockets whose protocol
+        # is 0; without it the end of a page may wait 40 ms for the client's ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             listening.setsockopt(

@@ -1,6 +1,6 @@
-"""TLS contexts: what OpenSSL makes of a `Tls`, or why it does not take it.
+"""TLS contexts from settings, or the faults that OpenSSL finds in them.
 
-No passphrase is ever asked for, and no message holds anything of a key.
+OpenSSL never prompts for a passphrase, and no message contains part of a key.
 """
 
 from __future__ import annotations
@@ -8,10 +8,55 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
-from exporter.web.web_config import ClientAuth, Pem, Tls, WebConfigFault, normal_san
+from exporter.system.api_key import Secret
+
+
+class ClientAuth(StrEnum):
+    """Whether clients have to present a certificate."""
+
+    NONE = "NoClientCert"
+    IF_GIVEN = "VerifyClientCertIfGiven"
+    REQUIRED = "RequireAndVerifyClientCert"
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """Certificates or a key, with their option and their file, if any."""
+
+    option: str
+    path: str | None
+    text: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS settings; ciphers and curve by OpenSSL's names, empty for its defaults."""
+
+    cert: Pem
+    key: Pem
+    client_ca: Pem | None = None
+    client_auth: ClientAuth = ClientAuth.NONE
+    allowed_sans: frozenset[str] = frozenset()
+    """A client's certificate must have one of them, unless there are none."""
+    min_version: str = "TLS12"
+    max_version: str = "TLS13"
+    ciphers: tuple[str, ...] = ()
+    prefers_own_ciphers: bool = True
+    curve: str = ""
+
+
+class WebConfigFault(NamedTuple):
+    """Why OpenSSL rejects an option of `tls_server_config`."""
+
+    option: str
+    message: str
+
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _VERIFY_MODES = {
@@ -22,8 +67,16 @@ _VERIFY_MODES = {
 _MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
 
 
+def normal_san(text: str) -> str:
+    """Return an IP address in its shortest form, and any other name unchanged."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
+
+
 def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
-    """Return a context to serve with, or everything that keeps it from being made."""
+    """Return a context for the server, or all faults of the settings."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     faults = [*_load_client_ca(context, tls.client_ca), *_load_pair(context, tls)]
     if faults:
@@ -31,7 +84,7 @@ def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
     try:
         _configure(context, tls)
     except (ssl.SSLError, ValueError):
-        message = "OpenSSL on this machine does not have what is asked of it"
+        message = "not supported by OpenSSL on this machine; expected other values"
         return (
             WebConfigFault(
                 "cipher_suites" if tls.ciphers else "curve_preferences", message
@@ -52,14 +105,14 @@ def _configure(context: ssl.SSLContext, tls: Tls) -> None:
     if tls.curve:
         context.set_ecdh_curve(tls.curve)
     if tls.allowed_sans:
-        context.sslobject_class = _only_for(tls.allowed_sans)
+        context.sslobject_class = _san_checking_class(tls.allowed_sans)
     context.set_alpn_protocols(["http/1.1"])
 
 
 def client_context(tls: Tls | None = None) -> ssl.SSLContext:
-    """Return a context that verifies nothing: fit for asking this very machine.
+    """Return a client context without verification, for requests to this machine only.
 
-    It shows the certificate of `tls`. OSError: there is none to show.
+    It uses the certificate of `tls`, if given. OSError: that cannot be loaded.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -83,12 +136,12 @@ def _load_certificates(context: ssl.SSLContext, pem: Pem) -> Iterator[WebConfigF
     except (ssl.SSLError, ValueError):
         # ValueError: the text is empty.
         yield WebConfigFault(
-            pem.option, "expected certificates in PEM form, found none or worse"
+            pem.option, "found no valid certificate; expected certificates in PEM form"
         )
 
 
 def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
-    # In a context of its own: the certificate of a server trusts no client.
+    # In a separate context: the server's certificate must not become a trusted CA.
     faults = list(_load_certificates(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls.cert))
     if faults:
         yield from faults
@@ -98,24 +151,24 @@ def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
             context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
-            message = (
-                f"this key does not belong to the certificate of {tls.cert.option}"
-            )
+            message = f"the key does not match the certificate of {tls.cert.option}"
         else:
             message = "expected a private key in PEM form, without a passphrase"
         yield WebConfigFault(tls.key.option, message)
     except OSError as error:
-        yield WebConfigFault(tls.key.option, f"key or certificate: {error.strerror}")
+        yield WebConfigFault(
+            tls.key.option, f"cannot read key or certificate: {error.strerror}"
+        )
 
 
 def _no_passphrase() -> str:
-    """Give none: OpenSSL would ask at the terminal."""
+    """Return an empty passphrase: OpenSSL would prompt at the terminal."""
     return ""
 
 
 @contextmanager
 def _file(pem: Pem) -> Iterator[str]:
-    """Give the path of a file that holds it: OpenSSL is told a key in no other way."""
+    """Yield the path of a file with the PEM: OpenSSL loads keys from files only."""
     if pem.path is not None:
         yield pem.path
         return
@@ -125,9 +178,9 @@ def _file(pem: Pem) -> Iterator[str]:
         yield file.name
 
 
-def _only_for(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    class Particular(ssl.SSLObject):
-        """Ends a handshake with a client whose certificate has no allowed name."""
+def _san_checking_class(allowed: frozenset[str]) -> type[ssl.SSLObject]:
+    class SanCheckingSSLObject(ssl.SSLObject):
+        """Fails the handshake if the client's certificate has no allowed name."""
 
         def do_handshake(self) -> None:
             super().do_handshake()
@@ -136,7 +189,7 @@ def _only_for(allowed: frozenset[str]) -> type[ssl.SSLObject]:
                 message = "the client's certificate has none of the allowed names"
                 raise ssl.SSLError(message)
 
-    return Particular
+    return SanCheckingSSLObject
 
 
 def _names(certificate: Mapping[str, Any]) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""The web configuration: text in exporter-toolkit's format → `WebConfig`, or problems.
+"""Parses a web configuration in exporter-toolkit's format.
 
-The tables below are its whole schema. What this server cannot do is an error that says
-so, never something silently left out. A message repeats no value of the file but paths,
-and nothing of a hash or key. What lies outside (files, OpenSSL) is passed in: there is
-no I/O here.
+The tables below are its schema. An option that this server does not support is an
+error, never ignored. Messages quote paths but no other value of the file. Files and
+OpenSSL are accessed by functions that the caller passes.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
-from ipaddress import ip_address
 from pathlib import PurePath
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from exporter.config import option_values, units, yaml_tree
 from exporter.config.option import OPTIONAL, Option
@@ -24,6 +21,7 @@ from exporter.config.yaml_tree import Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
+from exporter.web.tls import ClientAuth, Pem, Tls, WebConfigFault, normal_san
 
 # https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 WEB_CONFIG = {
@@ -56,7 +54,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Strict-Transport-Security": (),
 }
-"""The response headers that may be set, and what each may be if not anything."""
+"""The response headers that may be set, and their values; empty for any value."""
 
 VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
 CIPHERS = {
@@ -71,7 +69,7 @@ CIPHERS = {
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
 }
-"""Cipher suites of TLS 1.2 by their names in Go: their names in OpenSSL."""
+"""Cipher suites of TLS 1.2: the name in Go, the name in OpenSSL."""
 CURVES = {
     "CurveP256": "prime256v1",
     "CurveP384": "secp384r1",
@@ -79,60 +77,19 @@ CURVES = {
     "X25519": "X25519",
 }
 
-# The 22nd character of the salt carries four bits: others are no bcrypt's writing.
+# The 22nd character of the salt carries two bits: bcrypt writes only these four.
 _BCRYPT = re.compile(
     r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII
 )
-_LOWEST_COST, _DEAR_COST, _HIGHEST_COST = 4, 14, 18
+_LOWEST_COST, _SLOW_COST, _HIGHEST_COST = 4, 14, 18
 _UNVERIFIED = {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}
 
 T = TypeVar("T")
 
 
-class ClientAuth(StrEnum):
-    """What a client has to show."""
-
-    NONE = "NoClientCert"
-    IF_GIVEN = "VerifyClientCertIfGiven"
-    REQUIRED = "RequireAndVerifyClientCert"
-
-
-@dataclass(frozen=True, slots=True)
-class Pem:
-    """Certificates or a key: the option that gave them, their file if any, the text."""
-
-    option: str
-    path: str | None
-    text: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How to speak TLS; ciphers and curve have OpenSSL's names, empty for its own."""
-
-    cert: Pem
-    key: Pem
-    client_ca: Pem | None = None
-    client_auth: ClientAuth = ClientAuth.NONE
-    allowed_sans: frozenset[str] = frozenset()
-    """Of which a client's certificate must have one, unless this is empty."""
-    min_version: str = "TLS12"
-    max_version: str = "TLS13"
-    ciphers: tuple[str, ...] = ()
-    prefers_own_ciphers: bool = True
-    curve: str = ""
-
-
-class WebConfigFault(NamedTuple):
-    """Why OpenSSL does not take what an option of `tls_server_config` gives."""
-
-    option: str
-    message: str
-
-
 @dataclass(frozen=True, slots=True)
 class RequestRateLimit:
-    """A request per interval on average, and so many at once."""
+    """One request per interval on average, and `burst` requests at once."""
 
     interval_seconds: float
     burst: int
@@ -140,25 +97,25 @@ class RequestRateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """Who may ask, over what, and which headers every answer has."""
+    """TLS, users, rate limit, and headers of every response."""
 
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, Secret] = field(default_factory=dict)
-    """Names, and the bcrypt hashes of their passwords; none: no password is asked."""
+    """Names and bcrypt hashes; without any, no password is required."""
     rate_limit: RequestRateLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedWebConfig:
-    """A web configuration that can be used, and what its author may want to know."""
+    """A valid web configuration, and its warnings."""
 
     config: WebConfig
     warnings: tuple[Problem, ...]
 
 
-def says_nothing(text: str) -> bool:
-    """Tell whether a file is empty but for comments: plain HTTP for everyone."""
+def is_blank(text: str) -> bool:
+    """Return whether a file contains only comments and white space."""
     return all(line.lstrip()[:1] in {"", "#"} for line in text.splitlines())
 
 
@@ -167,17 +124,17 @@ def parse(
     *,
     file: str,
     read: Callable[[str], bytes | None],
-    judge: Callable[[Tls], Iterable[WebConfigFault]],
+    check_tls: Callable[[Tls], Iterable[WebConfigFault]],
 ) -> ParsedWebConfig:
-    """Read the text of `file`, or raise `ConfigError` with all problems, by line.
+    """Parse the text of `file`. ConfigError: all its problems, ordered by line.
 
-    `read` gives a file's content, None if it cannot be read; `judge` says what OpenSSL
-    does not take. Relative paths are taken from the directory of `file`.
+    `read` returns a file's content, None if it cannot be read; `check_tls` returns what
+    OpenSSL rejects. Relative paths are resolved against the directory of `file`.
     """
-    if says_nothing(text):
+    if is_blank(text):
         return ParsedWebConfig(WebConfig(), ())
     root, problems = yaml_tree.compose(text, file=file)
-    reader = _Reader(file, read, judge)
+    reader = _Reader(file, read, check_tls)
     config = Field(root, "", Findings(file, problems)).parsed(reader.web_config)
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
@@ -187,11 +144,11 @@ def parse(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the sections; holds what lies outside the text."""
+    """Reads the sections."""
 
     file: str
     read: Callable[[str], bytes | None]
-    judge: Callable[[Tls], Iterable[WebConfigFault]]
+    check_tls: Callable[[Tls], Iterable[WebConfigFault]]
 
     def web_config(self, field: Field) -> WebConfig:
         section = field.section("the options of a web configuration", WEB_CONFIG)
@@ -224,7 +181,7 @@ class _Reader:
             curve=section.read("curve_preferences", _curve),
         )
         if cert and key:
-            for fault in self.judge(tls):
+            for fault in self.check_tls(tls):
                 (section.at(fault.option) or field).error(fault.message)
         return tls
 
@@ -233,7 +190,7 @@ class _Reader:
     ) -> Pem | None:
         text, file = section.at(name), section.at(f"{name}_file")
         if text and file:
-            file.error(f"{name} is there too; expected one of the two")
+            file.error(f"{name} is set too; expected only one of them")
             return None
         if text:
             return text.parsed(partial(_inline, option=name))
@@ -247,7 +204,7 @@ class _Reader:
         path = str(PurePath(self.file).parent / field.plain_text())
         content = self.read(path)
         if content is None:
-            message = f"{path} cannot be read; expected a file in PEM form"
+            message = f"cannot read {path}; expected a readable file in PEM form"
             raise ValueError(message)
         return Pem(option, path, Secret(content.decode("ascii", "ignore")))
 
@@ -256,8 +213,8 @@ class _Reader:
         place = section.at("client_ca_file") or section.at("client_ca")
         if place and not is_needed:
             place.error(
-                "no client is asked for a certificate; expected client_auth_type:"
-                f" {ClientAuth.REQUIRED} too"
+                "not used, as clients present no certificate; expected also"
+                f" client_auth_type: {ClientAuth.REQUIRED}"
             )
         return self._pem(section, "client_ca", is_needed=is_needed)
 
@@ -266,7 +223,7 @@ _NO_PEM = Pem("", None, Secret(""))
 
 
 def _find(section: Section, name: str, reading: Callable[[Field], T]) -> T | None:
-    """Return an option; None also where there is only its name, as Go reads it."""
+    """Return an option; None also for an empty value, as in exporter-toolkit."""
     found = section.at(name)
     is_null = found and isinstance(found.node, Scalar) and found.node.tag == "null"
     return None if found is None or is_null else found.parsed(reading)
@@ -288,7 +245,7 @@ def _choice(field: Field, choices: Iterable[str]) -> str:
 def _client_auth(field: Field) -> ClientAuth:
     if field.text() in _UNVERIFIED:
         message = (
-            "not supported: no certificate is asked for here without being verified;"
+            "not supported, as it does not verify certificates;"
             f" expected one of {', '.join(ClientAuth)}"
         )
         raise ValueError(message)
@@ -299,23 +256,19 @@ def _allowed_sans(section: Section, client_auth: ClientAuth) -> frozenset[str]:
     sans = section.find("client_allowed_sans", _sans)
     place = section.at("client_allowed_sans")
     if place and client_auth is not ClientAuth.REQUIRED:
-        place.error(f"expected client_auth_type: {ClientAuth.REQUIRED} with it")
+        place.error(
+            "not used, as clients may present no certificate; expected also"
+            f" client_auth_type: {ClientAuth.REQUIRED}"
+        )
     return sans or frozenset()
 
 
 def _sans(field: Field) -> frozenset[str]:
     items = field.items(
-        "a list of names", if_empty="nobody could connect; expected at least one name"
+        "a list of names",
+        if_empty="no client could connect; expected at least one name",
     )
     return frozenset(normal_san(text) for text in values(items, Field.plain_text))
-
-
-def normal_san(text: str) -> str:
-    """Write an IP address in its shortest form, and leave all other names alone."""
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return text
 
 
 def _versions(section: Section) -> tuple[str, str]:
@@ -323,14 +276,14 @@ def _versions(section: Section) -> tuple[str, str]:
     highest = section.read("max_version", _max_version)
     place = section.at("max_version")
     if place and lowest > highest:
-        place.error(f"this is below the lowest version, {lowest}")
+        place.error(f"expected at least min_version, {lowest}")
     return lowest, highest
 
 
 def _min_version(field: Field) -> str:
     version = _choice(field, VERSIONS)
     if version < "TLS12":
-        field.warn("OpenSSL serves no TLS below 1.2 any more; TLS12 holds instead")
+        field.warn("TLS below 1.2 is not supported by OpenSSL; TLS12 is used instead")
         return "TLS12"
     return version
 
@@ -338,7 +291,7 @@ def _min_version(field: Field) -> str:
 def _max_version(field: Field) -> str:
     version = _choice(field, VERSIONS)
     if version < "TLS12":
-        message = "OpenSSL serves no TLS below 1.2 any more; expected TLS12 or TLS13"
+        message = "TLS below 1.2 is not supported by OpenSSL; expected TLS12 or TLS13"
         raise ValueError(message)
     return version
 
@@ -351,7 +304,7 @@ def _ciphers(field: Field) -> tuple[str, ...]:
 def _curve(field: Field) -> str:
     items = field.items("a list with one curve")
     if len(items) > 1:
-        message = "not supported: only one curve can be set; expected one, or no list"
+        message = "only one curve is supported; expected a list with one curve"
         raise ValueError(message)
     return "".join(values(items, lambda item: CURVES[_choice(item, CURVES)]))
 
@@ -360,7 +313,7 @@ def _http_server(field: Field) -> Mapping[str, str]:
     section = field.section("a mapping with http2 and headers", HTTP_SERVER)
     http2 = section.at("http2")
     if http2 and http2.parsed(option_values.boolean):
-        http2.warn("HTTP/2 is not supported; clients are served HTTP/1.1")
+        http2.warn("HTTP/2 is not supported; HTTP/1.1 is used instead")
     return _find(section, "headers", _headers) or {}
 
 
@@ -396,7 +349,9 @@ def _rate_limit(field: Field) -> RequestRateLimit | None:
     if not interval_seconds:
         return None
     if not burst:
-        section.field.error("nobody would be answered; expected a burst of at least 1")
+        section.field.error(
+            "every request would be rejected; expected a burst of at least 1"
+        )
     return RequestRateLimit(interval_seconds, burst)
 
 
@@ -410,21 +365,21 @@ def _users(field: Field) -> Mapping[str, Secret]:
             costs.add(cost_of(hash_))
     if len(costs) > 1:
         field.warn(
-            "the hashes differ in cost: the time of an answer tells which names exist;"
-            " expected one cost for all"
+            "the hashes differ in cost, so response times disclose which users exist;"
+            " expected the same cost for all"
         )
     return users
 
 
 def _hash(field: Field, *, name: str) -> str:
     if ":" in name or not name.isprintable():
-        message = "this name cannot be sent; expected one line without a colon"
+        message = "invalid user name; expected one line without a colon"
         raise ValueError(message)
     text = field.scalar("a bcrypt hash", "str")
     if not _BCRYPT.fullmatch(text):
         message = (
-            "expected a bcrypt hash of the password, such as `htpasswd -nBC 10 NAME`"
-            " gives after the colon: 60 characters that begin with $2y$, $2b$ or $2a$"
+            "expected a bcrypt hash of 60 characters that begins with $2y$, $2b$ or"
+            " $2a$; `htpasswd -nBC 10 NAME` prints one after the colon"
         )
         raise ValueError(message)
     cost = cost_of(text)
@@ -433,14 +388,14 @@ def _hash(field: Field, *, name: str) -> str:
             f"expected a cost from {_LOWEST_COST} to {_HIGHEST_COST}, found {cost}"
         )
         raise ValueError(message)
-    if cost > _DEAR_COST:
+    if cost > _SLOW_COST:
         field.warn(
-            f"cost {cost} makes each first login take many seconds: more than a scrape"
-            f" waits; expected {_DEAR_COST} at most"
+            f"with cost {cost} the first request of a client takes many seconds, longer"
+            f" than a scrape waits; expected at most {_SLOW_COST}"
         )
     return text
 
 
 def cost_of(bcrypt_hash: str) -> int:
-    """Return the cost in a bcrypt hash: one more doubles the work."""
+    """Return the cost factor of a bcrypt hash: the work doubles with each step."""
     return int(bcrypt_hash[4:6])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.chart.helm import Document, Rendered, container
-from tests.support.certificates import Papers
+from tests.support.certificates import Certificates
 from tests.support.daemon_process import run
 
 Files = Mapping[str, str]
@@ -17,9 +17,13 @@ _ROOTS = ("/etc/braze-exporter", "/var/lib/braze-exporter")
 _LISTENS = "--web.listen-address="
 
 
-def secrets(papers: Papers) -> Files:
+def secrets(certificates: Certificates) -> Files:
     """Return the content of an existing Secret: each key that a test refers to."""
-    issued = papers.cert.decode(), papers.key.decode(), papers.ca.decode()
+    issued = (
+        certificates.cert.decode(),
+        certificates.key.decode(),
+        certificates.ca.decode(),
+    )
     key = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"
     return dict(zip(("tls.crt", "tls.key", "ca.crt"), issued, strict=True)) | {
         "api-key": key,

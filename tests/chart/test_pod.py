@@ -15,19 +15,20 @@ from typing import Any
 import pytest
 from exporter.simulator import Simulator
 
-from tests.chart.helm import CI_VALUES, Document, Helm, Rendered
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import Document, Helm, Rendered
 from tests.chart.local_pod import LocalPod, secrets
-from tests.support.certificates import HASH, PASSWORD, Papers
+from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.daemon_process import Process, parse, run, until
 
 KEYS = "/etc/braze-exporter/keys"
 SCRAPE = {"name": "scrape", "key": "any"}
 
 
-@pytest.fixture(name="papers")
-def _papers(tmp_path: Path) -> Papers:
+@pytest.fixture(name="certificates")
+def _certificates(tmp_path: Path) -> Certificates:
     """Issue certificates."""
-    return Papers(tmp_path / "papers")
+    return Certificates(tmp_path / "certificates")
 
 
 @pytest.fixture(name="braze")
@@ -97,11 +98,11 @@ def run_helm_test(rendered: Rendered, pod: LocalPod, exporter: Process) -> int:
     ],
 )
 def test_the_init_container_accepts_a_valid_configuration(
-    helm: Helm, papers: Papers, tmp_path: Path, name: str
+    helm: Helm, certificates: Certificates, tmp_path: Path, name: str
 ) -> None:
     """It finds no problem and prints no warning: keys are there, and not public."""
     rendered = helm.render(CI_VALUES[name])
-    pod = LocalPod(rendered, tmp_path, existing=secrets(papers))
+    pod = LocalPod(rendered, tmp_path, existing=secrets(certificates))
 
     (ended,) = pod.run_init_containers()
 
@@ -110,7 +111,7 @@ def test_the_init_container_accepts_a_valid_configuration(
 
 
 def test_the_init_container_fails_on_an_invalid_configuration(
-    helm: Helm, papers: Papers, tmp_path: Path
+    helm: Helm, certificates: Certificates, tmp_path: Path
 ) -> None:
     """Its log has the exporter's message for every problem that the schema allows."""
     campaign = {"id": "a", "name": "Welcome series"}
@@ -123,7 +124,7 @@ def test_the_init_container_fails_on_an_invalid_configuration(
     }
     key = {"secretName": "braze", "key": "api-key", "file": "production"}
     rendered = helm.render({"config": {"workspaces": [workspace]}, "apiKeys": [key]})
-    pod = LocalPod(rendered, tmp_path, existing=secrets(papers))
+    pod = LocalPod(rendered, tmp_path, existing=secrets(certificates))
 
     (ended,) = pod.run_init_containers()
 
@@ -209,7 +210,7 @@ def test_the_default_installation_shows_campaigns(helm: Helm, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_tls_passwords_and_a_prefix_fit_together(
-    helm: Helm, papers: Papers, tmp_path: Path, braze: Simulator
+    helm: Helm, certificates: Certificates, tmp_path: Path, braze: Simulator
 ) -> None:
     """Over TLS and below a prefix, probes need no password and scrapes do."""
     values = polling(braze) | {
@@ -222,7 +223,7 @@ def test_tls_passwords_and_a_prefix_fit_together(
         },
     }
     rendered = helm.render(values)
-    existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
     pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
     with running(pod) as exporter:
         url = exporter.url.replace("http://", "https://")
@@ -251,7 +252,7 @@ def test_tls_passwords_and_a_prefix_fit_together(
 )
 def test_several_pods_serve_all_campaigns(
     helm: Helm,
-    papers: Papers,
+    certificates: Certificates,
     tmp_path: Path,
     braze: Simulator,
     many: Document,
@@ -261,7 +262,7 @@ def test_several_pods_serve_all_campaigns(
     """Of shards one pod serves a campaign, of replicas every pod."""
     with ExitStack() as stack:
         rendered = helm.render(polling(braze) | many)
-        existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+        existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
         exporters = [
             stack.enter_context(
                 running(
@@ -291,7 +292,12 @@ def test_several_pods_serve_all_campaigns(
 @pytest.mark.slow
 @pytest.mark.parametrize("is_own", [True, False])
 def test_probes_work_under_client_certificates(
-    helm: Helm, papers: Papers, tmp_path: Path, braze: Simulator, *, is_own: bool
+    helm: Helm,
+    certificates: Certificates,
+    tmp_path: Path,
+    braze: Simulator,
+    *,
+    is_own: bool,
 ) -> None:
     """Where clients need a certificate, the command of the probes shows one."""
     values: dict[str, Any] = polling(braze) | {
@@ -307,7 +313,7 @@ def test_probes_work_under_client_certificates(
     if not is_own:
         values["healthcheckCertificate"] = {"secretName": "client"}
     rendered = helm.render(values)
-    existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
     pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
     with running(pod) as exporter:
         address = exporter.url.partition("://")[2]
@@ -325,11 +331,11 @@ def test_probes_work_under_client_certificates(
 
 @pytest.mark.slow
 def test_a_changed_config_map_needs_no_new_pod(
-    helm: Helm, papers: Papers, tmp_path: Path, braze: Simulator
+    helm: Helm, certificates: Certificates, tmp_path: Path, braze: Simulator
 ) -> None:
     """The exporter follows the symbolic link that Kubernetes replaces in the mount."""
     rendered = helm.render(polling(braze))
-    existing = dict(secrets(papers)) | {"api-key": braze.api_key}
+    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
     pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
     other = json.loads(json.dumps(polling(braze)))
     del other["config"]["workspaces"][0]["campaigns"][1:]

@@ -1,4 +1,4 @@
-"""Certificates, keys and passwords to test protection with; all of them made up."""
+"""Certificates, keys and a password for tests."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import trustme
 
 PASSWORD = "correct horse battery staple"
 HASH = "$2b$04$abcdefghijklmnopqrstuu7EJV7kdjBBQxyb0HjTh9KS7.Lah/6CG"
-"""Of the password, at the lowest cost there is."""
+"""Of the password, with the lowest cost."""
 
 
-class Papers:
-    """An authority with a server's certificate and key, as files in a directory."""
+class Certificates:
+    """A certificate authority and a server's certificate, as files in a directory."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -26,8 +26,11 @@ class Papers:
             (directory / f"{name}.pem").write_bytes(text)
         self.directory = directory
 
-    def trusting(self, *names: str) -> ssl.SSLContext:
-        """Return a client that trusts the authority, with a certificate if named."""
+    def client_context(self, *names: str) -> ssl.SSLContext:
+        """Return a context that trusts the authority.
+
+        It has a client certificate for `names`, if given.
+        """
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if names:

@@ -1,4 +1,4 @@
-"""A scripted TCP peer: what it sends is said byte by byte, what it got is kept."""
+"""A TCP server whose connections each follow a script, and which records requests."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Script = Callable[["Turn"], None]
+Script = Callable[["PeerConnection"], None]
 PATIENCE_SECONDS = 20.0
-"""How long a peer waits for something before the test has failed anyway."""
+"""How long a test waits for anything before it fails."""
 
 
-class Turn:
-    """One connection of a peer, in the hands of its script."""
+class PeerConnection:
+    """One connection, controlled by the script."""
 
-    def __init__(self, sock: socket.socket, *, gone: threading.Event) -> None:
+    def __init__(self, sock: socket.socket, *, is_ending: threading.Event) -> None:
         self._socket = sock
-        self._gone = gone
+        self._is_ending = is_ending
 
     def read_request(self) -> bytes:
-        """Read up to the empty line; nothing if the client closed instead."""
+        """Read up to the empty line; return b"" if the client closed instead."""
         request = b""
         while not request.endswith(b"\r\n\r\n"):
             piece = self._socket.recv(65536)
@@ -32,18 +32,18 @@ class Turn:
         return request
 
     def send(self, *pieces: bytes) -> None:
-        """Send all, one packet per piece."""
+        """Send all pieces, one packet for each."""
         for piece in pieces:
             self._socket.sendall(piece)
 
     def drip(self, piece: bytes) -> None:
-        """Send `piece` every 20 ms until the client goes or the test ends."""
-        while not self._gone.wait(0.02):
+        """Send `piece` every 20 ms until the client closes or the test ends."""
+        while not self._is_ending.wait(0.02):
             self._socket.sendall(piece)
 
     def hang(self) -> None:
-        """Stay silent until the client closes or the test ends."""
-        while not self._gone.is_set() and self._socket.recv(65536):
+        """Send nothing until the client closes or the test ends."""
+        while not self._is_ending.is_set() and self._socket.recv(65536):
             pass
 
     def reset(self) -> None:
@@ -53,11 +53,11 @@ class Turn:
         self._socket.close()
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """Go on over TLS."""
+        """Do a TLS handshake."""
         self._socket = context.wrap_socket(self._socket, server_side=True)
 
     def relay(self, port: int) -> None:
-        """Pass bytes between the client and a local port until either side ends."""
+        """Copy bytes between the client and a local port until either side closes."""
         with socket.create_connection(("127.0.0.1", port)) as far:
             back = threading.Thread(target=_pump, args=(far, self._socket))
             back.start()
@@ -65,7 +65,7 @@ class Turn:
             back.join(PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._socket.close()
 
 
@@ -76,7 +76,7 @@ class Peer:
         self._script = script
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
-        self._gone = threading.Event()
+        self._is_ending = threading.Event()
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.connections = 0
@@ -88,12 +88,12 @@ class Peer:
 
     @property
     def url(self) -> str:
-        """The endpoint a client is given."""
+        """The URL for clients."""
         return f"http://127.0.0.1:{self.port}"
 
-    def expect(self, turn: Turn) -> bytes:
-        """Read a request and keep it."""
-        request = turn.read_request()
+    def expect(self, connection: PeerConnection) -> bytes:
+        """Read a request and record it."""
+        request = connection.read_request()
         if request:
             self.requests.append(request)
             self.arrived.set()
@@ -104,7 +104,7 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._gone.set()
+        self._is_ending.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         for sock in tuple(self._sockets):
             try:
@@ -121,7 +121,7 @@ class Peer:
         thread.start()
 
     def _accept(self) -> None:
-        while not self._gone.is_set():
+        while not self._is_ending.is_set():
             try:
                 sock, _ = self._listener.accept()
             except OSError:
@@ -132,13 +132,13 @@ class Peer:
 
     def _serve(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        turn = Turn(sock, gone=self._gone)
+        connection = PeerConnection(sock, is_ending=self._is_ending)
         try:
-            self._script(turn)
+            self._script(connection)
         except OSError:
-            pass  # the client went first, as many tests want it to
+            pass  # the client closed first, as in many tests
         finally:
-            turn.close()
+            connection.close()
             self.closed.set()
 
 
@@ -154,18 +154,18 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def answer(
     body: bytes = b"{}", *, status: str = "200 OK", headers: tuple[str, ...] = ()
 ) -> bytes:
-    """Return a whole answer with the right Content-Length."""
+    """Return a complete response with its Content-Length."""
     lines = (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", "")
     return "\r\n".join(lines).encode() + body
 
 
 @contextmanager
 def serving(*pieces: bytes) -> Iterator[Peer]:
-    """Yield a peer that answers each request with `pieces`, keeping the connection."""
+    """Yield a peer that responds to each request with `pieces` on one connection."""
 
-    def script(turn: Turn) -> None:
-        while peer.expect(turn):
-            turn.send(*pieces)
+    def script(connection: PeerConnection) -> None:
+        while peer.expect(connection):
+            connection.send(*pieces)
 
     with Peer(script) as peer:
         yield peer
@@ -173,11 +173,11 @@ def serving(*pieces: bytes) -> Iterator[Peer]:
 
 @contextmanager
 def closing(*pieces: bytes) -> Iterator[Peer]:
-    """Yield a peer that sends `pieces` for one request and closes."""
+    """Yield a peer that responds to one request with `pieces` and closes."""
 
-    def script(turn: Turn) -> None:
-        peer.expect(turn)
-        turn.send(*pieces)
+    def script(connection: PeerConnection) -> None:
+        peer.expect(connection)
+        connection.send(*pieces)
 
     with Peer(script) as peer:
         yield peer
@@ -185,7 +185,7 @@ def closing(*pieces: bytes) -> Iterator[Peer]:
 
 @contextmanager
 def swallowing() -> Iterator[int]:
-    """Yield a loopback port where connecting hangs: its queue of arrivals is full."""
+    """Yield a loopback port where connecting hangs: its accept queue is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -201,7 +201,7 @@ def swallowing() -> Iterator[int]:
 
 
 def closed_port() -> int:
-    """Return a loopback port that nobody listens on."""
+    """Return a loopback port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

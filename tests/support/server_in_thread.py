@@ -1,4 +1,4 @@
-"""A listener in a thread of its own, and visitors that speak to it in bytes."""
+"""A server with its event loop in a thread, and clients that send and receive bytes."""
 
 from __future__ import annotations
 
@@ -20,27 +20,66 @@ from exporter.web.server import (
     Server,
 )
 
-PATIENCE_SECONDS = 20.0
-"""How long anything is waited for before the test has failed anyway."""
-GET = b"GET / HTTP/1.1\r\nHost: inn\r\n\r\n"
+PATIENCE_SECONDS = 60.0
+"""How long a test waits for anything before it fails."""
 T = TypeVar("T")
 
 
-async def greet(_: HttpRequest) -> HttpResponse:
-    """Answer anything with one line."""
-    return HttpResponse(200, (("Content-Type", "text/plain"),), (b"welcome\n",))
+def request_bytes(
+    path: str = "/", *headers: str, method: str = "GET", version: str = "1.1"
+) -> bytes:
+    """Return a request without a body."""
+    lines = [f"{method} {path} HTTP/{version}", "Host: server", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+GET = request_bytes()
+
+
+async def hello(_: HttpRequest) -> HttpResponse:
+    """Respond to any request with one line."""
+    return HttpResponse(200, (("Content-Type", "text/plain"),), (b"hello\n",))
+
+
+class BlockingResponder:
+    """Responds with the path; to /blocked not before `unblock` is called."""
+
+    def __init__(self) -> None:
+        self._requests = threading.Semaphore(0)
+        self._may_respond = asyncio.Event()
+        self.is_cancelled = threading.Event()
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Respond to a request."""
+        if request.path == "/blocked":
+            self._requests.release()
+            try:
+                await self._may_respond.wait()
+            except asyncio.CancelledError:
+                self.is_cancelled.set()
+                raise
+        return HttpResponse(200, (), (request.path.encode(),))
+
+    def block(self, client: RawClient) -> None:
+        """Send a request that blocks, and wait until it is received."""
+        client.send(request_bytes("/blocked"))
+        assert self._requests.acquire(timeout=PATIENCE_SECONDS)
+
+    async def unblock(self) -> None:
+        """Respond to all blocked requests; call it in the server's loop."""
+        self._may_respond.set()
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back, header names in lower case."""
+class RawResponse:
+    """A response, with header names in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
 
-class Visitor:
+class RawClient:
     """One client connection."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -48,41 +87,51 @@ class Visitor:
         self.socket = sock
         self._unread = b""
 
-    def say(self, data: bytes) -> None:
-        """Send all of it."""
+    def send(self, data: bytes) -> None:
+        """Send all bytes."""
         self.socket.sendall(data)
 
-    def answer(self, *, has_body: bool = True) -> Answer:
-        """Read one answer, and no byte more of it than belongs to it."""
+    def receive(self, *, has_body: bool = True) -> RawResponse:
+        """Read one response, and no byte of the next one."""
         while b"\r\n\r\n" not in self._unread:
-            self._hear()
+            self._read_more()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
         first, *lines = head.decode("ascii").split("\r\n")
         pairs = (line.split(": ", 1) for line in lines)
         headers = {name.lower(): value for name, value in pairs}
         length = int(headers.get("content-length", "0")) if has_body else 0
         while len(self._unread) < length:
-            self._hear()
+            self._read_more()
         body, self._unread = self._unread[:length], self._unread[length:]
-        return Answer(int(first.split()[1]), headers, body)
+        return RawResponse(int(first.split()[1]), headers, body)
 
-    def get(self) -> Answer:
-        """Ask for the root."""
-        self.say(GET)
-        return self.answer()
+    def get(self, path: str = "/", *headers: str, method: str = "GET") -> RawResponse:
+        """Send a request and read the response."""
+        self.send(request_bytes(path, *headers, method=method))
+        return self.receive(has_body=method != "HEAD")
 
-    def leave(self) -> None:
-        """Close."""
-        self.socket.close()
+    def read_to_end(self) -> int:
+        """Read until the server closes or resets; return the number of bytes."""
+        count = len(self._unread)
+        try:
+            while data := self.socket.recv(1 << 20):
+                count += len(data)
+        except (ConnectionError, ssl.SSLError):
+            pass
+        return count
 
-    def is_shown_out(self) -> bool:
-        """Wait until the other side closes; False if it says something instead."""
+    def is_closed(self) -> bool:
+        """Wait until the server closes; False if it sends something instead."""
         try:
             return not self._unread and not self.socket.recv(1)
         except ConnectionError:
             return True
 
-    def _hear(self) -> None:
+    def close(self) -> None:
+        """Close."""
+        self.socket.close()
+
+    def _read_more(self) -> None:
         data = self.socket.recv(1 << 20)
         if not data:
             message = f"closed after {self._unread[:200]!r}"
@@ -90,13 +139,13 @@ class Visitor:
         self._unread += data
 
 
-class Inn:
-    """A running listener."""
+class ServerInThread:
+    """A running server."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listener: Server) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
         self._loop = loop
-        self._listener = listener
-        self._visitors: list[Visitor] = []
+        self._server = server
+        self._clients: list[RawClient] = []
         self.bound: tuple[Address, ...] = ()
 
     @property
@@ -105,66 +154,66 @@ class Inn:
         return self.bound[0].port
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the listener's loop."""
+        """Run a coroutine in the server's loop."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(PATIENCE_SECONDS)
 
     def start(self, *addresses: Address) -> None:
         """Listen."""
-        self.bound = self.run(self._listener.start(addresses))
+        self.bound = self.run(self._server.start(addresses))
 
     def stop(self, grace_seconds: float) -> None:
-        """Stop listening; as often as wanted."""
-        self.run(self._listener.stop(grace_seconds))
+        """Stop; more than one call is allowed."""
+        self.run(self._server.stop(grace_seconds))
 
-    def connect(self, host: str = "127.0.0.1", *, window: int = 0) -> Visitor:
-        """Let a visitor in, with a receive buffer of so many bytes if given."""
+    def connect(self, host: str = "127.0.0.1", *, window: int = 0) -> RawClient:
+        """Connect, with a receive buffer of `window` bytes if given."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family)
-        self._visitors.append(Visitor(sock))
+        self._clients.append(RawClient(sock))
         if window:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         sock.connect((host, self.port))
-        return self._visitors[-1]
+        return self._clients[-1]
 
-    def connect_tls(self, context: ssl.SSLContext) -> Visitor:
-        """Let a visitor in who insists on a certificate for 127.0.0.1."""
+    def connect_tls(self, context: ssl.SSLContext) -> RawClient:
+        """Connect with TLS; the certificate has to be valid for 127.0.0.1."""
         plain = self.connect()
         sock = context.wrap_socket(plain.socket, server_hostname="127.0.0.1")
-        self._visitors.append(Visitor(sock))
-        return self._visitors[-1]
+        self._clients.append(RawClient(sock))
+        return self._clients[-1]
 
     def close(self) -> None:
-        """Send the visitors home and stop."""
-        for visitor in self._visitors:
-            visitor.leave()
+        """Close all clients and stop."""
+        for client in self._clients:
+            client.close()
         self.stop(1.0)
 
 
 @contextmanager
-def opened(
-    respond: Responder = greet,
+def serving(
+    respond: Responder = hello,
     *addresses: Address,
     limits: ClientLimits | None = None,
     ssl_context: Callable[[], ssl.SSLContext | None] = lambda: None,
-) -> Iterator[Inn]:
-    """Run a listener, on a free port of 127.0.0.1 unless told; nothing outlasts it."""
-    with _loop() as loop:
-        listener = Server(
+) -> Iterator[ServerInThread]:
+    """Run a server, by default on a free port of 127.0.0.1; no task outlasts it."""
+    with _loop_in_thread() as loop:
+        server = Server(
             respond, limits=limits, ssl_context=ssl_context, clock=lambda: 1e9
         )
-        inn = Inn(loop, listener)
+        running = ServerInThread(loop, server)
         try:
-            inn.start(*(addresses or (Address("127.0.0.1", 0),)))
-            yield inn
+            running.start(*(addresses or (Address("127.0.0.1", 0),)))
+            yield running
         finally:
-            inn.close()
-            left = inn.run(_other_tasks())
+            running.close()
+            left = running.run(_other_tasks())
         assert not left
 
 
 @contextmanager
-def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+def _loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

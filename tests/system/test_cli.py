@@ -361,6 +361,6 @@ def test_nobody_listens_is_told_by_the_health_check() -> None:
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert re.fullmatch(
-        r"unhealthy: asked 127\.0\.0\.1:\d+/-/healthy: .+ is the daemon up, .+\n",
+        r"unhealthy: request to 127\.0\.0\.1:\d+/-/healthy failed: .+ check that .+\n",
         ended.stderr,
     )

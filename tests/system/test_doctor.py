@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 
-from tests.support.certificates import Papers
+from tests.support.certificates import Certificates
 from tests.support.command_line import invoke
 from tests.support.daemon_process import configuration, run, written
 from tests.support.scripted_peer import closed_port
@@ -186,7 +186,7 @@ def test_clock_skew(seconds: int, tmp_path: Path) -> None:
 
 def test_network_problems(tmp_path: Path) -> None:
     """A closed port, an unknown name, an unreachable proxy, a port without TLS."""
-    papers = Papers(tmp_path / "papers")
+    certificates = Certificates(tmp_path / "certificates")
     closed = closed_port()
     with Simulator() as braze:
         cases: dict[str, dict[str, Any]] = {
@@ -195,7 +195,7 @@ def test_network_problems(tmp_path: Path) -> None:
             "proxy": {"proxy": f"http://127.0.0.1:{closed}"},
             "tls": {
                 "endpoint": braze.url.replace("http:", "https:"),
-                "ca_file": str(papers.directory / "ca.pem"),
+                "ca_file": str(certificates.directory / "ca.pem"),
             },
         }
         for problem, changes in cases.items():

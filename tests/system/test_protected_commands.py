@@ -1,4 +1,4 @@
-"""The commands under a web configuration, each as a process of its own."""
+"""The commands with a web configuration, as processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from exporter.simulator import Simulator
 
 from tests.paths import ROOT
-from tests.support.certificates import HASH, PASSWORD, Papers
+from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.daemon_process import Process, configuration, run, until, written
 
 EXAMPLE = ROOT / "config.example.yaml"
@@ -22,18 +22,17 @@ FREE = "--web.listen-address=127.0.0.1:0"
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 CLIENTS = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
 USERS = f"basic_auth_users: {{prometheus: {HASH}}}\n"
-SAID = f"Basic {base64.b64encode(f'prometheus:{PASSWORD}'.encode()).decode()}"
+VALID = f"Basic {base64.b64encode(f'prometheus:{PASSWORD}'.encode()).decode()}"
 
 
-@pytest.fixture(name="papers")
-def _papers(tmp_path: Path) -> Papers:
-    """Issue a certificate."""
-    return Papers(tmp_path / "web")
+@pytest.fixture(name="certificates")
+def _certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path / "web")
 
 
-def web_file(papers: Papers, text: str) -> str:
+def web_file(certificates: Certificates, text: str) -> str:
     """Write the web configuration and return the flag that names it."""
-    file = papers.directory / "web.yml"
+    file = certificates.directory / "web.yml"
     file.write_text(text)
     return f"--web.config.file={file}"
 
@@ -45,37 +44,43 @@ def daemon(tmp_path: Path, braze: Simulator, *flags: str) -> Process:
     return Process("--config.file", file, FREE, *flags, environment=environment)
 
 
-def ask(
-    url: str, trust: ssl.SSLContext, *, said: str = SAID, method: str = "GET"
+def request(
+    url: str,
+    client_context: ssl.SSLContext,
+    *,
+    credentials: str = VALID,
+    method: str = "GET",
 ) -> tuple[int, str]:
-    """Return status and text of what an HTTPS client gets."""
-    request = urllib.request.Request(url, headers={"Authorization": said})  # noqa: S310 - our own URL
-    request.method = method
+    """Return the status and text of a response."""
+    prepared = urllib.request.Request(url, headers={"Authorization": credentials})  # noqa: S310 - a URL of this test
+    prepared.method = method
     try:
-        with urllib.request.urlopen(request, context=trust, timeout=20) as answer:  # noqa: S310 - our own URL
-            return answer.status, answer.read().decode()
+        with urllib.request.urlopen(  # noqa: S310 - a URL of this test
+            prepared, context=client_context, timeout=60
+        ) as response:
+            return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
 
 
-def test_a_protected_daemon_shows_its_pages_to_users_alone(
-    tmp_path: Path, papers: Papers
+def test_a_protected_daemon_serves_its_pages_to_users_only(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """Health is for all; no page and no line of the log holds password or hash."""
-    trust = papers.trusting()
-    flag = web_file(papers, TLS + USERS)
+    """Health checks need no password; no page and no log line contains a secret."""
+    client_context = certificates.client_context()
+    flag = web_file(certificates, TLS + USERS)
     with (
         Simulator() as braze,
         daemon(tmp_path, braze, flag, "--web.enable-lifecycle") as process,
     ):
         url = process.url.replace("http:", "https:")
         pages = [
-            ask(f"{url}{path}", trust)
+            request(f"{url}{path}", client_context)
             for path in ("/metrics", "/config", "/", "/-/healthy")
         ]
         refused = [
-            ask(f"{url}{path}", trust, said="", method=method)[0]
+            request(f"{url}{path}", client_context, credentials="", method=method)[0]
             for path, method in (
                 ("/metrics", "GET"),
                 ("/config", "GET"),
@@ -84,8 +89,8 @@ def test_a_protected_daemon_shows_its_pages_to_users_alone(
                 ("/-/reload", "POST"),
             )
         ]
-        health = ask(f"{url}/-/healthy", trust, said="")
-        ready = ask(f"{url}/-/ready", trust, said="")
+        health = request(f"{url}/-/healthy", client_context, credentials="")
+        ready = request(f"{url}/-/ready", client_context, credentials="")
         process.end(signal.SIGTERM, seconds=5)
 
     assert [status for status, _ in pages] == [200] * 4
@@ -93,38 +98,40 @@ def test_a_protected_daemon_shows_its_pages_to_users_alone(
     assert health[0] == 200
     assert ready[0] in {200, 503}
     output = "\n".join([*process.lines, *(text for _, text in pages)])
-    for secret in (PASSWORD, HASH, HASH[29:], SAID, "PRIVATE KEY"):
+    for secret in (PASSWORD, HASH, HASH[29:], VALID, "PRIVATE KEY"):
         assert secret not in output
 
 
-def test_a_running_daemon_takes_up_a_new_web_configuration(
-    tmp_path: Path, papers: Papers
+def test_a_running_daemon_loads_a_new_web_configuration(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """A bad one first, which is told and changes nothing; then a good one."""
-    trust = papers.trusting()
-    flag = web_file(papers, TLS)
+    """An invalid one is logged and changes nothing; a valid one is applied."""
+    client_context = certificates.client_context()
+    flag = web_file(certificates, TLS)
     with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
         url = process.url.replace("http:", "https:")
 
-        web_file(papers, TLS + "basic_auth_users: {prometheus: hunter2}\n")
+        web_file(certificates, TLS + "basic_auth_users: {prometheus: hunter2}\n")
         rejected = process.wait_for_line(r"event=web_config\.rejected .*").string
-        still = ask(f"{url}/", trust, said="")[0]
-        web_file(papers, TLS + USERS)
+        still = request(f"{url}/", client_context, credentials="")[0]
+        web_file(certificates, TLS + USERS)
         process.wait_for_line(r"event=web_config\.loaded .*users=1")
 
-        assert ask(f"{url}/", trust, said="")[0] == 401
-        assert ask(f"{url}/", trust)[0] == 200
+        assert request(f"{url}/", client_context, credentials="")[0] == 401
+        assert request(f"{url}/", client_context)[0] == 200
 
     assert still == 200
     assert "web.yml:4: basic_auth_users.prometheus: expected a bcrypt hash" in rejected
     assert "hunter2" not in rejected
 
 
-def test_all_problems_of_both_files_come_at_once(
-    tmp_path: Path, papers: Papers
+def test_all_problems_of_both_files_are_printed(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """From the check, its flag and the daemon alike, with exit code 2."""
-    flag = web_file(papers, "tls_server_config: {cert_file: none.pem}\nusers: {}\n")
+    """By `check`, the daemon and the demo, with exit code 2."""
+    flag = web_file(
+        certificates, "tls_server_config: {cert_file: none.pem}\nusers: {}\n"
+    )
     config = tmp_path / "config.yaml"
     config.write_text("workspaces: []\n")
     by_flag = ("--config.file", str(config), flag)
@@ -141,100 +148,100 @@ def test_all_problems_of_both_files_come_at_once(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "plain HTTP, no password"),
         (TLS + USERS, "TLS with NoClientCert, 1 user"),
         (TLS + CLIENTS, "TLS with RequireAndVerifyClientCert, no password"),
     ],
 )
-def test_check_says_what_a_valid_web_configuration_means(
-    papers: Papers, text: str, told: str
+def test_check_describes_a_valid_web_configuration(
+    certificates: Certificates, text: str, expected: str
 ) -> None:
-    """In one line after the plan; its warnings come with the others."""
-    flag = web_file(papers, text + "http_server_config: {http2: true}\n")
+    """In one line after the plan; its warnings are printed with the others."""
+    flag = web_file(certificates, text + "http_server_config: {http2: true}\n")
 
     by_command = run("check", flag, str(EXAMPLE))
     by_flag = run("--config.check", "--config.file", str(EXAMPLE), flag)
 
     assert by_command.returncode == 0
     assert by_command.stdout == by_flag.stdout
-    assert by_command.stdout.endswith(f"web.yml: valid, {told}\n")
+    assert by_command.stdout.endswith(f"web.yml: valid, {expected}\n")
     assert "http_server_config.http2: warning: " in by_command.stderr
 
 
-def test_a_demo_may_be_protected(papers: Papers) -> None:
-    """It shows the address to open, and warnings before it starts."""
+def test_the_demo_can_be_protected(certificates: Certificates) -> None:
+    """It prints warnings, then its address."""
     text = f"{TLS}{USERS}http_server_config: {{http2: true}}\n"
 
-    with Process("demo", FREE, web_file(papers, text)) as demo:
+    with Process("demo", FREE, web_file(certificates, text)) as demo:
         demo.wait_for_line(r"http2: warning: ")
         url = demo.wait_for_line(r"Metrics +(https://\S+)$")[1]
 
-        assert ask(url, papers.trusting())[0] == 200
+        assert request(url, certificates.client_context())[0] == 200
         assert demo.end(signal.SIGTERM, seconds=5) == 0
 
 
-def test_the_health_check_speaks_as_the_daemon_does(
-    tmp_path: Path, papers: Papers
+def test_the_health_check_uses_the_protocol_of_the_daemon(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """Over TLS, without a password, and also while the file is wrong or has changed."""
-    flag = web_file(papers, TLS + USERS)
+    """Without a password, also while the file is invalid, changed or missing."""
+    flag = web_file(certificates, TLS + USERS)
     with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
         address = f"--web.listen-address={process.url.removeprefix('http://')}"
         check = ("healthcheck", address, flag)
         healthy = run(*check)
-        blind = run("healthcheck", address)
+        without_flag = run("healthcheck", address)
 
-        web_file(papers, "basic_auth_users: [")
-        while_wrong = run(*check)
+        web_file(certificates, "basic_auth_users: [")
+        while_invalid = run(*check)
         process.wait_for_line(r"event=web_config\.rejected")
-        web_file(papers, "{}")
+        web_file(certificates, "{}")
         until(lambda: run("healthcheck", address).returncode == 0)
         when_plain = run(*check)
-        (papers.directory / "web.yml").unlink()
+        (certificates.directory / "web.yml").unlink()
         without_file = run(*check)
 
-    for ended in (healthy, while_wrong, when_plain, without_file):
+    for ended in (healthy, while_invalid, when_plain, without_file):
         assert (ended.returncode, ended.stdout) == (0, "healthy\n")
-    assert blind.returncode == 1
+    assert without_flag.returncode == 1
 
 
-def test_the_health_check_shows_a_certificate_where_one_is_asked_for(
-    tmp_path: Path, papers: Papers
+def test_the_health_check_presents_a_required_client_certificate(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """The daemon's own, or another one; without a good one it cannot tell."""
-    flag = web_file(papers, TLS + CLIENTS)
-    own = papers.authority.issue_cert("monitoring")
+    """The daemon's own, or the one of the flags; it fails without a valid one."""
+    flag = web_file(certificates, TLS + CLIENTS)
+    own = certificates.authority.issue_cert("monitoring")
     pair = tmp_path / "pair.pem"
     pair.write_bytes(own.private_key_and_cert_chain_pem.bytes())
-    stranger = Papers(tmp_path / "stranger").directory
+    other = Certificates(tmp_path / "other").directory
     with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
         address = f"--web.listen-address={process.url.removeprefix('http://')}"
         check = ("healthcheck", address, flag)
 
         by_own = run(*check)
         by_pair = run(*check, f"--client.cert-file={pair}")
-        by_stranger = run(
+        by_other = run(
             *check,
-            f"--client.cert-file={stranger / 'cert.pem'}",
-            f"--client.key-file={stranger / 'key.pem'}",
+            f"--client.cert-file={other / 'cert.pem'}",
+            f"--client.key-file={other / 'key.pem'}",
         )
-        by_nothing = run(*check, f"--client.cert-file={tmp_path / 'none.pem'}")
+        by_missing = run(*check, f"--client.cert-file={tmp_path / 'none.pem'}")
 
     assert (by_own.returncode, by_pair.returncode) == (0, 0)
-    assert (by_stranger.returncode, by_nothing.returncode) == (1, 1)
-    assert "No such file" in by_nothing.stderr
-    assert "Traceback" not in by_stranger.stderr + by_nothing.stderr
+    assert (by_other.returncode, by_missing.returncode) == (1, 1)
+    assert "No such file" in by_missing.stderr
+    assert "Traceback" not in by_other.stderr + by_missing.stderr
 
 
-def test_the_health_check_shows_no_certificate_that_is_not_asked_for(
-    tmp_path: Path, papers: Papers
+def test_the_health_check_presents_no_optional_client_certificate(
+    tmp_path: Path, certificates: Certificates
 ) -> None:
-    """Another authority's would be refused where none at all is well."""
-    clients = Papers(tmp_path / "clients").directory / "ca.pem"
+    """One of another authority would be refused, a missing one is accepted."""
+    clients = Certificates(tmp_path / "clients").directory / "ca.pem"
     text = CLIENTS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
-    flag = web_file(papers, TLS + text.replace("ca.pem", str(clients)))
+    flag = web_file(certificates, TLS + text.replace("ca.pem", str(clients)))
     with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
         address = f"--web.listen-address={process.url.removeprefix('http://')}"
 

@@ -33,6 +33,7 @@ OWNERS = {
     "requests": "braze.transport",
     "urllib3": "braze.transport",
     "yaml": "config.yaml_tree",
+    "bcrypt": "web.basic_auth",
     "h11": "web.connection web.messages",
     "isal": "metrics.gzip_member",
     "orjson": "braze.responses series.incremental",
@@ -48,7 +49,7 @@ OWNERS = {
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
         "web.server braze.deadline braze.connection_errors web.tls "
-        "web.open_security web.security commands.healthcheck"
+        "web.security commands.healthcheck"
     ),
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
@@ -71,6 +72,7 @@ LAZY = {
         "exporter.discovery.catalogue_cache",
         "exporter.storage.sqlite_state",
     },
+    "web.basic_auth": {"bcrypt"},
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}
@@ -163,7 +165,7 @@ def test_imports_stand_at_the_top(name: str) -> None:
             assert lazy <= LAZY.get(name, set()), f"{name}.{node.name} imports"
     names = {each.rpartition(".")[2] for each in imports(TREES[name])}
     assert "*" not in names
-    if name not in {"commands", "web.basic_auth"}:
+    if name != "commands":
         assert not names & {"import_module", "importlib"}
 
 

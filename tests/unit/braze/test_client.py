@@ -28,8 +28,8 @@ from exporter.system.api_key import Secret
 from tests.support.scripted_peer import (
     PATIENCE_SECONDS,
     Peer,
+    PeerConnection,
     Script,
-    Turn,
     answer,
     closed_port,
     closing,
@@ -153,7 +153,7 @@ def test_a_failure_has_message_and_headers_of_the_response(
     assert failure.status == 429
     assert failure.allowance == RateLimitHeaders(remaining=0)
     assert failure.retry_after_seconds == 17.0
-    assert "Braze says: Slow down" in str(failure)
+    assert "Braze: Slow down" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_response_without_a_document_is_a_failure(
 
     assert type(failure) is kind
     assert failure.reason == reason
-    assert "Braze says" not in str(failure)
+    assert "(Braze: " not in str(failure)
 
 
 def test_the_key_is_read_for_each_fetch(braze: responses.RequestsMock) -> None:
@@ -274,10 +274,10 @@ def test_a_redirect_is_not_followed() -> None:
     assert other.connections == 0
 
 
-def dripping(head: bytes, piece: bytes) -> Callable[[Turn], None]:
+def dripping(head: bytes, piece: bytes) -> Callable[[PeerConnection], None]:
     """Return a script that sends `head` and then `piece` for ever."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         connection.send(head)
         connection.drip(piece)
 
@@ -293,7 +293,7 @@ DRIPPING_BODY = dripping(
 def responding(respond: Script) -> Iterator[Peer]:
     """Yield a peer that follows a script after each request."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         peer.expect(connection)
         respond(connection)
 
@@ -304,7 +304,7 @@ def responding(respond: Script) -> Iterator[Peer]:
 @pytest.mark.parametrize(
     "respond",
     [
-        Turn.hang,
+        PeerConnection.hang,
         dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         dripping(OK + b"X-Long: ", b"x"),
         DRIPPING_BODY,
@@ -345,7 +345,7 @@ def test_the_timeout_applies_to_connecting() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [Turn.hang, dripping(b"\x16\x03\x03\x40\x00", b"\x02")]
+    "script", [PeerConnection.hang, dripping(b"\x16\x03\x03\x40\x00", b"\x02")]
 )
 def test_the_timeout_applies_to_the_tls_handshake(script: Script) -> None:
     """The server sends nothing, or a TLS record byte by byte."""
@@ -356,7 +356,9 @@ def test_the_timeout_applies_to_the_tls_handshake(script: Script) -> None:
     assert failure.reason is FailureReason.TIMEOUT
 
 
-@pytest.mark.parametrize("respond", [Turn.hang, dripping(OK + b"X-Long: ", b"x")])
+@pytest.mark.parametrize(
+    "respond", [PeerConnection.hang, dripping(OK + b"X-Long: ", b"x")]
+)
 def test_the_timeout_applies_to_the_response_of_a_proxy(respond: Script) -> None:
     """The proxy does not complete its response to CONNECT."""
     with responding(respond) as peer:
@@ -369,13 +371,13 @@ def test_the_timeout_applies_to_the_response_of_a_proxy(respond: Script) -> None
     assert KEY.encode() not in peer.requests[0]
 
 
-def reset_in_body(connection: Turn) -> None:
+def reset_in_body(connection: PeerConnection) -> None:
     """Reset the connection within the body."""
     connection.send(OK, b"Content-Length: 9999\r\n\r\n[1")
     connection.reset()
 
 
-@pytest.mark.parametrize("respond", [Turn.reset, reset_in_body])
+@pytest.mark.parametrize("respond", [PeerConnection.reset, reset_in_body])
 def test_a_reset_is_a_connection_failure(respond: Script) -> None:
     """Before the headers or within the body."""
     with responding(respond) as peer:
@@ -435,7 +437,7 @@ def test_an_empty_or_undecodable_response_is_malformed(reply: bytes) -> None:
 def test_endless_trailers_are_too_large() -> None:
     """The limit of bytes applies to all that is received."""
 
-    def respond(connection: Turn) -> None:
+    def respond(connection: PeerConnection) -> None:
         connection.send(OK, b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
         while True:
             connection.send(b"X: y\r\n" * 10_000)
@@ -467,7 +469,7 @@ def test_an_unreachable_host_is_a_connection_failure(endpoint: str, text: str) -
 def test_a_server_without_tls_is_a_connection_failure() -> None:
     """The endpoint is https, and the server speaks plain HTTP."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         connection.hang()
 
@@ -547,7 +549,7 @@ def test_the_proxy_of_the_workspace_overrides_the_environment(
     assert proxy.requests[0].startswith(b"GET http://braze.test/campaigns/data_series")
 
 
-@pytest.mark.parametrize("respond", [Turn.hang, DRIPPING_BODY])
+@pytest.mark.parametrize("respond", [PeerConnection.hang, DRIPPING_BODY])
 def test_abort_ends_all_fetches(respond: Script) -> None:
     """Fetches in progress fail long before their timeout, later ones at once."""
     failures: list[errors.FetchError] = []
@@ -576,7 +578,7 @@ def test_abort_ends_a_tls_handshake() -> None:
     """A fetch fails that has not connected yet."""
     has_started = threading.Event()
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         connection.send(b"\x16")
         has_started.set()
         connection.hang()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from exporter.braze.deadline import Deadline, TimedSocket, current, open_socket
 
-from tests.support.scripted_peer import Peer, Turn, closed_port, swallowing
+from tests.support.scripted_peer import Peer, PeerConnection, closed_port, swallowing
 
 
 class Clock:
@@ -157,7 +157,7 @@ def test_an_unreachable_address_leaves_time_for_the_next_one(
     """Of two addresses the first gets half of the time."""
     with (
         swallowing() as hole,
-        Peer(Turn.hang) as peer,
+        Peer(PeerConnection.hang) as peer,
         within(seconds=0.6),
     ):
         monkeypatch.setattr(socket, "getaddrinfo", resolver(hole, peer.port))
@@ -183,7 +183,7 @@ def test_an_unsupported_address_family_is_skipped(
 ) -> None:
     """The next address is tried."""
     unsupported = (255, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))
-    with Peer(Turn.hang) as peer, within():
+    with Peer(PeerConnection.hang) as peer, within():
         supported = (
             socket.AF_INET,
             socket.SOCK_STREAM,
@@ -204,7 +204,7 @@ def test_options_are_set_before_connecting() -> None:
     """Urllib3 sets TCP_NODELAY, for example."""
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
     with (
-        Peer(Turn.hang) as peer,
+        Peer(PeerConnection.hang) as peer,
         within(),
         open_socket("127.0.0.1", peer.port, options) as sock,
     ):

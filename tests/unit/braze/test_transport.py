@@ -23,7 +23,7 @@ from exporter.braze.transport import (
     read_body,
 )
 
-from tests.support.scripted_peer import Peer, Turn, answer, closing, serving
+from tests.support.scripted_peer import Peer, PeerConnection, answer, closing, serving
 
 MIB = 1024 * 1024
 
@@ -166,7 +166,7 @@ def test_the_size_of_all_headers_is_limited(head: bytes, *, is_interim: bool) ->
 def numbered(*before: bytes) -> Peer:
     """Return a peer that responds 0, 1, 2, ..., each after `before`."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         while peer.expect(connection):
             connection.send(*before, answer(b"%d" % (len(peer.requests) - 1)))
 
@@ -260,7 +260,7 @@ def test_a_body_may_have_the_size_of_the_limit() -> None:
 def test_a_content_length_beyond_the_limit_is_rejected(length: str) -> None:
     """The body, which this peer never sends, is not awaited."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         peer.expect(connection)
         connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode())
         connection.hang()
@@ -274,7 +274,7 @@ def test_a_content_length_beyond_the_limit_is_rejected(length: str) -> None:
 def test_an_endless_chunked_body_ends_at_the_limit() -> None:
     """The connection is closed."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         peer.expect(connection)
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
@@ -290,7 +290,7 @@ def test_an_endless_chunked_body_ends_at_the_limit() -> None:
 def test_invalid_chunk_sizes_end_at_the_limit_of_bytes(size: bytes) -> None:
     """Some make http.client read to the end; the socket counts bytes, too."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         peer.expect(connection)
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
@@ -415,7 +415,7 @@ def context(authority: trustme.CA) -> ssl.SSLContext:
 def securing(context: ssl.SSLContext) -> Iterator[Peer]:
     """Yield a peer that responds over TLS."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         connection.secure(context)
         while peer.expect(connection):
             connection.send(answer(b'{"tls":1}'))
@@ -467,7 +467,7 @@ def test_tls_uses_the_tunnel_of_a_proxy(
 ) -> None:
     """The proxy, with or without TLS, receives CONNECT and not the key."""
 
-    def script(connection: Turn) -> None:
+    def script(connection: PeerConnection) -> None:
         if is_secure:
             connection.secure(context)
         proxy.expect(connection)

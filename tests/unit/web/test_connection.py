@@ -1,4 +1,4 @@
-"""What one client gets, be it polite, silent, slow or hostile."""
+"""HTTP/1.1 connections of well-behaved, idle, slow and hostile clients."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 from typing import cast
@@ -18,194 +19,177 @@ from exporter.web.connection import Connection, ServerContext
 from exporter.web.connection_table import ConnectionTable
 from exporter.web.server import ClientLimits, HttpRequest, HttpResponse, Responder
 
-from tests.support.server_in_thread import GET, PATIENCE_SECONDS, Visitor, greet, opened
+from tests.support.server_in_thread import (
+    GET,
+    PATIENCE_SECONDS,
+    BlockingResponder,
+    RawClient,
+    hello,
+    request_bytes,
+    serving,
+)
 
-HASTY = 0.2
+SHORT = 0.2
+"""A limit in seconds that is to be exceeded."""
 SMALL_WINDOW = 64 * 1024
 LARGE = (bytes(25_000_000),) * 4
+EXPECT = ("Content-Length: 4", "Expect: 100-continue")
 
 
-def tell(*, large: bool = False) -> Responder:
-    """Return a responder that answers with the path, or with a hundred megabytes."""
+async def path_or_large(request: HttpRequest) -> HttpResponse:
+    """Respond with the path, or with a hundred megabytes."""
+    is_large = request.path == "/large"
+    return HttpResponse(200, (), LARGE if is_large else (request.path.encode(),))
 
-    async def respond(request: HttpRequest) -> HttpResponse:
-        is_large = large and request.path == "/large"
-        return HttpResponse(200, (), LARGE if is_large else (request.path.encode(),))
+
+def responding(*chunks: bytes) -> Responder:
+    """Return a responder with this body."""
+
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), chunks)
 
     return respond
 
 
-def get(path: str, *headers: str, version: str = "1.1", method: str = "GET") -> bytes:
-    """Return a request's bytes."""
-    lines = [f"{method} {path} HTTP/{version}", "Host: inn", *headers, "", ""]
-    return "\r\n".join(lines).encode()
-
-
-async def met(client: socket.socket, respond: Responder) -> ConnectionTable:
-    """Serve a client that is connected already."""
-    house = ServerContext(
-        respond, ClientLimits(), clock=lambda: 0.0, roster=ConnectionTable()
-    )
+async def connected(
+    sock: socket.socket, respond: Responder
+) -> tuple[asyncio.Transport, Connection, ConnectionTable]:
+    """Serve a socket, without a server that checks deadlines."""
+    table = ConnectionTable()
+    context = ServerContext(respond, ClientLimits(), clock=lambda: 0.0, table=table)
     loop = asyncio.get_running_loop()
-    await loop.connect_accepted_socket(lambda: Connection(house), client)
-    return house.roster
+    transport, connection = await loop.connect_accepted_socket(
+        lambda: Connection(context), sock
+    )
+    return transport, connection, table
 
 
-def test_a_get_is_answered() -> None:
-    """Status, headers and body come as given, dated, and without naming software."""
-    with opened() as inn:
-        answer = inn.connect().get()
+def test_a_response_has_status_headers_and_body() -> None:
+    """It has a date, and no header names the software."""
+    with serving() as server:
+        response = server.connect().get()
 
-    assert answer.status == 200
-    assert answer.body == b"welcome\n"
-    assert answer.headers == {
+    assert response.status == 200
+    assert response.body == b"hello\n"
+    assert response.headers == {
         "content-type": "text/plain",
         "date": "Sun, 09 Sep 2001 01:46:40 GMT",
-        "content-length": "8",
+        "content-length": "6",
     }
 
 
-def test_a_request_says_who_asks() -> None:
-    """The responder sees the client's address."""
-
-    async def respond(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), (request.peer.encode(),))
-
-    with opened(respond) as inn:
-        assert inn.connect().get().body == b"127.0.0.1"
-
-
 def test_head_has_the_length_and_no_body() -> None:
-    """HEAD gets the headers of GET, and the next answer follows at once."""
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", method="HEAD"))
+    """The next response follows at once."""
+    with serving() as server:
+        client = server.connect()
 
-        answer = visitor.answer(has_body=False)
-
-        assert answer.headers["content-length"] == "8"
-        assert visitor.get().body == b"welcome\n"
+        assert client.get(method="HEAD").headers["content-length"] == "6"
+        assert client.get().body == b"hello\n"
 
 
-def test_a_connection_is_used_again() -> None:
-    """Several requests share a connection."""
-    with opened(tell()) as inn:
-        visitor = inn.connect()
+def test_a_connection_serves_several_requests() -> None:
+    """They follow each other."""
+    with serving(path_or_large) as server:
+        client = server.connect()
         for path in ("/a", "/b", "/c"):
-            visitor.say(get(path))
-            assert visitor.answer().body == path.encode()
+            assert client.get(path).body == path.encode()
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
-    """Requests that came at once are answered one after the other."""
+    """One at a time."""
     paths = [f"/{number}" for number in range(200)]
-    inside: list[str] = []
+    running: list[str] = []
 
     async def respond(request: HttpRequest) -> HttpResponse:
-        inside.append(request.path)
+        running.append(request.path)
         await asyncio.sleep(0)
-        assert inside.pop() == request.path
+        assert running.pop() == request.path
         return HttpResponse(200, (), (request.path.encode(),))
 
-    with opened(respond) as inn:
-        visitor = inn.connect()
-        visitor.say(b"".join(get(path, f"X-Fill: {'x' * 200}") for path in paths))
+    with serving(respond) as server:
+        client = server.connect()
+        fill = f"X-Fill: {'x' * 200}"
+        client.send(b"".join(request_bytes(path, fill) for path in paths))
 
-        answers = [visitor.answer().body.decode() for _ in paths]
+        found = [client.receive().body.decode() for _ in paths]
 
-    assert answers == paths
+    assert found == paths
 
 
-def test_a_request_during_an_answer_has_to_wait() -> None:
-    """What comes while an answer is being made is answered after it."""
-    has_begun, may_end = threading.Event(), asyncio.Event()
+def test_a_request_during_a_response_waits() -> None:
+    """It is answered after it."""
+    respond = BlockingResponder()
+    with serving(respond) as server:
+        client = server.connect()
+        respond.block(client)
+        client.send(request_bytes("/next"))
+        server.connect().get()  # the server has received the second request by then
+        server.run(respond.unblock())
 
-    async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path == "/slow":
-            has_begun.set()
-            await may_end.wait()
-        return HttpResponse(200, (), (request.path.encode(),))
-
-    async def end() -> None:
-        may_end.set()
-
-    with opened(respond) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/slow"))
-        assert has_begun.wait(PATIENCE_SECONDS)
-        visitor.say(get("/next"))
-        inn.connect().get()  # so much later that the other request was seen too
-        inn.run(end())
-
-        assert [visitor.answer().body for _ in range(2)] == [b"/slow", b"/next"]
-        assert visitor.get().status == 200
+        assert [client.receive().body for _ in range(2)] == [b"/blocked", b"/next"]
+        assert client.get().status == 200
 
 
 @pytest.mark.parametrize(
-    "request_bytes", [get("/", "Connection: close"), get("/", version="1.0")]
+    "sent",
+    [
+        request_bytes("/", "Connection: close"),
+        request_bytes(version="1.0"),
+        # Both headers may hide a second request: the rest is not parsed.
+        request_bytes(
+            "/", "Content-Length: 4", "Transfer-Encoding: chunked", method="POST"
+        )
+        + b"0\r\n\r\n"
+        + GET,
+    ],
 )
-def test_who_wants_one_answer_gets_one(request_bytes: bytes) -> None:
-    """After `Connection: close`, and to HTTP/1.0, the connection closes."""
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(request_bytes)
+def test_the_connection_closes_after_the_response(sent: bytes) -> None:
+    """On request, for HTTP/1.0, and if the end of the request is ambiguous."""
+    with serving() as server:
+        client = server.connect()
+        client.send(sent)
 
-        answer = visitor.answer()
+        response = client.receive()
 
-        assert answer.headers["connection"] == "close"
-        assert visitor.is_shown_out()
-
-
-def test_a_body_is_read_and_forgotten() -> None:
-    """A request with a body is answered once it is whole, and others may follow."""
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", "Content-Length: 4", method="POST") + b"bo")
-        visitor.say(b"dy")
-
-        assert visitor.answer().status == 200
-        assert visitor.get().status == 200
+        assert (response.status, response.headers["connection"]) == (200, "close")
+        assert client.is_closed()
 
 
-def test_a_body_of_two_lengths_is_the_last() -> None:
-    """It may hide a request: it is answered, and the rest is not believed."""
-    both = ("Content-Length: 4", "Transfer-Encoding: chunked")
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", *both, method="POST") + b"0\r\n\r\n" + GET)
+def test_a_body_is_read_and_discarded() -> None:
+    """The request is answered when it is complete, and others may follow."""
+    with serving() as server:
+        client = server.connect()
+        client.send(request_bytes("/", "Content-Length: 4", method="POST") + b"bo")
+        client.send(b"dy")
 
-        answer = visitor.answer()
-
-        assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert visitor.is_shown_out()
+        assert client.receive().status == 200
+        assert client.get().status == 200
 
 
-def test_who_asks_before_sending_a_body_is_told_to_go_on() -> None:
-    """`Expect: 100-continue` is answered before the body comes."""
-    with opened() as inn:
-        visitor = inn.connect()
-        expecting = ("Content-Length: 4", "Expect: 100-continue")
-        visitor.say(get("/", *expecting, method="POST"))
+def test_expect_100_continue_is_answered_before_the_body() -> None:
+    """Then the body is read."""
+    with serving() as server:
+        client = server.connect()
+        client.send(request_bytes("/", *EXPECT, method="POST"))
 
-        assert visitor.answer().status == 100
-        visitor.say(b"body")
-        assert visitor.answer().status == 200
+        assert client.receive().status == 100
+        client.send(b"body")
+        assert client.receive().status == 200
 
 
-def test_who_asks_to_go_on_and_does_not_read_is_shown_out() -> None:
-    """Nothing is kept for a client that has left answer upon answer unread."""
+def test_100_continue_is_not_buffered_for_a_client_that_does_not_read() -> None:
+    """The connection is closed."""
     ours, theirs = socket.socketpair()
     unread = 0
     ours.setblocking(False)
     with suppress(BlockingIOError):
         while True:
             unread += ours.send(b"unread")
-    expecting = ("Content-Length: 4", "Expect: 100-continue")
 
     async def serve() -> None:
-        roster = await met(ours, tell())
-        theirs.sendall(get("/", *expecting, method="POST"))
-        await roster.emptied()
+        _, _, table = await connected(ours, path_or_large)
+        theirs.sendall(request_bytes("/", *EXPECT, method="POST"))
+        await table.wait_until_empty()
 
     asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
 
@@ -215,367 +199,309 @@ def test_who_asks_to_go_on_and_does_not_read_is_shown_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "start"),
-    [
-        ("Content-Length: 1001", b""),
-        ("Content-Length: 1001\r\nExpect: 100-continue", b""),
-        ("Transfer-Encoding: chunked", b"3e9\r\n" + b"x" * 1001),
-    ],
-)
-def test_a_large_body_is_refused(header: str, start: bytes) -> None:
-    """A body beyond the limit is refused without waiting for the rest of it."""
-    with opened(limits=ClientLimits(body_bytes=1000)) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", header, method="POST") + start)
-
-        answer = visitor.answer()
-
-        assert (answer.status, answer.headers["connection"]) == (413, "close")
-        assert visitor.is_shown_out()
-
-
-def test_a_refusal_arrives_though_the_client_goes_on_sending() -> None:
-    """Closing does not reset what the client has not read yet."""
-    with opened(limits=ClientLimits(body_bytes=1000)) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", "Content-Length: 3000000", method="POST"))
-        visitor.say(bytes(3_000_000))
-
-        assert visitor.answer().status == 413
-
-
-@pytest.mark.parametrize(
-    ("garbage", "status"),
+    ("sent", "status"),
     [
         (b"hello\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        (b"CONNECT inn:80 HTTP/1.1\r\nHost: inn:80\r\n\r\n", 501),
-        (b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (request_bytes("/", "Content-Length: x"), 400),
+        (request_bytes("/", "Transfer-Encoding: gzip"), 501),
+        (request_bytes("server:80", method="CONNECT"), 501),
+        (request_bytes("/", "Content-Length: 99999999", method="HEAD"), 413),
+        (request_bytes("/", "Content-Length: 1001", method="POST"), 413),
+        (
+            request_bytes(
+                "/", "Content-Length: 1001", "Expect: 100-continue", method="POST"
+            ),
+            413,
+        ),
+        (
+            request_bytes("/", "Transfer-Encoding: chunked", method="POST")
+            + b"3e9\r\n"
+            + b"x" * 1001,
+            413,
+        ),
+        (request_bytes("/", f"X-Long: {'x' * 9000}"), 431),
     ],
 )
-def test_garbage_is_refused(garbage: bytes, status: int) -> None:
-    """What is not a request we serve is told so, briefly, and then shown out."""
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(garbage)
+def test_an_invalid_request_is_refused(sent: bytes, status: int) -> None:
+    """Malformed, unsupported or too large: with an error, then the server closes."""
+    limits = ClientLimits(body_bytes=1000, header_bytes=4096)
+    with serving(limits=limits) as server:
+        client = server.connect()
+        client.send(sent)
 
-        answer = visitor.answer(has_body=not garbage.startswith(b"HEAD"))
+        response = client.receive(has_body=not sent.startswith(b"HEAD"))
 
-        assert answer.status == status
-        assert answer.headers["connection"] == "close"
-        assert visitor.is_shown_out()
+        assert response.status == status
+        assert response.headers["connection"] == "close"
+        assert client.is_closed()
 
 
-def test_a_long_header_is_refused() -> None:
-    """A header of more bytes than the limit is 431, though it came at once."""
-    with opened(limits=ClientLimits(header_bytes=4096)) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/", f"X-Long: {'x' * 9000}"))
+def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
+    """The connection is not reset before the client has read it."""
+    with serving(limits=ClientLimits(body_bytes=1000)) as server:
+        client = server.connect()
+        client.send(request_bytes("/", "Content-Length: 3000000", method="POST"))
+        client.send(bytes(3_000_000))
 
-        assert visitor.answer().status == 431
-        assert visitor.is_shown_out()
+        assert client.receive().status == 413
 
 
 def test_a_header_without_end_is_refused() -> None:
-    """A header that goes on and on is 431 as soon as it is beyond the limit."""
-    with opened(limits=ClientLimits(header_bytes=4096)) as inn:
-        visitor = inn.connect()
-        visitor.say(b"GET / HTTP/1.1\r\n")
+    """As soon as it exceeds the limit."""
+    with serving(limits=ClientLimits(header_bytes=4096)) as server:
+        client = server.connect()
+        client.send(b"GET / HTTP/1.1\r\n")
         for number in range(50):
-            visitor.say(f"X-{number}: {'x' * 90}\r\n".encode())
+            client.send(f"X-{number}: {'x' * 90}\r\n".encode())
 
-        assert visitor.answer().status == 431
-
-
-def test_the_silent_are_shown_out() -> None:
-    """Who says nothing after connecting is closed without a word."""
-    with opened(limits=ClientLimits(first_request_seconds=HASTY)) as inn:
-        assert inn.connect().is_shown_out()
+        assert client.receive().status == 431
 
 
-def test_the_idle_are_shown_out() -> None:
-    """Who says nothing after an answer is closed without a word."""
-    with opened(limits=ClientLimits(idle_seconds=HASTY)) as inn:
-        visitor = inn.connect()
-        visitor.get()
+@pytest.mark.parametrize(
+    ("limits", "requests"),
+    [
+        (ClientLimits(first_request_seconds=SHORT), 0),
+        (ClientLimits(idle_seconds=SHORT), 1),
+    ],
+)
+def test_an_idle_connection_is_closed(limits: ClientLimits, requests: int) -> None:
+    """Without a first request, or after a response; nothing is sent."""
+    with serving(limits=limits) as server:
+        client = server.connect()
+        for _ in range(requests):
+            client.get()
 
-        assert visitor.is_shown_out()
-
-
-def test_a_dripping_request_is_shown_out() -> None:
-    """A request has a time for all of it, however steadily its bytes come."""
-    with opened(limits=ClientLimits(request_seconds=HASTY)) as inn:
-        visitor = inn.connect()
-        visitor.say(b"GET / HTTP/1.1\r\nX: ")
-        answered = threading.Event()
-
-        def drip() -> None:
-            while not answered.wait(0.01):
-                visitor.say(b"x")
-
-        dripping = threading.Thread(target=drip)
-        dripping.start()
-        answer = visitor.answer()
-        answered.set()
-        dripping.join(PATIENCE_SECONDS)
-
-        assert answer.status == 408
-        assert visitor.is_shown_out()
+        assert client.is_closed()
 
 
-def test_who_does_not_read_is_shown_out() -> None:
-    """A reader that takes nothing is aborted; others are served meanwhile."""
+def test_a_slow_request_is_refused() -> None:
+    """The limit applies to the whole request, however steadily its bytes arrive."""
+    with serving(limits=ClientLimits(request_seconds=SHORT)) as server:
+        client = server.connect()
+        client.send(b"GET / HTTP/1.1\r\nX: ")
+        is_answered = threading.Event()
+
+        def send_slowly() -> None:
+            while not is_answered.wait(0.01):
+                client.send(b"x")
+
+        sending = threading.Thread(target=send_slowly)
+        sending.start()
+        response = client.receive()
+        is_answered.set()
+        sending.join(PATIENCE_SECONDS)
+
+        assert response.status == 408
+        assert client.is_closed()
+
+
+def test_a_client_that_does_not_read_is_disconnected() -> None:
+    """Other clients are served meanwhile."""
     is_lost = threading.Event()
 
     async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path != "/large":
-            return HttpResponse(200)
-        task = asyncio.current_task()
-        assert task is not None
-        task.add_done_callback(lambda _: is_lost.set())
-        return HttpResponse(200, (), LARGE)
+        if request.path == "/large":
+            task = asyncio.current_task()
+            assert task is not None
+            task.add_done_callback(lambda _: is_lost.set())
+        return await path_or_large(request)
 
-    limits = ClientLimits(write_stall_seconds=HASTY)
-    with opened(respond, limits=limits) as inn:
-        stalled = inn.connect(window=SMALL_WINDOW)
-        stalled.say(get("/large"))
+    with serving(respond, limits=ClientLimits(write_stall_seconds=SHORT)) as server:
+        stalled = server.connect(window=SMALL_WINDOW)
+        stalled.send(request_bytes("/large"))
         assert stalled.socket.recv(1) == b"H"
 
-        assert inn.connect().get().status == 200
+        assert server.connect().get().status == 200
         assert is_lost.wait(PATIENCE_SECONDS)
-        got = 0
-        with suppress(ConnectionError):
-            while data := stalled.socket.recv(1 << 20):
-                got += len(data)
-
-    assert got < 10_000_000
+        assert stalled.read_to_end() < 10_000_000
 
 
-def test_who_reads_slowly_gets_all() -> None:
-    """A reader that makes progress may take much longer than a stall."""
-    size = 8_000_000
+def test_a_client_that_reads_slowly_stays_connected() -> None:
+    """A deadline applies to the time without progress, not to the whole response."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    stall_seconds = ClientLimits().write_stall_seconds
+    passed_seconds = 0.0
 
-    async def respond(_: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), (bytes(size),))
+    async def serve() -> list[bool]:
+        nonlocal passed_seconds
+        loop = asyncio.get_running_loop()
+        real_time = loop.time
+        loop.time = lambda: real_time() + passed_seconds  # type: ignore[method-assign]  # a faster clock
+        transport, connection, table = await connected(
+            ours, responding(bytes(20_000_000))
+        )
+        theirs.sendall(GET)
+        states = []
+        for _ in range(10):
+            received = 0
+            while received < 1_000_000:  # more than the buffers in between contain
+                with suppress(BlockingIOError):
+                    received += len(theirs.recv(SMALL_WINDOW))
+                await asyncio.sleep(0)
+            passed_seconds += 0.8 * stall_seconds
+            connection.check_deadline(loop.time())
+            states.append(transport.is_closing())
+        while not transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        connection.check_deadline(loop.time())
+        passed_seconds += 1.2 * stall_seconds
+        connection.check_deadline(loop.time())
+        states.append(transport.is_closing())
+        await table.wait_until_empty()
+        await table.wait_for_tasks(timeout_seconds=PATIENCE_SECONDS)
+        return states
 
-    with opened(respond, limits=ClientLimits(write_stall_seconds=HASTY)) as inn:
-        visitor = inn.connect(window=SMALL_WINDOW)
-        visitor.say(GET)
-        never = threading.Event()
-        got = 0
-        while got < size:
-            got += len(visitor.socket.recv(SMALL_WINDOW))
-            never.wait(0.005)
+    with theirs:
+        states = asyncio.run(serve())
 
-    assert got > size
+    assert states == [False] * 10 + [True]
 
 
-def test_slow_readers_hold_little_memory() -> None:
-    """Of a hundred megabytes not yet read, under one is copied for each reader."""
-    readers = 10
-    with opened(tell(large=True)) as inn:
-        visitors = [inn.connect(window=SMALL_WINDOW) for _ in range(readers)]
+def test_slow_clients_use_little_memory() -> None:
+    """Of a hundred megabytes not yet read, less than one is copied per client."""
+    count = 10
+    with serving(path_or_large) as server:
+        clients = [server.connect(window=SMALL_WINDOW) for _ in range(count)]
         tracemalloc.start()
         try:
             before, _ = tracemalloc.get_traced_memory()
-            for visitor in visitors:
-                visitor.say(get("/large"))
-                visitor.socket.recv(1)
-            inn.connect().get()
+            for client in clients:
+                client.send(request_bytes("/large"))
+                client.socket.recv(1)
+            server.connect().get()
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
 
-    assert (peak - before) / readers < 1_000_000
-
-
-def test_a_large_answer_arrives_whole() -> None:
-    """Cut for sending, an answer is the same bytes."""
-    chunks = (b"a" * 10, b"b" * 3_000_000, b"c" * 10, b"d" * 262_144)
-
-    async def respond(_: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), chunks)
-
-    with opened(respond) as inn:
-        visitor = inn.connect()
-
-        assert visitor.get().body == b"".join(chunks)
-        assert visitor.get().body == b"".join(chunks)
+    assert (peak - before) / count < 1_000_000
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_byte_arrives_in_its_place(seed: int) -> None:
-    """However an answer is cut, and however much of it the reader takes at a time."""
+def test_every_byte_of_a_response_arrives(seed: int) -> None:
+    """For all sizes of chunks and of reads."""
     dice = random.Random(seed)
     most = [1, 100, 20_000, 300_000]
     chunks = [dice.randbytes(dice.randrange(dice.choice(most))) for _ in range(200)]
     ours, theirs = socket.socketpair()
 
-    async def respond(_: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), tuple(chunks))
-
     def read() -> bytes:
-        theirs.sendall(GET * 2 + get("/", "Connection: close"))
+        theirs.sendall(GET * 2 + request_bytes("/", "Connection: close"))
         sizes = iter(lambda: dice.randrange(1, dice.choice(most) + 1), None)
         return b"".join(takewhile(bool, map(theirs.recv, sizes)))
 
     async def serve() -> bytes:
-        await met(ours, respond)
+        await connected(ours, responding(*chunks))
         return await asyncio.to_thread(read)
 
     with theirs:
         got = asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
 
-    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in got.split(b"HTTP/1.1 ")]
+    bodies = [each.partition(b"\r\n\r\n")[2] for each in got.split(b"HTTP/1.1 ")]
     assert bodies[1:] == [b"".join(chunks)] * 3
 
 
-def test_a_failing_responder_is_500(caplog: pytest.LogCaptureFixture) -> None:
-    """A failure is told without its text, logged once, and the connection serves on."""
+async def failing(request: HttpRequest) -> HttpResponse:
+    """Raise, or respond with a header or a body that cannot be sent."""
+    if request.path == "/raise":
+        message = "secret"
+        raise RuntimeError(message)
+    if request.path == "/header":
+        return HttpResponse(200, (("X", "a\nb"),))
+    if request.path == "/body":
+        return HttpResponse(200, (), cast("tuple[bytes]", ("text",)))
+    return await hello(request)
 
-    async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path == "/broken":
-            message = "secret"
-            raise RuntimeError(message)
-        return await greet(request)
 
-    with opened(respond) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/broken"))
+@pytest.mark.parametrize("path", ["/raise", "/header"])
+def test_a_failing_responder_is_500(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error is logged, its text is not sent, and the connection stays open."""
+    with serving(failing) as server:
+        client = server.connect()
 
-        answer = visitor.answer()
+        response = client.get(path)
 
-        assert (answer.status, answer.body) == (500, b"internal server error\n")
-        assert visitor.get().status == 200
+        assert (response.status, response.body) == (500, b"internal server error\n")
+        assert client.get().status == 200
     [record] = caplog.records
     assert record.getMessage() == "web.failed"
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
 
 
-def test_a_header_that_cannot_be_sent_is_500(caplog: pytest.LogCaptureFixture) -> None:
-    """A responder's impossible header is a failure like any other."""
+def test_a_failure_during_a_response_closes(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged."""
+    with serving(failing) as server:
+        client = server.connect()
+        client.send(request_bytes("/body"))
 
-    async def respond(_: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (("X", "a\nb"),))
-
-    with opened(respond) as inn:
-        assert inn.connect().get().status == 500
-    assert len(caplog.records) == 1
-
-
-def test_a_body_that_cannot_be_sent_closes(caplog: pytest.LogCaptureFixture) -> None:
-    """A failure in the middle of an answer is logged, and the answer breaks off."""
-
-    async def respond(_: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), cast("tuple[bytes]", ("text",)))
-
-    with opened(respond) as inn:
-        visitor = inn.connect()
-        visitor.say(GET)
-
-        assert visitor.is_shown_out()
+        assert client.is_closed()
     assert [record.getMessage() for record in caplog.records] == ["web.failed"]
 
 
-class Endless:
-    """A responder that never answers, and tells what becomes of it."""
-
-    def __init__(self) -> None:
-        self.has_begun, self.is_cancelled = threading.Event(), threading.Event()
-
-    async def respond(self, _: HttpRequest) -> HttpResponse:
-        """Wait for ever."""
-        self.has_begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.is_cancelled.set()
-            raise
-        return HttpResponse(200)
-
-
-def reset(visitor: Visitor) -> None:
-    """Leave without a farewell."""
+def reset(client: RawClient) -> None:
+    """Close with RST."""
     at_once = struct.pack("ii", 1, 0)
-    visitor.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-    visitor.leave()
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    client.close()
 
 
-def test_a_client_that_leaves_cancels_its_answer() -> None:
-    """Nothing goes on being made for a client that is gone."""
-    endless = Endless()
-    with opened(endless.respond) as inn:
-        visitor = inn.connect()
-        visitor.say(GET)
-        assert endless.has_begun.wait(PATIENCE_SECONDS)
-
-        reset(visitor)
-
-        assert endless.is_cancelled.wait(PATIENCE_SECONDS)
+def half_close(client: RawClient) -> None:
+    """Stop sending."""
+    client.socket.shutdown(socket.SHUT_WR)
 
 
-def test_who_stops_sending_is_not_waited_with_for_ever() -> None:
-    """Perhaps it left: without a byte of an answer it has the time of a stall."""
-    endless = Endless()
-    limits = ClientLimits(write_stall_seconds=HASTY)
-    with opened(endless.respond, limits=limits) as inn:
-        visitor = inn.connect()
-        visitor.say(GET)
-        visitor.socket.shutdown(socket.SHUT_WR)
+@pytest.mark.parametrize("leave", [reset, half_close])
+def test_a_client_that_leaves_cancels_its_response(
+    leave: Callable[[RawClient], None],
+) -> None:
+    """At once after a reset; after the time of a stall if it only stopped sending."""
+    respond = BlockingResponder()
+    with serving(respond, limits=ClientLimits(write_stall_seconds=SHORT)) as server:
+        client = server.connect()
+        respond.block(client)
 
-        assert visitor.is_shown_out()
-        assert endless.is_cancelled.wait(PATIENCE_SECONDS)
+        leave(client)
 
-
-def test_who_stops_sending_after_a_request_gets_the_answer() -> None:
-    """Although nothing of it was there yet; then the connection closes."""
-    may_end = asyncio.Event()
-
-    async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path == "/slow":
-            await may_end.wait()
-        return HttpResponse(200, (), (request.path.encode(),))
-
-    async def end() -> None:
-        may_end.set()
-
-    with opened(respond) as inn:
-        visitor = inn.connect()
-        visitor.say(get("/slow"))
-        visitor.socket.shutdown(socket.SHUT_WR)
-        inn.connect().get()  # so much later that the end was seen too
-        inn.run(end())
-
-        answer = visitor.answer()
-
-        assert (answer.body, answer.headers["connection"]) == (b"/slow", "close")
-        assert visitor.is_shown_out()
+        assert respond.is_cancelled.wait(PATIENCE_SECONDS)
 
 
-def test_who_stops_sending_without_a_request_is_shown_out() -> None:
-    """Half a request will never be a whole one."""
-    with opened() as inn:
-        visitor = inn.connect()
-        visitor.say(GET[:-2])
-        visitor.socket.shutdown(socket.SHUT_WR)
+def test_a_client_that_stops_sending_receives_the_response() -> None:
+    """Then the connection closes."""
+    respond = BlockingResponder()
+    with serving(respond) as server:
+        client = server.connect()
+        respond.block(client)
+        half_close(client)
+        server.connect().get()  # the server has received the end by then
+        server.run(respond.unblock())
 
-        assert visitor.is_shown_out()
+        response = client.receive()
+
+        assert (response.body, response.headers["connection"]) == (b"/blocked", "close")
+        assert client.is_closed()
 
 
-def test_a_client_that_only_stops_sending_gets_the_rest() -> None:
-    """Half-closing in the middle of an answer does not cost its end."""
-    with opened(tell(large=True)) as inn:
-        visitor = inn.connect(window=SMALL_WINDOW)
-        visitor.say(get("/large"))
-        visitor.socket.recv(1)
-        visitor.socket.shutdown(socket.SHUT_WR)
+def test_a_client_that_stops_sending_receives_the_rest_of_a_response() -> None:
+    """All of a hundred megabytes."""
+    with serving(path_or_large) as server:
+        client = server.connect(window=SMALL_WINDOW)
+        client.send(request_bytes("/large"))
+        client.socket.recv(1)
+        half_close(client)
 
-        got = 0
-        while data := visitor.socket.recv(1 << 20):
-            got += len(data)
+        assert client.read_to_end() > 100_000_000
 
-    assert got > 100_000_000
+
+def test_an_incomplete_request_is_closed_when_the_client_stops_sending() -> None:
+    """It cannot become complete."""
+    with serving() as server:
+        client = server.connect()
+        client.send(GET[:-2])
+        half_close(client)
+
+        assert client.is_closed()

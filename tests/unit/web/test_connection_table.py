@@ -1,4 +1,4 @@
-"""Who is connected, and who is shown out first."""
+"""The eviction queue and the tasks of connections."""
 
 from __future__ import annotations
 
@@ -7,82 +7,86 @@ import asyncio
 from exporter.web.connection_table import ConnectionTable
 
 
-class Somebody:
-    """A guest who remembers having been shown out."""
+class FakeConnection:
+    """Records that it was aborted."""
 
-    is_out = False
+    is_aborted = False
 
-    def hurry(self, now: float) -> None:
-        """Take no notice."""
+    def check_deadline(self, now: float) -> None:
+        """Do nothing."""
 
-    def retire(self) -> None:
-        """Take no notice."""
+    def close_after_response(self) -> None:
+        """Do nothing."""
 
     def abort(self) -> None:
-        """Go."""
-        self.is_out = True
+        """Record it."""
+        self.is_aborted = True
 
 
-def test_the_one_who_waits_longest_makes_room() -> None:
-    """Room is made by the guest that was admitted first, and by one at a time."""
-    roster, first, second = ConnectionTable(), Somebody(), Somebody()
-    roster.admit(first)
-    roster.admit(second)
-
-    is_room = roster.make_room()
-
-    assert is_room
-    assert (first.is_out, second.is_out) == (True, False)
-    assert roster.guests() == (second,)
+def table_of(*connections: FakeConnection) -> ConnectionTable:
+    """Return a table with these connections, all waiting."""
+    table = ConnectionTable()
+    for connection in connections:
+        table.add(connection)
+    return table
 
 
-def test_a_sign_of_life_puts_one_last() -> None:
-    """A guest that said something is behind one that has been silent since."""
-    roster, first, second = ConnectionTable(), Somebody(), Somebody()
-    roster.admit(first)
-    roster.admit(second)
-    roster.mark_waiting(first)
+def test_the_longest_waiting_connection_is_evicted() -> None:
+    """One at a time."""
+    first, second = FakeConnection(), FakeConnection()
+    table = table_of(first, second)
 
-    roster.make_room()
-
-    assert second.is_out
+    assert table.evict_oldest()
+    assert (first.is_aborted, second.is_aborted) == (True, False)
+    assert table.connections() == (second,)
 
 
-def test_the_busy_stay() -> None:
-    """Nobody makes room while all have an answer in progress."""
-    roster, guest = ConnectionTable(), Somebody()
-    roster.admit(guest)
-    roster.mark_busy(guest)
+def test_activity_moves_a_connection_to_the_end_of_the_queue() -> None:
+    """A connection that has been idle since is evicted before it."""
+    first, second = FakeConnection(), FakeConnection()
+    table = table_of(first, second)
+    table.mark_waiting(first)
 
-    assert not roster.make_room()
-    assert len(roster) == 1
+    table.evict_oldest()
 
-
-def test_the_forgotten_do_not_come_back() -> None:
-    """A guest that was shown out cannot wait again."""
-    roster, guest = ConnectionTable(), Somebody()
-    roster.admit(guest)
-    roster.remove(guest)
-    roster.mark_waiting(guest)
-
-    assert not roster.make_room()
-    assert len(roster) == 0
+    assert second.is_aborted
 
 
-def test_work_is_waited_for_only_so_long() -> None:
-    """A task that does not end keeps nobody longer than the time given."""
+def test_busy_connections_are_not_evicted() -> None:
+    """They are responding."""
+    connection = FakeConnection()
+    table = table_of(connection)
+    table.mark_busy(connection)
 
-    async def wait_for_a_stubborn_task() -> bool:
-        roster, end = ConnectionTable(), asyncio.Event()
+    assert not table.evict_oldest()
+    assert len(table) == 1
+
+
+def test_a_removed_connection_cannot_wait_again() -> None:
+    """It is not added to the queue."""
+    connection = FakeConnection()
+    table = table_of(connection)
+    table.remove(connection)
+    table.mark_waiting(connection)
+
+    assert not table.evict_oldest()
+    assert len(table) == 0
+
+
+def test_waiting_for_tasks_has_a_timeout() -> None:
+    """A task that does not end delays nothing for longer."""
+
+    async def wait_twice() -> tuple[bool, bool]:
+        table, end = ConnectionTable(), asyncio.Event()
 
         async def work() -> None:
             await end.wait()
 
-        task = roster.run(work())
-        await roster.settled(seconds=0.01)
-        is_done = task.done()
+        task = table.start_task(work())
+        await table.wait_for_tasks(timeout_seconds=0.01)
+        was_done = task.done()
         end.set()
-        await roster.settled(seconds=10)
-        return not is_done and task.done()
+        await table.wait_for_tasks(timeout_seconds=60)
+        return was_done, task.done()
 
-    assert asyncio.run(wait_for_a_stubborn_task())
+    assert asyncio.run(wait_twice()) == (False, True)

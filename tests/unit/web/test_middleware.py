@@ -1,10 +1,9 @@
-"""What stands before every path: who passes it, and what the answers wear."""
+"""Rate limiting, authentication and response headers around a responder."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
 
 import pytest
 from exporter.system.api_key import Secret
@@ -14,100 +13,89 @@ from exporter.web.web_config import RequestRateLimit, WebConfig
 
 from tests.support.certificates import HASH, PASSWORD
 
-GET = HttpRequest("GET", "/metrics", "", {}, "192.0.2.1")
-ALIVE = GET._replace(path="/-/healthy")
+GET = HttpRequest("GET", "/metrics", "", {})
+HEALTH = GET._replace(path="/-/healthy")
 USERS = {"prometheus": Secret(HASH)}
+RESPONSE = HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
 
 
 def basic(name: str, password: str) -> HttpRequest:
     """Return a request with credentials."""
-    said = base64.b64encode(f"{name}:{password}".encode()).decode()
-    return GET._replace(headers={"authorization": f"Basic {said}"})
+    encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return GET._replace(headers={"authorization": f"Basic {encoded}"})
 
 
-async def greet(_: HttpRequest) -> HttpResponse:
-    """Answer anything."""
-    return HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
+def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
+    """Return the responses to requests that arrive at the same time."""
 
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return RESPONSE
 
-def answers(config: WebConfig, *requests: HttpRequest) -> Sequence[HttpResponse]:
-    """Return what the requests get, one after the other."""
-    gate = Middleware()
-    gate.apply(config)
-    respond = gate.guard(greet, is_open=lambda request: request.path == ALIVE.path)
+    middleware = Middleware()
+    middleware.apply(config)
+    wrapped = middleware.wrap(respond, needs_no_auth=lambda request: request == HEALTH)
 
     async def work() -> list[HttpResponse]:
-        return [await respond(request) for request in requests]
+        return await asyncio.gather(*map(wrapped, requests))
 
     return asyncio.run(work())
 
 
-def test_without_a_configuration_everyone_passes() -> None:
-    """And the answer is what it was."""
-    (answer,) = answers(WebConfig(), GET)
-
-    assert answer == asyncio.run(greet(GET))
+def test_without_a_configuration_responses_are_unchanged() -> None:
+    """No request is refused, no header is added."""
+    assert responses(WebConfig(), GET) == [RESPONSE]
 
 
-def test_only_users_pass_and_everyone_may_ask_for_health() -> None:
-    """The others are told in which form to come again."""
-    right, wrong = basic("prometheus", PASSWORD), basic("prometheus", "guess")
+def test_users_are_authenticated_except_for_health() -> None:
+    """Other requests are refused with a challenge that repeats no password."""
+    valid, wrong = basic("prometheus", PASSWORD), basic("prometheus", "guess")
 
-    answered = answers(WebConfig(users=USERS), right, wrong, GET, ALIVE)
+    found = responses(WebConfig(users=USERS), valid, wrong, GET, HEALTH)
 
-    assert [answer.status for answer in answered] == [200, 401, 401, 200]
-    for answer in answered[1:3]:
+    assert [response.status for response in found] == [200, 401, 401, 200]
+    for response in found[1:3]:
         challenge = ("WWW-Authenticate", 'Basic realm="braze-exporter"')
-        assert challenge in answer.headers
-        assert b"guess" not in b"".join(answer.body)
+        assert challenge in response.headers
+        assert b"guess" not in b"".join(response.body)
 
 
-def test_whoever_finds_no_place_is_told_to_come_again() -> None:
-    """At once, with 503."""
-    gate = Middleware()
-    gate.apply(WebConfig(users=USERS))
-    respond = gate.guard(greet, is_open=lambda _: False)
+def test_too_many_passwords_at_once_are_503() -> None:
+    """The client has to retry after a second."""
+    wrong = [basic("prometheus", f"guess {number}") for number in range(9)]
 
-    async def work() -> list[HttpResponse]:
-        asked = (respond(basic("prometheus", f"guess {n}")) for n in range(4))
-        return await asyncio.gather(*asked)
+    *refused, busy = responses(WebConfig(users=USERS), *wrong)
 
-    answered = asyncio.run(work())
-
-    assert sorted(answer.status for answer in answered) == [401, 401, 503, 503]
-    assert all(
-        ("Retry-After", "1") in answer.headers
-        for answer in answered
-        if answer.status == 503
-    )
+    assert [response.status for response in refused] == [401] * 8
+    assert busy.status == 503
+    assert ("Retry-After", "1") in busy.headers
 
 
-def test_configured_headers_are_on_every_answer() -> None:
-    """They win over ours of the same name in any case."""
+def test_configured_headers_are_added_to_every_response() -> None:
+    """They replace headers of the same name in any case."""
     headers = {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}
 
-    right, refused = answers(
+    valid, refused = responses(
         WebConfig(headers=headers, users=USERS), basic("prometheus", PASSWORD), GET
     )
 
-    assert right.headers == (("Content-Type", "a/b"), *headers.items())
+    assert valid.headers == (("Content-Type", "a/b"), *headers.items())
     assert refused.headers[-2:] == tuple(headers.items())
 
 
-def test_the_rate_limit_holds_for_all_but_health() -> None:
-    """Also for those who have no password: they are told when to come again."""
+def test_the_rate_limit_applies_to_all_but_health() -> None:
+    """Unauthenticated requests count; the response names the time to wait."""
     config = WebConfig(users=USERS, rate_limit=RequestRateLimit(3600.5, 2))
 
-    first, second, third, alive = answers(config, GET, GET, GET, ALIVE)
+    first, second, third, health = responses(config, GET, GET, GET, HEALTH)
 
     assert (first.status, second.status) == (401, 401)
     assert third.status == 429
     assert ("Retry-After", "3601") in third.headers
-    assert alive.status == 200
+    assert health.status == 200
 
 
-def test_a_bucket_fills_by_one_each_interval() -> None:
-    """Up to its burst, and no further."""
+def test_a_bucket_gains_one_token_each_interval() -> None:
+    """Up to its burst."""
     bucket = TokenBucket(RequestRateLimit(2.0, 3), now=100.0)
 
     assert [bucket.take(now=100.0) for _ in range(4)] == [0, 0, 0, 2.0]

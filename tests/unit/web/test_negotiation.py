@@ -1,4 +1,4 @@
-"""What a scraper accepts, from the headers that real ones send."""
+"""Content negotiation with the headers of real clients."""
 
 import pytest
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
@@ -44,8 +44,8 @@ CHROME = (
         "text/plain;q=0.2, application/openmetrics-text;q=0.3, */*",
     ],
 )
-def test_openmetrics_is_for_who_asks_for_it(accept: str) -> None:
-    """Named in our version, or in none, and preferred no less than the text format."""
+def test_openmetrics_is_preferred(accept: str) -> None:
+    """In version 1.0.0 or without a version, and not below the text format."""
     assert wants_openmetrics(accept)
 
 
@@ -66,14 +66,14 @@ def test_openmetrics_is_for_who_asks_for_it(accept: str) -> None:
         "application/openmetrics-text;q=0.4,text/*;q=0.5",
     ],
 )
-def test_everybody_else_gets_the_text_format(accept: str) -> None:
-    """Wildcards, other versions, q=0 and a preference for text are no such wish."""
+def test_the_text_format_is_preferred(accept: str) -> None:
+    """Wildcards, other versions of OpenMetrics, q=0, and a preference for text."""
     assert not wants_openmetrics(accept)
 
 
 @pytest.mark.parametrize("quality", ["", "high", "-1", "1.1", "nan", "inf", "0,5"])
-def test_an_unreadable_quality_counts_as_absent(quality: str) -> None:
-    """The member it belongs to was not said."""
+def test_a_member_with_an_invalid_quality_is_ignored(quality: str) -> None:
+    """As if it were not in the header."""
     assert not wants_openmetrics(f"application/openmetrics-text;q={quality}")
     assert not accepts_gzip(f"gzip;q={quality}")
 
@@ -90,8 +90,8 @@ def test_an_unreadable_quality_counts_as_absent(quality: str) -> None:
         "*;q=0, gzip",
     ],
 )
-def test_gzip_is_for_who_takes_it(accept_encoding: str) -> None:
-    """By its name, or by the wildcard where the name is not said."""
+def test_gzip_is_accepted(accept_encoding: str) -> None:
+    """By its name, or by the wildcard if the name is missing."""
     assert accepts_gzip(accept_encoding)
 
 
@@ -99,13 +99,13 @@ def test_gzip_is_for_who_takes_it(accept_encoding: str) -> None:
     "accept_encoding",
     ["", "identity", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzipped"],
 )
-def test_who_does_not_take_gzip_gets_none(accept_encoding: str) -> None:
-    """Silence is no consent, and q=0 is a refusal."""
+def test_gzip_is_not_accepted(accept_encoding: str) -> None:
+    """It is missing or has q=0."""
     assert not accepts_gzip(accept_encoding)
 
 
 @given(header=st.text() | st.text(alphabet='gzip*;q=,."10 /textomrics'))
-def test_any_header_has_an_answer(header: str) -> None:
-    """Nothing a peer sends raises."""
+def test_any_header_is_parsed(header: str) -> None:
+    """The parser raises nothing."""
     assert wants_openmetrics(header) in {True, False}
     assert accepts_gzip(header) in {True, False}

@@ -1,4 +1,4 @@
-"""What each path answers, over a real socket."""
+"""The paths of the web server, over a socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from threading import Event
@@ -18,18 +18,25 @@ from exporter.metrics import campaign_metrics
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, Store
-from exporter.model.config import Selection
+from exporter.model.config import Problem, Selection
+from exporter.model.errors import ConfigError
 from exporter.series.parse import ParseOptions, parse
 from exporter.simulator import Simulator
 from exporter.status.page import StatusPage
-from exporter.web.routes import Links, Site, StatusSource, Web, canonical
+from exporter.web.routes import Links, Router, RouterContext, canonical
 from exporter.web.server import HttpRequest
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.daemon_process import DaemonThread, configuration, get, parsed, until
-from tests.support.server_in_thread import PATIENCE_SECONDS, Answer, Inn, opened
+from tests.support.server_in_thread import (
+    PATIENCE_SECONDS,
+    RawResponse,
+    ServerInThread,
+    request_bytes,
+    serving,
+)
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -45,29 +52,31 @@ DOCUMENT = {
         }
     ],
 }
-# What Prometheus 2 and 3 ask for, and others do.
+# The header of Prometheus 2 and 3.
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;q=0.5,"
     "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3"
 )
+PAGES = ["/metrics", "/", "/api/v1/status", "/config"]
+HEALTH = ["/-/healthy", "/-/ready"]
 
 
-def pages() -> ExpositionPages:
-    """Return the pages of one campaign."""
-    reading = ParseOptions(
+def metrics_pages() -> ExpositionPages:
+    """Return the metrics pages of one campaign."""
+    options = ParseOptions(
         date(2025, 6, 22), ZoneInfo("UTC"), (7,), Selection(), Selection(), 5000
     )
-    subject = campaign_metrics.ObjectLabels(
+    labels = campaign_metrics.ObjectLabels(
         "production", CAMPAIGN, "3bbc", {"team": "crm"}
     )
     status = campaign_metrics.PollStatus(
         is_up=True, failure=None, interval_seconds=300, last_success_at=1.5
     )
     entry = Entry(
-        subject,
+        labels,
         status,
-        campaign_metrics.render_status(subject, status),
-        values=campaign_metrics.render_values(subject, parse(DOCUMENT, reading)),
+        campaign_metrics.render_status(labels, status),
+        values=campaign_metrics.render_values(labels, parse(DOCUMENT, options)),
     )
     store = Store()
     store.put(entry)
@@ -77,60 +86,63 @@ def pages() -> ExpositionPages:
     return ExpositionPages(store.entries, telemetry, version=lambda: store.version)
 
 
-def status(*, is_ready: bool = True) -> Callable[[], StatusSource]:
-    """Return what makes the status page of no workspace."""
-    page = StatusPage(
+def status_page() -> StatusPage:
+    """Return the status page without workspaces."""
+    return StatusPage(
         entries=tuple,
         workspaces={},
         discoveries=dict,
         planned=dict,
         now=lambda: 1.5,
         wall_offset=lambda: 0.0,
-        is_ready=lambda: is_ready,
+        is_ready=lambda: True,
         version="1.2.3<b>",
     )
-    return lambda: page
+
+
+def router_context(*, is_ready: bool = True) -> RouterContext:
+    """Return the context of one campaign."""
+    return RouterContext(
+        render_metrics=metrics_pages().render,
+        is_ready=lambda: is_ready,
+        configuration=lambda: "workspaces: []\n",
+        status=status_page,
+    )
 
 
 @contextmanager
-def serving(
+def routing(
     *,
-    is_ready: bool = True,
     telemetry_path: str = "/metrics",
     prefix: str = "",
     link_prefix: str | None = None,
-) -> Iterator[Inn]:
+) -> Iterator[ServerInThread]:
     """Serve one campaign."""
-    site = Site(
-        pages=pages(),
-        is_ready=lambda: is_ready,
-        configuration=lambda: "workspaces: []\n",
-        status=status(is_ready=is_ready),
+    context = router_context()._replace(
         telemetry_path=telemetry_path,
         prefix=prefix,
         link_prefix=prefix if link_prefix is None else link_prefix,
     )
-    with opened(Web(site).respond) as inn:
-        yield inn
+    with serving(Router(context).respond) as server:
+        yield server
 
 
-def ask(inn: Inn, path: str, *, method: str = "GET", **headers: str) -> Answer:
-    """Return the answer to one request; underscores in header names are dashes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: here"]
-    lines += [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]
-    visitor = inn.connect()
-    visitor.say("\r\n".join([*lines, "", ""]).encode())
-    return visitor.answer(has_body=method != "HEAD")
+@pytest.fixture(name="server", scope="module")
+def _server() -> Iterator[ServerInThread]:
+    with routing() as server:
+        yield server
 
 
-def fetch(path: str, *, method: str = "GET", **headers: str) -> Answer:
-    """Return the answer of a site without a prefix."""
-    with serving() as inn:
-        return ask(inn, path, method=method, **headers)
+def request(
+    server: ServerInThread, path: str, *, method: str = "GET", **headers: str
+) -> RawResponse:
+    """Send a request; underscores in header names become dashes."""
+    lines = [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]
+    return server.connect().get(path, *lines, method=method)
 
 
 def campaigns_of(families: Iterable[Metric]) -> set[str]:
-    """Return the label `campaign` of every sample; no family may come twice."""
+    """Return the label `campaign` of all samples; each family has to be unique."""
     known = list(families)
     names = [family.name for family in known]
     assert len(names) == len(set(names))
@@ -140,6 +152,11 @@ def campaigns_of(families: Iterable[Metric]) -> set[str]:
         for sample in family.samples
         if "campaign" in sample.labels
     }
+
+
+def campaign_lines(page: bytes) -> list[bytes]:
+    """Return the lines about campaigns; the others change with each request."""
+    return [line for line in page.splitlines() if b"braze_" in line]
 
 
 @pytest.mark.parametrize(
@@ -155,184 +172,204 @@ def campaigns_of(families: Iterable[Metric]) -> set[str]:
         (";;,=,q=nan", TEXT),
     ],
 )
-def test_accept_chooses_the_format(accept: str, expected: str) -> None:
-    """OpenMetrics for those who ask for it, the text format 0.0.4 for all others."""
-    answer = fetch("/metrics", accept=accept)
+def test_accept_selects_the_format(
+    server: ServerInThread, accept: str, expected: str
+) -> None:
+    """OpenMetrics if it is preferred, else the text format 0.0.4."""
+    response = request(server, "/metrics", accept=accept)
 
-    assert answer.status == 200
-    assert answer.headers["content-type"] == expected
-    assert answer.headers["vary"] == "Accept, Accept-Encoding"
-    assert answer.body.count(b"# EOF") == (expected == OPENMETRICS)
-    assert answer.body.endswith(b"# EOF\n") is (expected == OPENMETRICS)
+    assert response.status == 200
+    assert response.headers["content-type"] == expected
+    assert response.headers["vary"] == "Accept, Accept-Encoding"
+    assert response.body.count(b"# EOF") == (expected == OPENMETRICS)
+    assert response.body.endswith(b"# EOF\n") is (expected == OPENMETRICS)
 
 
-def test_both_formats_parse_and_keep_the_labels() -> None:
-    """The official parsers read both pages, with each family once."""
-    with serving() as inn:
-        text = ask(inn, "/metrics").body.decode()
-        open_text = ask(inn, "/metrics", accept=PROMETHEUS).body.decode()
+def test_both_formats_are_valid(server: ServerInThread) -> None:
+    """The official parsers accept them, and labels are unchanged."""
+    text = request(server, "/metrics").body.decode()
+    open_text = request(server, "/metrics", accept=PROMETHEUS).body.decode()
 
     assert campaigns_of(text_string_to_metric_families(text)) == {CAMPAIGN}
-    again = openmetrics.text_string_to_metric_families(open_text)  # type: ignore[no-untyped-call]  # theirs
-    assert campaigns_of(again) == {CAMPAIGN}
+    families = openmetrics.text_string_to_metric_families(open_text)  # type: ignore[no-untyped-call]  # theirs
+    assert campaigns_of(families) == {CAMPAIGN}
 
 
 @pytest.mark.parametrize("accept", ["text/plain", PROMETHEUS])
-def test_gzip_is_one_member(accept: str) -> None:
-    """Whoever accepts gzip gets one member, which any decoder reads to its end."""
-    with serving() as inn:
-        plain = ask(inn, "/metrics", accept=accept)
-        answers = [
-            ask(inn, "/metrics", accept=accept, accept_encoding=encoding)
-            for encoding in ("gzip", "br, GZIP;q=0.5", "deflate, gzip, br, zstd", "*")
-        ]
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "br, GZIP;q=0.5", "deflate, gzip, br, zstd", "*"]
+)
+def test_a_gzipped_page_is_one_member(
+    server: ServerInThread, accept: str, encoding: str
+) -> None:
+    """Some decoders ignore further members."""
+    plain = request(server, "/metrics", accept=accept)
+    packed = request(server, "/metrics", accept=accept, accept_encoding=encoding)
 
-    assert "content-encoding" not in plain.headers
-    for answer in answers:
-        decoder = zlib.decompressobj(wbits=31)
-        assert answer.headers["content-encoding"] == "gzip"
-        assert _steady(decoder.decompress(answer.body)) == _steady(plain.body)
-        assert decoder.eof
-        assert not decoder.unused_data
-        assert gzip.decompress(answer.body).endswith(plain.body[-6:])
+    decoder = zlib.decompressobj(wbits=31)
+    page = decoder.decompress(packed.body)
+    assert packed.headers["content-encoding"] == "gzip"
+    assert campaign_lines(page) == campaign_lines(plain.body)
+    assert decoder.eof
+    assert not decoder.unused_data
+    assert page.endswith(plain.body[-6:])
 
 
-class SlowTelemetry(SelfMetrics):
-    """Telemetry that is rendered when it is let go on."""
+@pytest.mark.parametrize("encoding", ["", "identity", "br", "gzip;q=0", "*;q=0"])
+def test_a_page_is_not_compressed_without_consent(
+    server: ServerInThread, encoding: str
+) -> None:
+    """The client does not accept gzip."""
+    response = request(server, "/metrics", accept_encoding=encoding)
+
+    assert "content-encoding" not in response.headers
+    assert response.body.startswith(b"# HELP braze_campaign_")
+
+
+class BlockingRenderer:
+    """Renders a metrics page, or a status page, when `go_on` is set."""
+
+    policy = "default-src 'none'"
 
     def __init__(self) -> None:
-        super().__init__(version="1", served=list)
-        self.renders = 0
+        self.snapshots = 0
+        self.pages: list[str] = []
         self.go_on = Event()
 
-    def render(self, *, is_openmetrics: bool) -> bytes:
-        """Return how often this was asked for."""
-        self.renders += 1
+    def metrics(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
+        """Return the number of this rendering."""
+        del is_gzip, is_openmetrics
+        self.pages.append("/metrics")
+        number = len(self.pages)
         assert self.go_on.wait(PATIENCE_SECONDS)
-        return b"# EOF\n" if is_openmetrics else b"# %d\n" % self.renders
+        return (b"# %d\n" % number,)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[BlockingRenderer]:
+        """Count the snapshots."""
+        self.snapshots += 1
+        yield self
+
+    def page(self, query: str, links: Links) -> Iterable[str]:
+        """Return the query and the link to the page."""
+        self.pages.append(query)
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        return (query, links.home)
+
+    def document(self, query: str) -> Iterable[str]:
+        """Return nothing."""
+        del query
+        return ()
+
+    def context(self) -> RouterContext:
+        """Return a context that uses it."""
+        return router_context()._replace(
+            render_metrics=self.metrics, status=lambda: self
+        )
 
 
-def test_a_crowd_shares_a_page_that_is_not_older_than_its_requests() -> None:
-    """Who comes while a page is being built gets the next one, with all the others."""
-    telemetry = SlowTelemetry()
-    site = Site(
-        pages=ExpositionPages(lambda: (), telemetry, version=lambda: 0),
-        is_ready=lambda: True,
-        configuration=lambda: "",
-        status=status(),
-    )
-    question = b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n"
-    with opened(Web(site).respond) as inn:
-        first = inn.connect()
-        first.say(question)
-        until(lambda: telemetry.renders)
-        crowd = [inn.connect() for _ in range(20)]
-        for visitor in crowd:
-            visitor.say(question)
-        leaver = inn.connect()
-        leaver.say(question)
-        leaver.leave()
-        ask(inn, "/-/healthy")  # answered after all of them were heard
+def test_concurrent_scrapes_share_a_page_that_is_rendered_after_their_requests() -> (
+    None
+):
+    """Requests during a rendering share the next one."""
+    renderer = BlockingRenderer()
+    scrape = request_bytes("/metrics")
+    with serving(Router(renderer.context()).respond) as server:
+        first = server.connect()
+        first.send(scrape)
+        until(lambda: renderer.pages)
+        others = [server.connect() for _ in range(20)]
+        leaving = server.connect()
+        for client in (*others, leaving):
+            client.send(scrape)
+        leaving.close()
+        request(server, "/-/healthy")  # the server has received all others by then
 
-        telemetry.go_on.set()
+        renderer.go_on.set()
 
-        pages = [visitor.answer().body for visitor in (first, *crowd)]
+        pages = [client.receive().body for client in (first, *others)]
 
     assert pages == [b"# 1\n"] + [b"# 2\n"] * 20
 
 
-def _steady(page: bytes) -> list[bytes]:
-    """Return the lines that do not tell of this process, whose figures change."""
-    return [line for line in page.splitlines() if b"braze_" in line]
+def test_concurrent_readers_of_the_status_page_share_snapshots_and_renderings() -> None:
+    """Each gets the page of its query, and scrapes are not delayed."""
+    renderer = BlockingRenderer()
+    context = renderer.context()._replace(render_metrics=metrics_pages().render)
+    queries = [f"q={number % 3}" for number in range(30)]
+    with serving(Router(context).respond) as server:
+        first = server.connect()
+        first.send(request_bytes("/?q=first"))
+        until(lambda: renderer.pages)
+        clients = [server.connect() for _ in queries]
+        for client, query in zip(clients, queries, strict=True):
+            client.send(request_bytes(f"/?{query}"))
+
+        scrape = request(server, "/metrics")
+
+        renderer.go_on.set()
+        bodies = [client.receive().body.decode() for client in (first, *clients)]
+
+    assert scrape.status == 200
+    assert bodies == ["q=first/", *(f"{query}/" for query in queries)]
+    assert len(renderer.pages) == 4
+    assert renderer.snapshots == 2
 
 
-@pytest.mark.parametrize("encoding", ["", "identity", "br", "gzip;q=0", "*;q=0"])
-def test_nobody_gets_gzip_unasked(encoding: str) -> None:
-    """A client that does not accept gzip gets text."""
-    answer = fetch("/metrics", accept_encoding=encoding)
+@pytest.mark.parametrize("path", [*PAGES, *HEALTH, "/nowhere"])
+def test_head_has_the_headers_of_get_and_no_body(
+    server: ServerInThread, path: str
+) -> None:
+    """The connection stays open."""
+    client = server.connect()
+    head, response = client.get(path, method="HEAD"), client.get(path)
 
-    assert "content-encoding" not in answer.headers
-    assert answer.body.startswith(b"# HELP braze_campaign_")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/metrics",
-        "/",
-        "/api/v1/status",
-        "/-/healthy",
-        "/-/ready",
-        "/config",
-        "/nowhere",
-    ],
-)
-def test_head_says_the_length_and_sends_nothing(path: str) -> None:
-    """HEAD has GET's headers and no body, and the connection goes on."""
-    request = f"{{}} {path} HTTP/1.1\r\nHost: here\r\n\r\n"
-    with serving() as inn:
-        visitor = inn.connect()
-        visitor.say(request.format("HEAD").encode())
-        head = visitor.answer(has_body=False)
-        visitor.say(request.format("GET").encode())
-        answer = visitor.answer()
-
-    assert (head.status, head.headers.keys()) == (answer.status, answer.headers.keys())
-    assert head.headers["content-type"] == answer.headers["content-type"]
-    if path != "/metrics":  # the process's own figures have changed meanwhile
-        assert head.headers["content-length"] == str(len(answer.body))
+    assert (head.status, head.headers.keys()) == (
+        response.status,
+        response.headers.keys(),
+    )
+    assert head.headers["content-type"] == response.headers["content-type"]
+    if path != "/metrics":  # the process's metrics have changed meanwhile
+        assert head.headers["content-length"] == str(len(response.body))
 
 
-def test_healthy_and_ready_say_so() -> None:
-    """Both answer 200 with a line of text."""
-    for path, text in (("/-/healthy", b"Healthy.\n"), ("/-/ready", b"Ready.\n")):
-        answer = fetch(path)
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_health_and_readiness(*, is_ready: bool) -> None:
+    """The daemon is healthy before it is ready."""
+    with serving(Router(router_context(is_ready=is_ready)).respond) as server:
+        healthy, ready = (request(server, path) for path in HEALTH)
 
-        assert (answer.status, answer.body) == (200, text)
-        assert answer.headers["content-type"] == PLAIN
-
-
-def test_not_ready_is_503_and_healthy_still() -> None:
-    """During the first round the daemon is alive and not ready."""
-    with serving(is_ready=False) as inn:
-        ready, healthy = ask(inn, "/-/ready"), ask(inn, "/-/healthy")
-
-    assert (ready.status, healthy.status) == (503, 200)
+    assert (healthy.status, healthy.body) == (200, b"Healthy.\n")
+    assert healthy.headers["content-type"] == ready.headers["content-type"] == PLAIN
+    assert ready.status == (200 if is_ready else 503)
+    assert ready.body.startswith(b"Ready.\n" if is_ready else b"Not ready: ")
 
 
-def test_the_status_page_links_to_the_rest() -> None:
-    """It tells the version and links to every page, and nothing else may be loaded."""
-    answer = fetch("/")
+def test_the_status_page_has_links_and_a_strict_policy(server: ServerInThread) -> None:
+    """Only its own style and script are allowed, by their hashes."""
+    response = request(server, "/")
 
-    text = answer.body.decode()
-    policy = answer.headers["content-security-policy"].split("; ")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    text = response.body.decode()
+    policy = response.headers["content-security-policy"].split("; ")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
     assert policy[0] == "default-src 'none'"
     assert not [part for part in policy if "unsafe" in part or "http" in part]
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "Version 1.2.3&lt;b&gt;" in text
-    for path in ("/metrics", "/api/v1/status", "/config", "/-/healthy", "/-/ready"):
+    for path in ("/metrics", "/api/v1/status", "/config", *HEALTH):
         assert f'href="{path}"' in text
 
 
-def test_the_policy_allows_just_our_style_and_script() -> None:
-    """By their hashes, as they stand in the page."""
-    answer = fetch("/")
-
-    policy = answer.headers["content-security-policy"]
-    for tag, directive in (("style", "style-src"), ("script", "script-src")):
-        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", answer.body.decode(), re.DOTALL)
-        digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"; {directive} 'sha256-{digest}';" in policy
-
-
 @pytest.mark.parametrize("path", ["/", "/api/v1/status"])
-def test_the_status_is_neither_stored_nor_shared(path: str) -> None:
-    """Whoever goes back asks again; gzip for those who accept it, both alike."""
-    with serving() as inn:
-        plain = ask(inn, path)
-        packed = ask(inn, path, accept_encoding="gzip")
+def test_the_status_is_not_stored_by_proxies(server: ServerInThread, path: str) -> None:
+    """It is compressed on request, with the same content."""
+    plain = request(server, path)
+    packed = request(server, path, accept_encoding="gzip")
 
     assert plain.headers["cache-control"] == "private, no-cache"
     assert plain.headers["vary"] == "Accept-Encoding"
@@ -341,71 +378,11 @@ def test_the_status_is_neither_stored_nor_shared(path: str) -> None:
     assert gzip.decompress(packed.body) == plain.body
 
 
-class SlowStatus:
-    """A status page that is written when it is let go on."""
-
-    policy = "default-src 'none'"
-
-    def __init__(self) -> None:
-        self.looks = 0
-        self.queries: list[str] = []
-        self.go_on = Event()
-
-    @contextmanager
-    def snapshot(self) -> Iterator[SlowStatus]:
-        """Count how often this was asked for."""
-        self.looks += 1
-        yield self
-
-    def page(self, query: str, links: Links) -> Iterable[str]:
-        """Return the query and where the page is."""
-        self.queries.append(query)
-        assert self.go_on.wait(PATIENCE_SECONDS)
-        return (query, links.home)
-
-    def document(self, query: str) -> Iterable[str]:
-        """Return the same."""
-        return self.page(query, _NO_LINKS)
-
-
-_NO_LINKS = Links("", "", "", "", "", "")
-
-
-def test_a_crowd_of_readers_keeps_one_thread_busy_and_delays_no_scrape() -> None:
-    """All look once, who wants the same page shares it, each gets what he wanted."""
-    slow = SlowStatus()
-    site = Site(
-        pages=pages(),
-        is_ready=lambda: True,
-        configuration=lambda: "",
-        status=lambda: slow,
-    )
-    with opened(Web(site).respond) as inn:
-        first = inn.connect()
-        first.say(b"GET /?q=first HTTP/1.1\r\nHost: here\r\n\r\n")
-        until(lambda: slow.queries)
-        crowd = [(inn.connect(), f"q={number % 3}") for number in range(30)]
-        for visitor, query in crowd:
-            visitor.say(f"GET /?{query} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
-
-        scrape = ask(inn, "/metrics")
-
-        slow.go_on.set()
-        bodies = [first.answer().body] + [one.answer().body for one, _ in crowd]
-
-    assert scrape.status == 200
-    assert bodies[0] == b"q=first/"
-    for (_, query), body in zip(crowd, bodies[1:], strict=True):
-        assert body == f"{query}/".encode()
-    assert len(slow.queries) == 4
-    assert slow.looks == 2
-
-
-def test_a_hostile_prefix_is_escaped() -> None:
-    """A prefix stays inside its attribute."""
+def test_a_link_prefix_is_escaped() -> None:
+    """It cannot add a script."""
     prefix = "/\"><script>alert('1')</script>&"
-    with serving(link_prefix=prefix) as inn:
-        text = ask(inn, "/").body.decode()
+    with routing(link_prefix=prefix) as server:
+        text = request(server, "/").body.decode()
 
     assert "alert('1')" not in text
     assert 'href="/&#34;&gt;&lt;script&gt;' in text
@@ -415,57 +392,53 @@ def test_a_hostile_prefix_is_escaped() -> None:
     "path",
     ["/nowhere", "/metrics/", "//metrics", "/METRICS", "/-/", "/../metrics", "/%00"],
 )
-def test_what_is_not_there_is_404(path: str) -> None:
-    """A path that is not exactly one of ours; the answer says where metrics are."""
-    answer = fetch(path)
+def test_an_unknown_path_is_404(server: ServerInThread, path: str) -> None:
+    """The response names the path of the metrics."""
+    response = request(server, path)
 
-    assert answer.status == 404
-    assert b"/metrics" in answer.body
+    assert response.status == 404
+    assert b"/metrics" in response.body
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get", "X"])
 @pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/config"])
-def test_other_methods_are_405(path: str, method: str) -> None:
-    """Every page is only read; methods are told apart by case, as HTTP does."""
-    answer = fetch(path, method=method)
+def test_other_methods_are_405(server: ServerInThread, path: str, method: str) -> None:
+    """Methods are case-sensitive."""
+    response = request(server, path, method=method)
 
-    assert answer.status == 405
-    assert answer.headers["allow"] == "GET, HEAD"
+    assert response.status == 405
+    assert response.headers["allow"] == "GET, HEAD"
 
 
-def test_a_post_with_a_body_keeps_the_connection() -> None:
-    """A refused body is read away: the next request is understood."""
-    with serving() as inn:
-        visitor = inn.connect()
-        visitor.say(
-            b"POST /metrics HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\nGET /"
-            b"GET /-/healthy HTTP/1.1\r\nHost: here\r\n\r\n"
-        )
+def test_the_connection_stays_open_after_a_refused_body(server: ServerInThread) -> None:
+    """The body is discarded."""
+    client = server.connect()
+    refused = request_bytes("/metrics", "Content-Length: 5", method="POST")
+    client.send(refused + b"GET /" + request_bytes("/-/healthy"))
 
-        assert visitor.answer().status == 405
-        assert visitor.answer().status == 200
+    assert [client.receive().status for _ in range(2)] == [405, 200]
 
 
 @pytest.mark.parametrize(
     "path",
     ["/metrics?", "/metrics?name[]=up&x=/-/ready", "/%6Detrics", "http://else/metrics"],
 )
-def test_paths_are_compared_as_urls_are(path: str) -> None:
-    """Queries are ignored, escapes that need not be are read, a full URL is a path."""
-    answer = fetch(path)
+def test_paths_are_normalised(server: ServerInThread, path: str) -> None:
+    """Queries are ignored, unnecessary escapes are decoded, a full URL is accepted."""
+    response = request(server, path)
 
-    assert answer.status == 200
-    assert answer.headers["content-type"] == TEXT
+    assert response.status == 200
+    assert response.headers["content-type"] == TEXT
 
 
-def test_a_prefix_stands_before_every_path() -> None:
-    """With a route prefix all paths move, and the bare ones are gone."""
-    with serving(prefix="/braze") as inn:
+def test_a_route_prefix_precedes_every_path() -> None:
+    """Paths without it are unknown."""
+    with routing(prefix="/braze") as server:
         statuses = {
-            path: ask(inn, path).status
+            path: request(server, path).status
             for path in ("/braze/", "/braze/metrics", "/braze/-/healthy", "/metrics")
         }
-        page = ask(inn, "/braze/").body
+        page = request(server, "/braze/").body
 
     assert statuses == {
         "/braze/": 200,
@@ -486,41 +459,74 @@ def test_a_prefix_stands_before_every_path() -> None:
         ("/braze", "/seen/as", "/seen/as/"),
     ],
 )
-def test_a_missing_slash_is_redirected(
+def test_an_incomplete_prefix_is_redirected(
     path: str, link_prefix: str, location: str
 ) -> None:
-    """/ leads to the prefix, and the prefix to itself as a browser sees it."""
-    with serving(prefix="/braze", link_prefix=link_prefix) as inn:
-        answer = ask(inn, path)
-        posted = ask(inn, path, method="POST")
+    """/ to the prefix, and the prefix to its path in the browser."""
+    with routing(prefix="/braze", link_prefix=link_prefix) as server:
+        response = request(server, path)
+        posted = request(server, path, method="POST")
 
-    assert (answer.status, answer.headers["location"]) == (302, location)
+    assert (response.status, response.headers["location"]) == (302, location)
     assert posted.status == 405
 
 
-def test_links_go_where_the_browser_is() -> None:
-    """Behind a proxy that takes a path away, links have it and routes do not."""
-    with serving(link_prefix="/monitoring") as inn:
-        page = ask(inn, "/").body
-        scrape = ask(inn, "/metrics")
-        lost = ask(inn, "/monitoring/metrics")
+def test_links_have_the_link_prefix() -> None:
+    """Behind a proxy that removes it, routes do not have it."""
+    with routing(link_prefix="/monitoring") as server:
+        page = request(server, "/").body
+        statuses = [
+            request(server, path).status for path in ("/metrics", "/monitoring/metrics")
+        ]
 
     assert b'href="/monitoring/metrics"' in page
-    assert (scrape.status, lost.status) == (200, 404)
+    assert statuses == [200, 404]
 
 
-def test_the_metrics_path_can_be_another() -> None:
-    """With another telemetry path /metrics is free."""
-    with serving(telemetry_path=canonical("/métriques")) as inn:
-        found = ask(inn, "/m%c3%a9triques")
-        lost = ask(inn, "/metrics")
+def test_the_path_of_the_metrics_is_configurable() -> None:
+    """/metrics is unknown then."""
+    with routing(telemetry_path=canonical("/métriques")) as server:
+        found = request(server, "/m%c3%a9triques")
+        unknown = request(server, "/metrics")
 
-    assert (found.status, lost.status) == (200, 404)
-    assert lost.body == b"Not found. The metrics are at /m%C3%A9triques.\n"
+    assert (found.status, unknown.status) == (200, 404)
+    assert unknown.body == b"Not found. The metrics are at /m%C3%A9triques.\n"
 
 
-def test_no_page_shows_the_key_or_a_password() -> None:
-    """The configuration is shown with every default, and nothing secret anywhere."""
+@pytest.mark.parametrize(
+    ("result", "status", "text"),
+    [
+        (None, 200, "Reloaded."),
+        (ConfigError((Problem("a.yaml", 3, "x", "bad"),)), 500, "a.yaml:3: x: bad"),
+    ],
+)
+def test_a_reload_returns_its_problems(
+    result: ConfigError | None, status: int, text: str
+) -> None:
+    """Only POST and PUT reload."""
+
+    async def reload() -> ConfigError | None:
+        return result
+
+    context = router_context()._replace(reload=reload)
+    with serving(Router(context).respond) as server:
+        response = request(server, "/-/reload", method="POST")
+
+        assert request(server, "/-/reload").status == 405
+    assert response.status == status
+    assert text in response.body.decode()
+
+
+def test_a_disabled_reload_is_403(server: ServerInThread) -> None:
+    """The response names the flag that enables it."""
+    response = request(server, "/-/reload", method="PUT")
+
+    assert response.status == 403
+    assert b"--web.enable-lifecycle" in response.body
+
+
+def test_no_page_contains_a_secret() -> None:
+    """/config contains every option with its value."""
     with Simulator() as braze:
         document = configuration(braze, proxy="http://me:hunter2@127.0.0.1:9")
         running = DaemonThread(
@@ -529,14 +535,7 @@ def test_no_page_shows_the_key_or_a_password() -> None:
         with running as daemon:
             pages = {
                 path: get(f"{daemon.url}{path}")
-                for path in (
-                    "/",
-                    "/api/v1/status",
-                    "/metrics",
-                    "/config",
-                    "/-/healthy",
-                    "/nowhere",
-                )
+                for path in (*PAGES, *HEALTH, "/nowhere")
             }
 
     _, headers, config = pages["/config"]
@@ -550,12 +549,9 @@ def test_no_page_shows_the_key_or_a_password() -> None:
         assert braze.api_key not in str(head)
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/metrics", "/config"])
-def test_whoever_shows_figures_stands_behind_the_password(path: str) -> None:
-    """Only health may be asked for without one."""
-    site = Site(
-        pages=pages(), is_ready=lambda: True, configuration=str, status=status()
-    )
+@pytest.mark.parametrize("path", [*PAGES, "/nowhere", "/-/reload", *HEALTH])
+def test_only_health_checks_need_no_authentication(path: str) -> None:
+    """All other paths do, also unknown ones."""
+    needs_no_auth = Router(router_context()).needs_no_auth
 
-    assert not Web(site).is_open(HttpRequest("GET", path, "", {}, ""))
-    assert Web(site).is_open(HttpRequest("GET", "/-/healthy", "", {}, ""))
+    assert needs_no_auth(HttpRequest("GET", path, "", {})) is (path in HEALTH)

@@ -1,4 +1,4 @@
-"""The web configuration in force, over real sockets, while its files change."""
+"""Web configuration files in force, over sockets, while the files change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import logging
 import os
 import ssl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,96 +13,105 @@ from pathlib import Path
 import pytest
 from exporter.model.errors import ConfigError
 from exporter.system.logformat import Logfmt
-from exporter.web.connection import ClientLimits
-from exporter.web.security import FileSecurity
+from exporter.system.read_file import read_regular
+from exporter.web.security import FileSecurity, OpenSecurity, Security, security
 from exporter.web.web_config import WebConfig
 
-from tests.support.certificates import HASH, PASSWORD, Papers
-from tests.support.server_in_thread import GET, Inn, Visitor, greet, opened
+from tests.support.certificates import HASH, PASSWORD, Certificates
+from tests.support.server_in_thread import (
+    RawClient,
+    ServerInThread,
+    hello,
+    request_bytes,
+    serving,
+)
 
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
+VALID = f"prometheus:{PASSWORD}".encode()
 
 
-@pytest.fixture(name="papers")
-def _papers(tmp_path: Path) -> Papers:
-    """Issue a certificate."""
-    return Papers(tmp_path)
+@pytest.fixture(name="certificates")
+def _certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
 
 
 @pytest.fixture(autouse=True)
-def _hear_everything(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever level others left behind."""
+def _log_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Set the level; other tests may have changed it."""
     caplog.set_level(logging.INFO, "exporter")
 
 
-def written(papers: Papers, text: str) -> Path:
-    """Write the web configuration as a whole and return where it is."""
-    file = papers.directory / "web.yml"
-    fresh = papers.directory / "web.yml.new"
-    fresh.write_text(text)
-    return fresh.replace(file)
+def write(directory: Path, name: str, content: str | bytes) -> Path:
+    """Replace a file in one step."""
+    new = directory / f"{name}.new"
+    new.write_bytes(content.encode() if isinstance(content, str) else content)
+    return new.replace(directory / name)
 
 
-def protection(papers: Papers, text: str) -> FileSecurity:
-    """Return what a text protects."""
-    made = FileSecurity(str(written(papers, text)))
-    assert made.load() == ()
+def loaded(certificates: Certificates, text: str, *, warnings: int = 0) -> FileSecurity:
+    """Load a web configuration that has so many warnings."""
+    made = FileSecurity(str(write(certificates.directory, "web.yml", text)))
+    assert len(made.load()) == warnings
     return made
 
 
-def look(one: FileSecurity, times: int = 2) -> None:
-    """Let it look at its files: a change has to be seen twice."""
+def refresh(one: FileSecurity, times: int = 2) -> None:
+    """Look at the files; a change is applied by the second look."""
     for _ in range(times):
         one.refresh()
 
 
 @contextmanager
-def guarded(one: FileSecurity, limits: ClientLimits | None = None) -> Iterator[Inn]:
-    """Run a listener that is protected but for /-/healthy."""
-    respond = one.guard(greet, is_open=lambda request: request.path == "/-/healthy")
-    with opened(respond, limits=limits, ssl_context=one.ssl_context) as inn:
-        yield inn
+def protected(one: Security) -> Iterator[ServerInThread]:
+    """Run a server with authentication for all paths but /-/healthy."""
+    respond = one.wrap(
+        hello, needs_no_auth=lambda request: request.path == "/-/healthy"
+    )
+    with serving(respond, ssl_context=one.ssl_context) as server:
+        yield server
 
 
-def status(visitor: Visitor, said: str = f"prometheus:{PASSWORD}") -> int:
-    """Return what a visitor with credentials gets."""
-    encoded = base64.b64encode(said.encode())
-    visitor.say(GET[:-2] + b"Authorization: Basic " + encoded + b"\r\n\r\n")
-    return visitor.answer().status
+def authorization(credentials: bytes) -> str:
+    """Return the header for credentials."""
+    return f"Authorization: Basic {base64.b64encode(credentials).decode()}"
+
+
+def status(client: RawClient, credentials: bytes = VALID) -> int:
+    """Return the status of a request with credentials."""
+    return client.get("/", authorization(credentials)).status
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the names of what was logged."""
+    """Return the names of the logged events."""
     return [record.message for record in caplog.records]
 
 
-def test_without_a_file_nothing_is_protected() -> None:
-    """Plain HTTP for everyone, and nothing to look at."""
-    one = FileSecurity()
+def test_without_a_file_the_server_is_open() -> None:
+    """Plain HTTP without authentication."""
+    one = security(None)
 
-    assert one.load() == ()
     one.refresh()
 
-    assert one.config == WebConfig()
-    with guarded(one) as inn:
-        assert inn.connect().get().status == 200
+    assert isinstance(one, OpenSecurity)
+    assert one.load() == ()
+    with protected(one) as server:
+        assert server.connect().get().status == 200
 
 
-def test_tls_and_passwords_protect_all_but_health(papers: Papers) -> None:
-    """Over TLS a user is served and all others are not, but told whether we live."""
-    with guarded(protection(papers, TLS + USERS)) as inn:
-        visitor = inn.connect_tls(papers.trusting())
+def test_users_are_authenticated_over_tls(certificates: Certificates) -> None:
+    """Health checks need no credentials."""
+    with protected(loaded(certificates, TLS + USERS)) as server:
+        client = server.connect_tls(certificates.client_context())
 
-        assert status(visitor) == 200
-        assert status(visitor, "prometheus:guess") == 401
-        assert visitor.get().status == 401
-        visitor.say(GET.replace(b"/ ", b"/-/healthy ", 1))
-        assert visitor.answer().status == 200
+        assert status(client) == 200
+        assert status(client, b"prometheus:guess") == 401
+        assert client.get().status == 401
+        assert client.get("/-/healthy").status == 200
 
 
 @pytest.mark.parametrize(
-    "said",
+    "header",
     [
         b"Basic",
         b"Basic !!!",
@@ -114,42 +122,46 @@ def test_tls_and_passwords_protect_all_but_health(papers: Papers) -> None:
         b"Digest username=a",
     ],
 )
-def test_malformed_credentials_are_refused(papers: Papers, said: bytes) -> None:
-    """With 401, as if there were none; the connection goes on."""
-    with guarded(protection(papers, USERS)) as inn:
-        visitor = inn.connect()
-        visitor.say(GET[:-2] + b"Authorization: " + said + b"\r\n\r\n")
+def test_malformed_credentials_are_401(
+    certificates: Certificates, header: bytes
+) -> None:
+    """The connection stays open."""
+    with protected(loaded(certificates, USERS)) as server:
+        client = server.connect()
 
-        assert visitor.answer().status == 401
-        assert status(visitor) == 200
+        sent = header.decode("latin-1")
+        assert client.get("/", f"Authorization: {sent}").status == 401
+        assert status(client) == 200
 
 
 def test_a_new_certificate_is_served_without_a_restart(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """To new connections; those that are open go on."""
-    old_trust = papers.trusting()
-    one = protection(papers, TLS)
+    """New connections get it; open ones stay open."""
+    old_context = certificates.client_context()
+    one = loaded(certificates, TLS)
 
-    with guarded(one) as inn:
-        before = inn.connect_tls(old_trust)
+    with protected(one) as server:
+        before = server.connect_tls(old_context)
         assert before.get().status == 200
-        new_trust = Papers(papers.directory).trusting()
-        look(one)
+        new = Certificates(certificates.directory / "new")
+        for name in ("cert.pem", "key.pem"):
+            (new.directory / name).replace(certificates.directory / name)
+        refresh(one)
 
-        assert inn.connect_tls(new_trust).get().status == 200
+        assert server.connect_tls(new.client_context()).get().status == 200
         assert before.get().status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
-            inn.connect_tls(old_trust)
+            server.connect_tls(old_context)
     assert events(caplog) == ["web_config.loaded"]
 
 
-def test_a_secret_that_kubernetes_swaps_is_taken_up(tmp_path: Path) -> None:
-    """Files are links through a directory's link, which is replaced in one step."""
+def test_a_secret_that_kubernetes_updates_is_loaded(tmp_path: Path) -> None:
+    """The files are links through a link to a directory, which is replaced."""
     volume = tmp_path / "volume"
-    old, new = (Papers(volume / name) for name in ("..1", "..2"))
-    for papers in (old, new):
-        written(papers, TLS)
+    old, new = (Certificates(volume / name) for name in ("..1", "..2"))
+    for each in (old, new):
+        write(each.directory, "web.yml", TLS)
     (volume / "..data").symlink_to("..1")
     for name in ("cert.pem", "key.pem", "web.yml"):
         (volume / name).symlink_to(f"..data/{name}")
@@ -158,40 +170,67 @@ def test_a_secret_that_kubernetes_swaps_is_taken_up(tmp_path: Path) -> None:
 
     (volume / "..tmp").symlink_to("..2")
     (volume / "..tmp").replace(volume / "..data")
-    look(one)
+    refresh(one)
 
-    with guarded(one) as inn:
-        assert inn.connect_tls(new.trusting()).get().status == 200
+    with protected(one) as server:
+        assert server.connect_tls(new.client_context()).get().status == 200
 
 
-def test_a_change_holds_when_it_was_seen_twice(papers: Papers) -> None:
-    """A file that is being written is not believed, whatever it says meanwhile."""
-    one = protection(papers, TLS + USERS)
-    file = papers.directory / "web.yml"
+def test_a_half_written_file_is_not_applied(certificates: Certificates) -> None:
+    """Two looks in a row have to find the same content, of all files."""
+    one = loaded(certificates, TLS + USERS)
+    directory = certificates.directory
 
-    for text in ("", TLS, TLS + "basic_auth", TLS + USERS):
-        file.write_text(text)
-        look(one, times=1)
+    for number, text in enumerate(("", TLS, TLS + "basic_auth", TLS + USERS)):
+        write(directory, "web.yml", text)
+        # A certificate that has been there for two looks does not change that.
+        if number == 0:
+            write(directory, "cert.pem", certificates.cert + b"\n")
+        refresh(one, times=1)
         assert one.config.users
-    look(one)
+    refresh(one)
 
     assert one.config.tls
     assert one.config.users
 
 
-def test_a_bad_file_changes_nothing_and_is_told_once(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line with every problem; the next good one is taken."""
-    one = protection(papers, TLS + USERS)
+    """It is applied when two looks have found the last content."""
+    one = loaded(certificates, USERS)
+    path = "exporter.web.security.read_regular"
 
-    written(papers, TLS + "basic_auth_users: {a: hunter2}\ncolor: blue\n")
-    look(one, times=5)
-    with guarded(one) as inn:
-        assert status(inn.connect_tls(papers.trusting())) == 200
+    def write_and_read(path: str, *, at_most: int) -> bytes:
+        write(certificates.directory, "web.yml", TLS + USERS)
+        return read_regular(path, at_most=at_most)
+
+    write(certificates.directory, "web.yml", TLS)
+    with monkeypatch.context() as patched:
+        patched.setattr(path, write_and_read)
+        refresh(one)
+    assert one.config.users
+    assert one.config.tls is None
+    refresh(one)
+
+    assert one.config.users
+    assert one.config.tls
+
+
+def test_an_invalid_file_is_logged_once_and_not_applied(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line contains all problems; the next valid file is applied."""
+    one = loaded(certificates, TLS + USERS)
+    directory = certificates.directory
+
+    write(directory, "web.yml", f"{TLS}basic_auth_users: {{a: hunter2}}\ncolor: blue\n")
+    refresh(one, times=5)
+    with protected(one) as server:
+        assert status(server.connect_tls(certificates.client_context())) == 200
     (rejected,) = caplog.records
-    written(papers, TLS)
-    look(one)
+    write(directory, "web.yml", TLS)
+    refresh(one)
 
     line = Logfmt().format(rejected)
     assert "event=web_config.rejected" in line
@@ -203,107 +242,108 @@ def test_a_bad_file_changes_nothing_and_is_told_once(
 
 
 @pytest.mark.parametrize("name", ["web.yml", "cert.pem", "key.pem"])
-def test_a_file_that_goes_and_comes_is_told_and_missed_by_nobody(
-    papers: Papers, name: str, caplog: pytest.LogCaptureFixture
+def test_a_missing_file_is_logged_and_the_settings_stay_in_force(
+    certificates: Certificates, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was in force stays in force."""
-    one = protection(papers, TLS + USERS)
-    file = papers.directory / name
-    aside = papers.directory / "aside"
+    """Until it is back."""
+    one = loaded(certificates, TLS + USERS)
+    file = certificates.directory / name
+    moved = certificates.directory / "moved"
 
-    file.rename(aside)
-    look(one, times=3)
-    with guarded(one) as inn:
-        assert status(inn.connect_tls(papers.trusting())) == 200
-    aside.rename(file)
-    look(one, times=3)
+    file.rename(moved)
+    refresh(one, times=3)
+    with protected(one) as server:
+        assert status(server.connect_tls(certificates.client_context())) == 200
+    moved.rename(file)
+    refresh(one, times=3)
 
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
     assert one.config.users
 
 
-def test_a_key_that_comes_after_its_certificate_is_waited_for(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+def test_the_old_pair_is_served_while_key_and_certificate_do_not_match(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Between the two the old pair is served, and the line says what does not fit."""
-    one = protection(papers, TLS)
-    issued = papers.authority.issue_cert("127.0.0.1")
+    """The log names the mismatch; the new pair is served when it is complete."""
+    one = loaded(certificates, TLS)
+    issued = certificates.authority.issue_cert("127.0.0.1")
+    cert, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
 
-    (papers.directory / "cert.pem").write_bytes(issued.cert_chain_pems[0].bytes())
-    look(one)
-    with guarded(one) as inn:
-        assert inn.connect_tls(papers.trusting()).get().status == 200
-    (papers.directory / "key.pem").write_bytes(issued.private_key_pem.bytes())
-    look(one)
+    write(certificates.directory, "cert.pem", cert)
+    refresh(one)
+    before = served_certificate(one, certificates)
+    write(certificates.directory, "key.pem", key)
+    refresh(one)
+    after = served_certificate(one, certificates)
 
-    assert "does not belong to the certificate" in str(caplog.records[0].__dict__)
-    assert ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode()) == (
-        served(one, papers)
-    )
+    assert "does not match the certificate" in str(caplog.records[0].__dict__)
+    assert before == ssl.PEM_cert_to_DER_cert(certificates.cert.decode())
+    assert after == ssl.PEM_cert_to_DER_cert(cert.decode())
 
 
-def served(one: FileSecurity, papers: Papers) -> bytes | None:
-    """Return the certificate that a new connection sees."""
-    with guarded(one) as inn:
-        sock = inn.connect_tls(papers.trusting()).socket
+def served_certificate(one: FileSecurity, certificates: Certificates) -> bytes | None:
+    """Return the certificate of a new connection."""
+    with protected(one) as server:
+        sock = server.connect_tls(certificates.client_context()).socket
         assert isinstance(sock, ssl.SSLSocket)
         return sock.getpeercert(binary_form=True)
 
 
-def test_a_file_that_was_emptied_opens_no_door(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+def test_an_emptied_file_does_not_remove_the_protection(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As a full disk would; `{}` says that it is meant."""
-    one = protection(papers, USERS)
+    """A full disk may have emptied it; `{}` is intentional."""
+    one = loaded(certificates, USERS)
 
-    written(papers, "")
-    look(one)
+    write(certificates.directory, "web.yml", "")
+    refresh(one)
     assert one.config.users
-    written(papers, "{}")
-    look(one)
+    write(certificates.directory, "web.yml", "{}")
+    refresh(one)
 
     assert one.config == WebConfig()
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
 
 
-def test_a_user_that_is_removed_is_refused_on_an_open_connection(
-    papers: Papers,
+def test_a_removed_user_is_refused_on_an_open_connection(
+    certificates: Certificates,
 ) -> None:
-    """His next request is the first that fails."""
-    one = protection(papers, USERS)
+    """From the next request on."""
+    one = loaded(certificates, USERS)
 
-    with guarded(one) as inn:
-        visitor = inn.connect()
-        assert status(visitor) == 200
-        written(papers, USERS.replace("prometheus", "grafana"))
-        look(one)
+    with protected(one) as server:
+        client = server.connect()
+        assert status(client) == 200
+        users = USERS.replace("prometheus", "grafana")
+        write(certificates.directory, "web.yml", users)
+        refresh(one)
 
-        assert status(visitor) == 401
-        assert status(visitor, f"grafana:{PASSWORD}") == 200
+        assert status(client) == 401
+        assert status(client, f"grafana:{PASSWORD}".encode()) == 200
 
 
-def test_nothing_is_read_again_that_has_not_changed(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+def test_unchanged_contents_are_not_loaded_again(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A new time of the same content is no change."""
-    one = protection(papers, TLS)
+    """Although the modification time is new."""
+    one = loaded(certificates, TLS)
     context = one.ssl_context()
 
-    os.utime(papers.directory / "web.yml", (1, 1))
-    look(one, times=3)
+    os.utime(certificates.directory / "web.yml", (1, 1))
+    refresh(one, times=3)
 
     assert one.ssl_context() is context
     assert events(caplog) == []
 
 
-def test_doubts_of_a_new_file_are_logged(
-    papers: Papers, caplog: pytest.LogCaptureFixture
+def test_warnings_of_a_new_file_are_logged(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As those of the configuration are."""
-    one = protection(papers, "")
+    """Like those of the configuration."""
+    one = loaded(certificates, "")
 
-    written(papers, "http_server_config: {http2: true}")
-    look(one)
+    write(certificates.directory, "web.yml", "http_server_config: {http2: true}")
+    refresh(one)
 
     assert events(caplog) == ["config.warning", "web_config.loaded"]
 
@@ -311,15 +351,18 @@ def test_doubts_of_a_new_file_are_logged(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read, or is larger than 1 MiB"),
-        (b"#" * 1024 * 1025, "cannot be read, or is larger than 1 MiB"),
-        (b"a: \xff", "is not a text in UTF-8"),
+        (None, "cannot be read; expected a readable regular file of at most 1 MiB"),
+        (
+            b"#" * 1024 * 1025,
+            "cannot be read; expected a readable regular file of at most 1 MiB",
+        ),
+        (b"a: \xff", "is not valid UTF-8; expected YAML in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_text_is_a_problem(
+def test_an_unreadable_file_is_a_problem(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    """Missing, endless or binary."""
+    """Missing, too large or binary."""
     file = tmp_path / "web.yml"
     if content is not None:
         file.write_bytes(content)
@@ -330,66 +373,57 @@ def test_a_file_that_is_no_text_is_a_problem(
     assert str(caught.value) == f"{file}:1: the web configuration {message}"
 
 
-def test_a_pipe_is_not_waited_for(papers: Papers) -> None:
-    """What is no regular file cannot be read, and neither can what cannot be."""
-    (papers.directory / "key.pem").unlink()
-    os.mkfifo(papers.directory / "key.pem")
+def test_a_file_that_becomes_too_large_is_rejected(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The settings stay in force."""
+    one = loaded(certificates, USERS)
+
+    write(certificates.directory, "web.yml", USERS + "#" * 1024 * 1025)
+    refresh(one)
+
+    assert one.config.users
+    assert events(caplog) == ["web_config.rejected"]
+
+
+def test_a_pipe_and_an_impossible_path_are_problems(certificates: Certificates) -> None:
+    """Reading does not block."""
+    (certificates.directory / "key.pem").unlink()
+    os.mkfifo(certificates.directory / "key.pem")
     impossible = TLS.replace("cert.pem", "x" * 300)
 
     with pytest.raises(ConfigError, match=r"(?s)cert_file.*key_file"):
-        protection(papers, impossible)
+        loaded(certificates, impossible)
 
 
-def test_problems_of_certificates_stand_at_their_lines(papers: Papers) -> None:
-    """With the path of the option, and nothing of the key."""
-    (papers.directory / "key.pem").write_text("hunter2")
+def test_problems_of_certificates_have_a_line_and_a_path(
+    certificates: Certificates,
+) -> None:
+    """They contain nothing of the key."""
+    (certificates.directory / "key.pem").write_text("hunter2")
 
     with pytest.raises(ConfigError) as caught:
-        protection(papers, TLS)
+        loaded(certificates, TLS)
 
-    file = papers.directory / "web.yml"
+    file = certificates.directory / "web.yml"
     assert str(caught.value) == (
         f"{file}:3: tls_server_config.key_file: expected a private key in PEM form,"
         " without a passphrase"
     )
 
 
-def test_silent_clients_of_tls_are_dropped_and_hold_no_place(papers: Papers) -> None:
-    """Who begins no handshake is closed in time; meanwhile others are served."""
-    limits = ClientLimits(first_request_seconds=0.3)
-    one = protection(papers, TLS)
+def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -> None:
+    """Beyond the bounded queue wrong passwords are 503 at once."""
+    slow = HASH.replace("$04$", "$10$")
+    one = loaded(certificates, f"{USERS}  slow: {slow}\n", warnings=1)
 
-    with guarded(one, limits) as inn:
-        silent = [inn.connect() for _ in range(50)]
-        assert inn.connect_tls(papers.trusting()).get().status == 200
+    with protected(one) as server:
+        cached, flood = server.connect(), [server.connect() for _ in range(50)]
+        assert status(cached) == 200
+        for number, client in enumerate(flood):
+            client.send(request_bytes("/", authorization(b"slow:guess %d" % number)))
+        statuses = [status(cached) for _ in range(50)]
+        refused = [client.receive().status for client in flood]
 
-        assert all(visitor.is_shown_out() for visitor in silent)
-
-
-def test_a_flood_of_wrong_passwords_does_not_slow_a_scrape(papers: Papers) -> None:
-    """Who is known is answered while strangers are told to come again."""
-    dear = HASH.replace("$04$", "$10$")
-    one = FileSecurity(str(written(papers, f"{USERS}  dear: {dear}\n")))
-    one.load()
-
-    # A hundred guesses at cost 10 are five seconds of work: one after the other they
-    # would take hundreds of times as long as a hundred requests of one who is known.
-    with guarded(one) as inn:
-        known, flood = inn.connect(), [inn.connect() for _ in range(100)]
-        assert status(known) == 200
-        quiet = seconds_of_a_hundred(known)
-        for number, visitor in enumerate(flood):
-            guess = base64.b64encode(b"dear:guess %d" % number)
-            visitor.say(GET[:-2] + b"Authorization: Basic " + guess + b"\r\n\r\n")
-        flooded = seconds_of_a_hundred(known)
-        at_once = [visitor.answer().status for visitor in flood[2:]]
-
-    assert at_once == [503] * 98
-    assert flooded < 20 * quiet
-
-
-def seconds_of_a_hundred(visitor: Visitor) -> float:
-    """Return how long a visitor who is known takes for a hundred answers."""
-    began = time.perf_counter()
-    assert [status(visitor) for _ in range(100)] == [200] * 100
-    return time.perf_counter() - began
+    assert statuses == [200] * 50
+    assert set(refused) == {401, 503}

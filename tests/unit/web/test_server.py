@@ -1,4 +1,4 @@
-"""Listening: addresses, crowds, TLS, stopping."""
+"""The server: addresses, many connections, TLS, stopping."""
 
 from __future__ import annotations
 
@@ -31,43 +31,23 @@ from exporter.web.server import (
 from tests.support.server_in_thread import (
     GET,
     PATIENCE_SECONDS,
-    Inn,
-    Visitor,
-    greet,
-    opened,
+    BlockingResponder,
+    RawClient,
+    ServerInThread,
+    hello,
+    request_bytes,
+    serving,
 )
 
-HASTY = 0.2
+SHORT = 0.2
+"""A limit in seconds that is to be exceeded."""
 SMALL_WINDOW = 64 * 1024
 LARGE = (bytes(25_000_000),)
-CROWD = 3000
-
-
-class Kitchen:
-    """A responder that answers when told to."""
-
-    def __init__(self) -> None:
-        self.orders = threading.Semaphore(0)
-        self._ready = asyncio.Event()
-
-    async def respond(self, _: HttpRequest) -> HttpResponse:
-        """Wait until dinner is served."""
-        self.orders.release()
-        await self._ready.wait()
-        return HttpResponse(200, (), (b"dinner",))
-
-    def order(self, visitor: Visitor) -> None:
-        """Let a visitor ask, and see that it was heard."""
-        visitor.say(GET)
-        assert self.orders.acquire(timeout=PATIENCE_SECONDS)
-
-    async def serve(self) -> None:
-        """Answer all that have asked."""
-        self._ready.set()
+CONNECTIONS = 3000
 
 
 def is_ipv6_here() -> bool:
-    """Whether this machine has ::1."""
+    """Return whether this machine has ::1."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -83,13 +63,13 @@ needs_ipv6 = pytest.mark.skipif(not is_ipv6_here(), reason="needs IPv6")
     [
         (":10417", Address("", 10417)),
         ("127.0.0.1:0", Address("127.0.0.1", 0)),
-        ("inn.example:65535", Address("inn.example", 65535)),
+        ("server.example:65535", Address("server.example", 65535)),
         ("[::1]:80", Address("::1", 80)),
         ("[fe80::1%eth0]:80", Address("fe80::1%eth0", 80)),
     ],
 )
-def test_an_address_is_read(text: str, address: Address) -> None:
-    """An address is host and port, and is shown as it was written."""
+def test_an_address_is_parsed(text: str, address: Address) -> None:
+    """Its text form is the original text."""
     assert parse_address(text) == address
     assert str(address) == text
 
@@ -99,168 +79,155 @@ def test_an_address_is_read(text: str, address: Address) -> None:
     [
         ("", "expected host:port, :port or [v6]:port"),
         ("10417", "expected host:port, :port or [v6]:port"),
-        ("http://inn:80", "expected host:port, :port or [v6]:port"),
+        ("http://server:80", "expected host:port, :port or [v6]:port"),
         ("::1:80", "expected an IPv6 address as in [::1]:10417"),
-        ("[inn]:80", "expected an IPv6 address as in [::1]:10417"),
+        ("[server]:80", "expected an IPv6 address as in [::1]:10417"),
         ("[::1]", "expected an IPv6 address as in [::1]:10417"),
         ("[::1]x:80", "expected an IPv6 address as in [::1]:10417"),
-        ("inn:", "expected a port from 0 to 65535 after the colon"),
-        ("inn:http", "expected a port from 0 to 65535 after the colon"),
-        ("inn:-1", "expected a port from 0 to 65535 after the colon"),
-        ("inn:65536", "expected a port from 0 to 65535 after the colon"),
+        ("server:", "expected a port from 0 to 65535 after the colon"),
+        ("server:http", "expected a port from 0 to 65535 after the colon"),
+        ("server:-1", "expected a port from 0 to 65535 after the colon"),
+        ("server:65536", "expected a port from 0 to 65535 after the colon"),
     ],
 )
-def test_a_wrong_address_says_what_was_expected(text: str, expected: str) -> None:
-    """The message repeats the text and names the form."""
+def test_an_invalid_address_raises(text: str, expected: str) -> None:
+    """The message quotes the text and names the expected form."""
     with pytest.raises(ValueError, match="address") as caught:
         parse_address(text)
 
     assert str(caught.value) == f"address {text!r}: {expected}"
 
 
-def test_all_interfaces_are_all_of_ipv4() -> None:
-    """An empty host is reached over IPv4, and the client's address looks like one."""
-
-    async def respond(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200, (), (request.peer.encode(),))
-
-    with opened(respond, Address("", 0)) as inn:
-        assert inn.connect("127.0.0.1").get().body == b"127.0.0.1"
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
+def test_an_empty_host_listens_on_all_interfaces(host: str) -> None:
+    """For IPv4 and IPv6 on the same port."""
+    with serving(hello, Address("", 0)) as server:
+        assert server.connect(host).get().status == 200
 
 
-@needs_ipv6
-def test_all_interfaces_are_all_of_ipv6_too() -> None:
-    """An empty host is reached over IPv6 on the same port."""
-    with opened(greet, Address("", 0)) as inn:
-        assert inn.connect("::1").get().status == 200
-
-
-def test_without_ipv6_all_interfaces_are_those_of_ipv4(
+def test_without_ipv6_an_empty_host_listens_on_ipv4(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a machine whose kernel knows no IPv6, an empty host is all of IPv4."""
-    monkeypatch.setattr(socket, "AF_INET6", 9999)  # a family no kernel knows
+    """If the kernel does not support IPv6."""
+    monkeypatch.setattr(socket, "AF_INET6", 9999)  # not supported by any kernel
 
-    with opened(greet, Address("", 0)) as inn:
-        assert inn.connect().get().status == 200
-        assert inn.bound[0].host == "0.0.0.0"  # noqa: S104 (what is expected)
+    with serving(hello, Address("", 0)) as server:
+        assert server.connect().get().status == 200
+        assert server.bound[0].host == "0.0.0.0"  # noqa: S104 - expected
 
 
 @needs_ipv6
-def test_one_ipv6_address() -> None:
-    """An IPv6 address is listened on, and the bound one is shown in brackets."""
-    with opened(greet, Address("::1", 0)) as inn:
-        assert inn.connect("::1").get().status == 200
-        assert str(inn.bound[0]) == f"[::1]:{inn.port}"
+def test_an_ipv6_address() -> None:
+    """Its text form has brackets."""
+    with serving(hello, Address("::1", 0)) as server:
+        assert server.connect("::1").get().status == 200
+        assert str(server.bound[0]) == f"[::1]:{server.port}"
 
 
 def test_several_addresses() -> None:
-    """Each address serves, and gets the port that was picked for it."""
+    """Each has its own port."""
     address = Address("127.0.0.1", 0)
-    with opened(greet, address, address) as inn:
-        first, second = inn.bound
-        inn.bound = (second,)
+    with serving(hello, address, address) as server:
+        first, second = server.bound
+        server.bound = (second,)
 
         assert first.port != second.port
-        assert inn.connect().get().status == 200
+        assert server.connect().get().status == 200
 
 
-def test_a_taken_port_is_told() -> None:
-    """A port in use is a ListenError that names it; the free one is given back."""
+def test_a_port_in_use_raises() -> None:
+    """The message names it; addresses before it are closed again."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        free = Address("127.0.0.1", 0)
-        listener = Server(greet)
+        addresses = [Address("127.0.0.1", 0), Address("127.0.0.1", port)]
 
         with pytest.raises(ListenError) as caught:
-            asyncio.run(listener.start([free, Address("127.0.0.1", port)]))
+            asyncio.run(Server(hello).start(addresses))
 
-    assert (
-        str(caught.value)
-        == f"cannot listen on 127.0.0.1:{port}: address already in use"
-    )
+    message = f"cannot listen on 127.0.0.1:{port}: address already in use"
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
     ("host", "reason"),
     [("192.0.2.1", "cannot assign requested address"), ("a..b", "label")],
 )
-def test_an_impossible_host_is_told(host: str, reason: str) -> None:
-    """An address of another machine and a malformed name are ListenErrors."""
+def test_an_unusable_host_raises(host: str, reason: str) -> None:
+    """An address of another machine, and a malformed name."""
     with pytest.raises(ListenError, match=f"cannot listen on {host}:1: .*{reason}"):
-        asyncio.run(Server(greet).start([Address(host, 1)]))
+        asyncio.run(Server(hello).start([Address(host, 1)]))
 
 
-def test_the_longest_silent_makes_room() -> None:
-    """At the cap a new client is served, and the one silent longest is closed."""
-    with opened(limits=ClientLimits(connections=3)) as inn:
-        first, second, third = (inn.connect() for _ in range(3))
+def test_the_longest_waiting_connection_is_evicted() -> None:
+    """When a new client connects at the limit."""
+    with serving(limits=ClientLimits(connections=3)) as server:
+        first, second, third = (server.connect() for _ in range(3))
         second.get()
 
-        assert inn.connect().get().status == 200
-        assert first.is_shown_out()
+        assert server.connect().get().status == 200
+        assert first.is_closed()
         assert second.get().status == 200
-        assert inn.connect().get().status == 200
-        assert third.is_shown_out()
+        assert server.connect().get().status == 200
+        assert third.is_closed()
 
 
-def test_the_busy_do_not_make_room() -> None:
-    """When every client has an answer in progress the new one is closed."""
-    kitchen = Kitchen()
-    with opened(kitchen.respond, limits=ClientLimits(connections=2)) as inn:
-        guests = [inn.connect() for _ in range(2)]
-        for guest in guests:
-            kitchen.order(guest)
+def test_busy_connections_are_not_evicted() -> None:
+    """If all are responding, the new one is closed."""
+    respond = BlockingResponder()
+    with serving(respond, limits=ClientLimits(connections=2)) as server:
+        clients = [server.connect() for _ in range(2)]
+        for client in clients:
+            respond.block(client)
 
-        assert inn.connect().is_shown_out()
-        inn.run(kitchen.serve())
-        assert [guest.answer().body for guest in guests] == [b"dinner"] * 2
+        assert server.connect().is_closed()
+        server.run(respond.unblock())
+        assert [client.receive().body for client in clients] == [b"/blocked"] * 2
 
 
-def test_slow_readers_make_room() -> None:
-    """An answer that waits for its client to read on does not keep others out."""
+def test_slow_clients_are_evicted() -> None:
+    """A response that waits for its client counts as waiting."""
 
     async def respond(request: HttpRequest) -> HttpResponse:
         return HttpResponse(200, (), LARGE if request.path == "/large" else ())
 
-    with opened(respond, limits=ClientLimits(connections=2)) as inn:
+    with serving(respond, limits=ClientLimits(connections=2)) as server:
         for _ in range(2):
-            slow = inn.connect(window=SMALL_WINDOW)
-            slow.say(b"GET /large HTTP/1.1\r\nHost: inn\r\n\r\n")
+            slow = server.connect(window=SMALL_WINDOW)
+            slow.send(request_bytes("/large"))
             slow.socket.recv(1)
 
-        answers = [inn.connect().get().status for _ in range(4)]
+        statuses = [server.connect().get().status for _ in range(4)]
 
-    assert answers == [200] * 4
+    assert statuses == [200] * 4
 
 
-def test_who_is_shown_out_before_being_let_in_is_closed() -> None:
-    """Of a crowd that comes at once, those beyond the cap are closed, the last stay."""
-    with opened(limits=ClientLimits(connections=2)) as inn:
-        has_come = threading.Event()
-        blocked = threading.Thread(target=inn.run, args=(hold_up(has_come),))
+def test_connections_may_be_evicted_before_they_are_open() -> None:
+    """Of many that are accepted at once, the last ones stay."""
+    with serving(limits=ClientLimits(connections=2)) as server:
+        are_connected = threading.Event()
+        blocked = threading.Thread(target=server.run, args=(block_loop(are_connected),))
         blocked.start()
-        crowd = [inn.connect() for _ in range(8)]
-        has_come.set()
+        clients = [server.connect() for _ in range(8)]
+        are_connected.set()
         blocked.join(PATIENCE_SECONDS)
 
-        assert all(visitor.is_shown_out() for visitor in crowd[:6])
-        assert [visitor.get().status for visitor in crowd[6:]] == [200, 200]
+        assert all(client.is_closed() for client in clients[:6])
+        assert [client.get().status for client in clients[6:]] == [200, 200]
 
 
-async def hold_up(until: threading.Event) -> None:
-    """Keep the loop from doing anything else."""
-    until.wait(PATIENCE_SECONDS)  # on purpose: it is the loop that has to wait
+async def block_loop(until: threading.Event) -> None:
+    """Block the event loop."""
+    until.wait(PATIENCE_SECONDS)
 
 
-def our_end(visitor: Visitor) -> socket.socket:
-    """Return the socket that was accepted for a visitor: it is one of this process."""
-    theirs = visitor.socket.getsockname()
+def server_end(client: RawClient) -> socket.socket:
+    """Return the accepted socket of a client, found among this process's files."""
+    theirs = client.socket.getsockname()
     for descriptor in Path("/proc/self/fd").iterdir():
         if not descriptor.is_socket():
             continue
         found = socket.socket(fileno=os.dup(int(descriptor.name)))
-        with suppress(OSError):  # it listens, or is connected to nobody
+        with suppress(OSError):  # it is not connected
             if found.getpeername() == theirs:
                 return found
         found.close()
@@ -269,31 +236,38 @@ def our_end(visitor: Visitor) -> socket.socket:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_end_of_an_answer_waits_for_no_acknowledgement(host: str) -> None:
-    """Nagle's algorithm is off: it would keep back what fills no segment, for 40 ms."""
-    with opened(greet, Address(host, 0)) as inn:
-        visitor = inn.connect(host)
-        visitor.get()
+def test_nagles_algorithm_is_disabled(host: str) -> None:
+    """It would delay the last segment of a response by up to 40 ms."""
+    with serving(hello, Address(host, 0)) as server:
+        client = server.connect(host)
+        client.get()
 
-        with our_end(visitor) as ours:
-            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with server_end(client) as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_crowd_of_silent_clients_delays_nobody() -> None:
-    """Beside thousands of silent connections a scrape is answered at once."""
-    raise_descriptor_limit(CROWD)
+def test_idle_connections_do_not_delay_requests() -> None:
+    """A request takes hardly longer beside thousands of them."""
+    raise_descriptor_limit(CONNECTIONS)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with opened() as inn:
-        for _ in range(min(CROWD, (soft - 512) // 2)):
-            inn.connect()
-        inn.connect().get()
-        seconds = []
-        for _ in range(21):
-            began = time.perf_counter()
-            inn.connect().get()
-            seconds.append(time.perf_counter() - began)
+    with serving() as server:
+        before = median_seconds(server)
+        for _ in range(min(CONNECTIONS, (soft - 512) // 2)):
+            server.connect()
+        server.connect().get()
+        during = median_seconds(server)
 
-    assert statistics.median(seconds) < 0.05
+    assert during < 20 * before + 0.05
+
+
+def median_seconds(server: ServerInThread) -> float:
+    """Return how long a request on a new connection takes."""
+    seconds = []
+    for _ in range(21):
+        began = time.perf_counter()
+        server.connect().get()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 @contextmanager
@@ -316,71 +290,71 @@ def no_descriptors_left() -> Iterator[None]:
             os.close(filler)
 
 
-def test_without_descriptors_the_silent_make_room(
+def test_idle_connections_are_evicted_when_descriptors_run_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A new client takes the descriptor of a silent one, and a warning tells why."""
-    with opened() as inn, socket.socket() as sock:
-        silent = inn.connect()
-        inn.connect().get()  # the silent one is accepted by now
-        late = Visitor(sock)
+    """A new client is served, and a warning is logged."""
+    with serving() as server, socket.socket() as sock:
+        idle = server.connect()
+        server.connect().get()  # the idle one is accepted by then
+        late = RawClient(sock)
         with no_descriptors_left():
-            sock.connect(("127.0.0.1", inn.port))
-            answer = late.get()
+            sock.connect(("127.0.0.1", server.port))
+            response = late.get()
 
-        assert answer.status == 200
-        assert silent.is_shown_out()
+        assert response.status == 200
+        assert idle.is_closed()
     assert "web.accept_failed" in [record.getMessage() for record in caplog.records]
 
 
-def test_stopping_lets_answers_finish() -> None:
-    """An answer in progress is finished, the idle are closed, nobody is accepted."""
-    kitchen = Kitchen()
-    with opened(kitchen.respond) as inn:
-        idle, busy = inn.connect(), inn.connect()
-        kitchen.order(busy)
-        stopping = threading.Thread(target=inn.stop, args=(PATIENCE_SECONDS,))
+def test_responses_are_completed_when_the_server_stops() -> None:
+    """Idle connections are closed, and no new one is accepted."""
+    respond = BlockingResponder()
+    with serving(respond) as server:
+        idle, busy = server.connect(), server.connect()
+        respond.block(busy)
+        stopping = threading.Thread(target=server.stop, args=(PATIENCE_SECONDS,))
         stopping.start()
 
-        assert idle.is_shown_out()
+        assert idle.is_closed()
         with pytest.raises(ConnectionRefusedError):
-            inn.connect()
-        inn.run(kitchen.serve())
-        answer = busy.answer()
+            server.connect()
+        server.run(respond.unblock())
+        response = busy.receive()
         stopping.join(PATIENCE_SECONDS)
 
         assert not stopping.is_alive()
-        assert (answer.body, answer.headers["connection"]) == (b"dinner", "close")
-        assert busy.is_shown_out()
+        assert (response.body, response.headers["connection"]) == (b"/blocked", "close")
+        assert busy.is_closed()
 
 
-def test_stopping_does_not_wait_for_ever() -> None:
-    """After the grace an answer in progress is given up."""
-    kitchen = Kitchen()
-    with opened(kitchen.respond) as inn:
-        visitor = inn.connect()
-        kitchen.order(visitor)
+def test_responses_are_aborted_after_the_grace_period() -> None:
+    """The server does not wait longer."""
+    respond = BlockingResponder()
+    with serving(respond) as server:
+        client = server.connect()
+        respond.block(client)
 
-        inn.stop(0.05)
+        server.stop(0.05)
 
-        assert visitor.is_shown_out()
+        assert client.is_closed()
 
 
-def test_nothing_is_left_behind() -> None:
-    """After stopping, no descriptor and no thread remains of many kinds of clients."""
+def test_a_stopped_server_leaves_no_descriptor_and_no_thread() -> None:
+    """In every state of its clients."""
 
     def in_use() -> tuple[int, int]:
         return len(os.listdir("/dev/fd")), threading.active_count()  # noqa: PTH208
 
     def once() -> None:
-        with opened() as inn:
-            inn.connect()
-            inn.connect().get()
-            inn.connect().say(b"GET / HT")
-            inn.connect().say(b"\0\0\0")
-            left = inn.connect()
-            left.say(GET)
-            left.leave()
+        with serving() as server:
+            server.connect()
+            server.connect().get()
+            server.connect().send(b"GET / HT")
+            server.connect().send(b"\0\0\0")
+            left = server.connect()
+            left.send(GET)
+            left.close()
 
     once()
     before = in_use()
@@ -391,140 +365,124 @@ def test_nothing_is_left_behind() -> None:
     assert in_use() == before
 
 
-class Keys:
-    """Certificates for 127.0.0.1 that can be exchanged while serving."""
+class ReplaceableCertificate:
+    """A certificate for 127.0.0.1 that can be replaced while the server runs."""
 
     def __init__(self) -> None:
-        self.exchange()
+        self.replace()
 
-    def exchange(self) -> None:
-        """Serve with a certificate of a new authority."""
+    def replace(self) -> None:
+        """Use a certificate of a new authority."""
         authority = trustme.CA()
-        self._serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(self._serving)
-        self.trusting = ssl.create_default_context()
-        authority.configure_trust(self.trusting)
+        self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(self._server_context)
+        self.client_context = ssl.create_default_context()
+        authority.configure_trust(self.client_context)
 
-    def serving(self) -> ssl.SSLContext:
-        """Return the context in force."""
-        return self._serving
-
-
-@contextmanager
-def opened_with(keys: Keys, limits: ClientLimits | None = None) -> Iterator[Inn]:
-    """Run a listener that speaks TLS."""
-    with opened(limits=limits, ssl_context=keys.serving) as inn:
-        yield inn
+    def server_context(self) -> ssl.SSLContext:
+        """Return the current context."""
+        return self._server_context
 
 
-def test_tls_certificates_are_exchanged_while_serving() -> None:
-    """New connections get the new certificate, old connections go on."""
-    keys = Keys()
-    with opened_with(keys) as inn:
-        old_trust = keys.trusting
-        old = inn.connect_tls(old_trust)
+@pytest.fixture(name="certificate")
+def _certificate() -> ReplaceableCertificate:
+    return ReplaceableCertificate()
+
+
+def test_the_certificate_can_be_replaced(certificate: ReplaceableCertificate) -> None:
+    """New connections get the new certificate, open ones stay open."""
+    with serving(ssl_context=certificate.server_context) as server:
+        old_context = certificate.client_context
+        old = server.connect_tls(old_context)
         assert old.get().status == 200
 
-        keys.exchange()
+        certificate.replace()
 
-        assert inn.connect_tls(keys.trusting).get().status == 200
+        assert server.connect_tls(certificate.client_context).get().status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
-            inn.connect_tls(old_trust)
+            server.connect_tls(old_context)
         assert old.get().status == 200
 
 
-def test_silence_instead_of_a_handshake_delays_nobody() -> None:
-    """Who does not begin a handshake is closed in time, others are served meanwhile."""
-    keys = Keys()
-    with opened_with(keys, ClientLimits(first_request_seconds=HASTY)) as inn:
-        silent = inn.connect()
+@pytest.mark.parametrize(
+    "limits", [ClientLimits(first_request_seconds=3.0), ClientLimits(connections=1)]
+)
+def test_a_client_without_a_handshake_is_disconnected(
+    certificate: ReplaceableCertificate, limits: ClientLimits
+) -> None:
+    """After the limit, or at once if another client connects at the limit."""
+    with serving(limits=limits, ssl_context=certificate.server_context) as server:
+        silent = server.connect()
 
-        assert inn.connect_tls(keys.trusting).get().status == 200
-        assert silent.is_shown_out()
-
-
-def test_silence_instead_of_a_handshake_makes_room() -> None:
-    """At the cap a client without a handshake is closed for one that makes it."""
-    keys = Keys()
-    with opened_with(keys, ClientLimits(connections=1)) as inn:
-        silent = inn.connect()
-
-        assert inn.connect_tls(keys.trusting).get().status == 200
-        assert silent.is_shown_out()
+        assert server.connect_tls(certificate.client_context).get().status == 200
+        assert silent.is_closed()
 
 
-def test_plain_http_to_a_tls_port_is_closed(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that does not speak TLS is closed, and nothing is logged of it."""
-    with opened_with(Keys()) as inn:
-        visitor = inn.connect()
-        visitor.say(GET)
+def test_plain_http_to_a_tls_port_is_closed(
+    certificate: ReplaceableCertificate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not logged."""
+    with serving(ssl_context=certificate.server_context) as server:
+        client = server.connect()
+        client.send(GET)
 
-        assert visitor.is_shown_out()
+        assert client.is_closed()
     assert not caplog.records
 
 
-def test_a_refusal_under_tls() -> None:
-    """A malformed request under TLS is told so and closed."""
-    keys = Keys()
-    with opened_with(keys) as inn:
-        visitor = inn.connect_tls(keys.trusting)
-        visitor.say(b"hello\r\n\r\n")
-
-        assert visitor.answer().status == 400
-
-
-def test_a_large_answer_under_tls() -> None:
-    """Under TLS a large answer is the same bytes."""
-    keys, body = Keys(), bytes(range(256)) * 10_000
+def test_requests_under_tls(certificate: ReplaceableCertificate) -> None:
+    """A large response is complete, a malformed request is refused."""
+    body = bytes(range(256)) * 10_000
 
     async def respond(_: HttpRequest) -> HttpResponse:
         return HttpResponse(200, (), (body,))
 
-    with opened(respond, ssl_context=keys.serving) as inn:
-        assert inn.connect_tls(keys.trusting).get().body == body
+    with serving(respond, ssl_context=certificate.server_context) as server:
+        client = server.connect_tls(certificate.client_context)
+
+        assert client.get().body == body
+        client.send(b"hello\r\n\r\n")
+        assert client.receive().status == 400
 
 
-def test_who_does_not_read_under_tls_is_shown_out() -> None:
-    """A stalled reader is aborted under TLS too, close to where it stopped reading."""
-    keys, gone = Keys(), threading.Event()
+def test_a_tls_client_that_does_not_read_is_disconnected(
+    certificate: ReplaceableCertificate,
+) -> None:
+    """Close to where it stopped reading."""
+    is_lost = threading.Event()
 
     async def respond(_: HttpRequest) -> HttpResponse:
         task = asyncio.current_task()
         assert task is not None
-        task.add_done_callback(lambda _: gone.set())
+        task.add_done_callback(lambda _: is_lost.set())
         return HttpResponse(200, (), LARGE)
 
-    limits = ClientLimits(write_stall_seconds=HASTY)
-    with opened(respond, limits=limits, ssl_context=keys.serving) as inn:
-        visitor = inn.connect_tls(keys.trusting)
-        visitor.say(GET)
+    limits = ClientLimits(write_stall_seconds=SHORT)
+    with serving(
+        respond, limits=limits, ssl_context=certificate.server_context
+    ) as server:
+        client = server.connect_tls(certificate.client_context)
+        client.send(GET)
 
-        assert gone.wait(PATIENCE_SECONDS)
-        got = 0
-        with suppress(OSError):
-            while data := visitor.socket.recv(1 << 20):
-                got += len(data)
-
-    assert got < len(LARGE[0])
+        assert is_lost.wait(PATIENCE_SECONDS)
+        assert client.read_to_end() < len(LARGE[0])
 
 
-def test_a_failing_choice_of_context_is_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """If there is no telling how to speak to a client, it is closed and we go on."""
+def test_a_failing_ssl_context_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The connection is closed, and the server goes on accepting."""
 
-    def broken() -> ssl.SSLContext:
+    def failing() -> ssl.SSLContext:
         message = "no certificate"
         raise RuntimeError(message)
 
-    with opened(ssl_context=broken) as inn:
-        assert inn.connect().is_shown_out()
-        assert inn.connect().is_shown_out()
+    with serving(ssl_context=failing) as server:
+        assert server.connect().is_closed()
+        assert server.connect().is_closed()
     assert [record.getMessage() for record in caplog.records] == ["web.failed"] * 2
 
 
 def test_the_descriptor_limit_is_raised() -> None:
-    """The soft limit becomes the hard one, and what is wanted is bounded by it."""
+    """The soft limit becomes the hard one, and reduces the number of connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, soft), hard))
     try:

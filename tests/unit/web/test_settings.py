@@ -1,8 +1,7 @@
-"""What the `--web.*` flags mean."""
+"""Settings from the `--web.*` flags."""
 
 from __future__ import annotations
 
-import argparse
 import re
 
 import pytest
@@ -12,25 +11,20 @@ from exporter.web.settings import WebSettings, settings
 
 
 def read(*arguments: str) -> WebSettings:
-    """Return what a command line means."""
-    return settings(options(*arguments))
+    """Return the settings of a command line."""
+    return settings(Parser(WEB, program="test", description="").parse(arguments, {}))
 
 
-def options(*arguments: str) -> argparse.Namespace:
-    """Parse a command line."""
-    return Parser(WEB, program="test", description="").parse(arguments, {})
-
-
-def test_the_defaults_are_an_exporters() -> None:
+def test_defaults() -> None:
     """All interfaces, port 10417, /metrics, no prefix."""
     assert read() == WebSettings((Address("", 10417),), "/metrics", "", "")
 
 
 def test_addresses_keep_their_order() -> None:
     """The flag may be repeated."""
-    read_ = read("--web.listen-address=127.0.0.1:1", "--web.listen-address", "[::1]:2")
+    found = read("--web.listen-address=127.0.0.1:1", "--web.listen-address", "[::1]:2")
 
-    assert read_.addresses == (Address("127.0.0.1", 1), Address("::1", 2))
+    assert found.addresses == (Address("127.0.0.1", 1), Address("::1", 2))
 
 
 @pytest.mark.parametrize(
@@ -48,21 +42,21 @@ def test_addresses_keep_their_order() -> None:
         ("//evil.example/a", "", "/a", "/a"),
     ],
 )
-def test_prefixes_follow_from_url_and_route(
+def test_prefixes_from_external_url_and_route_prefix(
     external: str, route: str, prefix: str, link_prefix: str
 ) -> None:
-    """Routes follow the external URL unless told; links follow the URL, if there."""
-    read_ = read(f"--web.external-url={external}", f"--web.route-prefix={route}")
+    """The route prefix defaults to the path of the URL, and links use that path."""
+    found = read(f"--web.external-url={external}", f"--web.route-prefix={route}")
 
-    assert (read_.prefix, read_.link_prefix) == (prefix, link_prefix)
+    assert (found.prefix, found.link_prefix) == (prefix, link_prefix)
 
 
 @pytest.mark.parametrize(
-    ("argument", "complaint"),
+    ("argument", "message"),
     [
         ("--web.listen-address=10417", "--web.listen-address: address '10417'"),
         ("--web.telemetry-path=metrics", "--web.telemetry-path is 'metrics'"),
-        ("--web.telemetry-path=/%2d/healthy", "is not used for something else"),
+        ("--web.telemetry-path=/%2d/healthy", "is not one of /"),
         ("--web.telemetry-path=/m?x", "expected a path such as /metrics"),
         ("--web.telemetry-path=/m\n", "expected a path such as /metrics"),
         ("--web.route-prefix=/a\r\nSet-Cookie: x", "--web.route-prefix is"),
@@ -70,7 +64,7 @@ def test_prefixes_follow_from_url_and_route(
         ("--web.external-url=http://[", "--web.external-url is 'http://['"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(argument: str, complaint: str) -> None:
-    """The message names the flag and what was expected."""
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+def test_invalid_flags_raise(argument: str, message: str) -> None:
+    """The message names the flag and the expected form."""
+    with pytest.raises(ValueError, match=re.escape(message)):
         read(argument)

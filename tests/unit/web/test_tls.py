@@ -1,4 +1,4 @@
-"""TLS contexts: what they allow, and why there is none."""
+"""TLS contexts, and faults of their settings."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from exporter.system.api_key import Secret
-from exporter.web.tls import client_context, server_context
-from exporter.web.web_config import ClientAuth, Pem, Tls, WebConfigFault
+from exporter.web.tls import (
+    ClientAuth,
+    Pem,
+    Tls,
+    WebConfigFault,
+    client_context,
+    server_context,
+)
 
-from tests.support.certificates import Papers
-from tests.support.server_in_thread import opened
+from tests.support.certificates import Certificates
+from tests.support.server_in_thread import serving
 
 
 def pem(option: str, text: bytes) -> Pem:
-    """Return a PEM that stands in the web configuration itself."""
+    """Return a PEM that is part of the web configuration."""
     return Pem(option, None, Secret(text.decode()))
 
 
-@pytest.fixture(name="papers", scope="module")
-def _papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """Issue a certificate."""
-    return Papers(tmp_path_factory.mktemp("papers"))
+@pytest.fixture(name="certificates", scope="module")
+def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(name="tls")
-def _tls(papers: Papers) -> Tls:
-    """Serve with it."""
-    return Tls(cert=pem("cert", papers.cert), key=pem("key", papers.key))
+def _tls(certificates: Certificates) -> Tls:
+    return Tls(cert=pem("cert", certificates.cert), key=pem("key", certificates.key))
 
 
-def serving(tls: Tls) -> ssl.SSLContext:
-    """Return a context that can be made."""
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """Return the context of valid settings."""
     context = server_context(tls)
     assert isinstance(context, ssl.SSLContext), context
     return context
@@ -48,7 +52,7 @@ def serving(tls: Tls) -> ssl.SSLContext:
 def handshake(
     server: ssl.SSLContext, client: ssl.SSLContext
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Let both speak in memory until they agree. SSLError: they do not."""
+    """Do a handshake in memory. SSLError: it fails."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
@@ -65,49 +69,51 @@ def handshake(
     return ends
 
 
-def requiring(tls: Tls, papers: Papers, *sans: str) -> Tls:
-    """Let clients show a certificate of the same authority."""
+def requiring(tls: Tls, certificates: Certificates, *sans: str) -> Tls:
+    """Require client certificates of the same authority."""
     return replace(
         tls,
-        client_ca=pem("client_ca", papers.ca),
+        client_ca=pem("client_ca", certificates.ca),
         client_auth=ClientAuth.REQUIRED,
         allowed_sans=frozenset(sans),
     )
 
 
-def test_a_browser_trusts_the_certificate_and_speaks_http_1_1(
-    papers: Papers, tls: Tls
+def test_a_browser_trusts_the_certificate_and_selects_http_1_1(
+    certificates: Certificates, tls: Tls
 ) -> None:
-    """The newest version is spoken, and no renegotiation is heard of."""
-    context = serving(tls)
-    trusting = papers.trusting()
-    trusting.set_alpn_protocols(["h2", "http/1.1"])
+    """The newest version is used, and renegotiation is disabled."""
+    context = context_of(tls)
+    client_side = certificates.client_context()
+    client_side.set_alpn_protocols(["h2", "http/1.1"])
 
-    client, _ = handshake(context, trusting)
+    client, _ = handshake(context, client_side)
 
     assert client.version() == "TLSv1.3"
     assert client.selected_alpn_protocol() == "http/1.1"
     assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_versions_are_held(papers: Papers, tls: Tls) -> None:
-    """Nothing below or above them is spoken."""
-    modern = serving(replace(tls, min_version="TLS13"))
-    older = serving(replace(tls, max_version="TLS12"))
-    old_client = papers.trusting()
+def test_versions_are_limited(certificates: Certificates, tls: Tls) -> None:
+    """From below and from above."""
+    modern = context_of(replace(tls, min_version="TLS13"))
+    older = context_of(replace(tls, max_version="TLS12"))
+    old_client = certificates.client_context()
     old_client.maximum_version = ssl.TLSVersion.TLSv1_2
 
     with pytest.raises(ssl.SSLError, match=r"(?i)version|protocol"):
         handshake(modern, old_client)
-    client, _ = handshake(older, papers.trusting())
+    client, _ = handshake(older, certificates.client_context())
 
     assert client.version() == "TLSv1.2"
 
 
-def test_ciphers_their_order_and_a_curve_are_held(papers: Papers, tls: Tls) -> None:
-    """Both sides agree on the one cipher; a client without the curve is refused."""
+def test_ciphers_their_order_and_a_curve_are_applied(
+    certificates: Certificates, tls: Tls
+) -> None:
+    """The common cipher is selected; a client without the curve is refused."""
     cipher = "ECDHE-ECDSA-CHACHA20-POLY1305"
-    context = serving(
+    context = context_of(
         replace(
             tls,
             max_version="TLS12",
@@ -116,10 +122,10 @@ def test_ciphers_their_order_and_a_curve_are_held(papers: Papers, tls: Tls) -> N
             curve="secp521r1",
         )
     )
-    other = papers.trusting()
+    other = certificates.client_context()
     other.set_ecdh_curve("prime256v1")
 
-    client, _ = handshake(context, papers.trusting())
+    client, _ = handshake(context, certificates.client_context())
 
     used = client.cipher()
     assert used
@@ -129,89 +135,85 @@ def test_ciphers_their_order_and_a_curve_are_held(papers: Papers, tls: Tls) -> N
         handshake(context, other)
 
 
-def test_a_client_may_have_to_show_a_certificate(papers: Papers, tls: Tls) -> None:
-    """Of the authority that was named, and of no other."""
-    required = serving(requiring(tls, papers))
-    stranger = papers.trusting()
-    Papers(papers.directory / "other").authority.issue_cert("x").configure_cert(
-        stranger
-    )
-
-    handshake(required, papers.trusting("prometheus"))
-
-    for client in (papers.trusting(), stranger):
-        with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
-            handshake(required, client)
-
-
-def test_a_certificate_may_be_left_out_and_not_be_wrong(
-    papers: Papers, tls: Tls
+@pytest.mark.parametrize("client_auth", [ClientAuth.REQUIRED, ClientAuth.IF_GIVEN])
+def test_client_certificates_are_verified(
+    certificates: Certificates, tls: Tls, client_auth: ClientAuth
 ) -> None:
-    """With VerifyClientCertIfGiven only who shows a strange one is refused."""
-    optional = serving(replace(requiring(tls, papers), client_auth=ClientAuth.IF_GIVEN))
-    stranger = papers.trusting()
-    Papers(papers.directory / "third").authority.issue_cert("x").configure_cert(
-        stranger
-    )
+    """Another authority's is refused; a missing one is, if it is required."""
+    context = context_of(replace(requiring(tls, certificates), client_auth=client_auth))
+    refused = [certificates.client_context()]
+    other = Certificates(certificates.directory / "other").authority
+    other.issue_cert("x").configure_cert(refused[0])
+    without = certificates.client_context()
+    if client_auth is ClientAuth.REQUIRED:
+        refused.append(without)
+    else:
+        handshake(context, without)
 
-    handshake(optional, papers.trusting())
-    handshake(optional, papers.trusting("prometheus"))
+    handshake(context, certificates.client_context("prometheus"))
 
-    with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
-        handshake(optional, stranger)
+    for client in refused:
+        with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
+            handshake(context, client)
 
 
 @pytest.mark.parametrize("name", ["prometheus", "::1", "me@example.org"])
-def test_only_allowed_names_get_through(papers: Papers, tls: Tls, name: str) -> None:
-    """Host names, IP addresses however written, mail addresses."""
-    context = serving(requiring(tls, papers, "prometheus", "::1", "me@example.org"))
+def test_only_allowed_names_are_accepted(
+    certificates: Certificates, tls: Tls, name: str
+) -> None:
+    """Host names, IP addresses in any form, mail addresses."""
+    context = context_of(
+        requiring(tls, certificates, "prometheus", "::1", "me@example.org")
+    )
 
-    handshake(context, papers.trusting(name, "more"))
+    handshake(context, certificates.client_context(name, "more"))
 
     with pytest.raises(ssl.SSLError, match="none of the allowed names"):
-        handshake(context, papers.trusting("grafana"))
+        handshake(context, certificates.client_context("grafana"))
 
 
-def test_who_has_no_allowed_name_gets_no_answer(papers: Papers, tls: Tls) -> None:
-    """The listener closes on him and serves the others."""
-    context = serving(requiring(tls, papers, "prometheus"))
+def test_a_client_without_an_allowed_name_is_disconnected(
+    certificates: Certificates, tls: Tls
+) -> None:
+    """Others are served."""
+    context = context_of(requiring(tls, certificates, "prometheus"))
 
-    with opened(ssl_context=lambda: context) as inn:
-        stranger = inn.connect_tls(papers.trusting("grafana"))
-        friend = inn.connect_tls(papers.trusting("prometheus"))
+    with serving(ssl_context=lambda: context) as server:
+        refused = server.connect_tls(certificates.client_context("grafana"))
+        allowed = server.connect_tls(certificates.client_context("prometheus"))
 
-        assert stranger.is_shown_out()
-        assert friend.get().status == 200
+        assert refused.is_closed()
+        assert allowed.get().status == 200
 
 
-def test_what_openssl_does_not_take_is_told_by_option(papers: Papers, tls: Tls) -> None:
-    """Certificates, keys and authorities, all at once, and without their text."""
-    other = papers.authority.issue_cert("x").private_key_pem.bytes()
-    locked = load_pem_private_key(papers.key, None).private_bytes(
+def test_faults_name_their_option(certificates: Certificates, tls: Tls) -> None:
+    """All faults are returned; they contain nothing of the PEM."""
+    other = certificates.authority.issue_cert("x").private_key_pem.bytes()
+    locked = load_pem_private_key(certificates.key, None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2")
     )
     no_pem = pem("client_ca", b"nothing")
-    none = "expected certificates in PEM form, found none or worse"
+    none = "found no valid certificate; expected certificates in PEM form"
     no_key = "expected a private key in PEM form, without a passphrase"
 
     assert server_context(replace(tls, key=pem("key", other))) == (
-        WebConfigFault("key", "this key does not belong to the certificate of cert"),
+        WebConfigFault("key", "the key does not match the certificate of cert"),
     )
     assert server_context(replace(tls, key=pem("key", locked))) == (
         WebConfigFault("key", no_key),
     )
     assert server_context(
-        replace(tls, client_ca=no_pem, key=pem("key", papers.cert))
+        replace(tls, client_ca=no_pem, key=pem("key", certificates.cert))
     ) == (WebConfigFault("client_ca", none), WebConfigFault("key", no_key))
-    for text in (b"", b"nothing", papers.key, papers.cert[:200]):
+    for text in (b"", b"nothing", certificates.key, certificates.cert[:200]):
         assert server_context(replace(tls, cert=pem("cert", text))) == (
             WebConfigFault("cert", none),
         )
 
 
-def test_what_this_openssl_lacks_is_told(tls: Tls) -> None:
-    """A machine may allow less than another, by its policy."""
-    message = "OpenSSL on this machine does not have what is asked of it"
+def test_unsupported_ciphers_and_curves_are_faults(tls: Tls) -> None:
+    """They depend on the policy of the machine."""
+    message = "not supported by OpenSSL on this machine; expected other values"
 
     assert server_context(replace(tls, ciphers=("NONE-SUCH",))) == (
         WebConfigFault("cipher_suites", message),
@@ -221,20 +223,24 @@ def test_what_this_openssl_lacks_is_told(tls: Tls) -> None:
     )
 
 
-def test_a_file_that_has_gone_meanwhile_is_told(papers: Papers, tls: Tls) -> None:
-    """As a fault of the pair."""
-    key = Pem("key_file", str(papers.directory / "gone.pem"), Secret("x"))
+def test_a_file_that_was_removed_meanwhile_is_a_fault(
+    certificates: Certificates, tls: Tls
+) -> None:
+    """Of the key."""
+    key = Pem("key_file", str(certificates.directory / "gone.pem"), Secret("x"))
 
     assert server_context(replace(tls, key=key)) == (
-        WebConfigFault("key_file", "key or certificate: No such file or directory"),
+        WebConfigFault(
+            "key_file", "cannot read key or certificate: No such file or directory"
+        ),
     )
 
 
-def test_a_local_client_believes_everyone_and_may_show_a_certificate(
-    papers: Papers, tls: Tls
+def test_a_local_client_verifies_nothing_and_may_present_a_certificate(
+    certificates: Certificates, tls: Tls
 ) -> None:
-    """It knows the server by being on the same machine."""
-    plain, required = serving(tls), serving(requiring(tls, papers))
+    """The server is on the same machine."""
+    plain, required = context_of(tls), context_of(requiring(tls, certificates))
 
     handshake(plain, client_context())
     handshake(required, client_context(tls))
@@ -243,12 +249,14 @@ def test_a_local_client_believes_everyone_and_may_show_a_certificate(
         handshake(required, client_context())
 
 
-def test_files_and_texts_serve_alike(papers: Papers) -> None:
-    """A certificate may stand in a file while its key does not."""
-    cert = Pem("cert_file", str(papers.directory / "cert.pem"), Secret("-"))
-    text = Secret(Path(papers.directory / "cert.pem").read_text())
+def test_files_and_inline_pem_can_be_combined(certificates: Certificates) -> None:
+    """The certificate is in a file, the key is not."""
+    cert = Pem("cert_file", str(certificates.directory / "cert.pem"), Secret("-"))
+    text = Secret(Path(certificates.directory / "cert.pem").read_text())
 
     handshake(
-        serving(Tls(cert=replace(cert, text=text), key=pem("key", papers.key))),
-        papers.trusting(),
+        context_of(
+            Tls(cert=replace(cert, text=text), key=pem("key", certificates.key))
+        ),
+        certificates.client_context(),
     )

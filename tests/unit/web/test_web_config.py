@@ -1,4 +1,4 @@
-"""The web configuration: what is accepted, what is refused, and in which words."""
+"""Parsing of web configurations: values, problems and warnings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from contextlib import suppress
 import pytest
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
+from exporter.web.tls import ClientAuth, Tls, WebConfigFault
 from exporter.web.web_config import (
-    ClientAuth,
     ParsedWebConfig,
     RequestRateLimit,
-    Tls,
     WebConfig,
-    WebConfigFault,
     parse,
 )
 from hypothesis import given
@@ -31,18 +29,18 @@ PAIR = "cert_file: cert.pem, key_file: key.pem"
 
 def read(text: str, *faults: WebConfigFault) -> ParsedWebConfig:
     """Parse a text as `etc/web.yml`; OpenSSL finds the faults."""
-    return parse(text, file="etc/web.yml", read=FILES.get, judge=lambda _: faults)
+    return parse(text, file="etc/web.yml", read=FILES.get, check_tls=lambda _: faults)
 
 
 def tls_of(options: str) -> Tls:
-    """Return what a TLS section means."""
+    """Return the settings of a TLS section."""
     tls = read(f"tls_server_config: {{{options}}}").config.tls
     assert tls is not None
     return tls
 
 
-def told(text: str, *faults: WebConfigFault) -> list[str]:
-    """Return the problems of a text that has some, without the file's name."""
+def problems_of(text: str, *faults: WebConfigFault) -> list[str]:
+    """Return the problems of an invalid text, without the file's name."""
     with pytest.raises(ConfigError) as caught:
         read(text, *faults)
     return [str(one).removeprefix("etc/web.yml:") for one in caught.value.problems]
@@ -61,13 +59,13 @@ def told(text: str, *faults: WebConfigFault) -> list[str]:
         "rate_limit: {interval: 0s, burst: 5}",
     ],
 )
-def test_a_file_may_ask_for_nothing(text: str) -> None:
-    """Empty files and empty sections mean plain HTTP for everyone, as in Go."""
+def test_a_file_may_be_empty(text: str) -> None:
+    """Empty files and sections mean plain HTTP, as in exporter-toolkit."""
     assert read(text) == ParsedWebConfig(WebConfig(), ())
 
 
 def test_every_option_is_read() -> None:
-    """Relative paths begin at the file's directory; ciphers and curves are renamed."""
+    """Relative paths begin at the file's directory; ciphers get OpenSSL's names."""
     tls = tls_of(
         f"{PAIR}, client_auth_type: RequireAndVerifyClientCert, min_version: TLS12,"
         " client_ca_file: /ca.pem, client_allowed_sans: [prometheus, '0:0::1'],"
@@ -88,8 +86,8 @@ def test_every_option_is_read() -> None:
     assert tls.curve == "secp384r1"
 
 
-def test_what_is_not_told_has_the_defaults_of_exporter_toolkit() -> None:
-    """No client certificates, TLS 1.2 and 1.3, OpenSSL's ciphers in our order."""
+def test_the_defaults_are_those_of_exporter_toolkit() -> None:
+    """No client certificates, TLS 1.2 and 1.3, OpenSSL's ciphers in its order."""
     tls = tls_of(PAIR)
 
     assert (tls.client_auth, tls.client_ca) == (ClientAuth.NONE, None)
@@ -97,8 +95,8 @@ def test_what_is_not_told_has_the_defaults_of_exporter_toolkit() -> None:
     assert (tls.ciphers, tls.prefers_own_ciphers, tls.curve) == ((), True, "")
 
 
-def test_certificates_and_keys_may_stand_in_the_file() -> None:
-    """Then they have no path."""
+def test_certificates_and_keys_may_be_inline() -> None:
+    """They have no path then."""
     tls = tls_of("cert: the cert, key: the key, client_auth_type: NoClientCert")
 
     assert (tls.cert.option, tls.cert.path) == ("cert", None)
@@ -106,7 +104,7 @@ def test_certificates_and_keys_may_stand_in_the_file() -> None:
 
 
 def test_headers_users_and_a_rate_limit_are_read() -> None:
-    """Numbers may be headers, blank ones are left out, hashes are secrets."""
+    """Headers may be numbers, blank ones are ignored, hashes are secrets."""
     parsed = read(
         "http_server_config: {headers: {X-XSS-Protection: 0, X-Frame-Options: deny,"
         " Content-Security-Policy: ' '}}\n"
@@ -125,8 +123,8 @@ def test_headers_users_and_a_rate_limit_are_read() -> None:
     assert HASH not in repr(parsed)
 
 
-def test_doubts_are_warnings() -> None:
-    """What works otherwise than its author may think is told, and stops nothing."""
+def test_warnings() -> None:
+    """The configuration is valid, but may not do what is expected."""
     parsed = read(
         "http_server_config: {http2: true}\n"
         f"tls_server_config: {{{PAIR}, min_version: TLS10}}\n"
@@ -138,14 +136,14 @@ def test_doubts_are_warnings() -> None:
     assert parsed.config.tls
     assert parsed.config.tls.min_version == "TLS12"
     assert [str(one).removeprefix("etc/web.yml:") for one in parsed.warnings] == [
-        "1: http_server_config.http2: warning: HTTP/2 is not supported; clients are"
-        " served HTTP/1.1",
-        "2: tls_server_config.min_version: warning: OpenSSL serves no TLS below 1.2"
-        " any more; TLS12 holds instead",
-        "4: basic_auth_users: warning: the hashes differ in cost: the time of an answer"
-        " tells which names exist; expected one cost for all",
-        "5: basic_auth_users.b: warning: cost 15 makes each first login take many"
-        " seconds: more than a scrape waits; expected 14 at most",
+        "1: http_server_config.http2: warning: HTTP/2 is not supported; HTTP/1.1 is"
+        " used instead",
+        "2: tls_server_config.min_version: warning: TLS below 1.2 is not supported by"
+        " OpenSSL; TLS12 is used instead",
+        "4: basic_auth_users: warning: the hashes differ in cost, so response times"
+        " disclose which users exist; expected the same cost for all",
+        "5: basic_auth_users.b: warning: with cost 15 the first request of a client"
+        " takes many seconds, longer than a scrape waits; expected at most 14",
     ]
 
 
@@ -153,15 +151,15 @@ def test_doubts_are_warnings() -> None:
     ("options", "expected"),
     [
         ("min_version: TLS13", "cert_file: this option is required but missing"),
-        (f"{PAIR}, cert: x", "cert_file: cert is there too; expected one of the two"),
+        (f"{PAIR}, cert: x", "cert_file: cert is set too; expected only one of them"),
         (
             "cert_file: none.pem, key_file: key.pem",
-            "cert_file: etc/none.pem cannot be read; expected a file in PEM form",
+            "cert_file: cannot read etc/none.pem; expected a readable file in PEM form",
         ),
         (
             f"{PAIR}, client_auth_type: RequireAnyClientCert",
-            "client_auth_type: not supported: no certificate is asked for here without"
-            " being verified; expected one of NoClientCert, VerifyClientCertIfGiven,"
+            "client_auth_type: not supported, as it does not verify certificates;"
+            " expected one of NoClientCert, VerifyClientCertIfGiven,"
             " RequireAndVerifyClientCert",
         ),
         (
@@ -175,26 +173,26 @@ def test_doubts_are_warnings() -> None:
         ),
         (
             f"{PAIR}, client_ca_file: /ca.pem",
-            "client_ca_file: no client is asked for a certificate; expected"
-            " client_auth_type: RequireAndVerifyClientCert too",
+            "client_ca_file: not used, as clients present no certificate; expected also"
+            " client_auth_type: RequireAndVerifyClientCert",
         ),
         (
             f"{PAIR}, client_allowed_sans: [a]",
-            "client_allowed_sans: expected client_auth_type: RequireAndVerifyClientCert"
-            " with it",
+            "client_allowed_sans: not used, as clients may present no certificate;"
+            " expected also client_auth_type: RequireAndVerifyClientCert",
         ),
         (
             f"{PAIR}, client_auth_type: RequireAndVerifyClientCert,"
             " client_ca_file: /ca.pem, client_allowed_sans: []",
-            "client_allowed_sans: nobody could connect; expected at least one name",
+            "client_allowed_sans: no client could connect; expected at least one name",
         ),
         (
             f"{PAIR}, min_version: TLS13, max_version: TLS12",
-            "max_version: this is below the lowest version, TLS13",
+            "max_version: expected at least min_version, TLS13",
         ),
         (
             f"{PAIR}, max_version: TLS11",
-            "max_version: OpenSSL serves no TLS below 1.2 any more; expected TLS12 or"
+            "max_version: TLS below 1.2 is not supported by OpenSSL; expected TLS12 or"
             " TLS13",
         ),
         (
@@ -203,8 +201,8 @@ def test_doubts_are_warnings() -> None:
         ),
         (
             f"{PAIR}, curve_preferences: [X25519, CurveP256]",
-            "curve_preferences: not supported: only one curve can be set; expected one,"
-            " or no list",
+            "curve_preferences: only one curve is supported; expected a list with one"
+            " curve",
         ),
         (
             f"{PAIR}, curve_preferences: [P-256]",
@@ -213,9 +211,9 @@ def test_doubts_are_warnings() -> None:
         ),
     ],
 )
-def test_every_rule_of_tls_has_its_message(options: str, expected: str) -> None:
-    """The first problem names the option and what was expected."""
-    first, *_ = told(f"tls_server_config: {{{options}}}")
+def test_problems_of_tls_options(options: str, expected: str) -> None:
+    """The first problem names the option and the expected value."""
+    first, *_ = problems_of(f"tls_server_config: {{{options}}}")
 
     assert first == f"1: tls_server_config.{expected}"
 
@@ -242,14 +240,14 @@ def test_every_rule_of_tls_has_its_message(options: str, expected: str) -> None:
         ),
         (
             f"basic_auth_users: {{'a:b': {HASH}}}",
-            "1: basic_auth_users.?: this name cannot be sent; expected one line without"
-            " a colon",
+            "1: basic_auth_users.?: invalid user name; expected one line without a"
+            " colon",
         ),
         (
             "basic_auth_users: {a: hunter2}",
-            "1: basic_auth_users.a: expected a bcrypt hash of the password, such as"
-            " `htpasswd -nBC 10 NAME` gives after the colon: 60 characters that begin"
-            " with $2y$, $2b$ or $2a$",
+            "1: basic_auth_users.a: expected a bcrypt hash of 60 characters that begins"
+            " with $2y$, $2b$ or $2a$; `htpasswd -nBC 10 NAME` prints one after the"
+            " colon",
         ),
         (
             f"basic_auth_users: {{a: {HASH.replace('$04$', '$31$')}}}",
@@ -261,20 +259,21 @@ def test_every_rule_of_tls_has_its_message(options: str, expected: str) -> None:
         ),
         (
             "rate_limit: {interval: 1s}",
-            "1: rate_limit: nobody would be answered; expected a burst of at least 1",
+            "1: rate_limit: every request would be rejected; expected a burst of"
+            " at least 1",
         ),
     ],
 )
-def test_every_other_rule_has_its_message(text: str, expected: str) -> None:
-    """Messages repeat nothing of a hash."""
-    first, *_ = told(text)
+def test_problems_of_other_options(text: str, expected: str) -> None:
+    """No message contains part of a hash."""
+    first, *_ = problems_of(text)
 
     assert first == expected
 
 
-def test_all_problems_come_at_once_by_line() -> None:
-    """What OpenSSL finds stands at the option that gave it, else at its section."""
-    problems = told(
+def test_all_problems_are_ordered_by_line() -> None:
+    """Faults that OpenSSL finds have the line of their option, else of its section."""
+    problems = problems_of(
         "basic_auth_users:\n"
         "  b: 'no hash'\n"
         "tls_server_config:\n"
@@ -293,6 +292,6 @@ def test_all_problems_come_at_once_by_line() -> None:
 
 @given(st.text() | st.sampled_from(sorted(FILES)))
 def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
-    """Nothing else ever comes out."""
+    """Nothing else is raised."""
     with suppress(ConfigError):
         assert isinstance(read(text).config, WebConfig)
