@@ -595,7 +595,7 @@ def test_a_restored_campaign_may_be_idle() -> None:
         ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
     }
 
-    world.apply(config(workspace("ab")), kept)
+    world.apply(config(workspace("ab"))._replace(revisions=True), kept)
 
     entry = world.entry()
     assert world.shop.idle.idle_ids == {"a"}
