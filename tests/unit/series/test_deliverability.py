@@ -1,12 +1,14 @@
 """Rates of bounces and complaints, and their levels."""
 
 import pytest
+from exporter.model.snapshot import Figures, Variation
 from exporter.series.deliverability import (
     BOUNCES,
     SPAM,
     DeliverabilityLimits,
     Level,
     Rate,
+    of_figures,
     of_parts,
     rate,
 )
@@ -88,7 +90,7 @@ def test_the_spam_rate_is_of_email_sent_where_delivered_is_missing() -> None:
 
 
 def test_a_missing_field_is_not_zero() -> None:
-    """The counts are None, and the level is unjudged."""
+    """It has no count, and the level is unjudged."""
     found = of_parts([("in_app_message", {"impressions": 5})])
 
     assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
@@ -96,7 +98,14 @@ def test_a_missing_field_is_not_zero() -> None:
 
 
 def test_a_sum_beyond_a_double_is_missing() -> None:
-    """Such a count is None."""
+    """The day has no such count."""
     found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
     assert found.sent is None
+
+
+def test_the_overall_figures_of_a_day_are_not_messages() -> None:
+    """Only the stats of variations are added up."""
+    variation = (Variation("email", "A"), {"sent": 5})
+
+    assert of_figures(Figures((variation,), {"sent": 7})).sent == 5
