@@ -19,7 +19,7 @@ _FORMAT = f"<{DAYS}d"
 
 
 class PastDay(NamedTuple):
-    """One day; `sent` is None if no channel has the field."""
+    """One day; no `sent` means that no channel has the field."""
 
     sent: float | None = None
     level: Level = Level.UNJUDGED

@@ -15,7 +15,7 @@ from exporter.model.snapshot import Stats
 Key = TypeVar("Key", bound=Hashable)
 
 NOT_ADDITIVE = "unique_recipients"
-"""This field has no sum: a person who received on two days is counted on both."""
+"""This field has no sum: a person with messages on two days counts on both."""
 
 
 def trailing_sums(

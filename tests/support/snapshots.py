@@ -22,7 +22,7 @@ OPTIONS = ParseOptions(
 
 
 def example_snapshot() -> Snapshot:
-    """Return a snapshot of three days: one variation, one field of the campaign."""
+    """Return the snapshot of three days with one variation."""
     entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
     return parse(
         {

@@ -15,8 +15,15 @@ from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.snapshot import NO_FIGURES, Figures, Snapshot, Stats
 from exporter.series.days import start_of_day
-from exporter.series.parse import STATUS_SERIES, ParseOptions, days_needed, parse
+from exporter.series.parse import (
+    STATUS_SERIES,
+    ParseOptions,
+    days_needed,
+    parse,
+    parse_history,
+)
 from exporter.series.recent_days import unpack_days
+from exporter.series.rows import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,10 +111,11 @@ def test_a_document_that_is_not_a_data_series_is_malformed(
     document: object, message: str
 ) -> None:
     """The message names what was found and expected, on one line."""
-    with pytest.raises(MalformedSeries) as error:
-        parse(document, parse_options())
+    for parser in (lambda one: parse(one, parse_options()), check):
+        with pytest.raises(MalformedSeries) as error:
+            parser(document)
 
-    assert str(error.value) == message
+        assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
@@ -649,3 +657,34 @@ def test_revisions_are_off_by_default() -> None:
     assert found.first_complete is None
     assert found.revision == NO_FIGURES
     assert found == snapshot(row(x=5))
+
+
+@pytest.mark.parametrize(
+    ("limit", "channels", "count"), [(5000, ["email", "sms"], 6), (5, ["email"], 4)]
+)
+def test_pages_of_a_history_are_merged(
+    limit: int, channels: list[str], count: int
+) -> None:
+    """Days from the first one to yesterday; the first page with a day is used."""
+    yesterday = {
+        "time": YESTERDAY,
+        "messages": {"email": [{"sent": 2}], "sms": [{"sent": 3}]},
+    }
+    newer = {"data": [email({"sent": 9}, day="2025-06-22"), yesterday]}
+    older = {
+        "data": [
+            email({"sent": 1}, day=day)
+            for day in (YESTERDAY, "2025-06-19", "2025-06-18")
+        ]
+    }
+
+    found = parse_history(
+        [newer, older], parse_options(series_limit=limit), first=date(2025, 6, 19)
+    )
+
+    assert [one.channel for one in found.variations] == channels
+    assert [
+        (str(day.date), [stats["sent"] for _, stats in day.figures.variations])
+        for day in found.days
+    ] == [("2025-06-19", [1]), (YESTERDAY, [2, 3][: len(channels)])]
+    assert (found.series, found.dropped_series) == (count, 6 - count)

@@ -48,10 +48,13 @@ rows = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.lists(rows, max_size=5))
-def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
-    """Through JSON's text, whatever Braze answered, integers still integers."""
-    snapshot = parse({"data": data}, OPTIONS)
+@given(data=st.lists(rows, max_size=5), revisions=st.booleans())
+def test_a_snapshot_is_dumped_and_parsed(
+    data: list[object],
+    revisions: bool,
+) -> None:
+    """The result is equal, types of numbers included."""
+    snapshot = parse({"data": data}, OPTIONS._replace(revisions=revisions))
 
     text = json.dumps(snapshot_json.dump(snapshot))
     found = snapshot_json.parse(json.loads(text))
@@ -62,8 +65,8 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
 
 @settings(max_examples=200)
 @given(document=json_values)
-def test_any_other_json_is_refused(document: object) -> None:
-    """With ValueError and with nothing else."""
+def test_any_other_json_raises_value_error(document: object) -> None:
+    """No other exception is raised."""
     with pytest.raises(ValueError, match=r".*"):
         snapshot_json.parse(document)
 
@@ -82,20 +85,24 @@ DOCUMENT = json.loads(json.dumps(snapshot_json.dump(example_snapshot())))
 PLACES = places(DOCUMENT)[1:]
 
 
-@settings(max_examples=400, deadline=None)
-@given(place=st.sampled_from(PLACES), value=json_values | texts)
-def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
-    place: tuple[Any, ...], value: object
-) -> None:
-    """One value exchanged for any other: ValueError, or a snapshot that renders."""
-    document = deepcopy(DOCUMENT)
-    inner = document
+def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """Return the document with another value at one place."""
+    document: dict[str, Any] = deepcopy(DOCUMENT)
+    inner: Any = document
     for step in place[:-1]:
         inner = inner[step]
     inner[place[-1]] = value
+    return document
 
+
+@settings(max_examples=400, deadline=None)
+@given(place=st.sampled_from(PLACES), value=json_values | texts)
+def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
+    place: tuple[Any, ...], value: object
+) -> None:
+    """It raises ValueError, or gives a snapshot that renders."""
     try:
-        snapshot = snapshot_json.parse(document)
+        snapshot = snapshot_json.parse(with_value(place, value))
     except ValueError:
         return
 
@@ -155,23 +162,17 @@ HUGE = 10**400
         (("first_complete", "variations", 0, 4), [1]),
     ],
 )
-def test_what_write_does_not_write_is_refused(
+def test_a_document_that_dump_does_not_write_is_rejected(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """Numbers beyond a double, texts that no label holds, places that are not there."""
-    document = deepcopy(DOCUMENT)
-    inner = document
-    for step in place[:-1]:
-        inner = inner[step]
-    inner[place[-1]] = value
-
+    """Numbers beyond a double, unclean texts, wrong types and unknown indices."""
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.parse(document)
+        snapshot_json.parse(with_value(place, value))
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
-def test_nothing_may_be_missing(missing: str) -> None:
-    """A document with a part left out is none."""
+def test_no_key_may_be_missing(missing: str) -> None:
+    """Only `history` is optional."""
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
@@ -179,7 +180,7 @@ def test_nothing_may_be_missing(missing: str) -> None:
 
 
 def test_a_history_may_be_missing() -> None:
-    """As in what was kept before there were histories: all else is read."""
+    """Documents of older versions lack it."""
     document = {key: value for key, value in DOCUMENT.items() if key != "history"}
 
     found = snapshot_json.parse(document)
@@ -188,8 +189,8 @@ def test_a_history_may_be_missing() -> None:
     assert example_snapshot().history is not None
 
 
-def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
-    """No revision is told of a day whose first reading nobody remembers."""
+def test_a_document_of_version_1_has_no_revision() -> None:
+    """The first reading of its last complete day is unknown."""
     new = ("is_quiet", "is_active", "first_complete")
     document = {key: value for key, value in DOCUMENT.items() if key not in new}
 
