@@ -220,7 +220,7 @@ def test_the_package_is_made_of_folders() -> None:
     ("module", "line", "contract"),
     [
         ("series/days.py", "import exporter.braze.client", "series imports model only"),
-        ("model/labels.py", "import exporter.system.clock", "model imports nothing"),
+        ("model/labels.py", "import exporter.system.clock", "model imports no other folder"),
         ("web/tls.py", "import exporter.metrics.store", "web imports"),
     ],
 )
