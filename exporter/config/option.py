@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from exporter.config import units
@@ -35,9 +36,9 @@ class Option(NamedTuple):
     """The default as YAML; None: without the option there is no value."""
     kind: OptionKind = OptionKind.STRING
     is_required: bool = False
-    least: float | None = None
+    least: float = -inf
     """In the unit of the parsed value: seconds, bytes, or a fraction of 1."""
-    most: float | None = None
+    most: float = inf
     excludes_most: bool = False
     help: str = ""
     example: str = ""
@@ -52,7 +53,7 @@ class Option(NamedTuple):
     @property
     def bounds(self) -> str:
         """The bounds as text, such as `1s to 7d`; empty if there are none."""
-        if self.least is None or self.most is None:
+        if self.most == inf:
             return ""
         write = _WRITERS[self.kind]
         to = "to below" if self.excludes_most else "to"
@@ -60,8 +61,6 @@ class Option(NamedTuple):
 
     def allows(self, value: float) -> bool:
         """Return whether the value is within the bounds."""
-        if self.least is None or self.most is None:
-            return True
         is_below = value < self.most if self.excludes_most else value <= self.most
         return self.least <= value and is_below
 

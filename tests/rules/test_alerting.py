@@ -329,7 +329,7 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
 def promtool_document(
     samples: Iterator[tuple[str, dict[str, str], float]],
 ) -> dict[str, object]:
-    """Return a test in which these samples stand still for a minute."""
+    """Return a test in which these samples do not change for a minute."""
     series = [
         {"series": 'up{job="braze",instance="a"}', "values": "1 1"},
         {

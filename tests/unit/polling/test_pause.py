@@ -311,7 +311,7 @@ def test_an_object_removed_while_it_probes_is_replaced() -> None:
 
 
 def test_a_401_pauses_all_components_until_its_probe_is_accepted() -> None:
-    """A component that waits sends nothing, whatever it probes itself."""
+    """A component that waits sends nothing, even if it probes a permission."""
     world = QueueWorld("ab")
     other = world.beside("xyz")
     other.refuse("x", reason=FORBIDDEN)

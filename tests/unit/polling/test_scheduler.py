@@ -229,7 +229,7 @@ def test_jobs_that_are_due_during_the_stop_are_not_logged(
 
 
 def test_no_two_objects_share_a_job() -> None:
-    """Whatever names and ids contain."""
+    """For all characters in names and ids."""
     runner = Runner()
     with started(runner, "eu", "eu/a") as scheduler:
         scheduler.put(PendingPoll("eu", "a/b", due_at=0.0, at=0.0))

@@ -215,5 +215,5 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ],
 )
 def test_discovery(changes: dict[str, Any], text: str) -> None:
-    """A failure says whether campaigns are still polled."""
+    """The text of a failure states whether campaigns are still polled."""
     assert texts.discovery(replace(DISCOVERY, **changes), now=NOW) == text
