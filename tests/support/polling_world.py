@@ -41,14 +41,21 @@ def config(*workspaces: dict[str, object], **changes: object) -> Config:
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
 
 
-def failure(kind: type[FetchError], reason: str, *, status: int | None) -> FetchError:
-    """Return a failure as the client raises it."""
-    headers = None if status is None else RateLimitHeaders()
+def failure(
+    kind: type[FetchError],
+    reason: str,
+    *,
+    status: int | None,
+    headers: RateLimitHeaders | None = None,
+    retry_after: float | None = None,
+) -> FetchError:
+    """Return a failure as the client raises it; without a status: no response."""
     return kind(
         "the message of the client",
         reason=FailureReason(reason),
         status=status,
-        allowance=headers,
+        allowance=headers or (None if status is None else RateLimitHeaders()),
+        retry_after_seconds=retry_after,
     )
 
 
@@ -78,7 +85,7 @@ class FakeBraze:
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         """Return or raise the next response."""
-        assert path == "/campaigns/data_series"
+        assert path in {"/campaigns/data_series", "/canvas/series"}
         self.requests.append(params)
         during, self.during = self.during, lambda: None
         response = self.respond(params)
@@ -142,10 +149,10 @@ class FakeScheduler(Scheduler):
 class PollingWorld:
     """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler: FakeScheduler | None = None) -> None:
         self.clock = FakeClock()
         self.braze = FakeBraze()
-        self.scheduler = FakeScheduler()
+        self.scheduler = scheduler or FakeScheduler()
         self.store = Store()
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.keys: dict[str, str | None] = {}
