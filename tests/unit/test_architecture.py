@@ -49,7 +49,7 @@ OWNERS = {
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
         "web.server braze.deadline braze.connection_errors web.tls "
-        "web.security commands.healthcheck"
+        "web.security web.file_security commands.healthcheck"
     ),
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
@@ -65,6 +65,7 @@ OWNERS = {
 }
 # Modules that are imported when they are first used: start-up time matters.
 LAZY = {
+    "web.security": {"exporter.web.file_security"},
     "daemon.daemon": {"exporter.status.page"},
     "daemon.polling_service": {
         "exporter.discovery.service",
@@ -220,7 +221,11 @@ def test_the_package_is_made_of_folders() -> None:
     ("module", "line", "contract"),
     [
         ("series/days.py", "import exporter.braze.client", "series imports model only"),
-        ("model/labels.py", "import exporter.system.clock", "model imports no other folder"),
+        (
+            "model/labels.py",
+            "import exporter.system.clock",
+            "model imports no other folder",
+        ),
         ("web/tls.py", "import exporter.metrics.store", "web imports"),
     ],
 )
