@@ -44,7 +44,7 @@ OWNERS = {
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
         "web.server braze.deadline braze.connection_errors web.tls "
-        "web.security commands.healthcheck"
+        "web.security web.file_security commands.healthcheck"
     ),
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
@@ -68,6 +68,7 @@ LAZY = {
         "exporter.storage.sqlite_state",
     },
     "web.basic_auth": {"bcrypt"},
+    "web.security": {"exporter.web.file_security"},
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}
