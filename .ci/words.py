@@ -43,7 +43,9 @@ ALL = (
 
 # Pattern (ignoring case, whole words) → what to write instead.
 WORDS = {
-    r"who|whom|whoever|whomever": "which, that, or a role such as `the client`",
+    r"(?<!users )(?<!user )who|whom|whoever|whomever": (
+        "which, that, or a role such as `the client`"
+    ),
     r"his|her|hers|him|himself|herself": "its",
     r"somebody|someone|everybody|everyone|anybody|nobody": (
         "the client, the caller, another process, users"
@@ -52,7 +54,9 @@ WORDS = {
     r"says?|said|saying": "returns, reports, contains, states",
     r"hears?|heard": "receives, detects",
     r"knows? (?:nothing|neither|no)": "delete the sentence",
-    r"(?<!there )(?:is|are|was|were) none": "is invalid, is not a ..., does not exist",
+    r"(?<!there )(?:is|are|was|were) (?-i:none)(?! %)": (
+        "is invalid, is not a ..., does not exist"
+    ),
     r"but none": "but does not",
     r"sh(?:own?|ows) out": "closes, evicts",
     r"beneath": "below",

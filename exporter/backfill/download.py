@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.sampling import HistoryRequest
+from exporter.braze.client import Fetcher
 from exporter.braze.paths import CAMPAIGN_DATA_SERIES
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import (
     CAMPAIGN_ANALYTICS,
     ApiRequest,
-    Fetcher,
     Session,
 )
 from exporter.model.config import CampaignConfig, WorkspaceConfig

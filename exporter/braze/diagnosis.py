@@ -112,7 +112,7 @@ class Check:
     advice: str = ""
     status: int | None = None
     seconds: float | None = None
-    """How long the response took; for `clock`, how far Braze's is ahead of ours."""
+    """Duration of the response; for `clock`, how far Braze's clock is ahead."""
 
 
 def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:

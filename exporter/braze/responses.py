@@ -250,7 +250,7 @@ def refusal(
     if status == 400 and not request.path.endswith("list"):
         text += "; is the campaign id the campaign's API identifier?"
     said = request.quote(message) if message.strip() else ""
-    quoted = f" (Braze says: {said})" if said else ""
+    quoted = f" (Braze: {said})" if said else ""
     return kind(
         f"HTTP {status} from {request.endpoint} for {request.path}: {text}{quoted}",
         reason=reason,

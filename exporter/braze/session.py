@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import RLock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from exporter.braze import retries
+from exporter.braze.client import Fetcher
 from exporter.braze.rate_limit import Budget
 from exporter.braze.responses import BrazeResponse
 from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
@@ -30,23 +31,6 @@ _UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
 """Failures without a complete response, even if a status line was received."""
 
 Result = BrazeResponse | FetchError
-
-
-class Fetcher(Protocol):
-    """What a session needs of a client."""
-
-    def fetch(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        parse: Callable[[object], object] = ...,
-        cached: Callable[[int], object | None] = ...,
-        /,
-    ) -> BrazeResponse:
-        """Return the response to one GET, its document parsed, or raise `FetchError`.
-
-        Or what was parsed before from a body with the same digest.
-        """
 
 
 class ApiRequest(NamedTuple):

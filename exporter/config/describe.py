@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter.braze import hosts
 from exporter.config import schema, units, yaml_tree
-from exporter.config.option import Kind, Option
+from exporter.config.option import Option, OptionKind
 from exporter.config.options import CONFIG, WORKSPACE, Section
 from exporter.model.config import Config, WorkspaceConfig
 
@@ -77,21 +77,21 @@ def _values(parsed: object, section: Section) -> dict[str, object]:
 
 
 def _written(value: Any, option: Option) -> object:
-    if option.kind is Kind.SECTIONS:
+    if option.kind is OptionKind.SECTIONS:
         return [_values(each, option.section) for each in value]
-    if option.kind is Kind.SECTION:
+    if option.kind is OptionKind.SECTION:
         return _values(value, option.section)
     write = _WRITERS.get(option.kind)
     return write(value) if write else value
 
 
-_WRITERS: Mapping[Kind, Callable[[Any], object]] = {
-    Kind.DURATION: units.duration_text,
-    Kind.LABELS: dict,
-    Kind.LIST: list,
-    Kind.NUMBER: lambda rate: int(rate) if float(rate).is_integer() else rate,
-    Kind.PERCENTAGE: units.percentage_text,
-    Kind.SIZE: units.size_text,
-    Kind.URL: hosts.masked_url,
-    Kind.WINDOWS: lambda windows: [f"{days}d" for days in windows],
+_WRITERS: Mapping[OptionKind, Callable[[Any], object]] = {
+    OptionKind.DURATION: units.duration_text,
+    OptionKind.LABELS: dict,
+    OptionKind.LIST: list,
+    OptionKind.NUMBER: lambda rate: int(rate) if float(rate).is_integer() else rate,
+    OptionKind.PERCENTAGE: units.percentage_text,
+    OptionKind.SIZE: units.size_text,
+    OptionKind.URL: hosts.masked_url,
+    OptionKind.WINDOWS: lambda windows: [f"{days}d" for days in windows],
 }

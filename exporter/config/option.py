@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from exporter.config import units
 
 
-class Kind(StrEnum):
+class OptionKind(StrEnum):
     """The type of an option's value, as documentation names it."""
 
     BOOLEAN = "boolean"
@@ -33,11 +34,11 @@ class Option(NamedTuple):
 
     default: str | None = None
     """The default as YAML; None: without the option there is no value."""
-    kind: Kind = Kind.STRING
+    kind: OptionKind = OptionKind.STRING
     is_required: bool = False
-    least: float | None = None
+    least: float = -inf
     """In the unit of the parsed value: seconds, bytes, or a fraction of 1."""
-    most: float | None = None
+    most: float = inf
     excludes_most: bool = False
     help: str = ""
     example: str = ""
@@ -45,14 +46,14 @@ class Option(NamedTuple):
     attribute: str = ""
     """The attribute of the parsed section, dotted; empty: the option's name."""
     section: Mapping[str, Option] = {}
-    """The options of the value, for `Kind.SECTION` and `Kind.SECTIONS`."""
+    """The options of the value, for `OptionKind.SECTION` and `OptionKind.SECTIONS`."""
     renamed_from: str = ""
     """The previous name: accepted with a warning, and still valid in our code."""
 
     @property
     def bounds(self) -> str:
         """The bounds as text, such as `1s to 7d`; empty if there are none."""
-        if self.least is None or self.most is None:
+        if self.most == inf:
             return ""
         write = _WRITERS[self.kind]
         to = "to below" if self.excludes_most else "to"
@@ -60,8 +61,6 @@ class Option(NamedTuple):
 
     def allows(self, value: float) -> bool:
         """Return whether the value is within the bounds."""
-        if self.least is None or self.most is None:
-            return True
         is_below = value < self.most if self.excludes_most else value <= self.most
         return self.least <= value and is_below
 
@@ -69,11 +68,11 @@ class Option(NamedTuple):
 OPTIONAL = Option()
 REQUIRED = Option(is_required=True)
 
-_WRITERS: Mapping[Kind, Callable[[float], str]] = {
-    Kind.DURATION: units.duration_text,
-    Kind.WINDOWS: units.duration_text,
-    Kind.INTEGER: units.number_text,
-    Kind.NUMBER: units.number_text,
-    Kind.PERCENTAGE: units.percentage_text,
-    Kind.SIZE: lambda size: units.size_text(int(size)),
+_WRITERS: Mapping[OptionKind, Callable[[float], str]] = {
+    OptionKind.DURATION: units.duration_text,
+    OptionKind.WINDOWS: units.duration_text,
+    OptionKind.INTEGER: units.number_text,
+    OptionKind.NUMBER: units.number_text,
+    OptionKind.PERCENTAGE: units.percentage_text,
+    OptionKind.SIZE: lambda size: units.size_text(int(size)),
 }

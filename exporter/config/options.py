@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from exporter.config.option import Kind, Option
+from exporter.config.option import Option, OptionKind
 from exporter.config.units import BYTES
 
 _MILLISECOND, _SECOND, _MINUTE, _HOUR, _DAY = 0.001, 1.0, 60.0, 3600.0, 86400.0
@@ -20,43 +20,52 @@ Section = Mapping[str, Option]
 SELECTION: Section = {
     "include": Option(
         "[]",
-        Kind.LIST,
+        OptionKind.LIST,
         help="Patterns with `*` and `?`, case-sensitive; empty: everything.",
         example='["*_push"]',
     ),
     "exclude": Option(
-        "[]", Kind.LIST, help="Patterns that override `include`.", example="[sms]"
+        "[]", OptionKind.LIST, help="Patterns that override `include`.", example="[sms]"
     ),
 }
 TAGS: Section = {
     "any": Option(
         "[]",
-        Kind.LIST,
+        OptionKind.LIST,
         help="Campaigns with at least one of these tags.",
         example="[newsletter, promo]",
     ),
     "all": Option(
-        "[]", Kind.LIST, help="Campaigns with all of these tags.", example="[live]"
+        "[]",
+        OptionKind.LIST,
+        help="Campaigns with all of these tags.",
+        example="[live]",
     ),
     "none": Option(
-        "[]", Kind.LIST, help="Campaigns with none of these tags.", example="[test]"
+        "[]",
+        OptionKind.LIST,
+        help="Campaigns with none of these tags.",
+        example="[test]",
     ),
 }
 DISCOVER: Section = {
     "names": Option(
-        "{}", Kind.SECTION, section=SELECTION, help="Campaign names to select."
+        "{}", OptionKind.SECTION, section=SELECTION, help="Campaign names to select."
     ),
     "tags": Option(
-        "{}", Kind.SECTION, section=TAGS, help="Tags to select, spelled as in Braze."
+        "{}",
+        OptionKind.SECTION,
+        section=TAGS,
+        help="Tags to select, spelled as in Braze.",
     ),
     "channels": Option(
         "{}",
-        Kind.SECTION,
+        OptionKind.SECTION,
         section=SELECTION,
         help="Channels, at least one of which the campaign has to use.",
     ),
     "sent_within": Option(
-        kind=Kind.DURATION,
+        kind=OptionKind.DURATION,
         least=_HOUR,
         most=3650 * _DAY,
         attribute="sent_within_seconds",
@@ -66,13 +75,13 @@ DISCOVER: Section = {
             "matter."
         ),
     ),
-    "include_drafts": Option("false", Kind.BOOLEAN, help="Also poll drafts."),
+    "include_drafts": Option("false", OptionKind.BOOLEAN, help="Also poll drafts."),
     "include_archived": Option(
-        "false", Kind.BOOLEAN, help="Also poll archived campaigns."
+        "false", OptionKind.BOOLEAN, help="Also poll archived campaigns."
     ),
     "max_campaigns": Option(
         "500",
-        Kind.INTEGER,
+        OptionKind.INTEGER,
         least=1,
         most=100_000,
         help=(
@@ -82,7 +91,7 @@ DISCOVER: Section = {
     ),
     "list_interval": Option(
         "1h",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
         attribute="list_interval_seconds",
@@ -90,7 +99,7 @@ DISCOVER: Section = {
     ),
     "grace": Option(
         "1d",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=0,
         most=90 * _DAY,
         attribute="grace_seconds",
@@ -99,7 +108,7 @@ DISCOVER: Section = {
     # Braze allows 4,166 a minute, shared with the company's live sends.
     "requests_per_minute": Option(
         "120",
-        Kind.NUMBER,
+        OptionKind.NUMBER,
         least=0.1,
         most=1000,
         help=(
@@ -109,7 +118,7 @@ DISCOVER: Section = {
     ),
     "labels": Option(
         "{}",
-        Kind.LABELS,
+        OptionKind.LABELS,
         help="Labels of `braze_campaign_info`: label name to `tags` or `channels`.",
         example="{tags: tags, channel: channels}",
     ),
@@ -126,7 +135,7 @@ CAMPAIGN: Section = {
         example="Welcome series",
     ),
     "interval": Option(
-        kind=Kind.DURATION,
+        kind=OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
         attribute="interval_seconds",
@@ -135,7 +144,7 @@ CAMPAIGN: Section = {
     ),
     "labels": Option(
         "{}",
-        Kind.LABELS,
+        OptionKind.LABELS,
         help="Additional labels of `braze_campaign_info`.",
         example="{team: crm}",
     ),
@@ -147,7 +156,7 @@ WORKSPACE: Section = {
         example="production",
     ),
     "endpoint": Option(
-        kind=Kind.URL,
+        kind=OptionKind.URL,
         is_required=True,
         help="The REST endpoint of the Braze instance, without a path.",
         example="https://rest.iad-01.braze.com",
@@ -161,7 +170,7 @@ WORKSPACE: Section = {
         example="BRAZE_API_KEY",
     ),
     "api_key_file": Option(
-        kind=Kind.PATH,
+        kind=OptionKind.PATH,
         attribute="key_source.file",
         help="File that contains the API key; read again when it changes.",
         example="/run/secrets/braze",
@@ -174,7 +183,7 @@ WORKSPACE: Section = {
     ),
     "interval": Option(
         "5m",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
         attribute="interval_seconds",
@@ -182,7 +191,7 @@ WORKSPACE: Section = {
     ),
     "idle_interval": Option(
         "1h",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
         attribute="idle_interval_seconds",
@@ -191,7 +200,7 @@ WORKSPACE: Section = {
     # Braze allows 50,000; below 0.01 the next request would be hours away.
     "requests_per_minute": Option(
         "120",
-        Kind.NUMBER,
+        OptionKind.NUMBER,
         least=0.01,
         most=1_000_000,
         help=(
@@ -201,7 +210,7 @@ WORKSPACE: Section = {
     ),
     "reserve": Option(
         "20%",
-        Kind.PERCENTAGE,
+        OptionKind.PERCENTAGE,
         least=0,
         most=1,
         excludes_most=True,
@@ -211,21 +220,21 @@ WORKSPACE: Section = {
     ),
     "concurrency": Option(
         "4",
-        Kind.INTEGER,
+        OptionKind.INTEGER,
         least=1,
         most=64,
         help="Maximum number of concurrent requests.",
     ),
     "timeout": Option(
         "30s",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=_MILLISECOND,
         most=10 * _MINUTE,
         attribute="timeout_seconds",
         help="Timeout of a request, from connecting to the last byte.",
     ),
     "proxy": Option(
-        kind=Kind.URL,
+        kind=OptionKind.URL,
         help=(
             "URL of an HTTP proxy. Unset: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and "
             "NO_PROXY."
@@ -233,7 +242,7 @@ WORKSPACE: Section = {
         example="http://proxy:3128",
     ),
     "ca_file": Option(
-        kind=Kind.PATH,
+        kind=OptionKind.PATH,
         help=(
             "File of trusted certificates (PEM). Unset: REQUESTS_CA_BUNDLE, "
             "CURL_CA_BUNDLE, SSL_CERT_FILE or the bundled list."
@@ -242,17 +251,17 @@ WORKSPACE: Section = {
     ),
     "allow_http": Option(
         "false",
-        Kind.BOOLEAN,
+        OptionKind.BOOLEAN,
         help="Permit an `http://` endpoint, which receives the API key unencrypted.",
     ),
     "campaigns": Option(
-        kind=Kind.SECTIONS,
+        kind=OptionKind.SECTIONS,
         is_required=True,
         section=CAMPAIGN,
         help="The campaigns to poll; required unless `discover` is set.",
     ),
     "discover": Option(
-        kind=Kind.SECTION,
+        kind=OptionKind.SECTION,
         section=DISCOVER,
         help="Poll campaigns that Braze lists, in addition to `campaigns`.",
     ),
@@ -260,7 +269,7 @@ WORKSPACE: Section = {
 LIMITS: Section = {
     "series_per_campaign": Option(
         "5000",
-        Kind.INTEGER,
+        OptionKind.INTEGER,
         least=1,
         most=1_000_000,
         help=(
@@ -270,7 +279,7 @@ LIMITS: Section = {
     ),
     "response_bytes": Option(
         "4MiB",
-        Kind.SIZE,
+        OptionKind.SIZE,
         least=BYTES["KiB"],
         most=BYTES["GiB"],
         help="Maximum size of a response, decompressed. A larger one is a failed poll.",
@@ -278,14 +287,14 @@ LIMITS: Section = {
 }
 CONFIG: Section = {
     "workspaces": Option(
-        kind=Kind.SECTIONS,
+        kind=OptionKind.SECTIONS,
         is_required=True,
         section=WORKSPACE,
         help="The Braze workspaces to poll.",
     ),
     "windows": Option(
         "[7d, 28d]",
-        Kind.WINDOWS,
+        OptionKind.WINDOWS,
         least=_DAY,
         most=98 * _DAY,
         help=(
@@ -293,11 +302,11 @@ CONFIG: Section = {
         ),
     ),
     "channels": Option(
-        "{}", Kind.SECTION, section=SELECTION, help="Channels to export."
+        "{}", OptionKind.SECTION, section=SELECTION, help="Channels to export."
     ),
     "stale_after": Option(
         "1h",
-        Kind.DURATION,
+        OptionKind.DURATION,
         least=_MILLISECOND,
         most=365 * _DAY,
         attribute="stale_after_seconds",
@@ -307,18 +316,18 @@ CONFIG: Section = {
         ),
     ),
     "metrics": Option(
-        "{}", Kind.SECTION, section=SELECTION, help="Braze fields to export."
+        "{}", OptionKind.SECTION, section=SELECTION, help="Braze fields to export."
     ),
     "revisions": Option(
         "false",
-        Kind.BOOLEAN,
+        OptionKind.BOOLEAN,
         help=(
             "Export the revision families: by how much Braze changes the counts of "
             "past days."
         ),
     ),
     "limits": Option(
-        "{}", Kind.SECTION, section=LIMITS, help="Limits of one campaign."
+        "{}", OptionKind.SECTION, section=LIMITS, help="Limits of one campaign."
     ),
 }
 
@@ -328,5 +337,5 @@ def walk(section: Section = CONFIG, path: str = "") -> Iterator[tuple[str, Optio
     for name, option in section.items():
         place = f"{path}{name}"
         yield place, option
-        inner = f"{place}[]." if option.kind is Kind.SECTIONS else f"{place}."
+        inner = f"{place}[]." if option.kind is OptionKind.SECTIONS else f"{place}."
         yield from walk(option.section, inner)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 
 from exporter import __version__
+from exporter.braze.client import Fetcher
 from exporter.braze.rate_limit import Budget
-from exporter.braze.session import SHARED, Fetcher, Session
+from exporter.braze.session import SHARED, Session
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics

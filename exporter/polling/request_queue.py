@@ -224,7 +224,6 @@ class RequestQueue:
         with self._lock:
             self._object_ids = frozenset()
             self._waiting.clear()
-            self._schedule = _schedule_nothing
             self._pause = None
             self.session.resume_key(self)
 
@@ -386,7 +385,3 @@ class RequestQueue:
             self._schedule(
                 PendingPoll(self._workspace, pause.probe_id, due_at=now, at=now)
             )
-
-
-def _schedule_nothing(_: PendingPoll) -> None:
-    pass

@@ -18,17 +18,17 @@ from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
 from exporter.metrics import campaign_metrics
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, KeptEntries, ObjectKey, Store
+from exporter.metrics.store import KeptEntries, ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
-from exporter.polling import plan, slots
+from exporter.polling import entries, plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import CAMPAIGN
+from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
 from exporter.system.api_key import ApiKey, Secret
 from exporter.system.clock import Clock
-from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +123,9 @@ class Workspaces:
         for entry in self._store.entries():
             workspace_now = self.by_name.get(entry.subject.workspace)
             if workspace_now is not None:
-                shift = partial(_in_wall_time, self._clock, workspace=workspace_now)
+                shift = partial(
+                    entries.in_wall_time, self._clock, workspace=workspace_now
+                )
                 self._store.update(entry.key, shift)
 
     def abort(self) -> None:
@@ -145,7 +147,7 @@ class Workspaces:
         workspace = self._workspace(config, workspace_plan, previous, kept)
         self.by_name[name] = workspace
         workspace.show_intervals(self._metrics)
-        _log_plan(workspace.plan, previous.plan if previous else None)
+        log_plan(workspace.plan, previous.plan if previous else None)
         if previous is not None:
             self._remove(name, set(previous.campaigns) - set(workspace.campaigns))
         added = self._show(workspace, previous, kept)
@@ -280,10 +282,12 @@ class Workspaces:
             if entry is None:
                 added.append(campaign)
                 self._store.put(
-                    _entry(labels, workspace, kept.get(key), now=self._clock.now())
+                    entries.first_entry(
+                        labels, workspace, kept.get(key), now=self._clock.now()
+                    )
                 )
             elif entry.subject != labels or is_other_queue:
-                rename = partial(_renamed, labels=labels, workspace=workspace)
+                rename = partial(entries.renamed, labels=labels, workspace=workspace)
                 self._store.update(key, rename)
         return tuple(added)
 
@@ -297,7 +301,11 @@ class Workspaces:
                 continue
             self._store.update(
                 (workspace.name, object_id),
-                partial(_with_interval, interval_seconds=interval, workspace=workspace),
+                partial(
+                    entries.with_interval,
+                    interval_seconds=interval,
+                    workspace=workspace,
+                ),
             )
             planned = self._scheduler.planned(workspace.name, object_id)
             slot = slots.next_slot(
@@ -404,111 +412,9 @@ def _connection(
     )
 
 
-def _entry(
-    labels: campaign_metrics.ObjectLabels,
-    workspace: Workspace,
-    kept: Kept | None,
-    *,
-    now: float,
-) -> Entry:
-    """Return the first entry of a campaign, with its kept values unless stale."""
-    status = campaign_metrics.PollStatus(
-        is_up=None,
-        failure=None,
-        interval_seconds=workspace.idle.interval_seconds(labels.campaign_id),
-        last_success_at=None,
-    )
-    if kept is None:
-        return Entry(labels, status, campaign_metrics.render_status(labels, status))
-    read_at = min(kept.last_success_at, now)
-    status = status._replace(
-        is_up=kept.failure is None,
-        failure=kept.failure,
-        last_success_at=read_at,
-    )
-    entry = Entry(
-        labels,
-        status,
-        campaign_metrics.render_status(labels, status),
-        last_read=kept.snapshot,
-        read_at=read_at,
-    )
-    expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
-    if expires_at <= now:
-        return entry
-    values = campaign_metrics.render_values(labels, kept.snapshot)
-    return entry._replace(values=values, expires_at=expires_at)
-
-
-def _renamed(
-    entry: Entry, *, labels: campaign_metrics.ObjectLabels, workspace: Workspace
-) -> Entry:
-    values = None
-    if (snapshot := entry.snapshot) is not None:
-        values = campaign_metrics.render_values(labels, snapshot)
-    blocks = workspace.render_status(labels, entry.status)
-    return entry._replace(subject=labels, values=values, status_blocks=blocks)
-
-
-def _in_wall_time(clock: Clock, entry: Entry, *, workspace: Workspace) -> Entry:
-    """Return the entry with its instants by the wall clock as it is set now."""
-    status = entry.status
-    if status.last_success_at is not None:
-        status = status._replace(last_success_at=clock.wall(entry.read_at))
-    if status.failed_at is not None:
-        status = status._replace(failed_at=clock.wall(entry.failed_at))
-    blocks = workspace.render_status(entry.subject, status)
-    return entry._replace(status=status, status_blocks=blocks)
-
-
-def _with_interval(
-    entry: Entry, *, interval_seconds: float, workspace: Workspace
-) -> Entry:
-    status = entry.status._replace(interval_seconds=interval_seconds)
-    expires_at = entry.expires_at
-    if entry.values is not None:
-        expires_at = entry.read_at + workspace.lifetime_seconds(interval_seconds)
-    blocks = workspace.render_status(entry.subject, status)
-    return entry._replace(status=status, status_blocks=blocks, expires_at=expires_at)
-
-
 def _intervals(workspace: Workspace, object_id: str) -> tuple[float, float] | None:
     """Return the interval in force and how long values are served at it."""
     if object_id not in workspace.campaigns:
         return None
     interval = workspace.idle.interval_seconds(object_id)
     return (interval, workspace.lifetime_seconds(interval))
-
-
-def _configured_rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
-    """Return the part of a plan that discovery does not change."""
-    found = one.workspace.discover is not None
-    listed = () if found else one.workspace.campaigns
-    return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)
-
-
-def _log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
-    if old == new:
-        return
-    fields: dict[str, Fact] = {
-        "workspace": new.workspace.name,
-        "endpoint": new.workspace.endpoint,
-        "campaigns": len(new.workspace.campaigns),
-        "wanted_per_minute": new.wanted_per_minute,
-        "planned_per_minute": new.planned_per_minute,
-        "interval_seconds": new.interval_seconds,
-    }
-    # Not again for each discovered campaign: the gauges show the plan.
-    is_as_configured = old is not None and (
-        _configured_rates(old) == _configured_rates(new)
-    )
-    if not is_as_configured:
-        _log.info("workspace.planned", extra={"facts": fields})
-    is_news = old is None or old.stretch == 1 or not is_as_configured
-    if new.stretch > 1 and is_news and (old is None or old.stretch != new.stretch):
-        fields |= {
-            "stretch": new.stretch,
-            "ceiling_per_minute": new.ceiling_per_minute,
-            "advice": "raise requests_per_minute or the intervals",
-        }
-        _log.warning("workspace.stretched", extra={"facts": fields})

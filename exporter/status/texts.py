@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.model.durations import duration
 from exporter.model.errors import FailureReason
+from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
 from exporter.status.query import ATTENTION, IDLE
@@ -42,65 +42,6 @@ SORTS: Mapping[str, str] = {
     "spam": "Spam",
     "age": "Age",
     "next": "Next poll",
-}
-
-
-class FailureText(NamedTuple):
-    """What a failure reason means, and what to do; both are sentences."""
-
-    cause: str
-    action: str
-
-
-FAILURES: Mapping[FailureReason, FailureText] = {
-    FailureReason.UNAUTHORIZED: FailureText(
-        "Braze rejects the API key (401).",
-        "Check the key and the endpoint: Braze also returns 401 for a valid key of "
-        "another instance.",
-    ),
-    FailureReason.FORBIDDEN: FailureText(
-        "The API key lacks a permission, or its IP allowlist excludes this machine "
-        "(403).",
-        "Create a new key with the permission campaigns.data_series and, if it has an "
-        "IP allowlist, this machine's address; existing keys cannot be changed.",
-    ),
-    FailureReason.RATE_LIMITED: FailureText(
-        "Braze's rate limit is used up (429), by this exporter or another client.",
-        "Polling continues when the limit resets. If this happens often, lower "
-        "requests_per_minute.",
-    ),
-    FailureReason.BAD_REQUEST: FailureText(
-        "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the campaign's API identifier.",
-    ),
-    FailureReason.NOT_FOUND: FailureText(
-        "The endpoint does not have this path (404).",
-        "Check the endpoint.",
-    ),
-    FailureReason.REDIRECT: FailureText(
-        "The response is a redirect (3xx), which the exporter does not follow.",
-        "Check the endpoint, and whether a proxy requires a login.",
-    ),
-    FailureReason.SERVER_ERROR: FailureText(
-        "Braze has an internal error (5xx).",
-        "The poll is retried; if the error persists, see Braze's status page.",
-    ),
-    FailureReason.TIMEOUT: FailureText(
-        "Braze did not respond within the timeout.",
-        "The poll is retried; if the error persists, check the network and the proxy.",
-    ),
-    FailureReason.CONNECTION: FailureText(
-        "The connection to Braze failed.",
-        "Check DNS, firewall, proxy and CA certificates.",
-    ),
-    FailureReason.TOO_LARGE: FailureText(
-        "The response is larger than limits.response_bytes.",
-        "Raise that limit.",
-    ),
-    FailureReason.MALFORMED: FailureText(
-        "The response is not a data series.",
-        "If it is a proxy's page, check the proxy; if it is Braze's, report it.",
-    ),
 }
 
 
@@ -168,16 +109,17 @@ def rate(rate: Rate) -> str:
 
 def failure(reason: FailureReason) -> str:
     """Return what a failure reason means and what to do."""
-    return " ".join(FAILURES[reason])
+    failure = FAILURE_TEXTS[reason]
+    return f"{failure.cause} {failure.action}"
 
 
 def pause(workspace: WorkspaceView) -> str:
     """Return why a workspace is paused and what to do; empty: it is not paused."""
     if workspace.pause is None:
         return ""
-    cause, action = FAILURES[workspace.pause.reason]
+    failure = FAILURE_TEXTS[workspace.pause.reason]
     source = workspace.plan.workspace.key_source
-    return f"Paused: {cause} The key is read from {source}. {action}"
+    return f"Paused: {failure.cause} The key is read from {source}. {failure.action}"
 
 
 def polling(workspace: WorkspaceView) -> str:

@@ -1,6 +1,6 @@
 """Campaigns without fresh figures: how many, which, since when and why.
 
-Tables without such campaigns have a row that says so: an empty table looks broken.
+Tables without such campaigns have a row with that text: an empty table looks broken.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _failing_by_reason() -> Drawn:
         sort="Last success",
         description="Campaigns whose last finished poll failed, with the reason and "
         "the time since the last success. A workspace without failures has one row "
-        "that says so.",
+        "with that text.",
     )
 
 
@@ -146,7 +146,7 @@ def _without_figures() -> Drawn:
         is_ascending=True,
         description="Campaigns without figures: the last ones became stale, no poll "
         "succeeded yet, or Braze returns no day. A workspace without such campaigns "
-        "has one row that says so.",
+        "has one row with that text.",
     )
 
 

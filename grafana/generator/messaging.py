@@ -173,7 +173,7 @@ def _sms() -> list[Tile]:
                     _rate(
                         "Opted out", channel, "opt_out", of="delivered", limits=OPT_OUT
                     ),
-                    _rate("Asked for help", channel, "help", of="delivered"),
+                    _rate("Replied HELP", channel, "help", of="delivered"),
                     _rate("Clicked", channel, "clicks", of="delivered"),
                 ],
                 description="`delivered`, `rejected` and `delivery_failed` ÷ `sent`; "

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.chart.helm import CI_VALUES, Helm, Rendered
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import Helm, Rendered
 
 
 @pytest.fixture(name="rendered", scope="session")

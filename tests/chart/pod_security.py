@@ -2,7 +2,7 @@
 
 From https://kubernetes.io/docs/concepts/security/pod-security-standards/: each control
 with the fields it restricts and the values it allows. An absent field is allowed unless
-its control says otherwise.
+its control differs.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _POD_CONTROLS: tuple[Callable[[Spec], Iterator[str]], ...] = (
 
 
 def _shared(context: Spec) -> Iterator[str]:
-    """Yield what neither a pod nor a container may say."""
+    """Yield settings that are forbidden in pods and containers."""
     if (context.get("windowsOptions") or {}).get("hostProcess"):
         yield "windowsOptions.hostProcess is set"
     linux = context.get("seLinuxOptions") or {}
@@ -134,7 +134,7 @@ def _hosts_of_probes(container: Spec) -> Iterator[str]:
     handlers += [lifecycle.get(hook) for hook in ("postStart", "preStop")]
     for handler in filter(None, handlers):
         if any((handler.get(kind) or {}).get("host") for kind in _NETWORKED):
-            yield "a probe or hook asks another host"
+            yield "a probe or hook sends requests to another host"
 
 
 _NETWORKED = ("httpGet", "tcpSocket")

@@ -10,14 +10,8 @@ from exporter.simulator import Simulator, SimulatorSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.chart.helm import (
-    CHART,
-    ID,
-    NASTY,
-    Helm,
-    Rendered,
-    config,
-)
+from tests.chart.chart_values import ID, NASTY, config
+from tests.chart.helm import CHART, Helm, Rendered
 from tests.support.certificates import HASH
 
 

@@ -20,15 +20,8 @@ from exporter import __version__
 from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
-from tests.chart.helm import (
-    CHART,
-    CI_VALUES,
-    Document,
-    Helm,
-    Rendered,
-    containers,
-    documents,
-)
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import CHART, Document, Helm, Rendered, containers, documents
 from tests.chart.pod_security import violations
 from tests.paths import FIXTURES, ROOT
 

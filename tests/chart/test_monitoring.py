@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.helm import (
-    NASTY,
-    Document,
-    Helm,
-    Rendered,
-)
+from tests.chart.chart_values import NASTY
+from tests.chart.helm import Document, Helm, Rendered
 from tests.paths import ROOT
 
 

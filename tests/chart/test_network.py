@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chart.helm import (
-    Document,
-    Helm,
-    Rendered,
-    config,
-    schema_errors,
-)
+from tests.chart.chart_values import config, schema_errors
+from tests.chart.helm import Document, Helm, Rendered
 
 PATHS: tuple[tuple[Document, str], ...] = (
     ({}, "/metrics"),

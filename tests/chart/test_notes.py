@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from tests.chart.helm import (
-    CI_VALUES,
-    Document,
-    Helm,
-    Rendered,
-    config,
-)
+from tests.chart.chart_values import CI_VALUES, config
+from tests.chart.helm import Document, Helm, Rendered
 
 
 def test_the_notes_contain_the_next_command(rendered: Mapping[str, Rendered]) -> None:

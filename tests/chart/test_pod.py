@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from exporter.simulator import Simulator
 
-from tests.chart.helm import CI_VALUES, Document, Helm, Rendered
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import Document, Helm, Rendered
 from tests.chart.local_pod import LocalPod, secrets
 from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.daemon_process import Process, parse, run, until

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from exporter.commands.flags import OF_DAEMON
 
-from tests.chart.helm import Document, Helm, Refused, config
+from tests.chart.chart_values import config
+from tests.chart.helm import Document, Helm, Refused
 from tests.support.certificates import HASH
 
 SECRET = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"

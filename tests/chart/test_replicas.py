@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chart.helm import CI_VALUES, Document, Helm, Refused
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import Document, Helm, Refused
 
 REPLICAS = CI_VALUES["replicas"]
 

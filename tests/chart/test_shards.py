@@ -7,7 +7,8 @@ import copy
 import pytest
 from exporter.polling.sharding import Shard
 
-from tests.chart.helm import CI_VALUES, Document, Helm, Refused, containers
+from tests.chart.chart_values import CI_VALUES
+from tests.chart.helm import Document, Helm, Refused, containers
 
 SHARDS: Document = {"sharding": {"enabled": True, "shards": 3}}
 CLAIMS: Document = SHARDS | {"persistence": {"enabled": True}}

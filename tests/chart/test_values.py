@@ -16,19 +16,15 @@ from exporter.config.units import duration_seconds
 from exporter.web import web_config
 
 from tests.chart import schema_types
-from tests.chart.helm import (
-    CHART,
+from tests.chart.chart_values import (
     CI_VALUES,
     SCHEMA,
     VALUES,
-    Document,
-    Helm,
-    Refused,
-    Rendered,
     config,
     merged,
     schema_errors,
 )
+from tests.chart.helm import CHART, Document, Helm, Refused, Rendered
 from tests.chart.readme_tables import README, keys, sections, written
 from tests.paths import ROOT
 from tests.support.certificates import HASH

@@ -1,4 +1,4 @@
-"""The dashboards as Grafana reads them: panels, queries, and variables filled in."""
+"""The dashboards as Grafana reads them: panels, queries, and filled variables."""
 
 from __future__ import annotations
 
@@ -61,32 +61,31 @@ def queries(name: str) -> list[Asked]:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A family with its matchers, quotes taken off, and what stands before it."""
+    """A family with its unquoted matchers."""
 
     name: str
     matchers: tuple[tuple[str, str, str], ...]
-    before: str
 
     def values(self, label: str) -> list[str]:
-        """Return what a label must be equal to, or match."""
+        """Return the values in the matchers of a label."""
         return [value for name, _, value in self.matchers if name == label]
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Find all selectors; every one of ours has braces."""
+    """Find all selectors; in the dashboards all have braces."""
     for found in _SELECTOR.finditer(expression):
         matchers = tuple(
             (matcher["label"], matcher["operator"], matcher["value"][1:-1])
             for matcher in _MATCHER.finditer(found["matchers"])
         )
-        yield Selector(found["name"], matchers, expression[: found.start()])
+        yield Selector(found["name"], matchers)
 
 
 def filled(expression: str, chosen: Mapping[str, str]) -> str:
-    """Return a query as Grafana sends it, with All for what is not chosen.
+    """Return a query as Grafana sends it, with All for other variables.
 
-    `$1` of a replacement stays. KeyError for a name that no variable has, whose place
-    Grafana would leave as it stands.
+    `$1` of a replacement is kept. KeyError: an unknown variable, which Grafana would
+    not replace.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -105,7 +104,7 @@ def filled(expression: str, chosen: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str, *, is_regex: bool) -> str:
-    """Escape like Grafana: its format `regex`, or its default in a PromQL string."""
+    """Escape like Grafana: the format `regex`, or the default in a PromQL string."""
     if is_regex:
         return re.sub(r"[\\^$*+?.()|[\]{}/]", r"\\\g<0>", text)
     doubled = text.replace("\\", "\\\\\\\\")

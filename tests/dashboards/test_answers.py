@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of a real Prometheus that scrapes the demo."""
+"""Every query of every dashboard, with a real Prometheus that scrapes the demo."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tests.support.prometheus import (
 )
 
 Program = Callable[[str], str]
+pytestmark = pytest.mark.slow
 
 CAMPAIGNS = 22
 SPRING = "Spring sale 🌷"
@@ -32,7 +33,7 @@ CHOSEN = {
     "braze-campaign": [SPRING],
     "braze-email-deliverability": [SPRING],
     "braze-exporter": [SPRING],
-    # Whoever uses none of a panel's channels has nothing to show there.
+    # Campaigns that together use all channels of the panels.
     "braze-messaging": [
         "Flash sale in the app",
         "Order shipped",
@@ -43,14 +44,14 @@ CHOSEN = {
     ],
 }
 EMPTY: dict[str, str] = {}
-"""Queries that are rightly empty on the demo, with the reason: none so far."""
+"""Queries without a result on the demo, with the reason."""
 TROUBLE = (
     ("braze-exporter", "Failing, with the reason"),
     ("braze-exporter", "Polled without figures"),
     ("braze-overview", "Firing and pending alerts"),
 )
 ALL_WELL, NEVER = -1, -2
-"""What these tables hold in place of seconds; their panels put it in words."""
+"""Codes in these tables instead of seconds; their panels map them to text."""
 TARGETS = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
@@ -79,30 +80,28 @@ groups:
 
 LABELS = "container: exporter, endpoint: http, node: n"
 
-every_dashboard = pytest.mark.parametrize("name", dashboard_json.NAMES)
-
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The demo, and a Prometheus that scrapes it under three jobs.
+    """The demo, and a Prometheus that scrapes it with three jobs.
 
-    Under the second as two exporters, under the third as the same process again.
+    The second job scrapes it as two replicas, the third as the same process again.
     """
 
     demo: str
     prometheus: str
 
     def ask(self, expression: str, **chosen: str) -> Vector:
-        """Return the answer to a query with its variables filled in."""
+        """Return the result of a query with filled variables."""
         return ask(self.prometheus, dashboard_json.filled(expression, chosen))
 
     def scrape(self) -> Scrape:
-        """Return what the demo shows."""
+        """Return a scrape of the demo."""
         return scraped(self.demo)
 
 
 def scraped(url: str) -> Scrape:
-    """Return what an exporter shows."""
+    """Return a scrape of an exporter."""
     return parse(get(f"{url}/metrics")[2].decode())
 
 
@@ -110,9 +109,9 @@ def scraped(url: str) -> Scrape:
 def watched(
     program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Watched]:
-    """Watch the demo where it is early in the afternoon, whenever this runs.
+    """Watch the demo in a time zone in which it is early in the afternoon.
 
-    Shortly after midnight hardly anything was sent today, and rates of it are absent.
+    Shortly after midnight few messages are sent, and their rates are absent.
     """
     zone = zone_of_hour(13, now=datetime.now(UTC))
     with Process(
@@ -127,17 +126,17 @@ def watched(
 
 
 def zone_of_hour(hour: int, *, now: datetime) -> str:
-    """Return a zone in which it is this hour; the sign in its name is reversed."""
+    """Return a time zone in which it is this hour; the sign in its name is reversed."""
     behind = now.hour - hour
     return f"Etc/GMT{behind:+d}" if behind else "Etc/GMT"
 
 
-@pytest.mark.parametrize("hour", range(24))
-def test_it_is_early_in_the_afternoon_somewhere(hour: int) -> None:
-    """At every hour a zone is found, so that nothing here depends on when it runs."""
-    now = datetime(2026, 3, 29, hour, 59, tzinfo=UTC)
+def test_there_is_a_time_zone_for_every_hour() -> None:
+    """The tests do not depend on the time of day."""
+    for hour in range(24):
+        now = datetime(2026, 3, 29, hour, 59, tzinfo=UTC)
 
-    assert now.astimezone(ZoneInfo(zone_of_hour(13, now=now))).hour == 13
+        assert now.astimezone(ZoneInfo(zone_of_hour(13, now=now))).hour == 13
 
 
 def wait_until_scraped(url: str) -> None:
@@ -149,54 +148,54 @@ def wait_until_scraped(url: str) -> None:
 
 
 def answers(watched: Watched, asked: dashboard_json.Asked, **chosen: str) -> Vector:
-    """Return the answer to a query; no sample of it may be other than finite."""
+    """Return the result of a query; every sample has to be finite."""
     vector = watched.ask(asked.expression, **chosen)
     strange = [labels for labels, value in vector if not math.isfinite(value)]
     assert not strange, f"{asked}: {strange}"
     return vector
 
 
-@every_dashboard
-def test_every_query_answers_for_all(watched: Watched, name: str) -> None:
-    """With All chosen everywhere, none is empty but those with a reason."""
-    empty = [
-        str(asked)
-        for asked in dashboard_json.queries(name)
-        if not answers(watched, asked)
-    ]
+def test_every_query_answers_for_all(watched: Watched) -> None:
+    """With All in every variable only the queries in EMPTY have no result."""
+    for name in dashboard_json.NAMES:
+        empty = [
+            str(asked)
+            for asked in dashboard_json.queries(name)
+            if not answers(watched, asked)
+        ]
 
-    assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
-
-
-@every_dashboard
-def test_every_query_answers_for_one_campaign(watched: Watched, name: str) -> None:
-    """With one campaign and one job chosen, none is empty that has its channel."""
-    empty = [
-        str(asked)
-        for asked in dashboard_json.queries(name)
-        if not any(
-            answers(watched, asked, campaign=campaign, job="one")
-            for campaign in CHOSEN[name]
-        )
-    ]
-
-    assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
+        assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
 
 
-@every_dashboard
-def test_every_variable_has_values(watched: Watched, name: str) -> None:
-    """Nothing chosen, or a job and a campaign: there is always something to choose."""
-    for variable in dashboard_json.load(name)["templating"]["list"][1:]:
-        found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
-        assert found, variable["query"]
-        for chosen in ({}, {"job": "two", "campaign": SPRING}):
-            selector = dashboard_json.filled(found[1], chosen)
-            values = label_values(watched.prometheus, found[2], selector=selector)
-            assert values, (variable["name"], chosen)
+def test_every_query_answers_for_one_campaign(watched: Watched) -> None:
+    """With one campaign and one job every query has a result for some campaign."""
+    for name in dashboard_json.NAMES:
+        empty = [
+            str(asked)
+            for asked in dashboard_json.queries(name)
+            if not any(
+                answers(watched, asked, campaign=campaign, job="one")
+                for campaign in CHOSEN[name]
+            )
+        ]
+
+        assert empty == [asked for asked in EMPTY if asked.startswith(f"{name} /")]
+
+
+def test_every_variable_has_values(watched: Watched) -> None:
+    """With and without a chosen job and campaign every variable has values."""
+    for name in dashboard_json.NAMES:
+        for variable in dashboard_json.load(name)["templating"]["list"][1:]:
+            found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+            assert found, variable["query"]
+            for chosen in ({}, {"job": "two", "campaign": SPRING}):
+                selector = dashboard_json.filled(found[1], chosen)
+                values = label_values(watched.prometheus, found[2], selector=selector)
+                assert values, (variable["name"], chosen)
 
 
 def test_any_name_can_be_chosen(watched: Watched) -> None:
-    """Quotes, backslashes, brackets and emoji in a name find that campaign alone."""
+    """A name with quotes, backslashes, brackets or emoji selects only its campaign."""
     everything = 'braze_campaign_info{job="one"}'
     names = label_values(watched.prometheus, "campaign", selector=everything)
     by_name = "count by (campaign) (braze_campaign_info{campaign=~`${campaign:regex}`})"
@@ -212,41 +211,39 @@ def test_any_name_can_be_chosen(watched: Watched) -> None:
     assert found == [[name] for name in names]
 
 
-@every_dashboard
-def test_queries_know_only_what_the_exporter_serves(
-    watched: Watched, name: str
-) -> None:
-    """Names, labels and Braze's names of figures are those of a scrape."""
-    scrape = watched.scrape()
-    labels = {
-        family: {label for sample in samples for label, _ in sample}
-        for family, samples in scrape.items()
-    }
-    # Only shown while a campaign fails, and by shards.
-    labels["braze_campaign_failure_info"] = {"workspace", "campaign", "reason"}
-    labels["braze_exporter_shard_info"] = {"shard", "total_shards"}
-    stats = {
-        value
-        for samples in scrape.values()
-        for sample in samples
-        for label, value in sample
-        if label == "metric"
-    }
-    for asked in dashboard_json.queries(name):
-        for selector in dashboard_json.selectors(asked.expression):
-            if selector.name == "ALERTS":
-                continue
-            assert selector.name in labels, asked
-            used = {label for label, _, _ in selector.matchers}
-            assert used <= labels[selector.name] | {"job"}, asked
-            if ("metric", "=") in [one[:2] for one in selector.matchers]:
-                assert set(selector.values("metric")) <= stats, asked
+def test_queries_use_only_existing_metrics_and_labels(watched: Watched) -> None:
+    """Metrics, labels and Braze's names of figures are those of a scrape."""
+    for name in dashboard_json.NAMES:
+        scrape = watched.scrape()
+        labels = {
+            family: {label for sample in samples for label, _ in sample}
+            for family, samples in scrape.items()
+        }
+        # Only while a campaign fails, and with shards.
+        labels["braze_campaign_failure_info"] = {"workspace", "campaign", "reason"}
+        labels["braze_exporter_shard_info"] = {"shard", "total_shards"}
+        stats = {
+            value
+            for samples in scrape.values()
+            for sample in samples
+            for label, value in sample
+            if label == "metric"
+        }
+        for asked in dashboard_json.queries(name):
+            for selector in dashboard_json.selectors(asked.expression):
+                if selector.name == "ALERTS":
+                    continue
+                assert selector.name in labels, asked
+                used = {label for label, _, _ in selector.matchers}
+                assert used <= labels[selector.name] | {"job"}, asked
+                if ("metric", "=") in [one[:2] for one in selector.matchers]:
+                    assert set(selector.values("metric")) <= stats, asked
 
 
 @pytest.mark.parametrize(
     "name", ["braze-overview", "braze-campaign", "braze-email-deliverability"]
 )
-def test_two_exporters_show_what_one_does(watched: Watched, name: str) -> None:
+def test_two_replicas_give_the_figures_of_one(watched: Watched, name: str) -> None:
     """Figures of whole days are the same whether one or two exporters are scraped."""
     whole = [
         asked
@@ -269,31 +266,31 @@ def test_two_exporters_show_what_one_does(watched: Watched, name: str) -> None:
     assert differing() == []
 
 
-@every_dashboard
-def test_two_jobs_show_what_one_does(watched: Watched, name: str) -> None:
-    """All jobs of the same campaigns are not added up, only processes are several."""
-    whole = [
-        asked
-        for asked in dashboard_json.queries(name)
-        if "braze_campaign_daily{" not in asked.expression
-        and "time()" not in asked.expression
-        and "ALERTS" not in asked.expression
-        and "by (instance" not in asked.expression
-        and "max without (pod" not in asked.expression
-    ]
+def test_two_jobs_give_the_figures_of_one(watched: Watched) -> None:
+    """Figures of the same campaigns in several jobs are not added up."""
+    for name in dashboard_json.NAMES:
+        whole = [
+            asked
+            for asked in dashboard_json.queries(name)
+            if "braze_campaign_daily{" not in asked.expression
+            and "time()" not in asked.expression
+            and "ALERTS" not in asked.expression
+            and "by (instance" not in asked.expression
+            and "max without (pod" not in asked.expression
+        ]
 
-    differing = [
-        str(asked)
-        for asked in whole
-        if answers(watched, asked) != answers(watched, asked, job="one")
-    ]
+        differing = [
+            str(asked)
+            for asked in whole
+            if answers(watched, asked) != answers(watched, asked, job="one")
+        ]
 
-    assert len(whole) > 5
-    assert differing == []
+        assert len(whole) > 5
+        assert differing == []
 
 
 def test_ages_of_two_jobs_are_not_added_up(watched: Watched) -> None:
-    """Under All, every campaign is seconds old, and not as old as the epoch."""
+    """With All every campaign is seconds old."""
     fresh = expression("braze-campaign", "How fresh the figures are", "C")
     oldest = expression("braze-exporter", "Oldest figures, 50 campaigns", "A")
 
@@ -304,7 +301,7 @@ def test_ages_of_two_jobs_are_not_added_up(watched: Watched) -> None:
 
 
 def test_a_process_that_two_jobs_scrape_counts_once(watched: Watched) -> None:
-    """Its requests are not doubled, nor is it two processes."""
+    """Its requests are not doubled, and it is one process."""
     exporters = expression("braze-exporter", "Exporters", "A")
     polls = expression("braze-exporter", "Polls by result", "A")
 
@@ -329,10 +326,7 @@ def test_a_process_that_two_jobs_scrape_counts_once(watched: Watched) -> None:
 
 
 def test_trouble_shows(program: Program, tmp_path: Path) -> None:
-    """Campaigns that fail, or never had figures, and alerts that fire stand in tables.
-
-    In health each of these says in its one row that there is nothing.
-    """
+    """Tables contain failing campaigns, those without figures, and firing alerts."""
     (tmp_path / "rules.yml").write_text(RULES)
     with Simulator(SimulatorSettings(campaigns=3)) as braze:
         lost, late, _ = braze.campaigns
@@ -363,8 +357,8 @@ def test_trouble_shows(program: Program, tmp_path: Path) -> None:
     }
 
 
-def test_no_trouble_is_said_in_words(watched: Watched) -> None:
-    """Tables of trouble have one row in health, which no campaign stands in."""
+def test_tables_without_trouble_have_one_row(watched: Watched) -> None:
+    """Without failures each of these tables has one row, without a campaign."""
     failing, missing, alerts = (rows(watched, panel) for panel in TROUBLE)
 
     assert failing == {"": ALL_WELL}
@@ -379,7 +373,7 @@ def rows(watched: Watched, panel: tuple[str, str]) -> dict[str, float]:
 
 
 def expression(name: str, panel: str, letter: str) -> str:
-    """Return a query as it is committed."""
+    """Return the committed query of a panel."""
     [asked] = [
         one
         for one in dashboard_json.queries(name)
@@ -397,8 +391,8 @@ def figures(scrape: Scrape, family: str, **wanted: str) -> dict[str, float]:
     }
 
 
-def test_conversions_leave_the_control_group_out(watched: Watched) -> None:
-    """The funnel's last bar is the sum over what was sent, and no more."""
+def test_conversions_exclude_the_control_group(watched: Watched) -> None:
+    """The funnel's last bar is the sum over the sent variations."""
     family = "braze_campaign_last_complete_day"
     asked = expression("braze-campaign", "Funnel by channel, last complete day", "E")
     of = figures(
@@ -411,8 +405,8 @@ def test_conversions_leave_the_control_group_out(watched: Watched) -> None:
     assert answer == [({"channel": "email"}, of["Subject A"] + of["Subject B"])]
 
 
-def test_the_comparison_is_that_of_the_textbook(watched: Watched) -> None:
-    """Rates, Wilson's interval, lift and z are what they are by hand."""
+def test_the_comparison_matches_the_textbook(watched: Watched) -> None:
+    """Rates, Wilson's interval, lift and z match a direct computation."""
     family, window = "braze_campaign_trailing", "28d"
     panel = "Do variations convert better than their control group? 28 days"
     scrape = watched.scrape()
@@ -454,7 +448,7 @@ def test_the_comparison_is_that_of_the_textbook(watched: Watched) -> None:
 
 
 def wilson(successes: float, trials: float, *, sign: int) -> float:
-    """Return a bound of the 95 % interval, as the textbook writes it."""
+    """Return a bound of the 95 % Wilson interval."""
     share, z = successes / trials, 1.96
     spread = math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     return (share + z**2 / (2 * trials) + sign * z * spread) / (1 + z**2 / trials)

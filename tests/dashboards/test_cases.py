@@ -1,4 +1,4 @@
-"""Panels on figures that the demo does not have, as promtool evaluates them."""
+"""Panels with figures that the demo does not have, evaluated by promtool."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST = "braze_campaign_last_complete_day"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One sample that is scraped once."""
+    """A series with one sample."""
 
     family: str
     labels: Mapping[str, str]
@@ -41,7 +41,7 @@ def braces(labels: Mapping[str, str]) -> str:
 
 @pytest.fixture
 def shows(program: Program, tmp_path: Path) -> Callable[..., str]:
-    """Tell what promtool has against a query's answer: nothing if it is as expected."""
+    """Return promtool's output for an unexpected result, else an empty text."""
 
     def check(
         expression: str,
@@ -79,14 +79,16 @@ def shows(program: Program, tmp_path: Path) -> Callable[..., str]:
             text=True,
             check=False,
         )
-        said = ended.stdout + ended.stderr
-        return "" if ended.returncode == 0 else said.rpartition("FAILED")[2] or said
+        output = ended.stdout + ended.stderr
+        if ended.returncode == 0:
+            return ""
+        return output.rpartition("FAILED")[2] or output
 
     return check
 
 
 def expression(name: str, panel: str, letter: str) -> str:
-    """Return a query as it is committed."""
+    """Return the committed query of a panel."""
     [asked] = [
         one
         for one in dashboard_json.queries(name)
@@ -96,7 +98,7 @@ def expression(name: str, panel: str, letter: str) -> str:
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:
-    """Return what the exporter says of a variation."""
+    """Return the info series of a variation."""
     of = {**EMAIL, "variation": variation, "control": control, **labels}
     return Series("braze_campaign_variation_info", of, 1)
 
@@ -120,7 +122,7 @@ def trial(k: int, n: int, kc: int, nc: int) -> list[Series]:
 
 
 def verdict_of(value: float) -> str:
-    """Return the words of a verdict's code."""
+    """Return the text of a verdict's code."""
     [panel] = [
         one for one in dashboard_json.panels("braze-campaign") if one["title"] == TRIAL
     ]
@@ -157,7 +159,7 @@ def verdict_of(value: float) -> str:
 def test_a_verdict_is_given_where_it_is_clear(
     shows: Callable[..., str], k: int, n: int, kc: int, nc: int, code: float, words: str
 ) -> None:
-    """What decides is how many conversions were to be expected, not how many came."""
+    """The verdict depends on the expected conversions, not on the actual ones."""
     asked = f"round({expression('braze-campaign', TRIAL, 'H')}, 0.0001)"
     of_control = 103 if kc > nc else 100
     expected = [
@@ -172,7 +174,7 @@ def test_a_verdict_is_given_where_it_is_clear(
 def whole_day() -> list[Series]:
     """Return a day of a multivariate campaign, and of one without variations.
 
-    What Braze says of the first as a whole has its control group in it.
+    The campaign-wide figures of the first include its control group.
     """
     counted = {
         "conversions": (30, 7, 37),
@@ -221,7 +223,7 @@ def whole_day() -> list[Series]:
 def test_a_control_group_is_in_no_sum_of_conversions(
     shows: Callable[..., str], name: str, panel: str, letter: str, expected: float
 ) -> None:
-    """Where variations are told apart theirs count, else those of the campaign."""
+    """Conversions by variation are used if there are any, else campaign-wide ones."""
     asked = f"sum({expression(name, panel, letter)})"
 
     assert shows(asked, whole_day(), [({}, expected)]) == ""
@@ -230,7 +232,7 @@ def test_a_control_group_is_in_no_sum_of_conversions(
 def test_a_control_group_is_in_no_rate_of_conversions(
     shows: Callable[..., str],
 ) -> None:
-    """The leaderboard's share, and the revenue per recipient, have 30 for 37."""
+    """The leaderboard's rate and the revenue per recipient exclude it."""
     plain = {**CAMPAIGN, "campaign": "Plain"}
     share = expression("braze-overview", "Leaderboard, last complete day", "J")
     revenue = expression(
@@ -242,7 +244,7 @@ def test_a_control_group_is_in_no_rate_of_conversions(
 
 
 def after_midnight() -> list[Series]:
-    """Return an exporter that does not reach Braze since, and one that does."""
+    """Return an exporter that cannot reach Braze since midnight, and one that can."""
     series = [info("default", control="false")]
     for instance, day, sent, bounces in (("a", 0, 2_000, 900), ("b", 86_400, 200, 1)):
         of = {"instance": instance}
@@ -273,7 +275,7 @@ def after_midnight() -> list[Series]:
 def test_yesterday_is_not_shown_as_today(
     shows: Callable[..., str], name: str, panel: str, expected: float
 ) -> None:
-    """What an exporter knows of the day before is larger, and yet does not count."""
+    """Larger figures of a replica with the previous day are not used."""
     asked = f"sum({expression(name, panel, 'A')})"
 
     assert shows(asked, after_midnight(), [({}, expected)]) == ""
@@ -310,7 +312,7 @@ def test_shards_add_up_and_replicas_do_not(
     exporters: list[tuple[str, str | None, int]],
     expected: int,
 ) -> None:
-    """Each shard knows its own part alone; of replicas the larger figure counts."""
+    """Figures of shards are added up; of replicas the maximum is used."""
     asked = f"sum({expression('braze-exporter', panel, letter)})"
     series = []
     for instance, shard, value in exporters:

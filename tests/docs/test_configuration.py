@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from exporter.config.option import Kind, Option
+from exporter.config.option import Option, OptionKind
 from exporter.config.options import CONFIG, Section, walk
 from exporter.config.units import BYTES
 
@@ -57,7 +57,7 @@ def examples(section: Section) -> dict[str, Any]:
     """Return a section in which every option has its documented example."""
     return {
         name: [examples(option.section)]
-        if option.kind is Kind.SECTIONS
+        if option.kind is OptionKind.SECTIONS
         else examples(option.section)
         if option.section
         else yaml.safe_load(option.example or option.default or "")
@@ -114,34 +114,34 @@ def test_the_defaults_of_the_example_are_the_defaults() -> None:
 @pytest.mark.parametrize("path", ["", *OPTIONS])
 def test_the_chart_has_the_same_options(path: str) -> None:
     """Names, types and bounds in values.schema.json are those of the exporter."""
-    option = OPTIONS.get(path, Option(kind=Kind.SECTION, section={}))
+    option = OPTIONS.get(path, Option(kind=OptionKind.SECTION, section={}))
     names = {name for name in OPTIONS if name.rpartition(".")[0] in (path, f"{path}[]")}
     schema = chart_schema(path)
     bounds = schema.get("minimum"), schema.get("maximum")
 
     match option.kind:
-        case Kind.SECTION | Kind.SECTIONS:
+        case OptionKind.SECTION | OptionKind.SECTIONS:
             section = chart_schema(f"{path}[]") if schema["type"] == "array" else schema
             known = {name.rpartition(".")[2] for name in names}
             assert set(section["properties"]) == known
             assert section["additionalProperties"] is False
-        case Kind.BOOLEAN:
+        case OptionKind.BOOLEAN:
             assert schema == {"type": "boolean"}
-        case Kind.INTEGER | Kind.NUMBER:
+        case OptionKind.INTEGER | OptionKind.NUMBER:
             assert schema["type"] == option.kind.value
             assert bounds == (option.least, option.most)
-        case Kind.SIZE:
+        case OptionKind.SIZE:
             (number,) = [one for one in schema["anyOf"] if one["type"] == "integer"]
             (text,) = [one for one in schema["anyOf"] if one["type"] == "string"]
             assert (number["minimum"], number["maximum"]) == (option.least, option.most)
             assert all(re.match(text["pattern"], f"1{unit}") for unit in BYTES)
-        case Kind.DURATION | Kind.PERCENTAGE:
+        case OptionKind.DURATION | OptionKind.PERCENTAGE:
             assert re.match(schema["pattern"], option.default or option.example)
-        case Kind.WINDOWS:
+        case OptionKind.WINDOWS:
             assert schema["items"]["$ref"] == "#/definitions/duration"
-        case Kind.LIST:
+        case OptionKind.LIST:
             assert schema == {"type": "array", "items": {"type": "string"}}
-        case Kind.LABELS:
+        case OptionKind.LABELS:
             assert schema["type"] == "object"
         case _:
             assert schema["type"] == "string"

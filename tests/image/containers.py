@@ -1,4 +1,4 @@
-"""Our image, built and run by podman; what was started ends with its test."""
+"""The image, built and run by podman; containers are removed after each test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.paths import ROOT
 from tests.support.daemon_process import Running, until
 
 BASE = "python:3.13-slim"
-"""The Dockerfile's: the stand-in that `.ci/containers` makes, or the public image."""
+"""The base image of the Dockerfile: that of `.ci/containers`, or the public one."""
 BUILD_SECONDS = 600.0
 CONFINED = (
     "--read-only",
@@ -23,15 +23,15 @@ CONFINED = (
     "--memory=64m",
     "--memory-swap=64m",
 )
-"""As little as a container can be given."""
+"""Minimal rights and memory of a container."""
 
 
 class Unavailable(Exception):
-    """No image can be built or run on this machine, and why."""
+    """No image can be built or run on this machine; the message is the reason."""
 
 
 class Engine:
-    """buildah and podman with the storage that `.ci/containers` prepared, or theirs."""
+    """buildah and podman, with the storage of `.ci/containers` if it exists."""
 
     def __init__(self) -> None:
         for name in ("buildah", "podman"):
@@ -47,7 +47,7 @@ class Engine:
     def run(
         self, *command: str, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; AssertionError with all it said if it fails."""
+        """Run a command; AssertionError with its output if it fails."""
         ended = subprocess.run(
             command,
             cwd=ROOT,
@@ -61,7 +61,7 @@ class Engine:
         return ended
 
     def build(self, image: str) -> None:
-        """Build the repository's Dockerfile, every step of it."""
+        """Build the Dockerfile with every step."""
         self.run(
             *("buildah", "bud", "--isolation=chroot", "--network=host"),
             *("--pull-never", "--format=docker"),
@@ -70,7 +70,7 @@ class Engine:
 
 
 def _prepared() -> Mapping[str, str]:
-    """Return the settings of an earlier `.ci/containers`, unless others are given."""
+    """Return the settings of an earlier `.ci/containers`, unless others are set."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path(cache) / "braze-exporter-containers"
     if "CONTAINERS_STORAGE_CONF" in os.environ or not directory.is_dir():
@@ -82,7 +82,7 @@ def _prepared() -> Mapping[str, str]:
 
 
 class Container:
-    """One run of an image in the host's network; removed at the end of its block."""
+    """A container in the host's network; removed at the end of its block."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Container:
     ) -> None:
         self._engine = engine
         settings = (environment or {}).items()
-        # The health check is there, and asked for by us: its timer would need systemd.
+        # Tests run the health check; its timer would need systemd.
         started = engine.run(
             *("podman", "run", "--detach", "--network=host"),
             "--health-interval=disable",
@@ -119,12 +119,12 @@ class Container:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """The output so far."""
         ended = self._engine.run("podman", "logs", self._id)
         return ended.stdout + ended.stderr
 
     def serving(self, port: int, *, path: str = "/-/healthy") -> Running:
-        """Return the daemon once it serves at a port of this machine."""
+        """Return the daemon once it responds on a port of this machine."""
         running = Running(f"http://127.0.0.1:{port}")
 
         def answers() -> bool:
@@ -134,11 +134,11 @@ class Container:
             except OSError:
                 return False
 
-        until(answers, what=f"an answer at port {port}")
+        until(answers, what=f"a response on port {port}")
         return running
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, whatever comes of it."""
+        """Run a command in the container, without a check of its exit code."""
         return self._engine.run("podman", "exec", self._id, *command, check=False)
 
     def check_health(self) -> int:
@@ -147,17 +147,17 @@ class Container:
         return ended.returncode
 
     def stop(self) -> int:
-        """Ask it to end as `docker stop` does, and return its exit code."""
+        """Stop the container like `docker stop`, and return its exit code."""
         self._engine.run("podman", "stop", "--time=10", self._id)
         return int(self._inspect("{{.State.ExitCode}}"))
 
     def wait(self) -> int:
-        """Wait until it ends by itself and return its exit code."""
+        """Wait for the end of the container and return its exit code."""
         return int(self._engine.run("podman", "wait", self._id).stdout)
 
     @property
     def is_running(self) -> bool:
-        """Whether its process lives."""
+        """Whether the container runs."""
         return self._inspect("{{.State.Running}}") == "true"
 
     def _inspect(self, template: str) -> str:

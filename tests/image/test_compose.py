@@ -1,4 +1,4 @@
-"""compose.yaml: what it starts fits together, and nobody else can reach it."""
+"""compose.yaml: its services fit together, and listen only on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.checkers import complaints
 TEXT = (ROOT / "compose.yaml").read_text()
 SERVICES = ("exporter", "prometheus", "alertmanager", "grafana")
 CHOICE = "BRAZE_EXPORTER_CONFIG"
-"""The one variable that replaces the demo by a configuration."""
+"""The variable that replaces the demo by a configuration."""
 
 Service = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def interpolated(text: str, environment: Mapping[str, str]) -> str:
 
 
 def services(**environment: str) -> Mapping[str, Service]:
-    """Return what compose would start in an environment."""
+    """Return the services of compose in an environment."""
     found: Mapping[str, Service] = yaml.safe_load(interpolated(TEXT, environment))[
         "services"
     ]
@@ -74,19 +74,19 @@ def flag(service: Service, name: str) -> str:
     return str(value)
 
 
-def test_compose_would_accept_it() -> None:
-    """It follows compose's own schema."""
-    told = complaints(
+def test_compose_accepts_the_file() -> None:
+    """It is valid by compose's schema."""
+    output = complaints(
         "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"
     )
 
-    assert told == ""
+    assert output == ""
     assert tuple(services()) == SERVICES
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_pinned_checked_and_confined(name: str) -> None:
-    """A tag that does not move, a health check, and no rights it could do without."""
+    """It has an immutable tag, a health check, and minimal rights."""
     service = services()[name]
 
     assert re.fullmatch(r"[\w./-]+:(v?\d+\.\d+\.\d+|local)", service["image"])
@@ -98,7 +98,7 @@ def test_a_service_is_pinned_checked_and_confined(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_nothing_is_reached_from_other_machines(name: str) -> None:
-    """Each port is published on loopback alone, and told at the top of the file."""
+    """Each port is published on loopback only, and listed at the top of the file."""
     service = services()[name]
 
     assert "network_mode" not in service
@@ -121,15 +121,13 @@ def test_everything_mounted_is_there_and_read_only(name: str) -> None:
             assert volume["bind"] == {"create_host_path": False}
 
 
-def test_the_only_password_is_told() -> None:
-    """The comment at the top says the one that holds when nothing is set."""
+def test_the_only_password_is_documented() -> None:
+    """The comment at the top contains the default password."""
     head = TEXT.partition("\nname:")[0]
     secrets = re.findall(r"PASSWORD: (.*)$", TEXT, re.MULTILINE)
 
     assert secrets == ["${GRAFANA_PASSWORD:-admin}"]
-    assert "password admin, or what GRAFANA_PASSWORD says" in re.sub(
-        r"\s+#?\s*", " ", head
-    )
+    assert "password admin, or GRAFANA_PASSWORD" in re.sub(r"\s+#?\s*", " ", head)
 
 
 def test_without_a_configuration_it_is_the_demo() -> None:
@@ -141,7 +139,7 @@ def test_without_a_configuration_it_is_the_demo() -> None:
     "file", ["config.yaml", "./mine/braze.yaml", "../braze.yaml", "/srv/braze.yaml"]
 )
 def test_one_variable_names_your_configuration(file: str) -> None:
-    """It is mounted where the daemon looks for it, wherever it is."""
+    """It is mounted at the path in the daemon's flag."""
     exporter = services(**{CHOICE: file})["exporter"]
 
     (mount,) = (one for one in exporter["volumes"] if isinstance(one, dict))
@@ -150,7 +148,7 @@ def test_one_variable_names_your_configuration(file: str) -> None:
 
 
 def test_the_key_is_passed_on_and_the_values_are_kept() -> None:
-    """Nothing else has to be set for the configuration that README begins with."""
+    """The key's variable is passed on, and the state is in a volume."""
     exporter = services()["exporter"]
 
     assert exporter["environment"]["BRAZE_API_KEY"] is None
@@ -159,10 +157,10 @@ def test_the_key_is_passed_on_and_the_values_are_kept() -> None:
     assert kept in (ROOT / "Dockerfile").read_text()
 
 
-def test_prometheus_takes_its_configuration_and_all_rules(
+def test_prometheus_loads_its_configuration_and_all_rules(
     program: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Promtool reads every file that Prometheus will, at the paths mounted here."""
+    """Promtool loads every file of Prometheus at its mounted path."""
     prometheus = services()["prometheus"]
     text = seen(prometheus, flag(prometheus, "--config.file")).read_text()
     for target, source in mounts(prometheus).items():
@@ -183,8 +181,8 @@ def test_prometheus_takes_its_configuration_and_all_rules(
     assert checked.stdout.count("rules found") == rules
 
 
-def test_alertmanager_takes_its_configuration(program: Callable[[str], str]) -> None:
-    """Amtool reads it with its templates."""
+def test_alertmanager_loads_its_configuration(program: Callable[[str], str]) -> None:
+    """Amtool loads it with its templates."""
     alertmanager = services()["alertmanager"]
     file = seen(alertmanager, flag(alertmanager, "--config.file"))
 
@@ -198,8 +196,8 @@ def test_alertmanager_takes_its_configuration(program: Callable[[str], str]) -> 
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_they_know_each_other_by_name() -> None:
-    """Each address in a mounted file is a service of this file at its own port."""
+def test_addresses_are_services_of_the_file() -> None:
+    """Each address in a mounted file is a service with its published port."""
     running = services()
     ports = {
         f"{name}:{published.rpartition(':')[2]}"

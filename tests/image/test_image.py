@@ -1,4 +1,4 @@
-"""The container image: its recipe as text, then really built and really run."""
+"""The container image: its Dockerfile as text, and the built image in containers."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ CAMPAIGNS = 100
 
 
 def instructions(name: str) -> list[str]:
-    """Return what follows an instruction wherever it stands, lines joined."""
+    """Return the arguments of each use of an instruction, with joined lines."""
     joined = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)
     joined = re.sub(r"\\\n\s*", " ", joined)
     return re.findall(rf"^{name} (.*)$", joined, re.MULTILINE)
 
 
-def test_the_dockerfile_pleases_its_linter() -> None:
-    """Its linter has nothing to say, and nothing is excused."""
+def test_the_dockerfile_passes_its_linter() -> None:
+    """Its linter finds nothing, and no finding is disabled."""
     assert complaints("hadolint", "Dockerfile") == ""
     assert "hadolint ignore" not in DOCKERFILE
 
 
 def test_the_base_is_an_argument_of_both_stages() -> None:
-    """One argument pins it by digest; nothing else is taken from a registry."""
+    """The argument allows a digest; no other image is used."""
     assert DOCKERFILE.index("\nARG BASE=") < DOCKERFILE.index("\nFROM ")
     assert instructions("ARG")[0] == "BASE=python:3.13-slim"
     assert instructions("FROM") == ["${BASE} AS build", "${BASE}"]
 
 
 def test_only_the_environment_leaves_the_build() -> None:
-    """The last stage copies one directory; packages come with their hashes alone."""
+    """The last stage copies one directory; packages are verified by hash."""
     last = DOCKERFILE.rpartition("\nFROM ")[2]
 
     assert re.findall(r"^COPY .*$|^ADD .*$", last, re.MULTILINE) == [
@@ -57,8 +57,8 @@ def test_only_the_environment_leaves_the_build() -> None:
     assert all("--no-index" in step for step in instructions("RUN")[1:2])
 
 
-def test_the_image_says_how_to_run_it() -> None:
-    """A signal reaches the process itself, which is nobody in particular."""
+def test_the_image_has_entrypoint_user_and_health_check() -> None:
+    """Signals reach the process, which runs as an unprivileged user."""
     assert instructions("ENTRYPOINT") == ['["braze-exporter"]']
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
     assert instructions("USER") == ["65532:65532"]
@@ -70,7 +70,7 @@ def test_the_image_says_how_to_run_it() -> None:
 
 
 def test_what_reaches_the_build_is_an_allow_list() -> None:
-    """All that is copied is let through, all that is let through is copied."""
+    """The build context contains exactly the copied files."""
     patterns = [
         line for line in IGNORED.splitlines() if line and not line.startswith("#")
     ]
@@ -88,7 +88,7 @@ def test_what_reaches_the_build_is_an_allow_list() -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """Return what runs containers; without it the test says what is missing."""
+    """Return the container engine, or skip the test with the reason."""
     if reason := os.environ.get("BRAZE_EXPORTER_NO_CONTAINERS"):
         pytest.skip(reason)
     try:
@@ -110,12 +110,12 @@ def image(engine: Engine) -> Iterator[str]:
 
 @pytest.fixture
 def port() -> int:
-    """Return a port that is free: the health check has to know it beforehand."""
+    """Return a free port, which the health check needs in advance."""
     return closed_port()
 
 
 def listening(port: int) -> dict[str, str]:
-    """Return the environment that moves a daemon there, on all interfaces."""
+    """Return the environment for a daemon on that port, on all interfaces."""
     return {"BRAZE_EXPORTER_WEB_LISTEN_ADDRESS": f":{port}"}
 
 
@@ -130,7 +130,7 @@ def readable(directory: Path) -> Path:
 def test_a_hundred_campaigns_fit_into_64_mib(
     engine: Engine, image: str, port: int, tmp_path: Path
 ) -> None:
-    """Polled, scraped, found healthy, ended by SIGTERM, with the least of rights."""
+    """They are polled and scraped, the health check passes, and SIGTERM ends it."""
     with Simulator(SimulatorSettings(campaigns=CAMPAIGNS)) as braze:
         file = tmp_path / "config.yaml"
         written(file, configuration(braze, interval="5s"))
@@ -154,8 +154,8 @@ def test_a_hundred_campaigns_fit_into_64_mib(
     assert code == 0, log
 
 
-def test_64_mib_is_really_all_there_is(engine: Engine, image: str) -> None:
-    """What asks for more is killed: the test before would notice."""
+def test_the_memory_limit_is_enforced(engine: Engine, image: str) -> None:
+    """A process above 64 MiB is killed, so the previous test is meaningful."""
     greedy = ("--entrypoint=python", image, "-c", "bytearray(10**8)")
 
     ended = engine.run("podman", "run", "--rm", *CONFINED, *greedy, check=False)
@@ -166,7 +166,7 @@ def test_64_mib_is_really_all_there_is(engine: Engine, image: str) -> None:
 def test_the_demo_runs_with_no_rights_at_all(
     engine: Engine, image: str, port: int
 ) -> None:
-    """`docker run IMAGE demo`: its user is nobody, and reached from everywhere."""
+    """`docker run IMAGE demo`: an unprivileged user, listening on all interfaces."""
     with Container(engine, image, "demo", environment=listening(port)) as container:
         demo = container.serving(port, path="/-/ready")
         delivered = demo.scrape()["braze_campaign_daily"]
@@ -190,7 +190,7 @@ def test_the_demo_runs_with_no_rights_at_all(
 def test_the_health_check_speaks_tls_at_any_port(
     engine: Engine, image: str, port: int, tmp_path: Path
 ) -> None:
-    """It reads the daemon's environment, and finds a dead one unhealthy."""
+    """It reads the daemon's environment, and fails without a daemon."""
     certificates = Certificates(tmp_path)
     tls = {"cert_file": "cert.pem", "key_file": "key.pem"}
     written(tmp_path / "web.yaml", {"tls_server_config": tls})
@@ -217,10 +217,10 @@ def test_the_health_check_speaks_tls_at_any_port(
     assert elsewhere.stderr.startswith("unhealthy")
 
 
-def test_without_a_configuration_it_says_where_one_belongs(
+def test_without_a_configuration_the_message_has_its_path(
     engine: Engine, image: str
 ) -> None:
-    """The path to mount it at is in the message, and the exit code is 2."""
+    """The message contains the path of the mount, and the exit code is 2."""
     with Container(engine, image) as container:
         code = container.wait()
         log = container.log
@@ -232,7 +232,7 @@ def test_without_a_configuration_it_says_where_one_belongs(
 def test_the_image_holds_nothing_to_build_or_install_with(
     engine: Engine, image: str
 ) -> None:
-    """No pip, compiler, build backend or cache, and nothing its user could change."""
+    """No pip, compiler, build backend or cache, and no file writable by its user."""
     search = r"""
     for name in pip pip3 gcc cc make git; do command -v "$name"; done
     python -c 'import pip' 2>/dev/null && echo pip
@@ -249,7 +249,7 @@ def test_the_image_holds_nothing_to_build_or_install_with(
 
 
 def test_all_of_the_environment_is_compiled(engine: Engine, image: str) -> None:
-    """And believed unseen: a read-only file system would be compiled for each start."""
+    """It is unchecked: on a read-only file system Python would compile each start."""
     program = """
 import exporter, pathlib
 from importlib.util import cache_from_source
@@ -266,8 +266,8 @@ for source in root.rglob("*.py"):
     assert found.stdout == ""
 
 
-def test_labels_tell_what_it_is(engine: Engine, image: str) -> None:
-    """In the names that registries and scanners read."""
+def test_the_image_has_labels(engine: Engine, image: str) -> None:
+    """Their names are those that registries and scanners read."""
     asked = engine.run("podman", "image", "inspect", image)
 
     labels = json.loads(asked.stdout)[0]["Labels"]

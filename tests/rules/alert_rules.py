@@ -1,4 +1,4 @@
-"""The rule files as tests read them: rules, expressions, and what these speak of."""
+"""The rule files as tests read them: rules, expressions, metrics and labels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import yaml
 
 from tests.paths import ROOT
 
-FOLD = r"(max|min) without \(instance, pod, container, endpoint, node"
-"""How replicas are folded; a rule may leave out more labels in the same step."""
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule; `record` or `alert` names it."""
+    """One rule; its name is that of `record` or `alert`."""
 
     name: str
     is_alert: bool
@@ -29,42 +27,28 @@ class Rule:
     annotations: Mapping[str, str]
     group: str
     duration: str
-    """How long an alert is pending, as it is written."""
+    """The `for` of an alert."""
 
     @cached_property
     def code(self) -> str:
-        """The expression without comments, and with texts emptied."""
+        """The expression without comments, and with empty strings."""
         return _TEXT.sub(
             lambda found: '""' if found[0][0] == '"' else "", self.expression
         )
 
     def metrics(self) -> Iterator[tuple[str, int]]:
-        """Yield every metric with its place in the code.
-
-        Ours, `up`, and those of recording rules are recognised by their spelling.
-        """
+        """Yield every metric with its position in the code, recognised by its name."""
         for found in _WORD.finditer(self.code):
             word = found[0]
             if ":" in word or word == "up" or re.match("braze_|process_|scrape_", word):
                 yield word, found.start()
 
     def label_names(self) -> set[str]:
-        """Return the labels that matchers and groupings name."""
+        """Return the labels in matchers and groupings."""
         matched = re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"", self.code)
         clauses = r"\b(?:without|by|on|ignoring|group_left)\s*\(([^)]*)\)"
         grouped = re.findall(clauses, self.code)
         return {*matched, *(name for text in grouped for name in _WORD.findall(text))}
-
-    def is_folded(self, place: int) -> bool:
-        """Whether what stands at this place of the code is inside a fold."""
-        opened: list[int] = []
-        for position, character in enumerate(self.code[:place]):
-            if character == "(":
-                opened.append(position)
-            elif character == ")":
-                opened.pop()
-        heads = (self.code[:position].rstrip() for position in opened)
-        return any(re.search(FOLD + r"[a-z_, ]*\)$", head) for head in heads)
 
 
 def files() -> list[Path]:
@@ -97,5 +81,5 @@ def alerts() -> list[Rule]:
 
 
 def scaled(text: str, *, duration: str) -> str:
-    """Return a rule file whose alerts wait for so long only, before and after."""
+    """Return a rule file with `for` and `keep_firing_for` set to a duration."""
     return re.sub(r"(\b(?:for|keep_firing_for)): \w+", rf"\1: {duration}", text)

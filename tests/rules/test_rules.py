@@ -15,7 +15,7 @@ import yaml
 from tests.docs.families import exposed
 from tests.docs.markdown import cells, corrections
 from tests.paths import ROOT
-from tests.rules.alert_rules import Rule, alerts, files, rules
+from tests.rules.alert_rules import alerts, files, rules
 
 Program = Callable[[str], str]
 TESTS = sorted((ROOT / "tests/rules").glob("*.yaml"))
@@ -27,7 +27,7 @@ DASHBOARDS = {
     "braze-messaging",
     "braze-exporter",
 }
-# What a target, an alert or one of our recording rules may bring along.
+# Labels of targets, alerts and recording rules.
 TARGET_LABELS = {"job", "instance", "pod", "container", "endpoint", "node"}
 OUR_LABELS = {"window", "rate", "alert", "severity", "exported_endpoint", "__name__"}
 ANNOTATIONS = ["summary", "description", "runbook_url", "dashboard_url"]
@@ -43,17 +43,12 @@ OF_FIGURES = (
 )
 OF_THE_EXPORTER = (*OF_ALL, "two replicas")
 SITUATIONS = {"BrazeThresholdMissing": OF_ALL}
-"""Of alerts that have others than their group: thresholds have no replicas."""
-
-
-def named(rule: Rule) -> str:
-    """Name a rule in the list of tests."""
-    return "-".join([rule.name, *map(str, rule.labels.values())])
+"""Alerts with other situations than their group: thresholds have no replicas."""
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> Iterator[Callable[[str, Path], str]]:
-    """Run promtool's tests of all files, two at a time; tell what it said of one."""
+    """Run promtool's tests of all files, two at a time; return the output of one."""
     with ThreadPoolExecutor(2) as pool:
         started: dict[Path, Future[str]] = {}
 
@@ -77,16 +72,17 @@ def _test(promtool: str, file: Path) -> str:
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
 def test_alerts_fire_when_they_should_and_only_then(
     program: Program, outcomes: Callable[[str, Path], str], file: Path
 ) -> None:
-    """In every situation of the file exactly the alerts that it says, in its words."""
+    """In each situation exactly the expected alerts fire, with their texts."""
     assert outcomes(program("promtool"), file) == ""
 
 
-def test_promtool_finds_no_fault(program: Program) -> None:
-    """All its lints are on, and any of them fails."""
+def test_promtool_accepts_the_rules(program: Program) -> None:
+    """All lints are enabled and fatal."""
     ended = subprocess.run(
         [program("promtool"), "check", "rules", "--lint=all", "--lint-fatal"]
         + [str(file) for file in files()],
@@ -99,33 +95,8 @@ def test_promtool_finds_no_fault(program: Program) -> None:
     assert ended.stderr == ""
 
 
-def test_replicas_are_folded_before_anything_else() -> None:
-    """Whatever an exporter or Prometheus itself tells stands inside a fold."""
-    loose = [
-        (rule.name, name)
-        for rule in rules()
-        for name, place in rule.metrics()
-        if ":" not in name
-        and not rule.is_folded(place)
-        and not _only_finds_targets(rule, name)
-        and not _only_finds_replicas(rule)
-    ]
-
-    assert loose == []
-
-
-def _only_finds_targets(rule: Rule, name: str) -> bool:
-    """Whether the name stands in the rules' list of targets, which folds `up`."""
-    return rule.group == "braze-targets" and name == "braze_exporter_build_info"
-
-
-def _only_finds_replicas(rule: Rule) -> bool:
-    """Whether it says which replicas are folded: those that show the newest day."""
-    return rule.name == "replica_campaign:braze_newest_day:seconds"
-
-
-def test_rules_speak_of_what_there_is() -> None:
-    """Metrics are exposed, or recorded by a rule; labels are theirs."""
+def test_rules_use_only_existing_metrics_and_labels() -> None:
+    """Metrics are exposed or recorded, with these labels."""
     shown = exposed()
     metrics = {*shown, "up", *(rule.name for rule in rules() if not rule.is_alert)}
     labels = {
@@ -148,7 +119,7 @@ def test_rules_speak_of_what_there_is() -> None:
 
 
 def test_recorded_names_are_level_metric_operation() -> None:
-    """As Prometheus' naming asks, with our levels."""
+    """Names follow Prometheus' convention, with the documented levels."""
     levels = (
         "braze|job|workspace_channel|(replica_)?campaign|campaign_channel(_variation)?"
     )
@@ -163,36 +134,24 @@ def test_recorded_names_are_level_metric_operation() -> None:
     assert odd == []
 
 
-@pytest.mark.parametrize("level", ["campaign_channel_variation", "campaign_channel"])
-@pytest.mark.parametrize("rate", ["bounce", "spam", "unsubscribe", "open", "click"])
-def test_rates_are_ratios_of_sums_and_guarded(level: str, rate: str) -> None:
-    """A sum is divided by a sum that is above 0; there is no mean anywhere."""
-    (rule,) = (each for each in rules() if each.name == f"{level}:braze_{rate}:ratio")
-    numerator, _, denominator = rule.code.partition("/")
+def test_alerts_have_all_annotations() -> None:
+    """They have a severity, the value, and links to a runbook and a dashboard."""
+    for rule in alerts():
+        *_, uid = rule.annotations["dashboard_url"].partition("?")[0].split("/")
 
-    assert numerator.split()[0] == "sum"
-    assert re.fullmatch(rf"\s*\({level}:braze_(sent|reached):sum > 0\)\s*", denominator)
-    assert not any("avg" in each.code for each in rules())
-
-
-@pytest.mark.parametrize("rule", alerts(), ids=named)
-def test_alerts_say_what_is_wrong_how_bad_and_where_to_look(rule: Rule) -> None:
-    """All annotations, a severity, the figure, and links that lead somewhere."""
-    *_, uid = rule.annotations["dashboard_url"].partition("?")[0].split("/")
-
-    assert list(rule.annotations) == ANNOTATIONS
-    assert re.fullmatch(r"Braze([A-Z][a-z]+)+", rule.name)
-    assert rule.labels["severity"] in {"warning", "critical"}
-    assert "$value" in rule.annotations["description"]
-    assert rule.annotations["dashboard_url"].startswith("/d/")
-    assert uid in DASHBOARDS
-    assert rule.annotations["runbook_url"].endswith(
-        f"/blob/main/docs/runbooks/{rule.name}.md"
-    )
+        assert list(rule.annotations) == ANNOTATIONS, rule.name
+        assert re.fullmatch(r"Braze([A-Z][a-z]+)+", rule.name)
+        assert rule.labels["severity"] in {"warning", "critical"}, rule.name
+        assert "$value" in rule.annotations["description"], rule.name
+        assert rule.annotations["dashboard_url"].startswith("/d/"), rule.name
+        assert uid in DASHBOARDS, rule.name
+        assert rule.annotations["runbook_url"].endswith(
+            f"/blob/main/docs/runbooks/{rule.name}.md"
+        ), rule.name
 
 
-def test_every_alert_has_its_runbook_and_no_runbook_is_left_over() -> None:
-    """One file for each, with the four questions of the night in their order."""
+def test_every_alert_has_a_runbook() -> None:
+    """There is one runbook per alert, with four sections in order."""
     wanted = {rule.name for rule in alerts()}
     headings = {
         file.stem: re.findall("^## (.*)$", file.read_text(), flags=re.MULTILINE)
@@ -205,16 +164,17 @@ def test_every_alert_has_its_runbook_and_no_runbook_is_left_over() -> None:
     }
 
 
-@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md"])
-def test_who_counts_the_alerts_counts_all(file: str) -> None:
-    """An alert of two severities is one, as it has one name and one runbook."""
-    told = re.findall(r"\b(\d+) alerts\b", (ROOT / file).read_text())
+def test_documents_state_the_number_of_alerts() -> None:
+    """An alert with two severities counts as one."""
+    number = str(len({rule.name for rule in alerts()}))
+    for file in ("README.md", "CHANGELOG.md"):
+        stated = re.findall(r"\b(\d+) alerts\b", (ROOT / file).read_text())
 
-    assert told == [str(len({rule.name for rule in alerts()}))]
+        assert stated == [number], file
 
 
 def test_the_table_of_alerts_is_complete() -> None:
-    """Severities and times stand there as in the rules, the milder one first."""
+    """It has the severities and durations of the rules, warning first."""
     rows = cells("## What fires", (ROOT / "docs/alerts.md").read_text())
     known: dict[str, tuple[list[str], list[str]]] = {}
     for rule in alerts():
@@ -222,23 +182,26 @@ def test_the_table_of_alerts_is_complete() -> None:
         severities.append(rule.labels["severity"])
         durations.append(rule.duration)
 
-    told = {
+    documented = {
         name.partition("]")[0].strip("["): (severity, duration)
         for name, severity, _, duration in rows
     }
 
-    assert corrections(told, {name: _told(*each) for name, each in known.items()}) == []
+    assert (
+        corrections(documented, {name: _cells(*each) for name, each in known.items()})
+        == []
+    )
 
 
-def _told(severities: list[str], durations: list[str]) -> tuple[str, ...]:
-    """Return the cells of severities and times: several in order, equal ones once."""
+def _cells(severities: list[str], durations: list[str]) -> tuple[str, ...]:
+    """Return the cells of severities and durations, in order and without duplicates."""
     order = sorted(zip(severities, durations, strict=True), reverse=True)
     columns = zip(*order, strict=True)
     return tuple(", ".join(dict.fromkeys(column)) for column in columns)
 
 
-def test_every_alert_is_tried_in_every_situation() -> None:
-    """Each has a file of promtool tests, whose groups are named for situations."""
+def test_every_alert_is_tested_in_every_situation() -> None:
+    """Each has a file of promtool tests, with groups named after situations."""
     missing = []
     for rule in alerts():
         of_its_group = (
@@ -257,8 +220,8 @@ def test_every_alert_is_tried_in_every_situation() -> None:
     assert missing == []
 
 
-def test_every_threshold_is_missed_by_name_when_it_is_gone() -> None:
-    """The alert on missing thresholds lists them all, once; and each has a reader."""
+def test_a_missing_threshold_is_reported_by_name() -> None:
+    """The alert on missing thresholds lists each once, and each is used by an alert."""
     thresholds = [rule for rule in rules() if rule.group == "braze-thresholds"]
     (watch,) = (rule for rule in alerts() if rule.name == "BrazeThresholdMissing")
     others = "".join(rule.expression for rule in rules() if rule is not watch)
@@ -285,28 +248,8 @@ def test_every_threshold_is_missed_by_name_when_it_is_gone() -> None:
     assert set(re.findall(r"scalar\((braze.*?)\)", read)) == set(selectors)
 
 
-def test_deliverability_alerts_leave_stale_figures_to_the_staleness_alert() -> None:
-    """Each is silent of campaigns that stand in the list of stale ones."""
-    stale = "campaign:braze_stale:seconds"
-    by_name = {rule.name: rule for rule in rules()}
-
-    reckless = [
-        rule.name
-        for rule in alerts()
-        if rule.group == "braze-deliverability"
-        and stale not in rule.code
-        and not all(
-            stale in by_name[name].code
-            for name, _ in rule.metrics()
-            if "threshold" not in name
-        )
-    ]
-
-    assert reckless == []
-
-
 def test_example_of_alertmanager_is_valid(program: Program) -> None:
-    """Its receiver is a placeholder and tells nobody; critical mutes warning."""
+    """Its receiver is an empty placeholder; critical mutes warning."""
     file = ROOT / "grafana/alertmanager/alertmanager.yaml"
     document = yaml.safe_load(file.read_text())
 
@@ -321,12 +264,12 @@ def test_example_of_alertmanager_is_valid(program: Program) -> None:
     assert [list(each) for each in document["receivers"]] == [["name"]]
     assert "placeholder" in document["route"]["receiver"]
     assert document["inhibit_rules"][0]["source_matchers"] == ["severity = critical"]
-    # The alerts of one exporter say nothing of another's.
+    # Alerts of one job do not mute those of another.
     assert all("job" in each["equal"] for each in document["inhibit_rules"])
 
 
-def test_example_of_alertmanager_names_alerts_that_there_are() -> None:
-    """An inhibition of an alert that was renamed would mute nothing."""
+def test_example_of_alertmanager_names_existing_alerts() -> None:
+    """An inhibition of a renamed alert would have no effect."""
     text = (ROOT / "grafana/alertmanager/alertmanager.yaml").read_text()
     known = {rule.name for rule in alerts()}
 
@@ -338,7 +281,7 @@ def test_example_of_alertmanager_names_alerts_that_there_are() -> None:
 
 
 def test_example_of_prometheus_is_valid(program: Program, tmp_path: Path) -> None:
-    """With the rules where it looks for them, all of them are found."""
+    """It loads all rule files."""
     example = (ROOT / "grafana/prometheus/prometheus.yml").read_text()
     file = tmp_path / "prometheus.yml"
     file.write_text(

@@ -1,4 +1,4 @@
-"""Chromium flags: no sandbox, and no requests of its own."""
+"""Chromium flags: no sandbox, and no background requests."""
 
 from __future__ import annotations
 

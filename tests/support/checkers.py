@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 300.0
 def run_tool(
     name: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run what stands beside our Python, at the repository's root."""
+    """Run a program of the virtual environment at the root of the repository."""
     return subprocess.run(
         [str(SCRIPTS / name), *arguments],
         cwd=ROOT,
@@ -31,6 +31,6 @@ def run_tool(
 
 
 def complaints(name: str, *arguments: str) -> str:
-    """Return all that a checker says if it is not content; empty if it is."""
+    """Return the output of a checker that fails; empty if it succeeds."""
     ended = run_tool(name, *arguments)
     return f"{ended.stdout}{ended.stderr}" if ended.returncode else ""

@@ -1,4 +1,4 @@
-"""Commands run in this process: far faster than a process of their own."""
+"""Commands run in this process: much faster than in a new process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real daemon beside a simulated Braze, in this process or as one of its own."""
+"""The real daemon beside a simulated Braze, in this process or in a separate one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def until(
 def get(
     url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
 ) -> tuple[int, Message, bytes]:
-    """Return status, headers and body of one request, whatever the status."""
+    """Return status, headers and body of one request, of any status."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - our own URL
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own URL
@@ -254,7 +254,7 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Where it listens, once its log says so."""
+        """The URL, once the log contains it."""
         match = self.wait_for_line(r'event=web\.listening address="?([^"\s]+)')
         return f"http://{match[1]}"
 

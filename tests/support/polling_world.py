@@ -100,7 +100,7 @@ class FakeBraze:
 
 
 class FakeScheduler(Scheduler):
-    """Records what is scheduled; nothing runs by itself."""
+    """Records what is scheduled; nothing runs automatically."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: None)

@@ -1,4 +1,4 @@
-"""What the kernel says of a process: memory, threads, open files, in /proc."""
+"""The kernel's figures of a process: memory, threads, open files, in /proc."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ scrape_configs:
 def prometheus(
     program: str, document: str, *, where: Path, flags: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Run a Prometheus with a configuration, and tell where it answers.
+    """Run a Prometheus with a configuration, and yield its URL.
 
     Its blocks are in `data`.
     """

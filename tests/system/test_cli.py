@@ -86,7 +86,7 @@ def test_help_teaches() -> None:
         assert flag.variable in ended.stdout
     for name, text in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(text)}$", ended.stdout, re.MULTILINE)
-    assert "0 fine, 1 failed, 2 wrong usage or configuration" in ended.stdout
+    assert "0 success, 1 failure, 2 invalid usage or configuration" in ended.stdout
     assert max(map(len, ended.stdout.splitlines())) <= 88
 
 

@@ -6,7 +6,12 @@ The arrows between folders are contracts of import-linter, in pyproject.toml.
 from __future__ import annotations
 
 import ast
+import os
+import re
+import shutil
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,3 +197,51 @@ def test_names_say_something() -> None:
     }
 
     assert not names & VAGUE
+
+
+def test_public_classes_have_unique_names() -> None:
+    """A class name is defined once in the package."""
+    defined = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+
+    assert [name for name, count in defined.items() if count > 1] == []
+
+
+def test_the_package_is_made_of_folders() -> None:
+    """At most five modules are not in a folder."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 5
+    assert len(list(PACKAGE.glob("*/__init__.py"))) >= 12
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("series/days.py", "import exporter.braze.client", "series imports model only"),
+        ("model/labels.py", "import exporter.system.clock", "model imports nothing"),
+        ("web/tls.py", "import exporter.metrics.store", "web imports"),
+    ],
+)
+def test_an_import_against_the_arrows_is_reported(
+    tmp_path: Path, module: str, line: str, contract: str
+) -> None:
+    """The contracts of import-linter are effective."""
+    shutil.copytree(PACKAGE, tmp_path / "exporter")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    changed = tmp_path / "exporter" / module
+    changed.write_text(f"{changed.read_text()}\n{line}\n")
+
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+
+    assert ended.returncode == 1
+    assert re.search(rf"{contract}.* BROKEN", ended.stdout)

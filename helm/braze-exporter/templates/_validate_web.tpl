@@ -25,8 +25,8 @@
 {{- if and .client_allowed_sans (ne $clients "RequireAndVerifyClientCert") -}}
 {{- fail (printf "%s.client_allowed_sans is unused without client certificates; expected client_auth_type: RequireAndVerifyClientCert too" $place) -}}
 {{- end -}}
-{{- $asks := list $values.startupProbe.enabled $values.livenessProbe.enabled $values.readinessProbe.enabled $values.helmTest.enabled -}}
-{{- if and .client_allowed_sans (has true $asks) (not $values.healthcheckCertificate.secretName) -}}
+{{- $probes := list $values.startupProbe.enabled $values.livenessProbe.enabled $values.readinessProbe.enabled $values.helmTest.enabled -}}
+{{- if and .client_allowed_sans (has true $probes) (not $values.healthcheckCertificate.secretName) -}}
 {{- fail (printf "%s.client_allowed_sans rejects the exporter's certificate, which probes and helm test use by default; expected healthcheckCertificate.secretName, a Secret whose certificate has one of these names (it may be that of tls.secretName)" $place) -}}
 {{- end -}}
 {{- if and .max_version (lt .max_version (.min_version | default "TLS12")) -}}

@@ -153,7 +153,7 @@ def test_a_failure_has_message_and_headers_of_the_response(
     assert failure.status == 429
     assert failure.allowance == RateLimitHeaders(remaining=0)
     assert failure.retry_after_seconds == 17.0
-    assert "Braze says: Slow down" in str(failure)
+    assert "Braze: Slow down" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_response_without_a_document_is_a_failure(
 
     assert type(failure) is kind
     assert failure.reason == reason
-    assert "Braze says" not in str(failure)
+    assert "(Braze: " not in str(failure)
 
 
 def test_the_key_is_read_for_each_fetch(braze: responses.RequestsMock) -> None:

@@ -159,6 +159,20 @@ def test_the_reserve_is_left_until_the_window_resets(
     assert startable(known(headers), now=NOW + late) == count
 
 
+@pytest.mark.parametrize(
+    ("remaining", "limit", "count"), [(40, 100, 10), (30, 100, 0), (8, 8, 1)]
+)
+def test_requests_of_other_processes_are_left_room(
+    remaining: int, limit: int, count: int
+) -> None:
+    """Of two others, five each; but one request is always left."""
+    budget = new_budget()._replace(processes=3)
+
+    found = answered(budget, headers_of(remaining, limit=limit))
+
+    assert startable(found) == count
+
+
 def test_requests_in_flight_count_as_spent() -> None:
     """A response may have been sent before they arrived."""
     budget = known(headers_of(25)).spend(now=NOW).spend(now=NOW)
@@ -267,14 +281,13 @@ def test_429_without_headers_backs_off() -> None:
 
 
 def test_other_bounds_keep_the_account() -> None:
-    """Spacing, reserve, concurrency and slack are the new ones."""
+    """All bounds are the new ones."""
     before = answered(Budget(1.0, 0.2, 4, slack_seconds=0.01), headers_of(50))
-    bounds = Budget(10.0, 0.5, 1)
+    bounds = Budget(10.0, 0.5, 1, processes=2)
 
-    after = before.bounded_as(bounds)
-
-    assert after[:4] == bounds[:4]
-    assert after[4:] == before[4:]
+    assert before.bounded_as(bounds) == bounds._replace(
+        next_start_at=before.next_start_at, bucket=before.bucket
+    )
 
 
 @pytest.mark.parametrize(
@@ -465,47 +478,63 @@ class FixedWindow:
 
 @dataclass
 class Traffic:
-    """Requests that arrive, and responses that come back, in any order."""
+    """Requests that arrive, and responses that come back, in any order.
 
-    budget: Budget
+    Each process has its own budget; if there are several, each has at most
+    `concurrency` requests in flight.
+    """
+
+    budgets: list[Budget]
     braze: FixedWindow
     random: Random
     latency_seconds: float
     now: float = NOW
+    events: list[tuple[float, int, int, RateLimitHeaders | None]] = field(
+        default_factory=list
+    )
 
     def run(self, *, starts: int) -> None:
         """Start so many requests, each as soon as the budget allows it."""
-        events: list[tuple[float, int, RateLimitHeaders | None]] = []
         number = 0
         while number < starts:
-            at = self.budget.earliest(now=self.now)
-            if events and events[0][0] <= at:
-                self._handle(events)
+            process = self.random.randrange(len(self.budgets))
+            at = self._earliest(process)
+            if self.events and self.events[0][0] <= at:
+                self._handle()
                 continue
             self.now = at
-            if self.budget.earliest(now=at) > at:
+            if self._earliest(process) > at:
                 continue
-            self.budget = self.budget.spend(now=at)
+            self.budgets[process] = self.budgets[process].spend(now=at)
             number += 1
-            heappush(events, (at + self._delay(), number, None))
+            heappush(self.events, (at + self._delay(), number, process, None))
 
-    def _handle(self, events: list[tuple[float, int, RateLimitHeaders | None]]) -> None:
-        self.now, number, headers = heappop(events)
+    def _earliest(self, process: int) -> float:
+        budget = self.budgets[process]
+        has_limit = len(self.budgets) > 1
+        is_busy = has_limit and budget.bucket.in_flight >= budget.concurrency
+        return math.inf if is_busy else budget.earliest(now=self.now)
+
+    def _handle(self) -> None:
+        self.now, number, process, headers = heappop(self.events)
         if headers is None:
             response = self.braze.arrive(self.now)
-            heappush(events, (self.now + self._delay(), number, response))
+            event = (self.now + self._delay(), number, process, response)
+            heappush(self.events, event)
         else:
-            self.budget = self.budget.settle(headers, now=self.now)
+            budget = self.budgets[process].settle(headers, now=self.now)
+            self.budgets[process] = budget
 
     def _delay(self) -> float:
         return self.random.random() * self.latency_seconds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     limit=st.integers(1, 60),
     reserve=st.floats(0, 0.99),
     concurrency=st.integers(1, 8),
+    processes=st.integers(1, 3),
     window=st.floats(5, 3600),
     offset=st.floats(0, 3600),
     round_reset=st.sampled_from([math.floor, math.ceil]),
@@ -518,6 +547,7 @@ def test_every_window_keeps_its_reserve(
     limit: int,
     reserve: float,
     concurrency: int,
+    processes: int,
     window: float,
     offset: float,
     round_reset: Callable[[float], int],
@@ -527,12 +557,17 @@ def test_every_window_keeps_its_reserve(
 ) -> None:
     """No window gets more than its limit less the reserve, so that 429 never comes.
 
-    Only before the first response `concurrency` requests start at once.
+    Only if that is less than one request for each process, each sends one; and before
+    the first response each process starts `concurrency` requests at once.
     """
-    ours = max(1, limit - math.ceil(round(reserve * limit, 6)))
-    budget = Budget(spacing, reserve, min(concurrency, ours))
+    ours = max(processes, limit - Bucket(limit=limit).floor(reserve))
+    budget = Budget(
+        spacing, reserve, min(concurrency, ours // processes), processes=processes
+    )
     braze = FixedWindow(limit, window, offset, round_reset)
 
-    Traffic(budget, braze, Random(random.random()), latency).run(starts=150)
+    Traffic([budget] * processes, braze, Random(random.random()), latency).run(
+        starts=150
+    )
 
     assert max(braze.counts.values()) <= ours

@@ -335,7 +335,7 @@ def test_every_status_has_its_failure(
                 "environment variable BRAZE_API_KEY",
                 "https://rest.iad-01.braze.com",
                 "another Braze instance",
-                "Braze says: Invalid API key",
+                "Braze: Invalid API key",
             ],
         ),
         (403, "", ["campaigns.data_series", "allowlist"]),
@@ -371,7 +371,7 @@ def test_a_quoted_message_is_cleaned_and_cut() -> None:
     """Control characters and lone surrogates are replaced, 200 characters are kept."""
     text = str(refused(400, message="a\nb\x1b[31m\ud800" + "x" * 300))
 
-    assert "Braze says: a\ufffdb\ufffd[31m\ufffdxxx" in text
+    assert "Braze: a\ufffdb\ufffd[31m\ufffdxxx" in text
     assert text.endswith("x…)")
     assert len(text) < 400
 

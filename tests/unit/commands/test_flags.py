@@ -75,12 +75,12 @@ def test_a_twin_says_what_its_flag_would(flag: Flag) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_on"),
+    ("text", "is_on"),
     [("true", True), ("1", True), ("On", True), ("FALSE", False), ("0", False)],
 )
-def test_a_switch_has_a_twin_and_wins_over_it(said: str, is_on: bool) -> None:
-    """Its twin says true or false in any of the usual words; `--no-` turns it off."""
-    environment = {SWITCH.variable: said}
+def test_a_switch_has_a_twin_and_wins_over_it(text: str, is_on: bool) -> None:
+    """Its variable accepts the usual words; `--no-` turns it off."""
+    environment = {SWITCH.variable: text}
 
     assert parse(environment=environment).web_enable_lifecycle is is_on
     assert parse(f"--{SWITCH.name}", environment=environment).web_enable_lifecycle
@@ -90,7 +90,7 @@ def test_a_switch_has_a_twin_and_wins_over_it(said: str, is_on: bool) -> None:
 
 @pytest.mark.parametrize("flag", VALUED, ids=lambda flag: flag.name)
 def test_a_flag_wins_over_its_twin(flag: Flag) -> None:
-    """Whatever the twin says, even if that is none of the choices."""
+    """Even if the variable is invalid."""
     value = flag.choices[0] if flag.choices else "/x"
 
     options = parse(f"--{flag.name}", value, environment={flag.variable: "/other"})
@@ -129,7 +129,7 @@ def test_addresses_may_be_repeated() -> None:
 def test_a_wrong_choice_in_the_environment_is_wrong_usage(
     flag: Flag, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It ends with exit code 2, and names the variable and what may stand there."""
+    """It ends with exit code 2, and names the variable and its valid values."""
     with pytest.raises(SystemExit) as end:
         parse(environment={flag.variable: text})
 
@@ -184,8 +184,8 @@ def test_a_variable_that_is_no_flags_is_told_with_a_guess() -> None:
     )
 
     assert told == (
-        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS belongs to no flag; did "
-        "you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
+        "the environment variable BRAZE_EXPORTER_WEB_LISTEN_ADRESS belongs to no flag; "
+        "did you mean BRAZE_EXPORTER_WEB_LISTEN_ADDRESS?",
         "the environment variable BRAZE_EXPORTER_X9 belongs to no flag",
     )
 

@@ -1,4 +1,4 @@
-"""What a configuration costs, and what saves most of it."""
+"""The estimated costs of a configuration, and changes that reduce them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from exporter.model.config import Config, Limits, Selection
 from exporter.polling import cost_estimate
 
 from tests.paths import ROOT
-from tests.support.daemon_process import parsed, run, written
+from tests.support.command_line import invoke
+from tests.support.daemon_process import parsed, written
+from tests.support.polling_world import workspace
 
 DOCUMENT = ROOT / "docs" / "scaling.md"
 
@@ -22,15 +24,13 @@ def document(
     campaigns = [
         {"id": str(UUID(int=number)), "name": str(number)} for number in range(count)
     ]
-    workspace = {
-        "name": "shop",
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "BRAZE_API_KEY",
-        "interval": interval,
-        "requests_per_minute": 3000,
-        "campaigns": campaigns,
-    }
-    return {"workspaces": [workspace | changes]}
+    shop = workspace(
+        api_key_env="BRAZE_API_KEY",
+        interval=interval,
+        requests_per_minute=3000,
+        campaigns=campaigns,
+    )
+    return {"workspaces": [shop | changes]}
 
 
 def config(count: int, *, interval: str = "5m", **changes: object) -> Config:
@@ -39,7 +39,7 @@ def config(count: int, *, interval: str = "5m", **changes: object) -> Config:
 
 
 def test_costs_grow_with_campaigns() -> None:
-    """Requests and series in proportion; the process itself costs something, too."""
+    """Requests and series in proportion; an idle process has costs, too."""
     few, many = cost_estimate.scaling(config(100)), cost_estimate.scaling(config(1000))
 
     assert many.series == 10 * few.series == 100_000
@@ -51,23 +51,23 @@ def test_costs_grow_with_campaigns() -> None:
     assert many.campaigns_per_core == few.campaigns_per_core
 
 
-def test_no_more_is_asked_than_the_ceiling_allows() -> None:
-    """What is stretched costs less than it wants."""
+def test_requests_are_limited_by_the_ceiling() -> None:
+    """Intervals are stretched then."""
     found = cost_estimate.scaling(config(1000, requests_per_minute=60))
 
     assert found.requests_per_minute == pytest.approx(58.8, rel=0.01)
 
 
 def test_half_the_interval_is_half_the_campaigns_on_a_core() -> None:
-    """A core carries polls, not campaigns."""
+    """The number of polls is limited."""
     slow = cost_estimate.scaling(config(10, interval="10m"))
     fast = cost_estimate.scaling(config(10, interval="5m"))
 
     assert slow.campaigns_per_core == pytest.approx(2 * fast.campaigns_per_core, abs=2)
 
 
-def test_what_discovery_may_find_is_counted() -> None:
-    """At most, beside what is listed."""
+def test_campaigns_of_discovery_are_counted() -> None:
+    """As many as it may add to the listed ones."""
     found = cost_estimate.scaling(config(10, discover={"max_campaigns": 90}))
 
     assert (found.campaigns, found.found_campaigns) == (100, 90)
@@ -76,7 +76,7 @@ def test_what_discovery_may_find_is_counted() -> None:
 
 
 def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
-    """Nothing is divided by nothing."""
+    """No division by zero."""
     nothing = config(1)._replace(workspaces=())
 
     found = cost_estimate.scaling(nothing)
@@ -91,12 +91,12 @@ def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
 def test_shards_are_advised_for_many_series(
     count: int, interval: str, shards: int
 ) -> None:
-    """Each keeps below what is advised for one."""
+    """Each has fewer than are advised for one."""
     assert cost_estimate.scaling(config(count, interval=interval)).shards == shards
 
 
 def test_shards_are_advised_for_many_polls() -> None:
-    """A core is more than a process can use."""
+    """One process cannot use more than a core."""
     found = cost_estimate.scaling(
         config(4000, interval="10s", requests_per_minute=50_000)
     )
@@ -113,20 +113,20 @@ def test_shards_are_advised_for_many_polls() -> None:
         (4000, "10s", "3, for about half a core each at most"),
     ],
 )
-def test_check_says_why_so_many_shards_are_advised(
+def test_check_prints_why_shards_are_advised(
     tmp_path: Path, count: int, interval: str, advice: str
 ) -> None:
-    """For the series of a scrape or for the polls of a core, whichever wants more."""
+    """For series or for polls, whichever need more shards."""
     wanted = document(count, interval=interval, requests_per_minute=50_000)
     file = written(tmp_path / "config.yaml", wanted)
 
-    ended = run("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
+    ended = invoke("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
 
     assert f"\n  shards advised       {advice}\n" in ended.stdout
 
 
-def test_prometheus_pays_for_series_and_scrapes() -> None:
-    """Memory by series, disk by samples."""
+def test_prometheus_needs_memory_for_series_and_disk_for_samples() -> None:
+    """In proportion."""
     found = cost_estimate.scaling(config(600))
 
     assert found.head_bytes == pytest.approx((60_000 * 3 * 1024, 60_000 * 8 * 1024))
@@ -136,7 +136,7 @@ def test_prometheus_pays_for_series_and_scrapes() -> None:
 
 
 def test_each_saving_is_what_the_changed_configuration_costs() -> None:
-    """Windows and stats that can be done without, each by itself."""
+    """Without windows or stats, one change each."""
     found = {
         one.change: one.series for one in cost_estimate.scaling(config(10)).savings
     }
@@ -149,8 +149,8 @@ def test_each_saving_is_what_the_changed_configuration_costs() -> None:
     }
 
 
-def test_what_saves_nothing_is_not_advised() -> None:
-    """Of what the configuration leaves out already, or the cap cuts anyway."""
+def test_a_change_that_saves_nothing_is_not_advised() -> None:
+    """If it is made already, or the series are limited to fewer."""
     bare = config(10)._replace(
         windows=(), metrics=Selection(include=("sent", "bounces"))
     )
@@ -160,26 +160,28 @@ def test_what_saves_nothing_is_not_advised() -> None:
     assert cost_estimate.scaling(capped).savings == ()
 
 
-def test_the_document_shows_what_check_prints(tmp_path: Path) -> None:
-    """Of ten thousand campaigns every five minutes."""
+def test_the_document_has_the_output_of_check(tmp_path: Path) -> None:
+    """For ten thousand campaigns every five minutes."""
     file = written(tmp_path / "config.yaml", document(10_000))
 
-    ended = run("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
+    ended = invoke("check", "--scaling", file, environment={"BRAZE_API_KEY": "key"})
 
     _, _, table = ended.stdout.partition("\nscaling, ")
-    _, _, told = DOCUMENT.read_text().partition("\nscaling, ")
+    _, _, shown = DOCUMENT.read_text().partition("\nscaling, ")
     assert ended.returncode == 0
-    assert table == told.partition("```")[0] != ""
+    assert table == shown.partition("```")[0] != ""
 
 
-def test_check_is_silent_of_it_unless_asked(tmp_path: Path) -> None:
-    """And tells of discovery when it is."""
+def test_check_prints_costs_if_requested(tmp_path: Path) -> None:
+    """With the campaigns that discovery may add."""
     file = written(
         tmp_path / "config.yaml", document(1, discover={"max_campaigns": 99})
     )
 
-    by_default = run("check", file)
-    asked = run("check", file, environment={"BRAZE_EXPORTER_SCALING": "true"})
+    by_default = invoke("check", file)
+    requested = invoke("check", file, environment={"BRAZE_EXPORTER_SCALING": "true"})
 
     assert "scaling" not in by_default.stdout
-    assert "scaling, for 100 campaigns, 99 of them found by discovery" in asked.stdout
+    assert (
+        "scaling, for 100 campaigns, 99 of them found by discovery" in requested.stdout
+    )

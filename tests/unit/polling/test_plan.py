@@ -1,4 +1,4 @@
-"""What a configuration asks of Braze, and what the ceiling makes of it."""
+"""The polling plan of a configuration: rates, intervals and expected series."""
 
 from itertools import pairwise
 from uuid import UUID
@@ -62,8 +62,8 @@ def config(
     )
 
 
-def test_what_fits_is_planned_as_it_is_wanted() -> None:
-    """Each campaign keeps its interval, and their rates add up."""
+def test_a_rate_below_the_ceiling_is_planned_as_configured() -> None:
+    """Each campaign has its interval, and their rates add up."""
     found = plan.plan(config(workspace(60.0, 300.0, 300.0)))[0]
 
     assert found.wanted_per_minute == pytest.approx(1.4)
@@ -73,8 +73,8 @@ def test_what_fits_is_planned_as_it_is_wanted() -> None:
     assert found.interval_seconds == 300.0
 
 
-def test_what_does_not_fit_is_stretched_evenly() -> None:
-    """All intervals, the workspace's own among them, grow by one factor."""
+def test_a_rate_above_the_ceiling_is_stretched() -> None:
+    """All intervals by one factor, the workspace's own included."""
     found = plan.plan(config(workspace(60.0, 30.0, ceiling=1.5)))[0]
 
     assert found.stretch == pytest.approx(2, rel=0.001)
@@ -86,8 +86,8 @@ def test_what_does_not_fit_is_stretched_evenly() -> None:
 
 
 @pytest.mark.parametrize("ceiling", [0.5, 59.0, 61.0, 600.0, 50_000.0])
-def test_what_is_planned_can_be_started(ceiling: float) -> None:
-    """Starts stand a little more than the ceiling asks apart: a full line empties."""
+def test_a_planned_rate_can_be_started(ceiling: float) -> None:
+    """Starts are spaced a little more than the ceiling: a full queue must empty."""
     found = plan.plan(config(workspace(*[1.0] * 1000, ceiling=ceiling)))[0]
 
     most = 60 / spacing(ceiling)
@@ -100,15 +100,15 @@ def test_what_is_planned_can_be_started(ceiling: float) -> None:
     assert found.needed_per_minute <= 1.021 * found.wanted_per_minute
 
 
-def test_an_empty_workspace_asks_nothing() -> None:
-    """Without campaigns there is a plan, too."""
+def test_a_workspace_without_campaigns_has_a_plan() -> None:
+    """Without requests."""
     found = plan.plan(config(workspace()))[0]
 
     assert (found.planned_per_minute, found.stretch, found.typical_series) == (0, 1, 0)
 
 
 def test_every_workspace_has_its_plan() -> None:
-    """In the configuration's order, each with a ceiling of its own."""
+    """In the configuration's order, each with its own ceiling."""
     found = plan.plan(config(workspace(60.0), workspace(60.0, ceiling=0.5)))
 
     assert [round(one.stretch, 2) for one in found] == [1, 2]
@@ -118,14 +118,15 @@ def test_every_workspace_has_its_plan() -> None:
 def test_one_request_covers_the_longest_window(
     windows: tuple[int, ...], days: int
 ) -> None:
-    """With today, and a day more for zones that are ahead."""
+    """With today, and a day more for zones that are ahead; idleness takes two weeks."""
     found = plan.plan(config(workspace(60.0), windows=windows))[0]
 
     assert found.days_per_request == days
+    assert found.can_detect_idle is (days >= 16)
 
 
 def test_expected_series_grow_with_windows_and_campaigns() -> None:
-    """Nineteen stats in each of three views, one less in a sum, and seven about it."""
+    """19 stats in each of three views, one less in a sum, and seven of the status."""
     found = [
         plan.plan(config(workspace(60.0, 60.0), windows=windows))[0].typical_series
         for windows in ((), (7,), (7, 28))
@@ -142,10 +143,10 @@ def test_expected_series_grow_with_windows_and_campaigns() -> None:
         (Selection(), Selection(exclude=("email",)), 10 * 3 + 7),
     ],
 )
-def test_what_is_not_selected_is_not_expected(
+def test_only_selected_series_are_expected(
     metrics: Selection, channels: Selection, series: int
 ) -> None:
-    """Stats and channels that the configuration leaves out are not counted."""
+    """Excluded metrics and channels are not counted."""
     without = config(workspace(60.0), windows=())._replace(
         metrics=metrics, channels=channels
     )
@@ -153,15 +154,15 @@ def test_what_is_not_selected_is_not_expected(
     assert plan.plan(without)[0].typical_series == series
 
 
-def test_no_campaign_is_expected_above_its_limit() -> None:
-    """What the limit cuts is not counted on."""
+def test_expected_series_are_limited() -> None:
+    """To the configured limit of each campaign."""
     found = plan.plan(config(workspace(60.0, 60.0), series_per_campaign=10))[0]
 
     assert found.typical_series == 20
 
 
-def test_the_first_round_begins_at_once() -> None:
-    """All campaigns, a spacing apart, in the order of their phases."""
+def test_the_first_round_is_ordered_by_phase() -> None:
+    """It begins at once, with all campaigns, a spacing apart."""
     wanted = campaigns(*[300.0] * 20)
 
     round_ = plan.first_round(wanted, now=1000.0, spacing_seconds=0.5)
@@ -172,8 +173,8 @@ def test_the_first_round_begins_at_once() -> None:
     assert {campaign_id for campaign_id, _ in round_} == {one.id for one in wanted}
 
 
-def test_discovery_asks_for_the_list_hourly_and_for_details_daily() -> None:
-    """A request a page, and one a campaign where details are needed."""
+def test_discovery_requests_the_list_hourly_and_details_daily() -> None:
+    """A request per page, and one per campaign if details are needed."""
     discover = DiscoverConfig(
         names=Selection(),
         tags=TagSelection(),

@@ -1,4 +1,4 @@
-"""APScheduler's part: whatever is planned is run, once, by its workspace's threads."""
+"""Every scheduled poll runs once, in the threads of its workspace."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from exporter.polling.request_queue import PendingPoll
@@ -16,279 +17,260 @@ from exporter.polling.scheduler import Scheduler, Task
 from tests.support.daemon_process import PATIENCE_SECONDS, until
 
 
-class Desk:
-    """Serves turns as it is told to, and notes them."""
+class Runner:
+    """Runs polls, and records them. Some wait until the test sets `is_over`."""
 
-    def __init__(self) -> None:
-        self.served: list[PendingPoll] = []
-        self.threads: set[str] = set()
-        self.act: Callable[[PendingPoll], None] = lambda _: None
+    def __init__(self, *, blocks: str = "") -> None:
+        self.polls: list[PendingPoll] = []
+        self.began = Counter[str]()
+        """Polls that began, by workspace."""
+        self.is_over = threading.Event()
+        self.after: Callable[[PendingPoll], None] = lambda _: None
+        self._blocks = blocks
 
-    def serve(self, turn: PendingPoll) -> None:
-        """Do what is asked, then note the turn."""
-        self.threads.add(threading.current_thread().name)
-        self.act(turn)
-        self.served.append(turn)
+    def run(self, poll: PendingPoll) -> None:
+        """Run a poll; those of the workspace `blocks` wait."""
+        self.began[poll.workspace] += 1
+        if poll.workspace == self._blocks:
+            assert self.is_over.wait(PATIENCE_SECONDS)
+        self.after(poll)
+        self.polls.append(poll)
 
     def count(self) -> Counter[str]:
-        """Return how often each campaign was served."""
-        return Counter(turn.campaign_id for turn in self.served)
+        """Return how often each object was polled."""
+        return Counter(poll.object_id for poll in self.polls)
 
 
 @contextmanager
-def open_jobs(
-    desk: Desk, *workspaces: str, concurrency: int = 2
+def started(
+    runner: Runner, *workspaces: str, concurrency: int = 2
 ) -> Iterator[Scheduler]:
-    """Run jobs for workspaces."""
-    jobs = Scheduler(desk.serve)
+    """Start a scheduler with the threads of these workspaces."""
+    scheduler = Scheduler(runner.run)
     for workspace in workspaces:
-        jobs.open(workspace, concurrency=concurrency)
-    jobs.start()
+        scheduler.open(workspace, concurrency=concurrency)
+    scheduler.start()
     try:
-        yield jobs
+        yield scheduler
     finally:
-        jobs.stop()
+        scheduler.stop()
 
 
-def turn(
-    campaign_id: str, *, after: float = 0.0, workspace: str = "shop"
+def poll_of(
+    object_id: str, *, after: float = 0.0, workspace: str = "shop"
 ) -> PendingPoll:
-    """Return a turn that is due so many seconds from now."""
+    """Return a poll that is due so many seconds from now."""
     at = time.time() + after
-    return PendingPoll(workspace, campaign_id, due_at=at, at=at)
+    return PendingPoll(workspace, object_id, due_at=at, at=at)
 
 
-def test_a_job_however_late_is_run() -> None:
-    """A job that is given up would be a campaign that is lost."""
-    desk = Desk()
-    late = turn("a", after=-7200)
+def test_a_late_job_runs() -> None:
+    """However late it is: a dropped one would end the polling of its object."""
+    runner, late = Runner(), poll_of("a", after=-7200)
 
-    with open_jobs(desk, "shop") as jobs:
-        jobs.put(late)
-        until(lambda: desk.served)
+    with started(runner, "shop") as scheduler:
+        scheduler.put(late)
+        until(lambda: runner.polls)
 
-    assert desk.served == [late]
+    assert runner.polls == [late]
 
 
-def test_a_new_job_takes_the_place_of_its_campaigns_former_one() -> None:
-    """What runs is the last one that was put, and it runs once."""
-    desk = Desk()
+def test_a_job_replaces_the_previous_one_of_its_object() -> None:
+    """The last one runs, once."""
+    runner = Runner()
 
-    with open_jobs(desk, "shop") as jobs:
+    with started(runner, "shop") as scheduler:
         for after in (9000.0, 8000.0, 0.0):
-            jobs.put(turn("a", after=after))
-        jobs.put(turn("b", after=0.1))
-        until(lambda: len(desk.served) == 2)
+            scheduler.put(poll_of("a", after=after))
+        scheduler.put(poll_of("b", after=0.1))
+        until(lambda: len(runner.polls) == 2)
 
-        assert jobs.planned("shop", "a") is None
+        assert scheduler.planned("shop", "a") is None
 
-    assert desk.count() == {"a": 1, "b": 1}
+    assert runner.count() == {"a": 1, "b": 1}
 
 
-def test_what_is_planned_can_be_looked_at_and_dropped() -> None:
-    """Dropped again it makes no noise."""
-    desk = Desk()
-    later = turn("a", after=900)
+def test_scheduled_polls_are_listed_and_dropped() -> None:
+    """Dropping an absent one is not an error."""
+    later = poll_of("a", after=900)
 
-    with open_jobs(desk, "shop") as jobs:
-        jobs.put(later)
-        planned = jobs.planned("shop", "a")
-        all_planned = jobs.all_planned()
-        jobs.drop("shop", "a")
-        jobs.drop("shop", "a")
+    with started(Runner(), "shop") as scheduler:
+        scheduler.put(later)
+        assert scheduler.planned("shop", "a") == later
+        assert scheduler.all_planned() == {("shop", "a"): later.at}
+        for _ in range(2):
+            scheduler.drop("shop", "a")
 
-        assert planned == later
-        assert all_planned == {("shop", "a"): later.at}
-        assert jobs.planned("shop", "a") is None
-        assert jobs.all_planned() == {}
+        assert scheduler.planned("shop", "a") is None
+        assert scheduler.all_planned() == {}
 
 
 def test_a_workspace_that_hangs_delays_no_other() -> None:
-    """Each has threads of its own."""
-    desk, is_over = Desk(), threading.Event()
+    """Each has its own threads."""
+    runner = Runner(blocks="stuck")
 
-    def act(served: PendingPoll) -> None:
-        if served.workspace == "stuck":
-            assert is_over.wait(PATIENCE_SECONDS)
-
-    desk.act = act
-    with open_jobs(desk, "stuck", "shop") as jobs:
+    with started(runner, "stuck", "shop") as scheduler:
         for number in range(10):
-            jobs.put(turn(f"s{number}", workspace="stuck"))
+            scheduler.put(poll_of(f"s{number}", workspace="stuck"))
         for number in range(5):
-            jobs.put(turn(f"c{number}"))
-        until(lambda: len(desk.served) == 5)
-        is_over.set()
-        until(lambda: len(desk.served) == 15)
-
-    assert {name.partition("_")[0] for name in desk.threads} == {"stuck", "shop"}
+            scheduler.put(poll_of(f"c{number}"))
+        until(lambda: len(runner.polls) == 5)
+        assert runner.began["stuck"] <= 2
+        runner.is_over.set()
+        until(lambda: len(runner.polls) == 15)
 
 
 def test_a_change_of_concurrency_loses_no_job() -> None:
-    """Neither those that run, nor those that wait for a thread, nor those to come."""
-    desk, is_over = Desk(), threading.Event()
-    desk.act = lambda _: desk_wait(is_over)
+    """Neither those that run, nor those that wait for a thread, nor new ones."""
+    runner = Runner(blocks="shop")
 
-    with open_jobs(desk, "shop") as jobs:
+    with started(runner, "shop") as scheduler:
         for number in range(20):
-            jobs.put(turn(f"c{number}"))
-        until(lambda: desk.threads)
-        jobs.open("shop", concurrency=5)
+            scheduler.put(poll_of(f"c{number}"))
+        until(lambda: runner.began)
+        scheduler.open("shop", concurrency=5)
         for number in range(20, 40):
-            jobs.put(turn(f"c{number}"))
-        is_over.set()
-        until(lambda: len(desk.served) == 40)
+            scheduler.put(poll_of(f"c{number}"))
+        runner.is_over.set()
+        until(lambda: len(runner.polls) == 40)
 
-    assert set(desk.count().values()) == {1}
-
-
-def desk_wait(is_over: threading.Event) -> None:
-    """Wait until the test says that it is over."""
-    assert is_over.wait(PATIENCE_SECONDS)
+    assert set(runner.count().values()) == {1}
 
 
-def test_pools_exchanged_under_load_lose_no_job() -> None:
-    """While 400 jobs come and go, threads are exchanged all the time."""
-    desk = Desk()
+def test_threads_replaced_under_load_lose_no_job() -> None:
+    """While 400 polls run."""
+    runner = Runner()
     left = {f"c{number}": 10 for number in range(40)}
 
-    with open_jobs(desk, "shop") as jobs:
+    with started(runner, "shop") as scheduler:
 
-        def act(served: PendingPoll) -> None:
-            left[served.campaign_id] -= 1
-            if left[served.campaign_id]:
-                jobs.put(turn(served.campaign_id))
+        def put_next(poll: PendingPoll) -> None:
+            left[poll.object_id] -= 1
+            if left[poll.object_id]:
+                scheduler.put(poll_of(poll.object_id))
 
-        desk.act = act
-        for campaign_id in left:
-            jobs.put(turn(campaign_id))
+        runner.after = put_next
+        for object_id in left:
+            scheduler.put(poll_of(object_id))
         for number in range(50):
-            jobs.open("shop", concurrency=1 + number % 4)
-        until(lambda: len(desk.served) == 400)
+            scheduler.open("shop", concurrency=1 + number % 4)
+        until(lambda: len(runner.polls) == 400)
 
-    assert set(desk.count().values()) == {10}
+    assert set(runner.count().values()) == {10}
 
 
-def test_a_closed_workspace_ends_what_runs() -> None:
-    """And a turn that comes too late is still served: who serves it knows better."""
-    desk, is_over = Desk(), threading.Event()
-    desk.act = lambda _: desk_wait(is_over)
+def test_polls_of_a_closed_workspace_end() -> None:
+    """Those that run, and those that are scheduled later."""
+    runner = Runner(blocks="shop")
 
-    with open_jobs(desk, "shop") as jobs:
-        jobs.put(turn("a"))
-        until(lambda: desk.threads)
-        jobs.close("shop")
-        jobs.close("shop")
-        jobs.put(turn("b"))
-        is_over.set()
-        until(lambda: len(desk.served) == 2)
+    with started(runner, "shop") as scheduler:
+        scheduler.put(poll_of("a"))
+        until(lambda: runner.began)
+        for _ in range(2):
+            scheduler.close("shop")
+        scheduler.put(poll_of("b"))
+        runner.is_over.set()
+        until(lambda: len(runner.polls) == 2)
 
-    assert desk.count() == {"a": 1, "b": 1}
+    assert runner.count() == {"a": 1, "b": 1}
 
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
-def test_jobs_wait_as_long_as_before_when_the_clock_is_set(seconds: float) -> None:
-    """APScheduler's clock was just set by so much; the turns stay as they are."""
-    desk = Desk()
+def test_waits_stay_when_the_wall_clock_is_set(seconds: float) -> None:
+    """Jobs are rescheduled by APScheduler's clock, which was set."""
+    runner = Runner()
     ahead = [seconds]
-    jobs = Scheduler(desk.serve, on_wall=lambda at: at + ahead[0])
-    jobs.open("shop", concurrency=1)
-    jobs.start()
+    scheduler = Scheduler(runner.run, wall_time=lambda at: at + ahead[0])
+    scheduler.open("shop", concurrency=1)
+    scheduler.start()
     try:
-        soon, later = turn("a", after=7200.3), turn("b", after=9000)
-        jobs.put(soon)
-        jobs.put(later)
+        soon, later = poll_of("a", after=7200.3), poll_of("b", after=9000)
+        scheduler.put(soon)
+        scheduler.put(later)
 
         ahead[0] = -7200
-        jobs.follow_clock()
+        scheduler.after_clock_set()
 
-        assert jobs.planned("shop", "b") == later
-        until(lambda: desk.served)
+        assert scheduler.planned("shop", "b") == later
+        until(lambda: runner.polls)
     finally:
-        jobs.stop()
-    assert desk.served == [soon]
+        scheduler.stop()
+    assert runner.polls == [soon]
 
 
-def test_nothing_runs_after_the_end() -> None:
-    """What waited for a thread is dropped; what runs is left to end."""
-    desk, is_over = Desk(), threading.Event()
-    desk.act = lambda _: desk_wait(is_over)
+def test_no_poll_starts_after_the_stop() -> None:
+    """Jobs that wait for a thread are dropped; running ones end."""
+    runner = Runner(blocks="shop")
 
-    with open_jobs(desk, "shop", concurrency=1) as jobs:
-        jobs.put(turn("a"))
-        until(lambda: desk.threads)
-        jobs.put(turn("b", after=-1))
-    is_over.set()
-    until(lambda: desk.served)
+    with started(runner, "shop", concurrency=1) as scheduler:
+        scheduler.put(poll_of("a"))
+        until(lambda: runner.began)
+        scheduler.put(poll_of("b", after=-1))
+    runner.is_over.set()
+    until(lambda: runner.polls)
 
-    assert desk.count() == {"a": 1}
+    assert runner.count() == {"a": 1}
 
 
-def test_what_is_due_while_it_stops_is_left_out_quietly(
+def test_jobs_that_are_due_during_the_stop_are_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Jobs handed over in the very moment of the stop leave no trace in the log."""
+    """They are dropped."""
     for _ in range(20):
-        jobs = Scheduler(lambda _: None)
-        jobs.open("shop", concurrency=2)
-        jobs.start()
+        scheduler = Scheduler(lambda _: None)
+        scheduler.open("shop", concurrency=2)
+        scheduler.start()
         for number in range(50):
-            jobs.put(PendingPoll("shop", f"c{number}", due_at=0.0, at=0.0))
+            scheduler.put(PendingPoll("shop", f"c{number}", due_at=0.0, at=0.0))
 
-        jobs.stop()
+        scheduler.stop()
 
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
-def test_no_two_campaigns_share_a_job() -> None:
-    """Whatever names and ids hold, each campaign has a job of its own."""
-    desk = Desk()
-    with open_jobs(desk, "eu", "eu/a") as jobs:
-        jobs.put(PendingPoll("eu", "a/b", due_at=0.0, at=0.0))
-        jobs.put(PendingPoll("eu/a", "b", due_at=0.0, at=0.0))
+def test_no_two_objects_share_a_job() -> None:
+    """For all characters in names and ids."""
+    runner = Runner()
+    with started(runner, "eu", "eu/a") as scheduler:
+        scheduler.put(PendingPoll("eu", "a/b", due_at=0.0, at=0.0))
+        scheduler.put(PendingPoll("eu/a", "b", due_at=0.0, at=0.0))
 
-        until(lambda: len(desk.served) == 2)
+        until(lambda: len(runner.polls) == 2)
 
 
-def test_an_errand_waits_for_no_poll() -> None:
-    """It has threads of its own, and no poll waits for it either."""
-    desk = Desk()
-    go_on = threading.Event()
+def test_tasks_and_polls_do_not_wait_for_each_other() -> None:
+    """Tasks have separate threads."""
+    runner = Runner(blocks="shop")
+    is_run = threading.Event()
+
+    with started(runner, "shop", concurrency=1) as scheduler:
+        scheduler.put(poll_of("a"))
+        scheduler.put_task(Task("shop", time.time(), is_run.set))
+        assert is_run.wait(PATIENCE_SECONDS)
+        runner.is_over.set()
+        until(lambda: runner.polls)
+
+
+def test_a_task_replaces_the_previous_one_of_its_workspace() -> None:
+    """A dropped one does not run; polls of the workspace stay."""
     done: list[str] = []
-    desk.act = lambda _: assert_true(go_on.wait(PATIENCE_SECONDS))
 
-    with open_jobs(desk, "shop", concurrency=1) as jobs:
-        jobs.put(turn("a"))
-        jobs.put_errand(Task("shop", time.time(), lambda: done.append("errand")))
+    with started(Runner(), "shop") as scheduler:
+
+        def put_task(name: str, after: float) -> None:
+            run = partial(done.append, name)
+            scheduler.put_task(Task("shop", time.time() + after, run))
+
+        for name, after in (("late", 9000.0), ("less late", 8000.0), ("now", 0.0)):
+            put_task(name, after)
         until(lambda: done)
-        go_on.set()
-        until(lambda: desk.served)
-
-    assert done == ["errand"]
-
-
-def test_a_new_errand_takes_the_place_of_its_workspace_s_former_one() -> None:
-    """One that was dropped is not run; turns of the workspace stay."""
-    done: list[str] = []
-    desk = Desk()
-
-    with open_jobs(desk, "shop") as jobs:
-        for name, after in (("late", 9000.0), ("late too", 8000.0), ("now", 0.0)):
-            at = time.time() + after
-            jobs.put_errand(Task("shop", at, lambda name=name: done.append(name)))  # type: ignore[misc]  # mypy does not see the default
-        until(lambda: done)
-        jobs.put(turn("a", after=9000.0))
-        at = time.time() + 9000
-        jobs.put_errand(Task("shop", at, lambda: done.append("dropped")))
-        jobs.follow_clock()
-        assert jobs.planned("shop", "") is None
-        jobs.drop_errand("shop")
-        jobs.drop_errand("shop")
-        assert jobs.planned("shop", "a") is not None
+        scheduler.put(poll_of("a", after=9000.0))
+        put_task("dropped", 9000.0)
+        scheduler.after_clock_set()
+        assert scheduler.planned("shop", "") is None
+        assert list(scheduler.all_planned()) == [("shop", "a")]
+        for _ in range(2):
+            scheduler.drop_task("shop")
+        assert scheduler.planned("shop", "a") is not None
 
     assert done == ["now"]
-
-
-def assert_true(value: object) -> None:
-    """Fail where it is not."""
-    assert value

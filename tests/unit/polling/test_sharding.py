@@ -1,4 +1,4 @@
-"""Which shard has which campaign, and what of the budget."""
+"""Which shard polls which campaign, and how ceilings are divided."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ WORKSPACE = {
 
 
 def shard_of(campaign_id: str, total: int) -> int:
-    """Return the only shard that holds a campaign."""
+    """Return the only shard that polls a campaign."""
     (one,) = [n for n in range(total) if Shard(n, total).holds(campaign_id)]
     return one
 
 
 def test_a_campaigns_shard_is_fixed_by_its_id() -> None:
-    """Every process and every release finds the same one."""
+    """Every process and every release computes the same one."""
     found = [
         shard_of("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", total)
         for total in (1, 2, 3, 5, 8, 100)
@@ -48,13 +48,13 @@ def test_a_campaigns_shard_is_fixed_by_its_id() -> None:
 
 @given(campaign_id=st.text(st.characters()), total=st.integers(1, 20))
 def test_every_campaign_has_exactly_one_shard(campaign_id: str, total: int) -> None:
-    """Whatever its id is, lone surrogates too."""
+    """Lone surrogates in its id included."""
     assert 0 <= shard_of(campaign_id, total) < total
 
 
 @pytest.mark.parametrize("total", [2, 3, 7, 16])
 def test_shards_are_about_equal(total: int) -> None:
-    """Of 10,000 campaigns each has its part, give or take a tenth."""
+    """Each has its part of 10,000 campaigns, within 15 %."""
     sizes = Counter(shard_of(each, total) for each in IDS[:10_000])
 
     assert len(sizes) == total
@@ -63,38 +63,46 @@ def test_shards_are_about_equal(total: int) -> None:
 
 
 def test_one_more_shard_moves_few_campaigns() -> None:
-    """Only to the new one, and only its part of them."""
+    """Only those of the new one."""
     moved = [each for each in IDS if shard_of(each, 4) != shard_of(each, 5)]
 
     assert {shard_of(each, 5) for each in moved} == {4}
     assert len(moved) == pytest.approx(len(IDS) / 5, rel=0.1)
 
 
-def test_budgets_are_divided() -> None:
-    """Together the shards have what one had; the reserve is of what Braze grants."""
-    config = parsed({"workspaces": [WORKSPACE]}, key="key")
+@pytest.mark.parametrize(
+    ("parts", "rate", "concurrency"),
+    [(1, 120, 5), (2, 60, 2), (4, 30, 1), (100, 1.2, 1)],
+)
+def test_ceilings_are_divided(parts: int, rate: float, concurrency: int) -> None:
+    """Each process has at least one thread; the reserve and the campaigns stay.
 
-    (workspace,) = divide_ceilings(config, 4).workspaces
+    Dividing twice, among shards and among replicas, counts all processes.
+    """
+    config = divide_ceilings(parsed({"workspaces": [WORKSPACE]}, key="key"), parts)
 
-    assert workspace.requests_per_minute == 30
-    assert workspace.concurrency == 1
+    (workspace,) = config.workspaces
+    assert workspace.requests_per_minute == rate
+    assert workspace.concurrency == concurrency
     assert workspace.reserve == 0.2
     assert workspace.discover is not None
-    assert workspace.discover.requests_per_minute == 15
+    assert workspace.discover.requests_per_minute == rate / 2
     assert len(workspace.campaigns) == 20
+    (again,) = divide_ceilings(config, 3).workspaces
+    assert (workspace.processes, again.processes) == (parts, 3 * parts)
 
 
-def test_nobody_is_without_a_thread() -> None:
-    """More shards than `concurrency` have one each."""
-    config = parsed({"workspaces": [WORKSPACE]}, key="key")
+def test_ceilings_are_divided_without_discovery() -> None:
+    """It stays off."""
+    without = {key: WORKSPACE[key] for key in WORKSPACE if key != "discover"}
 
-    (workspace,) = divide_ceilings(config, 100).workspaces
+    config = divide_ceilings(parsed({"workspaces": [without]}, key="key"), 2)
 
-    assert workspace.concurrency == 1
+    assert config.workspaces[0].discover is None
 
 
-def test_a_shards_own_campaigns_stay_in_order() -> None:
-    """All shards together have all of them once."""
+def test_the_campaigns_of_a_shard_keep_their_order() -> None:
+    """Each campaign is in exactly one shard."""
     (workspace,) = parsed({"workspaces": [WORKSPACE]}, key="key").workspaces
 
     parts = [Shard(n, 3).own(workspace.campaigns) for n in range(3)]
@@ -115,10 +123,10 @@ def test_a_shards_own_campaigns_stay_in_order() -> None:
         ("a-2-1", "12", Shard(1, 12)),
     ],
 )
-def test_flags_name_a_shard(
+def test_a_shard_is_parsed(
     number: str | None, total: str | None, expected: Shard | None
 ) -> None:
-    """By its number, or by the name of a pod that ends in it."""
+    """From its number, or from the name of a pod that ends in it."""
     assert Shard.of_texts(number, total) == expected
 
 
@@ -137,10 +145,10 @@ def test_flags_name_a_shard(
         ("0", "²", "--total-shards is '²', expected 1 to 1000"),
     ],
 )
-def test_flags_that_name_none_are_told(
+def test_invalid_shards_are_refused(
     number: str | None, total: str | None, complaint: str
 ) -> None:
-    """What is wrong, and what was expected."""
+    """The message names the flag, its value and the bounds."""
     with pytest.raises(ValueError, match="expected") as caught:
         Shard.of_texts(number, total)
 
@@ -148,7 +156,7 @@ def test_flags_that_name_none_are_told(
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "101", "two", "1.5", "²"])
-def test_invalid_replica_counts_are_refused(text: str) -> None:
+def test_invalid_replicas_are_refused(text: str) -> None:
     """The message names the flag, its value and the bounds."""
     with pytest.raises(ValueError, match="expected 1 to 100") as caught:
         replicas_of(text)
@@ -157,6 +165,6 @@ def test_invalid_replica_counts_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])
-def test_a_replica_count_is_parsed(count: int) -> None:
+def test_replicas_are_parsed(count: int) -> None:
     """From 1 to 100."""
     assert replicas_of(str(count)) == count

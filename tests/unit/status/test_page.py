@@ -170,7 +170,7 @@ def test_equivalent_queries_give_the_same_page() -> None:
 
 
 def test_page_without_workspaces() -> None:
-    """It says that nothing is configured."""
+    """It contains that nothing is configured."""
     page = status_page()
 
     with page.snapshot() as snapshot:

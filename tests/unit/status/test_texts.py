@@ -8,6 +8,7 @@ import pytest
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
+from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.query import SORTS, STATES
@@ -97,8 +98,12 @@ def test_every_value_has_a_text() -> None:
     assert set(texts.STATES) == set(STATES)
     assert set(texts.SORTS) == set(SORTS)
     assert set(texts.LEVELS) == set(Level)
-    assert set(texts.FAILURES) == set(FailureReason)
-    sentences = [text for failure in texts.FAILURES.values() for text in failure]
+    assert set(FAILURE_TEXTS) == set(FailureReason)
+    sentences = [
+        text
+        for failure in FAILURE_TEXTS.values()
+        for text in (failure.cause, failure.action)
+    ]
     assert all(text.endswith(".") for text in sentences)
 
 
@@ -112,7 +117,7 @@ def test_pause_names_cause_and_source_of_the_key(
     """It does not contain the key."""
     text = texts.pause(workspace(reason))
 
-    assert text.startswith(f"Paused: {texts.FAILURES[reason].cause}")
+    assert text.startswith(f"Paused: {FAILURE_TEXTS[reason].cause}")
     assert code in text
     assert "The key is read from environment variable BRAZE_API_KEY." in text
     assert "secret-key" not in text
@@ -210,5 +215,5 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ],
 )
 def test_discovery(changes: dict[str, Any], text: str) -> None:
-    """A failure says whether campaigns are still polled."""
+    """The text of a failure states whether campaigns are still polled."""
     assert texts.discovery(replace(DISCOVERY, **changes), now=NOW) == text

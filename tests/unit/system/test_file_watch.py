@@ -8,7 +8,7 @@ from exporter.system.file_watch import FileWatch
 
 
 def has_settled(watch: FileWatch) -> bool:
-    """Look twice and tell whether the second look was told of another content."""
+    """Check twice; return whether the second check reported a change."""
     is_early = watch.has_changed()
     assert not is_early
     return watch.has_changed()
@@ -16,7 +16,7 @@ def has_settled(watch: FileWatch) -> bool:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return a file that says one."""
+    """Return a file with the content `one`."""
     path = tmp_path / "config.yaml"
     path.write_text("one")
     return path
@@ -66,7 +66,7 @@ def test_a_touch_is_no_change(file: Path) -> None:
 
 
 def test_a_change_and_back_between_two_looks_is_none(file: Path) -> None:
-    """What is in force is what the file says."""
+    """The content in force is that of the file."""
     watch = FileWatch(str(file))
     file.write_text("two")
     file.write_text("one")

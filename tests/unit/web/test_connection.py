@@ -381,7 +381,7 @@ def test_slow_clients_use_little_memory() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_byte_of_a_response_arrives(seed: int) -> None:
-    """Whatever the sizes of its chunks and of the client's reads."""
+    """For all sizes of chunks and of reads."""
     dice = random.Random(seed)
     most = [1, 100, 20_000, 300_000]
     chunks = [dice.randbytes(dice.randrange(dice.choice(most))) for _ in range(200)]

@@ -341,7 +341,7 @@ def test_responses_are_aborted_after_the_grace_period() -> None:
 
 
 def test_a_stopped_server_leaves_no_descriptor_and_no_thread() -> None:
-    """Whatever its clients were doing."""
+    """In every state of its clients."""
 
     def in_use() -> tuple[int, int]:
         return len(os.listdir("/dev/fd")), threading.active_count()  # noqa: PTH208

@@ -1,0 +1,78 @@
+"""Changes of store entries that no poll causes: start, reload, clock."""
+
+from __future__ import annotations
+
+from exporter.metrics import campaign_metrics
+from exporter.metrics.store import Entry, Kept
+from exporter.polling.workspace import Workspace
+from exporter.system.clock import Clock
+
+
+def first_entry(
+    labels: campaign_metrics.ObjectLabels,
+    workspace: Workspace,
+    kept: Kept | None,
+    *,
+    now: float,
+) -> Entry:
+    """Return the first entry of a campaign, with its kept values unless stale."""
+    status = campaign_metrics.PollStatus(
+        is_up=None,
+        failure=None,
+        interval_seconds=workspace.idle.interval_seconds(labels.campaign_id),
+        last_success_at=None,
+    )
+    if kept is None:
+        return Entry(labels, status, campaign_metrics.render_status(labels, status))
+    read_at = min(kept.last_success_at, now)
+    status = status._replace(
+        is_up=kept.failure is None,
+        failure=kept.failure,
+        last_success_at=read_at,
+    )
+    entry = Entry(
+        labels,
+        status,
+        campaign_metrics.render_status(labels, status),
+        last_read=kept.snapshot,
+        read_at=read_at,
+    )
+    expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
+    if expires_at <= now:
+        return entry
+    values = campaign_metrics.render_values(labels, kept.snapshot)
+    return entry._replace(values=values, expires_at=expires_at)
+
+
+def renamed(
+    entry: Entry, *, labels: campaign_metrics.ObjectLabels, workspace: Workspace
+) -> Entry:
+    """Return the entry under other labels, its values rendered again."""
+    values = None
+    if (snapshot := entry.snapshot) is not None:
+        values = campaign_metrics.render_values(labels, snapshot)
+    blocks = workspace.render_status(labels, entry.status)
+    return entry._replace(subject=labels, values=values, status_blocks=blocks)
+
+
+def in_wall_time(clock: Clock, entry: Entry, *, workspace: Workspace) -> Entry:
+    """Return the entry with its instants by the wall clock as it is set now."""
+    status = entry.status
+    if status.last_success_at is not None:
+        status = status._replace(last_success_at=clock.wall(entry.read_at))
+    if status.failed_at is not None:
+        status = status._replace(failed_at=clock.wall(entry.failed_at))
+    blocks = workspace.render_status(entry.subject, status)
+    return entry._replace(status=status, status_blocks=blocks)
+
+
+def with_interval(
+    entry: Entry, *, interval_seconds: float, workspace: Workspace
+) -> Entry:
+    """Return the entry with another interval in force."""
+    status = entry.status._replace(interval_seconds=interval_seconds)
+    expires_at = entry.expires_at
+    if entry.values is not None:
+        expires_at = entry.read_at + workspace.lifetime_seconds(interval_seconds)
+    blocks = workspace.render_status(entry.subject, status)
+    return entry._replace(status=status, status_blocks=blocks, expires_at=expires_at)

@@ -1,0 +1,206 @@
+"""A request queue with its session and clock, and what it schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exporter.braze.rate_limit import Budget
+from exporter.braze.responses import BrazeResponse
+from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED, ApiRequest, Session
+from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.pause import Pause
+from exporter.polling.request_queue import PendingPoll, RequestQueue
+
+from tests.support.fake_clock import NOW, FakeClock
+
+UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
+FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
+EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
+OTHER_KIND = CAMPAIGN._replace(name="canvas", path="canvas/series", bucket=SHARED)
+
+
+def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
+    """Return a poll."""
+    return PendingPoll("shop", object_id, due_at=at, at=at)
+
+
+def request_of(kind: Kind) -> ApiRequest:
+    """Return a request of a kind."""
+    return ApiRequest(kind.bucket, kind.path, {}, {})
+
+
+class FakeClient:
+    """Ends every request with `end`."""
+
+    def __init__(self) -> None:
+        self.end: BrazeResponse | FetchError = BrazeResponse({}, 200, FULL)
+
+    def fetch(
+        self, path: str, params: Mapping[str, str | int], *_: object
+    ) -> BrazeResponse:
+        """Return or raise the end."""
+        del path, params
+        if isinstance(self.end, FetchError):
+            raise self.end
+        return self.end
+
+
+def ended(
+    headers: RateLimitHeaders | None,
+    *,
+    is_throttled: bool = False,
+    retry_after: float | None = None,
+) -> BrazeResponse | FetchError:
+    """Return how a request ended, as far as a queue is concerned."""
+    if is_throttled:
+        return Throttled(
+            "429",
+            reason=FailureReason.RATE_LIMITED,
+            status=429,
+            allowance=headers,
+            retry_after_seconds=retry_after,
+        )
+    if headers is None:
+        return Unavailable("timeout", reason=FailureReason.TIMEOUT)
+    return BrazeResponse({}, 200, headers)
+
+
+def session_of(clock: FakeClock, client: FakeClient, **bounds: float) -> Session:
+    """Return a session with two buckets and these bounds."""
+    given = {"spacing_seconds": 1.0, "reserve": 0.2, "concurrency": 4} | bounds
+    budget = Budget(**given)  # type: ignore[arg-type]  # concurrency is an integer
+    return Session(
+        client,
+        budgets={CAMPAIGN_ANALYTICS: budget, SHARED: budget},
+        clock=clock,
+        random=lambda: 0.5,
+    )
+
+
+class QueueWorld:
+    """A queue of objects with single letters as ids, and what it scheduled.
+
+    All instants are in seconds after `NOW`.
+    """
+
+    def __init__(
+        self,
+        ids: str,
+        *,
+        spacing: float = 1.0,
+        concurrency: int = 4,
+        session: Session | None = None,
+        kind: Kind = CAMPAIGN,
+        clock: FakeClock | None = None,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.client = FakeClient()
+        self.session = session or session_of(
+            self.clock,
+            self.client,
+            spacing_seconds=spacing,
+            concurrency=concurrency,
+        )
+        self.scheduled: list[PendingPoll] = []
+        self.queue = RequestQueue(
+            self.session,
+            workspace="shop",
+            object_ids=tuple(ids),
+            schedule=self.scheduled.append,
+            now=self.clock.now,
+            kind=kind,
+        )
+
+    def beside(self, ids: str, *, bucket: str = SHARED) -> QueueWorld:
+        """Return another queue on the same session."""
+        other = QueueWorld(
+            ids,
+            session=self.session,
+            kind=OTHER_KIND._replace(bucket=bucket),
+            clock=self.clock,
+        )
+        other.client = self.client
+        return other
+
+    def now(self, at: float) -> float:
+        """Set the clock and return its time."""
+        self.clock.time = NOW + at
+        return self.clock.time
+
+    def start(self, object_id: str, *, at: float = 0) -> bool:
+        """Start a poll."""
+        return self.queue.start(poll_of(object_id), now=self.now(at))
+
+    def start_all(self, ids: str, *, at: float = 0) -> None:
+        """Let polls start or wait, in this order."""
+        for object_id in ids:
+            self.start(object_id, at=at)
+
+    def settle(self, end: BrazeResponse | FetchError) -> None:
+        """Settle one request in flight."""
+        self.client.end = end
+        self.session.fetch(request_of(self.queue.kind))
+
+    def finish(
+        self,
+        object_id: str,
+        *,
+        at: float = 0,
+        headers: RateLimitHeaders | None = FULL,
+        is_throttled: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """End a request in flight with a document, with 429, or without response."""
+        now = self.now(at)
+        self.settle(ended(headers, is_throttled=is_throttled, retry_after=retry_after))
+        is_accepted = headers is not None and not is_throttled
+        self.queue.finish(poll_of(object_id), is_key_accepted=is_accepted, now=now)
+
+    def finish_refused(
+        self,
+        object_id: str,
+        *,
+        at: float = 0,
+        reason: FailureReason = UNAUTHORIZED,
+        headers: RateLimitHeaders = FULL,
+    ) -> Pause | None:
+        """End a request in flight with 401 or 403."""
+        now = self.now(at)
+        self.settle(ended(headers))
+        return self.queue.finish_refused(poll_of(object_id), reason=reason, now=now)
+
+    def accept(self, object_id: str, *, at: float) -> None:
+        """Start a poll whose request is answered at once."""
+        assert self.start(object_id, at=at)
+        self.finish(object_id, at=at)
+
+    def refuse(
+        self, object_id: str, *, at: float = 0, reason: FailureReason = UNAUTHORIZED
+    ) -> Pause | None:
+        """Start a poll whose request is refused at once."""
+        assert self.start(object_id, at=at)
+        return self.finish_refused(object_id, at=at, reason=reason)
+
+    @property
+    def history(self) -> list[tuple[str, float]]:
+        """Everything that was scheduled: object ids and instants."""
+        return [(one.object_id, one.at - NOW) for one in self.scheduled]
+
+    @property
+    def last(self) -> tuple[str, float]:
+        """What was scheduled last."""
+        return self.history[-1]
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests count against the bucket."""
+        return self.session.budget(self.queue.kind.bucket).bucket.in_flight
+
+
+def paused(ids: str, *, reason: FailureReason = UNAUTHORIZED) -> QueueWorld:
+    """Return a queue whose first object was refused at 0 s."""
+    world = QueueWorld(ids)
+    world.refuse(ids[0], reason=reason)
+    return world

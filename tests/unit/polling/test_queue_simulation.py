@@ -1,0 +1,399 @@
+"""No poll is lost, however requests end and threads interleave.
+
+Polls run through queues as the poller and the scheduler run them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
+from queue import Queue
+from random import Random
+from threading import Barrier, Lock, Thread
+
+import pytest
+from exporter.braze import retries
+from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.model.errors import FailureReason, FetchError, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.polling import slots
+from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.request_queue import PendingPoll, RequestQueue
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.queue_world import (
+    FORBIDDEN,
+    OTHER_KIND,
+    UNAUTHORIZED,
+    FakeClient,
+    ended,
+    poll_of,
+    request_of,
+    session_of,
+)
+
+Ends = Callable[[str], str]
+"""Object id → one of `ENDS`."""
+
+ENDS = ("ok", "broken", "bad", "401", "403", "429")
+
+Work = Iterator[float]
+"""The steps of a thread: the seconds before each next one."""
+
+
+class SimulatedQueue:
+    """One queue, its jobs, and what is known of its objects."""
+
+    def __init__(
+        self, simulation: Simulation, kind: Kind, ids: tuple[str, ...]
+    ) -> None:
+        self.simulation = simulation
+        self.ids = ids
+        self.jobs: dict[str, PendingPoll] = {}
+        self.in_flight: set[str] = set()
+        self.requests: list[tuple[float, str]] = []
+        self.queue = RequestQueue(
+            simulation.session,
+            workspace="shop",
+            object_ids=ids,
+            schedule=self.schedule,
+            now=simulation.clock.now,
+            kind=kind,
+        )
+
+    def schedule(self, poll: PendingPoll) -> None:
+        """Replace the job of an object."""
+        assert math.isfinite(poll.at)
+        self.jobs[poll.object_id] = poll
+        self.simulation.push(poll.at, (self, poll))
+
+    def places(self, object_id: str) -> list[str]:
+        """Return where an object is; the head of the queue may be scheduled."""
+        now = self.simulation.clock.now()
+        position = self.queue.state(now=now).positions.get(object_id)
+        places = [] if position is None else ["waiting"]
+        if object_id in self.in_flight:
+            places.append("in flight")
+        elif self.queue.is_probe(object_id):
+            places.append("probe")
+        elif object_id in self.jobs and position != 0:
+            places.append("scheduled")
+        return places
+
+    def poll(self, poll: PendingPoll) -> Work:
+        """Run one job."""
+        simulation = self.simulation
+        yield from simulation.interleave()
+        now = simulation.clock.now()
+        if poll.failure and retries.is_over(
+            first_try_at=poll.first_try_at,
+            now=now,
+            interval_seconds=simulation.interval,
+        ):
+            self.queue.drop(poll, now=now)
+            yield from self._go_on(poll)
+            return
+        yield from simulation.interleave()
+        if not self._start(poll, now):
+            return
+        first_try_at = min(poll.first_try_at, now)
+        poll = poll._replace(tries=poll.tries + 1, first_try_at=first_try_at)
+        yield simulation.random.random() * 3
+        yield from self._finish(poll, simulation.end(poll.object_id))
+
+    def _start(self, poll: PendingPoll, now: float) -> bool:
+        object_id = poll.object_id
+        state = self.queue.state(now=now)
+        is_paused = self.simulation.session.is_paused_for(self.queue)
+        if not self.queue.start(poll, now=now):
+            return False
+        assert not is_paused
+        assert object_id not in self.in_flight
+        assert state.earliest <= now
+        if state.pause is None:
+            assert state.positions.get(object_id, len(state.positions)) == 0
+        else:
+            assert object_id == state.pause.probe_id
+            assert now >= state.pause.probe_at
+        self.in_flight.add(object_id)
+        self.requests.append((now, object_id))
+        return True
+
+    def _finish(self, poll: PendingPoll, end: str) -> Work:
+        """Settle a request and record its end, as the poller does."""
+        simulation, queue = self.simulation, self.queue
+        headers = RateLimitHeaders(1000, 900, simulation.clock.now() + 60)
+        simulation.client.end = result = ended(
+            None if end == "broken" else headers, is_throttled=end == "429"
+        )
+        simulation.session.fetch(request_of(queue.kind))
+        now = simulation.clock.now()
+        yield from simulation.interleave()
+        self.in_flight.discard(poll.object_id)
+        if end in {"401", "403"}:
+            reason = UNAUTHORIZED if end == "401" else FORBIDDEN
+            queue.finish_refused(poll, reason=reason, now=now)
+        else:
+            is_accepted = end in {"ok", "bad"}
+            queue.finish(poll, is_key_accepted=is_accepted, now=now)
+        if end == "ok":
+            queue.allow(poll.object_id)
+        at = None
+        if isinstance(result, FetchError):
+            at = simulation.session.retry_at(
+                result,
+                bucket=queue.kind.bucket,
+                tries=poll.tries,
+                first_try_at=poll.first_try_at,
+                interval_seconds=simulation.interval,
+            )
+        if end == "429" and not queue.is_probe(poll.object_id):
+            yield from simulation.interleave()
+            upcoming = poll_of(poll.object_id, at=at or 0)
+            queue.enqueue((upcoming,), now=simulation.clock.now())
+        elif end == "broken" and at is not None and not queue.is_probe(poll.object_id):
+            yield from simulation.interleave()
+            failure = Unavailable("broken", reason=FailureReason.CONNECTION)
+            queue.reschedule(poll._replace(failure=failure, at=at, has_waited=False))
+        else:
+            yield from self._go_on(poll)
+
+    def _go_on(self, poll: PendingPoll) -> Work:
+        if self.queue.is_probe(poll.object_id):
+            return
+        now = self.simulation.clock.now()
+        slot = slots.slot_following(
+            due_at=min(poll.due_at, now),
+            began_at=min(poll.first_try_at, now),
+            now=now,
+            phase=slots.phase(poll.object_id),
+            interval_seconds=self.simulation.interval,
+        )
+        yield from self.simulation.interleave()
+        self.queue.reschedule(
+            PendingPoll("shop", poll.object_id, due_at=slot, at=max(slot, now))
+        )
+
+
+class Simulation:
+    """Queues on one session, with threads that take their steps one by one.
+
+    `delay` is the longest time between two steps of a thread, in which others take
+    theirs; with 0 each poll has two steps, before and after its response.
+    """
+
+    interval = 60.0
+
+    def __init__(
+        self,
+        *,
+        objects: list[int],
+        kinds: list[Kind],
+        spacing: float,
+        concurrency: int,
+        end: Ends,
+        random: Random,
+        delay: float,
+    ) -> None:
+        self.clock = FakeClock()
+        self.client = FakeClient()
+        self.session = session_of(
+            self.clock, self.client, spacing_seconds=spacing, concurrency=concurrency
+        )
+        self.end = end
+        self.random = random
+        self._delay = delay
+        self._number = 0
+        self._events: list[
+            tuple[float, int, tuple[SimulatedQueue, PendingPoll] | Work]
+        ] = []
+        self.queues = [
+            SimulatedQueue(self, kind, tuple(f"{kind.name}{n}" for n in range(count)))
+            for kind, count in zip(kinds, objects, strict=True)
+        ]
+        for one in self.queues:
+            one.queue.enqueue(tuple(map(poll_of, one.ids)), now=NOW)
+
+    def push(self, at: float, event: tuple[SimulatedQueue, PendingPoll] | Work) -> None:
+        """Add an event."""
+        self._number += 1
+        heappush(self._events, (at, self._number, event))
+
+    def interleave(self) -> Work:
+        """Let other threads take their steps."""
+        if self._delay:
+            yield self.random.random() * self._delay
+
+    def run(self, *, until: float) -> None:
+        """Take steps until an instant."""
+        while self._events[0][0] <= until:
+            self.step()
+        self.clock.time = until
+
+    def step(self) -> None:
+        """Start the next job that is due, or take the next step of a thread."""
+        at, _, event = heappop(self._events)
+        self.clock.time = max(self.clock.time, at)
+        if isinstance(event, tuple):
+            one, poll = event
+            if one.jobs.get(poll.object_id) is not poll:
+                return  # it was replaced
+            del one.jobs[poll.object_id]
+            event = one.poll(poll)
+        seconds = next(event, None)
+        if seconds is not None:
+            self.push(self.clock.now() + seconds, event)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    objects=st.lists(st.integers(1, 8), min_size=1, max_size=2),
+    bucket=st.sampled_from([CAMPAIGN_ANALYTICS, SHARED]),
+    spacing=st.sampled_from([0.0, 0.5, 2.0]),
+    concurrency=st.sampled_from([1, 4]),
+    weights=st.lists(st.sampled_from([0, 0, 1, 5]), min_size=5, max_size=5),
+    seed=st.integers(0, 2**32),
+    replaces_key=st.booleans(),
+    forbidden_id=st.sampled_from(["", "campaign0"]),
+    delay=st.sampled_from([0, 0, 0.01, 1.0, 20.0]),
+)
+def test_no_object_is_lost(
+    *,
+    objects: list[int],
+    bucket: str,
+    spacing: float,
+    concurrency: int,
+    weights: list[int],
+    seed: int,
+    replaces_key: bool,
+    forbidden_id: str,
+    delay: float,
+) -> None:
+    """However requests end and threads interleave, of one queue or two on a session.
+
+    No object is in flight twice. Polls start in order, no earlier than the budget
+    allows, and in a pause only the probe starts. All are polled again once requests
+    succeed. Between the steps of polls every object is in exactly one place.
+    """
+    random = Random(seed)
+
+    def end(object_id: str) -> str:
+        is_forbidden = object_id == forbidden_id
+        return "403" if is_forbidden else random.choices(ENDS, [10, *weights])[0]
+
+    simulation = Simulation(
+        objects=objects,
+        kinds=[CAMPAIGN, OTHER_KIND._replace(bucket=bucket)][: len(objects)],
+        spacing=spacing,
+        concurrency=concurrency,
+        end=end,
+        random=random,
+        delay=delay,
+    )
+
+    for _ in range(600):
+        simulation.step()
+        for one in simulation.queues:
+            if not delay:
+                assert [len(one.places(id_)) for id_ in one.ids] == [1] * len(one.ids)
+            if replaces_key and random.random() < 0.01:
+                one.queue.probe_now(now=simulation.clock.now())
+
+    simulation.end = lambda _: "ok"
+    simulation.run(until=simulation.clock.now() + 3600)
+    for one in simulation.queues:
+        assert one.queue.pause is None
+        recent = {id_ for at, id_ in one.requests if at > simulation.clock.now() - 300}
+        assert recent == set(one.ids)
+
+
+class ThreadedQueue:
+    """Real threads that run each job at once; a job moves the clock to its instant."""
+
+    def __init__(self, *, objects: int, polls: int, seed: int) -> None:
+        self.polls: Counter[str] = Counter()
+        self.collisions = 0
+        self._wanted = polls
+        self._seed = seed
+        self._lock = Lock()
+        self._clock = FakeClock()
+        self._jobs: dict[str, PendingPoll] = {}
+        self._due: Queue[str | None] = Queue()
+        self._in_flight: set[str] = set()
+        self._ids = tuple(f"c{number}" for number in range(objects))
+        self._session = session_of(self._clock, FakeClient(), spacing_seconds=0.1)
+        self._queue = RequestQueue(
+            self._session,
+            workspace="shop",
+            object_ids=self._ids,
+            schedule=self._schedule,
+            now=self._clock.now,
+        )
+
+    def run(self, *, threads: int) -> None:
+        """Run until each object was polled often enough."""
+        barrier = Barrier(threads)
+        workers = [
+            Thread(target=self._run, args=(barrier, Random(self._seed + number)))
+            for number in range(threads)
+        ]
+        for worker in workers:
+            worker.start()
+        self._queue.enqueue(tuple(map(poll_of, self._ids)), now=NOW)
+        for worker in workers:
+            worker.join()
+
+    def _run(self, barrier: Barrier, random: Random) -> None:
+        barrier.wait()
+        while (object_id := self._due.get(timeout=30)) is not None:
+            with self._lock:
+                poll = self._jobs.pop(object_id, None)
+                self._clock.time = max(self._clock.time, poll.at if poll else 0.0)
+            if poll and self._queue.start(poll, now=self._clock.now()):
+                self._request(poll, random)
+            with self._lock:
+                is_over = all(self.polls[one] >= self._wanted for one in self._ids)
+            if is_over:
+                break
+        self._due.put(None)  # the next thread ends, too
+
+    def _request(self, poll: PendingPoll, random: Random) -> None:
+        queue, object_id = self._queue, poll.object_id
+        with self._lock:
+            self.collisions += object_id in self._in_flight
+            self._in_flight.add(object_id)
+        end = random.choices(ENDS, [20, 2, 2, 1, 1, 2])[0]
+        self._session.fetch(request_of(CAMPAIGN))
+        with self._lock:
+            self._in_flight.discard(object_id)
+            self.polls[object_id] += end == "ok"
+        now = self._clock.now()
+        if end in {"401", "403"}:
+            reason = UNAUTHORIZED if end == "401" else FORBIDDEN
+            queue.finish_refused(poll, reason=reason, now=now)
+        else:
+            is_accepted = end in {"ok", "bad"}
+            queue.finish(poll, is_key_accepted=is_accepted, now=now)
+        if end == "ok":
+            queue.allow(object_id)
+        queue.reschedule(poll_of(object_id, at=now + random.random() * 60))
+
+    def _schedule(self, poll: PendingPoll) -> None:
+        with self._lock:
+            self._jobs[poll.object_id] = poll
+        self._due.put(poll.object_id)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_threads_share_a_queue(seed: int) -> None:
+    """Eight threads poll thirty objects: none is in flight twice, none is lost."""
+    threaded = ThreadedQueue(objects=30, polls=20, seed=seed)
+
+    threaded.run(threads=8)
+
+    assert threaded.collisions == 0
+    assert min(threaded.polls.values()) >= 20
