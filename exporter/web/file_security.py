@@ -1,4 +1,4 @@
-"""TLS, authentication and rate limiting of the web server, from a file.
+"""TLS, authentication and rate limiting from a web configuration file.
 
 The file is reloaded when it or a file that it names changes. An invalid file is logged
 and changes nothing.

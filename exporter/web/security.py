@@ -1,4 +1,4 @@
-"""How the web server is protected: by a web configuration file, or not at all."""
+"""What protects the web server: a web configuration file, or nothing."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ class OpenSecurity:
 
 
 def security(web_config_file: str | None) -> Security:
-    """Return the protection of a web configuration file; without one, none."""
+    """Return the security of a web configuration file; open without one."""
     if web_config_file is None:
         return OpenSecurity()
+    # Imported only if there is a file: it would delay every start.
     from exporter.web.file_security import FileSecurity
 
     return FileSecurity(web_config_file)

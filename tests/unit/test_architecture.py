@@ -65,7 +65,6 @@ OWNERS = {
 }
 # Modules that are imported when they are first used: start-up time matters.
 LAZY = {
-    "web.security": {"exporter.web.file_security"},
     "daemon.daemon": {"exporter.status.page"},
     "daemon.polling_service": {
         "exporter.discovery.service",
@@ -74,6 +73,7 @@ LAZY = {
         "exporter.storage.sqlite_state",
     },
     "web.basic_auth": {"bcrypt"},
+    "web.security": {"exporter.web.file_security"},
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}
