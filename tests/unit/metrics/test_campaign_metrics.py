@@ -157,9 +157,9 @@ def test_failure_info_is_absent_without_a_reason() -> None:
 def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
     """Configured texts too."""
     odd = 'a "b" \\ \n\r\0\ud800'
-    subject = ObjectLabels(odd, odd, odd, {"team": odd})
+    labels = ObjectLabels(odd, odd, odd, {"team": odd})
 
-    samples = naive_oracle.parsed(served(render_status(subject, status())))
+    samples = naive_oracle.parsed(served(render_status(labels, status())))
 
     clean = 'a "b" \\ \n\ufffd\ufffd\ufffd'
     own = {"workspace": clean, "campaign": clean, "campaign_id": clean, "team": clean}

@@ -188,9 +188,9 @@ def test_large_blocks_are_not_compressed_again() -> None:
 
     values = exposition.store.entries()[0].values
     assert values is not None
-    parts = [one for one in values.by_family if isinstance(one, DeflatedBlock)]
-    assert parts
-    assert all(one.deflated in page for one in parts)
+    blocks = [one for one in values.by_family if isinstance(one, DeflatedBlock)]
+    assert blocks
+    assert all(one.deflated in page for one in blocks)
     assert gzip.decompress(page).decode() == plain(exposition)
 
 
