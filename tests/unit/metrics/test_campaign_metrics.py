@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import (
+    DAILY,
     FAMILIES,
+    OVERALL_DAILY,
     STATUS_FAMILIES,
     VALUE_FAMILIES,
     VARIATION_INFO,
@@ -19,6 +21,7 @@ from exporter.metrics.campaign_metrics import (
     page,
     render_status,
     render_values,
+    renew_latest,
 )
 from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.config import Selection
@@ -92,6 +95,8 @@ def test_a_document_is_rendered_as_its_golden_file(case: str) -> None:
     rendered = render_values(OBJECT, snapshot)
 
     assert served(rendered) == text
+    lines = text.splitlines(keepends=True)
+    assert rendered.text == b"".join(one for one in lines if one[:1] != b"#")
     assert naive_oracle.parsed(text) == expected(document)
     assert rendered.series == len(expected(document))
 
@@ -210,6 +215,37 @@ def test_large_blocks_are_compressed() -> None:
 
     assert [isinstance(block, DeflatedBlock) for block in blocks] == [False, True]
     assert [lines_of(block).count(b"\n") for block in blocks] == [3, 300]
+
+
+def test_only_the_newest_day_is_rendered_again() -> None:
+    """The blocks of all other families are those of the previous rendering."""
+    document = json.loads((SERIES / "multichannel.json").read_text("utf-8"))
+    before = parse(document, OPTIONS)
+    assert before.latest is not None
+    figures = before.latest.figures
+    changed = figures._replace(
+        variations=tuple(
+            (one, dict.fromkeys(stats, 77)) for one, stats in figures.variations
+        )
+    )
+    after = before._replace(latest=before.latest._replace(figures=changed))
+
+    previous = render_values(OBJECT, before)
+    renewed = renew_latest(OBJECT, after, previous)
+
+    assert renewed == render_values(OBJECT, after)
+    assert renewed != previous
+    reused = [
+        block is other
+        for block, other in zip(renewed.by_family, previous.by_family, strict=True)
+    ]
+    assert {
+        family
+        for family, is_reused in zip(FAMILIES, reused, strict=True)
+        if not is_reused
+    } <= {DAILY, OVERALL_DAILY}
+    empty = render_values(OBJECT, EMPTY)
+    assert renew_latest(OBJECT, EMPTY, empty) == empty
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=9)

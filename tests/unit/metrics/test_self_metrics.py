@@ -239,28 +239,69 @@ def test_build_info_has_the_versions() -> None:
 
 
 def test_requests_are_counted_by_status() -> None:
-    """Without a response, the code is `error`."""
+    """Unregistered codes by class, so that the number of series is bounded."""
     metrics = new_metrics()
+    codes = (200, 200, 404, 429, None, 299, 302, 418, 499, 599)
 
-    for code in (200, 200, 404, None):
+    for code in codes:
         metrics.answered("shop", SERIES, code=code, seconds=0.2)
 
-    found = samples(metrics, "api_requests_total")
-    assert found["shop", SERIES, "200"] == 2
-    assert found["shop", SERIES, "404"] == 1
-    assert found["shop", SERIES, "error"] == 1
-    assert samples(metrics, "api_request_duration_seconds_count")["shop", SERIES] == 4
-    assert samples(metrics, "api_throttled_total")["shop", SERIES] == 0
+    counted = samples(metrics, "api_requests_total")
+    assert {code: count for (_, _, code), count in counted.items() if count} == {
+        "200": 2,
+        "404": 1,
+        "429": 1,
+        "error": 1,
+        "2xx": 1,
+        "302": 1,
+        "418": 1,
+        "4xx": 1,
+        "5xx": 1,
+    }
+    durations = samples(metrics, "api_request_duration_seconds_count")
+    assert durations["shop", SERIES] == len(codes)
+    assert samples(metrics, "api_throttled_total")["shop", SERIES] == 1
 
 
-def test_429_is_counted_as_throttled_too() -> None:
-    """Beside the requests, for a simple alert."""
+def test_events_are_counted() -> None:
+    """Polls by result, retries by workspace, uses of the state file by result."""
     metrics = new_metrics()
 
-    metrics.answered("shop", SERIES, code=429, seconds=0.2)
+    metrics.polled("shop", "malformed")
+    metrics.retried("shop")
+    metrics.saved(is_successful=False)
+    metrics.restored(is_successful=True)
 
-    assert samples(metrics, "api_requests_total")["shop", SERIES, "429"] == 1
-    assert samples(metrics, "api_throttled_total")["shop", SERIES] == 1
+    assert samples(metrics, "polls_total")["shop", "malformed"] == 1
+    assert samples(metrics, "api_retries_total")["shop",] == 1
+    assert samples(metrics, "state_saves_total") == {("success",): 0, ("failure",): 1}
+    assert samples(metrics, "state_loads_total") == {("success",): 1, ("failure",): 0}
+
+
+def test_a_forgotten_workspace_has_no_series() -> None:
+    """Not even after a late response, until the workspace is expected again."""
+    metrics = used_metrics()
+    metrics.expect("app", SERIES)
+
+    metrics.forget("shop")
+    before = metrics.render(is_openmetrics=False)
+    metrics.answered("shop", SERIES, code=200, seconds=0.2)
+    metrics.polled("shop", "stored")
+
+    assert b'api_retries_total{workspace="shop"' in used_metrics().render(
+        is_openmetrics=False
+    )
+    for page in (before, metrics.render(is_openmetrics=False)):
+        names = {
+            sample.name
+            for family in read_text(page.decode())
+            for sample in family.samples
+            if sample.labels.get("workspace") == "shop"
+        }
+        assert names == {f"braze_exporter_{name}" for name in Served._fields[1:]}
+        assert b'api_retries_total{workspace="app"} 0.0' in page
+    metrics.expect("shop", SERIES)
+    assert samples(metrics, "polls_total")["shop", "stored"] == 0
 
 
 def test_the_rate_limit_is_that_of_the_last_response() -> None:
@@ -274,17 +315,6 @@ def test_the_rate_limit_is_that_of_the_last_response() -> None:
     assert samples(metrics, "api_rate_limit_reset_timestamp_seconds") == {
         ("shop", SERIES): 2000
     }
-
-
-def test_polls_and_retries_are_counted() -> None:
-    """Polls by result, retries by workspace."""
-    metrics = new_metrics()
-
-    metrics.polled("shop", "malformed")
-    metrics.retried("shop")
-
-    assert samples(metrics, "polls_total")["shop", "malformed"] == 1
-    assert samples(metrics, "api_retries_total")["shop",] == 1
 
 
 def test_lag_is_never_negative() -> None:
@@ -377,18 +407,3 @@ def test_each_family_has_a_help_line() -> None:
     with_help = set(re.findall(r"^# HELP (\S+) \S", page, re.MULTILINE))
     with_type = set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE))
     assert with_help == with_type
-
-
-def test_unregistered_status_codes_are_counted_by_class() -> None:
-    """So the number of series is bounded."""
-    metrics = new_metrics()
-
-    for code in (299, 302, 418, 499, 599):
-        metrics.answered("shop", SERIES, code=code, seconds=0.1)
-
-    counted = {
-        key for key, value in samples(metrics, "api_requests_total").items() if value
-    }
-    assert counted == {
-        ("shop", SERIES, code) for code in ("2xx", "302", "418", "4xx", "5xx")
-    }
