@@ -71,7 +71,7 @@ class ExpositionPages:
         """How often `tick` was called since the last plain page."""
 
     def render(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
-        """Return the chunks of a page, as one gzip member if wanted."""
+        """Return the chunks of a page, plain or as one gzip member."""
         render = self.compressed if is_gzip else self.plain
         return render(is_openmetrics=is_openmetrics)
 

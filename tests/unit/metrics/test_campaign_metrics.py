@@ -1,10 +1,8 @@
 """Rendered lines, parsed by the official parsers."""
 
-import json
 import math
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import (
@@ -24,37 +22,19 @@ from exporter.metrics.campaign_metrics import (
     renew_latest,
 )
 from exporter.metrics.gzip_member import DeflatedBlock
-from exporter.model.config import Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import NO_FIGURES, Day, Figures, Snapshot, Stats, Variation
-from exporter.series.parse import ParseOptions, parse
+from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.paths import FIXTURES
+from tests import golden
 from tests.support import naive_oracle
 
-SERIES = FIXTURES / "series"
-CASES = sorted(path.stem for path in SERIES.glob("*.json"))
-TODAY = date(2025, 6, 22)
-NEW_YORK = ZoneInfo("America/New_York")
-WINDOWS = (7, 28)
-OPTIONS = ParseOptions(
-    today=TODAY,
-    timezone=NEW_YORK,
-    windows=WINDOWS,
-    channels=Selection(),
-    metrics=Selection(),
-    series_limit=5000,
-    revisions=True,
-)
-OBJECT = ObjectLabels(
-    workspace="production",
-    campaign="Welcome series",
-    campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
-    labels={"team": "crm"},
-)
-LABELS = {"workspace": "production", "campaign": "Welcome series"}
+OPTIONS = golden.OPTIONS._replace(revisions=True)
+TODAY = OPTIONS.today
+OBJECT = golden.LABELS
+LABELS = {"workspace": OBJECT.workspace, "campaign": OBJECT.campaign}
 EMPTY = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
 
 
@@ -79,26 +59,10 @@ def expected(document: Any) -> naive_oracle.Samples:
     return naive_oracle.expected(
         document["data"],
         today=TODAY,
-        timezone=NEW_YORK,
-        windows=WINDOWS,
+        timezone=OPTIONS.timezone,
+        windows=OPTIONS.windows,
         subject=LABELS,
     )
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_document_is_rendered_as_its_golden_file(case: str) -> None:
-    """Braze's documented examples, observed responses, and hostile ones."""
-    document = json.loads((SERIES / f"{case}.json").read_text("utf-8"))
-    text = (SERIES / f"{case}.prom").read_bytes()
-
-    snapshot = parse(document, OPTIONS)
-    rendered = render_values(OBJECT, snapshot)
-
-    assert served(rendered) == text
-    lines = text.splitlines(keepends=True)
-    assert rendered.text == b"".join(one for one in lines if one[:1] != b"#")
-    assert naive_oracle.parsed(text) == expected(document)
-    assert rendered.series == len(expected(document))
 
 
 def test_family_names_are_unique() -> None:
@@ -219,8 +183,7 @@ def test_large_blocks_are_compressed() -> None:
 
 def test_only_the_newest_day_is_rendered_again() -> None:
     """The blocks of all other families are those of the previous rendering."""
-    document = json.loads((SERIES / "multichannel.json").read_text("utf-8"))
-    before = parse(document, OPTIONS)
+    before = parse(golden.document("multichannel"), OPTIONS)
     assert before.latest is not None
     figures = before.latest.figures
     changed = figures._replace(
@@ -234,7 +197,7 @@ def test_only_the_newest_day_is_rendered_again() -> None:
     renewed = renew_latest(OBJECT, after, previous)
 
     assert renewed == render_values(OBJECT, after)
-    assert renewed != previous
+    assert renewed.text != previous.text
     reused = [
         block is other
         for block, other in zip(renewed.by_family, previous.by_family, strict=True)

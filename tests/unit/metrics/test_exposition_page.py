@@ -100,12 +100,16 @@ def wide(name: str, *, sent: int) -> Entry:
 
 def plain(exposition: Exposition, *, is_openmetrics: bool = False) -> str:
     """Return a page as one text."""
-    return b"".join(exposition.pages.plain(is_openmetrics=is_openmetrics)).decode()
+    return b"".join(
+        exposition.pages.render(is_gzip=False, is_openmetrics=is_openmetrics)
+    ).decode()
 
 
 def compressed(exposition: Exposition, *, is_openmetrics: bool = False) -> bytes:
     """Return a compressed page in one piece."""
-    return b"".join(exposition.pages.compressed(is_openmetrics=is_openmetrics))
+    return b"".join(
+        exposition.pages.render(is_gzip=True, is_openmetrics=is_openmetrics)
+    )
 
 
 @pytest.mark.parametrize("is_openmetrics", [False, True])
