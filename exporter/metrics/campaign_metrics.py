@@ -246,7 +246,7 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     return lines.blocks()
 
 
-def columns(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
+def families_of(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
     """Yield the blocks of many campaigns by family, in the order of `FAMILIES`.
 
     Families without samples are left out.
@@ -259,7 +259,7 @@ def columns(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
 
 def lines_of(block: Block) -> bytes:
     """Return the lines of a block as text."""
-    return gzip_member.inflated(block) if isinstance(block, DeflatedBlock) else block
+    return gzip_member.inflate(block) if isinstance(block, DeflatedBlock) else block
 
 
 def page(
@@ -268,8 +268,8 @@ def page(
     """Return all families as text, each after its header; `text_of` may cache."""
     return [
         piece
-        for column in columns(entries)
-        for piece in (column.header, *map(text_of, column.blocks))
+        for family in families_of(entries)
+        for piece in (family.header, *map(text_of, family.blocks))
     ]
 
 
@@ -341,7 +341,7 @@ class _ValueLines(_Lines):
 
 
 def _block(lines: bytes) -> Block:
-    return gzip_member.part(lines) if len(lines) >= _LEAST_DEFLATED else lines
+    return gzip_member.deflate(lines) if len(lines) >= _LEAST_DEFLATED else lines
 
 
 def _label(name: str, text: str) -> str:

@@ -239,7 +239,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a text as time": edit("UPDATE kept SET last_success_at = 'now'"),
     "no time": edit("UPDATE kept SET last_success_at = NULL"),
     "an infinite time": edit("UPDATE kept SET last_success_at = 9e999"),
-    "an unknown reason": edit("UPDATE kept SET failure = 'whatever'"),
+    "an unknown reason": edit("UPDATE kept SET failure = 'unknown'"),
 }
 
 
@@ -415,13 +415,13 @@ def test_a_full_disk_leaves_the_previous_state(file: Path) -> None:
 
 
 def make_read_only(file: Path) -> None:
-    """Let others read a file and its directory, and nobody write to them."""
+    """Remove all write permissions of a file and its directory."""
     file.chmod(0o444)
     file.parent.chmod(0o555)
 
 
 def make_unreadable(file: Path) -> None:
-    """Let nobody read a file; its directory may be entered."""
+    """Remove all permissions of a file; its directory stays accessible."""
     file.chmod(0)
     file.parent.chmod(0o755)
 
