@@ -53,7 +53,7 @@ BENCHMARKS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; 0 also if a target is missed."""
+    """Run the requested benchmarks; 0 also if a target is missed."""
     options = _options(arguments)
     if sys.platform != "linux":
         sys.stderr.write("The benchmarks read /proc: they need Linux.\n")
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         if table.rows:
             sys.stdout.write(f"{table.markdown()}\n\n")
     if options.write:
-        # What is said of all of them needs all of them.
+        # The summary needs the results of all of them.
         whole_run = [] if options.only else about_all
         tables.write(options.write, [*outcome.tables, *whole_run])
     tell(f"done in {time.monotonic() - began_at:.0f} s")

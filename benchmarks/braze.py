@@ -1,4 +1,4 @@
-"""A Braze that costs next to nothing to ask: documents made beforehand, from memory.
+"""A fake Braze API of negligible cost: it serves prepared documents from memory.
 
 `python -m benchmarks.braze SHAPE` prints its URL. The simulator makes each answer anew,
 and beside it on two cores an exporter would be measured waiting.
@@ -53,7 +53,7 @@ class _Desk:
             self._body(kind, 0)
 
     def answer(self, request: bytes) -> bytes:
-        """Return the document of the campaign whose id stands in the request line."""
+        """Return the document of the campaign whose id is in the request line."""
         target = request.split(b" ", 2)[1].decode()
         (campaign_id,) = parse_qs(target.partition("?")[2])["campaign_id"]
         version = self._asked[campaign_id] if self._is_changing else 0

@@ -1,6 +1,6 @@
 """The campaigns that are measured, and their documents: figures of the simulator.
 
-A document is as wide as its shape says. Some campaigns share their numbers, so that
+A document is as wide as its shape. Some campaigns share their numbers, so that
 making documents does not become the benchmark; no two share labels.
 """
 
@@ -18,7 +18,7 @@ from exporter.simulator.fleet import NAMESPACE, Campaign, Message
 
 CHANNELS = ("email", "ios_push", "android_push")
 KINDS = 16
-"""So many campaigns have numbers of their own; the others repeat them."""
+"""This many campaigns have distinct numbers; the others repeat them."""
 VERSIONS = 8
 """So many versions of today follow each other where documents change."""
 _VOLUME = 60_000.0

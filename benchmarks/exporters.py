@@ -35,7 +35,7 @@ class Exporter:
 
     def page(self) -> str:
         """Return the metrics as text."""
-        # As Prometheus asks: a plain page would stay in memory for a while.
+        # As Prometheus requests it: a plain page would stay in memory for a while.
         scraper = Scraper(self.url, is_gzip=True, is_openmetrics=False)
         return gzip.decompress(scraper.page()).decode()
 
@@ -81,7 +81,7 @@ def wait_for_first_round(
 def configuration(
     endpoint: str, ids: Sequence[str], *, interval: str, **workspace: object
 ) -> dict[str, object]:
-    """Return the configuration of one workspace that may ask as often as it likes."""
+    """Return the configuration of one workspace without an effective ceiling."""
     return {
         "workspaces": [
             {
@@ -124,7 +124,7 @@ def daemon(
 
 
 def _url(process: Process) -> str:
-    """Wait for the line of the log that says where it listens."""
+    """Wait for the log line that contains the address."""
     while True:
         line = process.read_line()
         if match := re.search(r'event=web\.listening address="?([^"\s]+)', line):

@@ -129,7 +129,7 @@ class Run:
 
 
 def run(plan: Plan) -> Outcome:
-    """Let all fleets run at the same time, each with a Braze of its own."""
+    """Run all fleets at the same time, each with its own fake Braze."""
     outcome = Outcome()
     with contextlib.ExitStack() as stack:
         exporters_of = {}

@@ -1,4 +1,4 @@
-"""What nobody can do without: compressing, checking, joining and sending a page."""
+"""Unavoidable costs of a scrape: compressing, checking, joining and sending a page."""
 
 from __future__ import annotations
 

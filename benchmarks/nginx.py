@@ -40,7 +40,7 @@ http {{
 
 
 def is_installed() -> bool:
-    """Tell whether there is an nginx to compare with."""
+    """Return whether an nginx is installed to compare with."""
     return program() is not None and _MEMORY.is_dir()
 
 

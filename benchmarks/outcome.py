@@ -30,6 +30,6 @@ class Outcome:
 
 
 def tell(text: str) -> None:
-    """Say on standard error what is being measured now."""
+    """Print on standard error what is being measured."""
     sys.stderr.write(f"{text} ...\n")
     sys.stderr.flush()

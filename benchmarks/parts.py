@@ -1,4 +1,4 @@
-"""What the parts of a poll cost, one by one, as a process of its own.
+"""The cost of each part of a poll, measured in a separate process.
 
 `python -m benchmarks.parts ENDPOINT VARIATIONS DAYS` prints a line for each part: its
 name and the CPU of one run in seconds.

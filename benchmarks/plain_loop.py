@@ -1,6 +1,6 @@
 """What a user would otherwise write: `requests.get(...).json()` and `Gauge.set()`.
 
-It shows the same numbers as the exporter does of a sound document, and knows no budget,
+It shows the same numbers as the exporter does of a valid document, and has no budget,
 no broken answers, no campaign that leaves.
 """
 
@@ -59,7 +59,7 @@ class PlainLoop:
         )
 
     def poll(self, campaign_id: str, name: str) -> None:
-        """Ask Braze for one campaign and set its gauges."""
+        """Fetch one campaign and set its gauges."""
         answer = requests.get(
             self._url,
             params={"campaign_id": campaign_id, "length": "30"},

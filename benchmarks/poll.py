@@ -36,7 +36,7 @@ _DAEMON_INTERVAL_SECONDS = 4
 
 
 def run(plan: Plan) -> Outcome:
-    """Measure everything that the plan asks for."""
+    """Measure everything in the plan."""
     outcome = Outcome()
     shape = documents.NARROW
     rows = []

@@ -1,4 +1,4 @@
-"""The two ways to poll as processes, which say themselves what CPU a poll costs them.
+"""The two ways to poll as processes; each prints its CPU time per poll.
 
 `python -m benchmarks.polling WAY ENDPOINT CAMPAIGNS` polls every campaign once for each
 line that it reads, and prints the CPU of one poll in seconds.
@@ -112,7 +112,7 @@ class LoopWay:
             self._loop.poll(campaign_id, exporters.campaign_name(number))
 
     def check(self) -> None:
-        """Nothing: whatever failed was raised."""
+        """Nothing: failures were raised already."""
 
 
 WAYS: Mapping[str, Callable[[str, Sequence[str]], ExporterWay | LoopWay]] = {

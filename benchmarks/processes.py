@@ -1,4 +1,4 @@
-"""Processes that are measured, and what the kernel says of them. Linux only."""
+"""Processes that are measured, and their figures in /proc. Linux only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Process:
         self._reader.start()
 
     def _read(self) -> None:
-        """Read all that it prints: with a full pipe it would stand still."""
+        """Read all output: a full pipe would block the process."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         for line in self._process.stdout:
             self._lines.put(line.rstrip("\n"))
@@ -98,7 +98,7 @@ class Process:
         return used.ru_utime + used.ru_stime
 
     def end(self) -> None:
-        """End it, in a hurry if it does not listen, and wait for that."""
+        """Terminate the process, kill it after a timeout, and wait for its end."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(10)

@@ -48,7 +48,7 @@ _WINDOW = 0.02
 _MOST_SCRAPES = 200
 _CROWD_PACE_SECONDS = 0.03
 _CROWD_SECONDS = 12.0
-"""Longer than the exporter bears with a client that says nothing: ten seconds."""
+"""Longer than the exporter's timeout of ten seconds for a silent client."""
 _SETTLING_SECONDS = 0.01
 
 
@@ -98,7 +98,7 @@ SMALL = Plan(
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a page is asked for."""
+    """How a page is requested."""
 
     is_gzip: bool
     is_openmetrics: bool = False
@@ -154,9 +154,9 @@ class Size:
     series: int
     costs: Costs
     peaks: Mapping[str, int]
-    """Of a server that is asked as Prometheus asks: for gzip."""
+    """Memory of a server that is scraped with gzip, as Prometheus does."""
     plain_peak: int
-    """Of ours once somebody asks for plain pages again and again."""
+    """Memory of the exporter after repeated scrapes without compression."""
 
     def ratio(self, variant: Variant, rival: str = "gauges") -> float:
         """Return how many times less CPU ours takes."""
@@ -164,7 +164,7 @@ class Size:
 
 
 def run(plan: Plan) -> Outcome:
-    """Measure everything that the plan asks for."""
+    """Measure everything in the plan."""
     variants = ALL if plan.has_openmetrics else TEXT
     outcome = Outcome()
     sizes = {}
@@ -261,7 +261,7 @@ def add_round(cost: Cost, server: Server, scraper: Scraper, *, seconds: float) -
 
 
 def scraper_of(url: str, variant: Variant) -> Scraper:
-    """Return what asks this URL for this variant."""
+    """Return a scraper of this URL and variant."""
     return Scraper(url, is_gzip=variant.is_gzip, is_openmetrics=variant.is_openmetrics)
 
 
@@ -276,7 +276,7 @@ def _cost_table(plan: Plan, sizes: Iterable[Size]) -> Table:
         caption=f"Server CPU, latency and body of one scrape: {' / '.join(names)}.",
         header=(
             "Series",
-            "Asked for",
+            "Format",
             "CPU",
             *(f"Less than {rival}" for rival in plan.rivals),
             "Latency",
@@ -309,8 +309,9 @@ def _memory_table(plan: Plan, sizes: Iterable[Size]) -> Table:
     return Table(
         name="scrape-memory",
         caption=(
-            "Peak RSS of the server's process in MiB, filling included. Of ours after "
-            "gzip pages, and after plain ones: their text is kept for 5 minutes."
+            "Peak RSS of the server's process in MiB, filling included. For the "
+            "exporter after gzip pages and after plain pages, of which the text is "
+            "cached for 5 minutes."
         ),
         header=("Series", *names, f"{OURS}, plain"),
         rows=[
@@ -333,7 +334,7 @@ def _shape_table(plan: Plan, usual: Size | None) -> Table:
     return Table(
         name="scrape-shapes",
         caption="About 100,000 series in campaigns of different widths.",
-        header=("Document", "Series", "Asked for", "CPU", "Less than gauges"),
+        header=("Document", "Series", "Format", "CPU", "Less than gauges"),
         rows=[
             (
                 str(shape),
@@ -374,7 +375,7 @@ def _add_changing(outcome: Outcome, plan: Plan, sizes: Mapping[int, Size]) -> No
             "A tenth of the campaigns was polled since the last scrape; the polls' own "
             "cost is not in it. For gauges it makes no difference."
         ),
-        header=("Series", "Asked for", "CPU", "Gauges' CPU", "Less", "Latency"),
+        header=("Series", "Format", "CPU", "Gauges' CPU", "Less", "Latency"),
         rows=rows,
     )
     if rows:
@@ -459,7 +460,7 @@ def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
 
 
 def _add_crowd(outcome: Outcome, plan: Plan) -> None:
-    """Scrape beside connections that say nothing, and one server without them."""
+    """Scrape beside idle connections, and one server without them."""
     alone = f"{OURS}, without them"
     rounds: dict[str, list[list[float]]] = {OURS: [], alone: [], "gauges": []}
     with contextlib.ExitStack() as stack:

@@ -24,7 +24,7 @@ class Scrape:
 
 
 class Scraper:
-    """Asks one URL as Prometheus does, again and again, and throws away what comes."""
+    """Requests one URL repeatedly, as Prometheus does, and discards the responses."""
 
     def __init__(self, url: str, *, is_gzip: bool, is_openmetrics: bool) -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Sockets of the benchmarks' own: a free port, and clients that say nothing."""
+"""Sockets for the benchmarks: a free port, and idle connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PACE_SECONDS = 0.0005
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on just now."""
+    """Return a free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def silent_clients(url: str, count: int) -> Iterator[None]:
-    """Keep so many connections open that never say a word."""
+    """Keep this many idle connections open."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     parts = urlsplit(url)

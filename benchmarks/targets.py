@@ -1,4 +1,4 @@
-"""What the exporter has to reach, as the plan says it, and what a small run must show.
+"""Targets of the exporter, and the looser ones of a small run.
 
 Ratios are of processor time in one run on one machine; nothing else is ever asserted.
 """
@@ -24,11 +24,11 @@ class Target:
     """What the small run of the test suite must reach; None: it does not measure it."""
 
     def is_met(self, figure: float) -> bool:
-        """Tell whether a figure is good enough."""
+        """Return whether a figure is good enough."""
         return figure >= self.bound if self.is_least else figure <= self.bound
 
     def is_above_floor(self, figure: float) -> bool:
-        """Tell whether a figure of the small run is good enough."""
+        """Return whether a figure of the small run is good enough."""
         if self.floor is None:
             return True
         return figure >= self.floor if self.is_least else figure <= self.floor

@@ -1,8 +1,7 @@
-"""What Braze tells of campaigns apart from their figures: its list and its details.
+"""Parsers of Braze's campaign list and campaign details.
 
-Any JSON at all gives frozen values or `MalformedCatalogue`. Names, tags and channels
-are kept as Braze spells them; one odd entry costs itself and no other. It knows nothing
-of which campaigns are wanted.
+Every JSON document is parsed or raises `MalformedCatalogue`. Names, tags and channels
+keep Braze's spelling; an unusable entry is skipped alone.
 """
 
 from __future__ import annotations
@@ -17,43 +16,43 @@ from exporter.model.labels import LONGEST, clean
 FULL_PAGE = 100
 """Braze's page size: a shorter page is the last one."""
 
-_MOST_TEXTS = 100
-"""Of one campaign's tags or messages; Braze's own have a few."""
+_MAX_TEXTS = 100
+"""Upper limit of one campaign's tags or messages; usually there are a few."""
 
-_LATEST = 1e11
+_MAX_SECONDS = 1e11
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One campaign as the list has it."""
+    """One campaign of the list."""
 
     id: str
     name: str
     """Empty if Braze gave none."""
     last_edited: str = ""
-    """Verbatim: only whether it moved matters. Empty if not told."""
+    """Verbatim, compared for equality only. Empty if absent."""
     edited_at: float = 0.0
-    """The same as an instant, 0 where it is none."""
+    """The same in Unix seconds, 0 if it is no date."""
     tags: tuple[str, ...] = ()
     missing_since: float | None = None
-    """When a list first came without it."""
+    """When it was first absent from a complete list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the details say of one campaign, as of `read_at`."""
+    """Details of one campaign, read at `read_at`."""
 
     last_edited: str
-    """The list's, when they were asked for."""
+    """That of the list at the time of the request."""
     read_at: float
     is_known: bool = True
-    """False: Braze refused them, or they were no use."""
+    """False: Braze refused them, or they cannot be parsed."""
     is_draft: bool = False
     is_archived: bool = False
     last_sent_at: float | None = None
-    """None: never, as far as Braze says."""
+    """None: never, according to Braze."""
     channels: tuple[str, ...] = ()
-    """Of its messages, else of the campaign; spelled as here, not as data series do."""
+    """Of its messages, else of the campaign; data series may spell them differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +61,21 @@ class ListPage:
 
     campaigns: tuple[Listed, ...]
     entries: int
-    """How many it held, whatever they were."""
+    """Number of entries, including unusable ones."""
 
     @property
     def is_last(self) -> bool:
-        """Whether no page follows."""
+        """Whether this is the last page."""
         return self.entries < FULL_PAGE
 
 
 def key(campaign_id: str) -> str:
-    """Return by what an id is recognised: a UUID is the same in capitals (RFC 9562)."""
+    """Return the key of an id: UUIDs ignore case (RFC 9562)."""
     return campaign_id.lower()
 
 
-def read_page(document: object) -> ListPage:
-    """Read one page. Entries without a usable id are passed over."""
+def parse_page(document: object) -> ListPage:
+    """Parse one page of the list. Entries without a usable id are skipped."""
     entries = _success(document, "the list of campaigns").get("campaigns")
     if not isinstance(entries, list):
         message = "the list of campaigns: expected a list at campaigns"
@@ -84,8 +83,8 @@ def read_page(document: object) -> ListPage:
     return ListPage(tuple(_listed(entries)), len(entries))
 
 
-def read_details(document: object, *, last_edited: str, read_at: float) -> Details:
-    """Read the details of a campaign that the list last said was edited then."""
+def parse_details(document: object, *, last_edited: str, read_at: float) -> Details:
+    """Parse the details of a campaign; `last_edited` is that of the list."""
     content = _success(document, "the details of a campaign")
     return Details(
         last_edited=last_edited,
@@ -101,7 +100,7 @@ def _success(document: object, what: str) -> dict[str, object]:
     if not isinstance(document, dict):
         message = f"{what}: expected a JSON object"
         raise MalformedCatalogue(message)
-    # Left out in some of Braze's samples: only another text means a failure.
+    # Absent in some of Braze's samples: only another text means a failure.
     if document.get("message", "success") != "success":
         message = f"{what}: its message is not success"
         raise MalformedCatalogue(message)
@@ -123,7 +122,7 @@ def _listed(entries: list[object]) -> Iterator[Listed]:
 
 
 def _is_usable(id_: str) -> bool:
-    """Tell whether an id can be a label and the end of a URL as it is."""
+    """Return whether an id can be a label and part of a URL without escaping."""
     return "" != id_ == clean(id_) and id_.isprintable() and " " not in id_
 
 
@@ -141,20 +140,20 @@ def _message_channels(content: dict[str, object]) -> tuple[str, ...]:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """Return the texts of a list, each once; Braze has nulls among them."""
+    """Return the distinct texts of a list without the nulls that Braze sends."""
     if not isinstance(value, list):
         return ()
-    texts = (_text(item) for item in value[:_MOST_TEXTS])
+    texts = (_text(item) for item in value[:_MAX_TEXTS])
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def _text(value: object) -> str:
-    """Return a text as far as a label could show it, nothing for what is none."""
+    """Return a text cut to the length of a label, or empty if it is no text."""
     return value[:LONGEST] if isinstance(value, str) else ""
 
 
 def _instant(value: object) -> float | None:
-    """Return the instant of an ISO-8601 text, without an offset one of UTC."""
+    """Return the Unix seconds of an ISO 8601 text; without an offset it is UTC."""
     try:
         instant = datetime.fromisoformat(value if isinstance(value, str) else "")
         if instant.tzinfo is None:
@@ -162,5 +161,5 @@ def _instant(value: object) -> float | None:
         seconds = instant.timestamp()
     except (ValueError, OverflowError):
         return None
-    # What lies further off is no date of a campaign, and not every zone can show it.
-    return seconds if 0 <= seconds < _LATEST else None
+    # Later instants are no dates of campaigns, and some time zones cannot show them.
+    return seconds if 0 <= seconds < _MAX_SECONDS else None

@@ -22,10 +22,10 @@ from exporter.discovery import documents, rules
 from exporter.discovery.documents import Details, Listed
 from exporter.discovery.rules import (
     CampaignCatalogue,
-    Choice,
     DetailsWanted,
     NextRequest,
     PageWanted,
+    SelectedCampaigns,
 )
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
@@ -105,8 +105,8 @@ class CampaignFinder:
 
     def _show_restored(self, listed_at: float) -> None:
         """Show the restored catalogue: the next list may fail for a long time."""
-        choice = self._choice(self.catalogue, self._workspace, self._settings)
-        self._count(choice)
+        selected = self._selected(self.catalogue, self._workspace, self._settings)
+        self._count(selected)
         shown_at = self._clock.wall(listed_at)
         self._metrics.discovery_succeeded(self._workspace.name, now=shown_at)
 
@@ -177,7 +177,7 @@ class CampaignFinder:
         if settings is None:
             return workspace.campaigns
         return rules.campaigns(
-            workspace, self._choice(known, workspace, settings), known
+            workspace, self._selected(known, workspace, settings), known
         )
 
     def step(self) -> float | None:
@@ -250,24 +250,24 @@ class CampaignFinder:
         catalogue, now = self.catalogue, self._clock.now()
         if isinstance(wanted, PageWanted):
             if wanted.page == 0:
-                catalogue = rules.begun(catalogue)
-            page = documents.read_page(response.document)
-            self.catalogue = catalogue = rules.turned(catalogue, page, now=now)
+                catalogue = rules.list_started(catalogue)
+            page = documents.parse_page(response.document)
+            self.catalogue = catalogue = rules.after_page(catalogue, page, now=now)
             if catalogue.reading is None:
                 self._publish()
             return
-        details = documents.read_details(
+        details = documents.parse_details(
             response.document, last_edited=wanted.campaign.last_edited, read_at=now
         )
         self._keep(wanted.campaign, details)
 
     def _keep(self, campaign: Listed, details: Details) -> None:
         before = self.catalogue.details.get(documents.key(campaign.id))
-        self.catalogue = rules.detailed(self.catalogue, campaign, details)
+        self.catalogue = rules.with_details(self.catalogue, campaign, details)
         settings = self._settings
-        self._changes += rules.showing(settings, before) != rules.showing(
-            settings, details
-        )
+        self._changes += rules.selection_state(
+            settings, before
+        ) != rules.selection_state(settings, details)
         if self._changes > self._found // 4:
             # At each quarter more: the first round may take an hour.
             self._publish()
@@ -343,37 +343,37 @@ class CampaignFinder:
     def _publish(self) -> None:
         """Update the metrics, and let the found campaigns be polled."""
         workspace, settings, known = self._workspace, self._settings, self.catalogue
-        choice = self._choice(known, workspace, settings)
+        selected = self._selected(known, workspace, settings)
         self._changes = 0
-        self._count(choice)
-        if choice.is_limited and not self.is_limited:
+        self._count(selected)
+        if selected.is_limited and not self.is_limited:
             facts: dict[str, Fact] = {
                 "workspace": workspace.name,
                 "max_campaigns": settings.max_campaigns,
                 "advice": "raise max_campaigns, or narrow the selection",
             }
             _log.warning("discovery.limited", extra={"facts": facts})
-        self.is_limited = choice.is_limited
+        self.is_limited = selected.is_limited
         self._on_change()
 
-    def _count(self, choice: Choice) -> None:
+    def _count(self, selected: SelectedCampaigns) -> None:
         """Update the number of campaigns found in addition to the configured ones."""
         listed = _keys(self._workspace)
         self._found = sum(
-            documents.key(one.id) not in listed for one in choice.campaigns
+            documents.key(one.id) not in listed for one in selected.campaigns
         )
         self._metrics.discovered(
-            self._workspace.name, campaigns=self._found, is_limited=choice.is_limited
+            self._workspace.name, campaigns=self._found, is_limited=selected.is_limited
         )
 
-    def _choice(
+    def _selected(
         self,
         known: CampaignCatalogue,
         workspace: WorkspaceConfig,
         settings: DiscoverConfig,
-    ) -> Choice:
+    ) -> SelectedCampaigns:
         wanted = self._wanted(known, settings)
-        return rules.choose(known, wanted, settings, listed=_keys(workspace))
+        return rules.select(known, wanted, settings, listed=_keys(workspace))
 
     def _wanted(
         self, known: CampaignCatalogue, settings: DiscoverConfig

@@ -1,8 +1,8 @@
-"""Which campaigns are polled besides the listed ones, and what to ask to know it.
+"""Selection of discovered campaigns, and the next request that it needs.
 
-Decisions over frozen values: what is known, what the configuration wants, and `now`.
-Each campaign is known by its id; its name is only what it is shown by. It knows neither
-requests nor budgets.
+Pure functions of the catalogue, the configuration and `now`. A campaign is identified
+by its id; its name is for display only. Listed campaigns are those that the
+configuration has under `campaigns`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from exporter.model.labels import (
 from exporter.model.patterns import matcher
 
 DETAILS_INTERVAL_SECONDS = 86400.0
-_MOST_PAGES = 1000
-MOST_BYTES = 128 << 20
-"""Of the list's texts: 100,000 campaigns with three tags each take half of that."""
+_MAX_PAGES = 1000
+MAX_BYTES = 128 << 20
+"""Limit of the list's texts; 100,000 campaigns with three tags take half of it."""
 
 _LONGEST_DELAY_SECONDS = 900.0
 _FIRST_DELAY_SECONDS = 2.0
-# What is the same by whichever endpoint it is spelled: details say `content_card` and
-# `in-app_message` for `content_cards` and `trigger_in_app_message` of data series.
+# Spellings of one channel: details contain `content_card` and `in-app_message` for
+# `content_cards` and `trigger_in_app_message` of data series.
 _PREFIX = re.compile(r"^trigger(?=inapp)")
 _ALIASES = {
     "contentcard": ("content_card", "content_cards"),
@@ -52,35 +52,35 @@ _ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class ListProgress:
-    """A list that is being read: the next page, and what the ones before held."""
+    """A list that is being read: its next page, and the campaigns so far."""
 
     page: int = 0
     found: Mapping[str, Listed] = field(default_factory=dict)
     bytes: int = 0
-    """About how much memory the texts of what was found take."""
+    """Approximate memory of the texts in `found`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignCatalogue:
-    """What is known of a workspace's campaigns; keys are made of ids by `key`."""
+    """List and details of a workspace's campaigns, by `documents.key` of their ids."""
 
     campaigns: Mapping[str, Listed] = field(default_factory=dict)
     details: Mapping[str, Details] = field(default_factory=dict)
     listed_at: float | None = None
-    """When the list was last read to its end."""
+    """When the list was last read completely."""
     reading: ListProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PageWanted:
-    """Ask for this page of the list."""
+    """Request this page of the list."""
 
     page: int
 
 
 @dataclass(frozen=True, slots=True)
 class DetailsWanted:
-    """Ask for the details of this campaign."""
+    """Request the details of this campaign."""
 
     campaign: Listed
 
@@ -89,48 +89,45 @@ NextRequest = PageWanted | DetailsWanted
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The campaigns that were found."""
+class SelectedCampaigns:
+    """The campaigns that discovery selects."""
 
     campaigns: tuple[Listed, ...]
     is_limited: bool
-    """Whether `max_campaigns` keeps others out, or not yet looked at."""
+    """Whether `max_campaigns` excludes campaigns that are or may be selected."""
 
 
-def begun(known: CampaignCatalogue) -> CampaignCatalogue:
-    """Return what is known when the list is read from its first page on."""
-    return replace(known, reading=ListProgress())
+def list_started(catalogue: CampaignCatalogue) -> CampaignCatalogue:
+    """Return the catalogue with the list to be read from its first page."""
+    return replace(catalogue, reading=ListProgress())
 
 
-def turned(
-    known: CampaignCatalogue, page: ListPage, *, now: float
+def after_page(
+    catalogue: CampaignCatalogue, page: ListPage, *, now: float
 ) -> CampaignCatalogue:
-    """Return what is known after the next page of the list.
+    """Return the catalogue after the next page of the list.
 
-    A page without any campaign that was not on a page before would go on for ever.
+    MalformedCatalogue: the page repeats previous ones, or the list is too long.
     """
-    reading = known.reading or ListProgress()
+    reading = catalogue.reading or ListProgress()
     found = {key(one.id): one for one in page.campaigns}
     is_useless = found.keys() <= reading.found.keys()
     is_first_or_full = not reading.found or not page.is_last
     if page.entries and is_useless and (found or is_first_or_full):
-        message = (
-            f"the list of campaigns: page {reading.page} holds no campaign that was "
-            "not on a page before"
-        )
+        message = f"the list of campaigns: page {reading.page} contains no new campaign"
         raise MalformedCatalogue(message)
     size = reading.bytes + sum(map(_bytes, found.values()))
-    if size > MOST_BYTES:
-        most = f"{MOST_BYTES >> 20} MiB"
+    if size > MAX_BYTES:
+        most = f"{MAX_BYTES >> 20} MiB"
         message = f"the list of campaigns: it has more than {most} of names and tags"
         raise MalformedCatalogue(message)
     found = {**found, **reading.found}
     if not page.is_last:
-        if reading.page + 1 >= _MOST_PAGES:
-            message = f"the list of campaigns: it has more than {_MOST_PAGES} pages"
+        if reading.page + 1 >= _MAX_PAGES:
+            message = f"the list of campaigns: it has more than {_MAX_PAGES} pages"
             raise MalformedCatalogue(message)
-        return replace(known, reading=ListProgress(reading.page + 1, found, size))
-    return _listed(known, found, now=now)
+        return replace(catalogue, reading=ListProgress(reading.page + 1, found, size))
+    return _listed(catalogue, found, now=now)
 
 
 def _bytes(one: Listed) -> int:
@@ -139,54 +136,58 @@ def _bytes(one: Listed) -> int:
 
 
 def _listed(
-    known: CampaignCatalogue, found: Mapping[str, Listed], *, now: float
+    catalogue: CampaignCatalogue, found: Mapping[str, Listed], *, now: float
 ) -> CampaignCatalogue:
     missing = {
         id_: one if one.missing_since is not None else replace(one, missing_since=now)
-        for id_, one in known.campaigns.items()
+        for id_, one in catalogue.campaigns.items()
         if id_ not in found
     }
     campaigns = {**missing, **found}
     return CampaignCatalogue(
         campaigns=campaigns,
-        details={id_: one for id_, one in known.details.items() if id_ in campaigns},
+        details={
+            id_: one for id_, one in catalogue.details.items() if id_ in campaigns
+        },
         listed_at=now,
     )
 
 
-def detailed(
-    known: CampaignCatalogue, campaign: Listed, details: Details
+def with_details(
+    catalogue: CampaignCatalogue, campaign: Listed, details: Details
 ) -> CampaignCatalogue:
-    """Return what is known after the details of a campaign."""
-    return replace(known, details={**known.details, key(campaign.id): details})
+    """Return the catalogue with the details of a campaign."""
+    return replace(catalogue, details={**catalogue.details, key(campaign.id): details})
 
 
 def without_removed(
-    known: CampaignCatalogue, settings: DiscoverConfig, *, now: float
+    catalogue: CampaignCatalogue, settings: DiscoverConfig, *, now: float
 ) -> CampaignCatalogue:
-    """Return what is known without campaigns whose grace is over."""
+    """Return the catalogue without missing campaigns whose `grace` is over."""
     gone = [
         id_
-        for id_, one in known.campaigns.items()
+        for id_, one in catalogue.campaigns.items()
         if one.missing_since is not None
         and now >= one.missing_since + settings.grace_seconds
     ]
     if not gone:
-        return known
+        return catalogue
     return replace(
-        known,
-        campaigns={id_: one for id_, one in known.campaigns.items() if id_ not in gone},
+        catalogue,
+        campaigns={
+            id_: one for id_, one in catalogue.campaigns.items() if id_ not in gone
+        },
     )
 
 
 def candidates(
-    known: CampaignCatalogue, settings: DiscoverConfig
+    catalogue: CampaignCatalogue, settings: DiscoverConfig
 ) -> tuple[Listed, ...]:
-    """Return what the list's names and tags select, the last edited first."""
+    """Return the campaigns that match by name and tags, the last edited first."""
     has_name = matcher(settings.names)
     selected = (
         one
-        for one in known.campaigns.values()
+        for one in catalogue.campaigns.values()
         if has_name(one.name) and _has_tags(settings.tags, one.tags)
     )
     return tuple(sorted(selected, key=lambda one: (-one.edited_at, one.id)))
@@ -201,33 +202,33 @@ def _has_tags(wanted: TagSelection, tags: Sequence[str]) -> bool:
     )
 
 
-def choose(
-    known: CampaignCatalogue,
+def select(
+    catalogue: CampaignCatalogue,
     wanted: Iterable[Listed],
     settings: DiscoverConfig,
     *,
     listed: frozenset[str],
-) -> Choice:
-    """Return those of the candidates that are found, at most `max_campaigns`.
+) -> SelectedCampaigns:
+    """Return the candidates whose details match, at most `max_campaigns`.
 
-    The keys of `listed` campaigns, which the configuration names, are not counted.
+    Campaigns whose key is in `listed` do not count towards the limit.
     """
     found: list[Listed] = []
     room, is_limited = settings.max_campaigns, False
     for one in wanted:
         is_listed = key(one.id) in listed
-        details = known.details.get(key(one.id))
+        details = catalogue.details.get(key(one.id))
         is_open = details is None and settings.needs_details
         if not room and not is_listed:
             is_limited = is_limited or is_open or _accepts(settings, details)
         elif not is_open and _accepts(settings, details):
             found.append(one)
             room -= not is_listed
-    return Choice(tuple(found), is_limited)
+    return SelectedCampaigns(tuple(found), is_limited)
 
 
 def _accepts(settings: DiscoverConfig, details: Details | None) -> bool:
-    """Tell whether the details say what is wanted; None: they are not needed."""
+    """Return whether the details match; None: they are not needed."""
     if details is None or not settings.needs_details:
         return True
     if not details.is_known:
@@ -242,12 +243,12 @@ def _accepts(settings: DiscoverConfig, details: Details | None) -> bool:
     )
 
 
-def showing(
+def selection_state(
     settings: DiscoverConfig, details: Details | None
 ) -> tuple[bool, tuple[str, ...], bool]:
-    """Return all of a campaign's details that matter: that it is found, and how.
+    """Return what a campaign's details change: its selection, labels and interval.
 
-    Most details are the same, read again each day.
+    Equal states need no update; most details do not change.
     """
     if details is None or not _accepts(settings, details):
         return False, (), False
@@ -255,14 +256,14 @@ def showing(
 
 
 def _is_dormant(details: Details | None) -> bool:
-    """Tell whether Braze is known to call it archived or a draft."""
+    """Return whether the campaign is archived or a draft."""
     return details is not None and (details.is_archived or details.is_draft)
 
 
 def _was_sent_within(seconds: float | None, details: Details) -> bool:
-    """Judge by when the details were read: they are a day old at most.
+    """Compare with the time at which the details were read, at most a day ago.
 
-    What is sent each day must not leave and come back while they grow old.
+    Compared with now, a campaign that is sent daily would leave and come back.
     """
     if seconds is None:
         return True
@@ -271,7 +272,7 @@ def _was_sent_within(seconds: float | None, details: Details) -> bool:
 
 
 def _has_channel(wanted: Selection, channels: Iterable[str]) -> bool:
-    """Tell whether any channel is selected, however it is spelled."""
+    """Return whether any channel is selected, in any spelling."""
     if wanted == Selection():
         return True
     return any(
@@ -291,32 +292,32 @@ def _is_one_of(channel: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _spelled(channel: str) -> str:
-    """Return what is left of a channel's name by all the ways to spell it."""
+    """Return the part of a channel's name that all spellings share."""
     letters = "".join(char for char in channel.lower() if char not in "-_ ")
     return _PREFIX.sub("", letters).removesuffix("s")
 
 
 def next_request(
-    known: CampaignCatalogue,
+    catalogue: CampaignCatalogue,
     wanted: Sequence[Listed],
     settings: DiscoverConfig,
     *,
     listed: frozenset[str],
     now: float,
 ) -> NextRequest | float:
-    """Return what to ask next, or until when there is nothing to ask.
+    """Return the next request, or the time until which none is needed.
 
-    The list goes before details, unknown ones before old ones. Whoever would find no
-    room is not asked for.
+    Order: the list, unknown details, old details. Details of campaigns beyond
+    `max_campaigns` are not requested.
     """
-    if known.reading is not None:
-        return PageWanted(known.reading.page)
-    list_at = (known.listed_at or 0.0) + settings.list_interval_seconds
-    if known.listed_at is None or now >= list_at:
+    if catalogue.reading is not None:
+        return PageWanted(catalogue.reading.page)
+    list_at = (catalogue.listed_at or 0.0) + settings.list_interval_seconds
+    if catalogue.listed_at is None or now >= list_at:
         return PageWanted(0)
     leavers = (
         one.missing_since + settings.grace_seconds
-        for one in known.campaigns.values()
+        for one in catalogue.campaigns.values()
         if one.missing_since is not None
     )
     until = min(list_at, *leavers, math.inf)
@@ -330,7 +331,7 @@ def next_request(
             continue
         if not room and not is_listed:
             continue
-        details = known.details.get(key(one.id))
+        details = catalogue.details.get(key(one.id))
         if details is None or details.last_edited != one.last_edited:
             return DetailsWanted(one)
         if details.read_at < read_at:
@@ -342,7 +343,7 @@ def next_request(
 
 
 def delay_seconds(failures: int, *, fraction: float) -> float:
-    """Return how long to wait after so many failures in a row; `fraction`: jitter."""
+    """Return the seconds to wait after failures in a row; `fraction`: jitter 0 to 1."""
     longest = min(
         _LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 4.0 ** min(failures - 1, 9)
     )
@@ -350,25 +351,26 @@ def delay_seconds(failures: int, *, fraction: float) -> float:
 
 
 def campaigns(
-    workspace: WorkspaceConfig, choice: Choice, known: CampaignCatalogue
+    workspace: WorkspaceConfig,
+    selected_campaigns: SelectedCampaigns,
+    catalogue: CampaignCatalogue,
 ) -> tuple[CampaignConfig, ...]:
-    """Return the listed campaigns and those that were found, each by its own name.
+    """Return the listed and the selected campaigns, with unique names.
 
-    The listed ones keep their names, and gain the labels that are found for them where
-    they have none of their own.
+    Listed campaigns keep their names and labels; labels of discovery are added.
     """
     settings = workspace.discover
     if settings is None:
         return workspace.campaigns
-    found = {key(one.id): one for one in choice.campaigns}
+    found = {key(one.id): one for one in selected_campaigns.campaigns}
     labels = {
-        id_: _labels(settings, one, known.details.get(id_))
+        id_: _labels(settings, one, catalogue.details.get(id_))
         for id_, one in found.items()
     }
     listed = tuple(
         one._replace(
             labels={**labels.get(key(one.id), {}), **one.labels},
-            is_dormant=_is_dormant(known.details.get(key(one.id))),
+            is_dormant=_is_dormant(catalogue.details.get(key(one.id))),
         )
         for one in workspace.campaigns
     )
@@ -381,7 +383,7 @@ def campaigns(
             name=names[id_],
             interval_seconds=workspace.interval_seconds,
             labels=labels[id_],
-            is_dormant=_is_dormant(known.details.get(id_)),
+            is_dormant=_is_dormant(catalogue.details.get(id_)),
         )
         for id_, one in found.items()
     )
@@ -390,9 +392,9 @@ def campaigns(
 def _names(
     listed: Iterable[CampaignConfig], found: Mapping[str, Listed]
 ) -> dict[str, str]:
-    """Give every found campaign a name of its own; the rule is that of variations.
+    """Return unique names of the selected campaigns, by the rule of variations.
 
-    In the order of ids, so that two exporters agree.
+    Names are given in the order of ids, so that two exporters agree.
     """
     first = [NamedEntry(VariationKey(key(one.id), "", 1), one.name) for one in listed]
     second = [
@@ -409,12 +411,12 @@ def _labels(
     channels = details.channels if details else ()
     texts = {"tags": _joined(one.tags), "channels": _joined(channels)}
     filled = {name: texts[source] for name, source in settings.labels.items()}
-    # Prometheus takes an empty label for none.
+    # In Prometheus an empty label is a missing label.
     return {name: text for name, text in filled.items() if text}
 
 
 def _joined(texts: Iterable[str]) -> str:
-    """Join by commas, in order, as many as a label shows whole."""
+    """Join sorted texts by commas, as many as fit into a label."""
     joined = ""
     for text in sorted(map(clean, texts)):
         longer = f"{joined},{text}" if joined else text

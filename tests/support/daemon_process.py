@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +30,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
 
-PATIENCE_SECONDS = 30.0
-"""How long a test waits for what must come: far longer than it ever takes."""
+PATIENCE_SECONDS = 120.0
+"""How long a test waits for an event: far longer than it ever takes."""
 
 T = TypeVar("T")
 Labels = frozenset[tuple[str, str]]
@@ -86,7 +86,7 @@ class Running:
         return status, body.decode()
 
     def scrape(self) -> Scrape:
-        """Return what a scrape shows."""
+        """Scrape, and return the samples."""
         status, text = self.get("/metrics")
         assert status == 200
         return parse(text)
@@ -217,12 +217,16 @@ class Process:
     """`braze-exporter` as a process; its log is read as it is written."""
 
     def __init__(
-        self, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = ("-m", "exporter"),
     ) -> None:
+        """`command` are the arguments of Python that start the exporter."""
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", *arguments],
+            [sys.executable, *command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

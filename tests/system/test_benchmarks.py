@@ -76,7 +76,7 @@ def test_what_is_below_its_floor_is_named_with_its_figure() -> None:
 
 
 def test_a_missed_target_is_marked() -> None:
-    """Each figure stands beside what was wanted; what was not measured is left out."""
+    """Each figure is next to its target; figures without a measurement are left out."""
     table = verdicts({"poll.changed": 4.0, "idle.rss": 60.1})
 
     assert [(row[1], row[2], row[3]) for row in table.rows] == [
@@ -86,7 +86,7 @@ def test_a_missed_target_is_marked() -> None:
 
 
 def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
-    """What stood there before is replaced, what stands around it stays."""
+    """The previous tables are replaced, the text around them is kept."""
     file = tmp_path / "page.md"
     begin, end = "<!-- one: made by `make bench` -->", "<!-- end of one -->"
     file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")

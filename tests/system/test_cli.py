@@ -50,7 +50,7 @@ Shell = Callable[..., tuple[int | str | None, str, str]]
 def shell(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shell]:
-    """Run a command that ends by itself, in this process: many are quicker so."""
+    """Run a command to its end in this process, which is faster than a new one."""
     for name in set(os.environ) - set(clean_environment()):
         monkeypatch.delenv(name)
 
@@ -68,7 +68,7 @@ def shell(
 
 
 def test_version_is_told() -> None:
-    """`--version` prints name and version, whatever stands beside it."""
+    """`--version` prints name and version, regardless of other arguments."""
     for arguments in (("--version",), ("--log.level", "debug", "--version")):
         ended = run(*arguments)
 
@@ -113,7 +113,7 @@ def test_each_command_has_its_own_help(command: str, shell: Shell) -> None:
 def test_wrong_usage_repeats_no_password(
     arguments: tuple[str, ...], shell: Shell
 ) -> None:
-    """What is said goes to a log; where the password belongs is still seen."""
+    """The message is logged; it names the place of the password, not the password."""
     code, out, err = shell(*arguments)
 
     assert code == 2
@@ -311,7 +311,7 @@ def test_a_reader_who_leaves_gets_no_traceback(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
-    """`braze-exporter check FILE > full` fails and says why."""
+    """`braze-exporter check FILE > full` fails with a message."""
     with Simulator() as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
 

@@ -1,6 +1,6 @@
-"""A daemon whose wall clock is set by an hour while it polls, and a Braze whose is not.
+"""The wall clock of a polling daemon is set by an hour; that of Braze is not.
 
-libfaketime shows the process another time of day; the clocks that nobody sets go on.
+libfaketime changes the wall clock of the process; monotonic clocks are unaffected.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_polling_goes_on_at_its_pace(
 ) -> None:
     """Set forward or back and right again: within seconds all are polled, at no storm.
 
-    Values stay, their age is true, and the log says once each that the clock was set.
+    Values stay, their age is right, and each change of the clock is logged once.
     """
     faketime = program("faketime")
     with (
@@ -76,19 +76,19 @@ def test_polling_goes_on_at_its_pace(
     ):
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         figures = len(running.scrape()["braze_campaign_daily"])
-        everyone = {one.id for one in braze.campaigns}
+        ids = {one.id for one in braze.campaigns}
 
         for number, wall in enumerate((offset, 0), start=1):
-            begun, set_at = len(braze.requests), time.monotonic()
+            start, set_at = len(braze.requests), time.monotonic()
             set_clock(wall)
             wait_for_clock_lines(process, number)
 
-            wait_for_a_round(braze, everyone)
-            wait_for_a_round(braze, everyone)
+            wait_for_a_round(braze, ids)
+            wait_for_a_round(braze, ids)
 
             # Far below the hour that a lost job would wait, on any machine.
             assert time.monotonic() - set_at < 30
-            starts = [one.monotonic_seconds for one in braze.requests[begun:]]
+            starts = [one.monotonic_seconds for one in braze.requests[start:]]
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
             assert len(starts) < 8 * (time.monotonic() - set_at + 3)
@@ -114,7 +114,7 @@ def test_values_that_are_not_polled_soon_keep_their_age(
     """Two hours are more than stale_after, and yet nothing grows stale by them.
 
     One campaign is polled each second, so that APScheduler looks at its clock before
-    we do: it must not take the others for late.
+    the daemon does: it must not take the others for late.
     """
     faketime = program("faketime")
     with Simulator(SimulatorSettings(campaigns=8)) as braze, ExitStack() as stack:
@@ -132,25 +132,25 @@ def test_values_that_are_not_polled_soon_keep_their_age(
         assert all(-1 < age < LATE for age in ages(running, offset))
         assert len(running.scrape()["braze_campaign_daily"]) == figures
         assert not any("campaign.stale" in line for line in process.lines)
-        asked = Counter(one.campaign_id for one in braze.requests)
-        assert set(asked) == {one["id"] for one in campaigns}
-        assert all(asked[one["id"]] <= 2 for one in campaigns[1:])
+        requests = Counter(one.campaign_id for one in braze.requests)
+        assert set(requests) == {one["id"] for one in campaigns}
+        assert all(requests[one["id"]] <= 2 for one in campaigns[1:])
 
 
 def wait_for_clock_lines(process: Process, count: int) -> None:
-    """Wait until the log said so often that the clock was set."""
+    """Wait until the log has this many lines about a set clock."""
 
-    def has_said() -> bool:
+    def is_logged() -> bool:
         return sum("event=clock.set " in line for line in process.lines) == count
 
-    until(has_said, seconds=20)
+    until(is_logged, seconds=20)
 
 
 def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
-    """Wait until each campaign was asked for from now on."""
-    begun = len(braze.requests)
+    """Wait until each campaign is requested once more."""
+    start = len(braze.requests)
 
     def is_over() -> bool:
-        return {one.campaign_id for one in braze.requests[begun:]} == campaign_ids
+        return {one.campaign_id for one in braze.requests[start:]} == campaign_ids
 
     until(is_over, seconds=20)

@@ -1,4 +1,4 @@
-"""How the process ends: soon, with code 0, whatever goes on; and what it logs."""
+"""How the process ends: soon, with code 0, in any state; and what it logs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_signal_during_the_start_ends_it(
 
 
 def _wait_for_our_code(pid: int) -> None:
-    """Wait until the process catches SIGTERM, as the kernel tells."""
+    """Wait until the process catches SIGTERM, according to /proc."""
 
     def is_caught() -> bool:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -106,7 +106,7 @@ def _wait_for_our_code(pid: int) -> None:
 
 
 def test_silent_and_slow_clients_do_not_delay_the_end(tmp_path: Path) -> None:
-    """Connections without a request, and scrapes nobody reads, are closed."""
+    """Connections without a request, or with an unread response, are closed."""
     with Simulator() as braze, daemon(tmp_path, braze) as process:
         url = process.url
         until(lambda: b"braze_campaign_daily{" in get(f"{url}/metrics")[2])
@@ -124,7 +124,7 @@ def test_silent_and_slow_clients_do_not_delay_the_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP])
 def test_more_signals_change_nothing(tmp_path: Path, number: int) -> None:
-    """Whoever sends a second and a third one gets the same orderly end."""
+    """A second and a third signal do not change the orderly end."""
     with Simulator() as braze:
         braze.set_fault(Fault(delivery=Delivery.HANG))
         with daemon(tmp_path, braze) as process:
@@ -163,7 +163,7 @@ def test_the_demo_ends_as_well(number: int) -> None:
 
 
 def test_the_end_of_the_first_round_is_told(tmp_path: Path) -> None:
-    """Once, with how it went: whoever starts it need not look elsewhere."""
+    """One line, with the outcome."""
     with Simulator() as braze:
         braze.set_fault(Fault(status=400), campaign_id=braze.campaigns[0].id)
         file = written(tmp_path / "config.yaml", configuration(braze))

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the demo: with OpenMetrics and gzip, as it asks for."""
+"""A real Prometheus scrapes the demo with OpenMetrics and gzip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EMOJI = "Spring sale 🌷"
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[str]:
-    """Run the demo and tell where it serves."""
+    """Run the demo and yield its URL."""
     with Process("demo", "--web.listen-address=127.0.0.1:0") as process:
         yield process.url
 
@@ -26,7 +26,7 @@ def demo() -> Iterator[str]:
 def test_a_prometheus_stores_all_that_the_demo_serves(
     program: Program, demo: str, tmp_path: Path
 ) -> None:
-    """It is up, every sample arrives once, and the labels are what Braze says."""
+    """It is up, every sample arrives once, and the labels are those of Braze."""
     target = demo.removeprefix("http://")
     with prometheus(
         program("prometheus"), configuration(target), where=tmp_path
@@ -52,10 +52,10 @@ def test_a_prometheus_stores_all_that_the_demo_serves(
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_promtool_has_nothing_to_say(
+def test_promtool_reports_no_problem(
     program: Program, demo: str, encoding: str
 ) -> None:
-    """Its linter, which reads the text format only, is silent."""
+    """Its linter, which reads the text format only, reports nothing."""
     checker = program("promtool")
     until(lambda: b"braze_campaign_trailing{" in get(f"{demo}/metrics")[2])
     _, headers, body = get(f"{demo}/metrics", headers={"Accept-Encoding": encoding})

@@ -42,12 +42,12 @@ def names(running: Running, family: str = "braze_campaign_info") -> set[str]:
 
 
 def reload(running: Running, *, method: str = "POST") -> tuple[int, str]:
-    """Ask for a reload."""
+    """Request a reload."""
     return running.get("/-/reload", method=method)
 
 
 def hang_up(process: Process, running: Running) -> None:
-    """Send SIGHUP and wait until it was obeyed."""
+    """Send SIGHUP and wait until it is done."""
     before = running.value(AT)
     os.kill(process.pid, signal.SIGHUP)
     until(lambda: running.value(AT) != before)
@@ -71,7 +71,7 @@ def test_a_new_configuration_is_taken_over_in_place(
 ) -> None:
     """A campaign leaves whole with the next scrape, another comes, one is untouched.
 
-    Whoever stays keeps its values and is not asked for again.
+    A campaign that stays keeps its values and is not requested again.
     """
     file = tmp_path / "config.yaml"
     with Simulator() as braze:
@@ -97,23 +97,23 @@ def test_a_new_configuration_is_taken_over_in_place(
                 for labels in samples["braze_campaign_daily"]
             )
             running.wait_for("braze_campaign_up", 1, campaign=comes)
-            asked = [one.campaign_id for one in braze.requests]
-            assert asked.count(braze.campaigns[0].id) == 1
-            assert asked.count(braze.campaigns[2].id) == 1
+            requested = [one.campaign_id for one in braze.requests]
+            assert requested.count(braze.campaigns[0].id) == 1
+            assert requested.count(braze.campaigns[2].id) == 1
 
 
-def test_who_may_not_reload_is_told_how_to(tmp_path: Path) -> None:
-    """403 without the flag, 405 for a look, and nothing is reloaded."""
+def test_a_forbidden_reload_names_the_flag(tmp_path: Path) -> None:
+    """403 without the flag, 405 for other methods, and nothing is reloaded."""
     with Simulator() as braze:
         document = configuration(braze, campaigns=listed(braze, 0))
         file = written(tmp_path / "config.yaml", document)
         with exporter(braze, file) as (_, running):
             before = running.value(AT)
 
-            told = reload(running)
+            response = reload(running)
 
-            assert told[0] == 403
-            assert "--web.enable-lifecycle" in told[1]
+            assert response[0] == 403
+            assert "--web.enable-lifecycle" in response[1]
             assert reload(running, method="GET")[0] == 405
             assert reload(running, method="DELETE")[0] == 405
             assert running.value(AT) == before
@@ -129,11 +129,11 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
             before = running.value(AT)
             written(file, {**configuration(braze, interval="fast"), "windows": "all"})
 
-            status, told = reload(running)
+            status, response = reload(running)
 
             assert status == 500
-            assert f"{file}:1: workspaces[0].interval" in told
-            assert f"{file}:1: windows" in told
+            assert f"{file}:1: workspaces[0].interval" in response
+            assert f"{file}:1: windows" in response
             assert running.value(OK) == 0
             assert running.value(AT) == before
             assert names(running) == {braze.campaigns[0].name}
@@ -150,7 +150,7 @@ def test_a_bad_file_changes_nothing(tmp_path: Path) -> None:
             assert running.value(OK) == 1
 
 
-def test_a_swapped_symlink_is_noticed_by_itself(tmp_path: Path) -> None:
+def test_a_swapped_symlink_is_noticed(tmp_path: Path) -> None:
     """As Kubernetes exchanges a ConfigMap, with --config.enable-auto-reload."""
     with Simulator() as braze:
         for folder, number in (("..1", 0), ("..2", 1)):
@@ -241,19 +241,19 @@ def resources(process: Process) -> tuple[int, int]:
 
 
 def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
-    """Wait until each of them, and nobody else, was asked for from now on."""
-    begun = len(braze.requests)
+    """Wait until each of these campaigns, and no other, is requested once more."""
+    start = len(braze.requests)
 
-    def asked() -> set[str | None]:
-        return {one.campaign_id for one in braze.requests[begun:]}
+    def requested() -> set[str | None]:
+        return {one.campaign_id for one in braze.requests[start:]}
 
-    until(lambda: asked() == campaign_ids, seconds=5)
+    until(lambda: requested() == campaign_ids)
 
 
 def test_many_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
     """30 at once and one after the other, while all is polled every second.
 
-    Whoever is configured afterwards is polled on, once a second, by as many threads
+    Campaigns of the last configuration are polled once a second, by as many threads
     and connections as before.
     """
     file = tmp_path / "config.yaml"
@@ -282,12 +282,12 @@ def test_many_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
             written(file, documents[0])
             assert reload(running)[0] == 200
 
-            everyone = {one.id for one in braze.campaigns}
-            wait_for_a_round(braze, everyone)
-            wait_for_a_round(braze, everyone)
+            ids = {one.id for one in braze.campaigns}
+            wait_for_a_round(braze, ids)
+            wait_for_a_round(braze, ids)
             assert set(running.scrape()["braze_campaign_up"].values()) == {1.0}
             assert "renamed" not in running.get("/metrics")[1]
             threads, files = before
             # Connections to the simulator are as many as answers were awaited at once.
-            until(lambda: resources(process)[0] <= threads + 4, seconds=5)
-            until(lambda: resources(process)[1] <= files + 8, seconds=5)
+            until(lambda: resources(process)[0] <= threads + 4)
+            until(lambda: resources(process)[1] <= files + 8)

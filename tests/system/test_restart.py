@@ -1,4 +1,4 @@
-"""The last values over a restart: real processes that are ended, killed and begun."""
+"""Values over a restart: real processes that are stopped, killed and started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAVED = "braze_exporter_state_saves_total"
 LOADED = "braze_exporter_state_loads_total"
 
 
-class House:
+class Installation:
     """A directory with a configuration and a state, and the daemons run on it."""
 
     def __init__(self, directory: Path, braze: Simulator) -> None:
@@ -87,25 +87,25 @@ def braze() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def house(tmp_path: Path, braze: Simulator) -> House:
+def installation(tmp_path: Path, braze: Simulator) -> Installation:
     """Return a house whose campaigns are polled every ten minutes."""
-    made = House(tmp_path, braze)
+    made = Installation(tmp_path, braze)
     made.configure(interval="10m")
     return made
 
 
 def test_values_are_served_at_once_with_their_age(
-    house: House, braze: Simulator
+    installation: Installation, braze: Simulator
 ) -> None:
-    """Ready, up and with the same figures, though Braze is down and before it is asked.
+    """Ready, up and with the same values before any request, while Braze is down.
 
     SIGTERM saved them: the daemon ran for less than it waits between two saves.
     """
-    before = house.fill().scrape()
+    before = installation.fill().scrape()
     braze.set_fault(Fault(status=500))
     count = len(braze.requests)
 
-    with house.open() as (process, running):
+    with installation.open() as (process, running):
         process.wait_for_line("event=state.restored campaigns=8")
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         after = running.scrape()
@@ -117,16 +117,16 @@ def test_values_are_served_at_once_with_their_age(
         assert after[family] == before[family]
 
 
-def test_no_burst_reaches_braze(house: House, braze: Simulator) -> None:
+def test_no_burst_reaches_braze(installation: Installation, braze: Simulator) -> None:
     """A restored campaign is polled when its slot comes, as if nothing had happened.
 
     Slots count from the epoch, at each campaign's own phase of the interval.
     """
-    house.configure(interval="3s")
-    house.fill()
+    installation.configure(interval="3s")
+    installation.fill()
     begun = len(braze.requests)
 
-    with house.open():
+    with installation.open():
         assert braze.wait_for_requests(begun + 8, timeout_seconds=15)
     requests = braze.requests[begun : begun + 8]
 
@@ -139,15 +139,15 @@ def test_no_burst_reaches_braze(house: House, braze: Simulator) -> None:
 
 
 def test_after_a_long_while_all_are_polled_under_the_ceiling(
-    house: House, braze: Simulator
+    installation: Installation, braze: Simulator
 ) -> None:
     """Missed slots are served once, spread as a first round is; age is shown."""
-    house.configure(requests_per_minute=300)
-    house.fill()
-    house.age(seconds=700)  # the slots of all of them passed while nobody ran
+    installation.configure(requests_per_minute=300)
+    installation.fill()
+    installation.age(seconds=700)  # the slots of all of them passed while no daemon ran
     begun = len(braze.requests)
 
-    with house.open():
+    with installation.open():
         assert braze.wait_for_requests(begun + 8, timeout_seconds=10)
     requests = braze.requests[begun : begun + 8]
 
@@ -156,13 +156,15 @@ def test_after_a_long_while_all_are_polled_under_the_ceiling(
     assert len({one.campaign_id for one in requests}) == 8
 
 
-def test_stale_values_are_not_restored(house: House, braze: Simulator) -> None:
+def test_stale_values_are_not_restored(
+    installation: Installation, braze: Simulator
+) -> None:
     """When they were read is known, and that is all."""
-    before = house.fill().scrape()
-    hour_ago = house.age(seconds=3700)
+    before = installation.fill().scrape()
+    hour_ago = installation.age(seconds=3700)
     braze.set_fault(Fault(status=500))
 
-    with house.open() as (_, running):
+    with installation.open() as (_, running):
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         after = running.scrape()
 
@@ -172,44 +174,46 @@ def test_stale_values_are_not_restored(house: House, braze: Simulator) -> None:
 
 
 def test_a_campaign_that_left_meanwhile_is_not_restored(
-    house: House, braze: Simulator
+    installation: Installation, braze: Simulator
 ) -> None:
     """It leaves the file with the next save."""
-    house.fill()
+    installation.fill()
     rest = [{"id": one.id, "name": f"New {one.name}"} for one in braze.campaigns[:3]]
-    house.configure(interval="10m", campaigns=rest)
+    installation.configure(interval="10m", campaigns=rest)
 
-    with house.open() as (process, running):
+    with installation.open() as (process, running):
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 3)
         names = {dict(labels)["campaign"] for labels in running.scrape()[FIGURES]}
         assert process.end(signal.SIGTERM, seconds=10) == 0
 
     assert names == {one["name"] for one in rest}
-    assert {key[1] for key in SqliteState(house.state).load()} == {
+    assert {key[1] for key in SqliteState(installation.state).load()} == {
         one["id"] for one in rest
     }
 
 
-def test_kill_9_leaves_what_was_saved(house: House) -> None:
+def test_kill_9_leaves_what_was_saved(installation: Installation) -> None:
     """Whenever it comes: the next start serves it, and neither complains."""
-    house.configure(interval="1s")
-    with house.open() as (process, running):
+    installation.configure(interval="1s")
+    with installation.open() as (process, running):
         running.wait_for(SAVED, 1, result="success")
         process.end(signal.SIGKILL, seconds=10)
 
-    with house.open() as (process, running):
+    with installation.open() as (process, running):
         process.wait_for_line("event=state.restored campaigns=8")
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         process.end(signal.SIGKILL, seconds=10)
 
-    assert len(SqliteState(house.state).load()) == 8
+    assert len(SqliteState(installation.state).load()) == 8
 
 
-def test_the_key_stands_in_no_file(house: House, braze: Simulator) -> None:
+def test_the_key_stands_in_no_file(
+    installation: Installation, braze: Simulator
+) -> None:
     """Nor does the endpoint, nor anything that was rendered."""
-    house.fill()
+    installation.fill()
 
-    content = b"".join(path.read_bytes() for path in house.state.iterdir())
+    content = b"".join(path.read_bytes() for path in installation.state.iterdir())
     assert braze.api_key.encode() not in content
     assert b"127.0.0.1" not in content
     assert b"braze_campaign" not in content
@@ -231,17 +235,17 @@ def spoil(path: Path) -> None:
     ids=["a file in its place", "nowhere", "no state"],
 )
 def test_a_place_that_cannot_be_used_costs_one_line(
-    house: House, prepare: object, event: str
+    installation: Installation, prepare: object, event: str
 ) -> None:
     """The daemon runs and serves as without it."""
     assert callable(prepare)
-    prepare(house.state)
+    prepare(installation.state)
 
-    with house.open() as (process, running):
+    with installation.open() as (process, running):
         until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
         assert running.get("/-/healthy")[0] == 200
         assert running.get("/-/ready")[0] == 200
         assert process.end(signal.SIGTERM, seconds=10) == 0
-    told = [line for line in process.lines if f"event={event}" in line]
-    assert len(told) == 1
-    assert "level=error" in told[0]
+    logged = [line for line in process.lines if f"event={event}" in line]
+    assert len(logged) == 1
+    assert "level=error" in logged[0]

@@ -1,4 +1,4 @@
-"""The key appears nowhere, whoever tries to make the exporter tell it.
+"""The key is in no page, log or message, also if clients provoke errors.
 
 A Braze that knows the key, since it is sent to it, repeats it in every place of an
 answer; the exporter logs at debug level, and crashes where a test makes it.
@@ -202,7 +202,7 @@ def test_an_honest_neighbour_is_served(told: Told) -> None:
     ],
 )
 def test_broken_http_does_not_tell_the_key(reply: bytes, tmp_path: Path) -> None:
-    """What libraries say to broken status lines and headers is not passed on."""
+    """Messages of libraries about broken status lines and headers are not passed on."""
     campaign = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "only"}
     with closing(reply) as peer:
         workspace = {
@@ -230,7 +230,7 @@ def test_broken_http_does_not_tell_the_key(reply: bytes, tmp_path: Path) -> None
 
 
 def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    """Where a poll crashes of a bug of ours, its traceback shows code, not values."""
+    """The traceback of a poll that crashes shows code, not values."""
     with Simulator(SimulatorSettings(campaigns=1, api_key=KEY)) as braze:
 
         def read_key(_: object) -> str:
@@ -283,7 +283,7 @@ def test_a_fetch_that_is_broken_off_does_not_tell_the_key(tmp_path: Path) -> Non
     ],
 )
 def test_a_key_in_the_configuration_is_not_repeated(text: str, tmp_path: Path) -> None:
-    """Whoever pastes it where it does not belong is told the place, not the key."""
+    """A key at a wrong place is reported by its place, without the key."""
     file = tmp_path / "config.yaml"
     file.write_text(text.format(KEY))
 

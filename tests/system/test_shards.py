@@ -75,14 +75,14 @@ def test_each_campaign_is_served_by_one_shard_within_one_ceiling(
                 what="six seconds of requests",
             )
             served = Counter(one for each in running for one in shown(each))
-            told = [each.scrape()["braze_exporter_shard_info"] for each in running]
+            info = [each.scrape()["braze_exporter_shard_info"] for each in running]
             polled = Counter(one.campaign_id for one in braze.requests)
 
     times = [one.monotonic_seconds for one in braze.requests]
     six_seconds = sum(first < at <= first + 6 for at in times)
     assert served == Counter(ids)
     assert set(polled) == ids
-    assert told == [
+    assert info == [
         {frozenset({("shard", str(n)), ("total_shards", str(SHARDS))}): 1.0}
         for n in range(SHARDS)
     ]
@@ -106,12 +106,12 @@ def test_shards_share_what_is_discovered(tmp_path: Path) -> None:
 
 
 def is_ready(running: Running) -> bool:
-    """Tell whether an exporter says that it is ready."""
+    """Return whether an exporter is ready."""
     return running.get("/-/ready")[0] == 200
 
 
 def is_settled(running: Running) -> bool:
-    """Tell whether discovery knows all."""
+    """Return whether discovery has finished once."""
     name = "braze_exporter_discovery_last_success_timestamp_seconds"
     return running.value(name) is not None
 
@@ -143,7 +143,7 @@ def test_half_a_shard_is_wrong_usage(tmp_path: Path, command: tuple[str, ...]) -
 
 
 def test_a_shard_without_a_campaign_is_ready_at_once(tmp_path: Path) -> None:
-    """It serves what there is to tell of itself."""
+    """It serves the metrics about itself."""
     with Simulator() as braze:
         one = [{"id": braze.campaigns[0].id, "name": "only"}]
         document = configuration(braze, campaigns=one)

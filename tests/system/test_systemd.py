@@ -18,7 +18,7 @@ MOST_EXPOSURE = 1.5
 
 
 def test_systemd_finds_nothing_wrong(program: Callable[[str], str]) -> None:
-    """`systemd-analyze verify` ends well and says nothing, wherever it is installed."""
+    """`systemd-analyze verify` succeeds without output, wherever it is installed."""
     ended = subprocess.run(
         [program("systemd-analyze"), "verify", str(UNIT)],
         capture_output=True,

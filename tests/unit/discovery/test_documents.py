@@ -1,4 +1,4 @@
-"""What is read of Braze's list and details: any JSON gives values or a failure."""
+"""Parsers of the list and details: any JSON gives values or an error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from exporter.discovery.documents import (
     Details,
     Listed,
     key,
-    read_details,
-    read_page,
+    parse_details,
+    parse_page,
 )
 from exporter.model.errors import MalformedCatalogue
 from hypothesis import given
@@ -58,13 +58,13 @@ documents = st.recursive(
 
 
 def details(**changes: object) -> Details:
-    """Return what is read of details with these fields."""
-    return read_details({**DETAILS, **changes}, last_edited="then", read_at=7.0)
+    """Parse details with these fields."""
+    return parse_details({**DETAILS, **changes}, last_edited="then", read_at=7.0)
 
 
 def test_a_page_is_read() -> None:
-    """Names and tags as Braze has them, without the nulls among the tags."""
-    page = read_page({"message": "success", "campaigns": [ENTRY]})
+    """Names and tags keep their spelling; nulls among the tags are dropped."""
+    page = parse_page({"message": "success", "campaigns": [ENTRY]})
 
     assert page.is_last
     assert page.campaigns == (
@@ -78,36 +78,36 @@ def test_a_page_is_read() -> None:
     )
 
 
-def test_odd_entries_cost_themselves_alone() -> None:
-    """What has no usable id is passed over; what else is missing is empty."""
+def test_unusable_entries_are_skipped_alone() -> None:
+    """Entries without a usable id are skipped; other missing fields are empty."""
     odd = [None, 3, {}, {"id": 3}, {"id": ""}, {"id": "a b"}, {"id": "a\nb"}]
     cut = [{"id": "a" * 257}, {"id": "\ud800"}, {"id": "x\x00"}]
 
-    page = read_page({"campaigns": [*odd, *cut, {"id": ID, "name": None, "tags": 3}]})
+    page = parse_page({"campaigns": [*odd, *cut, {"id": ID, "name": None, "tags": 3}]})
 
     assert page.campaigns == (Listed(id=ID, name=""),)
     assert page.entries == 11
 
 
 def test_a_page_of_a_hundred_is_not_the_last() -> None:
-    """However many of its entries can be used."""
-    assert not read_page({"campaigns": [None] * FULL_PAGE}).is_last
-    assert read_page({"campaigns": [None] * (FULL_PAGE - 1)}).is_last
-    assert read_page({"campaigns": []}).is_last
+    """Unusable entries count as well."""
+    assert not parse_page({"campaigns": [None] * FULL_PAGE}).is_last
+    assert parse_page({"campaigns": [None] * (FULL_PAGE - 1)}).is_last
+    assert parse_page({"campaigns": []}).is_last
 
 
 @pytest.mark.parametrize(
     "document",
     [None, [], "x", {}, {"campaigns": {}}, {"message": "no", "campaigns": []}],
 )
-def test_what_is_no_list_is_a_failure(document: object) -> None:
-    """Its message says what was expected."""
+def test_an_invalid_list_is_an_error(document: object) -> None:
+    """The message states what was expected."""
     with pytest.raises(MalformedCatalogue, match="the list of campaigns: "):
-        read_page(document)
+        parse_page(document)
 
 
 def test_details_are_read() -> None:
-    """The channels are those of the messages, spelled as here."""
+    """The channels are those of the messages, in the spelling of details."""
     assert details() == Details(
         last_edited="then",
         read_at=7.0,
@@ -125,13 +125,15 @@ def test_details_are_read() -> None:
 
 
 @pytest.mark.parametrize("messages", [None, [], {}, {"a": {"name": "b"}}])
-def test_without_messages_the_campaign_s_channels_count(messages: object) -> None:
+def test_without_messages_the_channels_of_the_campaign_are_used(
+    messages: object,
+) -> None:
     """Details of drafts may have no message yet."""
     assert details(messages=messages).channels == ("email",)
 
 
 @pytest.mark.parametrize(
-    ("said", "instant"),
+    ("text", "instant"),
     [
         ("2026-09-02T00:00:00Z", SENT_AT),
         ("2026-09-02T02:00:00.5+02:00", SENT_AT + 0.5),
@@ -145,16 +147,16 @@ def test_without_messages_the_campaign_s_channels_count(messages: object) -> Non
         ("9999-12-31T23:59:59-14:00", None),
     ],
 )
-def test_instants_are_read_or_absent(said: object, instant: float | None) -> None:
-    """An offset counts, none is UTC; what is no date was not said."""
-    assert details(last_sent=said).last_sent_at == instant
+def test_instants_are_parsed_or_none(text: object, instant: float | None) -> None:
+    """Without an offset the time zone is UTC; an invalid date gives `None`."""
+    assert details(last_sent=text).last_sent_at == instant
 
 
 @pytest.mark.parametrize("document", [None, [DETAILS], {**DETAILS, "message": "no"}])
-def test_what_is_no_details_is_a_failure(document: object) -> None:
-    """Its message says what was expected."""
+def test_invalid_details_are_an_error(document: object) -> None:
+    """The message states what was expected."""
     with pytest.raises(MalformedCatalogue, match="the details of a campaign: "):
-        read_details(document, last_edited="", read_at=0)
+        parse_details(document, last_edited="", read_at=0)
 
 
 def test_an_id_is_the_same_in_capitals() -> None:
@@ -163,12 +165,12 @@ def test_an_id_is_the_same_in_capitals() -> None:
 
 
 @given(documents | st.fixed_dictionaries({"campaigns": st.lists(documents)}))
-def test_any_json_gives_values_or_a_failure(document: object) -> None:
-    """And nothing else is raised; ids can be sent as they are."""
+def test_any_json_gives_values_or_an_error(document: object) -> None:
+    """No other error is raised; ids are usable in URLs."""
     try:
-        page = read_page(document)
+        page = parse_page(document)
         assert all(one.id and one.id.isprintable() for one in page.campaigns)
     except MalformedCatalogue:
         pass
     with suppress(MalformedCatalogue):
-        read_details(document, last_edited="", read_at=0)
+        parse_details(document, last_edited="", read_at=0)

@@ -23,8 +23,8 @@ def down() -> FetchError:
     return Unavailable("it is down", reason=FailureReason.SERVER_ERROR, status=503)
 
 
-class World:
-    """A Braze with three campaigns, and clocks; each wait is noted."""
+class OneShot:
+    """A fake Braze with three campaigns, and fake clocks; waits are recorded."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -38,13 +38,13 @@ class World:
         self.waits: list[tuple[int, FetchError | None]] = []
 
     def wait(self, seconds: float) -> None:
-        """Let time go on; when it has come, the wall clock is set right."""
+        """Advance time; after 20 seconds the wall clock is set right."""
         self.at += seconds
         if self.at >= NOW + 20:
             self.set_by = self.off_by
 
-    def explore(self) -> FetchError | None:
-        """Ask for all."""
+    def discover(self) -> FetchError | None:
+        """Run discovery to its end."""
         finder = finder_of(
             workspace(), client=self.braze, clock=self.clock, random=lambda: 0.5
         )
@@ -56,99 +56,99 @@ class World:
         )
 
     def campaigns(self, where: Path) -> tuple[set[str], list[str]]:
-        """Return the names that are found by way of a directory, and what was said."""
-        said: list[str] = []
+        """Return the names found with a state directory, and the printed lines."""
+        printed: list[str] = []
         exploration = DiscoveryRun(
             CatalogueCache(SqliteState(where)),
             clock=self.clock,
             sleep=self.wait,
             random=lambda: 0.5,
-            print_line=said.append,
+            print_line=printed.append,
         )
         found = exploration.campaigns_of(workspace(), client=self.braze)
-        return {one.name for one in found}, said
+        return {one.name for one in found}, printed
 
 
-def test_all_is_asked_for_once() -> None:
+def test_everything_is_requested_once() -> None:
     """The list, then the details of each."""
-    world = World()
+    one_shot = OneShot()
 
-    failure = world.explore()
+    failure = one_shot.discover()
 
     assert failure is None
-    assert world.braze.asked == ["page 0", "a", "b", "c"]
+    assert one_shot.braze.requested == ["page 0", "a", "b", "c"]
 
 
-def test_what_fails_for_now_is_waited_out() -> None:
-    """And told, with how long; twice in a row at most."""
-    world = World()
+def test_temporary_failures_are_retried() -> None:
+    """Each wait is reported; at most two failures in a row are retried."""
+    one_shot = OneShot()
     first, second, third = down(), down(), down()
-    world.braze.failures = [first, second, None, third]
+    one_shot.braze.failures = [first, second, None, third]
 
-    failure = world.explore()
+    failure = one_shot.discover()
 
     assert failure is None
-    assert [why for _, why in world.waits if why] == [first, second, third]
+    assert [why for _, why in one_shot.waits if why] == [first, second, third]
 
 
-def test_what_goes_on_failing_is_returned() -> None:
+def test_a_lasting_failure_is_returned() -> None:
     """After the third time; a long wait between is one failure all the same."""
-    world = World()
+    one_shot = OneShot()
     third = down()
-    world.braze.failures = [down(), down(), third, down()]
+    one_shot.braze.failures = [down(), down(), third, down()]
 
-    failure = world.explore()
+    failure = one_shot.discover()
 
     assert failure is third
-    assert len(world.braze.asked) == 3
+    assert len(one_shot.braze.requested) == 3
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_wall_clock_that_is_set_ends_a_long_wait(hours: int) -> None:
-    """When Braze's window ends was said by another clock."""
-    world = World()
+    """The end of Braze's window was computed with the previous wall clock."""
+    one_shot = OneShot()
     off = hours * 3600.0
     told = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + off + 30)
-    world.braze.allowance = told
-    world.off_by = off
+    one_shot.braze.allowance = told
+    one_shot.off_by = off
 
-    failure = world.explore()
+    failure = one_shot.discover()
 
     assert failure is None
-    assert world.at - NOW < 300
+    assert one_shot.at - NOW < 300
 
 
-def test_what_is_known_is_not_asked_for_again(tmp_path: Path) -> None:
+def test_known_details_are_not_requested_again(tmp_path: Path) -> None:
     """The next run finds it where this one left it."""
-    world = World()
+    one_shot = OneShot()
 
-    first, said = world.campaigns(tmp_path)
-    asked = len(world.braze.asked)
-    second, _ = world.campaigns(tmp_path)
+    first, printed = one_shot.campaigns(tmp_path)
+    requested = len(one_shot.braze.requested)
+    second, _ = one_shot.campaigns(tmp_path)
 
     assert first == second == {"A", "B", "C"}
-    assert len(world.braze.asked) == asked
-    assert said[-1] == "workspace shop: 3 campaigns"
+    assert len(one_shot.braze.requested) == requested
+    assert printed[-1] == "workspace shop: 3 campaigns"
 
 
-def test_a_file_that_cannot_be_used_costs_requests_alone(tmp_path: Path) -> None:
-    """It is told, and all is asked for."""
-    world = World()
+def test_an_unusable_file_only_costs_requests(tmp_path: Path) -> None:
+    """It is reported, and everything is requested."""
+    one_shot = OneShot()
     (tmp_path / FILE_NAME).write_text("not a database" * 500)
 
-    found, said = world.campaigns(tmp_path)
+    found, printed = one_shot.campaigns(tmp_path)
 
     assert found == {"A", "B", "C"}
-    assert said[0].endswith(": the list is read from the start")
+    assert printed[0].endswith(": the list is read from the start")
 
 
-def test_what_was_learnt_before_a_failure_is_kept(tmp_path: Path) -> None:
+def test_details_read_before_a_failure_are_kept(tmp_path: Path) -> None:
     """The list is not read again."""
-    world = World()
-    world.braze.failures = [None, None, down(), down(), down()]
+    one_shot = OneShot()
+    one_shot.braze.failures = [None, None, down(), down(), down()]
 
     with pytest.raises(Unavailable, match="it is down"):
-        world.campaigns(tmp_path)
-    world.campaigns(tmp_path)
+        one_shot.campaigns(tmp_path)
+    one_shot.campaigns(tmp_path)
 
-    assert world.braze.asked.count("page 0") == 1
+    assert one_shot.braze.requested.count("page 0") == 1

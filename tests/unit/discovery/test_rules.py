@@ -1,4 +1,4 @@
-"""Which campaigns are found, how they are called, and what is asked to know it."""
+"""Selection, names and labels of campaigns, and the next request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from exporter.discovery import rules
 from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
 from exporter.discovery.rules import (
-    MOST_BYTES,
+    MAX_BYTES,
     CampaignCatalogue,
-    Choice,
     DetailsWanted,
     ListProgress,
     NextRequest,
     PageWanted,
+    SelectedCampaigns,
 )
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
@@ -62,7 +62,7 @@ def details(**changes: object) -> Details:
 
 
 def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
-    """Return that these were just listed; `each` gives details by id."""
+    """Return a catalogue with these campaigns; `each` contains details by id."""
     return CampaignCatalogue(
         campaigns={key(one.id): one for one in campaigns},
         details=each,
@@ -70,19 +70,19 @@ def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
     )
 
 
-def found(what: CampaignCatalogue, wishes: DiscoverConfig, *own: str) -> list[str]:
+def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> list[str]:
     """Return the ids that are found beside listed ones."""
-    wanted = rules.candidates(what, wishes)
-    choice = rules.choose(what, wanted, wishes, listed=frozenset(own))
-    return [one.id for one in choice.campaigns]
+    wanted = rules.candidates(what, options)
+    selected = rules.select(what, wanted, options, listed=frozenset(own))
+    return [one.id for one in selected.campaigns]
 
 
-def ask(
-    what: CampaignCatalogue, wishes: DiscoverConfig, *own: str, now: float = NOW
+def request_after(
+    what: CampaignCatalogue, options: DiscoverConfig, *own: str, now: float = NOW
 ) -> NextRequest | float:
-    """Return what is asked next."""
-    wanted = rules.candidates(what, wishes)
-    return rules.next_request(what, wanted, wishes, listed=frozenset(own), now=now)
+    """Return the next request."""
+    wanted = rules.candidates(what, options)
+    return rules.next_request(what, wanted, options, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> ListPage:
@@ -95,7 +95,7 @@ ALL = settings(include_drafts=True)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "ids"),
+    ("options", "ids"),
     [
         ({}, "abc"),
         ({"names": {"include": ["Spring*"]}}, "a"),
@@ -108,19 +108,21 @@ ALL = settings(include_drafts=True)
         ({"tags": {"any": ["[promo]"]}}, ""),
     ],
 )
-def test_the_list_selects_by_name_and_tags(wishes: dict[str, object], ids: str) -> None:
-    """Names by patterns, tags as they stand."""
+def test_the_list_selects_by_name_and_tags(
+    options: dict[str, object], ids: str
+) -> None:
+    """Names match patterns, tags match exactly."""
     what = known(
         listed("a", "Spring sale", tags=("promo", "crm")),
         listed("b", "Autumn mail", tags=("promo",)),
         listed("c", "Test"),
     )
 
-    assert found(what, settings(include_drafts=True, **wishes)) == list(ids)
+    assert found(what, settings(include_drafts=True, **options)) == list(ids)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "ids"),
+    ("options", "ids"),
     [
         ({}, "sn"),
         ({"include_drafts": True, "sent_within": "3650d"}, "s"),
@@ -136,7 +138,7 @@ def test_the_list_selects_by_name_and_tags(wishes: dict[str, object], ids: str) 
     ],
 )
 def test_the_details_select_by_state_last_send_and_channels(
-    wishes: dict[str, object], ids: str
+    options: dict[str, object], ids: str
 ) -> None:
     """A channel that is selected is enough; nothing is selected of none."""
     what = known(
@@ -147,7 +149,7 @@ def test_the_details_select_by_state_last_send_and_channels(
         n=details(last_sent_at=None),
     )
 
-    assert set(found(what, settings(**wishes))) == set(ids)
+    assert set(found(what, settings(**options))) == set(ids)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,7 @@ def test_the_details_select_by_state_last_send_and_channels(
         ("new-channel", "new_channel"),
     ],
 )
-def test_channels_are_the_same_however_they_are_spelled(
-    spelled: str, pattern: str
-) -> None:
+def test_all_spellings_of_a_channel_match(spelled: str, pattern: str) -> None:
     """Details and data series of Braze do not agree on that."""
     what = known(listed("a"), a=details(channels=(spelled,)))
 
@@ -177,7 +177,7 @@ def test_channels_are_the_same_however_they_are_spelled(
     assert found(what, settings(channels={"include": ["sms"]})) == []
 
 
-def test_what_is_not_known_yet_is_not_found() -> None:
+def test_campaigns_without_details_are_not_selected() -> None:
     """Nor is what Braze gives no details of."""
     what = known(*map(listed, "abc"), b=details(), c=details(is_known=False))
 
@@ -194,61 +194,59 @@ def test_a_campaign_sent_each_day_does_not_flicker() -> None:
 
 
 def test_those_edited_last_are_found_first() -> None:
-    """At most so many; listed ones are not counted, and others are told of."""
+    """Up to `max_campaigns`, without the listed ones; the limit is reported."""
     what = known(*(listed(one, edited_at=float(n)) for n, one in enumerate("abcd")))
     few = settings(include_drafts=True, max_campaigns=2)
 
     assert found(what, few) == ["d", "c"]
     assert found(what, few, "c", "a") == ["d", "c", "b", "a"]
     wanted = rules.candidates(what, few)
-    assert rules.choose(what, wanted, few, listed=frozenset()).is_limited
-    assert not rules.choose(what, wanted, few, listed=frozenset("ab")).is_limited
+    assert rules.select(what, wanted, few, listed=frozenset()).is_limited
+    assert not rules.select(what, wanted, few, listed=frozenset("ab")).is_limited
 
 
 def test_the_list_is_read_page_by_page() -> None:
     """To an empty page or a short one; only then is it known."""
     full = page(*(f"{n}" for n in range(FULL_PAGE)))
-    what = rules.begun(known(listed("gone")))
+    what = rules.list_started(known(listed("gone")))
 
-    first = rules.turned(what, full, now=NOW + 5)
-    second = rules.turned(first, page(), now=NOW + 6)
+    first = rules.after_page(what, full, now=NOW + 5)
+    second = rules.after_page(first, page(), now=NOW + 6)
 
     assert first.reading is not None
     assert (first.reading.page, set(first.campaigns)) == (1, {"gone"})
-    assert ask(first, ALL) == PageWanted(1)
+    assert request_after(first, ALL) == PageWanted(1)
     assert second.reading is None
     assert second.listed_at == NOW + 6
     assert len(second.campaigns) == FULL_PAGE + 1
     assert second.campaigns["gone"].missing_since == NOW + 6
-    short = rules.turned(first, page("7", "new"), now=NOW + 6)
+    short = rules.after_page(first, page("7", "new"), now=NOW + 6)
     assert short.campaigns["new"].missing_since is None
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_page_that_repeats_is_an_error(number: int) -> None:
-    """Full or short: it would go on for ever, or end too early."""
+    """Full or short: reading would never end, or end too early."""
     ids = [f"{n}" for n in range(FULL_PAGE)]
     reading = ListProgress(number, {one: listed(one) for one in ids})
     what = replace(known(listed("kept")), reading=reading)
 
     for repeated in (page(*ids), page(*ids[:7]), page(entries=FULL_PAGE)):
-        with pytest.raises(
-            MalformedCatalogue, match=f"page {number} holds no campaign"
-        ):
-            rules.turned(what, repeated, now=NOW)
+        with pytest.raises(MalformedCatalogue, match=f"page {number} contains no new"):
+            rules.after_page(what, repeated, now=NOW)
 
 
 def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
     """A hundred thousand campaigns as they are have room; a flood of tags has not."""
-    usual = rules.begun(CampaignCatalogue())
-    flooded = rules.begun(known(listed("kept")))
+    usual = rules.list_started(CampaignCatalogue())
+    flooded = rules.list_started(known(listed("kept")))
 
     for number in range(3):
         ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
         rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
-        usual = rules.turned(usual, ListPage(tuple(rows), FULL_PAGE), now=NOW)
+        usual = rules.after_page(usual, ListPage(tuple(rows), FULL_PAGE), now=NOW)
     assert usual.reading is not None
-    assert usual.reading.bytes < 3 * MOST_BYTES / 1000
+    assert usual.reading.bytes < 3 * MAX_BYTES / 1000
 
     def flood() -> None:
         what = flooded
@@ -256,7 +254,7 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
             tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
             ids = [f"{number} {n}" for n in range(FULL_PAGE)]
             rows = tuple(listed(id_, tags=tags) for id_ in ids)
-            what = rules.turned(what, ListPage(rows, FULL_PAGE), now=NOW)
+            what = rules.after_page(what, ListPage(rows, FULL_PAGE), now=NOW)
 
     with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
         flood()
@@ -264,14 +262,14 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
 
 def test_a_list_of_nothing_usable_is_an_error() -> None:
     """Unless it is empty, or its last page holds an odd entry or two."""
-    begun = rules.begun(known(listed("kept")))
+    started = rules.list_started(known(listed("kept")))
 
     with pytest.raises(MalformedCatalogue):
-        rules.turned(begun, page(entries=3), now=NOW)
+        rules.after_page(started, page(entries=3), now=NOW)
 
-    later = replace(begun, reading=ListProgress(1, {"a": listed("a")}))
-    assert rules.turned(later, page(entries=3), now=NOW).reading is None
-    assert rules.turned(CampaignCatalogue(), page(), now=NOW).campaigns == {}
+    later = replace(started, reading=ListProgress(1, {"a": listed("a")}))
+    assert rules.after_page(later, page(entries=3), now=NOW).reading is None
+    assert rules.after_page(CampaignCatalogue(), page(), now=NOW).campaigns == {}
 
 
 def test_a_list_without_an_end_is_an_error() -> None:
@@ -280,44 +278,46 @@ def test_a_list_without_an_end_is_an_error() -> None:
     ids = [f"{n}" for n in range(FULL_PAGE)]
 
     with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
-        rules.turned(what, page(*ids), now=NOW)
+        rules.after_page(what, page(*ids), now=NOW)
 
 
 def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
     """It counts from the first list without it; one that has it again ends it."""
-    wishes = settings(include_drafts=True, grace="1h")
-    gone = rules.turned(known(listed("a"), listed("b")), page("b"), now=NOW)
-    later = rules.turned(gone, page("b"), now=NOW + 1800)
+    options = settings(include_drafts=True, grace="1h")
+    gone = rules.after_page(known(listed("a"), listed("b")), page("b"), now=NOW)
+    later = rules.after_page(gone, page("b"), now=NOW + 1800)
 
     def ids(what: CampaignCatalogue, now: float) -> set[str]:
-        return set(rules.without_removed(what, wishes, now=now).campaigns)
+        return set(rules.without_removed(what, options, now=now).campaigns)
 
     assert ids(later, NOW + 3599) == {"a", "b"}
-    assert found(later, wishes) == ["a", "b"]
-    assert ask(later, wishes, now=NOW + 1800) == NOW + 3600
+    assert found(later, options) == ["a", "b"]
+    assert request_after(later, options, now=NOW + 1800) == NOW + 3600
     assert ids(later, NOW + 3600) == {"b"}
-    back = rules.turned(later, page("a", "b"), now=NOW + 1900)
+    back = rules.after_page(later, page("a", "b"), now=NOW + 1900)
     assert ids(back, NOW + 9000) == {"a", "b"}
 
 
-def test_details_of_campaigns_that_left_are_forgotten() -> None:
+def test_details_of_removed_campaigns_are_discarded() -> None:
     """With the next list."""
     what = known(listed("b"), a=details(), b=details())
 
-    assert set(rules.turned(what, page("b"), now=NOW).details) == {"b"}
+    assert set(rules.after_page(what, page("b"), now=NOW).details) == {"b"}
 
 
-def test_the_list_is_asked_for_first_and_hourly() -> None:
-    """Nothing else is asked while it is due, and nothing at all in between."""
+def test_the_list_is_requested_first_and_hourly() -> None:
+    """A due list goes first; between two lists nothing is requested."""
     what = known(listed("a"), a=details())
 
-    assert ask(CampaignCatalogue(), settings()) == PageWanted(0)
-    assert ask(what, settings()) == NOW + 3600
-    assert ask(what, settings(), now=NOW + 3600) == PageWanted(0)
-    assert ask(what, settings(list_interval="2h"), now=NOW + 3600) == NOW + 7200
+    assert request_after(CampaignCatalogue(), settings()) == PageWanted(0)
+    assert request_after(what, settings()) == NOW + 3600
+    assert request_after(what, settings(), now=NOW + 3600) == PageWanted(0)
+    assert (
+        request_after(what, settings(list_interval="2h"), now=NOW + 3600) == NOW + 7200
+    )
 
 
-def test_details_are_asked_for_when_edited_or_daily() -> None:
+def test_details_are_requested_when_edited_or_daily() -> None:
     """Unknown and edited ones first, then the oldest."""
     late = settings(list_interval="7d")
     campaigns = [listed(one, edited_at=-float(n)) for n, one in enumerate("abc")]
@@ -331,46 +331,48 @@ def test_details_are_asked_for_when_edited_or_daily() -> None:
     edited = known(*campaigns, **{**old, "c": details(last_edited="before")})
     unknown = known(*campaigns[:2], listed("new"), **old)
 
-    assert ask(what, late) == NOW - 3 + DAY
-    assert ask(what, late, now=NOW + DAY - 3) == DetailsWanted(campaigns[1])
-    assert ask(edited, late) == DetailsWanted(campaigns[2])
-    assert ask(unknown, late) == DetailsWanted(listed("new"))
+    assert request_after(what, late) == NOW - 3 + DAY
+    assert request_after(what, late, now=NOW + DAY - 3) == DetailsWanted(campaigns[1])
+    assert request_after(edited, late) == DetailsWanted(campaigns[2])
+    assert request_after(unknown, late) == DetailsWanted(listed("new"))
 
 
-def test_details_are_not_asked_for_in_vain() -> None:
-    """Not if the list is enough, nor of whom it leaves out or who finds no room."""
+def test_details_are_not_requested_needlessly() -> None:
+    """Not if the list is enough, it excludes the campaign, or the limit is reached."""
     a, b = listed("a", edited_at=2.0), listed("b", edited_at=1.0)
     one = settings(max_campaigns=1)
 
-    assert ask(known(a), ALL) == NOW + 3600
-    assert ask(known(a), settings(names={"include": ["z"]})) == NOW + 3600
-    assert ask(known(replace(a, missing_since=NOW)), settings()) == NOW + 3600
-    assert ask(known(a), settings(), "a") == NOW + 3600
-    assert ask(known(a), settings(labels={"of": "channels"}), "a") == DetailsWanted(a)
-    assert ask(known(a, b, a=details()), one) == NOW + 3600
-    assert ask(known(a, b, a=details(is_draft=True)), one) == DetailsWanted(b)
+    assert request_after(known(a), ALL) == NOW + 3600
+    assert request_after(known(a), settings(names={"include": ["z"]})) == NOW + 3600
+    assert request_after(known(replace(a, missing_since=NOW)), settings()) == NOW + 3600
+    assert request_after(known(a), settings(), "a") == NOW + 3600
+    assert request_after(
+        known(a), settings(labels={"of": "channels"}), "a"
+    ) == DetailsWanted(a)
+    assert request_after(known(a, b, a=details()), one) == NOW + 3600
+    assert request_after(known(a, b, a=details(is_draft=True)), one) == DetailsWanted(b)
     found_ = rules.candidates(known(a, b, a=details()), one)
-    choice = rules.choose(known(a, b, a=details()), found_, one, listed=frozenset())
-    assert choice.is_limited
+    selected = rules.select(known(a, b, a=details()), found_, one, listed=frozenset())
+    assert selected.is_limited
 
 
 @pytest.mark.parametrize(
     ("failures", "longest"), [(1, 2), (2, 8), (3, 32), (5, 512), (6, 900), (999, 900)]
 )
-def test_failures_are_waited_out_longer_each_time(
-    failures: int, longest: float
-) -> None:
+def test_the_delay_grows_with_each_failure(failures: int, longest: float) -> None:
     """At least half of it, at most a quarter of an hour."""
     assert rules.delay_seconds(failures, fraction=0) == longest / 2
     assert rules.delay_seconds(failures, fraction=1) == longest
 
 
 def campaigns(
-    where: WorkspaceConfig, choice: Iterable[Listed], **each: Details
+    where: WorkspaceConfig, selected: Iterable[Listed], **each: Details
 ) -> tuple[CampaignConfig, ...]:
     """Return what is polled if these are found."""
-    chosen = tuple(choice)
-    return rules.campaigns(where, Choice(chosen, False), known(*chosen, **each))
+    chosen = tuple(selected)
+    return rules.campaigns(
+        where, SelectedCampaigns(chosen, False), known(*chosen, **each)
+    )
 
 
 def names(*ones: Listed, own: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
@@ -404,8 +406,8 @@ def test_listed_campaigns_keep_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "\n"])
-def test_a_nameless_campaign_is_called_by_its_id(name: str) -> None:
-    """A label that is blank could not be told from none."""
+def test_a_nameless_campaign_is_named_by_its_id(name: str) -> None:
+    """A blank label would be the same as a missing one."""
     assert names(replace(listed("a"), name=name)) == {"a": "a"}
 
 
@@ -444,7 +446,7 @@ def test_a_label_is_cut_between_tags() -> None:
     assert one.labels == {"what": ",".join(tags[:2])}
 
 
-def test_a_listed_campaign_gains_the_labels_it_has_not() -> None:
+def test_a_listed_campaign_gains_missing_labels() -> None:
     """Its own stay, as do its name and its interval."""
     own = {"id": "A", "name": "Mine", "interval": "1m", "labels": {"team": "crm"}}
     where = workspace([own], labels={"team": "tags", "by": "channels"})
@@ -454,7 +456,7 @@ def test_a_listed_campaign_gains_the_labels_it_has_not() -> None:
     ) == (CampaignConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
 
 
-def test_what_braze_calls_archived_or_a_draft_is_dormant() -> None:
+def test_archived_campaigns_and_drafts_are_dormant() -> None:
     """Found or listed, where its details are known; that it changes is news."""
     own = {"id": "A", "name": "Mine"}
     drawn = details(is_draft=True)
@@ -473,12 +475,14 @@ def test_what_braze_calls_archived_or_a_draft_is_dormant() -> None:
         ("c", False),
         ("d", False),
     ]
-    wishes = settings(include_drafts=True, sent_within="1d")
-    assert rules.showing(wishes, drawn) != rules.showing(wishes, details())
+    options = settings(include_drafts=True, sent_within="1d")
+    assert rules.selection_state(options, drawn) != rules.selection_state(
+        options, details()
+    )
 
 
 def test_without_discovery_the_listed_ones_are_all() -> None:
-    """Whatever is known."""
+    """The catalogue does not matter."""
     where = replace(workspace([{"id": "a", "name": "A"}]), discover=None)
 
     assert campaigns(where, (listed("b"),)) == where.campaigns
@@ -493,7 +497,7 @@ found_names = st.text(max_size=4) | st.sampled_from(
     st.lists(found_names, max_size=12),
     st.lists(st.sampled_from(["Sale", "Sale (aaaaaaaa)", "b"]), unique=True),
 )
-def test_names_are_unique_whatever_they_are(theirs: list[str], own: list[str]) -> None:
+def test_names_are_unique(theirs: list[str], own: list[str]) -> None:
     """Each campaign has one, clean, not blank, and no two the same."""
     ones = [listed(f"aaaaaaaa-{n}", name) for n, name in enumerate(theirs)]
 

@@ -53,13 +53,13 @@ def sending(braze: Simulator) -> set[str]:
     }
 
 
-def asked(braze: Simulator, path: str) -> int:
-    """Return how often a path was asked for."""
+def requests_of(braze: Simulator, path: str) -> int:
+    """Return the number of requests of a path."""
     return sum(request.path == path for request in braze.requests)
 
 
 def test_campaigns_are_found_and_polled() -> None:
-    """Without a list of ours; tags and channels are labels; drafts are left out."""
+    """Without listed campaigns; tags and channels are labels, drafts are left out."""
     discover = {**QUICK, "labels": {"tags": "tags", "channel": "channels"}}
     with (
         Simulator() as braze,
@@ -75,23 +75,23 @@ def test_campaigns_are_found_and_polled() -> None:
     assert "tags" not in info["Loyalty tier sync"]
 
 
-def test_details_are_asked_for_once_and_when_edited() -> None:
+def test_details_are_requested_once_and_when_edited() -> None:
     """However often the list is read."""
     with (
         Simulator() as braze,
         daemon(braze, campaigns=[], discover=QUICK, interval="1h") as exporter,
     ):
         wait_for_names(exporter, sending(braze))
-        until(lambda: asked(braze, SHARED[0]) > 2)
-        before = asked(braze, SHARED[1])
+        until(lambda: requests_of(braze, SHARED[0]) > 2)
+        before = requests_of(braze, SHARED[1])
         braze.change(braze.campaign("Welcome series").id, name="Hello series")
         wait_for_names(exporter, sending(braze))
-        until(lambda: asked(braze, SHARED[1]) > before)
-        lists = asked(braze, SHARED[0])
-        until(lambda: asked(braze, SHARED[0]) > lists + 1)
+        until(lambda: requests_of(braze, SHARED[1]) > before)
+        lists = requests_of(braze, SHARED[0])
+        until(lambda: requests_of(braze, SHARED[0]) > lists + 1)
 
         assert before == len(sending(braze)) + 1  # the draft's
-        assert asked(braze, SHARED[1]) == before + 1
+        assert requests_of(braze, SHARED[1]) == before + 1
 
 
 def test_equal_names_stay_apart_and_listed_ones_keep_theirs() -> None:
@@ -144,8 +144,8 @@ def test_a_missing_permission_pauses_no_poll(
                 "braze_exporter_discovery_failures_total", 1, reason="forbidden"
             )
             exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
-            polled = asked(braze, "/campaigns/data_series")
-            until(lambda: asked(braze, "/campaigns/data_series") > polled)
+            polled = requests_of(braze, "/campaigns/data_series")
+            until(lambda: requests_of(braze, "/campaigns/data_series") > polled)
             assert (
                 exporter.value("braze_exporter_workspace_paused", reason="forbidden")
                 == 0
@@ -159,11 +159,11 @@ def test_a_missing_permission_pauses_no_poll(
                 "braze_exporter_api_requests_total", code="403", endpoint=path[1:]
             )
 
-    (told,) = [one for one in caplog.records if one.message == "discovery.failed"]
-    assert f"the permission {missing}" in vars(told)["facts"]["error"]
+    (line,) = [one for one in caplog.records if one.message == "discovery.failed"]
+    assert f"the permission {missing}" in vars(line)["facts"]["error"]
 
 
-def test_a_failing_discovery_blocks_nobody_at_the_start() -> None:
+def test_a_hanging_list_does_not_block_the_start() -> None:
     """Listed campaigns are polled and it is ready while the list hangs."""
     with Simulator() as braze:
         braze.set_fault(Fault(latency_seconds=30), path=SHARED[0])
@@ -207,7 +207,7 @@ def test_long_lists_are_read_to_the_end() -> None:
     assert pages == {f"page={n}&include_archived=false" for n in range(3)}
 
 
-def test_what_was_found_outlives_a_restart(tmp_path: Path) -> None:
+def test_discovered_campaigns_are_restored_after_a_restart(tmp_path: Path) -> None:
     """With its values, while Braze's list is out of order."""
     options: dict[str, Any] = {
         "campaigns": [],
@@ -227,8 +227,8 @@ def test_what_was_found_outlives_a_restart(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_reload_changes_what_is_looked_for(tmp_path: Path) -> None:
-    """On, with other wishes, and off again; the configuration in force shows it."""
+def test_a_reload_changes_the_selection(tmp_path: Path) -> None:
+    """On, with other options, and off again; /config shows each."""
     file = tmp_path / "config.yaml"
     with Simulator() as braze:
         own = braze.campaigns[0]
@@ -281,7 +281,7 @@ class Tasks:
 
 
 class BrokenFile(CatalogueCache):
-    """A disk that is out of order."""
+    """A file on an unusable disk."""
 
     def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
         """Fail."""
@@ -328,7 +328,7 @@ def config(**changes: object) -> Any:
 
 
 def test_another_account_is_discovered_anew() -> None:
-    """What was known of the former one is no use there."""
+    """The catalogue of the previous account is discarded."""
     tasks = Tasks()
     service = discovery(tasks)
     service.apply(config())
@@ -345,8 +345,8 @@ def test_another_account_is_discovered_anew() -> None:
     assert tasks.scheduled["shop"][0] == 1001
 
 
-def test_discovery_that_is_configured_no_more_leaves() -> None:
-    """Its errand and its numbers too."""
+def test_discovery_that_is_no_longer_configured_is_removed() -> None:
+    """So are its task and its metrics."""
     tasks = Tasks()
     service = discovery(tasks)
     service.apply(config())
@@ -361,10 +361,10 @@ def test_discovery_that_is_configured_no_more_leaves() -> None:
     assert set(tasks.scheduled) == {"other"}
 
 
-def test_a_crash_is_told_and_goes_on_in_a_minute(
+def test_a_crash_is_logged_and_retried_in_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A bug of ours must not end discovery for good."""
+    """A crash does not end discovery."""
     tasks = Tasks()
 
     def crash(_: str) -> Session | None:
@@ -380,10 +380,10 @@ def test_a_crash_is_told_and_goes_on_in_a_minute(
     assert [one.message for one in caplog.records] == ["discovery.crashed"]
 
 
-def test_a_disk_out_of_order_is_told_once(
+def test_an_unusable_disk_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And costs nothing else."""
+    """Discovery goes on."""
     caplog.set_level(logging.ERROR)
     service = discovery(Tasks(), BrokenFile(SqliteState(tmp_path)))
     service.apply(config())
