@@ -16,7 +16,7 @@ from exporter.discovery.rules import CampaignCatalogue
 Account = tuple[str, str, str]
 """A workspace's name, its endpoint and the source of its API key.
 
-The catalogue of one account says nothing about another.
+The catalogue of one account does not apply to another.
 """
 
 _LEGACY_VERSION = 1

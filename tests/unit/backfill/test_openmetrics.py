@@ -21,7 +21,7 @@ from tests.support import naive_oracle
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
-CAMPAIGN = ObjectLabels("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+CAMPAIGN = ObjectLabels("shop", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
 STEP_SECONDS = 6 * 3600
 
 names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
