@@ -33,11 +33,9 @@ class PlainLoop:
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._windows = windows
         self._registry = CollectorRegistry()
-        self._first: dict[tuple[str, str], Numbers] = {}
         self._gauges = {
             "daily": self._pair("daily"),
             "last": self._pair("last_complete_day"),
-            "revision": self._pair("last_complete_day_revision"),
             "trailing": self._pair("trailing", _WINDOW),
         }
         self._at = {
@@ -74,11 +72,7 @@ class PlainLoop:
         past = [row for row in rows if row["time"] < today.isoformat()]
         subject = ("production", name)
         self._set("daily", subject, _numbers(rows[-1]))
-        last = _numbers(past[-1])
-        self._set("last", subject, last)
-        first = self._first.setdefault((campaign_id, past[-1]["time"]), last)
-        moved = {key: value - first.get(key, value) for key, value in last.items()}
-        self._set("revision", subject, moved)
+        self._set("last", subject, _numbers(past[-1]))
         for window in self._windows:
             begin = (today - timedelta(days=window)).isoformat()
             sums: Numbers = {}

@@ -20,7 +20,9 @@ from exporter.backfill.sampling import HistoryRequest
 
 _RUN_FILE = "begun.json"
 _OWN_FILES = re.compile(
-    r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?|discovery\.(?:json|new|unusable)"
+    r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?"
+    r"|state\.(?:sqlite3(?:-journal)?|unusable)"
+    r"|discovery\.(?:json|new|unusable)"
 )
 _MAX_AGE_SECONDS = 7 * 86400.0
 """Older pages are downloaded again: Braze restates past days."""

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from exporter.series.days import starts_at
+from exporter.series.days import start_of_day
 
 MAX_DAYS = 3650
 HEAD_SECONDS = 3 * 3600.0
@@ -81,8 +81,8 @@ def sample_times(
     Grafana aligns a whole graph by the UTC offset of its end, so a zone with summer
     time has samples for both offsets.
     """
-    begin = starts_at(day + timedelta(days=1), timezone)
-    end = starts_at(day + timedelta(days=2), timezone)
+    begin = start_of_day(day + timedelta(days=1), timezone)
+    end = start_of_day(day + timedelta(days=2), timezone)
     # `begin` may be the hour to which the clocks jump: then the day before has the
     # offset by which it is a midnight.
     around = (day, day + timedelta(days=2), *(day + season for season in _SEASONS))

@@ -61,7 +61,7 @@ class HistoryFile:
             metrics=self._config.metrics,
             series_limit=self._config.limits.series_per_campaign,
         )
-        return parse.parse_chronicle(
+        return parse.parse_history(
             (self._cache.get(key, item.campaign.id, page) for page in self._pages),
             options,
             first=sampling.first_day(days, now=started_at, timezone=zone),

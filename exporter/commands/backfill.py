@@ -26,12 +26,13 @@ from exporter.commands.backfill_options import (
 from exporter.commands.flags import CONFIG_FILE, Parser
 from exporter.config import units
 from exporter.config.load import load
+from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import Config, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
-from exporter.storage.catalogue_file import CatalogueFile
+from exporter.storage.sqlite_state import SqliteState
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress
 
@@ -90,7 +91,7 @@ class _Backfill:
         directory = options.output.with_name(f"{options.output.name}.pages")
         self._cache = PageCache(directory)
         self._discovery = DiscoveryRun(
-            CatalogueFile(directory),
+            CatalogueCache(SqliteState(directory)),
             clock=self._clock,
             sleep=self._sleep,
             random=random.random,

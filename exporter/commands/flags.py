@@ -19,6 +19,7 @@ OF_COMMANDS = (
     *("seed", "campaigns", "timezone"),
     *("listen-address", "active-fraction", "rate-limit"),
     *("client.cert-file", "client.key-file", "ready"),
+    "scaling",
 )
 """Names of the flags of other commands, which their modules define."""
 

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from exporter.commands.flags import WEB, Flag, Parser
 from exporter.model.errors import ConfigError
-from exporter.web.security import FileSecurity
+from exporter.web.file_security import FileSecurity
 from exporter.web.server import Address
 from exporter.web.settings import settings
 from exporter.web.tls import ClientAuth, client_context

@@ -207,7 +207,7 @@ class Daemon:
             await asyncio.to_thread(self._polling.after_clock_set)
             _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
         self._fresh_entries()
-        self._pages.beat()
+        self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
         checking = self._file_check or asyncio.create_task(
             asyncio.to_thread(self._check_files)

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 
 from exporter.braze.proxies import ProxySettings
 from exporter.metrics.self_metrics import SelfMetrics, Served
-from exporter.metrics.store import Entry, KeptEntries, Store
+from exporter.metrics.store import Entry, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler, Task
 from exporter.polling.sharding import Shard
 from exporter.polling.workspaces import Workspaces
+from exporter.series.kept import KeptEntries
 from exporter.system.clock import Clock
 
 if TYPE_CHECKING:  # imported where it is used: it would slow every start
     from exporter.discovery.service import DiscoveryService
     from exporter.discovery.view import DiscoveryView
     from exporter.storage.autosave import Autosave
+    from exporter.storage.sqlite_state import SqliteState
 
 _EARLY_SECONDS = 1.5
 
@@ -45,7 +47,6 @@ class PollingService:
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._state_path = state_path
         self._shard = shard
         self.scheduler = Scheduler(self._run, wall_time=clock.wall_exactly)
         self.workspaces = Workspaces(
@@ -61,9 +62,8 @@ class PollingService:
         self._poller = Poller(
             self.workspaces.by_name, store=store, metrics=metrics, clock=clock
         )
-        self._autosave: Autosave | None = None
-        if state_path is not None:
-            self._autosave = _autosave(state_path, store=store, metrics=metrics)
+        self._state = _state(state_path)
+        self._autosave = self._new_autosave()
         self._discovery: DiscoveryService | None = None
 
     @property
@@ -168,11 +168,17 @@ class PollingService:
             campaigns = self._discovery.campaigns_of(workspace)
         return campaigns if self._shard is None else self._shard.own(campaigns)
 
-    def _new_discovery(self) -> DiscoveryService:
-        from exporter.discovery.service import DiscoveryService
-        from exporter.storage.catalogue_file import CatalogueFile
+    def _new_autosave(self) -> Autosave | None:
+        if self._state is None:
+            return None
+        from exporter.storage.autosave import Autosave
 
-        path = self._state_path
+        return Autosave(self._state, store=self._store, telemetry=self._metrics)
+
+    def _new_discovery(self) -> DiscoveryService:
+        from exporter.discovery.catalogue_cache import CatalogueCache
+        from exporter.discovery.service import DiscoveryService
+
         return DiscoveryService(
             session_of=self.workspaces.session_of,
             on_change=self.workspaces.refresh,
@@ -181,7 +187,7 @@ class PollingService:
             metrics=self._metrics,
             clock=self._clock,
             random=random.random,
-            file=CatalogueFile(Path(path)) if path is not None else None,
+            file=None if self._state is None else CatalogueCache(self._state),
         )
 
 
@@ -196,8 +202,9 @@ class _Tasks:
         self._scheduler.put_task(Task(workspace, at, run))
 
 
-def _autosave(state_path: str, *, store: Store, metrics: SelfMetrics) -> Autosave:
-    from exporter.storage.autosave import Autosave
+def _state(state_path: str | None) -> SqliteState | None:
+    if state_path is None:
+        return None
     from exporter.storage.sqlite_state import SqliteState
 
-    return Autosave(SqliteState(Path(state_path)), store=store, telemetry=metrics)
+    return SqliteState(Path(state_path))

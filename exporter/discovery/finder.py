@@ -323,6 +323,9 @@ class CampaignFinder:
         _log.log(level, "discovery.passed_over", extra={"facts": facts})
 
     def _settle(self, now: float) -> None:
+        session = self._session()
+        if session is not None:
+            session.resume_key(self)  # nothing is left to probe with
         if self._changes:
             self._publish()
         self.is_settled = True

@@ -11,13 +11,14 @@ from exporter import __version__
 from exporter.braze.client import Fetcher
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import SHARED, Session
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
-from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
 
 _MOST_FAILURES = 3
@@ -36,7 +37,7 @@ class DiscoveryRun:
 
     def __init__(
         self,
-        file: CatalogueFile,
+        file: CatalogueCache,
         *,
         clock: Clock,
         sleep: Callable[[float], object],
@@ -113,6 +114,7 @@ class DiscoveryRun:
             return self._file.load(now=self._clock.now())
         except StateError as error:
             self._print_line(f"{error}: the list is read from the start")
+            self._file.quarantine()
             return {}
 
     def _print(self, workspace: WorkspaceConfig, text: str) -> None:

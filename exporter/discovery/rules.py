@@ -22,7 +22,13 @@ from exporter.model.config import (
     WorkspaceConfig,
 )
 from exporter.model.errors import MalformedCatalogue
-from exporter.model.labels import LONGEST, Claim, Identity, clean, give_labels
+from exporter.model.labels import (
+    LONGEST,
+    NamedEntry,
+    VariationKey,
+    assign_labels,
+    clean,
+)
 from exporter.model.patterns import matcher
 
 DETAILS_INTERVAL_SECONDS = 86400.0
@@ -390,13 +396,13 @@ def _names(
 
     Names are given in the order of ids, so that two exporters agree.
     """
-    first = [Claim(Identity(key(one.id), "", 1), one.name) for one in listed]
+    first = [NamedEntry(VariationKey(key(one.id), "", 1), one.name) for one in listed]
     second = [
-        Claim(Identity(id_, "", 1), one.name if one.name.strip() else one.id)
+        NamedEntry(VariationKey(id_, "", 1), one.name if one.name.strip() else one.id)
         for id_, one in sorted(found.items())
     ]
-    given = give_labels([first, second])
-    return {id_: given[Identity(id_, "", 1)] for id_ in found}
+    given = assign_labels([first, second])
+    return {id_: given[VariationKey(id_, "", 1)] for id_ in found}
 
 
 def _labels(

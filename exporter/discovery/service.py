@@ -13,13 +13,14 @@ from threading import Lock
 from typing import Protocol
 
 from exporter.braze.session import Session
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
 from exporter.model.errors import StateError
-from exporter.storage.catalogue_file import Account, CatalogueFile
 from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class DiscoveryService:
         metrics: SelfMetrics,
         clock: Clock,
         random: Callable[[], float],
-        file: CatalogueFile | None,
+        file: CatalogueCache | None,
     ) -> None:
         """`on_change` gets the name of a workspace in which others are found.
 
@@ -172,7 +173,7 @@ class DiscoveryService:
             return self._file.load(now=self._clock.now())
         except StateError as error:
             _log.error("state.unusable", extra={"facts": {"error": str(error)}})
-            self._file.set_aside()
+            self._file.quarantine()
             return {}
 
     def _save(self) -> None:

@@ -1,8 +1,7 @@
-"""The exposition of campaigns: their families, and how snapshots become bytes.
+"""The families of campaigns, and the rendering of snapshots.
 
 Samples are rendered once, when they change, as one block of lines per family; a page
-only joins blocks. What is written is legal in the text format 0.0.4 and in OpenMetrics
-1.0.0 alike. It knows nothing of documents, HTTP or how long a block is kept.
+joins blocks. The lines are valid in the text format 0.0.4 and in OpenMetrics 1.0.0.
 """
 
 from __future__ import annotations
@@ -16,111 +15,107 @@ from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
 from exporter.model.labels import clean
 from exporter.model.snapshot import Figures, Snapshot, Variation
-from exporter.series.revisions import revision
 
 
 class Family(NamedTuple):
-    """One metric family; all are gauges, for Braze restates past days."""
+    """One metric family. All are gauges, since Braze restates past days."""
 
     name: str
     help: str
 
 
-_TABLE = (
-    "One row of numbers as Braze names them in the label metric: pick one metric "
-    "before you sum."
-)
+_TABLE = "The label metric has Braze's field names: select one metric before you sum."
 _PARTS = (
-    f"{_TABLE} Leave control groups out of conversion totals: control is told by "
-    "braze_campaign_variation_info."
+    f"{_TABLE} Exclude control groups from conversion totals, see the label control "
+    "of braze_campaign_variation_info."
 )
 _PEOPLE = "unique_recipients does not add up over days, channels or variations."
 _OVERALL = (
-    "Numbers Braze gives for the campaign as a whole, conversions and revenue among "
-    f"them; they are not the sum over its channels. {_TABLE}"
+    "Fields of the campaign as a whole, such as conversions and revenue; they are not "
+    f"sums over its channels. {_TABLE}"
 )
 _SUMS = (
-    "Polled; sums over calendar days before today in the time zone of the workspace, "
-    "as many as the label window says. A day Braze left out is not replaced. Sums of "
-    "unique_* are upper bounds, for who was counted on two days is in them twice; "
-    "unique_recipients does not add up and has none."
+    "Polled sums over the calendar days before today in the time zone of the "
+    "workspace; the label window has the number of days. A day without a row counts as "
+    "nothing. Sums of unique_* are upper bounds, since a person counted on two days is "
+    "in them twice; unique_recipients does not add up and is left out."
 )
 
 DAILY = Family(
     "braze_campaign_daily",
-    "Polled; counted by Braze on its newest day, usually today so far, see "
+    "Polled counts of the newest day in Braze, usually today so far, see "
     f"braze_campaign_daily_timestamp_seconds. {_PARTS} {_PEOPLE}",
 )
 LAST_COMPLETE_DAY = Family(
     "braze_campaign_last_complete_day",
-    "Polled; counted by Braze on the newest day that is over in the time zone of the "
-    "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
-    f"be restated. {_PARTS} {_PEOPLE}",
+    "Polled counts of the newest day that is over in the time zone of the workspace, "
+    "see braze_campaign_last_complete_day_timestamp_seconds. Braze may still restate "
+    f"them. {_PARTS} {_PEOPLE}",
 )
 _REVISION = (
-    "By how much the numbers of the last complete day have moved since it was first "
-    "read as complete: how far to trust yesterday. 0 if Braze has restated nothing, "
-    "negative if it took something back; none for what it did not say at first. "
+    "Change of the counts of the last complete day since it was first read as "
+    "complete. 0: Braze has restated nothing; negative: counts were reduced. Absent "
+    "for fields that were absent at first. Needs revisions: true. "
 )
 LAST_COMPLETE_DAY_REVISION = Family(
-    "braze_campaign_last_complete_day_revision", f"Polled. {_REVISION}{_PARTS}"
+    "braze_campaign_last_complete_day_revision", f"{_REVISION}{_PARTS}"
 )
 OVERALL_LAST_COMPLETE_DAY_REVISION = Family(
     "braze_campaign_overall_last_complete_day_revision",
-    f"Polled. {_REVISION}{_OVERALL}",
+    f"{_REVISION}{_OVERALL}",
 )
 TRAILING = Family("braze_campaign_trailing", f"{_SUMS} {_PARTS}")
 OVERALL_DAILY = Family(
     "braze_campaign_overall_daily",
-    "Polled; counted by Braze on its newest day, usually today so far, see "
+    "Polled counts of the newest day in Braze, usually today so far, see "
     f"braze_campaign_daily_timestamp_seconds. {_OVERALL} {_PEOPLE}",
 )
 OVERALL_LAST_COMPLETE_DAY = Family(
     "braze_campaign_overall_last_complete_day",
-    "Polled; counted by Braze on the newest day that is over in the time zone of the "
-    "workspace, see braze_campaign_last_complete_day_timestamp_seconds. It may still "
-    f"be restated. {_OVERALL} {_PEOPLE}",
+    "Polled counts of the newest day that is over in the time zone of the workspace, "
+    "see braze_campaign_last_complete_day_timestamp_seconds. Braze may still restate "
+    f"them. {_OVERALL} {_PEOPLE}",
 )
 OVERALL_TRAILING = Family("braze_campaign_overall_trailing", f"{_SUMS} {_OVERALL}")
 DAILY_TIMESTAMP = Family(
     "braze_campaign_daily_timestamp_seconds",
-    "When the day of braze_campaign_daily began in the time zone of the workspace. "
-    "If it is not today, Braze has no row of today.",
+    "Start of the day of braze_campaign_daily in the time zone of the workspace. If "
+    "it is not today, Braze has no row for today.",
 )
 LAST_COMPLETE_DAY_TIMESTAMP = Family(
     "braze_campaign_last_complete_day_timestamp_seconds",
-    "When the day of braze_campaign_last_complete_day began in the time zone of the "
-    "workspace. If it is not yesterday, Braze is late.",
+    "Start of the day of braze_campaign_last_complete_day in the time zone of the "
+    "workspace. If it is not yesterday, Braze has no row for yesterday.",
 )
 VARIATION_INFO = Family(
     "braze_campaign_variation_info",
-    "Always 1, for every variation with a number: its id in Braze, empty if Braze gave "
-    "none, and whether it is a control group, which is sent nothing.",
+    "Always 1, for every variation with samples: its id in Braze, empty if the "
+    "response has no id, and whether it is a control group, which receives no message.",
 )
 INFO = Family(
     "braze_campaign_info",
-    "Always 1: the id of the campaign in Braze and the labels its configuration gives.",
+    "Always 1, with the id of the campaign in Braze and its configured labels.",
 )
 UP = Family(
     "braze_campaign_up",
-    "1 if the last finished poll of Braze succeeded, 0 if it failed or while the "
-    "workspace is paused because Braze refuses its key. At 0 the numbers shown are of "
-    "the last success, and leave when they are stale.",
+    "1 if the last finished poll succeeded, 0 if it failed or while the workspace is "
+    "paused because Braze refuses its API key. At 0 the values are those of the last "
+    "success, and are removed when they are stale.",
 )
 FAILURE_INFO = Family(
     "braze_campaign_failure_info",
-    "Always 1, only while braze_campaign_up is 0: the reason why polls of this "
-    "campaign fail.",
+    "Always 1, with the reason why polls of this campaign fail. Present only while "
+    "braze_campaign_up is 0.",
 )
 INTERVAL = Family(
     "braze_campaign_interval_seconds",
-    "The time from one poll of this campaign to its next, stretched if the request "
-    "budget does not allow what is configured.",
+    "Time between polls of this campaign; longer than configured if the request "
+    "budget is too small.",
 )
 LAST_SUCCESS = Family(
     "braze_campaign_last_success_timestamp_seconds",
-    "When Braze last gave the numbers of this campaign; how old they are is time() "
-    "minus this.",
+    "Time of the last successful poll of this campaign. The age of its values is "
+    "time() minus this.",
 )
 
 VALUE_FAMILIES = (
@@ -145,14 +140,14 @@ _HEADERS = tuple(
 )
 
 _EXACT = 2**53
-"""Up to here a double holds every integer."""
+"""A double represents every integer up to this one."""
 
 _LEAST_DEFLATED = 1024
-"""Bytes; smaller blocks compress better along with their neighbours."""
+"""Bytes; smaller blocks compress better together with other blocks."""
 
 
 class ObjectLabels(NamedTuple):
-    """Whose samples they are; `labels` are the configured ones of the campaign."""
+    """The labels of an object; `labels` are the configured ones."""
 
     workspace: str
     campaign: str
@@ -168,13 +163,13 @@ class PollStatus(NamedTuple):
     interval_seconds: float
     last_success_at: float | None
     error: str = ""
-    """The failure's message, for people; empty after a success or a restart."""
+    """The error message; empty after a success or a restart."""
     failed_at: float | None = None
     """When the last poll failed, if it did in this process."""
 
 
 Block = bytes | DeflatedBlock
-"""The lines of one campaign in one family; compressed where they are many."""
+"""The lines of one campaign in one family; long ones are compressed."""
 
 
 class RenderedObject(NamedTuple):
@@ -182,7 +177,7 @@ class RenderedObject(NamedTuple):
 
     by_family: tuple[Block, ...]
     series: int
-    """How many lines these are."""
+    """Number of lines."""
 
     @property
     def text(self) -> bytes:
@@ -191,14 +186,14 @@ class RenderedObject(NamedTuple):
 
 
 class FamilyBlocks(NamedTuple):
-    """The blocks of many campaigns in one family, none of them empty."""
+    """The non-empty blocks of many campaigns in one family."""
 
     header: bytes
     blocks: tuple[Block, ...]
 
 
 def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
-    """Render what Braze said of a campaign."""
+    """Render the values of a campaign."""
     lines = _ValueLines(subject, snapshot.variations)
     if latest := snapshot.latest:
         lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
@@ -210,7 +205,7 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
         lines.add_figures(
             LAST_COMPLETE_DAY_REVISION,
             OVERALL_LAST_COMPLETE_DAY_REVISION,
-            revision(snapshot.first_complete, last_complete),
+            snapshot.revision,
         )
     for window, figures in snapshot.trailing:
         lines.add_figures(TRAILING, OVERALL_TRAILING, figures, window=window)
@@ -219,28 +214,25 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
 
 
 def renew_latest(
-    subject: ObjectLabels, snapshot: Snapshot, former: RenderedObject
+    subject: ObjectLabels, snapshot: Snapshot, previous: RenderedObject
 ) -> RenderedObject:
-    """Render a snapshot of which the numbers of the latest day alone are new.
-
-    `former` are the blocks of one that is the same but for these numbers.
-    """
+    """Render a snapshot that differs from the previous one only in the newest day."""
     lines = _ValueLines(subject, snapshot.variations)
     if latest := snapshot.latest:
         lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
     new = lines.blocks()
-    return former._replace(
+    return previous._replace(
         by_family=tuple(
             one if family in {DAILY, OVERALL_DAILY} else other
             for family, one, other in zip(
-                FAMILIES, new.by_family, former.by_family, strict=True
+                FAMILIES, new.by_family, previous.by_family, strict=True
             )
         )
     )
 
 
 def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
-    """Render what we know of a campaign: at most one line per status family."""
+    """Render the status of a campaign: at most one line per status family."""
     lines = _Lines(subject)
     labels = "".join(_label(name, text) for name, text in subject.labels.items())
     lines.add(INFO, 1, _label("campaign_id", subject.campaign_id) + labels)
@@ -254,10 +246,10 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     return lines.blocks()
 
 
-def columns(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
-    """Yield the blocks of many campaigns family by family.
+def families_of(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
+    """Yield the blocks of many campaigns by family, in the order of `FAMILIES`.
 
-    In the order of `FAMILIES`; a family without samples is left out.
+    Families without samples are left out.
     """
     rows = zip(*(blocks.by_family for blocks in entries), strict=True)
     for header, row in zip(_HEADERS, rows, strict=False):
@@ -267,20 +259,17 @@ def columns(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
 
 def lines_of(block: Block) -> bytes:
     """Return the lines of a block as text."""
-    return gzip_member.inflated(block) if isinstance(block, DeflatedBlock) else block
+    return gzip_member.inflate(block) if isinstance(block, DeflatedBlock) else block
 
 
 def page(
     entries: Iterable[RenderedObject], text_of: Callable[[Block], bytes] = lines_of
 ) -> list[bytes]:
-    """Return all families as text, each behind its header.
-
-    `text_of` may know the text of a block from before.
-    """
+    """Return all families as text, each after its header; `text_of` may cache."""
     return [
         piece
-        for column in columns(entries)
-        for piece in (column.header, *map(text_of, column.blocks))
+        for family in families_of(entries)
+        for piece in (family.header, *map(text_of, family.blocks))
     ]
 
 
@@ -293,7 +282,7 @@ class _Lines:
         self._by_family: dict[str, list[str]] = {one.name: [] for one in FAMILIES}
 
     def add(self, family: Family, value: float, labels: str = "") -> None:
-        """Add one sample; `labels` are those beside workspace and campaign."""
+        """Add one sample; `labels` follow workspace and campaign."""
         name = family.name
         line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
         self._by_family[name].append(line)
@@ -308,7 +297,7 @@ class _Lines:
 
 
 class _ValueLines(_Lines):
-    """The lines of one snapshot: what many of them begin with is made once."""
+    """The lines of one snapshot; their common beginnings are rendered once."""
 
     def __init__(self, subject: ObjectLabels, variations: Iterable[Variation]) -> None:
         super().__init__(subject)
@@ -319,7 +308,7 @@ class _ValueLines(_Lines):
         }
 
     def add_infos(self) -> None:
-        """Add what is known of each variation beside its numbers."""
+        """Add the info line of each variation."""
         for one in self._heads:
             control = "true" if one.is_control else "false"
             self.add(
@@ -352,7 +341,7 @@ class _ValueLines(_Lines):
 
 
 def _block(lines: bytes) -> Block:
-    return gzip_member.part(lines) if len(lines) >= _LEAST_DEFLATED else lines
+    return gzip_member.deflate(lines) if len(lines) >= _LEAST_DEFLATED else lines
 
 
 def _label(name: str, text: str) -> str:
@@ -360,16 +349,16 @@ def _label(name: str, text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a label's text as it stands between its quotes."""
+    """Return the text of a label, escaped."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-# Field names are few and come again with every poll of every campaign.
+# There are few field names, repeated in every poll of every campaign.
 _escape_field = lru_cache(maxsize=4096)(escape)
 
 
 def number_text(value: float) -> str:
-    """Return a value as every reader of the format takes it."""
+    """Return a value in a form that all parsers of the formats accept."""
     if isinstance(value, int) and -_EXACT <= value <= _EXACT:
         return str(value)
     return repr(float(value))

@@ -1,7 +1,6 @@
-"""The whole exposition: campaigns' blocks joined, then the metrics about this process.
+"""The whole exposition: the lines of all campaigns, then the metrics of this process.
 
-What did not change since the last scrape is neither joined nor compressed again. It
-renders no sample of a campaign and knows nothing of HTTP.
+What has not changed since the last scrape is neither joined nor compressed again.
 """
 
 from __future__ import annotations
@@ -12,48 +11,46 @@ from threading import Lock
 from typing import NamedTuple, TypeGuard
 
 from exporter.metrics import campaign_metrics, gzip_member
-from exporter.metrics.campaign_metrics import Block, FamilyBlocks
+from exporter.metrics.campaign_metrics import Block, FamilyBlocks, RenderedObject
 from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry
 
-_BEATS = 300
-"""Prometheus takes for gone what it has not scraped for five minutes: whoever scrapes
-does so more often."""
+_PLAIN_PAGE_SECONDS = 300
+"""Series become stale in Prometheus after five minutes: scrapes are more frequent."""
 
 _Families = dict[bytes, tuple[tuple[Block, ...], DeflatedBlock]]
-"""By header: the blocks of a family, and all of them compressed."""
+"""Header of a family → its blocks, and all of them compressed."""
 
 
-class _Packed(NamedTuple):
+class _CompressedCampaigns(NamedTuple):
     """The campaigns' part of a page, compressed."""
 
     version: int
-    """Of the store: what it was made of."""
+    """The version of the store."""
     families: _Families
-    """In their order."""
 
 
-class _Spread(NamedTuple):
+class _PlainCampaigns(NamedTuple):
     """The campaigns' part of a page, plain."""
 
     version: int
-    """Of the store: what it was made of."""
+    """The version of the store."""
     texts: Mapping[DeflatedBlock, bytes]
-    """Of what is kept compressed."""
+    """The texts of compressed blocks."""
     chunks: list[bytes]
     """All lines in their order."""
 
 
-_NOTHING_PACKED = _Packed(-1, {})
-_NOTHING_SPREAD = _Spread(-1, {}, [])
+_NOTHING_COMPRESSED = _CompressedCampaigns(-1, {})
+_NOTHING_PLAIN = _PlainCampaigns(-1, {}, [])
 
 
 class ExpositionPages:
-    """Puts pages together from the `entries` that may be served at that time.
+    """Builds pages of the `entries` that may be served at the time of the scrape.
 
-    `version` is another one when any of them is. All methods may be called from any
-    thread.
+    `version` changes with every change of the entries. All methods may be called from
+    any thread.
     """
 
     def __init__(
@@ -66,103 +63,106 @@ class ExpositionPages:
         self._entries = entries
         self._version = version
         self._telemetry = telemetry
-        self._lock = Lock()
-        self._packed = _NOTHING_PACKED
+        self._compressed_lock = Lock()
+        self._compressed = _NOTHING_COMPRESSED
         self._plain_lock = Lock()
-        self._spread = _NOTHING_SPREAD
-        """The last one, as long as plain pages are asked for."""
-        self._beats = 0
-        """How often `beat` was called since the last plain page."""
+        self._plain = _NOTHING_PLAIN
+        self._ticks = 0
+        """How often `tick` was called since the last plain page."""
 
     def render(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
-        """Return the chunks of a page, as one gzip member if wanted."""
+        """Return the chunks of a page, plain or as one gzip member."""
         render = self.compressed if is_gzip else self.plain
         return render(is_openmetrics=is_openmetrics)
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of campaigns are shared, not copied."""
-        self._entries()  # what is too old by now leaves, which makes another version
+        self._entries()  # expires stale values, which changes the version
         with self._plain_lock:
-            self._beats = 0
+            self._ticks = 0
             version = self._version()
-            if self._spread.version != version:
-                self._spread = _spread(version, self._entries(), self._spread.texts)
-            chunks = self._spread.chunks
+            if self._plain.version != version:
+                self._plain = _plain(version, self._entries(), self._plain.texts)
+            chunks = self._plain.chunks
         return (*chunks, self._telemetry.render(is_openmetrics=is_openmetrics))
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page as one gzip member.
 
         The campaigns' part is kept until an entry changes, and each family of it until
-        one of its blocks does; the process's part is compressed anew.
+        one of its blocks changes; the metrics of the process are compressed each time.
         """
-        self._entries()  # what is too old by now leaves, which makes another version
+        self._entries()  # expires stale values, which changes the version
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
-        return gzip_member.member(*self._pack(), gzip_member.part(process))
+        return gzip_member.member(
+            *self._compressed_families(), gzip_member.deflate(process)
+        )
 
-    def beat(self) -> None:
-        """Let go of what only plain pages need, if none is asked for any more.
+    def tick(self) -> None:
+        """Release the plain page after five minutes without a request for it.
 
-        To be called once a second. Prometheus asks for gzip; who looks with curl is not
-        to cost the room of a whole page for ever.
+        To be called once a second. Prometheus requests gzip; a single request without
+        it must not keep a whole page in memory.
         """
-        self._beats += 1
-        if self._beats > _BEATS and self._plain_lock.acquire(blocking=False):
-            self._spread = _NOTHING_SPREAD
+        self._ticks += 1
+        if self._ticks > _PLAIN_PAGE_SECONDS and self._plain_lock.acquire(
+            blocking=False
+        ):
+            self._plain = _NOTHING_PLAIN
             self._plain_lock.release()
 
-    def _pack(self) -> list[DeflatedBlock]:
-        with self._lock:
+    def _compressed_families(self) -> list[DeflatedBlock]:
+        with self._compressed_lock:
             version = self._version()
-            if self._packed.version != version:
-                families = _families(self._entries(), self._packed.families)
-                self._packed = _Packed(version, families)
-            return [part for _, part in self._packed.families.values()]
+            if self._compressed.version != version:
+                families = _families(self._entries(), self._compressed.families)
+                self._compressed = _CompressedCampaigns(version, families)
+            return [block for _, block in self._compressed.families.values()]
 
 
-def _blocks(entries: tuple[Entry, ...]) -> list[campaign_metrics.RenderedObject]:
-    blocks = [entry.status_blocks for entry in entries]
-    blocks.extend(entry.values for entry in entries if entry.values is not None)
-    return blocks
+def _rendered(entries: tuple[Entry, ...]) -> list[RenderedObject]:
+    rendered = [entry.status_blocks for entry in entries]
+    rendered.extend(entry.values for entry in entries if entry.values is not None)
+    return rendered
 
 
-def _spread(
-    version: int, entries: tuple[Entry, ...], known: Mapping[DeflatedBlock, bytes]
-) -> _Spread:
+def _plain(
+    version: int, entries: tuple[Entry, ...], cached: Mapping[DeflatedBlock, bytes]
+) -> _PlainCampaigns:
     texts: dict[DeflatedBlock, bytes] = {}
 
     def text_of(block: Block) -> bytes:
         if not isinstance(block, DeflatedBlock):
             return block
-        text = texts[block] = known.get(block) or campaign_metrics.lines_of(block)
+        text = texts[block] = cached.get(block) or campaign_metrics.lines_of(block)
         return text
 
-    return _Spread(version, texts, campaign_metrics.page(_blocks(entries), text_of))
+    chunks = campaign_metrics.page(_rendered(entries), text_of)
+    return _PlainCampaigns(version, texts, chunks)
 
 
-def _families(entries: tuple[Entry, ...], former: _Families) -> _Families:
+def _families(entries: tuple[Entry, ...], previous: _Families) -> _Families:
     families = {}
-    for column in campaign_metrics.columns(_blocks(entries)):
-        known = former.get(column.header)
-        if known is None or known[0] != column.blocks:
-            known = (column.blocks, _part(column))
-        families[column.header] = known
+    for family in campaign_metrics.families_of(_rendered(entries)):
+        cached = previous.get(family.header)
+        if cached is None or cached[0] != family.blocks:
+            cached = (family.blocks, _deflated(family))
+        families[family.header] = cached
     return families
 
 
-def _part(column: FamilyBlocks) -> DeflatedBlock:
-    """Compress a family: large blocks already are, small ones go along together."""
-    parts: list[DeflatedBlock] = []
-    runs = groupby((column.header, *column.blocks), key=_is_part)
-    for are_parts, run in runs:
-        if are_parts:
-            parts += filter(_is_part, run)
+def _deflated(family: FamilyBlocks) -> DeflatedBlock:
+    """Compress a family: runs of small blocks; large blocks are compressed already."""
+    blocks: list[DeflatedBlock] = []
+    runs = groupby((family.header, *family.blocks), key=_is_deflated)
+    for are_deflated, run in runs:
+        if are_deflated:
+            blocks += filter(_is_deflated, run)
         else:
-            parts.append(
-                gzip_member.part(b"".join(map(campaign_metrics.lines_of, run)))
-            )
-    return gzip_member.joined(parts)
+            text = b"".join(map(campaign_metrics.lines_of, run))
+            blocks.append(gzip_member.deflate(text))
+    return gzip_member.join(blocks)
 
 
-def _is_part(block: Block) -> TypeGuard[DeflatedBlock]:
+def _is_deflated(block: Block) -> TypeGuard[DeflatedBlock]:
     return isinstance(block, DeflatedBlock)

@@ -1,8 +1,8 @@
-"""One gzip member, put together of parts that were compressed at other times.
+"""One gzip member, joined of blocks that were compressed at other times.
 
-Several members in a row are legal, but many readers stop after the first one. A part is
-deflated by itself and ends on a whole byte, so that it may stand anywhere in a stream;
-the checksum of the whole is computed from theirs. It knows nothing of what is packed.
+Several members in a row are legal, but many readers stop after the first one. A block
+is deflated alone and ends on a whole byte, so that it is valid anywhere in a stream;
+the checksum of the member is computed from those of the blocks.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ _RAW = -isal_zlib.MAX_WBITS
 
 
 class DeflatedBlock(NamedTuple):
-    """Something deflated, with the checksum and the length of what it was."""
+    """A compressed text, with its checksum and its length before compression."""
 
     deflated: bytes
     crc: int
     length: int
 
 
-def part(plain: bytes) -> DeflatedBlock:
-    """Compress something so that it may stand anywhere in a deflate stream."""
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
-    # A full flush ends on a byte, and what follows refers to nothing before it.
-    deflated = packer.compress(plain) + packer.flush(isal_zlib.Z_FULL_FLUSH)
+def deflate(plain: bytes) -> DeflatedBlock:
+    """Compress a text so that it is valid anywhere in a deflate stream."""
+    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
+    # A full flush ends on a byte, and later data has no reference to data before it.
+    deflated = compressor.compress(plain) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
     return DeflatedBlock(deflated, isal_zlib.crc32(plain), len(plain))
 
 
-def inflated(one: DeflatedBlock) -> bytes:
-    """Return what a part was made of."""
-    return bytes(isal_zlib.decompressobj(_RAW).decompress(one.deflated))
+def inflate(block: DeflatedBlock) -> bytes:
+    """Return the text of a block."""
+    return bytes(isal_zlib.decompressobj(_RAW).decompress(block.deflated))
 
 
-def joined(parts: Sequence[DeflatedBlock]) -> DeflatedBlock:
-    """Return several parts as one."""
-    return DeflatedBlock(b"".join(one.deflated for one in parts), *_sums(parts))
+def join(blocks: Sequence[DeflatedBlock]) -> DeflatedBlock:
+    """Return several blocks as one."""
+    return DeflatedBlock(b"".join(one.deflated for one in blocks), *_sums(blocks))
 
 
-def member(*parts: DeflatedBlock) -> tuple[bytes, ...]:
-    """Return the chunks of a whole member; those of the parts are not copied."""
-    crc, length = _sums(parts)
+def member(*blocks: DeflatedBlock) -> tuple[bytes, ...]:
+    """Return the chunks of a whole member; those of the blocks are not copied."""
+    crc, length = _sums(blocks)
     trailer = crc.to_bytes(4, "little") + (length % 2**32).to_bytes(4, "little")
-    return (_HEADER, *(one.deflated for one in parts), _END, trailer)
+    return (_HEADER, *(one.deflated for one in blocks), _END, trailer)
 
 
-def _sums(parts: Sequence[DeflatedBlock]) -> tuple[int, int]:
-    """Return the checksum and the length of all parts in their order."""
+def _sums(blocks: Sequence[DeflatedBlock]) -> tuple[int, int]:
+    """Return the checksum and the length of all blocks in their order."""
     crc = length = 0
-    for one in parts:
+    for one in blocks:
         crc = isal_zlib.crc32_combine(crc, one.crc, one.length)
         length += one.length
     return crc, length

@@ -1,14 +1,13 @@
-"""Metrics about this process, in a registry of their own.
+"""Metrics about this process, in a separate registry.
 
-Counters of known label values stand at 0 from the start; gauges over what is served now
-are computed when they are scraped. Braze's own numbers never pass through here: they
-are rendered once by `exposition`.
+Counters of known label values start at 0. Gauges of what is served are computed at
+each scrape. Campaign figures are rendered by `campaign_metrics`, not here.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -34,14 +33,143 @@ from exporter.model.rate_limit_headers import RateLimitHeaders
 RESULTS = ("stored", "failed", "malformed", "deferred")
 PAUSE_REASONS = ("unauthorized", "forbidden")
 _CODES = (200, 400, 401, 403, 404, 429, 500, 502, 503, 504, "error")
-"""What Braze's page of errors names, and no answer at all."""
+"""The codes of Braze's documentation of errors, and `error` for no response."""
 _REGISTERED = frozenset(HTTPStatus)
-_LAG_BUCKETS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
-_DURATION_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+_PREFIX = "braze_exporter_"
+_WORKSPACE = ("workspace",)
+_ENDPOINT = ("workspace", "endpoint")
+
+_COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "api_requests": (
+        "Requests to Braze by HTTP status. code=error: there was no complete response.",
+        ("workspace", "endpoint", "code"),
+    ),
+    "api_retries": (
+        "Requests to Braze that repeated a failed request of the same poll.",
+        _WORKSPACE,
+    ),
+    "api_throttled": (
+        "Responses 429: the rate limit was used up. Lower requests_per_minute, or find "
+        "the other clients that use the limit.",
+        _ENDPOINT,
+    ),
+    "polls": (
+        "Polls by result. stored: new values were stored. failed: there was no usable "
+        "response, and the previous values are kept. malformed: the response was not a "
+        "data series. deferred: the poll was due and waited for the request budget.",
+        ("workspace", "result"),
+    ),
+    "state_saves": (
+        "Attempts to save the last values to disk (--state.path).",
+        ("result",),
+    ),
+    "state_loads": (
+        "Attempts to read the saved values at startup (--state.path).",
+        ("result",),
+    ),
+    "discovery_failures": (
+        "Requests of discovery without a usable response, by reason. forbidden: the "
+        "key lacks campaigns.list or campaigns.details. Polls are not affected.",
+        ("workspace", "reason"),
+    ),
+}
+"""Name without prefix → help and label names."""
+
+_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "build_info": ("Always 1, with the version as a label.", ("version", "python")),
+    "config_last_reload_successful": (
+        "1 if the last attempt to load the configuration succeeded. 0: the previous "
+        "configuration is in force, and the log lists every problem.",
+        (),
+    ),
+    "config_last_reload_success_timestamp_seconds": (
+        "When the configuration in force was loaded.",
+        (),
+    ),
+    "api_rate_limit_limit": (
+        "Requests per window, from the X-RateLimit headers of Braze's last response.",
+        _ENDPOINT,
+    ),
+    "api_rate_limit_remaining": (
+        "Requests left in the window, from the X-RateLimit headers of Braze's last "
+        "response.",
+        _ENDPOINT,
+    ),
+    "api_rate_limit_reset_timestamp_seconds": (
+        "End of the window, from the X-RateLimit headers of Braze's last response.",
+        _ENDPOINT,
+    ),
+    "workspace_paused": (
+        "1 while Braze refuses the API key of the workspace and only probes are sent.",
+        ("workspace", "reason"),
+    ),
+    "planned_requests_per_minute": (
+        "Requests per minute at the intervals in force.",
+        _WORKSPACE,
+    ),
+    "interval_seconds": (
+        "The configured interval of the workspace times the stretch in force. Longer "
+        "than configured: the campaigns need more than requests_per_minute.",
+        _WORKSPACE,
+    ),
+    "interval_stretch": (
+        "The factor, at least 1, on every configured interval of the workspace. Above "
+        "1: the campaigns need more than requests_per_minute; raise it, or the "
+        "intervals.",
+        _WORKSPACE,
+    ),
+    "shard_info": (
+        "Always 1, with the shard that this process polls and the number of shards as "
+        "labels (--shard).",
+        ("shard", "total_shards"),
+    ),
+    "discovered_campaigns": (
+        "Campaigns that are polled because discovery found them, in addition to the "
+        "configured ones.",
+        _WORKSPACE,
+    ),
+    "discovery_limited": (
+        "1 while discover.max_campaigns leaves out campaigns that match the selection. "
+        "Raise it, or narrow the selection.",
+        _WORKSPACE,
+    ),
+    "discovery_last_success_timestamp_seconds": (
+        "When discovery last had all the data that it requests. It is failing if this "
+        "is older than some list_interval; known campaigns are polled all the same.",
+        _WORKSPACE,
+    ),
+}
+
+_HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "api_request_duration_seconds": (
+        "Duration of requests to Braze, from connecting to the last byte.",
+        _ENDPOINT,
+        (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+    ),
+    "poll_lag_seconds": (
+        "Delay of polls after their slot.",
+        _WORKSPACE,
+        (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0),
+    ),
+}
+"""Name without prefix → help, label names and buckets."""
+
+_SERVED: Mapping[str, str] = {
+    "campaigns": "Campaigns that are polled.",
+    "idle_campaigns": "Campaigns that are polled at idle_interval only: all counts "
+    "were 0 for 14 days, or they are archived or drafts.",
+    "series": "Series of campaigns in a scrape now.",
+    "series_dropped": "Series that limits.series_per_campaign leaves out now. Raise "
+    "it, or exclude channels or metrics.",
+    "ignored_values": "Values in Braze's last responses that are not finite numbers.",
+    "skipped_rows": "Rows in Braze's last responses without a usable date.",
+}
+"""Field of `Served` → help of its family."""
 
 
 class Served(NamedTuple):
-    """What one workspace shows now."""
+    """What is served of one workspace now."""
 
     workspace: str
     campaigns: int
@@ -53,7 +181,7 @@ class Served(NamedTuple):
 
 
 class SelfMetrics:
-    """Counts what happens; `served` tells, at each scrape, what is shown now."""
+    """The metrics of the process; `served` is called at each scrape."""
 
     def __init__(self, *, version: str, served: Callable[[], Iterable[Served]]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
@@ -61,216 +189,75 @@ class SelfMetrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        build = _gauge(
-            registry, "build_info", "1, labelled with the version.", "version", "python"
-        )
-        build.labels(version, platform.python_version()).set(1)
-        self._reload_ok = _gauge(
-            registry,
-            "config_last_reload_successful",
-            "1 if the last attempt to load the configuration succeeded. 0: the former "
-            "one is in force; the log lists every problem.",
-        )
-        self._reload_at = _gauge(
-            registry,
-            "config_last_reload_success_timestamp_seconds",
-            "When the configuration in force was loaded.",
-        )
-        self._requests = _counter(
-            registry,
-            "api_requests",
-            "Requests to Braze by HTTP status; code=error: no answer came.",
-            "workspace",
-            "endpoint",
-            "code",
-        )
-        self._durations = _histogram(
-            registry,
-            "api_request_duration_seconds",
-            "How long requests to Braze took, from connecting to the last byte.",
-            _DURATION_BUCKETS,
-            "workspace",
-            "endpoint",
-        )
-        self._retries = _counter(
-            registry,
-            "api_retries",
-            "Requests to Braze that repeated one that failed in the same poll.",
-            "workspace",
-        )
-        self._throttled = _counter(
-            registry,
-            "api_throttled",
-            "Answers 429: the allowance was used up. Lower requests_per_minute, or "
-            "find who else spends it.",
-            "workspace",
-            "endpoint",
-        )
-        self._limit = _allowance_gauge(registry, "limit", "Requests per window")
-        self._remaining = _allowance_gauge(registry, "remaining", "Requests left")
-        self._reset = _allowance_gauge(
-            registry, "reset_timestamp_seconds", "End of the window"
-        )
-        self._polls = _counter(
-            registry,
-            "polls",
-            "Polls by result. stored: values are fresh. failed: no document; "
-            "the last values stay. malformed: a document we cannot read. deferred: a "
-            "poll was due and had to wait for the budget.",
-            "workspace",
-            "result",
-        )
-        self._lag = _histogram(
-            registry,
-            "poll_lag_seconds",
-            "How late polls began after their slot.",
-            _LAG_BUCKETS,
-            "workspace",
-        )
-        self._paused = _gauge(
-            registry,
-            "workspace_paused",
-            "1 while Braze refuses the workspace's key and only probes are sent.",
-            "workspace",
-            "reason",
-        )
-        self._planned = _gauge(
-            registry,
-            "planned_requests_per_minute",
-            "Requests per minute that the campaigns' intervals in force amount to.",
-            "workspace",
-        )
-        self._interval = _gauge(
-            registry,
-            "interval_seconds",
-            "The workspace's interval times the stretch in force. Longer than "
-            "configured: the campaigns need more than requests_per_minute.",
-            "workspace",
-        )
-        self._stretch = _gauge(
-            registry,
-            "interval_stretch",
-            "What every configured interval of the workspace is multiplied with, at "
-            "least 1. Above 1: the campaigns want more than requests_per_minute; raise "
-            "it, or the intervals.",
-            "workspace",
-        )
-        self._state_saves = _counter(
-            registry,
-            "state_saves",
-            "Attempts to keep the last values on disk (--state.path).",
-            "result",
-        )
-        self._state_loads = _counter(
-            registry,
-            "state_loads",
-            "Attempts to read the values kept on disk, at the start (--state.path).",
-            "result",
-        )
-        self._shard = _gauge(
-            registry,
-            "shard_info",
-            "1, labelled with the part of the campaigns that this one polls (--shard) "
-            "and how many parts there are.",
-            "shard",
-            "total_shards",
-        )
-        self._discovered = _gauge(
-            registry,
-            "discovered_campaigns",
-            "Campaigns that are polled because discovery found them, besides the "
-            "listed ones.",
-            "workspace",
-        )
-        self._discovery_limited = _gauge(
-            registry,
-            "discovery_limited",
-            "1 while discover.max_campaigns keeps out campaigns that may be wanted: "
-            "raise it, or narrow the selection.",
-            "workspace",
-        )
-        self._discovered_at = _gauge(
-            registry,
-            "discovery_last_success_timestamp_seconds",
-            "When discovery last knew all that it asks for. It fails if this grows "
-            "older than some list_interval; the campaigns it knew are polled on.",
-            "workspace",
-        )
-        self._discovery_failures = _counter(
-            registry,
-            "discovery_failures",
-            "Questions of discovery without a usable answer, by reason. forbidden: the "
-            "key lacks campaigns.list or campaigns.details; polls go on all the same.",
-            "workspace",
-            "reason",
-        )
-        self._of_discovery = (
-            self._discovered,
-            self._discovery_limited,
-            self._discovered_at,
-            self._discovery_failures,
-        )
-        for counter in (self._state_saves, self._state_loads):
-            for result in ("success", "failure"):
-                counter.labels(result)
-        self._forgotten: set[str] = set()
-        self._of_workspaces = (
-            self._requests,
-            self._durations,
-            self._retries,
-            self._throttled,
-            self._limit,
-            self._remaining,
-            self._reset,
-            self._polls,
-            self._lag,
-            self._paused,
-            self._planned,
-            self._interval,
-            self._stretch,
-            *self._of_discovery,
-        )
+        self._counters = {
+            name: Counter(_PREFIX + name, text, labels, registry=registry)
+            for name, (text, labels) in _COUNTERS.items()
+        }
+        self._gauges = {
+            name: Gauge(_PREFIX + name, text, labels, registry=registry)
+            for name, (text, labels) in _GAUGES.items()
+        }
+        self._histograms = {
+            name: Histogram(
+                _PREFIX + name, text, labels, registry=registry, buckets=buckets
+            )
+            for name, (text, labels, buckets) in _HISTOGRAMS.items()
+        }
         registry.register(_ServedCollector(served))
+        self._gauges["build_info"].labels(version, platform.python_version()).set(1)
+        for name in ("state_saves", "state_loads"):
+            for result in ("success", "failure"):
+                self._counters[name].labels(result)
+        tables = {**_COUNTERS, **_GAUGES, **_HISTOGRAMS}
+        metrics = {**self._counters, **self._gauges, **self._histograms}
+        self._of_workspaces = tuple(
+            metrics[name] for name, row in tables.items() if "workspace" in row[1]
+        )
+        self._of_discovery = tuple(
+            metric for name, metric in metrics.items() if name.startswith("discover")
+        )
+        self._forgotten: set[str] = set()
 
     def expect(self, workspace: str, endpoint: str) -> None:
-        """Let every counter of a workspace stand at 0 before anything happens."""
+        """Set the counters of a workspace to 0 before anything happens."""
         self._forgotten.discard(workspace)
-        for code in _CODES:
-            self._requests.labels(workspace, endpoint, str(code))
-        self._durations.labels(workspace, endpoint)
-        self._retries.labels(workspace)
-        self._throttled.labels(workspace, endpoint)
+        self._expect_requests(workspace, endpoint)
+        self._counters["api_retries"].labels(workspace)
         for result in RESULTS:
-            self._polls.labels(workspace, result)
-        self._lag.labels(workspace)
+            self._counters["polls"].labels(workspace, result)
+        self._histograms["poll_lag_seconds"].labels(workspace)
         self.paused(workspace, None)
 
     def expect_discovery(self, workspace: str, endpoints: Iterable[str]) -> None:
-        """Let what discovery counts stand at 0, too."""
+        """Set the counters of a workspace's discovery to 0."""
         for endpoint in endpoints:
-            for code in _CODES:
-                self._requests.labels(workspace, endpoint, str(code))
-            self._durations.labels(workspace, endpoint)
-            self._throttled.labels(workspace, endpoint)
+            self._expect_requests(workspace, endpoint)
         for reason in FailureReason:
-            self._discovery_failures.labels(workspace, reason)
+            self._counters["discovery_failures"].labels(workspace, reason)
         self.discovered(workspace, campaigns=0, is_limited=False)
 
+    def _expect_requests(self, workspace: str, endpoint: str) -> None:
+        for code in _CODES:
+            self._counters["api_requests"].labels(workspace, endpoint, str(code))
+        self._counters["api_throttled"].labels(workspace, endpoint)
+        self._histograms["api_request_duration_seconds"].labels(workspace, endpoint)
+
     def discovered(self, workspace: str, *, campaigns: int, is_limited: bool) -> None:
-        """Show what discovery has found so far."""
-        self._discovered.labels(workspace).set(campaigns)
-        self._discovery_limited.labels(workspace).set(is_limited)
+        """Set the number of discovered campaigns."""
+        self._gauges["discovered_campaigns"].labels(workspace).set(campaigns)
+        self._gauges["discovery_limited"].labels(workspace).set(is_limited)
 
     def discovery_succeeded(self, workspace: str, *, now: float) -> None:
-        """Show when it last found all."""
-        self._discovered_at.labels(workspace).set(now)
+        """Set when discovery last had all its data."""
+        gauge = self._gauges["discovery_last_success_timestamp_seconds"]
+        gauge.labels(workspace).set(now)
 
     def discovery_failed(self, workspace: str, reason: FailureReason) -> None:
-        """Count a question without a usable answer."""
-        self._discovery_failures.labels(workspace, reason).inc()
+        """Count a request of discovery without a usable response."""
+        self._counters["discovery_failures"].labels(workspace, reason).inc()
 
     def forget_discovery(self, workspace: str) -> None:
-        """Let what discovery shows of a workspace leave."""
+        """Remove the discovery metrics of a workspace."""
         for metric in self._of_discovery:
             metric.remove_by_labels({"workspace": workspace})
 
@@ -282,153 +269,119 @@ class SelfMetrics:
         interval_seconds: float,
         stretch: float,
     ) -> None:
-        """Show the rhythm in force."""
-        self._planned.labels(workspace).set(requests_per_minute)
-        self._interval.labels(workspace).set(interval_seconds)
-        self._stretch.labels(workspace).set(stretch)
+        """Set the intervals in force."""
+        for name, value in (
+            ("planned_requests_per_minute", requests_per_minute),
+            ("interval_seconds", interval_seconds),
+            ("interval_stretch", stretch),
+        ):
+            self._gauges[name].labels(workspace).set(value)
 
     def sharded(self, *, number: int, total: int) -> None:
-        """Show that this is one of several that share a configuration."""
-        self._shard.labels(number, total).set(1)
+        """Set which shard this process polls."""
+        self._gauges["shard_info"].labels(number, total).set(1)
 
     def loaded(self, *, is_successful: bool, now: float) -> None:
-        """Show how the last attempt to load a configuration went."""
-        self._reload_ok.set(is_successful)
+        """Set the result of the last attempt to load a configuration."""
+        self._gauges["config_last_reload_successful"].set(is_successful)
         if is_successful:
-            self._reload_at.set(now)
+            self._gauges["config_last_reload_success_timestamp_seconds"].set(now)
 
     def answered(
         self, workspace: str, endpoint: str, *, code: int | None, seconds: float
     ) -> None:
-        """Count one request; code None: no answer came."""
-        text = "error" if code is None else _known(code)
-        self._requests.labels(workspace, endpoint, text).inc()
-        self._durations.labels(workspace, endpoint).observe(max(0.0, seconds))
+        """Count a request; code None: there was no complete response."""
+        text = "error" if code is None else _code_text(code)
+        self._counters["api_requests"].labels(workspace, endpoint, text).inc()
+        durations = self._histograms["api_request_duration_seconds"]
+        durations.labels(workspace, endpoint).observe(max(0.0, seconds))
         if code == 429:
-            self._throttled.labels(workspace, endpoint).inc()
+            self._counters["api_throttled"].labels(workspace, endpoint).inc()
 
-    def allowed(
-        self, workspace: str, endpoint: str, allowance: RateLimitHeaders
-    ) -> None:
-        """Show what Braze's headers said last."""
-        for gauge, value in (
-            (self._limit, allowance.limit),
-            (self._remaining, allowance.remaining),
-            (self._reset, allowance.reset_at),
+    def allowed(self, workspace: str, endpoint: str, headers: RateLimitHeaders) -> None:
+        """Set the rate limit of the last response."""
+        for name, value in (
+            ("limit", headers.limit),
+            ("remaining", headers.remaining),
+            ("reset_timestamp_seconds", headers.reset_at),
         ):
             if value is not None:
+                gauge = self._gauges[f"api_rate_limit_{name}"]
                 gauge.labels(workspace, endpoint).set(value)
 
     def retried(self, workspace: str) -> None:
         """Count a request that repeats a failed one."""
-        self._retries.labels(workspace).inc()
+        self._counters["api_retries"].labels(workspace).inc()
 
     def polled(self, workspace: str, result: str) -> None:
         """Count a poll by one of `RESULTS`."""
-        self._polls.labels(workspace, result).inc()
+        self._counters["polls"].labels(workspace, result).inc()
 
     def began(self, workspace: str, *, lag_seconds: float) -> None:
-        """Observe how late a poll began."""
-        self._lag.labels(workspace).observe(max(0.0, lag_seconds))
+        """Observe the delay of a poll."""
+        lag = self._histograms["poll_lag_seconds"]
+        lag.labels(workspace).observe(max(0.0, lag_seconds))
 
     def paused(self, workspace: str, reason: str | None) -> None:
-        """Show the pause in force, or that there is none."""
+        """Set the pause in force; None: the workspace is not paused."""
         for known in PAUSE_REASONS:
-            self._paused.labels(workspace, known).set(known == reason)
+            gauge = self._gauges["workspace_paused"]
+            gauge.labels(workspace, known).set(known == reason)
 
     def saved(self, *, is_successful: bool) -> None:
-        """Count an attempt to keep the last values."""
-        self._state_saves.labels(_result(is_successful=is_successful)).inc()
+        """Count an attempt to save the last values."""
+        self._counters["state_saves"].labels(_result(is_successful)).inc()
 
     def restored(self, *, is_successful: bool) -> None:
-        """Count an attempt to read the kept values."""
-        self._state_loads.labels(_result(is_successful=is_successful)).inc()
+        """Count an attempt to read the saved values."""
+        self._counters["state_loads"].labels(_result(is_successful)).inc()
 
     def forget(self, workspace: str) -> None:
-        """Let a workspace leave whole."""
+        """Remove all metrics of a workspace."""
         self._forgotten.add(workspace)
 
     def render(self, *, is_openmetrics: bool) -> bytes:
-        """Return all families in either format; OpenMetrics ends with `# EOF`."""
+        """Return all families in one format; OpenMetrics ends with `# EOF`."""
         self._remove_forgotten()
         render = generate_openmetrics if is_openmetrics else generate_latest
         page: bytes = render(self.registry)
         return page
 
     def _remove_forgotten(self) -> None:
-        """Remove them each time: an answer that comes late would bring one back."""
+        """Remove them at each scrape: a late response would create one again."""
         for workspace in tuple(self._forgotten):
             for metric in self._of_workspaces:
                 metric.remove_by_labels({"workspace": workspace})
 
 
 class _ServedCollector:
-    """Gauges over what is served now."""
+    """Gauges of what is served now."""
 
     def __init__(self, served: Callable[[], Iterable[Served]]) -> None:
         self._served = served
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Name the families without counting anything."""
-        return [_family(name, text) for name, text in _SERVED_HELP.items()]
+        """Return the families without samples."""
+        return [_family(name, text) for name, text in _SERVED.items()]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Count."""
+        """Yield the families with their samples."""
         totals = tuple(self._served())
-        for name, text in _SERVED_HELP.items():
+        for name, text in _SERVED.items():
             family = _family(name, text)
             for total in totals:
                 family.add_metric([total.workspace], getattr(total, name))
             yield family
 
 
-_SERVED_HELP = {
-    "campaigns": "Campaigns that are polled.",
-    "idle_campaigns": "Campaigns polled at idle_interval only: all was 0 for 14 days, "
-    "or Braze calls them archived or drafts.",
-    "series": "Series of campaigns that a scrape shows now.",
-    "series_dropped": "Series that limits.series_per_campaign keeps out now. Raise it, "
-    "or exclude channels or metrics.",
-    "ignored_values": "Values of Braze's last answers that are not finite numbers.",
-    "skipped_rows": "Rows of Braze's last answers without a usable date.",
-}
-
-
-def _known(code: int) -> str:
-    """Return the code, or its class: a peer that invents codes makes no series."""
+def _code_text(code: int) -> str:
+    """Return the code, or its class if unregistered: series must be bounded."""
     return str(code) if code in _REGISTERED else f"{code // 100}xx"
 
 
-def _result(*, is_successful: bool) -> str:
+def _result(is_successful: bool) -> str:
     return "success" if is_successful else "failure"
 
 
 def _family(name: str, text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"braze_exporter_{name}", text, labels=["workspace"])
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> Gauge:
-    return Gauge(f"braze_exporter_{name}", text, labels, registry=registry)
-
-
-def _allowance_gauge(registry: CollectorRegistry, name: str, what: str) -> Gauge:
-    text = f"{what}, as the X-RateLimit headers of Braze's last answer said."
-    return _gauge(registry, f"api_rate_limit_{name}", text, "workspace", "endpoint")
-
-
-def _counter(
-    registry: CollectorRegistry, name: str, text: str, *labels: str
-) -> Counter:
-    return Counter(f"braze_exporter_{name}", text, labels, registry=registry)
-
-
-def _histogram(
-    registry: CollectorRegistry,
-    name: str,
-    text: str,
-    buckets: tuple[float, ...],
-    *labels: str,
-) -> Histogram:
-    return Histogram(
-        f"braze_exporter_{name}", text, labels, registry=registry, buckets=buckets
-    )
+    return GaugeMetricFamily(_PREFIX + name, text, labels=["workspace"])

@@ -1,18 +1,16 @@
-"""What is served: one frozen entry per campaign, swapped whole.
+"""What is served: one immutable entry per campaign, replaced as a whole.
 
-A reader takes one tuple of all entries and holds no lock while it writes to a peer. It
-does not know how an entry came about, nor how a page is put together.
+A reader gets one tuple of all entries and holds no lock while it writes to a client.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
 
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
-from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
 
@@ -21,12 +19,12 @@ ObjectKey = tuple[str, str]
 
 
 class Fingerprint(NamedTuple):
-    """An answer of Braze, as far as it tells whether another one says the same."""
+    """Identifies a response of Braze, to detect that the next one is the same."""
 
     digest: int
-    """Of its body."""
+    """The digest of its body."""
     known: CachedDocument
-    """How it was read, and what tells whether another one has but a newer day."""
+    """How it was parsed, and whether its snapshot can be reused for the next one."""
 
 
 class Entry(NamedTuple):
@@ -34,56 +32,43 @@ class Entry(NamedTuple):
 
     subject: ObjectLabels
     status: PollStatus
-    """The campaign's own, whatever its workspace's pause shows instead."""
+    """The status of the campaign; a pause of its workspace does not change it."""
     status_blocks: RenderedObject
     last_read: Snapshot | None = None
-    """What Braze said last; it outlives stale values."""
+    """The last successful poll; kept when `values` expire."""
     values: RenderedObject | None = None
-    """The same rendered; None if nothing was read yet or it is stale."""
+    """`last_read`, rendered; None before the first success and when it is stale."""
     source: Fingerprint | None = None
-    """What both were made of; None: that is not known any more."""
+    """The response of `last_read`; None: unknown."""
     read_at: float = -math.inf
-    """When they were read, by the process clock."""
+    """When `last_read` was read, by the process clock."""
     failed_at: float = -math.inf
     """When the last poll failed, by the process clock."""
     expires_at: float = math.inf
 
     @property
     def key(self) -> ObjectKey:
-        """What the store knows it by."""
+        """The key of the entry in a store."""
         return (self.subject.workspace, self.subject.campaign_id)
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """What is served: nothing, once it is stale."""
+        """The snapshot that is served; None once it is stale."""
         return None if self.values is None else self.last_read
 
 
-class Kept(NamedTuple):
-    """What is kept of one campaign over a restart."""
-
-    last_success_at: float
-    """Seconds since the epoch, by the wall clock."""
-    failure: FailureReason | None
-    """Why the last poll failed, if it did."""
-    snapshot: Snapshot
-
-
-KeptEntries = Mapping[ObjectKey, Kept]
-
-
 class Store:
-    """Campaign → entry. Every method may be called from any thread."""
+    """The entries by campaign. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._entries: dict[ObjectKey, Entry] = {}
         self._all: tuple[Entry, ...] | None = ()
         self.version = 0
-        """Another one after every change."""
+        """Increases with every change."""
 
     def put(self, entry: Entry) -> None:
-        """Add an entry, or put it in the place of its campaign's former one."""
+        """Add an entry, or replace the previous entry of its campaign."""
         with self._lock:
             self._entries[entry.key] = entry
             self._changed()
@@ -93,7 +78,7 @@ class Store:
         return self._entries.get(key)
 
     def update(self, key: ObjectKey, change: Callable[[Entry], Entry]) -> None:
-        """Swap an entry for what `change` makes of it; one that is gone stays gone."""
+        """Replace an entry by what `change` returns; a removed one stays removed."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -101,21 +86,21 @@ class Store:
                 self._changed()
 
     def remove(self, keys: Iterable[ObjectKey]) -> None:
-        """Let campaigns leave whole."""
+        """Remove campaigns; unknown keys are ignored."""
         with self._lock:
             for key in keys:
                 self._entries.pop(key, None)
             self._changed()
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return all entries, ordered by when their campaigns came."""
+        """Return all entries, in the order in which campaigns were added."""
         with self._lock:
             if self._all is None:
                 self._all = tuple(self._entries.values())
             return self._all
 
     def expire(self, *, now: float) -> tuple[Entry, ...]:
-        """Drop the values whose time is over and return the entries that had them."""
+        """Remove the values that expired by `now`; return the entries that had them."""
         stale = tuple(entry for entry in self.entries() if entry.expires_at <= now)
         for entry in stale:
             self.update(entry.key, lambda current: _without_values(current, now=now))

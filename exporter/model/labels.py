@@ -1,8 +1,7 @@
-"""The texts of labels: what a text becomes, and what a variation is known by.
+"""Label texts: cleaning, and one unique label for each variation of a channel.
 
-Every label Braze or a user can fill passes `clean`, so that no text breaks a scrape.
-`give_labels` gives each variation of a channel one label, and no two the same one. It
-knows nothing of documents, days or numbers.
+Every label that Braze or a user can fill passes `clean`, so that no text breaks a
+scrape.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ DEFAULT = "default"
 _UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class Identity(NamedTuple):
-    """By what a variation is recognised in its channel; texts are verbatim.
+class VariationKey(NamedTuple):
+    """Identifies a variation within its channel; texts are verbatim.
 
-    The id, else the name, else neither; then which use of it in one row this is.
+    The id; without one the name; without both neither. `use` counts the entries of one
+    row that have the same id or name, from 1.
     """
 
     id: str
@@ -33,94 +33,93 @@ class Identity(NamedTuple):
     use: int
 
 
-class Claim(NamedTuple):
-    """One entry of a channel on one day, and the name it goes by then, if any."""
+class NamedEntry(NamedTuple):
+    """One entry of a channel on one day, and its name on that day, if any."""
 
-    identity: Identity
+    key: VariationKey
     name: str
 
 
 def clean(text: str) -> str:
-    """Return at most 256 characters; what no line may hold becomes U+FFFD.
+    """Return at most 256 characters; every unsafe one is replaced by U+FFFD.
 
-    That is every control character but the newline, and every lone surrogate. A text
-    that is not empty never becomes empty.
+    Unsafe are control characters except the newline, and lone surrogates. A text that
+    is not empty never becomes empty.
     """
     return _UNSAFE.sub("\ufffd", text[:LONGEST])
 
 
-def claim(entries: Iterable[tuple[str, str]]) -> list[Claim]:
-    """Recognise the (id, name) pairs of one channel on one day, in their order.
+def identify(entries: Iterable[tuple[str, str]]) -> list[NamedEntry]:
+    """Return the (id, name) pairs of one channel on one day with their keys, in order.
 
-    The id counts, else the name, else the place among those that have neither. What
-    is used twice is two identities, so that nothing is lost and nothing added up.
+    An id or name that is used twice makes two keys: no entry is lost or added up.
     """
     uses: dict[tuple[str, str], int] = {}
-    claims = []
+    found = []
     for id_, name in entries:
         known_by = (id_, "" if id_ else name)
         use = uses[known_by] = uses.get(known_by, 0) + 1
-        claims.append(Claim(Identity(*known_by, use), name))
-    return claims
+        found.append(NamedEntry(VariationKey(*known_by, use), name))
+    return found
 
 
-def give_labels(rows: Iterable[Sequence[Claim]]) -> dict[Identity, str]:
-    """Give every identity of one channel its own label; `rows` come newest first.
+def assign_labels(rows: Iterable[Sequence[NamedEntry]]) -> dict[VariationKey, str]:
+    """Return a unique label for every key of one channel; `rows` come newest first.
 
-    The newest row that has an identity decides, so that a variation renamed in Braze
-    shows its present name over all its days.
+    The newest row with a key decides, so that a variation that was renamed in Braze
+    has its present name on all days.
     """
-    given: dict[Identity, str] = {}
-    taken = _TakenLabels()
+    assigned: dict[VariationKey, str] = {}
+    labels = _UniqueLabels()
     for row in rows:
-        new = [one for one in row if one.identity not in given]
+        new = [one for one in row if one.key not in assigned]
         if not new:
             continue
         is_alone = sum(not one.name for one in row) == 1
         texts = [_text(one, is_alone=is_alone) for one in new]
         uses = Counter(texts)
         for one, text in zip(new, texts, strict=True):
-            id_ = one.identity.id
+            id_ = one.key.id
             suffix = f" ({clean(id_)[:8]})" if id_ else ""
             suffixes = (suffix,) if uses[text] > 1 else ("", suffix)
-            given[one.identity] = taken.take(text, suffixes)
-    return given
+            assigned[one.key] = labels.add(text, suffixes)
+    return assigned
 
 
-def _text(one: Claim, *, is_alone: bool) -> str:
+def _text(one: NamedEntry, *, is_alone: bool) -> str:
     if one.name:
         return clean(one.name)
-    return DEFAULT if is_alone else clean(one.identity.id) or DEFAULT
+    return DEFAULT if is_alone else clean(one.key.id) or DEFAULT
 
 
 def _fit(text: str, suffix: str, *, spare: int = 0) -> str:
     return text[: LONGEST - len(suffix) - spare] + suffix
 
 
-class _TakenLabels:
-    """The labels of one channel that are in use."""
+class _UniqueLabels:
+    """The labels in use in one channel."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._used: set[str] = set()
         self._next: dict[tuple[str, int], int] = {}
 
-    def take(self, text: str, suffixes: Sequence[str]) -> str:
-        """Take the first free label of the text with a suffix, then the numbered."""
+    def add(self, text: str, suffixes: Sequence[str]) -> str:
+        """Add and return the first unused label: text and suffix, then numbered."""
         labels = (_fit(text, suffix) for suffix in suffixes)
-        label = next((one for one in labels if one not in self._taken), "")
+        label = next((one for one in labels if one not in self._used), "")
         label = label or self._numbered(text, suffixes[-1])
-        self._taken.add(label)
+        self._used.add(label)
         return label
 
     def _numbered(self, text: str, suffix: str) -> str:
-        # Where the search for a stem ended is remembered, by how many digits it has
-        # to leave room for: thousands of equal names must not take the square of that.
+        # The next number is remembered for each stem and number of digits, so that
+        # thousands of equal names do not take quadratic time.
         for digits in count(1):
             stem = _fit(text, suffix, spare=len(" #") + digits)
             first = self._next.get((stem, digits), max(2, 10 ** (digits - 1)))
             for number in range(first, 10**digits):
                 label = f"{stem} #{number}"
-                if label not in self._taken:
+                if label not in self._used:
                     self._next[stem, digits] = number + 1
                     return label
             self._next[stem, digits] = 10**digits

@@ -7,16 +7,16 @@ from datetime import date
 from typing import NamedTuple
 
 Stats = Mapping[str, int | float]
-"""Braze's field names → finite numbers that fit a double. Absent was not said."""
+"""Braze's field names → finite numbers that fit a double. A missing field is no 0."""
 
 
 class Variation(NamedTuple):
-    """One identity of a channel, as shown; a snapshot holds a (channel, label) once."""
+    """A variation of a channel; (channel, label) is unique in a snapshot."""
 
     channel: str
     label: str
     id: str = ""
-    """Braze's `variation_api_id`, cleaned; empty when Braze gave none."""
+    """Braze's `variation_api_id`, cleaned; empty without one."""
     is_control: bool = False
 
 
@@ -31,6 +31,9 @@ class Figures(NamedTuple):
     overall: Stats
 
 
+NO_FIGURES = Figures((), {})
+
+
 class Day(NamedTuple):
     """One day of a data series."""
 
@@ -41,10 +44,7 @@ class Day(NamedTuple):
 
 
 class RecentDays(NamedTuple):
-    """What the newest days looked like, in little room: `history` packs and reads it.
-
-    Ten thousand campaigns have one each.
-    """
+    """The newest days in few bytes; `recent_days` packs and unpacks them."""
 
     last: date
     sent: bytes
@@ -52,36 +52,37 @@ class RecentDays(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What one document said of a campaign; label texts are cleaned, cut and unique."""
+    """One parsed document; label texts are cleaned, cut and unique."""
 
     variations: tuple[Variation, ...]
-    """Every identity with a sample in any of the figures, by (channel, label)."""
+    """Every variation with a sample in any of the figures, by (channel, label)."""
     latest: Day | None
     last_complete: Day | None
     trailing: tuple[tuple[int, Figures], ...]
-    """(window in days, sums), ascending; a window without any number is left out."""
-    series: int
-    """How many samples this makes, with the days' timestamps and variation infos."""
-    dropped_series: int
-    ignored_values: int
-    skipped_rows: int
+    """(window in days, sums), ascending; windows without any number are left out."""
+    dropped_series: int = 0
+    """How many series the limit kept out."""
+    ignored_values: int = 0
+    skipped_rows: int = 0
     history: RecentDays | None = None
-    """For people who look; nothing of it is exposed as a metric."""
+    """For the status page; no metric exposes it."""
     is_quiet: bool = False
-    """Whether all was 0 on each of the last 14 complete days, and is today."""
+    """Whether everything was 0 on each of the last 14 complete days and is today."""
     is_active: bool = False
     """Whether anything but 0 was counted today or yesterday."""
     first_complete: Day | None = None
-    """What was read of a complete day when it was first read; mostly the last one."""
+    """The first reading of the last complete day; None if revisions are off."""
+    revision: Figures = NO_FIGURES
+    """By how much `last_complete` differs from `first_complete`."""
 
 
 class CampaignHistory(NamedTuple):
-    """What many pages of a data series said of a campaign's complete days."""
+    """The complete days of a campaign, parsed from many pages of a data series."""
 
     variations: tuple[Variation, ...]
-    """Every identity with a sample on any of the days, by (channel, label)."""
+    """Every variation with a sample on any of the days, by (channel, label)."""
     days: tuple[Day, ...]
-    """Oldest first; a day without a row is not among them."""
+    """Oldest first; days without a row are left out."""
     series: int
     """How many series these make, those of the campaign itself included."""
     dropped_series: int

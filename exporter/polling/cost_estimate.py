@@ -148,6 +148,8 @@ def _changes(config: Config) -> Iterator[tuple[str, Config]]:
         longest = config.windows[-1:]
         yield f"windows: [{longest[0]}d]", config._replace(windows=longest)
     yield "windows: []", config._replace(windows=())
+    if config.revisions:
+        yield "revisions: false", config._replace(revisions=False)
     conversions = Selection(
         config.metrics.include, (*config.metrics.exclude, "conversions*")
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from exporter.metrics import campaign_metrics
-from exporter.metrics.store import Entry, Kept
+from exporter.metrics.store import Entry
+from exporter.model.snapshot import NO_FIGURES
 from exporter.polling.workspace import Workspace
+from exporter.series.kept import Kept
 from exporter.system.clock import Clock
 
 
@@ -24,6 +26,9 @@ def first_entry(
     )
     if kept is None:
         return Entry(labels, status, campaign_metrics.render_status(labels, status))
+    snapshot = kept.snapshot
+    if not workspace.config.revisions:  # they were on when it was saved
+        snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
     read_at = min(kept.last_success_at, now)
     status = status._replace(
         is_up=kept.failure is None,
@@ -34,13 +39,13 @@ def first_entry(
         labels,
         status,
         campaign_metrics.render_status(labels, status),
-        last_read=kept.snapshot,
+        last_read=snapshot,
         read_at=read_at,
     )
     expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry
-    values = campaign_metrics.render_values(labels, kept.snapshot)
+    values = campaign_metrics.render_values(labels, snapshot)
     return entry._replace(values=values, expires_at=expires_at)
 
 

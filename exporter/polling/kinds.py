@@ -29,7 +29,7 @@ class Kind(NamedTuple):
     bucket: str
     """The bucket of Braze that its requests count against."""
     id_parameter: str
-    read: Callable[..., incremental.Read]
+    read: Callable[..., incremental.ParsedDocument]
     """Parses a document; raises `MalformedSeries`."""
     render_values: Callable[[ObjectLabels, Snapshot], RenderedObject]
     render_renewed: Callable[[ObjectLabels, Snapshot, RenderedObject], RenderedObject]
@@ -48,7 +48,7 @@ CAMPAIGN = Kind(
     permission="campaigns.data_series",
     bucket=CAMPAIGN_ANALYTICS,
     id_parameter="campaign_id",
-    read=incremental.read,
+    read=incremental.parse,
     render_values=campaign_metrics.render_values,
     render_renewed=campaign_metrics.renew_latest,
     render_status=campaign_metrics.render_status,

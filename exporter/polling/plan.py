@@ -19,6 +19,7 @@ from exporter.model.config import (
 from exporter.model.patterns import matcher
 from exporter.polling import slots
 from exporter.series.parse import QUIET_DAYS, days_needed
+from exporter.series.windows import NOT_ADDITIVE
 
 _TYPICAL_CHANNEL = "email"
 _TYPICAL_STATS = (
@@ -27,9 +28,8 @@ _TYPICAL_STATS = (
 )
 """The fields of one email message in Braze's documentation of the endpoint."""
 
-_UNSUMMED = "unique_recipients"
 _TYPICAL_OVERALL_STATS = (
-    *("revenue", _UNSUMMED),
+    *("revenue", NOT_ADDITIVE),
     *("conversions", "conversions1", "conversions2", "conversions3"),
     *("conversions_by_send_time", "conversions1_by_send_time"),
     *("conversions2_by_send_time", "conversions3_by_send_time"),
@@ -101,8 +101,8 @@ def typical_series(config: Config) -> int:
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
     names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
     stats = sum(map(is_wanted, names))
-    views = 3 + len(config.windows)  # two days, one of them with its revision
-    unsummed = len(config.windows) if is_wanted(_UNSUMMED) else 0
+    views = 2 + config.revisions + len(config.windows)
+    unsummed = len(config.windows) if is_wanted(NOT_ADDITIVE) else 0
     return stats * views - unsummed + _STATUS_SERIES
 
 

@@ -36,7 +36,7 @@ from exporter.polling.poll_log import PollLog
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.workspace import Workspace
 from exporter.series import parse
-from exporter.series.incremental import Read
+from exporter.series.incremental import ParsedDocument
 from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
 
@@ -139,7 +139,7 @@ class Poller:
         def options() -> parse.ParseOptions:
             return self._options(self._current(workspace, poll.object_id) or workspace)
 
-        def read(document: object) -> Read | MalformedSeries:
+        def read(document: object) -> ParsedDocument | MalformedSeries:
             return _read(
                 workspace.queue.kind, document, options(), self._store.get(poll.key)
             )
@@ -149,7 +149,7 @@ class Poller:
             if entry is None or entry.values is None or entry.source is None:
                 return None
             previous, known = entry.source
-            is_same = (previous, known.reading) == (digest, options())
+            is_same = (previous, known.options) == (digest, options())
             return entry if is_same else None
 
         return workspace.session.fetch(request, read, cached)
@@ -162,6 +162,7 @@ class Poller:
             windows=workspace.config.windows,
             channels=workspace.config.channels,
             metrics=workspace.config.metrics,
+            revisions=workspace.config.revisions,
             series_limit=workspace.config.limits.series_per_campaign,
         )
 
@@ -187,7 +188,7 @@ class Poller:
             return self._fail(workspace, poll, failure)
         if entry is None:
             return None  # its object left while the poll was in flight
-        if isinstance(found, Read):
+        if isinstance(found, ParsedDocument):
             found = _rendered(
                 workspace.queue.kind, entry, found, digest=response.digest
             )
@@ -407,29 +408,32 @@ class Poller:
 
 def _read(
     kind: Kind, document: object, options: parse.ParseOptions, entry: Entry | None
-) -> Read | MalformedSeries:
+) -> ParsedDocument | MalformedSeries:
     previous = entry.last_read if entry else None
     source = entry.source if entry else None
     try:
         return kind.read(
-            document, options, former=previous, known=source.known if source else None
+            document,
+            options,
+            previous=previous,
+            cached=source.known if source else None,
         )
     except MalformedSeries as error:
         text = str(error)
     return MalformedSeries(text)  # the traceback of the caught one holds the document
 
 
-def _rendered(kind: Kind, entry: Entry, found: Read, *, digest: int) -> Entry:
+def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    is_previous = entry.source is not None and entry.source.known == found.known
-    if found.is_renewed and is_previous and entry.values is not None:
+    is_previous = entry.source is not None and entry.source.known == found.cached
+    if found.is_reused and is_previous and entry.values is not None:
         values = kind.render_renewed(entry.subject, found.snapshot, entry.values)
     else:
         values = kind.render_values(entry.subject, found.snapshot)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        source=Fingerprint(digest, found.known),
+        source=Fingerprint(digest, found.cached),
     )
 
 

@@ -18,7 +18,7 @@ from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
 from exporter.metrics import campaign_metrics
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import KeptEntries, ObjectKey, Store
+from exporter.metrics.store import ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling import entries, plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -27,6 +27,7 @@ from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
+from exporter.series.kept import KeptEntries
 from exporter.system.api_key import ApiKey, Secret
 from exporter.system.clock import Clock
 

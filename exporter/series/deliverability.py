@@ -1,8 +1,8 @@
-"""How a day's messages fared: bounces and complaints, and whether they are too many.
+"""Messages of one day: bounces and complaints, and whether their rates are too high.
 
-Rates are of email alone: other channels' bounces are outdated tokens, no matter of
-reputation. Few messages are not judged, for one complaint in a hundred is 1 % by
-chance. It knows nothing of dates or colours.
+Rates are of email alone: bounces of other channels are outdated tokens and do not
+affect reputation. Small volumes are not judged: one complaint in a hundred is 1 % by
+chance.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from math import isfinite
 from typing import NamedTuple
 
 from exporter.model.snapshot import Figures, Stats
-from exporter.series.windows import total
+from exporter.series.windows import exact_sum
 
 EMAIL = "email"
 LEAST_VOLUME = 1000
-"""A rate of fewer messages is judged only when there are many events."""
+"""A rate of fewer messages is judged only from `MANY_EVENTS` events on."""
 
 LEAST_EVENTS = 3
 MANY_EVENTS = 10
 
 
 class Level(IntEnum):
-    """What a rate asks for; the higher the more urgent."""
+    """The verdict on a rate; higher is more urgent."""
 
     UNJUDGED = 0
     FINE = 1
@@ -33,7 +33,7 @@ class Level(IntEnum):
 
 
 class DeliverabilityLimits(NamedTuple):
-    """From which rate on something has to be looked at, and acted upon."""
+    """The rates from which on the level is WARNING or CRITICAL."""
 
     warning: float
     critical: float
@@ -43,18 +43,18 @@ BOUNCES = DeliverabilityLimits(0.03, 0.05)
 """Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
 
 SPAM = DeliverabilityLimits(0.0008, 0.003)
-"""Braze: from 0.08 % on look into it. Google and Yahoo: never reach 0.3 %."""
+"""Braze: investigate from 0.08 % on. Google and Yahoo: never reach 0.3 %."""
 
 
 class Rate(NamedTuple):
-    """Some of a whole; None: one of them was not said, or the whole is nothing."""
+    """A fraction; None if a number of it is missing or the whole is 0."""
 
     ratio: float | None = None
     level: Level = Level.UNJUDGED
 
 
-class Tally(NamedTuple):
-    """The messages of one day; None: no channel said so."""
+class Deliverability(NamedTuple):
+    """The messages of one day; None: no channel has the field."""
 
     sent: int | float | None
     """Over all channels, as the next two."""
@@ -66,7 +66,7 @@ class Tally(NamedTuple):
     bounce_rate: Rate
     """Email bounces of email sent."""
     spam_rate: Rate
-    """Complaints of email delivered, or of email sent where Braze does not say."""
+    """Complaints of email delivered, or of email sent if that is missing."""
 
     @property
     def level(self) -> Level:
@@ -74,12 +74,12 @@ class Tally(NamedTuple):
         return max(self.bounce_rate.level, self.spam_rate.level)
 
 
-def tally(figures: Figures) -> Tally:
+def of_figures(figures: Figures) -> Deliverability:
     """Add up the variations of a day."""
-    return tally_of((one.channel, stats) for one, stats in figures.variations)
+    return of_parts((one.channel, stats) for one, stats in figures.variations)
 
 
-def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
+def of_parts(parts: Iterable[tuple[str, Stats]]) -> Deliverability:
     """Add up pairs of a channel and its stats."""
     pairs = tuple(parts)
     everything = [stats for _, stats in pairs]
@@ -87,7 +87,7 @@ def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
     sent, bounces = _added(email, "sent"), _added(email, "bounces")
     delivered = _added(email, "delivered")
     spam = _added(everything, "reported_spam")
-    return Tally(
+    return Deliverability(
         sent=_added(everything, "sent"),
         bounces=_added(everything, "bounces"),
         reported_spam=spam,
@@ -95,7 +95,9 @@ def tally_of(parts: Iterable[tuple[str, Stats]]) -> Tally:
         email_delivered=delivered,
         email_bounces=bounces,
         bounce_rate=rate(bounces, sent, BOUNCES),
-        spam_rate=rate(spam, _first(delivered, sent), SPAM, volume=sent),
+        spam_rate=rate(
+            spam, sent if delivered is None else delivered, SPAM, volume=sent
+        ),
     )
 
 
@@ -106,9 +108,9 @@ def rate(
     *,
     volume: int | float | None = None,
 ) -> Rate:
-    """Return and judge a rate. What lies on a limit has reached it.
+    """Return a rate with its level; a rate equal to a limit has reached it.
 
-    `volume` is how many messages there were, where the whole is not all of them.
+    `volume` is the number of messages where `whole` is less than that.
     """
     if events is None or whole is None or whole <= 0 or events < 0:
         return Rate()
@@ -127,8 +129,4 @@ def _added(parts: Iterable[Stats], name: str) -> int | float | None:
     found = [stats[name] for stats in parts if name in stats]
     if len(found) < 2:
         return found[0] if found else None
-    return total(found)
-
-
-def _first(*numbers: int | float | None) -> int | float | None:
-    return next((number for number in numbers if number is not None), None)
+    return exact_sum(found)

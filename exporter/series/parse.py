@@ -1,8 +1,7 @@
-"""A campaign's data series: the document Braze answers becomes a snapshot.
+"""Parses the data series of a campaign into a snapshot.
 
-Any JSON value at all gives a `Snapshot` or `MalformedSeries`; no odd field, entry or
-row costs more than itself, and what is left out is counted. Days are chosen by their
-`time`, never by their place. It knows nothing of HTTP, Prometheus or the clock.
+Any JSON value gives a `Snapshot` or `MalformedSeries`. Days are chosen by their `time`,
+never by their position.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.model.config import Selection
-from exporter.model.labels import Identity
+from exporter.model.labels import VariationKey
 from exporter.model.snapshot import (
+    NO_FIGURES,
     CampaignHistory,
     Day,
     Figures,
@@ -25,18 +25,18 @@ from exporter.model.snapshot import (
     Variation,
 )
 from exporter.series import deliverability, recent_days
-from exporter.series.days import starts_at
-from exporter.series.revisions import first_reading, revision
+from exporter.series.days import start_of_day
+from exporter.series.revisions import carry_first_reading, revision
 from exporter.series.rows import (
     OVERALL,
     DayStats,
     DocumentRows,
-    Reader,
+    RowParser,
     StatsKey,
-    holds_a_count,
+    has_count,
     usable_rows,
 )
-from exporter.series.windows import add_up
+from exporter.series.windows import trailing_sums
 
 STATUS_SERIES = 5
 """What a campaign exposes beside its values at most; they are under the limit too."""
@@ -44,16 +44,15 @@ STATUS_SERIES = 5
 QUIET_DAYS = 14
 """So many complete days without a count make a campaign idle."""
 
-_CHRONICLE_STATUS_SERIES = 2
-"""The same of a chronicle: its campaign's info, and which day it is."""
+_HISTORY_STATUS_SERIES = 2
+"""The same of a history: the campaign's info, and which day it is."""
 
-# As the key of the campaign-wide stats, no identity's.
-_DATES = ("", Identity("", "", 1))
-"""What the timestamps of the days stand under where series are counted."""
+_DATES = ("", VariationKey("", "", 1))
+"""The key of the days' timestamps where series are counted; no other stats have it."""
 
 
 class ParseOptions(NamedTuple):
-    """How a document is to be read."""
+    """How a document is parsed."""
 
     today: date
     """In the workspace's time zone."""
@@ -64,210 +63,205 @@ class ParseOptions(NamedTuple):
     metrics: Selection
     series_limit: int
     """Of the whole campaign, its status included."""
+    revisions: bool = False
+    """Whether the last complete day is compared with its first reading."""
 
 
 def days_needed(windows: Iterable[int]) -> int:
-    """Return for how many days to ask so that every window and today are covered."""
+    """Return how many days a request has to cover: every window and today."""
     return min(max(windows, default=0) + 2, 100)
 
 
 def parse(
-    document: object, reading: ParseOptions, *, first_complete: Day | None = None
+    document: object, options: ParseOptions, *, first_complete: Day | None = None
 ) -> Snapshot:
-    """Read one answer of Braze; raise `MalformedSeries` if it is no data series.
+    """Parse a response of Braze; `MalformedSeries`: it is not a data series.
 
-    `first_complete` is what the snapshot before it remembers of a day's first reading.
+    `first_complete` is that of the previous snapshot.
     """
-    return snapshot_of(sheet(document, reading), reading, first_complete)
+    return snapshot_of(rows_of(document, options), options, first_complete)
 
 
-def sheet(document: object, reading: ParseOptions) -> DocumentRows:
-    """Return what is to be read; `MalformedSeries`: it is no data series."""
-    reader = Reader(channels=reading.channels, metrics=reading.metrics)
-    return DocumentRows(document, reading.today, reader)
+def rows_of(document: object, options: ParseOptions) -> DocumentRows:
+    """Return the rows of a document; `MalformedSeries`: it is not a data series."""
+    parser = RowParser(channels=options.channels, metrics=options.metrics)
+    return DocumentRows(document, options.today, parser)
 
 
 def snapshot_of(
-    sheet: DocumentRows, reading: ParseOptions, first_complete: Day | None
+    rows: DocumentRows, options: ParseOptions, first_complete: Day | None
 ) -> Snapshot:
-    """Return what `parse` makes of a document, of which some rows may be read."""
-    days, reader = sheet.days(), sheet.reader
-    past = [(day, part) for day, part in days if day < reading.today]
-    ages = [((reading.today - day).days, part) for day, part in past]
-    trailing = add_up(ages, reading.windows)
-    chosen = [*days[:1], *past[:1]]
-    is_quiet, is_active = activity(sheet.rows, reading.today)
+    """Return what `parse` makes of a document, some rows of which may be parsed."""
+    days = rows.days()
+    past = [(day, stats) for day, stats in days if day < options.today]
+    ages = [((options.today - day).days, stats) for day, stats in past]
+    trailing = trailing_sums(ages, options.windows)
+    shown_days = [*days[:1], *past[:1]]
+    is_quiet, is_active = activity(rows.rows, options.today)
 
-    variations = reader.variations()
-    # The last complete day once more: for its revision.
-    costs = _costs(part for _, part in [*chosen, *past[:1], *trailing])
-    costs[_DATES] = len(chosen)
-    order = [_DATES, OVERALL, *(key for key in variations if key in costs)]
-    kept = _admit(costs, order=order, room=reading.series_limit - STATUS_SERIES)
-    series = sum(costs[key] for key in kept)
-    dropped_series = sum(costs.values()) - series
-    shown = {key: one for key, one in variations.items() if key in kept}
-
-    def figures(part: DayStats) -> Figures:
-        return _figures(part, shown=shown, has_overall=OVERALL in kept)
+    costs = _costs(stats for _, stats in [*shown_days, *trailing])
+    costs[_DATES] = len(shown_days)
+    if options.revisions and past:
+        costs.update({key: len(stats) for key, stats in past[0][1].items()})
+    admitted = _admit(
+        rows.parser.variations(), costs, room=options.series_limit - STATUS_SERIES
+    )
 
     def newest(rows: Sequence[tuple[date, DayStats]]) -> Day | None:
-        if not rows or _DATES not in kept:
+        if not rows or not admitted.has_dates:
             return None
-        day, part = rows[0]
-        return Day(day, starts_at(day, reading.timezone), figures(part))
+        day, stats = rows[0]
+        return Day(day, start_of_day(day, options.timezone), admitted.figures(stats))
 
-    sums = ((window, figures(part)) for window, part in trailing)
     last_complete = newest(past)
-    first_complete = first_reading(
-        last_complete, known=first_complete, today=reading.today
+    first_complete = (
+        carry_first_reading(last_complete, previous=first_complete, today=options.today)
+        if options.revisions
+        else None
     )
-    series -= _unrevised(first_complete, last_complete)
+    sums = ((window, admitted.figures(stats)) for window, stats in trailing)
     return Snapshot(
-        variations=tuple(shown.values()),
+        variations=tuple(admitted.variations.values()),
         latest=newest(days),
         last_complete=last_complete,
         trailing=tuple((n, one) for n, one in sums if one.variations or one.overall),
-        series=series,
-        dropped_series=dropped_series,
-        ignored_values=reader.ignored_values,
-        skipped_rows=sheet.skipped_rows,
-        history=_history(days, kept, reading.today),
+        dropped_series=admitted.dropped_series,
+        ignored_values=rows.parser.ignored_values,
+        skipped_rows=rows.skipped_rows,
+        history=_history(days, admitted, options.today),
         is_quiet=is_quiet,
         is_active=is_active,
         first_complete=first_complete,
+        revision=revision(first_complete, last_complete)
+        if options.revisions
+        else NO_FIGURES,
     )
 
 
-def _unrevised(first: Day | None, last: Day | None) -> int:
-    """Return how many numbers of the last complete day have no revision."""
-    shown = _count(last.figures) if last else 0
-    return shown - _count(revision(first, last))
-
-
-def _count(figures: Figures) -> int:
-    return len(figures.overall) + sum(len(stats) for _, stats in figures.variations)
-
-
-def parse_chronicle(
-    pages: Iterable[object], reading: ParseOptions, *, first: date
+def parse_history(
+    pages: Iterable[object], options: ParseOptions, *, first: date
 ) -> CampaignHistory:
-    """Read the complete days from `first` on; `MalformedSeries`: a page is none.
+    """Parse the complete days from `first` on; `MalformedSeries`: a page is malformed.
 
-    Of a day that several pages hold, the first of them counts. Labels are those that
-    the newest row would give, also if it is of today.
+    Of a day in several pages the first of them is used. Labels are those that the
+    newest row gives, even if it is of today.
     """
     rows: dict[date, Mapping[str, object]] = {}
     for document in pages:
-        for day, row in usable_rows(document, reading.today)[0]:
+        for day, row in usable_rows(document, options.today)[0]:
             rows.setdefault(day, row)
-    reader = Reader(channels=reading.channels, metrics=reading.metrics)
-    days = [(day, reader.read(rows[day])) for day in sorted(rows, reverse=True)]
-    chosen = [(day, part) for day, part in days if first <= day < reading.today]
+    parser = RowParser(channels=options.channels, metrics=options.metrics)
+    days = [(day, parser.parse(rows[day])) for day in sorted(rows, reverse=True)]
+    shown_days = [(day, stats) for day, stats in days if first <= day < options.today]
 
-    variations = reader.variations()
-    costs = _costs([_united(part for _, part in chosen)])
-    costs[_DATES] = _CHRONICLE_STATUS_SERIES
-    order = [_DATES, OVERALL, *(key for key in variations if key in costs)]
-    kept = _admit(costs, order=order, room=reading.series_limit)
-    series = sum(costs[key] for key in kept)
-    shown = {key: one for key, one in variations.items() if key in kept}
+    costs = _costs([_union(stats for _, stats in shown_days)])
+    costs[_DATES] = _HISTORY_STATUS_SERIES
+    admitted = _admit(parser.variations(), costs, room=options.series_limit)
     return CampaignHistory(
-        variations=tuple(shown.values()),
+        variations=tuple(admitted.variations.values()),
         days=tuple(
-            Day(
-                day,
-                starts_at(day, reading.timezone),
-                _figures(part, shown=shown, has_overall=OVERALL in kept),
-            )
-            for day, part in reversed(chosen)
+            Day(day, start_of_day(day, options.timezone), admitted.figures(stats))
+            for day, stats in reversed(shown_days)
         ),
+        series=admitted.series,
+        dropped_series=admitted.dropped_series,
+    )
+
+
+def _union(days: Iterable[DayStats]) -> DayStats:
+    """Return every field that occurs, with any one of its values."""
+    union: dict[StatsKey, dict[str, int | float]] = defaultdict(dict)
+    for day in days:
+        for key, stats in day.items():
+            union[key].update(stats)
+    return dict(union)
+
+
+class _Admitted(NamedTuple):
+    """What the limit of series admits of a document."""
+
+    variations: Mapping[StatsKey, Variation]
+    has_overall: bool
+    has_dates: bool
+    series: int
+    dropped_series: int
+
+    def figures(self, day: DayStats) -> Figures:
+        """Return the admitted stats of a day."""
+        return Figures(
+            tuple(
+                (one, day[key]) for key, one in self.variations.items() if key in day
+            ),
+            overall=day.get(OVERALL, {}) if self.has_overall else {},
+        )
+
+
+def _admit(
+    variations: Mapping[StatsKey, Variation], costs: Counter[StatsKey], *, room: int
+) -> _Admitted:
+    """Return what fits; after the first variation that does not, no other does."""
+    kept = set()
+    series = 0
+    for key in (_DATES, OVERALL, *(key for key in variations if key in costs)):
+        if series + costs[key] <= room:
+            kept.add(key)
+            series += costs[key]
+        elif key != OVERALL:
+            break
+    return _Admitted(
+        variations={key: one for key, one in variations.items() if key in kept},
+        has_overall=OVERALL in kept,
+        has_dates=_DATES in kept,
         series=series,
         dropped_series=sum(costs.values()) - series,
     )
 
 
-def _united(parts: Iterable[DayStats]) -> DayStats:
-    """Return every field that occurs, with any one of its values."""
-    union: dict[StatsKey, dict[str, int | float]] = defaultdict(dict)
-    for part in parts:
-        for key, stats in part.items():
-            union[key].update(stats)
-    return dict(union)
-
-
-def _figures(
-    part: DayStats, *, shown: Mapping[StatsKey, Variation], has_overall: bool
-) -> Figures:
-    return Figures(
-        tuple((one, part[key]) for key, one in shown.items() if key in part),
-        overall=part.get(OVERALL, {}) if has_overall else {},
-    )
-
-
-def _history(
-    days: Iterable[tuple[date, DayStats]], kept: set[StatsKey], today: date
-) -> RecentDays | None:
-    """Return how the newest days went, over what is shown of them."""
-    by_age = {}
-    for day, part in days:
-        age = (today - day).days
-        if 0 <= age < recent_days.DAYS:
-            shown = ((key[0], stats) for key, stats in part.items() if key in kept)
-            by_age[age] = _past_day(shown)
-    return recent_days.packed(today, by_age)
-
-
-def past_day(figures: Figures) -> recent_days.PastDay:
-    """Return how a day went, by what is shown of it."""
-    parts = [(one.channel, stats) for one, stats in figures.variations]
-    return _past_day([*parts, (OVERALL[0], figures.overall)])
-
-
-def _past_day(parts: Iterable[tuple[str, Stats]]) -> recent_days.PastDay:
-    tally = deliverability.tally_of(parts)
-    return recent_days.PastDay(_double(tally.sent), tally.level)
-
-
-def _double(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def activity(
-    rows: Sequence[tuple[date, Mapping[str, object]]], today: date
-) -> tuple[bool, bool]:
-    """Return whether two weeks were quiet, and whether anything is happening.
-
-    Every number of Braze counts, also what is not selected to be shown: a campaign that
-    sends must not be taken for idle because only its bounces are.
-    """
-    ages = [((today - day).days, row) for day, row in rows]
-    recent = [(age, row) for age, row in ages if age <= QUIET_DAYS]
-    active = [age for age, row in recent if holds_a_count(row)]
-    complete = sum(age >= 1 for age, _ in recent)
-    is_quiet = not active and complete == QUIET_DAYS
-    return is_quiet, any(age <= 1 for age in active)
-
-
-def _costs(parts: Iterable[DayStats]) -> Counter[StatsKey]:
-    """Count the series of each identity, its `variation_info` included."""
+def _costs(days: Iterable[DayStats]) -> Counter[StatsKey]:
+    """Count the series of each key, its `variation_info` included."""
     costs = Counter[StatsKey]()
-    for part in parts:
-        for key, stats in part.items():
+    for day in days:
+        for key, stats in day.items():
             costs[key] += len(stats)
     costs.update(key for key in list(costs) if key != OVERALL)
     return costs
 
 
-def _admit(
-    costs: Mapping[StatsKey, int], *, order: Iterable[StatsKey], room: int
-) -> set[StatsKey]:
-    """Return what fits; after the first identity that does not, no other does."""
-    kept = set()
-    for key in order:
-        if costs[key] <= room:
-            kept.add(key)
-            room -= costs[key]
-        elif key != OVERALL:
-            room = 0
-    return kept
+def _history(
+    days: Iterable[tuple[date, DayStats]], admitted: _Admitted, today: date
+) -> RecentDays | None:
+    """Return the newest days, over the admitted stats."""
+    by_age = {}
+    for day, stats in days:
+        age = (today - day).days
+        if 0 <= age < recent_days.DAYS:
+            by_age[age] = past_day(admitted.figures(stats))
+    return recent_days.pack_days(today, by_age)
+
+
+def past_day(figures: Figures) -> recent_days.PastDay:
+    """Return the day's entry in the history."""
+    parts = [(one.channel, stats) for one, stats in figures.variations]
+    return _past_day([*parts, (OVERALL[0], figures.overall)])
+
+
+def _past_day(parts: Iterable[tuple[str, Stats]]) -> recent_days.PastDay:
+    found = deliverability.of_parts(parts)
+    sent = None if found.sent is None else float(found.sent)
+    return recent_days.PastDay(sent, found.level)
+
+
+def activity(
+    rows: Sequence[tuple[date, Mapping[str, object]]], today: date
+) -> tuple[bool, bool]:
+    """Return whether two weeks were quiet, and whether the last two days were not.
+
+    Fields that are not selected count too: a campaign that sends is not idle, even if
+    only its bounces are exposed.
+    """
+    ages = [((today - day).days, row) for day, row in rows]
+    recent = [(age, row) for age, row in ages if age <= QUIET_DAYS]
+    active = [age for age, row in recent if has_count(row)]
+    complete = sum(age >= 1 for age, _ in recent)
+    is_quiet = not active and complete == QUIET_DAYS
+    return is_quiet, any(age <= 1 for age in active)

@@ -1,7 +1,6 @@
-"""The newest days of a campaign in little room, for a picture of them.
+"""The newest days of a campaign in few bytes, for the sparkline of the status page.
 
-A day is what was sent, by all channels, and how urgent its rates were. It knows nothing
-of documents, pictures or today.
+Of a day they hold how much was sent by all channels, and how urgent its rates were.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from exporter.model.snapshot import RecentDays
 from exporter.series.deliverability import Level
 
 DAYS = 28
-_FORM = f"<{DAYS}d"
+_FORMAT = f"<{DAYS}d"
 
 
 class PastDay(NamedTuple):
-    """One day; None: Braze did not say what was sent."""
+    """One day; no `sent` means that no channel has the field."""
 
     sent: float | None = None
     level: Level = Level.UNJUDGED
@@ -29,36 +28,38 @@ class PastDay(NamedTuple):
 _UNKNOWN = PastDay()
 
 
-def packed(last: date, by_age: Mapping[int, PastDay]) -> RecentDays | None:
-    """Return the days up to `last`, whose age is 0; None: nothing is known of any."""
+def pack_days(last: date, by_age: Mapping[int, PastDay]) -> RecentDays | None:
+    """Return the days up to `last`, whose age is 0; None if no day has `sent`."""
     days = [by_age.get(age, _UNKNOWN) for age in reversed(range(DAYS))]
     if all(day.sent is None for day in days):
         return None
     return _packed(last, days)
 
 
-def with_last(
+def replace_last(
     history: RecentDays | None, last: date, day: PastDay
 ) -> RecentDays | None:
-    """Return the same days with another one as the last of them."""
+    """Return the same days with another last day."""
     if history is None:
-        return packed(last, {0: day})
-    *before, _ = days_of(history)
+        return pack_days(last, {0: day})
+    *before, _ = unpack_days(history)
     days = [*before, day]
-    return packed(last, dict(enumerate(reversed(days))))
+    return pack_days(last, dict(enumerate(reversed(days))))
 
 
-def days_of(history: RecentDays) -> tuple[PastDay, ...]:
+def unpack_days(history: RecentDays) -> tuple[PastDay, ...]:
     """Return all days, oldest first."""
     return tuple(
         PastDay(None if math.isnan(sent) else sent, Level(level))
-        for sent, level in zip(unpack(_FORM, history.sent), history.levels, strict=True)
+        for sent, level in zip(
+            unpack(_FORMAT, history.sent), history.levels, strict=True
+        )
     )
 
 
-def write(history: RecentDays) -> dict[str, object]:
-    """Return the document of a history."""
-    days = days_of(history)
+def dump(history: RecentDays) -> dict[str, object]:
+    """Return a history as a JSON document."""
+    days = unpack_days(history)
     return {
         "last": history.last.isoformat(),
         "sent": [day.sent for day in days],
@@ -66,10 +67,10 @@ def write(history: RecentDays) -> dict[str, object]:
     }
 
 
-def read(
+def parse(
     *, last: date, sent: Sequence[float | None], levels: Sequence[int]
 ) -> RecentDays:
-    """Return what `write` was given. ValueError: it is not that."""
+    """Return the history of a document of `dump`, or raise ValueError."""
     days = [PastDay(one, Level(level)) for one, level in zip(sent, levels, strict=True)]
     if len(days) != DAYS:
         message = f"{len(days)} days, expected {DAYS}"
@@ -79,4 +80,4 @@ def read(
 
 def _packed(last: date, days: Sequence[PastDay]) -> RecentDays:
     sent = (math.nan if day.sent is None else day.sent for day in days)
-    return RecentDays(last, pack(_FORM, *sent), bytes(day.level for day in days))
+    return RecentDays(last, pack(_FORMAT, *sent), bytes(day.level for day in days))

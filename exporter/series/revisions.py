@@ -1,7 +1,7 @@
 """By how much Braze has restated a day since it was first read as complete.
 
-What was first read of a day goes along from snapshot to snapshot. A number that was not
-said at first has no revision: absent is not zero. It knows nothing of documents.
+The first reading of a day is carried from snapshot to snapshot. A field that it lacks
+has no revision: missing is not 0.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from datetime import date
 from decimal import Decimal
 from math import isfinite
 
-from exporter.model.snapshot import Day, Figures, Stats, Variation
-
-_NOTHING = Figures((), {})
+from exporter.model.snapshot import NO_FIGURES, Day, Figures, Stats, Variation
 
 
-def first_reading(day: Day | None, *, known: Day | None, today: date) -> Day | None:
-    """Return what is to be remembered, having read that last complete day now.
+def carry_first_reading(
+    day: Day | None, *, previous: Day | None, today: date
+) -> Day | None:
+    """Return the first reading to carry on, after `day` was read as complete.
 
-    Of the same day the earlier reading counts, and it also outlives an answer that
-    lacks the day. A day that is not over cannot have been complete.
+    `previous`, the one carried so far, is kept for the same day, and while answers
+    lack that day. It is dropped if its day is not over: the clock or zone was changed.
     """
-    if known is None or known.date >= today:
+    if previous is None or previous.date >= today:
         return day
-    return day if day and day.date > known.date else known
+    return day if day and day.date > previous.date else previous
 
 
 def revision(first: Day | None, last: Day | None) -> Figures:
-    """Return by how much each number of the last complete day moved since first read.
+    """Return by how much each number moved between two readings of the same day.
 
-    Nothing, if what was first read is of another day.
+    Readings of different days have no revision.
     """
     if first is None or last is None or first.date != last.date:
-        return _NOTHING
-    former = _Former(first.figures)
+        return NO_FIGURES
+    readings = _FirstReadings(first.figures)
     moves = (
-        (one, _moved(former.stats_of(one), stats))
+        (one, _moved(readings.stats_of(one), stats))
         for one, stats in last.figures.variations
     )
     return Figures(
@@ -45,14 +45,14 @@ def revision(first: Day | None, last: Day | None) -> Figures:
     )
 
 
-class _Former:
-    """The variations of a first reading, found again although they were renamed."""
+class _FirstReadings:
+    """The variations of a first reading, matched even if they were renamed."""
 
     def __init__(self, figures: Figures) -> None:
         self._by_id: dict[tuple[str, str], Stats] = {}
         self._by_label: dict[tuple[str, str, str], Stats] = {}
         for one, stats in figures.variations:
-            # An id that is used twice is known by its label alone.
+            # Variations with the same id are matched by their labels alone.
             known = (one.channel, one.id)
             self._by_id[known] = {} if known in self._by_id else stats
             self._by_label[one.channel, one.label, one.id] = stats
@@ -70,7 +70,7 @@ def _moved(before: Stats, now: Mapping[str, int | float]) -> Stats:
 
 
 def _difference(one: float, other: float) -> int | float | None:
-    """Subtract as people do on paper: 12.3 - 12.1 is 0.2. None: no double holds it."""
+    """Subtract in decimals: 12.3 - 12.1 is 0.2. None beyond a double's range."""
     if one == other:
         return 0
     try:

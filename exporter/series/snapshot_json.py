@@ -1,7 +1,6 @@
 """Snapshots as JSON documents and back, for keeping them over a restart.
 
-What is read back was written by us or by nobody knows whom: any JSON value at all gives
-the snapshot that was written, or ValueError. It knows no file.
+Documents are not trusted: any JSON value gives a snapshot that renders, or ValueError.
 """
 
 from __future__ import annotations
@@ -12,26 +11,28 @@ from datetime import date
 from typing import Any, TypeVar
 
 from exporter.model.labels import clean
-from exporter.model.snapshot import Day, Figures, RecentDays, Snapshot, Stats, Variation
+from exporter.model.snapshot import (
+    NO_FIGURES,
+    Day,
+    Figures,
+    RecentDays,
+    Snapshot,
+    Stats,
+    Variation,
+)
 from exporter.series import recent_days
+from exporter.series.revisions import revision
 
 T = TypeVar("T")
 
-VERSION = 2
-"""Of the documents' shape: raise it with every change that one side would not
-understand. A history may be missing, and is not missed.
-"""
-
-READABLE = (1, 2)
-"""Those of version 1 know of no first reading, and not whether anything happens."""
-
 _SINCE_VERSION_2 = ("is_quiet", "is_active", "first_complete")
+"""Keys that documents in a state file of version 1 lack, all of them."""
 
-_EXACT = 2**53  # a double counts no further
+_EXACT = 2**53  # a double holds every integer up to here
 
 
-def write(snapshot: Snapshot) -> dict[str, object]:
-    """Return the document of a snapshot."""
+def dump(snapshot: Snapshot) -> dict[str, object]:
+    """Return a snapshot as a JSON document; `revision` is computed again by `parse`."""
     numbers = {variation: n for n, variation in enumerate(snapshot.variations)}
 
     def figures(one: Figures) -> dict[str, object]:
@@ -57,32 +58,31 @@ def write(snapshot: Snapshot) -> dict[str, object]:
         "latest": day(snapshot.latest),
         "last_complete": day(snapshot.last_complete),
         "trailing": [[window, figures(sums)] for window, sums in snapshot.trailing],
-        "series": snapshot.series,
         "dropped_series": snapshot.dropped_series,
         "ignored_values": snapshot.ignored_values,
         "skipped_rows": snapshot.skipped_rows,
-        "history": snapshot.history and recent_days.write(snapshot.history),
+        "history": snapshot.history and recent_days.dump(snapshot.history),
         "is_quiet": snapshot.is_quiet,
         "is_active": snapshot.is_active,
-        "first_complete": _write_first(snapshot.first_complete),
+        "first_complete": _dump_first_complete(snapshot.first_complete),
     }
 
 
-def read(document: object) -> Snapshot:
-    """Return the snapshot of a document; ValueError: it is none that `write` made."""
+def parse(document: object) -> Snapshot:
+    """Return the snapshot of a document; ValueError: not one that `dump` made."""
     try:
-        return _read(_mapping(document))
+        return _snapshot(_mapping(document))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         message = "not a snapshot as this version writes it"
         raise ValueError(message) from error
 
 
-def _read(document: Mapping[str, Any]) -> Snapshot:
+def _snapshot(document: Mapping[str, Any]) -> Snapshot:
     variations = tuple(_variation(*about) for about in document["variations"])
-    _differ((one.channel, one.label) for one in variations)
+    _check_unique((one.channel, one.label) for one in variations)
 
     def figures(one: Mapping[str, Any]) -> Figures:
-        _differ(number for number, _ in one["variations"])
+        _check_unique(number for number, _ in one["variations"])
         return Figures(
             variations=tuple(
                 (variations[_count(number)], _stats(stats))
@@ -100,9 +100,14 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
             figures(one["figures"]),
         )
 
-    _differ(window for window, _ in document["trailing"])
+    _check_unique(window for window, _ in document["trailing"])
     last_complete = day(document["last_complete"])
     is_of_version_1 = not any(name in document for name in _SINCE_VERSION_2)
+    first_complete = (
+        _without_figures(last_complete)
+        if is_of_version_1
+        else _first_complete(document["first_complete"])
+    )
     return Snapshot(
         variations=variations,
         latest=day(document["latest"]),
@@ -111,15 +116,13 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
             (_within(window, 1, 98), figures(sums))
             for window, sums in document["trailing"]
         ),
-        series=_count(document["series"]),
         dropped_series=_count(document["dropped_series"]),
         ignored_values=_count(document["ignored_values"]),
         skipped_rows=_count(document["skipped_rows"]),
         is_quiet=not is_of_version_1 and _of(bool, document["is_quiet"]),
         is_active=not is_of_version_1 and _of(bool, document["is_active"]),
-        first_complete=_unknown(last_complete)
-        if is_of_version_1
-        else _read_first(document["first_complete"]),
+        first_complete=first_complete,
+        revision=revision(first_complete, last_complete),
         history=_history(document.get("history")),
     )
 
@@ -127,21 +130,21 @@ def _read(document: Mapping[str, Any]) -> Snapshot:
 def _history(document: object) -> RecentDays | None:
     if document is None:
         return None
-    written = _mapping(document)
-    return recent_days.read(
-        last=date.fromisoformat(_text(written["last"])),
-        sent=[None if one is None else float(_number(one)) for one in written["sent"]],
-        levels=[_count(level) for level in written["levels"]],
+    fields = _mapping(document)
+    return recent_days.parse(
+        last=date.fromisoformat(_text(fields["last"])),
+        sent=[None if one is None else float(_number(one)) for one in fields["sent"]],
+        levels=[_count(level) for level in fields["levels"]],
     )
 
 
-def _unknown(day: Day | None) -> Day | None:
-    """Return the first reading of a day of which nobody remembers any."""
-    return day and Day(day.date, day.starts_at, Figures((), {}))
+def _without_figures(day: Day | None) -> Day | None:
+    """Return a first reading of the day that gives no number a revision."""
+    return day and Day(day.date, day.starts_at, NO_FIGURES)
 
 
-def _write_first(first: Day | None) -> dict[str, object] | None:
-    """Write it with variations of its own: they may have been renamed since."""
+def _dump_first_complete(first: Day | None) -> dict[str, object] | None:
+    """Dump it with its own variations: they may have been renamed since."""
     if first is None:
         return None
     return {
@@ -155,7 +158,7 @@ def _write_first(first: Day | None) -> dict[str, object] | None:
     }
 
 
-def _read_first(document: Mapping[str, Any] | None) -> Day | None:
+def _first_complete(document: Mapping[str, Any] | None) -> Day | None:
     if document is None:
         return None
     return Day(
@@ -198,10 +201,10 @@ def _label(value: object) -> str:
     return _clean(value) or _of(str, None)
 
 
-def _differ(keys: Iterable[Hashable]) -> None:
-    given = tuple(keys)
-    if len(set(given)) < len(given):
-        raise TypeError  # a series would be served twice
+def _check_unique(keys: Iterable[Hashable]) -> None:
+    listed = tuple(keys)
+    if len(set(listed)) < len(listed):
+        raise TypeError  # a series would be exposed twice
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,8 +1,7 @@
-"""Sums over trailing windows of days: what was counted in the last 7, the last 28.
+"""Sums over trailing windows of days, such as the last 7 and the last 28.
 
-A sum covers the days that carry the field; none is made up. It is the same whatever
-the order of the days, and there is none beyond the range of a double. It knows nothing
-of dates or channels: days have an age, and stats belong to any key.
+A sum covers the days that have the field. It does not depend on the order of the days,
+and a sum beyond the range of a double is left out.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from exporter.model.snapshot import Stats
 Key = TypeVar("Key", bound=Hashable)
 
 NOT_ADDITIVE = "unique_recipients"
-"""Who received on two days counts on both: this field has no sum."""
+"""This field has no sum: a person with messages on two days counts on both."""
 
 
-def add_up(
+def trailing_sums(
     past: Sequence[tuple[int, Mapping[Key, Stats]]], windows: Iterable[int]
 ) -> list[tuple[int, dict[Key, Stats]]]:
     """Return (window, sums) for each window that has any; both arguments ascend.
@@ -56,15 +55,15 @@ def _totals(
 ) -> dict[Key, Stats]:
     totals: dict[Key, Stats] = {}
     for key, fields in columns.items():
-        sums = {name: total(values) for name, values in fields.items()}
+        sums = {name: exact_sum(values) for name, values in fields.items()}
         sums.pop(NOT_ADDITIVE, None)
         if stats := {name: added for name, added in sums.items() if added is not None}:
             totals[key] = stats
     return totals
 
 
-def total(values: Sequence[int | float]) -> int | float | None:
-    """Return the sum, the same whatever the order; None beyond a double's range."""
+def exact_sum(values: Sequence[int | float]) -> int | float | None:
+    """Return the sum, independent of the order; None beyond a double's range."""
     try:
         added = sum(values)
         # Floats: the exact sum, rounded once.

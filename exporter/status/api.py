@@ -13,8 +13,8 @@ from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.model.snapshot import RecentDays
 from exporter.polling.sharding import Shard
-from exporter.series.deliverability import Level, Tally
-from exporter.series.recent_days import days_of
+from exporter.series.deliverability import Deliverability, Level
+from exporter.series.recent_days import unpack_days
 from exporter.status import texts
 from exporter.status.view_model import (
     CampaignState,
@@ -171,7 +171,7 @@ def _day(view: DayView) -> dict[str, object]:
     }
 
 
-def _tally(tally: Tally) -> dict[str, object]:
+def _tally(tally: Deliverability) -> dict[str, object]:
     return {
         "sent": tally.sent,
         "bounces": tally.bounces,
@@ -189,7 +189,7 @@ def _tally(tally: Tally) -> dict[str, object]:
 
 
 def _history(history: RecentDays) -> dict[str, object]:
-    days = days_of(history)
+    days = unpack_days(history)
     return {
         "last_date": history.last.isoformat(),
         "sent": [_number(day.sent) for day in days],

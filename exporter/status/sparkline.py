@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from exporter.model.snapshot import RecentDays
 from exporter.series.deliverability import Level
-from exporter.series.recent_days import DAYS, PastDay, days_of
+from exporter.series.recent_days import DAYS, PastDay, unpack_days
 
 STEP = 4
 WIDTH = STEP * DAYS
@@ -42,7 +42,7 @@ class Sparkline:
 
 def sparkline(history: RecentDays) -> Sparkline:
     """Return the chart of a history."""
-    days = days_of(history)
+    days = unpack_days(history)
     maximum = max((day.sent for day in days if day.sent is not None), default=0.0)
     bars = [_bar(number, day.sent, maximum) for number, day in enumerate(days)]
     return Sparkline(

@@ -17,7 +17,8 @@ from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Day, RecentDays, Snapshot
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.sharding import Shard
-from exporter.series.deliverability import Level, Tally, tally
+from exporter.series import deliverability
+from exporter.series.deliverability import Deliverability, Level
 
 
 class CampaignState(StrEnum):
@@ -85,7 +86,7 @@ class DayView:
 
     date: date
     starts_at: float
-    tally: Tally
+    tally: Deliverability
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,11 @@ def campaign_view(
 
 def day_view(day: Day | None) -> DayView | None:
     """Return a day with its messages summed."""
-    return None if day is None else DayView(day.date, day.starts_at, tally(day.figures))
+    return (
+        None
+        if day is None
+        else DayView(day.date, day.starts_at, deliverability.of_figures(day.figures))
+    )
 
 
 def today_in(timezone: ZoneInfo, *, now: float) -> date:

@@ -1,7 +1,6 @@
-"""Keeps the last values on disk while the daemon runs, and tells when it cannot.
+"""Saves the values of a store to the state file while the daemon runs.
 
-A fault of the disk is told once, counted each time, and costs nothing else. It knows
-nothing of the file's format: `state` does.
+A fault of the disk is logged once and counted each time; polling goes on without it.
 """
 
 from __future__ import annotations
@@ -10,15 +9,16 @@ import logging
 from threading import Lock
 
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, KeptEntries, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.errors import StateError
+from exporter.series.kept import Kept, KeptEntries
 from exporter.storage.sqlite_state import SqliteState
 
 _log = logging.getLogger(__name__)
 
 
 class Autosave:
-    """Saves what changed in a store."""
+    """Saves what changed in a store since the last save that succeeded."""
 
     def __init__(
         self, state: SqliteState, *, store: Store, telemetry: SelfMetrics
@@ -27,18 +27,22 @@ class Autosave:
         self._store = store
         self._telemetry = telemetry
         self._saved: dict[ObjectKey, Kept] = {}
+        self._files_created = state.files_created
         self._is_failing = False
         self._lock = Lock()
 
     def restore(self) -> KeptEntries:
-        """Return what is kept, nothing if it cannot be read."""
+        """Return the saved values; of an unusable file, which is quarantined, none.
+
+        A file that another process has locked stays in its place.
+        """
         try:
             kept = self._state.load()
         except StateError as error:
             _log.error("state.unusable", extra={"facts": {"error": str(error)}})
             self._telemetry.restored(is_successful=False)
             if not error.is_locked:
-                self._state.set_aside()
+                self._state.quarantine()
             return {}
         self._telemetry.restored(is_successful=True)
         self._saved = dict(kept)
@@ -47,13 +51,16 @@ class Autosave:
         return kept
 
     def save(self) -> None:
-        """Keep what changed since the last save that succeeded."""
+        """Save what changed; if the file was removed, everything."""
         with self._lock:
             self._save()
 
     def _save(self) -> None:
-        if not self._state.is_there():
-            self._saved.clear()  # or somebody removed it
+        if (
+            not self._state.exists()
+            or self._files_created != self._state.files_created  # by discovery
+        ):
+            self._saved.clear()
         entries = {entry.key: entry for entry in self._store.entries()}
         changed = {
             key: kept
@@ -71,8 +78,9 @@ class Autosave:
                 _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
             self._is_failing = True
             if error.is_damaged:
-                self._state.set_aside()
+                self._state.quarantine()
             return
+        self._files_created = self._state.files_created
         self._telemetry.saved(is_successful=True)
         if self._is_failing:
             _log.info("state.saved_again", extra={"facts": {}})
@@ -83,6 +91,7 @@ class Autosave:
 
 
 def _kept(entry: Entry) -> Kept | None:
+    """Return what to save; None without values: what was saved before stays."""
     last_success_at = entry.status.last_success_at
     if entry.snapshot is None or last_success_at is None:
         return None

@@ -1,8 +1,7 @@
-"""What was last read, kept on disk over a restart: one SQLite file.
+"""The state file: the last values of every campaign and the catalogues of discovery.
 
-SQLite's transactions see to it that a crash at any moment leaves the old or the new
-state. Every fault of file or disk is one `StateError`: the daemon runs on without. It
-holds snapshots, never a key and never rendered bytes.
+One SQLite file. A crash at any moment leaves the old or the new state, and every fault
+of file or disk is a `StateError`. The file holds neither API keys nor rendered bytes.
 """
 
 from __future__ import annotations
@@ -12,103 +11,165 @@ import math
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
-from exporter.metrics.store import Kept, KeptEntries, ObjectKey
+from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
-from exporter.model.snapshot import Snapshot
 from exporter.series import snapshot_json
+from exporter.series.kept import Kept, KeptEntries
 
 FILE_NAME = "state.sqlite3"
 
-_APPLICATION = 0x42727A45  # "BrzE": tells our files from other SQLite files
-_BUSY_SECONDS = 2.0
-_TABLE = (
-    "CREATE TABLE kept (workspace TEXT, campaign_id TEXT, "
-    "last_success_at REAL, failure TEXT, snapshot TEXT, "
-    "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID"
+Account = tuple[str, str, str]
+"""A workspace's name, its endpoint and the source of its API key."""
+
+Documents = Mapping[Account, str]
+
+_APPLICATION_ID = 0x42727A45
+"""The bytes "BrzE": marks a SQLite file as one of this exporter."""
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    # 1
+    (
+        "CREATE TABLE kept (workspace TEXT, campaign_id TEXT, "
+        "last_success_at REAL, failure TEXT, snapshot TEXT, "
+        "PRIMARY KEY (workspace, campaign_id)) WITHOUT ROWID",
+    ),
+    # 2: snapshots gained keys; `snapshot_json.parse` has defaults for them.
+    (),
+    # 3: snapshots lost their `series`; discovery.json became a table.
+    (
+        "CREATE TABLE catalogues (workspace TEXT, endpoint TEXT, key_source TEXT, "
+        "document TEXT, PRIMARY KEY (workspace, endpoint, key_source)) WITHOUT ROWID",
+    ),
 )
-_LONGEST_BYTES = 64 * 1024 * 1024
-# Of SQLite's machine: some ten seconds; 100,000 campaigns take a hundredth of it.
-_STEPS_AT_ONCE, _TURNS = 1_000_000, 1000
+"""Number n, counted from 1, brings a file of version n - 1 to version n."""
+
+VERSION = len(_MIGRATIONS)
+"""The schema's version, `PRAGMA user_version` of the file."""
+
+_TABLES = [("table", "catalogues"), ("table", "kept")]
+
+_BUSY_SECONDS = 2.0
+_MAX_VALUE_BYTES = 64 * 1024 * 1024
+# Steps of SQLite's virtual machine, about ten seconds: 100,000 campaigns take a
+# hundredth of it.
+_STEPS_PER_CHECK, _MAX_CHECKS = 1_000_000, 1000
+
+T = TypeVar("T")
 
 
 class SqliteState:
-    """The file below a directory; made when it is first saved to."""
+    """The state file of a directory; the first save creates both.
+
+    Every method may be called from any thread; one runs at a time.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files_created = 0
+        """How many files this object has created or found without a table."""
         self._path = directory / FILE_NAME
+        self._lock = Lock()
 
     def load(self) -> KeptEntries:
-        """Return what is kept, nothing if there is no file. StateError: unusable."""
-        try:
-            # Now, and not first when there is something to save: who starts us looks.
+        """Return the saved values, empty without a file. StateError: unusable."""
+        # The directory is created here, so that a wrong path is logged at the start.
+        with self._errors("read"):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._size():
-                return {}
-            with closing(self._connect()) as database:
-                if self._is_blank(database):
-                    return {}  # a crash undid its first save
-                self._check(database)
-                rows = database.execute(
-                    "SELECT workspace, campaign_id, last_success_at, failure, "
-                    "snapshot FROM kept"
-                )
-                return _read(rows)
-        except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
-            raise self._unusable("read", error) from error
+        return self._read(
+            "SELECT workspace, campaign_id, last_success_at, failure, snapshot "
+            "FROM kept",
+            _parse_kept,
+        )
 
     def save(
         self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
     ) -> None:
-        """Keep what changed and forget what is gone, or, on StateError, neither."""
+        """Save what changed and delete what is gone; on StateError, neither."""
         rows = (
-            (*key, kept.last_success_at, kept.failure, _dump(kept.snapshot))
+            (*key, kept.last_success_at, kept.failure, _dump(kept))
             for key, kept in changed.items()
         )
-        try:
-            self._make_private()
-            with closing(self._connect()) as database, database:
-                # By ourselves: Python's module begins before an INSERT only, and a
-                # file that was just made would be left half made by a crash.
-                database.execute("BEGIN IMMEDIATE")
-                self._prepare(database)
-                database.executemany(
-                    "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?)", rows
-                )
-                database.executemany(
-                    "DELETE FROM kept WHERE workspace = ? AND campaign_id = ?", gone
-                )
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise self._unusable("written", error) from error
+        with self._writing() as database:
+            database.executemany("INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?)", rows)
+            database.executemany(
+                "DELETE FROM kept WHERE workspace = ? AND campaign_id = ?", gone
+            )
 
-    def is_there(self) -> bool:
-        """Tell whether there is a file that something was saved to."""
+    def load_catalogues(self) -> dict[Account, str]:
+        """Return the saved documents, empty without a file. StateError: unusable."""
+        return self._read(
+            "SELECT workspace, endpoint, key_source, document FROM catalogues",
+            lambda rows: {
+                (str(name), str(endpoint), str(source)): str(document)
+                for name, endpoint, source, document in rows
+            },
+        )
+
+    def save_catalogues(self, documents: Documents) -> None:
+        """Replace all documents; on StateError, none."""
+        rows = ((*account, document) for account, document in documents.items())
+        with self._writing() as database:
+            database.execute("DELETE FROM catalogues")
+            database.executemany("INSERT INTO catalogues VALUES (?,?,?,?)", rows)
+
+    def exists(self) -> bool:
+        """Return whether there is a file that was saved to."""
         try:
             return self._path.lstat().st_size > 0
         except OSError:
             return False
 
-    def set_aside(self) -> None:
-        """Rename a file that cannot be used, so that the next save makes a new one."""
-        with suppress(OSError):
+    def quarantine(self) -> None:
+        """Rename an unusable file, so that the next save creates a new one."""
+        with self._lock, suppress(OSError):
             self._path.rename(self._path.with_suffix(".unusable"))
 
+    def _read(self, query: str, parse: Callable[[Iterable[tuple[Any, ...]]], T]) -> T:
+        with self._lock, self._errors("read"):
+            if not self._size():
+                return parse(())
+            with closing(self._connect()) as database:
+                if _is_blank(database):
+                    return parse(())  # a crash rolled its first save back
+                with database:
+                    if _version(database) < VERSION:
+                        database.execute("BEGIN IMMEDIATE")
+                    _migrate(database)
+                return parse(database.execute(query))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._errors("written"):
+            self._make_private()
+            with closing(self._connect()) as database, database:
+                # Explicitly: Python's module begins a transaction before an INSERT
+                # only, and a crash would leave a new file without its tables.
+                database.execute("BEGIN IMMEDIATE")
+                is_blank = _is_blank(database)
+                _migrate(database)
+                yield database
+            self.files_created += is_blank
+
     def _connect(self) -> sqlite3.Connection:
-        """Open the file without trust: it may have been made to harm us."""
+        """Open the file without trusting its content."""
         database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS)
-        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_BYTES)
-        turns = count()
-        database.set_progress_handler(lambda: next(turns) >= _TURNS, _STEPS_AT_ONCE)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+        checks = count()
+        database.set_progress_handler(
+            lambda: next(checks) >= _MAX_CHECKS, _STEPS_PER_CHECK
+        )
         database.execute("PRAGMA trusted_schema = OFF")
         return database
 
     def _size(self) -> int:
-        """Return how long the file is, 0 for none. ValueError: it is something else."""
+        """Return the file's length, 0 without one. ValueError: not a regular file."""
         try:
             status = self._path.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -119,78 +180,97 @@ class SqliteState:
         return status.st_size
 
     def _make_private(self) -> None:
-        """Make the file, readable by us alone, before SQLite would."""
+        """Create the file with mode 0600, before SQLite does with the umask's."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._size()
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self._path, flags, 0o600)
         try:
-            # Another's file that we may write to stays as he wants it.
+            # The file of another user keeps its mode if it is writable.
             with suppress(PermissionError):
                 os.fchmod(descriptor, 0o600)
         finally:
             os.close(descriptor)
 
-    def _prepare(self, database: sqlite3.Connection) -> None:
-        if self._is_blank(database):
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.execute(_TABLE)
-        else:
-            self._check(database)
-        # A file of an older version takes rows of ours from now on.
-        database.execute(f"PRAGMA user_version = {snapshot_json.VERSION}")
-
-    def _is_blank(self, database: sqlite3.Connection) -> bool:
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        return not tables
-
-    def _check(self, database: sqlite3.Connection) -> None:
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION:
-            message = "it is not a state file of this exporter"
-            raise sqlite3.DatabaseError(message)
-        if version not in snapshot_json.READABLE:
-            message = f"its format is {version}, expected {snapshot_json.VERSION}"
-            raise sqlite3.DatabaseError(message)
-        # A view in the table's place could be computed for ever.
-        schema = database.execute("SELECT type, sql FROM sqlite_master LIMIT 2")
-        if schema.fetchall() != [("table", _TABLE)]:
-            message = "it holds something else than the table of this exporter"
-            raise sqlite3.DatabaseError(message)
-
-    def _unusable(self, what: str, error: Exception) -> StateError:
-        is_passing = isinstance(error, OSError | sqlite3.OperationalError)
-        code = getattr(error, "sqlite_errorcode", None)
-        return StateError(
-            f"the state file {self._path} cannot be {what}: {error}",
-            is_damaged=not is_passing,
-            is_locked=code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED},
-        )
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Raise every fault of file, disk or content as a `StateError`."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, ValueError, TypeError, RecursionError) as error:
+            is_temporary = isinstance(error, OSError | sqlite3.OperationalError)
+            code = getattr(error, "sqlite_errorcode", None)
+            raise StateError(
+                f"the state file {self._path} cannot be {what}: {error}",
+                is_damaged=not is_temporary,
+                is_locked=code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED},
+            ) from error
 
 
-def _read(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
-    """Read row after row: those of a damaged file could go round in a circle."""
+def _is_blank(database: sqlite3.Connection) -> bool:
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return not tables
+
+
+def _version(database: sqlite3.Connection) -> int:
+    """Return the schema's version; DatabaseError: of another program or newer."""
+    (application_id,) = database.execute("PRAGMA application_id").fetchone()
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if application_id != _APPLICATION_ID:
+        message = "it is not a state file of this exporter"
+        raise sqlite3.DatabaseError(message)
+    if not 1 <= version <= VERSION:
+        message = f"its schema has version {version}, expected 1 to {VERSION}"
+        raise sqlite3.DatabaseError(message)
+    return int(version)
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    """Bring the schema to `VERSION`; DatabaseError: it cannot be.
+
+    Runs in the caller's transaction. A file of `VERSION` is not written to.
+    """
+    if _is_blank(database):
+        database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        version = 0
+    else:
+        version = _version(database)
+    if version < VERSION:
+        for statements in _MIGRATIONS[version:]:
+            for statement in statements:
+                database.execute(statement)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    # A view in a table's place could be computed without end.
+    schema = database.execute(
+        "SELECT type, name FROM sqlite_master ORDER BY name LIMIT 3"
+    )
+    if schema.fetchall() != _TABLES:
+        message = "its tables are not those of this exporter"
+        raise sqlite3.DatabaseError(message)
+
+
+def _parse_kept(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
+    """Parse row after row: those of a damaged file could repeat without end."""
     entries: dict[ObjectKey, Kept] = {}
     for workspace, campaign_id, at, failure, document in rows:
         key = (str(workspace), str(campaign_id))
         if key in entries:
-            message = "a campaign is in it twice"
+            message = f"campaign {campaign_id!r} occurs twice"
             raise ValueError(message)
         entries[key] = Kept(
             _instant(at),
             FailureReason(failure) if failure else None,
-            snapshot_json.read(json.loads(document)),
+            snapshot_json.parse(json.loads(document)),
         )
     return entries
 
 
 def _instant(value: object) -> float:
     if type(value) is not float or not math.isfinite(value):
-        message = f"{value!r} is no instant"
+        message = f"last_success_at is {value!r}, expected a number"
         raise ValueError(message)
     return value
 
 
-def _dump(snapshot: Snapshot) -> str:
-    return json.dumps(snapshot_json.write(snapshot), separators=(",", ":"))
+def _dump(kept: Kept) -> str:
+    return json.dumps(snapshot_json.dump(kept.snapshot), separators=(",", ":"))

@@ -58,6 +58,7 @@ def of_campaigns() -> dict[str, set[str]]:
         channels=Selection(),
         metrics=Selection(),
         series_limit=5000,
+        revisions=True,
     )
     page = campaign_metrics.page(
         (

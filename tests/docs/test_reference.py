@@ -26,8 +26,8 @@ from tests.paths import ROOT
 
 COMMANDS_PAGE = document("docs/commands.md")
 OPERATIONS_PAGE = document("docs/operations.md")
-LEVELS = {"warning": "warn", "log": "warn", "exception": "error"}
-"""Methods of a logger whose name is not the level of a log line."""
+LEVELS = {"warning": "warn", "exception": "error"}
+"""Levels and methods of logging with a different name in a log line."""
 
 
 def test_the_metric_tables_contain_every_family_with_its_labels() -> None:
@@ -108,8 +108,13 @@ def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
 def test_the_event_table_contains_every_log_event_with_its_level() -> None:
     """Every line of the log can be looked up."""
     source = "".join(path.read_text() for path in (ROOT / "exporter").rglob("*.py"))
-    calls = re.findall(r'_log\.(\w+)\(\s*(?:level, )?"([a-z_]+\.[a-z_]+)"', source)
-    actual = {event: LEVELS.get(method, method) for method, event in calls}
+    calls = re.findall(
+        r"(?:\blevel = logging\.(\w+) if .*\s+)?"
+        r'_log\.(\w+)\(\s*(?:level, )?"([a-z_]+\.[a-z_]+)"',
+        source,
+    )
+    levels = {event: (level or method).lower() for level, method, event in calls}
+    actual = {event: LEVELS.get(level, level) for event, level in levels.items()}
 
     documented = {
         row[0].strip("`"): row[1] for row in cells("## Log events", OPERATIONS_PAGE)

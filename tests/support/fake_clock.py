@@ -16,6 +16,10 @@ class FakeClock(Clock):
         self.set_by = 0.0
         super().__init__(wall=lambda: self.time + self.set_by, steady=lambda: self.time)
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += seconds
+
     def set_wall(self, *, seconds: float) -> None:
         """Set the wall clock that far ahead of `time`, and let the clock notice."""
         self.set_by = seconds

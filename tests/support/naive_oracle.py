@@ -1,6 +1,6 @@
-"""What a document should be served as, worked out slowly and without our code.
+"""The samples that a document should be exposed as, without code of the exporter.
 
-The rules of the contract in the plainest words: no cleverness, no speed, no limit.
+The rules of the contract, written slowly and plainly, without a limit of series.
 Samples are a mapping from (family, labels) to values.
 """
 
@@ -20,7 +20,7 @@ Entry = tuple[str, str]
 
 
 def cleaned(text: str) -> str:
-    """Replace what no line may hold, then cut."""
+    """Replace unsafe characters, then cut."""
     bad = ("Cc", "Cs")
     return "".join(
         "\ufffd" if unicodedata.category(one) in bad and one != "\n" else one
@@ -29,7 +29,7 @@ def cleaned(text: str) -> str:
 
 
 def is_value(value: object) -> bool:
-    """Tell whether a JSON value is a number that a double can show."""
+    """Return whether a JSON value is a number in the range of a double."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -39,20 +39,20 @@ def is_value(value: object) -> bool:
 
 
 def identities(entries: list[Entry]) -> list[tuple[str, str, int]]:
-    """Recognise the (id, name) pairs of one row."""
+    """Return the keys of the (id, name) pairs of one row."""
     keys = [("id", id_) if id_ else ("name", name) for id_, name in entries]
     return [(*key, keys[: n + 1].count(key)) for n, key in enumerate(keys)]
 
 
 def labels(rows: list[list[Entry]]) -> dict[tuple[str, str, int], str]:
-    """Label the identities of one channel; rows come newest first."""
-    given: dict[tuple[str, str, int], str] = {}
+    """Return the labels of one channel by key; rows come newest first."""
+    assigned: dict[tuple[str, str, int], str] = {}
     for row in rows:
         nameless = [name for _, name in row].count("")
         found = [
             (identity, entry)
             for identity, entry in zip(identities(row), row, strict=True)
-            if identity not in given
+            if identity not in assigned
         ]
         texts = []
         for _, (id_, name) in found:
@@ -60,16 +60,16 @@ def labels(rows: list[list[Entry]]) -> dict[tuple[str, str, int], str]:
             texts.append(cleaned(name) or fallback)
         for (identity, (id_, _)), text in zip(found, texts, strict=True):
             is_shared = texts.count(text) > 1
-            given[identity] = next(
+            assigned[identity] = next(
                 label
-                for label in wishes(text, id_, is_shared=is_shared)
-                if label not in given.values()
+                for label in candidates(text, id_, is_shared=is_shared)
+                if label not in assigned.values()
             )
-    return given
+    return assigned
 
 
-def wishes(text: str, id_: str, *, is_shared: bool) -> Any:
-    """Name the labels an identity would take, best first."""
+def candidates(text: str, id_: str, *, is_shared: bool) -> Any:
+    """Yield the labels for a key in the order in which they are tried."""
     suffix = f" ({cleaned(id_)[:8]})" if id_ else ""
     if not is_shared or not id_:
         yield text
@@ -81,7 +81,7 @@ def wishes(text: str, id_: str, *, is_shared: bool) -> Any:
 
 
 def usable_rows(data: list[Any], today: dt.date) -> dict[dt.date, Any]:
-    """Choose one row per date, the later in the list; newest first."""
+    """Return one row per date, the later in the list; newest first."""
     rows = {}
     for row in data:
         text = row.get("time") if isinstance(row, dict) else None
@@ -96,7 +96,7 @@ def usable_rows(data: list[Any], today: dt.date) -> dict[dt.date, Any]:
 
 
 def stats(fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]:
-    """Choose the numbers among the fields; the first of equal names wins."""
+    """Return the numbers among the fields; the first of equal names is used."""
     chosen: dict[str, Any] = {}
     for name, value in fields.items():
         if name not in hidden and name and is_value(value):
@@ -105,12 +105,12 @@ def stats(fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]:
 
 
 def text(value: object) -> str:
-    """Take what is no text as no text."""
+    """Return a text, empty for any other type."""
     return value if isinstance(value, str) else ""
 
 
 def channels(row: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Choose the lists among the channels, and the objects among their entries."""
+    """Return the lists among the channels, and the objects among their entries."""
     messages = row.get("messages")
     chosen: dict[str, list[dict[str, Any]]] = {}
     for key, entries in messages.items() if isinstance(messages, dict) else ():
@@ -121,18 +121,18 @@ def channels(row: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def pairs(entries: list[dict[str, Any]]) -> list[Entry]:
-    """Read the (id, name) of each entry."""
+    """Return the (id, name) of each entry."""
     return [
         (text(one.get("variation_api_id")), text(one.get("variation_name")))
         for one in entries
     ]
 
 
-Own = tuple[tuple[str, str], ...]
+LabelPairs = tuple[tuple[str, str], ...]
 
 
 class Reading:
-    """All rows of a document with their labels given."""
+    """All rows of a document, with labels."""
 
     def __init__(self, rows: dict[dt.date, Any]) -> None:
         self.infos: dict[tuple[str, str], str] = {}
@@ -143,9 +143,9 @@ class Reading:
             self.names[channel] = labels([pairs(entries) for entries in lists])
         self.days = {day: self.read(row) for day, row in rows.items()}
 
-    def read(self, row: dict[str, Any]) -> dict[Own, Any]:
-        """List the numbers of one row under the labels that set them apart."""
-        found: dict[Own, Any] = {}
+    def read(self, row: dict[str, Any]) -> dict[LabelPairs, Any]:
+        """Return the numbers of one row by their labels."""
+        found: dict[LabelPairs, Any] = {}
         for name, value in stats(row, ("time", "messages", *HIDDEN)).items():
             found[("metric", name),] = value
         for channel, entries in channels(row).items():
@@ -162,9 +162,9 @@ class Reading:
                     found[own] = value
         return found
 
-    def total(self, days: list[dt.date]) -> dict[Own, float]:
+    def total(self, days: list[dt.date]) -> dict[LabelPairs, float]:
         """Add up days exactly."""
-        sums: dict[Own, Fraction] = {}
+        sums: dict[LabelPairs, Fraction] = {}
         for day in days:
             for own, value in self.days[day].items():
                 sums[own] = sums.get(own, Fraction(0)) + Fraction(value)
@@ -182,18 +182,19 @@ def expected(
     timezone: ZoneInfo,
     windows: tuple[int, ...],
     subject: dict[str, str],
+    revisions: bool = True,
 ) -> Samples:
-    """Work out every sample of a document's `data`, before any limit."""
+    """Return every sample of a document's `data`, read for the first time."""
     reading = Reading(usable_rows(data, today))
     samples: Samples = {}
 
-    def add(family: str, own: Own, value: float) -> None:
+    def add(family: str, own: LabelPairs, value: float) -> None:
         key = (family, frozenset((*subject.items(), *own)))
         assert key not in samples
         samples[key] = float(value)
 
     past = [day for day in reading.days if day < today]
-    shown: list[tuple[str, Own, dict[Own, Any]]] = []
+    shown: list[tuple[str, LabelPairs, dict[LabelPairs, Any]]] = []
     for ending, chosen in (("daily", list(reading.days)), ("last_complete_day", past)):
         if chosen:
             shown.append((ending, (), reading.days[chosen[0]]))
@@ -201,12 +202,12 @@ def expected(
             add(f"braze_campaign_{ending}_timestamp_seconds", (), start)
     for window in windows:
         chosen = [day for day in past if (today - day).days <= window]
-        of_days: Own = (("window", f"{window}d"),)
+        of_days: LabelPairs = (("window", f"{window}d"),)
         shown.append(("trailing", of_days, reading.total(chosen)))
     for ending, label, values in shown:
         for own, value in values.items():
             add(family_of(own) + ending, own + label, value)
-    if past:
+    if past and revisions:
         for own in reading.days[past[0]]:
             add(f"{family_of(own)}last_complete_day_revision", own, 0)
     for own in {own[:2] for _, _, values in shown for own in values if len(own) == 3}:
@@ -224,13 +225,13 @@ def expected(
 HIDDEN = ("variation_name", "variation_api_id")
 
 
-def family_of(own: Own) -> str:
-    """Keep what concerns the campaign as a whole apart from its parts."""
+def family_of(own: LabelPairs) -> str:
+    """Return the prefix of the families of a variation or of the whole campaign."""
     return "braze_campaign_" if len(own) > 1 else "braze_campaign_overall_"
 
 
 def fits(total: Fraction) -> bool:
-    """Tell whether a sum has a double."""
+    """Return whether a sum is in the range of a double."""
     try:
         float(total)
     except OverflowError:
@@ -239,7 +240,7 @@ def fits(total: Fraction) -> bool:
 
 
 def first_instant(day: dt.date, timezone: ZoneInfo) -> float:
-    """Walk in quarters of an hour to where the local date is reached."""
+    """Return the first quarter of an hour of the local date."""
     at = int(dt.datetime.combine(day, dt.time(), dt.UTC).timestamp())
     at -= 30 * 3600
     while dt.datetime.fromtimestamp(at, timezone).date() < day:
@@ -248,7 +249,7 @@ def first_instant(day: dt.date, timezone: ZoneInfo) -> float:
 
 
 def parsed(page: bytes) -> Samples:
-    """Read a page back with both official parsers; they must agree."""
+    """Return the samples of a page; both official parsers must agree."""
     page_text = page.decode()
     families = text_string_to_metric_families(page_text)
     one = _collect(families)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.responses import BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config
 from exporter.model.errors import FailureReason, FetchError
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -16,6 +16,7 @@ from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
 from exporter.polling.workspaces import Workspaces
+from exporter.series.kept import Kept
 
 from tests.support.daemon_process import parsed
 from tests.support.fake_clock import NOW, FakeClock
@@ -40,14 +41,21 @@ def config(*workspaces: dict[str, object], **changes: object) -> Config:
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
 
 
-def failure(kind: type[FetchError], reason: str, *, status: int | None) -> FetchError:
-    """Return a failure as the client raises it."""
-    headers = None if status is None else RateLimitHeaders()
+def failure(
+    kind: type[FetchError],
+    reason: str,
+    *,
+    status: int | None,
+    headers: RateLimitHeaders | None = None,
+    retry_after: float | None = None,
+) -> FetchError:
+    """Return a failure as the client raises it; without a status: no response."""
     return kind(
         "the message of the client",
         reason=FailureReason(reason),
         status=status,
-        allowance=headers,
+        allowance=headers or (None if status is None else RateLimitHeaders()),
+        retry_after_seconds=retry_after,
     )
 
 
@@ -77,7 +85,7 @@ class FakeBraze:
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         """Return or raise the next response."""
-        assert path == "/campaigns/data_series"
+        assert path in {"/campaigns/data_series", "/canvas/series"}
         self.requests.append(params)
         during, self.during = self.during, lambda: None
         response = self.respond(params)
@@ -141,10 +149,10 @@ class FakeScheduler(Scheduler):
 class PollingWorld:
     """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheduler: FakeScheduler | None = None) -> None:
         self.clock = FakeClock()
         self.braze = FakeBraze()
-        self.scheduler = FakeScheduler()
+        self.scheduler = scheduler or FakeScheduler()
         self.store = Store()
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.keys: dict[str, str | None] = {}

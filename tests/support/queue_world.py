@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import BrazeResponse
-from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED, ApiRequest, Session
+from exporter.braze.session import (
+    CAMPAIGN_ANALYTICS,
+    SHARED,
+    ApiRequest,
+    Result,
+    Session,
+)
 from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.kinds import CAMPAIGN, Kind
@@ -14,11 +17,16 @@ from exporter.polling.pause import Pause
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import FakeBraze, failure
 
 UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
 FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
 EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
+TIMED_OUT = failure(Unavailable, "timeout", status=None)
 OTHER_KIND = CAMPAIGN._replace(name="canvas", path="canvas/series", bucket=SHARED)
+
+End = RateLimitHeaders | FetchError
+"""The headers of a response with a document, or a failure."""
 
 
 def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
@@ -26,53 +34,30 @@ def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
     return PendingPoll("shop", object_id, due_at=at, at=at)
 
 
-def request_of(kind: Kind) -> ApiRequest:
-    """Return a request of a kind."""
-    return ApiRequest(kind.bucket, kind.path, {}, {})
+def throttled(
+    headers: RateLimitHeaders | None = None, *, retry_after: float | None = None
+) -> FetchError:
+    """Return a 429."""
+    return failure(
+        Throttled, "rate_limited", status=429, headers=headers, retry_after=retry_after
+    )
 
 
-class FakeClient:
-    """Ends every request with `end`."""
-
-    def __init__(self) -> None:
-        self.end: BrazeResponse | FetchError = BrazeResponse({}, 200, FULL)
-
-    def fetch(
-        self, path: str, params: Mapping[str, str | int], *_: object
-    ) -> BrazeResponse:
-        """Return or raise the end."""
-        del path, params
-        if isinstance(self.end, FetchError):
-            raise self.end
-        return self.end
+def fetch(session: Session, braze: FakeBraze, kind: Kind, end: End) -> Result:
+    """Send a request that was paid for, and settle it."""
+    if isinstance(end, FetchError):
+        braze.responses = [end]
+    else:
+        braze.responses, braze.headers = [{}], end
+    return session.fetch(ApiRequest(kind.bucket, kind.path, {}, {}))
 
 
-def ended(
-    headers: RateLimitHeaders | None,
-    *,
-    is_throttled: bool = False,
-    retry_after: float | None = None,
-) -> BrazeResponse | FetchError:
-    """Return how a request ended, as far as a queue is concerned."""
-    if is_throttled:
-        return Throttled(
-            "429",
-            reason=FailureReason.RATE_LIMITED,
-            status=429,
-            allowance=headers,
-            retry_after_seconds=retry_after,
-        )
-    if headers is None:
-        return Unavailable("timeout", reason=FailureReason.TIMEOUT)
-    return BrazeResponse({}, 200, headers)
-
-
-def session_of(clock: FakeClock, client: FakeClient, **bounds: float) -> Session:
+def session_of(clock: FakeClock, braze: FakeBraze, **bounds: float) -> Session:
     """Return a session with two buckets and these bounds."""
     given = {"spacing_seconds": 1.0, "reserve": 0.2, "concurrency": 4} | bounds
     budget = Budget(**given)  # type: ignore[arg-type]  # concurrency is an integer
     return Session(
-        client,
+        braze,
         budgets={CAMPAIGN_ANALYTICS: budget, SHARED: budget},
         clock=clock,
         random=lambda: 0.5,
@@ -96,10 +81,10 @@ class QueueWorld:
         clock: FakeClock | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
-        self.client = FakeClient()
+        self.braze = FakeBraze()
         self.session = session or session_of(
             self.clock,
-            self.client,
+            self.braze,
             spacing_seconds=spacing,
             concurrency=concurrency,
         )
@@ -121,7 +106,7 @@ class QueueWorld:
             kind=OTHER_KIND._replace(bucket=bucket),
             clock=self.clock,
         )
-        other.client = self.client
+        other.braze = self.braze
         return other
 
     def now(self, at: float) -> float:
@@ -138,37 +123,24 @@ class QueueWorld:
         for object_id in ids:
             self.start(object_id, at=at)
 
-    def settle(self, end: BrazeResponse | FetchError) -> None:
-        """Settle one request in flight."""
-        self.client.end = end
-        self.session.fetch(request_of(self.queue.kind))
-
-    def finish(
-        self,
-        object_id: str,
-        *,
-        at: float = 0,
-        headers: RateLimitHeaders | None = FULL,
-        is_throttled: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        """End a request in flight with a document, with 429, or without response."""
+    def finish(self, object_id: str, end: End = FULL, *, at: float = 0) -> None:
+        """End a request in flight, but not with 401 or 403."""
         now = self.now(at)
-        self.settle(ended(headers, is_throttled=is_throttled, retry_after=retry_after))
-        is_accepted = headers is not None and not is_throttled
+        fetch(self.session, self.braze, self.queue.kind, end)
+        is_accepted = not isinstance(end, FetchError)
         self.queue.finish(poll_of(object_id), is_key_accepted=is_accepted, now=now)
 
     def finish_refused(
         self,
         object_id: str,
+        headers: RateLimitHeaders = FULL,
         *,
         at: float = 0,
         reason: FailureReason = UNAUTHORIZED,
-        headers: RateLimitHeaders = FULL,
     ) -> Pause | None:
         """End a request in flight with 401 or 403."""
         now = self.now(at)
-        self.settle(ended(headers))
+        fetch(self.session, self.braze, self.queue.kind, headers)
         return self.queue.finish_refused(poll_of(object_id), reason=reason, now=now)
 
     def accept(self, object_id: str, *, at: float) -> None:

@@ -20,6 +20,10 @@ BOUND = 1.4
 ENVIRONMENT = {"BRAZE_API_KEY": "a-key"}
 
 
+INSTALLED = ("-c", "import sys; from exporter.cli import main; sys.exit(main())")
+"""What the installed command `braze-exporter` runs."""
+
+
 def cpu_seconds() -> float:
     """Return what all processes that we have waited for have used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -41,7 +45,9 @@ def start(file: str, *, campaigns: int) -> float:
     """Return the CPU of a run up to a scrape that shows so many, in seconds."""
     before = cpu_seconds()
     where = "--web.listen-address=127.0.0.1:0"
-    with Process("--config.file", file, where, environment=ENVIRONMENT) as daemon:
+    with Process(
+        "--config.file", file, where, environment=ENVIRONMENT, command=INSTALLED
+    ) as daemon:
         url = f"{daemon.url}/metrics"
         until(lambda: get(url)[2].count(b"\nbraze_campaign_info{") == campaigns)
         assert daemon.end(signal.SIGTERM, seconds=10) == 0

@@ -21,7 +21,7 @@ from tests.support import naive_oracle
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
-CAMPAIGN = ObjectLabels("shop", 'Say "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+CAMPAIGN = ObjectLabels("shop", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
 STEP_SECONDS = 6 * 3600
 
 names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
@@ -69,7 +69,7 @@ def parse_options(**changes: Any) -> parse.ParseOptions:
 
 def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
     """Return the history of one page."""
-    return parse.parse_chronicle(
+    return parse.parse_history(
         [{"data": list(rows)}],
         parse_options(**changes),
         first=TODAY - timedelta(days=days),
@@ -290,7 +290,7 @@ def test_a_day_on_two_pages_is_read_from_the_first() -> None:
         },
     ]
 
-    found = parse.parse_chronicle(pages, parse_options(), first=date(2026, 3, 1))
+    found = parse.parse_history(pages, parse_options(), first=date(2026, 3, 1))
 
     assert [(day.date.day, day.figures.overall) for day in found.days] == [
         (6, {"sent": 5}),

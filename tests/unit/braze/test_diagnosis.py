@@ -151,7 +151,7 @@ def test_the_advice_after_401_names_all_hosts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    ("message", "problem"),
     [
         ("Invalid permissions", "permission_missing"),
         ("This API key lacks campaigns.data_series", "permission_missing"),
@@ -160,9 +160,9 @@ def test_the_advice_after_401_names_all_hosts() -> None:
         ("Forbidden", "forbidden"),
     ],
 )
-def test_the_advice_after_403_is_a_new_key(said: str, problem: str) -> None:
+def test_the_advice_after_403_is_a_new_key(message: str, problem: str) -> None:
     """With all permissions: those of a key cannot be changed."""
-    check = failed(FailureReason.FORBIDDEN, status=403, said=said)
+    check = failed(FailureReason.FORBIDDEN, status=403, said=message)
 
     assert check.problem == problem
     assert "create a new key" in check.advice
@@ -188,17 +188,17 @@ def test_a_refused_placeholder_id_is_expected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("permission", "status", "said"),
+    ("permission", "status", "message"),
     [(LIST, 400, "no"), (DATA_SERIES, 400, ""), (DATA_SERIES, 405, "no")],
 )
 def test_other_refusals_of_a_placeholder_id_are_problems(
-    permission: str, status: int, said: str
+    permission: str, status: int, message: str
 ) -> None:
     """The list has no id; a gateway's 400 has no message; Braze does not send 405."""
     check = failed(
         FailureReason.BAD_REQUEST,
         status=status,
-        said=said,
+        said=message,
         permission=permission,
         is_placeholder_id=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -17,7 +16,6 @@ from exporter.braze.session import (
 )
 from exporter.model.errors import (
     CampaignRefused,
-    FailureReason,
     FetchError,
     KeyRefused,
     Throttled,
@@ -27,6 +25,7 @@ from exporter.model.errors import (
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import FakeBraze, failure
 
 HEADERS = RateLimitHeaders(limit=100, remaining=50, reset_at=NOW + 60)
 REQUEST = ApiRequest(
@@ -34,39 +33,20 @@ REQUEST = ApiRequest(
 )
 
 
-class FakeClient:
-    """Ends each request with `end`, two seconds after it began."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.end: object = "a document"
-        self.requests: list[tuple[str, Mapping[str, str | int]]] = []
-
-    def fetch(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        parse: Callable[[object], object] = lambda document: document,
-        cached: Callable[[int], object | None] = lambda _: None,
-    ) -> BrazeResponse:
-        """Return or raise what the test has set."""
-        self.requests.append((path, params))
-        self.clock.time += 2
-        if isinstance(self.end, BaseException):
-            raise self.end
-        return BrazeResponse(cached(7) or parse(self.end), 200, HEADERS)
+failed = partial(failure, status=500, headers=HEADERS)
 
 
 class SessionWorld:
-    """A session with two buckets, its client and its clock."""
+    """A session with two buckets; each request takes two seconds."""
 
     def __init__(self, *, spacing: float = 0.0) -> None:
         self.clock = FakeClock()
-        self.client = FakeClient(self.clock)
+        self.braze = FakeBraze()
+        self.braze.headers = HEADERS
         self.ended: list[Ended] = []
         budget = Budget(spacing, reserve=0.2, concurrency=1)
         self.session = Session(
-            self.client,
+            self.braze,
             budgets={CAMPAIGN_ANALYTICS: budget, SHARED: budget},
             clock=self.clock,
             random=lambda: 0.5,
@@ -75,7 +55,8 @@ class SessionWorld:
 
     def fetch(self, end: object) -> BrazeResponse | FetchError:
         """Pay for a request that ends like this, and send it."""
-        self.client.end = end
+        self.braze.responses = [end]
+        self.braze.during = partial(self.clock.advance, 2)
         self.session.spend(REQUEST.bucket, now=self.clock.now())
         return self.session.fetch(REQUEST)
 
@@ -84,31 +65,13 @@ class SessionWorld:
         return self.session.budget(CAMPAIGN_ANALYTICS)
 
 
-def failure(
-    kind: type[FetchError],
-    reason: str,
-    *,
-    status: int | None = None,
-    headers: RateLimitHeaders | None = HEADERS,
-    retry_after: float | None = None,
-) -> FetchError:
-    """Return a failure as the client raises it."""
-    return kind(
-        reason,
-        reason=FailureReason(reason),
-        status=status,
-        allowance=headers,
-        retry_after_seconds=retry_after,
-    )
-
-
 def test_a_response_is_returned_and_settled() -> None:
     """Its headers are merged into the bucket, and `on_end` gets it with its time."""
     world = SessionWorld()
 
     result = world.fetch("a document")
 
-    assert world.client.requests == [("/campaigns/data_series", {"length": 3})]
+    assert world.braze.requests == [{"length": 3}]
     assert isinstance(result, BrazeResponse)
     assert result.document == "a document"
     assert world.ended == [Ended(REQUEST, 200, HEADERS, seconds=2)]
@@ -116,32 +79,32 @@ def test_a_response_is_returned_and_settled() -> None:
     assert (bucket.in_flight, bucket.limit, bucket.remaining) == (0, 100, 50)
 
 
-def test_a_document_is_parsed_or_found_by_its_digest() -> None:
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_a_document_is_parsed_or_found_by_its_digest(*, is_cached: bool) -> None:
     """The client gets both functions of the caller."""
     world = SessionWorld()
-    results = []
-    for cached in (None, "cached"):
-        world.session.spend(CAMPAIGN_ANALYTICS, now=world.clock.now())
-        results.append(
-            world.session.fetch(REQUEST, lambda _: "parsed", {7: cached}.get)
-        )
+    world.session.spend(CAMPAIGN_ANALYTICS, now=world.clock.now())
 
-    documents = [one.document for one in results if isinstance(one, BrazeResponse)]
-    assert documents == ["parsed", "cached"]
+    result = world.session.fetch(
+        REQUEST, lambda _: "parsed", lambda _: "cached" if is_cached else None
+    )
+
+    assert isinstance(result, BrazeResponse)
+    assert result.document == ("cached" if is_cached else "parsed")
 
 
 @pytest.mark.parametrize(
     ("ended", "status"),
     [
-        (failure(CampaignRefused, "bad_request", status=400), 400),
-        (failure(KeyRefused, "unauthorized", status=401), 401),
-        (failure(Unusable, "too_large", status=200), 200),
-        (failure(Unavailable, "server_error", status=503), 503),
-        (failure(Unavailable, "malformed", status=200), 200),
+        (failed(CampaignRefused, "bad_request", status=400), 400),
+        (failed(KeyRefused, "unauthorized", status=401), 401),
+        (failed(Unusable, "too_large", status=200), 200),
+        (failed(Unavailable, "server_error", status=503), 503),
+        (failed(Unavailable, "malformed", status=200), 200),
         # The status line may have been received before the connection broke.
-        (failure(Unavailable, "timeout", status=200), None),
-        (failure(Unavailable, "connection", status=200), None),
-        (failure(Unavailable, "timeout", headers=None), None),
+        (failed(Unavailable, "timeout", status=200), None),
+        (failed(Unavailable, "connection", status=200), None),
+        (failure(Unavailable, "timeout", status=None), None),
     ],
 )
 def test_a_failure_is_returned_and_settled(
@@ -175,7 +138,7 @@ def test_an_error_of_on_end_leaves_the_account_settled() -> None:
     """It is settled once."""
     world = SessionWorld()
     session = Session(
-        world.client,
+        world.braze,
         budgets={CAMPAIGN_ANALYTICS: world.budget()},
         clock=world.clock,
         random=lambda: 0.5,
@@ -242,12 +205,12 @@ def retry_at(world: SessionWorld, ended: FetchError, *, tries: int = 1) -> float
 @pytest.mark.parametrize(
     ("ended", "tries", "wait"),
     [
-        (failure(Unavailable, "server_error"), 1, 0.5),
-        (failure(Unavailable, "connection"), 3, 2.0),
-        (failure(Unavailable, "timeout"), 5, None),
-        (failure(Unusable, "too_large"), 1, None),
-        (failure(CampaignRefused, "not_found"), 1, None),
-        (failure(KeyRefused, "unauthorized"), 1, None),
+        (failed(Unavailable, "server_error"), 1, 0.5),
+        (failed(Unavailable, "connection"), 3, 2.0),
+        (failed(Unavailable, "timeout"), 5, None),
+        (failed(Unusable, "too_large"), 1, None),
+        (failed(CampaignRefused, "not_found"), 1, None),
+        (failed(KeyRefused, "unauthorized"), 1, None),
     ],
 )
 def test_only_outages_are_retried_soon(

@@ -197,7 +197,8 @@ def test_the_flags_of_all_commands_are_known() -> None:
         flag.name
         for module in (*modules, target)
         for value in vars(module).values()
-        for flag in (value if isinstance(value, tuple) else (value,))
+        if isinstance(value, tuple)
+        for flag in ((value,) if isinstance(value, Flag) else value)
         if isinstance(flag, Flag)
     }
     own = {flag.name for flag in OF_DAEMON}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun, finder_of, run
 from exporter.model.errors import FailureReason, FetchError, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.storage.catalogue_file import FILE_NAME, CatalogueFile
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 from exporter.system.clock import Clock
 
 from tests.unit.discovery.test_finder import Braze
@@ -58,7 +59,7 @@ class OneShot:
         """Return the names found with a state directory, and the printed lines."""
         printed: list[str] = []
         exploration = DiscoveryRun(
-            CatalogueFile(where),
+            CatalogueCache(SqliteState(where)),
             clock=self.clock,
             sleep=self.wait,
             random=lambda: 0.5,
@@ -133,7 +134,7 @@ def test_known_details_are_not_requested_again(tmp_path: Path) -> None:
 def test_an_unusable_file_only_costs_requests(tmp_path: Path) -> None:
     """It is reported, and everything is requested."""
     one_shot = OneShot()
-    (tmp_path / FILE_NAME).write_text("{")
+    (tmp_path / FILE_NAME).write_text("not a database" * 500)
 
     found, printed = one_shot.campaigns(tmp_path)
 

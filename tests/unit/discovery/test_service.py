@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from exporter.braze.session import Session
+from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_json import Account
 from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.service import DiscoveryService
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.errors import StateError
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
-from exporter.storage.catalogue_file import FILE_NAME, Account, CatalogueFile
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 from exporter.system.clock import Clock
 
 from tests.support.daemon_process import (
@@ -278,7 +280,7 @@ class Tasks:
         self.scheduled.pop(workspace, None)
 
 
-class BrokenFile(CatalogueFile):
+class BrokenFile(CatalogueCache):
     """A file on an unusable disk."""
 
     def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
@@ -298,7 +300,7 @@ def no_session(_: str) -> Session | None:
 
 def discovery(
     tasks: Tasks,
-    file: CatalogueFile | None = None,
+    file: CatalogueCache | None = None,
     session_of: Callable[[str], Session | None] = no_session,
 ) -> DiscoveryService:
     """Return the discovery of a daemon at second 1000."""
@@ -383,7 +385,7 @@ def test_an_unusable_disk_is_logged_once(
 ) -> None:
     """Discovery goes on."""
     caplog.set_level(logging.ERROR)
-    service = discovery(Tasks(), BrokenFile(tmp_path))
+    service = discovery(Tasks(), BrokenFile(SqliteState(tmp_path)))
     service.apply(config())
 
     service.stop()

@@ -1,16 +1,17 @@
-"""What is served, read back by the official parsers."""
+"""Rendered lines, parsed by the official parsers."""
 
-import json
 import math
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import (
+    DAILY,
     FAMILIES,
+    OVERALL_DAILY,
     STATUS_FAMILIES,
     VALUE_FAMILIES,
+    VARIATION_INFO,
     ObjectLabels,
     PollStatus,
     RenderedObject,
@@ -18,32 +19,23 @@ from exporter.metrics.campaign_metrics import (
     page,
     render_status,
     render_values,
+    renew_latest,
 )
 from exporter.metrics.gzip_member import DeflatedBlock
-from exporter.model.config import Selection
 from exporter.model.errors import FailureReason
-from exporter.model.snapshot import Day, Figures, Snapshot, Stats, Variation
-from exporter.series.parse import ParseOptions, parse
+from exporter.model.snapshot import NO_FIGURES, Day, Figures, Snapshot, Stats, Variation
+from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.paths import FIXTURES
+from tests import golden
 from tests.support import naive_oracle
 
-SERIES = FIXTURES / "series"
-CASES = sorted(path.stem for path in SERIES.glob("*.json"))
-TODAY = date(2025, 6, 22)
-NEW_YORK = ZoneInfo("America/New_York")
-WINDOWS = (7, 28)
-READING = ParseOptions(TODAY, NEW_YORK, WINDOWS, Selection(), Selection(), 5000)
-SUBJECT = ObjectLabels(
-    workspace="production",
-    campaign="Welcome series",
-    campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
-    labels={"team": "crm"},
-)
-OWN = {"workspace": "production", "campaign": "Welcome series"}
-EMPTY = Snapshot((), None, None, (), 0, 0, 0, 0)
+OPTIONS = golden.OPTIONS._replace(revisions=True)
+TODAY = OPTIONS.today
+OBJECT = golden.LABELS
+LABELS = {"workspace": OBJECT.workspace, "campaign": OBJECT.campaign}
+EMPTY = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
 
 
 def served(*entries: RenderedObject) -> bytes:
@@ -63,48 +55,34 @@ def status(**changes: Any) -> PollStatus:
 
 
 def expected(document: Any) -> naive_oracle.Samples:
-    """Work out what a document should be served as."""
+    """Return the samples of a document by the naive oracle."""
     return naive_oracle.expected(
         document["data"],
         today=TODAY,
-        timezone=NEW_YORK,
-        windows=WINDOWS,
-        subject=OWN,
+        timezone=OPTIONS.timezone,
+        windows=OPTIONS.windows,
+        subject=LABELS,
     )
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_document_is_served_to_the_letter(case: str) -> None:
-    """Braze's documented examples, what it was seen to answer, and worse."""
-    document = json.loads((SERIES / f"{case}.json").read_text("utf-8"))
-    text = (SERIES / f"{case}.prom").read_bytes()
-
-    snapshot = parse(document, READING)
-    blocks = render_values(SUBJECT, snapshot)
-
-    assert served(blocks) == text
-    assert naive_oracle.parsed(text) == expected(document)
-    assert blocks.series == snapshot.series == len(expected(document))
-
-
-def test_families_stand_in_one_order_and_names_stand_once() -> None:
-    """Values first, then what is known of the polls."""
+def test_family_names_are_unique() -> None:
+    """Families of values come before those of the status."""
     assert FAMILIES == VALUE_FAMILIES + STATUS_FAMILIES
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 16
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_a_family_is_legal_in_both_formats(family: Any) -> None:
-    """HELP needs no escape in either; no gauge is named like a counter."""
+def test_a_family_is_valid_in_both_formats(family: Any) -> None:
+    """HELP needs no escape in either; no gauge has a suffix of a counter."""
     assert family.help.isprintable()
     assert not set('\\"') & set(family.help)
     assert family.help.endswith(".")
     assert not family.name.endswith(("_total", "_count", "_sum", "_bucket", "_created"))
 
 
-def test_status_is_told_line_by_line() -> None:
-    """Configured labels stand on the info line only; the instant has milliseconds."""
-    page_text = served(render_status(SUBJECT, status())).decode()
+def test_the_status_has_one_line_per_family() -> None:
+    """Only the info line has the configured labels; the time has milliseconds."""
+    page_text = served(render_status(OBJECT, status())).decode()
 
     assert [line for line in page_text.splitlines() if not line.startswith("#")] == [
         'braze_campaign_info{workspace="production",campaign="Welcome series",'
@@ -117,9 +95,9 @@ def test_status_is_told_line_by_line() -> None:
     ]
 
 
-def test_before_the_first_poll_nothing_is_said_about_it() -> None:
-    """Absent is neither up nor down."""
-    blocks = render_status(SUBJECT, status(is_up=None, last_success_at=None))
+def test_up_is_absent_before_the_first_poll() -> None:
+    """So is the time of the last success."""
+    blocks = render_status(OBJECT, status(is_up=None, last_success_at=None))
 
     names = {name for name, _ in naive_oracle.parsed(served(blocks))}
     assert names == {"braze_campaign_info", "braze_campaign_interval_seconds"}
@@ -127,42 +105,42 @@ def test_before_the_first_poll_nothing_is_said_about_it() -> None:
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_a_failure_is_told_while_it_lasts(reason: FailureReason) -> None:
-    """With its reason, and only beside `up` 0."""
-    blocks = render_status(SUBJECT, status(is_up=False, failure=reason))
+def test_failure_info_is_present_while_polls_fail(reason: FailureReason) -> None:
+    """It has the reason, and is absent while `up` is 1."""
+    blocks = render_status(OBJECT, status(is_up=False, failure=reason))
 
     samples = naive_oracle.parsed(served(blocks))
-    labels = frozenset({**OWN, "reason": str(reason)}.items())
+    labels = frozenset({**LABELS, "reason": str(reason)}.items())
     assert samples["braze_campaign_failure_info", labels] == 1
-    assert samples["braze_campaign_up", frozenset(OWN.items())] == 0
+    assert samples["braze_campaign_up", frozenset(LABELS.items())] == 0
     assert blocks.series == 5
-    good = served(render_status(SUBJECT, status(failure=reason)))
-    assert b"failure_info" not in good
+    successful = served(render_status(OBJECT, status(failure=reason)))
+    assert b"failure_info" not in successful
 
 
-def test_a_campaign_that_is_down_without_a_reason_has_none() -> None:
-    """No reason is made up."""
-    assert b"failure_info" not in served(render_status(SUBJECT, status(is_up=False)))
+def test_failure_info_is_absent_without_a_reason() -> None:
+    """After a restart the reason may be unknown."""
+    assert b"failure_info" not in served(render_status(OBJECT, status(is_up=False)))
 
 
 def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
-    """Configured texts are texts like any other."""
+    """Configured texts too."""
     odd = 'a "b" \\ \n\r\0\ud800'
-    subject = ObjectLabels(odd, odd, odd, {"team": odd})
+    labels = ObjectLabels(odd, odd, odd, {"team": odd})
 
-    samples = naive_oracle.parsed(served(render_status(subject, status())))
+    samples = naive_oracle.parsed(served(render_status(labels, status())))
 
     clean = 'a "b" \\ \n\ufffd\ufffd\ufffd'
     own = {"workspace": clean, "campaign": clean, "campaign_id": clean, "team": clean}
     assert ("braze_campaign_info", frozenset(own.items())) in samples
 
 
-def test_a_page_groups_the_entries_by_family() -> None:
-    """Each family once, under its header; what has no sample has no header."""
+def test_a_page_groups_the_samples_by_family() -> None:
+    """Each family has one header; a family without samples has none."""
     other = ObjectLabels("production", "Other", "id", {})
     entries = [
-        render_values(SUBJECT, EMPTY),
-        render_status(SUBJECT, status()),
+        render_values(OBJECT, EMPTY),
+        render_status(OBJECT, status()),
         render_status(other, status(is_up=None)),
     ]
 
@@ -172,15 +150,15 @@ def test_a_page_groups_the_entries_by_family() -> None:
     assert "braze_campaign_daily" not in served(*entries).decode()
 
 
-def test_a_page_of_nothing_is_empty() -> None:
-    """No entries, or none with a sample, make no line at all."""
+def test_a_page_without_samples_is_empty() -> None:
+    """It has no headers either."""
     assert page([]) == []
-    assert page([render_values(SUBJECT, EMPTY)]) == []
+    assert page([render_values(OBJECT, EMPTY)]) == []
 
 
-def test_thousands_of_campaigns_are_neither_rendered_nor_copied() -> None:
-    """Small blocks come out as they went in: a page of a slow client is no copy."""
-    blocks = render_status(SUBJECT, status())
+def test_a_page_does_not_copy_blocks() -> None:
+    """The pages of slow clients share their memory."""
+    blocks = render_status(OBJECT, status())
 
     pieces = page([blocks] * 10_000)
 
@@ -188,18 +166,49 @@ def test_thousands_of_campaigns_are_neither_rendered_nor_copied() -> None:
     assert all(piece is block for piece in pieces[1:10_001])
 
 
-def test_many_lines_are_one_compressed_block() -> None:
-    """Few are not worth it; both ways they are the same lines."""
+def test_large_blocks_are_compressed() -> None:
+    """Small blocks are not; `lines_of` returns the text of both."""
+    position = FAMILIES.index(VARIATION_INFO)
     few = tuple(Variation("email", f"v{n}") for n in range(3))
     many = tuple(Variation("email", f"v{n}") for n in range(300))
 
     blocks = [
-        render_values(SUBJECT, EMPTY._replace(variations=one)).by_family[-6]
+        render_values(OBJECT, EMPTY._replace(variations=one)).by_family[position]
         for one in (few, many)
     ]
 
     assert [isinstance(block, DeflatedBlock) for block in blocks] == [False, True]
     assert [lines_of(block).count(b"\n") for block in blocks] == [3, 300]
+
+
+def test_only_the_newest_day_is_rendered_again() -> None:
+    """The blocks of all other families are those of the previous rendering."""
+    before = parse(golden.document("multichannel"), OPTIONS)
+    assert before.latest is not None
+    figures = before.latest.figures
+    changed = figures._replace(
+        variations=tuple(
+            (one, dict.fromkeys(stats, 77)) for one, stats in figures.variations
+        )
+    )
+    after = before._replace(latest=before.latest._replace(figures=changed))
+
+    previous = render_values(OBJECT, before)
+    renewed = renew_latest(OBJECT, after, previous)
+
+    assert renewed == render_values(OBJECT, after)
+    assert renewed.text != previous.text
+    reused = [
+        block is other
+        for block, other in zip(renewed.by_family, previous.by_family, strict=True)
+    ]
+    assert {
+        family
+        for family, is_reused in zip(FAMILIES, reused, strict=True)
+        if not is_reused
+    } <= {DAILY, OVERALL_DAILY}
+    empty = render_values(OBJECT, EMPTY)
+    assert renew_latest(OBJECT, EMPTY, empty) == empty
 
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=9)
@@ -218,7 +227,7 @@ INSTANTS = st.integers(-(10**9), 10**10).map(float)
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Make any snapshot, with any text that is clean."""
+    """Return a strategy of snapshots with clean texts."""
     keys = st.lists(st.tuples(WORDS, WORDS), unique=True, max_size=4)
     variations = [
         Variation(*key, id=draw(WORDS | st.just("")), is_control=draw(st.booleans()))
@@ -234,15 +243,24 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     latest, last_complete = (draw(st.sampled_from([day, None])) for day in days)
     windows = draw(st.sets(st.integers(1, 98), max_size=2))
     trailing = tuple((window, figures()) for window in sorted(windows))
-    return Snapshot(tuple(variations), latest, last_complete, trailing, 0, 0, 0, 0)
+    revision = figures() if last_complete else NO_FIGURES
+    return Snapshot(
+        variations=tuple(variations),
+        latest=latest,
+        last_complete=last_complete,
+        trailing=trailing,
+        revision=revision,
+    )
 
 
-def samples_of(snapshot: Snapshot, own: dict[str, str]) -> naive_oracle.Samples:
-    """List the samples of a snapshot, one by one."""
+def samples_of(
+    snapshot: Snapshot, object_labels: dict[str, str]
+) -> naive_oracle.Samples:
+    """Return the samples of a snapshot."""
     found: naive_oracle.Samples = {}
 
     def add(family: str, value: float, **labels: str) -> None:
-        found[family, frozenset({**own, **labels}.items())] = float(value)
+        found[family, frozenset({**object_labels, **labels}.items())] = float(value)
 
     def add_stats(family: str, stats: Stats, **labels: str) -> None:
         for name, value in stats.items():
@@ -256,6 +274,7 @@ def samples_of(snapshot: Snapshot, own: dict[str, str]) -> naive_oracle.Samples:
         if day:
             add(f"braze_campaign_{ending}_timestamp_seconds", day.starts_at)
             shown.append((ending, day.figures, {}))
+    shown.append(("last_complete_day_revision", snapshot.revision, {}))
     for days, sums in snapshot.trailing:
         shown.append(("trailing", sums, {"window": f"{days}d"}))
     for ending, figures, extra in shown:
@@ -277,16 +296,16 @@ def samples_of(snapshot: Snapshot, own: dict[str, str]) -> naive_oracle.Samples:
 
 @settings(deadline=None)
 @given(snapshots(), WORDS, WORDS)
-def test_every_snapshot_comes_back_unchanged(
+def test_the_parsers_return_every_sample_of_a_snapshot(
     snapshot: Snapshot, workspace: str, campaign: str
 ) -> None:
-    """Whatever the texts and numbers, both parsers read what the snapshot says."""
+    """For any text and any number."""
     blocks = render_values(ObjectLabels(workspace, campaign, "id", {}), snapshot)
 
     samples = naive_oracle.parsed(served(blocks))
 
-    own = {"workspace": workspace, "campaign": campaign}
-    assert samples == samples_of(snapshot, own)
+    object_labels = {"workspace": workspace, "campaign": campaign}
+    assert samples == samples_of(snapshot, object_labels)
     assert blocks.series == len(samples)
 
 
@@ -322,11 +341,11 @@ ROW = st.builds(
 
 @settings(deadline=None)
 @given(st.lists(ROW | ODD, max_size=6))
-def test_every_document_is_served_as_the_plain_words_say(data: list[Any]) -> None:
-    """Days, sums, labels and controls are those of a slow and independent reading."""
-    snapshot = parse({"data": data}, READING)
-    blocks = render_values(SUBJECT, snapshot)
+def test_every_document_is_rendered_as_by_the_naive_oracle(data: list[Any]) -> None:
+    """Days, sums, labels and controls are those of a slow, independent parser."""
+    snapshot = parse({"data": data}, OPTIONS)
+    blocks = render_values(OBJECT, snapshot)
 
     samples = naive_oracle.parsed(served(blocks))
     assert samples == expected({"data": data})
-    assert snapshot.series == blocks.series == len(samples)
+    assert blocks.series == len(samples)

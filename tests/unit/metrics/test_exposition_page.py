@@ -26,8 +26,8 @@ Reader = Callable[[str], Iterable[Metric]]
 EMAIL = Variation("email", "default", "v-1")
 
 
-class StillTelemetry(SelfMetrics):
-    """Telemetry whose page does not change by itself."""
+class ConstantMetrics(SelfMetrics):
+    """Metrics of the process whose page never changes."""
 
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return one family."""
@@ -36,8 +36,8 @@ class StillTelemetry(SelfMetrics):
 
 
 @dataclass
-class Scene:
-    """A store, its pages, and a clock that moves when it is told to."""
+class Exposition:
+    """A store, its pages, and a clock that the test sets."""
 
     telemetry: SelfMetrics
     store: Store = field(default_factory=Store)
@@ -49,22 +49,22 @@ class Scene:
         )
 
     def fresh(self) -> tuple[Entry, ...]:
-        """Return what may be served now."""
+        """Return the entries that may be served now."""
         self.store.expire(now=self.now)
         return self.store.entries()
 
 
-def scene(*entries: Entry) -> Scene:
-    """Return a scene with these entries, in which nothing changes by itself."""
-    made = Scene(StillTelemetry(version="1", served=list))
+def exposition_of(*entries: Entry) -> Exposition:
+    """Return the exposition of these entries and of constant process metrics."""
+    exposition = Exposition(ConstantMetrics(version="1", served=list))
     for one in entries:
-        made.store.put(one)
-    return made
+        exposition.store.put(one)
+    return exposition
 
 
 def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
-    """Return the entry of a campaign that sent something today."""
-    subject = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
+    """Return the entry of a campaign with samples of today."""
+    labels = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
     status = campaign_metrics.PollStatus(True, None, 300.0, 900.0)
     figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
     snapshot = Snapshot(
@@ -72,17 +72,13 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
         last_complete=None,
         trailing=(),
-        series=4,
-        dropped_series=0,
-        ignored_values=0,
-        skipped_rows=0,
     )
     return Entry(
-        subject,
+        labels,
         status,
-        campaign_metrics.render_status(subject, status),
+        campaign_metrics.render_status(labels, status),
         last_read=snapshot,
-        values=campaign_metrics.render_values(subject, snapshot),
+        values=campaign_metrics.render_values(labels, snapshot),
         expires_at=expires_at,
     )
 
@@ -102,57 +98,63 @@ def wide(name: str, *, sent: int) -> Entry:
     return one._replace(last_read=snapshot, values=values)
 
 
-def plain(made: Scene, *, is_openmetrics: bool = False) -> str:
+def plain(exposition: Exposition, *, is_openmetrics: bool = False) -> str:
     """Return a page as one text."""
-    return b"".join(made.pages.plain(is_openmetrics=is_openmetrics)).decode()
+    return b"".join(
+        exposition.pages.render(is_gzip=False, is_openmetrics=is_openmetrics)
+    ).decode()
 
 
-def compressed(made: Scene, *, is_openmetrics: bool = False) -> bytes:
+def compressed(exposition: Exposition, *, is_openmetrics: bool = False) -> bytes:
     """Return a compressed page in one piece."""
-    return b"".join(made.pages.compressed(is_openmetrics=is_openmetrics))
+    return b"".join(
+        exposition.pages.render(is_gzip=True, is_openmetrics=is_openmetrics)
+    )
 
 
 @pytest.mark.parametrize("is_openmetrics", [False, True])
 @pytest.mark.parametrize("campaigns", [0, 1, 300])
-def test_compressed_and_plain_are_one_page(
+def test_the_compressed_page_equals_the_plain_page(
     *, campaigns: int, is_openmetrics: bool
 ) -> None:
-    """Unpacked they are equal, byte for byte."""
-    made = scene(*(entry(f"c{number}") for number in range(campaigns)))
+    """Byte for byte after decompression."""
+    exposition = exposition_of(*(entry(f"c{number}") for number in range(campaigns)))
 
-    packed = compressed(made, is_openmetrics=is_openmetrics)
+    page = compressed(exposition, is_openmetrics=is_openmetrics)
 
-    assert gzip.decompress(packed).decode() == plain(
-        made, is_openmetrics=is_openmetrics
+    assert gzip.decompress(page).decode() == plain(
+        exposition, is_openmetrics=is_openmetrics
     )
 
 
 @pytest.mark.parametrize("is_openmetrics", [False, True])
 def test_a_compressed_page_is_one_member(*, is_openmetrics: bool) -> None:
-    """Its checksum and length cover all of it, and nothing comes after its end."""
-    made = scene(entry("a"), entry("b"))
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    """Its checksum and length cover the whole page, and no data follows."""
+    exposition = exposition_of(entry("a"), entry("b"))
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    page = unpacker.decompress(compressed(made, is_openmetrics=is_openmetrics))
+    page = decompressor.decompress(
+        compressed(exposition, is_openmetrics=is_openmetrics)
+    )
 
-    assert unpacker.eof
-    assert unpacker.unused_data == b""
-    assert page.decode() == plain(made, is_openmetrics=is_openmetrics)
+    assert decompressor.eof
+    assert decompressor.unused_data == b""
+    assert page.decode() == plain(exposition, is_openmetrics=is_openmetrics)
 
 
 def test_a_compressed_page_is_smaller() -> None:
-    """Many campaigns alike take a tenth or less."""
-    made = scene(*(entry(f"Campaign {number}") for number in range(500)))
+    """Less than a tenth for many similar campaigns."""
+    exposition = exposition_of(*(entry(f"Campaign {number}") for number in range(500)))
 
-    assert len(compressed(made)) < len(plain(made)) / 10
+    assert len(compressed(exposition)) < len(plain(exposition)) / 10
 
 
-def test_the_campaigns_part_is_kept_while_nothing_changes() -> None:
-    """The same objects come again, for either format; only the rest is packed anew."""
-    made = scene(entry("a"))
+def test_the_compressed_campaigns_are_cached_until_an_entry_changes() -> None:
+    """For both formats; only the metrics of the process are compressed again."""
+    exposition = exposition_of(entry("a"))
 
     first, *others = (
-        made.pages.compressed(is_openmetrics=is_openmetrics)[1:-3]
+        exposition.pages.compressed(is_openmetrics=is_openmetrics)[1:-3]
         for is_openmetrics in (False, True, False)
     )
 
@@ -161,68 +163,72 @@ def test_the_campaigns_part_is_kept_while_nothing_changes() -> None:
         assert list(map(id, other)) == list(map(id, first))
 
 
-def test_families_that_did_not_change_are_not_packed_again() -> None:
-    """A poll that brings the same numbers moves the time of the last success alone."""
-    made = scene(entry("a"), entry("b"))
-    before = made.pages.compressed(is_openmetrics=False)[1:-3]
+def test_unchanged_families_are_not_compressed_again() -> None:
+    """A poll with the same values changes the time of the last success only."""
+    exposition = exposition_of(entry("a"), entry("b"))
+    before = exposition.pages.compressed(is_openmetrics=False)[1:-3]
 
     later = campaign_metrics.PollStatus(True, None, 300.0, 901.0)
-    made.store.put(
+    exposition.store.put(
         entry("a")._replace(
             status=later,
             status_blocks=campaign_metrics.render_status(entry("a").subject, later),
         )
     )
-    after = made.pages.compressed(is_openmetrics=False)[1:-3]
+    after = exposition.pages.compressed(is_openmetrics=False)[1:-3]
 
     changed = [one for one, other in zip(before, after, strict=True) if one != other]
     assert len(changed) == 1
     assert len(set(map(id, before)) & set(map(id, after))) == len(before) - 1
 
 
-def test_large_blocks_are_packed_once() -> None:
-    """A campaign of many variations is compressed when it is rendered, not scraped."""
-    made = scene(wide("a", sent=1), entry("b"), wide("c", sent=2), wide("d", sent=3))
+def test_large_blocks_are_not_compressed_again() -> None:
+    """They are compressed when they are rendered, not at each scrape."""
+    exposition = exposition_of(
+        wide("a", sent=1), entry("b"), wide("c", sent=2), wide("d", sent=3)
+    )
 
-    packed = compressed(made)
+    page = compressed(exposition)
 
-    values = made.store.entries()[0].values
+    values = exposition.store.entries()[0].values
     assert values is not None
-    parts = [one for one in values.by_family if isinstance(one, DeflatedBlock)]
-    assert parts
-    assert all(one.deflated in packed for one in parts)
-    assert gzip.decompress(packed).decode() == plain(made)
+    blocks = [one for one in values.by_family if isinstance(one, DeflatedBlock)]
+    assert blocks
+    assert all(one.deflated in page for one in blocks)
+    assert gzip.decompress(page).decode() == plain(exposition)
 
 
-def test_texts_of_large_blocks_are_kept_between_two_plain_pages() -> None:
-    """Of what did not change no text is made again."""
-    made = scene(wide("a", sent=1), wide("b", sent=1))
-    before = made.pages.plain(is_openmetrics=False)
+def test_texts_of_large_blocks_are_cached_between_plain_pages() -> None:
+    """Only changed blocks are inflated again."""
+    exposition = exposition_of(wide("a", sent=1), wide("b", sent=1))
+    before = exposition.pages.plain(is_openmetrics=False)
 
-    made.store.put(wide("b", sent=2))
+    exposition.store.put(wide("b", sent=2))
 
-    after = made.pages.plain(is_openmetrics=True)
+    after = exposition.pages.plain(is_openmetrics=True)
     large = [chunk for chunk in after if chunk.count(b"\n") >= 100]
     old = {id(chunk) for chunk in before}
     assert [id(one) in old for one in large] == [True, False, True, True]
 
 
-def test_texts_of_large_blocks_are_let_go_of() -> None:
-    """Five minutes after the last plain page: most scrapers ask for gzip."""
-    made = scene(wide("a", sent=1))
+def test_the_plain_page_is_released_after_five_minutes() -> None:
+    """Without a request for it: Prometheus requests gzip."""
+    exposition = exposition_of(wide("a", sent=1))
     block = next(
-        one for one in made.pages.plain(is_openmetrics=False) if one.count(b"\n") >= 100
+        one
+        for one in exposition.pages.plain(is_openmetrics=False)
+        if one.count(b"\n") >= 100
     )
     unshared = bytes(1000)
     alone = sys.getrefcount(unshared)
 
     for _ in range(300):
-        made.pages.beat()
+        exposition.pages.tick()
     assert sys.getrefcount(block) > alone
-    made.pages.beat()
+    exposition.pages.tick()
 
     assert sys.getrefcount(block) == alone
-    assert block in made.pages.plain(is_openmetrics=False)
+    assert block in exposition.pages.plain(is_openmetrics=False)
 
 
 @pytest.mark.parametrize(
@@ -236,36 +242,36 @@ def test_texts_of_large_blocks_are_let_go_of() -> None:
     ],
     ids=["put", "update", "remove"],
 )
-def test_the_campaigns_part_is_made_anew_when_an_entry_changes(
+def test_the_page_changes_when_an_entry_changes(
     change: Callable[[Store], None],
 ) -> None:
-    """The next scrape shows it, compressed or not."""
-    made = scene(entry("a"))
-    before = compressed(made)
+    """At the next scrape, compressed or plain."""
+    exposition = exposition_of(entry("a"))
+    before = compressed(exposition)
 
-    change(made.store)
-    packed = compressed(made)
+    change(exposition.store)
+    page = compressed(exposition)
 
-    assert packed != before
-    assert gzip.decompress(packed).decode() == plain(made)
+    assert page != before
+    assert gzip.decompress(page).decode() == plain(exposition)
 
 
-def test_a_page_shows_what_is_stored() -> None:
-    """A campaign's new values stand in the place of the old ones."""
-    made = scene(entry("a", sent=5), entry("b", sent=7))
-    first = plain(made)
+def test_a_page_has_the_stored_values() -> None:
+    """New values of a campaign replace the previous ones."""
+    exposition = exposition_of(entry("a", sent=5), entry("b", sent=7))
+    first = plain(exposition)
 
-    made.store.put(entry("a", sent=6))
+    exposition.store.put(entry("a", sent=6))
 
     sample = 'variation="default",metric="sent"}'
     assert f'campaign="a",channel="email",{sample} 5\n' in first
-    assert f'campaign="a",channel="email",{sample} 6\n' in plain(made)
-    assert f'campaign="b",channel="email",{sample} 7\n' in plain(made)
+    assert f'campaign="a",channel="email",{sample} 6\n' in plain(exposition)
+    assert f'campaign="b",channel="email",{sample} 7\n' in plain(exposition)
 
 
-def test_each_family_stands_once() -> None:
-    """Its header comes once, and the samples of all campaigns follow it."""
-    page = plain(scene(entry("a"), entry("b")))
+def test_each_family_has_one_header() -> None:
+    """The samples of all campaigns follow it."""
+    page = plain(exposition_of(entry("a"), entry("b")))
 
     lines = page.splitlines()
     header = lines.index("# TYPE braze_campaign_daily gauge")
@@ -276,37 +282,37 @@ def test_each_family_stands_once() -> None:
     ]
 
 
-def test_stale_values_leave_the_page() -> None:
-    """At the scrape after their end; that the campaign exists is still told."""
-    made = scene(entry("a", expires_at=1500.0))
-    made.now = 1499.9
-    before = gzip.decompress(compressed(made)).decode()
+def test_stale_values_are_not_served() -> None:
+    """From the time at which they expire; the status of the campaign is."""
+    exposition = exposition_of(entry("a", expires_at=1500.0))
+    exposition.now = 1499.9
+    before = gzip.decompress(compressed(exposition)).decode()
 
-    made.now = 1500.0
-    after = gzip.decompress(compressed(made)).decode()
+    exposition.now = 1500.0
+    after = gzip.decompress(compressed(exposition)).decode()
 
     assert "braze_campaign_daily{" in before
     assert "braze_campaign_daily{" not in after
     assert 'braze_campaign_up{workspace="shop",campaign="a"} 1\n' in after
-    assert after == plain(made)
+    assert after == plain(exposition)
 
 
 def test_the_text_format_is_read_by_its_parser() -> None:
     """With the real metrics about the process behind the campaigns'."""
-    made = Scene(SelfMetrics(version="1", served=list))
-    made.store.put(entry("a"))
+    exposition = Exposition(SelfMetrics(version="1", served=list))
+    exposition.store.put(entry("a"))
 
-    names = {family.name for family in read_text(plain(made))}
+    names = {family.name for family in read_text(plain(exposition))}
 
     assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
 
 
 def test_openmetrics_is_read_by_its_parser() -> None:
     """It is strict about order, repeats, and the end that must come last."""
-    made = Scene(SelfMetrics(version="1", served=list))
-    made.store.put(entry("a"))
+    exposition = Exposition(SelfMetrics(version="1", served=list))
+    exposition.store.put(entry("a"))
 
-    page = plain(made, is_openmetrics=True)
+    page = plain(exposition, is_openmetrics=True)
 
     read: Reader = read_openmetrics
     names = {family.name for family in read(page)}
@@ -316,19 +322,23 @@ def test_openmetrics_is_read_by_its_parser() -> None:
 
 
 @pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "gzip"])
-def test_scrapes_at_once_get_whole_pages(*, is_plain: bool) -> None:
-    """While entries change, each page is one that was right at some instant."""
-    made = scene(wide("a", sent=0), wide("b", sent=0))
+def test_concurrent_scrapes_get_consistent_pages(*, is_plain: bool) -> None:
+    """While entries change, each page is that of one point in time."""
+    exposition = exposition_of(wide("a", sent=0), wide("b", sent=0))
 
     def change() -> None:
         for number in range(1, 50):
-            made.store.put(wide("a", sent=number))
-            made.store.put(wide("b", sent=number))
+            exposition.store.put(wide("a", sent=number))
+            exposition.store.put(wide("b", sent=number))
             for _ in range(301):
-                made.pages.beat()
+                exposition.pages.tick()
 
     def scrape(_: int) -> str:
-        return plain(made) if is_plain else gzip.decompress(compressed(made)).decode()
+        return (
+            plain(exposition)
+            if is_plain
+            else gzip.decompress(compressed(exposition)).decode()
+        )
 
     with ThreadPoolExecutor(5) as pool:
         changes = pool.submit(change)

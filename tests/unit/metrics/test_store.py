@@ -1,4 +1,4 @@
-"""What is served: entries swapped whole, and values that leave when they are stale."""
+"""The store: entries are replaced as a whole, and stale values expire."""
 
 from threading import Thread
 
@@ -11,24 +11,15 @@ from exporter.metrics.campaign_metrics import (
 from exporter.metrics.store import Entry, Store
 from exporter.model.snapshot import Snapshot
 
-SNAPSHOT = Snapshot(
-    variations=(),
-    latest=None,
-    last_complete=None,
-    trailing=(),
-    series=0,
-    dropped_series=0,
-    ignored_values=0,
-    skipped_rows=0,
-)
+SNAPSHOT = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
 VALUES = RenderedObject(by_family=(b"x 1\n",), series=1)
 
 
 def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
-    """Return the entry of a campaign that was not polled yet."""
-    subject = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
+    """Return the entry of a campaign without a finished poll."""
+    labels = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
     status = PollStatus(None, None, 300.0, None)
-    return Entry(subject, status, render_status(subject, status))
+    return Entry(labels, status, render_status(labels, status))
 
 
 def polled(campaign_id: str, *, expires_at: float) -> Entry:
@@ -46,16 +37,16 @@ def store_of(*entries: Entry) -> Store:
     return store
 
 
-def test_a_new_store_serves_nothing() -> None:
-    """It holds no entry and knows no campaign."""
+def test_a_new_store_is_empty() -> None:
+    """Reading an unknown campaign returns None."""
     store = Store()
 
     assert store.entries() == ()
     assert store.get(("shop", "a")) is None
 
 
-def test_entries_keep_the_order_in_which_campaigns_came() -> None:
-    """A campaign that is put again stays where it was."""
+def test_entries_are_ordered_by_insertion() -> None:
+    """A replaced entry keeps its position."""
     store = store_of(entry("b"), entry("a"))
 
     store.put(polled("b", expires_at=10.0))
@@ -63,7 +54,7 @@ def test_entries_keep_the_order_in_which_campaigns_came() -> None:
     assert store.entries() == (polled("b", expires_at=10.0), entry("a"))
 
 
-def test_one_id_in_two_workspaces_is_two_campaigns() -> None:
+def test_the_same_id_in_two_workspaces_is_two_campaigns() -> None:
     """Ids are unique within a workspace only."""
     store = store_of(entry("a"), entry("a", workspace="app"))
 
@@ -73,7 +64,7 @@ def test_one_id_in_two_workspaces_is_two_campaigns() -> None:
 
 
 def test_entries_are_the_same_tuple_until_one_changes() -> None:
-    """Whoever kept something made of them sees by identity that it is still right."""
+    """So a cache of something made of them can compare by identity."""
     store = store_of(entry("a"))
     before = store.entries()
 
@@ -85,8 +76,8 @@ def test_entries_are_the_same_tuple_until_one_changes() -> None:
     assert before == (entry("a"),)
 
 
-def test_an_update_swaps_the_entry() -> None:
-    """What the function makes of the entry takes its place."""
+def test_an_update_replaces_the_entry() -> None:
+    """By the result of the function; a tuple read before does not change."""
     store = store_of(entry("a"), entry("b"))
     before = store.entries()
 
@@ -96,8 +87,8 @@ def test_an_update_swaps_the_entry() -> None:
     assert store.entries() == (entry("a"), polled("b", expires_at=10.0))
 
 
-def test_an_update_brings_nobody_back() -> None:
-    """A poll that ends after its campaign left the configuration changes nothing."""
+def test_an_update_of_a_removed_campaign_changes_nothing() -> None:
+    """A poll may end after its campaign was removed from the configuration."""
     store = store_of(entry("a"))
     store.remove([("shop", "a")])
 
@@ -106,8 +97,8 @@ def test_an_update_brings_nobody_back() -> None:
     assert store.entries() == ()
 
 
-def test_campaigns_leave_whole() -> None:
-    """Those that are not there may be named, too."""
+def test_campaigns_are_removed() -> None:
+    """Unknown campaigns are ignored."""
     store = store_of(entry("a"), entry("b"), entry("c"))
 
     store.remove([("shop", "a"), ("shop", "c"), ("shop", "x")])
@@ -115,8 +106,8 @@ def test_campaigns_leave_whole() -> None:
     assert store.entries() == (entry("b"),)
 
 
-def test_stale_values_leave() -> None:
-    """At the instant of their end; the campaign, its status and what was read stay."""
+def test_stale_values_expire() -> None:
+    """At `expires_at`; the campaign, its status and its last snapshot stay."""
     old, young = polled("a", expires_at=10.0), polled("b", expires_at=10.1)
     store = store_of(old, young)
 
@@ -127,8 +118,8 @@ def test_stale_values_leave() -> None:
     assert store.entries()[0].snapshot is None
 
 
-def test_values_leave_once() -> None:
-    """A second look finds nothing stale and changes nothing."""
+def test_values_expire_once() -> None:
+    """A second call removes nothing and changes nothing."""
     store = store_of(polled("a", expires_at=10.0))
     store.expire(now=20.0)
     before = store.entries()
@@ -139,19 +130,19 @@ def test_values_leave_once() -> None:
     assert store.entries() is before
 
 
-class Hurried(Store):
-    """A store in which a poll ends just after the entries were looked through."""
+class StoreWithLatePoll(Store):
+    """A store in which a poll ends just after the entries were read."""
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return the entries as they were before that poll."""
+        """Return the entries of before that poll."""
         before = super().entries()
         self.put(polled("a", expires_at=100.0))
         return before
 
 
-def test_values_that_a_poll_brought_meanwhile_stay() -> None:
-    """Only what is stale when it is swapped is dropped."""
-    store = Hurried()
+def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
+    """Only values that are stale when the entry is replaced are removed."""
+    store = StoreWithLatePoll()
     store.put(polled("a", expires_at=10.0))
 
     store.expire(now=20.0)
@@ -160,7 +151,7 @@ def test_values_that_a_poll_brought_meanwhile_stay() -> None:
 
 
 def test_no_update_is_lost_between_threads() -> None:
-    """Four threads that add up in one entry find every step of each other."""
+    """Four threads increase a number in one entry."""
     store = store_of(polled("a", expires_at=0.0))
 
     def add() -> None:

@@ -1,9 +1,9 @@
-"""What label texts become, and what variations are known by."""
+"""Label texts are cleaned; variations of a channel have unique labels."""
 
 import time
 
 import pytest
-from exporter.model.labels import claim, clean, give_labels
+from exporter.model.labels import assign_labels, clean, identify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +12,9 @@ from tests.support import naive_oracle
 Entry = tuple[str, str]
 
 
-def labelled(*rows: list[Entry]) -> list[str]:
-    """Return the labels in the order in which they were given."""
-    return list(give_labels([claim(row) for row in rows]).values())
+def labels_of(*rows: list[Entry]) -> list[str]:
+    """Return the labels in the order in which they are assigned."""
+    return list(assign_labels([identify(row) for row in rows]).values())
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_texts_are_cleaned(text: str, cleaned: str) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=300))
 def test_cleaning_agrees_with_unicode_and_leaves_clean_texts_alone(text: str) -> None:
-    """What the categories Cc and Cs say is what is replaced, once and for all."""
+    """Characters of the categories Cc and Cs are replaced, except the newline."""
     cleaned = clean(text)
 
     assert cleaned == naive_oracle.cleaned(text)
@@ -67,9 +67,9 @@ def test_cleaning_agrees_with_unicode_and_leaves_clean_texts_alone(text: str) ->
         ([("", "default"), ("", "")], ["default", "default #2"]),
     ],
 )
-def test_one_row_is_labelled(row: list[Entry], labels: list[str]) -> None:
-    """The name, else default or the id; what is equal is told apart by id, then #n."""
-    assert labelled(row) == labels
+def test_labels_of_one_row(row: list[Entry], labels: list[str]) -> None:
+    """The name, else `default` or the id; equal ones get the id or a number."""
+    assert labels_of(row) == labels
 
 
 @pytest.mark.parametrize(
@@ -87,18 +87,18 @@ def test_one_row_is_labelled(row: list[Entry], labels: list[str]) -> None:
         ([[], [("i", "A")]], ["A"]),
     ],
 )
-def test_older_rows_are_labelled_around_newer_ones(
+def test_labels_of_newer_rows_have_precedence(
     rows: list[list[Entry]], labels: list[str]
 ) -> None:
-    """The newest row that has an identity decides, and no label is given again."""
-    assert labelled(*rows) == labels
+    """The newest row that has a variation decides, and labels stay unique."""
+    assert labels_of(*rows) == labels
 
 
-def test_the_name_is_cut_never_the_suffix() -> None:
-    """256 characters hold the suffix whole."""
+def test_a_long_name_is_cut_before_its_suffix() -> None:
+    """The label has at most 256 characters, the whole suffix among them."""
     rows = [("aaaaaaaa1", "x" * 300), ("aaaaaaaa2", "x" * 299 + "y")]
 
-    assert labelled(rows) == [
+    assert labels_of(rows) == [
         "x" * (256 - 11) + " (aaaaaaaa)",
         "x" * (256 - 14) + " (aaaaaaaa) #2",
     ]
@@ -120,23 +120,23 @@ ENTRIES = st.tuples(
 
 @settings(deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=14), max_size=4))
-def test_labels_agree_with_the_plain_words_of_the_rule(rows: list[list[Entry]]) -> None:
-    """Whatever names meet, every identity gets the label the rule says, alone."""
-    given_labels = give_labels([claim(row) for row in rows])
+def test_labels_agree_with_the_naive_oracle(rows: list[list[Entry]]) -> None:
+    """They are unique, too."""
+    assigned = assign_labels([identify(row) for row in rows])
 
     expected = naive_oracle.labels(rows)
-    assert list(given_labels.values()) == list(expected.values())
-    assert len(set(given_labels.values())) == len(given_labels)
-    assert all(0 < len(label) <= 256 for label in given_labels.values())
+    assert list(assigned.values()) == list(expected.values())
+    assert len(set(assigned.values())) == len(assigned)
+    assert all(0 < len(label) <= 256 for label in assigned.values())
 
 
 @pytest.mark.parametrize("pattern", ["x", "y" * 252 + "{:04}", "x #{}"])
-def test_thousands_of_equal_names_take_no_time(pattern: str) -> None:
-    """The work grows with the entries, not with their square."""
-    row = claim([("", pattern.format(n // 2)) for n in range(10_000)])
+def test_the_time_for_equal_names_is_not_quadratic(pattern: str) -> None:
+    """Ten thousand entries take less than a second of CPU time."""
+    row = identify([("", pattern.format(n // 2)) for n in range(10_000)])
     begin = time.process_time()
 
-    labels = give_labels([row])
+    labels = assign_labels([row])
 
     assert len(set(labels.values())) == 10_000
     assert time.process_time() - begin < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -42,11 +43,11 @@ def test_costs_grow_with_campaigns() -> None:
     """Requests and series in proportion; an idle process has costs, too."""
     few, many = cost_estimate.scaling(config(100)), cost_estimate.scaling(config(1000))
 
-    assert many.series == 10 * few.series == 100_000
+    assert many.series == 10 * few.series == 81_000
     assert many.requests_per_minute == pytest.approx(200)
     assert few.core_share > cost_estimate.IDLE_CPU_SHARE
     assert many.resident_bytes - few.resident_bytes == pytest.approx(
-        90_000 * cost_estimate.BYTES_PER_SERIES
+        72_900 * cost_estimate.BYTES_PER_SERIES
     )
     assert many.campaigns_per_core == few.campaigns_per_core
 
@@ -86,7 +87,7 @@ def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "interval", "shards"), [(10, "5m", 1), (3000, "1s", 1), (20_500, "1h", 3)]
+    ("count", "interval", "shards"), [(10, "5m", 1), (3000, "1s", 1), (25_000, "1h", 3)]
 )
 def test_shards_are_advised_for_many_series(
     count: int, interval: str, shards: int
@@ -109,7 +110,7 @@ def test_shards_are_advised_for_many_polls() -> None:
     ("count", "interval", "advice"),
     [
         (100, "5m", "one exporter is enough"),
-        (10_100, "5m", "2, for about 1000000 series each at most"),
+        (12_400, "5m", "2, for about 1000000 series each at most"),
         (4000, "10s", "3, for about half a core each at most"),
     ],
 )
@@ -129,21 +130,29 @@ def test_prometheus_needs_memory_for_series_and_disk_for_samples() -> None:
     """In proportion."""
     found = cost_estimate.scaling(config(600))
 
-    assert found.head_bytes == pytest.approx((60_000 * 3 * 1024, 60_000 * 8 * 1024))
-    assert found.samples_per_second(30) == 2000
-    thirty_days = 1000 * 86400 * 30
+    assert found.head_bytes == pytest.approx((48_600 * 3 * 1024, 48_600 * 8 * 1024))
+    assert found.samples_per_second(30) == 1620
+    thirty_days = 810 * 86400 * 30
     assert found.disk_bytes(60) == pytest.approx((thirty_days, 2 * thirty_days))
 
 
 def test_each_saving_is_what_the_changed_configuration_costs() -> None:
-    """Without windows or stats, one change each."""
-    found = {
-        one.change: one.series for one in cost_estimate.scaling(config(10)).savings
-    }
+    """Without windows, revisions or stats, one change each."""
 
-    assert found == {
+    def savings(**changes: Any) -> dict[str, int]:
+        found = cost_estimate.scaling(config(10)._replace(**changes)).savings
+        return {one.change: one.series for one in found}
+
+    assert savings() == {
+        "windows: [28d]": 630,
+        "windows: []": 450,
+        'metrics: {exclude: ["conversions*"]}': 490,
+        "metrics: {include: [sent, delivered, bounces, reported_spam]}": 230,
+    }
+    assert savings(revisions=True) == {
         "windows: [28d]": 820,
         "windows: []": 640,
+        "revisions: false": 810,
         'metrics: {exclude: ["conversions*"]}': 600,
         "metrics: {include: [sent, delivered, bounces, reported_spam]}": 270,
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.polling_world import config, workspace
 
-QUIET = Snapshot((), None, None, (), 0, 0, 0, 0, is_quiet=True)
+QUIET = Snapshot((), None, None, (), is_quiet=True)
 ACTIVE = QUIET._replace(is_quiet=False, is_active=True)
 NEITHER = QUIET._replace(is_quiet=False)
 

@@ -13,10 +13,12 @@ from tests.support.fake_clock import NOW
 from tests.support.queue_world import (
     EMPTY,
     FORBIDDEN,
+    TIMED_OUT,
     UNAUTHORIZED,
     QueueWorld,
     paused,
     poll_of,
+    throttled,
 )
 
 
@@ -103,7 +105,7 @@ def test_a_probe_waits_for_the_budget() -> None:
     world.start_all("ac")
     world.finish_refused("a")
 
-    world.finish("c", at=30, headers=EMPTY._replace(reset_at=NOW + 900))
+    world.finish("c", EMPTY._replace(reset_at=NOW + 900), at=30)
     assert not world.start("b", at=60)
 
     assert world.last == ("b", 901.0)
@@ -113,7 +115,7 @@ def test_a_probe_without_room_is_checked_again() -> None:
     """In a second, if only a response in flight makes room."""
     world = QueueWorld("abc", spacing=0.0)
     world.start_all("ac")
-    world.finish_refused("a", headers=RateLimitHeaders(1, 1, NOW + 1))
+    world.finish_refused("a", RateLimitHeaders(1, 1, NOW + 1))
 
     assert not world.start("b", at=60)
     assert world.last == ("b", 61.0)
@@ -153,10 +155,10 @@ def test_a_response_that_does_not_show_the_key_accepted_is_followed_by_a_probe()
     world = paused("abc")
 
     world.start("b", at=60)
-    world.finish("b", headers=None, at=60)
+    world.finish("b", TIMED_OUT, at=60)
     assert world.last == ("c", 180.0)
     world.start("c", at=180)
-    world.finish("c", is_throttled=True, at=180)
+    world.finish("c", throttled(), at=180)
     assert world.last == ("a", 420.0)
     world.start("a", at=420)
     world.session.release(CAMPAIGN_ANALYTICS, now=world.now(420))

@@ -125,22 +125,27 @@ def test_one_request_covers_the_longest_window(
     assert found.can_detect_idle is (days >= 16)
 
 
-def test_expected_series_grow_with_windows_and_campaigns() -> None:
-    """19 stats in each of three views, one less in a sum, and seven of the status."""
+@pytest.mark.parametrize(("revisions", "of_days"), [(False, 2 * 19), (True, 3 * 19)])
+def test_expected_series_grow_with_windows_and_campaigns(
+    *, revisions: bool, of_days: int
+) -> None:
+    """19 stats of each day and revision, one less in a sum, and seven of the status."""
     found = [
-        plan.plan(config(workspace(60.0, 60.0), windows=windows))[0].typical_series
+        plan.plan(
+            config(workspace(60.0, 60.0), windows=windows)._replace(revisions=revisions)
+        )[0].typical_series
         for windows in ((), (7,), (7, 28))
     ]
 
-    assert found == [2 * (57 + 7), 2 * (57 + 18 + 7), 2 * (57 + 36 + 7)]
+    assert found == [2 * (of_days + sums + 7) for sums in (0, 18, 36)]
 
 
 @pytest.mark.parametrize(
     ("metrics", "channels", "series"),
     [
-        (Selection(include=("sent", "bounces")), Selection(), 2 * 3 + 7),
-        (Selection(exclude=("conversions*",)), Selection(), 11 * 3 + 7),
-        (Selection(), Selection(exclude=("email",)), 10 * 3 + 7),
+        (Selection(include=("sent", "bounces")), Selection(), 2 * 2 + 7),
+        (Selection(exclude=("conversions*",)), Selection(), 11 * 2 + 7),
+        (Selection(), Selection(exclude=("email",)), 10 * 2 + 7),
     ],
 )
 def test_only_selected_series_are_expected(

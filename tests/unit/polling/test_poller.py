@@ -602,7 +602,9 @@ def test_an_idle_campaign_is_polled_slowly_until_its_first_count() -> None:
 
 def test_a_revision_counts_from_the_first_response_about_its_day() -> None:
     """It survives stale values, and begins at 0 on the next day."""
-    world = new_world()
+    world = PollingWorld()
+    world.apply(config(workspace("a"), revisions=True))
+    world.skip_first_round()
     family = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
     revisions = []
 

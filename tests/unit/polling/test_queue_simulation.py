@@ -6,17 +6,18 @@ Polls run through queues as the poller and the scheduler run them.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from queue import Queue
 from random import Random
-from threading import Barrier, Lock, Thread
+from threading import Lock, Thread
 
 import pytest
 from exporter.braze import retries
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
-from exporter.model.errors import FailureReason, FetchError, Unavailable
+from exporter.model.errors import FetchError, KeyRefused
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.polling.kinds import CAMPAIGN, Kind
@@ -25,15 +26,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import (
+    EMPTY_DOCUMENT,
+    FakeBraze,
+    FakeScheduler,
+    PollingWorld,
+    config,
+    failure,
+    workspace,
+)
 from tests.support.queue_world import (
     FORBIDDEN,
     OTHER_KIND,
+    TIMED_OUT,
     UNAUTHORIZED,
-    FakeClient,
-    ended,
+    fetch,
     poll_of,
-    request_of,
     session_of,
+    throttled,
 )
 
 Ends = Callable[[str], str]
@@ -127,10 +137,13 @@ class SimulatedQueue:
         """Settle a request and record its end, as the poller does."""
         simulation, queue = self.simulation, self.queue
         headers = RateLimitHeaders(1000, 900, simulation.clock.now() + 60)
-        simulation.client.end = result = ended(
-            None if end == "broken" else headers, is_throttled=end == "429"
+        failures = {"broken": TIMED_OUT, "429": throttled(headers)}
+        result = fetch(
+            simulation.session,
+            simulation.braze,
+            queue.kind,
+            failures.get(end, headers),
         )
-        simulation.session.fetch(request_of(queue.kind))
         now = simulation.clock.now()
         yield from simulation.interleave()
         self.in_flight.discard(poll.object_id)
@@ -157,8 +170,7 @@ class SimulatedQueue:
             queue.enqueue((upcoming,), now=simulation.clock.now())
         elif end == "broken" and at is not None and not queue.is_probe(poll.object_id):
             yield from simulation.interleave()
-            failure = Unavailable("broken", reason=FailureReason.CONNECTION)
-            queue.reschedule(poll._replace(failure=failure, at=at, has_waited=False))
+            queue.reschedule(poll._replace(failure=TIMED_OUT, at=at, has_waited=False))
         else:
             yield from self._go_on(poll)
 
@@ -200,9 +212,9 @@ class Simulation:
         delay: float,
     ) -> None:
         self.clock = FakeClock()
-        self.client = FakeClient()
+        self.braze = FakeBraze()
         self.session = session_of(
-            self.clock, self.client, spacing_seconds=spacing, concurrency=concurrency
+            self.clock, self.braze, spacing_seconds=spacing, concurrency=concurrency
         )
         self.end = end
         self.random = random
@@ -311,89 +323,80 @@ def test_no_object_is_lost(
         assert recent == set(one.ids)
 
 
-class ThreadedQueue:
-    """Real threads that run each job at once; a job moves the clock to its instant."""
+class RandomBraze(FakeBraze):
+    """Ends requests at random, and counts those of an object in flight twice."""
 
-    def __init__(self, *, objects: int, polls: int, seed: int) -> None:
-        self.polls: Counter[str] = Counter()
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self.succeeded = Counter[str]()
         self.collisions = 0
-        self._wanted = polls
-        self._seed = seed
+        self._random = random
         self._lock = Lock()
-        self._clock = FakeClock()
-        self._jobs: dict[str, PendingPoll] = {}
-        self._due: Queue[str | None] = Queue()
         self._in_flight: set[str] = set()
-        self._ids = tuple(f"c{number}" for number in range(objects))
-        self._session = session_of(self._clock, FakeClient(), spacing_seconds=0.1)
-        self._queue = RequestQueue(
-            self._session,
-            workspace="shop",
-            object_ids=self._ids,
-            schedule=self._schedule,
-            now=self._clock.now,
-        )
 
-    def run(self, *, threads: int) -> None:
-        """Run until each object was polled often enough."""
-        barrier = Barrier(threads)
-        workers = [
-            Thread(target=self._run, args=(barrier, Random(self._seed + number)))
-            for number in range(threads)
-        ]
-        for worker in workers:
-            worker.start()
-        self._queue.enqueue(tuple(map(poll_of, self._ids)), now=NOW)
-        for worker in workers:
-            worker.join()
-
-    def _run(self, barrier: Barrier, random: Random) -> None:
-        barrier.wait()
-        while (object_id := self._due.get(timeout=30)) is not None:
-            with self._lock:
-                poll = self._jobs.pop(object_id, None)
-                self._clock.time = max(self._clock.time, poll.at if poll else 0.0)
-            if poll and self._queue.start(poll, now=self._clock.now()):
-                self._request(poll, random)
-            with self._lock:
-                is_over = all(self.polls[one] >= self._wanted for one in self._ids)
-            if is_over:
-                break
-        self._due.put(None)  # the next thread ends, too
-
-    def _request(self, poll: PendingPoll, random: Random) -> None:
-        queue, object_id = self._queue, poll.object_id
+    def respond(self, params: Mapping[str, str | int]) -> object:
+        """Return a document or a failure."""
+        object_id = str(params["campaign_id"])
         with self._lock:
             self.collisions += object_id in self._in_flight
             self._in_flight.add(object_id)
-        end = random.choices(ENDS, [20, 2, 2, 1, 1, 2])[0]
-        self._session.fetch(request_of(CAMPAIGN))
+        time.sleep(0)  # other threads run
+        ends = (
+            EMPTY_DOCUMENT,
+            TIMED_OUT,
+            failure(KeyRefused, "unauthorized", status=401),
+            failure(KeyRefused, "forbidden", status=403),
+            throttled(retry_after=5.0),
+        )
+        (end,) = self._random.choices(ends, [20, 3, 1, 1, 2])
         with self._lock:
             self._in_flight.discard(object_id)
-            self.polls[object_id] += end == "ok"
-        now = self._clock.now()
-        if end in {"401", "403"}:
-            reason = UNAUTHORIZED if end == "401" else FORBIDDEN
-            queue.finish_refused(poll, reason=reason, now=now)
-        else:
-            is_accepted = end in {"ok", "bad"}
-            queue.finish(poll, is_key_accepted=is_accepted, now=now)
-        if end == "ok":
-            queue.allow(object_id)
-        queue.reschedule(poll_of(object_id, at=now + random.random() * 60))
+            self.succeeded[object_id] += end is EMPTY_DOCUMENT
+        return end
 
-    def _schedule(self, poll: PendingPoll) -> None:
-        with self._lock:
-            self._jobs[poll.object_id] = poll
-        self._due.put(poll.object_id)
+
+class ImmediateScheduler(FakeScheduler):
+    """Passes each job to the threads of the test at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: Queue[PendingPoll | None] = Queue()
+
+    def put(self, poll: PendingPoll) -> None:
+        """Replace the job of an object."""
+        super().put(poll)
+        self.due.put(poll)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_threads_share_a_queue(seed: int) -> None:
     """Eight threads poll thirty objects: none is in flight twice, none is lost."""
-    threaded = ThreadedQueue(objects=30, polls=20, seed=seed)
+    ids = "abcdefghijklmnopqrstuvwxyz0123"
+    scheduler = ImmediateScheduler()
+    world = PollingWorld(scheduler)
+    world.braze = braze = RandomBraze(Random(seed))
+    lock = Lock()
 
-    threaded.run(threads=8)
+    def run() -> None:
+        while (poll := scheduler.due.get(timeout=30)) is not None:
+            with lock:
+                if scheduler.polls.get(poll.key) is not poll:
+                    continue  # it was replaced
+                del scheduler.polls[poll.key]
+                world.clock.time = max(world.clock.time, poll.at)
+            upcoming = world.poller.poll(poll)
+            if upcoming is not None:
+                world.shop.queue.reschedule(upcoming)
+            if all(braze.succeeded[one] >= 10 for one in ids):
+                break
+        scheduler.due.put(None)  # the next thread ends, too
 
-    assert threaded.collisions == 0
-    assert min(threaded.polls.values()) >= 20
+    world.apply(config(workspace(ids, requests_per_minute=6000)))
+    threads = [Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert braze.collisions == 0
+    assert min(braze.succeeded[one] for one in ids) >= 10

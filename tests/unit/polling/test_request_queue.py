@@ -8,7 +8,7 @@ from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.fake_clock import NOW
-from tests.support.queue_world import EMPTY, FULL, QueueWorld, poll_of
+from tests.support.queue_world import EMPTY, FULL, QueueWorld, poll_of, throttled
 
 
 def test_a_poll_starts_at_once_if_the_budget_allows_it() -> None:
@@ -102,10 +102,10 @@ def test_a_poll_is_scheduled_earlier_when_a_new_window_has_room() -> None:
     """It waited for the reset of the previous one."""
     world = QueueWorld("abc", spacing=0.0)
     world.start_all("ab")
-    world.finish("a", headers=EMPTY)
+    world.finish("a", EMPTY)
     world.start("c")
 
-    world.finish("b", headers=FULL._replace(reset_at=NOW + 120), at=30)
+    world.finish("b", FULL._replace(reset_at=NOW + 120), at=30)
 
     assert world.history == [("c", 61.0), ("c", 30.0)]
 
@@ -127,7 +127,7 @@ def test_polls_wait_until_the_bucket_opens_after_429() -> None:
     world = QueueWorld("ab", spacing=0.0)
     world.start("a")
 
-    world.finish("a", headers=EMPTY, is_throttled=True)
+    world.finish("a", throttled(EMPTY))
     world.start("b")
 
     assert world.last == ("b", 62.5)
@@ -223,9 +223,9 @@ def test_resets_are_not_waited_for_after_the_wall_clock_was_set(
     empty = RateLimitHeaders(100, 0, NOW + 3000)
     world.start("a")
     if is_paused:
-        world.finish_refused("a", headers=empty)
+        world.finish_refused("a", empty)
     else:
-        world.finish("a", headers=empty)
+        world.finish("a", empty)
         world.start("b", at=2)
     assert world.last == ("b", before)
 
@@ -260,7 +260,7 @@ def test_a_throttled_bucket_does_not_stop_another_one() -> None:
     world = QueueWorld("ab", spacing=0.0)
     other = world.beside("xy")
     world.start("a")
-    world.finish("a", is_throttled=True, retry_after=900.0)
+    world.finish("a", throttled(retry_after=900.0))
 
     assert not world.start("b", at=1)
     assert other.start("x", at=1)

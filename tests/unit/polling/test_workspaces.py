@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics.campaign_metrics import render_values
-from exporter.metrics.store import Entry, Kept
+from exporter.metrics.store import Entry
 from exporter.model.config import CampaignConfig
 from exporter.model.errors import (
     CampaignRefused,
@@ -19,6 +19,7 @@ from exporter.model.errors import (
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
+from exporter.series.kept import Kept
 
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import (
@@ -29,7 +30,7 @@ from tests.support.polling_world import (
     polled_world,
     workspace,
 )
-from tests.unit.series.test_snapshot_json import example
+from tests.support.snapshots import example_snapshot as example
 
 SNAPSHOT = example()
 QUIET = SNAPSHOT._replace(is_quiet=True, is_active=False)
@@ -387,6 +388,22 @@ def test_values_are_restored_with_the_first_configuration() -> None:
     assert set(world.braze.polled_ids) == {"b", "d"}
 
 
+@pytest.mark.parametrize("revisions", [False, True])
+def test_restored_revisions_are_served_only_while_they_are_on(
+    *, revisions: bool
+) -> None:
+    """They were saved under another configuration."""
+    world = PollingWorld()
+    kept = {("shop", "a"): Kept(NOW - 60, None, SNAPSHOT)}
+
+    world.apply(config(workspace("a"))._replace(revisions=revisions), kept)
+
+    values = world.entry("a").values
+    assert values is not None
+    assert (b"_revision{" in values.text) is revisions
+    assert b"braze_campaign_last_complete_day{" in values.text
+
+
 def test_a_replaced_key_is_probed_at_once() -> None:
     """It is noticed once; a workspace that is not paused is not probed."""
     world = paused_world("ab")
@@ -578,7 +595,7 @@ def test_a_restored_campaign_may_be_idle() -> None:
         ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
     }
 
-    world.apply(config(workspace("ab")), kept)
+    world.apply(config(workspace("ab"))._replace(revisions=True), kept)
 
     entry = world.entry()
     assert world.shop.idle.idle_ids == {"a"}

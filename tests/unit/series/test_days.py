@@ -1,15 +1,15 @@
-"""Dates as Braze writes them, and the first instants of days."""
+"""Dates in documents of Braze, and the first instants of days."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.series.days import read_date, starts_at
+from exporter.series.days import parse_date, start_of_day
 
 
-def test_a_real_date_is_read() -> None:
-    """Four, two and two digits name a day, a leap day among them."""
-    assert read_date("2024-02-29") == date(2024, 2, 29)
+def test_a_date_is_parsed() -> None:
+    """Leap days are dates."""
+    assert parse_date("2024-02-29") == date(2024, 2, 29)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_a_real_date_is_read() -> None:
         "\uff12\uff10\uff12\uff15-06-22",
     ],
 )
-def test_anything_else_is_no_date(value: object) -> None:
-    """Other forms of ISO 8601, other digits and days that do not exist are refused."""
-    assert read_date(value) is None
+def test_any_other_value_is_not_a_date(value: object) -> None:
+    """Other forms of ISO 8601, other digits and days that do not exist are invalid."""
+    assert parse_date(value) is None
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_anything_else_is_no_date(value: object) -> None:
     ],
 )
 def test_a_day_starts_at_its_first_instant(zone: str, day: date, first: str) -> None:
-    """Midnights that clocks skip or repeat, and a day that never was, have one too."""
+    """Clocks may skip or repeat midnight, or skip the whole day."""
     instant = datetime.fromisoformat(first).replace(tzinfo=UTC)
 
-    assert starts_at(day, ZoneInfo(zone)) == instant.timestamp()
+    assert start_of_day(day, ZoneInfo(zone)) == instant.timestamp()
 
 
-def test_the_first_of_all_days_starts_too() -> None:
-    """No date is too early for a zone."""
-    assert starts_at(date.min, ZoneInfo("Asia/Tokyo")) < 0
+def test_the_earliest_date_has_a_first_instant() -> None:
+    """It is before the epoch, also in a zone ahead of UTC."""
+    assert start_of_day(date.min, ZoneInfo("Asia/Tokyo")) < 0

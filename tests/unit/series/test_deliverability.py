@@ -1,14 +1,16 @@
-"""How a day's messages are judged."""
+"""Rates of bounces and complaints, and their levels."""
 
 import pytest
+from exporter.model.snapshot import Figures, Variation
 from exporter.series.deliverability import (
     BOUNCES,
     SPAM,
     DeliverabilityLimits,
     Level,
     Rate,
+    of_figures,
+    of_parts,
     rate,
-    tally_of,
 )
 
 UNJUDGED, FINE, WARNING, CRITICAL = Level
@@ -27,7 +29,7 @@ UNJUDGED, FINE, WARNING, CRITICAL = Level
         (0, 1000, SPAM, FINE),
     ],
 )
-def test_a_rate_on_a_limit_has_reached_it(
+def test_a_rate_equal_to_a_limit_has_reached_it(
     events: int, whole: int, limits: DeliverabilityLimits, level: Level
 ) -> None:
     """Bounces: 3 and 5 %; complaints: 0.08 and 0.3 %."""
@@ -46,7 +48,7 @@ def test_a_rate_on_a_limit_has_reached_it(
     ],
 )
 def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> None:
-    """Neither one complaint in a hundred nor two in a thousand mean anything."""
+    """One complaint in a hundred or two in a thousand may be chance."""
     assert rate(events, whole, SPAM) == Rate(events / whole, level)
 
 
@@ -54,16 +56,16 @@ def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> N
     ("events", "whole"),
     [(None, 1000), (1, None), (0, 0), (5, -1), (-1, 1000), (1e308, 1e-10)],
 )
-def test_without_a_whole_there_is_no_rate(
+def test_a_rate_of_an_invalid_number_is_missing(
     events: float | None, whole: float | None
 ) -> None:
-    """Nor when a number is missing, negative or out of all bounds."""
+    """A number may be missing, negative or beyond the range of a double."""
     assert rate(events, whole, BOUNCES) == Rate(None, UNJUDGED)
 
 
 def test_counts_are_of_all_channels_and_rates_of_email() -> None:
-    """Push bounces are outdated tokens: counted, and no matter of reputation."""
-    found = tally_of(
+    """Push bounces are outdated tokens: they are counted and not judged."""
+    found = of_parts(
         [
             ("email", {"sent": 600, "bounces": 10, "delivered": 580}),
             ("email", {"sent": 400, "bounces": 0, "delivered": 400}),
@@ -80,23 +82,30 @@ def test_counts_are_of_all_channels_and_rates_of_email() -> None:
     assert found.level is CRITICAL
 
 
-def test_complaints_are_of_what_was_sent_where_no_delivery_is_told() -> None:
-    """As Braze itself reckons."""
-    found = tally_of([("email", {"sent": 1000, "reported_spam": 1})])
+def test_the_spam_rate_is_of_email_sent_where_delivered_is_missing() -> None:
+    """Braze computes it like that."""
+    found = of_parts([("email", {"sent": 1000, "reported_spam": 1})])
 
     assert found.spam_rate == Rate(0.001, FINE)
 
 
-def test_what_is_absent_is_not_zero() -> None:
-    """A campaign without a number has none."""
-    found = tally_of([("in_app_message", {"impressions": 5})])
+def test_a_missing_field_is_not_zero() -> None:
+    """It has no count, and the level is unjudged."""
+    found = of_parts([("in_app_message", {"impressions": 5})])
 
     assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
     assert found.level is UNJUDGED
 
 
-def test_a_sum_beyond_all_numbers_is_none() -> None:
-    """Two of the greatest numbers have no sum."""
-    found = tally_of([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
+def test_a_sum_beyond_a_double_is_missing() -> None:
+    """The day has no such count."""
+    found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
     assert found.sent is None
+
+
+def test_the_overall_figures_of_a_day_are_not_messages() -> None:
+    """Only the stats of variations are added up."""
+    variation = (Variation("email", "A"), {"sent": 5})
+
+    assert of_figures(Figures((variation,), {"sent": 7})).sent == 5

@@ -1,4 +1,4 @@
-"""A data series of which only the newest day changed."""
+"""A document of which only the newest day changed reuses the previous snapshot."""
 
 import copy
 import json
@@ -12,21 +12,23 @@ from exporter.braze.responses import document_of
 from exporter.metrics.campaign_metrics import ObjectLabels, render_values, renew_latest
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
-from exporter.series.incremental import read
+from exporter.series import incremental
+from exporter.series.incremental import ParsedDocument
 from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TODAY = date(2026, 3, 14)
-READING = ParseOptions(
+OPTIONS = ParseOptions(
     today=TODAY,
     timezone=ZoneInfo("America/New_York"),
     windows=(7, 28),
     channels=Selection(),
     metrics=Selection(exclude=("secret*",)),
     series_limit=5000,
+    revisions=True,
 )
-SUBJECT = ObjectLabels("shop", "Welcome", "c-1", {})
+LABELS = ObjectLabels("shop", "Welcome", "c-1", {})
 
 
 def row(age: int, *, sent: int = 5) -> dict[str, Any]:
@@ -47,71 +49,78 @@ def row(age: int, *, sent: int = 5) -> dict[str, Any]:
 
 
 def document(*rows: object) -> dict[str, object]:
-    """Return an answer of Braze."""
+    """Return a response of Braze."""
     return {"message": "success", "data": list(rows)}
 
 
 def days(*, sent_today: int = 5) -> dict[str, Any]:
-    """Return an answer with four weeks and today."""
+    """Return a response with four weeks and today."""
     return document(*(row(age) for age in range(29, 0, -1)), row(0, sent=sent_today))
 
 
-def again(
-    before: object, after: object, reading: ParseOptions = READING
-) -> tuple[Snapshot, Snapshot, bool]:
-    """Read one document after another; return what was made of the second.
-
-    And what it would have been, had it been read as a whole, and if it was renewed.
-    """
-    first = read(before, READING)
-    second = read(after, reading, former=first.snapshot, known=first.known)
-    first_complete = first.snapshot.first_complete
-    whole = parse(after, reading, first_complete=first_complete)
-    return second.snapshot, whole, second.is_renewed
+def parse_next(
+    document: object, previous: ParsedDocument, options: ParseOptions = OPTIONS
+) -> ParsedDocument:
+    """Parse the document that follows another one."""
+    return incremental.parse(
+        document, options, previous=previous.snapshot, cached=previous.cached
+    )
 
 
-def test_new_numbers_of_today_renew_a_snapshot() -> None:
-    """It is what the whole document says."""
-    found, whole, is_renewed = again(days(sent_today=5), days(sent_today=6))
-
-    assert is_renewed
-    assert found == whole
-    assert found.latest is not None
-    assert found.latest.figures.variations[0][1] == {"sent": 6}
+def whole(
+    document: object, previous: ParsedDocument, options: ParseOptions = OPTIONS
+) -> Snapshot:
+    """Return the snapshot without any reuse."""
+    return parse(document, options, first_complete=previous.snapshot.first_complete)
 
 
-def test_the_order_of_rows_does_not_matter() -> None:
-    """Today may stand anywhere."""
-    before, after = days(), days(sent_today=9)
-    after["data"].insert(0, after["data"].pop())
-
-    found, whole, is_renewed = again(before, after)
-
-    assert is_renewed
-    assert found == whole
+def today_first(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with its last row moved to the front."""
+    *others, last = document["data"]
+    return {**document, "data": [last, *others]}
 
 
-def test_only_the_blocks_of_the_latest_day_are_rendered_anew() -> None:
-    """The page is the same as if all had been."""
-    first = read(days(sent_today=5), READING)
-    before = render_values(SUBJECT, first.snapshot)
-    second = read(
-        days(sent_today=6), READING, former=first.snapshot, known=first.known
-    ).snapshot
+@pytest.mark.parametrize(
+    "after",
+    [days(sent_today=6), today_first(days(sent_today=6))],
+    ids=["in order", "today first"],
+)
+@pytest.mark.parametrize("revisions", [True, False])
+def test_new_numbers_of_today_reuse_the_snapshot(
+    after: dict[str, Any], *, revisions: bool
+) -> None:
+    """The order of rows does not matter; the result equals that of a whole parse."""
+    options = OPTIONS._replace(revisions=revisions)
+    first = incremental.parse(days(sent_today=5), options)
 
-    renewed = renew_latest(SUBJECT, second, before)
+    found = parse_next(after, first, options)
 
-    assert renewed == render_values(SUBJECT, second)
-    kept = [
+    assert found.is_reused
+    assert found.snapshot == whole(after, first, options)
+    assert found.snapshot.latest is not None
+    assert found.snapshot.latest.figures.variations[0][1] == {"sent": 6}
+
+
+def test_only_the_blocks_of_the_latest_day_are_rendered_again() -> None:
+    """The other blocks are the same objects."""
+    first = incremental.parse(days(sent_today=5), OPTIONS)
+    before = render_values(LABELS, first.snapshot)
+    second = parse_next(days(sent_today=6), first).snapshot
+
+    after = renew_latest(LABELS, second, before)
+
+    assert after == render_values(LABELS, second)
+    rendered = [one for one in before.by_family if one]
+    reused = [
         one
-        for one, other in zip(renewed.by_family, before.by_family, strict=True)
+        for one, other in zip(after.by_family, before.by_family, strict=True)
         if one and one is other
     ]
-    assert len(kept) == len([one for one in before.by_family if one]) - 2
+    assert len(reused) == len(rendered) - 2
 
 
 def edit(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """Return the answer after a change of today's row."""
+    """Return the document after a change of today's row."""
     changed = copy.deepcopy(days(sent_today=6))
     change(changed["data"][-1])
     return changed
@@ -123,7 +132,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(
             document(row(1, sent=6), *days()["data"][:-2], row(0)), id="a past day"
         ),
-        pytest.param(document(*days()["data"][1:]), id="a day less"),
+        pytest.param(document(*days()["data"][1:]), id="one day fewer"),
         pytest.param(document(*days()["data"][:-1]), id="no today"),
         pytest.param(document(*days()["data"], row(-1)), id="tomorrow too"),
         pytest.param(
@@ -132,11 +141,11 @@ def edit(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
         pytest.param(
             edit(lambda today: today["messages"]["email"][0].pop("sent")),
-            id="a field less",
+            id="one field fewer",
         ),
         pytest.param(
             edit(lambda today: today["messages"]["email"][0].update(sent=None)),
-            id="a number less",
+            id="one number fewer",
         ),
         pytest.param(
             edit(
@@ -146,7 +155,7 @@ def edit(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         ),
         pytest.param(
             edit(lambda today: today["messages"]["email"].reverse()),
-            id="nothing but another order",
+            id="only another order",
         ),
         pytest.param(
             edit(lambda today: today["messages"]["email"][0].update(enrolled=1)),
@@ -159,73 +168,79 @@ def edit(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         pytest.param(edit(lambda today: today.update(conversions1=1)), id="overall"),
         pytest.param(
             edit(lambda today: today["messages"]["sms"][0].update(odd=None)),
-            id="one odd value less",
+            id="one ignored value fewer",
         ),
         pytest.param(
             edit(lambda today: today["messages"].update(name="\ud800")), id="surrogate"
         ),
     ],
 )
-def test_whatever_else_changes_is_read_as_a_whole(after: dict[str, Any]) -> None:
-    """Or renewed, if it makes no difference."""
-    found, whole, _ = again(days(), after)
+def test_every_other_change_gives_what_a_whole_parse_gives(
+    after: dict[str, Any],
+) -> None:
+    """The snapshot may be reused if the change makes no difference."""
+    first = incremental.parse(days(), OPTIONS)
 
-    assert found == whole
+    assert parse_next(after, first).snapshot == whole(after, first)
 
 
 @pytest.mark.parametrize(
-    "reading",
+    "changes",
     [
-        READING._replace(today=TODAY + timedelta(1)),
-        READING._replace(windows=(7,)),
-        READING._replace(channels=Selection(exclude=("sms",))),
-        READING._replace(series_limit=20),
+        {"today": TODAY + timedelta(1)},
+        {"windows": (7,)},
+        {"channels": Selection(exclude=("sms",))},
+        {"series_limit": 20},
+        {"revisions": False},
     ],
-    ids=["the next day", "windows", "channels", "limit"],
+    ids=lambda changes: next(iter(changes)),
 )
-def test_another_reading_reads_the_whole(reading: ParseOptions) -> None:
-    """The same document says something else then."""
-    found, whole, is_renewed = again(days(), days(sent_today=6), reading)
+def test_other_options_parse_the_whole_document(changes: dict[str, Any]) -> None:
+    """The same document gives another snapshot then."""
+    options = OPTIONS._replace(**changes)
+    first = incremental.parse(days(), OPTIONS)
 
-    assert not is_renewed
-    assert found == whole
+    found = parse_next(days(sent_today=6), first, options)
 
-
-def test_a_text_that_is_no_unicode_is_read_each_time() -> None:
-    """There is no digest of it."""
-    rows = days()["data"]
-    rows[3]["messages"]["\ud800"] = []
-
-    found, whole, is_renewed = again(document(*rows), document(*rows))
-
-    assert not is_renewed
-    assert found == whole
+    assert not found.is_reused
+    assert found.snapshot == whole(days(sent_today=6), first, options)
 
 
-@pytest.mark.parametrize("limit", [6, 12, 20, 40])
-def test_what_was_cut_stays_cut(limit: int) -> None:
-    """At the cap the same identities are left out."""
-    reading = READING._replace(series_limit=limit)
-    first = read(days(), reading)
+def test_a_text_that_is_not_unicode_prevents_reuse() -> None:
+    """Such a document has no digest."""
+    after = days()
+    after["data"][3]["messages"]["\ud800"] = []
+    first = incremental.parse(after, OPTIONS)
 
-    second = read(days(sent_today=6), reading, former=first.snapshot, known=first.known)
+    found = parse_next(after, first)
 
-    assert second.snapshot == parse(
-        days(sent_today=6), reading, first_complete=first.snapshot.first_complete
-    )
+    assert not found.is_reused
+    assert found.snapshot == whole(after, first)
 
 
-def test_what_was_first_read_of_a_day_goes_on() -> None:
-    """A day that Braze restates shows by how much, however often today changes."""
+@pytest.mark.parametrize("limit", [5, 6, 12, 20, 40])
+def test_the_same_variations_are_left_out_at_the_limit(limit: int) -> None:
+    """With a limit of 5 the snapshot has no latest day, and nothing is reused."""
+    options = OPTIONS._replace(series_limit=limit)
+    first = incremental.parse(days(), options)
+
+    found = parse_next(days(sent_today=6), first, options)
+
+    assert found.snapshot == whole(days(sent_today=6), first, options)
+    assert found.is_reused == (first.snapshot.latest is not None) == (limit > 7)
+
+
+def test_a_reused_snapshot_keeps_the_first_reading() -> None:
+    """The revision of a day stays, however often the numbers of today change."""
     restated = document(*days()["data"][:-2], row(1, sent=8), row(0))
-    first = read(days(), READING)
-    second = read(restated, READING, former=first.snapshot, known=first.known)
-    later = document(*restated["data"][:-1], row(0, sent=6))  # type: ignore[index]
+    later = document(*days()["data"][:-2], row(1, sent=8), row(0, sent=6))
+    first = incremental.parse(days(), OPTIONS)
 
-    third = read(later, READING, former=second.snapshot, known=second.known)
+    found = parse_next(later, parse_next(restated, first))
 
-    assert third.is_renewed
-    assert third.snapshot.first_complete == first.snapshot.last_complete
+    assert found.is_reused
+    assert found.snapshot.first_complete == first.snapshot.last_complete
+    assert found.snapshot.revision.variations[0][1] == {"sent": 3}
 
 
 NUMBER = st.integers(-3, 10**6) | st.floats() | st.sampled_from([2**53, 2**70, 10**400])
@@ -251,7 +266,7 @@ MESSAGES = st.dictionaries(
 
 
 def rows_of(ages: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return days of any content."""
+    """Return rows of any content."""
     return st.builds(
         lambda age, messages, fields: {
             **fields,
@@ -270,13 +285,13 @@ NEWEST_ROW = rows_of(st.integers(-1, 0))
 
 
 def decoded(made: object) -> object:
-    """Return a document as it comes out of an answer."""
+    """Return a document as `responses` decodes it."""
     return document_of(json.dumps(made).encode())
 
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[object, object]:
-    """Return two documents, the second mostly like the first but for one day."""
+    """Return two documents; they differ in the newest day at most."""
     rows = draw(st.lists(PAST_ROW, max_size=4) | st.lists(ROW, max_size=4))
     newest = draw(NEWEST_ROW | ROW)
     changed = copy.deepcopy(newest)
@@ -291,33 +306,23 @@ def pairs(draw: st.DrawFn) -> tuple[object, object]:
 
 
 @settings(deadline=None, max_examples=400)
-@given(pairs(), st.integers(0, 30))
-def test_a_renewed_snapshot_is_what_the_whole_document_says(
-    pair: tuple[object, object], room: int
+@given(pairs(), st.integers(0, 30), st.booleans())
+def test_any_two_documents_give_what_a_whole_parse_gives(
+    pair: tuple[object, object],
+    room: int,
+    revisions: bool,
 ) -> None:
-    """Whatever changed between two answers; and so are its lines."""
+    """The rendered lines are the same too."""
     before, after = map(decoded, pair)
-    reading = READING._replace(series_limit=5 + room)
-    first = read(before, reading)
+    options = OPTIONS._replace(series_limit=5 + room, revisions=revisions)
+    first = incremental.parse(before, options)
 
-    second = read(after, reading, former=first.snapshot, known=first.known)
+    second = parse_next(after, first, options)
 
-    first_complete = first.snapshot.first_complete
-    whole = parse(after, reading, first_complete=first_complete)
-    assert second.snapshot == whole
-    if second.is_renewed:
+    expected = whole(after, first, options)
+    assert second.snapshot == expected
+    if second.is_reused:
         blocks = renew_latest(
-            SUBJECT, second.snapshot, render_values(SUBJECT, first.snapshot)
+            LABELS, second.snapshot, render_values(LABELS, first.snapshot)
         )
-        assert blocks == render_values(SUBJECT, whole)
-
-
-def test_a_renewed_snapshot_needs_one_that_shows_a_latest_day() -> None:
-    """Where the limit leaves none, the whole is read."""
-    reading = READING._replace(series_limit=5)
-    first = read(days(), reading)
-    assert first.snapshot.latest is None
-
-    second = read(days(), reading, former=first.snapshot, known=first.known)
-
-    assert second.snapshot == first.snapshot
+        assert blocks == render_values(LABELS, expected)

@@ -1,4 +1,4 @@
-"""What a document becomes, however odd it is."""
+"""Snapshots of documents, malformed ones among them."""
 
 import math
 from datetime import date, datetime, timedelta
@@ -6,13 +6,24 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.campaign_metrics import STATUS_FAMILIES
+from exporter.metrics.campaign_metrics import (
+    STATUS_FAMILIES,
+    ObjectLabels,
+    render_values,
+)
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
-from exporter.model.snapshot import Snapshot, Stats
-from exporter.series.days import starts_at
-from exporter.series.parse import STATUS_SERIES, ParseOptions, days_needed, parse
-from exporter.series.recent_days import days_of
+from exporter.model.snapshot import NO_FIGURES, Figures, Snapshot, Stats
+from exporter.series.days import start_of_day
+from exporter.series.parse import (
+    STATUS_SERIES,
+    ParseOptions,
+    days_needed,
+    parse,
+    parse_history,
+)
+from exporter.series.recent_days import unpack_days
+from exporter.series.rows import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +31,9 @@ TODAY = date(2025, 6, 22)
 YESTERDAY = "2025-06-21"
 
 
-def reading(**changes: Any) -> ParseOptions:
-    """Read in New York on a day in June, with a window of a week."""
-    plain = ParseOptions(
+def parse_options(**changes: Any) -> ParseOptions:
+    """Return options for New York on a day in June, with a window of a week."""
+    defaults = ParseOptions(
         today=TODAY,
         timezone=ZoneInfo("America/New_York"),
         windows=(7,),
@@ -30,12 +41,17 @@ def reading(**changes: Any) -> ParseOptions:
         metrics=Selection(),
         series_limit=5000,
     )
-    return plain._replace(**changes)
+    return defaults._replace(**changes)
 
 
 def snapshot(*rows: Any, **changes: Any) -> Snapshot:
     """Parse a document of these rows."""
-    return parse({"message": "success", "data": list(rows)}, reading(**changes))
+    return parse({"message": "success", "data": list(rows)}, parse_options(**changes))
+
+
+def series(found: Snapshot) -> int:
+    """Return how many series a snapshot is exposed as."""
+    return render_values(ObjectLabels("shop", "Welcome", "c-1", {}), found).series
 
 
 def row(day: str = YESTERDAY, /, **fields: Any) -> dict[str, Any]:
@@ -91,12 +107,15 @@ def test_days_needed_cover_the_longest_window(
         ({"message": "x" * 999}, f'message is "{"x" * 200}", expected success'),
     ],
 )
-def test_what_is_no_data_series_is_refused(document: object, message: str) -> None:
-    """The text says what was expected where, and stays on its log line."""
-    with pytest.raises(MalformedSeries) as refused:
-        parse(document, reading())
+def test_a_document_that_is_not_a_data_series_is_malformed(
+    document: object, message: str
+) -> None:
+    """The message names what was found and expected, on one line."""
+    for parser in (lambda one: parse(one, parse_options()), check):
+        with pytest.raises(MalformedSeries) as error:
+            parser(document)
 
-    assert str(refused.value) == message
+        assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
@@ -107,13 +126,13 @@ def test_what_is_no_data_series_is_refused(document: object, message: str) -> No
         {"message": "success", "data": [], "errors": ["partial"], "more": 1},
     ],
 )
-def test_no_days_are_a_good_answer(document: object) -> None:
-    """A missing or null message is no failure, nor are errors beside success."""
-    assert parse(document, reading()) == Snapshot((), None, None, (), 0, 0, 0, 0)
+def test_a_document_without_days_is_valid(document: object) -> None:
+    """The message may be missing or null, and errors may accompany success."""
+    assert parse(document, parse_options()) == Snapshot((), None, None, ())
 
 
 def test_days_are_chosen_by_their_time() -> None:
-    """Not by their place: tomorrow is the newest, yesterday the last complete."""
+    """Their positions do not matter: tomorrow is the newest."""
     found = snapshot(
         row("2025-06-23", sent=3), row("2025-06-20", sent=1), row("2025-06-21", sent=2)
     )
@@ -133,11 +152,11 @@ def test_today_is_not_complete() -> None:
     assert found.latest
     assert found.last_complete is None
     assert found.trailing == ()
-    assert found.series == 2
+    assert series(found) == 2
 
 
-def test_the_later_of_two_rows_of_one_date_wins() -> None:
-    """The other counts nowhere: not in sums, labels or what was ignored."""
+def test_of_two_rows_with_one_date_the_later_is_used() -> None:
+    """The other adds nothing to sums, labels and counters."""
     found = snapshot(
         email({"variation_name": "A", "sent": 1, "odd": "text", "enrolled": 1}),
         email({"variation_name": "B", "sent": 2}),
@@ -152,7 +171,7 @@ def test_the_later_of_two_rows_of_one_date_wins() -> None:
     "odd", [None, [], "2025-06-21", 5, {}, {"time": 5}, row("2025-06-24"), row("x")]
 )
 def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None:
-    """Missing, no date, or later than tomorrow."""
+    """The time is missing, not a date, or later than tomorrow."""
     found = snapshot(odd, row(sent=1))
 
     assert overall(found) == {"sent": 1}
@@ -162,7 +181,7 @@ def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, -0.0, 2**53 + 1, 2**70, 5e-324, 10**308])
 def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
-    """Large integers too."""
+    """Large integers and the smallest fraction are values."""
     found = snapshot(row(x=value), email({"x": value}, day="2025-06-22"))
 
     assert latest(found) == {("email", "default"): {"x": value}}
@@ -174,8 +193,8 @@ def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
 @pytest.mark.parametrize(
     "value", ["1", "", True, False, {}, [], math.nan, math.inf, -math.inf, 10**400]
 )
-def test_what_is_no_number_is_ignored_and_counted(value: object) -> None:
-    """In the row and in its entries, in every usable row, and nothing else is lost."""
+def test_a_value_that_is_not_a_number_is_ignored_and_counted(value: object) -> None:
+    """It is counted in usable rows and their entries; other fields are kept."""
     found = snapshot(
         row(x=value, y=1),
         email({"x": value, "y": 2}, day="2025-01-01"),
@@ -186,8 +205,8 @@ def test_what_is_no_number_is_ignored_and_counted(value: object) -> None:
     assert found.ignored_values == 2
 
 
-def test_null_and_names_are_silently_no_values() -> None:
-    """Braze says null for what does not apply; the names are shown as labels."""
+def test_null_and_names_are_not_counted_as_ignored() -> None:
+    """Braze writes null where a field does not apply; names become labels."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -218,7 +237,7 @@ def test_null_and_names_are_silently_no_values() -> None:
     ],
 )
 def test_odd_messages_are_ignored_and_counted(messages: object, ignored: int) -> None:
-    """Null and empty mean no data; what is no list or no object is counted."""
+    """Null and empty mean no data; any other type is counted."""
     found = snapshot({"time": YESTERDAY, "messages": messages, "sent": 1})
 
     assert overall(found) == {"sent": 1}
@@ -226,7 +245,7 @@ def test_odd_messages_are_ignored_and_counted(messages: object, ignored: int) ->
 
 
 def test_empty_names_are_skipped() -> None:
-    """An empty label is none to Prometheus."""
+    """To Prometheus an empty label is a missing label."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -239,8 +258,8 @@ def test_empty_names_are_skipped() -> None:
     assert found.ignored_values == 0
 
 
-def test_the_first_of_names_that_become_equal_wins() -> None:
-    """Channels and fields are cleaned; nothing is added up, nothing shown twice."""
+def test_of_names_that_are_equal_once_cleaned_the_first_is_used() -> None:
+    """Values are not added up, and no series occurs twice."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -254,8 +273,8 @@ def test_the_first_of_names_that_become_equal_wins() -> None:
     assert overall(found) == {"y\ufffd": 4}
 
 
-def test_selections_meet_braze_names_verbatim() -> None:
-    """What they leave out is neither shown nor counted."""
+def test_selections_match_the_names_of_braze_verbatim() -> None:
+    """Fields that are not selected are neither exposed nor counted as ignored."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -272,8 +291,8 @@ def test_selections_meet_braze_names_verbatim() -> None:
     assert found.ignored_values == 0
 
 
-def test_a_control_group_is_told_by_enrolled_in_any_row() -> None:
-    """Even where today says null, and where the field is not wanted."""
+def test_enrolled_in_any_row_marks_a_control_group() -> None:
+    """It may be null today, and it need not be selected."""
     found = snapshot(
         email({"variation_api_id": "i", "enrolled": 5}, {"variation_api_id": "j"}),
         email(
@@ -290,8 +309,8 @@ def test_a_control_group_is_told_by_enrolled_in_any_row() -> None:
     ]
 
 
-def test_an_identity_without_a_number_keeps_its_label_to_itself() -> None:
-    """It is not shown, but no other takes its place."""
+def test_a_variation_without_a_number_keeps_its_label() -> None:
+    """It is not exposed, and no other variation has its label."""
     found = snapshot(
         email({"variation_name": "A", "a": None}, {"variation_name": "A", "a": 1})
     )
@@ -301,7 +320,7 @@ def test_an_identity_without_a_number_keeps_its_label_to_itself() -> None:
 
 
 def test_a_renamed_variation_has_one_label_over_all_days() -> None:
-    """The newest row's, in the sums too; ids are cleaned like any text."""
+    """The label is that of the newest row, in sums too; ids are cleaned."""
     entry = {"variation_api_id": "i\0"}
 
     found = snapshot(
@@ -315,7 +334,7 @@ def test_a_renamed_variation_has_one_label_over_all_days() -> None:
 
 
 def test_variations_are_ordered_by_channel_and_label() -> None:
-    """Whatever order Braze has."""
+    """The order in the document does not matter."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -334,13 +353,13 @@ def test_variations_are_ordered_by_channel_and_label() -> None:
     assert list(latest(found)) == order
 
 
-def test_status_has_as_many_series_as_the_limit_keeps_free() -> None:
-    """The limit is on the whole campaign."""
+def test_the_limit_reserves_the_series_of_the_status() -> None:
+    """The limit is that of the whole campaign."""
     assert len(STATUS_FAMILIES) == STATUS_SERIES
 
 
 def limited(limit: int) -> Snapshot:
-    """Three identities of 3, 4 and 3 series beside 2 overall ones and a timestamp."""
+    """Parse variations of 3, 4 and 3 series, 2 overall ones and a timestamp."""
     return snapshot(
         {
             "time": "2025-06-22",
@@ -357,7 +376,7 @@ def limited(limit: int) -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("limit", "channels", "overall_stats", "series"),
+    ("limit", "channels", "overall_stats", "count"),
     [
         (18, ["email", "push", "sms"], 2, 13),
         (17, ["email", "push"], 2, 10),
@@ -368,33 +387,33 @@ def limited(limit: int) -> Snapshot:
         (7, [], 0, 1),
     ],
 )
-def test_whole_identities_are_dropped_at_the_limit(
-    limit: int, channels: list[str], overall_stats: int, series: int
+def test_whole_variations_are_dropped_at_the_limit(
+    limit: int, channels: list[str], overall_stats: int, count: int
 ) -> None:
-    """From the first that does not fit, in all families, and each series counted."""
+    """The first that does not fit and all after it have no series in any family."""
     found = limited(limit)
 
     assert [one.channel for one in found.variations] == channels
     assert [channel for channel, _ in latest(found)] == channels
     assert len(overall(found)) == overall_stats
-    assert (found.series, found.dropped_series) == (series, 13 - series)
+    assert (series(found), found.dropped_series) == (count, 13 - count)
 
 
 @pytest.mark.parametrize("limit", [0, 5])
-def test_a_limit_too_small_for_anything_drops_all(limit: int) -> None:
-    """Only the status stays."""
-    nothing = Snapshot((), None, None, (), 0, 13, 0, 0, is_active=True)
-    assert limited(limit) == nothing
+def test_a_limit_below_the_status_drops_every_series(limit: int) -> None:
+    """Whether the campaign is active is still known."""
+    empty = Snapshot((), None, None, (), dropped_series=13, is_active=True)
+    assert limited(limit) == empty
 
 
-def test_figures_of_the_campaign_that_do_not_fit_are_dropped_whole() -> None:
-    """Variations that fit stay, and a window that is left without a number goes."""
+def test_overall_figures_that_do_not_fit_are_dropped_whole() -> None:
+    """Variations that fit are kept; a window without a number is left out."""
     many = {str(n): 1 for n in range(20)}
     found = snapshot(row(**many), email({"a": 1}, day="2025-06-22"), series_limit=15)
 
     assert [one.channel for one in found.variations] == ["email"]
     assert found.trailing == ()
-    assert (found.series, found.dropped_series) == (4, 60)
+    assert (series(found), found.dropped_series) == (4, 40)
 
 
 JSON = st.recursive(
@@ -412,20 +431,24 @@ CLOSER = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(JSON | NEARLY | st.fixed_dictionaries({"data": st.lists(CLOSER | JSON)}))
-def test_any_json_is_read_or_refused(document: object) -> None:
-    """Nothing else ever comes out of a document."""
+def test_any_json_gives_a_snapshot_or_malformed_series(document: object) -> None:
+    """No other exception is raised, and the message is printable."""
+    message = ""
     try:
-        outcome: object = parse(document, reading())
-    except MalformedSeries as refused:
-        outcome = str(refused)
+        parse(document, parse_options())
+    except MalformedSeries as error:
+        message = str(error)
 
-    assert isinstance(outcome, Snapshot) or str(outcome).isprintable()
+    assert message.isprintable()
 
 
 @settings(deadline=None)
-@given(st.integers(0, 60))
-def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> None:
-    """What is kept fits and is the first part of what there is."""
+@given(st.integers(0, 60), st.booleans())
+def test_the_limit_admits_the_longest_prefix_of_variations_that_fits(
+    limit: int,
+    revisions: bool,
+) -> None:
+    """A variation costs its info and two fields on each of the days and windows."""
     rows = [
         email(
             *({"variation_name": str(n), "a": 1, "b": n} for n in range(5)),
@@ -433,15 +456,16 @@ def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> No
         )
         for age in range(3)
     ]
-    everything = snapshot(*rows)
+    cost = 9 if revisions else 7
+    everything = snapshot(*rows, revisions=revisions)
 
-    found = snapshot(*rows, series_limit=limit)
+    found = snapshot(*rows, series_limit=limit, revisions=revisions)
 
     kept = len(found.variations)
     assert found.variations == everything.variations[:kept]
-    assert found.series + found.dropped_series == everything.series == 47
-    assert found.series <= max(0, limit - STATUS_SERIES)
-    assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // 9)
+    assert series(found) + found.dropped_series == series(everything) == 2 + 5 * cost
+    assert series(found) <= max(0, limit - STATUS_SERIES)
+    assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // cost)
 
 
 @pytest.mark.parametrize(
@@ -465,9 +489,9 @@ def test_a_limit_takes_the_longest_run_of_identities_that_fits(limit: int) -> No
 def test_a_day_is_complete_from_midnight_on_where_the_workspace_is(
     zone: str, midnight: str, ends: str, hours: float
 ) -> None:
-    """A second before it is still the newest, a second after the last complete one.
+    """One second earlier it is only the latest day.
 
-    On days of 23 and 25 hours too, a leap day and the year's last one.
+    Days of 23 and 25 hours, a leap day and the last day of a year are covered.
     """
     there = ZoneInfo(zone)
     instant = datetime.fromisoformat(midnight)
@@ -491,23 +515,23 @@ def test_a_day_is_complete_from_midnight_on_where_the_workspace_is(
     assert last_complete(instant - second) == ending - timedelta(days=1)
     assert last_complete(instant) == ending
     assert last_complete(instant + second) == ending
-    assert (instant.timestamp() - starts_at(ending, there)) / 3600 == hours
+    assert (instant.timestamp() - start_of_day(ending, there)) / 3600 == hours
 
 
-def test_more_entries_than_any_campaign_has_are_no_data_series() -> None:
-    """A document of nothing else would cost hundreds of MB to sort out."""
+def test_more_than_100000_entries_are_malformed() -> None:
+    """A document full of them would take hundreds of MB."""
     most = [{"sent": 1}, *[{}] * 99_999]
     channels: Any = {f"c{number}": [{}] for number in range(100_001)}
 
-    assert snapshot(email(*most)).series == 7
+    assert series(snapshot(email(*most))) == 6
 
     with pytest.raises(MalformedSeries, match="more than 100000 variations"):
         snapshot({"time": YESTERDAY, "messages": channels})
 
 
-def test_a_history_ends_today_whatever_the_newest_day() -> None:
-    """28 places, by date: what is older, later or has no number is not in it."""
-    today = reading().today
+def test_a_history_is_of_the_28_days_up_to_today() -> None:
+    """Older and later days are left out; days without a row are gaps."""
+    today = parse_options().today
     rows = [
         {
             "time": (today - timedelta(days=age)).isoformat(),
@@ -516,30 +540,30 @@ def test_a_history_ends_today_whatever_the_newest_day() -> None:
         for age in (-1, 1, 27, 28)
     ]
 
-    history = parse({"data": rows}, reading()).history
+    history = parse({"data": rows}, parse_options()).history
 
     assert history is not None
     assert history.last == today
-    sent = [day.sent for day in days_of(history)]
+    sent = [day.sent for day in unpack_days(history)]
     assert sent == [128.0, *[None] * 25, 102.0, None]
 
 
-def test_a_history_is_of_what_is_shown() -> None:
-    """What the limit on series drops is in no picture either."""
+def test_a_history_is_of_the_series_that_are_exposed() -> None:
+    """Series that the limit drops do not count in it."""
     rows = [
         {
-            "time": reading().today.isoformat(),
+            "time": parse_options().today.isoformat(),
             "messages": {"a": [{"sent": 1}], "b": [{"sent": 2, "opens": 3}]},
         }
     ]
 
-    full = parse({"data": rows}, reading(series_limit=5000)).history
-    cut = parse({"data": rows}, reading(series_limit=8)).history
+    full = parse({"data": rows}, parse_options(series_limit=5000)).history
+    cut = parse({"data": rows}, parse_options(series_limit=8)).history
 
     assert full
     assert cut
-    assert days_of(full)[-1].sent == 3
-    assert days_of(cut)[-1].sent == 1
+    assert unpack_days(full)[-1].sent == 3
+    assert unpack_days(cut)[-1].sent == 1
 
 
 def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
@@ -557,13 +581,13 @@ def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
 
 
 def activity(*rows: object, **changes: Any) -> tuple[bool, bool]:
-    """Return whether two weeks were quiet, and whether anything is happening."""
+    """Return `is_quiet` and `is_active` of these rows."""
     found = snapshot(*rows, **changes)
     return found.is_quiet, found.is_active
 
 
 def test_two_weeks_of_zeros_are_quiet() -> None:
-    """Each of fourteen complete days, and what there is of today; no older one."""
+    """Fourteen complete days and today count; older days do not."""
     old = {"time": str(TODAY - timedelta(days=15)), "sent": 5}
 
     assert activity(*quiet_days()) == (True, False)
@@ -571,8 +595,8 @@ def test_two_weeks_of_zeros_are_quiet() -> None:
     assert activity(*quiet_days(), old) == (True, False)
 
 
-def test_less_than_two_weeks_are_not_known_to_be_quiet() -> None:
-    """A day without a row may have been any."""
+def test_fewer_than_fourteen_days_are_not_quiet() -> None:
+    """Of a day without a row it is unknown."""
     assert activity(*quiet_days(13)) == (False, False)
     assert activity(*quiet_days(20)[:7], *quiet_days(20)[8:]) == (False, False)
     assert activity() == (False, False)
@@ -583,16 +607,16 @@ def test_less_than_two_weeks_are_not_known_to_be_quiet() -> None:
     "count",
     [{"revenue": 0.01}, {"messages": {"sms": [{"sent": 0}, {"bounces": -1}]}}],
 )
-def test_one_count_ends_the_quiet(age: int, count: dict[str, Any]) -> None:
-    """Wherever it stands; of today or yesterday it is happening."""
+def test_one_count_makes_a_campaign_not_quiet(age: int, count: dict[str, Any]) -> None:
+    """A count of today or yesterday makes it active."""
     day = str(TODAY - timedelta(days=age))
     rows = [one for one in quiet_days() if one["time"] != day]
 
     assert activity(*rows, {"time": day, **count}) == (False, age <= 1)
 
 
-def test_a_count_that_is_not_shown_is_a_count() -> None:
-    """A campaign that sends is not idle because only its bounces are selected."""
+def test_fields_that_are_not_selected_count_as_activity() -> None:
+    """A campaign that sends is not idle, even if only its bounces are selected."""
     rows = [{"time": str(TODAY), "messages": {"email": [{"sent": 9}]}}, *quiet_days()]
     only_bounces = Selection(include=("bounces",))
 
@@ -601,20 +625,66 @@ def test_a_count_that_is_not_shown_is_a_count() -> None:
     assert found == (False, True)
 
 
-def test_a_snapshot_remembers_what_the_one_before_it_read_first() -> None:
-    """And counts the series of what has moved since."""
-    first = snapshot(row(x=1, y=1))
+def test_a_snapshot_carries_the_first_reading_and_the_revision() -> None:
+    """Of two fields of yesterday, one is in the first reading too."""
+    options = parse_options(revisions=True)
+    first = snapshot(row(x=1, y=1), revisions=True)
     second = parse(
-        {"data": [row(x=5, z=1)]}, reading(), first_complete=first.first_complete
+        {"data": [row(x=5, z=1)]}, options, first_complete=first.first_complete
     )
     third = parse(
         {"data": [row("2025-06-22", x=1)]},
-        reading(today=TODAY + timedelta(days=1)),
+        options._replace(today=TODAY + timedelta(days=1)),
         first_complete=second.first_complete,
     )
 
-    assert first.first_complete == first.last_complete
-    assert second.first_complete == first.last_complete
+    assert first.first_complete == second.first_complete == first.last_complete
+    assert second.revision == Figures((), {"x": 4})
     assert third.first_complete == third.last_complete
-    # Of two numbers now one was there at first: x, z, their sums, a day's two dates.
-    assert second.series == 2 + 2 + 2 + 2 + 1
+    # Two fields of the latest day, the complete day and the sum; two dates; a revision.
+    assert series(second) == 2 + 2 + 2 + 2 + 1
+
+
+def test_revisions_are_off_by_default() -> None:
+    """No first reading is kept, and a previous one is dropped."""
+    first = snapshot(row(x=1), revisions=True)
+
+    found = parse(
+        {"data": [row(x=5)]}, parse_options(), first_complete=first.first_complete
+    )
+
+    assert first.first_complete is not None
+    assert found.first_complete is None
+    assert found.revision == NO_FIGURES
+    assert found == snapshot(row(x=5))
+
+
+@pytest.mark.parametrize(
+    ("limit", "channels", "count"), [(5000, ["email", "sms"], 6), (5, ["email"], 4)]
+)
+def test_pages_of_a_history_are_merged(
+    limit: int, channels: list[str], count: int
+) -> None:
+    """Days from the first one to yesterday; the first page with a day is used."""
+    yesterday = {
+        "time": YESTERDAY,
+        "messages": {"email": [{"sent": 2}], "sms": [{"sent": 3}]},
+    }
+    newer = {"data": [email({"sent": 9}, day="2025-06-22"), yesterday]}
+    older = {
+        "data": [
+            email({"sent": 1}, day=day)
+            for day in (YESTERDAY, "2025-06-19", "2025-06-18")
+        ]
+    }
+
+    found = parse_history(
+        [newer, older], parse_options(series_limit=limit), first=date(2025, 6, 19)
+    )
+
+    assert [one.channel for one in found.variations] == channels
+    assert [
+        (str(day.date), [stats["sent"] for _, stats in day.figures.variations])
+        for day in found.days
+    ] == [("2025-06-19", [1]), (YESTERDAY, [2, 3][: len(channels)])]
+    assert (found.series, found.dropped_series) == (count, 6 - count)

@@ -1,24 +1,24 @@
-"""A campaign's newest days in little room."""
+"""The newest days of a campaign, packed into bytes."""
 
 from datetime import date
 
 import pytest
 from exporter.series import recent_days
 from exporter.series.deliverability import Level
-from exporter.series.recent_days import DAYS, PastDay, days_of, packed
+from exporter.series.recent_days import DAYS, PastDay, pack_days, unpack_days
 
 LAST = date(2025, 6, 22)
 
 
 def test_days_come_back_oldest_first() -> None:
-    """What was not said is a gap, and zero is zero."""
+    """A day without `sent` is a gap; 0 is a value."""
     by_age = {0: PastDay(5.0, Level.CRITICAL), 2: PastDay(0.0), 99: PastDay(1.0)}
 
-    made = packed(LAST, by_age)
+    packed = pack_days(LAST, by_age)
 
-    assert made is not None
-    assert made.last == LAST
-    assert days_of(made) == (
+    assert packed is not None
+    assert packed.last == LAST
+    assert unpack_days(packed) == (
         *[PastDay()] * (DAYS - 3),
         PastDay(0.0),
         PastDay(),
@@ -26,39 +26,42 @@ def test_days_come_back_oldest_first() -> None:
     )
 
 
-def test_of_no_day_there_is_no_history() -> None:
-    """A campaign that never said what it sent has none."""
-    assert packed(LAST, {}) is None
-    assert packed(LAST, {3: PastDay(None, Level.FINE)}) is None
+def test_without_a_sent_field_there_is_no_history() -> None:
+    """Levels alone make no history."""
+    assert pack_days(LAST, {}) is None
+    assert pack_days(LAST, {3: PastDay(None, Level.FINE)}) is None
 
 
-def test_it_takes_little_room() -> None:
-    """Ten thousand campaigns have one each: a quarter of a kilobyte."""
-    made = packed(LAST, {age: PastDay(1e6, Level.FINE) for age in range(DAYS)})
+def test_a_history_takes_less_than_256_bytes() -> None:
+    """There is one for each of ten thousand campaigns."""
+    packed = pack_days(LAST, {age: PastDay(1e6, Level.FINE) for age in range(DAYS)})
 
-    assert made is not None
-    assert len(made.sent) + len(made.levels) < 256
+    assert packed is not None
+    assert len(packed.sent) + len(packed.levels) < 256
 
 
-def test_it_is_written_and_read() -> None:
-    """Its document has a place for each day."""
-    made = packed(LAST, {0: PastDay(5.0, Level.WARNING), 1: PastDay()})
+def test_a_history_is_dumped_and_parsed() -> None:
+    """Its document has an element for each day."""
+    packed = pack_days(LAST, {0: PastDay(5.0, Level.WARNING), 1: PastDay()})
 
-    assert made is not None
-    document = recent_days.write(made)
+    assert packed is not None
+    document = recent_days.dump(packed)
     assert document["last"] == "2025-06-22"
     assert document["sent"] == [None] * 27 + [5.0]
     assert document["levels"] == [0] * 27 + [2]
-    assert recent_days.read(
-        last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2]
-    ) == (made)
+    assert (
+        recent_days.parse(last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2])
+        == packed
+    )
 
 
 @pytest.mark.parametrize(
     ("sent", "levels"),
     [([1.0] * 27, [0] * 27), ([1.0] * 28, [0] * 27), ([1.0] * 28, [4] * 28)],
 )
-def test_another_form_is_refused(sent: list[float | None], levels: list[int]) -> None:
-    """Too few days, one without the other, a level that there is not."""
+def test_a_malformed_history_is_rejected(
+    sent: list[float | None], levels: list[int]
+) -> None:
+    """Too few days, lists of different lengths, an unknown level."""
     with pytest.raises(ValueError, match=r".+"):
-        recent_days.read(last=LAST, sent=sent, levels=levels)
+        recent_days.parse(last=LAST, sent=sent, levels=levels)

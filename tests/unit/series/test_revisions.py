@@ -1,4 +1,4 @@
-"""By how much a day moved since it was first read."""
+"""Revisions: by how much a day changed since its first reading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 from exporter.model.snapshot import Day, Figures, Stats, Variation
-from exporter.series.revisions import first_reading, revision
+from exporter.series.revisions import carry_first_reading, revision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,31 +21,31 @@ def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float)
     return Day(on, 0.0, Figures(tuple(entries), overall))
 
 
-def test_the_first_reading_of_a_day_counts() -> None:
-    """A later one of the same day changes nothing, a new day begins anew."""
+def test_the_first_reading_of_a_day_is_carried() -> None:
+    """A later reading of the same day does not replace it; that of a newer day does."""
     first, later = day(revenue=1), day(revenue=2)
 
-    assert first_reading(first, known=None, today=TODAY) is first
-    assert first_reading(later, known=first, today=TODAY) is first
-    assert first_reading(first, known=day(MONDAY), today=TODAY) is first
+    assert carry_first_reading(first, previous=None, today=TODAY) is first
+    assert carry_first_reading(later, previous=first, today=TODAY) is first
+    assert carry_first_reading(first, previous=day(MONDAY), today=TODAY) is first
 
 
-def test_an_answer_without_the_day_does_not_forget_it() -> None:
-    """Braze is late, and the day will be there again."""
+def test_a_response_without_the_day_keeps_its_first_reading() -> None:
+    """A later response may contain the day again."""
     first = day()
 
-    assert first_reading(day(MONDAY), known=first, today=TODAY) is first
-    assert first_reading(None, known=first, today=TODAY) is first
+    assert carry_first_reading(day(MONDAY), previous=first, today=TODAY) is first
+    assert carry_first_reading(None, previous=first, today=TODAY) is first
     assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
 
 
-def test_a_day_that_is_not_over_was_never_complete() -> None:
-    """The clock was set, or the time zone: what was read then is forgotten."""
-    assert first_reading(day(), known=day(TODAY), today=TODAY) == day()
+def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
+    """The clock or the time zone was changed since."""
+    assert carry_first_reading(day(), previous=day(TODAY), today=TODAY) == day()
 
 
-def test_a_revision_is_what_was_added_since() -> None:
-    """Or taken back; 0 is told as well. What was not said at first has none."""
+def test_a_revision_is_the_difference_to_the_first_reading() -> None:
+    """It may be negative or 0. A field that is missing in either reading has none."""
     first = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 3, "opens": 1}), x=1, y=2)
     last = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 5, "new": 1}), x=0, z=2)
 
@@ -54,8 +54,8 @@ def test_a_revision_is_what_was_added_since() -> None:
     assert found == Figures(((WELCOME, {"sent": 0, "bounces": 2}),), {"x": -1})
 
 
-def test_a_renamed_variation_is_known_by_its_id() -> None:
-    """One without an id by its label, and of ids used twice the labels count."""
+def test_a_renamed_variation_is_matched_by_its_id() -> None:
+    """Without an id, or with an id that is used twice, it is matched by its label."""
     renamed = Variation("email", "Hello", "id-1")
     nameless, twice = Variation("sms", "default"), Variation("sms", "A", "id-2")
     twin = Variation("sms", "A #2", "id-2")
@@ -91,18 +91,18 @@ def test_a_renamed_variation_is_known_by_its_id() -> None:
         (1e-320, 1e-320, 0),
     ],
 )
-def test_differences_are_what_paper_says(
+def test_differences_are_computed_in_decimals(
     before: float, now: float, expected: float | None
 ) -> None:
-    """Decimal fractions have no dust; what no double holds is not told."""
+    """A difference beyond the range of a double is left out."""
     found = revision(day(x=before), day(x=now)).overall
 
     assert found.get("x") == expected
 
 
 @given(*[st.integers(-(10**307), 10**307) | st.floats(allow_nan=False)] * 2)
-def test_no_numbers_give_anything_but_a_number(before: float, now: float) -> None:
-    """A finite one, close to the exact difference."""
+def test_a_difference_is_finite_and_close_to_exact(before: float, now: float) -> None:
+    """For any two finite numbers."""
     if not (math.isfinite(before) and math.isfinite(now)):
         return
 

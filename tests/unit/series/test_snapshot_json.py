@@ -1,30 +1,21 @@
-"""Snapshots on their way to the disk and back, and what is no snapshot."""
+"""Snapshots as JSON documents, and documents that are rejected."""
 
 import json
 from copy import deepcopy
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import ObjectLabels, render_values
-from exporter.model.config import Selection
-from exporter.model.snapshot import Figures, Snapshot
+from exporter.model.snapshot import Figures
 from exporter.series import snapshot_json
-from exporter.series.parse import ParseOptions, parse
+from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TODAY = date(2025, 6, 22)
-READING = ParseOptions(
-    today=TODAY,
-    timezone=ZoneInfo("America/New_York"),
-    windows=(1, 7),
-    channels=Selection(),
-    metrics=Selection(),
-    series_limit=200,
-)
-SUBJECT = ObjectLabels("shop", "Spring", "c1", {})
+from tests.support.snapshots import OPTIONS, TODAY, example_snapshot
+
+LABELS = ObjectLabels("shop", "Spring", "c1", {})
 
 numbers = st.integers() | st.floats() | st.integers(-(2**1100), 2**1100)
 json_values = st.recursive(
@@ -56,29 +47,17 @@ rows = st.builds(
 )
 
 
-def example() -> Snapshot:
-    """Return the snapshot of a small document with everything in it."""
-    days = [TODAY - timedelta(days=age) for age in range(3)]
-    entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
-    return parse(
-        {
-            "data": [
-                {"time": str(day), "messages": {"email": [entry]}, "revenue": 1.5}
-                for day in days
-            ]
-        },
-        READING,
-    )
-
-
 @settings(max_examples=150, deadline=None)
-@given(data=st.lists(rows, max_size=5))
-def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
-    """Through JSON's text, whatever Braze answered, integers still integers."""
-    snapshot = parse({"data": data}, READING)
+@given(data=st.lists(rows, max_size=5), revisions=st.booleans())
+def test_a_snapshot_is_dumped_and_parsed(
+    data: list[object],
+    revisions: bool,
+) -> None:
+    """The result is equal, types of numbers included."""
+    snapshot = parse({"data": data}, OPTIONS._replace(revisions=revisions))
 
-    text = json.dumps(snapshot_json.write(snapshot))
-    found = snapshot_json.read(json.loads(text))
+    text = json.dumps(snapshot_json.dump(snapshot))
+    found = snapshot_json.parse(json.loads(text))
 
     assert found == snapshot
     assert repr(found) == repr(snapshot)
@@ -86,10 +65,10 @@ def test_every_snapshot_comes_back_as_it_was(data: list[object]) -> None:
 
 @settings(max_examples=200)
 @given(document=json_values)
-def test_any_other_json_is_refused(document: object) -> None:
-    """With ValueError and with nothing else."""
+def test_any_other_json_raises_value_error(document: object) -> None:
+    """No other exception is raised."""
     with pytest.raises(ValueError, match=r".*"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -102,28 +81,32 @@ def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(one for key, each in inner for one in places(each, (*path, key)))]
 
 
-DOCUMENT = json.loads(json.dumps(snapshot_json.write(example())))
+DOCUMENT = json.loads(json.dumps(snapshot_json.dump(example_snapshot())))
 PLACES = places(DOCUMENT)[1:]
+
+
+def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """Return the document with another value at one place."""
+    document: dict[str, Any] = deepcopy(DOCUMENT)
+    inner: Any = document
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    return document
 
 
 @settings(max_examples=400, deadline=None)
 @given(place=st.sampled_from(PLACES), value=json_values | texts)
-def test_a_document_that_was_tampered_with_never_breaks_a_scrape(
+def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """One value exchanged for any other: ValueError, or a snapshot that renders."""
-    document = deepcopy(DOCUMENT)
-    inner = document
-    for step in place[:-1]:
-        inner = inner[step]
-    inner[place[-1]] = value
-
+    """It raises ValueError, or gives a snapshot that renders."""
     try:
-        snapshot = snapshot_json.read(document)
+        snapshot = snapshot_json.parse(with_value(place, value))
     except ValueError:
         return
 
-    page = render_values(SUBJECT, snapshot).text.decode()
+    page = render_values(LABELS, snapshot).text.decode()
     samples = [line.rpartition(" ")[0] for line in page.splitlines()]
     assert len(set(samples)) == len(samples)
 
@@ -163,12 +146,11 @@ HUGE = 10**400
         (("variations", 0, 3), 1),
         (("variations",), [["email", "A", "1", True], ["email", "A", "2", True]]),
         (("variations",), {"abcd": 1}),
-        (("series",), -1),
-        (("series",), HUGE),
+        (("dropped_series",), -1),
         (("dropped_series",), 2**53 + 1),
         (("ignored_values",), HUGE),
         (("skipped_rows",), HUGE),
-        (("series",), 1.0),
+        (("dropped_series",), 1.0),
         (("skipped_rows",), None),
         (("is_quiet",), 1),
         (("is_active",), None),
@@ -180,45 +162,39 @@ HUGE = 10**400
         (("first_complete", "variations", 0, 4), [1]),
     ],
 )
-def test_what_write_does_not_write_is_refused(
+def test_a_document_that_dump_does_not_write_is_rejected(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """Numbers beyond a double, texts that no label holds, places that are not there."""
-    document = deepcopy(DOCUMENT)
-    inner = document
-    for step in place[:-1]:
-        inner = inner[step]
-    inner[place[-1]] = value
-
+    """Numbers beyond a double, unclean texts, wrong types and unknown indices."""
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(with_value(place, value))
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
-def test_nothing_may_be_missing(missing: str) -> None:
-    """A document with a part left out is none."""
+def test_no_key_may_be_missing(missing: str) -> None:
+    """Only `history` is optional."""
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):
-        snapshot_json.read(document)
+        snapshot_json.parse(document)
 
 
 def test_a_history_may_be_missing() -> None:
-    """As in what was kept before there were histories: all else is read."""
+    """Documents of older versions lack it."""
     document = {key: value for key, value in DOCUMENT.items() if key != "history"}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
-    assert found == example()._replace(history=None)
-    assert example().history is not None
+    assert found == example_snapshot()._replace(history=None)
+    assert example_snapshot().history is not None
 
 
-def test_a_document_of_version_1_is_read_without_what_it_does_not_say() -> None:
-    """No revision is told of a day whose first reading nobody remembers."""
+def test_a_document_of_version_1_has_no_revision() -> None:
+    """The first reading of its last complete day is unknown."""
     new = ("is_quiet", "is_active", "first_complete")
     document = {key: value for key, value in DOCUMENT.items() if key not in new}
 
-    found = snapshot_json.read(document)
+    found = snapshot_json.parse(document)
 
     assert found.last_complete is not None
     assert found.first_complete is not None

@@ -1,7 +1,7 @@
 """The chart of a campaign's history."""
 
 from exporter.series.deliverability import Level
-from exporter.series.recent_days import PastDay, packed
+from exporter.series.recent_days import PastDay, pack_days
 from exporter.status.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
 
 from tests.support.views import TODAY
@@ -9,7 +9,7 @@ from tests.support.views import TODAY
 
 def chart(by_age: dict[int, PastDay]) -> Sparkline:
     """Return the chart of these days."""
-    history = packed(TODAY, by_age)
+    history = pack_days(TODAY, by_age)
     assert history is not None
     return sparkline(history)
 

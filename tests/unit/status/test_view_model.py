@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.model.errors import FailureReason
-from exporter.series.deliverability import Level, tally_of
+from exporter.series.deliverability import Level, of_parts
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
@@ -68,7 +68,7 @@ def test_campaign_with_values() -> None:
     assert view.last_complete
     assert (view.latest.date, view.latest.tally.sent) == (TODAY, 1000)
     assert day_view(view.last_complete) == DayView(
-        TODAY - timedelta(days=1), NOW - 129_600, tally_of([("sms", {"sent": 7})])
+        TODAY - timedelta(days=1), NOW - 129_600, of_parts([("sms", {"sent": 7})])
     )
     assert view.level is Level.CRITICAL
     assert view.is_of_today

@@ -1,4 +1,4 @@
-"""What the keeper saves of a store, and what a fault of the disk costs."""
+"""What is saved of a store, and what a fault of the disk costs."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -13,18 +13,19 @@ from exporter.metrics.campaign_metrics import (
     render_values,
 )
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Kept, ObjectKey, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.errors import FailureReason, StateError
+from exporter.series.kept import Kept
 from exporter.storage.autosave import Autosave
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
-from tests.unit.series.test_snapshot_json import example
+from tests.support.snapshots import example_snapshot
 
-SNAPSHOT = example()
+SNAPSHOT = example_snapshot()
 
 
-class Recorder(SqliteState):
-    """A state that notes what it is given, and fails while it is told to."""
+class RecordingState(SqliteState):
+    """A state file that records what it is given; `is_full` makes saves fail."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -34,231 +35,232 @@ class Recorder(SqliteState):
     def save(
         self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
     ) -> None:
-        """Note, then save or fail."""
-        leavers = set(gone)
-        self.saves.append((set(changed), leavers))
+        """Record the keys, then save or fail."""
+        removed = set(gone)
+        self.saves.append((set(changed), removed))
         if self.is_full:
             message = "the disk is full"
             raise StateError(message)
-        super().save(changed, leavers)
+        super().save(changed, removed)
 
 
-class Room:
-    """A keeper over a store and a directory."""
+class Fixture:
+    """An `Autosave` over a store and a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.state = Recorder(directory)
+        self.state = RecordingState(directory)
         self.store = Store()
         self.telemetry = SelfMetrics(version="0", served=tuple)
-        self.keeper = Autosave(self.state, store=self.store, telemetry=self.telemetry)
+        self.autosave = Autosave(self.state, store=self.store, telemetry=self.telemetry)
 
-    def read(self, campaign_id: str, *, at: float = 100.0) -> None:
-        """Let a campaign have been read."""
-        subject = ObjectLabels("shop", campaign_id, campaign_id, {})
-        status = PollStatus(
-            is_up=True, failure=None, interval_seconds=300, last_success_at=at
-        )
-        self.store.put(
-            Entry(
-                subject,
-                status,
-                render_status(subject, status),
-                last_read=SNAPSHOT,
-                values=render_values(subject, SNAPSHOT),
+    def put(
+        self, *campaign_ids: str, at: float | None = 100.0, has_values: bool = True
+    ) -> None:
+        """Put campaigns into the store whose last successful poll was at `at`."""
+        for campaign_id in campaign_ids:
+            subject = ObjectLabels("shop", campaign_id, campaign_id, {})
+            status = PollStatus(
+                is_up=True, failure=None, interval_seconds=300, last_success_at=at
             )
-        )
+            entry = Entry(subject, status, render_status(subject, status))
+            if has_values:
+                entry = entry._replace(
+                    last_read=SNAPSHOT, values=render_values(subject, SNAPSHOT)
+                )
+            self.store.put(entry)
+
+    def saved_ids(self) -> set[str]:
+        """Return the ids of the campaigns in the file."""
+        return {campaign_id for _, campaign_id in self.state.load()}
 
     def count(self, name: str, result: str) -> float | None:
-        """Return a counter."""
+        """Return the value of a counter."""
         return self.telemetry.registry.get_sample_value(
             f"braze_exporter_{name}_total", {"result": result}
         )
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Room:
-    """Return a room whose directory is empty."""
-    return Room(tmp_path)
+def fixture(tmp_path: Path) -> Fixture:
+    """Return one whose directory is empty."""
+    return Fixture(tmp_path)
 
 
-def test_what_was_read_is_kept(room: Room, tmp_path: Path) -> None:
-    """The next keeper restores it."""
-    room.read("a")
+def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
+    """By the next process."""
+    fixture.put("a")
 
-    room.keeper.save()
+    fixture.autosave.save()
 
-    kept = Room(tmp_path).keeper.restore()
+    kept = Fixture(tmp_path).autosave.restore()
     assert kept == {("shop", "a"): Kept(100.0, None, SNAPSHOT)}
-    assert room.count("state_saves", "success") == 1
+    assert fixture.count("state_saves", "success") == 1
 
 
-def test_only_what_changed_is_written(room: Room) -> None:
-    """And nothing at all if nothing did."""
-    for campaign_id in "abc":
-        room.read(campaign_id)
-    room.keeper.save()
-    room.read("b", at=200.0)
+def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
+    """A save without a change writes nothing."""
+    fixture.put(*"abc")
+    fixture.autosave.save()
+    fixture.put("b", at=200.0)
 
-    room.keeper.save()
-    room.keeper.save()
+    fixture.autosave.save()
+    fixture.autosave.save()
 
-    everyone = {("shop", campaign_id) for campaign_id in "abc"}
-    assert room.state.saves == [(everyone, set()), ({("shop", "b")}, set())]
+    everything = {("shop", campaign_id) for campaign_id in "abc"}
+    assert fixture.state.saves == [(everything, set()), ({("shop", "b")}, set())]
 
 
-def test_what_was_restored_is_not_written_again(room: Room, tmp_path: Path) -> None:
+def test_restored_values_are_not_written_again(
+    fixture: Fixture, tmp_path: Path
+) -> None:
     """A restart of ten thousand campaigns writes none of them."""
-    room.read("a")
-    room.keeper.save()
-    later = Room(tmp_path)
-    later.keeper.restore()
-    later.read("a")
+    fixture.put("a")
+    fixture.autosave.save()
+    later = Fixture(tmp_path)
+    later.autosave.restore()
+    later.put("a")
 
-    later.keeper.save()
+    later.autosave.save()
 
     assert later.state.saves == []
 
 
-def test_a_failure_is_kept_beside_the_values(room: Room) -> None:
-    """So that a campaign is not up again by a restart."""
-    room.read("a")
+def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
+    """So that a restart does not make a failing campaign look healthy."""
+    fixture.put("a")
 
     def fail(entry: Entry) -> Entry:
         status = entry.status._replace(is_up=False, failure=FailureReason.TIMEOUT)
         return entry._replace(status=status)
 
-    room.store.update(("shop", "a"), fail)
-    room.keeper.save()
+    fixture.store.update(("shop", "a"), fail)
+    fixture.autosave.save()
 
-    assert room.state.load()["shop", "a"].failure is FailureReason.TIMEOUT
-
-
-def test_campaigns_that_left_are_forgotten(room: Room) -> None:
-    """Those that were restored and are configured no more as well."""
-    for campaign_id in "ab":
-        room.read(campaign_id)
-    room.keeper.save()
-
-    room.store.remove([("shop", "a")])
-    room.keeper.save()
-
-    assert set(room.state.load()) == {("shop", "b")}
-    assert room.state.saves[-1] == (set(), {("shop", "a")})
+    assert fixture.state.load()["shop", "a"].failure is FailureReason.TIMEOUT
 
 
-def test_stale_and_unread_campaigns_are_not_saved(room: Room) -> None:
-    """What has no values has nothing to keep; what was kept of it stays."""
-    room.read("a")
-    room.keeper.save()
-    for campaign_id in "ab":
-        subject = ObjectLabels("shop", campaign_id, campaign_id, {})
-        status = PollStatus(None, None, 300, None)
-        room.store.put(Entry(subject, status, render_status(subject, status)))
+def test_campaigns_that_left_the_store_are_deleted(fixture: Fixture) -> None:
+    """From the file, too."""
+    fixture.put(*"ab")
+    fixture.autosave.save()
 
-    room.keeper.save()
+    fixture.store.remove([("shop", "a")])
+    fixture.autosave.save()
 
-    assert set(room.state.load()) == {("shop", "a")}
-    assert len(room.state.saves) == 1
+    assert fixture.saved_ids() == {"b"}
+    assert fixture.state.saves[-1] == (set(), {("shop", "a")})
 
 
-def test_a_full_disk_is_told_once_counted_and_healed(
-    room: Room, caplog: pytest.LogCaptureFixture
+def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
+    """What was saved before the values became stale stays."""
+    fixture.put("a")
+    fixture.autosave.save()
+    fixture.put(*"ab", at=None, has_values=False)
+
+    fixture.autosave.save()
+
+    assert fixture.saved_ids() == {"a"}
+    assert len(fixture.state.saves) == 1
+
+
+def test_a_full_disk_is_logged_once_and_counted_each_time(
+    fixture: Fixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What could not be written is, as soon as there is room again."""
+    """The first save after the fault writes what is missing."""
     caplog.set_level("INFO", logger="exporter")
-    room.read("a")
-    room.state.is_full = True
+    fixture.put("a")
+    fixture.state.is_full = True
 
     for _ in range(3):
-        room.keeper.save()
-    told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    room.state.is_full = False
-    room.keeper.save()
+        fixture.autosave.save()
+    fixture.state.is_full = False
+    fixture.autosave.save()
 
-    assert told == [("ERROR", "state.unsaved")]
-    assert caplog.records[-1].getMessage() == "state.saved_again"
-    assert room.count("state_saves", "failure") == 3
-    assert room.count("state_saves", "success") == 1
-    assert set(room.state.load()) == {("shop", "a")}
+    logged = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert logged == [("ERROR", "state.unsaved"), ("INFO", "state.saved_again")]
+    assert fixture.count("state_saves", "failure") == 3
+    assert fixture.count("state_saves", "success") == 1
+    assert fixture.saved_ids() == {"a"}
 
 
-def test_a_file_that_cannot_be_used_is_told_and_replaced(
-    room: Room, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_an_unusable_file_is_logged_and_replaced(
+    fixture: Fixture, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line, a counter, and the values of now in a new file; the old one stays."""
+    """It is renamed, and the next save creates a new one."""
     file = tmp_path / FILE_NAME
     file.write_bytes(b"something else" * 500)
 
-    kept = room.keeper.restore()
-    room.read("a")
-    room.keeper.save()
+    kept = fixture.autosave.restore()
+    fixture.put("a")
+    fixture.autosave.save()
 
     assert kept == {}
     (record,) = caplog.records
     assert record.getMessage() == "state.unusable"
     assert str(file) in record.__dict__["facts"]["error"]
-    assert room.count("state_loads", "failure") == 1
-    assert room.count("state_loads", "success") == 0
-    assert set(room.state.load()) == {("shop", "a")}
+    assert fixture.count("state_loads", "failure") == 1
+    assert fixture.count("state_loads", "success") == 0
+    assert fixture.saved_ids() == {"a"}
     assert file.with_suffix(".unusable").read_bytes().startswith(b"something else")
 
 
-def test_a_first_start_is_no_fault(room: Room) -> None:
-    """There is nothing to restore, and that is a success."""
-    assert room.keeper.restore() == {}
-    assert room.count("state_loads", "success") == 1
+def test_a_first_start_succeeds(fixture: Fixture) -> None:
+    """There is nothing to restore."""
+    assert fixture.autosave.restore() == {}
+    assert fixture.count("state_loads", "success") == 1
 
 
-def test_a_file_that_was_removed_is_written_whole_again(
-    room: Room, tmp_path: Path
+@pytest.mark.parametrize("is_created_by_discovery", [False, True])
+def test_a_file_that_was_removed_is_written_whole(
+    fixture: Fixture, tmp_path: Path, *, is_created_by_discovery: bool
 ) -> None:
-    """Not only what changed since: the rest was in it, too."""
-    for campaign_id in "ab":
-        room.read(campaign_id)
-    room.keeper.save()
+    """Not only what changed since the last save."""
+    fixture.put(*"ab")
+    fixture.autosave.save()
     (tmp_path / FILE_NAME).unlink()
+    if is_created_by_discovery:
+        fixture.state.save_catalogues({})
 
-    room.keeper.save()
+    fixture.autosave.save()
 
-    assert set(room.state.load()) == {("shop", "a"), ("shop", "b")}
-
-
-def test_a_file_that_was_overwritten_is_replaced(room: Room, tmp_path: Path) -> None:
-    """It is set aside by the save that meets it, and the next one makes a new file."""
-    for campaign_id in "ab":
-        room.read(campaign_id)
-    room.keeper.save()
-    (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
-    room.read("a", at=200.0)
-
-    room.keeper.save()
-    room.keeper.save()
-
-    assert set(room.state.load()) == {("shop", "a"), ("shop", "b")}
-    assert room.count("state_saves", "failure") == 1
+    assert fixture.saved_ids() == {"a", "b"}
 
 
-def test_a_file_that_somebody_reads_is_not_set_aside(
-    room: Room, tmp_path: Path
+def test_a_file_that_was_overwritten_is_replaced(
+    fixture: Fixture, tmp_path: Path
 ) -> None:
-    """As a backup does: we begin without it, and it stays for the next start."""
-    room.read("a")
-    room.keeper.save()
+    """One save renames it, the next one creates a new file."""
+    fixture.put(*"ab")
+    fixture.autosave.save()
+    (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
+    fixture.put("a", at=200.0)
+
+    fixture.autosave.save()
+    fixture.autosave.save()
+
+    assert fixture.saved_ids() == {"a", "b"}
+    assert fixture.count("state_saves", "failure") == 1
+
+
+def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
+    """Nothing is restored while a backup holds it, and the next start restores it."""
+    fixture.put("a")
+    fixture.autosave.save()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        kept = Room(tmp_path).keeper.restore()
+        kept = Fixture(tmp_path).autosave.restore()
 
     assert kept == {}
-    assert set(Room(tmp_path).keeper.restore()) == {("shop", "a")}
+    assert set(Fixture(tmp_path).autosave.restore()) == {("shop", "a")}
 
 
-def test_a_place_where_nothing_can_be_kept_is_told_at_once(
+def test_an_impossible_directory_is_logged_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the start, when somebody looks, and not first when there are values."""
-    (tmp_path / "file").write_text("no directory")
+    """Not first when there are values to save."""
+    (tmp_path / "file").write_text("not a directory")
 
-    kept = Room(tmp_path / "file").keeper.restore()
+    kept = Fixture(tmp_path / "file").autosave.restore()
 
     assert kept == {}
     (record,) = caplog.records

@@ -14,7 +14,8 @@ import pytest
 from exporter.model.errors import ConfigError
 from exporter.system.logformat import Logfmt
 from exporter.system.read_file import read_regular
-from exporter.web.security import FileSecurity, OpenSecurity, Security, security
+from exporter.web.file_security import FileSecurity
+from exporter.web.security import OpenSecurity, Security, security
 from exporter.web.web_config import WebConfig
 
 from tests.support.certificates import HASH, PASSWORD, Certificates
@@ -199,7 +200,7 @@ def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
 ) -> None:
     """It is applied when two looks have found the last content."""
     one = loaded(certificates, USERS)
-    path = "exporter.web.security.read_regular"
+    path = "exporter.web.file_security.read_regular"
 
     def write_and_read(path: str, *, at_most: int) -> bytes:
         write(certificates.directory, "web.yml", TLS + USERS)

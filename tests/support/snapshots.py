@@ -1,0 +1,39 @@
+"""A small snapshot in which every field has a value."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from exporter.model.config import Selection
+from exporter.model.snapshot import Snapshot
+from exporter.series.parse import ParseOptions, parse
+
+TODAY = date(2025, 6, 22)
+OPTIONS = ParseOptions(
+    today=TODAY,
+    timezone=ZoneInfo("America/New_York"),
+    windows=(1, 7),
+    channels=Selection(),
+    metrics=Selection(),
+    series_limit=200,
+    revisions=True,
+)
+
+
+def example_snapshot() -> Snapshot:
+    """Return the snapshot of three days with one variation."""
+    entry = {"variation_name": "A", "variation_api_id": "v1", "sent": 5, "enrolled": 1}
+    return parse(
+        {
+            "data": [
+                {
+                    "time": str(TODAY - timedelta(days=age)),
+                    "messages": {"email": [entry]},
+                    "revenue": 1.5,
+                }
+                for age in range(3)
+            ]
+        },
+        OPTIONS,
+    )
