@@ -144,7 +144,7 @@ def wait_for_clock_lines(process: Process, count: int) -> None:
     def is_logged() -> bool:
         return sum("event=clock.set " in line for line in process.lines) == count
 
-    until(is_logged, seconds=20)
+    until(is_logged)
 
 
 def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
@@ -154,4 +154,4 @@ def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
     def is_over() -> bool:
         return {one.campaign_id for one in braze.requests[start:]} == campaign_ids
 
-    until(is_over, seconds=20)
+    until(is_over)
