@@ -31,6 +31,7 @@ def run_small(
     return list(below_floor(outcome.figures))
 
 
+@pytest.mark.slow
 @needs_linux
 def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
     record_property: Callable[[str, object], None],
@@ -45,6 +46,7 @@ def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
     assert not missed
 
 
+@pytest.mark.slow
 @needs_linux
 def test_a_poll_costs_no_more_than_a_plain_loop(
     record_property: Callable[[str, object], None],

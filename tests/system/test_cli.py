@@ -67,7 +67,7 @@ def shell(
         signal.signal(number, handler)
 
 
-def test_version_is_told() -> None:
+def test_version_is_printed() -> None:
     """`--version` prints name and version, regardless of other arguments."""
     for arguments in (("--version",), ("--log.level", "debug", "--version")):
         ended = run(*arguments)
@@ -156,7 +156,7 @@ def test_wrong_usage_repeats_no_password(
         (("healthcheck", "--web.listen-address", "[::1"), "as in [::1]:10417"),
     ],
 )
-def test_wrong_usage_is_2_and_says_what_was_expected(
+def test_wrong_usage_ends_with_2_and_the_expected_form(
     arguments: tuple[str, ...], complaint: str, shell: Shell
 ) -> None:
     """No traceback; the complaint in the first line, where to read on in the last."""
@@ -171,7 +171,9 @@ def test_wrong_usage_is_2_and_says_what_was_expected(
 
 
 @pytest.mark.parametrize("how", [("check",), ("--config.check", "--config.file"), ()])
-def test_every_problem_is_told_at_once(tmp_path: Path, how: tuple[str, ...]) -> None:
+def test_all_problems_are_reported_at_once(
+    tmp_path: Path, how: tuple[str, ...]
+) -> None:
     """All of them on standard error, each with file, line and path; exit code 2."""
     file = tmp_path / "bad.yaml"
     file.write_text(BAD)
@@ -244,7 +246,7 @@ def test_a_taken_port_is_1_and_one_line(tmp_path: Path, command: str) -> None:
     )
 
 
-def test_two_addresses_both_serve_and_the_log_says_where(tmp_path: Path) -> None:
+def test_two_addresses_both_serve_and_are_logged(tmp_path: Path) -> None:
     """The flag may be repeated, and port 0 picks a free one."""
     with Simulator() as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
@@ -260,7 +262,7 @@ def test_two_addresses_both_serve_and_the_log_says_where(tmp_path: Path) -> None
     assert all(int(match[2]) > 0 for match in found)
 
 
-def test_the_environment_says_what_no_flag_says(tmp_path: Path) -> None:
+def test_variables_apply_without_flags(tmp_path: Path) -> None:
     """Each flag has its twin, and the flag wins."""
     with Simulator() as braze:
         environment = {
@@ -291,7 +293,7 @@ def test_a_bad_twin_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> N
     assert "BRAZE_EXPORTER_LOG_LEVEL is 'loud'" in err
 
 
-def test_a_reader_who_leaves_gets_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
     """`braze-exporter check FILE | head -1` complains of nothing."""
     with Simulator() as braze:
         document = configuration(braze)
@@ -310,7 +312,7 @@ def test_a_reader_who_leaves_gets_no_traceback(tmp_path: Path) -> None:
     assert ended.stderr == ""
 
 
-def test_a_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_without_a_traceback(tmp_path: Path) -> None:
     """`braze-exporter check FILE > full` fails with a message."""
     with Simulator() as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
@@ -354,7 +356,7 @@ def test_it_is_the_command_that_is_installed() -> None:
     assert ended.stdout == f"braze-exporter {__version__}\n"
 
 
-def test_nobody_listens_is_told_by_the_health_check() -> None:
+def test_the_health_check_reports_a_refused_connection() -> None:
     """Exit code 1 and one line with the address and the reason."""
     ended = run("healthcheck", f"--web.listen-address=127.0.0.1:{closed_port()}")
 

@@ -61,6 +61,7 @@ def ages(running: Running, offset: int) -> list[float]:
     return [now - at for at in running.scrape()[SUCCESS].values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [3600, -3600])
 def test_polling_goes_on_at_its_pace(
     tmp_path: Path, program: Callable[[str], str], offset: int

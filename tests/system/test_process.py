@@ -162,7 +162,7 @@ def test_the_demo_ends_as_well(number: int) -> None:
         _connect(braze)
 
 
-def test_the_end_of_the_first_round_is_told(tmp_path: Path) -> None:
+def test_the_end_of_the_first_round_is_logged(tmp_path: Path) -> None:
     """One line, with the outcome."""
     with Simulator() as braze:
         braze.set_fault(Fault(status=400), campaign_id=braze.campaigns[0].id)

@@ -250,6 +250,7 @@ def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
     until(lambda: requested() == campaign_ids)
 
 
+@pytest.mark.slow
 def test_many_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
     """30 at once and one after the other, while all is polled every second.
 

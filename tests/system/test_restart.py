@@ -138,6 +138,7 @@ def test_no_burst_reaches_braze(installation: Installation, braze: Simulator) ->
     assert asked == {one.id for one in braze.campaigns}
 
 
+@pytest.mark.slow
 def test_after_a_long_while_all_are_polled_under_the_ceiling(
     installation: Installation, braze: Simulator
 ) -> None:
@@ -207,9 +208,7 @@ def test_kill_9_leaves_what_was_saved(installation: Installation) -> None:
     assert len(SqliteState(installation.state).load()) == 8
 
 
-def test_the_key_stands_in_no_file(
-    installation: Installation, braze: Simulator
-) -> None:
+def test_the_key_is_in_no_file(installation: Installation, braze: Simulator) -> None:
     """Nor does the endpoint, nor anything that was rendered."""
     installation.fill()
 
@@ -234,7 +233,7 @@ def spoil(path: Path) -> None:
     ],
     ids=["a file in its place", "nowhere", "no state"],
 )
-def test_a_place_that_cannot_be_used_costs_one_line(
+def test_an_unusable_state_directory_is_logged_once(
     installation: Installation, prepare: object, event: str
 ) -> None:
     """The daemon runs and serves as without it."""

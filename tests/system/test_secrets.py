@@ -93,7 +93,7 @@ ECHOES: Mapping[str, Fault] = {
 
 
 @dataclass
-class Told:
+class Output:
     """All that could be read of a process."""
 
     log: str
@@ -117,9 +117,9 @@ def everything(running: Running) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=["logfmt", "json"])
-def told(
+def output(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Told]:
+) -> Iterator[Output]:
     """Run the daemon at debug level against all echoes at once; read everything."""
     path = tmp_path_factory.mktemp("secrets")
     (path / "key").write_text(f"{KEY}\n")
@@ -155,7 +155,7 @@ def told(
             pages["bad reload"] = running.get("/-/reload", method="POST")[1]
             Path(file).write_text(file_text)
             assert process.end(signal.SIGTERM, seconds=PATIENCE_SECONDS) == 0
-        yield Told("\n".join(process.lines), pages)
+        yield Output("\n".join(process.lines), pages)
 
 
 def assert_untold(text: str) -> None:
@@ -164,23 +164,23 @@ def assert_untold(text: str) -> None:
         assert form.lower() not in text.lower()
 
 
-def test_no_log_line_tells_the_key(told: Told) -> None:
+def test_no_log_line_contains_the_key(output: Output) -> None:
     """Not at debug level either, in neither format."""
-    assert "braze.answered" in told.log
-    assert "poll.failed" in told.log
-    assert_untold(told.log)
+    assert "braze.answered" in output.log
+    assert "poll.failed" in output.log
+    assert_untold(output.log)
 
 
-def test_no_page_tells_the_key(told: Told) -> None:
+def test_no_page_contains_the_key(output: Output) -> None:
     """No path, method or format does, no header and no label."""
-    assert len(told.pages) == len(PATHS) * 6 + 1
-    for text in told.pages.values():
+    assert len(output.pages) == len(PATHS) * 6 + 1
+    for text in output.pages.values():
         assert_untold(text)
 
 
-def test_an_honest_neighbour_is_served(told: Told) -> None:
+def test_an_honest_neighbour_is_served(output: Output) -> None:
     """Of all campaigns with an answer only the honest ones and headers count."""
-    page = told.pages["GET /metrics */* 200"]
+    page = output.pages["GET /metrics */* 200"]
 
     assert 'braze_campaign_up{workspace="production",campaign="honest"} 1' in page
     assert 'braze_campaign_up{workspace="production",campaign="headers"} 1' in page
@@ -201,7 +201,7 @@ def test_an_honest_neighbour_is_served(told: Told) -> None:
         answer(f'{{"message": "{KEY}"}}'.encode(), status="299 Strange"),
     ],
 )
-def test_broken_http_does_not_tell_the_key(reply: bytes, tmp_path: Path) -> None:
+def test_broken_http_does_not_reveal_the_key(reply: bytes, tmp_path: Path) -> None:
     """Messages of libraries about broken status lines and headers are not passed on."""
     campaign = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "only"}
     with closing(reply) as peer:
@@ -229,7 +229,7 @@ def test_broken_http_does_not_tell_the_key(reply: bytes, tmp_path: Path) -> None
     assert_untold("\n".join(process.lines))
 
 
-def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_traceback_does_not_contain_the_key(caplog: pytest.LogCaptureFixture) -> None:
     """The traceback of a poll that crashes shows code, not values."""
     with Simulator(SimulatorSettings(campaigns=1, api_key=KEY)) as braze:
 
@@ -253,7 +253,7 @@ def test_a_traceback_does_not_tell_the_key(caplog: pytest.LogCaptureFixture) -> 
     assert_untold(caplog.text)
 
 
-def test_a_fetch_that_is_broken_off_does_not_tell_the_key(tmp_path: Path) -> None:
+def test_an_aborted_fetch_does_not_reveal_the_key(tmp_path: Path) -> None:
     """Stopping in the middle of a request leaves no trace of it in the log."""
     with Simulator(SimulatorSettings(campaigns=1, api_key=KEY)) as braze:
         braze.set_fault(Fault(latency_seconds=60))
@@ -294,7 +294,7 @@ def test_a_key_in_the_configuration_is_not_repeated(text: str, tmp_path: Path) -
     assert_untold(ended.stdout + ended.stderr)
 
 
-def test_a_check_does_not_tell_the_key(tmp_path: Path) -> None:
+def test_a_check_does_not_print_the_key(tmp_path: Path) -> None:
     """Neither in the plan nor in its warnings."""
     with Simulator(SimulatorSettings(campaigns=1)) as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))

@@ -59,6 +59,7 @@ def shown(running: Running) -> set[str]:
     return {dict(labels)["campaign_id"] for labels in infos}
 
 
+@pytest.mark.slow
 def test_each_campaign_is_served_by_one_shard_within_one_ceiling(
     tmp_path: Path,
 ) -> None:

@@ -79,6 +79,7 @@ def held_bytes(figures: list[ProcessFigures]) -> float:
     return statistics.median(each.resident_bytes for each in figures)
 
 
+@pytest.mark.slow
 def test_a_soak(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Memory, threads and files stay; all counters add up; no campaign is lost."""
     rng = random.Random(7)

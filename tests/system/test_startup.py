@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon_process import Process, clean_environment, get, until, written
 from tests.support.scripted_peer import closed_port
 
@@ -67,6 +69,7 @@ def config_file(tmp_path: Path, *, campaigns: int) -> str:
     return written(tmp_path / "config.yaml", {"workspaces": [workspace]})
 
 
+@pytest.mark.slow
 def test_a_start_costs_little_more_than_its_packages(tmp_path: Path) -> None:
     """At most 1.4 times their import, from exec over a scrape to the end by SIGTERM."""
     file = config_file(tmp_path, campaigns=3)
