@@ -27,6 +27,7 @@ from exporter.simulator import (
     Simulator,
     SimulatorSettings,
 )
+from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.dashboards import dashboard_json
 from tests.support.command_line import invoke
@@ -508,11 +509,10 @@ def test_a_killed_discovery_is_resumed(tmp_path: Path) -> None:
 
 def cached_details(backfill: BackfillRun) -> list[Any]:
     """Return the campaign details in the cache."""
-    file = backfill.cache / "discovery.json"
-    if not file.exists():
+    if not (backfill.cache / FILE_NAME).exists():
         return []
-    found: list[Any] = json.loads(file.read_text())["workspaces"][0]["details"]
-    return found
+    documents = SqliteState(backfill.cache).load_catalogues().values()
+    return [one for document in documents for one in json.loads(document)["details"]]
 
 
 def test_flags_select_campaigns_labels_and_step(backfill: BackfillRun) -> None:
