@@ -32,11 +32,10 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(autouse=True)
 def _log_level() -> Iterator[None]:
-    """Restore the log level, which commands set when they run in this process."""
-    logger = logging.getLogger("exporter")
-    level = logger.level
+    """Reset the log level, which commands set when they run in this process."""
+    logging.getLogger("exporter").setLevel(logging.NOTSET)
     yield
-    logger.setLevel(level)
+    logging.getLogger("exporter").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
