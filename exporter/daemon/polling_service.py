@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,7 +195,7 @@ class _Tasks:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self.drop = partial(scheduler.drop_task)
+        self.drop = scheduler.drop_task
 
     def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         self._scheduler.put_task(Task(workspace, at, run))

@@ -176,9 +176,9 @@ class Workspaces:
             self._keys[name] = ApiKey(configured.key_source, self._read_key)
             self._known_keys[name] = self._keys[name]()
             self._metrics.expect(name, CAMPAIGN.path)
-        if previous is None or _connection(previous.config, before) != _connection(
-            config, configured
-        ):
+        if previous is None or _connection(
+            previous.config, previous.plan.workspace
+        ) != _connection(config, configured):
             self._connect(config, configured)
         client = self._clients[name]
         campaigns = {campaign.id: campaign for campaign in configured.campaigns}
@@ -397,12 +397,8 @@ def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:
     return (workspace.endpoint, workspace.key_source)
 
 
-def _connection(
-    config: Config, workspace: WorkspaceConfig | None
-) -> tuple[object, ...]:
+def _connection(config: Config, workspace: WorkspaceConfig) -> tuple[object, ...]:
     """Return everything that a client is built from."""
-    if workspace is None:
-        return ()
     return (
         *_account(workspace),
         workspace.timeout_seconds,
