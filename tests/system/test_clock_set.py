@@ -21,7 +21,7 @@ from tests.support.daemon_process import Process, Running, configuration, until,
 SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 CEILING = 20
 """Requests per second that the configuration allows."""
-LATE = 30
+LATE = 300
 """Seconds by which a poll may be late on a busy machine: far less than an hour."""
 
 
@@ -40,7 +40,8 @@ def exporter(
         new.rename(offset)
 
     set_clock(0)
-    document = configuration(braze, requests_per_minute=CEILING * 60, **changes)
+    defaults = {"requests_per_minute": CEILING * 60, "timeout": "60s"}
+    document = configuration(braze, **defaults | changes)
     with Process(
         f"--config.file={written(directory / 'config.yaml', document)}",
         "--web.listen-address=127.0.0.1:0",
@@ -48,7 +49,7 @@ def exporter(
             "BRAZE_API_KEY": braze.api_key,
             "LD_PRELOAD": str(found),
             "FAKETIME_TIMESTAMP_FILE": str(offset),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         },
     ) as process:
@@ -88,7 +89,7 @@ def test_polling_goes_on_at_its_pace(
             wait_for_a_round(braze, ids)
 
             # Far below the hour that a lost job would wait, on any machine.
-            assert time.monotonic() - set_at < 30
+            assert time.monotonic() - set_at < LATE
             starts = [one.monotonic_seconds for one in braze.requests[start:]]
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
