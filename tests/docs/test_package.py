@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -111,7 +113,7 @@ def test_the_wheel_contains_the_package_only(built: Built) -> None:
 
 
 def test_the_sdist_contains_the_configured_files_only(built: Built) -> None:
-    """The files needed to build and test it, and no other file of the checkout."""
+    """The files needed to build it: no tests, which read the rest of the repository."""
     with tarfile.open(built.sdist) as sdist:
         tops = {name.split("/")[1] for name in sdist.getnames() if "/" in name}
 
@@ -119,20 +121,35 @@ def test_the_sdist_contains_the_configured_files_only(built: Built) -> None:
     included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     always = {".gitignore", "PKG-INFO", "pyproject.toml"}
     assert tops == {*always, *(name.removeprefix("/") for name in included)}
+    assert "tests" not in tops
+
+
+def test_the_readme_links_to_the_repository_on_a_package_index(built: Built) -> None:
+    """A package index has no files beside the README; anchors stay in the page."""
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = (one for one in wheel.namelist() if one.endswith("/METADATA"))
+        metadata = wheel.read(name).decode()
+
+    links = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert len(links) == len(
+        re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    )
+    assert all(link.startswith(("https://", "#")) for link in links)
+    assert f"/blob/v{__version__}/docs/getting-started.md#find" in metadata
+    assert f"/v{__version__}/docs/images/status-page.png" in metadata
+    assert "\nProject-URL: Documentation, https://" in metadata
 
 
 @pytest.mark.slow
-def test_the_tests_pass_against_the_wheel(
-    built: Built, installed: Path, tmp_path: Path
-) -> None:
-    """The tests of the sdist run without the source of the package."""
-    with tarfile.open(built.sdist) as sdist:
-        sdist.extractall(tmp_path, filter="data")
-    (unpacked,) = tmp_path.iterdir()
-    (unpacked / "exporter").rename(tmp_path / "exporter-elsewhere")
+def test_the_tests_pass_against_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """The tests run without the source of the package beside them."""
+    for name in ("tests", "helm", "grafana", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("pyproject.toml", "config.example.yaml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
 
     ended = outside(
-        installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SMOKE, at=unpacked
+        installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SMOKE, at=tmp_path
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr

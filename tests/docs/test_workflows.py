@@ -47,6 +47,14 @@ def test_zizmor_finds_no_vulnerability() -> None:
     assert all("zizmor:" not in file.read_text() for file in WORKFLOWS)
 
 
+def test_a_release_publishes_the_package_before_image_and_chart() -> None:
+    """A version on the package index is final, so nothing else refers to a failed one."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
+
+    assert "package" in jobs["image"]["needs"]
+    assert {"package", "image"} <= set(jobs["chart"]["needs"])
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=named)
 def test_actions_are_pinned_and_permissions_are_per_job(file: Path) -> None:
     """Pins are commits with the version in a comment; no workflow has permissions."""
