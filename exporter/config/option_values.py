@@ -27,6 +27,8 @@ _CAPITALS = re.compile(r"[A-Z_][A-Z0-9_]*")
 # Braze's keys are UUIDs; also matches a key whose ends are cut off.
 _KEY = re.compile(r"[0-9a-f-]{20}", re.IGNORECASE)
 _BEARER = re.compile(r"\s*bearer\s", re.IGNORECASE)
+_NO_PLACES = ("Factory", "localtime", "posixrules", "posix/", "right/")
+"""Files of the time zone database that are not the time of a place."""
 _TRUE = {"true", "yes", "on"}
 
 
@@ -171,7 +173,9 @@ def proxy(field: Field) -> str:
 def timezone(field: Field) -> ZoneInfo:
     """Return the zone of an IANA name."""
     try:
-        return ZoneInfo(field.text())
+        if (zone := field.text()).startswith(_NO_PLACES):
+            raise ValueError(zone)
+        return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         message = "unknown time zone; expected an IANA name such as America/New_York"
         raise ValueError(message) from error

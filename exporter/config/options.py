@@ -178,7 +178,7 @@ WORKSPACE: Section = {
     "timezone": Option(
         "UTC",
         attribute="timezone.key",
-        help="IANA time zone of the company in Braze; decides which day is complete.",
+        help="IANA time zone of the workspace in Braze; decides which day is complete.",
         example="America/New_York",
     ),
     "interval": Option(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as AbstractMapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -230,6 +230,15 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
+_BAD_BEGINNINGS = (
+    "cannot start any token",
+    "mapping keys are not allowed",
+    "expected node content",
+    "expected the node content",
+)
+"""Problems at the first character of a text, in the words of both loaders."""
+
+
 def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
     """Return the line of the mistake, and what was expected there.
 
@@ -239,16 +248,9 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
         return 1, "invalid YAML: invalid character escape"
     at, began = error.problem_mark, error.context_mark
     problem, context = error.problem or "", error.context or ""
-    line, expected = at.line, ""
-    if _character(text, at) == "\t" or "tab character" in problem:
-        expected = "tab character; expected spaces"
-    elif "cannot start any token" in problem:
-        expected = f"write a text that begins with {_character(text, at)} in quotes"
-    elif "mapping values are not allowed" in problem:
-        expected = (
-            "unexpected `:`; indent this line like the one before, or put a text that "
-            "contains `: ` in quotes"
-        )
+    line, expected = at.line, _mistake_of_a_character(error, text)
+    if expected:
+        pass
     elif "<document start>" in problem:
         expected = "expected the same indentation as the first line of the file"
     elif began is not None and "simple key" in context:
@@ -260,12 +262,45 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
         expected = f"the `{bracket}` of line {began.line + 1} is not closed; " + (
             f"expected `,` or `{']' if bracket == '[' else '}'}`"
         )
+    elif (before := _same_line(text, at)).endswith(('"', "'", "]", "}")):
+        expected = (
+            f"text after {before[-1]} of the same value; enclose the whole text in "
+            "single quotes, and write a single quote inside it twice"
+        )
     elif began is not None and context.endswith(("block collection", "block mapping")):
         expected = _indentation_mistake(
             at, began, is_list=context.endswith("collection")
         )
     expected = expected or problem + (f" ({context})" if context else "")
     return line + 1, f"invalid YAML: {expected}"
+
+
+def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return what to write instead of a character that YAML reserves, or nothing."""
+    at, problem = cast("yaml.Mark", error.problem_mark), error.problem or ""
+    if _character(text, at) == "\t" or "tab character" in problem:
+        return "tab character; expected spaces"
+    if "block scalar" in (error.context or ""):
+        at = error.context_mark or at
+    elif "sequence entries are not allowed" in problem:
+        return (
+            "write a text that begins with `- ` in quotes; a list begins on the next "
+            "line"
+        )
+    elif "mapping values are not allowed" in problem:
+        return (
+            "unexpected `:`; indent this line like the one before, or put a text that "
+            "contains `: ` in quotes"
+        )
+    elif not any(one in problem for one in _BAD_BEGINNINGS):
+        return ""
+    return f"write a text that begins with {_character(text, at)} in quotes"
+
+
+def _same_line(text: str, mark: yaml.Mark) -> str:
+    """Return what precedes a mark in its line."""
+    line = text.removeprefix("\ufeff")[: mark.index].rpartition("\n")[2]
+    return line.rstrip()
 
 
 def _indentation_mistake(at: yaml.Mark, began: yaml.Mark, *, is_list: bool) -> str:

@@ -416,3 +416,14 @@ def test_discovery_and_listed_campaigns_can_be_combined() -> None:
     parsed = read(MINIMAL + "    discover: {sent_within: 7d}\n")
 
     assert parsed.config.workspaces[0].campaigns[0].name == "Welcome series"
+
+
+@pytest.mark.parametrize(
+    "name", ["Factory", "localtime", "posixrules", "posix/UTC", "right/UTC", "America"]
+)
+def test_a_time_zone_that_is_not_a_place_is_an_error(name: str) -> None:
+    """The database of the system contains such files beside the zones."""
+    text = FULL.replace("America/New_York", name)
+    (problem,) = (one for one in problems_of(text) if "timezone" in one.path)
+
+    assert "expected an IANA name such as America/New_York" in problem.message

@@ -102,7 +102,26 @@ def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
             "a: {b: c\nd: e\n",
             "2: invalid YAML: the `{` of line 1 is not closed; expected `,` or `}`",
         ),
-        ("a: @b\n", "1: invalid YAML: write a text that begins with @ in quotes"),
+        *(
+            (
+                f"a:\n  b: {text}\n",
+                f"2: invalid YAML: write a text that begins with {text[0]} in quotes",
+            )
+            for text in ("@b", "`b`", "%b", ", b", "] b", "? b", "|b", ">b")
+        ),
+        (
+            "a: - b\n",
+            "1: invalid YAML: write a text that begins with `- ` in quotes; a list "
+            "begins on the next line",
+        ),
+        *(
+            (
+                f"a:\n  - b: {text}\n",
+                f"2: invalid YAML: text after {last} of the same value; enclose the "
+                "whole text in single quotes, and write a single quote inside it twice",
+            )
+            for text, last in (('"b"c', '"'), ("'it's'", "'"), ("[b] c", "]"))
+        ),
     ],
 )
 def test_a_common_mistake_has_a_clear_message(
