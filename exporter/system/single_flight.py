@@ -1,37 +1,56 @@
-"""Concurrent callers of a slow function share its runs."""
+"""Concurrent callers of a slow function share its runs.
+
+A run begins after all calls that it answers, so a result is never older than its call.
+A cancelled caller does not cancel the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
-class SingleFlight(Generic[T]):
-    """Runs a function in a thread, one run at a time.
+class BatchedCalls(Generic[K, T]):
+    """Runs a function in a thread, one run at a time, with the keys of all callers."""
 
-    Concurrent callers share the next run; a result is always computed after the call.
-    A cancelled caller does not cancel the run.
-    """
-
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[Collection[K]], Mapping[K, T]]) -> None:
+        """`work` returns a result for each distinct key."""
         self._work = work
-        self._current: asyncio.Task[T] | None = None
-        self._next: asyncio.Task[T] | None = None
+        self._keys: dict[K, None] = {}
+        """The keys of the next run, in the order of the calls."""
+        self._current: asyncio.Task[Mapping[K, T]] | None = None
+        self._next: asyncio.Task[Mapping[K, T]] | None = None
 
-    async def run(self) -> T:
-        """Return the result of the function, or raise its exception."""
+    async def run(self, key: K) -> T:
+        """Return the result of the next run for this key, or raise its exception."""
+        self._keys[key] = None
         if self._next is None:
             self._next = asyncio.create_task(self._run_after(self._current))
-        return await asyncio.shield(self._next)
+        return (await asyncio.shield(self._next))[key]
 
-    async def _run_after(self, previous: asyncio.Task[T] | None) -> T:
+    async def _run_after(
+        self, previous: asyncio.Task[Mapping[K, T]] | None
+    ) -> Mapping[K, T]:
         if previous is not None:
             await asyncio.wait([previous])
         self._current, self._next = self._next, None
+        keys, self._keys = tuple(self._keys), {}
         try:
-            return await asyncio.to_thread(self._work)
+            return await asyncio.to_thread(self._work, keys)
         finally:
             self._current = None
+
+
+class SingleFlight(Generic[T]):
+    """Runs a function without arguments in a thread, one run at a time."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._calls: BatchedCalls[None, T] = BatchedCalls(lambda _: {None: work()})
+
+    async def run(self) -> T:
+        """Return the result of the next run, or raise its exception."""
+        return await self._calls.run(None)

@@ -259,6 +259,7 @@ class Connection(asyncio.Protocol):
         event = self._h11.next_event()
         if event is h11.NEED_DATA:
             if not self._received:
+                self._out.resume_reading()
                 return False
             self._h11.receive_data(self._received[:_PARSE_BYTES])
             self._received = self._received[_PARSE_BYTES:]
@@ -365,11 +366,13 @@ class Connection(asyncio.Protocol):
             return
         self._h11.start_next_cycle()
         self._request = None
-        self._out.resume_reading()
+        # Reading resumes when all buffered input is used: pipelined requests would fill
+        # the buffer faster than responses empty it.
         if self._received or self._h11.trailing_data[0]:
             self._start_reading()
             self._read()
         else:
+            self._out.resume_reading()
             self._phase = _Phase.WAITING
             self._deadline = self._loop.time() + self._context.limits.idle_seconds
             self._context.table.mark_waiting(self)

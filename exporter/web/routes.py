@@ -7,14 +7,14 @@ joins rendered bytes.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 from exporter.model.errors import ConfigError
-from exporter.system.single_flight import SingleFlight
+from exporter.system.single_flight import BatchedCalls, SingleFlight
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
 from exporter.web.server import HttpRequest, HttpResponse
 
@@ -113,8 +113,7 @@ class Router:
             for is_openmetrics in (False, True)
         }
         self._descriptions = SingleFlight(context.configuration)
-        self._pending: dict[_RenderKey, _Rendering] = {}
-        self._render_run = SingleFlight(self._render_all)
+        self._renderings = BatchedCalls(self._render)
         self._links = _links(context)
         prefix = context.prefix
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
@@ -194,16 +193,15 @@ class Router:
         return _text(200, await self._descriptions.run())
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
-        """Return the status page, or its JSON, rendered in the next run.
+        """Return the status page, or its JSON.
 
-        One thread at most renders; all requests of a run share one snapshot, and equal
-        requests share one rendering. A request that arrives during a run may be
-        included in it.
+        One thread at most renders; concurrent requests share one snapshot, and equal
+        ones share one rendering.
         """
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        key = _RenderKey(request.query, is_page, is_gzip)
-        rendering = self._pending.setdefault(key, _Rendering())
-        await self._render_run.run()
+        rendering = await self._renderings.run(
+            _RenderKey(request.query, is_page, is_gzip)
+        )
         headers = [
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),
@@ -217,19 +215,18 @@ class Router:
             headers.append(("Content-Encoding", "gzip"))
         return HttpResponse(200, tuple(headers), rendering.body)
 
-    def _render_all(self) -> None:
+    def _render(self, keys: Collection[_RenderKey]) -> dict[_RenderKey, _Rendering]:
         status = self._context.status()
+        renderings = {}
         with status.snapshot() as view:
-            # Requests that arrive from now on wait for the next run anyway.
-            for _ in range(len(self._pending)):
-                key, rendering = self._pending.popitem()
+            for key in keys:
+                render = view.document
                 if key.is_page:
-                    pieces = view.page(key.query, self._links)
-                else:
-                    pieces = view.document(key.query)
-                body = (piece.encode("utf-8", "replace") for piece in pieces)
-                rendering.body = tuple(_compressed(body) if key.is_gzip else body)
-                rendering.policy = status.policy
+                    render = partial(view.page, links=self._links)
+                body = (one.encode("utf-8", "replace") for one in render(key.query))
+                pieces = tuple(_compressed(body) if key.is_gzip else body)
+                renderings[key] = _Rendering(pieces, status.policy)
+        return renderings
 
 
 class _RenderKey(NamedTuple):
@@ -240,14 +237,9 @@ class _RenderKey(NamedTuple):
     is_gzip: bool
 
 
-class _Rendering:
-    """One rendering; the worker thread sets its attributes."""
-
-    __slots__ = ("body", "policy")
-
-    def __init__(self) -> None:
-        self.body: tuple[bytes, ...] = ()
-        self.policy = ""
+class _Rendering(NamedTuple):
+    body: tuple[bytes, ...]
+    policy: str
 
 
 def _links(context: RouterContext) -> Links:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 
 import pytest
-from exporter.system.single_flight import SingleFlight
+from exporter.system.single_flight import BatchedCalls, SingleFlight
 
 from tests.support.daemon_process import PATIENCE_SECONDS
 
@@ -86,3 +87,28 @@ def test_an_exception_is_raised_to_the_callers() -> None:
         return await flight.run()
 
     assert asyncio.run(twice()) == "done"
+
+
+def test_every_caller_gets_the_result_of_its_own_key() -> None:
+    """Calls arrive before, between and during runs; equal keys share one result."""
+    batches: list[tuple[int, ...]] = []
+
+    def work(keys: Collection[int]) -> dict[int, str]:
+        batches.append(tuple(keys))
+        return {key: f"result of {key}" for key in keys}
+
+    async def call_many() -> list[tuple[int, str]]:
+        calls = BatchedCalls(work)
+
+        async def call(key: int) -> tuple[int, str]:
+            for _ in range(key % 7):
+                await asyncio.sleep(0)
+            return key, await calls.run(key % 50)
+
+        return await asyncio.gather(*map(call, range(1000)))
+
+    results = asyncio.run(call_many())
+
+    assert results == [(key, f"result of {key % 50}") for key in range(1000)]
+    assert all(len(set(batch)) == len(batch) for batch in batches)
+    assert len(batches) > 1

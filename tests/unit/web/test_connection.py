@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import select
 import socket
 import struct
 import threading
@@ -114,6 +115,27 @@ def test_pipelined_requests_are_answered_in_order() -> None:
         found = [client.receive().body.decode() for _ in paths]
 
     assert found == paths
+
+
+def test_input_is_read_only_as_fast_as_it_is_used() -> None:
+    """Pipelined requests stay in the kernel's buffers, which have a limit."""
+    request = request_bytes("/")
+    with serving(hello) as server:
+        client = server.connect()
+        client.socket.setblocking(False)
+        sent_bytes = answered = 0
+        block = request * 10_000
+        while answered < 2000:
+            ready, writable, _ = select.select(
+                [client.socket], [client.socket], [], PATIENCE_SECONDS
+            )
+            if writable:
+                sent_bytes += client.socket.send(block[sent_bytes % len(request) :])
+            if ready:
+                answered += client.socket.recv(65536).count(b"HTTP/1.1 200 ")
+
+    # Linux buffers 4 to 6 MiB at each end of a loopback connection.
+    assert sent_bytes - answered * len(request) < 16 * 1024 * 1024
 
 
 def test_a_request_during_a_response_waits() -> None:
