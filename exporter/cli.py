@@ -25,6 +25,7 @@ _LONG_RUNNING = {DAEMON, "demo", "simulate"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    _replace_closed_streams()
     remaining = list(sys.argv[1:] if arguments is None else arguments)
     if remaining == ["--version"]:
         print(f"braze-exporter {__version__}")
@@ -51,6 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _print_failure(error)
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Replace standard streams that the parent process closed by the null device.
+
+    Otherwise the next file or socket that is opened would get a standard stream's
+    number, and Python's own stream is None.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _print_failure(error: OSError) -> int:

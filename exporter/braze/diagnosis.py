@@ -19,6 +19,7 @@ from exporter.braze.paths import (
 )
 from exporter.model.config import KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
+from exporter.system.api_key import unreadable_reason
 
 DATA_SERIES = permission_for(CAMPAIGN_DATA_SERIES)
 LIST = permission_for(CAMPAIGN_LIST)
@@ -127,8 +128,7 @@ def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
 def check_key(source: KeySource, key: str | None) -> Check:
     """Check a key's format; None: the variable or file does not exist."""
     if key is None:
-        where = "is not set" if source.env else "cannot be read"
-        problem, message = "key_missing", f"{source} {where}"
+        problem, message = "key_missing", f"{source} {unreadable_reason(source)}"
         advice = "Set it in the exporter's environment, or correct the name."
     elif not key:
         problem, message = "key_empty", f"the key in {source} is empty"

@@ -17,13 +17,16 @@ def load_protected(
     security: Security,
     *,
     keys_required: bool = True,
+    is_reloaded: bool = False,
 ) -> ParsedConfig:
     """Load both files, or raise `ConfigError` with the problems of both."""
     problems: list[Problem] = []
     parsed: ParsedConfig | None = None
     warnings: tuple[Problem, ...] = ()
     try:
-        parsed = load(file, environment, keys_required=keys_required)
+        parsed = load(
+            file, environment, keys_required=keys_required, is_reloaded=is_reloaded
+        )
     except ConfigError as error:
         problems += error.problems
     try:

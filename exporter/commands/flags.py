@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
+from exporter.system.api_key import without_quotes
+
 PORT = 10417
 
 OF_COMMANDS = (
@@ -193,7 +195,7 @@ class Parser(argparse.ArgumentParser):
         options = self.parse_args(arguments)
         for flag in self._flags:
             if getattr(options, flag.key) is None:
-                text = environment.get(flag.variable, "").strip(" ,\t\r\n")
+                text = without_quotes(environment.get(flag.variable, "")).strip(" ,")
                 setattr(options, flag.key, self._value(flag, text))
         return options
 

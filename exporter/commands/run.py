@@ -103,7 +103,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
     protection = security(options.web_config_file)
-    parsed = load_protected(options.config_file, environment, protection)
+    parsed = load_protected(
+        options.config_file, environment, protection, is_reloaded=True
+    )
 
     def own(parsed: ParsedConfig) -> Config:
         parts = replicas * (shard.total if shard else 1)
@@ -118,7 +120,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     egress = ProxySettings.from_environment(environment)
     source = ConfigSource(
-        load=lambda: own(load(options.config_file, environment)),
+        load=lambda: own(load(options.config_file, environment, is_reloaded=True)),
         has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
     )
     daemon = Daemon(

@@ -9,8 +9,8 @@ from pathlib import Path
 from exporter.config import schema
 from exporter.model.config import KeySource, Problem
 from exporter.model.errors import ConfigError
-from exporter.system.api_key import read_key
-from exporter.system.read_file import MIB, read_regular
+from exporter.system.api_key import read_key, unreadable_reason
+from exporter.system.read_file import MIB, read_regular, read_stream
 
 _LONGEST_BYTES = 64 * MIB
 
@@ -20,14 +20,17 @@ def load(
     environment: Mapping[str, str],
     *,
     keys_required: bool = True,
+    is_reloaded: bool = False,
     read: Callable[[KeySource], str | None] | None = None,
 ) -> schema.ParsedConfig:
     """Read and parse a configuration file, or raise `ConfigError`.
 
+    A file that is read again later must be a regular file; a pipe has no more to read.
     `read` replaces the reading of keys from files and the environment.
     """
+    read_bytes = read_regular if is_reloaded else read_stream
     try:
-        text = read_regular(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
+        text = read_bytes(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _unreadable(file, f"cannot be read: {reason}") from error
@@ -37,6 +40,7 @@ def load(
         text,
         file=file,
         read_key=read or (lambda source: read_key(source, environment)),
+        unreadable=unreadable_reason,
         is_file=lambda path: Path(path).is_file(),
         is_public=_is_public,
         keys_required=keys_required,

@@ -147,10 +147,10 @@ def check_key(field: Field, key: str) -> None:
             "the API key contains a space, a line break or another character"
             " that is not allowed in an HTTP header"
         )
-    elif len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+    elif key[0] in "\"'" or key[-1] in "\"'":
         field.warn(
-            "the API key is enclosed in quotes, which Braze rejects with 401;"
-            " remove the quotes"
+            "the API key begins or ends with a quote, which Braze rejects with 401;"
+            " remove the quote"
         )
 
 

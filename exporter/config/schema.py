@@ -52,18 +52,22 @@ def parse(
     *,
     file: str,
     read_key: Callable[[KeySource], str | None],
+    unreadable: Callable[[KeySource], str] = lambda source: (
+        "is not set" if source.env else "cannot be read"
+    ),
     is_file: Callable[[str], bool],
     is_public: Callable[[str], bool] = lambda _: False,
     keys_required: bool = True,
 ) -> ParsedConfig:
     """Parse the text of `file`, or raise `ConfigError` with all problems, by line.
 
-    `read_key` returns None for a key that cannot be read: an error if keys are
-    required, else a warning. `is_public` returns whether all users of the machine have
-    read permission. Relative paths in the text start at the directory of `file`.
+    `read_key` returns None for a key that cannot be read, and `unreadable` returns why:
+    an error if keys are required, else a warning. `is_public` returns whether all users
+    of the machine have read permission. Relative paths in the text start at the
+    directory of `file`.
     """
     root, problems = yaml_tree.compose(text, file=file)
-    parser = _Parser(file, read_key, is_file, is_public, keys_required)
+    parser = _Parser(file, read_key, unreadable, is_file, is_public, keys_required)
     whole = Field(root, "", Findings(file, problems))
     config = whole.parsed(parser.config)
     problems.sort(key=yaml_tree.by_line)
@@ -93,6 +97,7 @@ class _Parser:
 
     file: str
     read_key: Callable[[KeySource], str | None]
+    unreadable: Callable[[KeySource], str]
     is_file: Callable[[str], bool]
     is_public: Callable[[str], bool]
     keys_required: bool
@@ -161,20 +166,21 @@ class _Parser:
         source = KeySource(env=option_values.key_variable(field))
         is_plain = option_values.is_plain_variable(source.env or "")
         shown = source if is_plain else "this environment variable"
-        self._check_key(field, source, f"{shown} is not set")
+        self._check_key(field, source, str(shown))
         return source
 
     def _key_file(self, field: Field) -> KeySource:
         path = self._resolved(option_values.key_path(field))
         source = KeySource(file=path)
         # The path is not quoted: it may be a key in the wrong place.
-        self._check_key(field, source, "this file cannot be read")
+        self._check_key(field, source, "this file")
         if self.is_public(path):
             field.warn(f"{source} is readable by all users; expected chmod o-r")
         return source
 
-    def _check_key(self, field: Field, source: KeySource, fault: str) -> None:
+    def _check_key(self, field: Field, source: KeySource, name: str) -> None:
         key = self.read_key(source)
+        fault = f"{name} {self.unreadable(source)}"
         if key is not None:
             option_values.check_key(field, key)
         elif self.keys_required:

@@ -6,6 +6,7 @@ bombs), tags, several documents, keys that are not strings, deep nesting.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping as AbstractMapping
 from typing import Any, NamedTuple, cast
@@ -21,6 +22,9 @@ _DEEPEST = 20
 _LONGEST_NAME = 60
 _REFUSED = re.compile(
     r"[\0-\x08\v\f\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)
+_ESCAPE = re.compile(
+    r"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|/)|.)"
 )
 _KEY = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -62,6 +66,7 @@ def compose(
     text: str, *, file: str, loader: Any = _Loader
 ) -> tuple[Node, list[Problem]]:
     """Return the tree and the problems in it, or raise `ConfigError`."""
+    text = _json_as_yaml(text)
     if refused := _REFUSED.search(text):
         line = text.count("\n", 0, refused.start()) + 1
         message = f"the character U+{ord(refused[0]):04X} is not allowed in YAML"
@@ -75,6 +80,24 @@ def compose(
         raise composer.failure() from error
     finally:
         composer.loader.dispose()
+
+
+def _json_as_yaml(text: str) -> str:
+    """Return JSON as the YAML that it is not quite, and any other text unchanged.
+
+    YAML has no surrogate pairs, and no tabs between tokens.
+    """
+    if text.lstrip()[:1] != "{":
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _ESCAPE.sub(_unescaped, text).replace("\t", " ")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return json.loads(f'"{escape[0]}"') if escape["pair"] else escape[0]
 
 
 def dump(value: AbstractMapping[str, object]) -> str:
@@ -294,7 +317,8 @@ def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
         )
     elif not any(one in problem for one in _BAD_BEGINNINGS):
         return ""
-    return f"write a text that begins with {_character(text, at)} in quotes"
+    character = _character(text, at).strip()
+    return f"write a text that begins with {character} in quotes" if character else ""
 
 
 def _same_line(text: str, mark: yaml.Mark) -> str:

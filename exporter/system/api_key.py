@@ -6,6 +6,7 @@ read, the previous key is used. No message contains a key.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Mapping
 
 from exporter.model.config import KeySource
@@ -42,15 +43,45 @@ _LONGEST_BYTES = 64 * 1024
 
 
 def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
-    """Return the key without surrounding whitespace; None: it cannot be read."""
+    """Return the key without surrounding whitespace and quotes; None: unreadable.
+
+    Docker's `--env-file` passes quotes on; no key of Braze contains any.
+    """
     if source.env is not None:
         text = environment.get(source.env)
-        return None if text is None else text.strip()
+        return None if text is None else without_quotes(text)
     try:
-        content = read_regular(source.file or "", at_most=_LONGEST_BYTES)
-        return content.decode("utf-8-sig").strip()
+        return without_quotes(_content(source.file or "").decode("utf-8-sig"))
     except (OSError, ValueError):
         return None
+
+
+def unreadable_reason(source: KeySource) -> str:
+    """Return why a key cannot be read, to follow the name of its source."""
+    if source.env is not None:
+        return "is not set"
+    try:
+        content = _content(source.file or "")
+        content.decode("utf-8-sig")
+    except OSError as error:
+        return f"cannot be read: {error.strerror or type(error).__name__}"
+    except ValueError:
+        if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            return "is encoded in UTF-16, not in UTF-8"
+        return "is not UTF-8"
+    return "cannot be read"
+
+
+def without_quotes(text: str) -> str:
+    """Return a text without surrounding whitespace and one pair of quotes."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].strip()
+    return text
+
+
+def _content(path: str) -> bytes:
+    return read_regular(path, at_most=_LONGEST_BYTES)
 
 
 class ApiKey:

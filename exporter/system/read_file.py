@@ -1,7 +1,4 @@
-"""Reading of files that users may replace with anything, such as a pipe or a device.
-
-Only regular files of bounded size are read: opening a pipe may block for ever.
-"""
+"""Reading of files that users may replace with anything, such as a pipe or a device."""
 
 from __future__ import annotations
 
@@ -13,12 +10,29 @@ MIB = 1024 * 1024
 
 
 def read_regular(path: str, *, at_most: int) -> bytes:
-    """Return the content. OSError: unreadable, not a regular file, or too long."""
+    """Return the content. OSError: unreadable, not a regular file, or too long.
+
+    Never blocks.
+    """
+    return _read(path, at_most, may_be_stream=False)
+
+
+def read_stream(path: str, *, at_most: int) -> bytes:
+    """Return the content of a file, or of a pipe until its writers close it.
+
+    A pipe without a writer is empty. OSError: unreadable, or too long.
+    """
+    return _read(path, at_most, may_be_stream=True)
+
+
+def _read(path: str, at_most: int, *, may_be_stream: bool) -> bytes:
     # Without O_NONBLOCK, opening a pipe blocks until it has a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode) or not (may_be_stream or stat.S_ISREG(mode)):
             raise OSError(errno.EINVAL, "it is not a regular file")
+        os.set_blocking(descriptor, True)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(at_most + 1)
     finally:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 
@@ -366,3 +367,26 @@ def test_the_health_check_reports_a_refused_connection() -> None:
         r"unhealthy: request to 127\.0\.0\.1:\d+/-/healthy failed: .+ check that .+\n",
         ended.stderr,
     )
+
+
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_a_closed_standard_stream_changes_no_exit_code(
+    tmp_path: Path, descriptor: int
+) -> None:
+    """Service managers may start programs without them."""
+    (tmp_path / "config.yaml").write_text("workspaces: 1\n")
+
+    codes = [
+        subprocess.run(
+            [sys.executable, "-m", "exporter", *words],
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdout=None if descriptor == 1 else subprocess.DEVNULL,
+            stderr=None if descriptor == 2 else subprocess.DEVNULL,
+            preexec_fn=partial(os.close, descriptor),
+            check=False,
+        ).returncode
+        for words in (("--version",), ("check", "config.yaml"))
+    ]
+
+    assert codes == [0, 2]

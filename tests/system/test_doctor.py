@@ -110,7 +110,7 @@ def test_a_wrong_key_or_host_skips_other_requests(tmp_path: Path) -> None:
         ({"OTHER": ""}, "key_missing"),
         ({"BRAZE_API_KEY": ""}, "key_empty"),
         ({"BRAZE_API_KEY": " \n"}, "key_empty"),
-        ({"BRAZE_API_KEY": f'"{SECRET}"'}, "key_quoted"),
+        ({"BRAZE_API_KEY": f'"{SECRET}'}, "key_quoted"),
         ({"BRAZE_API_KEY": "a b"}, "key_unsendable"),
     ],
 )

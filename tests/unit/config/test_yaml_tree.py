@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 import yaml
 from exporter.config import yaml_tree
 from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar, Sequence
 from exporter.model.errors import ConfigError
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
@@ -184,3 +187,27 @@ def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
 def test_messages_contain_only_plain_names(name: str, shown: str) -> None:
     """A YAML key that is long or may be an API key is not quoted."""
     assert yaml_tree.shown(name) == shown
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=9)
+
+
+@settings(deadline=None)
+@given(
+    names=st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), texts),
+    form=st.sampled_from([{}, {"indent": "\t"}, {"separators": (",", ":")}]),
+    is_ascii=st.booleans(),
+)
+@example({"a": "\U0001f334", "b": "\\ud83c\\udf34 \\/"}, {}, True)
+def test_json_is_a_configuration(
+    names: dict[str, str], form: dict[str, Any], is_ascii: bool
+) -> None:
+    """With surrogate pairs, escaped slashes and tabs, which YAML does not have."""
+    text = json.dumps(names, ensure_ascii=is_ascii, **form).replace("/", "\\/")
+
+    tree, problems = yaml_tree.compose(text, file="c.json")
+
+    assert isinstance(tree, Mapping)
+    assert not problems
+    read = {name: entry.node for name, entry in tree.entries.items()}
+    assert {name: node.text for name, node in read.items()} == names  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from exporter.model.config import KeySource
-from exporter.system.api_key import ApiKey, Secret, read_key
+from exporter.system.api_key import ApiKey, Secret, read_key, unreadable_reason
 
 
 def from_file(path: Path) -> str | None:
@@ -18,11 +18,15 @@ def from_file(path: Path) -> str | None:
     [
         ({"BRAZE_API_KEY": " k-1\n", "OTHER": "k-2"}, "k-1"),
         ({"BRAZE_API_KEY": ""}, ""),
+        ({"BRAZE_API_KEY": '"k-1"'}, "k-1"),
+        ({"BRAZE_API_KEY": " 'k-1'\n"}, "k-1"),
+        ({"BRAZE_API_KEY": '"'}, '"'),
+        ({"BRAZE_API_KEY": "\"k-1'"}, "\"k-1'"),
         ({}, None),
     ],
 )
 def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> None:
-    """Surrounding whitespace is removed; unset and empty differ."""
+    """Whitespace and a pair of quotes are removed; unset and empty differ."""
     assert read_key(KeySource(env="BRAZE_API_KEY"), environment) == key
 
 
@@ -44,6 +48,28 @@ def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> Non
     path.write_bytes(content)
 
     assert from_file(path) == key
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("k-1".encode("utf-16"), "is encoded in UTF-16, not in UTF-8"),
+        (b"\xfe\xff\0k", "is encoded in UTF-16, not in UTF-8"),
+        ("k-ü".encode("latin-1"), "is not UTF-8"),
+        (b"k" * (64 * 1024 + 1), "cannot be read: it is larger than 65536 bytes"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_the_reason_why_a_file_has_no_key(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    """Windows PowerShell, for example, writes UTF-16."""
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content)
+
+    assert from_file(path) is None
+    assert unreadable_reason(KeySource(file=str(path))) == reason
 
 
 def test_an_unreadable_file_has_no_key(tmp_path: Path) -> None:
