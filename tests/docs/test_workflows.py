@@ -48,7 +48,7 @@ def test_zizmor_finds_no_vulnerability() -> None:
 
 
 def test_a_release_publishes_the_package_before_image_and_chart() -> None:
-    """A version on the package index is final: nothing else may refer to a failed one."""
+    """A version on the package index is final: nothing may refer to a failed one."""
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
 
     assert "package" in jobs["image"]["needs"]
