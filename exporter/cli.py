@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Until the command installs its own handler. The default one raises, and some
         # imports swallow the exception.
         signals.catch(lambda: os._exit(0))
+    if name == DAEMON:
+        signals.hold_hangup()
     _escape_unprintable()
     try:
         code: int = _load(name).main(remaining, os.environ)

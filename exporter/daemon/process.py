@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
 from exporter.daemon.daemon import Daemon
 from exporter.system import signals
+from exporter.system.log_writer import LogWriter
 from exporter.system.logformat import Json, Logfmt
 from exporter.web.server import Address
 
@@ -33,7 +31,7 @@ _LEVELS = {
 
 def start_logging(*, level: str, format_: str) -> None:
     """Log events, and warnings of libraries, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LogWriter()
     handler.setFormatter(Json() if format_ == "json" else Logfmt())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("exporter").setLevel(_LEVELS[level])
@@ -69,7 +67,8 @@ async def _serve(
 
     def end() -> None:
         if not stop.is_set():
-            _exit_in_time()
+            # Even if a thread hangs: a name lookup cannot be interrupted.
+            signals.exit_after(_END_SECONDS)
             stop.set()
 
     reloads: set[asyncio.Task[object]] = set()
@@ -90,10 +89,3 @@ async def _serve(
     signals.catch(partial(call, end))
     signals.catch_hangup(partial(call, end if ends_on_hangup else reload))
     await daemon.run(stop, on_listening=on_listening)
-
-
-def _exit_in_time() -> None:
-    """Exit even if a thread hangs: a name lookup cannot be interrupted."""
-    timer = threading.Timer(_END_SECONDS, os._exit, (0,))
-    timer.daemon = True
-    timer.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -200,3 +201,19 @@ def test_what_clients_and_peers_can_have_libraries_warn_of_is_not_logged() -> No
     assert "from exporter.x" in lines[0]
     assert "from another" in lines[1]
     assert "broken" in lines[2]
+
+
+def test_a_hangup_before_the_daemon_listens_reloads_later(tmp_path: Path) -> None:
+    """From the first line of our code on; Python itself starts without a handler."""
+
+    def has_handler() -> bool:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\s(\w+)", status, re.MULTILINE)
+        return bool(int(caught, 16) & 1 << signal.SIGHUP - 1)
+
+    with Simulator() as braze, daemon(tmp_path, braze, interval="1h") as process:
+        until(has_handler)
+        process.send(signal.SIGHUP)
+
+        process.wait_for_line("event=config.reloaded")
+        assert not process.has_ended

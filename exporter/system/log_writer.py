@@ -1,0 +1,96 @@
+"""A log handler that never blocks its callers.
+
+One thread writes the lines. While it is blocked, for example by a pipe that nothing
+reads, lines wait in memory; beyond a limit they are lost and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from queue import Full, Queue
+from threading import Lock, Thread
+from typing import TextIO
+
+_WAITING_LINES = 10_000
+_CLOSE_SECONDS = 1.0
+"""How long the end of the process waits for the last lines."""
+
+
+class LogWriter(logging.Handler):
+    """Writes lines to a stream in a thread, in their order."""
+
+    def __init__(
+        self, stream: TextIO | None = None, *, waiting_lines: int = _WAITING_LINES
+    ) -> None:
+        """`waiting_lines` is the most that wait in memory; None: standard error."""
+        super().__init__()
+        self.lost_lines = 0
+        """Lines that were not written."""
+        self._stream = sys.stderr if stream is None else stream
+        self._lines: Queue[str | None] = Queue(waiting_lines)
+        self._logged_as_lost = 0
+        self._start_lock = Lock()
+        self._thread: Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except Full:
+            self.lost_lines += 1
+        self._start()
+
+    def close(self) -> None:
+        """Write the lines that wait, for a second at most."""
+        if self._thread is not None:
+            try:
+                self._lines.put(None, timeout=_CLOSE_SECONDS)
+                self._thread.join(_CLOSE_SECONDS)
+            except Full:
+                pass  # the stream is blocked
+        super().close()
+
+    def _start(self) -> None:
+        """Start the thread; while the system has none to give, lines wait."""
+        if self._thread is not None:
+            return
+        with self._start_lock:
+            thread = Thread(target=self._write_all, name="log", daemon=True)
+            try:
+                if self._thread is None:
+                    thread.start()
+                    self._thread = thread
+            except RuntimeError:
+                pass
+
+    def _write_all(self) -> None:
+        while (line := self._lines.get()) is not None:
+            self._write(line)
+            if self._lines.empty() and self.lost_lines > self._logged_as_lost:
+                self._write_loss()
+
+    def _write_loss(self) -> None:
+        lost = self.lost_lines
+        record = logging.LogRecord(
+            __name__, logging.WARNING, "", 0, "log.lines_lost", None, None
+        )
+        record.facts = {"lines": lost - self._logged_as_lost}
+        self._logged_as_lost = lost
+        self._write(self.format(record))
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+        except (OSError, ValueError):  # a full disk, or a stream that was closed
+            self.lost_lines += 1
+
+
+def lost_lines() -> int:
+    """Return how many log lines this process could not write."""
+    return sum(
+        handler.lost_lines
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, LogWriter)
+    )
