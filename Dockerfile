@@ -33,12 +33,13 @@ COPY --from=build /opt/braze-exporter /opt/braze-exporter
 ENV PATH=/opt/braze-exporter/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # Without pip. The public base image contains no bytecode of the standard library: the imported
-# modules are compiled here.
+# modules are compiled here. The state directory is writable for group 0, with which
+# OpenShift runs containers under a user of its choice.
 RUN find /usr -xdev -depth \( -name pip -o -name 'pip-*' -o -name 'pip3*' \
       -o -name ensurepip \) -exec rm -rf {} + \
  && python -c "import exporter, importlib, pkgutil; [importlib.import_module(one.name) \
       for one in pkgutil.walk_packages(exporter.__path__, 'exporter.')]" \
- && install -d -o 65532 -g 65532 -m 0700 /var/lib/braze-exporter
+ && install -d -o 65532 -g 0 -m 0770 /var/lib/braze-exporter
 
 # 100 campaigns need 35 MiB, and 53 MiB at most, with the health check. Two malloc arenas save
 # 2 MiB; the threads mostly wait.
