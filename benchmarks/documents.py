@@ -39,7 +39,6 @@ class Shape:
 NARROW = Shape(variations=3)
 USUAL = Shape(variations=4)
 """What is served of one such campaign are about a thousand series."""
-WIDE = Shape(variations=40)
 
 
 def campaign_id(number: int) -> str:

@@ -74,6 +74,11 @@ class RequestLog:
         with self._changed:
             return tuple(self._requests)
 
+    def in_flight(self) -> int:
+        """Return how many requests are open."""
+        with self._changed:
+            return self._open[None]
+
     def most_in_flight(self, campaign_id: str | None) -> int:
         """Return the largest number of requests open at the same time."""
         with self._changed:

@@ -136,6 +136,10 @@ class Simulator:
             count, campaign_id=campaign_id, timeout_seconds=timeout_seconds
         )
 
+    def in_flight(self) -> int:
+        """Return how many requests are open."""
+        return self._log.in_flight()
+
     def most_in_flight(self, campaign_id: str | None = None) -> int:
         """Return the most requests open at once, of one campaign or of all.
 
