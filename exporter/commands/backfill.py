@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -13,16 +13,8 @@ from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
-from exporter.commands import print_error, target
-from exporter.commands.backfill_options import (
-    BLOCK_HOURS,
-    DESCRIPTION,
-    FLAGS,
-    BackfillOptions,
-    NoCampaignSelected,
-    backfill_options,
-    select,
-)
+from exporter.commands import backfill_options, print_error, target
+from exporter.commands.backfill_options import BLOCK_HOURS, BackfillOptions
 from exporter.commands.flags import NO_CONFIG_FILE, Parser
 from exporter.config import units
 from exporter.config.load import load
@@ -42,18 +34,19 @@ _STOPPED = "stopped: run the command again to resume"
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Download the history and write it."""
-    parser = Parser(FLAGS, program="braze-exporter backfill", description=DESCRIPTION)
+    description = backfill_options.DESCRIPTION
+    parser = Parser(backfill_options.FLAGS, "braze-exporter backfill", description)
     given = parser.parse(arguments, environment)
     if not given.config_file:
         parser.error(NO_CONFIG_FILE)
     with parser.usage_errors():
-        options = backfill_options(given)
+        options = backfill_options.parse(given)
     parsed = load(given.config_file, environment)
     for warning in parsed.warnings:
         print_error(str(warning))
     try:
         return _Backfill(parsed.config, options, environment).run()
-    except NoCampaignSelected as error:
+    except backfill_options.NoCampaignSelected as error:
         parser.error(str(error))
     except OSError as error:
         reason = error.strerror or str(error)
@@ -69,7 +62,10 @@ class _Backfill:
     """One run of the command."""
 
     def __init__(
-        self, config: Config, options: BackfillOptions, environment: Mapping[str, str]
+        self,
+        config: Config,
+        options: BackfillOptions,
+        environment: Mapping[str, str],
     ) -> None:
         self._config = config
         self._options = options
@@ -96,7 +92,7 @@ class _Backfill:
         workspaces, patterns = self._config.workspaces, self._options.campaigns
         has_discovery = any(one.discover for one in workspaces)
         if not has_discovery:  # a wrong --campaign fails before anything is written
-            select(workspaces, patterns)
+            backfill_options.select(workspaces, patterns)
         with self._cache.locked():
             span = self._start()
             try:
@@ -105,7 +101,7 @@ class _Backfill:
             except FetchError as failure:
                 print_error(f"{failure}\n{_STOPPED}")
                 return 1
-            items = select(workspaces, patterns)
+            items = backfill_options.select(workspaces, patterns)
             downloaded = self._download(items, span)
             if downloaded is None:
                 print_error(_STOPPED)
@@ -124,7 +120,7 @@ class _Backfill:
 
     def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
         """Return the workspace with discovered campaigns. FetchError: Braze fails."""
-        with closing(self._client(workspace)) as client:
+        with self._client(workspace) as client:
             found = self._discovery.campaigns_of(workspace, client=client)
         return replace(workspace, campaigns=found)
 
@@ -155,7 +151,7 @@ class _Backfill:
             downloads = {
                 name: WorkspaceDownload(
                     workspace,
-                    client=stack.enter_context(closing(self._client(workspace))),
+                    client=stack.enter_context(self._client(workspace)),
                     requests=requests[name],
                     clock=self._clock,
                     random=random.random,

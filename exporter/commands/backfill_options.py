@@ -81,7 +81,7 @@ class NoCampaignSelected(Exception):
     """--campaign matches no campaign, or there are no campaigns at all."""
 
 
-def backfill_options(options: argparse.Namespace) -> BackfillOptions:
+def parse(options: argparse.Namespace) -> BackfillOptions:
     """Validate the flags. ValueError: names the flag."""
     return BackfillOptions(
         days=parse_whole("days", options.days, least=1, most=sampling.MAX_DAYS),
@@ -107,20 +107,21 @@ def select(
     if not items:
         message = "no campaign is configured, and discovery selects none"
         raise NoCampaignSelected(message)
-    selected = set() if patterns else set(range(len(items)))
+    if not patterns:
+        return items
+    selected: set[tuple[str, str]] = set()
     for pattern in patterns:
         is_match = matcher(Selection((pattern,)))
-        exact, similar = set(), set()
-        for number, (_, campaign) in enumerate(items):
-            if pattern in {campaign.id, campaign.name}:
-                exact.add(number)
-            elif is_match(campaign.name):
-                similar.add(number)
-        if not (exact or similar):
+        found = [
+            one for one in items if pattern in {one.campaign.id, one.campaign.name}
+        ] or [one for one in items if is_match(one.campaign.name)]
+        if not found:
             message = f"--campaign {pattern!r} matches no campaign id and no name"
             raise NoCampaignSelected(message)
-        selected |= exact or similar
-    return tuple(items[number] for number in sorted(selected))
+        selected |= {(one.workspace.name, one.campaign.id) for one in found}
+    return tuple(
+        one for one in items if (one.workspace.name, one.campaign.id) in selected
+    )
 
 
 def _output(text: str) -> Path:

@@ -39,11 +39,8 @@ _SCALING = Flag(
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check the configuration."""
-    parser = Parser(
-        (CONFIG_FILE, WEB_CONFIG_FILE, *PLACEMENT, _SCALING),
-        program="braze-exporter check",
-        description=_DESCRIPTION,
-    )
+    flags = (CONFIG_FILE, WEB_CONFIG_FILE, *PLACEMENT, _SCALING)
+    parser = Parser(flags, "braze-exporter check", _DESCRIPTION)
     parser.add_argument(
         "file",
         metavar="FILE",

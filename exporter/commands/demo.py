@@ -35,9 +35,7 @@ _INCIDENTS = {
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run both until a signal is received."""
-    parser = Parser(
-        (*WEB, *LOG, *FLEET), program="braze-exporter demo", description=_DESCRIPTION
-    )
+    parser = Parser((*WEB, *LOG, *FLEET), "braze-exporter demo", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     # Early in a day the figures are too small to show the incidents.
     options.timezone = options.timezone or early_afternoon(Clock().now())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +19,11 @@ from exporter.commands.target import (
     Target,
     TargetParser,
     client,
+    parse_workspace,
 )
 from exporter.config.describe import changes
 from exporter.config.units import duration_text
-from exporter.config.yaml_tree import dump, in_comment, quoted
+from exporter.config.yaml_tree import dump, in_comment
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
 from exporter.discovery.finder import CampaignFinder
@@ -33,8 +32,6 @@ from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
-    Selection,
-    TagSelection,
     WorkspaceConfig,
 )
 from exporter.model.durations import duration
@@ -64,26 +61,11 @@ _FLAGS = (*TARGET_FLAGS, WORKSPACE, _RATE)
 
 _MIN_REPORTED_WAIT_SECONDS = 5.0
 _MAX_COMMENT_LENGTH = 200
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_ALL = DiscoverConfig(
-    names=Selection(),
-    tags=TagSelection(),
-    channels=Selection(),
-    sent_within_seconds=None,
-    include_drafts=False,
-    include_archived=False,
-    max_campaigns=100_000,
-    list_interval_seconds=86400.0,
-    grace_seconds=0.0,
-    requests_per_minute=600,
-)
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Find campaigns, and print a configuration."""
-    parser = TargetParser(
-        _FLAGS, program="braze-exporter discover", description=_DESCRIPTION
-    )
+    parser = TargetParser(_FLAGS, "braze-exporter discover", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     with parser.usage_errors():
         text = options.requests_per_minute
@@ -101,16 +83,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             f"{workspace.key_source} cannot be read; expected an API key there"
         )
         return 2
-    settings = (workspace.discover or _ALL)._replace(
-        requests_per_minute=rate,
-        list_interval_seconds=_ALL.list_interval_seconds,
-    )
+    settings = workspace.discover or _default_discovery()
+    # The list is read once.
+    settings = settings._replace(requests_per_minute=rate, list_interval_seconds=86400)
     workspace = replace(workspace, discover=settings)
     clock = Clock()
     limit = target.config.limits.response_bytes
-    with closing(
-        client(workspace, environment, response_bytes=limit, clock=clock)
-    ) as braze:
+    with client(workspace, environment, response_bytes=limit, clock=clock) as braze:
         finder = finder_of(workspace, client=braze, clock=clock, random=random.random)
         failure = run(
             finder,
@@ -132,6 +111,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return 1
     print("\n".join(_document(target.config, workspace, campaigns, finder)))
     return 0
+
+
+def _default_discovery() -> DiscoverConfig:
+    place = {"name": "x", "endpoint": "https://localhost", "api_key_env": "X"}
+    (workspace,) = parse_workspace(place, lambda _: "x").config.workspaces
+    assert workspace.discover is not None  # noqa: S101 - it is part of the workspace
+    return workspace.discover
 
 
 def _index(target: Target, name: str | None) -> int:
@@ -175,19 +161,22 @@ def _document(
     if general:
         yield dump(general).rstrip()
     yield "workspaces:"
-    yield f"  - {indent(dump({**place, **own}).rstrip(), '    ').lstrip()}"
+    yield _item({**place, **own}, "  ")
     yield "    campaigns:"
     for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
-        plain = one.id if _UUID.fullmatch(one.id) else quoted(one.id)
-        yield f"      - id: {plain}"
-        yield f"        name: {quoted(one.name)}"
+        entry: dict[str, object] = {"id": one.id, "name": one.name}
         if one.interval_seconds != workspace.interval_seconds:
-            yield f"        interval: {duration_text(one.interval_seconds)}"
+            entry["interval"] = duration_text(one.interval_seconds)
         if one.labels:
-            labels = (f"{name}: {quoted(text)}" for name, text in one.labels.items())
-            yield f"        labels: {{{', '.join(labels)}}}"
+            entry["labels"] = dict(one.labels)
+        yield _item(entry, "      ")
         if comment := _comment(finder, one.id):
             yield f"        # {comment}"
+
+
+def _item(values: Mapping[str, object], margin: str) -> str:
+    """Return an item of a list in YAML."""
+    return f"{margin}- {indent(dump(values).rstrip(), f'{margin}  ').lstrip()}"
 
 
 def _path(path: str) -> str:

@@ -6,25 +6,12 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from exporter.braze import diagnosis
 from exporter.braze.client import Client
-from exporter.braze.diagnosis import (
-    DATA_SERIES,
-    DETAILS,
-    LIST,
-    Check,
-    affects_all,
-    check_clock,
-    check_failure,
-    check_key,
-    check_response,
-    permissions,
-    resolve_forbidden,
-    skipped,
-)
+from exporter.braze.diagnosis import Check
 from exporter.braze.responses import BrazeResponse
 from exporter.commands import print_error
 from exporter.commands.flags import Flag
@@ -66,9 +53,7 @@ class _Report:
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check every workspace and print the report."""
-    parser = TargetParser(
-        _FLAGS, program="braze-exporter doctor", description=_DESCRIPTION
-    )
+    parser = TargetParser(_FLAGS, "braze-exporter doctor", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     target = parser.target(options, arguments, environment, validates_keys=False)
     for warning in target.warnings:
@@ -91,16 +76,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _check_workspace(
     workspace: WorkspaceConfig, *, environment: Mapping[str, str], response_bytes: int
 ) -> _Report:
-    key = check_key(workspace.key_source, read_key(workspace.key_source, environment))
+    source = workspace.key_source
+    key = diagnosis.check_key(source, read_key(source, environment))
     if not key.is_ok:
-        others = tuple(map(skipped, permissions(workspace)))
-        return _Report(workspace, (key, *others, check_clock(None)))
+        others = tuple(map(diagnosis.skipped, diagnosis.permissions(workspace)))
+        return _Report(workspace, (key, *others, diagnosis.check_clock(None)))
     clock = Clock()
-    with closing(
-        client(workspace, environment, response_bytes=response_bytes, clock=clock)
+    with client(
+        workspace, environment, response_bytes=response_bytes, clock=clock
     ) as braze:
         checks = tuple(_checks(workspace, braze, clock))
-    return _Report(workspace, (key, *resolve_forbidden(checks, workspace=workspace)))
+    checks = diagnosis.resolve_forbidden(checks, workspace=workspace)
+    return _Report(workspace, (key, *checks))
 
 
 def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator[Check]:
@@ -109,20 +96,20 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
     After a problem that affects all requests the others are skipped.
     """
     ids = [campaign.id for campaign in workspace.campaigns[:1]]
-    needed = permissions(workspace)
+    needed = diagnosis.permissions(workspace)
     if not ids:  # the list comes first: it contains a campaign id
-        needed = tuple(sorted(needed, key=lambda one: one != LIST))
+        needed = tuple(sorted(needed, key=lambda one: one != diagnosis.LIST))
     ahead_seconds: float | None = None
     is_over = False
     for permission in needed:
         if is_over:
-            yield skipped(permission)
+            yield diagnosis.skipped(permission)
             continue
         campaign_id = ids[0] if ids else _PLACEHOLDER_ID
         parameters: dict[str, dict[str, str | int]] = {
-            DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
-            LIST: {"page": 0},
-            DETAILS: {"campaign_id": campaign_id},
+            diagnosis.DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
+            diagnosis.LIST: {"page": 0},
+            diagnosis.DETAILS: {"campaign_id": campaign_id},
         }
         started_at = clock.now()
         response: BrazeResponse | FetchError
@@ -135,16 +122,17 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
             # `Date` has whole seconds, rounded down.
             ahead_seconds = response.answered_at + 0.5 - started_at - seconds / 2
         if isinstance(response, FetchError):
-            check = check_failure(
+            check = diagnosis.check_failure(
                 permission, response, workspace=workspace, is_placeholder_id=not ids
             )
         else:
-            if permission == LIST and not ids:
+            if permission == diagnosis.LIST and not ids:
                 ids = _ids(response.document)[:1]
-            check = check_response(permission, response.document, seconds=seconds)
-        is_over = affects_all(check)
+            document = response.document
+            check = diagnosis.check_response(permission, document, seconds=seconds)
+        is_over = diagnosis.affects_all(check)
         yield check
-    yield check_clock(ahead_seconds)
+    yield diagnosis.check_clock(ahead_seconds)
 
 
 def _ids(document: object) -> list[str]:

@@ -150,7 +150,7 @@ class Parser(argparse.ArgumentParser):
     """A parser of such flags: usage errors end with exit code 2."""
 
     def __init__(
-        self, flags: Sequence[Flag], *, program: str, description: str, epilog: str = ""
+        self, flags: Sequence[Flag], program: str, description: str, epilog: str = ""
     ) -> None:
         super().__init__(
             prog=program,
@@ -241,12 +241,14 @@ def unknown_variables(
     return tuple(warnings)
 
 
-def parse_whole(flag: str, text: str, *, least: int, most: int = 10**9) -> int:
+def parse_whole(flag: str, text: str, *, least: int, most: int = 0) -> int:
     """Parse the value of a flag. ValueError: names the flag."""
     is_whole = text.isascii() and text.isdecimal() and len(text) <= 10
-    if not is_whole or not least <= int(text) <= most:
-        limits = f"from {least} to {most}" if most < 10**9 else f"of {least} or more"
-        message = f"--{flag} is {text!r}, expected a whole number {limits}"
+    if not is_whole or not least <= int(text) <= (most or 10**9):
+        wanted = f"whole number, {least} or more"
+        if most:
+            wanted = f"number from {least} to {most}"
+        message = f"--{flag} is {text!r}, expected a {wanted}"
         raise ValueError(message)
     return int(text)
 

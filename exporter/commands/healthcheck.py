@@ -48,11 +48,7 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Send one request; return the exit code."""
-    parser = Parser(
-        (*WEB, *FLAGS),
-        program="braze-exporter healthcheck",
-        description=_DESCRIPTION,
-    )
+    parser = Parser((*WEB, *FLAGS), "braze-exporter healthcheck", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     with parser.usage_errors():
         web = settings(options)

@@ -60,12 +60,8 @@ exit codes:
 def parser() -> Parser:
     """Return the parser of the daemon's command line."""
     commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
-    made = Parser(
-        OF_DAEMON,
-        program="braze-exporter",
-        description=_DESCRIPTION,
-        epilog=_EPILOG.format(commands=commands),
-    )
+    epilog = _EPILOG.format(commands=commands)
+    made = Parser(OF_DAEMON, "braze-exporter", _DESCRIPTION, epilog)
     made.add_argument(
         "--version", action="version", version=f"braze-exporter {__version__}"
     )

@@ -61,7 +61,7 @@ Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Serve until a signal is received."""
-    parser = Parser(_FLAGS, program="braze-exporter simulate", description=_DESCRIPTION)
+    parser = Parser(_FLAGS, "braze-exporter simulate", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     with parser.usage_errors():
         address = parse_address(options.listen_address)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import NamedTuple, NoReturn
 
 from exporter.braze.client import Client
@@ -104,45 +105,54 @@ class TargetParser(Parser):
         return Target(parsed.config, parsed.warnings, bool(is_direct))
 
 
+@contextmanager
 def client(
     workspace: WorkspaceConfig,
     environment: Mapping[str, str],
     *,
     response_bytes: int,
     clock: Clock,
-) -> Client:
-    """Return a client with the daemon's settings."""
-    return Client(
+) -> Iterator[Client]:
+    """Yield a client with the daemon's settings, and close it."""
+    made = Client(
         workspace,
         read_key=ApiKey(workspace.key_source, lambda one: read_key(one, environment)),
         egress=ProxySettings.from_environment(environment),
         response_bytes=response_bytes,
         now=clock.now,
     )
+    with closing(made):
+        yield made
 
 
 def _direct(
     options: argparse.Namespace, read: Callable[[KeySource], str | None]
 ) -> schema.ParsedConfig:
-    workspace = {
-        "name": getattr(options, WORKSPACE.key, None) or "production",
-        "endpoint": options.endpoint,
-        "api_key_env": options.api_key_env,
-        "api_key_file": options.api_key_file,
-        "discover": {"max_campaigns": 100_000},
+    given = {
+        name: getattr(options, name)
+        for name in ("endpoint", "api_key_env", "api_key_file")
+        if getattr(options, name) is not None
     }
-    given = {name: value for name, value in workspace.items() if value is not None}
+    name = getattr(options, WORKSPACE.key, None) or "production"
     try:
-        parsed = schema.parse(
-            json.dumps({"workspaces": [given]}),
-            file="command line",
-            read_key=read,
-            is_file=lambda _: False,
-            keys_required=False,
-        )
+        parsed = parse_workspace({"name": name, **given}, read)
         return parsed._replace(warnings=tuple(map(_as_flag, parsed.warnings)))
     except ConfigError as error:
         raise ConfigError(tuple(map(_as_flag, error.problems))) from None
+
+
+def parse_workspace(
+    workspace: Mapping[str, str], read: Callable[[KeySource], str | None]
+) -> schema.ParsedConfig:
+    """Parse a workspace whose discovery selects what it selects by default."""
+    discover = {"max_campaigns": 100_000}
+    return schema.parse(
+        json.dumps({"workspaces": [{**workspace, "discover": discover}]}),
+        file="command line",
+        read_key=read,
+        is_file=lambda _: False,
+        keys_required=False,
+    )
 
 
 def _as_flag(problem: Problem) -> Problem:

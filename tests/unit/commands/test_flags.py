@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 import pytest
-from exporter.commands import COMMANDS, target
+from exporter.commands import COMMANDS, backfill_options, target
 from exporter.commands.flags import (
     CONFIG_FILE,
     LOG,
@@ -141,7 +141,7 @@ def test_the_flags_of_all_commands_are_known() -> None:
     modules = [import_module(f"exporter.commands.{name}") for name in COMMANDS]
     named = {
         flag.name
-        for module in (*modules, target)
+        for module in (*modules, backfill_options, target)
         for value in vars(module).values()
         if isinstance(value, tuple)
         for flag in ((value,) if isinstance(value, Flag) else value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from exporter.simulator import Simulator
 
-from tests.unit.simulator.simulator_client import FixedClock, HttpClient, simulator
+from tests.unit.simulator.simulator_client import Client, FixedClock, simulator
 
 
 @pytest.fixture
@@ -23,6 +23,6 @@ def braze(clock: FixedClock) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def client(braze: Simulator) -> Iterator[HttpClient]:
-    with HttpClient(braze) as connection:
+def client(braze: Simulator) -> Iterator[Client]:
+    with Client(braze) as connection:
         yield connection

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPMessage
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from exporter.simulator import (
-    DEFAULT_API_KEY,
-    Campaign,
-    Simulator,
-    SimulatorSettings,
-)
+from exporter.simulator import DEFAULT_API_KEY, Campaign, Simulator, SimulatorSettings
 
 NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
 DATA_SERIES = "/campaigns/data_series"
@@ -39,19 +34,17 @@ def simulator(clock: FixedClock | None = None, **settings: Any) -> Simulator:
 
 
 @contextmanager
-def serving(
-    clock: FixedClock | None = None, **settings: Any
-) -> Iterator[tuple[Simulator, HttpClient]]:
+def serving(clock: FixedClock | None = None, **settings: Any) -> Iterator[Client]:
     """Run a simulator inside the block, with a connection to it."""
-    with simulator(clock, **settings) as braze, HttpClient(braze) as client:
-        yield braze, client
+    with simulator(clock, **settings) as braze, Client(braze) as client:
+        yield client
 
 
 class Reply(NamedTuple):
     """A response; `body` is not decompressed."""
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: HTTPMessage
     body: bytes
 
     @property
@@ -60,16 +53,15 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-class HttpClient:
+class Client:
     """One keep-alive connection to a simulator."""
 
     def __init__(self, braze: Simulator, *, timeout_seconds: float = 30.0) -> None:
-        address = urlsplit(braze.url)
-        self.connection = http.client.HTTPConnection(
-            str(address.hostname), address.port, timeout=timeout_seconds
-        )
+        self.braze = braze
+        address = braze.url.removeprefix("http://")
+        self.connection = HTTPConnection(address, timeout=timeout_seconds)
 
-    def __enter__(self) -> HttpClient:
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,11 +100,9 @@ class HttpClient:
         return self.request(DETAILS, campaign_id=campaign.id).document
 
     def listed(self, **parameters: Any) -> Any:
-        """Return the campaigns of a page of the list."""
         return self.request(LIST, **parameters).document["campaigns"]
 
     def control(self, path: str, method: str = "GET", body: str | None = None) -> Reply:
-        """Send a request to a control path, without a key."""
         return self.request(path, method=method, key=None, body=body)
 
 
@@ -122,14 +112,14 @@ def entries(row: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield channel, entry
 
 
-def counters(row: Any) -> dict[tuple[str, str, str], float]:
-    """Return every number of a row by channel, entry and field."""
-    found = {("", "", name): value for name, value in row.items()}
-    for channel, entry in entries(row):
-        for name, value in entry.items():
-            found[channel, entry["variation_api_id"], name] = value
+def counters(row: Any) -> dict[tuple[str, str], float]:
+    """Return every number of a row by message and field."""
+    found = [(entry["variation_api_id"], entry) for _, entry in entries(row)]
     return {
-        key: value for key, value in found.items() if isinstance(value, int | float)
+        (message, field): value
+        for message, fields in [("", row), *found]
+        for field, value in fields.items()
+        if isinstance(value, int | float)
     }
 
 

@@ -5,36 +5,32 @@ from __future__ import annotations
 import time
 
 import pytest
-from exporter.simulator import Delivery, Fault, Simulator
+from exporter.simulator import Delivery, Fault
 
 from tests.unit.simulator.simulator_client import (
     DATA_SERIES,
     LIST,
     NOON,
-    HttpClient,
-    simulator,
+    Client,
+    serving,
 )
 
 
-def test_a_connection_serves_many_requests_even_after_an_error(
-    braze: Simulator, client: HttpClient
-) -> None:
+def test_a_connection_serves_many_requests_even_after_an_error(client: Client) -> None:
     client.request("/nowhere")
     socket = client.connection.sock
     client.request(LIST)
 
     assert socket is not None
     assert client.connection.sock is socket
-    assert len(braze.requests) == 2
+    assert len(client.braze.requests) == 2
 
 
-def test_a_request_is_logged_before_its_response_is_sent(
-    braze: Simulator, client: HttpClient
-) -> None:
-    first, second = braze.campaigns[:2]
+def test_a_request_is_logged_before_its_response_is_sent(client: Client) -> None:
+    first, second = client.braze.campaigns[:2]
     client.series(first, length=7)
 
-    [request] = braze.requests
+    [request] = client.braze.requests
 
     assert (request.method, request.path, request.status) == ("GET", DATA_SERIES, 200)
     assert request.query == f"campaign_id={first.id}&length=7"
@@ -43,58 +39,45 @@ def test_a_request_is_logged_before_its_response_is_sent(
     assert request.monotonic_seconds <= time.monotonic()
     assert request.is_authorized
     client.series(second)
-    assert braze.wait_for_requests(2)
-    assert braze.wait_for_requests(1, campaign_id=first.id)
-    assert not braze.wait_for_requests(2, campaign_id=first.id, timeout_seconds=0)
+    assert client.braze.wait_for_requests(2)
+    assert client.braze.wait_for_requests(1, campaign_id=first.id)
+    assert not client.braze.wait_for_requests(
+        2, campaign_id=first.id, timeout_seconds=0
+    )
 
 
-def test_concurrent_requests_are_counted_per_campaign(
-    braze: Simulator, client: HttpClient
-) -> None:
+def test_requests_are_counted_in_all_and_per_campaign(client: Client) -> None:
     """Sequential requests count as one at a time."""
-    sequential, concurrent = braze.campaigns[:2]
-    braze.set_fault(Fault(delivery=Delivery.HANG), campaign_id=concurrent.id)
+    sequential, concurrent = client.braze.campaigns[:2]
+    client.braze.set_fault(Fault(delivery=Delivery.HANG), campaign_id=concurrent.id)
     for _ in range(50):
         client.series(sequential)
-    hanging = [HttpClient(braze), HttpClient(braze)]
+    hanging = [Client(client.braze), Client(client.braze)]
 
     for one in hanging:
-        headers = {"Authorization": f"Bearer {braze.api_key}"}
+        headers = {"Authorization": f"Bearer {client.braze.api_key}"}
         target = f"{DATA_SERIES}?campaign_id={concurrent.id}&length=1"
         one.connection.request("GET", target, headers=headers)
-    assert braze.wait_for_requests(2, campaign_id=concurrent.id, timeout_seconds=30)
+    assert client.braze.wait_for_requests(
+        2, campaign_id=concurrent.id, timeout_seconds=30
+    )
 
-    assert client.control("/-/requests").document["in_flight"] == 2
-    assert braze.most_in_flight(concurrent.id) == 2
-    assert braze.most_in_flight(sequential.id) == 1
+    client.control("/-/nowhere")
+    assert client.control("/-/requests").document == {
+        "total": 52,
+        "in_flight": 2,
+        "most_in_flight": 2,
+        "answers": [{"path": DATA_SERIES, "status": 200, "count": 52}],
+    }
+    assert client.braze.most_in_flight(concurrent.id) == 2
+    assert client.braze.most_in_flight(sequential.id) == 1
     for one in hanging:
         one.connection.close()
 
 
-def test_requests_are_summarized_over_http_without_control_paths(
-    client: HttpClient,
-) -> None:
-    client.request(LIST)
-    client.request(LIST)
-    client.request(DATA_SERIES, key="wrong")
-    client.control("/-/nowhere")
-
-    assert client.control("/-/requests").document == {
-        "total": 3,
-        "in_flight": 0,
-        "most_in_flight": 1,
-        "answers": [
-            {"path": DATA_SERIES, "status": 401, "count": 1},
-            {"path": LIST, "status": 200, "count": 2},
-        ],
-    }
-
-
 def test_there_is_a_url_only_between_start_and_stop() -> None:
-    braze = simulator()
-    with braze:
-        assert braze.url.startswith("http://127.0.0.1:")
-
-    braze.stop()
-    with pytest.raises(RuntimeError, match="not started"):
-        _ = braze.url
+    with serving() as client:
+        assert client.braze.url.startswith("http://127.0.0.1:")
+        client.braze.stop()
+        with pytest.raises(RuntimeError, match="not started"):
+            _ = client.braze.url
