@@ -243,8 +243,8 @@ def unknown_variables(
 
 def parse_whole(flag: str, text: str, *, least: int, most: int = 0) -> int:
     """Parse the value of a flag. ValueError: names the flag."""
-    is_whole = text.isascii() and text.isdecimal() and len(text) <= 10
-    if not is_whole or not least <= int(text) <= (most or 10**9):
+    is_whole = text.isascii() and text.isdecimal() and len(text) <= 18
+    if not is_whole or not least <= int(text) <= (most or 10**18):
         wanted = f"whole number, {least} or more"
         if most:
             wanted = f"number from {least} to {most}"

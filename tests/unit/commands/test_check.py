@@ -64,17 +64,15 @@ def test_the_plan_of_the_example() -> None:
         ),
     ],
 )
-def test_the_idle_interval(
+def test_windows_and_discovery_limit_the_idle_interval(
     tmp_path: Path, workspace: dict[str, Any], windows: list[str], expected: str
 ) -> None:
-    """It depends on windows and discovery which campaigns it applies to."""
     ended = check(tmp_path, top_level={"windows": windows}, **workspace)
 
     assert f"\n  idle interval        {expected}\n" in ended.stdout
 
 
-def test_a_stretched_plan(tmp_path: Path) -> None:
-    """Interval and idle interval are stretched; the required ceiling is printed."""
+def test_a_stretched_plan_names_the_required_ceiling(tmp_path: Path) -> None:
     ended = check(tmp_path, interval="10s", idle_interval="50s", requests_per_minute=6)
 
     assert ended.returncode == 0
@@ -86,8 +84,7 @@ def test_a_stretched_plan(tmp_path: Path) -> None:
     assert 10 < float(shown[1]) == pytest.approx(float(shown[2]) / 5, rel=0.001)
 
 
-def test_the_requests_of_discovery(tmp_path: Path) -> None:
-    """Its own, and those of campaigns that it may find; none need be configured."""
+def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> None:
     discover = {"max_campaigns": 300, "list_interval": "2h"}
 
     ended = check(tmp_path, campaigns=[], discover=discover, interval="5m")
@@ -105,8 +102,7 @@ def test_the_requests_of_discovery(tmp_path: Path) -> None:
         assert text in ended.stdout, text
 
 
-def test_warnings_do_not_fail_the_check(tmp_path: Path) -> None:
-    """They are printed to standard error, and counted."""
+def test_warnings_are_counted_and_do_not_fail_the_check(tmp_path: Path) -> None:
     ended = check(tmp_path, campaigns=[{"id": "no-uuid", "name": "Welcome"}])
 
     assert ended.returncode == 0
