@@ -229,8 +229,9 @@ def _settled(age_days: int, horizon_days: int) -> float:
 
 def _sent_share(campaign: Campaign, progress: float) -> float:
     """Return the part of a day's sends that is sent at `progress` of the day."""
-    if campaign.sends_at_midnight:
-        # A batch at midnight: a fifth within minutes, the rest over the day.
+    if campaign.incident:
+        # A batch at midnight, so that today's figures show the incident from the first
+        # minute: a fifth within minutes, the rest over the day.
         batch = (1 - exp(-progress * 720)) / (1 - exp(-720))
         return 0.2 * batch + 0.8 * _waves(progress, 0.0)
     shift = 0.06 * fraction_of(campaign.id, "rhythm")

@@ -57,7 +57,6 @@ class Campaign(CampaignSpec):
     stopped_on: date | None = None
     """The first day without sends."""
     incident_on: date | None = None
-    sends_at_midnight: bool = False
     failure_factor: float = 1.0
     """Factor on bounces and other failures."""
     edited_at: float | None = None
@@ -139,8 +138,6 @@ def _build(spec: CampaignSpec, seed: int, first_day: date) -> Campaign:
         created_on=first_day - timedelta(days=spec.age_days),
         stopped_on=stopped_on,
         incident_on=first_day if spec.incident else None,
-        # Today's figures show the incident from the first minute.
-        sends_at_midnight=spec.incident in (Incident.BOUNCES, Incident.SPAM),
         failure_factor=1.0 if spec.incident else 0.4 + 0.9 * fraction_of(id_, "list"),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Any
 
 _SIZE = 100_000
 
@@ -74,17 +75,12 @@ class RequestLog:
         with self._changed:
             return tuple(self._requests)
 
-    def in_flight(self) -> int:
-        """Return how many requests are open."""
-        with self._changed:
-            return self._open[None]
-
     def most_in_flight(self, campaign_id: str | None) -> int:
         """Return the largest number of requests open at the same time."""
         with self._changed:
             return self._most_open[campaign_id]
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Return the counts as a JSON document."""
         with self._changed:
             return {

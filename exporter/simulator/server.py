@@ -138,7 +138,7 @@ class Simulator:
 
     def in_flight(self) -> int:
         """Return how many requests are open."""
-        return self._log.in_flight()
+        return int(self._log.summary()["in_flight"])
 
     def most_in_flight(self, campaign_id: str | None = None) -> int:
         """Return the most requests open at once, of one campaign or of all.
