@@ -20,7 +20,7 @@ demo: $(VENV)/.run-time  ## Run a simulated Braze and the exporter that polls it
 test: $(VENV)/.development  ## Run the tests, without those marked slow
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
-bench: $(VENV)/.development  ## Measure speed beside alternatives (Linux)
+bench: $(VENV)/.development  ## Measure speed beside alternatives (Linux, nginx)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.development  ## Check style, types, imports and words

@@ -5,19 +5,51 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks import conditions, fleet, poll, scrape, startup, tables, targets
-from benchmarks.outcome import Outcome, print_step
+from benchmarks import conditions, fleet, limits, poll, scrape, startup, tables, targets
+from benchmarks.outcome import Outcome, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One of the benchmarks, and the tables that its full run makes."""
+
+    full: Callable[[], Outcome]
+    quick: Callable[[], Outcome]
+    tables: frozenset[str]
+
 
 BENCHMARKS = {
-    "scrape": scrape,
-    "poll": poll,
-    "startup": startup,
-    "fleet": fleet,
+    "scrape": Benchmark(
+        full=partial(scrape.run, scrape.FULL),
+        quick=partial(scrape.run, scrape.QUICK),
+        tables=scrape.TABLES,
+    ),
+    "poll": Benchmark(
+        full=partial(poll.run, poll.FULL),
+        quick=partial(poll.run, poll.QUICK),
+        tables=poll.TABLES,
+    ),
+    "limits": Benchmark(
+        full=partial(limits.run, limits.FULL),
+        quick=partial(limits.run, limits.QUICK),
+        tables=limits.TABLES,
+    ),
+    "startup": Benchmark(
+        full=partial(startup.run, startup.FULL),
+        quick=partial(startup.run, startup.QUICK),
+        tables=startup.TABLES,
+    ),
+    "fleet": Benchmark(
+        full=partial(fleet.run, fleet.FULL),
+        quick=partial(fleet.run, fleet.QUICK),
+        tables=fleet.TABLES,
+    ),
 }
-"""Each has a plan for a full and one for a quick run."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     outcome = Outcome()
     for name in options.only or BENCHMARKS:
         one = BENCHMARKS[name]
-        outcome.add(one.run(one.QUICK if options.quick else one.FULL))
+        outcome.add(one.quick() if options.quick else one.full())
     about_all = [targets.verdicts(outcome.figures), conditions.table()]
     for table in (*outcome.tables, *about_all):
         if table.rows:
@@ -39,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         # The summary needs the results of all of them.
         whole_run = [] if options.only else about_all
         tables.write(options.write, [*outcome.tables, *whole_run])
-    print_step(f"done in {time.monotonic() - began_at:.0f} s")
+    tell(f"done in {time.monotonic() - began_at:.0f} s")
     return 0
 
 

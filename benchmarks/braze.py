@@ -26,11 +26,11 @@ _HEADERS = (
 )
 
 
-class _Connection(asyncio.Protocol):
+class _Answering(asyncio.Protocol):
     """One connection; a request is answered when its empty line has come."""
 
-    def __init__(self, responses: _Responses) -> None:
-        self._responses = responses
+    def __init__(self, desk: _Desk) -> None:
+        self._desk = desk
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,24 +40,24 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *requests, self._received = (self._received + data).split(b"\r\n\r\n")
         for request in requests:
-            self._transport.write(self._responses.respond(request))
+            self._transport.write(self._desk.answer(request))
 
 
-class _Responses:
+class _Desk:
     def __init__(self, shape: documents.Shape, *, is_changing: bool) -> None:
         self._shape = shape
         self._is_changing = is_changing
         self._day = documents.today()
-        self._requested: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
         for kind in range(documents.KINDS):
             self._body(kind, 0)
 
-    def respond(self, request: bytes) -> bytes:
+    def answer(self, request: bytes) -> bytes:
         """Return the document of the campaign whose id is in the request line."""
         target = request.split(b" ", 2)[1].decode()
         (campaign_id,) = parse_qs(target.partition("?")[2])["campaign_id"]
-        version = self._requested[campaign_id] if self._is_changing else 0
-        self._requested[campaign_id] += 1
+        version = self._asked[campaign_id] if self._is_changing else 0
+        self._asked[campaign_id] += 1
         kind = crc32(campaign_id.encode()) % documents.KINDS
         return self._body(kind, version % documents.VERSIONS)
 
@@ -70,9 +70,9 @@ class _Responses:
 
 async def serve(shape: documents.Shape, *, is_changing: bool) -> None:
     """Serve until the process is ended."""
-    responses = _Responses(shape, is_changing=is_changing)
+    desk = _Desk(shape, is_changing=is_changing)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(responses), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: _Answering(desk), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()[:2]
     sys.stdout.write(f"http://{host}:{port}\n")
     sys.stdout.flush()

@@ -39,6 +39,7 @@ class Shape:
 NARROW = Shape(variations=3)
 USUAL = Shape(variations=4)
 """What is served of one such campaign are about a thousand series."""
+WIDE = Shape(variations=40)
 
 
 def campaign_id(number: int) -> str:
@@ -82,21 +83,19 @@ def _past_rows(shape: Shape, last_day: date, kind: int) -> str:
 @lru_cache(maxsize=KINDS)
 def _campaign(shape: Shape, last_day: date, kind: int) -> Campaign:
     share = 1 / shape.variations
-    variants = tuple(f"Variant {number + 1}" for number in range(shape.variations))
     return Campaign(
         id=campaign_id(kind),
         name=f"Measured {kind}",
-        channels=CHANNELS,
-        variants=variants,
+        tags=(),
         messages=tuple(
             Message(
                 id=str(uuid.uuid5(NAMESPACE, f"measured/{kind}/{channel}/{number}")),
                 channel=channel,
                 share=share,
-                name=name,
+                name=f"Variant {number + 1}",
             )
             for channel in CHANNELS
-            for number, name in enumerate(variants)
+            for number in range(shape.variations)
         ),
         volume=_VOLUME,
         created_on=last_day - timedelta(days=400),

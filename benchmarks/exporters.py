@@ -23,22 +23,21 @@ _LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A process that can be scraped."""
+class Exporter:
+    """A daemon that serves at `url`."""
 
     process: Process
     url: str
 
-
-class Exporter(Server):
-    """The daemon."""
-
-    __slots__ = ()
+    def stored_polls(self) -> float:
+        """Return how many polls ended with numbers that are served."""
+        return stored_polls(self.page())
 
     def page(self) -> str:
         """Return the metrics as text."""
         # As Prometheus requests it: a plain page would stay in memory for a while.
-        return gzip.decompress(Scraper(self.url, "gzip").page()).decode()
+        scraper = Scraper(self.url, is_gzip=True, is_openmetrics=False)
+        return gzip.decompress(scraper.page()).decode()
 
 
 def stored_polls(page: str) -> float:
@@ -74,7 +73,7 @@ def wait_for_first_round(
     def is_over() -> bool:
         if in_silence:
             exporter.process.wait_until_idle(for_seconds=0.5)
-        return stored_polls(exporter.page()) >= campaigns
+        return exporter.stored_polls() >= campaigns
 
     until(is_over, what="the first round", look_seconds=_LOOK_SECONDS)
 

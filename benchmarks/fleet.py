@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from exporter.simulator.fleet import build_fleet
 
 from benchmarks import documents, exporters
 from benchmarks.exporters import Exporter
-from benchmarks.outcome import Outcome, print_step
+from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import module
 from benchmarks.scraper import Scraper
 from benchmarks.tables import Table, mebibytes, percentile, whole
@@ -25,6 +26,8 @@ _API_KEY = SimulatorSettings().api_key
 _LAG = "braze_exporter_poll_lag_seconds"
 _SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 _SCRAPE_EVERY_SECONDS = 15.0
+_IDLE = 100
+"""A fleet of so many campaigns leaves the exporter idle nearly all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,14 @@ QUICK = Plan(
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class Look:
     """What a daemon shows at one moment."""
 
     at: float
     page: str
     cpu_before: float
     cpu_after: float
-    """In seconds; between the two lies what the observation costs."""
+    """In seconds; between the two lies what the look itself costs."""
 
     @property
     def polls(self) -> float:
@@ -79,12 +82,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a fleet did between two observations."""
+    """What a fleet did between two looks."""
 
     campaigns: int
     exporter: Exporter
-    first: Observation
-    last: Observation
+    first: Look
+    last: Look
 
     @property
     def cpu_percent(self) -> float:
@@ -94,8 +97,8 @@ class Run:
 
     @property
     def lag_seconds(self) -> float:
-        """How late the latest of a hundred polls began at most."""
-        return _p99(self.first.lag_buckets(), self.last.lag_buckets())
+        """How late the latest of a hundred polls began."""
+        return _quantile(self.first.lag_buckets(), self.last.lag_buckets(), 0.99)
 
     def row(self) -> tuple[str, ...]:
         """Return all of it in words."""
@@ -116,10 +119,9 @@ class Run:
     def note_figures(self, outcome: Outcome) -> None:
         """Note what there is a target for."""
         resident = self.exporter.process.resident_bytes
-        # A fleet of 100 leaves the exporter idle nearly all the time.
         for name in (
             f"fleet.{self.campaigns}",
-            "idle" if self.campaigns == 100 else "",
+            "idle" if self.campaigns == _IDLE else "",
         ):
             outcome.figure(f"{name}.cpu", self.cpu_percent)
             outcome.figure(f"{name}.lag", self.lag_seconds)
@@ -132,13 +134,13 @@ def run(plan: Plan) -> Outcome:
     with contextlib.ExitStack() as stack:
         exporters_of = {}
         for campaigns in plan.campaigns:
-            print_step(f"fleet: the first round of {campaigns} campaigns")
+            tell(f"fleet: the first round of {campaigns} campaigns")
             exporters_of[campaigns] = stack.enter_context(_polling(plan, campaigns))
-        print_step(f"fleet: {plan.settling_seconds + plan.seconds:.0f} s")
+        tell(f"fleet: {plan.settling_seconds + plan.seconds:.0f} s")
         time.sleep(plan.settling_seconds)
-        first = {campaigns: _observe(one) for campaigns, one in exporters_of.items()}
+        first = {campaigns: _look(one) for campaigns, one in exporters_of.items()}
         _scrape_for(plan.seconds, exporters_of.values())
-        last = {campaigns: _observe(one) for campaigns, one in exporters_of.items()}
+        last = {campaigns: _look(one) for campaigns, one in exporters_of.items()}
         rows = []
         for campaigns, exporter in exporters_of.items():
             one = Run(campaigns, exporter, first[campaigns], last[campaigns])
@@ -185,17 +187,17 @@ def _polling(plan: Plan, campaigns: int) -> Iterator[Exporter]:
             yield exporter
 
 
-def _observe(exporter: Exporter) -> Observation:
+def _look(exporter: Exporter) -> Look:
     before = exporter.process.cpu_seconds
     at = time.time()
     page = exporter.page()
     after = exporter.process.cpu_seconds
-    return Observation(at=at, page=page, cpu_before=before, cpu_after=after)
+    return Look(at=at, page=page, cpu_before=before, cpu_after=after)
 
 
 def _scrape_for(seconds: float, daemons: Iterable[Exporter]) -> None:
     """Scrape all of them at a steady pace for so long."""
-    scrapers = [Scraper(one.url, "gzip") for one in daemons]
+    scrapers = [Scraper(one.url, is_gzip=True, is_openmetrics=True) for one in daemons]
     began_at = time.monotonic()
     at = began_at
     while at < began_at + seconds:
@@ -205,10 +207,20 @@ def _scrape_for(seconds: float, daemons: Iterable[Exporter]) -> None:
         time.sleep(max(min(at, began_at + seconds) - time.monotonic(), 0))
 
 
-def _p99(
-    before: Sequence[tuple[float, float]], after: Sequence[tuple[float, float]]
+def _quantile(
+    before: Sequence[tuple[float, float]],
+    after: Sequence[tuple[float, float]],
+    part: float,
 ) -> float:
-    """Return the bound of a histogram that 99 % of the observations do not exceed."""
+    """Return the quantile of what a histogram took in, as Prometheus works it out."""
     pairs = zip(before, after, strict=True)
-    added = [(bound, count - previous) for (_, previous), (bound, count) in pairs]
-    return next(bound for bound, count in added if count >= 0.99 * added[-1][1])
+    added = [(bound, count - former) for (_, former), (bound, count) in pairs]
+    rank = part * added[-1][1]
+    lower, fewer = 0.0, 0.0
+    for bound, count in added:
+        if count >= rank and count > fewer:
+            if math.isinf(bound):
+                break
+            return lower + (bound - lower) * (rank - fewer) / (count - fewer)
+        lower, fewer = bound, count
+    return lower

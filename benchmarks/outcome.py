@@ -29,7 +29,7 @@ class Outcome:
         self.figures |= other.figures
 
 
-def print_step(text: str) -> None:
+def tell(text: str) -> None:
     """Print on standard error what is being measured."""
     sys.stderr.write(f"{text} ...\n")
     sys.stderr.flush()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from statistics import median
 
-from benchmarks import braze, documents, exporters, polling
-from benchmarks.outcome import Outcome, print_step
+from benchmarks import braze, documents, exporters, parts, polling
+from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import module
-from benchmarks.tables import Table, milliseconds, times
+from benchmarks.tables import Table, median, milliseconds, times
 
-TABLES = frozenset({"poll"})
+TABLES = frozenset({"poll", "poll-parts"})
 """What a full run makes."""
 
 _EXPORTER, _LOOP = "exporter", "loop"
@@ -25,11 +24,12 @@ class Plan:
     campaigns: int = 50
     rounds: int = 7
     daemon_seconds: float = 20.0
+    has_parts: bool = True
 
 
 FULL = Plan()
 QUICK = Plan(campaigns=25, rounds=5, daemon_seconds=6.0)
-SMALL = Plan(campaigns=20, rounds=5, daemon_seconds=0)
+SMALL = Plan(campaigns=20, rounds=5, daemon_seconds=0, has_parts=False)
 
 _DAEMON_CAMPAIGNS = 200
 _DAEMON_INTERVAL_SECONDS = 4
@@ -42,7 +42,7 @@ def run(plan: Plan) -> Outcome:
     rows = []
     for is_changing in (True, False):
         state = "changed" if is_changing else "unchanged"
-        print_step(f"poll: {state} documents")
+        tell(f"poll: {state} documents")
         costs = measured(plan, shape, is_changing=is_changing)
         ours, theirs = costs[_EXPORTER], costs[_LOOP]
         outcome.figure(f"poll.{state}", ours * 1000)
@@ -64,6 +64,9 @@ def run(plan: Plan) -> Outcome:
             rows=rows,
         )
     )
+    if plan.has_parts:
+        tell("poll: its parts")
+        outcome.tables.append(_parts_table(shape))
     return outcome
 
 
@@ -101,8 +104,26 @@ def daemon_cost(shape: documents.Shape, seconds: float, *, is_changing: bool) ->
         waits_for_silence=False,
     ) as exporter:
         time.sleep(_DAEMON_INTERVAL_SECONDS)
-        before = exporters.stored_polls(exporter.page())
+        before = exporter.stored_polls()
         cpu_before = exporter.process.cpu_seconds
         time.sleep(seconds)
         used = exporter.process.cpu_seconds - cpu_before
-        return used / (exporters.stored_polls(exporter.page()) - before)
+        return used / (exporter.stored_polls() - before)
+
+
+def _parts_table(shape: documents.Shape) -> Table:
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(braze.running(shape, is_changing=False))
+        arguments = (url, str(shape.variations), str(shape.days))
+        process = stack.enter_context(module("benchmarks.parts", *arguments))
+        lines = iter(process.read_line, parts.END)
+        rows = [
+            (name, milliseconds(float(seconds)))
+            for name, _, seconds in (line.partition("\t") for line in lines)
+        ]
+    return Table(
+        name="poll-parts",
+        caption="What the parts of a poll cost when each is done alone.",
+        header=("Part", "CPU"),
+        rows=rows,
+    )

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import resource
-import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
-from urllib.parse import urlsplit
 
 from exporter.polling import slots
 
-from benchmarks import documents, exporters, rivals
-from benchmarks.exporters import Server
-from benchmarks.outcome import Outcome, print_step
-from benchmarks.processes import module
+from benchmarks import documents, exporters, nginx, rivals
+from benchmarks.outcome import Outcome, tell
+from benchmarks.processes import Process, module
 from benchmarks.scraper import Scrape, Scraper
+from benchmarks.sockets import silent_clients
 from benchmarks.tables import (
     Table,
     kibibytes,
     mebibytes,
+    median,
     milliseconds,
     percentile,
     times,
     whole,
 )
 
-TABLES = frozenset({"scrape", "scrape-memory", "scrape-changing", "scrape-silent"})
+TABLES = frozenset(
+    {
+        "scrape",
+        "scrape-memory",
+        "scrape-shapes",
+        "scrape-changing",
+        "scrape-nginx",
+        "scrape-silent",
+    }
+)
 """What a full run makes."""
 
 OURS = "exporter"
@@ -40,8 +46,8 @@ _SHARE = 10
 _WINDOW = 0.02
 """The part of an interval in which all of such a share are polled."""
 _MOST_SCRAPES = 200
-_SILENT_PACE_SECONDS = 0.03
-_SILENT_SECONDS = 12.0
+_CROWD_PACE_SECONDS = 0.03
+_CROWD_SECONDS = 12.0
 """Longer than the exporter's timeout of ten seconds for a silent client."""
 _SETTLING_SECONDS = 0.01
 
@@ -54,11 +60,14 @@ class Plan:
     rounds: int = 3
     seconds: float = 0.5
     """For so long one server is scraped in one round, but at least once."""
+    has_openmetrics: bool = True
     changing: Sequence[int] = (100, 1000)
     changing_scrapes: int = 5
+    nginx: int | None = 1000
     silent_clients: int = 3000
-    silent_rounds: int = 3
+    crowds: int = 3
     rivals: Sequence[str] = tuple(rivals.KINDS)
+    shapes: Sequence[documents.Shape] = (documents.NARROW, documents.WIDE)
 
 
 FULL = Plan()
@@ -66,22 +75,54 @@ QUICK = Plan(
     campaigns=(10, 100),
     rounds=2,
     seconds=0.1,
+    has_openmetrics=False,
     changing=(100,),
-    silent_rounds=1,
+    nginx=100,
+    crowds=1,
+    shapes=(),
 )
 SMALL = Plan(
     campaigns=(100,),
     rounds=2,
     seconds=0.1,
+    has_openmetrics=False,
     changing=(100,),
     changing_scrapes=3,
-    silent_rounds=0,
+    nginx=None,
+    crowds=0,
     rivals=("gauges",),
+    shapes=(),
 )
 """What the test suite has time for."""
 
 
-ENCODINGS = ("plain", "gzip")
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a page is requested."""
+
+    is_gzip: bool
+    is_openmetrics: bool = False
+
+    def __str__(self) -> str:
+        form = "OpenMetrics" if self.is_openmetrics else "text"
+        return f"{form}, {self.encoding}"
+
+    @property
+    def encoding(self) -> str:
+        """The word for it in names and tables."""
+        return "gzip" if self.is_gzip else "plain"
+
+
+TEXT = (Variant(is_gzip=False), Variant(is_gzip=True))
+ALL = (*TEXT, *(Variant(one.is_gzip, is_openmetrics=True) for one in TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that can be scraped."""
+
+    process: Process
+    url: str
 
 
 @dataclass(slots=True)
@@ -103,7 +144,7 @@ class Cost:
         return median(self.seconds)
 
 
-Costs = Mapping[tuple[str, str], Cost]
+Costs = Mapping[tuple[str, Variant], Cost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,48 +158,60 @@ class Size:
     plain_peak: int
     """Memory of the exporter after repeated scrapes without compression."""
 
-    def ratio(self, encoding: str, rival: str = "gauges") -> float:
+    def ratio(self, variant: Variant, rival: str = "gauges") -> float:
         """Return how many times less CPU ours takes."""
-        return self.costs[rival, encoding].cpu / self.costs[OURS, encoding].cpu
+        return self.costs[rival, variant].cpu / self.costs[OURS, variant].cpu
 
 
 def run(plan: Plan) -> Outcome:
     """Measure everything in the plan."""
+    variants = ALL if plan.has_openmetrics else TEXT
     outcome = Outcome()
     sizes = {}
     for campaigns in plan.campaigns:
-        print_step(f"scrape: {campaigns} campaigns")
-        sizes[campaigns] = measured(plan, campaigns)
+        tell(f"scrape: {campaigns} campaigns")
+        sizes[campaigns] = measured(plan, campaigns, documents.USUAL, variants)
     outcome.tables += [
         _cost_table(plan, sizes.values()),
         _memory_table(plan, sizes.values()),
     ]
     for campaigns, size in sizes.items():
         name = _size_name(campaigns)
-        for encoding in ENCODINGS:
-            outcome.figure(f"scrape.{name}.{encoding}", size.ratio(encoding))
+        for variant in TEXT:
+            outcome.figure(f"scrape.{name}.{variant.encoding}", size.ratio(variant))
         outcome.figure(f"scrape.{name}.rss", size.peaks[OURS] / 2**20)
+    if plan.shapes:
+        outcome.tables.append(_shape_table(plan, sizes.get(100)))
     _add_changing(outcome, plan, sizes)
-    if plan.silent_rounds:
-        print_step("scrape: silent connections")
-        _add_silent(outcome, plan)
+    if plan.nginx and nginx.is_installed():
+        tell("scrape: nginx")
+        _add_nginx(outcome, plan, plan.nginx)
+    if plan.crowds:
+        tell("scrape: silent connections")
+        _add_crowd(outcome, plan)
     return outcome
 
 
-def measured(plan: Plan, campaigns: int) -> Size:
+def measured(
+    plan: Plan, campaigns: int, shape: documents.Shape, variants: Sequence[Variant]
+) -> Size:
     """Measure ours beside all rivals, in turn."""
-    with exporters.filled(campaigns=campaigns, shape=documents.USUAL) as exporter:
+    with exporters.filled(campaigns=campaigns, shape=shape) as exporter:
         page = exporter.page()
         peak = exporter.process.peak_bytes
         series = page.count("\nbraze_campaign_")
         with _rivals(page, plan.rivals) as others:
             del page
-            servers: dict[str, Server] = {OURS: exporter, **others}
-            costs = _costs(servers, plan)
+            ours = Server(exporter.process, exporter.url)
+            servers = {OURS: ours, **others}
+            costs = _costs(servers, variants, plan)
             peaks = {name: one.process.peak_bytes for name, one in servers.items()}
-    plain_peak = peaks[OURS]
-    peaks[OURS] = peak
-    return Size(series=series, costs=costs, peaks=peaks, plain_peak=plain_peak)
+    return Size(
+        series=series,
+        costs=costs,
+        peaks={**peaks, OURS: peak},
+        plain_peak=peaks[OURS],
+    )
 
 
 @contextlib.contextmanager
@@ -177,12 +230,14 @@ def _rivals(page: str, kinds: Iterable[str]) -> Iterator[dict[str, Server]]:
         }
 
 
-def _costs(servers: Mapping[str, Server], plan: Plan) -> Costs:
-    costs = {each: Cost() for each in itertools.product(servers, ENCODINGS)}
+def _costs(
+    servers: Mapping[str, Server], variants: Sequence[Variant], plan: Plan
+) -> Costs:
+    costs = {each: Cost() for each in itertools.product(servers, variants)}
     for _ in range(plan.rounds):
-        for (name, encoding), cost in costs.items():
+        for (name, variant), cost in costs.items():
             server = servers[name]
-            scraper = Scraper(server.url, encoding)
+            scraper = scraper_of(server.url, variant)
             if not cost.seconds and name == OURS:
                 scraper.scrape()  # the first one may have to make what is then kept
             add_round(cost, server, scraper, seconds=plan.seconds)
@@ -205,32 +260,43 @@ def add_round(cost: Cost, server: Server, scraper: Scraper, *, seconds: float) -
     cost.body_bytes = scrapes[-1].body_bytes
 
 
+def scraper_of(url: str, variant: Variant) -> Scraper:
+    """Return a scraper of this URL and variant."""
+    return Scraper(url, is_gzip=variant.is_gzip, is_openmetrics=variant.is_openmetrics)
+
+
 def _size_name(campaigns: int) -> str:
     return "1m" if campaigns == 1000 else f"{campaigns}k"
 
 
 def _cost_table(plan: Plan, sizes: Iterable[Size]) -> Table:
     names = (OURS, *plan.rivals)
-    rows = []
-    for size in sizes:
-        for encoding in ENCODINGS:
-            costs = [size.costs[name, encoding] for name in names]
-            rows.append(
-                (
-                    whole(size.series),
-                    encoding,
-                    _each(one.cpu for one in costs),
-                    *(times(size.ratio(encoding, rival)) for rival in plan.rivals),
-                    _each(one.latency for one in costs),
-                    " / ".join(kibibytes(one.body_bytes) for one in costs),
-                )
-            )
-    less = [f"Less than {rival}" for rival in plan.rivals]
     return Table(
         name="scrape",
         caption=f"Server CPU, latency and body of one scrape: {' / '.join(names)}.",
-        header=("Series", "Format", "CPU", *less, "Latency", "Body"),
-        rows=rows,
+        header=(
+            "Series",
+            "Format",
+            "CPU",
+            *(f"Less than {rival}" for rival in plan.rivals),
+            "Latency",
+            "Body",
+        ),
+        rows=[
+            (
+                whole(size.series),
+                str(variant),
+                _each(size.costs[name, variant].cpu for name in names),
+                *(times(size.ratio(variant, rival)) for rival in plan.rivals),
+                _each(size.costs[name, variant].latency for name in names),
+                " / ".join(
+                    kibibytes(size.costs[name, variant].body_bytes) for name in names
+                ),
+            )
+            for size in sizes
+            for name, variant in size.costs
+            if name == OURS
+        ],
     )
 
 
@@ -259,20 +325,44 @@ def _memory_table(plan: Plan, sizes: Iterable[Size]) -> Table:
     )
 
 
+def _shape_table(plan: Plan, usual: Size | None) -> Table:
+    """Measure as many series in campaigns of other widths."""
+    sizes = {} if usual is None else {documents.USUAL: usual}
+    counts = {documents.NARROW: 123, documents.WIDE: 20}
+    for shape in plan.shapes:
+        sizes[shape] = measured(plan, counts[shape], shape, TEXT)
+    return Table(
+        name="scrape-shapes",
+        caption="About 100,000 series in campaigns of different widths.",
+        header=("Document", "Series", "Format", "CPU", "Less than gauges"),
+        rows=[
+            (
+                str(shape),
+                whole(size.series),
+                str(variant),
+                milliseconds(size.costs[OURS, variant].cpu),
+                times(size.ratio(variant)),
+            )
+            for shape, size in sizes.items()
+            for variant in TEXT
+        ],
+    )
+
+
 def _add_changing(outcome: Outcome, plan: Plan, sizes: Mapping[int, Size]) -> None:
     rows = []
     for campaigns in plan.changing:
-        print_step(f"scrape: {campaigns} campaigns, a tenth polled between scrapes")
+        tell(f"scrape: {campaigns} campaigns, a tenth polled between scrapes")
         costs = changing(campaigns, scrapes=plan.changing_scrapes)
         size = sizes[campaigns]
-        for encoding, cost in costs.items():
-            rival = size.costs["gauges", encoding].cpu
-            name = f"scrape.{_size_name(campaigns)}.{encoding}.changing"
+        for variant, cost in costs.items():
+            rival = size.costs["gauges", variant].cpu
+            name = f"scrape.{_size_name(campaigns)}.{variant.encoding}.changing"
             outcome.figure(name, rival / cost.cpu)
             rows.append(
                 (
                     whole(size.series),
-                    encoding,
+                    str(variant),
                     milliseconds(cost.cpu),
                     milliseconds(rival),
                     times(rival / cost.cpu),
@@ -292,13 +382,13 @@ def _add_changing(outcome: Outcome, plan: Plan, sizes: Mapping[int, Size]) -> No
         outcome.tables.append(table)
 
 
-def changing(campaigns: int, *, scrapes: int) -> dict[str, Cost]:
+def changing(campaigns: int, *, scrapes: int) -> dict[Variant, Cost]:
     """Scrape each time after a tenth of the campaigns has been polled.
 
     The ids are such that their slots come in ten heaps, with silence between them.
     """
     interval = 10.0 if campaigns <= 100 else 60.0
-    costs = {encoding: Cost() for encoding in ENCODINGS}
+    costs = {variant: Cost() for variant in TEXT}
     with exporters.filled(
         campaigns=campaigns,
         shape=documents.USUAL,
@@ -306,13 +396,14 @@ def changing(campaigns: int, *, scrapes: int) -> dict[str, Cost]:
         is_changing=True,
         ids=list(itertools.islice(_heaped_ids(), campaigns)),
     ) as exporter:
-        _sleep_past_heaps(exporter, interval, heaps=_SHARE)
-        for encoding in ENCODINGS:
-            scraper = Scraper(exporter.url, encoding)
+        server = Server(exporter.process, exporter.url)
+        _sleep_past_heaps(server, interval, heaps=_SHARE)
+        for variant in TEXT:
+            scraper = scraper_of(server.url, variant)
             scraper.scrape()
             for _ in range(scrapes):
-                _sleep_past_heaps(exporter, interval, heaps=1)
-                add_round(costs[encoding], exporter, scraper, seconds=0)
+                _sleep_past_heaps(server, interval, heaps=1)
+                add_round(costs[variant], server, scraper, seconds=0)
     return costs
 
 
@@ -336,7 +427,39 @@ def _sleep_past_heaps(server: Server, interval: float, *, heaps: int) -> None:
     server.process.wait_until_idle()
 
 
-def _add_silent(outcome: Outcome, plan: Plan) -> None:
+def _add_nginx(outcome: Outcome, plan: Plan, campaigns: int) -> None:
+    """Compare latencies of the same bytes; ours are kept between these scrapes."""
+    variant = Variant(is_gzip=True)
+    with exporters.filled(campaigns=campaigns, shape=documents.USUAL) as exporter:
+        body = scraper_of(exporter.url, variant).page()
+        with nginx.serving(body, is_gzip=True) as (process, url):
+            servers = {
+                OURS: Server(exporter.process, exporter.url),
+                "nginx": Server(process, url),
+            }
+            # Many short turns: what disturbs one of them disturbs the other.
+            costs = _costs(servers, (variant,), replace(plan, rounds=25, seconds=0.05))
+    ours, theirs = (costs[name, variant].latency for name in servers)
+    outcome.figure(f"scrape.{_size_name(campaigns)}.nginx", ours / theirs)
+    outcome.tables.append(
+        Table(
+            name="scrape-nginx",
+            caption="Latency of a gzip page beside nginx serving its bytes from tmpfs.",
+            header=("Campaigns", "Body", "Ours", "nginx", "Ratio"),
+            rows=[
+                (
+                    whole(campaigns),
+                    kibibytes(len(body)),
+                    milliseconds(ours),
+                    milliseconds(theirs),
+                    times(ours / theirs),
+                )
+            ],
+        )
+    )
+
+
+def _add_crowd(outcome: Outcome, plan: Plan) -> None:
     """Scrape beside idle connections, and one server without them."""
     alone = f"{OURS}, without them"
     rounds: dict[str, list[list[float]]] = {OURS: [], alone: [], "gauges": []}
@@ -346,10 +469,14 @@ def _add_silent(outcome: Outcome, plan: Plan) -> None:
             for _ in range(2)
         )
         others = stack.enter_context(_rivals(exporter.page(), ("gauges",)))
-        servers: dict[str, Server] = {OURS: exporter, alone: quiet, **others}
-        for _ in range(plan.silent_rounds):
+        servers = {
+            OURS: Server(exporter.process, exporter.url),
+            alone: Server(quiet.process, quiet.url),
+            **others,
+        }
+        for _ in range(plan.crowds):
             for names in ((OURS, alone), ("gauges",)):
-                with _silent_clients(servers[names[0]].url, plan.silent_clients):
+                with silent_clients(servers[names[0]].url, plan.silent_clients):
                     found = _latencies({name: servers[name] for name in names})
                 for name in names:
                     rounds[name].append(found[name])
@@ -367,7 +494,7 @@ def _add_silent(outcome: Outcome, plan: Plan) -> None:
             caption=(
                 f"Latency of a gzip page of 10,000 series beside "
                 f"{plan.silent_clients:,} silent connections, until after the exporter "
-                "has closed them."
+                "has shown them out."
             ),
             header=("Server", "p50", "p99", "Peak RSS"),
             rows=[
@@ -380,26 +507,12 @@ def _add_silent(outcome: Outcome, plan: Plan) -> None:
 
 def _latencies(servers: Mapping[str, Server]) -> dict[str, list[float]]:
     """Scrape servers in turn at a steady pace; return how long each scrape took."""
-    scrapers = {name: Scraper(one.url, "gzip") for name, one in servers.items()}
+    gzip = Variant(is_gzip=True)
+    scrapers = {name: scraper_of(one.url, gzip) for name, one in servers.items()}
     found: dict[str, list[float]] = {name: [] for name in servers}
-    give_up_at = time.perf_counter() + _SILENT_SECONDS
+    give_up_at = time.perf_counter() + _CROWD_SECONDS
     while time.perf_counter() < give_up_at:
         for name, scraper in scrapers.items():
             found[name].append(scraper.scrape().seconds)
-        time.sleep(_SILENT_PACE_SECONDS)
+        time.sleep(_CROWD_PACE_SECONDS)
     return found
-
-
-@contextlib.contextmanager
-def _silent_clients(url: str, count: int) -> Iterator[None]:
-    """Keep this many idle connections open."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or 80)
-    with contextlib.ExitStack() as stack:
-        for _ in range(count):
-            stack.enter_context(socket.create_connection(address, 60))
-            # Python's own servers have a backlog of five: a sixth would wait a second.
-            time.sleep(0.0005)
-        yield

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 from benchmarks import braze, documents, exporters
-from benchmarks.outcome import Outcome, print_step
+from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import running, until, written
 from benchmarks.scraper import Scraper
-from benchmarks.tables import Table, milliseconds, times
+from benchmarks.sockets import free_port
+from benchmarks.tables import Table, median, milliseconds, times
 
 TABLES = frozenset({"startup"})
 """What a full run makes."""
@@ -35,28 +33,29 @@ FULL = Plan()
 QUICK = Plan(rounds=3)
 
 
+@dataclass(slots=True)
+class Start:
+    """What starts of one kind took, one figure for each round."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+
+    def add(self, seconds: float, cpu_seconds: float) -> None:
+        """Note one start."""
+        self.seconds.append(seconds)
+        self.cpu_seconds.append(cpu_seconds)
+
+
 def run(plan: Plan) -> Outcome:
     """Start everything in turn, several times."""
-    print_step("startup")
-    starts = {
-        f"`python -c '{_IMPORT}'`": partial(_until_end, "-c", _IMPORT),
-        "`braze-exporter --version`": partial(
-            _until_end, "-m", "exporter", "--version"
-        ),
-        "daemon, 1 campaign, until `/-/healthy`": partial(_until_healthy, 1),
-        f"daemon, {_MANY:,} campaigns, until `/-/healthy`": partial(
-            _until_healthy, _MANY
-        ),
-    }
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in starts}
+    tell("startup")
+    imports, version, one, many = Start(), Start(), Start(), Start()
     for _ in range(plan.rounds):
-        for name, start in starts.items():
-            taken[name].append(start())
-    medians = {
-        name: [median(values) for values in zip(*pairs, strict=True)]
-        for name, pairs in taken.items()
-    }
-    _, base = next(iter(medians.values()))
+        _add_to_end(imports, sys.executable, "-c", _IMPORT)
+        _add_to_end(version, sys.executable, "-m", "exporter", "--version")
+        _add_to_health(one, campaigns=1)
+        _add_to_health(many, campaigns=_MANY)
+    base = median(imports.cpu_seconds)
     return Outcome(
         tables=[
             Table(
@@ -64,29 +63,40 @@ def run(plan: Plan) -> Outcome:
                 caption="From the start of the process; CPU beside the bare import.",
                 header=("What", "Time", "CPU", "Ratio"),
                 rows=[
-                    (name, milliseconds(seconds), milliseconds(cpu), times(cpu / base))
-                    for name, (seconds, cpu) in medians.items()
+                    (
+                        name,
+                        milliseconds(median(start.seconds)),
+                        milliseconds(median(start.cpu_seconds)),
+                        times(median(start.cpu_seconds) / base),
+                    )
+                    for name, start in (
+                        (f"`python -c '{_IMPORT}'`", imports),
+                        ("`braze-exporter --version`", version),
+                        ("daemon, 1 campaign, until `/-/healthy`", one),
+                        (f"daemon, {_MANY:,} campaigns, until `/-/healthy`", many),
+                    )
                 ],
             )
         ]
     )
 
 
-def _until_end(*arguments: str) -> tuple[float, float]:
-    """Return the time that a program takes, and its CPU, in seconds."""
+def _add_to_end(start: Start, *command: str) -> None:
     began_at = time.perf_counter()
-    with running(sys.executable, *arguments) as process:
+    with running(*command) as process:
         cpu_seconds = process.wait()
-        return time.perf_counter() - began_at, cpu_seconds
+        start.add(time.perf_counter() - began_at, cpu_seconds)
 
 
-def _until_healthy(campaigns: int) -> tuple[float, float]:
-    """Return the same for the start of the daemon, with a Braze that is not there."""
+def _add_to_health(start: Start, *, campaigns: int) -> None:
+    """Start the daemon with a Braze that is not there."""
     ids = [documents.campaign_id(number) for number in range(campaigns)]
-    endpoint = f"http://127.0.0.1:{_free_port()}"
+    endpoint = f"http://127.0.0.1:{free_port()}"
     document = exporters.configuration(endpoint, ids, interval="1h")
-    port = _free_port()
-    scraper = Scraper(f"http://127.0.0.1:{port}/-/healthy", "plain")
+    port = free_port()
+    scraper = Scraper(
+        f"http://127.0.0.1:{port}/-/healthy", is_gzip=False, is_openmetrics=False
+    )
     with tempfile.TemporaryDirectory() as folder:
         file = written(Path(folder) / "config.yaml", document)
         began_at = time.perf_counter()
@@ -96,7 +106,7 @@ def _until_healthy(campaigns: int) -> tuple[float, float]:
             environment={"BRAZE_API_KEY": braze.API_KEY},
         ) as process:
             until(lambda: _answers(scraper), what="the daemon", look_seconds=0.002)
-            return time.perf_counter() - began_at, process.cpu_seconds
+            start.add(time.perf_counter() - began_at, process.cpu_seconds)
 
 
 def _answers(scraper: Scraper) -> bool:
@@ -105,10 +115,3 @@ def _answers(scraper: Scraper) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-def _free_port() -> int:
-    """Return a free loopback port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,11 @@ def write(file: Path, tables: Iterable[Table]) -> None:
             raise ValueError(message)
         text = f"{before}{begin}\n\n{table.markdown()}\n\n{end}{after}"
     file.write_text(text, encoding="utf-8")
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the middle of several runs."""
+    return statistics.median(values)
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
