@@ -25,7 +25,6 @@ from tests.unit.config.test_schema import FULL, read
 
 
 def test_a_description_contains_no_password_of_a_proxy() -> None:
-    """Neither does the repr of a configuration."""
     parsed = read(FULL)
 
     assert "proxy: http://***@proxy:3128\n" in describe(parsed.config)
@@ -34,7 +33,6 @@ def test_a_description_contains_no_password_of_a_proxy() -> None:
 
 @pytest.mark.parametrize("text", [MINIMAL, FULL])
 def test_a_description_parses_to_the_same_configuration(text: str) -> None:
-    """The page /config shows a valid configuration."""
     parsed = read(text.replace("user:hunter2@", ""))
 
     assert read(describe(parsed.config)).config == parsed.config
@@ -96,7 +94,6 @@ configs = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(configs)
 def test_every_description_parses_to_the_same_configuration(described: Config) -> None:
-    """No value is lost or changed."""
     assert read(describe(described)) == ParsedConfig(described, ())
 
 
@@ -105,7 +102,6 @@ def test_every_description_parses_to_the_same_configuration(described: Config) -
 def test_changes_and_required_options_are_the_whole_configuration(
     whole: Config,
 ) -> None:
-    """Only options with their default value are left out."""
     names = ("name", "endpoint", "api_key_env", "campaigns")
     for number, workspace in enumerate(whole.workspaces):
         described = yaml.safe_load(describe(whole))["workspaces"][number]
@@ -119,7 +115,6 @@ def test_changes_and_required_options_are_the_whole_configuration(
 
 
 def test_a_default_is_not_a_change() -> None:
-    """The shortest configuration has no changes."""
     shortest = read(MINIMAL).config
 
     assert changes(shortest, shortest.workspaces[0]) == ({}, {})

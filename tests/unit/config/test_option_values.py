@@ -53,7 +53,6 @@ OPTIONS = dict(walk())
 def test_a_value_within_the_bounds_is_parsed(
     path: str, parse: Callable[[Field], object], text: str, value: object
 ) -> None:
-    """The bounds themselves are allowed, and there is no problem."""
     findings = Findings("c.yaml", [])
     node, _ = yaml_tree.compose(text, file="c.yaml")
 

@@ -11,23 +11,19 @@ OPTIONS = {"size": Option("1"), "name": REQUIRED, "note": OPTIONAL}
 
 
 def read_size(field: Field) -> int:
-    """Parse an integer."""
     return field.amount(int)
 
 
 @pytest.fixture
 def findings() -> Findings:
-    """Return an empty list of problems."""
     return Findings("c.yaml", [])
 
 
 def field_of(text: str, findings: Findings) -> Field:
-    """Return the field of a text."""
     return Field(yaml_tree.compose(text, file="c.yaml")[0], "", findings)
 
 
 def test_an_option_that_is_not_set_has_its_default(findings: Findings) -> None:
-    """The default is parsed like a value of the file."""
     section = field_of("name: a", findings).section("a mapping", OPTIONS)
 
     assert section.read("size", read_size) == 1
@@ -36,7 +32,6 @@ def test_an_option_that_is_not_set_has_its_default(findings: Findings) -> None:
 
 
 def test_an_invalid_option_has_its_default_and_a_problem(findings: Findings) -> None:
-    """Parsing continues, so that all problems are reported together."""
     section = field_of("name: a\nsize: b", findings).section("a mapping", OPTIONS)
 
     assert section.read("size", read_size) == 1
@@ -48,7 +43,6 @@ def test_an_invalid_option_has_its_default_and_a_problem(findings: Findings) -> 
 def test_a_missing_option_has_its_path_and_the_line_of_the_section(
     findings: Findings,
 ) -> None:
-    """It is an error only if the option is required."""
     section = field_of("size: 2", findings).section("a mapping", OPTIONS)
 
     assert section.find("name", Field.text) is None
@@ -58,7 +52,6 @@ def test_a_missing_option_has_its_path_and_the_line_of_the_section(
 
 
 def test_a_list_is_parsed_without_its_invalid_items(findings: Findings) -> None:
-    """Each invalid item has a problem with its index."""
     items = field_of("[1, b, 3]", findings).items("a list")
 
     assert values(items, read_size) == (1, 3)
@@ -66,14 +59,12 @@ def test_a_list_is_parsed_without_its_invalid_items(findings: Findings) -> None:
 
 
 def test_a_plain_text_has_a_maximum_length(findings: Findings) -> None:
-    """Messages may quote it."""
     with pytest.raises(ValueError, match="a single line of at most 1000 characters"):
         field_of("a" * 1001, findings).plain_text()
 
 
 @pytest.mark.parametrize("name", ["api_key", "API-Key", "apikey", "token"])
 def test_an_api_key_in_the_file_is_an_error(name: str, findings: Findings) -> None:
-    """The message names the options for the variable and the file instead."""
     field_of(f"{name}: hunter2", findings).section("a mapping", OPTIONS)
 
     (problem,) = findings.problems

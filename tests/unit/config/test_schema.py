@@ -72,7 +72,6 @@ def read(
     read_key: Callable[[KeySource], str | None] | None = None,
     keys_required: bool = True,
 ) -> ParsedConfig:
-    """Parse with the keys and certificate files of the table of invalid files."""
     return parse(
         text,
         file=file,
@@ -83,7 +82,6 @@ def read(
 
 
 def problems_of(text: str) -> tuple[Problem, ...]:
-    """Return the errors and warnings of a text."""
     try:
         return read(text).warnings
     except ConfigError as error:
@@ -91,7 +89,6 @@ def problems_of(text: str) -> tuple[Problem, ...]:
 
 
 def test_the_shortest_configuration_has_every_default() -> None:
-    """A workspace with a key and a campaign suffices."""
     assert read(MINIMAL) == ParsedConfig(
         Config(
             workspaces=(
@@ -129,7 +126,6 @@ def test_the_shortest_configuration_has_every_default() -> None:
 
 
 def test_every_option_is_parsed() -> None:
-    """An option overrides its default; a campaign inherits the interval."""
     parsed = read(FULL)
 
     (workspace,) = parsed.config.workspaces
@@ -174,7 +170,6 @@ def test_every_option_is_parsed() -> None:
 
 @pytest.mark.parametrize("case", invalid_files(), ids=lambda case: case.name)
 def test_an_invalid_file_has_its_messages(case: InvalidFile) -> None:
-    """The table contains the exact messages, and none of them contains a secret."""
     assert case.actual() == case.problems
     told = " ".join(case.problems).replace(
         "such as 3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", ""
@@ -183,7 +178,6 @@ def test_an_invalid_file_has_its_messages(case: InvalidFile) -> None:
 
 
 def test_problems_are_sorted_by_line() -> None:
-    """Errors and warnings of all sections are reported together."""
     (case,) = [one for one in invalid_files() if one.name == "all_at_once"]
     lines = [problem.line for problem in problems_of(case.text)]
 
@@ -194,10 +188,6 @@ def test_problems_are_sorted_by_line() -> None:
 def test_an_option_is_renamed_in_its_table_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The old name is accepted with a warning that has file and line and the new one.
-
-    Both names are an error.
-    """
     table = {
         "days" if name == "windows" else name: option for name, option in CONFIG.items()
     }
@@ -224,7 +214,6 @@ def test_an_option_is_renamed_in_its_table_only(
 
 
 def test_a_log_contains_at_most_a_hundred_problems() -> None:
-    """Errors come before warnings; the last line counts the remaining problems."""
     warning = Problem("c.yaml", 1, "", "unusual", is_warning=True)
     errors = [Problem("c.yaml", line, "", "wrong") for line in range(1, 100)]
 
@@ -248,7 +237,6 @@ def test_the_name_of_a_directory_may_be_a_uuid() -> None:
 
 
 def test_warnings_do_not_make_a_configuration_invalid() -> None:
-    """It is returned with them."""
     parsed = read(MINIMAL.replace("3bbc4555-", ""))
 
     assert [problem.is_warning for problem in parsed.warnings] == [True]
@@ -257,7 +245,6 @@ def test_warnings_do_not_make_a_configuration_invalid() -> None:
 
 @pytest.mark.parametrize("source", ["env: UNSET", "file: secret/missing"])
 def test_a_missing_key_is_a_warning_if_none_is_required(source: str) -> None:
-    """A configuration can be checked on a machine without its keys."""
     text = MINIMAL.replace("env: BRAZE_API_KEY", source)
 
     (warning,) = read(text, keys_required=False).warnings
@@ -268,7 +255,6 @@ def test_a_missing_key_is_a_warning_if_none_is_required(source: str) -> None:
 
 @pytest.mark.parametrize("name", ["EMPTY", "BLANK", "SPACED", "CONTROL", "NOT_ASCII"])
 def test_an_invalid_key_is_always_an_error(name: str) -> None:
-    """A key that can be read is checked even if none is required."""
     with pytest.raises(ConfigError, match="the API key") as caught:
         read(MINIMAL.replace("BRAZE_API_KEY", name), keys_required=False)
 
@@ -276,7 +262,6 @@ def test_an_invalid_key_is_always_an_error(name: str) -> None:
 
 
 def test_a_key_in_quotes_is_a_warning() -> None:
-    """Braze rejects both kinds of quotes with 401."""
     (warning,) = read(MINIMAL.replace("BRAZE_API_KEY", "APOSTROPHES")).warnings
 
     assert "enclosed in quotes, which Braze rejects with 401" in warning.message
@@ -285,7 +270,6 @@ def test_a_key_in_quotes_is_a_warning() -> None:
 @settings(deadline=None)
 @given(st.text(min_size=1))
 def test_no_message_contains_the_key(key: str) -> None:
-    """Neither does a value of the configuration or its description."""
     secret = f"{key}hunter2{key}"
 
     try:
@@ -299,7 +283,6 @@ def test_no_message_contains_the_key(key: str) -> None:
 
 
 def test_relative_paths_start_at_the_directory_of_the_file() -> None:
-    """Key files and certificates are looked up there."""
     asked: list[KeySource] = []
     text = FULL.replace("ca/company.pem", "/etc/ssl/company.pem")
 
@@ -314,7 +297,6 @@ def test_relative_paths_start_at_the_directory_of_the_file() -> None:
 
 
 def test_names_and_ids_are_unique_within_a_workspace_only() -> None:
-    """Two workspaces may contain campaigns with the same name and id."""
     second = MINIMAL.removeprefix("workspaces:\n").replace("production", "staging")
 
     parsed = read(MINIMAL + second)
@@ -326,7 +308,6 @@ def test_names_and_ids_are_unique_within_a_workspace_only() -> None:
 
 
 def test_labels_may_differ_between_campaigns() -> None:
-    """A configured label applies to one campaign."""
     first, second = read(FULL).config.workspaces[0].campaigns
 
     assert (dict(first.labels), dict(second.labels)) == (
@@ -349,7 +330,6 @@ fragments = st.sampled_from(
     )
 )
 def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
-    """No text raises another exception; every problem has the file and a line."""
     problems = problems_of(text)
 
     assert all(problem.file == "c.yaml" and problem.line >= 1 for problem in problems)
@@ -376,7 +356,6 @@ NO_CAMPAIGNS = MINIMAL.partition("    campaigns:")[0]
 
 
 def test_every_option_of_discovery_is_parsed() -> None:
-    """A description contains them, too."""
     parsed = read(NO_CAMPAIGNS + DISCOVER)
 
     (workspace,) = parsed.config.workspaces
@@ -399,7 +378,6 @@ def test_every_option_of_discovery_is_parsed() -> None:
 
 @pytest.mark.parametrize("listed", ["", "    campaigns:\n", "    campaigns: []\n"])
 def test_with_discovery_no_campaign_is_required(listed: str) -> None:
-    """An empty section has every default, and its description parses."""
     parsed = read(f"{NO_CAMPAIGNS}{listed}    discover: {{}}\n")
 
     (workspace,) = parsed.config.workspaces
@@ -412,7 +390,6 @@ def test_with_discovery_no_campaign_is_required(listed: str) -> None:
 
 
 def test_discovery_and_listed_campaigns_can_be_combined() -> None:
-    """The listed campaigns do not change."""
     parsed = read(MINIMAL + "    discover: {sent_within: 7d}\n")
 
     assert parsed.config.workspaces[0].campaigns[0].name == "Welcome series"

@@ -27,13 +27,11 @@ from hypothesis import strategies as st
     ],
 )
 def test_a_duration_has_the_notation_of_prometheus(text: str, seconds: float) -> None:
-    """All units of Prometheus are supported, combined from large to small."""
     assert units.duration_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["90", "5.5", "00"])
 def test_a_duration_without_unit_is_invalid(text: str) -> None:
-    """Only a bare 0 is valid."""
     with pytest.raises(ValueError, match="the duration has no unit"):
         units.duration_seconds(text)
 
@@ -42,7 +40,6 @@ def test_a_duration_without_unit_is_invalid(text: str) -> None:
     "text", ["", "m", "5 m", "30m1h", "1h1h", "1.5h", "-1s", "5M", "\u0665m", "1s\n"]
 )
 def test_other_notations_are_not_durations(text: str) -> None:
-    """Spaces, fractions, signs, other orders, letters and digits are invalid."""
     with pytest.raises(ValueError, match="expected a duration such as"):
         units.duration_seconds(text)
 
@@ -61,7 +58,6 @@ def test_other_notations_are_not_durations(text: str) -> None:
     ],
 )
 def test_a_size_has_a_binary_or_a_decimal_unit(text: str, size: int) -> None:
-    """KiB is 1024 and kB is 1000; a bare number counts bytes."""
     assert units.size_bytes(text) == size
 
 
@@ -76,31 +72,26 @@ def test_other_units_are_invalid(text: str) -> None:
     ("text", "share"), [("20%", 0.2), ("0%", 0), ("29%", 0.29), ("12.5%", 0.125)]
 )
 def test_a_percentage_is_parsed_as_a_fraction(text: str, share: float) -> None:
-    """The result is the float nearest to the exact fraction."""
     assert units.fraction(text) == share
 
 
 @pytest.mark.parametrize("text", ["20", "0.2", "%", "20 %", "-1%", "1e1%"])
 def test_a_percentage_needs_its_sign(text: str) -> None:
-    """20 and 0.2 are ambiguous."""
     with pytest.raises(ValueError, match="expected a percentage such as 20%"):
         units.fraction(text)
 
 
 def test_a_number_is_a_plain_decimal() -> None:
-    """It may have a fraction."""
     assert units.number("0.5") == 0.5
 
 
 @pytest.mark.parametrize("text", ["0x10", "1_000", "1e3", ".inf", "-1", "1:30", ""])
 def test_other_numbers_of_yaml_are_invalid(text: str) -> None:
-    """Other bases, exponents, underscores, infinities and signs are rejected."""
     with pytest.raises(ValueError, match="expected a plain number"):
         units.number(text)
 
 
 def test_a_whole_number_has_digits_only() -> None:
-    """Zero is valid."""
     assert [units.whole_number(text) for text in ("0", "4", "64")] == [0, 4, 64]
 
 
@@ -116,7 +107,6 @@ def test_an_octal_or_very_long_number_is_invalid(text: str) -> None:
     [(0, "0s"), (0.5, "500ms"), (5400, "1h30m"), (86_400, "1d"), (604_800, "7d")],
 )
 def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> None:
-    """The largest unit is the day."""
     assert units.duration_text(seconds) == text
 
 
@@ -124,7 +114,6 @@ def test_a_duration_is_written_in_days_and_below(seconds: float, text: str) -> N
     ("size", "text"), [(0, "0"), (1000, "1000"), (4096, "4KiB"), (2**30, "1GiB")]
 )
 def test_a_size_is_written_in_its_largest_unit(size: int, text: str) -> None:
-    """Without a binary unit that divides it, a size is written in bytes."""
     assert units.size_text(size) == text
 
 
@@ -138,7 +127,6 @@ def test_a_size_is_written_in_its_largest_unit(size: int, text: str) -> None:
 def test_written_texts_are_parsed_to_the_same_value(
     milliseconds: int, size: int, percentage: str, number: float
 ) -> None:
-    """Durations, sizes, percentages and numbers."""
     seconds, share = milliseconds / 1000, units.fraction(percentage)
 
     assert units.duration_seconds(units.duration_text(seconds)) == seconds
@@ -162,7 +150,6 @@ def test_written_texts_are_parsed_to_the_same_value(
 def test_any_text_is_parsed_or_rejected(
     parse: Callable[[str], float], text: str
 ) -> None:
-    """A parser returns a number of at least zero, or raises what was expected."""
     try:
         amount = parse(text)
     except ValueError as error:

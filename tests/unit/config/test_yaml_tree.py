@@ -21,7 +21,6 @@ yaml_like = st.lists(
 
 
 def test_every_node_has_its_line() -> None:
-    """Lines of keys and values are counted from one."""
     tree, problems = yaml_tree.compose("a:\n  - 1\n  - two\nb: ''\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -34,7 +33,6 @@ def test_every_node_has_its_line() -> None:
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:
-    """A duplicate key is a problem with its path, and parsing continues."""
     tree, problems = yaml_tree.compose("a: {b: 1,\n  b: 2}\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -51,14 +49,12 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
     "text", ["[" * 100_000, "- " * 5_000, "a: " + "{a: " * 5_000, "? " * 5_000]
 )
 def test_deep_nesting_is_an_error(loader: type, text: str) -> None:
-    """It never overflows the stack."""
     with pytest.raises(ConfigError, match="nested deeper than 20 levels"):
         yaml_tree.compose(text, file="c.yaml", loader=loader)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
-    """Both loaders reject an escape beyond Unicode."""
     with pytest.raises(ConfigError, match=r"^c.yaml:\d: invalid YAML: "):
         yaml_tree.compose('"\\UFFFFFFFF": 1', file="c.yaml", loader=loader)
 
@@ -108,7 +104,6 @@ def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
 def test_a_common_mistake_has_a_clear_message(
     loader: type, text: str, message: str
 ) -> None:
-    """Both loaders cause the same message: the line, and what was expected there."""
     with pytest.raises(ConfigError) as caught:
         yaml_tree.compose(text, file="c.yaml", loader=loader)
 
@@ -116,7 +111,6 @@ def test_a_common_mistake_has_a_clear_message(
 
 
 def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
-    """They are sorted by line."""
     with pytest.raises(ConfigError) as caught:
         yaml_tree.compose("0:\n  ! a\n]", file="c.yaml")
 
@@ -127,7 +121,6 @@ def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
 @settings(deadline=None)
 @given(text=st.text() | yaml_like)
 def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
-    """No text raises another exception; every problem has a line."""
     try:
         _, problems = yaml_tree.compose(text, file="c.yaml", loader=loader)
     except ConfigError as error:
@@ -141,7 +134,6 @@ def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
 @settings(deadline=None)
 @given(st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text()))
 def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
-    """Strings that look like another type are quoted, special characters escaped."""
     tree, problems = yaml_tree.compose(yaml_tree.dump(texts), file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -163,5 +155,4 @@ def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
     ],
 )
 def test_messages_contain_only_plain_names(name: str, shown: str) -> None:
-    """A YAML key that is long or may be an API key is not quoted."""
     assert yaml_tree.shown(name) == shown

@@ -39,12 +39,10 @@ EMPTY = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
 
 
 def served(*entries: RenderedObject) -> bytes:
-    """Return the page of these entries."""
     return b"".join(page(entries))
 
 
 def status(**changes: Any) -> PollStatus:
-    """Return the status of a campaign that is up."""
     given_ = {
         "is_up": True,
         "failure": None,
@@ -55,7 +53,6 @@ def status(**changes: Any) -> PollStatus:
 
 
 def expected(document: Any) -> naive_oracle.Samples:
-    """Return the samples of a document by the naive oracle."""
     return naive_oracle.expected(
         document["data"],
         today=TODAY,
@@ -66,14 +63,12 @@ def expected(document: Any) -> naive_oracle.Samples:
 
 
 def test_family_names_are_unique() -> None:
-    """Families of values come before those of the status."""
     assert FAMILIES == VALUE_FAMILIES + STATUS_FAMILIES
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 16
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_a_family_is_valid_in_both_formats(family: Any) -> None:
-    """HELP needs no escape in either; no gauge has a suffix of a counter."""
     assert family.help.isprintable()
     assert not set('\\"') & set(family.help)
     assert family.help.endswith(".")
@@ -81,7 +76,6 @@ def test_a_family_is_valid_in_both_formats(family: Any) -> None:
 
 
 def test_the_status_has_one_line_per_family() -> None:
-    """Only the info line has the configured labels; the time has milliseconds."""
     page_text = served(render_status(OBJECT, status())).decode()
 
     assert [line for line in page_text.splitlines() if not line.startswith("#")] == [
@@ -96,7 +90,6 @@ def test_the_status_has_one_line_per_family() -> None:
 
 
 def test_up_is_absent_before_the_first_poll() -> None:
-    """So is the time of the last success."""
     blocks = render_status(OBJECT, status(is_up=None, last_success_at=None))
 
     names = {name for name, _ in naive_oracle.parsed(served(blocks))}
@@ -106,7 +99,6 @@ def test_up_is_absent_before_the_first_poll() -> None:
 
 @pytest.mark.parametrize("reason", FailureReason)
 def test_failure_info_is_present_while_polls_fail(reason: FailureReason) -> None:
-    """It has the reason, and is absent while `up` is 1."""
     blocks = render_status(OBJECT, status(is_up=False, failure=reason))
 
     samples = naive_oracle.parsed(served(blocks))
@@ -124,7 +116,6 @@ def test_failure_info_is_absent_without_a_reason() -> None:
 
 
 def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
-    """Configured texts too."""
     odd = 'a "b" \\ \n\r\0\ud800'
     labels = ObjectLabels(odd, odd, odd, {"team": odd})
 
@@ -136,7 +127,6 @@ def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
 
 
 def test_a_page_groups_the_samples_by_family() -> None:
-    """Each family has one header; a family without samples has none."""
     other = ObjectLabels("production", "Other", "id", {})
     entries = [
         render_values(OBJECT, EMPTY),
@@ -151,7 +141,6 @@ def test_a_page_groups_the_samples_by_family() -> None:
 
 
 def test_a_page_without_samples_is_empty() -> None:
-    """It has no headers either."""
     assert page([]) == []
     assert page([render_values(OBJECT, EMPTY)]) == []
 
@@ -167,7 +156,6 @@ def test_a_page_does_not_copy_blocks() -> None:
 
 
 def test_large_blocks_are_compressed() -> None:
-    """Small blocks are not; `lines_of` returns the text of both."""
     position = FAMILIES.index(VARIATION_INFO)
     few = tuple(Variation("email", f"v{n}") for n in range(3))
     many = tuple(Variation("email", f"v{n}") for n in range(300))
@@ -182,7 +170,6 @@ def test_large_blocks_are_compressed() -> None:
 
 
 def test_only_the_newest_day_is_rendered_again() -> None:
-    """The blocks of all other families are those of the previous rendering."""
     before = parse(golden.document("multichannel"), OPTIONS)
     assert before.latest is not None
     figures = before.latest.figures
@@ -227,7 +214,6 @@ INSTANTS = st.integers(-(10**9), 10**10).map(float)
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Return a strategy of snapshots with clean texts."""
     keys = st.lists(st.tuples(WORDS, WORDS), unique=True, max_size=4)
     variations = [
         Variation(*key, id=draw(WORDS | st.just("")), is_control=draw(st.booleans()))
@@ -256,7 +242,6 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 def samples_of(
     snapshot: Snapshot, object_labels: dict[str, str]
 ) -> naive_oracle.Samples:
-    """Return the samples of a snapshot."""
     found: naive_oracle.Samples = {}
 
     def add(family: str, value: float, **labels: str) -> None:
@@ -299,7 +284,6 @@ def samples_of(
 def test_the_parsers_return_every_sample_of_a_snapshot(
     snapshot: Snapshot, workspace: str, campaign: str
 ) -> None:
-    """For any text and any number."""
     blocks = render_values(ObjectLabels(workspace, campaign, "id", {}), snapshot)
 
     samples = naive_oracle.parsed(served(blocks))
@@ -342,7 +326,6 @@ ROW = st.builds(
 @settings(deadline=None)
 @given(st.lists(ROW | ODD, max_size=6))
 def test_every_document_is_rendered_as_by_the_naive_oracle(data: list[Any]) -> None:
-    """Days, sums, labels and controls are those of a slow, independent parser."""
     snapshot = parse({"data": data}, OPTIONS)
     blocks = render_values(OBJECT, snapshot)
 

@@ -30,7 +30,6 @@ class ConstantMetrics(SelfMetrics):
     """Metrics of the process whose page never changes."""
 
     def render(self, *, is_openmetrics: bool) -> bytes:
-        """Return one family."""
         end = b"# EOF\n" if is_openmetrics else b""
         return b"# HELP x_y Y.\n# TYPE x_y gauge\nx_y 1.0\n" + end
 
@@ -49,13 +48,11 @@ class Exposition:
         )
 
     def fresh(self) -> tuple[Entry, ...]:
-        """Return the entries that may be served now."""
         self.store.expire(now=self.now)
         return self.store.entries()
 
 
 def exposition_of(*entries: Entry) -> Exposition:
-    """Return the exposition of these entries and of constant process metrics."""
     exposition = Exposition(ConstantMetrics(version="1", served=list))
     for one in entries:
         exposition.store.put(one)
@@ -63,7 +60,6 @@ def exposition_of(*entries: Entry) -> Exposition:
 
 
 def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
-    """Return the entry of a campaign with samples of today."""
     labels = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
     status = campaign_metrics.PollStatus(True, None, 300.0, 900.0)
     figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
@@ -84,7 +80,6 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
 
 
 def wide(name: str, *, sent: int) -> Entry:
-    """Return the entry of a campaign with a hundred variations."""
     one = entry(name)
     snapshot = one.snapshot
     assert snapshot is not None
@@ -99,14 +94,12 @@ def wide(name: str, *, sent: int) -> Entry:
 
 
 def plain(exposition: Exposition, *, is_openmetrics: bool = False) -> str:
-    """Return a page as one text."""
     return b"".join(
         exposition.pages.render(is_gzip=False, is_openmetrics=is_openmetrics)
     ).decode()
 
 
 def compressed(exposition: Exposition, *, is_openmetrics: bool = False) -> bytes:
-    """Return a compressed page in one piece."""
     return b"".join(
         exposition.pages.render(is_gzip=True, is_openmetrics=is_openmetrics)
     )
@@ -117,7 +110,6 @@ def compressed(exposition: Exposition, *, is_openmetrics: bool = False) -> bytes
 def test_the_compressed_page_equals_the_plain_page(
     *, campaigns: int, is_openmetrics: bool
 ) -> None:
-    """Byte for byte after decompression."""
     exposition = exposition_of(*(entry(f"c{number}") for number in range(campaigns)))
 
     page = compressed(exposition, is_openmetrics=is_openmetrics)
@@ -129,7 +121,6 @@ def test_the_compressed_page_equals_the_plain_page(
 
 @pytest.mark.parametrize("is_openmetrics", [False, True])
 def test_a_compressed_page_is_one_member(*, is_openmetrics: bool) -> None:
-    """Its checksum and length cover the whole page, and no data follows."""
     exposition = exposition_of(entry("a"), entry("b"))
     decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
@@ -143,14 +134,12 @@ def test_a_compressed_page_is_one_member(*, is_openmetrics: bool) -> None:
 
 
 def test_a_compressed_page_is_smaller() -> None:
-    """Less than a tenth for many similar campaigns."""
     exposition = exposition_of(*(entry(f"Campaign {number}") for number in range(500)))
 
     assert len(compressed(exposition)) < len(plain(exposition)) / 10
 
 
 def test_the_compressed_campaigns_are_cached_until_an_entry_changes() -> None:
-    """For both formats; only the metrics of the process are compressed again."""
     exposition = exposition_of(entry("a"))
 
     first, *others = (
@@ -183,7 +172,6 @@ def test_unchanged_families_are_not_compressed_again() -> None:
 
 
 def test_large_blocks_are_not_compressed_again() -> None:
-    """They are compressed when they are rendered, not at each scrape."""
     exposition = exposition_of(
         wide("a", sent=1), entry("b"), wide("c", sent=2), wide("d", sent=3)
     )
@@ -199,7 +187,6 @@ def test_large_blocks_are_not_compressed_again() -> None:
 
 
 def test_texts_of_large_blocks_are_cached_between_plain_pages() -> None:
-    """Only changed blocks are inflated again."""
     exposition = exposition_of(wide("a", sent=1), wide("b", sent=1))
     before = exposition.pages.plain(is_openmetrics=False)
 
@@ -245,7 +232,6 @@ def test_the_plain_page_is_released_after_five_minutes() -> None:
 def test_the_page_changes_when_an_entry_changes(
     change: Callable[[Store], None],
 ) -> None:
-    """At the next scrape, compressed or plain."""
     exposition = exposition_of(entry("a"))
     before = compressed(exposition)
 
@@ -257,7 +243,6 @@ def test_the_page_changes_when_an_entry_changes(
 
 
 def test_a_page_has_the_stored_values() -> None:
-    """New values of a campaign replace the previous ones."""
     exposition = exposition_of(entry("a", sent=5), entry("b", sent=7))
     first = plain(exposition)
 
@@ -270,7 +255,6 @@ def test_a_page_has_the_stored_values() -> None:
 
 
 def test_each_family_has_one_header() -> None:
-    """The samples of all campaigns follow it."""
     page = plain(exposition_of(entry("a"), entry("b")))
 
     lines = page.splitlines()
@@ -283,7 +267,6 @@ def test_each_family_has_one_header() -> None:
 
 
 def test_stale_values_are_not_served() -> None:
-    """From the time at which they expire; the status of the campaign is."""
     exposition = exposition_of(entry("a", expires_at=1500.0))
     exposition.now = 1499.9
     before = gzip.decompress(compressed(exposition)).decode()
@@ -298,7 +281,6 @@ def test_stale_values_are_not_served() -> None:
 
 
 def test_the_text_format_is_read_by_its_parser() -> None:
-    """With the real metrics about the process behind the campaigns'."""
     exposition = Exposition(SelfMetrics(version="1", served=list))
     exposition.store.put(entry("a"))
 
@@ -308,7 +290,6 @@ def test_the_text_format_is_read_by_its_parser() -> None:
 
 
 def test_openmetrics_is_read_by_its_parser() -> None:
-    """It is strict about order, repeats, and the end that must come last."""
     exposition = Exposition(SelfMetrics(version="1", served=list))
     exposition.store.put(entry("a"))
 
@@ -323,7 +304,6 @@ def test_openmetrics_is_read_by_its_parser() -> None:
 
 @pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "gzip"])
 def test_concurrent_scrapes_get_consistent_pages(*, is_plain: bool) -> None:
-    """While entries change, each page is that of one point in time."""
     exposition = exposition_of(wide("a", sent=0), wide("b", sent=0))
 
     def change() -> None:

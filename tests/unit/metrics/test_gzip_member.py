@@ -13,7 +13,6 @@ PLAIN = st.lists(st.binary(max_size=2000), max_size=8)
 
 @given(plain=PLAIN)
 def test_a_member_contains_its_blocks_in_order(plain: list[bytes]) -> None:
-    """For any content and any number of blocks."""
     chunks = gzip_member.member(*map(gzip_member.deflate, plain))
 
     assert gzip.decompress(b"".join(chunks)) == b"".join(plain)
@@ -35,7 +34,6 @@ def test_the_blocks_are_one_member(plain: list[bytes]) -> None:
 
 @given(plain=PLAIN)
 def test_blocks_can_be_joined(plain: list[bytes]) -> None:
-    """The result is a block that is valid anywhere in a member."""
     whole = gzip_member.join([gzip_member.deflate(one) for one in plain])
 
     chunks = gzip_member.member(gzip_member.deflate(b"before"), whole)
@@ -46,19 +44,16 @@ def test_blocks_can_be_joined(plain: list[bytes]) -> None:
 
 @given(plain=st.binary(max_size=2000))
 def test_a_block_can_be_inflated(plain: bytes) -> None:
-    """Without header and trailer."""
     assert gzip_member.inflate(gzip_member.deflate(plain)) == plain
 
 
 def test_similar_lines_are_compressed_well() -> None:
-    """Lines of an exposition differ in few characters."""
     lines = b"".join(b'braze_campaign_up{campaign="c%d"} 1\n' % n for n in range(500))
 
     assert len(gzip_member.deflate(lines).deflated) < len(lines) / 8
 
 
 def test_blocks_are_not_copied() -> None:
-    """All clients share the memory of a page of many megabytes."""
     block = gzip_member.deflate(b"x" * 100)
 
     assert gzip_member.member(block)[1] is block.deflated
@@ -66,7 +61,6 @@ def test_blocks_are_not_copied() -> None:
 
 @pytest.mark.parametrize("length", [2**32 - 1, 2**32, 2**32 + 5])
 def test_the_length_is_written_modulo_four_gib(length: int) -> None:
-    """As RFC 1952 defines."""
     block = gzip_member.DeflatedBlock(b"", 0, length)
 
     trailer = gzip_member.member(block)[-1]

@@ -64,7 +64,6 @@ HISTOGRAMS = {"api_request_duration_seconds", "poll_lag_seconds"}
 
 
 def served() -> Iterator[Served]:
-    """Yield what is served of one workspace."""
     yield Served(
         workspace="shop",
         campaigns=3,
@@ -76,14 +75,12 @@ def served() -> Iterator[Served]:
 
 
 def new_metrics() -> SelfMetrics:
-    """Return the metrics of a process that expects one workspace."""
     metrics = SelfMetrics(version="1.2.3", served=served)
     metrics.expect("shop", SERIES)
     return metrics
 
 
 def used_metrics() -> SelfMetrics:
-    """Return the metrics of a process in which every event happened once."""
     metrics = new_metrics()
     metrics.planned(
         "shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0
@@ -100,7 +97,6 @@ def used_metrics() -> SelfMetrics:
 
 
 def families(metrics: SelfMetrics) -> dict[str, Metric]:
-    """Return the families of the exporter, parsed from the text format."""
     page = metrics.render(is_openmetrics=False).decode()
     prefix = "braze_exporter_"
     return {
@@ -111,7 +107,6 @@ def families(metrics: SelfMetrics) -> dict[str, Metric]:
 
 
 def samples(metrics: SelfMetrics, name: str) -> dict[tuple[str, ...], float]:
-    """Return the label values of each sample, in the order of `LABELS` → its value."""
     return {
         tuple(sample.labels[label] for label in LABELS[key].split()): sample.value
         for key, family in families(metrics).items()
@@ -122,7 +117,6 @@ def samples(metrics: SelfMetrics, name: str) -> dict[tuple[str, ...], float]:
 
 @pytest.mark.parametrize("name", LABELS)
 def test_a_family_has_its_labels(name: str) -> None:
-    """On each of its samples, and the documented type."""
     family = families(used_metrics())[name]
 
     labels = {frozenset(sample.labels) - {"le"} for sample in family.samples}
@@ -133,12 +127,10 @@ def test_a_family_has_its_labels(name: str) -> None:
 
 
 def test_there_are_no_undocumented_families() -> None:
-    """Every family with the prefix is in `LABELS`."""
     assert set(families(used_metrics())) == set(LABELS)
 
 
 def test_the_client_library_adds_process_and_python_metrics() -> None:
-    """No other families have another prefix."""
     page = new_metrics().render(is_openmetrics=False).decode()
 
     names = {family.name for family in read_text(page)}
@@ -149,7 +141,6 @@ def test_the_client_library_adds_process_and_python_metrics() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_the_memory_of_the_process_is_a_metric() -> None:
-    """On systems with /proc."""
     assert b"process_resident_memory_bytes " in new_metrics().render(
         is_openmetrics=False
     )
@@ -182,7 +173,6 @@ def test_counters_start_at_zero() -> None:
 
 
 def test_counters_of_discovery_start_at_zero() -> None:
-    """Only where discovery is configured, until it is removed."""
     metrics = new_metrics()
     assert samples(metrics, "discovery_failures_total") == {}
 
@@ -200,7 +190,6 @@ def test_counters_of_discovery_start_at_zero() -> None:
 
 
 def test_missing_rate_limit_headers_have_no_series() -> None:
-    """A missing header is unknown, not 0."""
     metrics = new_metrics()
     metrics.allowed("shop", SERIES, RateLimitHeaders(limit=100))
 
@@ -223,7 +212,6 @@ def test_there_are_no_created_series(*, is_openmetrics: bool) -> None:
 def test_both_formats_have_the_same_families(
     *, is_openmetrics: bool, read: Reader
 ) -> None:
-    """Each is valid for its parser."""
     page = used_metrics().render(is_openmetrics=is_openmetrics).decode()
 
     names = {family.name.removeprefix("braze_exporter_") for family in read(page)}
@@ -232,7 +220,6 @@ def test_both_formats_have_the_same_families(
 
 
 def test_build_info_has_the_versions() -> None:
-    """Of the exporter and of Python."""
     found = samples(new_metrics(), "build_info")
 
     assert found == {("1.2.3", platform.python_version()): 1}
@@ -264,7 +251,6 @@ def test_requests_are_counted_by_status() -> None:
 
 
 def test_events_are_counted() -> None:
-    """Polls by result, retries by workspace, uses of the state file by result."""
     metrics = new_metrics()
 
     metrics.polled("shop", "malformed")
@@ -279,7 +265,6 @@ def test_events_are_counted() -> None:
 
 
 def test_a_forgotten_workspace_has_no_series() -> None:
-    """Not even after a late response, until the workspace is expected again."""
     metrics = used_metrics()
     metrics.expect("app", SERIES)
 
@@ -305,7 +290,6 @@ def test_a_forgotten_workspace_has_no_series() -> None:
 
 
 def test_the_rate_limit_is_that_of_the_last_response() -> None:
-    """Each value replaces the previous one."""
     metrics = used_metrics()
 
     metrics.allowed("shop", SERIES, RateLimitHeaders(100, 39, 2000.0))
@@ -329,7 +313,6 @@ def test_lag_is_never_negative() -> None:
 
 
 def test_a_pause_has_its_reason() -> None:
-    """One reason at a time, and 0 for both after the pause."""
     metrics = new_metrics()
 
     metrics.paused("shop", "forbidden")
@@ -341,7 +324,6 @@ def test_a_pause_has_its_reason() -> None:
 
 
 def test_the_intervals_in_force_are_metrics() -> None:
-    """Requests per minute, the interval of the workspace, and its stretch."""
     metrics = used_metrics()
 
     assert samples(metrics, "planned_requests_per_minute")["shop",] == 12.5
@@ -350,7 +332,6 @@ def test_the_intervals_in_force_are_metrics() -> None:
 
 
 def test_a_failed_reload_keeps_the_time_of_the_last_success() -> None:
-    """The previous configuration stays in force."""
     metrics = used_metrics()
 
     metrics.loaded(is_successful=False, now=5000.0)
@@ -362,7 +343,6 @@ def test_a_failed_reload_keeps_the_time_of_the_last_success() -> None:
 
 
 def test_gauges_of_what_is_served_are_computed_at_each_scrape() -> None:
-    """A removed workspace has no series."""
     workspaces = list(served())
     metrics = SelfMetrics(version="1", served=lambda: workspaces)
 
@@ -383,7 +363,6 @@ def test_gauges_of_what_is_served_are_computed_at_each_scrape() -> None:
 
 
 def test_workspace_names_are_escaped() -> None:
-    """Quotes, backslashes and newlines."""
     name = 'a "b"\\\n{c="d"} 😀'
     metrics = SelfMetrics(version="1", served=list)
     metrics.expect(name, SERIES)
@@ -392,7 +371,6 @@ def test_workspace_names_are_escaped() -> None:
 
 
 def test_instances_do_not_share_metrics() -> None:
-    """Each has a separate registry."""
     first, second = new_metrics(), new_metrics()
 
     first.retried("shop")
@@ -401,7 +379,6 @@ def test_instances_do_not_share_metrics() -> None:
 
 
 def test_each_family_has_a_help_line() -> None:
-    """Those of the client library too."""
     page = used_metrics().render(is_openmetrics=False).decode()
 
     with_help = set(re.findall(r"^# HELP (\S+) \S", page, re.MULTILINE))

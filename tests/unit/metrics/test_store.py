@@ -16,21 +16,18 @@ VALUES = RenderedObject(by_family=(b"x 1\n",), series=1)
 
 
 def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
-    """Return the entry of a campaign without a finished poll."""
     labels = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
     status = PollStatus(None, None, 300.0, None)
     return Entry(labels, status, render_status(labels, status))
 
 
 def polled(campaign_id: str, *, expires_at: float) -> Entry:
-    """Return the entry of a campaign with values."""
     return entry(campaign_id)._replace(
         last_read=SNAPSHOT, values=VALUES, expires_at=expires_at
     )
 
 
 def store_of(*entries: Entry) -> Store:
-    """Return a store that holds these entries."""
     store = Store()
     for one in entries:
         store.put(one)
@@ -38,7 +35,6 @@ def store_of(*entries: Entry) -> Store:
 
 
 def test_a_new_store_is_empty() -> None:
-    """Reading an unknown campaign returns None."""
     store = Store()
 
     assert store.entries() == ()
@@ -46,7 +42,6 @@ def test_a_new_store_is_empty() -> None:
 
 
 def test_entries_are_ordered_by_insertion() -> None:
-    """A replaced entry keeps its position."""
     store = store_of(entry("b"), entry("a"))
 
     store.put(polled("b", expires_at=10.0))
@@ -55,7 +50,6 @@ def test_entries_are_ordered_by_insertion() -> None:
 
 
 def test_the_same_id_in_two_workspaces_is_two_campaigns() -> None:
-    """Ids are unique within a workspace only."""
     store = store_of(entry("a"), entry("a", workspace="app"))
 
     found = [store.get(key) for key in (("shop", "a"), ("app", "a"))]
@@ -77,7 +71,6 @@ def test_entries_are_the_same_tuple_until_one_changes() -> None:
 
 
 def test_an_update_replaces_the_entry() -> None:
-    """By the result of the function; a tuple read before does not change."""
     store = store_of(entry("a"), entry("b"))
     before = store.entries()
 
@@ -98,7 +91,6 @@ def test_an_update_of_a_removed_campaign_changes_nothing() -> None:
 
 
 def test_campaigns_are_removed() -> None:
-    """Unknown campaigns are ignored."""
     store = store_of(entry("a"), entry("b"), entry("c"))
 
     store.remove([("shop", "a"), ("shop", "c"), ("shop", "x")])
@@ -107,7 +99,6 @@ def test_campaigns_are_removed() -> None:
 
 
 def test_stale_values_expire() -> None:
-    """At `expires_at`; the campaign, its status and its last snapshot stay."""
     old, young = polled("a", expires_at=10.0), polled("b", expires_at=10.1)
     store = store_of(old, young)
 
@@ -119,7 +110,6 @@ def test_stale_values_expire() -> None:
 
 
 def test_values_expire_once() -> None:
-    """A second call removes nothing and changes nothing."""
     store = store_of(polled("a", expires_at=10.0))
     store.expire(now=20.0)
     before = store.entries()
@@ -134,14 +124,12 @@ class StoreWithLatePoll(Store):
     """A store in which a poll ends just after the entries were read."""
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return the entries of before that poll."""
         before = super().entries()
         self.put(polled("a", expires_at=100.0))
         return before
 
 
 def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
-    """Only values that are stale when the entry is replaced are removed."""
     store = StoreWithLatePoll()
     store.put(polled("a", expires_at=10.0))
 
@@ -151,7 +139,6 @@ def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
 
 
 def test_no_update_is_lost_between_threads() -> None:
-    """Four threads increase a number in one entry."""
     store = store_of(polled("a", expires_at=0.0))
 
     def add() -> None:

@@ -25,7 +25,6 @@ from exporter.model import json_values
 def test_a_value_is_returned_or_rejected(
     check: Callable[[object], object], valid: list[object], invalid: list[object]
 ) -> None:
-    """The message names the type and does not quote the value."""
     assert [check(value) for value in valid] == valid
     for value in invalid:
         with pytest.raises(ValueError, match=r"^expected an? .*, found [a-zA-Z]+$"):

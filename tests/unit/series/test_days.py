@@ -8,7 +8,6 @@ from exporter.series.days import parse_date, start_of_day
 
 
 def test_a_date_is_parsed() -> None:
-    """Leap days are dates."""
     assert parse_date("2024-02-29") == date(2024, 2, 29)
 
 
@@ -31,7 +30,6 @@ def test_a_date_is_parsed() -> None:
     ],
 )
 def test_any_other_value_is_not_a_date(value: object) -> None:
-    """Other forms of ISO 8601, other digits and days that do not exist are invalid."""
     assert parse_date(value) is None
 
 
@@ -53,12 +51,10 @@ def test_any_other_value_is_not_a_date(value: object) -> None:
     ],
 )
 def test_a_day_starts_at_its_first_instant(zone: str, day: date, first: str) -> None:
-    """Clocks may skip or repeat midnight, or skip the whole day."""
     instant = datetime.fromisoformat(first).replace(tzinfo=UTC)
 
     assert start_of_day(day, ZoneInfo(zone)) == instant.timestamp()
 
 
 def test_the_earliest_date_has_a_first_instant() -> None:
-    """It is before the epoch, also in a zone ahead of UTC."""
     assert start_of_day(date.min, ZoneInfo("Asia/Tokyo")) < 0

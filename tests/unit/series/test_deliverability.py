@@ -32,7 +32,6 @@ UNJUDGED, FINE, WARNING, CRITICAL = Level
 def test_a_rate_equal_to_a_limit_has_reached_it(
     events: int, whole: int, limits: DeliverabilityLimits, level: Level
 ) -> None:
-    """Bounces: 3 and 5 %; complaints: 0.08 and 0.3 %."""
     assert rate(events, whole, limits) == Rate(events / whole, level)
 
 
@@ -59,7 +58,6 @@ def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> N
 def test_a_rate_of_an_invalid_number_is_missing(
     events: float | None, whole: float | None
 ) -> None:
-    """A number may be missing, negative or beyond the range of a double."""
     assert rate(events, whole, BOUNCES) == Rate(None, UNJUDGED)
 
 
@@ -83,14 +81,12 @@ def test_counts_are_of_all_channels_and_rates_of_email() -> None:
 
 
 def test_the_spam_rate_is_of_email_sent_where_delivered_is_missing() -> None:
-    """Braze computes it like that."""
     found = of_parts([("email", {"sent": 1000, "reported_spam": 1})])
 
     assert found.spam_rate == Rate(0.001, FINE)
 
 
 def test_a_missing_field_is_not_zero() -> None:
-    """It has no count, and the level is unjudged."""
     found = of_parts([("in_app_message", {"impressions": 5})])
 
     assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
@@ -98,14 +94,12 @@ def test_a_missing_field_is_not_zero() -> None:
 
 
 def test_a_sum_beyond_a_double_is_missing() -> None:
-    """The day has no such count."""
     found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
     assert found.sent is None
 
 
 def test_the_overall_figures_of_a_day_are_not_messages() -> None:
-    """Only the stats of variations are added up."""
     variation = (Variation("email", "A"), {"sent": 5})
 
     assert of_figures(Figures((variation,), {"sent": 7})).sent == 5

@@ -19,7 +19,6 @@ from tests.support import naive_oracle
 def test_a_document_is_exposed_as_its_golden_file(
     path: Path, name: str, *, revisions: bool
 ) -> None:
-    """Documents are Braze's documented examples, observed responses and odd ones."""
     blocks = golden.render(name, revisions=revisions)
     text = path.read_bytes()
 
@@ -40,7 +39,6 @@ def test_a_document_is_exposed_as_its_golden_file(
 
 
 def test_revision_families_are_missing_by_default() -> None:
-    """Their samples are the only difference between the two files of a document."""
     with_revisions, default = (
         naive_oracle.parsed(path.read_bytes())
         for path, name, _ in golden.files()

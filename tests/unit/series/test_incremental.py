@@ -32,7 +32,6 @@ LABELS = ObjectLabels("shop", "Welcome", "c-1", {})
 
 
 def row(age: int, *, sent: int = 5) -> dict[str, Any]:
-    """Return a day of a campaign with two channels and a control group."""
     return {
         "time": (TODAY - timedelta(age)).isoformat(),
         "conversions": sent // 2,
@@ -49,19 +48,16 @@ def row(age: int, *, sent: int = 5) -> dict[str, Any]:
 
 
 def document(*rows: object) -> dict[str, object]:
-    """Return a response of Braze."""
     return {"message": "success", "data": list(rows)}
 
 
 def days(*, sent_today: int = 5) -> dict[str, Any]:
-    """Return a response with four weeks and today."""
     return document(*(row(age) for age in range(29, 0, -1)), row(0, sent=sent_today))
 
 
 def parse_next(
     document: object, previous: ParsedDocument, options: ParseOptions = OPTIONS
 ) -> ParsedDocument:
-    """Parse the document that follows another one."""
     return incremental.parse(
         document, options, previous=previous.snapshot, cached=previous.cached
     )
@@ -75,7 +71,6 @@ def whole(
 
 
 def today_first(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with its last row moved to the front."""
     *others, last = document["data"]
     return {**document, "data": [last, *others]}
 
@@ -89,7 +84,6 @@ def today_first(document: dict[str, Any]) -> dict[str, Any]:
 def test_new_numbers_of_today_reuse_the_snapshot(
     after: dict[str, Any], *, revisions: bool
 ) -> None:
-    """The order of rows does not matter; the result equals that of a whole parse."""
     options = OPTIONS._replace(revisions=revisions)
     first = incremental.parse(days(sent_today=5), options)
 
@@ -102,7 +96,6 @@ def test_new_numbers_of_today_reuse_the_snapshot(
 
 
 def test_only_the_blocks_of_the_latest_day_are_rendered_again() -> None:
-    """The other blocks are the same objects."""
     first = incremental.parse(days(sent_today=5), OPTIONS)
     before = render_values(LABELS, first.snapshot)
     second = parse_next(days(sent_today=6), first).snapshot
@@ -196,7 +189,6 @@ def test_every_other_change_gives_what_a_whole_parse_gives(
     ids=lambda changes: next(iter(changes)),
 )
 def test_other_options_parse_the_whole_document(changes: dict[str, Any]) -> None:
-    """The same document gives another snapshot then."""
     options = OPTIONS._replace(**changes)
     first = incremental.parse(days(), OPTIONS)
 
@@ -207,7 +199,6 @@ def test_other_options_parse_the_whole_document(changes: dict[str, Any]) -> None
 
 
 def test_a_text_that_is_not_unicode_prevents_reuse() -> None:
-    """Such a document has no digest."""
     after = days()
     after["data"][3]["messages"]["\ud800"] = []
     first = incremental.parse(after, OPTIONS)
@@ -231,7 +222,6 @@ def test_the_same_variations_are_left_out_at_the_limit(limit: int) -> None:
 
 
 def test_a_reused_snapshot_keeps_the_first_reading() -> None:
-    """The revision of a day stays, however often the numbers of today change."""
     restated = document(*days()["data"][:-2], row(1, sent=8), row(0))
     later = document(*days()["data"][:-2], row(1, sent=8), row(0, sent=6))
     first = incremental.parse(days(), OPTIONS)
@@ -266,7 +256,6 @@ MESSAGES = st.dictionaries(
 
 
 def rows_of(ages: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return rows of any content."""
     return st.builds(
         lambda age, messages, fields: {
             **fields,
@@ -285,13 +274,11 @@ NEWEST_ROW = rows_of(st.integers(-1, 0))
 
 
 def decoded(made: object) -> object:
-    """Return a document as `responses` decodes it."""
     return document_of(json.dumps(made).encode())
 
 
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[object, object]:
-    """Return two documents; they differ in the newest day at most."""
     rows = draw(st.lists(PAST_ROW, max_size=4) | st.lists(ROW, max_size=4))
     newest = draw(NEWEST_ROW | ROW)
     changed = copy.deepcopy(newest)
@@ -312,7 +299,6 @@ def test_any_two_documents_give_what_a_whole_parse_gives(
     room: int,
     revisions: bool,
 ) -> None:
-    """The rendered lines are the same too."""
     before, after = map(decoded, pair)
     options = OPTIONS._replace(series_limit=5 + room, revisions=revisions)
     first = incremental.parse(before, options)

@@ -32,7 +32,6 @@ YESTERDAY = "2025-06-21"
 
 
 def parse_options(**changes: Any) -> ParseOptions:
-    """Return options for New York on a day in June, with a window of a week."""
     defaults = ParseOptions(
         today=TODAY,
         timezone=ZoneInfo("America/New_York"),
@@ -45,34 +44,28 @@ def parse_options(**changes: Any) -> ParseOptions:
 
 
 def snapshot(*rows: Any, **changes: Any) -> Snapshot:
-    """Parse a document of these rows."""
     return parse({"message": "success", "data": list(rows)}, parse_options(**changes))
 
 
 def series(found: Snapshot) -> int:
-    """Return how many series a snapshot is exposed as."""
     return render_values(ObjectLabels("shop", "Welcome", "c-1", {}), found).series
 
 
 def row(day: str = YESTERDAY, /, **fields: Any) -> dict[str, Any]:
-    """Return a row with these campaign-wide fields."""
     return {"time": day, **fields}
 
 
 def email(*entries: Any, day: str = YESTERDAY) -> dict[str, Any]:
-    """Return a row with these entries of one channel."""
     return {"time": day, "messages": {"email": list(entries)}}
 
 
 def latest(found: Snapshot) -> dict[tuple[str, str], Stats]:
-    """Return the stats of the newest day by channel and label."""
     assert found.latest
     stats = found.latest.figures.variations
     return {(one.channel, one.label): values for one, values in stats}
 
 
 def overall(found: Snapshot) -> Stats:
-    """Return the campaign-wide stats of the newest day."""
     assert found.latest
     return found.latest.figures.overall
 
@@ -110,7 +103,6 @@ def test_days_needed_cover_the_longest_window(
 def test_a_document_that_is_not_a_data_series_is_malformed(
     document: object, message: str
 ) -> None:
-    """The message names what was found and expected, on one line."""
     for parser in (lambda one: parse(one, parse_options()), check):
         with pytest.raises(MalformedSeries) as error:
             parser(document)
@@ -132,7 +124,6 @@ def test_a_document_without_days_is_valid(document: object) -> None:
 
 
 def test_days_are_chosen_by_their_time() -> None:
-    """Their positions do not matter: tomorrow is the newest."""
     found = snapshot(
         row("2025-06-23", sent=3), row("2025-06-20", sent=1), row("2025-06-21", sent=2)
     )
@@ -146,7 +137,6 @@ def test_days_are_chosen_by_their_time() -> None:
 
 
 def test_today_is_not_complete() -> None:
-    """Without an older day there is no complete one, and no trailing sum."""
     found = snapshot(row("2025-06-22", sent=1))
 
     assert found.latest
@@ -156,7 +146,6 @@ def test_today_is_not_complete() -> None:
 
 
 def test_of_two_rows_with_one_date_the_later_is_used() -> None:
-    """The other adds nothing to sums, labels and counters."""
     found = snapshot(
         email({"variation_name": "A", "sent": 1, "odd": "text", "enrolled": 1}),
         email({"variation_name": "B", "sent": 2}),
@@ -171,7 +160,6 @@ def test_of_two_rows_with_one_date_the_later_is_used() -> None:
     "odd", [None, [], "2025-06-21", 5, {}, {"time": 5}, row("2025-06-24"), row("x")]
 )
 def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None:
-    """The time is missing, not a date, or later than tomorrow."""
     found = snapshot(odd, row(sent=1))
 
     assert overall(found) == {"sent": 1}
@@ -181,7 +169,6 @@ def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, -0.0, 2**53 + 1, 2**70, 5e-324, 10**308])
 def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
-    """Large integers and the smallest fraction are values."""
     found = snapshot(row(x=value), email({"x": value}, day="2025-06-22"))
 
     assert latest(found) == {("email", "default"): {"x": value}}
@@ -194,7 +181,6 @@ def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
     "value", ["1", "", True, False, {}, [], math.nan, math.inf, -math.inf, 10**400]
 )
 def test_a_value_that_is_not_a_number_is_ignored_and_counted(value: object) -> None:
-    """It is counted in usable rows and their entries; other fields are kept."""
     found = snapshot(
         row(x=value, y=1),
         email({"x": value, "y": 2}, day="2025-01-01"),
@@ -237,7 +223,6 @@ def test_null_and_names_are_not_counted_as_ignored() -> None:
     ],
 )
 def test_odd_messages_are_ignored_and_counted(messages: object, ignored: int) -> None:
-    """Null and empty mean no data; any other type is counted."""
     found = snapshot({"time": YESTERDAY, "messages": messages, "sent": 1})
 
     assert overall(found) == {"sent": 1}
@@ -259,7 +244,6 @@ def test_empty_names_are_skipped() -> None:
 
 
 def test_of_names_that_are_equal_once_cleaned_the_first_is_used() -> None:
-    """Values are not added up, and no series occurs twice."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -274,7 +258,6 @@ def test_of_names_that_are_equal_once_cleaned_the_first_is_used() -> None:
 
 
 def test_selections_match_the_names_of_braze_verbatim() -> None:
-    """Fields that are not selected are neither exposed nor counted as ignored."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -292,7 +275,6 @@ def test_selections_match_the_names_of_braze_verbatim() -> None:
 
 
 def test_enrolled_in_any_row_marks_a_control_group() -> None:
-    """It may be null today, and it need not be selected."""
     found = snapshot(
         email({"variation_api_id": "i", "enrolled": 5}, {"variation_api_id": "j"}),
         email(
@@ -310,7 +292,6 @@ def test_enrolled_in_any_row_marks_a_control_group() -> None:
 
 
 def test_a_variation_without_a_number_keeps_its_label() -> None:
-    """It is not exposed, and no other variation has its label."""
     found = snapshot(
         email({"variation_name": "A", "a": None}, {"variation_name": "A", "a": 1})
     )
@@ -320,7 +301,6 @@ def test_a_variation_without_a_number_keeps_its_label() -> None:
 
 
 def test_a_renamed_variation_has_one_label_over_all_days() -> None:
-    """The label is that of the newest row, in sums too; ids are cleaned."""
     entry = {"variation_api_id": "i\0"}
 
     found = snapshot(
@@ -334,7 +314,6 @@ def test_a_renamed_variation_has_one_label_over_all_days() -> None:
 
 
 def test_variations_are_ordered_by_channel_and_label() -> None:
-    """The order in the document does not matter."""
     found = snapshot(
         {
             "time": YESTERDAY,
@@ -354,7 +333,6 @@ def test_variations_are_ordered_by_channel_and_label() -> None:
 
 
 def test_the_limit_reserves_the_series_of_the_status() -> None:
-    """The limit is that of the whole campaign."""
     assert len(STATUS_FAMILIES) == STATUS_SERIES
 
 
@@ -390,7 +368,6 @@ def limited(limit: int) -> Snapshot:
 def test_whole_variations_are_dropped_at_the_limit(
     limit: int, channels: list[str], overall_stats: int, count: int
 ) -> None:
-    """The first that does not fit and all after it have no series in any family."""
     found = limited(limit)
 
     assert [one.channel for one in found.variations] == channels
@@ -407,7 +384,6 @@ def test_a_limit_below_the_status_drops_every_series(limit: int) -> None:
 
 
 def test_overall_figures_that_do_not_fit_are_dropped_whole() -> None:
-    """Variations that fit are kept; a window without a number is left out."""
     many = {str(n): 1 for n in range(20)}
     found = snapshot(row(**many), email({"a": 1}, day="2025-06-22"), series_limit=15)
 
@@ -432,7 +408,6 @@ CLOSER = st.fixed_dictionaries(
 @settings(deadline=None)
 @given(JSON | NEARLY | st.fixed_dictionaries({"data": st.lists(CLOSER | JSON)}))
 def test_any_json_gives_a_snapshot_or_malformed_series(document: object) -> None:
-    """No other exception is raised, and the message is printable."""
     message = ""
     try:
         parse(document, parse_options())
@@ -530,7 +505,6 @@ def test_more_than_100000_entries_are_malformed() -> None:
 
 
 def test_a_history_is_of_the_28_days_up_to_today() -> None:
-    """Older and later days are left out; days without a row are gaps."""
     today = parse_options().today
     rows = [
         {
@@ -549,7 +523,6 @@ def test_a_history_is_of_the_28_days_up_to_today() -> None:
 
 
 def test_a_history_is_of_the_series_that_are_exposed() -> None:
-    """Series that the limit drops do not count in it."""
     rows = [
         {
             "time": parse_options().today.isoformat(),
@@ -567,7 +540,6 @@ def test_a_history_is_of_the_series_that_are_exposed() -> None:
 
 
 def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
-    """Return rows of days on which nothing was counted."""
     ages = [*([0] if today else []), *range(1, days + 1)]
     zero = {"sent": 0, "opens": None, "variation_name": "A", "note": "text"}
     return [
@@ -581,13 +553,11 @@ def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
 
 
 def activity(*rows: object, **changes: Any) -> tuple[bool, bool]:
-    """Return `is_quiet` and `is_active` of these rows."""
     found = snapshot(*rows, **changes)
     return found.is_quiet, found.is_active
 
 
 def test_two_weeks_of_zeros_are_quiet() -> None:
-    """Fourteen complete days and today count; older days do not."""
     old = {"time": str(TODAY - timedelta(days=15)), "sent": 5}
 
     assert activity(*quiet_days()) == (True, False)
@@ -608,7 +578,6 @@ def test_fewer_than_fourteen_days_are_not_quiet() -> None:
     [{"revenue": 0.01}, {"messages": {"sms": [{"sent": 0}, {"bounces": -1}]}}],
 )
 def test_one_count_makes_a_campaign_not_quiet(age: int, count: dict[str, Any]) -> None:
-    """A count of today or yesterday makes it active."""
     day = str(TODAY - timedelta(days=age))
     rows = [one for one in quiet_days() if one["time"] != day]
 
@@ -626,7 +595,6 @@ def test_fields_that_are_not_selected_count_as_activity() -> None:
 
 
 def test_a_snapshot_carries_the_first_reading_and_the_revision() -> None:
-    """Of two fields of yesterday, one is in the first reading too."""
     options = parse_options(revisions=True)
     first = snapshot(row(x=1, y=1), revisions=True)
     second = parse(
@@ -646,7 +614,6 @@ def test_a_snapshot_carries_the_first_reading_and_the_revision() -> None:
 
 
 def test_revisions_are_off_by_default() -> None:
-    """No first reading is kept, and a previous one is dropped."""
     first = snapshot(row(x=1), revisions=True)
 
     found = parse(

@@ -17,12 +17,10 @@ WELCOME = Variation("email", "Welcome", "id-1")
 
 
 def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float) -> Day:
-    """Return a day with these stats."""
     return Day(on, 0.0, Figures(tuple(entries), overall))
 
 
 def test_the_first_reading_of_a_day_is_carried() -> None:
-    """A later reading of the same day does not replace it; that of a newer day does."""
     first, later = day(revenue=1), day(revenue=2)
 
     assert carry_first_reading(first, previous=None, today=TODAY) is first
@@ -31,7 +29,6 @@ def test_the_first_reading_of_a_day_is_carried() -> None:
 
 
 def test_a_response_without_the_day_keeps_its_first_reading() -> None:
-    """A later response may contain the day again."""
     first = day()
 
     assert carry_first_reading(day(MONDAY), previous=first, today=TODAY) is first
@@ -45,7 +42,6 @@ def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
 
 
 def test_a_revision_is_the_difference_to_the_first_reading() -> None:
-    """It may be negative or 0. A field that is missing in either reading has none."""
     first = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 3, "opens": 1}), x=1, y=2)
     last = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 5, "new": 1}), x=0, z=2)
 
@@ -94,7 +90,6 @@ def test_a_renamed_variation_is_matched_by_its_id() -> None:
 def test_differences_are_computed_in_decimals(
     before: float, now: float, expected: float | None
 ) -> None:
-    """A difference beyond the range of a double is left out."""
     found = revision(day(x=before), day(x=now)).overall
 
     assert found.get("x") == expected
@@ -102,7 +97,6 @@ def test_differences_are_computed_in_decimals(
 
 @given(*[st.integers(-(10**307), 10**307) | st.floats(allow_nan=False)] * 2)
 def test_a_difference_is_finite_and_close_to_exact(before: float, now: float) -> None:
-    """For any two finite numbers."""
     if not (math.isfinite(before) and math.isfinite(now)):
         return
 

@@ -53,7 +53,6 @@ def test_a_snapshot_is_dumped_and_parsed(
     data: list[object],
     revisions: bool,
 ) -> None:
-    """The result is equal, types of numbers included."""
     snapshot = parse({"data": data}, OPTIONS._replace(revisions=revisions))
 
     text = json.dumps(snapshot_json.dump(snapshot))
@@ -66,13 +65,11 @@ def test_a_snapshot_is_dumped_and_parsed(
 @settings(max_examples=200)
 @given(document=json_values)
 def test_any_other_json_raises_value_error(document: object) -> None:
-    """No other exception is raised."""
     with pytest.raises(ValueError, match=r".*"):
         snapshot_json.parse(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of every value in a document."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inner = list(value.items())
@@ -86,7 +83,6 @@ PLACES = places(DOCUMENT)[1:]
 
 
 def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
-    """Return the document with another value at one place."""
     document: dict[str, Any] = deepcopy(DOCUMENT)
     inner: Any = document
     for step in place[:-1]:
@@ -100,7 +96,6 @@ def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
 def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """It raises ValueError, or gives a snapshot that renders."""
     try:
         snapshot = snapshot_json.parse(with_value(place, value))
     except ValueError:
@@ -165,14 +160,12 @@ HUGE = 10**400
 def test_a_document_that_dump_does_not_write_is_rejected(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """Numbers beyond a double, unclean texts, wrong types and unknown indices."""
     with pytest.raises(ValueError, match="not a snapshot"):
         snapshot_json.parse(with_value(place, value))
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
 def test_no_key_may_be_missing(missing: str) -> None:
-    """Only `history` is optional."""
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):

@@ -35,7 +35,6 @@ class RecordingState(SqliteState):
     def save(
         self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
     ) -> None:
-        """Record the keys, then save or fail."""
         removed = set(gone)
         self.saves.append((set(changed), removed))
         if self.is_full:
@@ -56,7 +55,6 @@ class Fixture:
     def put(
         self, *campaign_ids: str, at: float | None = 100.0, has_values: bool = True
     ) -> None:
-        """Put campaigns into the store whose last successful poll was at `at`."""
         for campaign_id in campaign_ids:
             subject = ObjectLabels("shop", campaign_id, campaign_id, {})
             status = PollStatus(
@@ -70,11 +68,9 @@ class Fixture:
             self.store.put(entry)
 
     def saved_ids(self) -> set[str]:
-        """Return the ids of the campaigns in the file."""
         return {campaign_id for _, campaign_id in self.state.load()}
 
     def count(self, name: str, result: str) -> float | None:
-        """Return the value of a counter."""
         return self.telemetry.registry.get_sample_value(
             f"braze_exporter_{name}_total", {"result": result}
         )
@@ -82,12 +78,10 @@ class Fixture:
 
 @pytest.fixture
 def fixture(tmp_path: Path) -> Fixture:
-    """Return one whose directory is empty."""
     return Fixture(tmp_path)
 
 
 def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
-    """By the next process."""
     fixture.put("a")
 
     fixture.autosave.save()
@@ -98,7 +92,6 @@ def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
 
 
 def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
-    """A save without a change writes nothing."""
     fixture.put(*"abc")
     fixture.autosave.save()
     fixture.put("b", at=200.0)
@@ -113,7 +106,6 @@ def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
 def test_restored_values_are_not_written_again(
     fixture: Fixture, tmp_path: Path
 ) -> None:
-    """A restart of ten thousand campaigns writes none of them."""
     fixture.put("a")
     fixture.autosave.save()
     later = Fixture(tmp_path)
@@ -140,7 +132,6 @@ def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
 
 
 def test_campaigns_that_left_the_store_are_deleted(fixture: Fixture) -> None:
-    """From the file, too."""
     fixture.put(*"ab")
     fixture.autosave.save()
 
@@ -166,7 +157,6 @@ def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
 def test_a_full_disk_is_logged_once_and_counted_each_time(
     fixture: Fixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first save after the fault writes what is missing."""
     caplog.set_level("INFO", logger="exporter")
     fixture.put("a")
     fixture.state.is_full = True
@@ -186,7 +176,6 @@ def test_a_full_disk_is_logged_once_and_counted_each_time(
 def test_an_unusable_file_is_logged_and_replaced(
     fixture: Fixture, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is renamed, and the next save creates a new one."""
     file = tmp_path / FILE_NAME
     file.write_bytes(b"something else" * 500)
 
@@ -205,7 +194,6 @@ def test_an_unusable_file_is_logged_and_replaced(
 
 
 def test_a_first_start_succeeds(fixture: Fixture) -> None:
-    """There is nothing to restore."""
     assert fixture.autosave.restore() == {}
     assert fixture.count("state_loads", "success") == 1
 
@@ -214,7 +202,6 @@ def test_a_first_start_succeeds(fixture: Fixture) -> None:
 def test_a_file_that_was_removed_is_written_whole(
     fixture: Fixture, tmp_path: Path, *, is_created_by_discovery: bool
 ) -> None:
-    """Not only what changed since the last save."""
     fixture.put(*"ab")
     fixture.autosave.save()
     (tmp_path / FILE_NAME).unlink()
@@ -229,7 +216,6 @@ def test_a_file_that_was_removed_is_written_whole(
 def test_a_file_that_was_overwritten_is_replaced(
     fixture: Fixture, tmp_path: Path
 ) -> None:
-    """One save renames it, the next one creates a new file."""
     fixture.put(*"ab")
     fixture.autosave.save()
     (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
@@ -243,7 +229,6 @@ def test_a_file_that_was_overwritten_is_replaced(
 
 
 def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
-    """Nothing is restored while a backup holds it, and the next start restores it."""
     fixture.put("a")
     fixture.autosave.save()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
@@ -257,7 +242,6 @@ def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
 def test_an_impossible_directory_is_logged_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not first when there are values to save."""
     (tmp_path / "file").write_text("not a directory")
 
     kept = Fixture(tmp_path / "file").autosave.restore()

@@ -33,7 +33,6 @@ ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return the path of a state file with one campaign and one catalogue."""
     state = SqliteState(tmp_path)
     state.save({KEY: KEPT})
     state.save_catalogues({ACCOUNT: "{}"})
@@ -51,13 +50,11 @@ def edit(statement: str, *values: str) -> Callable[[Path], None]:
 
 
 def version_of(file: Path) -> int:
-    """Return the version of a file's schema."""
     with closing(sqlite3.connect(file)) as database:
         return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
 def test_saved_values_and_catalogues_are_loaded(tmp_path: Path) -> None:
-    """By another object too; a missing directory is created."""
     path = tmp_path / "deep" / "er"
 
     SqliteState(path).save({KEY: KEPT, OTHER: FAILED})
@@ -68,7 +65,6 @@ def test_saved_values_and_catalogues_are_loaded(tmp_path: Path) -> None:
 
 
 def test_a_save_changes_only_what_it_is_given(file: Path) -> None:
-    """Other campaigns stay, campaigns that are gone are deleted."""
     state = SqliteState(file.parent)
 
     state.save({OTHER: FAILED})
@@ -81,7 +77,6 @@ def test_a_save_changes_only_what_it_is_given(file: Path) -> None:
 
 
 def test_catalogues_are_replaced_as_a_whole(file: Path) -> None:
-    """An account that is not given is deleted; values stay."""
     state = SqliteState(file.parent)
     other = ("other", *ACCOUNT[1:])
 
@@ -95,7 +90,6 @@ def test_catalogues_are_replaced_as_a_whole(file: Path) -> None:
 def test_a_missing_and_an_empty_file_hold_nothing(
     tmp_path: Path, *, exists: bool
 ) -> None:
-    """The next save creates the tables."""
     if exists:
         (tmp_path / FILE_NAME).touch()
     state = SqliteState(tmp_path)
@@ -113,7 +107,6 @@ def old_file(directory: Path) -> SqliteState:
 
 
 def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
-    """Every value is loaded, and the file takes values and catalogues."""
     state = old_file(tmp_path)
     assert version_of(tmp_path / FILE_NAME) == 2
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
@@ -135,7 +128,6 @@ def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
 
 
 def test_a_file_of_version_1_is_loaded_and_migrated(tmp_path: Path) -> None:
-    """Its snapshots lack three keys."""
     state, file = old_file(tmp_path), tmp_path / FILE_NAME
     document = json.loads(DOCUMENT)
     for name in ("is_quiet", "is_active", "first_complete"):
@@ -169,19 +161,16 @@ def test_an_old_file_that_another_process_has_locked_is_not_migrated(
 
 
 def truncate(file: Path) -> None:
-    """Cut the end of a file."""
     os.truncate(file, file.stat().st_size - 4096)
 
 
 def make_directory(file: Path) -> None:
-    """Replace a file by a directory."""
     file.unlink()
     file.mkdir()
     (file / "something").touch()
 
 
 def make_foreign(file: Path) -> None:
-    """Replace a file by the database of another program."""
     file.unlink()
     edit("CREATE TABLE kept (x)")(file)
 
@@ -199,7 +188,6 @@ def make_pipe(file: Path) -> None:
 
 
 def make_endless_view(file: Path) -> None:
-    """Replace the table by a view that yields rows without end."""
     edit("DROP TABLE kept")(file)
     edit(
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
@@ -245,7 +233,6 @@ BROKEN: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_an_unusable_file_is_reported_and_replaced(file: Path, fault: str) -> None:
-    """The error names the file; after the quarantine a save creates a new one."""
     BROKEN[fault](file)
     state = SqliteState(file.parent)
 
@@ -260,7 +247,6 @@ def test_an_unusable_file_is_reported_and_replaced(file: Path, fault: str) -> No
 
 @pytest.mark.parametrize("fault", ["foreign", "newer", "a directory", "no database"])
 def test_a_foreign_file_is_not_written_to(file: Path, fault: str) -> None:
-    """Saving raises and leaves every byte of it."""
     BROKEN[fault](file)
     before = file.is_dir() or file.read_bytes()
     state = SqliteState(file.parent)
@@ -274,7 +260,6 @@ def test_a_foreign_file_is_not_written_to(file: Path, fault: str) -> None:
 
 
 def test_a_file_that_others_could_read_is_made_private(file: Path) -> None:
-    """The next save sets its mode."""
     file.chmod(0o644)
 
     SqliteState(file.parent).save({OTHER: KEPT})
@@ -283,7 +268,6 @@ def test_a_file_that_others_could_read_is_made_private(file: Path) -> None:
 
 
 def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
-    """Independent of the umask."""
     before = os.umask(0)
     try:
         SqliteState(tmp_path / "made").save({KEY: KEPT})
@@ -296,7 +280,6 @@ def test_a_new_file_and_its_directory_are_private(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Nothing is created where it points to."""
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(StateError, match="it is a link or a directory"):
@@ -306,7 +289,6 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_first_save_that_was_rolled_back_leaves_a_usable_file(file: Path) -> None:
-    """A file without a table is loaded as empty."""
     for table in ("kept", "catalogues"):
         edit(f"DROP TABLE {table}")(file)
     state = SqliteState(file.parent)
@@ -317,7 +299,6 @@ def test_a_first_save_that_was_rolled_back_leaves_a_usable_file(file: Path) -> N
 
 
 def test_a_text_that_sqlite_cannot_store_is_an_error(tmp_path: Path) -> None:
-    """With a lone surrogate in one id nothing of that save is stored."""
     state = SqliteState(tmp_path)
 
     with pytest.raises(StateError):
@@ -327,7 +308,6 @@ def test_a_text_that_sqlite_cannot_store_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
-    """For loading and for saving; the file stays."""
     (tmp_path / "state").write_text("mine")
     state = SqliteState(tmp_path / "state")
 
@@ -391,7 +371,6 @@ for act in (state.load, lambda: state.save(state_of(2))):
 
 
 def start(program: str, directory: Path) -> subprocess.Popen[str]:
-    """Start a program in a process."""
     return subprocess.Popen(
         [sys.executable, "-c", program, str(directory), DOCUMENT],
         stdout=subprocess.PIPE,
@@ -401,13 +380,11 @@ def start(program: str, directory: Path) -> subprocess.Popen[str]:
 
 
 def output(program: str, directory: Path) -> str:
-    """Return what a program prints."""
     with start(program, directory) as process:
         return process.communicate(timeout=120)[0]
 
 
 def test_a_full_disk_leaves_the_previous_state(file: Path) -> None:
-    """The error names the file, and no part of the new state is stored."""
     printed = output(SAVE_WITHOUT_SPACE, file.parent)
 
     assert f"the state file {file} cannot be written" in printed
@@ -415,13 +392,11 @@ def test_a_full_disk_leaves_the_previous_state(file: Path) -> None:
 
 
 def make_read_only(file: Path) -> None:
-    """Remove all write permissions of a file and its directory."""
     file.chmod(0o444)
     file.parent.chmod(0o555)
 
 
 def make_unreadable(file: Path) -> None:
-    """Remove all permissions of a file; its directory stays accessible."""
     file.chmod(0)
     file.parent.chmod(0o755)
 
@@ -432,7 +407,6 @@ def make_unreadable(file: Path) -> None:
 def test_missing_permissions_are_reported(
     file: Path, restrict: Callable[[Path], None], loaded: str
 ) -> None:
-    """A file that may be read is loaded even if it cannot be written to."""
     restrict(file)
     outside = file.parent.parent
     while outside != outside.parent and outside.stat().st_uid == os.getuid():
@@ -467,7 +441,6 @@ def test_a_kill_at_any_moment_leaves_a_whole_state(tmp_path: Path) -> None:
 
 
 def test_snapshots_are_stored_as_json(file: Path) -> None:
-    """So that a file can be inspected and repaired by hand."""
     with closing(sqlite3.connect(file)) as database:
         ((document,),) = database.execute("SELECT snapshot FROM kept")
 
@@ -475,7 +448,6 @@ def test_snapshots_are_stored_as_json(file: Path) -> None:
 
 
 def test_many_saves_do_not_grow_the_file(file: Path) -> None:
-    """Its pages are used again."""
     state = SqliteState(file.parent)
     size = file.stat().st_size
 
