@@ -59,12 +59,22 @@ def exposition_of(*entries: Entry) -> Exposition:
     return exposition
 
 
-def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
+def entry(
+    name: str,
+    *,
+    sent: int = 5,
+    variations: tuple[Variation, ...] = (EMAIL,),
+    polled_at: float = 900.0,
+    expires_at: float = 2000.0,
+) -> Entry:
+    """Return the entry of a campaign with samples of today."""
     labels = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
-    status = campaign_metrics.PollStatus(True, None, 300.0, 900.0)
-    figures = Figures(((EMAIL, {"sent": sent}),), {"unique_recipients": 4})
+    status = campaign_metrics.PollStatus(True, None, 300.0, polled_at)
+    figures = Figures(
+        tuple((one, {"sent": sent}) for one in variations), {"unique_recipients": 4}
+    )
     snapshot = Snapshot(
-        variations=(EMAIL,),
+        variations=variations,
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
         last_complete=None,
         trailing=(),
@@ -80,17 +90,9 @@ def entry(name: str, *, sent: int = 5, expires_at: float = 2000.0) -> Entry:
 
 
 def wide(name: str, *, sent: int) -> Entry:
-    one = entry(name)
-    snapshot = one.snapshot
-    assert snapshot is not None
+    """Return the entry of a campaign with a hundred variations."""
     variations = tuple(Variation("email", f"v{n:03}", f"id-{n}") for n in range(100))
-    figures = Figures(tuple((each, {"sent": sent}) for each in variations), {})
-    snapshot = snapshot._replace(
-        variations=variations,
-        latest=Day(date(2025, 6, 22), 1750550400.0, figures),
-    )
-    values = campaign_metrics.render_values(one.subject, snapshot)
-    return one._replace(last_read=snapshot, values=values)
+    return entry(name, sent=sent, variations=variations)
 
 
 def plain(exposition: Exposition, *, is_openmetrics: bool = False) -> str:
@@ -107,30 +109,19 @@ def compressed(exposition: Exposition, *, is_openmetrics: bool = False) -> bytes
 
 @pytest.mark.parametrize("is_openmetrics", [False, True])
 @pytest.mark.parametrize("campaigns", [0, 1, 300])
-def test_the_compressed_page_equals_the_plain_page(
+def test_a_compressed_page_is_one_member_with_the_plain_page(
     *, campaigns: int, is_openmetrics: bool
 ) -> None:
     exposition = exposition_of(*(entry(f"c{number}") for number in range(campaigns)))
-
-    page = compressed(exposition, is_openmetrics=is_openmetrics)
-
-    assert gzip.decompress(page).decode() == plain(
-        exposition, is_openmetrics=is_openmetrics
-    )
-
-
-@pytest.mark.parametrize("is_openmetrics", [False, True])
-def test_a_compressed_page_is_one_member(*, is_openmetrics: bool) -> None:
-    exposition = exposition_of(entry("a"), entry("b"))
     decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     page = decompressor.decompress(
         compressed(exposition, is_openmetrics=is_openmetrics)
     )
 
+    assert page.decode() == plain(exposition, is_openmetrics=is_openmetrics)
     assert decompressor.eof
     assert decompressor.unused_data == b""
-    assert page.decode() == plain(exposition, is_openmetrics=is_openmetrics)
 
 
 def test_a_compressed_page_is_smaller() -> None:
@@ -157,13 +148,7 @@ def test_unchanged_families_are_not_compressed_again() -> None:
     exposition = exposition_of(entry("a"), entry("b"))
     before = exposition.pages.compressed(is_openmetrics=False)[1:-3]
 
-    later = campaign_metrics.PollStatus(True, None, 300.0, 901.0)
-    exposition.store.put(
-        entry("a")._replace(
-            status=later,
-            status_blocks=campaign_metrics.render_status(entry("a").subject, later),
-        )
-    )
+    exposition.store.put(entry("a", polled_at=901.0))
     after = exposition.pages.compressed(is_openmetrics=False)[1:-3]
 
     changed = [one for one, other in zip(before, after, strict=True) if one != other]
@@ -254,18 +239,6 @@ def test_a_page_has_the_stored_values() -> None:
     assert f'campaign="b",channel="email",{sample} 7\n' in plain(exposition)
 
 
-def test_each_family_has_one_header() -> None:
-    page = plain(exposition_of(entry("a"), entry("b")))
-
-    lines = page.splitlines()
-    header = lines.index("# TYPE braze_campaign_daily gauge")
-    assert page.count("# TYPE braze_campaign_daily gauge\n") == 1
-    assert [line.split("{")[0] for line in lines[header + 1 : header + 3]] == [
-        "braze_campaign_daily",
-        "braze_campaign_daily",
-    ]
-
-
 def test_stale_values_are_not_served() -> None:
     exposition = exposition_of(entry("a", expires_at=1500.0))
     exposition.now = 1499.9
@@ -280,26 +253,23 @@ def test_stale_values_are_not_served() -> None:
     assert after == plain(exposition)
 
 
-def test_the_text_format_is_read_by_its_parser() -> None:
+@pytest.mark.parametrize(
+    ("is_openmetrics", "read"), [(False, read_text), (True, read_openmetrics)]
+)
+def test_a_page_is_read_by_the_parser_of_its_format(
+    *, is_openmetrics: bool, read: Reader
+) -> None:
+    """That of OpenMetrics is strict about order, repeats and the end."""
     exposition = Exposition(SelfMetrics(version="1", served=list))
     exposition.store.put(entry("a"))
+    exposition.store.put(entry("b"))
 
-    names = {family.name for family in read_text(plain(exposition))}
+    page = plain(exposition, is_openmetrics=is_openmetrics)
 
-    assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
-
-
-def test_openmetrics_is_read_by_its_parser() -> None:
-    exposition = Exposition(SelfMetrics(version="1", served=list))
-    exposition.store.put(entry("a"))
-
-    page = plain(exposition, is_openmetrics=True)
-
-    read: Reader = read_openmetrics
     names = {family.name for family in read(page)}
-    assert page.endswith("\n# EOF\n")
-    assert page.count("# EOF") == 1
     assert {"braze_campaign_daily", "braze_exporter_build_info"} <= names
+    assert page.count("# TYPE braze_campaign_daily gauge\n") == 1
+    assert page.count("# EOF") == page.endswith("\n# EOF\n") == is_openmetrics
 
 
 @pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "gzip"])

@@ -16,6 +16,7 @@ VALUES = RenderedObject(by_family=(b"x 1\n",), series=1)
 
 
 def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
+    """Return the entry of a campaign without a finished poll."""
     labels = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
     status = PollStatus(None, None, 300.0, None)
     return Entry(labels, status, render_status(labels, status))
@@ -34,13 +35,6 @@ def store_of(*entries: Entry) -> Store:
     return store
 
 
-def test_a_new_store_is_empty() -> None:
-    store = Store()
-
-    assert store.entries() == ()
-    assert store.get(("shop", "a")) is None
-
-
 def test_entries_are_ordered_by_insertion() -> None:
     store = store_of(entry("b"), entry("a"))
 
@@ -52,9 +46,9 @@ def test_entries_are_ordered_by_insertion() -> None:
 def test_the_same_id_in_two_workspaces_is_two_campaigns() -> None:
     store = store_of(entry("a"), entry("a", workspace="app"))
 
-    found = [store.get(key) for key in (("shop", "a"), ("app", "a"))]
+    found = [store.get(("shop", "a")), store.get(("app", "a")), store.get(("x", "a"))]
 
-    assert found == [entry("a"), entry("a", workspace="app")]
+    assert found == [entry("a"), entry("a", workspace="app"), None]
 
 
 def test_entries_are_the_same_tuple_until_one_changes() -> None:
@@ -82,42 +76,27 @@ def test_an_update_replaces_the_entry() -> None:
 
 def test_an_update_of_a_removed_campaign_changes_nothing() -> None:
     """A poll may end after its campaign was removed from the configuration."""
-    store = store_of(entry("a"))
-    store.remove([("shop", "a")])
+    store = store_of(entry("a"), entry("b"), entry("c"))
+    store.remove([("shop", "a"), ("shop", "c"), ("shop", "unknown")])
 
     store.update(("shop", "a"), lambda one: one)
-
-    assert store.entries() == ()
-
-
-def test_campaigns_are_removed() -> None:
-    store = store_of(entry("a"), entry("b"), entry("c"))
-
-    store.remove([("shop", "a"), ("shop", "c"), ("shop", "x")])
 
     assert store.entries() == (entry("b"),)
 
 
-def test_stale_values_expire() -> None:
+def test_stale_values_expire_once() -> None:
+    """At `expires_at`; the campaign, its status and its last snapshot stay."""
     old, young = polled("a", expires_at=10.0), polled("b", expires_at=10.1)
     store = store_of(old, young)
 
     dropped = store.expire(now=10.0)
+    after = store.entries()
 
     assert dropped == (old,)
-    assert store.entries() == (entry("a")._replace(last_read=old.last_read), young)
-    assert store.entries()[0].snapshot is None
-
-
-def test_values_expire_once() -> None:
-    store = store_of(polled("a", expires_at=10.0))
-    store.expire(now=20.0)
-    before = store.entries()
-
-    dropped = store.expire(now=30.0)
-
-    assert dropped == ()
-    assert store.entries() is before
+    assert after == (entry("a")._replace(last_read=old.last_read), young)
+    assert after[0].snapshot is None
+    assert store.expire(now=10.0) == ()
+    assert store.entries() is after
 
 
 class StoreWithLatePoll(Store):
