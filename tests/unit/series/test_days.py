@@ -1,6 +1,6 @@
 """Dates in documents of Braze, and the first instants of days."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,18 +14,9 @@ def test_a_date_is_parsed() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None,
-        20250622,
-        ["2025-06-22"],
-        "",
-        "20250622",
-        "2025-W25-7",
-        "2025-6-22",
-        "2025-02-30",
-        "0000-01-01",
-        "2025-06-22\n",
-        " 2025-06-22",
-        "2025-06-22T00:00:00",
+        *(None, 20250622, ["2025-06-22"], ""),
+        *("20250622", "2025-W25-7", "2025-6-22", "2025-02-30", "0000-01-01"),
+        *("2025-06-22\n", " 2025-06-22", "2025-06-22T00:00:00"),
         "\uff12\uff10\uff12\uff15-06-22",
     ],
 )
@@ -54,6 +45,25 @@ def test_a_day_starts_at_its_first_instant(zone: str, day: date, first: str) -> 
     instant = datetime.fromisoformat(first).replace(tzinfo=UTC)
 
     assert start_of_day(day, ZoneInfo(zone)) == instant.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("America/New_York", date(2025, 3, 9), 23),
+        ("America/New_York", date(2025, 11, 2), 25),
+        ("Australia/Lord_Howe", date(2025, 4, 6), 24.5),
+        ("Europe/Berlin", date(2024, 2, 29), 24),
+        ("Europe/Berlin", date(2025, 12, 31), 24),
+    ],
+)
+def test_a_day_ends_where_the_next_one_starts(
+    zone: str, day: date, hours: float
+) -> None:
+    there = ZoneInfo(zone)
+    seconds = start_of_day(day + timedelta(days=1), there) - start_of_day(day, there)
+
+    assert seconds / 3600 == hours
 
 
 def test_the_earliest_date_has_a_first_instant() -> None:

@@ -27,28 +27,19 @@ UNJUDGED, FINE, WARNING, CRITICAL = Level
         (8, 10_000, SPAM, WARNING),
         (30, 10_000, SPAM, CRITICAL),
         (0, 1000, SPAM, FINE),
+        # One complaint in a hundred or two in a thousand may be chance.
+        (1, 100, SPAM, UNJUDGED),
+        (9, 100, SPAM, UNJUDGED),
+        (10, 100, SPAM, CRITICAL),
+        (0, 999, SPAM, UNJUDGED),
+        (2, 1000, SPAM, FINE),
+        (3, 1000, SPAM, CRITICAL),
     ],
 )
 def test_a_rate_equal_to_a_limit_has_reached_it(
     events: int, whole: int, limits: DeliverabilityLimits, level: Level
 ) -> None:
     assert rate(events, whole, limits) == Rate(events / whole, level)
-
-
-@pytest.mark.parametrize(
-    ("events", "whole", "level"),
-    [
-        (1, 100, UNJUDGED),
-        (9, 100, UNJUDGED),
-        (10, 100, CRITICAL),
-        (0, 999, UNJUDGED),
-        (2, 1000, FINE),
-        (3, 1000, CRITICAL),
-    ],
-)
-def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> None:
-    """One complaint in a hundred or two in a thousand may be chance."""
-    assert rate(events, whole, SPAM) == Rate(events / whole, level)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +77,13 @@ def test_the_spam_rate_is_of_email_sent_where_delivered_is_missing() -> None:
     assert found.spam_rate == Rate(0.001, FINE)
 
 
-def test_a_missing_field_is_not_zero() -> None:
-    found = of_parts([("in_app_message", {"impressions": 5})])
+def test_a_missing_field_and_a_sum_beyond_a_double_have_no_count() -> None:
+    missing = of_parts([("in_app_message", {"impressions": 5})])
+    huge = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
-    assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
-    assert found.level is UNJUDGED
-
-
-def test_a_sum_beyond_a_double_is_missing() -> None:
-    found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
-
-    assert found.sent is None
+    assert (missing.sent, missing.bounces, missing.reported_spam) == (None, None, None)
+    assert missing.level is UNJUDGED
+    assert huge.sent is None
 
 
 def test_the_overall_figures_of_a_day_are_not_messages() -> None:

@@ -47,26 +47,16 @@ def test_a_sum_beyond_a_double_is_left_out() -> None:
     assert trailing_sums(past, (7,)) == [(7, {"a": {"sent": 2}})]
 
 
-NUMBERS = st.one_of(
-    st.integers(-(2**53), 2**53), st.floats(min_value=-1e300, max_value=1e300)
-)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300)
 
 
 @settings(deadline=None)
-@given(st.lists(NUMBERS, min_size=1, max_size=98))
+@given(st.lists(NUMBERS | st.integers(-(10**30), 10**30), min_size=1, max_size=98))
 def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
 
     ((_, sums),) = trailing_sums(past, (98,))
 
-    assert float(sums["a"]["x"]) == float(sum(map(Fraction, values)))
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-(10**30), 10**30), min_size=1, max_size=98))
-def test_sums_of_integers_stay_integers(values: list[int]) -> None:
-    past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
-
-    ((_, sums),) = trailing_sums(past, (98,))
-
-    assert sums["a"]["x"] == sum(values)
+    exact = sum(map(Fraction, values))
+    are_integers = all(isinstance(value, int) for value in values)
+    assert sums["a"]["x"] == (exact if are_integers else float(exact))
