@@ -48,10 +48,11 @@ def test_a_sum_beyond_a_double_is_left_out() -> None:
 
 
 NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300)
+VALUES = st.lists(NUMBERS, min_size=1) | st.lists(st.integers(), min_size=1)
 
 
 @settings(deadline=None)
-@given(st.lists(NUMBERS | st.integers(-(10**30), 10**30), min_size=1, max_size=98))
+@given(VALUES)
 def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
 

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter.metrics.campaign_metrics import (
@@ -52,20 +53,15 @@ class Fixture:
         self.telemetry = SelfMetrics(version="0", served=tuple)
         self.autosave = Autosave(self.state, store=self.store, telemetry=self.telemetry)
 
-    def put(
-        self, *campaign_ids: str, at: float | None = 100.0, has_values: bool = True
-    ) -> None:
+    def put(self, *campaign_ids: str, **changes: Any) -> None:
+        """Put campaigns with values into the store, polled at 100."""
         for campaign_id in campaign_ids:
             subject = ObjectLabels("shop", campaign_id, campaign_id, {})
-            status = PollStatus(
-                is_up=True, failure=None, interval_seconds=300, last_success_at=at
+            status = PollStatus(True, None, 300, 100.0)._replace(**changes)
+            values = render_values(subject, SNAPSHOT)
+            self.store.put(
+                Entry(subject, status, render_status(subject, status), SNAPSHOT, values)
             )
-            entry = Entry(subject, status, render_status(subject, status))
-            if has_values:
-                entry = entry._replace(
-                    last_read=SNAPSHOT, values=render_values(subject, SNAPSHOT)
-                )
-            self.store.put(entry)
 
     def saved_ids(self) -> set[str]:
         return {campaign_id for _, campaign_id in self.state.load()}
@@ -82,19 +78,21 @@ def fixture(tmp_path: Path) -> Fixture:
 
 
 def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
+    assert fixture.autosave.restore() == {}
     fixture.put("a")
 
     fixture.autosave.save()
 
     kept = Fixture(tmp_path).autosave.restore()
     assert kept == {("shop", "a"): Kept(100.0, None, SNAPSHOT)}
+    assert fixture.count("state_loads", "success") == 1
     assert fixture.count("state_saves", "success") == 1
 
 
 def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
     fixture.put(*"abc")
     fixture.autosave.save()
-    fixture.put("b", at=200.0)
+    fixture.put("b", last_success_at=200.0)
 
     fixture.autosave.save()
     fixture.autosave.save()
@@ -119,13 +117,8 @@ def test_restored_values_are_not_written_again(
 
 def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
     """So that a restart does not make a failing campaign look healthy."""
-    fixture.put("a")
+    fixture.put("a", is_up=False, failure=FailureReason.TIMEOUT)
 
-    def fail(entry: Entry) -> Entry:
-        status = entry.status._replace(is_up=False, failure=FailureReason.TIMEOUT)
-        return entry._replace(status=status)
-
-    fixture.store.update(("shop", "a"), fail)
     fixture.autosave.save()
 
     assert fixture.state.load()["shop", "a"].failure is FailureReason.TIMEOUT
@@ -146,7 +139,8 @@ def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
     """What was saved before the values became stale stays."""
     fixture.put("a")
     fixture.autosave.save()
-    fixture.put(*"ab", at=None, has_values=False)
+    fixture.put("b", last_success_at=None)
+    fixture.store.update(("shop", "a"), lambda entry: entry._replace(values=None))
 
     fixture.autosave.save()
 
@@ -193,11 +187,6 @@ def test_an_unusable_file_is_logged_and_replaced(
     assert file.with_suffix(".unusable").read_bytes().startswith(b"something else")
 
 
-def test_a_first_start_succeeds(fixture: Fixture) -> None:
-    assert fixture.autosave.restore() == {}
-    assert fixture.count("state_loads", "success") == 1
-
-
 @pytest.mark.parametrize("is_created_by_discovery", [False, True])
 def test_a_file_that_was_removed_is_written_whole(
     fixture: Fixture, tmp_path: Path, *, is_created_by_discovery: bool
@@ -219,7 +208,7 @@ def test_a_file_that_was_overwritten_is_replaced(
     fixture.put(*"ab")
     fixture.autosave.save()
     (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
-    fixture.put("a", at=200.0)
+    fixture.put("a", last_success_at=200.0)
 
     fixture.autosave.save()
     fixture.autosave.save()
@@ -237,15 +226,3 @@ def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
 
     assert kept == {}
     assert set(Fixture(tmp_path).autosave.restore()) == {("shop", "a")}
-
-
-def test_an_impossible_directory_is_logged_at_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").write_text("not a directory")
-
-    kept = Fixture(tmp_path / "file").autosave.restore()
-
-    assert kept == {}
-    (record,) = caplog.records
-    assert record.getMessage() == "state.unusable"
