@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-import pytest
 import yaml
 from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
@@ -29,13 +28,6 @@ def test_a_description_contains_no_password_of_a_proxy() -> None:
 
     assert "proxy: http://***@proxy:3128\n" in describe(parsed.config)
     assert "hunter2" not in f"{describe(parsed.config)}{parsed!r}"
-
-
-@pytest.mark.parametrize("text", [MINIMAL, FULL])
-def test_a_description_parses_to_the_same_configuration(text: str) -> None:
-    parsed = read(text.replace("user:hunter2@", ""))
-
-    assert read(describe(parsed.config)).config == parsed.config
 
 
 label_texts = st.text(
@@ -93,19 +85,14 @@ configs = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(configs)
-def test_every_description_parses_to_the_same_configuration(described: Config) -> None:
-    assert read(describe(described)) == ParsedConfig(described, ())
+def test_every_description_parses_to_the_same_configuration(whole: Config) -> None:
+    assert read(describe(whole)) == ParsedConfig(whole, ())
 
-
-@settings(max_examples=40, deadline=None)
-@given(configs)
-def test_changes_and_required_options_are_the_whole_configuration(
-    whole: Config,
-) -> None:
+    # Changes leave out only options with their default value.
     names = ("name", "endpoint", "api_key_env", "campaigns")
+    described = yaml.safe_load(describe(whole))["workspaces"]
     for number, workspace in enumerate(whole.workspaces):
-        described = yaml.safe_load(describe(whole))["workspaces"][number]
-        place = {name: described[name] for name in names}
+        place = {name: described[number][name] for name in names}
 
         general, own = changes(whole, workspace)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from exporter.config import yaml_tree
-from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar, Sequence
+from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar
 from exporter.model.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,18 +18,6 @@ yaml_like = st.lists(
     ),
     max_size=40,
 ).map("".join)
-
-
-def test_every_node_has_its_line() -> None:
-    tree, problems = yaml_tree.compose("a:\n  - 1\n  - two\nb: ''\n", file="c.yaml")
-
-    assert isinstance(tree, Mapping)
-    assert tree.entries["a"] == (
-        1,
-        Sequence(2, [Scalar(2, "int", "1"), Scalar(3, "str", "two")]),
-    )
-    assert tree.entries["b"] == (4, Scalar(4, "str", ""))
-    assert problems == []
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:
