@@ -1,7 +1,5 @@
 """Rendered lines, parsed by the official parsers."""
 
-import math
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +27,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import golden
-from tests.support import naive_oracle
+from tests.support import data_series, naive_oracle
+from tests.support.data_series import ODD, WORDS
 
 OPTIONS = golden.OPTIONS._replace(revisions=True)
 TODAY = OPTIONS.today
@@ -175,47 +174,13 @@ def test_only_the_newest_day_is_rendered_again() -> None:
     assert renew_latest(OBJECT, EMPTY, empty) == empty
 
 
-NASTY = st.sampled_from(
-    ['"', "\\", "\n", '\\"', "\\n", "# EOF", "} 1", '",x="', " # {"]
-)
-WORDS = st.text(max_size=9) | st.lists(NASTY | st.text(max_size=9)).map("".join)
-NAMES = WORDS | st.sampled_from(
-    ["", "A", "A #2", "A (aaaaaaaa)", "\0", "\1", '"\\\n', "\ud800"]
-)
-IDS = WORDS | st.sampled_from(["", "aaaaaaaa1", "aaaaaaaa2", "\0", "\1", "A"])
-ODD: st.SearchStrategy[Any] = st.sampled_from(
-    [None, "5", "", True, [], {}, math.nan, math.inf, 10**400]
-)
-NUMBERS = (
-    st.sampled_from([0, 1, 3, -2, 0.1, 0.2, 12.5, 2**60, 1e308, 5e-324])
-    | st.integers(-(10**308), 10**308)
-    | st.integers(-(2**53) - 1, 2**53 + 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-)
-FIELDS = WORDS.filter(lambda name: name not in {"time", "messages"}) | st.sampled_from(
-    ["sent", "opens", "revenue", "unique_recipients", "enrolled", "", "f\0", "f\1"]
-)
-ENTRY = st.dictionaries(FIELDS, NUMBERS | NUMBERS | ODD, max_size=4).flatmap(
-    lambda fields: st.fixed_dictionaries(
-        {key: st.just(value) for key, value in fields.items()},
-        optional={"variation_name": NAMES | ODD, "variation_api_id": IDS | ODD},
-    )
-)
-CHANNELS = WORDS | st.sampled_from(["email", "sms", "", "c\0", "c\1"])
-MESSAGES = st.dictionaries(
-    CHANNELS, st.lists(ENTRY | ODD, max_size=4) | ODD, max_size=3
-)
-TIMES = st.integers(-2, 30).map(lambda age: str(TODAY - timedelta(days=age)))
-ROW = st.builds(
-    lambda fields, day, messages: {**fields, "time": day, "messages": messages},
-    st.dictionaries(FIELDS, NUMBERS | ODD, max_size=3),
-    TIMES | ODD | st.just("2025-06-31"),
-    MESSAGES | MESSAGES | ODD,
+ROWS = data_series.rows(
+    data_series.times(TODAY, st.integers(-2, 30)) | ODD | st.just("2025-06-31"), WORDS
 )
 
 
 @settings(deadline=None)
-@given(st.lists(ROW | ODD, max_size=6), WORDS, WORDS)
+@given(st.lists(ROWS | ODD, max_size=6), WORDS, WORDS)
 def test_every_document_is_rendered_as_by_the_naive_oracle(
     data: list[Any], workspace: str, campaign: str
 ) -> None:

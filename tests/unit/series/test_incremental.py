@@ -17,6 +17,9 @@ from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import data_series
+from tests.support.data_series import NUMBERS
+
 TODAY = date(2026, 3, 14)
 OPTIONS = ParseOptions(
     today=TODAY,
@@ -202,38 +205,10 @@ def test_a_reused_snapshot_keeps_the_first_reading() -> None:
     assert found.snapshot.revision.variations[0][1] == {"sent": 3}
 
 
-NUMBER = st.integers(-3, 10**6) | st.floats() | st.sampled_from([2**53, 2**70, 10**400])
-VALUE = NUMBER | st.none() | st.booleans() | st.sampled_from(["text", []])
-FIELD = st.sampled_from(["sent", "bounces", "opens", "secret", "enrolled", "", "\x01"])
-NAMES = st.sampled_from(["A", "B", "", None, 7])
-ENTRY = st.dictionaries(FIELD, VALUE, max_size=4).flatmap(
-    lambda fields: st.fixed_dictionaries(
-        {"variation_api_id": NAMES, "variation_name": NAMES}
-    ).map(lambda names: {**fields, **names})
+ROW, PAST_ROW, NEWEST_ROW = (
+    data_series.rows(data_series.times(TODAY, st.integers(*ages)))
+    for ages in ((-2, 3), (1, 5), (-1, 0))
 )
-MESSAGES = st.dictionaries(
-    st.sampled_from(["email", "sms", "", "e\x01", "e\x02"]),
-    st.lists(ENTRY | VALUE, max_size=3) | VALUE,
-    max_size=3,
-)
-
-
-def rows_of(ages: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.builds(
-        lambda age, messages, fields: {
-            **fields,
-            "time": (TODAY - timedelta(age)).isoformat(),
-            "messages": messages,
-        },
-        ages,
-        MESSAGES | VALUE,
-        st.dictionaries(FIELD, VALUE, max_size=3),
-    )
-
-
-ROW = rows_of(st.integers(-2, 3))
-PAST_ROW = rows_of(st.integers(1, 5))
-NEWEST_ROW = rows_of(st.integers(-1, 0))
 
 
 @st.composite
@@ -245,9 +220,9 @@ def pairs(draw: st.DrawFn) -> tuple[object, object]:
     channels = messages.values() if isinstance(messages, dict) else ()
     lists = [channel for channel in channels if isinstance(channel, list)]
     for entry in (changed, *(one for entries in lists for one in entries)):
-        if isinstance(entry, dict):
-            for name in draw(st.sets(FIELD)) & entry.keys():
-                entry[name] = draw(NUMBER)
+        for name, value in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(value, int | float):
+                entry[name] = draw(NUMBERS | st.just(value))
     return document(*rows, newest), document(*rows, draw(st.just(changed) | ROW))
 
 

@@ -2,7 +2,6 @@
 
 import json
 from copy import deepcopy
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import data_series
 from tests.support.snapshots import OPTIONS, TODAY, example_snapshot
 
 LABELS = ObjectLabels("shop", "Spring", "c1", {})
@@ -23,32 +23,11 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-texts = st.sampled_from(["email", "a", "", "\ud800", "x\ny\0", "\U0001f600"])
-stats = st.dictionaries(texts | st.just("sent"), numbers | st.none(), max_size=4)
-entries = st.builds(
-    lambda name, id_, values: {
-        "variation_name": name,
-        "variation_api_id": id_,
-        **values,
-    },
-    texts,
-    texts,
-    stats,
-)
-rows = st.builds(
-    lambda age, messages, values: {
-        "time": (TODAY - timedelta(days=age)).isoformat(),
-        "messages": messages,
-        **values,
-    },
-    st.integers(-1, 9),
-    st.dictionaries(texts, st.lists(entries | json_values, max_size=4), max_size=3),
-    stats,
-)
+rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 9)), data_series.WORDS)
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.lists(rows, max_size=5), revisions=st.booleans())
+@given(st.lists(rows, max_size=5), st.booleans())
 def test_a_snapshot_is_dumped_and_parsed(
     data: list[object],
     revisions: bool,
@@ -92,7 +71,7 @@ def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
 
 
 @settings(max_examples=400, deadline=None)
-@given(place=st.sampled_from(PLACES), value=json_values | texts)
+@given(place=st.sampled_from(PLACES), value=json_values | data_series.WORDS)
 def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
     place: tuple[Any, ...], value: object
 ) -> None:
