@@ -7,7 +7,6 @@ of file or disk is a `StateError`. The file holds neither API keys nor rendered 
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 import stat
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
+from exporter.model.json_values import instant
 from exporter.series import snapshot_json
 from exporter.series.kept import Kept, KeptEntries
 
@@ -258,18 +258,11 @@ def _parse_kept(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
             message = f"campaign {campaign_id!r} occurs twice"
             raise ValueError(message)
         entries[key] = Kept(
-            _instant(at),
+            instant(at),
             FailureReason(failure) if failure else None,
             snapshot_json.parse(json.loads(document)),
         )
     return entries
-
-
-def _instant(value: object) -> float:
-    if type(value) is not float or not math.isfinite(value):
-        message = f"last_success_at is {value!r}, expected a number"
-        raise ValueError(message)
-    return value
 
 
 def _dump(kept: Kept) -> str:
