@@ -68,12 +68,8 @@ DISCOVER: Section = {
         kind=OptionKind.DURATION,
         least=_HOUR,
         most=3650 * _DAY,
-        attribute="sent_within_seconds",
         example="30d",
-        help=(
-            "Only campaigns sent within this time. Unset: the last send does not "
-            "matter."
-        ),
+        help="Only campaigns sent within this time. Unset: the last send is ignored.",
     ),
     "include_drafts": Option("false", OptionKind.BOOLEAN, help="Also poll drafts."),
     "include_archived": Option(
@@ -84,17 +80,13 @@ DISCOVER: Section = {
         OptionKind.INTEGER,
         least=1,
         most=100_000,
-        help=(
-            "Maximum number of discovered campaigns; the most recently edited ones are "
-            "kept."
-        ),
+        help="Maximum number of campaigns; the most recently edited ones are kept.",
     ),
     "list_interval": Option(
         "1h",
         OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
-        attribute="list_interval_seconds",
         help="How often the list of campaigns is requested.",
     ),
     "grace": Option(
@@ -102,7 +94,6 @@ DISCOVER: Section = {
         OptionKind.DURATION,
         least=0,
         most=90 * _DAY,
-        attribute="grace_seconds",
         help="How long a campaign that is no longer listed is still polled.",
     ),
     # Braze allows 4,166 a minute, shared with the company's live sends.
@@ -111,10 +102,7 @@ DISCOVER: Section = {
         OptionKind.NUMBER,
         least=0.1,
         most=1000,
-        help=(
-            "Maximum request rate of discovery. Braze shares this limit with live "
-            "sends."
-        ),
+        help="Maximum request rate; live sends share this limit of Braze.",
     ),
     "labels": Option(
         "{}",
@@ -138,7 +126,6 @@ CAMPAIGN: Section = {
         kind=OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
-        attribute="interval_seconds",
         example="1m",
         help="How often this campaign is polled. Unset: the workspace's `interval`.",
     ),
@@ -186,7 +173,6 @@ WORKSPACE: Section = {
         OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
-        attribute="interval_seconds",
         help="How often each campaign is polled. One poll is one request.",
     ),
     "idle_interval": Option(
@@ -194,7 +180,6 @@ WORKSPACE: Section = {
         OptionKind.DURATION,
         least=_SECOND,
         most=7 * _DAY,
-        attribute="idle_interval_seconds",
         help="How often an idle campaign is polled: one without a count in 14 days.",
     ),
     # Braze allows 50,000; below 0.01 the next request would be hours away.
@@ -203,10 +188,7 @@ WORKSPACE: Section = {
         OptionKind.NUMBER,
         least=0.01,
         most=1_000_000,
-        help=(
-            "Maximum request rate. If the campaigns need more, all intervals are "
-            "stretched."
-        ),
+        help="Maximum request rate; all intervals are stretched if it is too low.",
     ),
     "reserve": Option(
         "20%",
@@ -214,9 +196,7 @@ WORKSPACE: Section = {
         least=0,
         most=1,
         excludes_most=True,
-        help=(
-            "Share of Braze's rate limit that is left to other users of the workspace."
-        ),
+        help="Share of Braze's rate limit that is left to other clients.",
     ),
     "concurrency": Option(
         "4",
@@ -230,7 +210,6 @@ WORKSPACE: Section = {
         OptionKind.DURATION,
         least=_MILLISECOND,
         most=10 * _MINUTE,
-        attribute="timeout_seconds",
         help="Timeout of a request, from connecting to the last byte.",
     ),
     "proxy": Option(
@@ -297,9 +276,7 @@ CONFIG: Section = {
         OptionKind.WINDOWS,
         least=_DAY,
         most=98 * _DAY,
-        help=(
-            "Trailing windows, in whole days before today, that are summed; `[]`: none."
-        ),
+        help="Windows of whole days before today that are summed; `[]`: none.",
     ),
     "channels": Option(
         "{}", OptionKind.SECTION, section=SELECTION, help="Channels to export."
@@ -309,7 +286,6 @@ CONFIG: Section = {
         OptionKind.DURATION,
         least=_MILLISECOND,
         most=365 * _DAY,
-        attribute="stale_after_seconds",
         help=(
             "Age after which the values of a campaign are no longer exported; at least "
             "three intervals."
@@ -321,10 +297,7 @@ CONFIG: Section = {
     "revisions": Option(
         "false",
         OptionKind.BOOLEAN,
-        help=(
-            "Export the revision families: by how much Braze changes the counts of "
-            "past days."
-        ),
+        help="Export by how much Braze changes the counts of past days.",
     ),
     "limits": Option(
         "{}", OptionKind.SECTION, section=LIMITS, help="Limits of one campaign."

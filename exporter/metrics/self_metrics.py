@@ -7,7 +7,7 @@ each scrape. Campaign figures are rendered by `campaign_metrics`, not here.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -342,16 +342,13 @@ class SelfMetrics:
 
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return all families in one format; OpenMetrics ends with `# EOF`."""
-        self._remove_forgotten()
-        render = generate_openmetrics if is_openmetrics else generate_latest
-        page: bytes = render(self.registry)
-        return page
-
-    def _remove_forgotten(self) -> None:
-        """Remove them at each scrape: a late response would create one again."""
+        # At each scrape: a late response would create them again.
         for workspace in tuple(self._forgotten):
             for metric in self._of_workspaces:
                 metric.remove_by_labels({"workspace": workspace})
+        render = generate_openmetrics if is_openmetrics else generate_latest
+        page: bytes = render(self.registry)
+        return page
 
 
 class _ServedCollector:
@@ -360,18 +357,19 @@ class _ServedCollector:
     def __init__(self, served: Callable[[], Iterable[Served]]) -> None:
         self._served = served
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the families without samples."""
-        return [_family(name, text) for name, text in _SERVED.items()]
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the families with their samples."""
-        totals = tuple(self._served())
+    def describe(self, totals: Iterable[Served] = ()) -> list[GaugeMetricFamily]:
+        """Return the families; without totals they have no samples."""
+        families = []
         for name, text in _SERVED.items():
-            family = _family(name, text)
+            family = GaugeMetricFamily(_PREFIX + name, text, labels=["workspace"])
             for total in totals:
                 family.add_metric([total.workspace], getattr(total, name))
-            yield family
+            families.append(family)
+        return families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the families with their samples."""
+        return self.describe(tuple(self._served()))
 
 
 def _code_text(code: int) -> str:
@@ -381,7 +379,3 @@ def _code_text(code: int) -> str:
 
 def _result(is_successful: bool) -> str:
     return "success" if is_successful else "failure"
-
-
-def _family(name: str, text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(_PREFIX + name, text, labels=["workspace"])

@@ -85,8 +85,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         _check_unique(n for n, _ in one["variations"])
         return Figures(
             variations=tuple(
-                (variations[count(n)], _stats(stats))
-                for n, stats in one["variations"]
+                (variations[count(n)], _stats(stats)) for n, stats in one["variations"]
             ),
             overall=_stats(one["overall"]),
         )

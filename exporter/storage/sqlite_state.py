@@ -12,7 +12,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -65,10 +65,7 @@ T = TypeVar("T")
 
 
 class SqliteState:
-    """The state file of a directory; the first save creates both.
-
-    Every method may be called from any thread; one runs at a time.
-    """
+    """The state file of a directory; the first save creates both. It is thread-safe."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -226,19 +223,13 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _migrate(database: sqlite3.Connection) -> None:
-    """Bring the schema to `VERSION`; DatabaseError: it cannot be.
-
-    Runs in the caller's transaction. A file of `VERSION` is not written to.
-    """
-    if _is_blank(database):
+    """Bring the schema to `VERSION` in the caller's transaction, or DatabaseError."""
+    version = 0 if _is_blank(database) else _version(database)
+    if not version:
         database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        version = 0
-    else:
-        version = _version(database)
     if version < VERSION:
-        for statements in _MIGRATIONS[version:]:
-            for statement in statements:
-                database.execute(statement)
+        for statement in chain.from_iterable(_MIGRATIONS[version:]):
+            database.execute(statement)
         database.execute(f"PRAGMA user_version = {VERSION}")
     # A view in a table's place could be computed without end.
     schema = database.execute(

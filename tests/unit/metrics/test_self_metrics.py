@@ -85,8 +85,7 @@ def test_both_formats_are_valid_and_have_no_created_series(
 def test_counters_start_at_zero() -> None:
     """For every expected workspace, so that `increase` counts the first event."""
     metrics = new_metrics()
-
-    for name, labels in {
+    expected: dict[str, list[tuple[str, ...]]] = {
         "api_requests_total": [(code, SERIES, "shop") for code in CODES],
         "api_request_duration_seconds_count": [(SERIES, "shop")],
         "api_retries_total": [("shop",)],
@@ -97,7 +96,9 @@ def test_counters_start_at_zero() -> None:
         "state_loads_total": [("success",), ("failure",)],
         "workspace_paused": [(reason, "shop") for reason in PAUSE_REASONS],
         "discovery_failures_total": [],  # it is not configured
-    }.items():
+    }
+
+    for name, labels in expected.items():
         assert samples(metrics, name) == dict.fromkeys(labels, 0)
 
 

@@ -23,22 +23,22 @@ def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float)
 def test_the_first_reading_of_a_day_is_carried() -> None:
     first, later = day(revenue=1), day(revenue=2)
 
-    assert carry_first_reading(first, previous=None, today=TODAY) is first
-    assert carry_first_reading(later, previous=first, today=TODAY) is first
-    assert carry_first_reading(first, previous=day(MONDAY), today=TODAY) is first
+    assert carry_first_reading(first, None, TODAY) is first
+    assert carry_first_reading(later, first, TODAY) is first
+    assert carry_first_reading(first, day(MONDAY), TODAY) is first
 
 
 def test_a_response_without_the_day_keeps_its_first_reading() -> None:
     first = day()
 
-    assert carry_first_reading(day(MONDAY), previous=first, today=TODAY) is first
-    assert carry_first_reading(None, previous=first, today=TODAY) is first
+    assert carry_first_reading(day(MONDAY), first, TODAY) is first
+    assert carry_first_reading(None, first, TODAY) is first
     assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
 
 
 def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
     """The clock or the time zone was changed since."""
-    assert carry_first_reading(day(), previous=day(TODAY), today=TODAY) == day()
+    assert carry_first_reading(day(), day(TODAY), TODAY) == day()
 
 
 def test_a_revision_is_the_difference_to_the_first_reading() -> None:
