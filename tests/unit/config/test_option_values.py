@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.config import option_values, yaml_tree
@@ -36,18 +35,8 @@ OPTIONS = dict(walk())
         ("limits.response_bytes", option_values.size, "1GiB", 2**30),
         ("", option_values.boolean, "on", True),
         ("", option_values.boolean, "No", False),
-        ("", option_values.timezone, "Europe/Paris", ZoneInfo("Europe/Paris")),
-        (
-            "",
-            option_values.proxy,
-            "http://user:word@proxy:1",
-            "http://user:word@proxy:1",
-        ),
         ("", option_values.key_variable, "_KEY1", "_KEY1"),
-        ("", option_values.key_path, "/run/secrets/braze", "/run/secrets/braze"),
-        ("", partial(option_values.name, taken={}), '"Ünï 💌\\nline"', "Ünï 💌\nline"),
         ("", partial(option_values.name, taken={}), "x" * 256, "x" * 256),
-        ("", partial(option_values.label, name="team"), "crm", "crm"),
     ],
 )
 def test_a_value_within_the_bounds_is_parsed(

@@ -159,14 +159,6 @@ def test_an_invalid_file_has_its_messages(case: InvalidFile) -> None:
     assert not re.search("hunter2|hünter2|0d1c2b3a|4505edf3e064|5f2a1c9b", told)
 
 
-def test_problems_are_sorted_by_line() -> None:
-    (case,) = [one for one in invalid_files() if one.name == "all_at_once"]
-    lines = [problem.line for problem in problems_of(case.text)]
-
-    assert len(lines) == 15
-    assert lines == sorted(lines)
-
-
 def test_an_option_is_renamed_in_its_table_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,9 +6,12 @@ import pytest
 import yaml
 from exporter.config import yaml_tree
 from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar
+from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.config.invalid_files import InvalidFile, invalid_files
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 
@@ -18,6 +21,13 @@ yaml_like = st.lists(
     ),
     max_size=40,
 ).map("".join)
+
+
+def problems_of(text: str, loader: type) -> list[Problem]:
+    try:
+        return yaml_tree.compose(text, file="c.yaml", loader=loader)[1]
+    except ConfigError as error:
+        return list(error.problems)
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:
@@ -47,55 +57,15 @@ def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
         yaml_tree.compose('"\\UFFFFFFFF": 1', file="c.yaml", loader=loader)
 
 
-@pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "a:\n  - b: 1\n    c: 2\n   d: 3\n",
-            "4: invalid YAML: an indentation of 3 spaces matches no line above; "
-            "the list of line 2 has 2",
-        ),
-        (
-            "a:\n    - b\n   - c\n",
-            "3: invalid YAML: an indentation of 3 spaces matches no line above; "
-            "the mapping of line 1 has 0",
-        ),
-        (
-            "a:\n  - b: 1\n  c: 2\n",
-            "3: invalid YAML: expected `- ` at the indentation of the list of line 2; "
-            "indent the lines of an entry by two more spaces",
-        ),
-        (
-            "a:\n  - b: 1\n      c: 2\n",
-            "3: invalid YAML: unexpected `:`; indent this line like the one before, or "
-            "put a text that contains `: ` in quotes",
-        ),
-        (
-            " a: 1\nb: 2\n",
-            "2: invalid YAML: expected the same indentation as the first line of the "
-            "file",
-        ),
-        ("a:\n\t- b\n", "2: invalid YAML: tab character; expected spaces"),
-        ("a: 1\nb\nc: 2\n", "2: invalid YAML: expected `: ` after this name"),
-        (
-            'a: "b\nc: 2\n',
-            "1: invalid YAML: the quote that begins here is not closed",
-        ),
-        (
-            "a: {b: c\nd: e\n",
-            "2: invalid YAML: the `{` of line 1 is not closed; expected `,` or `}`",
-        ),
-        ("a: @b\n", "1: invalid YAML: write a text that begins with @ in quotes"),
-    ],
+    "case",
+    [one for one in invalid_files() if one.name.startswith("yaml_")],
+    ids=lambda case: case.name,
 )
-def test_a_common_mistake_has_a_clear_message(
-    loader: type, text: str, message: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        yaml_tree.compose(text, file="c.yaml", loader=loader)
+def test_both_loaders_cause_the_same_messages(case: InvalidFile) -> None:
+    first, *others = (problems_of(case.text, loader) for loader in LOADERS)
 
-    assert str(caught.value) == f"c.yaml:{message}"
+    assert all(other == first for other in others)
 
 
 def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
@@ -109,11 +79,7 @@ def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
 @settings(deadline=None)
 @given(text=st.text() | yaml_like)
 def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
-    try:
-        _, problems = yaml_tree.compose(text, file="c.yaml", loader=loader)
-    except ConfigError as error:
-        problems = list(error.problems)
-        assert problems
+    problems = problems_of(text, loader)
 
     assert all(problem.line >= 1 for problem in problems)
     assert all(problem.file == "c.yaml" for problem in problems)

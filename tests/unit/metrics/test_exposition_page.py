@@ -124,12 +124,6 @@ def test_a_compressed_page_is_one_member_with_the_plain_page(
     assert decompressor.unused_data == b""
 
 
-def test_a_compressed_page_is_smaller() -> None:
-    exposition = exposition_of(*(entry(f"Campaign {number}") for number in range(500)))
-
-    assert len(compressed(exposition)) < len(plain(exposition)) / 10
-
-
 def test_the_compressed_campaigns_are_cached_until_an_entry_changes() -> None:
     exposition = exposition_of(entry("a"))
 

@@ -118,11 +118,6 @@ def test_counters_of_discovery_start_at_zero() -> None:
     assert samples(metrics, "discovery_failures_total") == {}
 
 
-def test_build_info_has_the_versions() -> None:
-    expected = {(platform.python_version(), "1.2.3"): 1}
-    assert samples(new_metrics(), "build_info") == expected
-
-
 def test_requests_are_counted_by_status() -> None:
     """Unregistered codes by class, so that the number of series is bounded."""
     metrics = new_metrics()
@@ -245,9 +240,11 @@ def test_the_metrics_of_an_instance_are_separate_and_names_are_escaped() -> None
     assert samples(other, "api_retries_total") == {("shop",): 0}
 
 
-def test_the_plan_and_the_shard_are_metrics() -> None:
+def test_the_versions_the_plan_and_the_shard_are_metrics() -> None:
     metrics = used_metrics()
+    versions = (platform.python_version(), "1.2.3")
 
+    assert samples(metrics, "build_info") == {versions: 1}
     assert samples(metrics, "planned_requests_per_minute") == {("shop",): 12.5}
     assert samples(metrics, "interval_seconds") == {("shop",): 600}
     assert samples(metrics, "interval_stretch") == {("shop",): 2}

@@ -26,12 +26,6 @@ def test_patterns_select_names(
     assert matcher(selection)(name) is is_selected
 
 
-def test_equal_selections_are_compiled_once() -> None:
-    first = matcher(Selection(include=("sent",)))
-
-    assert matcher(Selection(include=("sent",))) is first
-
-
 def test_the_end_of_a_long_name_is_not_matched() -> None:
     """Matching many stars against a very long name would take seconds."""
     stars = Selection(include=("*a" * 250 + "b",), exclude=("*z",))

@@ -181,18 +181,6 @@ def test_a_text_that_is_not_unicode_prevents_reuse() -> None:
     assert found.snapshot == whole(after, first)
 
 
-@pytest.mark.parametrize("limit", [5, 6, 12, 20, 40])
-def test_the_same_variations_are_left_out_at_the_limit(limit: int) -> None:
-    """With a limit of 5 the snapshot has no latest day, and nothing is reused."""
-    options = OPTIONS._replace(series_limit=limit)
-    first = incremental.parse(days(), options)
-
-    found = parse_next(days(sent_today=6), first, options)
-
-    assert found.snapshot == whole(days(sent_today=6), first, options)
-    assert found.is_reused == (first.snapshot.latest is not None) == (limit > 7)
-
-
 def test_a_reused_snapshot_keeps_the_first_reading() -> None:
     restated = document(*days()["data"][:-2], row(1, sent=8), row(0))
     later = document(*days()["data"][:-2], row(1, sent=8), row(0, sent=6))

@@ -135,17 +135,6 @@ def test_days_are_chosen_by_their_time() -> None:
     assert found.trailing[0][1].overall == {"sent": 3}
 
 
-def test_of_two_rows_with_one_date_the_later_is_used() -> None:
-    found = snapshot(
-        email({"variation_name": "A", "sent": 1, "odd": "text", "enrolled": 1}),
-        email({"variation_name": "B", "sent": 2}),
-    )
-
-    assert latest(found) == {("email", "B"): {"sent": 2}}
-    assert [one.label for one in found.variations] == ["B"]
-    assert (found.ignored_values, found.skipped_rows) == (0, 0)
-
-
 @pytest.mark.parametrize(
     "odd", [None, [], "2025-06-21", 5, {}, {"time": 5}, row("2025-06-24"), row("x")]
 )
@@ -155,16 +144,6 @@ def test_a_row_without_a_usable_time_is_skipped_and_counted(odd: object) -> None
     assert overall(found) == {"sent": 1}
     assert found.skipped_rows == 1
     assert snapshot(odd).latest is None
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, -0.0, 2**53 + 1, 2**70, 5e-324, 10**308])
-def test_every_number_that_fits_a_double_is_a_value(value: float) -> None:
-    found = snapshot(row(x=value), email({"x": value}, day="2025-06-22"))
-
-    assert latest(found) == {("email", "default"): {"x": value}}
-    assert found.last_complete
-    assert found.last_complete.figures.overall == {"x": value}
-    assert found.ignored_values == 0
 
 
 @pytest.mark.parametrize(
@@ -252,28 +231,6 @@ def test_enrolled_in_any_row_marks_a_control_group() -> None:
         ("i", True),
         ("j", False),
     ]
-
-
-def test_a_variation_without_a_number_keeps_its_label() -> None:
-    found = snapshot(
-        email({"variation_name": "A", "a": None}, {"variation_name": "A", "a": 1})
-    )
-
-    assert latest(found) == {("email", "A #2"): {"a": 1}}
-    assert [one.label for one in found.variations] == ["A #2"]
-
-
-def test_a_renamed_variation_has_one_label_over_all_days() -> None:
-    entry = {"variation_api_id": "i\0"}
-
-    found = snapshot(
-        email(entry | {"variation_name": "old", "sent": 1}),
-        email(entry | {"variation_name": "new", "sent": 2}, day="2025-06-22"),
-    )
-
-    ((_, sums),) = found.trailing
-    assert [(one.label, one.id) for one in found.variations] == [("new", "i\ufffd")]
-    assert sums.variations == ((found.variations[0], {"sent": 1}),)
 
 
 def test_variations_are_ordered_by_channel_and_label() -> None:
