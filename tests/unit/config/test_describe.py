@@ -28,6 +28,8 @@ def test_a_description_contains_no_password_of_a_proxy() -> None:
 
     assert "proxy: http://***@proxy:3128\n" in describe(parsed.config)
     assert "hunter2" not in f"{describe(parsed.config)}{parsed!r}"
+    parsed = read(FULL.replace("user:hunter2@", ""))
+    assert read(describe(parsed.config)).config == parsed.config
 
 
 label_texts = st.text(

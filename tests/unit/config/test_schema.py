@@ -57,6 +57,18 @@ workspaces:
         interval: 1m
         labels: {team: crm, cost: "12"}
       - {id: 7e1a9c42-51d3-4b8e-9f06-2c8b7d1e4a35, name: "2026-01-01"}
+    discover:
+      names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
+      tags: {any: [promo], all: ["12"], none: ["[x]"]}
+      channels: {include: ["*_push"], exclude: [sms]}
+      sent_within: 30d
+      include_drafts: true
+      include_archived: true
+      max_campaigns: 7
+      list_interval: 30m
+      grace: 0s
+      requests_per_minute: 0.5
+      labels: {tags: tags, by: channels}
 windows: [28d, 1w]
 channels: {include: [email, "*_push"], exclude: []}
 stale_after: 1h30m
@@ -136,6 +148,19 @@ def test_every_option_is_parsed() -> None:
                 name="2026-01-01",
                 interval_seconds=600,
             ),
+        ),
+        discover=DiscoverConfig(
+            names=Selection(include=("Spring*",), exclude=("* 👩‍💻",)),
+            tags=TagSelection(any=("promo",), all=("12",), none=("[x]",)),
+            channels=Selection(include=("*_push",), exclude=("sms",)),
+            sent_within_seconds=30 * 86400,
+            include_drafts=True,
+            include_archived=True,
+            max_campaigns=7,
+            list_interval_seconds=1800,
+            grace_seconds=0,
+            requests_per_minute=0.5,
+            labels={"tags": "tags", "by": "channels"},
         ),
         idle_interval_seconds=7200,
     )
@@ -289,42 +314,7 @@ def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
     assert lines == sorted(lines)
 
 
-DISCOVER = """\
-    discover:
-      names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
-      tags: {any: [promo], all: ["12"], none: ["[x]"]}
-      channels: {include: ["*_push"], exclude: [sms]}
-      sent_within: 30d
-      include_drafts: true
-      include_archived: true
-      max_campaigns: 7
-      list_interval: 30m
-      grace: 0s
-      requests_per_minute: 0.5
-      labels: {tags: tags, by: channels}
-"""
 NO_CAMPAIGNS = MINIMAL.partition("    campaigns:")[0]
-
-
-def test_every_option_of_discovery_is_parsed() -> None:
-    parsed = read(NO_CAMPAIGNS + DISCOVER)
-
-    (workspace,) = parsed.config.workspaces
-    assert workspace.campaigns == ()
-    assert workspace.discover == DiscoverConfig(
-        names=Selection(include=("Spring*",), exclude=("* 👩‍💻",)),
-        tags=TagSelection(any=("promo",), all=("12",), none=("[x]",)),
-        channels=Selection(include=("*_push",), exclude=("sms",)),
-        sent_within_seconds=30 * 86400,
-        include_drafts=True,
-        include_archived=True,
-        max_campaigns=7,
-        list_interval_seconds=1800,
-        grace_seconds=0,
-        requests_per_minute=0.5,
-        labels={"tags": "tags", "by": "channels"},
-    )
-    assert read(describe(parsed.config)).config == parsed.config
 
 
 @pytest.mark.parametrize("listed", ["", "    campaigns:\n", "    campaigns: []\n"])

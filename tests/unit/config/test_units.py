@@ -56,38 +56,27 @@ def test_a_text_is_parsed(parse: Parser, text: str, value: float) -> None:
     assert parse(text) == value
 
 
+DURATIONS = ["5 m", "30m1h", "1h1h", "1.5h", "-1s", "5M", "\u0665m", "1s\n"]
+
+
 @pytest.mark.parametrize(
     ("parse", "message", "texts"),
     [
         (duration_seconds, "the duration has no unit", ["90", "5.5", "00"]),
-        (
-            duration_seconds,
-            "expected a duration such as",
-            ["", "m", "5 m", "30m1h", "1h1h", "1.5h", "-1s", "5M", "\u0665m", "1s\n"],
-        ),
+        (duration_seconds, "expected a duration such as", ["", "m", *DURATIONS]),
         # Units are case-sensitive: 4Mb would be bits.
-        (
-            size_bytes,
-            "expected a size such as",
-            ["", "MiB", "4 MiB", "4mib", "4Mb", "1.5MiB", "-1"],
-        ),
+        (size_bytes, "expected a size such as", ["", "MiB", "4 MiB", "4mib", "4Mb"]),
+        (size_bytes, "expected a size such as", ["1.5MiB", "-1"]),
         # 20 and 0.2 are ambiguous.
         (
             fraction,
-            "expected a percentage such as 20%",
+            "a percentage such as 20%",
             ["20", "0.2", "%", "20 %", "-1%", "1e1%"],
         ),
-        (
-            number,
-            "expected a plain number",
-            ["0x10", "1_000", "1e3", ".inf", "-1", "1:30", ""],
-        ),
+        (number, "expected a plain number", ["0x10", "1_000", "1e3", ".inf", "-1", ""]),
+        (number, "expected a plain number", ["1:30"]),
         # YAML reads 010 as 8, and int() rejects thousands of digits.
-        (
-            whole_number,
-            "expected a whole number",
-            ["010", "1.0", "0o7", "1" * 5000],
-        ),
+        (whole_number, "a whole number", ["010", "1.0", "0o7", "1" * 5000]),
     ],
 )
 def test_other_notations_are_invalid(

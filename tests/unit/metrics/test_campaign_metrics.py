@@ -42,13 +42,7 @@ def served(*entries: RenderedObject) -> bytes:
 
 
 def status(**changes: Any) -> PollStatus:
-    given_ = {
-        "is_up": True,
-        "failure": None,
-        "interval_seconds": 300.0,
-        "last_success_at": 1750600000.12345,
-    }
-    return PollStatus(**(given_ | changes))
+    return PollStatus(True, None, 300.0, 1750600000.12345)._replace(**changes)
 
 
 def test_families_are_valid_in_both_formats() -> None:

@@ -2,9 +2,8 @@
 
 import copy
 import json
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.braze.responses import document_of
@@ -17,18 +16,13 @@ from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import golden
 from tests.support import data_series
 from tests.support.data_series import NUMBERS
 
-TODAY = date(2026, 3, 14)
-OPTIONS = ParseOptions(
-    today=TODAY,
-    timezone=ZoneInfo("America/New_York"),
-    windows=(7, 28),
-    channels=Selection(),
-    metrics=Selection(exclude=("secret*",)),
-    series_limit=5000,
-    revisions=True,
+TODAY = golden.OPTIONS.today
+OPTIONS = golden.OPTIONS._replace(
+    metrics=Selection(exclude=("secret*",)), revisions=True
 )
 LABELS = ObjectLabels("shop", "Welcome", "c-1", {})
 
@@ -68,7 +62,6 @@ def parse_next(
 def whole(
     document: object, previous: ParsedDocument, options: ParseOptions = OPTIONS
 ) -> Snapshot:
-    """Return the snapshot without any reuse."""
     return parse(document, options, first_complete=previous.snapshot.first_complete)
 
 

@@ -3,7 +3,6 @@
 import math
 from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import (
@@ -13,7 +12,7 @@ from exporter.metrics.campaign_metrics import (
 )
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
-from exporter.model.snapshot import NO_FIGURES, Figures, Snapshot, Stats
+from exporter.model.snapshot import NO_FIGURES, Snapshot, Stats
 from exporter.series.parse import (
     STATUS_SERIES,
     ParseOptions,
@@ -26,20 +25,14 @@ from exporter.series.rows import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-TODAY = date(2025, 6, 22)
+from tests import golden
+
+TODAY = golden.OPTIONS.today
 YESTERDAY = "2025-06-21"
 
 
 def parse_options(**changes: Any) -> ParseOptions:
-    defaults = ParseOptions(
-        today=TODAY,
-        timezone=ZoneInfo("America/New_York"),
-        windows=(7,),
-        channels=Selection(),
-        metrics=Selection(),
-        series_limit=5000,
-    )
-    return defaults._replace(**changes)
+    return golden.OPTIONS._replace(windows=(7,), **changes)
 
 
 def snapshot(*rows: Any, **changes: Any) -> Snapshot:
@@ -160,42 +153,13 @@ def test_a_value_that_is_not_a_number_is_ignored_and_counted(value: object) -> N
     assert found.ignored_values == 2
 
 
-@pytest.mark.parametrize(
-    ("fields", "messages", "of_campaign", "of_variations"),
-    [
-        pytest.param(
-            {"variation_name": "x", "variation_api_id": 5, "b": None},
-            {"email": [{"variation_name": 5, "variation_api_id": [], "a": None}]},
-            {},
-            {},
-            id="null and names",
-        ),
-        pytest.param(
-            {"": 1},
-            {"": [{"a": 1}], "sms": [{"": "x", "b": 2}]},
-            {},
-            {("sms", "default"): {"b": 2}},
-            id="empty names, which Prometheus drops",
-        ),
-        pytest.param(
-            {"y\0": None, "y\1": 4},
-            {"a\0": [{"x\0": 1, "x\1": 2}], "a\1": [{"x\0": 3}]},
-            {"y\ufffd": 4},
-            {("a\ufffd", "default"): {"x\ufffd": 1}},
-            id="the first of names that are equal once cleaned",
-        ),
-    ],
-)
-def test_special_names(
-    fields: dict[str, Any],
-    messages: dict[str, Any],
-    of_campaign: Stats,
-    of_variations: dict[tuple[str, str], Stats],
-) -> None:
-    """Nothing is added up or counted as ignored, and no series occurs twice."""
-    found = snapshot({"time": YESTERDAY, "messages": messages, **fields})
+def test_null_and_names_are_not_counted_as_ignored() -> None:
+    """Braze writes null where a field does not apply; an empty label is missing."""
+    names = {"variation_name": 5, "variation_api_id": [], "": "x", "a": None}
+    messages = {"": [{"a": "x"}], "email": [names], "sms": [{"": "x", "b": 2}]}
+    found = snapshot({"time": YESTERDAY, "messages": messages, **names})
 
-    assert (overall(found), latest(found)) == (of_campaign, of_variations)
+    assert (overall(found), latest(found)) == ({}, {("sms", "default"): {"b": 2}})
     assert found.ignored_values == 0
 
 
@@ -342,7 +306,6 @@ def test_the_limit_admits_the_longest_prefix_of_variations_that_fits(
 
 
 def test_more_than_100000_entries_are_malformed() -> None:
-    """A document full of them would take hundreds of MB."""
     most = [{"sent": 1}, *[{}] * 99_999]
     channels: Any = {f"c{number}": [{}] for number in range(100_001)}
 
@@ -407,7 +370,6 @@ def test_two_weeks_of_zeros_are_quiet() -> None:
 
 
 def test_fewer_than_fourteen_days_are_not_quiet() -> None:
-    """Of a day without a row it is unknown."""
     assert activity(*quiet_days(13)) == (False, False)
     assert activity(*quiet_days(20)[:7], *quiet_days(20)[8:]) == (False, False)
     assert activity() == (False, False)
@@ -434,25 +396,6 @@ def test_fields_that_are_not_selected_count_as_activity() -> None:
     )
 
     assert found == (False, True)
-
-
-def test_a_snapshot_carries_the_first_reading_and_the_revision() -> None:
-    options = parse_options(revisions=True)
-    first = snapshot(row(x=1, y=1), revisions=True)
-    second = parse(
-        {"data": [row(x=5, z=1)]}, options, first_complete=first.first_complete
-    )
-    third = parse(
-        {"data": [row("2025-06-22", x=1)]},
-        options._replace(today=TODAY + timedelta(days=1)),
-        first_complete=second.first_complete,
-    )
-
-    assert first.first_complete == second.first_complete == first.last_complete
-    assert second.revision == Figures((), {"x": 4})
-    assert third.first_complete == third.last_complete
-    # Two fields of the latest day, the complete day and the sum; two dates; a revision.
-    assert series(second) == 2 + 2 + 2 + 2 + 1
 
 
 def test_revisions_are_off_by_default() -> None:

@@ -55,22 +55,11 @@ def test_a_renamed_variation_is_matched_by_its_id() -> None:
     renamed = Variation("email", "Hello", "id-1")
     nameless, twice = Variation("sms", "default"), Variation("sms", "A", "id-2")
     twin = Variation("sms", "A #2", "id-2")
-    first = day(
-        TUESDAY,
-        (WELCOME, {"sent": 1}),
-        (nameless, {"sent": 1}),
-        (twice, {"sent": 1}),
-        (twin, {"sent": 2}),
-    )
     others = (Variation("sms", "B", "id-2"), Variation("push", "default"))
+    before = [(one, {"sent": 1}) for one in (WELCOME, nameless, twice)]
+    after = [(one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)]
 
-    found = revision(
-        first,
-        day(
-            TUESDAY,
-            *((one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)),
-        ),
-    )
+    found = revision(day(TUESDAY, *before, (twin, {"sent": 2})), day(TUESDAY, *after))
 
     moved = {one.label: stats["sent"] for one, stats in found.variations}
     assert moved == {"Hello": 4, "default": 4, "A": 4, "A #2": 3}
