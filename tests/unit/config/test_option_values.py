@@ -26,7 +26,6 @@ OPTIONS = dict(walk())
         ("windows", option_values.windows, "[98d, 1w, 24h]", (1, 7, 98)),
         ("windows", option_values.windows, "[]", ()),
         ("workspaces[].requests_per_minute", option_values.number, "0.01", 0.01),
-        ("workspaces[].requests_per_minute", option_values.number, "50000", 50_000),
         ("workspaces[].reserve", option_values.percentage, "0%", 0),
         ("workspaces[].reserve", option_values.percentage, "99.9%", 0.999),
         ("workspaces[].concurrency", option_values.integer, "64", 64),

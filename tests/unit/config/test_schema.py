@@ -339,7 +339,6 @@ def test_an_api_key_in_the_file_is_an_error(name: str) -> None:
 
 
 def test_a_plain_text_has_a_maximum_length() -> None:
-    """Messages may quote it."""
     (problem,) = problems_of(f"{MINIMAL}channels: {{include: [{'a' * 1001}]}}\n")
 
     assert problem.message == "expected a single line of at most 1000 characters"

@@ -38,7 +38,6 @@ def test_blocks_are_compressed_well_and_not_copied() -> None:
 
 @pytest.mark.parametrize("length", [2**32 - 1, 2**32, 2**32 + 5])
 def test_the_length_is_written_modulo_four_gib(length: int) -> None:
-    """As RFC 1952 defines."""
     trailer = member(DeflatedBlock(b"", 0, length))[-1]
 
     assert int.from_bytes(trailer[4:], "little") == length % 2**32

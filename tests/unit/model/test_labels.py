@@ -87,7 +87,6 @@ def test_labels_of_one_row(row: list[Entry], labels: list[str]) -> None:
 def test_labels_of_newer_rows_have_precedence(
     rows: list[list[Entry]], labels: list[str]
 ) -> None:
-    """The newest row that has a variation decides, and labels stay unique."""
     assert labels_of(*rows) == labels
 
 

@@ -70,7 +70,6 @@ def whole(
 def test_new_numbers_of_today_reuse_the_snapshot(
     *, today_at: int, revisions: bool
 ) -> None:
-    """At any position; the result equals that of a whole parse."""
     options = OPTIONS._replace(revisions=revisions)
     first = incremental.parse(days(sent_today=5), options)
     *rows, today = days(sent_today=6)["data"]
@@ -135,7 +134,6 @@ def test_other_days_give_what_a_whole_parse_gives(after: dict[str, Any]) -> None
 def test_another_change_of_today_gives_what_a_whole_parse_gives(
     path: str, value: object
 ) -> None:
-    """The snapshot may be reused if the change makes no difference."""
     after = today_with(path, value)
     first = incremental.parse(days(), OPTIONS)
 

@@ -68,7 +68,6 @@ def overall(found: Snapshot) -> Stats:
 def test_days_needed_cover_the_longest_window(
     windows: tuple[int, ...], days: int
 ) -> None:
-    """Two more than the longest window, at most what Braze allows."""
     assert days_needed(windows) == days
 
 
@@ -111,7 +110,6 @@ def test_a_document_that_is_not_a_data_series_is_malformed(
     ],
 )
 def test_a_document_without_days_is_valid(document: object) -> None:
-    """The message may be missing or null, and errors may accompany success."""
     assert parse(document, parse_options()) == Snapshot((), None, None, ())
 
 
@@ -316,7 +314,6 @@ def test_more_than_100000_entries_are_malformed() -> None:
 
 
 def sent_by_day(*rows: object, **changes: Any) -> list[float | None]:
-    """Return how much was sent on the days of the history, oldest first."""
     history = snapshot(*rows, **changes).history
     assert history
     assert history.last == TODAY

@@ -37,7 +37,6 @@ def test_a_response_without_the_day_keeps_its_first_reading() -> None:
 
 
 def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
-    """The clock or the time zone was changed since."""
     assert carry_first_reading(day(), day(TODAY), TODAY) == day()
 
 

@@ -54,7 +54,6 @@ class Fixture:
         self.autosave = Autosave(self.state, store=self.store, telemetry=self.telemetry)
 
     def put(self, *campaign_ids: str, **changes: Any) -> None:
-        """Put campaigns with values into the store, polled at 100."""
         for campaign_id in campaign_ids:
             subject = ObjectLabels("shop", campaign_id, campaign_id, {})
             status = PollStatus(True, None, 300, 100.0)._replace(**changes)
