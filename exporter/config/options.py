@@ -17,52 +17,46 @@ _MILLISECOND, _SECOND, _MINUTE, _HOUR, _DAY = 0.001, 1.0, 60.0, 3600.0, 86400.0
 
 Section = Mapping[str, Option]
 
+
+def _boolean(help_: str) -> Option:
+    return Option("false", OptionKind.BOOLEAN, help=help_)
+
+
+def _interval(default: str | None, help_: str, example: str = "") -> Option:
+    return Option(
+        default,
+        OptionKind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        help=help_,
+        example=example,
+    )
+
+
+def _list(help_: str, example: str) -> Option:
+    return Option("[]", OptionKind.LIST, help=help_, example=example)
+
+
+def _section(section: Section, help_: str) -> Option:
+    return Option("{}", OptionKind.SECTION, section=section, help=help_)
+
+
 SELECTION: Section = {
-    "include": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Patterns with `*` and `?`, case-sensitive; empty: everything.",
-        example='["*_push"]',
+    "include": _list(
+        "Patterns with `*` and `?`, case-sensitive; empty: everything.", '["*_push"]'
     ),
-    "exclude": Option(
-        "[]", OptionKind.LIST, help="Patterns that override `include`.", example="[sms]"
-    ),
+    "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 TAGS: Section = {
-    "any": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with at least one of these tags.",
-        example="[newsletter, promo]",
-    ),
-    "all": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with all of these tags.",
-        example="[live]",
-    ),
-    "none": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with none of these tags.",
-        example="[test]",
-    ),
+    "any": _list("Campaigns with at least one of these tags.", "[newsletter, promo]"),
+    "all": _list("Campaigns with all of these tags.", "[live]"),
+    "none": _list("Campaigns with none of these tags.", "[test]"),
 }
 DISCOVER: Section = {
-    "names": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Campaign names to select."
-    ),
-    "tags": Option(
-        "{}",
-        OptionKind.SECTION,
-        section=TAGS,
-        help="Tags to select, spelled as in Braze.",
-    ),
-    "channels": Option(
-        "{}",
-        OptionKind.SECTION,
-        section=SELECTION,
-        help="Channels, at least one of which the campaign has to use.",
+    "names": _section(SELECTION, "Campaign names to select."),
+    "tags": _section(TAGS, "Tags to select, spelled as in Braze."),
+    "channels": _section(
+        SELECTION, "Channels, at least one of which the campaign has to use."
     ),
     "sent_within": Option(
         kind=OptionKind.DURATION,
@@ -71,10 +65,8 @@ DISCOVER: Section = {
         example="30d",
         help="Only campaigns sent within this time. Unset: the last send is ignored.",
     ),
-    "include_drafts": Option("false", OptionKind.BOOLEAN, help="Also poll drafts."),
-    "include_archived": Option(
-        "false", OptionKind.BOOLEAN, help="Also poll archived campaigns."
-    ),
+    "include_drafts": _boolean("Also poll drafts."),
+    "include_archived": _boolean("Also poll archived campaigns."),
     "max_campaigns": Option(
         "500",
         OptionKind.INTEGER,
@@ -82,13 +74,7 @@ DISCOVER: Section = {
         most=100_000,
         help="Maximum number of campaigns; the most recently edited ones are kept.",
     ),
-    "list_interval": Option(
-        "1h",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        help="How often the list of campaigns is requested.",
-    ),
+    "list_interval": _interval("1h", "How often the list of campaigns is requested."),
     "grace": Option(
         "1d",
         OptionKind.DURATION,
@@ -122,12 +108,10 @@ CAMPAIGN: Section = {
         help="The label `campaign`, at most 256 characters; unique in the workspace.",
         example="Welcome series",
     ),
-    "interval": Option(
-        kind=OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        example="1m",
-        help="How often this campaign is polled. Unset: the workspace's `interval`.",
+    "interval": _interval(
+        None,
+        "How often this campaign is polled. Unset: the workspace's `interval`.",
+        "1m",
     ),
     "labels": Option(
         "{}",
@@ -168,19 +152,11 @@ WORKSPACE: Section = {
         help="IANA time zone of the company in Braze; decides which day is complete.",
         example="America/New_York",
     ),
-    "interval": Option(
-        "5m",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        help="How often each campaign is polled. One poll is one request.",
+    "interval": _interval(
+        "5m", "How often each campaign is polled. One poll is one request."
     ),
-    "idle_interval": Option(
-        "1h",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        help="How often an idle campaign is polled: one without a count in 14 days.",
+    "idle_interval": _interval(
+        "1h", "How often an idle campaign is polled: one without a count in 14 days."
     ),
     # Braze allows 50,000; below 0.01 the next request would be hours away.
     "requests_per_minute": Option(
@@ -228,10 +204,8 @@ WORKSPACE: Section = {
         ),
         example="/etc/ssl/company.pem",
     ),
-    "allow_http": Option(
-        "false",
-        OptionKind.BOOLEAN,
-        help="Permit an `http://` endpoint, which receives the API key unencrypted.",
+    "allow_http": _boolean(
+        "Permit an `http://` endpoint, which receives the API key unencrypted."
     ),
     "campaigns": Option(
         kind=OptionKind.SECTIONS,
@@ -278,9 +252,7 @@ CONFIG: Section = {
         most=98 * _DAY,
         help="Windows of whole days before today that are summed; `[]`: none.",
     ),
-    "channels": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Channels to export."
-    ),
+    "channels": _section(SELECTION, "Channels to export."),
     "stale_after": Option(
         "1h",
         OptionKind.DURATION,
@@ -291,17 +263,9 @@ CONFIG: Section = {
             "three intervals."
         ),
     ),
-    "metrics": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Braze fields to export."
-    ),
-    "revisions": Option(
-        "false",
-        OptionKind.BOOLEAN,
-        help="Export by how much Braze changes the counts of past days.",
-    ),
-    "limits": Option(
-        "{}", OptionKind.SECTION, section=LIMITS, help="Limits of one campaign."
-    ),
+    "metrics": _section(SELECTION, "Braze fields to export."),
+    "revisions": _boolean("Export by how much Braze changes the counts of past days."),
+    "limits": _section(LIMITS, "Limits of one campaign."),
 }
 
 

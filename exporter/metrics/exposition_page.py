@@ -82,9 +82,13 @@ class ExpositionPages:
         """
         self._entries()  # expires stale values, which changes the version
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
-        return gzip_member.member(
-            *self._compressed_families(), gzip_member.deflate(process)
-        )
+        with self._compressed_lock:
+            now, (version, families) = self._version(), self._compressed
+            if version != now:
+                families = _families(self._entries(), families)
+                self._compressed = (now, families)
+        blocks = [block for _, block in families.values()]
+        return gzip_member.member(*blocks, gzip_member.deflate(process))
 
     def tick(self) -> None:
         """Release the plain page after 300 calls, one a second, without a request.
@@ -97,14 +101,6 @@ class ExpositionPages:
         ):
             self._plain = _NOTHING_PLAIN
             self._plain_lock.release()
-
-    def _compressed_families(self) -> list[DeflatedBlock]:
-        with self._compressed_lock:
-            now, (version, families) = self._version(), self._compressed
-            if version != now:
-                families = _families(self._entries(), families)
-                self._compressed = (now, families)
-            return [block for _, block in families.values()]
 
 
 def _rendered(entries: tuple[Entry, ...]) -> list[RenderedObject]:

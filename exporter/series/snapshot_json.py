@@ -15,7 +15,6 @@ from exporter.model.snapshot import (
     NO_FIGURES,
     Day,
     Figures,
-    RecentDays,
     Snapshot,
     Stats,
     Variation,
@@ -94,6 +93,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         return None if one is None else _day(one, figures(one["figures"]))
 
     _check_unique(window for window, _ in document["trailing"])
+    history = document.get("history")
     last_complete = day(document["last_complete"])
     is_of_version_1 = not any(name in document for name in _SINCE_VERSION_2)
     if is_of_version_1:
@@ -116,18 +116,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         is_active=not is_of_version_1 and boolean(document["is_active"]),
         first_complete=first_complete,
         revision=revision(first_complete, last_complete),
-        history=_history(document.get("history")),
-    )
-
-
-def _history(document: object) -> RecentDays | None:
-    if document is None:
-        return None
-    fields = mapping(document)
-    return recent_days.parse(
-        last=date.fromisoformat(text(fields["last"])),
-        sent=[None if one is None else instant(one) for one in fields["sent"]],
-        levels=[count(level) for level in fields["levels"]],
+        history=None if history is None else recent_days.parse(mapping(history)),
     )
 
 

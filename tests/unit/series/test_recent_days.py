@@ -36,9 +36,10 @@ def test_a_history_is_dumped_and_parsed() -> None:
     assert packed is not None
     assert len(packed.sent) + len(packed.levels) < 256  # in each of 10,000 campaigns
     sent, levels = [*[None] * 27, 5.0], [*[0] * 27, 2]
+    document: dict[str, object]
     document = {"last": "2025-06-22", "sent": sent, "levels": levels}
     assert recent_days.dump(packed) == document
-    assert recent_days.parse(last=LAST, sent=sent, levels=levels) == packed
+    assert recent_days.parse(document) == packed
 
 
 @pytest.mark.parametrize(
@@ -49,4 +50,4 @@ def test_a_malformed_history_is_rejected(
     sent: list[float | None], levels: list[int]
 ) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        recent_days.parse(last=LAST, sent=sent, levels=levels)
+        recent_days.parse({"last": "2025-06-22", "sent": sent, "levels": levels})
