@@ -161,6 +161,27 @@ def test_null_and_names_are_not_counted_as_ignored() -> None:
     assert found.ignored_values == 0
 
 
+@pytest.mark.parametrize(
+    ("messages", "ignored"),
+    [
+        (None, 0),
+        ({}, 0),
+        ({"email": None, "sms": []}, 0),
+        ({"": "x"}, 0),
+        ([], 1),
+        ("", 1),
+        (0, 1),
+        ({"email": "x", "sms": {}, "rcs": 0}, 3),
+        ({"email": [None, [], 5, {"sent": 1}]}, 3),
+    ],
+)
+def test_odd_messages_are_ignored_and_counted(messages: object, ignored: int) -> None:
+    found = snapshot({"time": YESTERDAY, "messages": messages, "sent": 1})
+
+    assert overall(found) == {"sent": 1}
+    assert found.ignored_values == ignored
+
+
 def test_selections_match_the_names_of_braze_verbatim() -> None:
     found = snapshot(
         {
