@@ -67,7 +67,7 @@ class Client:
         workspace: WorkspaceConfig,
         *,
         read_key: Callable[[], Secret],
-        egress: ProxySettings,
+        proxies: ProxySettings,
         response_bytes: int,
         now: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
@@ -78,8 +78,8 @@ class Client:
         self._now = now
         self._monotonic = monotonic
         self._endpoint = workspace.endpoint.rstrip("/")
-        self._ca_path = workspace.ca_file or egress.ca_file or DEFAULT_CA_BUNDLE_PATH
-        self._proxy = workspace.proxy or egress.proxy_for(self._endpoint)
+        self._ca_path = workspace.ca_file or proxies.ca_file or DEFAULT_CA_BUNDLE_PATH
+        self._proxy = workspace.proxy or proxies.proxy_for(self._endpoint)
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._deadlines: set[Deadline] = set()
@@ -129,7 +129,7 @@ class Client:
             f"{refused}; the key was replaced meanwhile",
             reason=refused.reason,
             status=refused.status,
-            allowance=refused.allowance,
+            rate_limit=refused.rate_limit,
         )
 
     def prepare(self) -> None:
@@ -279,9 +279,9 @@ class Client:
             f"{_route(self._endpoint, self._proxy)}: {text}",
             reason=reason,
             status=None if response is None else response.status_code,
-            allowance=None
+            rate_limit=None
             if response is None
-            else responses.allowance_of(response.headers),
+            else responses.rate_limit_of(response.headers),
         )
 
 

@@ -184,7 +184,7 @@ def check_failure(
     have no campaign id.
     """
     is_refused = is_placeholder_id and failure.reason is FailureReason.BAD_REQUEST
-    if is_refused and permission != LIST and failure.status == 400 and failure.said:
+    if is_refused and permission != LIST and failure.status == 400 and failure.detail:
         message = "allowed: HTTP 400 is for the placeholder campaign id only"
         return Check(permission, is_ok=True, message=message, status=failure.status)
     code = "refused" if is_refused else _code(permission, failure)
@@ -260,9 +260,9 @@ def _code(permission: str, failure: FetchError) -> str:
     if failure.reason is FailureReason.UNAUTHORIZED:
         return "key_or_host"
     if failure.reason is FailureReason.FORBIDDEN:
-        if _ALLOWLIST.search(failure.said):
+        if _ALLOWLIST.search(failure.detail):
             return "ip_not_allowed"
-        text = failure.said.lower()
+        text = failure.detail.lower()
         is_named = permission in text or "permission" in text
         return "permission_missing" if is_named else "forbidden"
     if failure.reason is FailureReason.BAD_REQUEST and failure.status == 400:

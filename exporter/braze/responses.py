@@ -48,7 +48,7 @@ class BrazeResponse(NamedTuple):
     document: object
     """The decoded JSON, or the result of the client's `parse`."""
     status: int
-    allowance: RateLimitHeaders
+    rate_limit: RateLimitHeaders
     answered_at: float | None = None
     """Its Date; None: absent or invalid."""
     digest: int = 0
@@ -86,7 +86,7 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes([int(escape[1], 16)]) if escape[1] else escape[2]
 
 
-def allowance_of(headers: Mapping[str, str]) -> RateLimitHeaders:
+def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
     """Parse `X-RateLimit-*`; all but plain non-negative integers are ignored."""
     reset_at = _count(headers.get("X-RateLimit-Reset"))
     return RateLimitHeaders(
@@ -205,9 +205,9 @@ def accepted(
             f"HTTP 200 from {request.endpoint} for {request.path}, but {exc}",
             reason=FailureReason.MALFORMED,
             status=200,
-            allowance=allowance_of(headers),
+            rate_limit=rate_limit_of(headers),
         ) from exc
-    return BrazeResponse(document, 200, allowance_of(headers), answered_at_of(headers))
+    return BrazeResponse(document, 200, rate_limit_of(headers), answered_at_of(headers))
 
 
 def unchanged(
@@ -215,7 +215,7 @@ def unchanged(
 ) -> BrazeResponse:
     """Return a response whose body was parsed before."""
     return BrazeResponse(
-        parsed, 200, allowance_of(headers), answered_at_of(headers), digest=digest
+        parsed, 200, rate_limit_of(headers), answered_at_of(headers), digest=digest
     )
 
 
@@ -228,7 +228,7 @@ def too_large(
         f"than {limit} bytes (limits.response_bytes)",
         reason=FailureReason.TOO_LARGE,
         status=200,
-        allowance=allowance_of(headers),
+        rate_limit=rate_limit_of(headers),
     )
 
 
@@ -249,16 +249,16 @@ def refusal(
     )
     if status == 400 and not request.path.endswith("list"):
         text += "; is the campaign id the campaign's API identifier?"
-    said = request.quote(message) if message.strip() else ""
-    quoted = f" (Braze: {said})" if said else ""
+    detail = request.quote(message) if message.strip() else ""
+    quoted = f" (Braze: {detail})" if detail else ""
     return kind(
         f"HTTP {status} from {request.endpoint} for {request.path}: {text}{quoted}",
         reason=reason,
         status=status,
-        allowance=allowance_of(headers),
+        rate_limit=rate_limit_of(headers),
         retry_after_seconds=retry_after_seconds_of(headers, now=now),
         answered_at=answered_at_of(headers),
-        said=said,
+        detail=detail,
     )
 
 

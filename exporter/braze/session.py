@@ -122,7 +122,7 @@ class Session:
             Ended(
                 request=request,
                 status=result.status if is_complete else None,
-                headers=result.allowance,
+                headers=result.rate_limit,
                 seconds=now - began_at,
             )
         )
@@ -204,7 +204,7 @@ class Session:
         return self._key_owner is not None and self._key_owner is not user
 
     def _settle(self, bucket: str, result: Result, *, now: float) -> None:
-        headers = result.allowance
+        headers = result.rate_limit
         if headers is not None:
             headers = headers.earlier(self._clock.offset())
         with self.lock:

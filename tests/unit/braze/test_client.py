@@ -51,7 +51,7 @@ def client_of(
     timeout_seconds: float = PATIENCE_SECONDS,
     proxy: str | None = None,
     ca_file: str | None = None,
-    egress: ProxySettings | None = None,
+    proxies: ProxySettings | None = None,
     read_key: Callable[[], Secret] = lambda: Secret(KEY),
     response_bytes: int = 1024 * 1024,
 ) -> Client:
@@ -74,7 +74,7 @@ def client_of(
     return Client(
         workspace,
         read_key=read_key,
-        egress=egress or ProxySettings(),
+        proxies=proxies or ProxySettings(),
         response_bytes=response_bytes,
         now=lambda: NOW,
     )
@@ -130,7 +130,9 @@ def test_a_response_has_document_and_rate_limit(braze: responses.RequestsMock) -
     assert found == BrazeResponse(
         document={"message": "success", "data": []},
         status=200,
-        allowance=RateLimitHeaders(limit=50000, remaining=49999, reset_at=1790000060.0),
+        rate_limit=RateLimitHeaders(
+            limit=50000, remaining=49999, reset_at=1790000060.0
+        ),
         digest=found.digest,
     )
 
@@ -151,7 +153,7 @@ def test_a_failure_has_message_and_headers_of_the_response(
     assert isinstance(failure, errors.Throttled)
     assert failure.reason is FailureReason.RATE_LIMITED
     assert failure.status == 429
-    assert failure.allowance == RateLimitHeaders(remaining=0)
+    assert failure.rate_limit == RateLimitHeaders(remaining=0)
     assert failure.retry_after_seconds == 17.0
     assert "Braze: Slow down" in str(failure)
 
@@ -332,7 +334,7 @@ def test_a_timeout_within_the_body_keeps_the_headers() -> None:
         failure = failure_of(client_of(peer.url, timeout_seconds=SHORT_SECONDS))
 
     assert failure.status == 200
-    assert failure.allowance == RateLimitHeaders(remaining=5)
+    assert failure.rate_limit == RateLimitHeaders(remaining=5)
 
 
 def test_the_timeout_applies_to_connecting() -> None:
@@ -462,7 +464,7 @@ def test_an_unreachable_host_is_a_connection_failure(endpoint: str, text: str) -
     failure = failure_of(client_of(endpoint.format(closed_port=closed_port())))
 
     assert failure.reason is FailureReason.CONNECTION
-    assert (failure.status, failure.allowance) == (None, None)
+    assert (failure.status, failure.rate_limit) == (None, None)
     assert text in str(failure)
 
 
@@ -540,7 +542,7 @@ def test_the_proxy_of_the_workspace_overrides_the_environment(
             }
         client = client_of(
             "http://braze.test",
-            egress=ProxySettings.from_environment(environment),
+            proxies=ProxySettings.from_environment(environment),
             proxy=proxy.url if has_own_proxy else None,
         )
         with closed_after(client):
@@ -614,7 +616,7 @@ def test_a_document_is_parsed_unless_it_is_cached() -> None:
     assert [each.document for each in found] == ["[1]", "cached", "[2]"]
     assert [each.digest for each in found] == digests
     assert found[1].status == 200
-    assert found[1].allowance == found[0].allowance
+    assert found[1].rate_limit == found[0].rate_limit
 
 
 def test_the_process_parses_one_document_at_a_time() -> None:

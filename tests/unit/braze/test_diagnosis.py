@@ -36,14 +36,14 @@ def failed(
     message: str = "no",
     *,
     status: int | None = None,
-    said: str = "",
+    detail: str = "",
     permission: str = DATA_SERIES,
     is_placeholder_id: bool = False,
 ) -> Check:
     """Return the check of a failed request."""
     return check_failure(
         permission,
-        FetchError(message, reason=reason, status=status, said=said),
+        FetchError(message, reason=reason, status=status, detail=detail),
         workspace=SHOP,
         is_placeholder_id=is_placeholder_id,
     )
@@ -162,7 +162,7 @@ def test_the_advice_after_401_names_all_hosts() -> None:
 )
 def test_the_advice_after_403_is_a_new_key(message: str, problem: str) -> None:
     """With all permissions: those of a key cannot be changed."""
-    check = failed(FailureReason.FORBIDDEN, status=403, said=message)
+    check = failed(FailureReason.FORBIDDEN, status=403, detail=message)
 
     assert check.problem == problem
     assert "create a new key" in check.advice
@@ -177,7 +177,7 @@ def test_a_refused_placeholder_id_is_expected() -> None:
     refused = FailureReason.BAD_REQUEST
 
     placeholder = failed(
-        refused, status=400, said="Invalid Campaign ID", is_placeholder_id=True
+        refused, status=400, detail="Invalid Campaign ID", is_placeholder_id=True
     )
     configured = failed(refused, status=400)
     listed = failed(refused, status=400, permission=LIST)
@@ -198,7 +198,7 @@ def test_other_refusals_of_a_placeholder_id_are_problems(
     check = failed(
         FailureReason.BAD_REQUEST,
         status=status,
-        said=message,
+        detail=message,
         permission=permission,
         is_placeholder_id=True,
     )

@@ -9,10 +9,10 @@ from exporter.braze.responses import (
     BrazeResponse,
     RequestInfo,
     accepted,
-    allowance_of,
     answered_at_of,
     document_of,
     message_of,
+    rate_limit_of,
     refusal,
     retry_after_seconds_of,
     too_large,
@@ -68,7 +68,7 @@ def comparable(document: object) -> object:
 
 def test_the_rate_limit_headers_are_parsed() -> None:
     """Spaces around the numbers are ignored."""
-    allowance = allowance_of(
+    rate_limit = rate_limit_of(
         {
             "X-RateLimit-Limit": "50000",
             "X-RateLimit-Remaining": " 0 ",
@@ -76,7 +76,7 @@ def test_the_rate_limit_headers_are_parsed() -> None:
         }
     )
 
-    assert allowance == RateLimitHeaders(
+    assert rate_limit == RateLimitHeaders(
         limit=50000, remaining=0, reset_at=1790000060.0
     )
 
@@ -86,7 +86,7 @@ def test_the_rate_limit_headers_are_parsed() -> None:
 )
 def test_an_invalid_rate_limit_header_is_ignored(text: str) -> None:
     """Only plain non-negative integers are valid."""
-    allowance = allowance_of(
+    rate_limit = rate_limit_of(
         {
             "X-RateLimit-Limit": text,
             "X-RateLimit-Remaining": text,
@@ -94,7 +94,7 @@ def test_an_invalid_rate_limit_header_is_ignored(text: str) -> None:
         }
     )
 
-    assert allowance == RateLimitHeaders()
+    assert rate_limit == RateLimitHeaders()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_an_invalid_retry_after_is_ignored(text: str) -> None:
 def test_no_header_text_raises(text: str) -> None:
     """The result is a value or None."""
     headers = {"Retry-After": text, "X-RateLimit-Limit": text, "Location": text}
-    allowance_of(headers)
+    rate_limit_of(headers)
     retry_after_seconds_of(headers, now=NOW)
 
     assert refused(302, headers=headers).reason is FailureReason.REDIRECT
@@ -165,7 +165,7 @@ def test_a_body_that_is_not_json_is_malformed(body: bytes, text: str) -> None:
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert caught.value.status == 200
-    assert caught.value.allowance == RateLimitHeaders(remaining=7)
+    assert caught.value.rate_limit == RateLimitHeaders(remaining=7)
     assert caught.value.__cause__ is not None
     assert caught.value.__cause__.__context__ is None
 
@@ -321,7 +321,7 @@ def test_every_status_has_its_failure(
     assert type(failure) is kind
     assert failure.reason is reason
     assert failure.status == status
-    assert failure.allowance == RateLimitHeaders(limit=9)
+    assert failure.rate_limit == RateLimitHeaders(limit=9)
     assert failure.retry_after_seconds == 5.0
 
 
@@ -394,7 +394,7 @@ def test_too_large_has_the_limit_and_its_option() -> None:
 
     assert isinstance(failure, errors.Unusable)
     assert failure.reason is FailureReason.TOO_LARGE
-    assert failure.allowance == RateLimitHeaders(remaining=7)
+    assert failure.rate_limit == RateLimitHeaders(remaining=7)
     assert "larger than 4096 bytes (limits.response_bytes)" in str(failure)
 
 
@@ -415,5 +415,5 @@ def test_the_date_of_a_response_is_parsed(text: str, instant: float | None) -> N
     assert accepted(REQUEST, headers, b"{}").answered_at == instant
     failure = refused(403, headers=headers, message=f"no {KEY}")
     assert failure.answered_at == instant
-    assert failure.said == "no <key>"
+    assert failure.detail == "no <key>"
     assert answered_at_of({}) is None

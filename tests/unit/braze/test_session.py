@@ -116,10 +116,10 @@ def test_a_failure_is_returned_and_settled(
     result = world.fetch(ended)
 
     assert result is ended
-    assert world.ended == [Ended(REQUEST, status, ended.allowance, seconds=2)]
+    assert world.ended == [Ended(REQUEST, status, ended.rate_limit, seconds=2)]
     bucket = world.budget().bucket
     assert bucket.in_flight == 0
-    assert bucket.remaining == (50 if ended.allowance else None)
+    assert bucket.remaining == (50 if ended.rate_limit else None)
 
 
 def test_an_unexpected_error_is_raised_and_settled() -> None:
