@@ -20,6 +20,7 @@ from exporter.braze.responses import BrazeResponse, RequestInfo
 from exporter.braze.transport import (
     DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
+    BodyTooLarge,
     Response,
     Transport,
     UnknownEncoding,
@@ -119,11 +120,7 @@ class Client:
 
     def _checked_refusal(self, refused: KeyRefused, sent: Secret) -> FetchError:
         """Return the refusal, or `KeyReplaced` if the key has changed meanwhile."""
-        try:
-            is_replaced = self._read_key() != sent
-        except (OSError, ValueError):
-            is_replaced = False
-        if not is_replaced:
+        if self._read_key() == sent:
             return refused
         return KeyReplaced(
             f"{refused}; the key was replaced meanwhile",
@@ -160,20 +157,18 @@ class Client:
         self.retire()
 
     def _key(self) -> Secret:
-        try:
-            key = self._read_key()
-        except (OSError, ValueError):
-            fault = "cannot be read"
-        else:
-            text = key.reveal()
-            # The error of http.client would quote the key.
-            if text and all("!" <= char <= "~" for char in text):
-                return key
-            fault = "is empty"
-            if text:
-                fault = "contains a character that is not allowed in an HTTP header"
-        message = f"the API key from {self._workspace.key_source} {fault}"
-        raise KeyRefused(message, reason=FailureReason.UNAUTHORIZED)
+        key = self._read_key()
+        text = key.reveal()
+        # Checked here: the error of http.client would quote the key.
+        if text and all("!" <= char <= "~" for char in text):
+            return key
+        fault = "is missing or empty"
+        if text:
+            fault = "contains a character that is not allowed in an HTTP header"
+        raise KeyRefused(
+            f"the API key from {self._workspace.key_source} {fault}",
+            reason=FailureReason.UNAUTHORIZED,
+        )
 
     @contextmanager
     def _deadline(self) -> Iterator[Deadline]:
@@ -212,21 +207,17 @@ class Client:
         with self._lock:
             if self._is_aborted:
                 raise ConnectionAbortedError
-            if self._transport is None:
-                self._transport = self._new_transport()
+            try:
+                self._transport = self._transport or Transport(
+                    connections=self._workspace.concurrency,
+                    ca_path=self._ca_path,
+                    proxy=self._proxy,
+                )
+            except OSError as exc:
+                fault = connection_errors.reason_and_text(exc)[1]
+                message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
+                raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
             return self._transport
-
-    def _new_transport(self) -> Transport:
-        try:
-            return Transport(
-                connections=self._workspace.concurrency,
-                ca_path=self._ca_path,
-                proxy=self._proxy,
-            )
-        except OSError as exc:
-            fault = connection_errors.reason_and_text(exc)[1]
-            message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
-            raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
 
     def _result(
         self,
@@ -245,29 +236,31 @@ class Client:
                 now=self._now(),
             )
         body = read_body(response, limit=self._response_bytes)
-        if body is None:
-            raise responses.too_large(request, headers, limit=self._response_bytes)
         digest = hash(body)
-        if (parsed := cached(digest)) is not None:
-            return responses.unchanged(parsed, headers, digest=digest)
-        with self._decoding:
-            result = _decoded(request, headers, body, parse)
-        return result._replace(digest=digest)
+        document = cached(digest)
+        if document is None:
+            with self._decoding:
+                # Without a variable: the decoded document is freed within the lock.
+                document = parse(responses.decoded(request, headers, body))
+        return BrazeResponse(
+            document,
+            status,
+            responses.rate_limit_of(headers),
+            responses.answered_at_of(headers),
+            digest,
+        )
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None
     ) -> FetchError:
         """Check the limits first: they end a wait by breaking the connection."""
         kind: type[FetchError] = Unavailable
-        reason, text = connection_errors.reason_and_text(exc)
         if self._is_aborted:
             reason, text = FailureReason.CONNECTION, "the exporter is stopping"
-        elif limits.is_flooded:
+        elif limits.is_flooded or isinstance(exc, BodyTooLarge):
             kind, reason = Unusable, FailureReason.TOO_LARGE
-            text = (
-                f"the response is larger than {self._response_bytes} bytes"
-                " (limits.response_bytes)"
-            )
+            size = self._response_bytes
+            text = f"the response is larger than {size} bytes (limits.response_bytes)"
         elif limits.is_over:
             seconds = self._workspace.timeout_seconds
             reason = FailureReason.TIMEOUT
@@ -275,31 +268,23 @@ class Client:
         elif isinstance(exc, UnknownEncoding):
             reason = FailureReason.MALFORMED
             text = "the Content-Encoding of the response is not gzip"
+        else:
+            reason, text = connection_errors.reason_and_text(exc)
+        message = f"{_route(self._endpoint, self._proxy)}: {text}"
+        if response is None:
+            return kind(message, reason=reason)
         return kind(
-            f"{_route(self._endpoint, self._proxy)}: {text}",
+            message,
             reason=reason,
-            status=None if response is None else response.status_code,
-            rate_limit=None
-            if response is None
-            else responses.rate_limit_of(response.headers),
+            status=response.status_code,
+            rate_limit=responses.rate_limit_of(response.headers),
         )
-
-
-def _decoded(
-    request: RequestInfo,
-    headers: Mapping[str, str],
-    body: bytes,
-    parse: Callable[[object], object],
-) -> BrazeResponse:
-    """Decode and parse a body; the document is freed when this returns."""
-    decoded = responses.accepted(request, headers, body)
-    return decoded._replace(document=parse(decoded.document))
 
 
 def _message(response: Response) -> str:
     """Return the message of an error response; empty if it cannot be read."""
     try:
-        return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES) or b"")
+        return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES))
     except FAULTS:
         return ""
 

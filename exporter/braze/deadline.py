@@ -157,16 +157,3 @@ def _connect(
     sock.connect(address)
     # After an abort just before it, connect() returns without an error.
     current.get().guard(sock)
-
-
-def tls_context(ca_path: str | None, *, is_directory: bool) -> ssl.SSLContext:
-    """Return a verifying context whose sockets have the deadline.
-
-    OSError: the certificates cannot be loaded.
-    """
-    context = ssl.create_default_context(
-        cafile=None if is_directory else ca_path,
-        capath=ca_path if is_directory else None,
-    )
-    context.sslsocket_class = TimedTLSSocket
-    return context

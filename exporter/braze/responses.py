@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from exporter.braze.paths import permission_for
 from exporter.model.config import KeySource
 from exporter.model.errors import (
     CampaignRefused,
@@ -42,6 +43,19 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
 """The escapes of JSON for printable ASCII characters."""
 
 
+_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    401: (KeyRefused, FailureReason.UNAUTHORIZED),
+    403: (KeyRefused, FailureReason.FORBIDDEN),
+    404: (CampaignRefused, FailureReason.NOT_FOUND),
+    429: (Throttled, FailureReason.RATE_LIMITED),
+}
+_FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    3: (Unusable, FailureReason.REDIRECT),
+    4: (CampaignRefused, FailureReason.BAD_REQUEST),
+    5: (Unavailable, FailureReason.SERVER_ERROR),
+}
+
+
 class BrazeResponse(NamedTuple):
     """The document of a response, and its rate limit headers."""
 
@@ -62,11 +76,6 @@ class RequestInfo(NamedTuple):
     path: str
     key_source: KeySource
     key: Secret
-
-    @property
-    def permission(self) -> str:
-        """The permission that the path requires."""
-        return self.path.strip("/").replace("/", ".")
 
     def quote(self, text: str) -> str:
         """Return a text for a message: shortened, on one line, without the key."""
@@ -125,33 +134,26 @@ def document_of(body: bytes) -> object:
     they invalidate one value, not the document. Integers beyond 64 bits are doubles.
     """
     if not body:
-        message = "the body is empty"
-        raise ValueError(message)
+        raise ValueError("the body is empty")
     # Three times as fast as json, but stricter: json decodes what it rejects.
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
-    fault = "its JSON is nested too deeply"
     try:
-        return _decode(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        document: object = json.loads(
+            text, parse_int=_integer, parse_float=_double, parse_constant=str
+        )
     except UnicodeDecodeError as exc:
         fault = f"the body is not UTF-8 at byte {exc.start}"
     except json.JSONDecodeError as exc:
-        fault = (
-            f"the body is not JSON: {exc.msg.removesuffix(' at')}"
-            f" at character {exc.pos}"
-        )
+        error = exc.msg.removesuffix(" at")
+        fault = f"the body is not JSON: {error} at character {exc.pos}"
     except RecursionError:
-        pass
+        fault = "its JSON is nested too deeply"
+    else:
+        return document
     # Outside of the handlers: the exceptions there reference the body.
     raise ValueError(fault)
-
-
-def _decode(text: str) -> object:
-    """Decode JSON as Python defines it, with the number types of orjson."""
-    document: object = json.loads(
-        text, parse_int=_integer, parse_float=_double, parse_constant=str
-    )
-    return document
 
 
 def _integer(digits: str) -> int | float | str:
@@ -175,31 +177,15 @@ def message_of(body: bytes) -> str:
     return message if isinstance(message, str) else ""
 
 
-_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
-    401: (KeyRefused, FailureReason.UNAUTHORIZED),
-    403: (KeyRefused, FailureReason.FORBIDDEN),
-    404: (CampaignRefused, FailureReason.NOT_FOUND),
-    429: (Throttled, FailureReason.RATE_LIMITED),
-}
-_FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
-    3: (Unusable, FailureReason.REDIRECT),
-    4: (CampaignRefused, FailureReason.BAD_REQUEST),
-    5: (Unavailable, FailureReason.SERVER_ERROR),
-}
-
-
-def accepted(
-    request: RequestInfo, headers: Mapping[str, str], body: bytes
-) -> BrazeResponse:
-    """Return a response with status 200, or raise `Unavailable` if it is not JSON.
+def decoded(request: RequestInfo, headers: Mapping[str, str], body: bytes) -> object:
+    """Return the document of a response with status 200, or raise `Unavailable`.
 
     A document that contains the key is rejected, since its strings become labels.
     """
     try:
         if request.is_key_in(body):
-            message = "the body contains the API key"
-            raise ValueError(message)
-        document = document_of(body)
+            raise ValueError("the body contains the API key")
+        return document_of(body)
     except ValueError as exc:
         raise Unavailable(
             f"HTTP 200 from {request.endpoint} for {request.path}, but {exc}",
@@ -207,29 +193,6 @@ def accepted(
             status=200,
             rate_limit=rate_limit_of(headers),
         ) from exc
-    return BrazeResponse(document, 200, rate_limit_of(headers), answered_at_of(headers))
-
-
-def unchanged(
-    parsed: object, headers: Mapping[str, str], *, digest: int
-) -> BrazeResponse:
-    """Return a response whose body was parsed before."""
-    return BrazeResponse(
-        parsed, 200, rate_limit_of(headers), answered_at_of(headers), digest=digest
-    )
-
-
-def too_large(
-    request: RequestInfo, headers: Mapping[str, str], *, limit: int
-) -> FetchError:
-    """Return the failure for a decompressed body of more than `limit` bytes."""
-    return Unusable(
-        f"HTTP 200 from {request.endpoint} for {request.path}: the response is larger "
-        f"than {limit} bytes (limits.response_bytes)",
-        reason=FailureReason.TOO_LARGE,
-        status=200,
-        rate_limit=rate_limit_of(headers),
-    )
 
 
 def refusal(
@@ -241,10 +204,12 @@ def refusal(
     now: float,
 ) -> FetchError:
     """Return the failure of a response with another status than 200."""
-    kind, reason = _classify(status)
+    kind, reason = _FAILURES.get(status) or _FAILURES_BY_CLASS.get(
+        status // 100, (Unavailable, FailureReason.MALFORMED)
+    )
     text = FAILURE_TEXTS[reason].message.format(
         source=request.key_source,
-        permission=request.permission,
+        permission=permission_for(request.path),
         target=_target(request, headers),
     )
     if status == 400 and not request.path.endswith("list"):
@@ -260,12 +225,6 @@ def refusal(
         answered_at=answered_at_of(headers),
         detail=detail,
     )
-
-
-def _classify(status: int) -> tuple[type[FetchError], FailureReason]:
-    unexpected = (Unavailable, FailureReason.MALFORMED)
-    by_class = _FAILURES_BY_CLASS.get(status // 100, unexpected)
-    return _FAILURES.get(status, by_class)
 
 
 def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:
