@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from zoneinfo import ZoneInfo
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
-from exporter.model.config import KeySource, WorkspaceConfig
 from exporter.model.errors import FetchError
 from exporter.system.api_key import Secret
 
-from tests.support.scripted_peer import PATIENCE_SECONDS, Peer, PeerConnection, Script
+from tests.support.daemon_process import parsed
+from tests.support.scripted_peer import (
+    PATIENCE_SECONDS,
+    Peer,
+    PeerConnection,
+    Script,
+    serving,
+)
 
 KEY = "11111111-aaaa-bbbb-cccc-222222222222"
 BRAZE = "https://rest.iad-01.braze.com"
@@ -28,32 +35,23 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 def client_of(
     endpoint: str,
     *,
-    timeout_seconds: float = PATIENCE_SECONDS,
-    proxy: str | None = None,
-    ca_file: str | None = None,
     proxies: ProxySettings | None = None,
     read_key: Callable[[], Secret] = lambda: Secret(KEY),
     response_bytes: int = 1024 * 1024,
     monotonic: Callable[[], float] = time.monotonic,
+    **options: Any,
 ) -> Client:
-    """Return the client of a workspace at `endpoint`."""
-    workspace = WorkspaceConfig(
-        name="production",
-        endpoint=endpoint,
-        key_source=KeySource(env="BRAZE_API_KEY"),
-        timezone=ZoneInfo("UTC"),
-        interval_seconds=300.0,
-        requests_per_minute=120.0,
-        reserve=0.2,
-        concurrency=2,
-        timeout_seconds=timeout_seconds,
-        proxy=proxy,
-        ca_file=ca_file,
-        allow_http=True,
-        campaigns=(),
-    )
+    """Return the client of a workspace at `endpoint` with these options."""
+    document = {
+        "name": "production",
+        "endpoint": BRAZE,
+        "api_key_env": "BRAZE_API_KEY",
+        "discover": {},
+    }
+    workspace = parsed({"workspaces": [document]}, key=KEY).workspaces[0]
+    options = {"timeout_seconds": PATIENCE_SECONDS, "concurrency": 2, **options}
     return Client(
-        workspace,
+        replace(workspace, endpoint=endpoint, **options),
         read_key=read_key,
         proxies=proxies or ProxySettings(),
         response_bytes=response_bytes,
@@ -72,15 +70,32 @@ def failure_of(client: Client) -> FetchError:
 
 
 @contextmanager
-def responding(respond: Script) -> Iterator[Peer]:
-    """Yield a peer that follows a script after each request."""
+def connected(*pieces: bytes, **options: Any) -> Iterator[tuple[Peer, Client]]:
+    """Yield a peer that responds with `pieces`, and its client."""
+    with serving(*pieces) as peer, closing(client_of(peer.url, **options)) as client:
+        yield peer, client
+
+
+@contextmanager
+def responding(respond: Script | bytes) -> Iterator[Peer]:
+    """Yield a peer that follows a script after each request, or sends and closes."""
 
     def script(connection: PeerConnection) -> None:
+        if isinstance(respond, bytes):
+            peer.expect(connection)
+            return connection.send(respond)
         while peer.expect(connection):
             respond(connection)
+        return None
 
     with Peer(script) as peer:
         yield peer
+
+
+def failure_from(respond: Script | bytes, **options: Any) -> FetchError:
+    """Return the failure of a fetch from a peer that responds like this."""
+    with responding(respond) as peer:
+        return failure_of(client_of(peer.url, **options))
 
 
 def dripping(head: bytes, piece: bytes) -> Script:

@@ -31,21 +31,22 @@ from tests.unit.braze.clients import (
     OK,
     PATH,
     client_of,
+    connected,
     dripping,
+    failure_from,
     failure_of,
     flooding,
     responding,
 )
 
-SHORT_SECONDS = 0.3
+SHORT_SECONDS = 0.5
 
 
 def test_a_failure_has_message_and_headers_of_the_response() -> None:
     """The rate limit and the time to wait are parsed from an error, too."""
     headers = ("X-RateLimit-Remaining: 0", "Retry-After: 17")
     body = b'{"message": "Slow down"}'
-    with serving(answer(body, status="429 No", headers=headers)) as peer:
-        failure = failure_of(client_of(peer.url))
+    failure = failure_from(answer(body, status="429 No", headers=headers))
 
     assert isinstance(failure, errors.Throttled)
     assert failure.reason is FailureReason.RATE_LIMITED
@@ -59,9 +60,7 @@ def test_a_failure_has_message_and_headers_of_the_response() -> None:
 def test_the_body_of_an_error_may_be_invalid(body: bytes) -> None:
     encoded = answer(body, status="401 No", headers=("Content-Encoding: gzip",))
     for response in (encoded, answer(body, status="401 No")):
-        with serving(response) as peer:
-            failure = failure_of(client_of(peer.url, response_bytes=1))
-
+        failure = failure_from(response, response_bytes=1)
         assert isinstance(failure, errors.KeyRefused)
         assert "(Braze: " not in str(failure)
 
@@ -85,10 +84,9 @@ DRIPPING_BODY = dripping(
 )
 def test_the_timeout_applies_to_the_whole_response(respond: Script) -> None:
     """A byte now and then does not extend it; headers that were received are kept."""
-    with responding(respond) as peer:
-        started = time.monotonic()
-        failure = failure_of(client_of(peer.url, timeout_seconds=SHORT_SECONDS))
-        took_seconds = time.monotonic() - started
+    started = time.monotonic()
+    failure = failure_from(respond, timeout_seconds=SHORT_SECONDS)
+    took_seconds = time.monotonic() - started
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.TIMEOUT
@@ -100,33 +98,28 @@ def test_the_timeout_applies_to_the_whole_response(respond: Script) -> None:
 
 
 def test_the_timeout_applies_to_connecting() -> None:
-    """The host drops all packets."""
-    with swallowing() as port:
-        url = f"http://127.0.0.1:{port}"
-        failure = failure_of(client_of(url, timeout_seconds=SHORT_SECONDS))
-
-    assert failure.reason is FailureReason.TIMEOUT
-
-
-@pytest.mark.parametrize(
-    "script", [PeerConnection.hang, dripping(b"\x16\x03\x03\x40\x00", b"\x02")]
-)
-def test_the_timeout_applies_to_the_tls_handshake(script: Script) -> None:
-    """The server sends nothing, or a TLS record byte by byte."""
-    with Peer(script) as peer:
-        url = f"https://127.0.0.1:{peer.port}"
-        failure = failure_of(client_of(url, timeout_seconds=SHORT_SECONDS))
-
-    assert failure.reason is FailureReason.TIMEOUT
+    """The host drops all packets, or does not complete the TLS handshake."""
+    with (
+        swallowing() as hole,
+        Peer(PeerConnection.hang) as silent,
+        Peer(dripping(b"\x16\x03\x03\x40\x00", b"\x02")) as slow,
+    ):
+        for url in (
+            f"http://127.0.0.1:{hole}",
+            f"https://127.0.0.1:{silent.port}",
+            f"https://127.0.0.1:{slow.port}",
+        ):
+            failure = failure_of(client_of(url, timeout_seconds=SHORT_SECONDS))
+            assert failure.reason is FailureReason.TIMEOUT
 
 
 @pytest.mark.parametrize(
     "respond", [PeerConnection.hang, dripping(OK + b"X-Long: ", b"x")]
 )
 def test_the_timeout_applies_to_the_response_of_a_proxy(respond: Script) -> None:
-    """The proxy does not complete its response to CONNECT."""
     with responding(respond) as peer:
         client = client_of(BRAZE, timeout_seconds=SHORT_SECONDS, proxy=peer.url)
+        client.prepare()
         failure = failure_of(client)
 
     assert failure.reason is FailureReason.TIMEOUT
@@ -143,8 +136,7 @@ def reset_in_body(connection: PeerConnection) -> None:
 
 @pytest.mark.parametrize("respond", [PeerConnection.reset, reset_in_body])
 def test_a_reset_is_a_connection_failure(respond: Script) -> None:
-    with responding(respond) as peer:
-        failure = failure_of(client_of(peer.url))
+    failure = failure_from(respond)
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.CONNECTION
@@ -169,9 +161,7 @@ def test_a_reset_is_a_connection_failure(respond: Script) -> None:
     ],
 )
 def test_an_invalid_response_is_a_connection_failure(reply: bytes, text: str) -> None:
-    """Other protocols, invalid headers and incomplete bodies."""
-    with closing(reply) as peer:
-        failure = failure_of(client_of(peer.url))
+    failure = failure_from(reply)
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.CONNECTION
@@ -187,10 +177,8 @@ def test_the_size_of_all_headers_is_limited(head: bytes, *, is_interim: bool) ->
     """The limit of 64 KiB includes interim responses."""
     interim = b"HTTP/1.1 103 Hints\r\n" + head + b"\r\n" + OK
     whole = (interim if is_interim else OK + head) + head + b"\r\n"
-    with closing(whole) as peer:
-        failure = failure_of(client_of(peer.url))
 
-    assert "not valid HTTP" in str(failure)
+    assert "not valid HTTP" in str(failure_from(whole))
 
 
 @pytest.mark.parametrize(
@@ -209,8 +197,7 @@ def test_the_size_of_all_headers_is_limited(head: bytes, *, is_interim: bool) ->
     ],
 )
 def test_an_empty_or_undecodable_response_is_malformed(reply: bytes) -> None:
-    with closing(reply) as peer:
-        failure = failure_of(client_of(peer.url))
+    failure = failure_from(reply)
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.MALFORMED
@@ -237,9 +224,7 @@ ZEROS = b"8000\r\n" + bytes(0x8000) + b"\r\n"
     ],
 )
 def test_the_size_of_a_response_is_limited(respond: Script, reason: str) -> None:
-    """Chunks, trailers and all other bytes that are received."""
-    with responding(respond) as peer:
-        failure = failure_of(client_of(peer.url))
+    failure = failure_from(respond)
 
     assert failure.reason == reason
     if reason == "too_large":
@@ -265,7 +250,6 @@ def test_the_size_of_a_response_is_limited(respond: Script, reason: str) -> None
 def test_an_unreachable_host_is_a_connection_failure(
     endpoint: str, proxy: str | None, text: str
 ) -> None:
-    """The message contains the cause; there is no status."""
     url = endpoint.format(closed=closed_port())
     failure = failure_of(client_of(url, proxy=proxy))
 
@@ -275,7 +259,6 @@ def test_an_unreachable_host_is_a_connection_failure(
 
 
 def test_a_server_without_tls_is_a_connection_failure() -> None:
-    """The endpoint is https, and the server speaks plain HTTP."""
     with Peer(dripping(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"")) as peer:
         failure = failure_of(client_of(f"https://127.0.0.1:{peer.port}"))
 
@@ -300,21 +283,16 @@ def test_an_invalid_ca_bundle_is_a_failure(tmp_path: Path, text: str | None) -> 
     bundle = tmp_path / "ca.pem"
     if text is not None:
         bundle.write_text(text)
-    with serving(answer()) as peer:
-        client = client_of(peer.url, ca_file=str(bundle))
+    with connected(answer(), ca_file=str(bundle)) as (_, client):
         client.prepare()
         with pytest.raises(errors.Unavailable, match="cannot be loaded: "):
             client.fetch(PATH, {})
         bundle.write_bytes(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes())
-        found = client.fetch(PATH, {})
-        client.close()
-
-    assert found.status == 200
+        assert client.fetch(PATH, {}).status == 200
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_bytes_are_a_response_or_a_failure(seed: int) -> None:
-    """No other exception is raised."""
     rng = random.Random(seed)
     reply = bytearray(
         answer(

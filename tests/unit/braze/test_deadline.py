@@ -64,7 +64,6 @@ def test_no_operation_starts_after_the_deadline(
 
 
 def test_abort_interrupts_a_connect() -> None:
-    """The peer drops all packets."""
     with swallowing() as port, within():
         aborter = threading.Timer(0.2, current.get().abort)
         aborter.start()
@@ -89,7 +88,6 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 
 def test_an_unreachable_address_leaves_time_for_the_next_one(resolve: Resolve) -> None:
-    """Of two addresses the first gets half of the time."""
     with (
         swallowing() as hole,
         Peer(PeerConnection.hang) as peer,

@@ -74,7 +74,6 @@ def test_the_needed_permissions() -> None:
     ],
 )
 def test_a_key_is_checked_and_never_shown(key: str | None, problem: str) -> None:
-    """The message names its source."""
     for source in (KeySource(env="KEY"), KeySource(file="k")):
         check = check_key(source, key)
 
@@ -220,7 +219,6 @@ def test_the_body_of_a_response_is_checked(
 def test_clocks_may_differ_by_half_a_minute(
     ahead: float | None, *, is_ok: bool | None, message: str
 ) -> None:
-    """More affects rate limits and days."""
     check = check_clock(ahead)
 
     assert check.is_ok is is_ok
@@ -229,7 +227,6 @@ def test_clocks_may_differ_by_half_a_minute(
 
 
 def test_some_problems_affect_all_requests() -> None:
-    """A wrong key or a failed connection, but not a missing permission."""
     assert affects_all(failed("unauthorized"))
     assert affects_all(failed("connection"))
     assert not affects_all(failed("forbidden"))
@@ -237,7 +234,6 @@ def test_some_problems_affect_all_requests() -> None:
 
 
 def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:
-    """Then the IP allowlist is not the cause."""
     good = check_response(LIST, {"campaigns": []}, seconds=0)
     forbidden = failed("forbidden")
     key, clock = Check(KEY, is_ok=True), Check(CLOCK, is_ok=True)

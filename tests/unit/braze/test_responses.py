@@ -42,23 +42,6 @@ def refused(
     )
 
 
-def comparable(document: object) -> object:
-    """Return a document of `json` with the number types of `document_of`."""
-    if isinstance(document, dict):
-        return {name: comparable(value) for name, value in document.items()}
-    if isinstance(document, list):
-        return [comparable(value) for value in document]
-    is_long = isinstance(document, int) and not -(2**63) <= document < 2**64
-    if isinstance(document, float) or is_long:
-        try:
-            number = float(document)  # type: ignore[arg-type]
-        except OverflowError:
-            return str(document)
-        names = {math.inf: "Infinity", -math.inf: "-Infinity"}
-        return names.get(number, "NaN" if math.isnan(number) else number)
-    return document
-
-
 @pytest.mark.parametrize(
     ("text", "count"),
     [(" 0 ", 0), ("1790000060", 1790000060)]
@@ -69,7 +52,6 @@ def comparable(document: object) -> object:
     + [("9" * 400, None)],
 )
 def test_rate_limit_headers_are_plain_integers(text: str, count: int | None) -> None:
-    """Others are ignored."""
     names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
     found = rate_limit_of(dict.fromkeys(names, text))
@@ -96,7 +78,6 @@ def test_rate_limit_headers_are_plain_integers(text: str, count: int | None) -> 
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> None:
-    """The result is the seconds from now, between 0 and an hour."""
     found = retry_after_seconds_of({"Retry-After": text}, now=NOW)
 
     assert found == pytest.approx(seconds)
@@ -104,7 +85,6 @@ def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> N
 
 @given(st.text())
 def test_no_header_text_raises(text: str) -> None:
-    """The result is a value or None."""
     headers = {"Retry-After": text, "X-RateLimit-Limit": text, "Location": text}
     rate_limit_of(headers)
     retry_after_seconds_of(headers, now=NOW)
@@ -206,7 +186,6 @@ def test_numbers_without_a_double_are_strings() -> None:
 def test_long_integers_are_doubles(
     text: str, number: float, *, is_strict: bool
 ) -> None:
-    """Both decoders convert integers beyond 64 bits."""
     other = "1" if is_strict else "NaN"
 
     found = document_of(f"[{text}, {other}]".encode())
@@ -215,27 +194,27 @@ def test_long_integers_are_doubles(
     assert (found[0], type(found[0])) == (number, type(number))
 
 
-NUMBERS = st.integers() | st.floats() | st.integers(62, 1100).map(lambda n: 2**n)
 JSON = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
 
 
 @given(JSON, st.booleans())
-def test_documents_equal_those_of_the_standard_library(
-    document: object, is_ascii: bool
-) -> None:
-    """Both decoders are used."""
-    body = json.dumps(document, ensure_ascii=is_ascii).encode(errors="replace")
-
-    assert document_of(body) == comparable(json.loads(body))
+def test_both_decoders_return_the_document(document: object, is_ascii: bool) -> None:
+    """NaN is decoded by the second one only."""
+    for whole in (document, [document, math.nan]):
+        found = document_of(json.dumps(whole, ensure_ascii=is_ascii).encode())
+        assert found == (document if whole is document else [document, "NaN"])
 
 
 @given(st.binary())
 def test_no_body_raises_anything_else(body: bytes) -> None:
-    """The result is a response or a malformed one."""
     with suppress(errors.Unavailable):
         decoded(REQUEST, {}, body)
 
@@ -251,7 +230,6 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
     ],
 )
 def test_the_message_of_an_error_response(body: bytes, message: str) -> None:
-    """It is the string `message` of a JSON object."""
     assert message_of(body) == message
 
 
@@ -276,7 +254,6 @@ def test_the_message_of_an_error_response(body: bytes, message: str) -> None:
 def test_every_status_has_its_failure(
     status: int, kind: type[errors.FetchError], reason: FailureReason
 ) -> None:
-    """Its headers are kept."""
     failure = refused(status, headers={"Retry-After": "5", "X-RateLimit-Limit": "9"})
 
     assert type(failure) is kind
@@ -307,7 +284,6 @@ def test_a_message_contains_what_to_check(status: int, texts: list[str]) -> None
 
 @pytest.mark.parametrize("location", ["", "/login", "http://[", "//"])
 def test_a_redirect_may_have_no_host(location: str) -> None:
-    """Location is relative or invalid."""
     assert "redirect to an unknown host" in str(
         refused(302, headers={"Location": location})
     )
@@ -323,12 +299,8 @@ def test_a_quoted_message_is_cleaned_and_cut() -> None:
 
 
 def test_the_key_is_removed_from_quoted_texts() -> None:
-    """Messages and redirects may contain it, in any case."""
-    failure = refused(
-        302,
-        message=f"bad key {KEY.upper()}",
-        headers={"Location": f"https://{KEY}.test/"},
-    )
+    location = {"Location": f"https://{KEY}.test/"}
+    failure = refused(302, message=f"bad key {KEY.upper()}", headers=location)
 
     assert KEY not in str(failure).lower()
     assert "bad key <key>" in str(failure)

@@ -69,7 +69,6 @@ class SessionWorld:
 
 
 def test_a_response_is_returned_and_settled() -> None:
-    """Its headers are merged into the bucket, and `on_end` gets it with its time."""
     world = SessionWorld()
 
     result = world.fetch("a document")
@@ -194,7 +193,6 @@ def retry_at(world: SessionWorld, ended: FetchError, *, tries: int = 1) -> float
 def test_only_outages_are_retried_soon(
     ended: FetchError, tries: int, wait: float | None
 ) -> None:
-    """With exponential backoff, at most five times."""
     expected = None if wait is None else NOW + wait
 
     assert retry_at(SessionWorld(), ended, tries=tries) == expected
@@ -216,7 +214,6 @@ def test_requests_of_a_bucket_are_paid_for() -> None:
 
 
 def test_other_bounds_keep_the_accounts() -> None:
-    """A bucket that is new gets its budget, one that is not given stays."""
     world = SessionWorld()
     world.fetch("a document")
     before = world.budget()
@@ -232,7 +229,6 @@ def test_other_bounds_keep_the_accounts() -> None:
 
 
 def test_windows_are_discarded_after_the_wall_clock_was_set() -> None:
-    """In all buckets; requests in flight stay."""
     world = SessionWorld()
     world.fetch("a document")
     world.session.spend(SHARED, now=NOW)

@@ -19,15 +19,22 @@ from exporter.model.errors import FetchError, Unusable
 
 from tests.support.fake_clock import FakeClock
 from tests.support.scripted_peer import Peer, PeerConnection, answer, closing, serving
-from tests.unit.braze.clients import KEY, PATH, client_of, failure_of, responding
+from tests.unit.braze.clients import (
+    KEY,
+    PATH,
+    client_of,
+    connected,
+    failure_from,
+    failure_of,
+    responding,
+)
 
 MIB = 1024 * 1024
 
 
 def test_a_connection_is_reused_after_a_failure() -> None:
-    """Cookies are not sent."""
     cookie = answer(status="404 Not Found", headers=("Set-Cookie: tracked=1; Path=/",))
-    with serving(cookie) as peer, closed_after(client_of(peer.url)) as client:
+    with connected(cookie) as (peer, client):
         for _ in range(3):
             with pytest.raises(FetchError, match="HTTP 404"):
                 client.fetch(PATH, {})
@@ -59,10 +66,7 @@ def test_a_reset_while_connecting_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
 def test_an_old_connection_is_replaced() -> None:
     """A firewall may have dropped a connection that was idle for so long."""
     clock = FakeClock()
-    with (
-        serving(answer()) as peer,
-        closed_after(client_of(peer.url, monotonic=clock.now)) as client,
-    ):
+    with connected(answer(), monotonic=clock.now) as (peer, client):
         client.fetch(PATH, {})
         clock.advance(IDLE_LIMIT_SECONDS - 1)
         client.fetch(PATH, {})
@@ -110,7 +114,6 @@ def test_interim_responses_are_skipped(before: list[bytes]) -> None:
     ],
 )
 def test_a_response_without_a_final_status_is_a_failure(before: list[bytes]) -> None:
-    """Its connection is not reused."""
     with numbering(*before) as peer, closed_after(client_of(peer.url)) as client:
         for _ in range(2):
             with pytest.raises(FetchError, match="not valid HTTP"):
@@ -120,13 +123,10 @@ def test_a_response_without_a_final_status_is_a_failure(before: list[bytes]) -> 
 
 
 def test_a_body_may_have_the_size_of_the_limit() -> None:
-    """One byte more is too large."""
-    with serving(answer(b"1" * 50)) as peer:
-        with closed_after(client_of(peer.url, response_bytes=50)) as client:
-            client.fetch(PATH, {})
-        failure = failure_of(client_of(peer.url, response_bytes=49))
+    with connected(answer(b"1" * 50), response_bytes=50) as (_, client):
+        client.fetch(PATH, {})
 
-    assert isinstance(failure, Unusable)
+    assert isinstance(failure_from(answer(b"1" * 50), response_bytes=49), Unusable)
 
 
 def bomb(mebibytes: int) -> bytes:
@@ -160,10 +160,9 @@ def test_a_compression_bomb_takes_little_memory(*, is_chunked: bool) -> None:
 
 
 def test_gzip_is_decompressed() -> None:
-    """It may have several members."""
     packed = gzip.compress(b'{"a":') + gzip.compress(b"1}")
     gzipped = answer(packed, headers=("Content-Encoding: GZIP",))
-    with serving(gzipped) as peer, closed_after(client_of(peer.url)) as client:
+    with connected(gzipped) as (_, client):
         assert client.fetch(PATH, {}).document == {"a": 1}
 
 
@@ -230,7 +229,6 @@ def test_a_known_authority_is_trusted(
 def test_other_certificates_are_not_trusted(
     authority: trustme.CA, ca_file: str, hosts: list[str], *, is_known: bool, text: str
 ) -> None:
-    """No request is sent."""
     with securing(authority, *hosts) as (peer, url):
         failure = failure_of(client_of(url, ca_file=ca_file if is_known else None))
 

@@ -22,7 +22,6 @@ def from_file(path: Path) -> str | None:
     ],
 )
 def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> None:
-    """Surrounding whitespace is removed; unset and empty differ."""
     assert read_key(KeySource(env="BRAZE_API_KEY"), environment) == key
 
 
@@ -47,7 +46,6 @@ def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> Non
 
 
 def test_an_unreadable_file_has_no_key(tmp_path: Path) -> None:
-    """Missing, a directory, a link to itself, an invalid path, a pipe, a device."""
     loop, pipe = tmp_path / "loop", tmp_path / "pipe"
     loop.symlink_to(loop)
     os.mkfifo(pipe)
@@ -60,7 +58,6 @@ def test_an_unreadable_file_has_no_key(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    """The next request uses the new key."""
     path = tmp_path / "key"
     path.write_text("old")
     key = ApiKey(KeySource(file=str(path)), lambda source: read_key(source, {}))
@@ -77,7 +74,6 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 def test_the_previous_key_is_used_while_none_can_be_read(
     texts: list[str | None], key: str
 ) -> None:
-    """It is empty if no key was ever read."""
     reads = iter(texts)
     api_key = ApiKey(KeySource(env="X"), lambda _: next(reads))
     api_key()

@@ -23,7 +23,6 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_left_alone_has_not_changed(file: Path) -> None:
-    """However often it is looked at."""
     watch = FileWatch(str(file))
 
     assert [watch.has_changed() for _ in range(3)] == [False] * 3
@@ -51,7 +50,6 @@ def test_a_file_that_is_being_written_is_not_believed(file: Path) -> None:
 
 
 def test_a_touch_is_no_change(file: Path) -> None:
-    """Another time, another mode or another file with one content: nothing to do."""
     watch = FileWatch(str(file))
 
     os.utime(file, (1, 1))
@@ -66,7 +64,6 @@ def test_a_touch_is_no_change(file: Path) -> None:
 
 
 def test_a_change_and_back_between_two_looks_is_none(file: Path) -> None:
-    """The content in force is that of the file."""
     watch = FileWatch(str(file))
     file.write_text("two")
     file.write_text("one")

@@ -10,7 +10,6 @@ NOON = 1_772_366_400.0
 
 
 def test_lines_beyond_the_limit_are_suppressed_and_counted() -> None:
-    """The minute starts at the first line."""
     rate = LogRateLimit(3)
     admitted = []
 
@@ -23,7 +22,6 @@ def test_lines_beyond_the_limit_are_suppressed_and_counted() -> None:
 
 
 def test_the_limit_applies_per_minute() -> None:
-    """The count of suppressed lines is reset when a line is written."""
     rate = LogRateLimit(1).counted(now=NOON).counted(now=NOON + 1)
 
     assert not rate.admits(now=NOON + 59.9)
@@ -33,7 +31,6 @@ def test_the_limit_applies_per_minute() -> None:
 
 
 def test_the_lines_before_and_after_suppression_announce_it() -> None:
-    """Their fields contain the limit and the count."""
     rate = LogRateLimit(2)
     fields = []
 
@@ -54,7 +51,6 @@ def test_the_lines_before_and_after_suppression_announce_it() -> None:
 
 
 def test_a_clock_that_is_set_back_starts_a_new_minute() -> None:
-    """No line is suppressed for an hour."""
     rate = LogRateLimit(1).counted(now=NOON)
 
     assert rate.admits(now=NOON - 3600)

@@ -55,7 +55,6 @@ def joined(text: str) -> str:
 
 
 def test_a_line_of_logfmt() -> None:
-    """Time, level and event come first; values are quoted only if necessary."""
     facts = {"campaign": "Spring sale", "reason": "timeout", "tries": 5}
 
     line = Logfmt().format(record(facts=facts))
@@ -67,7 +66,6 @@ def test_a_line_of_logfmt() -> None:
 
 
 def test_a_line_of_json() -> None:
-    """Numbers are numbers, and None is left out."""
     facts = {"campaign": "Spring sale", "tries": 5, "status": None}
 
     line = Json().format(record(facts=facts))
@@ -116,7 +114,6 @@ def test_levels_have_the_names_of_the_flag(level: int, name: str) -> None:
     ],
 )
 def test_logfmt_values(value: object, text: str) -> None:
-    """Special values are distinct, and floats are rounded."""
     line = Logfmt().format(record(facts={"fact": value}))
 
     assert line.partition(" fact=")[2] == text

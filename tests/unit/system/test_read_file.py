@@ -18,7 +18,6 @@ def test_a_file_within_the_limit_is_read(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_larger_file_is_rejected(tmp_path: Path) -> None:
-    """It is not truncated."""
     (tmp_path / "file").write_bytes(b"12345")
 
     with pytest.raises(OSError, match="it is larger than 4 bytes"):

@@ -33,7 +33,6 @@ class Slow:
 
 
 def test_calls_during_a_run_share_the_next_one() -> None:
-    """Ten concurrent calls cause one further run."""
     slow = Slow()
 
     async def call_eleven_times() -> list[int]:
@@ -52,7 +51,6 @@ def test_calls_during_a_run_share_the_next_one() -> None:
 
 
 def test_a_cancelled_caller_does_not_cancel_the_run() -> None:
-    """No second run starts meanwhile."""
     slow = Slow()
 
     async def cancel_the_first() -> int:
@@ -70,7 +68,6 @@ def test_a_cancelled_caller_does_not_cancel_the_run() -> None:
 
 
 def test_an_exception_is_raised_to_the_callers() -> None:
-    """The next run is independent of it."""
     is_failing = iter([True, False])
 
     def work() -> str:
