@@ -1,6 +1,5 @@
 """Log lines: one per event, with any fields."""
 
-import io
 import json
 import logging
 import math
@@ -54,42 +53,31 @@ def joined(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
+FACTS = {"campaign": "Spring sale", "reason": "timeout", "tries": 5, "status": None}
+
+
 def test_a_line_of_logfmt() -> None:
-    facts = {"campaign": "Spring sale", "reason": "timeout", "tries": 5}
-
-    line = Logfmt().format(record(facts=facts))
-
-    assert line == (
+    assert Logfmt().format(record(facts=FACTS)) == (
         "time=2025-06-22T10:00:00.125Z level=warn event=poll.failed "
         'campaign="Spring sale" reason=timeout tries=5'
     )
 
 
 def test_a_line_of_json() -> None:
-    facts = {"campaign": "Spring sale", "tries": 5, "status": None}
-
-    line = Json().format(record(facts=facts))
-
-    assert json.loads(line) == {
+    assert json.loads(Json().format(record(facts=FACTS))) == {
         "time": "2025-06-22T10:00:00.125Z",
         "level": "warn",
         "event": "poll.failed",
         "campaign": "Spring sale",
+        "reason": "timeout",
         "tries": 5,
     }
 
 
-@pytest.mark.parametrize(
-    ("level", "name"),
-    [
-        (logging.DEBUG, "debug"),
-        (logging.INFO, "info"),
-        (logging.WARNING, "warn"),
-        (logging.ERROR, "error"),
-    ],
-)
-def test_levels_have_the_names_of_the_flag(level: int, name: str) -> None:
-    """They are the values of `--log.level`."""
+@pytest.mark.parametrize("name", ["debug", "info", "error"])
+def test_levels_have_the_names_of_the_flag(name: str) -> None:
+    level = logging.getLevelNamesMapping()[name.upper()]
+
     assert f" level={name} " in Logfmt().format(record(level=level))
 
 
@@ -147,51 +135,31 @@ def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
 @given(facts=facts_of)
 def test_json_can_be_parsed(facts: dict[str, object]) -> None:
     """The JSON is strict: NaN and infinities are strings, None is left out."""
+    found = json.loads(Json().format(record(facts=facts)), parse_constant=pytest.fail)
 
-    def reject(constant: str) -> None:
-        raise AssertionError(constant)
-
-    found = json.loads(Json().format(record(facts=facts)), parse_constant=reject)
-
-    assert not {name for name, value in facts.items() if value is None} & set(found)
-    for name, value in facts.items():
-        if value is None:
-            continue
-        is_text = isinstance(value, float) and not math.isfinite(value)
-        expected = str(value) if is_text else value
-        if isinstance(expected, str):
-            expected = joined(expected)
-        assert found[name] == expected
+    expected = {name: value for name, value in facts.items() if value is not None}
+    for name, value in expected.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            expected[name] = str(value)
+        if isinstance(value, str):
+            expected[name] = joined(value)
+    assert found | expected == found
+    assert len(found) == len(expected | dict.fromkeys(("time", "level", "event")))
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)
 def test_a_traceback_stays_on_its_line(formatter: logging.Formatter) -> None:
-    """It is a field, with any text of the exception."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter)
-    created = record("poll.crashed", level=logging.ERROR)
+    """The event of a library's record is its message with its arguments."""
+    created = logging.LogRecord(
+        "urllib3", logging.ERROR, __file__, 1, "retry %d of %s", (2, "x"), None
+    )
     try:
-        message = "broken\n\u2028\ud800"
-        raise RuntimeError(message)
+        raise RuntimeError("broken\n\u2028\ud800")
     except RuntimeError:
         created.exc_info = sys.exc_info()
 
-    handler.emit(created)
-
-    line = stream.getvalue()
-    assert line.endswith("\n")
-    assert len(line.splitlines()) == 1
-    assert "RuntimeError: broken" in line
-
-
-@pytest.mark.parametrize("formatter", FORMATTERS)
-def test_the_record_of_a_library_is_one_line(formatter: logging.Formatter) -> None:
-    """The event is its message with its arguments."""
-    created = logging.LogRecord(
-        "urllib3", logging.WARNING, __file__, 1, "retry %d of %s", (2, "x"), None
-    )
-
     line = formatter.format(created)
 
+    assert len(line.splitlines()) == 1
     assert "retry 2 of x" in line
+    assert "RuntimeError: broken" in line
