@@ -1,6 +1,5 @@
 """API keys from environment variables and files."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> No
         (b"\xff\xfe\x00k", None),
         (b"k" * (64 * 1024 + 1), None),
     ],
-    ids=["plain", "newline", "carriage return", "spaces", "binary", "large"],
+    ids=repr,
 )
 def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> None:
     """Surrounding whitespace is removed; binary and large files have no key."""
@@ -40,27 +39,19 @@ def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> Non
     assert read_key(KeySource(file=str(path)), {}) == key
 
 
-@pytest.mark.parametrize("path", ["missing", ".", "loop", "pipe", "nul\0", "/dev/zero"])
-def test_an_unreadable_file_has_no_key(tmp_path: Path, path: str) -> None:
-    (tmp_path / "loop").symlink_to("loop")
-    os.mkfifo(tmp_path / "pipe")
-
-    assert read_key(KeySource(file=str(tmp_path / path)), {}) is None
-
-
-def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("old")
-    key = ApiKey(KeySource(file=str(path)), lambda source: read_key(source, {}))
-    first = key()
-
-    path.write_text("new")
-
-    assert (first, key()) == (Secret("old"), Secret("new"))
+@pytest.mark.parametrize("path", ["missing", "nul\0"])
+def test_an_unreadable_file_has_no_key(path: str) -> None:
+    assert read_key(KeySource(file=path), {}) is None
 
 
 @pytest.mark.parametrize(
-    ("texts", "key"), [(["k-1", None], "k-1"), (["k-1", ""], "k-1"), ([None, None], "")]
+    ("texts", "key"),
+    [
+        (["old", "new"], "new"),
+        (["k-1", None], "k-1"),
+        (["k-1", ""], "k-1"),
+        ([None, None], ""),
+    ],
 )
 def test_the_previous_key_is_used_while_none_can_be_read(
     texts: list[str | None], key: str

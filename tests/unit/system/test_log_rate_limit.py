@@ -10,34 +10,18 @@ NOON = 1_772_366_400.0
 
 
 def test_lines_beyond_the_limit_are_suppressed_until_the_minute_is_over() -> None:
-    rate = LogRateLimit(3)
-    admitted = []
-    for second in (0, 1, 2, 3, 4, 59.9, 60):
-        admitted.append(rate.admits(now=NOON + second))
-        rate = rate.counted(now=NOON + second)
-
-    assert admitted == [True, True, True, False, False, False, True]
-    assert rate.suppressed == 0
-
-
-def test_the_lines_before_and_after_suppression_announce_it() -> None:
+    """The lines before and after the suppressed ones announce it."""
     rate = LogRateLimit(2)
-    fields = []
-
-    for second in (0, 1, 2, 3, 70, 71, 140):
+    written = []
+    for second in (0, 1, 2, 59.9, 60, 61, 140):
         if rate.admits(now=NOON + second):
-            fields.append(rate.facts(now=NOON + second))
+            written.append((second, rate.facts(now=NOON + second)))
         rate = rate.counted(now=NOON + second)
 
     limit = "at most 2 such lines a minute"
     last = {"quota": f"{limit}: further ones are suppressed and counted"}
-    assert fields == [
-        {},
-        last,
-        {"suppressed": 2, "suppressed_because": limit},
-        last,
-        {},
-    ]
+    first = {"suppressed": 2, "suppressed_because": limit}
+    assert written == [(0, {}), (1, last), (60, first), (61, last), (140, {})]
 
 
 def test_a_clock_that_is_set_back_starts_a_new_minute() -> None:

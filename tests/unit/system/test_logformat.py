@@ -25,27 +25,12 @@ facts_of = st.dictionaries(
 
 
 def record(
-    event: str = "poll.failed",
-    *,
-    facts: object = None,
-    level: int = logging.WARNING,
+    event: str = "poll.failed", *, level: int = logging.WARNING, **more: object
 ) -> logging.LogRecord:
     """Return a record of 2025-06-22, 10:00:00.125 UTC."""
     created = logging.LogRecord("exporter", level, __file__, 1, event, None, None)
-    created.created = 1750586400.125
-    if facts is not None:
-        created.facts = facts
+    vars(created).update(created=1750586400.125, **more)
     return created
-
-
-def read_logfmt(line: str) -> dict[str, str]:
-    """Parse a line of logfmt: a quoted value is a JSON string."""
-    found = {
-        name: json.loads(text) if text.startswith('"') else text
-        for name, text in _PAIR.findall(line)
-    }
-    assert _PAIR.sub("", line) == ""
-    return found
 
 
 def joined(text: str) -> str:
@@ -76,9 +61,9 @@ def test_a_line_of_json() -> None:
 
 @pytest.mark.parametrize("name", ["debug", "info", "error"])
 def test_levels_have_the_names_of_the_flag(name: str) -> None:
-    level = logging.getLevelNamesMapping()[name.upper()]
+    created = record(level=logging.getLevelNamesMapping()[name.upper()])
 
-    assert f" level={name} " in Logfmt().format(record(level=level))
+    assert f" level={name} " in Logfmt().format(created)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +112,14 @@ def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
         name: joined(value) for name, value in facts.items() if isinstance(value, str)
     }
 
-    found = read_logfmt(Logfmt().format(record(facts=texts)))
+    line = Logfmt().format(record(facts=texts))
 
+    found = {
+        name: json.loads(text) if text.startswith('"') else text
+        for name, text in _PAIR.findall(line)
+    }
     assert found | texts == found
+    assert _PAIR.sub("", line) == ""
 
 
 @given(facts=facts_of)
