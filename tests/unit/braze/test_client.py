@@ -16,16 +16,7 @@ from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
-from tests.support.scripted_peer import (
-    PATIENCE_SECONDS,
-    Peer,
-    PeerConnection,
-    Script,
-    answer,
-    closed_port,
-    serving,
-)
-from tests.unit.braze.clients import (
+from tests.support.braze_client import (
     BRAZE,
     KEY,
     NOW,
@@ -36,6 +27,15 @@ from tests.unit.braze.clients import (
     dripping,
     failure_from,
     failure_of,
+)
+from tests.support.scripted_peer import (
+    PATIENCE_SECONDS,
+    Peer,
+    PeerConnection,
+    Script,
+    answer,
+    closed_port,
+    serving,
 )
 
 

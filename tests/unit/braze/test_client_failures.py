@@ -13,18 +13,7 @@ from exporter.model import errors
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
-from tests.support.scripted_peer import (
-    PATIENCE_SECONDS,
-    Peer,
-    PeerConnection,
-    Script,
-    answer,
-    closed_port,
-    closing,
-    serving,
-    swallowing,
-)
-from tests.unit.braze.clients import (
+from tests.support.braze_client import (
     BRAZE,
     CHUNKED,
     KEY,
@@ -37,6 +26,17 @@ from tests.unit.braze.clients import (
     failure_of,
     flooding,
     responding,
+)
+from tests.support.scripted_peer import (
+    PATIENCE_SECONDS,
+    Peer,
+    PeerConnection,
+    Script,
+    answer,
+    closed_port,
+    closing,
+    serving,
+    swallowing,
 )
 
 SHORT_SECONDS = 0.5

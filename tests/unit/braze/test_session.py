@@ -15,14 +15,8 @@ from exporter.braze.session import (
     Ended,
     Session,
 )
-from exporter.model.errors import (
-    CampaignRefused,
-    FetchError,
-    KeyRefused,
-    Throttled,
-    Unavailable,
-    Unusable,
-)
+from exporter.model import errors
+from exporter.model.errors import FetchError, Throttled, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.fake_clock import NOW, FakeClock
@@ -56,46 +50,36 @@ class SessionWorld:
             on_end=on_end or self.ended.append,
         )
 
-    def fetch(self, end: object) -> BrazeResponse | FetchError:
+    def fetch(self, end: object, cached: object = None) -> BrazeResponse | FetchError:
         """Pay for a request that ends like this, and send it."""
         self.braze.responses = [end]
         self.braze.during = partial(self.clock.advance, 2)
         self.session.spend(REQUEST.bucket, now=self.clock.now())
-        return self.session.fetch(REQUEST)
+        return self.session.fetch(REQUEST, "parsed: {}".format, lambda _: cached)
 
     def budget(self) -> Budget:
         """Return the budget of the bucket of the requests."""
         return self.session.budget(CAMPAIGN_ANALYTICS)
 
 
-def test_a_response_is_returned_and_settled() -> None:
+@pytest.mark.parametrize("cached", [None, "cached"])
+def test_a_response_is_returned_and_settled(cached: str | None) -> None:
     world = SessionWorld()
 
-    result = world.fetch("a document")
+    result = world.fetch("a document", cached)
 
     assert world.braze.requests == [{"length": 3}]
     assert isinstance(result, BrazeResponse)
-    assert result.document == "a document"
+    assert result.document == (cached or "parsed: a document")
     assert world.ended == [Ended(REQUEST, 200, HEADERS, seconds=2)]
     bucket = world.budget().bucket
     assert (bucket.in_flight, bucket.limit, bucket.remaining) == (0, 100, 50)
 
 
-@pytest.mark.parametrize("cached", [None, "cached"])
-def test_a_document_is_parsed_or_found_by_its_digest(cached: str | None) -> None:
-    world = SessionWorld()
-    world.session.spend(CAMPAIGN_ANALYTICS, now=world.clock.now())
-
-    result = world.session.fetch(REQUEST, lambda _: "parsed", lambda _: cached)
-
-    assert isinstance(result, BrazeResponse)
-    assert result.document == (cached or "parsed")
-
-
 @pytest.mark.parametrize(
     ("ended", "status"),
     [
-        (failed(CampaignRefused, "bad_request", status=400), 400),
+        (failed(errors.CampaignRefused, "bad_request", status=400), 400),
         (failed(Unavailable, "malformed", status=200), 200),
         # The status line may have been received before the connection broke.
         (failed(Unavailable, "timeout", status=200), None),
@@ -186,8 +170,8 @@ def retry_at(world: SessionWorld, ended: FetchError, *, tries: int = 1) -> float
         (failed(Unavailable, "server_error"), 1, 0.5),
         (failed(Unavailable, "connection"), 3, 2.0),
         (failed(Unavailable, "timeout"), 5, None),
-        (failed(Unusable, "too_large"), 1, None),
-        (failed(KeyRefused, "unauthorized"), 1, None),
+        (failed(errors.Unusable, "too_large"), 1, None),
+        (failed(errors.KeyRefused, "unauthorized"), 1, None),
     ],
 )
 def test_only_outages_are_retried_soon(

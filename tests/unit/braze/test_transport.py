@@ -17,9 +17,7 @@ from exporter.braze import deadline
 from exporter.braze.transport import IDLE_LIMIT_SECONDS
 from exporter.model.errors import FetchError, Unusable
 
-from tests.support.fake_clock import FakeClock
-from tests.support.scripted_peer import Peer, PeerConnection, answer, closing, serving
-from tests.unit.braze.clients import (
+from tests.support.braze_client import (
     KEY,
     PATH,
     client_of,
@@ -28,6 +26,8 @@ from tests.unit.braze.clients import (
     failure_of,
     responding,
 )
+from tests.support.fake_clock import FakeClock
+from tests.support.scripted_peer import Peer, PeerConnection, answer, closing, serving
 
 MIB = 1024 * 1024
 
