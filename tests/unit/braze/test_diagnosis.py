@@ -20,7 +20,6 @@ from exporter.braze.diagnosis import (
     check_response,
     permissions,
     resolve_forbidden,
-    skipped,
 )
 from exporter.braze.hosts import REST_HOSTS
 from exporter.model.config import KeySource
@@ -30,6 +29,7 @@ from tests.unit.discovery.test_rules import workspace
 
 SHOP = workspace()
 HOST = "https://rest.iad-01.braze.com"
+AFFECT_ALL = ["key_or_host", "redirect", "dns", "tls", "proxy", "connection", "timeout"]
 NO_TLS = "wrong version number"
 PROXY = f"{HOST} through the proxy p:1"
 
@@ -117,6 +117,7 @@ def test_every_failure_has_a_code_and_advice(
     check = failed(reason, message)
 
     assert (check.is_ok, check.problem, check.message) == (False, problem, message)
+    assert affects_all(check) is (problem in AFFECT_ALL)
     assert check.advice.endswith((".", "?"))
 
 
@@ -215,13 +216,6 @@ def test_clocks_may_differ_by_half_a_minute(
     assert check.is_ok is is_ok
     assert message in check.message
     assert check.problem == ("clock_skew" if is_ok is False else "")
-
-
-def test_some_problems_affect_all_requests() -> None:
-    assert affects_all(failed("unauthorized"))
-    assert affects_all(failed("connection"))
-    assert not affects_all(failed("forbidden"))
-    assert skipped(LIST).is_ok is None
 
 
 def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:

