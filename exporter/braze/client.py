@@ -81,6 +81,10 @@ class Client:
         self._endpoint = workspace.endpoint.rstrip("/")
         self._ca_path = workspace.ca_file or proxies.ca_file or DEFAULT_CA_BUNDLE_PATH
         self._proxy = workspace.proxy or proxies.proxy_for(self._endpoint)
+        self._route = self._endpoint
+        if self._proxy is not None:  # without user and password
+            host = self._proxy.rpartition("@")[2].split("://")[-1]
+            self._route += f" through the proxy {host}"
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._deadlines: set[Deadline] = set()
@@ -119,7 +123,7 @@ class Client:
         raise failure
 
     def _checked_refusal(self, refused: KeyRefused, sent: Secret) -> FetchError:
-        """Return the refusal, or `KeyReplaced` if the key has changed meanwhile."""
+        """Return `KeyReplaced` instead if the key has changed meanwhile."""
         if self._read_key() == sent:
             return refused
         return KeyReplaced(
@@ -228,11 +232,15 @@ class Client:
     ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
+            message = ""
+            with suppress(*FAULTS):
+                body = read_body(response, limit=_ERROR_BODY_BYTES)
+                message = responses.message_of(body)
             raise responses.refusal(
                 request,
                 status=status,
                 headers=headers,
-                message=_message(response),
+                message=message,
                 now=self._now(),
             )
         body = read_body(response, limit=self._response_bytes)
@@ -270,7 +278,7 @@ class Client:
             text = "the Content-Encoding of the response is not gzip"
         else:
             reason, text = connection_errors.reason_and_text(exc)
-        message = f"{_route(self._endpoint, self._proxy)}: {text}"
+        message = f"{self._route}: {text}"
         if response is None:
             return kind(message, reason=reason)
         return kind(
@@ -279,18 +287,3 @@ class Client:
             status=response.status_code,
             rate_limit=responses.rate_limit_of(response.headers),
         )
-
-
-def _message(response: Response) -> str:
-    """Return the message of an error response; empty if it cannot be read."""
-    try:
-        return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES))
-    except FAULTS:
-        return ""
-
-
-def _route(endpoint: str, proxy: str | None) -> str:
-    """Return endpoint and proxy for messages, without the password of the proxy."""
-    if proxy is None:
-        return endpoint
-    return f"{endpoint} through the proxy {proxy.rpartition('@')[2].split('://')[-1]}"

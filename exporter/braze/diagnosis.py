@@ -119,9 +119,8 @@ def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
     """Return the permissions that the workspace's key needs."""
     if workspace.discover is None:
         return (DATA_SERIES,)
-    if not workspace.discover.needs_details:
-        return (DATA_SERIES, LIST)
-    return (DATA_SERIES, LIST, DETAILS)
+    details = (DETAILS,) if workspace.discover.needs_details else ()
+    return (DATA_SERIES, LIST, *details)
 
 
 def check_key(source: KeySource, key: str | None) -> Check:

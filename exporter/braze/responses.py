@@ -32,17 +32,15 @@ from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
-RETRY_AFTER_LIMIT_SECONDS = 3600.0
+_LONGEST_WAIT_SECONDS = 3600.0
 _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
 _LONG_DIGITS = 20
+# A shorter key may be a word of a valid response; Braze's have 36 characters.
 _SHORTEST_SECRET = 8
-"""A shorter key may be a word of a valid response; Braze's have 36 characters."""
+# The escapes of JSON for printable ASCII characters.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
-"""The escapes of JSON for printable ASCII characters."""
-
-
 _FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
     401: (KeyRefused, FailureReason.UNAUTHORIZED),
     403: (KeyRefused, FailureReason.FORBIDDEN),
@@ -97,32 +95,32 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
 
 def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
     """Parse `X-RateLimit-*`; all but plain non-negative integers are ignored."""
-    reset_at = _count(headers.get("X-RateLimit-Reset"))
+    reset_at = _count(headers.get("X-RateLimit-Reset", ""))
     return RateLimitHeaders(
-        limit=_count(headers.get("X-RateLimit-Limit")),
-        remaining=_count(headers.get("X-RateLimit-Remaining")),
+        limit=_count(headers.get("X-RateLimit-Limit", "")),
+        remaining=_count(headers.get("X-RateLimit-Remaining", "")),
         reset_at=None if reset_at is None else float(reset_at),
     )
 
 
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
     """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
+    text = headers.get("Retry-After", "")
     seconds: float | None = _count(text)
     if seconds is None:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(float(seconds), 0.0), RETRY_AFTER_LIMIT_SECONDS)
+        instant = _instant(text)
+        seconds = None if instant is None else instant - now
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def answered_at_of(headers: Mapping[str, str]) -> float | None:
     """Parse `Date` (RFC 9110, 6.6.1) as seconds since the epoch."""
+    return _instant(headers.get("Date", ""))
+
+
+def _instant(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -235,6 +233,6 @@ def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:
     return request.quote(host) if host else "an unknown host"
 
 
-def _count(text: str | None) -> int | None:
-    found = None if text is None else _COUNT.fullmatch(text.strip(" \t"))
+def _count(text: str) -> int | None:
+    found = _COUNT.fullmatch(text.strip(" \t"))
     return int(found[0]) if found else None

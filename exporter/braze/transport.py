@@ -187,10 +187,9 @@ class _Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
         if proxy.lower().startswith("socks"):  # its sockets have no deadline
             raise InvalidSchema
-        if proxy not in self.proxy_manager:
-            tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
-            _use_our_pools(super().proxy_manager_for(proxy, **tls, **kwargs))
-        manager: PoolManager = self.proxy_manager[proxy]
+        tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
+        manager: PoolManager = super().proxy_manager_for(proxy, **tls, **kwargs)
+        _use_our_pools(manager)
         return manager
 
     def cert_verify(self, *_: object) -> None:

@@ -81,7 +81,6 @@ def test_a_response_has_document_rate_limit_and_date() -> None:
 
 
 def test_a_document_is_parsed_unless_it_is_cached() -> None:
-    """The digest of the body is the key."""
     digests: list[int] = []
 
     def cached(digest: int) -> object | None:

@@ -14,13 +14,9 @@ from urllib3.exceptions import DecodeError, ProtocolError
 
 def wrapped(root: Exception, kind: type[Exception] = ProtocolError) -> Exception:
     """Return `root` as urllib3 wraps it."""
-    try:
-        try:
-            raise root
-        except Exception as exc:
-            raise kind("Connection aborted.", exc) from exc
-    except kind as exc:
-        return exc
+    exc = kind("Connection aborted.", root)
+    exc.__context__ = root
+    return exc
 
 
 CERTIFICATE = ssl.SSLCertVerificationError("<peer's text>")

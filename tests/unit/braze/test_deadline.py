@@ -9,7 +9,7 @@ import pytest
 from exporter.braze.deadline import Deadline, TimedSocket, current, open_socket
 
 from tests.support.fake_clock import FakeClock
-from tests.support.scripted_peer import Peer, PeerConnection, closed_port, swallowing
+from tests.support.scripted_peer import Peer, PeerConnection, swallowing
 
 Resolve = Callable[..., None]
 
@@ -105,11 +105,3 @@ def test_an_unsupported_address_family_is_skipped(resolve: Resolve) -> None:
         with open_socket("braze.test", 443, options) as sock:
             assert sock.getpeername()[1] == peer.port
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-def test_the_failure_of_the_last_address_is_raised(resolve: Resolve) -> None:
-    with within():
-        resolve((255, 1), (socket.AF_INET, closed_port()))
-
-        with pytest.raises(ConnectionRefusedError):
-            open_socket("braze.test", 443, ())

@@ -53,7 +53,6 @@ def failed(
 
 
 def test_the_needed_permissions() -> None:
-    """Data series always, the others depending on discovery."""
     assert permissions(replace(SHOP, discover=None)) == (DATA_SERIES,)
     assert permissions(SHOP) == (DATA_SERIES, LIST, DETAILS)
     assert permissions(workspace(include_drafts=True)) == (DATA_SERIES, LIST)
@@ -191,7 +190,6 @@ def test_only_the_refusal_of_a_placeholder_id_is_expected(
 def test_the_body_of_a_response_is_checked(
     permission: str, document: object, *, is_ok: bool
 ) -> None:
-    """A proxy may respond 200 with its own page."""
     check = check_response(permission, document, seconds=0.5)
 
     assert check.is_ok is is_ok

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
     ],
 )
 def test_an_endpoint_is_scheme_host_and_port(text: str, endpoint: str) -> None:
-    """It is in lower case without a slash; loopback hosts may use http://."""
     assert hosts.rest_endpoint(text, allow_http=False) == endpoint
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from exporter.braze.rate_limit import Bucket, Budget, ceiling_for
+from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -107,7 +107,6 @@ def test_an_unknown_bucket_is_limited_by_concurrency() -> None:
 def test_the_floor_is_the_reserve_rounded_up(
     reserve: float, limit: int | None, floor: int
 ) -> None:
-    """It is exact for decimal fractions, and always leaves one request."""
     assert Bucket(limit=limit).floor(reserve) == floor
 
 
@@ -162,7 +161,6 @@ def test_requests_in_flight_count_as_spent() -> None:
 def test_headers_are_merged(
     responses: list[RateLimitHeaders], remaining: int, reset_in: float
 ) -> None:
-    """The lowest `remaining` of the latest window counts; windows have bounds."""
     budget = NEW
     for headers in responses:
         budget = answered(budget, headers)
@@ -193,7 +191,6 @@ def test_headers_are_merged(
 def test_429_shuts_the_bucket(
     reset_in: float | None, retry_after: float | None, fraction: float, wait: float
 ) -> None:
-    """Until its reset or for `Retry-After`, whichever is longer."""
     budget = throttled(
         NEW,
         headers_of(None, reset_in=reset_in),
@@ -241,6 +238,27 @@ def test_waits_after_the_wall_clock_was_set(
     assert budget.earliest(now=NOW + 10) == NOW + before
     assert found.earliest(now=NOW + 10) == NOW + after
     assert found.bucket.in_flight == 1
+
+
+@pytest.mark.parametrize(
+    ("bucket", "expected"),
+    [
+        (
+            Bucket(1, True, 100, 40, reset_at=NOW, shut_until=NOW + 50),
+            RateLimitView("a", 100, 40, NOW + 10, 20, 1, shut_until=NOW + 60),
+        ),
+        # No response yet; and a bucket that is open again.
+        (Bucket(), RateLimitView("a", None, None, None, 0, 0, shut_until=None)),
+        (
+            Bucket(shut_until=NOW - 11),
+            RateLimitView("a", None, None, None, 0, 0, shut_until=None),
+        ),
+    ],
+)
+def test_the_view_has_wall_clock_times(bucket: Bucket, expected: RateLimitView) -> None:
+    budget = Budget(2.0, reserve=0.2, concurrency=4, bucket=bucket)
+
+    assert rate_limit_view(budget, "a", now=NOW, wall_offset=10.0) == expected
 
 
 # Headers as the client parses them: integers from 0, however absurd; the reset counts
@@ -309,31 +327,8 @@ def test_any_sequence_keeps_the_bounds(
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    limit=st.integers(1, 60),
-    reserve=st.floats(0, 0.99),
-    concurrency=st.integers(1, 8),
-    processes=st.integers(1, 3),
-    window=st.floats(5, 3600),
-    offset=st.floats(0, 3600),
-    round_reset=st.sampled_from([math.floor, math.ceil]),
-    spacing=st.floats(0, 1),
-    latency=st.floats(0.001, 30),
-    seed=st.integers(),
-)
-def test_every_window_keeps_its_reserve(
-    *,
-    limit: int,
-    reserve: float,
-    concurrency: int,
-    processes: int,
-    window: float,
-    offset: float,
-    round_reset: Callable[[float], int],
-    spacing: float,
-    latency: float,
-    seed: int,
-) -> None:
+@given(st.data())
+def test_every_window_keeps_its_reserve(data: st.DataObject) -> None:
     """No window gets more than its limit less the reserve, so that 429 never comes.
 
     Braze has fixed windows and gives their ends in whole seconds; requests and
@@ -342,11 +337,19 @@ def test_every_window_keeps_its_reserve(
     `concurrency` requests at once. Of several processes, each has at most `concurrency`
     requests in flight.
     """
+    limit = data.draw(st.integers(1, 60), "limit")
+    reserve = data.draw(st.floats(0, 0.99), "reserve")
+    processes = data.draw(st.integers(1, 3), "processes")
     ours = max(processes, limit - Bucket(limit=limit).floor(reserve))
-    concurrency = min(concurrency, ours // processes)
+    concurrency = min(data.draw(st.integers(1, 8), "concurrency"), ours // processes)
+    spacing = data.draw(st.floats(0, 1), "spacing")
     budget = Budget(spacing, reserve, concurrency, processes=processes)
     budgets = [budget] * processes
-    random, number, now = Random(seed), count(), NOW
+    window = data.draw(st.floats(5, 3600), "window")
+    offset = data.draw(st.floats(0, 3600), "offset")
+    round_reset = data.draw(st.sampled_from([math.floor, math.ceil]), "rounding")
+    latency = data.draw(st.floats(0.001, 30), "latency")
+    random, number, now = Random(data.draw(st.integers(), "seed")), count(), NOW
     events: list[tuple[float, int, int, RateLimitHeaders | None]] = []
     requests: Counter[int] = Counter()
 

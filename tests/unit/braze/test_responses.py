@@ -196,7 +196,6 @@ JSON = st.recursive(
 
 @given(JSON, st.booleans())
 def test_both_decoders_return_the_document(document: object, is_ascii: bool) -> None:
-    """NaN is decoded by the second one only."""
     for whole in (document, [document, math.nan]):
         found = document_of(json.dumps(whole, ensure_ascii=is_ascii).encode())
         assert found == (document if whole is document else [document, "NaN"])

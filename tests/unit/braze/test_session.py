@@ -90,7 +90,6 @@ def test_a_response_is_returned_and_settled(cached: str | None) -> None:
 def test_a_failure_is_returned_and_settled(
     ended: FetchError, status: int | None
 ) -> None:
-    """`on_end` gets no status unless the response was complete."""
     world = SessionWorld()
 
     result = world.fetch(ended)
@@ -139,7 +138,6 @@ def test_429_shuts_its_bucket_alone(
 
 @pytest.mark.parametrize("end", ["a document", "429"])
 def test_resets_are_converted_to_the_process_clock(end: str) -> None:
-    """Braze gives them in wall time."""
     world = SessionWorld()
     world.clock.set_wall(seconds=7200)
     headers = HEADERS._replace(reset_at=NOW + 7200 + 60)

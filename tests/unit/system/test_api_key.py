@@ -32,7 +32,6 @@ def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> No
     ids=repr,
 )
 def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> None:
-    """Surrounding whitespace is removed; binary and large files have no key."""
     path = tmp_path / "key"
     path.write_bytes(content)
 

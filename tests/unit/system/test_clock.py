@@ -41,7 +41,6 @@ def test_a_clock_that_was_set_is_reported_once(seconds: float) -> None:
 
 
 def test_small_corrections_are_reported_once_they_add_up() -> None:
-    """Time daemons make them all day; the offset follows each."""
     clock = FakeClock()
     reported = []
     for _ in range(10):

@@ -22,7 +22,6 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_another_content_is_reported_once(file: Path) -> None:
-    """By the second check that finds it."""
     watch = FileWatch(str(file))
     before = checked(watch)
 
@@ -45,7 +44,6 @@ def test_a_file_that_is_being_written_is_not_reported(file: Path) -> None:
 
 
 def test_another_file_with_the_same_content_is_not_reported(file: Path) -> None:
-    """Nor is a change and back between two checks."""
     watch = FileWatch(str(file))
     file.write_text("two")
     copy = file.with_suffix(".new")
@@ -78,7 +76,6 @@ def test_a_swapped_symlink_is_reported(tmp_path: Path) -> None:
 def test_a_file_is_not_reported_while_it_is_unreadable(
     file: Path, replace: Callable[[Path], None], text: str, *, is_new: bool
 ) -> None:
-    """It is missing, a directory or a pipe; another content is reported later."""
     watch = FileWatch(str(file))
     other = file.with_suffix(".new")
     other.write_text(text)

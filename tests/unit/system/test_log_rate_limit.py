@@ -10,7 +10,6 @@ NOON = 1_772_366_400.0
 
 
 def test_lines_beyond_the_limit_are_suppressed_until_the_minute_is_over() -> None:
-    """The lines before and after the suppressed ones announce it."""
     rate = LogRateLimit(2)
     written = []
     for second in (0, 1, 2, 59.9, 60, 61, 140):
@@ -32,7 +31,6 @@ def test_a_clock_that_is_set_back_starts_a_new_minute() -> None:
 
 @given(st.lists(st.floats(0, 300), max_size=60).map(sorted), st.integers(1, 5))
 def test_every_line_is_written_or_counted(instants: list[float], limit: int) -> None:
-    """No minute has more than twice the limit."""
     rate = LogRateLimit(limit)
     written: list[float] = []
     reported = 0

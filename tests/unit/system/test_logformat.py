@@ -103,7 +103,6 @@ def test_a_record_is_one_line(
 
 @given(facts=facts_of)
 def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
-    """Every text is preserved, including quotes and control characters."""
     texts = {
         name: joined(value) for name, value in facts.items() if isinstance(value, str)
     }
@@ -120,7 +119,6 @@ def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
 
 @given(facts=facts_of)
 def test_json_can_be_parsed(facts: dict[str, object]) -> None:
-    """The JSON is strict: NaN and infinities are strings, None is left out."""
     found = json.loads(Json().format(record(facts=facts)), parse_constant=pytest.fail)
 
     expected = {name: value for name, value in facts.items() if value is not None}

@@ -20,7 +20,6 @@ from exporter.system.progress import Progress
 def test_a_line_is_printed_for_every_tenth(
     total: int, done: int, printed: Iterable[int]
 ) -> None:
-    """Steps done before the start count, but print no line."""
     lines: list[str] = []
     progress = Progress("pages", total=total, done=done, print_line=lines.append)
 

@@ -55,13 +55,13 @@ def test_calls_during_a_run_share_the_next_one(*, is_cancelled: bool) -> None:
 def test_an_exception_is_raised_to_the_callers() -> None:
     ends = iter([OSError("the first run"), "done"])
 
-    def work() -> str:
+    def work() -> object:
         end = next(ends)
         if isinstance(end, OSError):
             raise end
         return end
 
-    async def twice() -> str:
+    async def twice() -> object:
         flight = SingleFlight(work)
         with pytest.raises(OSError, match="the first run"):
             await flight.run()
