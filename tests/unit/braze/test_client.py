@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing as closed_after
 from functools import partial
 from pathlib import Path
@@ -110,21 +111,17 @@ def test_the_process_parses_one_document_at_a_time() -> None:
         running.clear()
         return document
 
-    with connected(answer()) as (_, first), connected(answer()) as (_, second):
-        threads = [
-            threading.Thread(target=client.fetch, args=(PATH, {}, parse))
-            for client in (first, second)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    with (
+        connected(answer()) as (_, first),
+        connected(answer()) as (_, second),
+        ThreadPoolExecutor(2) as pool,
+    ):
+        list(pool.map(lambda one: one.fetch(PATH, {}, parse), (first, second)))
 
     assert most == [1, 1]
 
 
 def test_the_key_is_read_for_each_fetch() -> None:
-    """A rotated key is used by the next request."""
     keys = iter([Secret("old"), Secret("new")])
     with connected(answer(), read_key=lambda: next(keys)) as (peer, client):
         client.fetch(PATH, {})
@@ -165,7 +162,6 @@ def test_an_invalid_key_is_refused_before_the_request(key: str, text: str) -> No
 
 
 def test_a_failure_does_not_quote_a_key_that_the_peer_echoes() -> None:
-    """No chained exception contains the response either."""
     failure = failure_from(f"Bearer {KEY}\r\n\r\n".encode())
 
     assert failure.__context__ is None
@@ -188,7 +184,6 @@ def test_a_redirect_is_not_followed() -> None:
 def test_the_proxy_of_the_workspace_overrides_the_environment(
     *, has_own_proxy: bool
 ) -> None:
-    """NO_PROXY applies to the environment's proxy only."""
     with serving(answer()) as proxy:
         url = f"http://user:w%6Frd@127.0.0.1:{proxy.port}"
         environment = {"HTTP_PROXY": url}
@@ -209,19 +204,10 @@ def test_the_proxy_of_the_workspace_overrides_the_environment(
 
 
 def test_threads_share_the_connections() -> None:
-    found: list[BrazeResponse] = []
-    with connected(answer(b"[1]")) as (peer, client):
+    with connected(answer(b"[1]")) as (peer, client), ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: client.fetch(PATH, {}).document, range(40)))
 
-        def fetch() -> None:
-            found.extend(client.fetch(PATH, {}) for _ in range(20))
-
-        threads = [threading.Thread(target=fetch) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    assert [one.document for one in found] == [[1]] * 40
+    assert found == [[1]] * 40
     assert peer.connections <= 2
 
 
@@ -234,7 +220,6 @@ BODY = dripping(OK + b"Content-Length: 9999\r\n\r\n", b" ")
 )
 def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
     """Fetches in progress fail long before their timeout, later ones at once."""
-    failures: list[errors.FetchError] = []
 
     def script(connection: PeerConnection) -> None:
         connection.read_some()  # a request, or the first message of a TLS handshake
@@ -242,20 +227,14 @@ def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
         greet(connection)
 
     has_arrived = threading.Event()
-    with Peer(script) as peer:
+    with Peer(script) as peer, ThreadPoolExecutor(2) as pool:
         client = client_of(f"{scheme}://127.0.0.1:{peer.port}")
         client.prepare()
-        threads = [
-            threading.Thread(target=lambda: failures.append(failure_of(client)))
-            for _ in range(2)
-        ]
-        for thread in threads:
-            thread.start()
+        fetches = [pool.submit(failure_of, client) for _ in range(2)]
         has_arrived.wait(PATIENCE_SECONDS)
         started = time.monotonic()
         client.abort()
-        for thread in threads:
-            thread.join()
+        failures = [fetch.result() for fetch in fetches]
         took_seconds = time.monotonic() - started
         failures.append(failure_of(client))
 

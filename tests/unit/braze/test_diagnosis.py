@@ -20,6 +20,7 @@ from exporter.braze.diagnosis import (
     check_response,
     permissions,
     resolve_forbidden,
+    skipped,
 )
 from exporter.braze.hosts import REST_HOSTS
 from exporter.model.config import KeySource
@@ -142,7 +143,6 @@ def test_the_advice_contains_what_to_check(check: Check, texts: list[str]) -> No
     ],
 )
 def test_the_advice_after_403_is_a_new_key(message: str, problem: str) -> None:
-    """With all permissions: those of a key cannot be changed."""
     check = failed("forbidden", status=403, detail=message)
 
     assert check.problem == problem
@@ -222,7 +222,7 @@ def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:
     key, clock = Check(KEY, is_ok=True), Check(CLOCK, is_ok=True)
 
     resolved = resolve_forbidden([clock, good, forbidden, key], workspace=SHOP)
-    alone = resolve_forbidden([forbidden, key, clock], workspace=SHOP)
+    alone = resolve_forbidden([skipped(LIST), forbidden, key, clock], workspace=SHOP)
 
     assert [check.name for check in resolved] == [KEY, DATA_SERIES, LIST, CLOCK]
     assert resolved[1].problem == "permission_missing"
@@ -231,3 +231,4 @@ def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:
     assert "create a new key" in resolved[1].advice
     assert alone[1].problem == "forbidden"
     assert "Unless" in alone[1].advice
+    assert alone[2].is_ok is None

@@ -25,7 +25,6 @@ HTTP = "http://braze.test"
 def test_the_proxy_of_a_scheme(
     url: str, environment: dict[str, str], proxy: str | None
 ) -> None:
-    """HTTPS_PROXY overrides ALL_PROXY, lower case overrides upper case."""
     assert ProxySettings.from_environment(environment).proxy_for(url) == proxy
 
 
@@ -66,7 +65,6 @@ def test_no_password_of_a_proxy_is_shown() -> None:
 def test_no_proxy_lists_hosts_without_a_proxy(
     no_proxy: str, url: str, *, is_listed: bool
 ) -> None:
-    """Entries are hosts with their subdomains, ports, addresses and networks."""
     proxies = ProxySettings.from_environment(
         {"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy}
     )
@@ -75,7 +73,6 @@ def test_no_proxy_lists_hosts_without_a_proxy(
 
 
 def test_the_ca_bundle_has_three_variables() -> None:
-    """REQUESTS_CA_BUNDLE overrides CURL_CA_BUNDLE, which overrides SSL_CERT_FILE."""
     names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
     bundles = [
         ProxySettings.from_environment({name: name for name in names[:count]}).ca_file

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 from exporter.braze import deadline
+from exporter.braze.client import Client
 from exporter.braze.transport import IDLE_LIMIT_SECONDS
 from exporter.model.errors import FetchError, Unusable
 
@@ -78,14 +79,14 @@ def test_an_old_connection_is_replaced() -> None:
 
 
 @contextmanager
-def numbering(*before: bytes) -> Iterator[Peer]:
-    """Yield a peer that responds 0, 1, 2, ..., each after `before`."""
+def numbering(*before: bytes) -> Iterator[tuple[Peer, Client]]:
+    """Yield a peer that responds 0, 1, 2, ..., each after `before`, and its client."""
 
     def respond(connection: PeerConnection) -> None:
         connection.send(*before, answer(b"%d" % (len(peer.requests) - 1)))
 
-    with responding(respond) as peer:
-        yield peer
+    with responding(respond) as peer, closed_after(client_of(peer.url)) as client:
+        yield peer, client
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def numbering(*before: bytes) -> Iterator[Peer]:
 )
 def test_interim_responses_are_skipped(before: list[bytes]) -> None:
     """Else each request would read the response to the previous one."""
-    with numbering(*before) as peer, closed_after(client_of(peer.url)) as client:
+    with numbering(*before) as (peer, client):
         found = [client.fetch(PATH, {}).document for _ in range(4)]
 
     assert found == [0, 1, 2, 3]
@@ -114,7 +115,7 @@ def test_interim_responses_are_skipped(before: list[bytes]) -> None:
     ],
 )
 def test_a_response_without_a_final_status_is_a_failure(before: list[bytes]) -> None:
-    with numbering(*before) as peer, closed_after(client_of(peer.url)) as client:
+    with numbering(*before) as (peer, client):
         for _ in range(2):
             with pytest.raises(FetchError, match="not valid HTTP"):
                 client.fetch(PATH, {})

@@ -24,9 +24,7 @@ def test_lines_beyond_the_limit_are_suppressed_until_the_minute_is_over() -> Non
 
 
 def test_a_clock_that_is_set_back_starts_a_new_minute() -> None:
-    rate = LogRateLimit(1).counted(now=NOON)
-
-    assert rate.admits(now=NOON - 3600)
+    assert LogRateLimit(1).counted(now=NOON).admits(now=NOON - 3600)
 
 
 @given(st.lists(st.floats(0, 300), max_size=60).map(sorted), st.integers(1, 5))

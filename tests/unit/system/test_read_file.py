@@ -29,7 +29,6 @@ def test_a_file_within_the_limit_is_read(tmp_path: Path, content: bytes) -> None
     ],
 )
 def test_other_files_are_rejected(tmp_path: Path, path: str, text: str) -> None:
-    """No descriptor is leaked."""
     (tmp_path / "large").write_bytes(b"12345")
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as one:

@@ -32,7 +32,6 @@ class Slow:
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_calls_during_a_run_share_the_next_one(*, is_cancelled: bool) -> None:
-    """Also if the caller of the first run is cancelled: the run continues."""
     slow = Slow()
 
     async def call_eleven_times() -> list[int | BaseException]:
