@@ -117,7 +117,7 @@ def client(
     made = Client(
         workspace,
         read_key=ApiKey(workspace.key_source, lambda one: read_key(one, environment)),
-        egress=ProxySettings.from_environment(environment),
+        proxies=ProxySettings.from_environment(environment),
         response_bytes=response_bytes,
         now=clock.now,
     )
