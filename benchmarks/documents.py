@@ -83,22 +83,23 @@ def _past_rows(shape: Shape, last_day: date, kind: int) -> str:
 @lru_cache(maxsize=KINDS)
 def _campaign(shape: Shape, last_day: date, kind: int) -> Campaign:
     share = 1 / shape.variations
+    names = tuple(f"Variant {number + 1}" for number in range(shape.variations))
     return Campaign(
         id=campaign_id(kind),
         name=f"Measured {kind}",
-        tags=(),
+        channels=CHANNELS,
+        variants=(*names, None),  # always rows of a multivariate campaign
         messages=tuple(
             Message(
                 id=str(uuid.uuid5(NAMESPACE, f"measured/{kind}/{channel}/{number}")),
                 channel=channel,
                 share=share,
-                name=f"Variant {number + 1}",
+                name=name,
             )
             for channel in CHANNELS
-            for number in range(shape.variations)
+            for number, name in enumerate(names)
         ),
         volume=_VOLUME,
         created_on=last_day - timedelta(days=400),
-        is_multivariate=True,
         conversion_events=2,
     )

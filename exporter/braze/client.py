@@ -20,6 +20,7 @@ from exporter.braze.responses import BrazeResponse, RequestInfo
 from exporter.braze.transport import (
     DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
+    BodyTooLarge,
     Response,
     Transport,
     UnknownEncoding,
@@ -67,7 +68,7 @@ class Client:
         workspace: WorkspaceConfig,
         *,
         read_key: Callable[[], Secret],
-        egress: ProxySettings,
+        proxies: ProxySettings,
         response_bytes: int,
         now: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
@@ -78,8 +79,12 @@ class Client:
         self._now = now
         self._monotonic = monotonic
         self._endpoint = workspace.endpoint.rstrip("/")
-        self._ca_path = workspace.ca_file or egress.ca_file or DEFAULT_CA_BUNDLE_PATH
-        self._proxy = workspace.proxy or egress.proxy_for(self._endpoint)
+        self._ca_path = workspace.ca_file or proxies.ca_file or DEFAULT_CA_BUNDLE_PATH
+        self._proxy = workspace.proxy or proxies.proxy_for(self._endpoint)
+        self._route = self._endpoint
+        if self._proxy is not None:  # without user and password
+            host = self._proxy.rpartition("@")[2].split("://")[-1]
+            self._route += f" through the proxy {host}"
         self._lock = threading.Lock()
         self._transport: Transport | None = None
         self._deadlines: set[Deadline] = set()
@@ -118,18 +123,14 @@ class Client:
         raise failure
 
     def _checked_refusal(self, refused: KeyRefused, sent: Secret) -> FetchError:
-        """Return the refusal, or `KeyReplaced` if the key has changed meanwhile."""
-        try:
-            is_replaced = self._read_key() != sent
-        except (OSError, ValueError):
-            is_replaced = False
-        if not is_replaced:
+        """Return `KeyReplaced` instead if the key has changed meanwhile."""
+        if self._read_key() == sent:
             return refused
         return KeyReplaced(
             f"{refused}; the key was replaced meanwhile",
             reason=refused.reason,
             status=refused.status,
-            allowance=refused.allowance,
+            rate_limit=refused.rate_limit,
         )
 
     def prepare(self) -> None:
@@ -160,20 +161,18 @@ class Client:
         self.retire()
 
     def _key(self) -> Secret:
-        try:
-            key = self._read_key()
-        except (OSError, ValueError):
-            fault = "cannot be read"
-        else:
-            text = key.reveal()
-            # The error of http.client would quote the key.
-            if text and all("!" <= char <= "~" for char in text):
-                return key
-            fault = "is empty"
-            if text:
-                fault = "contains a character that is not allowed in an HTTP header"
-        message = f"the API key from {self._workspace.key_source} {fault}"
-        raise KeyRefused(message, reason=FailureReason.UNAUTHORIZED)
+        key = self._read_key()
+        text = key.reveal()
+        # Checked here: the error of http.client would quote the key.
+        if text and all("!" <= char <= "~" for char in text):
+            return key
+        fault = "is missing or empty"
+        if text:
+            fault = "contains a character that is not allowed in an HTTP header"
+        raise KeyRefused(
+            f"the API key from {self._workspace.key_source} {fault}",
+            reason=FailureReason.UNAUTHORIZED,
+        )
 
     @contextmanager
     def _deadline(self) -> Iterator[Deadline]:
@@ -212,21 +211,17 @@ class Client:
         with self._lock:
             if self._is_aborted:
                 raise ConnectionAbortedError
-            if self._transport is None:
-                self._transport = self._new_transport()
+            try:
+                self._transport = self._transport or Transport(
+                    connections=self._workspace.concurrency,
+                    ca_path=self._ca_path,
+                    proxy=self._proxy,
+                )
+            except OSError as exc:
+                fault = connection_errors.reason_and_text(exc)[1]
+                message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
+                raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
             return self._transport
-
-    def _new_transport(self) -> Transport:
-        try:
-            return Transport(
-                connections=self._workspace.concurrency,
-                ca_path=self._ca_path,
-                proxy=self._proxy,
-            )
-        except OSError as exc:
-            fault = connection_errors.reason_and_text(exc)[1]
-            message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
-            raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
 
     def _result(
         self,
@@ -237,37 +232,43 @@ class Client:
     ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
+            message = ""
+            with suppress(*FAULTS):
+                body = read_body(response, limit=_ERROR_BODY_BYTES)
+                message = responses.message_of(body)
             raise responses.refusal(
                 request,
                 status=status,
                 headers=headers,
-                message=_message(response),
+                message=message,
                 now=self._now(),
             )
         body = read_body(response, limit=self._response_bytes)
-        if body is None:
-            raise responses.too_large(request, headers, limit=self._response_bytes)
         digest = hash(body)
-        if (parsed := cached(digest)) is not None:
-            return responses.unchanged(parsed, headers, digest=digest)
-        with self._decoding:
-            result = _decoded(request, headers, body, parse)
-        return result._replace(digest=digest)
+        document = cached(digest)
+        if document is None:
+            with self._decoding:
+                # Without a variable: the decoded document is freed within the lock.
+                document = parse(responses.decoded(request, headers, body))
+        return BrazeResponse(
+            document,
+            status,
+            responses.rate_limit_of(headers),
+            responses.answered_at_of(headers),
+            digest,
+        )
 
     def _failure(
         self, exc: Exception, *, limits: Deadline, response: Response | None
     ) -> FetchError:
         """Check the limits first: they end a wait by breaking the connection."""
         kind: type[FetchError] = Unavailable
-        reason, text = connection_errors.reason_and_text(exc)
         if self._is_aborted:
             reason, text = FailureReason.CONNECTION, "the exporter is stopping"
-        elif limits.is_flooded:
+        elif limits.is_flooded or isinstance(exc, BodyTooLarge):
             kind, reason = Unusable, FailureReason.TOO_LARGE
-            text = (
-                f"the response is larger than {self._response_bytes} bytes"
-                " (limits.response_bytes)"
-            )
+            size = self._response_bytes
+            text = f"the response is larger than {size} bytes (limits.response_bytes)"
         elif limits.is_over:
             seconds = self._workspace.timeout_seconds
             reason = FailureReason.TIMEOUT
@@ -275,37 +276,14 @@ class Client:
         elif isinstance(exc, UnknownEncoding):
             reason = FailureReason.MALFORMED
             text = "the Content-Encoding of the response is not gzip"
+        else:
+            reason, text = connection_errors.reason_and_text(exc)
+        message = f"{self._route}: {text}"
+        if response is None:
+            return kind(message, reason=reason)
         return kind(
-            f"{_route(self._endpoint, self._proxy)}: {text}",
+            message,
             reason=reason,
-            status=None if response is None else response.status_code,
-            allowance=None
-            if response is None
-            else responses.allowance_of(response.headers),
+            status=response.status_code,
+            rate_limit=responses.rate_limit_of(response.headers),
         )
-
-
-def _decoded(
-    request: RequestInfo,
-    headers: Mapping[str, str],
-    body: bytes,
-    parse: Callable[[object], object],
-) -> BrazeResponse:
-    """Decode and parse a body; the document is freed when this returns."""
-    decoded = responses.accepted(request, headers, body)
-    return decoded._replace(document=parse(decoded.document))
-
-
-def _message(response: Response) -> str:
-    """Return the message of an error response; empty if it cannot be read."""
-    try:
-        return responses.message_of(read_body(response, limit=_ERROR_BODY_BYTES) or b"")
-    except FAULTS:
-        return ""
-
-
-def _route(endpoint: str, proxy: str | None) -> str:
-    """Return endpoint and proxy for messages, without the password of the proxy."""
-    if proxy is None:
-        return endpoint
-    return f"{endpoint} through the proxy {proxy.rpartition('@')[2].split('://')[-1]}"

@@ -32,26 +32,22 @@ def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
             FailureReason.TIMEOUT,
             "connecting timed out; check the firewall and whether a proxy is required",
         )
-    texts = (_text(link) for link in chain)
-    # transport raises no ValueError for an invalid response.
-    is_url = isinstance(exc, ValueError)
-    rest = "the URL of the endpoint or of the proxy is invalid"
-    if not is_url:
-        rest = "the connection failed"
-    return FailureReason.CONNECTION, next((text for text in texts if text), rest)
+    for link in chain:
+        for kind, describe in _TEXTS:
+            if isinstance(link, kind) and (text := describe(link)):
+                return FailureReason.CONNECTION, text
+    if isinstance(exc, ValueError):  # transport raises it for nothing else
+        text = "the URL of the endpoint or of the proxy is invalid"
+    else:
+        text = "the connection failed"
+    return FailureReason.CONNECTION, text
 
 
-def _chain(exc: BaseException) -> Iterator[BaseException]:
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
     """Yield the exceptions from the outermost to the innermost."""
-    link: BaseException | None = exc
-    while link is not None:
-        yield link
-        link = link.__context__
-
-
-def _text(exc: BaseException) -> str:
-    texts = (describe(exc) for kind, describe in _TEXTS if isinstance(exc, kind))
-    return next((text for text in texts if text), "")
+    while exc is not None:
+        yield exc
+        exc = exc.__context__
 
 
 def _system_text(exc: OSError) -> str:
@@ -63,10 +59,9 @@ def _system_text(exc: OSError) -> str:
     tunnel = re.match(r"Tunnel connection failed: (\d{3})\b", str(exc))
     if tunnel is None:
         return ""
-    advice = "check that it permits this host"
-    if tunnel[1] == "407":
-        advice = "it requires user and password"
-    return f"the proxy refuses the tunnel with {tunnel[1]}; {advice}"
+    needs_login = tunnel[1] == "407"
+    advice = "requires user and password" if needs_login else "may not permit this host"
+    return f"the proxy refuses the tunnel with {tunnel[1]}; it {advice}"
 
 
 def _name_text(exc: socket.gaierror) -> str:

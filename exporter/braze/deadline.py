@@ -23,7 +23,7 @@ class Deadline:
     def __init__(
         self, *, seconds: float, received_bytes: int, clock: Callable[[], float]
     ) -> None:
-        self._clock = clock
+        self.now = clock
         self._ends_at = clock() + seconds
         self._bytes_left = received_bytes
         self._lock = threading.Lock()
@@ -33,16 +33,12 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether no time is left."""
-        return self._clock() >= self._ends_at
+        return self.now() >= self._ends_at
 
     @property
     def is_flooded(self) -> bool:
         """Whether more bytes were received than allowed."""
         return self._bytes_left < 0
-
-    def now(self) -> float:
-        """Return the time of the monotonic clock."""
-        return self._clock()
 
     def guard(self, sock: socket.socket, *, share: int = 1) -> None:
         """Set the timeout of the next call on `sock` to the rest, divided by `share`.
@@ -54,7 +50,7 @@ class Deadline:
             if self.is_aborted:
                 raise ConnectionAbortedError
             self._socket = sock
-        left = self._ends_at - self._clock()
+        left = self._ends_at - self.now()
         if left <= 0:
             raise TimeoutError
         sock.settimeout(left / share)
@@ -157,16 +153,3 @@ def _connect(
     sock.connect(address)
     # After an abort just before it, connect() returns without an error.
     current.get().guard(sock)
-
-
-def tls_context(ca_path: str | None, *, is_directory: bool) -> ssl.SSLContext:
-    """Return a verifying context whose sockets have the deadline.
-
-    OSError: the certificates cannot be loaded.
-    """
-    context = ssl.create_default_context(
-        cafile=None if is_directory else ca_path,
-        capath=ca_path if is_directory else None,
-    )
-    context.sslsocket_class = TimedTLSSocket
-    return context

@@ -30,15 +30,6 @@ _ORDER = (KEY, DATA_SERIES, LIST, DETAILS, CLOCK)
 MAX_SKEW_SECONDS = 30.0
 _ALLOWLIST = re.compile(r"\bIPs?\b|allow.?list|white.?list", re.IGNORECASE)
 _HOST_LIST = f"The REST hosts are {', '.join(REST_HOSTS)}."
-_NEW_KEY = (
-    "Braze fixes the permissions and the IP allowlist of a key when it is created: "
-    "create a new key under Settings > APIs and Identifiers with {permissions}, and "
-    "store it in {source}."
-)
-_KEY_OR_HOST = (
-    "Copy the key again, without quotes. If the key is right, the host is wrong: it "
-    f"depends on your Braze instance, see the address of your dashboard. {_HOST_LIST}"
-)
 # A phrase in a connection error's message → the code of the problem.
 _CONNECTION_CODES = (
     ("name not found", "dns"),
@@ -49,14 +40,20 @@ _CONNECTION_CODES = (
     ("the proxy refuses", "proxy"),
 )
 _THROUGH_PROXY = " through the proxy "
+# OpenSSL's message for a response that is not TLS, mostly plain HTTP.
 _NO_TLS = "wrong version number"
-"""OpenSSL's message for a response that is not TLS, mostly plain HTTP."""
-
-_NO_TLS_ADVICE = (
-    "The other side does not speak TLS. Check the endpoint. The URL of a proxy usually "
-    "begins with http://, also for https requests."
-)
 _ADVICE = {
+    "key_or_host": "Copy the key again, without quotes. If the key is right, the host "
+    "is wrong: it depends on your Braze instance, see the address of your dashboard. "
+    f"{_HOST_LIST}",
+    "permission_missing": "{new_key}",
+    "ip_not_allowed": "The key's IP allowlist does not contain this machine's address. "
+    "{new_key}",
+    "forbidden": "Unless Braze's message above names another cause, the key lacks the "
+    "permission, or its IP allowlist does not contain this machine's address. "
+    "{new_key}",
+    "no_tls": "The other side does not speak TLS. Check the endpoint. The URL of a "
+    "proxy usually begins with http://, also for https requests.",
     "dns": "Check the spelling of the endpoint and this machine's DNS resolver; a pod "
     "or container may have a different resolver, or none.",
     "tls": "A proxy or firewall intercepts TLS, or this machine's CA certificates are "
@@ -82,23 +79,26 @@ _ADVICE = {
     "it.",
     "too_large": "Raise limits.response_bytes.",
 }
+_NEW_KEY = (
+    "Braze fixes the permissions and the IP allowlist of a key when it is created: "
+    "create a new key under Settings > APIs and Identifiers with {permissions}, and "
+    "store it in {source}."
+)
+# The codes of the other reasons have the same name.
 _CODES = {
-    FailureReason.RATE_LIMITED: "rate_limited",
+    FailureReason.UNAUTHORIZED: "key_or_host",
     FailureReason.BAD_REQUEST: "refused",
     FailureReason.NOT_FOUND: "wrong_endpoint",
-    FailureReason.REDIRECT: "redirect",
-    FailureReason.SERVER_ERROR: "server_error",
-    FailureReason.TIMEOUT: "timeout",
-    FailureReason.TOO_LARGE: "too_large",
-    FailureReason.MALFORMED: "malformed",
 }
+# The list that a valid response contains; details have no required field.
 _REQUIRED_LISTS = {DATA_SERIES: "data", LIST: "campaigns"}
-"""The list that a valid response contains; details have no required field."""
-_SUCCESS = ("success", None)
+# Straight quotes, and those that word processors and chat programs replace them by.
 _QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
-"""Straight quotes, and those that word processors and chat programs replace them by."""
-
-_UNREACHABLE = {"dns", "tls", "proxy", "connection", "timeout", "redirect"}
+# Problems that every other request of the workspace would have, too.
+_GENERAL = {
+    *("key_or_host", "redirect"),
+    *("dns", "tls", "proxy", "connection", "timeout"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,8 @@ def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
     """Return the permissions that the workspace's key needs."""
     if workspace.discover is None:
         return (DATA_SERIES,)
-    if not workspace.discover.needs_details:
-        return (DATA_SERIES, LIST)
-    return (DATA_SERIES, LIST, DETAILS)
+    details = (DETAILS,) if workspace.discover.needs_details else ()
+    return (DATA_SERIES, LIST, *details)
 
 
 def check_key(source: KeySource, key: str | None) -> Check:
@@ -150,24 +149,21 @@ def check_key(source: KeySource, key: str | None) -> Check:
 
 def check_response(permission: str, document: object, *, seconds: float) -> Check:
     """Check the body of a response with status 200."""
-    expected = _REQUIRED_LISTS.get(permission, "")
-    is_object = isinstance(document, dict) and document.get("message") in _SUCCESS
-    if not is_object or (expected and not _has_list(document, expected)):
-        return Check(
-            permission,
-            is_ok=False,
-            problem="malformed",
-            message="HTTP 200, but the body is not a response of Braze",
-            advice=_ADVICE["malformed"],
-            status=200,
-        )
+    required = _REQUIRED_LISTS.get(permission)
+    if (
+        isinstance(document, dict)
+        and document.get("message") in ("success", None)
+        and (required is None or isinstance(document.get(required), list))
+    ):
+        return Check(permission, True, message="HTTP 200", status=200, seconds=seconds)
     return Check(
-        permission, is_ok=True, message="HTTP 200", status=200, seconds=seconds
+        permission,
+        is_ok=False,
+        problem="malformed",
+        message="HTTP 200, but the body is not a response of Braze",
+        advice=_ADVICE["malformed"],
+        status=200,
     )
-
-
-def _has_list(document: object, name: str) -> bool:
-    return isinstance(document, dict) and isinstance(document.get(name), list)
 
 
 def check_failure(
@@ -184,20 +180,14 @@ def check_failure(
     have no campaign id.
     """
     is_refused = is_placeholder_id and failure.reason is FailureReason.BAD_REQUEST
-    if is_refused and permission != LIST and failure.status == 400 and failure.said:
+    if is_refused and permission != LIST and failure.status == 400 and failure.detail:
         message = "allowed: HTTP 400 is for the placeholder campaign id only"
         return Check(permission, is_ok=True, message=message, status=failure.status)
     code = "refused" if is_refused else _code(permission, failure)
-    return Check(
-        permission,
-        is_ok=False,
-        problem=code,
-        message=str(failure),
-        advice=_NO_TLS_ADVICE
-        if code == "tls" and _NO_TLS in str(failure)
-        else _advice(code, workspace),
-        status=failure.status,
-    )
+    text = str(failure)
+    topic = "no_tls" if code == "tls" and _NO_TLS in text else code
+    advice = _advice(topic, workspace)
+    return Check(permission, False, code, text, advice, status=failure.status)
 
 
 def skipped(permission: str) -> Check:
@@ -209,17 +199,18 @@ def skipped(permission: str) -> Check:
 
 def affects_all(check: Check) -> bool:
     """Return whether every other request of the workspace would fail the same way."""
-    return check.problem == "key_or_host" or check.problem in _UNREACHABLE
+    return check.problem in _GENERAL
 
 
 def check_clock(ahead_seconds: float | None) -> Check:
     """Check by how many seconds Braze's clock is ahead; None: no `Date` header."""
     if ahead_seconds is None:
-        message = "not compared: no response with a Date header"
-        return Check(CLOCK, is_ok=None, message=message)
-    skew = f"{abs(ahead_seconds):.0f} s {'behind' if ahead_seconds > 0 else 'ahead of'}"
+        return Check(
+            CLOCK, None, message="not compared: no response with a Date header"
+        )
     if abs(ahead_seconds) <= MAX_SKEW_SECONDS:
         return Check(CLOCK, is_ok=True, message="right", seconds=ahead_seconds)
+    skew = f"{abs(ahead_seconds):.0f} s {'behind' if ahead_seconds > 0 else 'ahead of'}"
     return Check(
         CLOCK,
         is_ok=False,
@@ -243,13 +234,12 @@ def resolve_forbidden(
     is_accepted = any(
         check.is_ok and check.name not in (KEY, CLOCK) for check in ordered
     )
-    missing = "permission_missing"
     advice = (
         "Other requests from this machine are allowed, so the permission is missing. "
-        f"{_advice(missing, workspace)}"
+        f"{_advice('permission_missing', workspace)}"
     )
     return tuple(
-        replace(check, problem=missing, advice=advice)
+        replace(check, problem="permission_missing", advice=advice)
         if is_accepted and check.problem == "forbidden"
         else check
         for check in ordered
@@ -257,44 +247,29 @@ def resolve_forbidden(
 
 
 def _code(permission: str, failure: FetchError) -> str:
-    if failure.reason is FailureReason.UNAUTHORIZED:
-        return "key_or_host"
+    text = str(failure)
+    is_through_proxy = _THROUGH_PROXY in text
     if failure.reason is FailureReason.FORBIDDEN:
-        if _ALLOWLIST.search(failure.said):
+        detail = failure.detail.lower()
+        if _ALLOWLIST.search(failure.detail):
             return "ip_not_allowed"
-        text = failure.said.lower()
-        is_named = permission in text or "permission" in text
+        is_named = permission in detail or "permission" in detail
         return "permission_missing" if is_named else "forbidden"
     if failure.reason is FailureReason.BAD_REQUEST and failure.status == 400:
         return "refused" if permission == LIST else "campaign_refused"
+    if failure.reason is FailureReason.TIMEOUT and is_through_proxy:
+        return "proxy"
     if failure.reason is not FailureReason.CONNECTION:
-        code = _CODES[failure.reason]
-        is_waiting = code == "timeout" and _THROUGH_PROXY in str(failure)
-        return "proxy" if is_waiting else code
-    text = str(failure)
+        return _CODES.get(failure.reason, failure.reason.value)
     code = next(
         (code for mark, code in _CONNECTION_CODES if mark in text), "connection"
     )
     # Through a proxy, DNS and connection errors are those of the proxy.
-    return "proxy" if _THROUGH_PROXY in text and code != "tls" else code
+    return "proxy" if is_through_proxy and code != "tls" else code
 
 
-def _advice(code: str, workspace: WorkspaceConfig) -> str:
+def _advice(topic: str, workspace: WorkspaceConfig) -> str:
     new_key = _NEW_KEY.format(
         permissions=" and ".join(permissions(workspace)), source=workspace.key_source
     )
-    if code == "key_or_host":
-        return _KEY_OR_HOST
-    if code == "permission_missing":
-        return new_key
-    if code == "ip_not_allowed":
-        return (
-            f"The key's IP allowlist does not contain this machine's address. {new_key}"
-        )
-    if code == "forbidden":
-        return (
-            "Unless Braze's message above names another cause, the key lacks the "
-            "permission, or its IP allowlist does not contain this machine's address. "
-            f"{new_key}"
-        )
-    return _ADVICE[code]
+    return _ADVICE[topic].format(new_key=new_key)

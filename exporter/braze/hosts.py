@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 # Braze's list of instances: https://www.braze.com/docs/api/basics (there is no US-09)
@@ -25,41 +24,27 @@ _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _SUCH_AS = "such as https://rest.iad-01.braze.com"
 
 
-class _Address(NamedTuple):
-    scheme: str
-    host: str
-    port: int | None
-    split: SplitResult
-
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port is None else f":{self.port}"
-        return f"{self.scheme}://{host}{port}"
-
-
 def rest_endpoint(text: str, *, allow_http: bool) -> str:
     """Return scheme, host and port of a REST endpoint, in lower case."""
-    address = _address(text, f"an https:// URL {_SUCH_AS}")
-    if address.split.path not in ("", "/"):
-        message = f"expected scheme and host without a path, {_SUCH_AS}"
-        raise ValueError(message)
-    if "@" in address.split.netloc:
-        message = f"user and password are not supported; expected a URL {_SUCH_AS}"
-        raise ValueError(message)
-    if address.host.startswith("sdk."):
-        message = (
+    url = _parsed(text, f"an https:// URL {_SUCH_AS}")
+    host = url.hostname or ""
+    if url.path not in ("", "/"):
+        raise ValueError(f"expected scheme and host without a path, {_SUCH_AS}")
+    if "@" in url.netloc:
+        raise ValueError(
+            f"user and password are not supported; expected a URL {_SUCH_AS}"
+        )
+    if host.startswith("sdk."):
+        raise ValueError(
             "this is the SDK host, which does not serve the REST API;"
             " expected the REST host, such as rest.iad-01.braze.com"
         )
-        raise ValueError(message)
-    if address.scheme == "http" and not (allow_http or is_loopback(address.host)):
-        message = (
+    if url.scheme == "http" and not (allow_http or is_loopback(host)):
+        raise ValueError(
             "http:// sends the API key unencrypted; expected https://"
             " (allow_http: true permits http://)"
         )
-        raise ValueError(message)
-    return address.origin
+    return f"{url.scheme}://{url.netloc.lower().removesuffix(':')}"
 
 
 def is_unlisted(endpoint: str) -> bool:
@@ -71,12 +56,12 @@ def is_unlisted(endpoint: str) -> bool:
 def proxy_url(text: str) -> str:
     """Return the URL unchanged; it may contain user and password."""
     if text.lower().startswith("socks"):
-        message = "SOCKS proxies are not supported; expected an http:// or https:// URL"
-        raise ValueError(message)
-    address = _address(text, "a URL such as http://proxy:3128")
-    if address.split.path not in ("", "/"):
-        message = "expected a URL without a path, such as http://proxy:3128"
-        raise ValueError(message)
+        raise ValueError(
+            "SOCKS proxies are not supported; expected an http:// or https:// URL"
+        )
+    url = _parsed(text, "a URL such as http://proxy:3128")
+    if url.path not in ("", "/"):
+        raise ValueError("expected a URL without a path, such as http://proxy:3128")
     return text
 
 
@@ -87,23 +72,21 @@ def masked_url(url: str) -> str:
     return split._replace(netloc=f"***@{place}" if userinfo else place).geturl()
 
 
-def _address(text: str, expected: str) -> _Address:
+def _parsed(text: str, expected: str) -> SplitResult:
     try:
-        split = urlsplit(text)
-        host, port = split.hostname or "", split.port
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port
     except ValueError:  # unbalanced brackets, an invalid port
-        host, port, split = "", None, SplitResult("", "", "", "", "")
+        raise ValueError(f"expected {expected}") from None
     # urlsplit drops newlines and tabs silently and does not check host names.
     is_plain = text.isascii() and text.isprintable() and not set(text) & {" ", "\\"}
-    is_url = split.scheme in ("http", "https") and port != 0
-    is_host = _ip(host) if "[" in split.netloc else _HOST.fullmatch(host)
+    is_url = url.scheme in ("http", "https") and port != 0
+    is_host = _ip(host) if "[" in url.netloc else _HOST.fullmatch(host)
     if not (is_plain and is_url and is_host):
-        message = f"expected {expected}"
-        raise ValueError(message)
-    if split.query or split.fragment:
-        message = f"expected {expected}, without query and fragment"
-        raise ValueError(message)
-    return _Address(split.scheme, host, port, split)
+        raise ValueError(f"expected {expected}")
+    if url.query or url.fragment:
+        raise ValueError(f"expected {expected}, without query and fragment")
+    return url
 
 
 def is_loopback(host: str) -> bool:

@@ -12,18 +12,14 @@ from typing import NamedTuple
 
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
+# Braze's windows are a minute or an hour: later resets are cut to this.
 _LONGEST_WAIT_SECONDS = 3600.0
-"""Braze's windows are a minute or an hour: later resets are cut to this."""
-
 _SHORTEST_WAIT_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 60.0
 _LONGEST_JITTER_SECONDS = 5.0
 _DEFAULT_WINDOW_SECONDS = 60.0
-
+# The reset is given in whole seconds; how it is rounded is not documented.
 _RESET_GRACE_SECONDS = 1.0
-"""The reset is given in whole seconds; how it is rounded is not documented."""
-
-
 _GUARD_SHARE = 0.02
 _LONGEST_GUARD_SECONDS = 0.02
 
@@ -72,24 +68,6 @@ class Bucket(NamedTuple):
         """Whether a request was sent that counts against it."""
         return self.is_known or self.in_flight > 0 or self.throttled_in_a_row > 0
 
-    def has_room(
-        self, *, reserve: float, concurrency: int, now: float, margin: int = 0
-    ) -> bool:
-        """Return whether one more request leaves the reserve untouched.
-
-        `margin` is added to the reserve, for requests of other processes that no
-        response has counted yet.
-        """
-        if not self.is_known:
-            return self.in_flight < concurrency
-        allowed = self.limit if self._is_reset(now) else self.remaining
-        if allowed is None:
-            return True
-        floor = self.floor(reserve)
-        # Even with a tiny limit one request is never withheld.
-        floor = min(floor + margin, max(floor, (self.limit or 0) - 1))
-        return allowed - self.in_flight > floor
-
     def floor(self, reserve: float) -> int:
         """Return how many requests are always left to other users.
 
@@ -99,19 +77,8 @@ class Bucket(NamedTuple):
         # Decimal fractions are not exact: 0.07 * 100 is a little over 7.
         return max(0, min(math.ceil(round(reserve * limit, 6)), limit - 1))
 
-    def opens_at(
-        self, *, reserve: float, concurrency: int, now: float, margin: int = 0
-    ) -> float:
-        """Return when a request may start; inf: not before one in flight ends."""
-        if self.has_room(
-            reserve=reserve, concurrency=concurrency, now=now, margin=margin
-        ):
-            return max(now, self.shut_until)
-        if not self.is_known or self._is_reset(now):
-            return math.inf
-        return max(self.shut_until, self.reset_at + _RESET_GRACE_SECONDS)
-
-    def _is_reset(self, now: float) -> bool:
+    def is_reset(self, now: float) -> bool:
+        """Return whether the window of the last headers is over."""
         return now >= self.reset_at + _RESET_GRACE_SECONDS
 
     def learn(self, headers: RateLimitHeaders, *, now: float) -> Bucket:
@@ -134,9 +101,9 @@ class Bucket(NamedTuple):
 
     def shut(
         self,
+        headers: RateLimitHeaders,
         *,
-        reset_at: float | None,
-        retry_after: float | None,
+        retry_after_seconds: float | None,
         now: float,
         fraction: float,
     ) -> Bucket:
@@ -145,9 +112,9 @@ class Bucket(NamedTuple):
         The longest wait of all headers and of all recent 429s is kept.
         """
         in_a_row = self.throttled_in_a_row + 1
-        waits = [] if retry_after is None else [retry_after]
-        if reset_at is not None and reset_at > now:
-            waits.append(reset_at - now)
+        waits = [] if retry_after_seconds is None else [retry_after_seconds]
+        if headers.reset_at is not None and headers.reset_at > now:
+            waits.append(headers.reset_at - now)
         backoff = min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(in_a_row, 10))
         wait = max(waits, default=fraction * backoff)
         wait = min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
@@ -189,21 +156,34 @@ class Budget(NamedTuple):
 
     def earliest(self, *, now: float) -> float:
         """Return when a request may start, at least `now`; inf: after a response."""
-        opens_at = self.bucket.opens_at(
-            reserve=self.reserve,
-            concurrency=self.concurrency,
-            now=now,
-            # Each other process may have so many requests that were not counted in
-            # the last response to this one.
-            margin=(self.processes - 1) * (self.concurrency + 1),
-        )
+        bucket = self.bucket
+        opens_at = bucket.shut_until
+        if not self._has_room(now):
+            if not bucket.is_known or bucket.is_reset(now):
+                return math.inf
+            opens_at = max(opens_at, bucket.reset_at + _RESET_GRACE_SECONDS)
         return max(opens_at, self.next_start_at, now)
+
+    def _has_room(self, now: float) -> bool:
+        """Return whether one more request leaves the reserve untouched."""
+        bucket = self.bucket
+        if not bucket.is_known:
+            return bucket.in_flight < self.concurrency
+        allowed = bucket.limit if bucket.is_reset(now) else bucket.remaining
+        if allowed is None:
+            return True
+        # Each other process may have so many requests that were not counted in the
+        # last response to this one.
+        margin = (self.processes - 1) * (self.concurrency + 1)
+        floor = bucket.floor(self.reserve)
+        # Even with a tiny limit one request is never withheld.
+        floor = min(floor + margin, max(floor, (bucket.limit or 0) - 1))
+        return allowed - bucket.in_flight > floor
 
     def spend(self, *, now: float) -> Budget:
         """Return the budget after a request started; ValueError: it may not yet."""
         if self.earliest(now=now) > now:
-            message = "the request may not start yet"
-            raise ValueError(message)
+            raise ValueError("the request may not start yet")
         next_start_at = max(
             self.next_start_at + self.spacing_seconds,
             now + self.spacing_seconds - self.slack_seconds,
@@ -229,10 +209,7 @@ class Budget(NamedTuple):
         """Return the budget after a request that was answered 429."""
         bucket = self.bucket._replace(in_flight=self.bucket.in_flight - 1)
         bucket = bucket.learn(headers, now=now).shut(
-            reset_at=headers.reset_at,
-            retry_after=retry_after_seconds,
-            now=now,
-            fraction=fraction,
+            headers, retry_after_seconds=retry_after_seconds, now=now, fraction=fraction
         )
         return self._replace(bucket=bucket)
 
@@ -246,11 +223,10 @@ class Budget(NamedTuple):
         The end of a window or of a 429 was given by the previous wall time: the next
         response gives it again, a minute later at most. Requests in flight stay.
         """
-        longest_shut = now + _LONGEST_BACKOFF_SECONDS
         bucket = self.bucket._replace(
             is_known=False,
             remaining=None,
             reset_at=-math.inf,
-            shut_until=min(self.bucket.shut_until, longest_shut),
+            shut_until=min(self.bucket.shut_until, now + _LONGEST_BACKOFF_SECONDS),
         )
         return self._replace(bucket=bucket)

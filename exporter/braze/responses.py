@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from exporter.braze.paths import permission_for
 from exporter.model.config import KeySource
 from exporter.model.errors import (
     CampaignRefused,
@@ -31,15 +32,26 @@ from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
-RETRY_AFTER_LIMIT_SECONDS = 3600.0
+_LONGEST_WAIT_SECONDS = 3600.0
 _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
 _LONG_DIGITS = 20
+# A shorter key may be a word of a valid response; Braze's have 36 characters.
 _SHORTEST_SECRET = 8
-"""A shorter key may be a word of a valid response; Braze's have 36 characters."""
+# The escapes of JSON for printable ASCII characters.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
-"""The escapes of JSON for printable ASCII characters."""
+_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    401: (KeyRefused, FailureReason.UNAUTHORIZED),
+    403: (KeyRefused, FailureReason.FORBIDDEN),
+    404: (CampaignRefused, FailureReason.NOT_FOUND),
+    429: (Throttled, FailureReason.RATE_LIMITED),
+}
+_FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+    3: (Unusable, FailureReason.REDIRECT),
+    4: (CampaignRefused, FailureReason.BAD_REQUEST),
+    5: (Unavailable, FailureReason.SERVER_ERROR),
+}
 
 
 class BrazeResponse(NamedTuple):
@@ -48,7 +60,7 @@ class BrazeResponse(NamedTuple):
     document: object
     """The decoded JSON, or the result of the client's `parse`."""
     status: int
-    allowance: RateLimitHeaders
+    rate_limit: RateLimitHeaders
     answered_at: float | None = None
     """Its Date; None: absent or invalid."""
     digest: int = 0
@@ -62,11 +74,6 @@ class RequestInfo(NamedTuple):
     path: str
     key_source: KeySource
     key: Secret
-
-    @property
-    def permission(self) -> str:
-        """The permission that the path requires."""
-        return self.path.strip("/").replace("/", ".")
 
     def quote(self, text: str) -> str:
         """Return a text for a message: shortened, on one line, without the key."""
@@ -86,34 +93,34 @@ def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes([int(escape[1], 16)]) if escape[1] else escape[2]
 
 
-def allowance_of(headers: Mapping[str, str]) -> RateLimitHeaders:
+def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
     """Parse `X-RateLimit-*`; all but plain non-negative integers are ignored."""
-    reset_at = _count(headers.get("X-RateLimit-Reset"))
+    reset_at = _count(headers.get("X-RateLimit-Reset", ""))
     return RateLimitHeaders(
-        limit=_count(headers.get("X-RateLimit-Limit")),
-        remaining=_count(headers.get("X-RateLimit-Remaining")),
+        limit=_count(headers.get("X-RateLimit-Limit", "")),
+        remaining=_count(headers.get("X-RateLimit-Remaining", "")),
         reset_at=None if reset_at is None else float(reset_at),
     )
 
 
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
     """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
+    text = headers.get("Retry-After", "")
     seconds: float | None = _count(text)
     if seconds is None:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(float(seconds), 0.0), RETRY_AFTER_LIMIT_SECONDS)
+        instant = _instant(text)
+        seconds = None if instant is None else instant - now
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def answered_at_of(headers: Mapping[str, str]) -> float | None:
     """Parse `Date` (RFC 9110, 6.6.1) as seconds since the epoch."""
+    return _instant(headers.get("Date", ""))
+
+
+def _instant(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -125,33 +132,26 @@ def document_of(body: bytes) -> object:
     they invalidate one value, not the document. Integers beyond 64 bits are doubles.
     """
     if not body:
-        message = "the body is empty"
-        raise ValueError(message)
+        raise ValueError("the body is empty")
     # Three times as fast as json, but stricter: json decodes what it rejects.
     with suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
-    fault = "its JSON is nested too deeply"
     try:
-        return _decode(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        document: object = json.loads(
+            text, parse_int=_integer, parse_float=_double, parse_constant=str
+        )
     except UnicodeDecodeError as exc:
         fault = f"the body is not UTF-8 at byte {exc.start}"
     except json.JSONDecodeError as exc:
-        fault = (
-            f"the body is not JSON: {exc.msg.removesuffix(' at')}"
-            f" at character {exc.pos}"
-        )
+        error = exc.msg.removesuffix(" at")
+        fault = f"the body is not JSON: {error} at character {exc.pos}"
     except RecursionError:
-        pass
+        fault = "its JSON is nested too deeply"
+    else:
+        return document
     # Outside of the handlers: the exceptions there reference the body.
     raise ValueError(fault)
-
-
-def _decode(text: str) -> object:
-    """Decode JSON as Python defines it, with the number types of orjson."""
-    document: object = json.loads(
-        text, parse_int=_integer, parse_float=_double, parse_constant=str
-    )
-    return document
 
 
 def _integer(digits: str) -> int | float | str:
@@ -175,61 +175,22 @@ def message_of(body: bytes) -> str:
     return message if isinstance(message, str) else ""
 
 
-_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
-    401: (KeyRefused, FailureReason.UNAUTHORIZED),
-    403: (KeyRefused, FailureReason.FORBIDDEN),
-    404: (CampaignRefused, FailureReason.NOT_FOUND),
-    429: (Throttled, FailureReason.RATE_LIMITED),
-}
-_FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
-    3: (Unusable, FailureReason.REDIRECT),
-    4: (CampaignRefused, FailureReason.BAD_REQUEST),
-    5: (Unavailable, FailureReason.SERVER_ERROR),
-}
-
-
-def accepted(
-    request: RequestInfo, headers: Mapping[str, str], body: bytes
-) -> BrazeResponse:
-    """Return a response with status 200, or raise `Unavailable` if it is not JSON.
+def decoded(request: RequestInfo, headers: Mapping[str, str], body: bytes) -> object:
+    """Return the document of a response with status 200, or raise `Unavailable`.
 
     A document that contains the key is rejected, since its strings become labels.
     """
     try:
         if request.is_key_in(body):
-            message = "the body contains the API key"
-            raise ValueError(message)
-        document = document_of(body)
+            raise ValueError("the body contains the API key")
+        return document_of(body)
     except ValueError as exc:
         raise Unavailable(
             f"HTTP 200 from {request.endpoint} for {request.path}, but {exc}",
             reason=FailureReason.MALFORMED,
             status=200,
-            allowance=allowance_of(headers),
+            rate_limit=rate_limit_of(headers),
         ) from exc
-    return BrazeResponse(document, 200, allowance_of(headers), answered_at_of(headers))
-
-
-def unchanged(
-    parsed: object, headers: Mapping[str, str], *, digest: int
-) -> BrazeResponse:
-    """Return a response whose body was parsed before."""
-    return BrazeResponse(
-        parsed, 200, allowance_of(headers), answered_at_of(headers), digest=digest
-    )
-
-
-def too_large(
-    request: RequestInfo, headers: Mapping[str, str], *, limit: int
-) -> FetchError:
-    """Return the failure for a decompressed body of more than `limit` bytes."""
-    return Unusable(
-        f"HTTP 200 from {request.endpoint} for {request.path}: the response is larger "
-        f"than {limit} bytes (limits.response_bytes)",
-        reason=FailureReason.TOO_LARGE,
-        status=200,
-        allowance=allowance_of(headers),
-    )
 
 
 def refusal(
@@ -241,31 +202,27 @@ def refusal(
     now: float,
 ) -> FetchError:
     """Return the failure of a response with another status than 200."""
-    kind, reason = _classify(status)
+    kind, reason = _FAILURES.get(status) or _FAILURES_BY_CLASS.get(
+        status // 100, (Unavailable, FailureReason.MALFORMED)
+    )
     text = FAILURE_TEXTS[reason].message.format(
         source=request.key_source,
-        permission=request.permission,
+        permission=permission_for(request.path),
         target=_target(request, headers),
     )
     if status == 400 and not request.path.endswith("list"):
         text += "; is the campaign id the campaign's API identifier?"
-    said = request.quote(message) if message.strip() else ""
-    quoted = f" (Braze: {said})" if said else ""
+    detail = request.quote(message) if message.strip() else ""
+    quoted = f" (Braze: {detail})" if detail else ""
     return kind(
         f"HTTP {status} from {request.endpoint} for {request.path}: {text}{quoted}",
         reason=reason,
         status=status,
-        allowance=allowance_of(headers),
+        rate_limit=rate_limit_of(headers),
         retry_after_seconds=retry_after_seconds_of(headers, now=now),
         answered_at=answered_at_of(headers),
-        said=said,
+        detail=detail,
     )
-
-
-def _classify(status: int) -> tuple[type[FetchError], FailureReason]:
-    unexpected = (Unavailable, FailureReason.MALFORMED)
-    by_class = _FAILURES_BY_CLASS.get(status // 100, unexpected)
-    return _FAILURES.get(status, by_class)
 
 
 def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:
@@ -276,6 +233,6 @@ def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:
     return request.quote(host) if host else "an unknown host"
 
 
-def _count(text: str | None) -> int | None:
-    found = None if text is None else _COUNT.fullmatch(text.strip(" \t"))
+def _count(text: str) -> int | None:
+    found = _COUNT.fullmatch(text.strip(" \t"))
     return int(found[0]) if found else None

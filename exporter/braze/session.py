@@ -104,10 +104,10 @@ class Session:
     ) -> Result:
         """Send a request that was paid for, settle it, and return how it ended."""
         began_at = self._clock.now()
-        client = self.client
         result: Result
         try:
-            result = client.fetch(f"/{request.path}", request.parameters, parse, cached)
+            path = f"/{request.path}"
+            result = self.client.fetch(path, request.parameters, parse, cached)
         except FetchError as failure:
             result = failure
         except BaseException:
@@ -115,17 +115,9 @@ class Session:
             raise
         now = self._clock.now()
         self._settle(request.bucket, result, now=now)
-        is_complete = isinstance(result, BrazeResponse) or (
-            result.reason not in _UNFINISHED
-        )
-        self._on_end(
-            Ended(
-                request=request,
-                status=result.status if is_complete else None,
-                headers=result.allowance,
-                seconds=now - began_at,
-            )
-        )
+        is_cut_off = isinstance(result, FetchError) and result.reason in _UNFINISHED
+        status = None if is_cut_off else result.status
+        self._on_end(Ended(request, status, result.rate_limit, now - began_at))
         return result
 
     def retry_at(
@@ -204,18 +196,17 @@ class Session:
         return self._key_owner is not None and self._key_owner is not user
 
     def _settle(self, bucket: str, result: Result, *, now: float) -> None:
-        headers = result.allowance
+        headers = result.rate_limit
         if headers is not None:
             headers = headers.earlier(self._clock.offset())
         with self.lock:
             budget = self._budgets[bucket]
-            if isinstance(result, Throttled):
-                budget = budget.settle_throttled(
-                    headers or RateLimitHeaders(),
-                    retry_after_seconds=result.retry_after_seconds,
-                    now=now,
-                    fraction=self._random(),
-                )
-            else:
-                budget = budget.settle(headers, now=now)
-            self._budgets[bucket] = budget
+            if not isinstance(result, Throttled):
+                self._budgets[bucket] = budget.settle(headers, now=now)
+                return
+            self._budgets[bucket] = budget.settle_throttled(
+                headers or RateLimitHeaders(),
+                retry_after_seconds=result.retry_after_seconds,
+                now=now,
+                fraction=self._random(),
+            )

@@ -7,6 +7,7 @@ No redirects, retries, cookies, netrc or environment variables. All exceptions a
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, LineTooLong
@@ -14,9 +15,8 @@ from http.client import HTTPResponse as PlainResponse
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from requests import PreparedRequest, RequestException, Response, Session
+from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
 from requests.exceptions import InvalidSchema
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -35,6 +35,7 @@ from exporter.braze import deadline
 __all__ = [
     "DEFAULT_CA_BUNDLE_PATH",
     "FAULTS",
+    "BodyTooLarge",
     "Response",
     "Transport",
     "UnknownEncoding",
@@ -57,6 +58,10 @@ _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
 
 class UnknownEncoding(RequestException):
     """A body with an unsupported `Content-Encoding`."""
+
+
+class BodyTooLarge(RequestException):
+    """A decompressed body that exceeds the limit."""
 
 
 @contextmanager
@@ -160,10 +165,19 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """The adapter from requests to urllib3, with one TLS context."""
+    """The adapter from requests to urllib3, with one TLS context.
+
+    It is used without a session of requests, which has cookies, redirects, netrc and
+    environment variables, and takes a quarter more CPU.
+    """
 
     def __init__(self, *, connections: int, ca_path: str) -> None:
-        self._tls = deadline.tls_context(ca_path, is_directory=Path(ca_path).is_dir())
+        is_directory = Path(ca_path).is_dir()
+        self._tls = ssl.create_default_context(
+            cafile=None if is_directory else ca_path,
+            capath=ca_path if is_directory else None,
+        )
+        self._tls.sslsocket_class = deadline.TimedTLSSocket
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -173,20 +187,21 @@ class _Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
         if proxy.lower().startswith("socks"):  # its sockets have no deadline
             raise InvalidSchema
-        if proxy not in self.proxy_manager:
-            tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
-            _use_our_pools(super().proxy_manager_for(proxy, **tls, **kwargs))
-        manager: PoolManager = self.proxy_manager[proxy]
+        tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
+        manager: PoolManager = super().proxy_manager_for(proxy, **tls, **kwargs)
+        _use_our_pools(manager)
         return manager
 
     def cert_verify(self, *_: object) -> None:
         """Do nothing: the context verifies, and has loaded the bundle already."""
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """Return the response without cookies and charset, which are not used."""
+        """Return the response without charset and cookies.
+
+        Parsing a malicious cookie takes hundreds of times its size.
+        """
         response = Response()
         response.request = req
-        response.url = req.url or ""
         response.status_code = resp.status
         response.headers = CaseInsensitiveDict(resp.headers)
         response.raw = resp
@@ -197,37 +212,11 @@ def _use_our_pools(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
-class _NoCookies(RequestsCookieJar):
-    """A jar that stays empty.
-
-    A cookie policy would apply after parsing, which takes hundreds of times the memory
-    of a malicious header.
-    """
-
-    def extract_cookies(self, *_: object) -> None:
-        """Do nothing."""
-
-
-class _Session(Session):
-    """A session without cookies, redirects and environment variables."""
-
-    def __init__(self, adapter: HTTPAdapter) -> None:
-        super().__init__()
-        # netrc would replace the Authorization header; also saves a quarter of the CPU.
-        self.trust_env = False
-        self.cookies = _NoCookies()
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: Response) -> None:
-        """Return None: requests reads the whole body of a redirect."""
-
-
 class Transport:
     """Connections to one origin. OSError: the CA bundle cannot be loaded."""
 
     def __init__(self, *, connections: int, ca_path: str, proxy: str | None) -> None:
-        self._session = _Session(_Adapter(connections=connections, ca_path=ca_path))
+        self._adapter = _Adapter(connections=connections, ca_path=ca_path)
         self._proxies = {"all": proxy} if proxy else {}
 
     def get(
@@ -247,34 +236,30 @@ class Transport:
         request.prepare_url(url, params)
         # Set directly: the errors of requests' own check quote the value of a header.
         request.headers = CaseInsensitiveDict(headers)
-        return self._session.send(
-            request,
-            stream=True,
-            timeout=timeout_seconds,
-            proxies=self._proxies,
-            allow_redirects=False,
+        return self._adapter.send(
+            request, stream=True, timeout=timeout_seconds, proxies=self._proxies
         )
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._adapter.close()
 
 
-def read_body(response: Response, *, limit: int) -> bytes | None:
-    """Return the decompressed body, or None as soon as it exceeds `limit` bytes.
+def read_body(response: Response, *, limit: int) -> bytes:
+    """Return the decompressed body of at most `limit` bytes.
 
-    At most one chunk beyond the limit is decompressed. Raises `UnknownEncoding` for all
-    encodings but a single gzip, and `FAULTS`.
+    At most one chunk beyond the limit is decompressed. Raises `BodyTooLarge`,
+    `UnknownEncoding` for all encodings but a single gzip, and other `FAULTS`.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in _ENCODINGS:
         raise UnknownEncoding
     claimed = response.headers.get("Content-Length", "")
     if claimed.isdecimal() and (len(claimed) > 15 or int(claimed) > limit):
-        return None
+        raise BodyTooLarge
     body = bytearray()
     with _reading():
         for chunk in response.iter_content(_CHUNK_BYTES):
             body += chunk
             if len(body) > limit:
-                return None
+                raise BodyTooLarge
     return bytes(body)

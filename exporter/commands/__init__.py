@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from types import ModuleType
 
@@ -21,3 +22,8 @@ DAEMON = "run"
 def load(name: str) -> ModuleType:
     """Import one command only: importing all of them slows every start."""
     return import_module(f"{__name__}.{name}")
+
+
+def print_error(text: str) -> None:
+    """Print a line on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
-from exporter.braze.client import Client
-from exporter.commands import target
-from exporter.commands.backfill_options import (
-    BLOCK_HOURS,
-    DESCRIPTION,
-    FLAGS,
-    BackfillOptions,
-    NoCampaignSelected,
-    backfill_options,
-    select,
-)
-from exporter.commands.flags import CONFIG_FILE, Parser
+from exporter.commands import backfill_options, print_error, target
+from exporter.commands.backfill_options import BLOCK_HOURS, BackfillOptions
+from exporter.commands.flags import NO_CONFIG_FILE, Parser
 from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.catalogue_cache import CatalogueCache
@@ -42,33 +34,28 @@ _STOPPED = "stopped: run the command again to resume"
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Download the history and write it."""
-    parser = Parser(FLAGS, program="braze-exporter backfill", description=DESCRIPTION)
+    description = backfill_options.DESCRIPTION
+    parser = Parser(backfill_options.FLAGS, "braze-exporter backfill", description)
     given = parser.parse(arguments, environment)
     if not given.config_file:
-        parser.error(
-            f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable}"
-        )
-    try:
-        options = backfill_options(given)
-    except ValueError as error:
-        parser.error(str(error))
+        parser.error(NO_CONFIG_FILE)
+    with parser.usage_errors():
+        options = backfill_options.parse(given)
     parsed = load(given.config_file, environment)
     for warning in parsed.warnings:
-        _print(str(warning))
+        print_error(str(warning))
     try:
-        return _Backfill(parsed.config, options, environment=environment).run()
-    except NoCampaignSelected as error:
+        return _Backfill(parsed.config, options, environment).run()
+    except backfill_options.NoCampaignSelected as error:
         parser.error(str(error))
     except OSError as error:
         reason = error.strerror or str(error)
-        _print(f"braze-exporter: {error.filename or options.output}: {reason}")
-        return 1
+        print_error(f"braze-exporter: {error.filename or options.output}: {reason}")
     except StateError as error:
-        _print(f"braze-exporter: {error}")
-        return 1
+        print_error(f"braze-exporter: {error}")
     except KeyboardInterrupt:
-        _print("\ninterrupted: run the command again to resume")
-        return 1
+        print_error("\ninterrupted: run the command again to resume")
+    return 1
 
 
 class _Backfill:
@@ -78,16 +65,18 @@ class _Backfill:
         self,
         config: Config,
         options: BackfillOptions,
-        *,
         environment: Mapping[str, str],
     ) -> None:
         self._config = config
         self._options = options
-        self._environment = environment
-        self._items: Sequence[HistoryCampaign] = ()
         self._clock = Clock()
-        self._now = self._clock.now
         self._sleep = threading.Event().wait
+        self._client = partial(
+            target.client,
+            environment=environment,
+            response_bytes=config.limits.response_bytes,
+            clock=self._clock,
+        )
         directory = options.output.with_name(f"{options.output.name}.pages")
         self._cache = PageCache(directory)
         self._discovery = DiscoveryRun(
@@ -95,167 +84,138 @@ class _Backfill:
             clock=self._clock,
             sleep=self._sleep,
             random=random.random,
-            print_line=_print,
+            print_line=print_error,
         )
-        self._span = HistorySpan(options.days, 0.0)
-        self._failures: dict[int, str] = {}
-        """Index of an item → why it has no history."""
 
     def run(self) -> int:
         """Return the exit code. OSError: a file cannot be written."""
-        has_discovery = any(one.discover for one in self._config.workspaces)
+        workspaces, patterns = self._config.workspaces, self._options.campaigns
+        has_discovery = any(one.discover for one in workspaces)
         if not has_discovery:  # a wrong --campaign fails before anything is written
-            self._select(self._config.workspaces)
+            backfill_options.select(workspaces, patterns)
         with self._cache.locked():
-            return self._run(has_discovery=has_discovery)
-
-    def _run(self, *, has_discovery: bool) -> int:
-        self._start()
-        if has_discovery:
+            span = self._start()
             try:
-                self._select(tuple(map(self._discover, self._config.workspaces)))
+                if has_discovery:
+                    workspaces = tuple(map(self._discover, workspaces))
             except FetchError as failure:
-                _print(f"{failure}\n{_STOPPED}")
+                print_error(f"{failure}\n{_STOPPED}")
                 return 1
-        if not self._download():
-            _print(_STOPPED)
-            return 1
-        history = HistoryFile(self._cache, self._config, self._span)
-        series = self._count_series(history)
-        if self._failures:
-            self._cache.mark_incomplete(now=self._now())
-        if not series:
-            _print("nothing to write: no campaign has a history")
-            return 1
-        self._write(history, series)
-        if self._failures:
-            _print(
-                f"{len(self._failures)} of {len(self._items)} campaigns are missing: "
-                "run the command again within 12 h to retry only these"
-            )
-            return 1
-        self._cache.remove()
-        return 0
+            items = backfill_options.select(workspaces, patterns)
+            downloaded = self._download(items, span)
+            if downloaded is None:
+                print_error(_STOPPED)
+                return 1
+            return self._write_history(downloaded, span, missing_of=len(items))
 
-    def _start(self) -> None:
-        now = self._now()
+    def _start(self) -> HistorySpan:
+        now = self._clock.now()
         started_at = self._cache.start(now=now)
-        self._span = self._span._replace(started_at=started_at)
         if started_at < now:
-            _print(
+            print_error(
                 f"resuming the run that started {duration(now - started_at)} ago; "
                 "its days are counted from then"
             )
-
-    def _select(self, workspaces: Sequence[WorkspaceConfig]) -> None:
-        self._items = select(workspaces, self._options.campaigns)
+        return HistorySpan(self._options.days, started_at)
 
     def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
         """Return the workspace with discovered campaigns. FetchError: Braze fails."""
-        client = self._client(workspace)
-        try:
+        with self._client(workspace) as client:
             found = self._discovery.campaigns_of(workspace, client=client)
-        finally:
-            client.close()
         return replace(workspace, campaigns=found)
 
-    def _download(self) -> bool:
-        """Download the pages that are not cached; False: a workspace stopped."""
-        pages = sampling.pages(self._span.days, now=self._span.started_at)
+    def _download(
+        self, items: Sequence[HistoryCampaign], span: HistorySpan
+    ) -> Sequence[HistoryCampaign] | None:
+        """Download the pages that are not cached.
+
+        Return the campaigns without a failure; None: a workspace stopped.
+        """
+        pages = sampling.pages(span.days, now=span.started_at)
         requests: dict[str, list[PageRequest]] = {}
-        for workspace, campaign in self._items:
+        for workspace, campaign in items:
             requests.setdefault(workspace.name, []).extend(
                 PageRequest(campaign, page)
                 for page in pages
                 if not self._cache.has(source(workspace), campaign.id, page)
             )
-        total = len(pages) * len(self._items)
+        total = len(pages) * len(items)
         progress = Progress(
             "pages downloaded",
             total=total,
             done=total - sum(map(len, requests.values())),
-            print_line=_print,
+            print_line=print_error,
         )
-        workspaces = {one.workspace.name: one.workspace for one in self._items}
-        clients = {name: self._client(one) for name, one in workspaces.items()}
-        downloads = [
-            WorkspaceDownload(
-                one,
-                client=clients[name],
-                requests=requests[name],
-                clock=self._clock,
-                random=random.random,
-            )
-            for name, one in workspaces.items()
-        ]
-        try:
+        workspaces = {one.workspace.name: one.workspace for one in items}
+        with ExitStack() as stack:
+            downloads = {
+                name: WorkspaceDownload(
+                    workspace,
+                    client=stack.enter_context(self._client(workspace)),
+                    requests=requests[name],
+                    clock=self._clock,
+                    random=random.random,
+                )
+                for name, workspace in workspaces.items()
+            }
             Download(
                 self._cache,
                 clock=self._clock,
                 sleep=self._sleep,
                 on_page=progress.advance,
                 on_wait=_report_wait,
-            ).run(downloads)
-        finally:
-            for client in clients.values():
-                client.close()
-        return self._report_failures(downloads)
-
-    def _client(self, workspace: WorkspaceConfig) -> Client:
-        return target.client(
-            workspace,
-            self._environment,
-            response_bytes=self._config.limits.response_bytes,
-            clock=self._clock,
-        )
-
-    def _report_failures(self, downloads: Sequence[WorkspaceDownload]) -> bool:
-        """Return whether no workspace stopped."""
-        failures = {one.workspace.name: one.failures for one in downloads}
-        for index, (workspace, campaign) in enumerate(self._items):
-            reason = failures[workspace.name].get(campaign.id)
-            if reason is not None:
-                self._fail(index, reason)
-        stopped = [one for one in downloads if one.stopped_by]
+            ).run(tuple(downloads.values()))
+        complete = []
+        for item in items:
+            failures = downloads[item.workspace.name].failures
+            if item.campaign.id in failures:
+                _report_failure(item, failures[item.campaign.id])
+            else:
+                complete.append(item)
+        stopped = [one for one in downloads.values() if one.stopped_by]
         for one in stopped:
-            _print(f"workspace {one.workspace.name}: {one.stopped_by}")
-        return not stopped
+            print_error(f"workspace {one.workspace.name}: {one.stopped_by}")
+        return None if stopped else complete
 
-    def _fail(self, index: int, reason: str) -> None:
-        workspace, campaign = self._items[index]
-        self._failures[index] = reason
-        _print(
-            f"workspace {workspace.name}, campaign {clean(campaign.name)} "
-            f"({campaign.id}): {reason}"
-        )
-
-    def _count_series(self, history: HistoryFile) -> int:
-        """Return how many series the file will have; 0: no campaign has a history."""
-        series = 0
-        for index, item in enumerate(self._items):
-            if index in self._failures:
-                continue
+    def _write_history(
+        self, items: Sequence[HistoryCampaign], span: HistorySpan, *, missing_of: int
+    ) -> int:
+        history = HistoryFile(self._cache, self._config, span)
+        complete, series = [], 0
+        for item in items:
             try:
                 series += history.history(item).series
+                complete.append(item)
             except (ValueError, OSError, MalformedSeries) as error:
-                self._fail(index, f"a cached page cannot be read: {error}")
+                _report_failure(item, f"a cached page cannot be read: {error}")
                 history.delete_pages(item)
-        return series
+        missing = missing_of - len(complete)
+        if missing:
+            self._cache.mark_incomplete(now=self._clock.now())
+        if not series:
+            print_error("nothing to write: no campaign has a history")
+            return 1
+        self._write(history, complete, series)
+        if missing:
+            print_error(
+                f"{missing} of {missing_of} campaigns are missing: run the command "
+                "again within 12 h to retry only these"
+            )
+            return 1
+        self._cache.remove()
+        return 0
 
-    def _write(self, history: HistoryFile, series: int) -> None:
+    def _write(
+        self, history: HistoryFile, items: Sequence[HistoryCampaign], series: int
+    ) -> None:
         options = self._options
         step = options.step_seconds or sampling.step_for(
             series=series, days=options.days
         )
-        items = [
-            item
-            for index, item in enumerate(self._items)
-            if index not in self._failures
-        ]
         progress = Progress(
             "parts written",
             total=len(items) * len(openmetrics.FAMILIES),
-            print_line=_print,
+            print_line=print_error,
         )
         samples = history.write(
             options.output,
@@ -264,7 +224,7 @@ class _Backfill:
             step_seconds=step,
             on_part=progress.advance,
         )
-        _print(
+        print_error(
             f"{options.output}: {samples} samples of {series} series, one every "
             f"{units.duration_text(step)}; load it with\n"
             "  promtool tsdb create-blocks-from openmetrics "
@@ -272,7 +232,7 @@ class _Backfill:
         )
         if not options.step_seconds and step > sampling.HOUR_SECONDS:
             size = options.output.stat().st_size
-            _print(step_advice(size, step_seconds=step))
+            print_error(step_advice(size, step_seconds=step))
 
 
 def step_advice(size: int, *, step_seconds: float) -> str:
@@ -287,11 +247,12 @@ def step_advice(size: int, *, step_seconds: float) -> str:
 
 def _report_wait(seconds: float, workspace: str) -> None:
     if seconds >= _MIN_REPORTED_WAIT_SECONDS:
-        _print(
+        print_error(
             f"workspace {workspace}: waiting {duration(seconds)} for Braze's rate "
             "limit, requests_per_minute or reserve"
         )
 
 
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _report_failure(item: HistoryCampaign, reason: str) -> None:
+    name = f"campaign {clean(item.campaign.name)} ({item.campaign.id})"
+    print_error(f"workspace {item.workspace.name}, {name}: {reason}")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from exporter.backfill import sampling
 from exporter.backfill.writer import HistoryCampaign
-from exporter.commands.flags import CONFIG_FILE, Flag
+from exporter.commands.flags import CONFIG_FILE, Flag, parse_whole
 from exporter.config import units
 from exporter.model.config import Selection, WorkspaceConfig
 from exporter.model.patterns import matcher
@@ -81,10 +81,10 @@ class NoCampaignSelected(Exception):
     """--campaign matches no campaign, or there are no campaigns at all."""
 
 
-def backfill_options(options: argparse.Namespace) -> BackfillOptions:
+def parse(options: argparse.Namespace) -> BackfillOptions:
     """Validate the flags. ValueError: names the flag."""
     return BackfillOptions(
-        days=_days(options.days),
+        days=parse_whole("days", options.days, least=1, most=sampling.MAX_DAYS),
         output=_output(options.output),
         campaigns=tuple(options.campaign or ()),
         labels=_labels(options.label or ()),
@@ -99,42 +99,29 @@ def select(
 
     NoCampaignSelected: there are no campaigns, or a pattern matches none.
     """
-    items = [
+    items = tuple(
         HistoryCampaign(workspace, campaign)
         for workspace in workspaces
         for campaign in workspace.campaigns
-    ]
+    )
     if not items:
         message = "no campaign is configured, and discovery selects none"
         raise NoCampaignSelected(message)
     if not patterns:
-        return tuple(items)
-    selected: set[int] = set()
+        return items
+    selected: set[tuple[str, str]] = set()
     for pattern in patterns:
         is_match = matcher(Selection((pattern,)))
-        matches = {
-            number
-            for number, (_, campaign) in enumerate(items)
-            if pattern in {campaign.id, campaign.name}
-        } or {
-            number
-            for number, (_, campaign) in enumerate(items)
-            if is_match(campaign.name)
-        }
-        if not matches:
+        found = [
+            one for one in items if pattern in {one.campaign.id, one.campaign.name}
+        ] or [one for one in items if is_match(one.campaign.name)]
+        if not found:
             message = f"--campaign {pattern!r} matches no campaign id and no name"
             raise NoCampaignSelected(message)
-        selected |= matches
-    return tuple(item for number, item in enumerate(items) if number in selected)
-
-
-def _days(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6) or not (
-        1 <= int(text) <= sampling.MAX_DAYS
-    ):
-        message = f"--days is {text!r}, expected a number from 1 to {sampling.MAX_DAYS}"
-        raise ValueError(message)
-    return int(text)
+        selected |= {(one.workspace.name, one.campaign.id) for one in found}
+    return tuple(
+        one for one in items if (one.workspace.name, one.campaign.id) in selected
+    )
 
 
 def _output(text: str) -> Path:

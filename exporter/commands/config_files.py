@@ -1,14 +1,47 @@
-"""Loading of the configuration together with the web configuration."""
+"""Loading of the configuration, and the part of it that this process has."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from exporter.config.load import load
 from exporter.config.schema import ParsedConfig
-from exporter.model.config import Problem
+from exporter.model.config import Config, Problem
 from exporter.model.errors import ConfigError
+from exporter.polling.sharding import Shard, divide_ceilings, replicas_of
 from exporter.web.security import Security
+
+
+class Placement(NamedTuple):
+    """The flags of `PLACEMENT`."""
+
+    shard: Shard | None
+    replicas: int
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Placement:
+        """Parse the flags. ValueError: names the flag."""
+        shard = Shard.of_texts(options.shard, options.total_shards)
+        return cls(shard, replicas_of(options.replicas))
+
+    def with_ceilings(self, config: Config) -> Config:
+        """Return the configuration with the ceilings of this process."""
+        shards = self.shard.total if self.shard else 1
+        return divide_ceilings(config, self.replicas * shards)
+
+    def part(self, config: Config) -> Config:
+        """Return the configuration with the ceilings and campaigns of this process."""
+        config = self.with_ceilings(config)
+        if self.shard is None:
+            return config
+        workspaces = tuple(
+            replace(one, campaigns=self.shard.own(one.campaigns))
+            for one in config.workspaces
+        )
+        return config._replace(workspaces=workspaces)
 
 
 def load_protected(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter.braze.proxies import ProxySettings
+from exporter.commands import print_error
 from exporter.commands.flags import LOG, WEB, Parser
 from exporter.commands.simulate import FLEET, workspace
 from exporter.config import schema
@@ -35,20 +35,16 @@ _INCIDENTS = {
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run both until a signal is received."""
-    parser = Parser(
-        (*WEB, *LOG, *FLEET), program="braze-exporter demo", description=_DESCRIPTION
-    )
+    parser = Parser((*WEB, *LOG, *FLEET), "braze-exporter demo", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     # Early in a day the figures are too small to show the incidents.
     options.timezone = options.timezone or early_afternoon(Clock().now())
-    try:
+    with parser.usage_errors():
         web = settings(options)
         braze = Simulator(workspace(options))
-    except ValueError as error:
-        parser.error(str(error))
     protection = security(options.web_config_file)
     for warning in protection.load():
-        print(warning, file=sys.stderr)
+        print_error(str(warning))
     start_logging(level=options.log_level, format_=options.log_format)
     with braze:
         parsed = schema.parse(
@@ -102,7 +98,11 @@ def configuration(braze: Simulator) -> str:
 def _welcome(scheme: str, address: Address, path: str, braze: Simulator) -> None:
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
     url = f"{scheme}://{Address(host, address.port)}"
-    incidents = "\n".join(_incidents(braze)) or "  None: it has too few campaigns."
+    incidents = "\n".join(
+        f"  {campaign.name!r} {_INCIDENTS[campaign.incident]}"
+        for campaign in braze.campaigns
+        if campaign.incident
+    )
     print(
         f"""
 Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
@@ -127,9 +127,3 @@ For your own campaigns: cp config.example.yaml config.yaml, edit it, then run
 """,
         flush=True,
     )
-
-
-def _incidents(braze: Simulator) -> Iterator[str]:
-    for campaign in braze.campaigns:
-        if campaign.incident:
-            yield f"  {campaign.name!r} {_INCIDENTS[campaign.incident]}"

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import random
-import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import indent
 
 from exporter import __version__
-from exporter.commands.flags import Flag
+from exporter.commands import print_error
+from exporter.commands.flags import Flag, parse_number
 from exporter.commands.target import (
     TARGET_FLAGS,
     WORKSPACE,
     Target,
     TargetParser,
     client,
-    find_target,
+    parse_workspace,
 )
 from exporter.config.describe import changes
-from exporter.config.units import duration_text, number
-from exporter.config.yaml_tree import dump, in_comment, quoted
+from exporter.config.units import duration_text
+from exporter.config.yaml_tree import dump, in_comment
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
 from exporter.discovery.finder import CampaignFinder
@@ -32,8 +32,6 @@ from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
-    Selection,
-    TagSelection,
     WorkspaceConfig,
 )
 from exporter.model.durations import duration
@@ -63,39 +61,21 @@ _FLAGS = (*TARGET_FLAGS, WORKSPACE, _RATE)
 
 _MIN_REPORTED_WAIT_SECONDS = 5.0
 _MAX_COMMENT_LENGTH = 200
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
-_ALL = DiscoverConfig(
-    names=Selection(),
-    tags=TagSelection(),
-    channels=Selection(),
-    sent_within_seconds=None,
-    include_drafts=False,
-    include_archived=False,
-    max_campaigns=100_000,
-    list_interval_seconds=86400.0,
-    grace_seconds=0.0,
-    requests_per_minute=600,
-)
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Find campaigns, and print a configuration."""
-    parser = TargetParser(
-        _FLAGS, program="braze-exporter discover", description=_DESCRIPTION
-    )
+    parser = TargetParser(_FLAGS, "braze-exporter discover", _DESCRIPTION)
     options = parser.parse(arguments, environment)
-    try:
-        rate = _rate(options.requests_per_minute)
-    except ValueError as error:
-        parser.error(str(error))
-    target = find_target(parser, options, arguments, environment, validates_keys=True)
-    try:
+    with parser.usage_errors():
+        text = options.requests_per_minute
+        rate = parse_number(_RATE.name, text, least=0.1, most=10_000)
+    target = parser.target(options, arguments, environment, validates_keys=True)
+    with parser.usage_errors():
         index = _index(target, None if target.is_direct else options.workspace)
-    except ValueError as error:
-        parser.error(str(error))
     for warning in target.warnings:
         if warning.path.startswith(f"workspaces[{index}]") or target.is_direct:
-            print(warning, file=sys.stderr)
+            print_error(str(warning))
     start_logging(level="error", format_="logfmt")
     workspace = target.config.workspaces[index]
     if read_key(workspace.key_source, environment) is None:
@@ -103,26 +83,21 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             f"{workspace.key_source} cannot be read; expected an API key there"
         )
         return 2
-    settings = (workspace.discover or _ALL)._replace(
-        requests_per_minute=rate,
-        list_interval_seconds=_ALL.list_interval_seconds,
-    )
+    settings = workspace.discover or _default_discovery()
+    # The list is read once.
+    settings = settings._replace(requests_per_minute=rate, list_interval_seconds=86400)
     workspace = replace(workspace, discover=settings)
     clock = Clock()
-    braze = client(
-        workspace,
-        environment,
-        response_bytes=target.config.limits.response_bytes,
-        clock=clock,
-    )
-    finder = finder_of(workspace, client=braze, clock=clock, random=random.random)
-    failure = run(
-        finder,
-        clock=clock,
-        sleep=threading.Event().wait,
-        on_wait=_report_wait,
-        on_step=progress_printer(finder, _print_error),
-    )
+    limit = target.config.limits.response_bytes
+    with client(workspace, environment, response_bytes=limit, clock=clock) as braze:
+        finder = finder_of(workspace, client=braze, clock=clock, random=random.random)
+        failure = run(
+            finder,
+            clock=clock,
+            sleep=threading.Event().wait,
+            on_wait=_report_wait,
+            on_step=progress_printer(finder, _print_error),
+        )
     if failure is not None:
         _print_error(str(failure))
         return 1
@@ -138,15 +113,11 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _rate(text: str) -> float:
-    try:
-        rate = number(text)
-    except ValueError:
-        rate = 0.0
-    if not 0.1 <= rate <= 10_000:
-        message = f"--{_RATE.name} is {text!r}, expected a number from 0.1 to 10000"
-        raise ValueError(message)
-    return rate
+def _default_discovery() -> DiscoverConfig:
+    place = {"name": "x", "endpoint": "https://localhost", "api_key_env": "X"}
+    (workspace,) = parse_workspace(place, lambda _: "x").config.workspaces
+    assert workspace.discover is not None  # noqa: S101 - it is part of the workspace
+    return workspace.discover
 
 
 def _index(target: Target, name: str | None) -> int:
@@ -174,40 +145,38 @@ def _document(
     finder: CampaignFinder,
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)
+    source = workspace.key_source
+    place = {"name": workspace.name, "endpoint": workspace.endpoint}
+    if source.env:
+        place["api_key_env"] = source.env
+    else:
+        place["api_key_file"] = _path(source.file or "")
     if workspace.ca_file:
         own["ca_file"] = _path(workspace.ca_file)
-    source = workspace.key_source
     yield f"# Campaigns: {len(campaigns)}, found by braze-exporter {__version__}."
     yield "# A complete configuration; or copy the entries of `campaigns`."
-    yield from _options(general)
-    yield "workspaces:"
-    yield f"  - name: {quoted(workspace.name)}"
-    yield f"    endpoint: {quoted(workspace.endpoint)}"
-    if source.env:
-        yield f"    api_key_env: {quoted(source.env)}"
-    else:
-        yield f"    api_key_file: {quoted(_path(source.file or ''))}"
     if own.get("proxy") != workspace.proxy:
         _print_error("the proxy's user and password are not printed: fill in the ***")
-        yield "    # Fill in the proxy's user and password: they are not printed."
-    yield from (f"    {line}" for line in _options(own))
+        yield "# Fill in the proxy's user and password: they are not printed."
+    if general:
+        yield dump(general).rstrip()
+    yield "workspaces:"
+    yield _item({**place, **own}, "  ")
     yield "    campaigns:"
     for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
-        plain = one.id if _UUID.fullmatch(one.id) else quoted(one.id)
-        yield f"      - id: {plain}"
-        yield f"        name: {quoted(one.name)}"
+        entry: dict[str, object] = {"id": one.id, "name": one.name}
         if one.interval_seconds != workspace.interval_seconds:
-            yield f"        interval: {duration_text(one.interval_seconds)}"
+            entry["interval"] = duration_text(one.interval_seconds)
         if one.labels:
-            labels = (f"{name}: {quoted(text)}" for name, text in one.labels.items())
-            yield f"        labels: {{{', '.join(labels)}}}"
+            entry["labels"] = dict(one.labels)
+        yield _item(entry, "      ")
         if comment := _comment(finder, one.id):
             yield f"        # {comment}"
 
 
-def _options(options: Mapping[str, object]) -> Iterator[str]:
-    if options:
-        yield from dump(options).splitlines()
+def _item(values: Mapping[str, object], margin: str) -> str:
+    """Return an item of a list in YAML."""
+    return f"{margin}- {indent(dump(values).rstrip(), f'{margin}  ').lstrip()}"
 
 
 def _path(path: str) -> str:
@@ -216,24 +185,19 @@ def _path(path: str) -> str:
 
 
 def _comment(finder: CampaignFinder, campaign_id: str) -> str:
-    id_ = documents.key(campaign_id)
-    listed, details = (
-        finder.catalogue.campaigns.get(id_),
-        finder.catalogue.details.get(id_),
-    )
+    id_, catalogue = documents.key(campaign_id), finder.catalogue
     parts = []
-    if details:
+    if details := catalogue.details.get(id_):
         parts.append(", ".join(details.channels))
-    if listed and listed.tags:
+    if (listed := catalogue.campaigns.get(id_)) and listed.tags:
         parts.append(f"tags: {', '.join(listed.tags)}")
     if details and details.last_sent_at is not None:
         sent_on = datetime.fromtimestamp(details.last_sent_at, UTC).date()
         parts.append(f"last sent {sent_on}")
-    text = in_comment("; ".join(part for part in parts if part))
-    return (
-        text if len(text) <= _MAX_COMMENT_LENGTH else f"{text[:_MAX_COMMENT_LENGTH]}…"
-    )
+    text = in_comment("; ".join(filter(None, parts)))
+    more = "…" if len(text) > _MAX_COMMENT_LENGTH else ""
+    return f"{text[:_MAX_COMMENT_LENGTH]}{more}"
 
 
 def _print_error(message: str) -> None:
-    print(f"braze-exporter: {message}", file=sys.stderr)
+    print_error(f"braze-exporter: {message}")

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
+from exporter.braze import diagnosis
 from exporter.braze.client import Client
-from exporter.braze.diagnosis import (
-    DATA_SERIES,
-    DETAILS,
-    LIST,
-    Check,
-    affects_all,
-    check_clock,
-    check_failure,
-    check_key,
-    check_response,
-    permissions,
-    resolve_forbidden,
-    skipped,
-)
+from exporter.braze.diagnosis import Check
 from exporter.braze.responses import BrazeResponse
+from exporter.commands import print_error
 from exporter.commands.flags import Flag
-from exporter.commands.target import TARGET_FLAGS, TargetParser, client, find_target
+from exporter.commands.target import TARGET_FLAGS, TargetParser, client
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
@@ -63,75 +51,13 @@ class _Report:
         return all(check.is_ok is not False for check in self.checks)
 
 
-class _WorkspaceCheck:
-    """Sends the requests of one workspace, one after another."""
-
-    def __init__(self, workspace: WorkspaceConfig, braze: Client, clock: Clock) -> None:
-        self._workspace = workspace
-        self._client = braze
-        self._clock = clock
-        self._ids = [campaign.id for campaign in workspace.campaigns[:1]]
-        self._ahead_seconds: float | None = None
-
-    def checks(self) -> Iterator[Check]:
-        """Yield a check for each permission, then that of the clock.
-
-        After a problem that affects all requests the others are skipped.
-        """
-        is_over = False
-        needed = permissions(self._workspace)
-        if not self._ids:  # the list comes first: it contains a campaign id
-            needed = tuple(sorted(needed, key=lambda one: one != LIST))
-        for permission in needed:
-            check = skipped(permission) if is_over else self._check(permission)
-            is_over = is_over or affects_all(check)
-            yield check
-        yield check_clock(self._ahead_seconds)
-
-    def _check(self, permission: str) -> Check:
-        is_placeholder_id = not self._ids
-        campaign_id = self._ids[0] if self._ids else _PLACEHOLDER_ID
-        parameters: dict[str, dict[str, str | int]] = {
-            DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
-            LIST: {"page": 0},
-            DETAILS: {"campaign_id": campaign_id},
-        }
-        path = permission.replace(".", "/")
-        started_at = self._clock.now()
-        try:
-            response = self._client.fetch(path, parameters[permission])
-        except FetchError as failure:
-            self._compare_clocks(failure, started_at)
-            return check_failure(
-                permission,
-                failure,
-                workspace=self._workspace,
-                is_placeholder_id=is_placeholder_id,
-            )
-        self._compare_clocks(response, started_at)
-        if permission == LIST and is_placeholder_id:
-            self._ids = _ids(response.document)[:1]
-        seconds = self._clock.now() - started_at
-        return check_response(permission, response.document, seconds=seconds)
-
-    def _compare_clocks(
-        self, response: BrazeResponse | FetchError, started_at: float
-    ) -> None:
-        if response.answered_at is not None:
-            middle = (started_at + self._clock.now()) / 2
-            # `Date` has whole seconds, rounded down.
-            self._ahead_seconds = response.answered_at + 0.5 - middle
-
-
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Check every workspace and print the report."""
-    parser = TargetParser(
-        _FLAGS, program="braze-exporter doctor", description=_DESCRIPTION
-    )
+    parser = TargetParser(_FLAGS, "braze-exporter doctor", _DESCRIPTION)
     options = parser.parse(arguments, environment)
-    target = find_target(parser, options, arguments, environment, validates_keys=False)
+    target = parser.target(options, arguments, environment, validates_keys=False)
     for warning in target.warnings:
-        print(warning, file=sys.stderr)
+        print_error(str(warning))
     check = partial(
         _check_workspace,
         environment=environment,
@@ -148,22 +74,65 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _check_workspace(
-    workspace: WorkspaceConfig,
-    *,
-    environment: Mapping[str, str],
-    response_bytes: int,
+    workspace: WorkspaceConfig, *, environment: Mapping[str, str], response_bytes: int
 ) -> _Report:
-    key = check_key(workspace.key_source, read_key(workspace.key_source, environment))
+    source = workspace.key_source
+    key = diagnosis.check_key(source, read_key(source, environment))
     if not key.is_ok:
-        others = tuple(map(skipped, permissions(workspace)))
-        return _Report(workspace, (key, *others, check_clock(None)))
+        others = tuple(map(diagnosis.skipped, diagnosis.permissions(workspace)))
+        return _Report(workspace, (key, *others, diagnosis.check_clock(None)))
     clock = Clock()
-    braze = client(workspace, environment, response_bytes=response_bytes, clock=clock)
-    try:
-        checks = tuple(_WorkspaceCheck(workspace, braze, clock).checks())
-    finally:
-        braze.close()
-    return _Report(workspace, (key, *resolve_forbidden(checks, workspace=workspace)))
+    with client(
+        workspace, environment, response_bytes=response_bytes, clock=clock
+    ) as braze:
+        checks = tuple(_checks(workspace, braze, clock))
+    checks = diagnosis.resolve_forbidden(checks, workspace=workspace)
+    return _Report(workspace, (key, *checks))
+
+
+def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator[Check]:
+    """Yield a check for each permission, then that of the clock.
+
+    After a problem that affects all requests the others are skipped.
+    """
+    ids = [campaign.id for campaign in workspace.campaigns[:1]]
+    needed = diagnosis.permissions(workspace)
+    if not ids:  # the list comes first: it contains a campaign id
+        needed = tuple(sorted(needed, key=lambda one: one != diagnosis.LIST))
+    ahead_seconds: float | None = None
+    is_over = False
+    for permission in needed:
+        if is_over:
+            yield diagnosis.skipped(permission)
+            continue
+        campaign_id = ids[0] if ids else _PLACEHOLDER_ID
+        parameters: dict[str, dict[str, str | int]] = {
+            diagnosis.DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
+            diagnosis.LIST: {"page": 0},
+            diagnosis.DETAILS: {"campaign_id": campaign_id},
+        }
+        started_at = clock.now()
+        response: BrazeResponse | FetchError
+        try:
+            response = braze.fetch(permission.replace(".", "/"), parameters[permission])
+        except FetchError as failure:
+            response = failure
+        seconds = clock.now() - started_at
+        if response.answered_at is not None:
+            # `Date` has whole seconds, rounded down.
+            ahead_seconds = response.answered_at + 0.5 - started_at - seconds / 2
+        if isinstance(response, FetchError):
+            check = diagnosis.check_failure(
+                permission, response, workspace=workspace, is_placeholder_id=not ids
+            )
+        else:
+            if permission == diagnosis.LIST and not ids:
+                ids = _ids(response.document)[:1]
+            document = response.document
+            check = diagnosis.check_response(permission, document, seconds=seconds)
+        is_over = diagnosis.affects_all(check)
+        yield check
+    yield diagnosis.check_clock(ahead_seconds)
 
 
 def _ids(document: object) -> list[str]:
@@ -184,18 +153,7 @@ def _as_json(reports: Sequence[_Report]) -> str:
                 "endpoint": report.workspace.endpoint,
                 "key": str(report.workspace.key_source),
                 "healthy": report.is_healthy,
-                "checks": [
-                    {
-                        "check": check.name,
-                        "ok": check.is_ok,
-                        "problem": check.problem or None,
-                        "message": check.message,
-                        "advice": check.advice or None,
-                        "status": check.status,
-                        "seconds": check.seconds,
-                    }
-                    for check in report.checks
-                ],
+                "checks": list(map(_check_document, report.checks)),
             }
             for report in reports
         ],
@@ -203,14 +161,25 @@ def _as_json(reports: Sequence[_Report]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=2)
 
 
+def _check_document(check: Check) -> dict[str, object]:
+    return {
+        "check": check.name,
+        "ok": check.is_ok,
+        "problem": check.problem or None,
+        "message": check.message,
+        "advice": check.advice or None,
+        "status": check.status,
+        "seconds": check.seconds,
+    }
+
+
 def _as_text(reports: Sequence[_Report]) -> str:
     lines = [line for report in reports for line in _report_lines(report)]
     problems = sum(
         check.is_ok is False for report in reports for check in report.checks
     )
-    verdict = "No problems found."
-    if problems:
-        verdict = f"{problems} problem{'' if problems == 1 else 's'}."
+    plural = "" if problems == 1 else "s"
+    verdict = f"{problems} problem{plural}." if problems else "No problems found."
     return "\n".join((*lines, verdict))
 
 

@@ -6,10 +6,12 @@ A flag on the command line takes precedence over its variable.
 from __future__ import annotations
 
 import argparse
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from exporter.system.api_key import without_quotes
 
@@ -30,6 +32,7 @@ _OF_KUBERNETES = re.compile(
     r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
 )
 _PASSWORD = re.compile(r"(?<=://)\S*(?=@)|(?<=[?&]password=)[^&\s]*")
+_NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")
 
@@ -49,8 +52,7 @@ class Flag(NamedTuple):
     @property
     def variable(self) -> str:
         """The name of the environment variable."""
-        text = self.name.replace(".", "_").replace("-", "_").upper()
-        return f"{_PREFIX}{text}"
+        return f"{_PREFIX}{self.key.upper()}"
 
     @property
     def key(self) -> str:
@@ -59,6 +61,9 @@ class Flag(NamedTuple):
 
 
 CONFIG_FILE = Flag("config.file", "The configuration to read.", "FILE")
+NO_CONFIG_FILE = (
+    f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable}"
+)
 CONFIG = (
     CONFIG_FILE,
     Flag(
@@ -77,7 +82,7 @@ STATE_PATH = Flag(
     "Directory that keeps the last values over a restart. Off by default.",
     "DIR",
 )
-SHARD = (
+PLACEMENT = (
     Flag(
         "shard",
         "Poll only this part of the campaigns, with every request ceiling divided by "
@@ -85,13 +90,13 @@ SHARD = (
         "N",
     ),
     Flag("total-shards", "Number of shards that have this configuration.", "M"),
-)
-REPLICAS = Flag(
-    "replicas",
-    "Number of identical exporters that poll the same campaigns with the same key: "
-    "every request ceiling of this process is divided by it.",
-    "N",
-    default="1",
+    Flag(
+        "replicas",
+        "Number of identical exporters that poll the same campaigns with the same key: "
+        "every request ceiling of this process is divided by it.",
+        "N",
+        default="1",
+    ),
 )
 WEB_CONFIG_FILE = Flag(
     "web.config.file",
@@ -140,21 +145,14 @@ LOG = (
         choices=("logfmt", "json"),
     ),
 )
-OF_DAEMON: tuple[Flag, ...] = (
-    *CONFIG,
-    STATE_PATH,
-    *SHARD,
-    REPLICAS,
-    *WEB,
-    *LOG,
-)
+OF_DAEMON: tuple[Flag, ...] = (*CONFIG, STATE_PATH, *PLACEMENT, *WEB, *LOG)
 
 
 class Parser(argparse.ArgumentParser):
     """A parser of such flags: usage errors end with exit code 2."""
 
     def __init__(
-        self, flags: Sequence[Flag], *, program: str, description: str, epilog: str = ""
+        self, flags: Sequence[Flag], program: str, description: str, epilog: str = ""
     ) -> None:
         super().__init__(
             prog=program,
@@ -170,23 +168,15 @@ class Parser(argparse.ArgumentParser):
     def _add(self, flag: Flag) -> None:
         notes = [f"default: {flag.default}"] if flag.default else []
         notes.append(f"env: {flag.variable}")
+        kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if not flag.is_switch:
+            kind = {
+                "metavar": "|".join(flag.choices) or flag.metavar or None,
+                "choices": flag.choices or None,
+                "action": "append" if flag.is_list else "store",
+            }
         help_ = f"{flag.help} ({'; '.join(notes)})"
-        if flag.is_switch:
-            self.add_argument(
-                f"--{flag.name}",
-                dest=flag.key,
-                action=argparse.BooleanOptionalAction,
-                help=help_,
-            )
-            return
-        self.add_argument(
-            f"--{flag.name}",
-            dest=flag.key,
-            metavar="|".join(flag.choices) or flag.metavar or None,
-            choices=flag.choices or None,
-            action="append" if flag.is_list else "store",
-            help=help_,
-        )
+        self.add_argument(f"--{flag.name}", dest=flag.key, help=help_, **kind)
 
     def parse(
         self, arguments: Sequence[str], environment: Mapping[str, str]
@@ -198,6 +188,14 @@ class Parser(argparse.ArgumentParser):
                 text = without_quotes(environment.get(flag.variable, "")).strip(" ,")
                 setattr(options, flag.key, self._value(flag, text))
         return options
+
+    @contextmanager
+    def usage_errors(self) -> Iterator[None]:
+        """Exit with code 2 and the message of a ValueError that the block raises."""
+        try:
+            yield
+        except ValueError as error:
+            self.error(str(error))
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2 and a message of one line.
@@ -243,6 +241,28 @@ def unknown_variables(
                 f"the environment variable {name} belongs to no flag{guess}"
             )
     return tuple(warnings)
+
+
+def parse_whole(flag: str, text: str, *, least: int, most: int = 0) -> int:
+    """Parse the value of a flag. ValueError: names the flag."""
+    is_whole = text.isascii() and text.isdecimal() and len(text) <= 18
+    if not is_whole or not least <= int(text) <= (most or 10**18):
+        wanted = f"whole number, {least} or more"
+        if most:
+            wanted = f"number from {least} to {most}"
+        message = f"--{flag} is {text!r}, expected a {wanted}"
+        raise ValueError(message)
+    return int(text)
+
+
+def parse_number(flag: str, text: str, *, least: float, most: float) -> float:
+    """Parse the value of a flag. ValueError: names the flag."""
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not least <= number <= most:
+        limits = f"from {least:g} to {most:g}"
+        message = f"--{flag} is {text!r}, expected a number {limits}"
+        raise ValueError(message)
+    return number
 
 
 def _split(text: str) -> list[str]:

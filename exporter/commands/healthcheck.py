@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+from exporter.commands import print_error
 from exporter.commands.flags import WEB, Flag, Parser
 from exporter.model.errors import ConfigError
 from exporter.web.file_security import FileSecurity
@@ -47,16 +48,10 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Send one request; return the exit code."""
-    parser = Parser(
-        (*WEB, *FLAGS),
-        program="braze-exporter healthcheck",
-        description=_DESCRIPTION,
-    )
+    parser = Parser((*WEB, *FLAGS), "braze-exporter healthcheck", _DESCRIPTION)
     options = parser.parse(arguments, environment)
-    try:
+    with parser.usage_errors():
         web = settings(options)
-    except ValueError as error:
-        parser.error(str(error))
     address = web.addresses[0]
     state = "ready" if options.ready else "healthy"
     path = f"{web.prefix}/-/{state}"
@@ -66,26 +61,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
         status = _first_status(address, path, contexts)
     except (OSError, HTTPException) as error:
-        print(
-            f"un{state}: request to {address}{path} failed: {error}; check that the "
-            "daemon runs with this --web.listen-address",
-            file=sys.stderr,
-        )
-        return 1
-    if status != 200:
-        print(
-            f"un{state}: {address}{path} returned {status}; {_advice(status)}",
-            file=sys.stderr,
-        )
-        return 1
-    print(state)
-    return 0
-
-
-def _advice(status: int) -> str:
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return "some campaigns have not been polled yet; retry within 30 s of the start"
-    return "use the --web.* flags of the daemon, and check its log"
+        problem = f"request to {address}{path} failed: {error}"
+        advice = "check that the daemon runs with this --web.listen-address"
+    else:
+        if status == HTTPStatus.OK:
+            print(state)
+            return 0
+        problem = f"{address}{path} returned {status}"
+        advice = "use the --web.* flags of the daemon, and check its log"
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            advice = "some campaigns are not polled yet; retry within 30 s of the start"
+    print_error(f"un{state}: {problem}; {advice}")
+    return 1
 
 
 def _contexts(
@@ -124,15 +111,7 @@ def _first_status(
 
 def _status(address: Address, path: str, context: ssl.SSLContext | None) -> int:
     host = _LOOPBACK.get(address.host, address.host)
-    connection = (
-        HTTPConnection(host, address.port, timeout=_TIMEOUT_SECONDS)
-        if context is None
-        else HTTPSConnection(
-            host, address.port, timeout=_TIMEOUT_SECONDS, context=context
-        )
-    )
-    try:
+    connect = partial(HTTPSConnection, context=context) if context else HTTPConnection
+    with closing(connect(host, address.port, timeout=_TIMEOUT_SECONDS)) as connection:
         connection.request("GET", path)
         return connection.getresponse().status
-    finally:
-        connection.close()

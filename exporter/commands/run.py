@@ -10,14 +10,13 @@ from exporter import __version__
 from exporter.braze.proxies import ProxySettings
 from exporter.commands import COMMANDS
 from exporter.commands import load as load_command
-from exporter.commands.config_files import load_protected
-from exporter.commands.flags import CONFIG_FILE, OF_DAEMON, Parser, unknown_variables
+from exporter.commands.config_files import Placement, load_protected
+from exporter.commands.flags import NO_CONFIG_FILE, OF_DAEMON, Parser, unknown_variables
 from exporter.config.load import load
 from exporter.config.schema import ParsedConfig, shortened
 from exporter.daemon.daemon import ConfigSource, Daemon
 from exporter.daemon.process import serve, start_logging
-from exporter.model.config import Config, KeySource
-from exporter.polling.sharding import Shard, divide_ceilings, replicas_of
+from exporter.model.config import Config
 from exporter.system.api_key import read_key
 from exporter.system.file_watch import FileWatch
 from exporter.web.security import security
@@ -61,12 +60,8 @@ exit codes:
 def parser() -> Parser:
     """Return the parser of the daemon's command line."""
     commands = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
-    made = Parser(
-        OF_DAEMON,
-        program="braze-exporter",
-        description=_DESCRIPTION,
-        epilog=_EPILOG.format(commands=commands),
-    )
+    epilog = _EPILOG.format(commands=commands)
+    made = Parser(OF_DAEMON, "braze-exporter", _DESCRIPTION, epilog)
     made.add_argument(
         "--version", action="version", version=f"braze-exporter {__version__}"
     )
@@ -76,29 +71,17 @@ def parser() -> Parser:
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the daemon until a signal ends it."""
     reader = parser()
-    complaint = complain(reader.parse_known_args(arguments)[1])
-    if complaint:
-        reader.error(complaint)
+    if error := _unknown_word(reader.parse_known_args(arguments)[1]):
+        reader.error(error)
     options = reader.parse(arguments, environment)
     if not options.config_file:
-        reader.error(
-            f"no configuration: give --config.file FILE or set {CONFIG_FILE.variable} "
-            "(or try `braze-exporter demo`)"
-        )
-    try:
+        reader.error(f"{NO_CONFIG_FILE} (or try `braze-exporter demo`)")
+    with reader.usage_errors():
         web = settings(options)
-        shard = Shard.of_texts(options.shard, options.total_shards)
-        replicas = replicas_of(options.replicas)
-    except ValueError as error:
-        reader.error(str(error))
+        placement = Placement.of(options)
     if options.config_check:
-        code: int = load_command("check").report(
-            options.config_file,
-            environment,
-            options.web_config_file,
-            shard=shard,
-            replicas=replicas,
-        )
+        check = load_command("check")
+        code: int = check.report(options, environment, placement)
         return code
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
@@ -108,45 +91,34 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     )
 
     def own(parsed: ParsedConfig) -> Config:
-        parts = replicas * (shard.total if shard else 1)
-        return divide_ceilings(_with_warnings(parsed), parts)
+        for warning in shortened(parsed.warnings):
+            _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
+        return placement.with_ceilings(parsed.config)
 
     config = own(parsed)
     for problem in unknown_variables(environment, but=config.key_variables):
         _log.warning("environment.warning", extra={"facts": {"problem": problem}})
 
-    def key(source: KeySource) -> str | None:
-        return read_key(source, environment)
-
-    egress = ProxySettings.from_environment(environment)
     source = ConfigSource(
         load=lambda: own(load(options.config_file, environment, is_reloaded=True)),
-        has_changed=watch.has_changed if options.config_enable_auto_reload else _never,
+        has_changed=(
+            watch.has_changed if options.config_enable_auto_reload else lambda: False
+        ),
     )
     daemon = Daemon(
         config,
         web,
-        read_key=key,
-        proxies=egress,
+        read_key=lambda one: read_key(one, environment),
+        proxies=ProxySettings.from_environment(environment),
         source=source,
         state_path=options.state_path,
         security=protection,
-        shard=shard,
+        shard=placement.shard,
     )
     return serve(daemon)
 
 
-def _with_warnings(parsed: ParsedConfig) -> Config:
-    for warning in shortened(parsed.warnings):
-        _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
-    return parsed.config
-
-
-def _never() -> bool:
-    return False
-
-
-def complain(unknown: Sequence[str]) -> str:
+def _unknown_word(unknown: Sequence[str]) -> str:
     """Return what is wrong with words that are no flags; empty: leave it to argparse.
 
     A word after an unknown flag may be that flag's value.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from exporter.braze.hosts import is_unlisted
-from exporter.commands.flags import Flag, Parser
+from exporter.commands.flags import Flag, Parser, parse_number, parse_whole
 from exporter.config.yaml_tree import quoted
+from exporter.model.errors import ListenError
 from exporter.simulator import RateLimit, Simulator, SimulatorSettings
 from exporter.system import signals
 from exporter.web.server import parse_address
@@ -61,29 +61,27 @@ Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Serve until a signal is received."""
-    parser = Parser(_FLAGS, program="braze-exporter simulate", description=_DESCRIPTION)
+    parser = Parser(_FLAGS, "braze-exporter simulate", _DESCRIPTION)
     options = parser.parse(arguments, environment)
-    try:
+    with parser.usage_errors():
         address = parse_address(options.listen_address)
+        fraction = parse_number(
+            "active-fraction", options.active_fraction, least=0, most=1
+        )
         settings = replace(
             workspace(options),
             host=address.host or "0.0.0.0",  # noqa: S104 - same default as --web.listen-address
             port=address.port,
-            active_fraction=_fraction(options.active_fraction),
+            active_fraction=fraction,
             data_series_limit=_rate_limit(options.rate_limit),
         )
-    except ValueError as error:
-        parser.error(str(error))
     braze = Simulator(settings)
     try:
         braze.start()
     except OSError as error:
         reason = error.strerror or str(error)
-        print(
-            f"braze-exporter: cannot listen on {options.listen_address}: {reason}",
-            file=sys.stderr,
-        )
-        return 1
+        message = f"cannot listen on {options.listen_address}: {reason}"
+        raise ListenError(message) from error
     stopped = threading.Event()
     signals.catch(stopped.set)
     print("\n".join(_lines(braze)), flush=True)
@@ -95,17 +93,18 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 def _lines(braze: Simulator) -> Iterator[str]:
     """Yield the address, and a configuration for it."""
-    yield f"simulated Braze at {braze.url}, API key {braze.api_key}"
-    yield ""
-    yield "A configuration for it; set the API key with"
-    yield f"  export BRAZE_API_KEY={braze.api_key}"
-    yield ""
-    yield "workspaces:"
-    yield "  - name: simulated"
     endpoint = braze.url.replace("//0.0.0.0:", "//127.0.0.1:")
-    yield f"    endpoint: {endpoint}"
-    yield "    api_key_env: BRAZE_API_KEY"
-    yield f"    timezone: {braze.settings.timezone}"
+    yield f"""\
+simulated Braze at {braze.url}, API key {braze.api_key}
+
+A configuration for it; set the API key with
+  export BRAZE_API_KEY={braze.api_key}
+
+workspaces:
+  - name: simulated
+    endpoint: {endpoint}
+    api_key_env: BRAZE_API_KEY
+    timezone: {braze.settings.timezone}"""
     if is_unlisted(endpoint):
         yield "    allow_http: true"
     yield "    campaigns:"
@@ -124,17 +123,10 @@ def workspace(options: argparse.Namespace) -> SimulatorSettings:
     """Return the settings given by the flags of `FLEET`. ValueError: names the flag."""
     campaigns = options.campaigns
     return SimulatorSettings(
-        seed=_whole("--seed", options.seed, least=0),
-        campaigns=_whole("--campaigns", campaigns, least=1) if campaigns else None,
+        seed=parse_whole("seed", options.seed, least=0),
+        campaigns=campaigns and parse_whole("campaigns", campaigns, least=1),
         timezone=_timezone(options.timezone or "UTC"),
     )
-
-
-def _whole(flag: str, text: str, *, least: int) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) < least:
-        message = f"{flag} is {text!r}, expected a whole number, {least} or more"
-        raise ValueError(message)
-    return int(text)
 
 
 def _timezone(text: str) -> str:
@@ -145,21 +137,12 @@ def _timezone(text: str) -> str:
         raise ValueError(message) from error
 
 
-def _fraction(text: str) -> float:
-    try:
-        fraction = float(text)
-    except ValueError:
-        fraction = -1
-    if not 0 <= fraction <= 1:
-        message = f"--active-fraction is {text!r}, expected a number from 0 to 1"
-        raise ValueError(message)
-    return fraction
-
-
 def _rate_limit(text: str) -> RateLimit:
-    parts = text.split("/")
-    if len(parts) != 2:
+    requests, separator, seconds = text.partition("/")
+    if not separator:
         message = f"--rate-limit is {text!r}, expected requests/seconds as in 250/3600"
         raise ValueError(message)
-    requests, seconds = (_whole("--rate-limit", part, least=1) for part in parts)
-    return RateLimit(requests, seconds)
+    return RateLimit(
+        parse_whole("rate-limit", requests, least=1),
+        parse_whole("rate-limit", seconds, least=1),
+    )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import NamedTuple, NoReturn
 
 from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
@@ -47,8 +47,7 @@ _PLACES = {
 _NO_KEY = "no API key: give --api-key-env or --api-key-file"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The workspaces to send requests to."""
 
     config: Config
@@ -58,101 +57,102 @@ class Target:
 
 
 class TargetParser(Parser):
-    """A parser whose errors do not repeat unknown arguments: one could be a key."""
+    """A parser of `TARGET_FLAGS` and others."""
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
+        """End with exit code 2, without unknown arguments: one could be a key."""
         known, _, rest = message.partition("unrecognized arguments: ")
         if rest and not known:
-            flags = [word.partition("=")[0] for word in rest.split()]
-            named = [flag for flag in flags if flag.startswith("--")]
-            message = (
-                f"unknown flags or arguments{': ' if named else ''}{' '.join(named)}"
-            )
-            if not all(word.startswith("-") for word in rest.split()):
+            words = rest.split()
+            flags = [one.partition("=")[0] for one in words if one.startswith("--")]
+            named = f": {' '.join(flags)}" if flags else ""
+            message = f"unknown flags or arguments{named}"
+            if not all(word.startswith("-") for word in words):
                 message += "; a configuration is given by --config.file FILE"
         super().error(message)
 
+    def target(
+        self,
+        options: argparse.Namespace,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        validates_keys: bool,
+    ) -> Target:
+        """Return what the configuration or the flags describe.
 
-def find_target(
-    parser: Parser,
-    options: argparse.Namespace,
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    validates_keys: bool,
-) -> Target:
-    """Return what the configuration or the flags describe. ConfigError: it is invalid.
+        `validates_keys` False: keys are not read. ConfigError: it is invalid.
+        """
+        given = {word.partition("=")[0] for word in arguments}
+        has_endpoint = f"--{_ENDPOINT.name}" in given
+        if has_endpoint and f"--{CONFIG_FILE.name}" in given:
+            self.error("expected --config.file or --endpoint, not both")
+        is_direct = options.endpoint and (has_endpoint or not options.config_file)
+        if not (is_direct or options.config_file):
+            self.error(
+                f"no workspace: give --config.file FILE or set {CONFIG_FILE.variable}, "
+                "or give --endpoint with --api-key-env or --api-key-file"
+            )
 
-    `validates_keys` False: keys are not read.
-    """
+        def read(source: KeySource) -> str | None:
+            return read_key(source, environment) if validates_keys else "unread"
 
-    def is_given(flag: Flag) -> bool:
-        return any(word.partition("=")[0] == f"--{flag.name}" for word in arguments)
-
-    if is_given(_ENDPOINT) and is_given(CONFIG_FILE):
-        parser.error("expected --config.file or --endpoint, not both")
-    is_direct = bool(options.endpoint) and (
-        is_given(_ENDPOINT) or not options.config_file
-    )
-    if not (is_direct or options.config_file):
-        parser.error(
-            f"no workspace: give --config.file FILE or set {CONFIG_FILE.variable}, or "
-            "give --endpoint with --api-key-env or --api-key-file"
-        )
-    read: Callable[[KeySource], str | None] | None = None
-    if not validates_keys:
-        read = _unread
-    if is_direct:
-        parsed = _direct(options, read or (lambda one: read_key(one, environment)))
-    else:
-        parsed = load(options.config_file, environment, keys_required=False, read=read)
-    return Target(parsed.config, parsed.warnings, is_direct)
+        if is_direct:
+            parsed = _direct(options, read)
+        else:
+            file = options.config_file
+            parsed = load(file, environment, keys_required=False, read=read)
+        return Target(parsed.config, parsed.warnings, bool(is_direct))
 
 
+@contextmanager
 def client(
     workspace: WorkspaceConfig,
     environment: Mapping[str, str],
     *,
     response_bytes: int,
     clock: Clock,
-) -> Client:
-    """Return a client with the daemon's settings."""
-    return Client(
+) -> Iterator[Client]:
+    """Yield a client with the daemon's settings, and close it."""
+    made = Client(
         workspace,
         read_key=ApiKey(workspace.key_source, lambda one: read_key(one, environment)),
-        egress=ProxySettings.from_environment(environment),
+        proxies=ProxySettings.from_environment(environment),
         response_bytes=response_bytes,
         now=clock.now,
     )
-
-
-def _unread(_: KeySource) -> str:
-    return "unread"
+    with closing(made):
+        yield made
 
 
 def _direct(
     options: argparse.Namespace, read: Callable[[KeySource], str | None]
 ) -> schema.ParsedConfig:
-    workspace = {
-        "name": getattr(options, WORKSPACE.key, None) or "production",
-        "endpoint": options.endpoint,
-        "api_key_env": options.api_key_env,
-        "api_key_file": options.api_key_file,
-        "discover": {"max_campaigns": 100_000},
+    given = {
+        name: getattr(options, name)
+        for name in ("endpoint", "api_key_env", "api_key_file")
+        if getattr(options, name) is not None
     }
-    given = {name: value for name, value in workspace.items() if value is not None}
+    name = getattr(options, WORKSPACE.key, None) or "production"
     try:
-        parsed = schema.parse(
-            json.dumps({"workspaces": [given]}),
-            file="command line",
-            read_key=read,
-            is_file=lambda _: False,
-            keys_required=False,
-        )
+        parsed = parse_workspace({"name": name, **given}, read)
         return parsed._replace(warnings=tuple(map(_as_flag, parsed.warnings)))
     except ConfigError as error:
         raise ConfigError(tuple(map(_as_flag, error.problems))) from None
+
+
+def parse_workspace(
+    workspace: Mapping[str, str], read: Callable[[KeySource], str | None]
+) -> schema.ParsedConfig:
+    """Parse a workspace whose discovery selects what it selects by default."""
+    discover = {"max_campaigns": 100_000}
+    return schema.parse(
+        json.dumps({"workspaces": [{**workspace, "discover": discover}]}),
+        file="command line",
+        read_key=read,
+        is_file=lambda _: False,
+        keys_required=False,
+    )
 
 
 def _as_flag(problem: Problem) -> Problem:

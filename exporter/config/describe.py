@@ -65,15 +65,16 @@ def _difference(
 
 def _values(parsed: object, section: Section) -> dict[str, object]:
     """Return the options of a parsed section that have a value, in YAML's types."""
-    values = {
-        name: attrgetter(option.attribute or option.renamed_from or name)(parsed)
-        for name, option in section.items()
-    }
     return {
-        name: _written(value, section[name])
-        for name, value in values.items()
-        if value is not None
+        name: _written(value, option)
+        for name, option in section.items()
+        if (value := attrgetter(_attribute(name, option))(parsed)) is not None
     }
+
+
+def _attribute(name: str, option: Option) -> str:
+    attribute = option.attribute or option.renamed_from or name
+    return f"{attribute}_seconds" if option.kind is OptionKind.DURATION else attribute
 
 
 def _written(value: Any, option: Option) -> object:

@@ -44,7 +44,7 @@ class Option(NamedTuple):
     example: str = ""
     """A value as YAML; empty: the default is the example."""
     attribute: str = ""
-    """The attribute of the parsed section, dotted; empty: the option's name."""
+    """Of the parsed section, dotted; empty: the name, of durations + `_seconds`."""
     section: Mapping[str, Option] = {}
     """The options of the value, for `OptionKind.SECTION` and `OptionKind.SECTIONS`."""
     renamed_from: str = ""

@@ -17,92 +17,69 @@ _MILLISECOND, _SECOND, _MINUTE, _HOUR, _DAY = 0.001, 1.0, 60.0, 3600.0, 86400.0
 
 Section = Mapping[str, Option]
 
+
+def _boolean(help_: str) -> Option:
+    return Option("false", OptionKind.BOOLEAN, help=help_)
+
+
+def _interval(default: str | None, help_: str, example: str = "") -> Option:
+    return Option(
+        default,
+        OptionKind.DURATION,
+        least=_SECOND,
+        most=7 * _DAY,
+        help=help_,
+        example=example,
+    )
+
+
+def _list(help_: str, example: str) -> Option:
+    return Option("[]", OptionKind.LIST, help=help_, example=example)
+
+
+def _section(section: Section, help_: str) -> Option:
+    return Option("{}", OptionKind.SECTION, section=section, help=help_)
+
+
 SELECTION: Section = {
-    "include": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Patterns with `*` and `?`, case-sensitive; empty: everything.",
-        example='["*_push"]',
+    "include": _list(
+        "Patterns with `*` and `?`, case-sensitive; empty: everything.", '["*_push"]'
     ),
-    "exclude": Option(
-        "[]", OptionKind.LIST, help="Patterns that override `include`.", example="[sms]"
-    ),
+    "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 TAGS: Section = {
-    "any": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with at least one of these tags.",
-        example="[newsletter, promo]",
-    ),
-    "all": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with all of these tags.",
-        example="[live]",
-    ),
-    "none": Option(
-        "[]",
-        OptionKind.LIST,
-        help="Campaigns with none of these tags.",
-        example="[test]",
-    ),
+    "any": _list("Campaigns with at least one of these tags.", "[newsletter, promo]"),
+    "all": _list("Campaigns with all of these tags.", "[live]"),
+    "none": _list("Campaigns with none of these tags.", "[test]"),
 }
 DISCOVER: Section = {
-    "names": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Campaign names to select."
-    ),
-    "tags": Option(
-        "{}",
-        OptionKind.SECTION,
-        section=TAGS,
-        help="Tags to select, spelled as in Braze.",
-    ),
-    "channels": Option(
-        "{}",
-        OptionKind.SECTION,
-        section=SELECTION,
-        help="Channels, at least one of which the campaign has to use.",
+    "names": _section(SELECTION, "Campaign names to select."),
+    "tags": _section(TAGS, "Tags to select, spelled as in Braze."),
+    "channels": _section(
+        SELECTION, "Channels, at least one of which the campaign has to use."
     ),
     "sent_within": Option(
         kind=OptionKind.DURATION,
         least=_HOUR,
         most=3650 * _DAY,
-        attribute="sent_within_seconds",
         example="30d",
-        help=(
-            "Only campaigns sent within this time. Unset: the last send does not "
-            "matter."
-        ),
+        help="Only campaigns sent within this time. Unset: the last send is ignored.",
     ),
-    "include_drafts": Option("false", OptionKind.BOOLEAN, help="Also poll drafts."),
-    "include_archived": Option(
-        "false", OptionKind.BOOLEAN, help="Also poll archived campaigns."
-    ),
+    "include_drafts": _boolean("Also poll drafts."),
+    "include_archived": _boolean("Also poll archived campaigns."),
     "max_campaigns": Option(
         "500",
         OptionKind.INTEGER,
         least=1,
         most=100_000,
-        help=(
-            "Maximum number of discovered campaigns; the most recently edited ones are "
-            "kept."
-        ),
+        help="Maximum number of campaigns; the most recently edited ones are kept.",
     ),
-    "list_interval": Option(
-        "1h",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        attribute="list_interval_seconds",
-        help="How often the list of campaigns is requested.",
-    ),
+    "list_interval": _interval("1h", "How often the list of campaigns is requested."),
     "grace": Option(
         "1d",
         OptionKind.DURATION,
         least=0,
         most=90 * _DAY,
-        attribute="grace_seconds",
         help="How long a campaign that is no longer listed is still polled.",
     ),
     # Braze allows 4,166 a minute, shared with the company's live sends.
@@ -111,10 +88,7 @@ DISCOVER: Section = {
         OptionKind.NUMBER,
         least=0.1,
         most=1000,
-        help=(
-            "Maximum request rate of discovery. Braze shares this limit with live "
-            "sends."
-        ),
+        help="Maximum request rate; live sends share this limit of Braze.",
     ),
     "labels": Option(
         "{}",
@@ -134,13 +108,10 @@ CAMPAIGN: Section = {
         help="The label `campaign`, at most 256 characters; unique in the workspace.",
         example="Welcome series",
     ),
-    "interval": Option(
-        kind=OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        attribute="interval_seconds",
-        example="1m",
-        help="How often this campaign is polled. Unset: the workspace's `interval`.",
+    "interval": _interval(
+        None,
+        "How often this campaign is polled. Unset: the workspace's `interval`.",
+        "1m",
     ),
     "labels": Option(
         "{}",
@@ -181,21 +152,11 @@ WORKSPACE: Section = {
         help="IANA time zone of the workspace in Braze; decides which day is complete.",
         example="America/New_York",
     ),
-    "interval": Option(
-        "5m",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        attribute="interval_seconds",
-        help="How often each campaign is polled. One poll is one request.",
+    "interval": _interval(
+        "5m", "How often each campaign is polled. One poll is one request."
     ),
-    "idle_interval": Option(
-        "1h",
-        OptionKind.DURATION,
-        least=_SECOND,
-        most=7 * _DAY,
-        attribute="idle_interval_seconds",
-        help="How often an idle campaign is polled: one without a count in 14 days.",
+    "idle_interval": _interval(
+        "1h", "How often an idle campaign is polled: one without a count in 14 days."
     ),
     # Braze allows 50,000; below 0.01 the next request would be hours away.
     "requests_per_minute": Option(
@@ -203,10 +164,7 @@ WORKSPACE: Section = {
         OptionKind.NUMBER,
         least=0.01,
         most=1_000_000,
-        help=(
-            "Maximum request rate. If the campaigns need more, all intervals are "
-            "stretched."
-        ),
+        help="Maximum request rate; all intervals are stretched if it is too low.",
     ),
     "reserve": Option(
         "20%",
@@ -214,9 +172,7 @@ WORKSPACE: Section = {
         least=0,
         most=1,
         excludes_most=True,
-        help=(
-            "Share of Braze's rate limit that is left to other users of the workspace."
-        ),
+        help="Share of Braze's rate limit that is left to other clients.",
     ),
     "concurrency": Option(
         "4",
@@ -230,7 +186,6 @@ WORKSPACE: Section = {
         OptionKind.DURATION,
         least=_MILLISECOND,
         most=10 * _MINUTE,
-        attribute="timeout_seconds",
         help="Timeout of a request, from connecting to the last byte.",
     ),
     "proxy": Option(
@@ -249,10 +204,8 @@ WORKSPACE: Section = {
         ),
         example="/etc/ssl/company.pem",
     ),
-    "allow_http": Option(
-        "false",
-        OptionKind.BOOLEAN,
-        help="Permit an `http://` endpoint, which receives the API key unencrypted.",
+    "allow_http": _boolean(
+        "Permit an `http://` endpoint, which receives the API key unencrypted."
     ),
     "campaigns": Option(
         kind=OptionKind.SECTIONS,
@@ -297,38 +250,22 @@ CONFIG: Section = {
         OptionKind.WINDOWS,
         least=_DAY,
         most=98 * _DAY,
-        help=(
-            "Trailing windows, in whole days before today, that are summed; `[]`: none."
-        ),
+        help="Windows of whole days before today that are summed; `[]`: none.",
     ),
-    "channels": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Channels to export."
-    ),
+    "channels": _section(SELECTION, "Channels to export."),
     "stale_after": Option(
         "1h",
         OptionKind.DURATION,
         least=_MILLISECOND,
         most=365 * _DAY,
-        attribute="stale_after_seconds",
         help=(
             "Age after which the values of a campaign are no longer exported; at least "
             "three intervals."
         ),
     ),
-    "metrics": Option(
-        "{}", OptionKind.SECTION, section=SELECTION, help="Braze fields to export."
-    ),
-    "revisions": Option(
-        "false",
-        OptionKind.BOOLEAN,
-        help=(
-            "Export the revision families: by how much Braze changes the counts of "
-            "past days."
-        ),
-    ),
-    "limits": Option(
-        "{}", OptionKind.SECTION, section=LIMITS, help="Limits of one campaign."
-    ),
+    "metrics": _section(SELECTION, "Braze fields to export."),
+    "revisions": _boolean("Export by how much Braze changes the counts of past days."),
+    "limits": _section(LIMITS, "Limits of one campaign."),
 }
 
 

@@ -18,7 +18,6 @@ from exporter.model.config import Problem
 
 T = TypeVar("T")
 Options = Mapping[str, Option]
-"""The options of a section by name."""
 
 _LONGEST = 1000
 _KEY_NAMES = {"api_key", "apikey", "key", "rest_api_key", "token"}
@@ -52,18 +51,17 @@ class Field(NamedTuple):
         """Whether the key has no value."""
         return isinstance(self.node, Scalar) and self.node.tag == "null"
 
-    def error(self, message: str, *, line: int | None = None) -> None:
+    def error(
+        self, message: str, *, line: int | None = None, is_warning: bool = False
+    ) -> None:
         """Add an error, by default in the line of this value."""
-        self._add(message, line=line, is_warning=False)
-
-    def warn(self, message: str, *, line: int | None = None) -> None:
-        """Add a warning, by default in the line of this value."""
-        self._add(message, line=line, is_warning=True)
-
-    def _add(self, message: str, *, line: int | None, is_warning: bool) -> None:
         line = line or self.node.line
         problem = Problem(self.findings.file, line, self.path, message, is_warning)
         self.findings.problems.append(problem)
+
+    def warn(self, message: str, *, line: int | None = None) -> None:
+        """Add a warning, by default in the line of this value."""
+        self.error(message, line=line, is_warning=True)
 
     def parsed(self, parse: Callable[[Field], T]) -> T | None:
         """Return the value; None, after an error was added, if it is invalid."""
@@ -177,10 +175,8 @@ class Section(NamedTuple):
 
     def missing(self, name: str) -> None:
         """Add the error that a required option is not set."""
-        current, _ = self._option(name)
-        self.field_of(current, self.field.node).error(
-            "this option is required but missing"
-        )
+        field = self.field_of(self._option(name)[0], self.field.node)
+        field.error("this option is required but missing")
 
     def check_unknown(self, key: str) -> None:
         """Add the problem of a key that is not the name of an option."""

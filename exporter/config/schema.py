@@ -77,10 +77,7 @@ def parse(
 
 
 def shortened(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return at most a hundred problems for a log, errors first, and how many follow.
-
-    Commands print all of them.
-    """
+    """Return at most a hundred problems, errors first, and how many follow."""
     all_problems = tuple(problems)
     if len(all_problems) <= _MOST_PROBLEMS:
         return all_problems
@@ -143,7 +140,7 @@ class _Parser:
             proxy=section.find("proxy", option_values.proxy),
             ca_file=section.find("ca_file", self._ca_file),
             allow_http=allow_http,
-            campaigns=_listed(section, interval_seconds=interval_seconds),
+            campaigns=_listed(section, interval_seconds),
             discover=section.find("discover", _discover),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
         )
@@ -199,25 +196,20 @@ class _Parser:
         return path
 
 
-def _listed(section: Section, *, interval_seconds: float) -> tuple[CampaignConfig, ...]:
+def _listed(section: Section, interval_seconds: float) -> tuple[CampaignConfig, ...]:
     """Return the listed campaigns; there may be none if `discover` is set."""
     is_discovered = section.at("discover") is not None
     listed = section.at("campaigns")
     if is_discovered and (listed is None or listed.is_null):
         return ()
-    parse = partial(
-        _campaigns, interval_seconds=interval_seconds, may_be_empty=is_discovered
-    )
-    return section.find("campaigns", parse) or ()
-
-
-def _campaigns(
-    field: Field, *, interval_seconds: float, may_be_empty: bool
-) -> tuple[CampaignConfig, ...]:
     empty = "the list is empty; expected at least one campaign, or the key `discover`"
-    items = field.items("a list of campaigns", if_empty="" if may_be_empty else empty)
     parse = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
-    return values(items, parse)
+
+    def campaigns(field: Field) -> tuple[CampaignConfig, ...]:
+        if_empty = "" if is_discovered else empty
+        return values(field.items("a list of campaigns", if_empty=if_empty), parse)
+
+    return section.find("campaigns", campaigns) or ()
 
 
 def _campaign(
@@ -235,14 +227,16 @@ def _campaign(
         name=section.find("name", partial(option_values.name, taken=names)) or "",
         interval_seconds=section.find("interval", option_values.duration)
         or interval_seconds,
-        labels=section.read("labels", _labels),
+        labels=section.read("labels", partial(_labels, parse=option_values.label)),
     )
 
 
 def _discover(field: Field) -> DiscoverConfig:
     section = field.section("a mapping such as {sent_within: 30d}", DISCOVER)
     return DiscoverConfig(
-        names=section.read("names", _name_selection),
+        names=section.read(
+            "names", partial(_selection, parse=option_values.name_patterns)
+        ),
         tags=section.read("tags", _tag_selection),
         channels=section.read("channels", _selection),
         sent_within_seconds=section.find("sent_within", option_values.duration),
@@ -252,23 +246,19 @@ def _discover(field: Field) -> DiscoverConfig:
         list_interval_seconds=section.read("list_interval", option_values.duration),
         grace_seconds=section.read("grace", option_values.duration),
         requests_per_minute=section.read("requests_per_minute", option_values.number),
-        labels=section.read("labels", _discovered_labels),
+        labels=section.read(
+            "labels", partial(_labels, parse=option_values.discovered_label)
+        ),
     )
 
 
 def _selection(
-    field: Field,
-    *,
-    parse: Callable[[Field], tuple[str, ...]] = option_values.patterns,
+    field: Field, parse: Callable[[Field], tuple[str, ...]] = option_values.patterns
 ) -> Selection:
     section = field.section("a mapping with the keys include and exclude", SELECTION)
     return Selection(
         include=section.read("include", parse), exclude=section.read("exclude", parse)
     )
-
-
-def _name_selection(field: Field) -> Selection:
-    return _selection(field, parse=option_values.name_patterns)
 
 
 def _tag_selection(field: Field) -> TagSelection:
@@ -280,18 +270,10 @@ def _tag_selection(field: Field) -> TagSelection:
     )
 
 
-def _discovered_labels(field: Field) -> Mapping[str, str]:
-    fields = field.fields("a mapping such as {tags: tags, channel: channels}")
+def _labels(field: Field, *, parse: Callable[..., str]) -> Mapping[str, str]:
+    fields = field.fields(f"a mapping such as {field.option.example}")
     return {
-        name: value.parsed(partial(option_values.discovered_label, name=name)) or ""
-        for name, value in fields.items()
-    }
-
-
-def _labels(field: Field) -> Mapping[str, str]:
-    fields = field.fields("a mapping such as {team: crm}")
-    return {
-        name: value.parsed(partial(option_values.label, name=name)) or ""
+        name: value.parsed(partial(parse, name=name)) or ""
         for name, value in fields.items()
     }
 

@@ -26,6 +26,7 @@ _REFUSED = re.compile(
 _ESCAPE = re.compile(
     r"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|/)|.)"
 )
+# Braze's API keys are UUIDs.
 _KEY = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
@@ -132,15 +133,10 @@ def _escaped(char: str) -> str:
     return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"
 
 
-def looks_like_key(text: str) -> bool:
-    """Return whether this could be an API key: Braze's keys are UUIDs."""
-    return _KEY.fullmatch(text.strip()) is not None
-
-
 def shown(name: str) -> str:
     """Return the name of a YAML key for messages; `?` if it may be a secret."""
     is_name = _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME
-    return name if is_name and not looks_like_key(name) else "?"
+    return name if is_name and not _KEY.fullmatch(name) else "?"
 
 
 def by_line(problem: Problem) -> int:
@@ -180,26 +176,18 @@ class _Composer:
         self.loader.get_event()
         event = self.loader.get_event()
         if not isinstance(event, yaml.StreamEndEvent):
-            self.add(
-                _line(event), "a second YAML document begins here; expected only one"
-            )
+            message = "a second YAML document begins here; expected only one"
+            self.add(_line(event), message)
         return node
 
     def _node(self, event: Any, path: str, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
-            self._fail(
-                event,
-                path,
-                "YAML aliases (`*`) are not supported;"
-                " write a pattern that begins with * in quotes, such as '*_push'",
-            )
+            message = "write a pattern that begins with * in quotes, such as '*_push'"
+            self._fail(event, path, f"YAML aliases (`*`) are not supported; {message}")
         if event.anchor is not None or event.tag is not None:
-            self.add(
-                _line(event),
-                "YAML anchors (`&`) and tags (`!`) are not supported;"
-                " write a text that begins with & or ! in quotes",
-                path,
-            )
+            message = "write a text that begins with & or ! in quotes"
+            message = f"YAML anchors (`&`) and tags (`!`) are not supported; {message}"
+            self.add(_line(event), message, path)
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(_line(event), self._tag(event), event.value)
         if depth == _DEEPEST:
@@ -238,11 +226,8 @@ class _Composer:
                 self.add(key.line, "this key is not a string; expected a name", path)
             elif name in entries:
                 first = entries[name].line
-                self.add(
-                    key.line,
-                    f"duplicate key, set in line {first} already",
-                    place,
-                )
+                message = f"duplicate key, set in line {first} already"
+                self.add(key.line, message, place)
             else:
                 entries[name] = MappingEntry(key.line, node)
             event = self.loader.get_event()

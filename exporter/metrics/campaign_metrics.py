@@ -220,13 +220,11 @@ def renew_latest(
     lines = _ValueLines(subject, snapshot.variations)
     if latest := snapshot.latest:
         lines.add_figures(DAILY, OVERALL_DAILY, latest.figures)
-    new = lines.blocks()
+    rows = zip(FAMILIES, lines.blocks().by_family, previous.by_family, strict=True)
     return previous._replace(
         by_family=tuple(
-            one if family in {DAILY, OVERALL_DAILY} else other
-            for family, one, other in zip(
-                FAMILIES, new.by_family, previous.by_family, strict=True
-            )
+            new if family in {DAILY, OVERALL_DAILY} else old
+            for family, new, old in rows
         )
     )
 

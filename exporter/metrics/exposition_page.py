@@ -5,7 +5,7 @@ What has not changed since the last scrape is neither joined nor compressed agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from threading import Lock
 from typing import NamedTuple, TypeGuard
@@ -23,34 +23,22 @@ _Families = dict[bytes, tuple[tuple[Block, ...], DeflatedBlock]]
 """Header of a family → its blocks, and all of them compressed."""
 
 
-class _CompressedCampaigns(NamedTuple):
-    """The campaigns' part of a page, compressed."""
-
-    version: int
-    """The version of the store."""
-    families: _Families
-
-
 class _PlainCampaigns(NamedTuple):
-    """The campaigns' part of a page, plain."""
+    """The campaigns' part of a page, of one version of the store."""
 
-    version: int
-    """The version of the store."""
-    texts: Mapping[DeflatedBlock, bytes]
+    version: int = -1
+    texts: Mapping[DeflatedBlock, bytes] = {}
     """The texts of compressed blocks."""
-    chunks: list[bytes]
-    """All lines in their order."""
+    chunks: Sequence[bytes] = ()
 
 
-_NOTHING_COMPRESSED = _CompressedCampaigns(-1, {})
-_NOTHING_PLAIN = _PlainCampaigns(-1, {}, [])
+_NOTHING_PLAIN = _PlainCampaigns()
 
 
 class ExpositionPages:
-    """Builds pages of the `entries` that may be served at the time of the scrape.
+    """Builds pages of the `entries` that may be served, in any thread.
 
-    `version` changes with every change of the entries. All methods may be called from
-    any thread.
+    `version` changes with every change of the entries.
     """
 
     def __init__(
@@ -64,7 +52,8 @@ class ExpositionPages:
         self._version = version
         self._telemetry = telemetry
         self._compressed_lock = Lock()
-        self._compressed = _NOTHING_COMPRESSED
+        self._compressed: tuple[int, _Families] = (-1, {})
+        """The version of the store, and the campaigns' part of a page."""
         self._plain_lock = Lock()
         self._plain = _NOTHING_PLAIN
         self._ticks = 0
@@ -89,20 +78,22 @@ class ExpositionPages:
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page as one gzip member.
 
-        The campaigns' part is kept until an entry changes, and each family of it until
-        one of its blocks changes; the metrics of the process are compressed each time.
+        A family is compressed again when one of its blocks changes.
         """
         self._entries()  # expires stale values, which changes the version
         process = self._telemetry.render(is_openmetrics=is_openmetrics)
-        return gzip_member.member(
-            *self._compressed_families(), gzip_member.deflate(process)
-        )
+        with self._compressed_lock:
+            now, (version, families) = self._version(), self._compressed
+            if version != now:
+                families = _families(self._entries(), families)
+                self._compressed = (now, families)
+        blocks = [block for _, block in families.values()]
+        return gzip_member.member(*blocks, gzip_member.deflate(process))
 
     def tick(self) -> None:
-        """Release the plain page after five minutes without a request for it.
+        """Release the plain page after 300 calls, one a second, without a request.
 
-        To be called once a second. Prometheus requests gzip; a single request without
-        it must not keep a whole page in memory.
+        Prometheus requests gzip: one other request must not keep a page in memory.
         """
         self._ticks += 1
         if self._ticks > _PLAIN_PAGE_SECONDS and self._plain_lock.acquire(
@@ -110,14 +101,6 @@ class ExpositionPages:
         ):
             self._plain = _NOTHING_PLAIN
             self._plain_lock.release()
-
-    def _compressed_families(self) -> list[DeflatedBlock]:
-        with self._compressed_lock:
-            version = self._version()
-            if self._compressed.version != version:
-                families = _families(self._entries(), self._compressed.families)
-                self._compressed = _CompressedCampaigns(version, families)
-            return [block for _, block in self._compressed.families.values()]
 
 
 def _rendered(entries: tuple[Entry, ...]) -> list[RenderedObject]:

@@ -7,7 +7,7 @@ each scrape. Campaign figures are rendered by `campaign_metrics`, not here.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -40,105 +40,82 @@ _PREFIX = "braze_exporter_"
 _WORKSPACE = ("workspace",)
 _ENDPOINT = ("workspace", "endpoint")
 
-_COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "api_requests": (
-        "Requests to Braze by HTTP status. code=error: there was no complete response.",
-        ("workspace", "endpoint", "code"),
-    ),
-    "api_retries": (
-        "Requests to Braze that repeated a failed request of the same poll.",
-        _WORKSPACE,
-    ),
-    "api_throttled": (
-        "Responses 429: the rate limit was used up. Lower requests_per_minute, or find "
-        "the other clients that use the limit.",
-        _ENDPOINT,
-    ),
-    "polls": (
-        "Polls by result. stored: new values were stored. failed: there was no usable "
-        "response, and the previous values are kept. malformed: the response was not a "
-        "data series. deferred: the poll was due and waited for the request budget.",
-        ("workspace", "result"),
-    ),
-    "state_saves": (
-        "Attempts to save the last values to disk (--state.path).",
-        ("result",),
-    ),
-    "state_loads": (
-        "Attempts to read the saved values at startup (--state.path).",
-        ("result",),
-    ),
-    "discovery_failures": (
-        "Requests of discovery without a usable response, by reason. forbidden: the "
-        "key lacks campaigns.list or campaigns.details. Polls are not affected.",
-        ("workspace", "reason"),
-    ),
-}
-"""Name without prefix → help and label names."""
+_Families = Mapping[tuple[str, ...], Mapping[str, str]]
+"""Label names → name without prefix → help."""
 
-_GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "build_info": ("Always 1, with the version as a label.", ("version", "python")),
-    "config_last_reload_successful": (
-        "1 if the last attempt to load the configuration succeeded. 0: the previous "
-        "configuration is in force, and the log lists every problem.",
-        (),
-    ),
-    "config_last_reload_success_timestamp_seconds": (
-        "When the configuration in force was loaded.",
-        (),
-    ),
-    "api_rate_limit_limit": (
-        "Requests per window, from the X-RateLimit headers of Braze's last response.",
-        _ENDPOINT,
-    ),
-    "api_rate_limit_remaining": (
-        "Requests left in the window, from the X-RateLimit headers of Braze's last "
-        "response.",
-        _ENDPOINT,
-    ),
-    "api_rate_limit_reset_timestamp_seconds": (
-        "End of the window, from the X-RateLimit headers of Braze's last response.",
-        _ENDPOINT,
-    ),
-    "workspace_paused": (
-        "1 while Braze refuses the API key of the workspace and only probes are sent.",
-        ("workspace", "reason"),
-    ),
-    "planned_requests_per_minute": (
-        "Requests per minute at the intervals in force.",
-        _WORKSPACE,
-    ),
-    "interval_seconds": (
-        "The configured interval of the workspace times the stretch in force. Longer "
-        "than configured: the campaigns need more than requests_per_minute.",
-        _WORKSPACE,
-    ),
-    "interval_stretch": (
-        "The factor, at least 1, on every configured interval of the workspace. Above "
-        "1: the campaigns need more than requests_per_minute; raise it, or the "
-        "intervals.",
-        _WORKSPACE,
-    ),
-    "shard_info": (
-        "Always 1, with the shard that this process polls and the number of shards as "
-        "labels (--shard).",
-        ("shard", "total_shards"),
-    ),
-    "discovered_campaigns": (
-        "Campaigns that are polled because discovery found them, in addition to the "
-        "configured ones.",
-        _WORKSPACE,
-    ),
-    "discovery_limited": (
-        "1 while discover.max_campaigns leaves out campaigns that match the selection. "
-        "Raise it, or narrow the selection.",
-        _WORKSPACE,
-    ),
-    "discovery_last_success_timestamp_seconds": (
-        "When discovery last had all the data that it requests. It is failing if this "
-        "is older than some list_interval; known campaigns are polled all the same.",
-        _WORKSPACE,
-    ),
+_COUNTERS: _Families = {
+    ("workspace", "endpoint", "code"): {
+        "api_requests": "Requests to Braze by HTTP status. code=error: there was no "
+        "complete response.",
+    },
+    _WORKSPACE: {
+        "api_retries": "Requests to Braze that repeated a failed request of the same "
+        "poll.",
+    },
+    _ENDPOINT: {
+        "api_throttled": "Responses 429: the rate limit was used up. Lower "
+        "requests_per_minute, or find the other clients that use the limit.",
+    },
+    ("workspace", "result"): {
+        "polls": "Polls by result. stored: new values were stored. failed: there was "
+        "no usable response, and the previous values are kept. malformed: the "
+        "response was not a data series. deferred: the poll was due and waited for "
+        "the request budget.",
+    },
+    ("result",): {
+        "state_saves": "Attempts to save the last values to disk (--state.path).",
+        "state_loads": "Attempts to read the saved values at startup (--state.path).",
+    },
+    ("workspace", "reason"): {
+        "discovery_failures": "Requests of discovery without a usable response, by "
+        "reason. forbidden: the key lacks campaigns.list or campaigns.details. Polls "
+        "are not affected.",
+    },
+}
+
+_GAUGES: _Families = {
+    ("version", "python"): {
+        "build_info": "Always 1, with the version as a label.",
+    },
+    (): {
+        "config_last_reload_successful": "1 if the last attempt to load the "
+        "configuration succeeded. 0: the previous configuration is in force, and the "
+        "log lists every problem.",
+        "config_last_reload_success_timestamp_seconds": "When the configuration in "
+        "force was loaded.",
+    },
+    _ENDPOINT: {
+        "api_rate_limit_limit": "Requests per window, from the X-RateLimit headers of "
+        "Braze's last response.",
+        "api_rate_limit_remaining": "Requests left in the window, from the "
+        "X-RateLimit headers of Braze's last response.",
+        "api_rate_limit_reset_timestamp_seconds": "End of the window, from the "
+        "X-RateLimit headers of Braze's last response.",
+    },
+    ("workspace", "reason"): {
+        "workspace_paused": "1 while Braze refuses the API key of the workspace and "
+        "only probes are sent.",
+    },
+    _WORKSPACE: {
+        "planned_requests_per_minute": "Requests per minute at the intervals in force.",
+        "interval_seconds": "The configured interval of the workspace times the "
+        "stretch in force. Longer than configured: the campaigns need more than "
+        "requests_per_minute.",
+        "interval_stretch": "The factor, at least 1, on every configured interval of "
+        "the workspace. Above 1: the campaigns need more than requests_per_minute; "
+        "raise it, or the intervals.",
+        "discovered_campaigns": "Campaigns that are polled because discovery found "
+        "them, in addition to the configured ones.",
+        "discovery_limited": "1 while discover.max_campaigns leaves out campaigns "
+        "that match the selection. Raise it, or narrow the selection.",
+        "discovery_last_success_timestamp_seconds": "When discovery last had all the "
+        "data that it requests. It is failing if this is older than some "
+        "list_interval; known campaigns are polled all the same.",
+    },
+    ("shard", "total_shards"): {
+        "shard_info": "Always 1, with the shard that this process polls and the "
+        "number of shards as labels (--shard).",
+    },
 }
 
 _HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
@@ -191,11 +168,13 @@ class SelfMetrics:
         GCCollector(registry=registry)
         self._counters = {
             name: Counter(_PREFIX + name, text, labels, registry=registry)
-            for name, (text, labels) in _COUNTERS.items()
+            for labels, families in _COUNTERS.items()
+            for name, text in families.items()
         }
         self._gauges = {
             name: Gauge(_PREFIX + name, text, labels, registry=registry)
-            for name, (text, labels) in _GAUGES.items()
+            for labels, families in _GAUGES.items()
+            for name, text in families.items()
         }
         self._histograms = {
             name: Histogram(
@@ -208,11 +187,16 @@ class SelfMetrics:
         for name in ("state_saves", "state_loads"):
             for result in ("success", "failure"):
                 self._counters[name].labels(result)
-        tables = {**_COUNTERS, **_GAUGES, **_HISTOGRAMS}
         metrics = {**self._counters, **self._gauges, **self._histograms}
-        self._of_workspaces = tuple(
-            metrics[name] for name, row in tables.items() if "workspace" in row[1]
-        )
+        self._of_workspaces = [
+            *self._histograms.values(),
+            *(
+                metrics[name]
+                for labels, families in (*_COUNTERS.items(), *_GAUGES.items())
+                if "workspace" in labels
+                for name in families
+            ),
+        ]
         self._of_discovery = tuple(
             metric for name, metric in metrics.items() if name.startswith("discover")
         )
@@ -342,16 +326,13 @@ class SelfMetrics:
 
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return all families in one format; OpenMetrics ends with `# EOF`."""
-        self._remove_forgotten()
-        render = generate_openmetrics if is_openmetrics else generate_latest
-        page: bytes = render(self.registry)
-        return page
-
-    def _remove_forgotten(self) -> None:
-        """Remove them at each scrape: a late response would create one again."""
+        # At each scrape: a late response would create them again.
         for workspace in tuple(self._forgotten):
             for metric in self._of_workspaces:
                 metric.remove_by_labels({"workspace": workspace})
+        render = generate_openmetrics if is_openmetrics else generate_latest
+        page: bytes = render(self.registry)
+        return page
 
 
 class _ServedCollector:
@@ -360,18 +341,19 @@ class _ServedCollector:
     def __init__(self, served: Callable[[], Iterable[Served]]) -> None:
         self._served = served
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the families without samples."""
-        return [_family(name, text) for name, text in _SERVED.items()]
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the families with their samples."""
-        totals = tuple(self._served())
+    def describe(self, totals: Iterable[Served] = ()) -> list[GaugeMetricFamily]:
+        """Return the families; without totals they have no samples."""
+        families = []
         for name, text in _SERVED.items():
-            family = _family(name, text)
+            family = GaugeMetricFamily(_PREFIX + name, text, labels=["workspace"])
             for total in totals:
                 family.add_metric([total.workspace], getattr(total, name))
-            yield family
+            families.append(family)
+        return families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the families with their samples."""
+        return self.describe(tuple(self._served()))
 
 
 def _code_text(code: int) -> str:
@@ -381,7 +363,3 @@ def _code_text(code: int) -> str:
 
 def _result(is_successful: bool) -> str:
     return "success" if is_successful else "failure"
-
-
-def _family(name: str, text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(_PREFIX + name, text, labels=["workspace"])

@@ -19,12 +19,10 @@ ObjectKey = tuple[str, str]
 
 
 class Fingerprint(NamedTuple):
-    """Identifies a response of Braze, to detect that the next one is the same."""
+    """The digest of a response's body, and how the response was parsed."""
 
     digest: int
-    """The digest of its body."""
     known: CachedDocument
-    """How it was parsed, and whether its snapshot can be reused for the next one."""
 
 
 class Entry(NamedTuple):

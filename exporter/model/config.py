@@ -1,7 +1,4 @@
-"""The values of a configuration, and its problems.
-
-All values are immutable and safe to share between threads. Durations end in `_seconds`.
-"""
+"""The values of a configuration, and its problems; all are immutable."""
 
 from __future__ import annotations
 

@@ -80,9 +80,9 @@ class MalformedCatalogue(ExporterError):
 class FetchError(ExporterError):
     """A request without a document.
 
-    Without a response `status` and `allowance` (rate limit headers) are `None`.
-    `retry_after_seconds` is its Retry-After, `answered_at` its Date, `said` the message
-    of its body, shortened. No text contains the key, another header or a body.
+    Without a response `status` and `rate_limit` are None. `retry_after_seconds` is its
+    Retry-After, `answered_at` its Date, `detail` the message of its body, shortened. No
+    text contains the key, another header or a body.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class FetchError(ExporterError):
         *,
         reason: FailureReason,
         status: int | None = None,
-        allowance: RateLimitHeaders | None = None,
+        rate_limit: RateLimitHeaders | None = None,
         retry_after_seconds: float | None = None,
         answered_at: float | None = None,
-        said: str = "",
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = status
-        self.allowance = allowance
+        self.rate_limit = rate_limit
         self.retry_after_seconds = retry_after_seconds
         self.answered_at = answered_at
-        self.said = said
+        self.detail = detail
 
 
 class Unavailable(FetchError):

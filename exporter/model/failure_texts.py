@@ -1,9 +1,4 @@
-"""The texts of each failure reason: the one table of what it means and what to do.
-
-`message` is part of error messages and thus of the log, `cause` and `action` are shown
-on the status page. In a message, `{source}`, `{permission}` and `{target}` are replaced
-by the source of the API key, the permission of the request and the host of a redirect.
-"""
+"""The texts of each failure reason: what it means and what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +9,16 @@ from exporter.model.errors import FailureReason
 
 
 class FailureText(NamedTuple):
-    """The texts of one failure reason."""
+    """The texts of one failure reason; the status page has `cause` and `action`."""
 
     message: str
-    """A clause that follows `HTTP 401 from ENDPOINT for PATH: `."""
+    """A clause that follows `HTTP 401 from ENDPOINT for PATH: ` in an error message.
+
+    `{source}` is that of the API key, `{permission}` that of the request, and
+    `{target}` the host of a redirect.
+    """
     cause: str
-    """What the reason means, as a sentence."""
     action: str
-    """What to check or to change, as a sentence."""
 
 
 FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {

@@ -1,7 +1,6 @@
-"""Checks of untrusted values, such as those of a JSON document or a database row.
+"""Checks of untrusted JSON values, which return the value or raise `ValueError`.
 
-A function returns the value if it has the type and the range, and raises `ValueError`
-otherwise. `bool` is not a number here.
+`bool` is not a number here.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ def instant(value: object) -> float:
     return float(number(value))
 
 
-def count(value: object, *, most: int = EXACT) -> int:
-    """Return an integer from 0 to `most`."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
+def count(value: object, *, least: int = 0, most: int = EXACT) -> int:
+    """Return an integer from `least` to `most`."""
+    if type(value) is int and least <= value <= most:
         return value
-    raise _unexpected(f"an integer from 0 to {most}", value)
+    raise _unexpected(f"an integer from {least} to {most}", value)
 
 
 def mapping(value: object) -> dict[str, Any]:

@@ -22,10 +22,9 @@ _UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class VariationKey(NamedTuple):
-    """Identifies a variation within its channel; texts are verbatim.
+    """The id of a variation in its channel, or without one its name, verbatim.
 
-    The id; without one the name; without both neither. `use` counts the entries of one
-    row that have the same id or name, from 1.
+    `use` counts the entries of one row that have the same id or name, from 1.
     """
 
     id: str
@@ -41,10 +40,9 @@ class NamedEntry(NamedTuple):
 
 
 def clean(text: str) -> str:
-    """Return at most 256 characters; every unsafe one is replaced by U+FFFD.
+    """Return at most 256 characters, with U+FFFD in the place of unsafe ones.
 
-    Unsafe are control characters except the newline, and lone surrogates. A text that
-    is not empty never becomes empty.
+    Unsafe are control characters except the newline, and lone surrogates.
     """
     return _UNSAFE.sub("\ufffd", text[:LONGEST])
 

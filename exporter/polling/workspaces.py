@@ -242,7 +242,7 @@ class Workspaces:
         client = Client(
             configured,
             read_key=self._keys[configured.name],
-            egress=self._proxies,
+            proxies=self._proxies,
             response_bytes=config.limits.response_bytes,
             now=self._clock.wall,
         )

@@ -1,8 +1,7 @@
 """Messages of one day: bounces and complaints, and whether their rates are too high.
 
-Rates are of email alone: bounces of other channels are outdated tokens and do not
-affect reputation. Small volumes are not judged: one complaint in a hundred is 1 % by
-chance.
+Rates are of email alone: bounces of other channels do not affect reputation. Small
+volumes are not judged: one complaint in a hundred is 1 % by chance.
 """
 
 from __future__ import annotations

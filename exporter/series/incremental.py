@@ -1,9 +1,7 @@
 """Parses a document of which only the newest day changed since the previous one.
 
-Most polls bring new numbers of today and the same four weeks before. Then the previous
-snapshot is reused with new figures of today, which takes a third of the time of
-`parse.parse` and gives the same snapshot. Documents come from `responses`, that is
-without NaN and infinities.
+The previous snapshot is reused with new figures of today, which takes a third of the
+time of `parse.parse` and gives the same snapshot.
 """
 
 from __future__ import annotations
@@ -27,12 +25,10 @@ from exporter.series.rows import OVERALL, DayStats, DocumentRows, Row
 
 
 class Digests(NamedTuple):
-    """Of everything but the numbers of the one day that is not over."""
+    """Of the days that are over, and of the other day without its numbers."""
 
     past: int
-    """Of the days that are over."""
     shape: int
-    """Of the other day without its numbers."""
 
 
 class CachedDocument(NamedTuple):
@@ -44,12 +40,11 @@ class CachedDocument(NamedTuple):
 
 
 class ParsedDocument(NamedTuple):
-    """A document's snapshot."""
+    """A snapshot; a reused one has new figures of the latest day only."""
 
     snapshot: Snapshot
     cached: CachedDocument
     is_reused: bool
-    """Whether everything but the figures of the latest day is of the previous one."""
 
 
 def parse(

@@ -15,13 +15,11 @@ from zoneinfo import ZoneInfo
 from exporter.model.config import Selection
 from exporter.model.labels import VariationKey
 from exporter.model.snapshot import (
-    NO_FIGURES,
     CampaignHistory,
     Day,
     Figures,
     RecentDays,
     Snapshot,
-    Stats,
     Variation,
 )
 from exporter.series import deliverability, recent_days
@@ -113,12 +111,9 @@ def snapshot_of(
         day, stats = rows[0]
         return Day(day, start_of_day(day, options.timezone), admitted.figures(stats))
 
-    last_complete = newest(past)
-    first_complete = (
-        carry_first_reading(last_complete, previous=first_complete, today=options.today)
-        if options.revisions
-        else None
-    )
+    last_complete, first = newest(past), None
+    if options.revisions:
+        first = carry_first_reading(last_complete, first_complete, options.today)
     sums = ((window, admitted.figures(stats)) for window, stats in trailing)
     return Snapshot(
         variations=tuple(admitted.variations.values()),
@@ -131,10 +126,8 @@ def snapshot_of(
         history=_history(days, admitted, options.today),
         is_quiet=is_quiet,
         is_active=is_active,
-        first_complete=first_complete,
-        revision=revision(first_complete, last_complete)
-        if options.revisions
-        else NO_FIGURES,
+        first_complete=first,
+        revision=revision(first, last_complete),
     )
 
 
@@ -154,7 +147,11 @@ def parse_history(
     days = [(day, parser.parse(rows[day])) for day in sorted(rows, reverse=True)]
     shown_days = [(day, stats) for day, stats in days if first <= day < options.today]
 
-    costs = _costs([_union(stats for _, stats in shown_days)])
+    union: dict[StatsKey, dict[str, int | float]] = defaultdict(dict)
+    for _, stats_by_key in shown_days:
+        for key, stats in stats_by_key.items():
+            union[key].update(stats)
+    costs = _costs([dict(union)])
     costs[_DATES] = _HISTORY_STATUS_SERIES
     admitted = _admit(parser.variations(), costs, room=options.series_limit)
     return CampaignHistory(
@@ -166,15 +163,6 @@ def parse_history(
         series=admitted.series,
         dropped_series=admitted.dropped_series,
     )
-
-
-def _union(days: Iterable[DayStats]) -> DayStats:
-    """Return every field that occurs, with any one of its values."""
-    union: dict[StatsKey, dict[str, int | float]] = defaultdict(dict)
-    for day in days:
-        for key, stats in day.items():
-            union[key].update(stats)
-    return dict(union)
 
 
 class _Admitted(NamedTuple):
@@ -242,11 +230,7 @@ def _history(
 def past_day(figures: Figures) -> recent_days.PastDay:
     """Return the day's entry in the history."""
     parts = [(one.channel, stats) for one, stats in figures.variations]
-    return _past_day([*parts, (OVERALL[0], figures.overall)])
-
-
-def _past_day(parts: Iterable[tuple[str, Stats]]) -> recent_days.PastDay:
-    found = deliverability.of_parts(parts)
+    found = deliverability.of_parts([*parts, (OVERALL[0], figures.overall)])
     sent = None if found.sent is None else float(found.sent)
     return recent_days.PastDay(sent, found.level)
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from struct import pack, unpack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from exporter.model.json_values import count, instant, text
 from exporter.model.snapshot import RecentDays
 from exporter.series.deliverability import Level
 
@@ -67,15 +68,16 @@ def dump(history: RecentDays) -> dict[str, object]:
     }
 
 
-def parse(
-    *, last: date, sent: Sequence[float | None], levels: Sequence[int]
-) -> RecentDays:
-    """Return the history of a document of `dump`, or raise ValueError."""
-    days = [PastDay(one, Level(level)) for one, level in zip(sent, levels, strict=True)]
+def parse(document: Mapping[str, Any]) -> RecentDays:
+    """Return the history of a document of `dump`; ValueError: another document."""
+    days = [
+        PastDay(None if sent is None else instant(sent), Level(count(level)))
+        for sent, level in zip(document["sent"], document["levels"], strict=True)
+    ]
     if len(days) != DAYS:
         message = f"{len(days)} days, expected {DAYS}"
         raise ValueError(message)
-    return _packed(last, days)
+    return _packed(date.fromisoformat(text(document["last"])), days)
 
 
 def _packed(last: date, days: Sequence[PastDay]) -> RecentDays:

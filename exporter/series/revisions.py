@@ -15,12 +15,12 @@ from exporter.model.snapshot import NO_FIGURES, Day, Figures, Stats, Variation
 
 
 def carry_first_reading(
-    day: Day | None, *, previous: Day | None, today: date
+    day: Day | None, previous: Day | None, today: date
 ) -> Day | None:
     """Return the first reading to carry on, after `day` was read as complete.
 
-    `previous`, the one carried so far, is kept for the same day, and while answers
-    lack that day. It is dropped if its day is not over: the clock or zone was changed.
+    `previous` is kept for the same day and while responses lack its day, and is dropped
+    if its day is not over: the clock or the time zone was changed.
     """
     if previous is None or previous.date >= today:
         return day
@@ -28,10 +28,7 @@ def carry_first_reading(
 
 
 def revision(first: Day | None, last: Day | None) -> Figures:
-    """Return by how much each number moved between two readings of the same day.
-
-    Readings of different days have no revision.
-    """
+    """Return by how much each number moved; readings of two days have no revision."""
     if first is None or last is None or first.date != last.date:
         return NO_FIGURES
     readings = _FirstReadings(first.figures)

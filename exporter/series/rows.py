@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from math import isfinite
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
+from exporter.model.json_values import is_number
 from exporter.model.labels import (
     NamedEntry,
     VariationKey,
@@ -78,7 +78,7 @@ def has_count(row: Row) -> bool:
         if isinstance(entry, dict)
     ]
     return any(
-        value and _is_number(value)
+        value and is_number(value)
         for part in (row, *entries)
         for value in part.values()
     )
@@ -123,7 +123,7 @@ class RowParser:
         day: DayStats = {}
         for channel, entries in self._messages(row.get("messages")).items():
             for key, entry in zip(self._keys(channel, entries), entries, strict=True):
-                if "enrolled" in entry and _is_number(entry["enrolled"]):
+                if "enrolled" in entry and is_number(entry["enrolled"]):
                     self._controls.add(key)
                 if stats := self._stats(entry, self._entry_fields):
                     day[key] = stats
@@ -200,7 +200,7 @@ class RowParser:
             if not text:
                 continue
             # The first test is enough for nearly all of thousands of values.
-            if (type(value) is int and -_LARGE < value < _LARGE) or _is_number(value):
+            if (type(value) is int and -_LARGE < value < _LARGE) or is_number(value):
                 if text not in stats:
                     stats[text] = value
             elif value is not None:
@@ -249,15 +249,6 @@ def _quote(message: object) -> str:
     if not isinstance(message, str):
         return _kind(message)
     return '"' + " ".join(clean(message).split())[:200] + '"'
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return isfinite(value)
-    except OverflowError:
-        return False
 
 
 def _text(value: object) -> str:

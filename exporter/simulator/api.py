@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,13 +23,10 @@ from exporter.simulator.series import DataSeries
 from exporter.simulator.settings import RateLimit, SimulatorSettings
 
 _LENGTHS = range(1, 101)
-# Braze documents an offset with one digit: 2018-06-28T23:59:59-5:00.
-_INSTANT = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:(?P<time>T\d\d:\d\d(?::\d\d)?(?:\.\d{1,6})?)"
-    r"(?:(?P<utc>Z)|(?P<sign>[+-])(?P<hour>\d{1,2}):?(?P<minute>\d\d))?)?",
-    re.ASCII,
-)
+_SHARED_LIMIT = RateLimit(250_000, 3600)
+
+
+_Route = Callable[[dict[str, str], float], SimulatedResponse]
 
 
 class _ApiError(Exception):
@@ -82,14 +79,10 @@ class Api:
         self._by_id = {campaign.id: campaign for campaign in self.campaigns}
         self._repeats_pages = settings.repeats_pages
         self._series = DataSeries()
-        shared = _Bucket(settings.shared_limit)
-        self._routes: dict[
-            str, tuple[_Bucket, Callable[[dict[str, str], float], SimulatedResponse]]
-        ] = {
-            "/campaigns/data_series": (
-                _Bucket(settings.data_series_limit),
-                self._data_series,
-            ),
+        shared = _Bucket(_SHARED_LIMIT)
+        own = _Bucket(settings.data_series_limit)
+        self._routes: dict[str, tuple[_Bucket, _Route]] = {
+            "/campaigns/data_series": (own, self._data_series),
             "/campaigns/list": (shared, self._list),
             "/campaigns/details": (shared, self._details),
         }
@@ -163,20 +156,10 @@ class Api:
         page = _integer(parameters, "page", default=0)
         if page < 0:
             raise _ApiError(400, "page must not be negative")
-        direction = parameters.get("sort_direction", "asc")
-        if direction not in ("asc", "desc"):
-            raise _ApiError(400, "sort_direction must be asc or desc")
-        after = parameters.get("last_edit.time[gt]")
-        try:
-            edited_after = self._instant(after) if after else None
-        except (ValueError, OverflowError):
-            raise _ApiError(400, "last_edit.time must be a datetime") from None
         content = catalogue.list_page(
             self.campaigns,
             page=0 if self._repeats_pages else page,
             include_archived=parameters.get("include_archived") == "true",
-            is_descending=direction == "desc",
-            edited_after=edited_after,
         )
         return document(200, content)
 
@@ -193,24 +176,15 @@ class Api:
     def _last_day(self, ending_at: str | None, today: date) -> date:
         """Return the last day of the series; a midnight belongs to the day before.
 
-        Recorded responses to `ending_at=2022-12-15` end with the 14th.
+        Recorded responses to `ending_at=2022-12-15` end with the 14th. A time without
+        an offset is in the local zone.
         """
         if ending_at is None:
             return today
-        end = self._instant(ending_at) - timedelta(microseconds=1)
-        return end.astimezone(self._zone).date()
-
-    def _instant(self, text: str) -> datetime:
-        """Parse an ISO-8601 datetime; without an offset it is in the local zone."""
-        match = _INSTANT.fullmatch(text)
-        if match is None:
-            message = f"{text!r} is not a date or datetime"
-            raise ValueError(message)
-        instant = datetime.fromisoformat(match["day"] + (match["time"] or ""))
-        if match["sign"]:
-            offset = f"{match['sign']}{match['hour']:0>2}:{match['minute']}"
-            return datetime.fromisoformat(f"{instant.isoformat()}{offset}")
-        return instant.replace(tzinfo=UTC if match["utc"] else self._zone)
+        end = datetime.fromisoformat(ending_at)
+        if end.tzinfo is None:
+            end = end.replace(tzinfo=self._zone)
+        return (end - timedelta(microseconds=1)).astimezone(self._zone).date()
 
     def _local_day(self, now: float) -> date:
         return datetime.fromtimestamp(now, self._zone).date()

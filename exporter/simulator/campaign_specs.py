@@ -26,22 +26,31 @@ class CampaignSpec:
 
     name: str
     volume: float
-    channels: dict[str, tuple[str | None, ...]]
+    """Users reached on an average day."""
+    channels: tuple[str, ...]
     tags: tuple[str | None, ...] = ()
+    variants: tuple[str | None, ...] = (None,)
+    """The names of the messages of each channel."""
     age_days: int = 400
     stopped_days_ago: int | None = None
     incident: Incident | None = None
     extra_clicks: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    """Channels with an empty list."""
     null: tuple[str, ...] = ()
+    """Channels whose list is null."""
     uses_null: bool = False
+    """Null instead of missing fields, as in some responses of Braze."""
     is_draft: bool = False
     is_archived: bool = False
     is_api_campaign: bool = False
     conversion_events: int = 1
 
 
-_ONE = (None,)
+_EMAIL = ("email",)
+_MOBILE = ("ios_push", "android_push")
+_PROMOTION = ("promotion",)
+_TRANSACTIONAL = ("transactional",)
 _CAROUSEL = (
     "carousel_slide_1_Linen shirts_click",
     "carousel_slide_2_Été à la plage_click",
@@ -52,136 +61,104 @@ NAMED_CAMPAIGNS = (
     CampaignSpec(
         "Spring sale 🌷",
         62_000,
-        {"email": ("Subject A", "Subject B", CONTROL)},
-        tags=("promotion", "spring"),
+        _EMAIL,
+        ("promotion", "spring"),
+        variants=("Subject A", "Subject B", CONTROL),
         incident=Incident.BOUNCES,
         conversion_events=2,
     ),
     CampaignSpec(
-        "Win-back after 90 days",
-        48_000,
-        {"email": _ONE},
-        tags=("retention",),
-        incident=Incident.SPAM,
+        "Win-back after 90 days", 48_000, _EMAIL, ("retention",), incident=Incident.SPAM
     ),
     CampaignSpec(
         "Abandoned basket",
         21_000,
-        {"email": _ONE, "ios_push": _ONE},
-        tags=("retention", "triggered"),
+        ("email", "ios_push"),
+        ("retention", "triggered"),
         incident=Incident.SILENCE,
         conversion_events=2,
     ),
     CampaignSpec(
         "Welcome series",
         12_500,
-        {
-            "email": _ONE,
-            "ios_push": _ONE,
-            "android_push": _ONE,
-            "content_cards": _ONE,
-        },
-        tags=("onboarding", None),
+        (*_EMAIL, *_MOBILE, "content_cards"),
+        ("onboarding", None),
         empty=("sms",),
         conversion_events=3,
     ),
-    CampaignSpec(
-        "Password reset",
-        9_400,
-        {"email": _ONE},
-        tags=("transactional",),
-        is_api_campaign=True,
-    ),
+    CampaignSpec("Password reset", 9_400, _EMAIL, _TRANSACTIONAL, is_api_campaign=True),
     CampaignSpec(
         "Order shipped",
         7_200,
-        {"email": _ONE, "sms": _ONE, "whats_app": _ONE},
-        tags=("transactional",),
+        ("email", "sms", "whats_app"),
+        _TRANSACTIONAL,
         is_api_campaign=True,
     ),
     CampaignSpec(
         "Flash sale in the app",
         34_000,
-        {
-            "ios_push": ("Variant 1", "Variant 2", CONTROL),
-            "android_push": ("Variant 1", "Variant 2", CONTROL),
-        },
-        tags=("promotion",),
+        _MOBILE,
+        _PROMOTION,
+        variants=("Variant 1", "Variant 2", CONTROL),
         extra_clicks=_CAROUSEL,
         conversion_events=4,
     ),
     CampaignSpec(
-        'Browser nudge: "Still looking?"', 5_600, {"web_push": _ONE}, empty=("sms",)
+        'Browser nudge: "Still looking?"', 5_600, ("web_push",), empty=("sms",)
     ),
+    CampaignSpec("Kindle daily deals", 2_400, ("kindle_push",), _PROMOTION),
     CampaignSpec(
-        "Kindle daily deals", 2_400, {"kindle_push": _ONE}, tags=("promotion",)
+        "Two-factor code", 16_000, ("sms",), _TRANSACTIONAL, is_api_campaign=True
     ),
-    CampaignSpec(
-        "Two-factor code",
-        16_000,
-        {"sms": _ONE},
-        tags=("transactional",),
-        is_api_campaign=True,
-    ),
-    CampaignSpec(
-        "Tu pedido está en camino 🛵", 4_300, {"whats_app": _ONE}, tags=("es",)
-    ),
+    CampaignSpec("Tu pedido está en camino 🛵", 4_300, ("whats_app",), ("es",)),
     CampaignSpec(
         "Home feed cards",
         26_000,
-        {"content_cards": ("Large picture", "Small picture", CONTROL)},
+        ("content_cards",),
+        variants=("Large picture", "Small picture", CONTROL),
         null=("email", "sms", "webhook"),
         uses_null=True,
     ),
-    CampaignSpec("Loyalty tier sync", 3_100, {"webhook": _ONE}, tags=(None,)),
-    CampaignSpec("Onboarding tour", 8_800, {"trigger_in_app_message": _ONE}),
-    CampaignSpec("Rate the app", 2_700, {"in_app_message": _ONE}, null=("email",)),
-    CampaignSpec("Boarding pass (RCS pilot)", 2_900, {"rcs": _ONE}, tags=("pilot",)),
-    CampaignSpec("新着アイテムのお知らせ", 3_800, {"line": _ONE}, tags=("日本",)),
+    CampaignSpec("Loyalty tier sync", 3_100, ("webhook",), (None,)),
+    CampaignSpec("Onboarding tour", 8_800, ("trigger_in_app_message",)),
+    CampaignSpec("Rate the app", 2_700, ("in_app_message",), null=("email",)),
+    CampaignSpec("Boarding pass (RCS pilot)", 2_900, ("rcs",), ("pilot",)),
+    CampaignSpec("新着アイテムのお知らせ", 3_800, ("line",), ("日本",)),
     CampaignSpec(
         "Weekly newsletter",
         41_000,
-        {"email": ("Morning", "Noon", "Evening", "Evening")},
-        tags=("newsletter",),
+        _EMAIL,
+        ("newsletter",),
+        ("Morning", "Noon", "Evening", "Evening"),
         conversion_events=2,
     ),
-    CampaignSpec(
-        r"Price alert \ <b>50 %</b> off", 6_100, {"email": _ONE, "web_push": _ONE}
-    ),
-    CampaignSpec("Early access teaser", 15_000, {"email": _ONE}, age_days=3),
+    CampaignSpec(r"Price alert \ <b>50 %</b> off", 6_100, ("email", "web_push")),
+    CampaignSpec("Early access teaser", 15_000, _EMAIL, age_days=3),
     CampaignSpec(
         "Holiday gift guide",
         38_000,
-        {"email": _ONE},
-        tags=("promotion",),
+        _EMAIL,
+        _PROMOTION,
         stopped_days_ago=130,
         is_archived=True,
     ),
-    CampaignSpec(
-        "Birthday voucher (draft)", 0, {"email": _ONE, "sms": _ONE}, is_draft=True
-    ),
+    CampaignSpec("Birthday voucher (draft)", 0, ("email", "sms"), is_draft=True),
 )
 
 THEMES = (
-    "Newsletter",
-    "Restock alert",
-    "Price drop",
-    "Trial ending",
-    "Renewal reminder",
-    "Product tips",
-    "Survey",
-    "Referral bonus",
-    "Loyalty points",
-    "New arrivals",
+    *("Newsletter", "Restock alert", "Price drop", "Trial ending", "Renewal reminder"),
+    *("Product tips", "Survey", "Referral bonus", "Loyalty points", "New arrivals"),
 )
 AUDIENCES = ("new customers", "VIP", "students", "lapsed", "app users", "DE", "FR")
-MIXES: tuple[dict[str, tuple[str | None, ...]], ...] = (
-    {"email": _ONE},
-    {"email": _ONE},
-    {"email": ("A", "B", CONTROL)},
-    {"email": _ONE, "ios_push": _ONE, "android_push": _ONE},
-    {"ios_push": _ONE, "android_push": _ONE},
-    {"sms": _ONE},
-    {"email": _ONE, "content_cards": _ONE},
-    {"trigger_in_app_message": _ONE},
+_ONE = (None,)
+MIXES: tuple[tuple[tuple[str, ...], tuple[str | None, ...]], ...] = (
+    (_EMAIL, _ONE),
+    (_EMAIL, _ONE),
+    (_EMAIL, ("A", "B", CONTROL)),
+    ((*_EMAIL, *_MOBILE), _ONE),
+    (_MOBILE, _ONE),
+    (("sms",), _ONE),
+    (("email", "content_cards"), _ONE),
+    (("trigger_in_app_message",), _ONE),
 )
+"""Channels and variants of generated campaigns."""

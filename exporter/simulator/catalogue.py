@@ -5,9 +5,8 @@ Some channels are spelled differently here than in the data series, as in Braze.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
 
 from exporter.simulator.fleet import Campaign, Message
 
@@ -16,25 +15,11 @@ _SPELLINGS = {"content_cards": "content_card", "in_app_message": "in-app_message
 
 
 def list_page(
-    campaigns: Sequence[Campaign],
-    *,
-    page: int,
-    include_archived: bool,
-    is_descending: bool,
-    edited_after: datetime | None,
+    campaigns: Sequence[Campaign], *, page: int, include_archived: bool
 ) -> dict[str, object]:
     """Return a page, from 0, ordered by creation; pages past the end are empty."""
-    listed: Iterable[Campaign] = sorted(
-        (
-            campaign
-            for campaign in campaigns
-            if (include_archived or not campaign.is_archived)
-            and (edited_after is None or _edited_at(campaign) > edited_after)
-        ),
-        key=_created_at,
-        reverse=is_descending,
-    )
-    start = page * PAGE_SIZE
+    listed = [one for one in campaigns if include_archived or not one.is_archived]
+    listed.sort(key=_created_at)
     return {
         "message": "success",
         "campaigns": [
@@ -45,7 +30,7 @@ def list_page(
                 "is_api_campaign": campaign.is_api_campaign,
                 "tags": list(campaign.tags),
             }
-            for campaign in islice(listed, start, start + PAGE_SIZE)
+            for campaign in listed[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]
         ],
     }
 

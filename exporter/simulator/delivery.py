@@ -12,29 +12,42 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable
-from http import HTTPStatus
+from dataclasses import replace
 
-from exporter.simulator.faults import Delivery, Fault, SimulatedResponse
+from exporter.simulator.faults import Delivery, Fault, SimulatedResponse, phrase_of
 
 _GZIP_FROM_BYTES = 1024
 _BOMB_BLOCK = b" " * (1 << 20)
 
 
 class ResponseWriter:
-    """Writes to one peer's socket."""
+    """Writes to one peer's socket.
 
-    def __init__(self, peer: socket.socket) -> None:
+    `finish` is called before the last byte is sent, so that the request is counted as
+    closed before the client has the whole response.
+    """
+
+    def __init__(
+        self, peer: socket.socket, finish: Callable[[], None] = lambda: None
+    ) -> None:
         self._peer = peer
+        self.finish = finish
 
     def send(self, data: bytes) -> None:
         """Send all data. OSError: the peer closed the connection."""
         self._peer.sendall(data)
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait, None: for ever; return False if the peer closes the connection."""
+    def send_last(self, data: bytes) -> None:
+        """Send the end of the response."""
+        self.finish()
+        self.send(data)
+
+    def pause(self, seconds: float | None) -> None:
+        """Wait, None: for ever. ConnectionError: the peer closed the connection."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._peer, selectors.EVENT_READ)
-            return not selector.select(seconds)
+            if selector.select(seconds):
+                raise ConnectionAbortedError
 
     def reset(self) -> None:
         """Close the connection with a TCP reset."""
@@ -51,85 +64,53 @@ def compressed(response: SimulatedResponse, accept_encoding: str) -> SimulatedRe
     if response.header("Content-Encoding") is not None:
         return response
     body = gzip.compress(response.body, compresslevel=1, mtime=0)
-    return SimulatedResponse(response.status, body, response.headers).with_headers(
-        {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    )
+    headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return replace(response, body=body).with_headers(headers)
 
 
 def deliver(
-    connection: ResponseWriter,
-    response: SimulatedResponse,
-    fault: Fault,
-    *,
-    finish: Callable[[], None],
+    connection: ResponseWriter, response: SimulatedResponse, fault: Fault
 ) -> bool:
     """Send the response; return whether the connection stays open.
 
-    `finish` is called before the last byte is sent, so that the request is counted as
-    closed before the client has the whole response.
+    OSError: the peer closed the connection.
     """
-    if fault.latency_seconds and not connection.wait(fault.latency_seconds):
-        return False
+    if fault.latency_seconds:
+        connection.pause(fault.latency_seconds)
     head, body = _head(response), response.body
-    if fault.delivery is Delivery.WHOLE:
-        finish()
-        connection.send(head + body)
-        return True
-    if fault.delivery is Delivery.DRIP_HEADERS:
-        return _drip(connection, head, body, fault=fault, finish=finish)
-    if fault.delivery is Delivery.DRIP_BODY:
-        connection.send(head)
-        return _drip(connection, body, b"", fault=fault, finish=finish)
-    if fault.delivery is Delivery.GZIP_BOMB:
-        _send_bomb(connection, response, fault.bomb_bytes, finish=finish)
-        return True
-    if fault.delivery is Delivery.HANG:
-        connection.wait(None)
-    else:
-        _send_part(
-            connection, head + body[: len(body) // 2], fault.delivery, finish=finish
-        )
-    return False
-
-
-def _send_part(
-    connection: ResponseWriter,
-    part: bytes,
-    delivery: Delivery,
-    *,
-    finish: Callable[[], None],
-) -> None:
-    if delivery is not Delivery.RESET:
-        connection.send(part)
-    finish()
-    if delivery is not Delivery.SHORT_BODY:
-        connection.reset()
-
-
-def _drip(
-    connection: ResponseWriter,
-    slow: bytes,
-    after: bytes,
-    *,
-    fault: Fault,
-    finish: Callable[[], None],
-) -> bool:
-    for position in range(len(slow)):
-        if position and not connection.wait(fault.drip_seconds):
+    match fault.delivery:
+        case Delivery.WHOLE:
+            connection.send_last(head + body)
+        case Delivery.DRIP_HEADERS:
+            _drip(connection, head, body, seconds=fault.drip_seconds)
+        case Delivery.DRIP_BODY:
+            connection.send(head)
+            _drip(connection, body, b"", seconds=fault.drip_seconds)
+        case Delivery.GZIP_BOMB:
+            _send_bomb(connection, response, fault.bomb_bytes)
+        case Delivery.HANG:
+            connection.pause(None)
+        case broken:
+            if broken is not Delivery.RESET:
+                connection.send(head + body[: len(body) // 2])
+            connection.finish()
+            if broken is not Delivery.SHORT_BODY:
+                connection.reset()
             return False
-        if position == len(slow) - 1:
-            finish()
-        connection.send(slow[position : position + 1])
-    connection.send(after)
     return True
 
 
+def _drip(
+    connection: ResponseWriter, slow: bytes, after: bytes, *, seconds: float
+) -> None:
+    for position in range(len(slow) - 1):
+        connection.send(slow[position : position + 1])
+        connection.pause(seconds)
+    connection.send_last(slow[-1:] + after)
+
+
 def _send_bomb(
-    connection: ResponseWriter,
-    response: SimulatedResponse,
-    size: int,
-    *,
-    finish: Callable[[], None],
+    connection: ResponseWriter, response: SimulatedResponse, size: int
 ) -> None:
     """Send a valid document of `size` spaces, compressed."""
     encoded = {"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}
@@ -138,8 +119,8 @@ def _send_bomb(
     connection.send(_chunk(deflate.compress(b'{"message": "success", "data": [')))
     for _ in range(0, size, len(_BOMB_BLOCK)):
         connection.send(_chunk(deflate.compress(_BOMB_BLOCK)))
-    finish()
-    connection.send(_chunk(deflate.compress(b"]}") + deflate.flush()) + b"0\r\n\r\n")
+    end = _chunk(deflate.compress(b"]}") + deflate.flush())
+    connection.send_last(end + b"0\r\n\r\n")
 
 
 def _chunk(data: bytes) -> bytes:
@@ -148,11 +129,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _head(response: SimulatedResponse) -> bytes:
-    try:
-        phrase = HTTPStatus(response.status).phrase
-    except ValueError:
-        phrase = ""
-    lines = [f"HTTP/1.1 {response.status} {phrase}"]
+    lines = [f"HTTP/1.1 {response.status} {phrase_of(response.status)}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
     if not (response.header("Content-Length") or response.header("Transfer-Encoding")):
         lines.append(f"Content-Length: {len(response.body)}")

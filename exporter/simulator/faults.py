@@ -5,13 +5,14 @@ Faults are set per campaign and path, with an optional count after which they ex
 
 from __future__ import annotations
 
-import base64
+import itertools
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
 HTML = b"<!DOCTYPE html><html><body><h1>503 Backend fetch failed</h1></body></html>"
 
@@ -36,12 +37,10 @@ class SimulatedResponse:
         return replace(self, headers={**kept, **headers})
 
 
-def document(status: int, content: object, **headers: str) -> SimulatedResponse:
+def document(status: int, content: object) -> SimulatedResponse:
     """Return a response with a JSON body."""
     body = json.dumps(content, ensure_ascii=False).encode()
-    return SimulatedResponse(
-        status, body, {"Content-Type": "application/json", **headers}
-    )
+    return SimulatedResponse(status, body, {"Content-Type": "application/json"})
 
 
 class Delivery(StrEnum):
@@ -87,37 +86,21 @@ class Fault:
         return cls(status=status, body=HTML, headers=headers)
 
     @classmethod
-    def empty(cls, status: int = 200) -> Fault:
-        """Respond with an empty body."""
-        return cls(status=status, body=b"")
-
-    @classmethod
     def redirect(cls, url: str, status: int = 302) -> Fault:
         """Redirect to a URL."""
         return cls(status=status, body=b"", headers={"Location": url})
 
     @classmethod
-    def wrong_encoding(cls, encoding: str = "gzip") -> Fault:
-        """Set a Content-Encoding that the body does not have."""
-        return cls(headers={"Content-Encoding": encoding})
-
-    @classmethod
     def from_document(cls, content: Mapping[str, object]) -> Fault:
-        """Read a fault from JSON: field names as here, `body` text or `body_base64`.
-
-        ValueError: the document is invalid.
-        """
-        values = dict(content)
-        encoded, text = values.pop("body_base64", None), values.pop("body", None)
+        """Read a fault from JSON: field names as here. ValueError: it is invalid."""
+        values: dict[str, Any] = dict(content)
         for name, value in values.items():
             _check_field(name, value)
-        if isinstance(encoded, str):
-            values["body"] = base64.b64decode(encoded, validate=True)
-        elif isinstance(text, str):
-            values["body"] = text.encode()
+        if "body" in values:
+            values["body"] = values["body"].encode()
         if "delivery" in values:
-            values["delivery"] = Delivery(str(values["delivery"]))
-        return cls(**values)  # type: ignore[arg-type]  # validated by _check_field
+            values["delivery"] = Delivery(values["delivery"])
+        return cls(**values)
 
     def to_document(self) -> dict[str, object]:
         """Return the JSON that `from_document` parses."""
@@ -126,15 +109,14 @@ class Fault:
             for each in fields(self)
             if getattr(self, each.name) != getattr(_NO_FAULT, each.name)
         }
-        body = changed.pop("body", None)
-        if body is not None:
-            changed["body_base64"] = base64.b64encode(body).decode()
+        if "body" in changed:
+            changed["body"] = changed["body"].decode(errors="replace")
         return changed
 
     def apply(self, response: SimulatedResponse) -> SimulatedResponse:
         """Return the changed response."""
         if self.status is not None and self.status != response.status:
-            phrase = _phrase(self.status)
+            phrase = phrase_of(self.status)
             altered = document(self.status, {"message": phrase, "errors": [phrase]})
             response = altered.with_headers(_rate_limit_headers(response, self.status))
         if self.body is not None:
@@ -149,6 +131,7 @@ class Fault:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "status": int,
+    "body": str,
     "headers": dict,
     "has_rate_limit_headers": bool,
     "delivery": str,
@@ -179,15 +162,12 @@ def _rate_limit_headers(response: SimulatedResponse, status: int) -> dict[str, s
     return headers
 
 
-def _phrase(status: int) -> str:
+def phrase_of(status: int) -> str:
+    """Return the text of the status line."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown status"
-
-
-def _without_none(**named: object) -> dict[str, object]:
-    return {name: value for name, value in named.items() if value is not None}
 
 
 class Faults:
@@ -219,11 +199,12 @@ class Faults:
         """Return the active faults as `from_document` parses them."""
         with self._lock:
             faults = tuple(self._faults.items())
-        return [
-            _without_none(campaign_id=campaign_id, path=path, count=count)
-            | fault.to_document()
-            for (campaign_id, path), (fault, count) in faults
-        ]
+        documents = []
+        for (campaign_id, path), (fault, count) in faults:
+            where = {"campaign_id": campaign_id, "path": path, "count": count}
+            given = {name: value for name, value in where.items() if value is not None}
+            documents.append(given | fault.to_document())
+        return documents
 
     def clear(self) -> None:
         """Remove all faults."""
@@ -235,12 +216,7 @@ class Faults:
         if not self._faults:
             return _NO_FAULT
         with self._lock:
-            for key in (
-                (campaign_id, path),
-                (campaign_id, None),
-                (None, path),
-                (None, None),
-            ):
+            for key in itertools.product((campaign_id, None), (path, None)):
                 if key not in self._faults:
                     continue
                 fault, count = self._faults[key]

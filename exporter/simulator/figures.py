@@ -10,11 +10,12 @@ from __future__ import annotations
 from datetime import date
 from enum import IntEnum
 from math import exp
+from typing import Any, NamedTuple
 
 from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.fleet import Campaign, Message, fraction_of
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 class _Kind(IntEnum):
@@ -112,6 +113,20 @@ _BOUNCE_SPIKE = 20.0  # 0.6 % becomes 12 %
 _SPAM_SPIKE = 60.0  # 0.01 % becomes 0.6 %
 
 
+class _Day(NamedTuple):
+    """What the numbers of a campaign, or of one of its messages, depend on."""
+
+    campaign: Campaign
+    volume: float
+    factors: tuple[float, ...]
+    age_days: int
+
+    def of(self, message: Message) -> _Day:
+        *others, response = self.factors
+        factors = (*others, response * message.response_factor)
+        return self._replace(volume=self.volume * message.share, factors=factors)
+
+
 def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> Row:
     """Return one element of `data`.
 
@@ -120,100 +135,59 @@ def day_row(campaign: Campaign, day: date, *, today: date, progress: float) -> R
     """
     age_days = (today - day).days
     done = 1.0 if age_days > 0 else _sent_share(campaign, progress)
-    volume = _volume(campaign, day) * done
     factors = _factors(campaign, day, age_days=age_days, done=done)
-    messages: dict[str, list[Row] | None] = {
-        **{channel: [] for channel in campaign.empty_channels},
-        **dict.fromkeys(campaign.null_channels),
-    }
-    wholes: list[Row] = []
+    whole = _Day(campaign, _volume(campaign, day) * done, factors, age_days)
+    channels: dict[str, list[Row]] = {channel: [] for channel in campaign.empty}
+    sent: list[Row] = []
     for message in campaign.messages:
-        entry, whole = _entry(
-            campaign, message, volume=volume, factors=factors, age_days=age_days
-        )
-        channel = messages.setdefault(message.channel, [])
-        if channel is not None:
-            channel.append(entry)
-        wholes += [whole] if whole else []
-    row: Row = {"time": day.isoformat(), "messages": messages}
+        entry = _entry(whole.of(message), message)
+        channels.setdefault(message.channel, []).append(entry)
+        if not message.is_control:
+            sent.append(entry)
+    stats = _user_stats(whole)
     if campaign.is_multivariate:
-        return row | _summed(wholes)
-    return row | _user_stats(
-        campaign, volume=volume, factors=factors, age_days=age_days
-    )
+        stats = {name: round(sum(one[name] for one in sent), 2) for name in stats}
+    messages = {**dict.fromkeys(campaign.null), **channels}
+    return {"time": day.isoformat(), "messages": messages, **stats}
 
 
-def _entry(
-    campaign: Campaign,
-    message: Message,
-    *,
-    volume: float,
-    factors: tuple[float, ...],
-    age_days: int,
-) -> tuple[Row, Row | None]:
-    """Return a message's entry, and its part of the campaign-wide numbers."""
+def _entry(day: _Day, message: Message) -> Row:
+    """Return a message's entry."""
     counters = _COUNTERS[message.channel]
-    volume *= message.share
-    factors = (
-        *factors[: _Kind.RESPONSE],
-        factors[_Kind.RESPONSE] * message.response_factor,
-    )
     entry: Row = {"variation_api_id": message.id}
-    if not campaign.is_multivariate:
-        entry |= _counted(counters, volume, factors)
-        entry |= _extra_clicks(message, volume, factors)
-        return entry, None
-    users = _user_stats(campaign, volume=volume, factors=factors, age_days=age_days)
-    entry["variation_name"] = message.name
+    if day.campaign.is_multivariate:
+        entry["variation_name"] = message.name
     if message.is_control:
-        nulls: Row = (
-            {name: None for name, _, _ in counters} if campaign.uses_null else {}
-        )
-        return entry | nulls | {"enrolled": int(volume)} | users, None
-    if campaign.uses_null:
+        if day.campaign.uses_null:
+            entry |= {name: None for name, _, _ in counters}
+        return entry | {"enrolled": int(day.volume)} | _user_stats(day)
+    if day.campaign.uses_null:
         entry["enrolled"] = None
-    entry |= _counted(counters, volume, factors)
-    entry |= _extra_clicks(message, volume, factors)
-    return entry | users, users
-
-
-def _counted(counters: _Counters, volume: float, factors: tuple[float, ...]) -> Row:
-    return {name: int(volume * share * factors[kind]) for name, kind, share in counters}
-
-
-def _extra_clicks(message: Message, volume: float, factors: tuple[float, ...]) -> Row:
-    clicks = volume * factors[_Kind.RESPONSE] * 0.009
-    return {
-        name: int(clicks / place) for place, name in enumerate(message.extra_clicks, 1)
+    entry |= {
+        name: int(day.volume * share * day.factors[kind])
+        for name, kind, share in counters
     }
+    clicks = day.volume * day.factors[_Kind.RESPONSE] * 0.009
+    for place, name in enumerate(message.extra_clicks, 1):
+        entry[name] = int(clicks / place)
+    return entry | _user_stats(day) if day.campaign.is_multivariate else entry
 
 
-def _user_stats(
-    campaign: Campaign, *, volume: float, factors: tuple[float, ...], age_days: int
-) -> Row:
+def _user_stats(day: _Day) -> Row:
     """Return recipients, conversions and revenue; unused conversion events are zero."""
-    buyers = volume * factors[_Kind.RESPONSE]
+    buyers = day.volume * day.factors[_Kind.RESPONSE]
     # Conversions are attributed to the send for seven days.
-    by_send_time = 0.78 + 0.22 * _settled(age_days, 7)
+    by_send_time = 0.78 + 0.22 * _settled(day.age_days, 7)
     stats: Row = {
-        "unique_recipients": int(volume * 0.97),
+        "unique_recipients": int(day.volume * 0.97),
         "revenue": round(int(buyers * _CONVERSION_SHARES[0]) * _DOLLARS, 2),
     }
     for event, share in enumerate(_CONVERSION_SHARES):
         name = f"conversions{event or ''}"
-        count = buyers * share if event < campaign.conversion_events else 0.0
+        count = buyers * share if event < day.campaign.conversion_events else 0.0
         stats[name] = int(count)
         stats[f"{name}_by_send_time"] = int(count * by_send_time)
     return stats
-
-
-def _summed(wholes: list[Row]) -> Row:
-    sums: dict[str, float] = {}
-    for whole in wholes:
-        for name, value in whole.items():
-            if isinstance(value, int | float):
-                sums[name] = sums.get(name, 0) + value
-    return {**sums, "revenue": round(sums["revenue"], 2)}
 
 
 def _volume(campaign: Campaign, day: date) -> float:
@@ -255,8 +229,9 @@ def _settled(age_days: int, horizon_days: int) -> float:
 
 def _sent_share(campaign: Campaign, progress: float) -> float:
     """Return the part of a day's sends that is sent at `progress` of the day."""
-    if campaign.sends_at_midnight:
-        # A batch at midnight: a fifth within minutes, the rest over the day.
+    if campaign.incident:
+        # A batch at midnight, so that today's figures show the incident from the first
+        # minute: a fifth within minutes, the rest over the day.
         batch = (1 - exp(-progress * 720)) / (1 - exp(-720))
         return 0.2 * batch + 0.8 * _waves(progress, 0.0)
     shift = 0.06 * fraction_of(campaign.id, "rhythm")

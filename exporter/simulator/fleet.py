@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from itertools import islice
@@ -47,37 +47,27 @@ class Message:
         return self.name == CONTROL
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Campaign:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Campaign(CampaignSpec):
     """One campaign; two are equal only if they are the same object."""
 
     id: str
-    name: str
-    tags: tuple[str | None, ...]
     messages: tuple[Message, ...]
-    volume: float
-    """Users reached on an average day."""
     created_on: date
     stopped_on: date | None = None
     """The first day without sends."""
-    incident: Incident | None = None
     incident_on: date | None = None
-    is_multivariate: bool = False
-    is_draft: bool = False
-    is_archived: bool = False
-    is_api_campaign: bool = False
-    sends_at_midnight: bool = False
-    uses_null: bool = False
-    """Null instead of missing fields, as in some responses of Braze."""
-    empty_channels: tuple[str, ...] = ()
-    null_channels: tuple[str, ...] = ()
-    conversion_events: int = 1
     failure_factor: float = 1.0
     """Factor on bounces and other failures."""
     edited_at: float | None = None
     """Time of the last edit; None: on its second day."""
     is_nameless: bool = False
     """Its name is null in the list and the details."""
+
+    @property
+    def is_multivariate(self) -> bool:
+        """Whether a channel has several messages."""
+        return len(self.variants) > 1
 
     def sends_on(self, day: date) -> bool:
         """Return whether any message is sent on this day."""
@@ -123,11 +113,13 @@ def _specs(seed: int, active_fraction: float) -> Iterator[CampaignSpec]:
         chance = fraction_of(seed, "generated", number)
         theme = THEMES[int(chance * 1e4) % len(THEMES)]
         audience = AUDIENCES[int(chance * 1e6) % len(AUDIENCES)]
+        channels, variants = MIXES[int(chance * 1e8) % len(MIXES)]
         yield CampaignSpec(
             f"{theme} {number:05}, {audience}",
             400 + 18_000 * chance**3 if is_active else 0,
-            MIXES[int(chance * 1e8) % len(MIXES)],
-            tags=("generated",),
+            channels,
+            ("generated",),
+            variants,
             age_days=10 + int(chance * 1e10) % 800,
         )
 
@@ -140,46 +132,33 @@ def _build(spec: CampaignSpec, seed: int, first_day: date) -> Campaign:
         stopped_on = first_day - timedelta(days=spec.stopped_days_ago)
     id_ = _id(seed, spec.name)
     return Campaign(
+        **{one.name: getattr(spec, one.name) for one in fields(spec)},
         id=id_,
-        name=spec.name,
-        tags=spec.tags,
         messages=tuple(_messages(spec, seed)),
-        volume=spec.volume,
         created_on=first_day - timedelta(days=spec.age_days),
         stopped_on=stopped_on,
-        incident=spec.incident,
         incident_on=first_day if spec.incident else None,
-        is_multivariate=any(len(names) > 1 for names in spec.channels.values()),
-        is_draft=spec.is_draft,
-        is_archived=spec.is_archived,
-        is_api_campaign=spec.is_api_campaign,
-        # Today's figures show the incident from the first minute.
-        sends_at_midnight=spec.incident in (Incident.BOUNCES, Incident.SPAM),
-        uses_null=spec.uses_null,
-        empty_channels=spec.empty,
-        null_channels=spec.null,
-        conversion_events=spec.conversion_events,
         failure_factor=1.0 if spec.incident else 0.4 + 0.9 * fraction_of(id_, "list"),
     )
 
 
 def _messages(spec: CampaignSpec, seed: int) -> Iterator[Message]:
-    for channel, names in spec.channels.items():
+    sending = sum(name != CONTROL for name in spec.variants)
+    # A control group takes a tenth of the users.
+    treated = 1.0 if sending == len(spec.variants) else 0.9
+    for channel in spec.channels:
         reach = _REACH.get(channel, 0.7) if len(spec.channels) > 1 else 1.0
-        sending = [name for name in names if name != CONTROL]
-        # A control group takes a tenth of the users.
-        treated = 1.0 if len(sending) == len(names) else 0.9
-        for position, name in enumerate(names):
-            share = 0.1 if name == CONTROL else treated / len(sending)
+        for position, name in enumerate(spec.variants):
+            is_control = name == CONTROL
             id_ = _id(seed, spec.name, channel, position)
-            response = 0.9 + 0.2 * fraction_of(id_, "appeal")
+            response = 0.8 if is_control else 0.9 + 0.2 * fraction_of(id_, "appeal")
             yield Message(
                 id=id_,
                 channel=channel,
-                share=reach * share,
+                share=reach * (0.1 if is_control else treated / sending),
                 name=name,
-                extra_clicks=() if name == CONTROL else spec.extra_clicks,
-                response_factor=0.8 if name == CONTROL else response,
+                extra_clicks=() if is_control else spec.extra_clicks,
+                response_factor=response,
             )
 
 

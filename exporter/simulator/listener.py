@@ -8,36 +8,27 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Protocol
-
-from exporter.simulator.delivery import ResponseWriter, deliver
-from exporter.simulator.faults import Fault, SimulatedResponse
+from typing import NamedTuple
 
 STOP_SECONDS = 0.8
 
 
-class Service(Protocol):
-    """Handles received requests."""
+class ReceivedRequest(NamedTuple):
+    """One request; `authorization` is None without the header."""
 
-    def handle_request(
-        self,
-        connection: ResponseWriter,
-        *,
-        method: str,
-        target: str,
-        authorization: str | None,
-        accept_encoding: str,
-    ) -> bool:
-        """Respond to an API request; return whether the connection stays open."""
+    method: str
+    target: str
+    authorization: str | None
+    accept_encoding: str
+    body: bytes
 
-    def handle_control(
-        self, *, method: str, path: str, body: bytes
-    ) -> SimulatedResponse:
-        """Return the response to a request of a control path."""
 
+Respond = Callable[[socket.socket, ReceivedRequest], bool]
+"""Sends the response; returns whether the connection stays open."""
 
 _Peer = socket.socket | tuple[bytes, socket.socket]
 
@@ -49,21 +40,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connection = ResponseWriter(self.connection)
-        if self.path.startswith("/-/"):
-            response = self.server.service.handle_control(
-                method=self.command, path=self.path.partition("?")[0], body=body
-            )
-            deliver(connection, response, Fault(), finish=lambda: None)
-            return
-        stays_open = self.server.service.handle_request(
-            connection,
-            method=self.command,
-            target=self.path,
-            authorization=self.headers.get("Authorization"),
-            accept_encoding=self.headers.get("Accept-Encoding", ""),
+        request = ReceivedRequest(
+            self.command,
+            self.path,
+            self.headers.get("Authorization"),
+            self.headers.get("Accept-Encoding", ""),
+            body,
         )
-        if not stays_open:
+        if not self.server.respond(self.connection, request):
             self.close_connection = True
 
     # http.server calls these by name.
@@ -81,8 +65,8 @@ class HttpServer(ThreadingMixIn, TCPServer):
     block_on_close = False
     request_queue_size = 1024
 
-    def __init__(self, *, host: str, port: int, service: Service) -> None:
-        self.service = service
+    def __init__(self, *, host: str, port: int, respond: Respond) -> None:
+        self.respond = respond
         self._changed = threading.Condition()
         self._connections: set[socket.socket] = set()
         super().__init__((host, port), _Handler)

@@ -9,6 +9,9 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Any
+
+_SIZE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,11 @@ class LoggedRequest:
 
 
 class RequestLog:
-    """Keeps the newest `size` requests (None: all), and counts of all."""
+    """Keeps the newest requests, and counts of all."""
 
-    def __init__(self, size: int | None) -> None:
+    def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._requests: deque[LoggedRequest] = deque(maxlen=size)
+        self._requests: deque[LoggedRequest] = deque(maxlen=_SIZE)
         self._received: Counter[str | None] = Counter()
         self._responses: Counter[tuple[str, int]] = Counter()
         self._open: Counter[str | None] = Counter()
@@ -72,17 +75,12 @@ class RequestLog:
         with self._changed:
             return tuple(self._requests)
 
-    def in_flight(self, campaign_id: str | None) -> int:
-        """Return how many requests are open."""
-        with self._changed:
-            return self._open[campaign_id]
-
     def most_in_flight(self, campaign_id: str | None) -> int:
         """Return the largest number of requests open at the same time."""
         with self._changed:
             return self._most_open[campaign_id]
 
-    def summary(self) -> dict[str, object]:
+    def summary(self) -> dict[str, Any]:
         """Return the counts as a JSON document."""
         with self._changed:
             return {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -18,9 +17,8 @@ from exporter.simulator.fleet import Campaign
 class DataSeries:
     """Renders data series with an LRU cache of the rows of past days."""
 
-    def __init__(self, cached_windows: int = 12_000) -> None:
-        cached = lru_cache(maxsize=cached_windows)
-        self._past: Callable[[Campaign, date, int, date], bytes] = cached(_past_rows)
+    def __init__(self) -> None:
+        self._past = lru_cache(maxsize=12_000)(_past_rows)
 
     def render(
         self,

@@ -6,12 +6,12 @@ Paths below `/-/` control it: they need no key, have no rate limit and are not l
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from email.utils import formatdate
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
 
@@ -20,7 +20,7 @@ from exporter.simulator.campaign_specs import Incident
 from exporter.simulator.delivery import ResponseWriter, compressed, deliver
 from exporter.simulator.faults import Fault, Faults, SimulatedResponse, document
 from exporter.simulator.fleet import Campaign
-from exporter.simulator.listener import STOP_SECONDS, HttpServer
+from exporter.simulator.listener import STOP_SECONDS, HttpServer, ReceivedRequest
 from exporter.simulator.request_log import LoggedRequest, RequestLog
 from exporter.simulator.settings import SimulatorSettings
 
@@ -32,7 +32,7 @@ class Simulator:
         self.settings = settings or SimulatorSettings()
         self._api = Api(self.settings)
         self._faults = Faults()
-        self._log = RequestLog(self.settings.request_log_size)
+        self._log = RequestLog()
         self._server: HttpServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -40,18 +40,13 @@ class Simulator:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
         """Start listening. OSError: the address is in use."""
         self._server = HttpServer(
-            host=self.settings.host, port=self.settings.port, service=self
+            host=self.settings.host, port=self.settings.port, respond=self._respond
         )
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -91,19 +86,11 @@ class Simulator:
 
     def campaign(self, name: str) -> Campaign:
         """Return the campaign with this name. KeyError: there is none."""
-        found = (campaign for campaign in self.campaigns if campaign.name == name)
-        try:
-            return next(found)
-        except StopIteration:
-            raise KeyError(name) from None
+        return {one.name: one for one in self.campaigns}[name]
 
     def campaign_with(self, incident: Incident) -> Campaign:
-        """Return the campaign with this incident. LookupError: there is none."""
-        for campaign in self.campaigns:
-            if campaign.incident is incident:
-                return campaign
-        message = f"no campaign has the incident {incident}"
-        raise LookupError(message)
+        """Return the campaign with this incident. KeyError: there is none."""
+        return {one.incident: one for one in self.campaigns}[incident]
 
     def change(self, campaign_id: str, **changes: Any) -> None:
         """Edit a campaign; `changes` are fields of `Campaign`."""
@@ -134,7 +121,7 @@ class Simulator:
 
     @property
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """The newest `request_log_size` requests, oldest first."""
+        """The newest requests, oldest first."""
         return self._log.requests()
 
     def wait_for_requests(
@@ -149,9 +136,9 @@ class Simulator:
             count, campaign_id=campaign_id, timeout_seconds=timeout_seconds
         )
 
-    def in_flight(self, campaign_id: str | None = None) -> int:
-        """Return how many requests are open, of one campaign or of all."""
-        return self._log.in_flight(campaign_id)
+    def in_flight(self) -> int:
+        """Return how many requests are open."""
+        return int(self._log.summary()["in_flight"])
 
     def most_in_flight(self, campaign_id: str | None = None) -> int:
         """Return the most requests open at once, of one campaign or of all.
@@ -160,24 +147,22 @@ class Simulator:
         """
         return self._log.most_in_flight(campaign_id)
 
-    def handle_request(
-        self,
-        connection: ResponseWriter,
-        *,
-        method: str,
-        target: str,
-        authorization: str | None,
-        accept_encoding: str,
-    ) -> bool:
-        """Respond to an API request; return whether the connection stays open."""
+    def _respond(self, peer: socket.socket, request: ReceivedRequest) -> bool:
+        """Send the response; return whether the connection stays open."""
+        path, _, query = request.target.partition("?")
+        if path.startswith("/-/"):
+            control = self._control(request.method, path, request.body)
+            # A newline for terminals.
+            control = replace(control, body=control.body + b"\n")
+            return deliver(ResponseWriter(peer), control, Fault())
         received_at, now = time.monotonic(), self.settings.clock()
-        path, _, query = target.partition("?")
         campaign_id = parse_qs(query).get("campaign_id", [None])[-1]
-        permissions = self._api.permissions(authorization)
-        finish = self._begin(campaign_id)
-        try:
+        permissions = self._api.permissions(request.authorization)
+        with ExitStack() as opened:
+            self._log.begin(campaign_id)
+            opened.callback(self._log.end, campaign_id)
             response = self._api.respond(
-                method=method, path=path, query=query, permissions=permissions
+                method=request.method, path=path, query=query, permissions=permissions
             )
             response = response.with_headers({"Date": formatdate(now, usegmt=True)})
             fault = self._faults.next_fault(campaign_id=campaign_id, path=path)
@@ -186,7 +171,7 @@ class Simulator:
                 LoggedRequest(
                     monotonic_seconds=received_at,
                     epoch_seconds=now,
-                    method=method,
+                    method=request.method,
                     path=path,
                     query=query,
                     campaign_id=campaign_id,
@@ -195,32 +180,10 @@ class Simulator:
                 )
             )
             if fault.body is None:
-                response = compressed(response, accept_encoding)
-            return deliver(connection, response, fault, finish=finish)
-        finally:
-            finish()
+                response = compressed(response, request.accept_encoding)
+            return deliver(ResponseWriter(peer, opened.close), response, fault)
 
-    def _begin(self, campaign_id: str | None) -> Callable[[], None]:
-        """Count a request as open; return a function that counts it as closed, once."""
-        self._log.begin(campaign_id)
-        is_open = True
-
-        def finish() -> None:
-            nonlocal is_open
-            if is_open:
-                is_open = False
-                self._log.end(campaign_id)
-
-        return finish
-
-    def handle_control(
-        self, *, method: str, path: str, body: bytes
-    ) -> SimulatedResponse:
-        """Return the response to a control request, with a newline for terminals."""
-        response = self._control(method=method, path=path, body=body)
-        return replace(response, body=response.body + b"\n")
-
-    def _control(self, *, method: str, path: str, body: bytes) -> SimulatedResponse:
+    def _control(self, method: str, path: str, body: bytes) -> SimulatedResponse:
         match method, path:
             case "GET", "/-/requests":
                 return document(200, self._log.summary())
@@ -238,20 +201,9 @@ class Simulator:
             content = json.loads(body)
             if not isinstance(content, dict):
                 return document(400, {"message": "a fault is a JSON object"})
-            where = {
-                name: _text(content.pop(name, None)) for name in ("campaign_id", "path")
-            }
-            count = content.pop("count", None)
-            self.set_fault(
-                Fault.from_document(content),
-                campaign_id=where["campaign_id"],
-                path=where["path"],
-                count=None if count is None else int(count),
-            )
+            names = ("campaign_id", "path", "count")
+            where = {name: content.pop(name) for name in names if name in content}
+            self.set_fault(Fault.from_document(content), **where)
         except (ValueError, TypeError) as exc:
             return document(400, {"message": str(exc)})
         return document(200, {"message": "success"})
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

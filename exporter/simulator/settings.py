@@ -40,9 +40,7 @@ class SimulatorSettings:
     """Fraction of the generated campaigns that send."""
     has_incidents: bool = True
     data_series_limit: RateLimit = RateLimit(50_000, 60)
-    shared_limit: RateLimit = RateLimit(250_000, 3600)
     repeats_pages: bool = False
     """Whether every page of the list is the first one."""
-    request_log_size: int | None = 100_000
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""

@@ -7,19 +7,19 @@ of file or disk is a `StateError`. The file holds neither API keys nor rendered 
 from __future__ import annotations
 
 import json
-import math
 import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
+from exporter.model.json_values import instant
 from exporter.series import snapshot_json
 from exporter.series.kept import Kept, KeptEntries
 
@@ -65,10 +65,7 @@ T = TypeVar("T")
 
 
 class SqliteState:
-    """The state file of a directory; the first save creates both.
-
-    Every method may be called from any thread; one runs at a time.
-    """
+    """The state file of a directory; the first save creates both. It is thread-safe."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -226,19 +223,13 @@ def _version(database: sqlite3.Connection) -> int:
 
 
 def _migrate(database: sqlite3.Connection) -> None:
-    """Bring the schema to `VERSION`; DatabaseError: it cannot be.
-
-    Runs in the caller's transaction. A file of `VERSION` is not written to.
-    """
-    if _is_blank(database):
+    """Bring the schema to `VERSION` in the caller's transaction, or DatabaseError."""
+    version = 0 if _is_blank(database) else _version(database)
+    if not version:
         database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        version = 0
-    else:
-        version = _version(database)
     if version < VERSION:
-        for statements in _MIGRATIONS[version:]:
-            for statement in statements:
-                database.execute(statement)
+        for statement in chain.from_iterable(_MIGRATIONS[version:]):
+            database.execute(statement)
         database.execute(f"PRAGMA user_version = {VERSION}")
     # A view in a table's place could be computed without end.
     schema = database.execute(
@@ -258,18 +249,11 @@ def _parse_kept(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
             message = f"campaign {campaign_id!r} occurs twice"
             raise ValueError(message)
         entries[key] = Kept(
-            _instant(at),
+            instant(at),
             FailureReason(failure) if failure else None,
             snapshot_json.parse(json.loads(document)),
         )
     return entries
-
-
-def _instant(value: object) -> float:
-    if type(value) is not float or not math.isfinite(value):
-        message = f"last_success_at is {value!r}, expected a number"
-        raise ValueError(message)
-    return value
 
 
 def _dump(kept: Kept) -> str:

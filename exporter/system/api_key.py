@@ -31,8 +31,7 @@ class Secret:
         return hash(self._text)
 
     def __reduce__(self) -> str:
-        message = "a secret cannot be pickled"
-        raise TypeError(message)
+        raise TypeError("a secret cannot be pickled")
 
     def reveal(self) -> str:
         """Return the string, for the request header only."""

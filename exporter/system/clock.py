@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-_REPORTED_SECONDS = 2.0
-"""Smaller corrections are the everyday work of time daemons."""
+_REPORTED_SECONDS = 2.0  # smaller corrections are the everyday work of time daemons
 
 
 def steady() -> float:

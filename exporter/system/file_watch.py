@@ -2,14 +2,13 @@
 
 Contents are compared, not names or times: Kubernetes swaps a symlink, editors write a
 new file, and some tools touch a file without changing it. A change is reported when two
-successive looks found the same content: the first may have read a half-written file.
+successive checks found the same content: the first may have read a half-written file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from pathlib import Path
 
 from exporter.system.read_file import MIB, read_regular
 
@@ -18,11 +17,9 @@ _LONGEST_BYTES = 64 * MIB
 FileContents = Mapping[str, bytes | None]
 """Contents by path; None for a file that cannot be read."""
 
-_Signature = tuple[int, ...] | None
-
 
 class FileWatch:
-    """One or more files; each call of `has_changed` is one look at all of them.
+    """One or more files; each call of `has_changed` checks all of them once.
 
     With `reports_removal` a file that becomes unreadable is a change too. Without it no
     change is reported while a file is unreadable.
@@ -35,40 +32,27 @@ class FileWatch:
         longest_bytes: int = _LONGEST_BYTES,
         reports_removal: bool = False,
     ) -> None:
-        """`contents`, if given, were read before; the first look compares with them."""
+        # The first check compares with `contents`, if they were read before.
         self.paths = paths
         self._longest_bytes = longest_bytes
         self._reports_removal = reports_removal
-        self._signatures: list[_Signature] = []
-        if contents is None:
-            self._signatures = self._look()
         self._digests = self._read() if contents is None else _digests(contents)
-        self._seen = self._digests
-        """What the last look found."""
+        self._last_seen = self._digests
 
     def has_changed(self) -> bool:
         """Return True once for each new content that was found twice."""
-        signatures = self._look()
-        if signatures == self._signatures:
-            return False
-        if None in signatures and not self._reports_removal:
-            return False
         digests = self._read()
-        is_steady, self._seen = digests == self._seen, digests
+        is_steady, self._last_seen = digests == self._last_seen, digests
         if None in digests.values() and not self._reports_removal:
             return False
-        if not is_steady and digests != self._digests:
+        if not is_steady or digests == self._digests:
             return False
-        self._signatures = signatures
-        is_new, self._digests = digests != self._digests, digests
-        return is_new
+        self._digests = digests
+        return True
 
     def has_seen(self, contents: FileContents) -> bool:
         """Return whether these are the contents that the last change consists of."""
         return _digests(contents) == self._digests
-
-    def _look(self) -> list[_Signature]:
-        return [_signature(path) for path in self.paths]
 
     def _read(self) -> dict[str, bytes | None]:
         return _digests({path: self._content(path) for path in self.paths})
@@ -78,20 +62,6 @@ class FileWatch:
             return read_regular(path, at_most=self._longest_bytes)
         except OSError:
             return None
-
-
-def _signature(path: str) -> _Signature:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 def _digests(contents: FileContents) -> dict[str, bytes | None]:

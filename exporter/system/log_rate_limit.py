@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_MINUTE_SECONDS = 60.0
-
 LINES_PER_MINUTE = 10
 """The limit for each kind and workspace."""
 
@@ -47,6 +45,4 @@ class LogRateLimit(NamedTuple):
     def _is_over(self, now: float) -> bool:
         """Return whether a new minute starts, or the clock was set back."""
         started_at = self.started_at
-        return (
-            started_at is None or not started_at <= now < started_at + _MINUTE_SECONDS
-        )
+        return started_at is None or not started_at <= now < started_at + 60

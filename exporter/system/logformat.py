@@ -40,9 +40,7 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
     instant = datetime.fromtimestamp(record.created, UTC)
     facts: dict[str, Fact] = {
         "time": instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": "warn"
-        if record.levelno == logging.WARNING
-        else record.levelname.lower(),
+        "level": record.levelname.lower().removesuffix("ing"),
         "event": record.getMessage(),
     }
     given: Mapping[str, Fact] = getattr(record, "facts", {})

@@ -54,7 +54,7 @@ def failure(
         "the message of the client",
         reason=FailureReason(reason),
         status=status,
-        allowance=headers or (None if status is None else RateLimitHeaders()),
+        rate_limit=headers or (None if status is None else RateLimitHeaders()),
         retry_after_seconds=retry_after,
     )
 
@@ -98,7 +98,7 @@ class FakeBraze:
             found = parse(response)
             self.documents_parsed += 1
         during()
-        return BrazeResponse(found, status=200, allowance=self.headers, digest=digest)
+        return BrazeResponse(found, status=200, rate_limit=self.headers, digest=digest)
 
     def respond(self, params: Mapping[str, str | int]) -> object:
         """Return the next response to a request with these parameters."""

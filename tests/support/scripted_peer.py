@@ -25,11 +25,15 @@ class PeerConnection:
         """Read up to the empty line; return b"" if the client closed instead."""
         request = b""
         while not request.endswith(b"\r\n\r\n"):
-            piece = self._socket.recv(65536)
+            piece = self.read_some()
             if not piece:
                 break
             request += piece
         return request
+
+    def read_some(self) -> bytes:
+        """Wait for bytes and return them; return b"" if the client closed instead."""
+        return self._socket.recv(65536)
 
     def send(self, *pieces: bytes) -> None:
         """Send all pieces, one packet for each."""
@@ -43,7 +47,7 @@ class PeerConnection:
 
     def hang(self) -> None:
         """Send nothing until the client closes or the test ends."""
-        while not self._is_ending.is_set() and self._socket.recv(65536):
+        while not self._is_ending.is_set() and self.read_some():
             pass
 
     def reset(self) -> None:

@@ -37,7 +37,7 @@ FAULTS = (
     Fault(status=500),
     Fault.html(502),
     Fault.html(200),
-    Fault.empty(),
+    Fault(body=b""),
     Fault(status=404),
     Fault(delivery=Delivery.RESET),
     Fault(delivery=Delivery.RESET_IN_BODY),

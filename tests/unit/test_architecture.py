@@ -48,7 +48,7 @@ OWNERS = {
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
-        "web.server braze.deadline braze.connection_errors web.tls "
+        "web.server braze.deadline braze.transport braze.connection_errors web.tls "
         "web.security web.file_security commands.healthcheck"
     ),
     "signal": "system.signals",

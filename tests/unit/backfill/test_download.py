@@ -130,14 +130,14 @@ def run(
 
 def failure(kind: type[FetchError], reason: str, **more: Any) -> FetchError:
     """Return a failure with its reason as message, and empty rate-limit headers."""
-    more = {"allowance": RateLimitHeaders(), **more}
+    more = {"rate_limit": RateLimitHeaders(), **more}
     return kind(reason, reason=FailureReason(reason), **more)
 
 
 DOWN = failure(Unavailable, "server_error", status=503)
 REFUSED = failure(CampaignRefused, "bad_request", status=400)
 TOO_LARGE = failure(Unusable, "too_large", status=200)
-UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401, allowance=None)
+UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401, rate_limit=None)
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
 THROTTLED = failure(Throttled, "rate_limited", status=429)
 
@@ -183,7 +183,7 @@ def test_the_reserve_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ({"allowance": RateLimitHeaders(100, 0, NOW + 40)}, 42.5),
+        ({"rate_limit": RateLimitHeaders(100, 0, NOW + 40)}, 42.5),
         ({"retry_after_seconds": 7.0}, 9.6),
         ({}, 3.6),
     ],

@@ -20,13 +20,11 @@ from hypothesis import strategies as st
     ],
 )
 def test_an_endpoint_is_scheme_host_and_port(text: str, endpoint: str) -> None:
-    """It is in lower case without a slash; loopback hosts may use http://."""
     assert hosts.rest_endpoint(text, allow_http=False) == endpoint
 
 
 @pytest.mark.parametrize("host", ["rest.iad-01.braze.com", "10.0.0.1", "128.0.0.1"])
 def test_http_to_other_machines_has_to_be_allowed(host: str) -> None:
-    """An http:// endpoint is invalid unless it is loopback or allow_http is true."""
     url = f"http://{host}"
 
     with pytest.raises(ValueError, match="sends the API key unencrypted"):
@@ -55,7 +53,6 @@ def test_http_to_other_machines_has_to_be_allowed(host: str) -> None:
     ],
 )
 def test_an_invalid_url_is_rejected(text: str) -> None:
-    """It needs a scheme and an ASCII host; a port is a number."""
     with pytest.raises(ValueError, match="expected an https:// URL such as"):
         hosts.rest_endpoint(text, allow_http=True)
 
@@ -73,10 +70,7 @@ def test_an_invalid_url_is_rejected(text: str) -> None:
         ("[::2]", True),
     ],
 )
-def test_hosts_are_listed_or_loopback(
-    host: str,
-    is_unlisted: bool,
-) -> None:
+def test_hosts_are_listed_or_loopback(host: str, *, is_unlisted: bool) -> None:
     """Another host causes a warning, since Braze adds instances."""
     assert hosts.is_unlisted(f"https://{host}:443") is is_unlisted
 
@@ -90,7 +84,6 @@ def test_hosts_are_listed_or_loopback(
     ],
 )
 def test_the_password_of_a_proxy_is_masked(url: str, masked: str) -> None:
-    """The URL itself is unchanged, and the masked one is valid."""
     assert hosts.proxy_url(url) == url
     assert hosts.masked_url(url) == masked
     assert hosts.proxy_url(masked) == masked
@@ -99,7 +92,6 @@ def test_the_password_of_a_proxy_is_masked(url: str, masked: str) -> None:
 @settings(deadline=None)
 @given(st.text() | st.text("htps:/@[].%0:a#?\\", max_size=20).map("http:{}".format))
 def test_any_text_is_a_url_or_rejected(text: str) -> None:
-    """A valid endpoint is unchanged by a second validation."""
     try:
         endpoint = hosts.rest_endpoint(text, allow_http=True)
     except ValueError as error:

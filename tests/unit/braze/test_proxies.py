@@ -6,36 +6,29 @@ from exporter.braze.proxies import ProxySettings
 BRAZE = "https://rest.iad-01.braze.com"
 
 
+HTTP = "http://braze.test"
+
+
 @pytest.mark.parametrize(
-    ("environment", "proxy"),
+    ("url", "environment", "proxy"),
     [
-        ({}, None),
-        ({"HTTPS_PROXY": "http://up:1"}, "http://up:1"),
-        ({"https_proxy": "http://low:1", "HTTPS_PROXY": "http://up:1"}, "http://low:1"),
-        ({"https_proxy": "", "HTTPS_PROXY": "http://up:1"}, None),
-        ({"HTTP_PROXY": "http://up:1"}, None),
-        ({"ALL_PROXY": "http://all:1"}, "http://all:1"),
-        ({"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://s:1"}, "http://s:1"),
+        (BRAZE, {}, None),
+        (BRAZE, {"HTTPS_PROXY": "http://up:1"}, "http://up:1"),
+        (BRAZE, {"https_proxy": "http://low:1", "HTTPS_PROXY": "x:1"}, "http://low:1"),
+        (BRAZE, {"https_proxy": "", "HTTPS_PROXY": "http://up:1"}, None),
+        (BRAZE, {"HTTP_PROXY": "http://up:1"}, None),
+        (BRAZE, {"ALL_PROXY": "http://all:1"}, "http://all:1"),
+        (BRAZE, {"ALL_PROXY": "x:1", "HTTPS_PROXY": "http://s:1"}, "http://s:1"),
+        (HTTP, {"http_proxy": "http://p:1", "https_proxy": "x:1"}, "http://p:1"),
     ],
 )
-def test_the_proxy_of_https(environment: dict[str, str], proxy: str | None) -> None:
-    """HTTPS_PROXY overrides ALL_PROXY, lower case overrides upper case."""
-    proxies = ProxySettings.from_environment(environment)
-
-    assert proxies.proxy_for(BRAZE) == proxy
-
-
-def test_the_proxy_of_http() -> None:
-    """Plain HTTP uses HTTP_PROXY, not HTTPS_PROXY."""
-    proxies = ProxySettings.from_environment(
-        {"http_proxy": "http://p:1", "https_proxy": "x:1"}
-    )
-
-    assert proxies.proxy_for("http://braze.test") == "http://p:1"
+def test_the_proxy_of_a_scheme(
+    url: str, environment: dict[str, str], proxy: str | None
+) -> None:
+    assert ProxySettings.from_environment(environment).proxy_for(url) == proxy
 
 
 def test_no_password_of_a_proxy_is_shown() -> None:
-    """The repr contains neither of the two URLs."""
     url = "http://me:hidden@proxy:1"
     proxies = ProxySettings(http_proxy=url, https_proxy=url, no_proxy=("a.test",))
 
@@ -43,53 +36,43 @@ def test_no_password_of_a_proxy_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("no_proxy", "url"),
+    ("no_proxy", "url", "is_listed"),
     [
-        ("*", BRAZE),
-        ("braze.com", BRAZE),
-        (".braze.com", BRAZE),
-        ("*.braze.com", BRAZE),
-        ("other.test, REST.iad-01.braze.com", BRAZE),
-        ("braze.com:443", BRAZE),
-        ("braze.test:8080", "https://braze.test:8080"),
-        ("10.0.0.0/8", "https://10.1.2.3"),
-        ("10.1.2.3", "https://10.1.2.3"),
-        ("fd00::/8", "https://[fd00::1]"),
-        ("[fd00::1]", "https://[fd00::1]:8443"),
-        ("10.1.2.3:8443", "https://10.1.2.3:8443"),
+        ("*", BRAZE, True),
+        ("braze.com", BRAZE, True),
+        (".braze.com", BRAZE, True),
+        ("*.braze.com", BRAZE, True),
+        ("other.test, REST.iad-01.braze.com", BRAZE, True),
+        ("braze.com:443", BRAZE, True),
+        ("braze.test:8080", "https://braze.test:8080", True),
+        ("10.0.0.0/8", "https://10.1.2.3", True),
+        ("10.1.2.3", "https://10.1.2.3", True),
+        ("fd00::/8", "https://[fd00::1]", True),
+        ("[fd00::1]", "https://[fd00::1]:8443", True),
+        ("10.1.2.3:8443", "https://10.1.2.3:8443", True),
+        ("aze.com", BRAZE, False),
+        ("braze.com:8443", BRAZE, False),
+        ("10.0.0.0/8", BRAZE, False),
+        # Invalid entries are ignored.
+        *((text, BRAZE, False) for text in ("", ",", "[", "a/b", ":443")),
+        # Loopback hosts have no proxy.
+        ("", "http://127.0.0.1:8000", True),
+        ("", "http://[::1]:8000", True),
+        ("", "http://localhost:8000", True),
+        ("", "http://a.localhost:8000", True),
     ],
 )
-def test_no_proxy_lists_hosts_without_a_proxy(no_proxy: str, url: str) -> None:
-    """Entries are hosts with their subdomains, ports, addresses and networks."""
+def test_no_proxy_lists_hosts_without_a_proxy(
+    no_proxy: str, url: str, *, is_listed: bool
+) -> None:
     proxies = ProxySettings.from_environment(
         {"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy}
     )
 
-    assert proxies.proxy_for(url) is None
-
-
-@pytest.mark.parametrize(
-    "no_proxy", ["", ",", "aze.com", "braze.com:8443", "10.0.0.0/8", "[", "a/b", ":443"]
-)
-def test_other_hosts_use_the_proxy(no_proxy: str) -> None:
-    """Invalid entries of NO_PROXY are ignored."""
-    proxies = ProxySettings.from_environment(
-        {"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy}
-    )
-
-    assert proxies.proxy_for(BRAZE) == "http://p:1"
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "a.localhost"])
-def test_loopback_has_no_proxy(host: str) -> None:
-    """The environment's proxy is not used for this machine."""
-    proxies = ProxySettings.from_environment({"ALL_PROXY": "http://p:1"})
-
-    assert proxies.proxy_for(f"http://{host}:8000") is None
+    assert proxies.proxy_for(url) == (None if is_listed else "http://p:1")
 
 
 def test_the_ca_bundle_has_three_variables() -> None:
-    """REQUESTS_CA_BUNDLE overrides CURL_CA_BUNDLE, which overrides SSL_CERT_FILE."""
     names = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
     bundles = [
         ProxySettings.from_environment({name: name for name in names[:count]}).ca_file

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 def test_tries_are_bounded(
     *, tries: int, interval: float, first: float, spent: float, fraction: float
 ) -> None:
-    """Five in one poll, and all within half an interval and a minute of the first."""
     at = retries.next_try(
         tries=tries,
         first_try_at=first,
@@ -32,35 +31,30 @@ def test_tries_are_bounded(
 
 
 @pytest.mark.parametrize(("tries", "longest"), [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0)])
-def test_backoff_grows_with_full_jitter(tries: int, longest: float) -> None:
-    """The longest wait doubles with each try."""
-    waits = [
-        retries.next_try(
-            tries=tries,
-            first_try_at=0.0,
-            now=0.0,
-            interval_seconds=3600.0,
-            fraction=fraction,
-        )
-        for fraction in (0.0, 0.5, 1.0)
-    ]
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_backoff_grows_with_full_jitter(
+    tries: int, longest: float, fraction: float
+) -> None:
+    at = retries.next_try(
+        tries=tries, first_try_at=0, now=0, interval_seconds=3600, fraction=fraction
+    )
 
-    assert waits == [0.0, longest / 2, longest]
+    assert at == fraction * longest
 
 
 @pytest.mark.parametrize(("interval", "last"), [(60.0, 130.0), (3600.0, 160.0)])
-def test_a_poll_is_over_after_its_window(interval: float, last: float) -> None:
-    """The last instant of the window is still in it."""
-    found = [
-        retries.is_over(first_try_at=100.0, now=now, interval_seconds=interval)
-        for now in (last, last + 0.1)
-    ]
+@pytest.mark.parametrize("late", [0.0, 0.1])
+def test_a_poll_is_over_after_its_window(
+    interval: float, last: float, late: float
+) -> None:
+    is_over = retries.is_over(
+        first_try_at=100.0, now=last + late, interval_seconds=interval
+    )
 
-    assert found == [False, True]
+    assert is_over is (late > 0)
 
 
 def test_probes_become_rarer() -> None:
-    """After 1, 2, 4 and 8 minutes, then every 15."""
     minutes = [retries.probe_delay(failures) / 60 for failures in (*range(1, 7), 10**4)]
 
     assert minutes == [1, 2, 4, 8, 15, 15, 15]

@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.commands.target import (
-    TARGET_FLAGS,
-    WORKSPACE,
-    Target,
-    TargetParser,
-    find_target,
-)
+from exporter.commands.target import TARGET_FLAGS, WORKSPACE, Target, TargetParser
 from exporter.model.config import KeySource
 from exporter.model.errors import ConfigError
 
@@ -22,12 +16,9 @@ URL = "https://rest.iad-01.braze.com"
 
 
 def target(*arguments: str, validates_keys: bool = True, **environment: Any) -> Target:
-    """Return the target of arguments and environment."""
     parser = TargetParser((*TARGET_FLAGS, WORKSPACE), program="test", description="")
     options = parser.parse(arguments, environment)
-    return find_target(
-        parser, options, arguments, environment, validates_keys=validates_keys
-    )
+    return parser.target(options, arguments, environment, validates_keys=validates_keys)
 
 
 @pytest.mark.parametrize(
@@ -76,40 +67,29 @@ def test_keys_need_not_be_validated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("--endpoint=https://sdk.iad-01.braze.com", "--endpoint: this is the SDK host"),
+        (f"--endpoint={URL}", "no API key: give --api-key-env"),
+        (f"--endpoint={URL} --api-key-env=a.b", "--api-key-env: expected the name"),
         (
-            ("--endpoint", "https://sdk.iad-01.braze.com"),
-            "--endpoint: this is the SDK host",
-        ),
-        (("--endpoint", URL), "no API key: give --api-key-env"),
-        (
-            ("--endpoint", URL, "--api-key-env", "a b"),
-            "--api-key-env: expected the name",
-        ),
-        (
-            (
-                "--endpoint",
-                URL,
-                "--api-key-file",
-                "0d1c2b3a-8fa0-4c9b-a5c0-4505edf3e064",
-            ),
+            f"--endpoint={URL} --api-key-file=0d1c2b3a-8fa0-4c9b-a5c0-4505edf3e064",
             "--api-key-file: this looks like an API key",
         ),
     ],
 )
-def test_wrong_flags_are_problems(arguments: tuple[str, ...], message: str) -> None:
-    """They name the flag, and do not repeat its value."""
+def test_invalid_flags_are_problems_that_do_not_repeat_the_value(
+    arguments: str, message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
-        target(*arguments)
+        target(*arguments.split())
 
     assert message in str(caught.value)
     assert "0d1c2b3a" not in str(caught.value)
 
 
-def test_an_unlisted_host_is_a_warning() -> None:
-    """It names the flag."""
-    (warning,) = target(
-        "--endpoint=https://rest.example", "--api-key-env=KEY", KEY="k"
-    ).warnings
+def test_an_unlisted_host_is_a_warning_that_names_the_flag() -> None:
+    arguments = ("--endpoint=https://rest.example", "--api-key-env=KEY")
+
+    (warning,) = target(*arguments, KEY="k").warnings
 
     assert str(warning).startswith("command line:1: --endpoint: warning: ")
 
@@ -117,25 +97,20 @@ def test_an_unlisted_host_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "no workspace: give --config.file"),
-        (("--config.file=x", "--endpoint=y"), "--config.file or --endpoint, not both"),
-        (("--api-key", "hunter2"), "unknown flags or arguments: --api-key"),
-        (("--api-key=hunter2",), "unknown flags or arguments: --api-key"),
-        (
-            ("hunter2",),
-            "unknown flags or arguments; a configuration is given by --conf",
-        ),
-        (("--config.file",), "expected one argument"),
+        ("", "no workspace: give --config.file"),
+        ("--config.file=x --endpoint=y", "--config.file or --endpoint, not both"),
+        ("--api-key hunter2", "unknown flags or arguments: --api-key"),
+        ("--api-key=hunter2", "unknown flags or arguments: --api-key"),
+        ("hunter2", "unknown flags or arguments; a configuration is given by --conf"),
+        ("--config.file", "expected one argument"),
     ],
 )
 def test_usage_errors_do_not_repeat_unknown_arguments(
-    arguments: tuple[str, ...],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One of them could be a key."""
     with pytest.raises(SystemExit) as caught:
-        target(*arguments)
+        target(*arguments.split())
 
     error = capsys.readouterr().err
     assert caught.value.code == 2

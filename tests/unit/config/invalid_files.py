@@ -50,7 +50,6 @@ class InvalidFile(NamedTuple):
     problems: list[str]
 
     def actual(self) -> list[str]:
-        """Return the problems that the current code finds."""
         try:
             found = parse(
                 self.text,
@@ -64,7 +63,6 @@ class InvalidFile(NamedTuple):
 
 
 def invalid_files() -> list[InvalidFile]:
-    """Return every case of the table."""
     return [
         InvalidFile(name, _text(case), case["problems"])
         for name, case in _table().items()
@@ -100,7 +98,6 @@ def _list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
 
 
 def write(table: dict[str, dict[str, Any]]) -> None:
-    """Write the table."""
     _Dumper.add_representer(str, _string)
     _Dumper.add_representer(list, _list)
     text = yaml.dump(

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from exporter.config import yaml_tree
-from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar, Sequence
+from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar
+from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from tests.unit.config.invalid_files import InvalidFile, invalid_files
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if yaml.__with_libyaml__ else [])]
 
@@ -23,21 +26,14 @@ yaml_like = st.lists(
 ).map("".join)
 
 
-def test_every_node_has_its_line() -> None:
-    """Lines of keys and values are counted from one."""
-    tree, problems = yaml_tree.compose("a:\n  - 1\n  - two\nb: ''\n", file="c.yaml")
-
-    assert isinstance(tree, Mapping)
-    assert tree.entries["a"] == (
-        1,
-        Sequence(2, [Scalar(2, "int", "1"), Scalar(3, "str", "two")]),
-    )
-    assert tree.entries["b"] == (4, Scalar(4, "str", ""))
-    assert problems == []
+def problems_of(text: str, loader: type) -> list[Problem]:
+    try:
+        return yaml_tree.compose(text, file="c.yaml", loader=loader)[1]
+    except ConfigError as error:
+        return list(error.problems)
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:
-    """A duplicate key is a problem with its path, and parsing continues."""
     tree, problems = yaml_tree.compose("a: {b: 1,\n  b: 2}\n", file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -54,91 +50,28 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
     "text", ["[" * 100_000, "- " * 5_000, "a: " + "{a: " * 5_000, "? " * 5_000]
 )
 def test_deep_nesting_is_an_error(loader: type, text: str) -> None:
-    """It never overflows the stack."""
     with pytest.raises(ConfigError, match="nested deeper than 20 levels"):
         yaml_tree.compose(text, file="c.yaml", loader=loader)
 
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_an_invalid_character_escape_is_an_error(loader: type) -> None:
-    """Both loaders reject an escape beyond Unicode."""
     with pytest.raises(ConfigError, match=r"^c.yaml:\d: invalid YAML: "):
         yaml_tree.compose('"\\UFFFFFFFF": 1', file="c.yaml", loader=loader)
 
 
-@pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "a:\n  - b: 1\n    c: 2\n   d: 3\n",
-            "4: invalid YAML: an indentation of 3 spaces matches no line above; "
-            "the list of line 2 has 2",
-        ),
-        (
-            "a:\n    - b\n   - c\n",
-            "3: invalid YAML: an indentation of 3 spaces matches no line above; "
-            "the mapping of line 1 has 0",
-        ),
-        (
-            "a:\n  - b: 1\n  c: 2\n",
-            "3: invalid YAML: expected `- ` at the indentation of the list of line 2; "
-            "indent the lines of an entry by two more spaces",
-        ),
-        (
-            "a:\n  - b: 1\n      c: 2\n",
-            "3: invalid YAML: unexpected `:`; indent this line like the one before, or "
-            "put a text that contains `: ` in quotes",
-        ),
-        (
-            " a: 1\nb: 2\n",
-            "2: invalid YAML: expected the same indentation as the first line of the "
-            "file",
-        ),
-        ("a:\n\t- b\n", "2: invalid YAML: tab character; expected spaces"),
-        ("a: 1\nb\nc: 2\n", "2: invalid YAML: expected `: ` after this name"),
-        (
-            'a: "b\nc: 2\n',
-            "1: invalid YAML: the quote that begins here is not closed",
-        ),
-        (
-            "a: {b: c\nd: e\n",
-            "2: invalid YAML: the `{` of line 1 is not closed; expected `,` or `}`",
-        ),
-        *(
-            (
-                f"a:\n  b: {text}\n",
-                f"2: invalid YAML: write a text that begins with {text[0]} in quotes",
-            )
-            for text in ("@b", "`b`", "%b", ", b", "] b", "? b", "|b", ">b")
-        ),
-        (
-            "a: - b\n",
-            "1: invalid YAML: write a text that begins with `- ` in quotes; a list "
-            "begins on the next line",
-        ),
-        *(
-            (
-                f"a:\n  - b: {text}\n",
-                f"2: invalid YAML: text after {last} of the same value; enclose the "
-                "whole text in single quotes, and write a single quote inside it twice",
-            )
-            for text, last in (('"b"c', '"'), ("'it's'", "'"), ("[b] c", "]"))
-        ),
-    ],
+    "case",
+    [one for one in invalid_files() if one.name.startswith("yaml_")],
+    ids=lambda case: case.name,
 )
-def test_a_common_mistake_has_a_clear_message(
-    loader: type, text: str, message: str
-) -> None:
-    """Both loaders cause the same message: the line, and what was expected there."""
-    with pytest.raises(ConfigError) as caught:
-        yaml_tree.compose(text, file="c.yaml", loader=loader)
+def test_both_loaders_cause_the_same_messages(case: InvalidFile) -> None:
+    first, *others = (problems_of(case.text, loader) for loader in LOADERS)
 
-    assert str(caught.value) == f"c.yaml:{message}"
+    assert all(other == first for other in others)
 
 
 def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
-    """They are sorted by line."""
     with pytest.raises(ConfigError) as caught:
         yaml_tree.compose("0:\n  ! a\n]", file="c.yaml")
 
@@ -149,12 +82,7 @@ def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
 @settings(deadline=None)
 @given(text=st.text() | yaml_like)
 def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
-    """No text raises another exception; every problem has a line."""
-    try:
-        _, problems = yaml_tree.compose(text, file="c.yaml", loader=loader)
-    except ConfigError as error:
-        problems = list(error.problems)
-        assert problems
+    problems = problems_of(text, loader)
 
     assert all(problem.line >= 1 for problem in problems)
     assert all(problem.file == "c.yaml" for problem in problems)
@@ -163,7 +91,6 @@ def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
 @settings(deadline=None)
 @given(st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text()))
 def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
-    """Strings that look like another type are quoted, special characters escaped."""
     tree, problems = yaml_tree.compose(yaml_tree.dump(texts), file="c.yaml")
 
     assert isinstance(tree, Mapping)
@@ -185,7 +112,6 @@ def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
     ],
 )
 def test_messages_contain_only_plain_names(name: str, shown: str) -> None:
-    """A YAML key that is long or may be an API key is not quoted."""
     assert yaml_tree.shown(name) == shown
 
 

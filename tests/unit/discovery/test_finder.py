@@ -174,7 +174,7 @@ def failure(
     kind: type[FetchError], reason: FailureReason, status: int | None = None
 ) -> FetchError:
     """Return a failure."""
-    return kind("no", reason=reason, status=status, allowance=FULL)
+    return kind("no", reason=reason, status=status, rate_limit=FULL)
 
 
 def test_campaigns_are_found_and_shown_as_they_come() -> None:
@@ -296,7 +296,7 @@ def test_a_failing_list_keeps_the_catalogue(
     run.run(seconds=3700)
     requested(run)
     assert run.braze
-    failed = kind("no", reason=reason, status=500, allowance=RateLimitHeaders())
+    failed = kind("no", reason=reason, status=500, rate_limit=RateLimitHeaders())
     run.braze.failures = [failed] * 2
 
     caplog.clear()
@@ -516,7 +516,7 @@ def test_a_set_clock_ends_the_wait_after_a_429() -> None:
     assert run.braze
     told = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + 3000)
     run.braze.failures = [
-        Throttled("no", reason=FailureReason.RATE_LIMITED, allowance=told)
+        Throttled("no", reason=FailureReason.RATE_LIMITED, rate_limit=told)
     ]
     assert run.step() > 1000
 

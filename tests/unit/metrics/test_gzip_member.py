@@ -4,71 +4,40 @@ import gzip
 import zlib
 
 import pytest
-from exporter.metrics import gzip_member
+from exporter.metrics.gzip_member import DeflatedBlock, deflate, inflate, join, member
 from hypothesis import given
 from hypothesis import strategies as st
 
-PLAIN = st.lists(st.binary(max_size=2000), max_size=8)
 
-
-@given(plain=PLAIN)
-def test_a_member_contains_its_blocks_in_order(plain: list[bytes]) -> None:
-    """For any content and any number of blocks."""
-    chunks = gzip_member.member(*map(gzip_member.deflate, plain))
-
-    assert gzip.decompress(b"".join(chunks)) == b"".join(plain)
-
-
-@given(plain=PLAIN)
-def test_the_blocks_are_one_member(plain: list[bytes]) -> None:
+@given(plain=st.lists(st.binary(max_size=2000), max_size=8))
+def test_blocks_are_one_member(plain: list[bytes]) -> None:
     """A reader that stops after the first member reads everything."""
+    blocks, whole = [deflate(one) for one in plain], b"".join(plain)
     decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    whole = decompressor.decompress(
-        b"".join(gzip_member.member(*map(gzip_member.deflate, plain)))
-    )
+    found = decompressor.decompress(b"".join(member(*blocks)))
 
-    assert whole == b"".join(plain)
+    assert found == whole
     assert decompressor.eof
     assert not decompressor.unused_data
+    assert join(blocks)[1:] == deflate(whole)[1:]
+    chunks = member(deflate(b"before"), join(blocks))
+    assert gzip.decompress(b"".join(chunks)) == b"before" + whole
+    assert [inflate(block) for block in blocks] == plain
 
 
-@given(plain=PLAIN)
-def test_blocks_can_be_joined(plain: list[bytes]) -> None:
-    """The result is a block that is valid anywhere in a member."""
-    whole = gzip_member.join([gzip_member.deflate(one) for one in plain])
-
-    chunks = gzip_member.member(gzip_member.deflate(b"before"), whole)
-
-    assert gzip.decompress(b"".join(chunks)) == b"before" + b"".join(plain)
-    assert whole[1:] == gzip_member.deflate(b"".join(plain))[1:]
-
-
-@given(plain=st.binary(max_size=2000))
-def test_a_block_can_be_inflated(plain: bytes) -> None:
-    """Without header and trailer."""
-    assert gzip_member.inflate(gzip_member.deflate(plain)) == plain
-
-
-def test_similar_lines_are_compressed_well() -> None:
-    """Lines of an exposition differ in few characters."""
+def test_blocks_are_compressed_well_and_not_copied() -> None:
+    """All clients share the memory of a page of many megabytes."""
     lines = b"".join(b'braze_campaign_up{campaign="c%d"} 1\n' % n for n in range(500))
 
-    assert len(gzip_member.deflate(lines).deflated) < len(lines) / 8
+    block = deflate(lines)
 
-
-def test_blocks_are_not_copied() -> None:
-    """All clients share the memory of a page of many megabytes."""
-    block = gzip_member.deflate(b"x" * 100)
-
-    assert gzip_member.member(block)[1] is block.deflated
+    assert len(block.deflated) < len(lines) / 8
+    assert member(block)[1] is block.deflated
 
 
 @pytest.mark.parametrize("length", [2**32 - 1, 2**32, 2**32 + 5])
 def test_the_length_is_written_modulo_four_gib(length: int) -> None:
-    """As RFC 1952 defines."""
-    block = gzip_member.DeflatedBlock(b"", 0, length)
-
-    trailer = gzip_member.member(block)[-1]
+    trailer = member(DeflatedBlock(b"", 0, length))[-1]
 
     assert int.from_bytes(trailer[4:], "little") == length % 2**32

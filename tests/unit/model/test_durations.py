@@ -18,5 +18,4 @@ from exporter.model.durations import duration
     ],
 )
 def test_duration_has_its_largest_unit(seconds: float, text: str) -> None:
-    """The unit of which there are at least two."""
     assert duration(seconds) == text

@@ -9,7 +9,6 @@ from exporter.model.failure_texts import FAILURE_TEXTS
 
 
 def test_every_failure_reason_has_its_texts() -> None:
-    """A message is a clause; cause and action are sentences."""
     assert set(FAILURE_TEXTS) == set(FailureReason)
     for text in FAILURE_TEXTS.values():
         assert not text.message.endswith(".")

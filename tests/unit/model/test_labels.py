@@ -13,7 +13,6 @@ Entry = tuple[str, str]
 
 
 def labels_of(*rows: list[Entry]) -> list[str]:
-    """Return the labels in the order in which they are assigned."""
     return list(assign_labels([identify(row) for row in rows]).values())
 
 
@@ -30,14 +29,12 @@ def labels_of(*rows: list[Entry]) -> list[str]:
     ],
 )
 def test_texts_are_cleaned(text: str, cleaned: str) -> None:
-    """Control characters but the newline, and lone surrogates, are replaced."""
     assert clean(text) == cleaned
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(), max_size=300))
 def test_cleaning_agrees_with_unicode_and_leaves_clean_texts_alone(text: str) -> None:
-    """Characters of the categories Cc and Cs are replaced, except the newline."""
     cleaned = clean(text)
 
     assert cleaned == naive_oracle.cleaned(text)
@@ -90,12 +87,10 @@ def test_labels_of_one_row(row: list[Entry], labels: list[str]) -> None:
 def test_labels_of_newer_rows_have_precedence(
     rows: list[list[Entry]], labels: list[str]
 ) -> None:
-    """The newest row that has a variation decides, and labels stay unique."""
     assert labels_of(*rows) == labels
 
 
 def test_a_long_name_is_cut_before_its_suffix() -> None:
-    """The label has at most 256 characters, the whole suffix among them."""
     rows = [("aaaaaaaa1", "x" * 300), ("aaaaaaaa2", "x" * 299 + "y")]
 
     assert labels_of(rows) == [
@@ -121,7 +116,6 @@ ENTRIES = st.tuples(
 @settings(deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=14), max_size=4))
 def test_labels_agree_with_the_naive_oracle(rows: list[list[Entry]]) -> None:
-    """They are unique, too."""
     assigned = assign_labels([identify(row) for row in rows])
 
     expected = naive_oracle.labels(rows)
@@ -132,7 +126,6 @@ def test_labels_agree_with_the_naive_oracle(rows: list[list[Entry]]) -> None:
 
 @pytest.mark.parametrize("pattern", ["x", "y" * 252 + "{:04}", "x #{}"])
 def test_the_time_for_equal_names_is_not_quadratic(pattern: str) -> None:
-    """Ten thousand entries take less than a second of CPU time."""
     row = identify([("", pattern.format(n // 2)) for n in range(10_000)])
     begin = time.process_time()
 

@@ -23,15 +23,7 @@ from exporter.model.patterns import matcher
 def test_patterns_select_names(
     selection: Selection, name: str, *, is_selected: bool
 ) -> None:
-    """Empty include selects all, exclude overrides it, case matters."""
     assert matcher(selection)(name) is is_selected
-
-
-def test_equal_selections_are_compiled_once() -> None:
-    """Every poll uses the same few selections."""
-    first = matcher(Selection(include=("sent",)))
-
-    assert matcher(Selection(include=("sent",))) is first
 
 
 def test_the_end_of_a_long_name_is_not_matched() -> None:

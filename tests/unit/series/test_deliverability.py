@@ -27,29 +27,19 @@ UNJUDGED, FINE, WARNING, CRITICAL = Level
         (8, 10_000, SPAM, WARNING),
         (30, 10_000, SPAM, CRITICAL),
         (0, 1000, SPAM, FINE),
+        # One complaint in a hundred or two in a thousand may be chance.
+        (1, 100, SPAM, UNJUDGED),
+        (9, 100, SPAM, UNJUDGED),
+        (10, 100, SPAM, CRITICAL),
+        (0, 999, SPAM, UNJUDGED),
+        (2, 1000, SPAM, FINE),
+        (3, 1000, SPAM, CRITICAL),
     ],
 )
 def test_a_rate_equal_to_a_limit_has_reached_it(
     events: int, whole: int, limits: DeliverabilityLimits, level: Level
 ) -> None:
-    """Bounces: 3 and 5 %; complaints: 0.08 and 0.3 %."""
     assert rate(events, whole, limits) == Rate(events / whole, level)
-
-
-@pytest.mark.parametrize(
-    ("events", "whole", "level"),
-    [
-        (1, 100, UNJUDGED),
-        (9, 100, UNJUDGED),
-        (10, 100, CRITICAL),
-        (0, 999, UNJUDGED),
-        (2, 1000, FINE),
-        (3, 1000, CRITICAL),
-    ],
-)
-def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> None:
-    """One complaint in a hundred or two in a thousand may be chance."""
-    assert rate(events, whole, SPAM) == Rate(events / whole, level)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +49,6 @@ def test_few_messages_are_not_judged(events: int, whole: int, level: Level) -> N
 def test_a_rate_of_an_invalid_number_is_missing(
     events: float | None, whole: float | None
 ) -> None:
-    """A number may be missing, negative or beyond the range of a double."""
     assert rate(events, whole, BOUNCES) == Rate(None, UNJUDGED)
 
 
@@ -83,29 +72,21 @@ def test_counts_are_of_all_channels_and_rates_of_email() -> None:
 
 
 def test_the_spam_rate_is_of_email_sent_where_delivered_is_missing() -> None:
-    """Braze computes it like that."""
     found = of_parts([("email", {"sent": 1000, "reported_spam": 1})])
 
     assert found.spam_rate == Rate(0.001, FINE)
 
 
-def test_a_missing_field_is_not_zero() -> None:
-    """It has no count, and the level is unjudged."""
-    found = of_parts([("in_app_message", {"impressions": 5})])
+def test_a_missing_field_and_a_sum_beyond_a_double_have_no_count() -> None:
+    missing = of_parts([("in_app_message", {"impressions": 5})])
+    huge = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
 
-    assert (found.sent, found.bounces, found.reported_spam) == (None, None, None)
-    assert found.level is UNJUDGED
-
-
-def test_a_sum_beyond_a_double_is_missing() -> None:
-    """The day has no such count."""
-    found = of_parts([("email", {"sent": 1.7e308}), ("sms", {"sent": 1.7e308})])
-
-    assert found.sent is None
+    assert (missing.sent, missing.bounces, missing.reported_spam) == (None, None, None)
+    assert missing.level is UNJUDGED
+    assert huge.sent is None
 
 
 def test_the_overall_figures_of_a_day_are_not_messages() -> None:
-    """Only the stats of variations are added up."""
     variation = (Variation("email", "A"), {"sent": 5})
 
     assert of_figures(Figures((variation,), {"sent": 7})).sent == 5

@@ -19,7 +19,6 @@ from tests.support import naive_oracle
 def test_a_document_is_exposed_as_its_golden_file(
     path: Path, name: str, *, revisions: bool
 ) -> None:
-    """Documents are Braze's documented examples, observed responses and odd ones."""
     blocks = golden.render(name, revisions=revisions)
     text = path.read_bytes()
 
@@ -37,19 +36,3 @@ def test_a_document_is_exposed_as_its_golden_file(
     )
     assert naive_oracle.parsed(text) == expected
     assert blocks.series == len(expected)
-
-
-def test_revision_families_are_missing_by_default() -> None:
-    """Their samples are the only difference between the two files of a document."""
-    with_revisions, default = (
-        naive_oracle.parsed(path.read_bytes())
-        for path, name, _ in golden.files()
-        if name == golden.DEFAULT
-    )
-
-    assert default.items() < with_revisions.items()
-    extra = {family for family, _ in with_revisions.keys() - default.keys()}
-    assert extra == {
-        "braze_campaign_last_complete_day_revision",
-        "braze_campaign_overall_last_complete_day_revision",
-    }

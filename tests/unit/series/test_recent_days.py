@@ -11,7 +11,6 @@ LAST = date(2025, 6, 22)
 
 
 def test_days_come_back_oldest_first() -> None:
-    """A day without `sent` is a gap; 0 is a value."""
     by_age = {0: PastDay(5.0, Level.CRITICAL), 2: PastDay(0.0), 99: PastDay(1.0)}
 
     packed = pack_days(LAST, by_age)
@@ -27,32 +26,20 @@ def test_days_come_back_oldest_first() -> None:
 
 
 def test_without_a_sent_field_there_is_no_history() -> None:
-    """Levels alone make no history."""
     assert pack_days(LAST, {}) is None
     assert pack_days(LAST, {3: PastDay(None, Level.FINE)}) is None
 
 
-def test_a_history_takes_less_than_256_bytes() -> None:
-    """There is one for each of ten thousand campaigns."""
-    packed = pack_days(LAST, {age: PastDay(1e6, Level.FINE) for age in range(DAYS)})
-
-    assert packed is not None
-    assert len(packed.sent) + len(packed.levels) < 256
-
-
 def test_a_history_is_dumped_and_parsed() -> None:
-    """Its document has an element for each day."""
     packed = pack_days(LAST, {0: PastDay(5.0, Level.WARNING), 1: PastDay()})
 
     assert packed is not None
-    document = recent_days.dump(packed)
-    assert document["last"] == "2025-06-22"
-    assert document["sent"] == [None] * 27 + [5.0]
-    assert document["levels"] == [0] * 27 + [2]
-    assert (
-        recent_days.parse(last=LAST, sent=[None] * 27 + [5.0], levels=[0] * 27 + [2])
-        == packed
-    )
+    assert len(packed.sent) + len(packed.levels) < 256  # in each of 10,000 campaigns
+    sent, levels = [*[None] * 27, 5.0], [*[0] * 27, 2]
+    document: dict[str, object]
+    document = {"last": "2025-06-22", "sent": sent, "levels": levels}
+    assert recent_days.dump(packed) == document
+    assert recent_days.parse(document) == packed
 
 
 @pytest.mark.parametrize(
@@ -62,6 +49,5 @@ def test_a_history_is_dumped_and_parsed() -> None:
 def test_a_malformed_history_is_rejected(
     sent: list[float | None], levels: list[int]
 ) -> None:
-    """Too few days, lists of different lengths, an unknown level."""
     with pytest.raises(ValueError, match=r".+"):
-        recent_days.parse(last=LAST, sent=sent, levels=levels)
+        recent_days.parse({"last": "2025-06-22", "sent": sent, "levels": levels})

@@ -17,35 +17,30 @@ WELCOME = Variation("email", "Welcome", "id-1")
 
 
 def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float) -> Day:
-    """Return a day with these stats."""
     return Day(on, 0.0, Figures(tuple(entries), overall))
 
 
 def test_the_first_reading_of_a_day_is_carried() -> None:
-    """A later reading of the same day does not replace it; that of a newer day does."""
     first, later = day(revenue=1), day(revenue=2)
 
-    assert carry_first_reading(first, previous=None, today=TODAY) is first
-    assert carry_first_reading(later, previous=first, today=TODAY) is first
-    assert carry_first_reading(first, previous=day(MONDAY), today=TODAY) is first
+    assert carry_first_reading(first, None, TODAY) is first
+    assert carry_first_reading(later, first, TODAY) is first
+    assert carry_first_reading(first, day(MONDAY), TODAY) is first
 
 
 def test_a_response_without_the_day_keeps_its_first_reading() -> None:
-    """A later response may contain the day again."""
     first = day()
 
-    assert carry_first_reading(day(MONDAY), previous=first, today=TODAY) is first
-    assert carry_first_reading(None, previous=first, today=TODAY) is first
+    assert carry_first_reading(day(MONDAY), first, TODAY) is first
+    assert carry_first_reading(None, first, TODAY) is first
     assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
 
 
 def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
-    """The clock or the time zone was changed since."""
-    assert carry_first_reading(day(), previous=day(TODAY), today=TODAY) == day()
+    assert carry_first_reading(day(), day(TODAY), TODAY) == day()
 
 
 def test_a_revision_is_the_difference_to_the_first_reading() -> None:
-    """It may be negative or 0. A field that is missing in either reading has none."""
     first = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 3, "opens": 1}), x=1, y=2)
     last = day(TUESDAY, (WELCOME, {"sent": 10, "bounces": 5, "new": 1}), x=0, z=2)
 
@@ -59,22 +54,11 @@ def test_a_renamed_variation_is_matched_by_its_id() -> None:
     renamed = Variation("email", "Hello", "id-1")
     nameless, twice = Variation("sms", "default"), Variation("sms", "A", "id-2")
     twin = Variation("sms", "A #2", "id-2")
-    first = day(
-        TUESDAY,
-        (WELCOME, {"sent": 1}),
-        (nameless, {"sent": 1}),
-        (twice, {"sent": 1}),
-        (twin, {"sent": 2}),
-    )
     others = (Variation("sms", "B", "id-2"), Variation("push", "default"))
+    before = [(one, {"sent": 1}) for one in (WELCOME, nameless, twice)]
+    after = [(one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)]
 
-    found = revision(
-        first,
-        day(
-            TUESDAY,
-            *((one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)),
-        ),
-    )
+    found = revision(day(TUESDAY, *before, (twin, {"sent": 2})), day(TUESDAY, *after))
 
     moved = {one.label: stats["sent"] for one, stats in found.variations}
     assert moved == {"Hello": 4, "default": 4, "A": 4, "A #2": 3}
@@ -94,7 +78,6 @@ def test_a_renamed_variation_is_matched_by_its_id() -> None:
 def test_differences_are_computed_in_decimals(
     before: float, now: float, expected: float | None
 ) -> None:
-    """A difference beyond the range of a double is left out."""
     found = revision(day(x=before), day(x=now)).overall
 
     assert found.get("x") == expected
@@ -102,7 +85,6 @@ def test_differences_are_computed_in_decimals(
 
 @given(*[st.integers(-(10**307), 10**307) | st.floats(allow_nan=False)] * 2)
 def test_a_difference_is_finite_and_close_to_exact(before: float, now: float) -> None:
-    """For any two finite numbers."""
     if not (math.isfinite(before) and math.isfinite(now)):
         return
 

@@ -2,7 +2,6 @@
 
 import json
 from copy import deepcopy
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from exporter.series.parse import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import data_series
 from tests.support.snapshots import OPTIONS, TODAY, example_snapshot
 
 LABELS = ObjectLabels("shop", "Spring", "c1", {})
@@ -23,37 +23,15 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-texts = st.sampled_from(["email", "a", "", "\ud800", "x\ny\0", "\U0001f600"])
-stats = st.dictionaries(texts | st.just("sent"), numbers | st.none(), max_size=4)
-entries = st.builds(
-    lambda name, id_, values: {
-        "variation_name": name,
-        "variation_api_id": id_,
-        **values,
-    },
-    texts,
-    texts,
-    stats,
-)
-rows = st.builds(
-    lambda age, messages, values: {
-        "time": (TODAY - timedelta(days=age)).isoformat(),
-        "messages": messages,
-        **values,
-    },
-    st.integers(-1, 9),
-    st.dictionaries(texts, st.lists(entries | json_values, max_size=4), max_size=3),
-    stats,
-)
+rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 9)), data_series.WORDS)
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.lists(rows, max_size=5), revisions=st.booleans())
+@given(st.lists(rows, max_size=5), st.booleans())
 def test_a_snapshot_is_dumped_and_parsed(
     data: list[object],
     revisions: bool,
 ) -> None:
-    """The result is equal, types of numbers included."""
     snapshot = parse({"data": data}, OPTIONS._replace(revisions=revisions))
 
     text = json.dumps(snapshot_json.dump(snapshot))
@@ -66,13 +44,11 @@ def test_a_snapshot_is_dumped_and_parsed(
 @settings(max_examples=200)
 @given(document=json_values)
 def test_any_other_json_raises_value_error(document: object) -> None:
-    """No other exception is raised."""
     with pytest.raises(ValueError, match=r".*"):
         snapshot_json.parse(document)
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of every value in a document."""
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         inner = list(value.items())
@@ -86,7 +62,6 @@ PLACES = places(DOCUMENT)[1:]
 
 
 def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
-    """Return the document with another value at one place."""
     document: dict[str, Any] = deepcopy(DOCUMENT)
     inner: Any = document
     for step in place[:-1]:
@@ -96,11 +71,10 @@ def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
 
 
 @settings(max_examples=400, deadline=None)
-@given(place=st.sampled_from(PLACES), value=json_values | texts)
+@given(place=st.sampled_from(PLACES), value=json_values | data_series.WORDS)
 def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """It raises ValueError, or gives a snapshot that renders."""
     try:
         snapshot = snapshot_json.parse(with_value(place, value))
     except ValueError:
@@ -118,46 +92,29 @@ HUGE = 10**400
     ("place", "value"),
     [
         (("latest", "starts_at"), HUGE),
-        (("latest", "starts_at"), float("nan")),
-        (("latest", "starts_at"), "1"),
         (("latest", "date"), "yesterday"),
-        (("latest", "date"), 20250622),
-        (("latest", "figures", "overall", "revenue"), HUGE),
         (("latest", "figures", "overall", "revenue"), float("inf")),
-        (("latest", "figures", "overall", "revenue"), True),
         (("latest", "figures", "overall", ""), 1),
         (("latest", "figures", "overall", "\ud800"), 1),
         (("latest", "figures", "variations", 0, 0), -1),
         (("latest", "figures", "variations", 0, 0), 1),
-        (("latest", "figures", "variations", 0, 0), HUGE),
-        (("latest", "figures", "variations", 0, 0), False),
         (("latest", "figures", "variations"), [[0, {}], [0, {}]]),
         (("latest", "figures", "variations"), [[[], {}]]),
-        (("latest", "figures"), None),
         (("last_complete",), []),
-        (("trailing", 0, 0), -7),
         (("trailing", 0, 0), 0),
         (("trailing", 0, 0), 99),
-        (("trailing", 0), [7]),
         (("trailing", 1, 0), 1),
         (("variations", 0, 1), "a\0b"),
         (("variations", 0, 1), ""),
         (("variations", 0, 1), "x" * 257),
         (("variations", 0, 3), 1),
         (("variations",), [["email", "A", "1", True], ["email", "A", "2", True]]),
-        (("variations",), {"abcd": 1}),
-        (("dropped_series",), -1),
         (("dropped_series",), 2**53 + 1),
         (("ignored_values",), HUGE),
-        (("skipped_rows",), HUGE),
-        (("dropped_series",), 1.0),
         (("skipped_rows",), None),
         (("is_quiet",), 1),
         (("is_active",), None),
-        (("first_complete",), []),
-        (("first_complete", "date"), "yesterday"),
         (("first_complete", "overall"), {"a": "1"}),
-        (("first_complete", "variations", 0), ["email", "A"]),
         (("first_complete", "variations", 0, 1), "a\0b"),
         (("first_complete", "variations", 0, 4), [1]),
     ],
@@ -165,14 +122,12 @@ HUGE = 10**400
 def test_a_document_that_dump_does_not_write_is_rejected(
     place: tuple[Any, ...], value: object
 ) -> None:
-    """Numbers beyond a double, unclean texts, wrong types and unknown indices."""
     with pytest.raises(ValueError, match="not a snapshot"):
         snapshot_json.parse(with_value(place, value))
 
 
 @pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
 def test_no_key_may_be_missing(missing: str) -> None:
-    """Only `history` is optional."""
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
     with pytest.raises(ValueError, match="not a snapshot"):

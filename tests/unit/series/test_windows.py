@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 
 def test_a_window_covers_the_days_before_today() -> None:
-    """A window of seven contains the seventh day before today, not the eighth."""
     past = [(1, {"a": {"sent": 1}}), (7, {"a": {"sent": 2}}), (8, {"a": {"sent": 4}})]
 
     sums = trailing_sums(past, (1, 7, 28))
@@ -21,7 +20,6 @@ def test_a_window_covers_the_days_before_today() -> None:
 
 
 def test_a_sum_covers_the_days_that_have_the_field() -> None:
-    """Days without it are skipped."""
     past = [(1, {"a": {"sent": 1}}), (2, {"a": {"clicks": 5}, "b": {"sent": 2}})]
 
     sums = trailing_sums(past, (7,))
@@ -30,20 +28,17 @@ def test_a_sum_covers_the_days_that_have_the_field() -> None:
 
 
 def test_unique_recipients_have_no_sum() -> None:
-    """A person with messages on two days would count twice; other fields have one."""
     past = [(1, {"a": {"unique_recipients": 3}, "b": {"unique_opens": 2}})]
 
     assert trailing_sums(past, (7,)) == [(7, {"b": {"unique_opens": 2}})]
 
 
 def test_a_window_without_a_number_is_left_out() -> None:
-    """There may be no days, or only older ones."""
     assert trailing_sums([], (7,)) == []
     assert trailing_sums([(9, {"a": {"sent": 1}})], (7,)) == []
 
 
 def test_a_sum_beyond_a_double_is_left_out() -> None:
-    """Sums of the other fields are kept."""
     past = [
         (1, {"a": {"i": 2**1023, "f": 1e308, "m": 1e308, "sent": 1}}),
         (2, {"a": {"i": 2**1023, "f": 1e308, "m": 2**1023, "sent": 1}}),
@@ -52,28 +47,17 @@ def test_a_sum_beyond_a_double_is_left_out() -> None:
     assert trailing_sums(past, (7,)) == [(7, {"a": {"sent": 2}})]
 
 
-NUMBERS = st.one_of(
-    st.integers(-(2**53), 2**53), st.floats(min_value=-1e300, max_value=1e300)
-)
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300)
+VALUES = st.lists(NUMBERS, min_size=1) | st.lists(st.integers(), min_size=1)
 
 
 @settings(deadline=None)
-@given(st.lists(NUMBERS, min_size=1, max_size=98))
+@given(VALUES)
 def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
-    """It is rounded once, so it does not depend on the order of days."""
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
 
     ((_, sums),) = trailing_sums(past, (98,))
 
-    assert float(sums["a"]["x"]) == float(sum(map(Fraction, values)))
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-(10**30), 10**30), min_size=1, max_size=98))
-def test_sums_of_integers_stay_integers(values: list[int]) -> None:
-    """Large counts are not rounded."""
-    past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
-
-    ((_, sums),) = trailing_sums(past, (98,))
-
-    assert sums["a"]["x"] == sum(values)
+    exact = sum(map(Fraction, values))
+    are_integers = all(isinstance(value, int) for value in values)
+    assert sums["a"]["x"] == (exact if are_integers else float(exact))

@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from exporter.simulator import Simulator, SimulatorSettings
+from exporter.simulator import Simulator
 
-from tests.unit.simulator.simulator_client import FixedClock, HttpClient
+from tests.unit.simulator.simulator_client import Client, FixedClock, simulator
 
 
 @pytest.fixture
 def clock() -> FixedClock:
-    """Return a clock that shows noon."""
     return FixedClock()
 
 
 @pytest.fixture
 def braze(clock: FixedClock) -> Iterator[Simulator]:
     """Serve the named campaigns in UTC."""
-    with Simulator(SimulatorSettings(clock=clock)) as simulator:
-        yield simulator
+    with simulator(clock) as started:
+        yield started
 
 
 @pytest.fixture
-def client(braze: Simulator) -> Iterator[HttpClient]:
-    """Connect to `braze`."""
-    with HttpClient(braze) as connection:
+def client(braze: Simulator) -> Iterator[Client]:
+    with Client(braze) as connection:
         yield connection

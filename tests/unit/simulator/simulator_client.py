@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPMessage
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from exporter.simulator import DEFAULT_API_KEY, Campaign, Simulator
+from exporter.simulator import DEFAULT_API_KEY, Campaign, Simulator, SimulatorSettings
 
 NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
 DATA_SERIES = "/campaigns/data_series"
@@ -24,15 +25,26 @@ class FixedClock:
         self.now = now
 
     def __call__(self) -> float:
-        """Return epoch seconds."""
         return self.now.timestamp()
+
+
+def simulator(clock: FixedClock | None = None, **settings: Any) -> Simulator:
+    """Return a simulator that is not started."""
+    return Simulator(SimulatorSettings(clock=clock or FixedClock(), **settings))
+
+
+@contextmanager
+def serving(clock: FixedClock | None = None, **settings: Any) -> Iterator[Client]:
+    """Run a simulator inside the block, with a connection to it."""
+    with simulator(clock, **settings) as braze, Client(braze) as client:
+        yield client
 
 
 class Reply(NamedTuple):
     """A response; `body` is not decompressed."""
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: HTTPMessage
     body: bytes
 
     @property
@@ -41,16 +53,15 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-class HttpClient:
+class Client:
     """One keep-alive connection to a simulator."""
 
     def __init__(self, braze: Simulator, *, timeout_seconds: float = 30.0) -> None:
-        address = urlsplit(braze.url)
-        self.connection = http.client.HTTPConnection(
-            str(address.hostname), address.port, timeout=timeout_seconds
-        )
+        self.braze = braze
+        address = braze.url.removeprefix("http://")
+        self.connection = HTTPConnection(address, timeout=timeout_seconds)
 
-    def __enter__(self) -> HttpClient:
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,15 +74,15 @@ class HttpClient:
         key: str | None = DEFAULT_API_KEY,
         method: str = "GET",
         body: str | None = None,
-        headers: dict[str, str] | None = None,
+        accept_encoding: str = "identity",
         **parameters: Any,
     ) -> Reply:
         """Send a request and read the whole response."""
         target = f"{path}?{urlencode(parameters)}" if parameters else path
-        all_headers = dict(headers or {})
+        headers = {"Accept-Encoding": accept_encoding}
         if key is not None:
-            all_headers["Authorization"] = f"Bearer {key}"
-        self.connection.request(method, target, body=body, headers=all_headers)
+            headers["Authorization"] = f"Bearer {key}".encode().decode("latin-1")
+        self.connection.request(method, target, body=body, headers=headers)
         response = self.connection.getresponse()
         return Reply(response.status, response.headers, response.read())
 
@@ -81,31 +92,34 @@ class HttpClient:
         return self.request(DATA_SERIES, campaign_id=campaign.id, **query)
 
     def days(self, campaign: Campaign, **parameters: Any) -> Any:
-        """Return the rows of a campaign, by default of one day."""
         reply = self.series(campaign, **parameters)
         assert reply.status == 200, reply.body
         return reply.document["data"]
 
     def details(self, campaign: Campaign) -> Any:
-        """Return the details of a campaign."""
         return self.request(DETAILS, campaign_id=campaign.id).document
+
+    def listed(self, **parameters: Any) -> Any:
+        return self.request(LIST, **parameters).document["campaigns"]
+
+    def control(self, path: str, method: str = "GET", body: str | None = None) -> Reply:
+        return self.request(path, method=method, key=None, body=body)
 
 
 def entries(row: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each entry of a row with its channel."""
     for channel, listed in row["messages"].items():
         for entry in listed or []:
             yield channel, entry
 
 
-def counters(row: Any) -> dict[tuple[str, str, str], float]:
-    """Return every number of a row by channel, entry and field."""
-    found = {("", "", name): value for name, value in row.items()}
-    for channel, entry in entries(row):
-        for name, value in entry.items():
-            found[channel, entry["variation_api_id"], name] = value
+def counters(row: Any) -> dict[tuple[str, str], float]:
+    """Return every number of a row by message and field."""
+    found = [(entry["variation_api_id"], entry) for _, entry in entries(row)]
     return {
-        key: value for key, value in found.items() if isinstance(value, int | float)
+        (message, field): value
+        for message, fields in [("", row), *found]
+        for field, value in fields.items()
+        if isinstance(value, int | float)
     }
 
 
@@ -118,7 +132,6 @@ def rate(row: Any, channel: str, field: str) -> float:
 
 
 def total_sent(row: Any) -> float:
-    """Return the messages of all channels on a day."""
     return sum(
         entry.get("sent") or entry.get("impressions") or 0 for _, entry in entries(row)
     )

@@ -4,53 +4,43 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 import zlib
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
+from exporter.simulator import Delivery, Fault
 
 from tests.unit.simulator.simulator_client import (
     DATA_SERIES,
     DETAILS,
     LIST,
-    FixedClock,
-    HttpClient,
+    Client,
+    serving,
 )
 
-
-def put_fault(client: HttpClient, content: Any) -> Any:
-    """Set a fault over HTTP, without a key."""
-    body = content if isinstance(content, str) else json.dumps(content)
-    return client.request("/-/faults", method="PUT", key=None, body=body)
-
-
-# Which requests have a fault.
-
-
-def test_a_fault_applies_to_one_campaign_and_expires(
-    braze: Simulator, client: HttpClient
-) -> None:
-    """After `count` requests."""
-    faulty, other = braze.campaigns[:2]
-    braze.set_fault(Fault(status=503), campaign_id=faulty.id, count=2)
-
-    statuses = [
-        client.series(campaign).status for campaign in (faulty, other, faulty, faulty)
-    ]
-
-    assert statuses == [503, 200, 503, 200]
+LIMIT = {"X-RateLimit-Limit": "250000"}
+HTML = {"Content-Type": "text/html"}
+GZIP = {"Content-Encoding": "gzip"}
+LATER = {"X-RateLimit-Reset": "0", "Retry-After": "7"}
+NO_LIMITS = {f"X-RateLimit-{name}": None for name in ("Limit", "Remaining", "Reset")}
+BODY = b'{"data": [' + b" " * 5000 + b'], "sent": NaN}'
+JSON = b'{"message": '
+URL = "https://elsewhere.example/"
 
 
-def test_the_most_specific_fault_wins(braze: Simulator, client: HttpClient) -> None:
+def put_fault(client: Client, content: object) -> int:
+    return client.control("/-/faults", "PUT", json.dumps(content)).status
+
+
+def test_the_most_specific_fault_wins(client: Client) -> None:
     """Id and path, then id, then path, then everything; clearing removes all."""
-    one, other = braze.campaigns[:2]
-    braze.set_fault(Fault(status=500))
-    braze.set_fault(Fault(status=502), path=LIST)
-    braze.set_fault(Fault(status=503), campaign_id=one.id)
-    braze.set_fault(Fault(status=504), campaign_id=one.id, path=DETAILS)
+    one, other = client.braze.campaigns[:2]
+    client.braze.set_fault(Fault(status=500))
+    client.braze.set_fault(Fault(status=502), path=LIST)
+    client.braze.set_fault(Fault(status=503), campaign_id=one.id)
+    client.braze.set_fault(Fault(status=504), campaign_id=one.id, path=DETAILS)
 
     def statuses() -> list[int]:
         return [
@@ -60,106 +50,53 @@ def test_the_most_specific_fault_wins(braze: Simulator, client: HttpClient) -> N
             client.series(other).status,
         ]
 
-    before = statuses()
-    braze.clear_faults()
-
-    assert before == [504, 503, 502, 500]
+    assert statuses() == [504, 503, 502, 500]
+    client.braze.clear_faults()
     assert statuses() == [200] * 4
-
-
-def test_a_count_is_positive(braze: Simulator) -> None:
-    """Zero is an error."""
-    with pytest.raises(ValueError, match="at least 1"):
-        braze.set_fault(Fault(status=500), count=0)
-
-
-# Changed responses.
-
-
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503, 504, 418, 599])
-def test_a_status_has_a_json_body(
-    braze: Simulator, client: HttpClient, status: int
-) -> None:
-    """Also an unknown status; the rate-limit headers are kept."""
-    braze.set_fault(Fault(status=status))
-
-    reply = client.request(LIST)
-
-    assert reply.status == status
-    assert reply.document["message"]
-    assert reply.headers["X-RateLimit-Limit"] == "250000"
-    assert (reply.headers["X-RateLimit-Remaining"] == "0") is (status == 429)
-
-
-BODY = b'{"data": [' + b" " * 5000 + b'], "sent": NaN}'
 
 
 @pytest.mark.parametrize(
     ("fault", "status", "headers", "body"),
     [
-        (Fault.html(200), 200, {"Content-Type": "text/html"}, b"<!DOCTYPE html>"),
-        (Fault.html(502), 502, {"Content-Type": "text/html"}, b"<!DOCTYPE html>"),
-        (Fault.empty(), 200, {"Content-Length": "0"}, None),
-        (
-            Fault.redirect("https://elsewhere.example/"),
-            302,
-            {"Location": "https://elsewhere.example/"},
-            None,
-        ),
+        (Fault.html(200), 200, HTML, b"<!DOCTYPE html>"),
+        (Fault.html(502), 502, HTML, b"<!DOCTYPE html>"),
+        (Fault(body=b""), 200, {"Content-Length": "0"}, b""),
+        (Fault.redirect(URL), 302, {"Location": URL}, b""),
         (
             Fault(body=BODY, headers={"content-type": "text/plain"}),
             200,
             {"Content-Type": "text/plain", "Content-Encoding": None},
             BODY,
         ),
-        (Fault.wrong_encoding(), 200, {"Content-Encoding": "gzip"}, b'{"message": '),
-        (
-            Fault(
-                status=429, headers={"x-ratelimit-reset": "0", "Retry-After": "7"}
-            ),
-            429,
-            {"X-RateLimit-Reset": "0", "Retry-After": "7"},
-            b'{"message": ',
-        ),
-        (
-            Fault(status=429, has_rate_limit_headers=False),
-            429,
-            {
-                "X-RateLimit-Limit": None,
-                "X-RateLimit-Remaining": None,
-                "X-RateLimit-Reset": None,
-            },
-            b'{"message": ',
-        ),
+        (Fault(headers=GZIP), 200, GZIP, JSON),
+        (Fault(status=503), 503, LIMIT, JSON),
+        (Fault(status=599), 599, LIMIT, JSON),
+        (Fault(status=429), 429, LIMIT | {"X-RateLimit-Remaining": "0"}, JSON),
+        (Fault(status=429, headers=LATER), 429, LATER, JSON),
+        (Fault(status=429, has_rate_limit_headers=False), 429, NO_LIMITS, JSON),
     ],
-)  # fmt: skip
+)
 def test_status_headers_and_body_can_be_changed(
-    braze: Simulator,
-    client: HttpClient,
+    client: Client,
     fault: Fault,
     status: int,
     headers: dict[str, str | None],
-    body: bytes | None,
+    body: bytes,
 ) -> None:
     """A given body is not compressed; header names are case-insensitive."""
-    braze.set_fault(fault)
+    client.braze.set_fault(fault)
 
-    reply = client.request(LIST, headers={"Accept-Encoding": "gzip"})
+    reply = client.request(LIST, accept_encoding="gzip")
 
     assert reply.status == status
     for name, value in headers.items():
         assert reply.headers.get_all(name) == (None if value is None else [value])
     assert reply.body.startswith(body) if body else reply.body == b""
-    if fault.body is BODY:
-        assert reply.body == BODY
 
 
-def test_a_small_body_may_decompress_to_a_huge_one(
-    braze: Simulator, client: HttpClient
-) -> None:
-    """It is a valid document, sent in chunks."""
+def test_a_small_body_may_decompress_to_a_huge_valid_document(client: Client) -> None:
     size = 8 << 20
-    braze.set_fault(Fault(delivery=Delivery.GZIP_BOMB, bomb_bytes=size))
+    client.braze.set_fault(Fault(delivery=Delivery.GZIP_BOMB, bomb_bytes=size))
 
     reply = client.request(LIST)
 
@@ -169,160 +106,105 @@ def test_a_small_body_may_decompress_to_a_huge_one(
     assert json.loads(body) == {"message": "success", "data": []}
 
 
-# Broken and slow connections.
-
-
-def test_a_body_may_be_cut_short(braze: Simulator, client: HttpClient) -> None:
-    """The connection is closed in order before the end of the body."""
-    braze.set_fault(Fault(delivery=Delivery.SHORT_BODY))
-
-    with pytest.raises(http.client.IncompleteRead) as caught:
-        client.request(LIST)
-
-    assert len(caught.value.partial) > 0
-
-
-@pytest.mark.parametrize("delivery", [Delivery.RESET, Delivery.RESET_IN_BODY])
-def test_a_connection_may_be_reset(
-    braze: Simulator, client: HttpClient, delivery: Delivery
+@pytest.mark.parametrize(
+    ("delivery", "error"),
+    [
+        (Delivery.SHORT_BODY, http.client.IncompleteRead),
+        (Delivery.RESET, ConnectionResetError),
+        (Delivery.RESET_IN_BODY, ConnectionResetError),
+    ],
+)
+def test_a_connection_may_break_and_the_next_one_works(
+    client: Client, delivery: Delivery, error: type[Exception]
 ) -> None:
-    """Before the headers or within the body; the next connection works."""
-    braze.set_fault(Fault(delivery=delivery), count=1)
+    client.braze.set_fault(Fault(delivery=delivery), count=1)
 
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(error):
         client.request(LIST)
 
     client.connection.close()
     assert client.request(LIST).status == 200
 
 
-def test_a_response_may_never_arrive(braze: Simulator) -> None:
-    """The request is in flight until the client closes the connection."""
-    braze.set_fault(Fault(delivery=Delivery.HANG), count=1)
-    with HttpClient(braze, timeout_seconds=0.05) as client:
+@pytest.mark.parametrize(
+    "fault", [Fault(delivery=Delivery.HANG), Fault(latency_seconds=3600)]
+)
+def test_a_request_is_in_flight_until_the_client_closes_the_connection(
+    client: Client, fault: Fault
+) -> None:
+    client.braze.set_fault(fault, count=1)
+    with Client(client.braze, timeout_seconds=0.05) as hanging:
         with pytest.raises(TimeoutError):
-            client.request(LIST)
-        assert braze.wait_for_requests(1, timeout_seconds=30)
-        in_flight = braze.in_flight()
+            hanging.request(LIST)
+        assert client.braze.wait_for_requests(1, timeout_seconds=30)
+        assert client.braze.in_flight() == 1
 
-    with HttpClient(braze) as client:
-        assert client.request(LIST).status == 200
-    assert in_flight == 1
+    assert client.request(LIST).status == 200
 
 
-def test_a_response_may_be_late(braze: Simulator, client: HttpClient) -> None:
-    """It is sent whole after the latency."""
-    braze.set_fault(Fault(latency_seconds=0.05))
+@pytest.mark.parametrize(
+    ("fault", "least_seconds"),
+    [
+        (Fault(latency_seconds=0.05), 0.05),
+        (Fault(delivery=Delivery.DRIP_HEADERS, drip_seconds=0.0002), 0.01),
+        (Fault(delivery=Delivery.DRIP_BODY, drip_seconds=0.01), 0.05),
+    ],
+)
+def test_a_response_may_be_late_or_slow(
+    client: Client, fault: Fault, least_seconds: float
+) -> None:
+    client.braze.set_fault(replace(fault, body=b"slowly"))
 
     start = time.monotonic()
     reply = client.request(LIST)
 
-    assert time.monotonic() - start >= 0.05
-    assert reply.document["message"] == "success"
-
-
-@pytest.mark.parametrize("delivery", [Delivery.DRIP_HEADERS, Delivery.DRIP_BODY])
-def test_a_response_may_arrive_byte_by_byte(
-    braze: Simulator, client: HttpClient, delivery: Delivery
-) -> None:
-    """A client without a deadline reads all of it."""
-    fault = Fault(body=b"slowly", delivery=delivery, drip_seconds=0.0002)
-    braze.set_fault(fault)
-
-    assert client.request(LIST).body == b"slowly"
+    assert time.monotonic() - start >= least_seconds
+    assert reply.body == b"slowly"
 
 
 @pytest.mark.parametrize(
     "delivery", [Delivery.HANG, Delivery.DRIP_HEADERS, Delivery.DRIP_BODY]
 )
-def test_stopping_closes_all_connections(clock: FixedClock, delivery: Delivery) -> None:
-    """Those of slow and hanging responses, and idle ones."""
-    braze = Simulator(SimulatorSettings(clock=clock))
-    braze.start()
-    braze.set_fault(Fault(delivery=delivery, drip_seconds=3600), path=LIST)
-    closed = threading.Event()
-
-    def request() -> None:
-        with HttpClient(braze, timeout_seconds=60) as client:
-            try:
-                client.request(LIST)
-            except TimeoutError:
-                return
-            except (OSError, http.client.HTTPException):
-                closed.set()
-
-    with HttpClient(braze) as idle:
+def test_stopping_closes_slow_hanging_and_idle_connections(delivery: Delivery) -> None:
+    fault = Fault(delivery=delivery, drip_seconds=3600)
+    with serving() as idle, Client(idle.braze) as slow, ThreadPoolExecutor() as pool:
+        idle.braze.set_fault(fault, path=LIST)
         idle.request("/nowhere")
-        thread = threading.Thread(target=request)
-        thread.start()
-        assert braze.wait_for_requests(2, timeout_seconds=30)
-        braze.stop()
-        thread.join(60)
+        hanging = pool.submit(slow.request, LIST)
+        assert idle.braze.wait_for_requests(2, timeout_seconds=30)
+        idle.braze.stop()
 
-        assert closed.is_set()
+        error = hanging.exception(60)
+        assert isinstance(error, OSError | http.client.HTTPException)
+        assert not isinstance(error, TimeoutError)
         assert idle.connection.sock.recv(1) == b""
-    assert braze.in_flight() == 0
+        assert idle.braze.in_flight() == 0
 
 
-# Control over HTTP.
+def test_faults_are_set_listed_and_cleared_over_http(client: Client) -> None:
+    """Each is listed as it can be set again, with its remaining count."""
+    one, other = client.braze.campaigns[:2]
+    where = {"campaign_id": one.id, "path": DATA_SERIES}
+    change = {"status": 503, "latency_seconds": 0.01, "body": "geschloßen"}
 
-
-def test_faults_are_set_and_cleared_over_http(
-    braze: Simulator, client: HttpClient
-) -> None:
-    """Fields are those of a fault; the body is text."""
-    one = braze.campaigns[0]
-    content = {
-        "campaign_id": one.id,
-        "count": 5,
-        "status": 503,
-        "body": "gone fishing",
-        "delivery": "whole",
-        "latency_seconds": 0,
-    }
-
-    put = put_fault(client, content)
-    faulty = client.series(one)
-    deleted = client.request("/-/faults", method="DELETE", key=None)
-    good = client.series(one)
-
-    assert (put.status, deleted.status) == (200, 200)
-    assert (faulty.status, faulty.body) == (503, b"gone fishing")
-    assert good.status == 200
-
-
-def test_active_faults_are_listed_over_http(client: HttpClient) -> None:
-    """Each as it can be set again, with its remaining count."""
-    put_fault(client, {"status": 503})
-    put_fault(
-        client,
-        {"path": DATA_SERIES, "count": 2, "latency_seconds": 0.01, "body": "ü"},
+    assert put_fault(client, {"status": 500}) == 200
+    assert (
+        put_fault(client, {**where, "count": 2, **change, "delivery": "whole"}) == 200
     )
-    client.request(DATA_SERIES)
-
-    reply = client.request("/-/faults", key=None)
-    client.request("/-/faults", method="DELETE", key=None)
-    for fault in reply.document["faults"]:
+    faulty = client.series(one)
+    listed = client.control("/-/faults")
+    assert client.control("/-/faults", "DELETE").status == 200
+    assert client.series(other).status == 200
+    for fault in listed.document["faults"]:
         put_fault(client, fault)
 
-    assert reply.document["faults"] == [
-        {"status": 503},
-        {
-            "path": DATA_SERIES,
-            "count": 1,
-            "latency_seconds": 0.01,
-            "body_base64": "w7w=",
-        },
+    assert (faulty.status, faulty.body.decode()) == (503, "geschloßen")
+    assert listed.body.endswith(b"}\n")
+    assert listed.document["faults"] == [
+        {"status": 500},
+        {**where, "count": 1, **change},
     ]
-    assert client.request("/-/faults", key=None).document == reply.document
-    assert reply.body.endswith(b"}\n")
-
-
-def test_a_binary_body_is_set_in_base64(client: HttpClient) -> None:
-    """It need not be text."""
-    put_fault(client, {"body_base64": "/wD/"})
-
-    assert client.request(LIST).body == b"\xff\x00\xff"
+    assert client.control("/-/faults").document == listed.document
 
 
 @pytest.mark.parametrize(
@@ -334,14 +216,13 @@ def test_a_binary_body_is_set_in_base64(client: HttpClient) -> None:
         ('{"status": "500"}', "'status' has a value of the wrong type"),
         ('{"delivery": "pigeon"}', "'pigeon' is not a valid Delivery"),
         ('{"count": 0}', "at least 1"),
-        ('{"body_base64": "?"}', "base64"),
+        ('{"count": "5"}', "not supported between"),
     ],
 )
-def test_an_invalid_fault_is_400(
-    client: HttpClient, content: str, message: str
+def test_an_invalid_fault_is_400_with_the_reason(
+    client: Client, content: str, message: str
 ) -> None:
-    """With the reason."""
-    reply = put_fault(client, content)
+    reply = client.control("/-/faults", "PUT", content)
 
     assert reply.status == 400
     assert message in reply.document["message"]

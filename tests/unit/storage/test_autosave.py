@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter.metrics.campaign_metrics import (
@@ -35,7 +36,6 @@ class RecordingState(SqliteState):
     def save(
         self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
     ) -> None:
-        """Record the keys, then save or fail."""
         removed = set(gone)
         self.saves.append((set(changed), removed))
         if self.is_full:
@@ -53,28 +53,19 @@ class Fixture:
         self.telemetry = SelfMetrics(version="0", served=tuple)
         self.autosave = Autosave(self.state, store=self.store, telemetry=self.telemetry)
 
-    def put(
-        self, *campaign_ids: str, at: float | None = 100.0, has_values: bool = True
-    ) -> None:
-        """Put campaigns into the store whose last successful poll was at `at`."""
+    def put(self, *campaign_ids: str, **changes: Any) -> None:
         for campaign_id in campaign_ids:
             subject = ObjectLabels("shop", campaign_id, campaign_id, {})
-            status = PollStatus(
-                is_up=True, failure=None, interval_seconds=300, last_success_at=at
+            status = PollStatus(True, None, 300, 100.0)._replace(**changes)
+            values = render_values(subject, SNAPSHOT)
+            self.store.put(
+                Entry(subject, status, render_status(subject, status), SNAPSHOT, values)
             )
-            entry = Entry(subject, status, render_status(subject, status))
-            if has_values:
-                entry = entry._replace(
-                    last_read=SNAPSHOT, values=render_values(subject, SNAPSHOT)
-                )
-            self.store.put(entry)
 
     def saved_ids(self) -> set[str]:
-        """Return the ids of the campaigns in the file."""
         return {campaign_id for _, campaign_id in self.state.load()}
 
     def count(self, name: str, result: str) -> float | None:
-        """Return the value of a counter."""
         return self.telemetry.registry.get_sample_value(
             f"braze_exporter_{name}_total", {"result": result}
         )
@@ -82,26 +73,25 @@ class Fixture:
 
 @pytest.fixture
 def fixture(tmp_path: Path) -> Fixture:
-    """Return one whose directory is empty."""
     return Fixture(tmp_path)
 
 
 def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
-    """By the next process."""
+    assert fixture.autosave.restore() == {}
     fixture.put("a")
 
     fixture.autosave.save()
 
     kept = Fixture(tmp_path).autosave.restore()
     assert kept == {("shop", "a"): Kept(100.0, None, SNAPSHOT)}
+    assert fixture.count("state_loads", "success") == 1
     assert fixture.count("state_saves", "success") == 1
 
 
 def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
-    """A save without a change writes nothing."""
     fixture.put(*"abc")
     fixture.autosave.save()
-    fixture.put("b", at=200.0)
+    fixture.put("b", last_success_at=200.0)
 
     fixture.autosave.save()
     fixture.autosave.save()
@@ -113,7 +103,6 @@ def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
 def test_restored_values_are_not_written_again(
     fixture: Fixture, tmp_path: Path
 ) -> None:
-    """A restart of ten thousand campaigns writes none of them."""
     fixture.put("a")
     fixture.autosave.save()
     later = Fixture(tmp_path)
@@ -127,20 +116,14 @@ def test_restored_values_are_not_written_again(
 
 def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
     """So that a restart does not make a failing campaign look healthy."""
-    fixture.put("a")
+    fixture.put("a", is_up=False, failure=FailureReason.TIMEOUT)
 
-    def fail(entry: Entry) -> Entry:
-        status = entry.status._replace(is_up=False, failure=FailureReason.TIMEOUT)
-        return entry._replace(status=status)
-
-    fixture.store.update(("shop", "a"), fail)
     fixture.autosave.save()
 
     assert fixture.state.load()["shop", "a"].failure is FailureReason.TIMEOUT
 
 
 def test_campaigns_that_left_the_store_are_deleted(fixture: Fixture) -> None:
-    """From the file, too."""
     fixture.put(*"ab")
     fixture.autosave.save()
 
@@ -155,7 +138,8 @@ def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
     """What was saved before the values became stale stays."""
     fixture.put("a")
     fixture.autosave.save()
-    fixture.put(*"ab", at=None, has_values=False)
+    fixture.put("b", last_success_at=None)
+    fixture.store.update(("shop", "a"), lambda entry: entry._replace(values=None))
 
     fixture.autosave.save()
 
@@ -166,7 +150,6 @@ def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
 def test_a_full_disk_is_logged_once_and_counted_each_time(
     fixture: Fixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first save after the fault writes what is missing."""
     caplog.set_level("INFO", logger="exporter")
     fixture.put("a")
     fixture.state.is_full = True
@@ -186,7 +169,6 @@ def test_a_full_disk_is_logged_once_and_counted_each_time(
 def test_an_unusable_file_is_logged_and_replaced(
     fixture: Fixture, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is renamed, and the next save creates a new one."""
     file = tmp_path / FILE_NAME
     file.write_bytes(b"something else" * 500)
 
@@ -204,17 +186,10 @@ def test_an_unusable_file_is_logged_and_replaced(
     assert file.with_suffix(".unusable").read_bytes().startswith(b"something else")
 
 
-def test_a_first_start_succeeds(fixture: Fixture) -> None:
-    """There is nothing to restore."""
-    assert fixture.autosave.restore() == {}
-    assert fixture.count("state_loads", "success") == 1
-
-
 @pytest.mark.parametrize("is_created_by_discovery", [False, True])
 def test_a_file_that_was_removed_is_written_whole(
     fixture: Fixture, tmp_path: Path, *, is_created_by_discovery: bool
 ) -> None:
-    """Not only what changed since the last save."""
     fixture.put(*"ab")
     fixture.autosave.save()
     (tmp_path / FILE_NAME).unlink()
@@ -229,11 +204,10 @@ def test_a_file_that_was_removed_is_written_whole(
 def test_a_file_that_was_overwritten_is_replaced(
     fixture: Fixture, tmp_path: Path
 ) -> None:
-    """One save renames it, the next one creates a new file."""
     fixture.put(*"ab")
     fixture.autosave.save()
     (tmp_path / FILE_NAME).write_bytes(b"something else" * 500)
-    fixture.put("a", at=200.0)
+    fixture.put("a", last_success_at=200.0)
 
     fixture.autosave.save()
     fixture.autosave.save()
@@ -243,7 +217,6 @@ def test_a_file_that_was_overwritten_is_replaced(
 
 
 def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
-    """Nothing is restored while a backup holds it, and the next start restores it."""
     fixture.put("a")
     fixture.autosave.save()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
@@ -252,16 +225,3 @@ def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
 
     assert kept == {}
     assert set(Fixture(tmp_path).autosave.restore()) == {("shop", "a")}
-
-
-def test_an_impossible_directory_is_logged_at_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Not first when there are values to save."""
-    (tmp_path / "file").write_text("not a directory")
-
-    kept = Fixture(tmp_path / "file").autosave.restore()
-
-    assert kept == {}
-    (record,) = caplog.records
-    assert record.getMessage() == "state.unusable"

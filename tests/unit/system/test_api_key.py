@@ -1,16 +1,10 @@
 """API keys from environment variables and files."""
 
-import os
 from pathlib import Path
 
 import pytest
 from exporter.model.config import KeySource
 from exporter.system.api_key import ApiKey, Secret, read_key, unreadable_reason
-
-
-def from_file(path: Path) -> str | None:
-    """Return the key in a file."""
-    return read_key(KeySource(file=str(path)), {})
 
 
 @pytest.mark.parametrize(
@@ -33,21 +27,18 @@ def test_a_key_in_a_variable(environment: dict[str, str], key: str | None) -> No
 @pytest.mark.parametrize(
     ("content", "key"),
     [
-        (b"k-1", "k-1"),
         (b"k-1\n", "k-1"),
         (b"k-1\r\n", "k-1"),
         (b"\n k-1 \n", "k-1"),
         (b"\xff\xfe\x00k", None),
-        (b"k" * (64 * 1024 + 1), None),
+        (bytes(64 * 1024 + 1), None),
     ],
-    ids=["plain", "newline", "carriage return", "spaces", "binary", "large"],
 )
 def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> None:
-    """Surrounding whitespace is removed; binary and large files have no key."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
-    assert from_file(path) == key
+    assert read_key(KeySource(file=str(path)), {}) == key
 
 
 @pytest.mark.parametrize(
@@ -68,42 +59,27 @@ def test_the_reason_why_a_file_has_no_key(
     if content is not None:
         path.write_bytes(content)
 
-    assert from_file(path) is None
+    assert read_key(KeySource(file=str(path)), {}) is None
     assert unreadable_reason(KeySource(file=str(path))) == reason
 
 
-def test_an_unreadable_file_has_no_key(tmp_path: Path) -> None:
-    """Missing, a directory, a link to itself, an invalid path, a pipe, a device."""
-    loop, pipe = tmp_path / "loop", tmp_path / "pipe"
-    loop.symlink_to(loop)
-    os.mkfifo(pipe)
-    paths = (
-        *(tmp_path / "missing", tmp_path, loop, pipe),
-        *(Path("nul\0"), Path("/dev/zero")),
-    )
-
-    assert [from_file(path) for path in paths] == [None] * 6
-
-
-def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    """The next request uses the new key."""
-    path = tmp_path / "key"
-    path.write_text("old")
-    key = ApiKey(KeySource(file=str(path)), lambda source: read_key(source, {}))
-    first = key()
-
-    path.write_text("new")
-
-    assert (first, key()) == (Secret("old"), Secret("new"))
+@pytest.mark.parametrize("path", ["missing", "nul\0"])
+def test_an_unreadable_file_has_no_key(path: str) -> None:
+    assert read_key(KeySource(file=path), {}) is None
 
 
 @pytest.mark.parametrize(
-    ("texts", "key"), [(["k-1", None], "k-1"), (["k-1", ""], "k-1"), ([None, None], "")]
+    ("texts", "key"),
+    [
+        (["old", "new"], "new"),
+        (["k-1", None], "k-1"),
+        (["k-1", ""], "k-1"),
+        ([None, None], ""),
+    ],
 )
 def test_the_previous_key_is_used_while_none_can_be_read(
     texts: list[str | None], key: str
 ) -> None:
-    """It is empty if no key was ever read."""
     reads = iter(texts)
     api_key = ApiKey(KeySource(env="X"), lambda _: next(reads))
     api_key()

@@ -1,6 +1,5 @@
 """Log lines: one per event, with any fields."""
 
-import io
 import json
 import logging
 import math
@@ -26,27 +25,12 @@ facts_of = st.dictionaries(
 
 
 def record(
-    event: str = "poll.failed",
-    *,
-    facts: object = None,
-    level: int = logging.WARNING,
+    event: str = "poll.failed", *, level: int = logging.WARNING, **more: object
 ) -> logging.LogRecord:
     """Return a record of 2025-06-22, 10:00:00.125 UTC."""
     created = logging.LogRecord("exporter", level, __file__, 1, event, None, None)
-    created.created = 1750586400.125
-    if facts is not None:
-        created.facts = facts
+    vars(created).update(created=1750586400.125, **more)
     return created
-
-
-def read_logfmt(line: str) -> dict[str, str]:
-    """Parse a line of logfmt: a quoted value is a JSON string."""
-    found = {
-        name: json.loads(text) if text.startswith('"') else text
-        for name, text in _PAIR.findall(line)
-    }
-    assert _PAIR.sub("", line) == ""
-    return found
 
 
 def joined(text: str) -> str:
@@ -54,25 +38,18 @@ def joined(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
+FACTS = {"campaign": "Spring sale", "tries": 5, "status": None}
+
+
 def test_a_line_of_logfmt() -> None:
-    """Time, level and event come first; values are quoted only if necessary."""
-    facts = {"campaign": "Spring sale", "reason": "timeout", "tries": 5}
-
-    line = Logfmt().format(record(facts=facts))
-
-    assert line == (
+    assert Logfmt().format(record(facts=FACTS)) == (
         "time=2025-06-22T10:00:00.125Z level=warn event=poll.failed "
-        'campaign="Spring sale" reason=timeout tries=5'
+        'campaign="Spring sale" tries=5'
     )
 
 
 def test_a_line_of_json() -> None:
-    """Numbers are numbers, and None is left out."""
-    facts = {"campaign": "Spring sale", "tries": 5, "status": None}
-
-    line = Json().format(record(facts=facts))
-
-    assert json.loads(line) == {
+    assert json.loads(Json().format(record(facts=FACTS))) == {
         "time": "2025-06-22T10:00:00.125Z",
         "level": "warn",
         "event": "poll.failed",
@@ -81,18 +58,11 @@ def test_a_line_of_json() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("level", "name"),
-    [
-        (logging.DEBUG, "debug"),
-        (logging.INFO, "info"),
-        (logging.WARNING, "warn"),
-        (logging.ERROR, "error"),
-    ],
-)
-def test_levels_have_the_names_of_the_flag(level: int, name: str) -> None:
-    """They are the values of `--log.level`."""
-    assert f" level={name} " in Logfmt().format(record(level=level))
+@pytest.mark.parametrize("name", ["debug", "info", "error"])
+def test_levels_have_the_names_of_the_flag(name: str) -> None:
+    created = record(level=logging.getLevelNamesMapping()[name.upper()])
+
+    assert f" level={name} " in Logfmt().format(created)
 
 
 @pytest.mark.parametrize(
@@ -101,22 +71,18 @@ def test_levels_have_the_names_of_the_flag(level: int, name: str) -> None:
         (True, "true"),
         (False, "false"),
         ("", '""'),
-        (0.0, "0"),
         (10.0, "10"),
-        (2.5, "2.5"),
         (1.23456, "1.235"),
         (float("inf"), "inf"),
         ("https://rest.iad-01.braze.com/x", "https://rest.iad-01.braze.com/x"),
         ("a=b", '"a=b"'),
         ('a "b"', r'"a \"b\""'),
         ("two\nlines", r'"two\nlines"'),
-        ("\u2028", r'"\u2028"'),
         ("\ud800", r'"\ud800"'),
         ("Grüße 😀", '"Grüße 😀"'),
     ],
 )
 def test_logfmt_values(value: object, text: str) -> None:
-    """Special values are distinct, and floats are rounded."""
     line = Logfmt().format(record(facts={"fact": value}))
 
     assert line.partition(" fact=")[2] == text
@@ -137,64 +103,47 @@ def test_a_record_is_one_line(
 
 @given(facts=facts_of)
 def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
-    """Every text is preserved, including quotes and control characters."""
     texts = {
         name: joined(value) for name, value in facts.items() if isinstance(value, str)
     }
 
-    found = read_logfmt(Logfmt().format(record(facts=texts)))
+    line = Logfmt().format(record(facts=texts))
 
+    found = {
+        name: json.loads(text) if text.startswith('"') else text
+        for name, text in _PAIR.findall(line)
+    }
     assert found | texts == found
+    assert _PAIR.sub("", line) == ""
 
 
 @given(facts=facts_of)
 def test_json_can_be_parsed(facts: dict[str, object]) -> None:
-    """The JSON is strict: NaN and infinities are strings, None is left out."""
+    found = json.loads(Json().format(record(facts=facts)), parse_constant=pytest.fail)
 
-    def reject(constant: str) -> None:
-        raise AssertionError(constant)
-
-    found = json.loads(Json().format(record(facts=facts)), parse_constant=reject)
-
-    assert not {name for name, value in facts.items() if value is None} & set(found)
-    for name, value in facts.items():
-        if value is None:
-            continue
-        is_text = isinstance(value, float) and not math.isfinite(value)
-        expected = str(value) if is_text else value
-        if isinstance(expected, str):
-            expected = joined(expected)
-        assert found[name] == expected
+    expected = {name: value for name, value in facts.items() if value is not None}
+    for name, value in expected.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            expected[name] = str(value)
+        if isinstance(value, str):
+            expected[name] = joined(value)
+    assert found | expected == found
+    assert len(found) == len(expected | dict.fromkeys(("time", "level", "event")))
 
 
 @pytest.mark.parametrize("formatter", FORMATTERS)
 def test_a_traceback_stays_on_its_line(formatter: logging.Formatter) -> None:
-    """It is a field, with any text of the exception."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter)
-    created = record("poll.crashed", level=logging.ERROR)
+    """The event of a library's record is its message with its arguments."""
+    created = logging.LogRecord(
+        "urllib3", logging.ERROR, __file__, 1, "retry %d of %s", (2, "x"), None
+    )
     try:
-        message = "broken\n\u2028\ud800"
-        raise RuntimeError(message)
+        raise RuntimeError("broken\n\u2028\ud800")
     except RuntimeError:
         created.exc_info = sys.exc_info()
 
-    handler.emit(created)
-
-    line = stream.getvalue()
-    assert line.endswith("\n")
-    assert len(line.splitlines()) == 1
-    assert "RuntimeError: broken" in line
-
-
-@pytest.mark.parametrize("formatter", FORMATTERS)
-def test_the_record_of_a_library_is_one_line(formatter: logging.Formatter) -> None:
-    """The event is its message with its arguments."""
-    created = logging.LogRecord(
-        "urllib3", logging.WARNING, __file__, 1, "retry %d of %s", (2, "x"), None
-    )
-
     line = formatter.format(created)
 
+    assert len(line.splitlines()) == 1
     assert "retry 2 of x" in line
+    assert "RuntimeError: broken" in line

@@ -17,31 +17,25 @@ def test_a_file_within_the_limit_is_read(tmp_path: Path, content: bytes) -> None
     assert read_regular(str(tmp_path / "link"), at_most=4) == content
 
 
-def test_a_larger_file_is_rejected(tmp_path: Path) -> None:
-    """It is not truncated."""
-    (tmp_path / "file").write_bytes(b"12345")
-
-    with pytest.raises(OSError, match="it is larger than 4 bytes"):
-        read_regular(str(tmp_path / "file"), at_most=4)
-
-
-def test_other_kinds_of_files_are_rejected(tmp_path: Path) -> None:
-    """A pipe without a writer does not block."""
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("large", "it is larger than 4 bytes"),
+        ("pipe", "it is not a regular file"),  # without a writer: does not block
+        ("/dev/zero", "it is not a regular file"),
+        (".", "it is not a regular file"),
+        ("socket", "socket"),
+        ("missing", "missing"),
+    ],
+)
+def test_other_files_are_rejected(tmp_path: Path, path: str, text: str) -> None:
+    (tmp_path / "large").write_bytes(b"12345")
     os.mkfifo(tmp_path / "pipe")
-
-    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
-        with pytest.raises(OSError, match="it is not a regular file"):
-            read_regular(str(path), at_most=4)
-
-
-def test_a_socket_and_a_missing_file_are_rejected(tmp_path: Path) -> None:
-    """No descriptor is leaked."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
     with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(tmp_path / "s"))
+        one.bind(str(tmp_path / "socket"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
 
-        for name in ("s", "missing"):
-            with pytest.raises(OSError, match=name):
-                read_regular(str(tmp_path / name), at_most=4)
+        with pytest.raises(OSError, match=text):
+            read_regular(str(tmp_path / path), at_most=4)
 
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -17,70 +17,51 @@ class Slow:
 
     def __init__(self) -> None:
         self.runs = 0
-        self.concurrent = 0
-        self.max_concurrent = 0
+        self.is_running = threading.Lock()
         self.has_started = threading.Event()
         self.may_end = threading.Event()
 
     def __call__(self) -> int:
         """Return the number of this run."""
+        assert self.is_running.acquire(blocking=False)
         self.runs += 1
-        self.concurrent += 1
-        self.max_concurrent = max(self.max_concurrent, self.concurrent)
         self.has_started.set()
         assert self.may_end.wait(PATIENCE_SECONDS)
-        self.concurrent -= 1
+        self.is_running.release()
         return self.runs
 
 
-def test_calls_during_a_run_share_the_next_one() -> None:
-    """Ten concurrent calls cause one further run."""
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_calls_during_a_run_share_the_next_one(*, is_cancelled: bool) -> None:
     slow = Slow()
 
-    async def call_eleven_times() -> list[int]:
+    async def call_eleven_times() -> list[int | BaseException]:
         flight = SingleFlight(slow)
         first = asyncio.create_task(flight.run())
         await asyncio.to_thread(slow.has_started.wait)
+        if is_cancelled:
+            first.cancel()
         others = [asyncio.create_task(flight.run()) for _ in range(10)]
         await asyncio.sleep(0)
         slow.may_end.set()
-        return await asyncio.gather(first, *others)
+        return await asyncio.gather(first, *others, return_exceptions=True)
 
-    results = asyncio.run(call_eleven_times())
+    first, *others = asyncio.run(call_eleven_times())
 
-    assert results == [1, *[2] * 10]
-    assert slow.max_concurrent == 1
-
-
-def test_a_cancelled_caller_does_not_cancel_the_run() -> None:
-    """No second run starts meanwhile."""
-    slow = Slow()
-
-    async def cancel_the_first() -> int:
-        flight = SingleFlight(slow)
-        first = asyncio.create_task(flight.run())
-        await asyncio.to_thread(slow.has_started.wait)
-        first.cancel()
-        second = asyncio.create_task(flight.run())
-        await asyncio.sleep(0)
-        slow.may_end.set()
-        return await second
-
-    assert asyncio.run(cancel_the_first()) == 2
-    assert slow.max_concurrent == 1
+    assert isinstance(first, asyncio.CancelledError) if is_cancelled else first == 1
+    assert others == [2] * 10
 
 
 def test_an_exception_is_raised_to_the_callers() -> None:
-    """The next run is independent of it."""
-    is_failing = iter([True, False])
+    ends = iter([OSError("the first run"), "done"])
 
-    def work() -> str:
-        if next(is_failing):
-            message = "the first run"
-            raise OSError(message)
-        return "done"
+    def work() -> object:
+        end = next(ends)
+        if isinstance(end, OSError):
+            raise end
+        return end
 
-    async def twice() -> str:
+    async def twice() -> object:
         flight = SingleFlight(work)
         with pytest.raises(OSError, match="the first run"):
             await flight.run()
