@@ -87,23 +87,6 @@ class _Phase(Enum):
 class Connection(asyncio.Protocol):
     """One connection, from accept until its socket is closed."""
 
-    __slots__ = (
-        "_body_bytes",
-        "_closes_after_response",
-        "_context",
-        "_deadline",
-        "_drained",
-        "_h11_connection",
-        "_is_sending",
-        "_loop",
-        "_phase",
-        "_received",
-        "_request",
-        "_task",
-        "_transport",
-        "_unwritten_bytes",
-    )
-
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()

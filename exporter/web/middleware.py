@@ -28,17 +28,16 @@ class TokenBucket:
 
     def __init__(self, limit: RequestRateLimit, *, now: float) -> None:
         self._limit = limit
-        self._tokens = float(limit.burst)
-        self._updated_at = now
+        self._full_at = now
 
     def take(self, *, now: float) -> float:
         """Take a token and return 0, or return the seconds until there is one."""
-        gained = (now - self._updated_at) / self._limit.interval_seconds
-        self._tokens = min(self._tokens + gained, float(self._limit.burst))
-        self._updated_at = now
-        if self._tokens < 1:
-            return (1 - self._tokens) * self._limit.interval_seconds
-        self._tokens -= 1
+        interval_seconds, burst = self._limit.interval_seconds, self._limit.burst
+        full_at = max(self._full_at, now) + interval_seconds
+        wait_seconds = full_at - burst * interval_seconds - now
+        if wait_seconds > 0:
+            return wait_seconds
+        self._full_at = full_at
         return 0.0
 
 

@@ -15,27 +15,15 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
 
 from exporter.model.errors import ListenError
 from exporter.web.connection import ClientLimits, Connection, ServerContext
-from exporter.web.connection_table import ConnectionHandle, ConnectionTable
-from exporter.web.messages import HttpRequest, HttpResponse, Responder
-
-__all__ = [
-    "Address",
-    "ClientLimits",
-    "HttpRequest",
-    "HttpResponse",
-    "Responder",
-    "Server",
-    "parse_address",
-    "raise_descriptor_limit",
-]
+from exporter.web.connection_table import ConnectionTable
+from exporter.web.messages import Responder
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +109,9 @@ class Server:
         self._table = ConnectionTable()
         self._context = ServerContext(respond, self._limits, clock, self._table)
         self._sockets: list[socket.socket] = []
-        self._timers: dict[socket.socket | None, asyncio.TimerHandle] = {}
+        self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
+        """When paused sockets accept again."""
+        self._sweeps: list[asyncio.Task[None]] = []
         self._next_warning_at = 0.0
 
     async def start(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
@@ -137,7 +127,7 @@ class Server:
             raise
         for listening in self._sockets:
             self._resume_accepting(listening)
-        self._check_all_deadlines()
+        self._sweeps.append(self._table.start_task(self._check_deadlines()))
         return tuple(Address(*bound.getsockname()[:2]) for bound in self._sockets)
 
     async def stop(self, grace_seconds: float) -> None:
@@ -152,9 +142,9 @@ class Server:
             for connection in self._table.connections():
                 connection.abort()
             await self._table.wait_until_empty()
+        for sweep in self._sweeps:
+            sweep.cancel()
         await self._table.wait_for_tasks(timeout_seconds=grace_seconds)
-        for timer in self._timers.values():
-            timer.cancel()
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:
@@ -165,26 +155,19 @@ class Server:
             listening.close()
         self._sockets.clear()
 
-    def _check_all_deadlines(self) -> None:
-        self._check_deadlines(iter(self._table.connections()))
-
-    def _check_deadlines(self, connections: Iterator[ConnectionHandle]) -> None:
-        """Check some deadlines now, and the rest in later iterations of the loop.
+    async def _check_deadlines(self) -> None:
+        """Check all deadlines regularly, and serve other connections in between.
 
         A thousand connections that were opened together expire together, and closing
         them takes a while.
         """
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        checked = tuple(islice(connections, _CHECKS_AT_ONCE))
-        for connection in checked:
-            connection.check_deadline(now)
-        if checked:
-            timer = loop.call_later(0, self._check_deadlines, connections)
-        else:
-            seconds = self._limits.sweep_seconds
-            timer = loop.call_later(seconds, self._check_all_deadlines)
-        self._timers[None] = timer
+        while True:
+            await asyncio.sleep(self._limits.sweep_seconds)
+            for number, connection in enumerate(self._table.connections(), 1):
+                connection.check_deadline(loop.time())
+                if number % _CHECKS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _resume_accepting(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

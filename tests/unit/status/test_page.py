@@ -36,7 +36,7 @@ from tests.support.daemon_process import (
 )
 from tests.support.views import NOW, row, snapshot, status_page, workspace_config
 
-LINKS = Links("/x/", "/x/m", "/x/j", "/x/c", "/x/h", "/x/r")
+LINKS = Links("/x", "/x/m")
 
 
 def document(running: Running, query: str = "") -> Any:

@@ -41,26 +41,7 @@ def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
     return asyncio.run(work())
 
 
-def test_without_a_configuration_responses_are_unchanged() -> None:
-    """No request is refused, no header is added."""
-    assert responses(WebConfig(), GET) == [RESPONSE]
-
-
-def test_users_are_authenticated_except_for_health() -> None:
-    """Other requests are refused with a challenge that repeats no password."""
-    valid, wrong = basic("prometheus", PASSWORD), basic("prometheus", "guess")
-
-    found = responses(WebConfig(users=USERS), valid, wrong, GET, HEALTH)
-
-    assert [response.status for response in found] == [200, 401, 401, 200]
-    for response in found[1:3]:
-        challenge = ("WWW-Authenticate", 'Basic realm="braze-exporter"')
-        assert challenge in response.headers
-        assert b"guess" not in b"".join(response.body)
-
-
 def test_too_many_passwords_at_once_are_503() -> None:
-    """The client has to retry after a second."""
     wrong = [basic("prometheus", f"guess {number}") for number in range(9)]
 
     *refused, busy = responses(WebConfig(users=USERS), *wrong)
@@ -71,7 +52,6 @@ def test_too_many_passwords_at_once_are_503() -> None:
 
 
 def test_configured_headers_are_added_to_every_response() -> None:
-    """They replace headers of the same name in any case."""
     headers = {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}
 
     valid, refused = responses(
@@ -95,7 +75,6 @@ def test_the_rate_limit_applies_to_all_but_health() -> None:
 
 
 def test_a_bucket_gains_one_token_each_interval() -> None:
-    """Up to its burst."""
     bucket = TokenBucket(RequestRateLimit(2.0, 3), now=100.0)
 
     assert [bucket.take(now=100.0) for _ in range(4)] == [0, 0, 0, 2.0]

@@ -45,7 +45,6 @@ CHROME = (
     ],
 )
 def test_openmetrics_is_preferred(accept: str) -> None:
-    """In version 1.0.0 or without a version, and not below the text format."""
     assert wants_openmetrics(accept)
 
 
@@ -73,7 +72,6 @@ def test_the_text_format_is_preferred(accept: str) -> None:
 
 @pytest.mark.parametrize("quality", ["", "high", "-1", "1.1", "nan", "inf", "0,5"])
 def test_a_member_with_an_invalid_quality_is_ignored(quality: str) -> None:
-    """As if it were not in the header."""
     assert not wants_openmetrics(f"application/openmetrics-text;q={quality}")
     assert not accepts_gzip(f"gzip;q={quality}")
 
@@ -91,7 +89,6 @@ def test_a_member_with_an_invalid_quality_is_ignored(quality: str) -> None:
     ],
 )
 def test_gzip_is_accepted(accept_encoding: str) -> None:
-    """By its name, or by the wildcard if the name is missing."""
     assert accepts_gzip(accept_encoding)
 
 
@@ -100,12 +97,10 @@ def test_gzip_is_accepted(accept_encoding: str) -> None:
     ["", "identity", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzipped"],
 )
 def test_gzip_is_not_accepted(accept_encoding: str) -> None:
-    """It is missing or has q=0."""
     assert not accepts_gzip(accept_encoding)
 
 
 @given(header=st.text() | st.text(alphabet='gzip*;q=,."10 /textomrics'))
 def test_any_header_is_parsed(header: str) -> None:
-    """The parser raises nothing."""
     assert wants_openmetrics(header) in {True, False}
     assert accepts_gzip(header) in {True, False}

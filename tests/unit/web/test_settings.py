@@ -16,12 +16,10 @@ def read(*arguments: str) -> WebSettings:
 
 
 def test_defaults() -> None:
-    """All interfaces, port 10417, /metrics, no prefix."""
     assert read() == WebSettings((Address("", 10417),), "/metrics", "", "")
 
 
 def test_addresses_keep_their_order() -> None:
-    """The flag may be repeated."""
     found = read("--web.listen-address=127.0.0.1:1", "--web.listen-address", "[::1]:2")
 
     assert found.addresses == (Address("127.0.0.1", 1), Address("::1", 2))
@@ -45,7 +43,6 @@ def test_addresses_keep_their_order() -> None:
 def test_prefixes_from_external_url_and_route_prefix(
     external: str, route: str, prefix: str, link_prefix: str
 ) -> None:
-    """The route prefix defaults to the path of the URL, and links use that path."""
     found = read(f"--web.external-url={external}", f"--web.route-prefix={route}")
 
     assert (found.prefix, found.link_prefix) == (prefix, link_prefix)
@@ -65,6 +62,5 @@ def test_prefixes_from_external_url_and_route_prefix(
     ],
 )
 def test_invalid_flags_raise(argument: str, message: str) -> None:
-    """The message names the flag and the expected form."""
     with pytest.raises(ValueError, match=re.escape(message)):
         read(argument)

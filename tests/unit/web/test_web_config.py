@@ -65,7 +65,6 @@ def test_a_file_may_be_empty(text: str) -> None:
 
 
 def test_every_option_is_read() -> None:
-    """Relative paths begin at the file's directory; ciphers get OpenSSL's names."""
     tls = tls_of(
         f"{PAIR}, client_auth_type: RequireAndVerifyClientCert, min_version: TLS12,"
         " client_ca_file: /ca.pem, client_allowed_sans: [prometheus, '0:0::1'],"
@@ -87,7 +86,6 @@ def test_every_option_is_read() -> None:
 
 
 def test_the_defaults_are_those_of_exporter_toolkit() -> None:
-    """No client certificates, TLS 1.2 and 1.3, OpenSSL's ciphers in its order."""
     tls = tls_of(PAIR)
 
     assert (tls.client_auth, tls.client_ca) == (ClientAuth.NONE, None)
@@ -96,7 +94,6 @@ def test_the_defaults_are_those_of_exporter_toolkit() -> None:
 
 
 def test_certificates_and_keys_may_be_inline() -> None:
-    """They have no path then."""
     tls = tls_of("cert: the cert, key: the key, client_auth_type: NoClientCert")
 
     assert (tls.cert.option, tls.cert.path) == ("cert", None)
@@ -104,7 +101,6 @@ def test_certificates_and_keys_may_be_inline() -> None:
 
 
 def test_headers_users_and_a_rate_limit_are_read() -> None:
-    """Headers may be numbers, blank ones are ignored, hashes are secrets."""
     parsed = read(
         "http_server_config: {headers: {X-XSS-Protection: 0, X-Frame-Options: deny,"
         " Content-Security-Policy: ' '}}\n"
@@ -124,7 +120,6 @@ def test_headers_users_and_a_rate_limit_are_read() -> None:
 
 
 def test_warnings() -> None:
-    """The configuration is valid, but may not do what is expected."""
     parsed = read(
         "http_server_config: {http2: true}\n"
         f"tls_server_config: {{{PAIR}, min_version: TLS10}}\n"
@@ -212,7 +207,6 @@ def test_warnings() -> None:
     ],
 )
 def test_problems_of_tls_options(options: str, expected: str) -> None:
-    """The first problem names the option and the expected value."""
     first, *_ = problems_of(f"tls_server_config: {{{options}}}")
 
     assert first == f"1: tls_server_config.{expected}"
@@ -265,7 +259,6 @@ def test_problems_of_tls_options(options: str, expected: str) -> None:
     ],
 )
 def test_problems_of_other_options(text: str, expected: str) -> None:
-    """No message contains part of a hash."""
     first, *_ = problems_of(text)
 
     assert first == expected
@@ -292,6 +285,5 @@ def test_all_problems_are_ordered_by_line() -> None:
 
 @given(st.text() | st.sampled_from(sorted(FILES)))
 def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
-    """Nothing else is raised."""
     with suppress(ConfigError):
         assert isinstance(read(text).config, WebConfig)
