@@ -24,7 +24,6 @@ def test_bars_are_relative_to_the_greatest_day() -> None:
 
 
 def test_every_day_has_a_bar_inside_the_chart() -> None:
-    """From left to right, oldest first."""
     bars = chart({age: PastDay(1.0) for age in range(28)})
 
     starts = [int(bar.split()[0]) for bar in bars.past.split("M")[1:]]
@@ -41,7 +40,6 @@ def test_days_without_messages_have_low_bars() -> None:
 
 
 def test_days_with_high_rates_have_marks() -> None:
-    """Warnings and criticals are separate paths."""
     marks = chart(
         {0: PastDay(1.0, Level.CRITICAL), 1: PastDay(1.0, Level.WARNING), 2: PastDay(1)}
     )
