@@ -329,8 +329,8 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, head: h11.Response, response: HttpResponse) -> tuple[bytes, ...]:
         """Return all chunks to be written, and register them with h11."""
-        method = self._request.method if self._request is not None else b""
-        body = messages.body(response, method=method)
+        is_head = self._request is not None and self._request.method == b"HEAD"
+        body = () if is_head else response.body
         start = self._h11.send(head) or b""
         if body:
             # h11 only counts bytes: an object with the right length is sufficient.

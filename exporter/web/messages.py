@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import h11
 
-_BODILESS = frozenset({204, 304})
-
 
 class HttpRequest(NamedTuple):
     """A complete request; its body was read and discarded."""
@@ -80,20 +78,15 @@ def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
 
     LocalProtocolError and ValueError: a status or a header is invalid.
     """
-    headers = [*response.headers, ("Date", formatdate(now, usegmt=True))]
-    if response.status not in _BODILESS:
-        headers.append(("Content-Length", str(sum(map(len, response.body)))))
+    headers = [
+        *response.headers,
+        ("Date", formatdate(now, usegmt=True)),
+        ("Content-Length", str(sum(map(len, response.body)))),
+    ]
     if closes:
         headers.append(("Connection", "close"))
-    return h11.Response(
-        status_code=response.status, headers=headers, reason=_phrase(response.status)
-    )
-
-
-def body(response: HttpResponse, *, method: bytes) -> tuple[bytes, ...]:
-    """Return the body to be sent: none in response to HEAD."""
-    is_sent = method != b"HEAD" and response.status not in _BODILESS
-    return response.body if is_sent else ()
+    status = HTTPStatus(response.status)
+    return h11.Response(status_code=status, headers=headers, reason=status.phrase)
 
 
 class OutgoingResponse:
@@ -132,10 +125,3 @@ class OutgoingResponse:
         piece = memoryview(self._chunks[0])[:size]
         self.skip(size)
         return piece
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

@@ -31,14 +31,12 @@ LINKS = Links("/x", "/x/m")
 
 
 def document(running: Running, query: str = "") -> Any:
-    """Return the JSON."""
     status, text = running.get(f"/api/v1/status{query}")
     assert status == 200
     return json.loads(text)
 
 
 def html(page: StatusPage, query: str = "") -> str:
-    """Return the HTML."""
     with page.snapshot() as snapshot:
         return "".join(snapshot.page(query, LINKS))
 

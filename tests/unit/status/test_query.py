@@ -58,7 +58,6 @@ queries = st.builds(
 
 
 def names(query: ListQuery) -> list[str]:
-    """Return the names of the selected campaigns."""
     return [one.labels.campaign for one in select(CAMPAIGNS, query)]
 
 

@@ -8,7 +8,6 @@ from tests.support.views import TODAY
 
 
 def chart(by_age: dict[int, PastDay]) -> Sparkline:
-    """Return the chart of these days."""
     history = pack_days(TODAY, by_age)
     assert history is not None
     return sparkline(history)

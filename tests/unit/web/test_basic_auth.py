@@ -27,20 +27,16 @@ def users(**hashes: str) -> dict[str, Secret]:
 
 
 def authenticator(**hashes: str) -> Authenticator:
-    """Return an authenticator with these users."""
     made = Authenticator()
     made.replace_users(users(**hashes))
     return made
 
 
 def wrong(number: int) -> Credentials:
-    """Return invalid credentials."""
     return Credentials(b"prometheus", b"guess %d" % number)
 
 
 def results(one: Authenticator, *given: Credentials | None) -> list[AuthResult]:
-    """Authenticate one after the other."""
-
     async def work() -> list[AuthResult]:
         return [await one.authenticate(each) for each in given]
 
@@ -62,33 +58,34 @@ def bcrypts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]:
 
 
 def header(text: bytes) -> str:
-    """Return the header for a name and a password."""
     return f"Basic {base64.b64encode(text).decode()}"
 
 
-def test_the_header_contains_a_name_and_a_password() -> None:
-    sent = header(b"J\xc3\xbcrgen:a:b\0\xff")
-
-    for text in (sent, sent.replace("Basic", "bAsIc"), sent.replace(" ", "   ")):
-        assert credentials(text) == (b"J\xc3\xbcrgen", b"a:b\0\xff")
+SENT = header(b"J\xc3\xbcrgen:a:b\0\xff")
+PARSED = Credentials(b"J\xc3\xbcrgen", b"a:b\0\xff")
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "expected"),
     [
-        "",
-        "Basic",
-        "Basic ",
-        "Bearer YTpi",
-        "Basic a",
-        "Basic YTpi!",
-        "Basic YTpi, Basic YTpi",
-        "Basic ÿ",
-        header(b"no colon"),
+        (SENT, PARSED),
+        (SENT.replace("Basic", "bAsIc"), PARSED),
+        (SENT.replace(" ", "   "), PARSED),
+        ("", None),
+        ("Basic", None),
+        ("Basic ", None),
+        ("Bearer YTpi", None),
+        ("Basic a", None),
+        ("Basic YTpi!", None),
+        ("Basic YTpi, Basic YTpi", None),
+        ("Basic ÿ", None),
+        (header(b"no colon"), None),
     ],
 )
-def test_a_malformed_header_has_no_credentials(text: str) -> None:
-    assert credentials(text) is None
+def test_the_header_contains_a_name_and_a_password(
+    text: str, expected: Credentials | None
+) -> None:
+    assert credentials(text) == expected
 
 
 @given(st.text())

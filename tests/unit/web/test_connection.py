@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import select
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
@@ -41,8 +41,6 @@ async def path_or_large(request: HttpRequest) -> HttpResponse:
 
 
 def responding(*chunks: bytes) -> Responder:
-    """Return a responder with this body."""
-
     async def respond(_: HttpRequest) -> HttpResponse:
         return HttpResponse(200, (), chunks)
 
@@ -243,40 +241,11 @@ def test_a_slow_request_is_refused() -> None:
     with serving(limits=ClientLimits(request_seconds=SHORT)) as server:
         client = server.connect()
         client.send(b"GET / HTTP/1.1\r\nX: ")
-        is_answered = threading.Event()
+        while not select.select([client.socket], [], [], 0.01)[0]:
+            client.send(b"x")
 
-        def send_slowly() -> None:
-            while not is_answered.wait(0.01):
-                client.send(b"x")
-
-        sending = threading.Thread(target=send_slowly)
-        sending.start()
-        response = client.receive()
-        is_answered.set()
-        sending.join(PATIENCE_SECONDS)
-
-        assert response.status == 408
+        assert client.receive().status == 408
         assert client.is_closed()
-
-
-def test_a_client_that_does_not_read_is_disconnected() -> None:
-    is_lost = threading.Event()
-
-    async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path == "/large":
-            task = asyncio.current_task()
-            assert task is not None
-            task.add_done_callback(lambda _: is_lost.set())
-        return await path_or_large(request)
-
-    with serving(respond, limits=ClientLimits(write_stall_seconds=SHORT)) as server:
-        stalled = server.connect(window=SMALL_WINDOW)
-        stalled.send(request_bytes("/large"))
-        assert stalled.socket.recv(1) == b"H"
-
-        assert server.connect().get().status == 200
-        assert is_lost.wait(PATIENCE_SECONDS)
-        assert stalled.read_to_end() < 10_000_000
 
 
 def test_a_client_that_reads_slowly_stays_connected() -> None:
@@ -382,14 +351,12 @@ def test_a_failure_during_a_response_closes(caplog: pytest.LogCaptureFixture) ->
 
 
 def reset(client: RawClient) -> None:
-    """Close with RST."""
     at_once = struct.pack("ii", 1, 0)
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     client.close()
 
 
 def half_close(client: RawClient) -> None:
-    """Stop sending."""
     client.socket.shutdown(socket.SHUT_WR)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import h11
 import pytest
 from exporter.web import messages
-from exporter.web.messages import HttpResponse, OutgoingResponse
+from exporter.web.messages import OutgoingResponse
 
 
 def converted(target: str, *headers: tuple[str, str]) -> messages.HttpRequest:
-    """Convert a request for `target`."""
     event = h11.Request(
         method="GET", target=target, headers=[("Host", "server"), *headers]
     )
@@ -42,39 +41,7 @@ def test_headers_are_found_in_any_case() -> None:
     assert request.header("Authorization") == ""
 
 
-@pytest.mark.parametrize(
-    ("response", "closes", "headers", "reason"),
-    [
-        (HttpResponse(200, (), (b"ab", b"c")), False, {b"content-length": b"3"}, b"OK"),
-        (
-            HttpResponse(299),
-            True,
-            {b"content-length": b"0", b"connection": b"close"},
-            b"",
-        ),
-        (HttpResponse(204, (), (b"lost",)), False, {}, b"No Content"),
-    ],
-)
-def test_the_head_has_date_and_length(
-    response: HttpResponse,
-    *,
-    closes: bool,
-    headers: dict[bytes, bytes],
-    reason: bytes,
-) -> None:
-    head = messages.head(response, now=0.0, closes=closes)
-
-    date = {b"date": b"Thu, 01 Jan 1970 00:00:00 GMT"}
-    assert dict(head.headers) == date | headers
-    assert head.reason == reason
-    is_empty = response.status == 204
-    assert (messages.body(response, method=b"GET") == ()) is (
-        is_empty or not response.body
-    )
-
-
 def taken(outgoing: OutgoingResponse, *, size: int) -> list[bytes | memoryview]:
-    """Take all pieces."""
     pieces = []
     while outgoing:
         pieces.append(outgoing.take(size))

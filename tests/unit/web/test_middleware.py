@@ -20,7 +20,6 @@ RESPONSE = HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own"
 
 
 def basic(name: str, password: str) -> HttpRequest:
-    """Return a request with credentials."""
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     return GET._replace(headers={"authorization": f"Basic {encoded}"})
 
@@ -39,16 +38,6 @@ def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
         return await asyncio.gather(*map(wrapped, requests))
 
     return asyncio.run(work())
-
-
-def test_too_many_passwords_at_once_are_503() -> None:
-    wrong = [basic("prometheus", f"guess {number}") for number in range(9)]
-
-    *refused, busy = responses(WebConfig(users=USERS), *wrong)
-
-    assert [response.status for response in refused] == [401] * 8
-    assert busy.status == 503
-    assert ("Retry-After", "1") in busy.headers
 
 
 def test_configured_headers_are_added_to_every_response() -> None:

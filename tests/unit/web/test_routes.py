@@ -13,7 +13,6 @@ from threading import Event
 import pytest
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
-from exporter.web.messages import HttpRequest
 from exporter.web.routes import Links, Router, RouterContext
 from exporter.web.settings import WebSettings, canonical
 
@@ -36,7 +35,6 @@ SETTINGS = WebSettings((), "/metrics", "", "")
 
 
 def render(*, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
-    """Return which metrics page this is."""
     return (f"{is_gzip=} {is_openmetrics=}".encode(), b"\n")
 
 
@@ -57,7 +55,6 @@ CONTEXT = RouterContext(
 def routing(
     context: RouterContext = CONTEXT, settings: WebSettings = SETTINGS
 ) -> Iterator[ServerInThread]:
-    """Serve the paths."""
     with serving(Router(context, settings).respond) as server:
         yield server
 
@@ -71,7 +68,6 @@ def _server() -> Iterator[ServerInThread]:
 def request(
     server: ServerInThread, path: str, *headers: str, method: str = "GET"
 ) -> RawResponse:
-    """Send a request on a new connection."""
     return server.connect().get(path, *headers, method=method)
 
 
@@ -109,7 +105,6 @@ class BlockingRenderer:
         self.go_on = Event()
 
     def metrics(self, *, is_gzip: bool, is_openmetrics: bool) -> tuple[bytes, ...]:
-        """Return the number of this rendering."""
         del is_gzip, is_openmetrics
         self.pages.append("/metrics")
         number = len(self.pages)
@@ -122,7 +117,6 @@ class BlockingRenderer:
         yield self
 
     def page(self, query: str, links: Links) -> Iterable[str]:
-        """Return the query and the link to the metrics."""
         self.pages.append(query)
         assert self.go_on.wait(PATIENCE_SECONDS)
         return (query, links.metrics)
@@ -373,10 +367,3 @@ def test_a_reload_returns_its_problems(
 
     assert response.status == status
     assert text in response.body.decode()
-
-
-@pytest.mark.parametrize("path", [*PAGES, "/nowhere", "/-/reload", *HEALTH])
-def test_only_health_checks_need_no_authentication(path: str) -> None:
-    needs_no_auth = Router(CONTEXT, SETTINGS).needs_no_auth
-
-    assert needs_no_auth(HttpRequest("GET", path, "", {})) is (path in HEALTH)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from exporter.model.errors import ConfigError
 from exporter.system.logformat import Logfmt
 from exporter.system.read_file import read_regular
@@ -28,6 +29,7 @@ from tests.support.server_in_thread import (
 
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
+OTHER_KEY = trustme.CA().issue_cert("a").private_key_pem.bytes()
 VALID = f"prometheus:{PASSWORD}".encode()
 
 
@@ -43,7 +45,6 @@ def _log_level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def write(directory: Path, name: str, content: str | bytes) -> Path:
-    """Replace a file in one step."""
     new = directory / f"{name}.new"
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     return new.replace(directory / name)
@@ -73,7 +74,6 @@ def protected(one: Security) -> Iterator[ServerInThread]:
 
 
 def authorization(credentials: bytes) -> str:
-    """Return the header for credentials."""
     return f"Authorization: Basic {base64.b64encode(credentials).decode()}"
 
 
@@ -83,7 +83,6 @@ def status(client: RawClient, credentials: bytes = VALID) -> int:
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the names of the logged events."""
     return [record.message for record in caplog.records]
 
 
@@ -110,15 +109,6 @@ def test_users_are_authenticated_over_tls(certificates: Certificates) -> None:
         assert client.get("/-/healthy").status == 200
 
 
-@pytest.mark.parametrize("header", ["Basic !!!", "Basic \xff\xfe", "Digest username=a"])
-def test_malformed_credentials_are_401(certificates: Certificates, header: str) -> None:
-    with protected(loaded(certificates, USERS)) as server:
-        client = server.connect()
-
-        assert client.get("/", f"Authorization: {header}").status == 401
-        assert status(client) == 200
-
-
 def test_a_new_certificate_is_served_without_a_restart(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,49 +130,10 @@ def test_a_new_certificate_is_served_without_a_restart(
     assert events(caplog) == ["web_config.loaded"]
 
 
-def test_a_secret_that_kubernetes_updates_is_loaded(tmp_path: Path) -> None:
-    """The files are links through a link to a directory, which is replaced."""
-    volume = tmp_path / "volume"
-    old, new = (Certificates(volume / name) for name in ("..1", "..2"))
-    for each in (old, new):
-        write(each.directory, "web.yml", TLS)
-    (volume / "..data").symlink_to("..1")
-    for name in ("cert.pem", "key.pem", "web.yml"):
-        (volume / name).symlink_to(f"..data/{name}")
-    one = Security(str(volume / "web.yml"))
-    one.load()
-
-    (volume / "..tmp").symlink_to("..2")
-    (volume / "..tmp").replace(volume / "..data")
-    refresh(one)
-
-    with protected(one) as server:
-        assert server.connect_tls(new.client_context()).get().status == 200
-
-
-def test_a_half_written_file_is_not_applied(certificates: Certificates) -> None:
-    """Two looks in a row have to find the same content, of all files."""
-    one = loaded(certificates, TLS + USERS)
-    directory = certificates.directory
-
-    for number, text in enumerate(("", TLS, TLS + "basic_auth", TLS + USERS)):
-        write(directory, "web.yml", text)
-        # A certificate that has been there for two looks does not change that.
-        if number == 0:
-            write(directory, "cert.pem", certificates.cert + b"\n")
-        refresh(one, times=1)
-        assert one.config.users
-    refresh(one)
-
-    assert one.config.tls
-    assert one.config.users
-
-
 def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = loaded(certificates, USERS)
-    path = "exporter.web.security.read_regular"
 
     def write_and_read(path: str, *, at_most: int) -> bytes:
         write(certificates.directory, "web.yml", TLS + USERS)
@@ -190,14 +141,14 @@ def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
 
     write(certificates.directory, "web.yml", TLS)
     with monkeypatch.context() as patched:
-        patched.setattr(path, write_and_read)
+        patched.setattr("exporter.web.security.read_regular", write_and_read)
         refresh(one)
-    assert one.config.users
-    assert one.config.tls is None
+    before = one.config
     refresh(one)
 
-    assert one.config.users
+    assert (before.tls, bool(before.users)) == (None, True)
     assert one.config.tls
+    assert one.config.users
 
 
 def test_an_invalid_file_is_logged_once_and_not_applied(
@@ -223,45 +174,31 @@ def test_an_invalid_file_is_logged_once_and_not_applied(
     assert not one.config.users
 
 
-@pytest.mark.parametrize("name", ["web.yml", "cert.pem", "key.pem"])
-def test_a_missing_file_is_logged_and_the_settings_stay_in_force(
-    certificates: Certificates, name: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("web.yml", None), ("cert.pem", None), ("key.pem", None), ("key.pem", OTHER_KEY)],
+)
+def test_the_settings_stay_in_force_while_a_file_is_missing_or_does_not_match(
+    certificates: Certificates,
+    name: str,
+    content: bytes | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     one = loaded(certificates, TLS + USERS)
     file = certificates.directory / name
-    moved = certificates.directory / "moved"
+    before = file.read_bytes()
 
-    file.rename(moved)
+    if content:
+        write(certificates.directory, name, content)
+    else:
+        file.unlink()
     refresh(one, times=3)
     with protected(one) as server:
         assert status(server.connect_tls(certificates.client_context())) == 200
-    moved.rename(file)
+    file.write_bytes(before)
     refresh(one, times=3)
 
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
-    assert one.config.users
-
-
-def test_the_old_pair_is_served_while_key_and_certificate_do_not_match(
-    certificates: Certificates, caplog: pytest.LogCaptureFixture
-) -> None:
-    one = loaded(certificates, TLS)
-    issued = certificates.authority.issue_cert("127.0.0.1")
-    cert, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
-    served = []
-
-    for name, content in (("cert.pem", cert), ("key.pem", key)):
-        write(certificates.directory, name, content)
-        refresh(one)
-        with protected(one) as server:
-            sock = server.connect_tls(certificates.client_context()).socket
-            assert isinstance(sock, ssl.SSLSocket)
-            served.append(sock.getpeercert(binary_form=True))
-
-    assert "does not match the certificate" in str(caplog.records[0].__dict__)
-    assert served == [
-        ssl.PEM_cert_to_DER_cert(pem.decode()) for pem in (certificates.cert, cert)
-    ]
 
 
 def test_an_emptied_file_does_not_remove_the_protection(
@@ -278,22 +215,6 @@ def test_an_emptied_file_does_not_remove_the_protection(
 
     assert one.config == WebConfig()
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
-
-
-def test_a_removed_user_is_refused_on_an_open_connection(
-    certificates: Certificates,
-) -> None:
-    one = loaded(certificates, USERS)
-
-    with protected(one) as server:
-        client = server.connect()
-        assert status(client) == 200
-        users = USERS.replace("prometheus", "grafana")
-        write(certificates.directory, "web.yml", users)
-        refresh(one)
-
-        assert status(client) == 401
-        assert status(client, f"grafana:{PASSWORD}".encode()) == 200
 
 
 def test_warnings_of_a_new_file_are_logged(
@@ -340,21 +261,6 @@ def test_a_pipe_and_an_impossible_path_are_problems(certificates: Certificates) 
         loaded(certificates, impossible)
 
 
-def test_problems_of_certificates_have_a_line_and_a_path(
-    certificates: Certificates,
-) -> None:
-    (certificates.directory / "key.pem").write_text("hunter2")
-
-    with pytest.raises(ConfigError) as caught:
-        loaded(certificates, TLS)
-
-    file = certificates.directory / "web.yml"
-    assert str(caught.value) == (
-        f"{file}:3: tls_server_config.key_file: expected a private key in PEM form,"
-        " without a passphrase"
-    )
-
-
 def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -> None:
     """Beyond the bounded queue wrong passwords are 503 at once."""
     slow = HASH.replace("$04$", "$10$")
@@ -366,7 +272,8 @@ def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -
         for number, client in enumerate(flood):
             client.send(request_bytes("/", authorization(b"slow:guess %d" % number)))
         statuses = [status(cached) for _ in range(50)]
-        refused = [client.receive().status for client in flood]
+        refused = [client.receive() for client in flood]
 
     assert statuses == [200] * 50
-    assert set(refused) == {401, 503}
+    retry_after = {one.status: one.headers.get("retry-after") for one in refused}
+    assert retry_after == {401: None, 503: "1"}

@@ -7,17 +7,15 @@ import os
 import resource
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 from exporter.model.errors import ListenError
 from exporter.web.connection import ClientLimits
 from exporter.web.messages import HttpRequest, HttpResponse
-from exporter.web.server import Address, Server, parse_address, raise_descriptor_limit
+from exporter.web.server import Address, Server, raise_descriptor_limit
 
 from tests.support.certificates import Certificates
 from tests.support.server_in_thread import (
@@ -37,7 +35,6 @@ LARGE = (bytes(25_000_000),)
 
 
 def is_ipv6_here() -> bool:
-    """Return whether this machine has ::1."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -46,49 +43,6 @@ def is_ipv6_here() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not is_ipv6_here(), reason="needs IPv6")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        (":10417", Address("", 10417)),
-        ("127.0.0.1:0", Address("127.0.0.1", 0)),
-        ("server.example:65535", Address("server.example", 65535)),
-        ("[::1]:80", Address("::1", 80)),
-        ("[fe80::1%eth0]:80", Address("fe80::1%eth0", 80)),
-    ],
-)
-def test_an_address_is_parsed(text: str, address: Address) -> None:
-    assert parse_address(text) == address
-    assert str(address) == text
-
-
-HOST_PORT = "expected host:port, :port or [v6]:port"
-IPV6 = "expected an IPv6 address as in [::1]:10417"
-PORT = "expected a port from 0 to 65535 after the colon"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", HOST_PORT),
-        ("10417", HOST_PORT),
-        ("http://server:80", HOST_PORT),
-        ("::1:80", IPV6),
-        ("[server]:80", IPV6),
-        ("[::1]", IPV6),
-        ("[::1]x:80", IPV6),
-        ("server:", PORT),
-        ("server:http", PORT),
-        ("server:-1", PORT),
-        ("server:65536", PORT),
-    ],
-)
-def test_an_invalid_address_raises(text: str, expected: str) -> None:
-    with pytest.raises(ValueError, match="address") as caught:
-        parse_address(text)
-
-    assert str(caught.value) == f"address {text!r}: {expected}"
 
 
 @pytest.mark.parametrize(
@@ -188,39 +142,20 @@ def test_connections_may_be_evicted_before_they_are_open() -> None:
 
 
 async def block_loop(until: threading.Event) -> None:
-    """Block the event loop."""
     until.wait(PATIENCE_SECONDS)
 
 
-def server_end(client: RawClient) -> socket.socket:
-    """Return the accepted socket of a client, found among this process's files."""
-    theirs = client.socket.getsockname()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        if not descriptor.is_socket():
-            continue
-        found = socket.socket(fileno=os.dup(int(descriptor.name)))
-        with suppress(OSError):  # it is not connected
-            if found.getpeername() == theirs:
-                return found
-        found.close()
-    raise LookupError(theirs)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_nagles_algorithm_is_disabled(host: str) -> None:
+def test_nagles_algorithm_is_disabled() -> None:
     """It would delay the last segment of a response by up to 40 ms."""
-    with serving(hello, Address(host, 0)) as server:
-        client = server.connect(host)
-        client.get()
+    with serving() as server:
+        [listening] = server._server._sockets
 
-        with server_end(client) as accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        # Accepted sockets inherit it.
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @contextmanager
 def no_descriptors_left() -> Iterator[None]:
-    """Use up all file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(name) for name in os.listdir("/dev/fd"))  # noqa: PTH208 (no paths)
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
@@ -314,21 +249,13 @@ def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(name="context", scope="module")
-def _context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    directory = certificates.directory
-    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
-    return context
-
-
 @pytest.mark.parametrize(
     "limits", [ClientLimits(first_request_seconds=3.0), ClientLimits(connections=1)]
 )
 def test_a_client_without_a_handshake_is_disconnected(
-    certificates: Certificates, context: ssl.SSLContext, limits: ClientLimits
+    certificates: Certificates, limits: ClientLimits
 ) -> None:
-    with serving(limits=limits, ssl_context=lambda: context) as server:
+    with serving(limits=limits, ssl_context=certificates.server_context) as server:
         silent = server.connect()
 
         assert server.connect_tls(certificates.client_context()).get().status == 200
@@ -336,9 +263,9 @@ def test_a_client_without_a_handshake_is_disconnected(
 
 
 def test_plain_http_to_a_tls_port_is_closed(
-    context: ssl.SSLContext, caplog: pytest.LogCaptureFixture
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(ssl_context=lambda: context) as server:
+    with serving(ssl_context=certificates.server_context) as server:
         client = server.connect()
         client.send(GET)
 
@@ -347,14 +274,14 @@ def test_plain_http_to_a_tls_port_is_closed(
 
 
 def test_requests_under_tls(
-    certificates: Certificates, context: ssl.SSLContext
+    certificates: Certificates,
 ) -> None:
     body = bytes(range(256)) * 10_000
 
     async def respond(_: HttpRequest) -> HttpResponse:
         return HttpResponse(200, (), (body,))
 
-    with serving(respond, ssl_context=lambda: context) as server:
+    with serving(respond, ssl_context=certificates.server_context) as server:
         client = server.connect_tls(certificates.client_context())
 
         assert client.get().body == body
@@ -362,8 +289,9 @@ def test_requests_under_tls(
         assert client.receive().status == 400
 
 
-def test_a_tls_client_that_does_not_read_is_disconnected(
-    certificates: Certificates, context: ssl.SSLContext
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_client_that_does_not_read_is_disconnected(
+    certificates: Certificates, *, is_encrypted: bool
 ) -> None:
     is_lost = threading.Event()
 
@@ -373,9 +301,14 @@ def test_a_tls_client_that_does_not_read_is_disconnected(
         task.add_done_callback(lambda _: is_lost.set())
         return HttpResponse(200, (), LARGE)
 
+    context = certificates.server_context() if is_encrypted else None
     limits = ClientLimits(write_stall_seconds=SHORT)
     with serving(respond, limits=limits, ssl_context=lambda: context) as server:
-        client = server.connect_tls(certificates.client_context())
+        client = (
+            server.connect_tls(certificates.client_context())
+            if is_encrypted
+            else server.connect()
+        )
         client.send(GET)
 
         assert is_lost.wait(PATIENCE_SECONDS)

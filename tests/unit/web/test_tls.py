@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -43,7 +42,6 @@ def _tls(certificates: Certificates) -> Tls:
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
-    """Return the context of valid settings."""
     context = server_context(tls)
     assert isinstance(context, ssl.SSLContext), context
     return context
@@ -52,7 +50,6 @@ def context_of(tls: Tls) -> ssl.SSLContext:
 def handshake(
     server: ssl.SSLContext, client: ssl.SSLContext
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Do a handshake in memory. SSLError: it fails."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
@@ -238,15 +235,3 @@ def test_a_local_client_verifies_nothing_and_may_present_a_certificate(
 
     with pytest.raises(ssl.SSLError):
         handshake(required, client_context())
-
-
-def test_files_and_inline_pem_can_be_combined(certificates: Certificates) -> None:
-    cert = Pem("cert_file", str(certificates.directory / "cert.pem"), Secret("-"))
-    text = Secret(Path(certificates.directory / "cert.pem").read_text())
-
-    handshake(
-        context_of(
-            Tls(cert=replace(cert, text=text), key=pem("key", certificates.key))
-        ),
-        certificates.client_context(),
-    )
