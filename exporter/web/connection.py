@@ -93,7 +93,9 @@ class Connection(asyncio.Protocol):
         self._phase = _Phase.WAITING
         self._deadline = self._loop.time() + context.limits.first_request_seconds
         self._transport: asyncio.Transport | None = None
-        self._h11_connection: h11.Connection | None = None
+        self._h11 = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=context.limits.header_bytes
+        )
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._request: h11.Request | None = None
@@ -116,7 +118,10 @@ class Connection(asyncio.Protocol):
     def check_deadline(self, now: float) -> None:
         """Send 408 or abort if the deadline has passed."""
         if self._drained is not None:
-            self._check_write_progress(now)
+            unwritten_bytes = self._out.get_write_buffer_size()
+            if unwritten_bytes != self._unwritten_bytes:
+                self._unwritten_bytes = unwritten_bytes
+                self._extend_write_deadline(now)
         if now < self._deadline:
             return
         if self._phase is _Phase.READING:
@@ -206,22 +211,6 @@ class Connection(asyncio.Protocol):
     def _is_encrypted(self) -> bool:
         return self._out.get_extra_info("sslcontext") is not None
 
-    @property
-    def _h11(self) -> h11.Connection:
-        # Created with the first byte: it is the larger part of an idle connection's
-        # memory.
-        if self._h11_connection is None:
-            self._h11_connection = h11.Connection(
-                h11.SERVER, max_incomplete_event_size=self._context.limits.header_bytes
-            )
-        return self._h11_connection
-
-    def _check_write_progress(self, now: float) -> None:
-        unwritten_bytes = self._out.get_write_buffer_size()
-        if unwritten_bytes != self._unwritten_bytes:
-            self._unwritten_bytes = unwritten_bytes
-            self._extend_write_deadline(now)
-
     def _extend_write_deadline(self, now: float) -> None:
         self._deadline = now + self._context.limits.write_stall_seconds
 
@@ -258,11 +247,13 @@ class Connection(asyncio.Protocol):
     def _start_request(self, request: h11.Request) -> None:
         self._request = request
         self._body_bytes = 0
-        # What follows may be a smuggled request (RFC 9112, section 6.3).
-        self._closes_after_response |= messages.is_ambiguous(request)
+        headers = dict(request.headers)
+        if {b"content-length", b"transfer-encoding"} <= headers.keys():
+            # What follows may be a smuggled request (RFC 9112, section 6.3).
+            self._closes_after_response = True
         if request.method == b"CONNECT":
             self._send_error(HTTPStatus.NOT_IMPLEMENTED)
-        elif messages.announced_bytes(request) > self._context.limits.body_bytes:
+        elif int(headers.get(b"content-length", 0)) > self._context.limits.body_bytes:
             self._send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         elif self._h11.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])

@@ -56,16 +56,6 @@ def request(event: h11.Request) -> HttpRequest:
     return HttpRequest(event.method.decode("ascii"), path, query, headers)
 
 
-def announced_bytes(event: h11.Request) -> int:
-    """Return the Content-Length; 0 if there is none."""
-    return int(dict(event.headers).get(b"content-length", b"0"))
-
-
-def is_ambiguous(event: h11.Request) -> bool:
-    """Return whether the request has both Content-Length and Transfer-Encoding."""
-    return {b"content-length", b"transfer-encoding"} <= dict(event.headers).keys()
-
-
 def error_response(status: HTTPStatus) -> HttpResponse:
     """Return a response with the status as a line of plain text."""
     text = f"{status.phrase.lower()}\n"

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from exporter.model.errors import ConfigError
 from exporter.system.single_flight import SingleFlight
-from exporter.web.messages import HttpRequest, HttpResponse
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
 from exporter.web.settings import WebSettings, canonical
 
@@ -29,8 +29,6 @@ _GZIP_BITS = 16 + zlib.MAX_WBITS
 _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT")
 _COMMON_HEADERS = (("X-Content-Type-Options", "nosniff"),)
-
-Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class Links(NamedTuple):
@@ -105,7 +103,7 @@ class Router:
         prefix, link_prefix = settings.prefix, settings.link_prefix
         self._links = Links(link_prefix, f"{link_prefix}{settings.telemetry_path}")
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
-        self._handlers: dict[str, Handler] = {
+        self._handlers: dict[str, Responder] = {
             f"{prefix}{settings.telemetry_path}": self._metrics,
             f"{prefix}/-/healthy": self._healthy,
             f"{prefix}/-/ready": self._ready,
@@ -229,7 +227,7 @@ def _compressed(pieces: Iterable[bytes]) -> Iterable[bytes]:
     yield packer.flush()
 
 
-def _redirect(path: str) -> Handler:
+def _redirect(path: str) -> Responder:
     async def respond(_: HttpRequest) -> HttpResponse:
         return _text(302, "", ("Location", path))
 

@@ -6,7 +6,9 @@ and changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import ssl
 from collections.abc import Callable, Iterable
 
@@ -16,14 +18,48 @@ from exporter.model.errors import ConfigError
 from exporter.system.file_watch import FileContents, FileWatch
 from exporter.system.read_file import MIB, read_regular
 from exporter.web import web_config
-from exporter.web.messages import HttpRequest, Responder
-from exporter.web.middleware import Middleware
+from exporter.web.basic_auth import Authenticator, AuthResult, credentials
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
 from exporter.web.tls import Tls, WebConfigFault, server_context
-from exporter.web.web_config import WebConfig
+from exporter.web.web_config import RequestRateLimit, WebConfig
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_BYTES = MIB
+_TEXT = ("Content-Type", "text/plain; charset=utf-8")
+_UNAUTHORIZED = HttpResponse(
+    401,
+    (_TEXT, ("WWW-Authenticate", 'Basic realm="braze-exporter"')),
+    (b"Unauthorized: a valid user name and password are required.\n",),
+)
+_BUSY = HttpResponse(
+    503,
+    (_TEXT, ("Retry-After", "1")),
+    (b"Too many passwords are being verified. Retry in a second.\n",),
+)
+_REFUSALS = {
+    AuthResult.GRANTED: None,
+    AuthResult.REFUSED: _UNAUTHORIZED,
+    AuthResult.BUSY: _BUSY,
+}
+
+
+class TokenBucket:
+    """A token bucket: `burst` requests at once, then one per interval."""
+
+    def __init__(self, limit: RequestRateLimit, *, now: float) -> None:
+        self._limit = limit
+        self._full_at = now
+
+    def take(self, *, now: float) -> float:
+        """Take a token and return 0, or return the seconds until there is one."""
+        interval_seconds, burst = self._limit.interval_seconds, self._limit.burst
+        full_at = max(self._full_at, now) + interval_seconds
+        wait_seconds = full_at - burst * interval_seconds - now
+        if wait_seconds > 0:
+            return wait_seconds
+        self._full_at = full_at
+        return 0.0
 
 
 class Security:
@@ -31,7 +67,8 @@ class Security:
 
     def __init__(self, file: str | None = None) -> None:
         self._file = file or ""
-        self._middleware = Middleware()
+        self._authenticator = Authenticator()
+        self._bucket: TokenBucket | None = None
         self._context: ssl.SSLContext | None = None
         self._watch = FileWatch()
         self.config = WebConfig()
@@ -52,13 +89,20 @@ class Security:
             warnings = self._apply(contents)
         except ConfigError as error:
             problems = "; ".join(map(str, shortened(error.problems)))
-            facts = {"file": self._file, "problem": problems}
+            facts: dict[str, object] = {"file": self._file, "problem": problems}
             _log.warning("web_config.rejected", extra={"facts": facts})
             return
         for warning in warnings:
             facts = {"problem": str(warning)}
             _log.warning("config.warning", extra={"facts": facts})
-        _log.info("web_config.loaded", extra={"facts": self._log_fields()})
+        tls = self.config.tls
+        facts = {
+            "file": self._file,
+            "tls": tls is not None,
+            "client_auth": str(tls.client_auth) if tls else "",
+            "users": len(self.config.users),
+        }
+        _log.info("web_config.loaded", extra={"facts": facts})
 
     def describe(self) -> str:
         """Return the protection in a few words."""
@@ -75,8 +119,43 @@ class Security:
     def wrap(
         self, respond: Responder, *, needs_no_auth: Callable[[HttpRequest], bool]
     ) -> Responder:
-        """Return a responder that protects `respond`."""
-        return self._middleware.wrap(respond, needs_no_auth=needs_no_auth)
+        """Return a responder with rate limiting and authentication around `respond`.
+
+        Neither applies to a request for which `needs_no_auth` returns True.
+        """
+
+        async def respond_if_allowed(request: HttpRequest) -> HttpResponse:
+            error = None if needs_no_auth(request) else await self._refusal(request)
+            return self._with_headers(error or await respond(request))
+
+        return respond_if_allowed
+
+    def use(self, config: WebConfig, context: ssl.SSLContext | None = None) -> None:
+        """Use these settings from the next request and connection on."""
+        self.config, self._context, self._bucket = config, context, None
+        self._authenticator.replace_users(config.users)
+
+    async def _refusal(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the error response; None if the request is allowed."""
+        if limit := self.config.rate_limit:
+            now = asyncio.get_running_loop().time()
+            self._bucket = self._bucket or TokenBucket(limit, now=now)
+            if wait_seconds := self._bucket.take(now=now):
+                retry_after = ("Retry-After", str(math.ceil(wait_seconds)))
+                return HttpResponse(
+                    429, (_TEXT, retry_after), (b"Too many requests.\n",)
+                )
+        if not self._authenticator.is_enabled:
+            return None
+        given = credentials(request.header("authorization"))
+        return _REFUSALS[await self._authenticator.authenticate(given)]
+
+    def _with_headers(self, response: HttpResponse) -> HttpResponse:
+        """Add the configured headers; they replace headers of the same name."""
+        headers = self.config.headers
+        names = {name.lower() for name in headers}
+        kept = (pair for pair in response.headers if pair[0].lower() not in names)
+        return response._replace(headers=(*kept, *headers.items()))
 
     def _apply(self, known: FileContents) -> tuple[Problem, ...]:
         """Parse the file and put it in force; files not in `known` are read now."""
@@ -97,7 +176,7 @@ class Security:
         try:
             text = _decoded(self._file, read(self._file))
             self._refuse_emptied(text)
-            parsed = web_config.parse(
+            config, warnings = web_config.parse(
                 text, file=self._file, read=read, check_tls=check_tls
             )
         finally:
@@ -108,10 +187,8 @@ class Security:
                 longest_bytes=_LONGEST_BYTES,
                 reports_removal=True,
             )
-        self.config = parsed.config
-        self._context = contexts[0] if contexts else None
-        self._middleware.apply(parsed.config)
-        return parsed.warnings
+        self.use(config, contexts[0] if contexts else None)
+        return warnings
 
     def _refuse_emptied(self, text: str) -> None:
         """Raise ConfigError if an empty file, as after a full disk, would unprotect."""
@@ -119,15 +196,6 @@ class Security:
             raise _unusable(
                 self._file, "is empty now; to serve without protection write `{}` to it"
             )
-
-    def _log_fields(self) -> dict[str, object]:
-        tls = self.config.tls
-        return {
-            "file": self._file,
-            "tls": tls is not None,
-            "client_auth": str(tls.client_auth) if tls else "",
-            "users": len(self.config.users),
-        }
 
 
 def _read(path: str) -> bytes | None:

@@ -44,7 +44,7 @@ OWNERS = {
     # Only the server side is asynchronous.
     "asyncio": (
         "web.connection web.server web.connection_table system.single_flight "
-        "daemon.daemon daemon.process web.basic_auth web.middleware"
+        "daemon.daemon daemon.process web.basic_auth web.security"
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (

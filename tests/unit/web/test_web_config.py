@@ -5,15 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
 from exporter.web.tls import ClientAuth, Pem, Tls, WebConfigFault
-from exporter.web.web_config import (
-    ParsedWebConfig,
-    RequestRateLimit,
-    WebConfig,
-    parse,
-)
+from exporter.web.web_config import RequestRateLimit, WebConfig, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +23,13 @@ FILES = {
 PAIR = "cert_file: cert.pem, key_file: key.pem"
 
 
-def read(text: str, *faults: WebConfigFault) -> ParsedWebConfig:
+def read(text: str, *faults: WebConfigFault) -> tuple[WebConfig, tuple[Problem, ...]]:
     """Parse a text as `etc/web.yml`; OpenSSL finds the faults."""
     return parse(text, file="etc/web.yml", read=FILES.get, check_tls=lambda _: faults)
 
 
 def tls_of(options: str) -> Tls:
-    tls = read(f"tls_server_config: {{{options}}}").config.tls
+    tls = read(f"tls_server_config: {{{options}}}")[0].tls
     assert tls is not None
     return tls
 
@@ -60,7 +56,7 @@ def problems_of(text: str, *faults: WebConfigFault) -> list[str]:
 )
 def test_a_file_may_be_empty(text: str) -> None:
     """Empty files and sections mean plain HTTP, as in exporter-toolkit."""
-    assert read(text) == ParsedWebConfig(WebConfig(), ())
+    assert read(text) == (WebConfig(), ())
 
 
 def test_every_option_is_read() -> None:
@@ -104,7 +100,7 @@ def test_the_defaults_are_those_of_exporter_toolkit() -> None:
 
 
 def test_headers_users_and_a_rate_limit_are_read() -> None:
-    parsed = read(
+    config, warnings = read(
         "http_server_config: {headers: {X-XSS-Protection: 0, X-Frame-Options: deny,"
         " Content-Security-Policy: ' '}}\n"
         f"basic_auth_users: {{prometheus: {HASH}, 'Jürgen ☕': {HASH}}}\n"
@@ -112,18 +108,18 @@ def test_headers_users_and_a_rate_limit_are_read() -> None:
     )
 
     headers = {"X-XSS-Protection": "0", "X-Frame-Options": "deny"}
-    assert parsed.warnings == ()
-    assert parsed.config.headers == headers
-    assert parsed.config.users == {
+    assert warnings == ()
+    assert config.headers == headers
+    assert config.users == {
         "prometheus": Secret(HASH),
         "Jürgen ☕": Secret(HASH),
     }
-    assert parsed.config.rate_limit == RequestRateLimit(0.5, 10)
-    assert HASH not in repr(parsed)
+    assert config.rate_limit == RequestRateLimit(0.5, 10)
+    assert HASH not in repr(config)
 
 
 def test_warnings() -> None:
-    parsed = read(
+    config, warnings = read(
         "http_server_config: {http2: true}\n"
         f"tls_server_config: {{{PAIR}, min_version: TLS10}}\n"
         "basic_auth_users:\n"
@@ -131,9 +127,9 @@ def test_warnings() -> None:
         f"  b: {HASH.replace('$04$', '$15$')}\n"
     )
 
-    assert parsed.config.tls
-    assert parsed.config.tls.min_version == "TLS12"
-    assert [str(one).removeprefix("etc/web.yml:") for one in parsed.warnings] == [
+    assert config.tls
+    assert config.tls.min_version == "TLS12"
+    assert [str(one).removeprefix("etc/web.yml:") for one in warnings] == [
         "1: http_server_config.http2: warning: HTTP/2 is not supported; HTTP/1.1 is"
         " used instead",
         "2: tls_server_config.min_version: warning: TLS below 1.2 is not supported by"
@@ -276,4 +272,4 @@ def test_all_problems_are_ordered_by_line() -> None:
 @given(st.text() | st.sampled_from(sorted(FILES)))
 def test_any_text_gives_a_configuration_or_problems(text: str) -> None:
     with suppress(ConfigError):
-        assert isinstance(read(text).config, WebConfig)
+        assert isinstance(read(text)[0], WebConfig)

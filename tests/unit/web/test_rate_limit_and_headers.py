@@ -8,7 +8,7 @@ import base64
 import pytest
 from exporter.system.api_key import Secret
 from exporter.web.messages import HttpRequest, HttpResponse
-from exporter.web.middleware import Middleware, TokenBucket
+from exporter.web.security import Security, TokenBucket
 from exporter.web.web_config import RequestRateLimit, WebConfig
 
 from tests.support.certificates import HASH, PASSWORD
@@ -30,9 +30,9 @@ def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
     async def respond(_: HttpRequest) -> HttpResponse:
         return RESPONSE
 
-    middleware = Middleware()
-    middleware.apply(config)
-    wrapped = middleware.wrap(respond, needs_no_auth=lambda request: request == HEALTH)
+    security = Security()
+    security.use(config)
+    wrapped = security.wrap(respond, needs_no_auth=lambda request: request == HEALTH)
 
     async def work() -> list[HttpResponse]:
         return await asyncio.gather(*map(wrapped, requests))
