@@ -14,7 +14,6 @@ from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import PollStatus
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import RecentDays
-from exporter.series.deliverability import Level
 from exporter.series.recent_days import unpack_days
 from exporter.status import texts
 from exporter.status.view_model import (
@@ -180,9 +179,9 @@ def _day(view: DayView | None) -> dict[str, object] | None:
             "bounces": tally.email_bounces,
         },
         "bounce_rate": tally.bounce_rate.ratio,
-        "bounce_level": _level(tally.bounce_rate.level),
+        "bounce_level": tally.bounce_rate.level.name.lower(),
         "spam_rate": tally.spam_rate.ratio,
-        "spam_level": _level(tally.spam_rate.level),
+        "spam_level": tally.spam_rate.level.name.lower(),
     }
 
 
@@ -191,12 +190,8 @@ def _history(history: RecentDays) -> dict[str, object]:
     return {
         "last_date": history.last.isoformat(),
         "sent": [_number(day.sent) for day in days],
-        "levels": [_level(day.level) for day in days],
+        "levels": [day.level.name.lower() for day in days],
     }
-
-
-def _level(level: Level) -> str:
-    return level.name.lower()
 
 
 def _number(value: float | None) -> int | float | None:

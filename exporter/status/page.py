@@ -98,7 +98,7 @@ class StatusPage:
         try:
             yield renderer
         finally:
-            renderer.release()
+            renderer.overview = Overview(renderer.overview.at, (), ())
             if is_gc_enabled:
                 gc.enable()
 
@@ -117,7 +117,7 @@ class StatusPage:
             queue = _on_wall_clock(state, wall_offset)
             discovery = discoveries.get(name)
             idle_ids = workspace.idle.idle_ids
-            today = today_in(workspace.plan.workspace.timezone, now=now)
+            timezone = workspace.plan.workspace.timezone
             own_campaigns = [
                 campaign_view(
                     entry,
@@ -129,7 +129,7 @@ class StatusPage:
                     ),
                     is_paused=queue.pause is not None,
                     is_idle=entry.subject.campaign_id in idle_ids,
-                    today=today,
+                    today=today_in(timezone, now=now),
                 )
                 for entry in entries[name]
             ]
@@ -184,10 +184,6 @@ class OverviewRenderer:
             version=self.version,
             is_ready=self.is_ready,
         )
-
-    def release(self) -> None:
-        """Release the overview, so that its objects can be freed."""
-        self.overview = Overview(self.overview.at, (), ())
 
 
 def _on_wall_clock(queue: QueueState, wall_offset: float) -> QueueState:

@@ -151,11 +151,6 @@ def shard(shard: Shard) -> str:
     )
 
 
-def idle(campaign: CampaignView) -> str:
-    """Return the interval of an idle campaign."""
-    return f"Idle: every {duration(campaign.status.interval_seconds)}"
-
-
 def limit(view: RateLimitView, *, now: float) -> str:
     """Return the state of a rate limit, as sentences."""
     if view.shut_until is not None:

@@ -52,17 +52,6 @@ class ClientLimits(NamedTuple):
     body_bytes: int = 64 * 1024
     connections: int = 4096
 
-    @property
-    def sweep_seconds(self) -> float:
-        """The interval between checks of deadlines: a tenth of the shortest, <= 1 s."""
-        shortest = min(
-            self.first_request_seconds,
-            self.request_seconds,
-            self.idle_seconds,
-            self.write_stall_seconds,
-        )
-        return min(1.0, shortest / 10)
-
 
 class ServerContext(NamedTuple):
     """What all connections of a server share; `clock` gives the header Date."""
@@ -92,7 +81,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._phase = _Phase.WAITING
         self._deadline = self._loop.time() + context.limits.first_request_seconds
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
+        """Once there is one, asyncio closes the socket."""
         self._h11 = h11.Connection(
             h11.SERVER, max_incomplete_event_size=context.limits.header_bytes
         )
@@ -105,11 +95,6 @@ class Connection(asyncio.Protocol):
         self._is_sending = False
         self._closes_after_response = False
         context.table.add(self)
-
-    @property
-    def has_transport(self) -> bool:
-        """Whether there is a transport: from then on asyncio closes the socket."""
-        return self._transport is not None
 
     def set_opening_task(self, task: asyncio.Task[None]) -> None:
         """Set the task that creates the transport, which may do a TLS handshake."""
@@ -138,19 +123,19 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close without sending another byte, also during a TLS handshake."""
         self._phase = _Phase.CLOSING
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
         elif self._task is not None:
             self._task.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request, unless aborted meanwhile."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._task = None
         # pause_writing is then called whenever the kernel did not accept all bytes.
-        self._transport.set_write_buffer_limits(high=1)
+        self.transport.set_write_buffer_limits(high=1)
         if self._phase is _Phase.CLOSING:
-            self._transport.abort()
+            self.transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
         """Cancel the response in progress."""
@@ -205,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def _out(self) -> asyncio.Transport:
-        return cast("asyncio.Transport", self._transport)
+        return cast("asyncio.Transport", self.transport)
 
     @property
     def _is_encrypted(self) -> bool:
@@ -353,7 +338,7 @@ class Connection(asyncio.Protocol):
         self._closes_after_response = True
         self._discard_input()
         if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = messages.error_response(status)
+            response = messages.text_response(status, f"{status.phrase.lower()}\n")
             self._out.write(b"".join(self._frame(self._head(response), response)))
         if self._out.can_write_eof():
             self._out.write_eof()
@@ -365,4 +350,4 @@ class Connection(asyncio.Protocol):
         self._context.table.mark_waiting(self)
 
 
-_INTERNAL_ERROR = messages.error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
+_INTERNAL_ERROR = messages.text_response(500, "internal server error\n")

@@ -25,10 +25,6 @@ class HttpRequest(NamedTuple):
     headers: Mapping[str, str]
     """Names in lower case; values of repeated headers are joined by commas."""
 
-    def header(self, name: str) -> str:
-        """Return a header by its name in any case; empty if it was not sent."""
-        return self.headers.get(name.lower(), "")
-
 
 class HttpResponse(NamedTuple):
     """A response; Date and Content-Length are added when it is sent."""
@@ -39,6 +35,7 @@ class HttpResponse(NamedTuple):
     """Chunks, referenced until they are sent."""
 
 
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
@@ -56,11 +53,10 @@ def request(event: h11.Request) -> HttpRequest:
     return HttpRequest(event.method.decode("ascii"), path, query, headers)
 
 
-def error_response(status: HTTPStatus) -> HttpResponse:
-    """Return a response with the status as a line of plain text."""
-    text = f"{status.phrase.lower()}\n"
+def text_response(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
+    """Return a response with plain text."""
     content_type = ("Content-Type", "text/plain; charset=utf-8")
-    return HttpResponse(status, (content_type,), (text.encode(),))
+    return HttpResponse(status, (content_type, *headers, NO_SNIFFING), (text.encode(),))
 
 
 def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:

@@ -6,7 +6,7 @@ joins rendered bytes.
 
 from __future__ import annotations
 
-import zlib
+import gzip
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,21 +14,24 @@ from typing import NamedTuple, Protocol
 
 from exporter.model.errors import ConfigError
 from exporter.system.single_flight import SingleFlight
-from exporter.web.messages import HttpRequest, HttpResponse, Responder
+from exporter.web.messages import (
+    NO_SNIFFING,
+    HttpRequest,
+    HttpResponse,
+    Responder,
+    text_response,
+)
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
 from exporter.web.settings import WebSettings, canonical
 
-TEXT = "text/plain; charset=utf-8"
 TEXT_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _GZIP_LEVEL = 1
-_GZIP_BITS = 16 + zlib.MAX_WBITS
 
 _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT")
-_COMMON_HEADERS = (("X-Content-Type-Options", "nosniff"),)
 
 
 class Links(NamedTuple):
@@ -125,11 +128,13 @@ class Router:
         """Return the response to any request."""
         handler = self._handlers.get(canonical(request.path))
         if handler is None:
-            return _text(404, f"Not found. The metrics are at {self._links.metrics}.\n")
+            return text_response(
+                404, f"Not found. The metrics are at {self._links.metrics}.\n"
+            )
         methods = _CHANGING if handler == self._reload else _READING
         if request.method not in methods:
             allowed = ", ".join(methods)
-            return _text(
+            return text_response(
                 405, f"Method not allowed. Use {allowed}.\n", ("Allow", allowed)
             )
         return await handler(request)
@@ -147,24 +152,26 @@ class Router:
         return HttpResponse(200, tuple(headers), body)
 
     async def _healthy(self, _: HttpRequest) -> HttpResponse:
-        return _text(200, "Healthy.\n")
+        return text_response(200, "Healthy.\n")
 
     async def _ready(self, _: HttpRequest) -> HttpResponse:
         if self._context.is_ready():
-            return _text(200, "Ready.\n")
-        return _text(503, "Not ready: some campaigns have not been polled yet.\n")
+            return text_response(200, "Ready.\n")
+        return text_response(
+            503, "Not ready: some campaigns have not been polled yet.\n"
+        )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:
         if not self._has_lifecycle:
-            return _text(
+            return text_response(
                 403,
                 "Reloading over HTTP is disabled; start the exporter with "
                 "--web.enable-lifecycle.\n",
             )
         error = await self._context.reload()
         if error is None:
-            return _text(200, "Reloaded.\n")
-        return _text(
+            return text_response(200, "Reloaded.\n")
+        return text_response(
             500,
             "The new configuration is invalid; the previous one stays in force:\n"
             f"{error}\n",
@@ -172,7 +179,7 @@ class Router:
 
     async def _config(self, _: HttpRequest) -> HttpResponse:
         # Shared by concurrent requests: 10,000 campaigns take a second to describe.
-        return _text(200, await self._descriptions.run())
+        return text_response(200, await self._descriptions.run())
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
         """Return the status page, or its JSON, rendered in the next run.
@@ -189,7 +196,7 @@ class Router:
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),
             ("Vary", "Accept-Encoding"),
-            *_COMMON_HEADERS,
+            NO_SNIFFING,
         ]
         if is_page:
             policy = self._context.status().policy
@@ -209,7 +216,10 @@ class Router:
                 else:
                     pieces = view.document(key.query)
                 body = (piece.encode("utf-8", "replace") for piece in pieces)
-                chunks.extend(_compressed(body) if key.is_gzip else body)
+                if key.is_gzip:
+                    chunks.append(gzip.compress(b"".join(body), _GZIP_LEVEL))
+                else:
+                    chunks.extend(body)
 
 
 class _RenderKey(NamedTuple):
@@ -220,21 +230,8 @@ class _RenderKey(NamedTuple):
     is_gzip: bool
 
 
-def _compressed(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_BITS)
-    for piece in pieces:
-        yield packer.compress(piece)
-    yield packer.flush()
-
-
 def _redirect(path: str) -> Responder:
     async def respond(_: HttpRequest) -> HttpResponse:
-        return _text(302, "", ("Location", path))
+        return text_response(302, "", ("Location", path))
 
     return respond
-
-
-def _text(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
-    return HttpResponse(
-        status, (("Content-Type", TEXT), *headers, *_COMMON_HEADERS), (text.encode(),)
-    )

@@ -19,23 +19,22 @@ from exporter.system.file_watch import FileContents, FileWatch
 from exporter.system.read_file import MIB, read_regular
 from exporter.web import web_config
 from exporter.web.basic_auth import Authenticator, AuthResult, credentials
-from exporter.web.messages import HttpRequest, HttpResponse, Responder
+from exporter.web.messages import HttpRequest, HttpResponse, Responder, text_response
 from exporter.web.tls import Tls, WebConfigFault, server_context
 from exporter.web.web_config import RequestRateLimit, WebConfig
 
 _log = logging.getLogger(__name__)
 
 _LONGEST_BYTES = MIB
-_TEXT = ("Content-Type", "text/plain; charset=utf-8")
-_UNAUTHORIZED = HttpResponse(
+_UNAUTHORIZED = text_response(
     401,
-    (_TEXT, ("WWW-Authenticate", 'Basic realm="braze-exporter"')),
-    (b"Unauthorized: a valid user name and password are required.\n",),
+    "Unauthorized: a valid user name and password are required.\n",
+    ("WWW-Authenticate", 'Basic realm="braze-exporter"'),
 )
-_BUSY = HttpResponse(
+_BUSY = text_response(
     503,
-    (_TEXT, ("Retry-After", "1")),
-    (b"Too many passwords are being verified. Retry in a second.\n",),
+    "Too many passwords are being verified. Retry in a second.\n",
+    ("Retry-After", "1"),
 )
 _REFUSALS = {
     AuthResult.GRANTED: None,
@@ -139,15 +138,13 @@ class Security:
         """Return the error response; None if the request is allowed."""
         if limit := self.config.rate_limit:
             now = asyncio.get_running_loop().time()
-            self._bucket = self._bucket or TokenBucket(limit, now=now)
-            if wait_seconds := self._bucket.take(now=now):
+            self._bucket = bucket = self._bucket or TokenBucket(limit, now=now)
+            if wait_seconds := bucket.take(now=now):
                 retry_after = ("Retry-After", str(math.ceil(wait_seconds)))
-                return HttpResponse(
-                    429, (_TEXT, retry_after), (b"Too many requests.\n",)
-                )
+                return text_response(429, "Too many requests.\n", retry_after)
         if not self._authenticator.is_enabled:
             return None
-        given = credentials(request.header("authorization"))
+        given = credentials(request.headers.get("authorization", ""))
         return _REFUSALS[await self._authenticator.authenticate(given)]
 
     def _with_headers(self, response: HttpResponse) -> HttpResponse:

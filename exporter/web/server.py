@@ -32,6 +32,7 @@ _BACKLOG = 1024
 _ACCEPTS_AT_ONCE = 16
 _CHECKS_AT_ONCE = 64
 _ACCEPT_PAUSE_SECONDS = 0.05
+_SWEEP_SECONDS = 0.5
 _WARNING_INTERVAL_SECONDS = 60.0
 _TLS_SHUTDOWN_SECONDS = 2.0
 # What the kernel buffers of a response before the client's window has room for it: few
@@ -59,16 +60,17 @@ def parse_address(text: str) -> Address:
     """Parse `host:port`, `:port` or `[v6]:port`. ValueError names the expected form."""
     host, colon, port = text.rpartition(":")
     if not colon or set(host) & set("/@ "):
-        message = f"address {text!r}: expected host:port, :port or [v6]:port"
-        raise ValueError(message)
+        raise ValueError(f"address {text!r}: expected host:port, :port or [v6]:port")
     if host.startswith("[") and host.endswith("]") and ":" in host:
         host = host[1:-1]
     if set(host) & set("[]") or (":" in host and not text.startswith("[")):
-        message = f"address {text!r}: expected an IPv6 address as in [::1]:10417"
-        raise ValueError(message)
+        raise ValueError(
+            f"address {text!r}: expected an IPv6 address as in [::1]:10417"
+        )
     if not _PORT.fullmatch(port) or int(port) > 65_535:
-        message = f"address {text!r}: expected a port from 0 to 65535 after the colon"
-        raise ValueError(message)
+        raise ValueError(
+            f"address {text!r}: expected a port from 0 to 65535 after the colon"
+        )
     return Address(host, int(port))
 
 
@@ -78,15 +80,15 @@ def raise_descriptor_limit(connections: int) -> int:
     Return the number of connections, reduced to what the limit allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
-    wanted = min(wanted, _MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    is_unlimited = hard == resource.RLIM_INFINITY
+    wanted = _MOST_DESCRIPTORS if is_unlimited else min(hard, _MOST_DESCRIPTORS)
+    if soft < wanted:
         # Some kernels have a lower limit that cannot be queried.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    if soft == resource.RLIM_INFINITY:
-        return connections
     return min(connections, max(soft - _DESCRIPTORS_FOR_OTHERS, soft // 2))
 
 
@@ -163,7 +165,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._limits.sweep_seconds)
+            await asyncio.sleep(_SWEEP_SECONDS)
             for number, connection in enumerate(self._table.connections(), 1):
                 connection.check_deadline(loop.time())
                 if number % _CHECKS_AT_ONCE == 0:
@@ -227,7 +229,7 @@ class Server:
         accepted: socket.socket,
         task: asyncio.Task[None],
     ) -> None:
-        if not connection.has_transport:
+        if not connection.transport:
             self._table.remove(connection)
             accepted.close()
         error = None if task.cancelled() else task.exception()

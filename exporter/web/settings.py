@@ -56,18 +56,16 @@ def _address(text: str) -> Address:
     try:
         return parse_address(text.strip())
     except ValueError as error:
-        message = f"--web.listen-address: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"--web.listen-address: {error}") from error
 
 
 def _telemetry_path(path: str) -> str:
     is_path = path.startswith("/") and path.isprintable() and not set(path) & set("?# ")
     if not is_path or canonical(path) in _RESERVED_PATHS:
-        message = (
+        raise ValueError(
             f"--web.telemetry-path is {path!r}, expected a path such as /metrics that "
             f"is not one of {', '.join(sorted(_RESERVED_PATHS))}"
         )
-        raise ValueError(message)
     return canonical(path)
 
 
@@ -75,16 +73,14 @@ def _url_path(url: str) -> str:
     try:
         return urlsplit(url if "://" in url or url.startswith("/") else f"//{url}").path
     except ValueError as error:
-        message = (
+        raise ValueError(
             f"--web.external-url is {url!r}, expected a URL such as "
             f"https://example.com/braze: {error}"
-        )
-        raise ValueError(message) from error
+        ) from error
 
 
 def _prefix(path: str, *, flag: str) -> str:
     if not path.isprintable() or set(path) & set("?#"):
-        message = f"{flag} is {path!r}, expected a path such as /braze"
-        raise ValueError(message)
+        raise ValueError(f"{flag} is {path!r}, expected a path such as /braze")
     stripped = path.strip("/")
     return canonical(f"/{stripped}") if stripped else ""

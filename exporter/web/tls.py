@@ -6,7 +6,7 @@ OpenSSL never prompts for a passphrase, and no message contains part of a key.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -176,14 +176,13 @@ def _san_checking_class(allowed: frozenset[str]) -> type[ssl.SSLObject]:
 
         def do_handshake(self) -> None:
             super().do_handshake()
-            certificate = self.getpeercert() or {}
-            if not allowed & set(_names(certificate)):
+            certificate: dict[str, Any] = self.getpeercert() or {}
+            names = {
+                normal_san(text.strip()) if kind == "IP Address" else text
+                for kind, text in certificate.get("subjectAltName", ())
+            }
+            if not allowed & names:
                 message = "the client's certificate has none of the allowed names"
                 raise ssl.SSLError(message)
 
     return SanCheckingSSLObject
-
-
-def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
-    for kind, text in certificate.get("subjectAltName", ()):
-        yield normal_san(text.strip()) if kind == "IP Address" else text

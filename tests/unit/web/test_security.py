@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import os
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 import trustme
 from exporter.model.errors import ConfigError
+from exporter.system.api_key import Secret
 from exporter.system.logformat import Logfmt
 from exporter.system.read_file import read_regular
-from exporter.web.security import Security
-from exporter.web.web_config import WebConfig
+from exporter.web.messages import HttpRequest, HttpResponse
+from exporter.web.security import Security, TokenBucket
+from exporter.web.web_config import RequestRateLimit, WebConfig
 
 from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.server_in_thread import (
@@ -277,3 +280,63 @@ def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -
     assert statuses == [200] * 50
     retry_after = {one.status: one.headers.get("retry-after") for one in refused}
     assert retry_after == {401: None, 503: "1"}
+
+
+REQUEST = HttpRequest("GET", "/metrics", "", {})
+HEALTH = REQUEST._replace(path="/-/healthy")
+AUTHENTICATED = REQUEST._replace(
+    headers={"authorization": authorization(VALID).partition(": ")[2]}
+)
+RESPONSE = HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
+
+
+def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
+    """Return the responses to requests that arrive at the same time."""
+
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return RESPONSE
+
+    security = Security()
+    security.use(config)
+    wrapped = security.wrap(respond, needs_no_auth=lambda request: request == HEALTH)
+
+    async def work() -> list[HttpResponse]:
+        return await asyncio.gather(*map(wrapped, requests))
+
+    return asyncio.run(work())
+
+
+def test_configured_headers_are_added_to_every_response() -> None:
+    headers = {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}
+
+    valid, refused = responses(
+        WebConfig(headers=headers, users={"prometheus": Secret(HASH)}),
+        AUTHENTICATED,
+        REQUEST,
+    )
+
+    assert valid.headers == (("Content-Type", "a/b"), *headers.items())
+    assert refused.headers[-2:] == tuple(headers.items())
+
+
+def test_the_rate_limit_applies_to_all_but_health() -> None:
+    """Unauthenticated requests count; the response names the time to wait."""
+    config = WebConfig(
+        users={"prometheus": Secret(HASH)}, rate_limit=RequestRateLimit(3600.5, 2)
+    )
+
+    first, second, third, health = responses(config, REQUEST, REQUEST, REQUEST, HEALTH)
+
+    assert (first.status, second.status) == (401, 401)
+    assert third.status == 429
+    assert ("Retry-After", "3601") in third.headers
+    assert health.status == 200
+
+
+def test_a_bucket_gains_one_token_each_interval() -> None:
+    bucket = TokenBucket(RequestRateLimit(2.0, 3), now=100.0)
+
+    assert [bucket.take(now=100.0) for _ in range(4)] == [0, 0, 0, 2.0]
+    assert bucket.take(now=101.0) == pytest.approx(1.0)
+    assert [bucket.take(now=102.0), bucket.take(now=102.0)] == [0, 2.0]
+    assert [bucket.take(now=1000.0) for _ in range(4)] == [0, 0, 0, 2.0]
