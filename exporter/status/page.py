@@ -34,7 +34,7 @@ from exporter.status.view_model import (
     next_poll,
     today_in,
 )
-from exporter.web.routes import Links
+from exporter.web.settings import WebSettings
 
 
 @dataclass(kw_only=True)
@@ -138,7 +138,7 @@ class StatusPage:
                 WorkspaceView(
                     plan=workspace.idle.plan,
                     pause=queue.pause,
-                    rate_limits=_rate_limits(queue, discovery, now, wall_offset),
+                    rate_limits=tuple(_rate_limits(queue, discovery, now, wall_offset)),
                     states=Counter(one.state for one in own_campaigns),
                     waiting=len(queue.positions),
                     idle=len(idle_ids),
@@ -157,7 +157,7 @@ class OverviewRenderer:
     is_ready: bool
     version: str
 
-    def page(self, query_string: str, links: Links) -> Iterable[str]:
+    def page(self, query_string: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page of the campaigns that a query string selects."""
         overview = self.overview
         page = query.page_of(overview.campaigns, query.parse_query(query_string))
@@ -171,7 +171,7 @@ class OverviewRenderer:
             query=page.query,
             page=page,
             totals=totals,
-            links=links,
+            settings=settings,
             is_ready=self.is_ready,
             version=self.version,
         )
@@ -196,15 +196,12 @@ def _on_wall_clock(queue: QueueState, wall_offset: float) -> QueueState:
 
 def _rate_limits(
     queue: QueueState, discovery: DiscoveryView | None, now: float, wall_offset: float
-) -> tuple[RateLimitView, ...]:
-    polling = rate_limit_view(
-        queue.budget, queue.endpoint, now=now, wall_offset=wall_offset
-    )
-    limits = (
-        polling if queue.budget.bucket.is_used else None,
-        discovery.rate_limit if discovery else None,
-    )
-    return tuple(limit for limit in limits if limit)
+) -> Iterator[RateLimitView]:
+    budget = queue.budget
+    if budget.bucket.is_used:
+        yield rate_limit_view(budget, queue.endpoint, now=now, wall_offset=wall_offset)
+    if discovery and discovery.rate_limit:
+        yield discovery.rate_limit
 
 
 def _policy(*, style: str, script: str) -> str:

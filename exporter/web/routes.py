@@ -34,18 +34,10 @@ _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT")
 
 
-class Links(NamedTuple):
-    """The paths as a browser has to request them."""
-
-    prefix: str
-    """Of all other paths than `metrics`."""
-    metrics: str
-
-
 class StatusView(Protocol):
     """The state of all campaigns at one instant."""
 
-    def page(self, query: str, links: Links) -> Iterable[str]:
+    def page(self, query: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page that the query describes."""
 
     def document(self, query: str) -> Iterable[str]:
@@ -87,7 +79,7 @@ class Router:
 
     def __init__(self, context: RouterContext, settings: WebSettings) -> None:
         self._context = context
-        self._has_lifecycle = settings.has_lifecycle
+        self._settings = settings
         self._metrics_pages = {
             (is_gzip, is_openmetrics): SingleFlight(
                 partial(
@@ -104,7 +96,6 @@ class Router:
         """The chunks of each rendering; a worker thread fills them."""
         self._render_run = SingleFlight(self._render_all)
         prefix, link_prefix = settings.prefix, settings.link_prefix
-        self._links = Links(link_prefix, f"{link_prefix}{settings.telemetry_path}")
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
         self._handlers: dict[str, Responder] = {
             f"{prefix}{settings.telemetry_path}": self._metrics,
@@ -128,9 +119,8 @@ class Router:
         """Return the response to any request."""
         handler = self._handlers.get(canonical(request.path))
         if handler is None:
-            return text_response(
-                404, f"Not found. The metrics are at {self._links.metrics}.\n"
-            )
+            metrics = f"{self._settings.link_prefix}{self._settings.telemetry_path}"
+            return text_response(404, f"Not found. The metrics are at {metrics}.\n")
         methods = _CHANGING if handler == self._reload else _READING
         if request.method not in methods:
             allowed = ", ".join(methods)
@@ -162,7 +152,7 @@ class Router:
         )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:
-        if not self._has_lifecycle:
+        if not self._settings.has_lifecycle:
             return text_response(
                 403,
                 "Reloading over HTTP is disabled; start the exporter with "
@@ -212,7 +202,7 @@ class Router:
             for _ in range(len(self._pending)):
                 key, chunks = self._pending.popitem()
                 if key.is_page:
-                    pieces = view.page(key.query, self._links)
+                    pieces = view.page(key.query, self._settings)
                 else:
                     pieces = view.document(key.query)
                 body = (piece.encode("utf-8", "replace") for piece in pieces)

@@ -26,20 +26,18 @@ from exporter.web.web_config import RequestRateLimit, WebConfig
 _log = logging.getLogger(__name__)
 
 _LONGEST_BYTES = MIB
-_UNAUTHORIZED = text_response(
-    401,
-    "Unauthorized: a valid user name and password are required.\n",
-    ("WWW-Authenticate", 'Basic realm="braze-exporter"'),
-)
-_BUSY = text_response(
-    503,
-    "Too many passwords are being verified. Retry in a second.\n",
-    ("Retry-After", "1"),
-)
 _REFUSALS = {
     AuthResult.GRANTED: None,
-    AuthResult.REFUSED: _UNAUTHORIZED,
-    AuthResult.BUSY: _BUSY,
+    AuthResult.REFUSED: text_response(
+        401,
+        "Unauthorized: a valid user name and password are required.\n",
+        ("WWW-Authenticate", 'Basic realm="braze-exporter"'),
+    ),
+    AuthResult.BUSY: text_response(
+        503,
+        "Too many passwords are being verified. Retry in a second.\n",
+        ("Retry-After", "1"),
+    ),
 }
 
 

@@ -150,12 +150,11 @@ class Server:
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:
-            timer = self._timers.pop(listening, None)
-            if timer is not None:
-                timer.cancel()
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
         self._sockets.clear()
+        for timer in self._timers.values():
+            timer.cancel()
 
     async def _check_deadlines(self) -> None:
         """Check all deadlines regularly, and serve other connections in between.

@@ -15,7 +15,7 @@ from exporter.polling.sharding import Shard
 from exporter.simulator import Fault, Simulator
 from exporter.status.page import OverviewRenderer, StatusPage
 from exporter.status.view_model import Overview
-from exporter.web.routes import Links
+from exporter.web.settings import WebSettings
 
 from tests.support.daemon_process import Running, daemon, until
 from tests.support.views import (
@@ -27,7 +27,7 @@ from tests.support.views import (
     workspace_view,
 )
 
-LINKS = Links("/x", "/x/m")
+SETTINGS = WebSettings((), "/m", "", "/x")
 
 
 def document(running: Running, query: str = "") -> Any:
@@ -38,7 +38,7 @@ def document(running: Running, query: str = "") -> Any:
 
 def html(page: StatusPage, query: str = "") -> str:
     with page.snapshot() as snapshot:
-        return "".join(snapshot.page(query, LINKS))
+        return "".join(snapshot.page(query, SETTINGS))
 
 
 def test_json_has_the_values_of_the_metrics() -> None:
@@ -165,7 +165,7 @@ def test_page_of_ten_thousand_campaigns() -> None:
     )
 
     began_at = thread_time()
-    text = "".join(renderer.page("q=c&sort=sent", LINKS))
+    text = "".join(renderer.page("q=c&sort=sent", SETTINGS))
     seconds = thread_time() - began_at
 
     assert "1 to 50 of 10,000 campaigns" in text

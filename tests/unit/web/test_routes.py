@@ -13,7 +13,7 @@ from threading import Event
 import pytest
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
-from exporter.web.routes import Links, Router, RouterContext
+from exporter.web.routes import Router, RouterContext
 from exporter.web.settings import WebSettings, canonical
 
 from tests.support.daemon_process import until
@@ -116,10 +116,10 @@ class BlockingRenderer:
         self.snapshots += 1
         yield self
 
-    def page(self, query: str, links: Links) -> Iterable[str]:
+    def page(self, query: str, settings: WebSettings) -> Iterable[str]:
         self.pages.append(query)
         assert self.go_on.wait(PATIENCE_SECONDS)
-        return (query, links.metrics)
+        return (query, settings.telemetry_path)
 
     def document(self, query: str) -> Iterable[str]:
         raise AssertionError(query)
