@@ -43,6 +43,26 @@ PARSE_OPTIONS = ParseOptions(
 )
 
 
+RATE_LIMIT = RateLimitView(
+    "campaigns/data_series",
+    limit=50_000,
+    remaining=49_000,
+    reset_at=NOW + 60,
+    reserved=10_000,
+    in_flight=0,
+    shut_until=None,
+)
+DISCOVERY = DiscoveryView(
+    campaigns=40,
+    is_limited=False,
+    listed_at=NOW - 300,
+    failure=None,
+    message="",
+    next_at=None,
+    rate_limit=None,
+)
+
+
 def row(age: int = 0, *, channel: str = "email", **stats: object) -> dict[str, object]:
     """Return one day of a data series, with one message."""
     day = (TODAY - timedelta(days=age)).isoformat()

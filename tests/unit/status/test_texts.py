@@ -5,8 +5,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from exporter.braze.rate_limit_view import RateLimitView
-from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.polling.pause import Pause
@@ -14,64 +12,41 @@ from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.view_model import NextPoll
 
-from tests.support.views import NOW, campaign, workspace_view
-
-RATE_LIMIT = RateLimitView(
-    "x",
-    limit=50_000,
-    remaining=49_000,
-    reset_at=NOW + 60,
-    reserved=10_000,
-    in_flight=0,
-    shut_until=None,
-)
-DISCOVERY = DiscoveryView(
-    campaigns=40,
-    is_limited=False,
-    listed_at=NOW - 300,
-    failure=None,
-    message="",
-    next_at=None,
-    rate_limit=None,
-)
-
-
-def test_times_are_relative_or_in_utc() -> None:
-    assert texts.ago(NOW - 130, now=NOW) == "2 min ago"
-    assert texts.ago(NOW + 130, now=NOW) == "now"
-    assert texts.ahead(NOW + 30, now=NOW) == "in 30 s"
-    assert texts.ahead(NOW - 30, now=NOW) == "now"
-    assert texts.instant(NOW) == "2025-06-22 12:00:00 UTC"
-    assert texts.machine_instant(NOW) == "2025-06-22T12:00:00Z"
-    assert texts.day(date(2025, 9, 3)) == "3 Sep"
-
-
-@pytest.mark.parametrize("at", [1e300, -1e300, float("inf"), float("nan")])
-def test_time_out_of_range_is_the_epoch(at: float) -> None:
-    assert texts.instant(at).startswith("1970-01-01")
+from tests.support.views import DISCOVERY, NOW, RATE_LIMIT, campaign, workspace_view
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0"), (1234567, "1,234,567"), (2.5, "2"), (1e300, "1e+300"), (-5, "-5")],
+    ("text", "expected"),
+    [
+        (texts.ago(NOW - 130, now=NOW), "2 min ago"),
+        (texts.ago(NOW + 130, now=NOW), "now"),
+        (texts.ahead(NOW + 30, now=NOW), "in 30 s"),
+        (texts.ahead(NOW - 30, now=NOW), "now"),
+        (texts.instant(NOW), "2025-06-22 12:00:00 UTC"),
+        # Braze's reset header may have any value.
+        (texts.instant(1e300), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(-1e300), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(float("inf")), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(float("nan")), "1970-01-01 00:00:00 UTC"),
+        (texts.machine_instant(NOW), "2025-06-22T12:00:00Z"),
+        (texts.day(date(2025, 9, 3)), "3 Sep"),
+        (texts.count(0), "0"),
+        (texts.count(1234567), "1,234,567"),
+        (texts.count(2.5), "2"),
+        (texts.count(1e300), "1e+300"),
+        (texts.count(-5), "-5"),
+        (texts.percent(0), "0.00 %"),
+        # The threshold of spam complaints.
+        (texts.percent(0.0008), "0.08 %"),
+        (texts.percent(0.0312), "3.12 %"),
+        (texts.percent(0.1289), "12.9 %"),
+        # Colours alone are not accessible.
+        (texts.rate(Rate(0.06, Level.CRITICAL)), "6.00 %, too high"),
+        (texts.rate(Rate()), "none"),
+    ],
 )
-def test_counts_have_thousands_separators(number: float, text: str) -> None:
-    assert texts.count(number) == text
-
-
-@pytest.mark.parametrize(
-    ("ratio", "text"),
-    [(0, "0.00 %"), (0.0008, "0.08 %"), (0.0312, "3.12 %"), (0.1289, "12.9 %")],
-)
-def test_percentages_are_as_precise_as_thresholds(ratio: float, text: str) -> None:
-    """The threshold of spam complaints is 0.08 %."""
-    assert texts.percent(ratio) == text
-
-
-def test_rate_has_its_level_in_words() -> None:
-    """Colours alone are not accessible."""
-    assert texts.rate(Rate(0.06, Level.CRITICAL)) == "6.00 %, too high"
-    assert texts.rate(Rate()) == "none"
+def test_times_and_numbers_have_texts(text: str, expected: str) -> None:
+    assert text == expected
 
 
 def test_every_failure_reason_has_a_text() -> None:
@@ -114,32 +89,24 @@ def test_polling_has_rate_and_ceiling() -> None:
     ("changes", "text"),
     [
         (
-            {},
+            {"reserved": 10_000, "reset_at": NOW + 60},
             "49,000 of 50,000 requests left, resets in 60 s; "
             "the last 10,000 are left to other clients.",
         ),
+        ({"reset_at": NOW - 1}, "49,000 of 50,000 requests left."),
+        ({"limit": None}, "49,000 requests left."),
+        ({"remaining": None}, "50,000 requests allowed."),
+        ({"limit": None, "remaining": None}, "Braze has not sent rate limit headers"),
         (
-            {"reset_at": NOW - 1, "reserved": 0},
-            "49,000 of 50,000 requests left.",
-        ),
-        ({"limit": None, "reset_at": None, "reserved": 0}, "49,000 requests left."),
-        (
-            {"remaining": None, "reset_at": None, "reserved": 0},
-            "50,000 requests allowed.",
-        ),
-        (
-            {"limit": None, "remaining": None},
-            "Braze has not sent rate limit headers yet.",
-        ),
-        (
-            {"remaining": 0, "shut_until": NOW + 60},
-            "The rate limit is used up (429): no requests until "
-            "2025-06-22 12:01:00 UTC.",
+            {"shut_until": NOW + 60},
+            "The rate limit is used up (429): no requests until",
         ),
     ],
 )
 def test_rate_limit(changes: dict[str, Any], text: str) -> None:
-    assert texts.limit(replace(RATE_LIMIT, **changes), now=NOW) == text
+    limit = replace(RATE_LIMIT, **({"reset_at": None, "reserved": 0} | changes))
+
+    assert texts.limit(limit, now=NOW).startswith(text)
 
 
 @pytest.mark.parametrize(
