@@ -2,7 +2,7 @@
 
 from exporter.series.deliverability import Level
 from exporter.series.recent_days import PastDay, pack_days
-from exporter.status.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
+from exporter.status.sparkline import WIDTH, Sparkline, sparkline
 
 from tests.support.views import TODAY
 
@@ -27,7 +27,6 @@ def test_every_day_has_a_bar_inside_the_chart() -> None:
 
     starts = [int(bar.split()[0]) for bar in bars.past.split("M")[1:]]
     assert starts == list(range(0, WIDTH - 4, 4))
-    assert HEIGHT == 28
 
 
 def test_days_without_messages_have_low_bars() -> None:

@@ -110,6 +110,9 @@ def test_the_representation_of_credentials_contains_no_password() -> None:
         (Credentials(b"prometheus", b""), REFUSED),
         (Credentials(b"prometheus", b"\0"), REFUSED),
         (Credentials(b"prometheus", b"\xff"), REFUSED),
+        # Tools write different prefixes.
+        (Credentials(b"$2a$", VALID.password), GRANTED),
+        (Credentials(b"$2y$", VALID.password), GRANTED),
         (Credentials(b"long", b"x" * 72), GRANTED),
         # bcrypt would ignore the last byte.
         (Credentials(b"long", b"x" * 73), REFUSED),
@@ -119,16 +122,11 @@ def test_the_representation_of_credentials_contains_no_password() -> None:
 def test_only_the_password_of_an_existing_user_is_granted(
     given: Credentials | None, expected: AuthResult
 ) -> None:
+    hashes = {name: HASH.replace("$2b$", name) for name in ("$2a$", "$2y$")}
     long = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    one = authenticator(prometheus=HASH, long=long, **hashes)
 
-    assert results(authenticator(prometheus=HASH, long=long), given) == [expected]
-
-
-@pytest.mark.parametrize("scheme", ["$2a$", "$2b$", "$2y$"])
-def test_all_bcrypt_prefixes_are_supported(scheme: str) -> None:
-    one = authenticator(prometheus=HASH.replace("$2b$", scheme))
-
-    assert results(one, VALID) == [GRANTED]
+    assert results(one, given) == [expected]
 
 
 def test_valid_credentials_are_verified_once(
@@ -245,12 +243,3 @@ def test_an_unknown_user_takes_as_long_as_the_most_expensive_hash(
     assert results(one, Credentials(b"unknown", b"guess")) == [REFUSED]
     [(_, hash_)] = bcrypts
     assert hash_.startswith(b"$2b$06$")
-
-
-def test_a_hash_that_bcrypt_rejects_raises_for_its_user_only() -> None:
-    one = authenticator(broken="$2b$04$" + "a" * 53, prometheus=HASH)
-
-    with pytest.raises(ValueError, match="Invalid salt"):
-        results(one, Credentials(b"broken", b"x"))
-
-    assert results(one, VALID) == [GRANTED]

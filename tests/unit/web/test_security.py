@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -253,15 +252,6 @@ def test_an_unreadable_file_is_a_problem(
         Security(str(file)).load()
 
     assert str(caught.value) == f"{file}:1: the web configuration {message}"
-
-
-def test_a_pipe_and_an_impossible_path_are_problems(certificates: Certificates) -> None:
-    (certificates.directory / "key.pem").unlink()
-    os.mkfifo(certificates.directory / "key.pem")
-    impossible = TLS.replace("cert.pem", "x" * 300)
-
-    with pytest.raises(ConfigError, match=r"(?s)cert_file.*key_file"):
-        loaded(certificates, impossible)
 
 
 def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -> None:

@@ -231,6 +231,10 @@ def test_problems_of_tls_options(options: str, expected: str) -> None:
             " with $2y$, $2b$ or $2a$; `htpasswd -nBC 10 NAME` prints one after the",
         ),
         (
+            f"basic_auth_users: {{a: $2b$04${'a' * 53}}}",
+            "1: basic_auth_users.a: expected a bcrypt hash",
+        ),
+        (
             f"basic_auth_users: {{a: {HASH.replace('$04$', '$31$')}}}",
             "1: basic_auth_users.a: expected a cost from 4 to 18, found 31",
         ),
