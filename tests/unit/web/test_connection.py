@@ -28,8 +28,7 @@ from tests.support.server_in_thread import (
     serving,
 )
 
-SHORT = 0.2
-"""A limit in seconds that is to be exceeded."""
+SHORT = 0.2  # a limit that is to be exceeded
 SMALL_WINDOW = 64 * 1024
 LARGE = (bytes(25_000_000),) * 4
 
@@ -314,7 +313,6 @@ def test_every_byte_of_a_response_arrives(seed: int) -> None:
 
 
 async def failing(request: HttpRequest) -> HttpResponse:
-    """Raise, or respond with a header or a body that cannot be sent."""
     if request.path == "/raise":
         message = "secret"
         raise RuntimeError(message)

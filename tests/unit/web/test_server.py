@@ -28,8 +28,7 @@ from tests.support.server_in_thread import (
     serving,
 )
 
-SHORT = 0.2
-"""A limit in seconds that is to be exceeded."""
+SHORT = 0.2  # a limit that is to be exceeded
 SMALL_WINDOW = 64 * 1024
 LARGE = (bytes(25_000_000),)
 

@@ -47,9 +47,7 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def handshake(
-    server: ssl.SSLContext, client: ssl.SSLContext
-) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
@@ -63,7 +61,7 @@ def handshake(
             except ssl.SSLWantReadError:
                 continue
             open_ends.remove(end)
-    return ends
+    return ends[0]
 
 
 def requiring(tls: Tls, certificates: Certificates, *sans: str) -> Tls:
@@ -83,7 +81,7 @@ def test_a_browser_trusts_the_certificate_and_selects_http_1_1(
     client_side = certificates.client_context()
     client_side.set_alpn_protocols(["h2", "http/1.1"])
 
-    client, _ = handshake(context, client_side)
+    client = handshake(context, client_side)
 
     assert client.version() == "TLSv1.3"
     assert client.selected_alpn_protocol() == "http/1.1"
@@ -98,7 +96,7 @@ def test_versions_are_limited(certificates: Certificates, tls: Tls) -> None:
 
     with pytest.raises(ssl.SSLError, match=r"(?i)version|protocol"):
         handshake(modern, old_client)
-    client, _ = handshake(older, certificates.client_context())
+    client = handshake(older, certificates.client_context())
 
     assert client.version() == "TLSv1.2"
 
@@ -119,7 +117,7 @@ def test_ciphers_their_order_and_a_curve_are_applied(
     other = certificates.client_context()
     other.set_ecdh_curve("prime256v1")
 
-    client, _ = handshake(context, certificates.client_context())
+    client = handshake(context, certificates.client_context())
 
     used = client.cipher()
     assert used
