@@ -226,13 +226,13 @@ def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
         (ClientLimits(idle_seconds=SHORT), 1),
     ],
 )
-def test_an_idle_connection_is_closed(limits: ClientLimits, requests: int) -> None:
+def test_idle_connections_are_closed(limits: ClientLimits, requests: int) -> None:
     with serving(limits=limits) as server:
-        client = server.connect()
-        for _ in range(requests):
+        clients = [server.connect() for _ in range(70)]
+        for client in clients * requests:
             client.get()
 
-        assert client.is_closed()
+        assert all(client.is_closed() for client in clients)
 
 
 def test_a_slow_request_is_refused() -> None:
