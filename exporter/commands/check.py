@@ -22,7 +22,7 @@ from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
 from exporter.series.parse import QUIET_DAYS
-from exporter.web.security import security
+from exporter.web.security import Security
 
 _DESCRIPTION = """\
 Validate a configuration, report all problems at once with file, line and path, and
@@ -65,7 +65,7 @@ def report(
 ) -> int:
     """Print the warnings and the plan. ConfigError: a file has problems."""
     file, web_file = options.config_file, options.web_config_file
-    protection = security(web_file)
+    protection = Security(web_file)
     parsed = load_protected(file, environment, protection, keys_required=False)
     unknown = unknown_variables(environment, but=parsed.config.key_variables)
     warnings = (*parsed.warnings, *(f"warning: {one}" for one in unknown))

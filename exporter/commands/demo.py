@@ -15,7 +15,7 @@ from exporter.daemon.daemon import Daemon
 from exporter.daemon.process import serve, start_logging
 from exporter.simulator import Incident, Simulator
 from exporter.system.clock import Clock
-from exporter.web.security import security
+from exporter.web.security import Security
 from exporter.web.server import Address
 from exporter.web.settings import settings
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     with parser.usage_errors():
         web = settings(options)
         braze = Simulator(workspace(options))
-    protection = security(options.web_config_file)
+    protection = Security(options.web_config_file)
     for warning in protection.load():
         print_error(str(warning))
     start_logging(level=options.log_level, format_=options.log_format)

@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from exporter.commands import print_error
 from exporter.commands.flags import WEB, Flag, Parser
 from exporter.model.errors import ConfigError
-from exporter.web.file_security import FileSecurity
+from exporter.web.security import Security
 from exporter.web.server import Address
 from exporter.web.settings import settings
 from exporter.web.tls import ClientAuth, client_context
@@ -85,7 +85,7 @@ def _contexts(
     """
     if web_file is None:
         return [None]
-    security = FileSecurity(web_file)
+    security = Security(web_file)
     with suppress(ConfigError):
         security.load()
     tls = security.config.tls

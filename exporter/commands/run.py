@@ -19,7 +19,7 @@ from exporter.daemon.process import serve, start_logging
 from exporter.model.config import Config
 from exporter.system.api_key import read_key
 from exporter.system.file_watch import FileWatch
-from exporter.web.security import security
+from exporter.web.security import Security
 from exporter.web.settings import settings
 
 _log = logging.getLogger("exporter")
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return code
     start_logging(level=options.log_level, format_=options.log_format)
     watch = FileWatch(options.config_file)
-    protection = security(options.web_config_file)
+    protection = Security(options.web_config_file)
     parsed = load_protected(
         options.config_file, environment, protection, is_reloaded=True
     )

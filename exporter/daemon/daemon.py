@@ -29,9 +29,10 @@ from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
 from exporter.system.single_flight import SingleFlight
+from exporter.web.connection import ClientLimits
 from exporter.web.routes import Router, RouterContext
-from exporter.web.security import OpenSecurity, Security
-from exporter.web.server import Address, ClientLimits, Server, raise_descriptor_limit
+from exporter.web.security import Security
+from exporter.web.server import Address, Server, raise_descriptor_limit
 from exporter.web.settings import WebSettings
 
 if TYPE_CHECKING:  # imported where it is used: it would slow every start
@@ -102,7 +103,7 @@ class Daemon:
         self._pages = ExpositionPages(
             self._fresh_entries, self._metrics, version=lambda: self._store.version
         )
-        self._security = security or OpenSecurity()
+        self._security = security or Security()
         self._server = self._new_server()
 
     def _served(self) -> Iterable[Served]:
@@ -115,12 +116,10 @@ class Daemon:
                 render_metrics=self._pages.render,
                 is_ready=self._is_ready,
                 configuration=self._describe,
-                reload=self.reload if settings.has_lifecycle else None,
+                reload=self.reload,
                 status=cache(self._status_page),
-                telemetry_path=settings.telemetry_path,
-                prefix=settings.prefix,
-                link_prefix=settings.link_prefix,
-            )
+            ),
+            settings,
         )
         return Server(
             self._security.wrap(router.respond, needs_no_auth=router.needs_no_auth),

@@ -11,16 +11,15 @@ from collections.abc import Iterator, Sequence
 
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
+from exporter.metrics.campaign_metrics import PollStatus
+from exporter.model.errors import FailureReason
 from exporter.model.snapshot import RecentDays
-from exporter.polling.sharding import Shard
-from exporter.series.deliverability import Deliverability, Level
 from exporter.series.recent_days import unpack_days
 from exporter.status import texts
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
     DayView,
-    FailureView,
     Overview,
     WorkspaceView,
     day_view,
@@ -38,11 +37,17 @@ def document_chunks(
     is_ready: bool,
 ) -> Iterator[str]:
     """Yield the chunks of the document; `campaigns` are those that it lists."""
+    shard = overview.shard
     head = {
         "version": version,
         "at": _time(overview.at),
         "ready": is_ready,
-        "shard": _shard(overview.shard),
+        "shard": shard
+        and {
+            "summary": texts.shard(shard),
+            "number": shard.number,
+            "total": shard.total,
+        },
         "workspaces": [_workspace(one, overview.at) for one in overview.workspaces],
         "campaigns_total": len(overview.campaigns),
         "campaigns_found": len(campaigns),
@@ -56,14 +61,6 @@ def document_chunks(
 
 def _dump(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
-
-
-def _shard(shard: Shard | None) -> dict[str, object] | None:
-    return shard and {
-        "summary": texts.shard(shard),
-        "number": shard.number,
-        "total": shard.total,
-    }
 
 
 def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
@@ -91,7 +88,7 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
             "reserve": workspace.reserve,
             "concurrency": workspace.concurrency,
         },
-        "rate_limits": [_rate_limit(limit, now) for limit in view.all_rate_limits],
+        "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
         "discovery": view.discovery and _discovery(view.discovery, now),
         "waiting": view.waiting,
         "idle": view.idle,
@@ -131,48 +128,48 @@ def _rate_limit(view: RateLimitView, now: float) -> dict[str, object]:
 
 
 def _campaign(view: CampaignView) -> dict[str, object]:
+    labels, status, snapshot = view.labels, view.status, view.snapshot
     return {
-        "workspace": view.workspace,
-        "campaign": view.name,
-        "campaign_id": view.id,
-        "labels": dict(view.labels),
+        "workspace": labels.workspace,
+        "campaign": labels.campaign,
+        "campaign_id": labels.campaign_id,
+        "labels": dict(labels.labels),
         "channels": list(view.channels),
         "state": view.state,
-        "up": view.is_up,
+        "up": status.is_up,
         "idle": view.is_idle,
-        "interval_seconds": view.interval_seconds,
-        "last_success_at": _time(view.last_success_at),
+        "interval_seconds": status.interval_seconds,
+        "last_success_at": _time(status.last_success_at),
         "next_poll_at": _time(view.next_poll.at),
         "polling": view.next_poll.is_running,
         "waiting_place": view.next_poll.place,
-        "last_error": view.failure and _failure(view.failure),
-        "day": view.latest and _day(view.latest),
-        "last_complete_day": (day := day_view(view.last_complete)) and _day(day),
+        "last_error": status.failure and _failure(status.failure, status),
+        "day": _day(view.latest),
+        "last_complete_day": _day(
+            day_view(snapshot.last_complete if snapshot else None)
+        ),
         "history": view.history and _history(view.history),
         "series": view.series,
-        "series_dropped": view.dropped_series,
+        "series_dropped": snapshot.dropped_series if snapshot else 0,
     }
 
 
-def _failure(view: FailureView) -> dict[str, object]:
+def _failure(reason: FailureReason, status: PollStatus) -> dict[str, object]:
     return {
-        "reason": view.reason,
-        "explanation": texts.failure(view.reason),
-        "message": view.message or None,
-        "at": _time(view.at),
+        "reason": reason,
+        "explanation": texts.failure(reason),
+        "message": status.error or None,
+        "at": _time(status.failed_at),
     }
 
 
-def _day(view: DayView) -> dict[str, object]:
+def _day(view: DayView | None) -> dict[str, object] | None:
+    if view is None:
+        return None
+    tally = view.tally
     return {
         "date": view.date.isoformat(),
         "starts_at": view.starts_at,
-        **_tally(view.tally),
-    }
-
-
-def _tally(tally: Deliverability) -> dict[str, object]:
-    return {
         "sent": tally.sent,
         "bounces": tally.bounces,
         "reported_spam": tally.reported_spam,
@@ -182,9 +179,9 @@ def _tally(tally: Deliverability) -> dict[str, object]:
             "bounces": tally.email_bounces,
         },
         "bounce_rate": tally.bounce_rate.ratio,
-        "bounce_level": _level(tally.bounce_rate.level),
+        "bounce_level": tally.bounce_rate.level.name.lower(),
         "spam_rate": tally.spam_rate.ratio,
-        "spam_level": _level(tally.spam_rate.level),
+        "spam_level": tally.spam_rate.level.name.lower(),
     }
 
 
@@ -193,12 +190,8 @@ def _history(history: RecentDays) -> dict[str, object]:
     return {
         "last_date": history.last.isoformat(),
         "sent": [_number(day.sent) for day in days],
-        "levels": [_level(day.level) for day in days],
+        "levels": [day.level.name.lower() for day in days],
     }
-
-
-def _level(level: Level) -> str:
-    return level.name.lower()
 
 
 def _number(value: float | None) -> int | float | None:

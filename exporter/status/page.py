@@ -9,18 +9,18 @@ from __future__ import annotations
 import gc
 import hashlib
 from base64 import b64encode
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from exporter.braze.rate_limit_view import rate_limit_view
+from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
-from exporter.polling.request_queue import RequestQueue
+from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.polling.workspace import Workspace
 from exporter.series.deliverability import Level
@@ -29,41 +29,30 @@ from exporter.status.api import document_chunks
 from exporter.status.view_model import (
     CampaignView,
     Overview,
-    PauseView,
-    QueueView,
+    WorkspaceView,
     campaign_view,
+    next_poll,
     today_in,
-    workspace_view,
 )
-from exporter.web.routes import Links
+from exporter.web.settings import WebSettings
 
 
+@dataclass(kw_only=True)
 class StatusPage:
     """Takes snapshots of the daemon's state; called by one thread at a time."""
 
-    def __init__(  # noqa: PLR0913 - the sources of all that the page shows
-        self,
-        *,
-        entries: Callable[[], tuple[Entry, ...]],
-        workspaces: Mapping[str, Workspace],
-        discoveries: Callable[[], Mapping[str, DiscoveryView]],
-        shard: Shard | None = None,
-        planned: Callable[[], Mapping[ObjectKey, float]],
-        now: Callable[[], float],
-        wall_offset: Callable[[], float],
-        is_ready: Callable[[], bool],
-        version: str,
-    ) -> None:
-        """`wall_offset` returns how many seconds the wall clock is ahead of `now`."""
-        self._entries = entries
-        self._workspaces = workspaces
-        self._discoveries = discoveries
-        self._shard = shard
-        self._planned = planned
-        self._now = now
-        self._wall_offset = wall_offset
-        self._is_ready = is_ready
-        self._version = version
+    entries: Callable[[], tuple[Entry, ...]]
+    workspaces: Mapping[str, Workspace]
+    discoveries: Callable[[], Mapping[str, DiscoveryView]]
+    shard: Shard | None = None
+    planned: Callable[[], Mapping[ObjectKey, float]]
+    now: Callable[[], float]
+    wall_offset: Callable[[], float]
+    """Returns how many seconds the wall clock is ahead of `now`."""
+    is_ready: Callable[[], bool]
+    version: str
+
+    def __post_init__(self) -> None:
         loader = PackageLoader("exporter.status")
         environment = Environment(
             loader=loader,
@@ -103,151 +92,124 @@ class StatusPage:
         renderer = OverviewRenderer(
             self._overview(),
             self._template,
-            is_ready=self._is_ready(),
-            version=self._version,
+            is_ready=self.is_ready(),
+            version=self.version,
         )
         try:
             yield renderer
         finally:
-            renderer.release()
+            renderer.overview = Overview(renderer.overview.at, (), ())
             if is_gc_enabled:
                 gc.enable()
 
     def _overview(self) -> Overview:
-        now, wall_offset = self._now(), self._wall_offset()
-        planned = self._planned()
-        workspaces = dict(self._workspaces)
-        queues = {
-            name: queue_view(workspace.queue, now=now, wall_offset=wall_offset)
-            for name, workspace in workspaces.items()
-        }
-        days = {
-            name: today_in(workspace.plan.workspace.timezone, now=now + wall_offset)
-            for name, workspace in workspaces.items()
-        }
-        idle_ids = {
-            name: workspace.idle.idle_ids for name, workspace in workspaces.items()
-        }
-        campaigns: dict[str, list[CampaignView]] = defaultdict(list)
-        for entry in self._entries():
-            name, campaign_id = entry.key
-            queue = queues.get(name)
-            if queue is None:
-                continue  # the workspace is being added or removed
-            at = planned.get(entry.key)
-            next_poll = queue.next_poll(
-                campaign_id,
-                planned_at=None if at is None else at + wall_offset,
-                now=now + wall_offset,
-            )
-            values = entry.values
-            campaigns[name].append(
+        wall_offset = self.wall_offset()
+        now = self.now() + wall_offset
+        planned = {key: at + wall_offset for key, at in self.planned().items()}
+        discoveries = self.discoveries()
+        entries: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self.entries():
+            entries[entry.subject.workspace].append(entry)
+        workspaces: list[WorkspaceView] = []
+        campaigns: list[CampaignView] = []
+        for name, workspace in dict(self.workspaces).items():
+            state = workspace.queue.state(now=now - wall_offset)
+            queue = _on_wall_clock(state, wall_offset)
+            discovery = discoveries.get(name)
+            idle_ids = workspace.idle.idle_ids
+            timezone = workspace.plan.workspace.timezone
+            own_campaigns = [
                 campaign_view(
-                    entry.subject,
-                    entry.status,
-                    entry.snapshot,
-                    next_poll=next_poll,
+                    entry,
+                    next_poll=next_poll(
+                        queue,
+                        entry.subject.campaign_id,
+                        planned_at=planned.get(entry.key),
+                        now=now,
+                    ),
                     is_paused=queue.pause is not None,
-                    is_idle=campaign_id in idle_ids[name],
-                    today=days[name],
-                    series=entry.status_blocks.series
-                    + (values.series if values else 0),
+                    is_idle=entry.subject.campaign_id in idle_ids,
+                    today=today_in(timezone, now=now),
+                )
+                for entry in entries[name]
+            ]
+            campaigns += own_campaigns
+            workspaces.append(
+                WorkspaceView(
+                    plan=workspace.idle.plan,
+                    pause=queue.pause,
+                    rate_limits=tuple(_rate_limits(queue, discovery, now, wall_offset)),
+                    states=Counter(one.state for one in own_campaigns),
+                    waiting=len(queue.positions),
+                    idle=len(idle_ids),
+                    discovery=discovery,
                 )
             )
-        discoveries = self._discoveries()
-        return Overview(
-            at=now + wall_offset,
-            workspaces=tuple(
-                workspace_view(
-                    workspace.idle.plan,
-                    queues[name],
-                    idle=len(idle_ids[name]),
-                    discovery=discoveries.get(name),
-                    campaigns=campaigns[name],
-                )
-                for name, workspace in workspaces.items()
-            ),
-            campaigns=tuple(one for name in workspaces for one in campaigns[name]),
-            shard=self._shard,
-        )
+        return Overview(now, tuple(workspaces), tuple(campaigns), self.shard)
 
 
+@dataclass
 class OverviewRenderer:
     """Renders one overview."""
 
-    def __init__(
-        self, overview: Overview, template: Template, *, is_ready: bool, version: str
-    ) -> None:
-        self._overview = overview
-        self._template = template
-        self._is_ready = is_ready
-        self._version = version
+    overview: Overview
+    template: Template
+    is_ready: bool
+    version: str
 
-    def page(self, query_string: str, links: Links) -> Iterable[str]:
+    def page(self, query_string: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page of the campaigns that a query string selects."""
-        overview = self._overview
+        overview = self.overview
         page = query.page_of(overview.campaigns, query.parse_query(query_string))
         totals = {
             state: sum(query.is_in(one, state) for one in overview.campaigns)
             for state in query.STATES
         }
-        return self._template.generate(
+        return self.template.generate(
             overview=overview,
             now=overview.at,
             query=page.query,
             page=page,
             totals=totals,
-            links=links,
-            is_ready=self._is_ready,
-            version=self._version,
+            settings=settings,
+            is_ready=self.is_ready,
+            version=self.version,
         )
 
     def document(self, query_string: str) -> Iterable[str]:
         """Return the JSON of all campaigns that a query string selects."""
         return document_chunks(
-            self._overview,
-            query.select(self._overview.campaigns, query.parse_query(query_string)),
-            version=self._version,
-            is_ready=self._is_ready,
+            self.overview,
+            query.select(self.overview.campaigns, query.parse_query(query_string)),
+            version=self.version,
+            is_ready=self.is_ready,
         )
 
-    def release(self) -> None:
-        """Release the overview, so that its objects can be freed."""
-        self._overview = Overview(self._overview.at, (), ())
+
+def _on_wall_clock(queue: QueueState, wall_offset: float) -> QueueState:
+    pause = queue.pause
+    return queue._replace(
+        pause=pause and pause._replace(probe_at=pause.probe_at + wall_offset),
+        earliest=queue.earliest + wall_offset,
+    )
 
 
-def queue_view(queue: RequestQueue, *, now: float, wall_offset: float) -> QueueView:
-    """Return the state of a request queue, with wall-clock times."""
-    state = queue.state(now=now)
-    pause, budget = state.pause, state.budget
-    rate_limit = rate_limit_view(
-        budget, state.endpoint, now=now + wall_offset, wall_offset=wall_offset
-    )
-    return QueueView(
-        pause=PauseView(pause.reason, pause.probe_id, pause.probe_at + wall_offset)
-        if pause
-        else None,
-        rate_limits=(rate_limit,) if budget.bucket.is_used else (),
-        spacing_seconds=budget.spacing_seconds,
-        in_flight=state.in_flight,
-        places=state.positions,
-        earliest=state.earliest + wall_offset,
-    )
+def _rate_limits(
+    queue: QueueState, discovery: DiscoveryView | None, now: float, wall_offset: float
+) -> Iterator[RateLimitView]:
+    budget = queue.budget
+    if budget.bucket.is_used:
+        yield rate_limit_view(budget, queue.endpoint, now=now, wall_offset=wall_offset)
+    if discovery and discovery.rate_limit:
+        yield discovery.rate_limit
 
 
 def _policy(*, style: str, script: str) -> str:
     """Return the policy: the page's own style and script, and no other resource."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src {_hash(style)}",
-            f"script-src {_hash(script)}",
-            "connect-src 'self'",
-            "img-src data:",
-            "form-action 'self'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-        )
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
     )
 
 

@@ -5,11 +5,11 @@ Every query string is valid: unknown fields and values are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
-from exporter.series.deliverability import Level, Rate
+from exporter.series.deliverability import Level
 from exporter.status.view_model import CampaignState, CampaignView
 
 ATTENTION = "attention"
@@ -18,11 +18,28 @@ ATTENTION = "attention"
 IDLE = "idle"
 """A filter in place of a state: polled at the idle interval, in any state."""
 
-SORTS = ("state", "name", "sent", "bounces", "spam", "age", "next")
+SORTS: Mapping[str, str] = {
+    "state": "Urgency",
+    "name": "Name",
+    "sent": "Sent",
+    "bounces": "Bounces",
+    "spam": "Spam",
+    "age": "Age",
+    "next": "Next poll",
+}
+_DEFAULT_SORT = "state"
 _DESCENDING = frozenset({"sent", "bounces", "spam", "age"})
 """Sorted from the greatest value by default."""
 
-STATES = (ATTENTION, *CampaignState, IDLE)
+STATES: Mapping[str, str] = {
+    ATTENTION: "Need attention",
+    CampaignState.PAUSED: "Paused",
+    CampaignState.STALE: "Stale",
+    CampaignState.FAILING: "Failing",
+    CampaignState.WAITING: "Not polled yet",
+    CampaignState.OK: "Up to date",
+    IDLE: "Idle",
+}
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
 _MAX_TEXT = 200
@@ -39,7 +56,7 @@ class ListQuery:
     """Words; a campaign has to contain all of them."""
     workspace: str = ""
     state: str = ""
-    sort: str = SORTS[0]
+    sort: str = _DEFAULT_SORT
     is_reversed: bool = False
     """Whether the order is the opposite of this column's default."""
     page: int = 1
@@ -58,7 +75,7 @@ class ListQuery:
             ("q", self.text, ""),
             ("workspace", self.workspace, ""),
             ("state", self.state, ""),
-            ("sort", self.sort, SORTS[0]),
+            ("sort", self.sort, _DEFAULT_SORT),
             ("order", order, ""),
             ("size", self.page_size, _PAGE_SIZE),
             ("page", self.page, 1),
@@ -98,7 +115,7 @@ def parse_query(query_string: str) -> ListQuery:
         text=" ".join(fields.get("q", "")[:_MAX_TEXT].split()),
         workspace=fields.get("workspace", "")[: 2 * _MAX_TEXT],
         state=state if state in STATES else "",
-        sort=sort if sort in SORTS else SORTS[0],
+        sort=sort if sort in SORTS else _DEFAULT_SORT,
         is_reversed=fields.get("order") == "reversed",
         page=max(1, _number(fields.get("page", ""))),
         page_size=size if size in PAGE_SIZES else _PAGE_SIZE,
@@ -114,18 +131,18 @@ def select(campaigns: Sequence[CampaignView], query: ListQuery) -> list[Campaign
     found = [
         one
         for one in campaigns
-        if (not query.workspace or one.workspace == query.workspace)
+        if (not query.workspace or one.labels.workspace == query.workspace)
         and (not query.state or is_in(one, query.state))
         and all(word in _searchable_text(one) for word in words)
     ]
-    found.sort(key=lambda one: (one.name.casefold(), one.workspace))
+    found.sort(key=lambda one: (one.labels.campaign.casefold(), one.labels.workspace))
     if query.sort == "name":
         return found[::-1] if query.is_descending else found
     # The sort is stable, also when reversed.
-    key = _KEYS[query.sort]
-    known = [one for one in found if key(one) is not None]
-    known.sort(key=lambda one: key(one) or (), reverse=query.is_descending)
-    return known + [one for one in found if key(one) is None]
+    keys = [(_sort_key(one, query.sort), one) for one in found]
+    known = [(key, one) for key, one in keys if key is not None]
+    known.sort(key=lambda pair: pair[0], reverse=query.is_descending)
+    return [one for _, one in known] + [one for key, one in keys if key is None]
 
 
 def page_of(campaigns: Sequence[CampaignView], query: ListQuery) -> CampaignPage:
@@ -155,13 +172,14 @@ def is_in(campaign: CampaignView, state: str) -> bool:
 
 
 def _searchable_text(campaign: CampaignView) -> str:
+    labels = campaign.labels
     texts = (
-        campaign.name,
-        campaign.id,
-        campaign.workspace,
+        labels.campaign,
+        labels.campaign_id,
+        labels.workspace,
         *campaign.channels,
-        *(f"{name}={value}" for name, value in campaign.labels.items()),
-        campaign.failure.reason if campaign.failure else "",
+        *(f"{name}={value}" for name, value in labels.labels.items()),
+        campaign.status.failure or "",
     )
     return "\n".join(texts).casefold()
 
@@ -170,45 +188,20 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-_SortKey = tuple[float, ...]
-
-
-def _urgency(campaign: CampaignView) -> _SortKey:
-    return (_SEVERITY[campaign.state], -campaign.level)
-
-
-def _sent(campaign: CampaignView) -> _SortKey | None:
-    sent = campaign.latest.tally.sent if campaign.latest else None
-    return None if sent is None else (sent,)
-
-
-def _by_rate(rate: Rate) -> _SortKey | None:
-    return None if rate.ratio is None else (rate.level, rate.ratio)
-
-
-def _bounces(campaign: CampaignView) -> _SortKey | None:
-    return _by_rate(campaign.latest.tally.bounce_rate) if campaign.latest else None
-
-
-def _spam(campaign: CampaignView) -> _SortKey | None:
-    return _by_rate(campaign.latest.tally.spam_rate) if campaign.latest else None
-
-
-def _age(campaign: CampaignView) -> _SortKey | None:
-    at = campaign.last_success_at
-    return None if at is None else (-at,)
-
-
-def _next(campaign: CampaignView) -> _SortKey | None:
-    at = campaign.next_poll.at
-    return None if at is None else (at,)
-
-
-_KEYS: dict[str, Callable[[CampaignView], _SortKey | None]] = {
-    "state": _urgency,
-    "sent": _sent,
-    "bounces": _bounces,
-    "spam": _spam,
-    "age": _age,
-    "next": _next,
-}
+def _sort_key(campaign: CampaignView, sort: str) -> tuple[float, ...] | None:
+    """Return the key of a campaign; None: it has no value."""
+    tally = campaign.latest.tally if campaign.latest else None
+    value: float | None
+    if sort == "state":
+        return (_SEVERITY[campaign.state], -campaign.level)
+    if sort == "age":
+        at = campaign.status.last_success_at
+        value = None if at is None else -at
+    elif sort == "next":
+        value = campaign.next_poll.at
+    elif tally is None or sort == "sent":
+        value = tally.sent if tally else None
+    else:
+        rate = tally.bounce_rate if sort == "bounces" else tally.spam_rate
+        return None if rate.ratio is None else (rate.level, rate.ratio)
+    return None if value is None else (value,)

@@ -12,36 +12,13 @@ from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
-from exporter.status.query import ATTENTION, IDLE
-from exporter.status.view_model import (
-    CampaignState,
-    CampaignView,
-    WorkspaceView,
-)
+from exporter.status.view_model import CampaignState, CampaignView, WorkspaceView
 
-STATES: Mapping[str, str] = {
-    ATTENTION: "Need attention",
-    CampaignState.PAUSED: "Paused",
-    CampaignState.STALE: "Stale",
-    CampaignState.FAILING: "Failing",
-    CampaignState.WAITING: "Not polled yet",
-    CampaignState.OK: "Up to date",
-    IDLE: "Idle",
-}
 LEVELS: Mapping[Level, str] = {
     Level.UNJUDGED: "too few to judge",
     Level.FINE: "fine",
     Level.WARNING: "high",
     Level.CRITICAL: "too high",
-}
-SORTS: Mapping[str, str] = {
-    "state": "Urgency",
-    "name": "Name",
-    "sent": "Sent",
-    "bounces": "Bounces",
-    "spam": "Spam",
-    "age": "Age",
-    "next": "Next poll",
 }
 
 
@@ -172,11 +149,6 @@ def shard(shard: Shard) -> str:
         "the campaigns of this shard only, and its ceilings are the configured ones "
         f"divided by {shard.total}."
     )
-
-
-def idle(campaign: CampaignView) -> str:
-    """Return the interval of an idle campaign."""
-    return f"Idle: every {duration(campaign.interval_seconds)}"
 
 
 def limit(view: RateLimitView, *, now: float) -> str:

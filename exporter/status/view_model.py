@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -13,9 +12,11 @@ from zoneinfo import ZoneInfo
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
-from exporter.model.errors import FailureReason
+from exporter.metrics.store import Entry
 from exporter.model.snapshot import Day, RecentDays, Snapshot
+from exporter.polling.pause import Pause
 from exporter.polling.plan import WorkspacePlan
+from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.series import deliverability
 from exporter.series.deliverability import Deliverability, Level
@@ -35,21 +36,13 @@ class CampaignState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PauseView:
-    """A paused workspace, in which one campaign is polled as a probe."""
-
-    reason: FailureReason
-    probe_id: str
-    probe_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class WorkspaceView:
     """The state of one workspace."""
 
     plan: WorkspacePlan
-    pause: PauseView | None
+    pause: Pause | None
     rate_limits: tuple[RateLimitView, ...]
+    """Of polling and of discovery, once they are used."""
     states: Mapping[CampaignState, int]
     waiting: int
     """Campaigns in the request queue."""
@@ -62,22 +55,6 @@ class WorkspaceView:
     def name(self) -> str:
         """The label `workspace`."""
         return self.plan.workspace.name
-
-    @property
-    def all_rate_limits(self) -> tuple[RateLimitView, ...]:
-        """The rate limits of polling and of discovery."""
-        limit = self.discovery.rate_limit if self.discovery else None
-        return (*self.rate_limits, limit) if limit else self.rate_limits
-
-
-@dataclass(frozen=True, slots=True)
-class FailureView:
-    """Why a campaign's last poll failed."""
-
-    reason: FailureReason
-    message: str
-    """Empty: it failed before the last restart."""
-    at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +81,30 @@ class NextPoll:
 class CampaignView:
     """The state of one campaign."""
 
-    workspace: str
-    name: str
-    id: str
-    labels: Mapping[str, str]
+    labels: ObjectLabels
+    status: PollStatus
+    """The state of its polls, even if its workspace is paused."""
+    snapshot: Snapshot | None
+    """None: it has no values."""
     state: CampaignState
-    is_up: bool | None
-    """Whether its last poll succeeded, even if its workspace is paused."""
-    interval_seconds: float
-    last_success_at: float | None
     next_poll: NextPoll
-    failure: FailureView | None
-    channels: tuple[str, ...]
     latest: DayView | None
-    last_complete: Day | None
-    """Not summed: only the JSON contains it."""
-    history: RecentDays | None
-    series: int
-    dropped_series: int
     is_of_today: bool
     """Whether the latest day is today in the workspace's time zone."""
     is_idle: bool
     """Whether it is polled at the idle interval."""
+    series: int
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of its messages."""
+        variations = self.snapshot.variations if self.snapshot else ()
+        return tuple(dict.fromkeys(one.channel for one in variations))
+
+    @property
+    def history(self) -> RecentDays | None:
+        """The last 28 days."""
+        return self.snapshot.history if self.snapshot else None
 
     @property
     def level(self) -> Level:
@@ -144,96 +123,48 @@ class Overview:
     """None: this process polls all campaigns."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """The state of a workspace's request queue."""
-
-    pause: PauseView | None
-    rate_limits: tuple[RateLimitView, ...]
-    spacing_seconds: float
-    in_flight: frozenset[str]
-    places: Mapping[str, int]
-    earliest: float
-
-    def next_poll(
-        self, campaign_id: str, *, planned_at: float | None, now: float
-    ) -> NextPoll:
-        """Return the next poll of a campaign that is scheduled for `planned_at`."""
-        if campaign_id in self.in_flight:
-            return NextPoll(at=now, is_running=True)
-        if self.pause and campaign_id == self.pause.probe_id:
-            return NextPoll(max(self.pause.probe_at, now))
-        place = self.places.get(campaign_id)
-        if self.pause:
-            return NextPoll(None, place)
-        if place is None:
-            return NextPoll(None if planned_at is None else max(planned_at, now))
-        at = max(self.earliest, now) + place * self.spacing_seconds
-        return NextPoll(at if math.isfinite(at) else None, place)
-
-
-def workspace_view(
-    plan: WorkspacePlan,
-    queue: QueueView,
-    *,
-    idle: int = 0,
-    discovery: DiscoveryView | None = None,
-    campaigns: Iterable[CampaignView],
-) -> WorkspaceView:
-    """Return the view of a workspace that has these campaigns."""
-    return WorkspaceView(
-        plan=plan,
-        pause=queue.pause,
-        rate_limits=queue.rate_limits,
-        states=Counter(campaign.state for campaign in campaigns),
-        waiting=len(queue.places),
-        idle=idle,
-        discovery=discovery,
-    )
+def next_poll(
+    queue: QueueState, campaign_id: str, *, planned_at: float | None, now: float
+) -> NextPoll:
+    """Return the next poll of a campaign that is scheduled for `planned_at`."""
+    if campaign_id in queue.in_flight:
+        return NextPoll(now, is_running=True)
+    if queue.pause and campaign_id == queue.pause.probe_id:
+        return NextPoll(max(queue.pause.probe_at, now))
+    place = queue.positions.get(campaign_id)
+    if queue.pause:
+        return NextPoll(None, place)
+    if place is None:
+        return NextPoll(None if planned_at is None else max(planned_at, now))
+    at = max(queue.earliest, now) + place * queue.budget.spacing_seconds
+    return NextPoll(at if math.isfinite(at) else None, place)
 
 
 def campaign_view(
-    labels: ObjectLabels,
-    status: PollStatus,
-    snapshot: Snapshot | None,
-    *,
-    next_poll: NextPoll,
-    is_paused: bool,
-    is_idle: bool,
-    today: date,
-    series: int,
+    entry: Entry, *, next_poll: NextPoll, is_paused: bool, is_idle: bool, today: date
 ) -> CampaignView:
-    """Return the view of a campaign; no snapshot: it has no values."""
-    latest = snapshot.latest if snapshot else None
+    """Return the view of a campaign."""
+    snapshot = entry.snapshot
+    latest = day_view(snapshot.latest) if snapshot else None
+    value_series = entry.values.series if entry.values else 0
     return CampaignView(
-        workspace=labels.workspace,
-        name=labels.campaign,
-        id=labels.campaign_id,
-        labels=labels.labels,
-        state=_state(status, has_values=snapshot is not None, is_paused=is_paused),
-        is_up=status.is_up,
-        interval_seconds=status.interval_seconds,
-        last_success_at=status.last_success_at,
+        labels=entry.subject,
+        status=entry.status,
+        snapshot=snapshot,
+        state=_state(entry, is_paused=is_paused),
         next_poll=next_poll,
-        failure=_failure_view(status),
-        channels=_channels(snapshot),
-        latest=day_view(latest),
-        last_complete=snapshot.last_complete if snapshot else None,
-        history=snapshot.history if snapshot else None,
-        series=series,
-        dropped_series=snapshot.dropped_series if snapshot else 0,
+        latest=latest,
         is_of_today=latest is not None and latest.date == today,
         is_idle=is_idle,
+        series=entry.status_blocks.series + value_series,
     )
 
 
 def day_view(day: Day | None) -> DayView | None:
     """Return a day with its messages summed."""
-    return (
-        None
-        if day is None
-        else DayView(day.date, day.starts_at, deliverability.of_figures(day.figures))
-    )
+    if day is None:
+        return None
+    return DayView(day.date, day.starts_at, deliverability.of_figures(day.figures))
 
 
 def today_in(timezone: ZoneInfo, *, now: float) -> date:
@@ -241,27 +172,12 @@ def today_in(timezone: ZoneInfo, *, now: float) -> date:
     return datetime.fromtimestamp(now, timezone).date()
 
 
-def _state(status: PollStatus, *, has_values: bool, is_paused: bool) -> CampaignState:
+def _state(entry: Entry, *, is_paused: bool) -> CampaignState:
+    status = entry.status
     if is_paused:
         return CampaignState.PAUSED
-    if status.last_success_at is not None and not has_values:
+    if status.last_success_at is not None and entry.snapshot is None:
         return CampaignState.STALE
     if status.is_up is None:
         return CampaignState.WAITING
     return CampaignState.OK if status.is_up else CampaignState.FAILING
-
-
-def _failure_view(status: PollStatus) -> FailureView | None:
-    if status.failure is None:
-        return None
-    return FailureView(
-        reason=status.failure,
-        message=status.error,
-        at=status.failed_at,
-    )
-
-
-def _channels(snapshot: Snapshot | None) -> tuple[str, ...]:
-    if snapshot is None:
-        return ()
-    return tuple(dict.fromkeys(one.channel for one in snapshot.variations))

@@ -14,7 +14,6 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from enum import Enum, auto
-from functools import partial
 from typing import NamedTuple
 
 from exporter.system.api_key import Secret
@@ -103,7 +102,7 @@ class Authenticator:
                 return AuthResult.BUSY
             task = asyncio.create_task(self._verify(given, hash_, digest))
             self._pending[digest] = task
-            task.add_done_callback(partial(self._forget, digest))
+            task.add_done_callback(lambda _: self._pending.pop(digest))
         # A client that disconnects must not cancel it: others may wait for the result,
         # and the lock would be released while the worker thread is still busy.
         return await asyncio.shield(task)
@@ -126,9 +125,6 @@ class Authenticator:
         if self._hashes.get(given.name) == hash_:
             self._granted[given.name] = digest
         return AuthResult.GRANTED
-
-    def _forget(self, digest: bytes, _: asyncio.Task[AuthResult]) -> None:
-        del self._pending[digest]
 
 
 def _is_match(password: bytes, hash_: bytes) -> bool:

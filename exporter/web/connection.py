@@ -52,17 +52,6 @@ class ClientLimits(NamedTuple):
     body_bytes: int = 64 * 1024
     connections: int = 4096
 
-    @property
-    def sweep_seconds(self) -> float:
-        """The interval between checks of deadlines: a tenth of the shortest, <= 1 s."""
-        shortest = min(
-            self.first_request_seconds,
-            self.request_seconds,
-            self.idle_seconds,
-            self.write_stall_seconds,
-        )
-        return min(1.0, shortest / 10)
-
 
 class ServerContext(NamedTuple):
     """What all connections of a server share; `clock` gives the header Date."""
@@ -87,30 +76,16 @@ class _Phase(Enum):
 class Connection(asyncio.Protocol):
     """One connection, from accept until its socket is closed."""
 
-    __slots__ = (
-        "_body_bytes",
-        "_closes_after_response",
-        "_context",
-        "_deadline",
-        "_drained",
-        "_h11_connection",
-        "_is_sending",
-        "_loop",
-        "_phase",
-        "_received",
-        "_request",
-        "_task",
-        "_transport",
-        "_unwritten_bytes",
-    )
-
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._phase = _Phase.WAITING
         self._deadline = self._loop.time() + context.limits.first_request_seconds
-        self._transport: asyncio.Transport | None = None
-        self._h11_connection: h11.Connection | None = None
+        self.transport: asyncio.Transport | None = None
+        """Once there is one, asyncio closes the socket."""
+        self._h11 = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=context.limits.header_bytes
+        )
         self._task: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._request: h11.Request | None = None
@@ -121,11 +96,6 @@ class Connection(asyncio.Protocol):
         self._closes_after_response = False
         context.table.add(self)
 
-    @property
-    def has_transport(self) -> bool:
-        """Whether there is a transport: from then on asyncio closes the socket."""
-        return self._transport is not None
-
     def set_opening_task(self, task: asyncio.Task[None]) -> None:
         """Set the task that creates the transport, which may do a TLS handshake."""
         self._task = task
@@ -133,7 +103,10 @@ class Connection(asyncio.Protocol):
     def check_deadline(self, now: float) -> None:
         """Send 408 or abort if the deadline has passed."""
         if self._drained is not None:
-            self._check_write_progress(now)
+            unwritten_bytes = self._out.get_write_buffer_size()
+            if unwritten_bytes != self._unwritten_bytes:
+                self._unwritten_bytes = unwritten_bytes
+                self._extend_write_deadline(now)
         if now < self._deadline:
             return
         if self._phase is _Phase.READING:
@@ -150,19 +123,19 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close without sending another byte, also during a TLS handshake."""
         self._phase = _Phase.CLOSING
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
         elif self._task is not None:
             self._task.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request, unless aborted meanwhile."""
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._task = None
         # pause_writing is then called whenever the kernel did not accept all bytes.
-        self._transport.set_write_buffer_limits(high=1)
+        self.transport.set_write_buffer_limits(high=1)
         if self._phase is _Phase.CLOSING:
-            self._transport.abort()
+            self.transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
         """Cancel the response in progress."""
@@ -217,27 +190,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def _out(self) -> asyncio.Transport:
-        return cast("asyncio.Transport", self._transport)
+        return cast("asyncio.Transport", self.transport)
 
     @property
     def _is_encrypted(self) -> bool:
         return self._out.get_extra_info("sslcontext") is not None
-
-    @property
-    def _h11(self) -> h11.Connection:
-        # Created with the first byte: it is the larger part of an idle connection's
-        # memory.
-        if self._h11_connection is None:
-            self._h11_connection = h11.Connection(
-                h11.SERVER, max_incomplete_event_size=self._context.limits.header_bytes
-            )
-        return self._h11_connection
-
-    def _check_write_progress(self, now: float) -> None:
-        unwritten_bytes = self._out.get_write_buffer_size()
-        if unwritten_bytes != self._unwritten_bytes:
-            self._unwritten_bytes = unwritten_bytes
-            self._extend_write_deadline(now)
 
     def _extend_write_deadline(self, now: float) -> None:
         self._deadline = now + self._context.limits.write_stall_seconds
@@ -276,11 +233,13 @@ class Connection(asyncio.Protocol):
     def _start_request(self, request: h11.Request) -> None:
         self._request = request
         self._body_bytes = 0
-        # What follows may be a smuggled request (RFC 9112, section 6.3).
-        self._closes_after_response |= messages.is_ambiguous(request)
+        headers = dict(request.headers)
+        if {b"content-length", b"transfer-encoding"} <= headers.keys():
+            # What follows may be a smuggled request (RFC 9112, section 6.3).
+            self._closes_after_response = True
         if request.method == b"CONNECT":
             self._send_error(HTTPStatus.NOT_IMPLEMENTED)
-        elif messages.announced_bytes(request) > self._context.limits.body_bytes:
+        elif int(headers.get(b"content-length", 0)) > self._context.limits.body_bytes:
             self._send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         elif self._h11.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
@@ -347,8 +306,8 @@ class Connection(asyncio.Protocol):
 
     def _frame(self, head: h11.Response, response: HttpResponse) -> tuple[bytes, ...]:
         """Return all chunks to be written, and register them with h11."""
-        method = self._request.method if self._request is not None else b""
-        body = messages.body(response, method=method)
+        is_head = self._request is not None and self._request.method == b"HEAD"
+        body = () if is_head else response.body
         start = self._h11.send(head) or b""
         if body:
             # h11 only counts bytes: an object with the right length is sufficient.
@@ -382,7 +341,7 @@ class Connection(asyncio.Protocol):
         self._closes_after_response = True
         self._discard_input()
         if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = messages.error_response(status)
+            response = messages.text_response(status, f"{status.phrase.lower()}\n")
             self._out.write(b"".join(self._frame(self._head(response), response)))
         if self._out.can_write_eof():
             self._out.write_eof()
@@ -394,4 +353,4 @@ class Connection(asyncio.Protocol):
         self._context.table.mark_waiting(self)
 
 
-_INTERNAL_ERROR = messages.error_response(HTTPStatus.INTERNAL_SERVER_ERROR)
+_INTERNAL_ERROR = messages.text_response(500, "internal server error\n")

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import h11
 
-_BODILESS = frozenset({204, 304})
-
 
 class HttpRequest(NamedTuple):
     """A complete request; its body was read and discarded."""
@@ -27,10 +25,6 @@ class HttpRequest(NamedTuple):
     headers: Mapping[str, str]
     """Names in lower case; values of repeated headers are joined by commas."""
 
-    def header(self, name: str) -> str:
-        """Return a header by its name in any case; empty if it was not sent."""
-        return self.headers.get(name.lower(), "")
-
 
 class HttpResponse(NamedTuple):
     """A response; Date and Content-Length are added when it is sent."""
@@ -41,6 +35,7 @@ class HttpResponse(NamedTuple):
     """Chunks, referenced until they are sent."""
 
 
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
@@ -58,21 +53,10 @@ def request(event: h11.Request) -> HttpRequest:
     return HttpRequest(event.method.decode("ascii"), path, query, headers)
 
 
-def announced_bytes(event: h11.Request) -> int:
-    """Return the Content-Length; 0 if there is none."""
-    return int(dict(event.headers).get(b"content-length", b"0"))
-
-
-def is_ambiguous(event: h11.Request) -> bool:
-    """Return whether the request has both Content-Length and Transfer-Encoding."""
-    return {b"content-length", b"transfer-encoding"} <= dict(event.headers).keys()
-
-
-def error_response(status: HTTPStatus) -> HttpResponse:
-    """Return a response with the status as a line of plain text."""
-    text = f"{status.phrase.lower()}\n"
+def text_response(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
+    """Return a response with plain text."""
     content_type = ("Content-Type", "text/plain; charset=utf-8")
-    return HttpResponse(status, (content_type,), (text.encode(),))
+    return HttpResponse(status, (content_type, *headers, NO_SNIFFING), (text.encode(),))
 
 
 def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
@@ -80,20 +64,15 @@ def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
 
     LocalProtocolError and ValueError: a status or a header is invalid.
     """
-    headers = [*response.headers, ("Date", formatdate(now, usegmt=True))]
-    if response.status not in _BODILESS:
-        headers.append(("Content-Length", str(sum(map(len, response.body)))))
+    headers = [
+        *response.headers,
+        ("Date", formatdate(now, usegmt=True)),
+        ("Content-Length", str(sum(map(len, response.body)))),
+    ]
     if closes:
         headers.append(("Connection", "close"))
-    return h11.Response(
-        status_code=response.status, headers=headers, reason=_phrase(response.status)
-    )
-
-
-def body(response: HttpResponse, *, method: bytes) -> tuple[bytes, ...]:
-    """Return the body to be sent: none in response to HEAD."""
-    is_sent = method != b"HEAD" and response.status not in _BODILESS
-    return response.body if is_sent else ()
+    status = HTTPStatus(response.status)
+    return h11.Response(status_code=status, headers=headers, reason=status.phrase)
 
 
 class OutgoingResponse:
@@ -132,10 +111,3 @@ class OutgoingResponse:
         piece = memoryview(self._chunks[0])[:size]
         self.skip(size)
         return piece
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

@@ -33,9 +33,7 @@ def wants_openmetrics(accept: str) -> bool:
 def accepts_gzip(accept_encoding: str) -> bool:
     """Return whether the body may be compressed with gzip."""
     qualities = {name: quality for name, _, quality in _weighted(accept_encoding)}
-    # x-gzip is the same (RFC 9110, section 8.4.1.3).
-    named = qualities.get("gzip", qualities.get("x-gzip"))
-    return (qualities.get("*", 0.0) if named is None else named) > 0
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
 
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:

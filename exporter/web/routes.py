@@ -6,44 +6,38 @@ joins rendered bytes.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import gzip
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, Protocol
-from urllib.parse import quote, unquote
 
 from exporter.model.errors import ConfigError
 from exporter.system.single_flight import BatchedCalls, SingleFlight
+from exporter.web.messages import (
+    NO_SNIFFING,
+    HttpRequest,
+    HttpResponse,
+    Responder,
+    text_response,
+)
 from exporter.web.negotiation import accepts_gzip, wants_openmetrics
-from exporter.web.server import HttpRequest, HttpResponse
+from exporter.web.settings import WebSettings, canonical
 
-TEXT = "text/plain; charset=utf-8"
 TEXT_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _GZIP_LEVEL = 1
-_GZIP_BITS = 16 + zlib.MAX_WBITS
 
-Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
-
-
-class Links(NamedTuple):
-    """The paths as a browser has to request them."""
-
-    home: str
-    metrics: str
-    document: str
-    config: str
-    healthy: str
-    ready: str
+_READING = ("GET", "HEAD")
+_CHANGING = ("POST", "PUT")
 
 
 class StatusView(Protocol):
     """The state of all campaigns at one instant."""
 
-    def page(self, query: str, links: Links) -> Iterable[str]:
+    def page(self, query: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page that the query describes."""
 
     def document(self, query: str) -> Iterable[str]:
@@ -68,7 +62,7 @@ class MetricsRenderer(Protocol):
 
 
 class RouterContext(NamedTuple):
-    """What the paths serve, and below which prefix."""
+    """What the paths serve."""
 
     render_metrics: MetricsRenderer
     is_ready: Callable[[], bool]
@@ -76,31 +70,16 @@ class RouterContext(NamedTuple):
     """Returns the configuration in force as YAML, without any secret."""
     status: Callable[[], StatusSource]
     """Returns the source of the status page; it may be created by the first call."""
-    reload: Callable[[], Awaitable[ConfigError | None]] | None = None
-    """Reloads the configuration; None disables the path."""
-    telemetry_path: str = "/metrics"
-    """Canonical, like both prefixes."""
-    prefix: str = ""
-    """Precedes every path: empty, or `/like/this`."""
-    link_prefix: str = ""
-    """The same as a browser sees it."""
-
-
-def canonical(path: str) -> str:
-    """Return a URL path with percent signs only where they are necessary."""
-    return quote(unquote(path), safe="/:@!$&'()*+,;=~")
-
-
-class _Route(NamedTuple):
-    methods: tuple[str, ...]
-    handler: Handler
+    reload: Callable[[], Awaitable[ConfigError | None]]
+    """Reloads the configuration; returns the problems of an invalid one."""
 
 
 class Router:
     """Responds to requests; pages are rendered in worker threads."""
 
-    def __init__(self, context: RouterContext) -> None:
+    def __init__(self, context: RouterContext, settings: WebSettings) -> None:
         self._context = context
+        self._settings = settings
         self._metrics_pages = {
             (is_gzip, is_openmetrics): SingleFlight(
                 partial(
@@ -114,27 +93,21 @@ class Router:
         }
         self._descriptions = SingleFlight(context.configuration)
         self._renderings = BatchedCalls(self._render)
-        self._links = _links(context)
-        prefix = context.prefix
+        prefix, link_prefix = settings.prefix, settings.link_prefix
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
-        handlers: dict[str, Handler] = {
-            f"{prefix}{path}": handler
-            for path, handler in (
-                (context.telemetry_path, self._metrics),
-                ("/-/healthy", self._healthy),
-                ("/-/ready", self._ready),
-                ("/config", self._config),
-                ("/", partial(self._status, is_page=True)),
-                ("/api/v1/status", partial(self._status, is_page=False)),
-            )
+        self._handlers: dict[str, Responder] = {
+            f"{prefix}{settings.telemetry_path}": self._metrics,
+            f"{prefix}/-/healthy": self._healthy,
+            f"{prefix}/-/ready": self._ready,
+            f"{prefix}/-/reload": self._reload,
+            f"{prefix}/config": self._config,
+            f"{prefix}/": partial(self._status, is_page=True),
+            f"{prefix}/api/v1/status": partial(self._status, is_page=False),
         }
         if prefix:
             # A request for / bypassed the proxy, which would have added its prefix.
-            handlers["/"] = _redirect(f"{prefix}/")
-            handlers[prefix] = _redirect(f"{context.link_prefix}/")
-        self.routes: Mapping[str, _Route] = {
-            path: _Route(("GET", "HEAD"), handler) for path, handler in handlers.items()
-        } | {f"{prefix}/-/reload": _Route(("POST", "PUT"), self._reload)}
+            self._handlers["/"] = _redirect(f"{prefix}/")
+            self._handlers[prefix] = _redirect(f"{link_prefix}/")
 
     def needs_no_auth(self, request: HttpRequest) -> bool:
         """Return whether the request is a health check, which has no credentials."""
@@ -142,15 +115,17 @@ class Router:
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
         """Return the response to any request."""
-        route = self.routes.get(canonical(request.path))
-        if route is None:
-            return _text(404, f"Not found. The metrics are at {self._links.metrics}.\n")
-        if request.method not in route.methods:
-            allowed = ", ".join(route.methods)
-            return _text(
+        handler = self._handlers.get(canonical(request.path))
+        if handler is None:
+            metrics = f"{self._settings.link_prefix}{self._settings.telemetry_path}"
+            return text_response(404, f"Not found. The metrics are at {metrics}.\n")
+        methods = _CHANGING if handler == self._reload else _READING
+        if request.method not in methods:
+            allowed = ", ".join(methods)
+            return text_response(
                 405, f"Method not allowed. Use {allowed}.\n", ("Allow", allowed)
             )
-        return await route.handler(request)
+        return await handler(request)
 
     async def _metrics(self, request: HttpRequest) -> HttpResponse:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
@@ -165,24 +140,26 @@ class Router:
         return HttpResponse(200, tuple(headers), body)
 
     async def _healthy(self, _: HttpRequest) -> HttpResponse:
-        return _text(200, "Healthy.\n")
+        return text_response(200, "Healthy.\n")
 
     async def _ready(self, _: HttpRequest) -> HttpResponse:
         if self._context.is_ready():
-            return _text(200, "Ready.\n")
-        return _text(503, "Not ready: some campaigns have not been polled yet.\n")
+            return text_response(200, "Ready.\n")
+        return text_response(
+            503, "Not ready: some campaigns have not been polled yet.\n"
+        )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:
-        if self._context.reload is None:
-            return _text(
+        if not self._settings.has_lifecycle:
+            return text_response(
                 403,
                 "Reloading over HTTP is disabled; start the exporter with "
                 "--web.enable-lifecycle.\n",
             )
         error = await self._context.reload()
         if error is None:
-            return _text(200, "Reloaded.\n")
-        return _text(
+            return text_response(200, "Reloaded.\n")
+        return text_response(
             500,
             "The new configuration is invalid; the previous one stays in force:\n"
             f"{error}\n",
@@ -190,7 +167,7 @@ class Router:
 
     async def _config(self, _: HttpRequest) -> HttpResponse:
         # Shared by concurrent requests: 10,000 campaigns take a second to describe.
-        return _text(200, await self._descriptions.run())
+        return text_response(200, await self._descriptions.run())
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
         """Return the status page, or its JSON.
@@ -199,34 +176,36 @@ class Router:
         ones share one rendering.
         """
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        rendering = await self._renderings.run(
-            _RenderKey(request.query, is_page, is_gzip)
-        )
+        chunks = await self._renderings.run(_RenderKey(request.query, is_page, is_gzip))
         headers = [
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),
             ("Vary", "Accept-Encoding"),
-            *_COMMON_HEADERS,
+            NO_SNIFFING,
         ]
         if is_page:
-            headers.append(("Content-Security-Policy", rendering.policy))
+            policy = self._context.status().policy
+            headers.append(("Content-Security-Policy", policy))
             headers.append(("Referrer-Policy", "no-referrer"))
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return HttpResponse(200, tuple(headers), rendering.body)
+        return HttpResponse(200, tuple(headers), chunks)
 
-    def _render(self, keys: Collection[_RenderKey]) -> dict[_RenderKey, _Rendering]:
-        status = self._context.status()
-        renderings = {}
-        with status.snapshot() as view:
-            for key in keys:
-                render = view.document
-                if key.is_page:
-                    render = partial(view.page, links=self._links)
-                body = (one.encode("utf-8", "replace") for one in render(key.query))
-                pieces = tuple(_compressed(body) if key.is_gzip else body)
-                renderings[key] = _Rendering(pieces, status.policy)
-        return renderings
+    def _render(
+        self, keys: Collection[_RenderKey]
+    ) -> dict[_RenderKey, tuple[bytes, ...]]:
+        with self._context.status().snapshot() as view:
+            return {key: self._chunks(view, key) for key in keys}
+
+    def _chunks(self, view: StatusView, key: _RenderKey) -> tuple[bytes, ...]:
+        if key.is_page:
+            pieces = view.page(key.query, self._settings)
+        else:
+            pieces = view.document(key.query)
+        body = (piece.encode("utf-8", "replace") for piece in pieces)
+        if key.is_gzip:
+            return (gzip.compress(b"".join(body), _GZIP_LEVEL),)
+        return tuple(body)
 
 
 class _RenderKey(NamedTuple):
@@ -237,41 +216,8 @@ class _RenderKey(NamedTuple):
     is_gzip: bool
 
 
-class _Rendering(NamedTuple):
-    body: tuple[bytes, ...]
-    policy: str
-
-
-def _links(context: RouterContext) -> Links:
-    prefix = context.link_prefix
-    return Links(
-        home=f"{prefix}/",
-        metrics=f"{prefix}{context.telemetry_path}",
-        document=f"{prefix}/api/v1/status",
-        config=f"{prefix}/config",
-        healthy=f"{prefix}/-/healthy",
-        ready=f"{prefix}/-/ready",
-    )
-
-
-def _compressed(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_BITS)
-    for piece in pieces:
-        yield packer.compress(piece)
-    yield packer.flush()
-
-
-def _redirect(path: str) -> Handler:
+def _redirect(path: str) -> Responder:
     async def respond(_: HttpRequest) -> HttpResponse:
-        return _text(302, "", ("Location", path))
+        return text_response(302, "", ("Location", path))
 
     return respond
-
-
-_COMMON_HEADERS = (("X-Content-Type-Options", "nosniff"),)
-
-
-def _text(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:
-    return HttpResponse(
-        status, (("Content-Type", TEXT), *headers, *_COMMON_HEADERS), (text.encode(),)
-    )

@@ -15,27 +15,15 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
 
 from exporter.model.errors import ListenError
 from exporter.web.connection import ClientLimits, Connection, ServerContext
-from exporter.web.connection_table import ConnectionHandle, ConnectionTable
-from exporter.web.messages import HttpRequest, HttpResponse, Responder
-
-__all__ = [
-    "Address",
-    "ClientLimits",
-    "HttpRequest",
-    "HttpResponse",
-    "Responder",
-    "Server",
-    "parse_address",
-    "raise_descriptor_limit",
-]
+from exporter.web.connection_table import ConnectionTable
+from exporter.web.messages import Responder
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +32,7 @@ _BACKLOG = 1024
 _ACCEPTS_AT_ONCE = 16
 _CHECKS_AT_ONCE = 64
 _ACCEPT_PAUSE_SECONDS = 0.05
+_SWEEP_SECONDS = 0.5
 _WARNING_INTERVAL_SECONDS = 60.0
 _TLS_SHUTDOWN_SECONDS = 2.0
 # What the kernel buffers of a response before the client's window has room for it: few
@@ -71,16 +60,17 @@ def parse_address(text: str) -> Address:
     """Parse `host:port`, `:port` or `[v6]:port`. ValueError names the expected form."""
     host, colon, port = text.rpartition(":")
     if not colon or set(host) & set("/@ "):
-        message = f"address {text!r}: expected host:port, :port or [v6]:port"
-        raise ValueError(message)
+        raise ValueError(f"address {text!r}: expected host:port, :port or [v6]:port")
     if host.startswith("[") and host.endswith("]") and ":" in host:
         host = host[1:-1]
     if set(host) & set("[]") or (":" in host and not text.startswith("[")):
-        message = f"address {text!r}: expected an IPv6 address as in [::1]:10417"
-        raise ValueError(message)
+        raise ValueError(
+            f"address {text!r}: expected an IPv6 address as in [::1]:10417"
+        )
     if not _PORT.fullmatch(port) or int(port) > 65_535:
-        message = f"address {text!r}: expected a port from 0 to 65535 after the colon"
-        raise ValueError(message)
+        raise ValueError(
+            f"address {text!r}: expected a port from 0 to 65535 after the colon"
+        )
     return Address(host, int(port))
 
 
@@ -90,15 +80,15 @@ def raise_descriptor_limit(connections: int) -> int:
     Return the number of connections, reduced to what the limit allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
-    wanted = min(wanted, _MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    is_unlimited = hard == resource.RLIM_INFINITY
+    wanted = _MOST_DESCRIPTORS if is_unlimited else min(hard, _MOST_DESCRIPTORS)
+    if soft < wanted:
         # Some kernels have a lower limit that cannot be queried.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-    if soft == resource.RLIM_INFINITY:
-        return connections
     return min(connections, max(soft - _DESCRIPTORS_FOR_OTHERS, soft // 2))
 
 
@@ -121,7 +111,9 @@ class Server:
         self._table = ConnectionTable()
         self._context = ServerContext(respond, self._limits, clock, self._table)
         self._sockets: list[socket.socket] = []
-        self._timers: dict[socket.socket | None, asyncio.TimerHandle] = {}
+        self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
+        """When paused sockets accept again."""
+        self._sweeps: list[asyncio.Task[None]] = []
         self._next_warning_at = 0.0
 
     async def start(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
@@ -137,7 +129,7 @@ class Server:
             raise
         for listening in self._sockets:
             self._resume_accepting(listening)
-        self._check_all_deadlines()
+        self._sweeps.append(self._table.start_task(self._check_deadlines()))
         return tuple(Address(*bound.getsockname()[:2]) for bound in self._sockets)
 
     async def stop(self, grace_seconds: float) -> None:
@@ -152,39 +144,31 @@ class Server:
             for connection in self._table.connections():
                 connection.abort()
             await self._table.wait_until_empty()
+        for sweep in self._sweeps:
+            sweep.cancel()
         await self._table.wait_for_tasks(timeout_seconds=grace_seconds)
-        for timer in self._timers.values():
-            timer.cancel()
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:
-            timer = self._timers.pop(listening, None)
-            if timer is not None:
-                timer.cancel()
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
         self._sockets.clear()
+        for timer in self._timers.values():
+            timer.cancel()
 
-    def _check_all_deadlines(self) -> None:
-        self._check_deadlines(iter(self._table.connections()))
-
-    def _check_deadlines(self, connections: Iterator[ConnectionHandle]) -> None:
-        """Check some deadlines now, and the rest in later iterations of the loop.
+    async def _check_deadlines(self) -> None:
+        """Check all deadlines regularly, and serve other connections in between.
 
         A thousand connections that were opened together expire together, and closing
         them takes a while.
         """
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        checked = tuple(islice(connections, _CHECKS_AT_ONCE))
-        for connection in checked:
-            connection.check_deadline(now)
-        if checked:
-            timer = loop.call_later(0, self._check_deadlines, connections)
-        else:
-            seconds = self._limits.sweep_seconds
-            timer = loop.call_later(seconds, self._check_all_deadlines)
-        self._timers[None] = timer
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            for number, connection in enumerate(self._table.connections(), 1):
+                connection.check_deadline(loop.time())
+                if number % _CHECKS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _resume_accepting(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -244,7 +228,7 @@ class Server:
         accepted: socket.socket,
         task: asyncio.Task[None],
     ) -> None:
-        if not connection.has_transport:
+        if not connection.transport:
             self._table.remove(connection)
             accepted.close()
         error = None if task.cancelled() else task.exception()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from exporter.web.routes import canonical
 from exporter.web.server import Address, parse_address
 
 _RESERVED_PATHS = {
@@ -34,62 +33,54 @@ class WebSettings(NamedTuple):
 
 def settings(options: argparse.Namespace) -> WebSettings:
     """Return the settings. ValueError names the flag and the expected form."""
+    url: str = options.web_external_url or ""
+    link_prefix = _prefix(_url_path(url), flag="--web.external-url")
+    prefix = link_prefix
+    if options.web_route_prefix:
+        prefix = _prefix(options.web_route_prefix, flag="--web.route-prefix")
     return WebSettings(
         addresses=tuple(map(_address, options.web_listen_address)),
-        telemetry_path=_telemetry_path(options),
-        prefix=_route_prefix(options),
-        link_prefix=_link_prefix(options),
+        telemetry_path=_telemetry_path(options.web_telemetry_path),
+        prefix=prefix,
+        link_prefix=link_prefix if url else prefix,
         has_lifecycle=options.web_enable_lifecycle,
     )
+
+
+def canonical(path: str) -> str:
+    """Return a URL path with percent signs only where they are necessary."""
+    return quote(unquote(path), safe="/:@!$&'()*+,;=~")
 
 
 def _address(text: str) -> Address:
     try:
         return parse_address(text.strip())
     except ValueError as error:
-        message = f"--web.listen-address: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"--web.listen-address: {error}") from error
 
 
-def _telemetry_path(options: argparse.Namespace) -> str:
-    """Return the path of the metrics. ValueError: it is invalid or reserved."""
-    path: str = options.web_telemetry_path
+def _telemetry_path(path: str) -> str:
     is_path = path.startswith("/") and path.isprintable() and not set(path) & set("?# ")
     if not is_path or canonical(path) in _RESERVED_PATHS:
-        message = (
+        raise ValueError(
             f"--web.telemetry-path is {path!r}, expected a path such as /metrics that "
             f"is not one of {', '.join(sorted(_RESERVED_PATHS))}"
         )
-        raise ValueError(message)
     return canonical(path)
 
 
-def _link_prefix(options: argparse.Namespace) -> str:
-    """Return the prefix of paths as a browser sees them."""
-    url: str | None = options.web_external_url
-    if not url:
-        return _route_prefix(options) if options.web_route_prefix else ""
+def _url_path(url: str) -> str:
     try:
-        parts = urlsplit(url if "://" in url or url.startswith("/") else f"//{url}")
+        return urlsplit(url if "://" in url or url.startswith("/") else f"//{url}").path
     except ValueError as error:
-        message = (
+        raise ValueError(
             f"--web.external-url is {url!r}, expected a URL such as "
             f"https://example.com/braze: {error}"
-        )
-        raise ValueError(message) from error
-    return _prefix(parts.path, flag="--web.external-url")
-
-
-def _route_prefix(options: argparse.Namespace) -> str:
-    """Return the prefix of paths in requests."""
-    if options.web_route_prefix:
-        return _prefix(options.web_route_prefix, flag="--web.route-prefix")
-    return _link_prefix(options)
+        ) from error
 
 
 def _prefix(path: str, *, flag: str) -> str:
     if not path.isprintable() or set(path) & set("?#"):
-        message = f"{flag} is {path!r}, expected a path such as /braze"
-        raise ValueError(message)
+        raise ValueError(f"{flag} is {path!r}, expected a path such as /braze")
     stripped = path.strip("/")
     return canonical(f"/{stripped}") if stripped else ""

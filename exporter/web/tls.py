@@ -6,7 +6,7 @@ OpenSSL never prompts for a passphrase, and no message contains part of a key.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,6 +64,8 @@ _VERIFY_MODES = {
     ClientAuth.IF_GIVEN: ssl.CERT_OPTIONAL,
     ClientAuth.REQUIRED: ssl.CERT_REQUIRED,
 }
+# Without a passphrase OpenSSL would prompt for one at the terminal.
+_NO_PASSPHRASE = ""
 _MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
 
 
@@ -78,7 +80,9 @@ def normal_san(text: str) -> str:
 def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
     """Return a context for the server, or all faults of the settings."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    faults = [*_load_client_ca(context, tls.client_ca), *_load_pair(context, tls)]
+    faults = [*_load_pair(context, tls)]
+    if tls.client_ca is not None:
+        faults = [*_load_certificates(context, tls.client_ca), *faults]
     if faults:
         return tuple(faults)
     try:
@@ -119,15 +123,8 @@ def client_context(tls: Tls | None = None) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_NONE
     if tls is not None:
         with _file(tls.cert) as cert_file, _file(tls.key) as key_file:
-            context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
+            context.load_cert_chain(cert_file, key_file, password=_NO_PASSPHRASE)
     return context
-
-
-def _load_client_ca(
-    context: ssl.SSLContext, pem: Pem | None
-) -> Iterator[WebConfigFault]:
-    if pem is not None:
-        yield from _load_certificates(context, pem)
 
 
 def _load_certificates(context: ssl.SSLContext, pem: Pem) -> Iterator[WebConfigFault]:
@@ -148,7 +145,7 @@ def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
         return
     try:
         with _file(tls.cert) as cert_file, _file(tls.key) as key_file:
-            context.load_cert_chain(cert_file, key_file, password=_no_passphrase)
+            context.load_cert_chain(cert_file, key_file, password=_NO_PASSPHRASE)
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
             message = f"the key does not match the certificate of {tls.cert.option}"
@@ -159,11 +156,6 @@ def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
         yield WebConfigFault(
             tls.key.option, f"cannot read key or certificate: {error.strerror}"
         )
-
-
-def _no_passphrase() -> str:
-    """Return an empty passphrase: OpenSSL would prompt at the terminal."""
-    return ""
 
 
 @contextmanager
@@ -184,14 +176,13 @@ def _san_checking_class(allowed: frozenset[str]) -> type[ssl.SSLObject]:
 
         def do_handshake(self) -> None:
             super().do_handshake()
-            certificate = self.getpeercert() or {}
-            if not allowed & set(_names(certificate)):
+            certificate: dict[str, Any] = self.getpeercert() or {}
+            names = {
+                normal_san(text.strip()) if kind == "IP Address" else text
+                for kind, text in certificate.get("subjectAltName", ())
+            }
+            if not allowed & names:
                 message = "the client's certificate has none of the allowed names"
                 raise ssl.SSLError(message)
 
     return SanCheckingSSLObject
-
-
-def _names(certificate: Mapping[str, Any]) -> Iterator[str]:
-    for kind, text in certificate.get("subjectAltName", ()):
-        yield normal_san(text.strip()) if kind == "IP Address" else text

@@ -17,7 +17,6 @@ from typing import TypeVar
 from exporter.config import option_values, units, yaml_tree
 from exporter.config.option import OPTIONAL, Option
 from exporter.config.reader import Field, Findings, Section, values
-from exporter.config.yaml_tree import Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
@@ -106,14 +105,6 @@ class WebConfig:
     rate_limit: RequestRateLimit | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedWebConfig:
-    """A valid web configuration, and its warnings."""
-
-    config: WebConfig
-    warnings: tuple[Problem, ...]
-
-
 def is_blank(text: str) -> bool:
     """Return whether a file contains only comments and white space."""
     return all(line.lstrip()[:1] in {"", "#"} for line in text.splitlines())
@@ -125,21 +116,21 @@ def parse(
     file: str,
     read: Callable[[str], bytes | None],
     check_tls: Callable[[Tls], Iterable[WebConfigFault]],
-) -> ParsedWebConfig:
-    """Parse the text of `file`. ConfigError: all its problems, ordered by line.
+) -> tuple[WebConfig, tuple[Problem, ...]]:
+    """Return settings and warnings. ConfigError: all problems, ordered by line.
 
     `read` returns a file's content, None if it cannot be read; `check_tls` returns what
     OpenSSL rejects. Relative paths are resolved against the directory of `file`.
     """
     if is_blank(text):
-        return ParsedWebConfig(WebConfig(), ())
+        return WebConfig(), ()
     root, problems = yaml_tree.compose(text, file=file)
     reader = _Reader(file, read, check_tls)
     config = Field(root, "", Findings(file, problems)).parsed(reader.web_config)
     problems.sort(key=yaml_tree.by_line)
     if config is None or not all(problem.is_warning for problem in problems):
         raise ConfigError(tuple(problems))
-    return ParsedWebConfig(config, tuple(problems))
+    return config, tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +195,9 @@ class _Reader:
         path = str(PurePath(self.file).parent / field.plain_text())
         content = self.read(path)
         if content is None:
-            message = f"cannot read {path}; expected a readable file in PEM form"
-            raise ValueError(message)
+            raise ValueError(
+                f"cannot read {path}; expected a readable file in PEM form"
+            )
         return Pem(option, path, Secret(content.decode("ascii", "ignore")))
 
     def _client_ca(self, section: Section, client_auth: ClientAuth) -> Pem | None:
@@ -225,8 +217,7 @@ _NO_PEM = Pem("", None, Secret(""))
 def _find(section: Section, name: str, reading: Callable[[Field], T]) -> T | None:
     """Return an option; None also for an empty value, as in exporter-toolkit."""
     found = section.at(name)
-    is_null = found and isinstance(found.node, Scalar) and found.node.tag == "null"
-    return None if found is None or is_null else found.parsed(reading)
+    return None if found is None or found.is_null else found.parsed(reading)
 
 
 def _inline(field: Field, *, option: str) -> Pem:
@@ -237,18 +228,16 @@ def _inline(field: Field, *, option: str) -> Pem:
 def _choice(field: Field, choices: Iterable[str]) -> str:
     text = field.text()
     if text not in choices:
-        message = f"expected one of {', '.join(choices)}"
-        raise ValueError(message)
+        raise ValueError(f"expected one of {', '.join(choices)}")
     return text
 
 
 def _client_auth(field: Field) -> ClientAuth:
     if field.text() in _UNVERIFIED:
-        message = (
+        raise ValueError(
             "not supported, as it does not verify certificates;"
             f" expected one of {', '.join(ClientAuth)}"
         )
-        raise ValueError(message)
     return ClientAuth(_choice(field, tuple(ClientAuth)))
 
 
@@ -272,28 +261,20 @@ def _sans(field: Field) -> frozenset[str]:
 
 
 def _versions(section: Section) -> tuple[str, str]:
-    lowest = section.read("min_version", _min_version)
-    highest = section.read("max_version", _max_version)
+    lowest = section.read("min_version", partial(_choice, choices=VERSIONS))
+    highest = section.read("max_version", partial(_choice, choices=VERSIONS))
+    if (place := section.at("min_version")) and lowest < "TLS12":
+        place.warn("TLS below 1.2 is not supported by OpenSSL; TLS12 is used instead")
+        lowest = "TLS12"
     place = section.at("max_version")
-    if place and lowest > highest:
+    if place and highest < "TLS12":
+        place.error(
+            "TLS below 1.2 is not supported by OpenSSL; expected TLS12 or TLS13"
+        )
+        highest = "TLS13"
+    elif place and lowest > highest:
         place.error(f"expected at least min_version, {lowest}")
     return lowest, highest
-
-
-def _min_version(field: Field) -> str:
-    version = _choice(field, VERSIONS)
-    if version < "TLS12":
-        field.warn("TLS below 1.2 is not supported by OpenSSL; TLS12 is used instead")
-        return "TLS12"
-    return version
-
-
-def _max_version(field: Field) -> str:
-    version = _choice(field, VERSIONS)
-    if version < "TLS12":
-        message = "TLS below 1.2 is not supported by OpenSSL; expected TLS12 or TLS13"
-        raise ValueError(message)
-    return version
 
 
 def _ciphers(field: Field) -> tuple[str, ...]:
@@ -304,8 +285,7 @@ def _ciphers(field: Field) -> tuple[str, ...]:
 def _curve(field: Field) -> str:
     items = field.items("a list with one curve")
     if len(items) > 1:
-        message = "only one curve is supported; expected a list with one curve"
-        raise ValueError(message)
+        raise ValueError("only one curve is supported; expected a list with one curve")
     return "".join(values(items, lambda item: CURVES[_choice(item, CURVES)]))
 
 
@@ -331,11 +311,9 @@ def _headers(field: Field) -> Mapping[str, str]:
 def _header(field: Field, *, choices: tuple[str, ...]) -> str:
     text = field.scalar("text", "str", "int").strip()
     if not (text.isascii() and text.isprintable()):
-        message = "expected printable ASCII in one line"
-        raise ValueError(message)
+        raise ValueError("expected printable ASCII in one line")
     if text and choices and text not in choices:
-        message = f"expected {' or '.join(choices)}"
-        raise ValueError(message)
+        raise ValueError(f"expected {' or '.join(choices)}")
     return text
 
 
@@ -373,21 +351,18 @@ def _users(field: Field) -> Mapping[str, Secret]:
 
 def _hash(field: Field, *, name: str) -> str:
     if ":" in name or not name.isprintable():
-        message = "invalid user name; expected one line without a colon"
-        raise ValueError(message)
+        raise ValueError("invalid user name; expected one line without a colon")
     text = field.scalar("a bcrypt hash", "str")
     if not _BCRYPT.fullmatch(text):
-        message = (
+        raise ValueError(
             "expected a bcrypt hash of 60 characters that begins with $2y$, $2b$ or"
             " $2a$; `htpasswd -nBC 10 NAME` prints one after the colon"
         )
-        raise ValueError(message)
     cost = cost_of(text)
     if not _LOWEST_COST <= cost <= _HIGHEST_COST:
-        message = (
+        raise ValueError(
             f"expected a cost from {_LOWEST_COST} to {_HIGHEST_COST}, found {cost}"
         )
-        raise ValueError(message)
     if cost > _SLOW_COST:
         field.warn(
             f"with cost {cost} the first request of a client takes many seconds, longer"

@@ -26,6 +26,12 @@ class Certificates:
             (directory / f"{name}.pem").write_bytes(text)
         self.directory = directory
 
+    def server_context(self) -> ssl.SSLContext:
+        """Return a context with the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / "cert.pem", self.directory / "key.pem")
+        return context
+
     def client_context(self, *names: str) -> ssl.SSLContext:
         """Return a context that trusts the authority.
 

@@ -11,14 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from exporter.web.server import (
-    Address,
-    ClientLimits,
-    HttpRequest,
-    HttpResponse,
-    Responder,
-    Server,
-)
+from exporter.web.connection import ClientLimits
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
+from exporter.web.server import Address, Server
 
 PATIENCE_SECONDS = 60.0
 """How long a test waits for anything before it fails."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
+from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.discovery.view import DiscoveryView
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
-from exporter.polling.plan import WorkspacePlan, plan
+from exporter.polling.pause import Pause
+from exporter.polling.plan import plan
+from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.polling.workspace import Workspace
 from exporter.series.parse import ParseOptions, parse
@@ -20,8 +25,7 @@ from exporter.status.page import StatusPage
 from exporter.status.view_model import (
     CampaignView,
     NextPoll,
-    PauseView,
-    QueueView,
+    WorkspaceView,
     campaign_view,
 )
 
@@ -36,6 +40,26 @@ PARSE_OPTIONS = ParseOptions(
     channels=Selection(),
     metrics=Selection(),
     series_limit=5000,
+)
+
+
+RATE_LIMIT = RateLimitView(
+    "campaigns/data_series",
+    limit=50_000,
+    remaining=49_000,
+    reset_at=NOW + 60,
+    reserved=10_000,
+    in_flight=0,
+    shut_until=None,
+)
+DISCOVERY = DiscoveryView(
+    campaigns=40,
+    is_limited=False,
+    listed_at=NOW - 300,
+    failure=None,
+    message="",
+    next_at=None,
+    rate_limit=None,
 )
 
 
@@ -65,7 +89,7 @@ def campaign(
     is_idle: bool = False,
 ) -> CampaignView:
     """Return a campaign whose last success was `age` seconds ago."""
-    return campaign_view(
+    entry = Entry(
         ObjectLabels(workspace, name, f"id-{name}", labels or {}),
         PollStatus(
             is_up=False if failure else is_up,
@@ -75,18 +99,36 @@ def campaign(
             error=error,
             failed_at=NOW - 5 if failure and error else None,
         ),
+        RenderedObject((), 7),
         days,
+        RenderedObject((), 2) if days else None,
+    )
+    return campaign_view(
+        entry,
         next_poll=next_poll or NextPoll(NOW + 30),
         is_paused=is_paused,
         is_idle=is_idle,
         today=TODAY,
-        series=7,
     )
 
 
-def workspace_plan(name: str = "shop", **changes: object) -> WorkspacePlan:
-    """Return the plan of a workspace."""
-    return plan(workspace_config(name, **changes))[0]
+def workspace_view(
+    *campaigns: CampaignView,
+    pause: Pause | None = None,
+    rate_limits: tuple[RateLimitView, ...] = (),
+    discovery: DiscoveryView | None = None,
+    **changes: object,
+) -> WorkspaceView:
+    """Return a workspace with these campaigns."""
+    return WorkspaceView(
+        plan=plan(workspace_config("shop", **changes))[0],
+        pause=pause,
+        rate_limits=rate_limits,
+        states=Counter(one.state for one in campaigns),
+        waiting=0,
+        idle=0,
+        discovery=discovery,
+    )
 
 
 def workspace_config(name: str = "shop", **changes: object) -> Config:
@@ -106,19 +148,19 @@ def workspace_config(name: str = "shop", **changes: object) -> Config:
 
 def queue(
     *,
-    pause: PauseView | None = None,
+    pause: Pause | None = None,
     in_flight: str = "",
     waiting: str = "",
     earliest: float = 0.0,
-    rate_limits: tuple[RateLimitView, ...] = (),
-) -> QueueView:
+) -> QueueState:
     """Return a request queue of campaigns whose ids are single letters."""
-    return QueueView(
+    return QueueState(
         pause=pause,
-        rate_limits=rate_limits,
-        spacing_seconds=2.0,
+        endpoint="campaigns/data_series",
+        budget=Budget(2.0, 0.0, 1),
         in_flight=frozenset(in_flight),
-        places={one: place for place, one in enumerate(waiting)},
+        positions={one: place for place, one in enumerate(waiting)},
+        object_ids=frozenset(in_flight + waiting),
         earliest=earliest,
     )
 

@@ -44,12 +44,12 @@ OWNERS = {
     # Only the server side is asynchronous.
     "asyncio": (
         "web.connection web.server web.connection_table system.single_flight "
-        "daemon.daemon daemon.process web.basic_auth web.middleware"
+        "daemon.daemon daemon.process web.basic_auth web.security"
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
         "web.server braze.deadline braze.transport braze.connection_errors web.tls "
-        "web.security web.file_security commands.healthcheck"
+        "web.security commands.healthcheck"
     ),
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
@@ -73,7 +73,6 @@ LAZY = {
         "exporter.storage.sqlite_state",
     },
     "web.basic_auth": {"bcrypt"},
-    "web.security": {"exporter.web.file_security"},
 }
 COMMANDS_WITH_SIMULATOR = {"commands.demo", "commands.simulate"}
 VAGUE = {"util", "utils", "helper", "helpers", "common", "manager", "core", "base"}

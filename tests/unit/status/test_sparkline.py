@@ -2,13 +2,12 @@
 
 from exporter.series.deliverability import Level
 from exporter.series.recent_days import PastDay, pack_days
-from exporter.status.sparkline import HEIGHT, WIDTH, Sparkline, sparkline
+from exporter.status.sparkline import WIDTH, Sparkline, sparkline
 
 from tests.support.views import TODAY
 
 
 def chart(by_age: dict[int, PastDay]) -> Sparkline:
-    """Return the chart of these days."""
     history = pack_days(TODAY, by_age)
     assert history is not None
     return sparkline(history)
@@ -24,12 +23,10 @@ def test_bars_are_relative_to_the_greatest_day() -> None:
 
 
 def test_every_day_has_a_bar_inside_the_chart() -> None:
-    """From left to right, oldest first."""
     bars = chart({age: PastDay(1.0) for age in range(28)})
 
     starts = [int(bar.split()[0]) for bar in bars.past.split("M")[1:]]
     assert starts == list(range(0, WIDTH - 4, 4))
-    assert HEIGHT == 28
 
 
 def test_days_without_messages_have_low_bars() -> None:
@@ -41,7 +38,6 @@ def test_days_without_messages_have_low_bars() -> None:
 
 
 def test_days_with_high_rates_have_marks() -> None:
-    """Warnings and criticals are separate paths."""
     marks = chart(
         {0: PastDay(1.0, Level.CRITICAL), 1: PastDay(1.0, Level.WARNING), 2: PastDay(1)}
     )

@@ -5,135 +5,69 @@ from datetime import date
 from typing import Any
 
 import pytest
-from exporter.braze.rate_limit_view import RateLimitView
-from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
+from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
-from exporter.status.query import SORTS, STATES
-from exporter.status.view_model import (
-    NextPoll,
-    PauseView,
-    WorkspaceView,
-    workspace_view,
-)
+from exporter.status.view_model import NextPoll
 
-from tests.support.views import NOW, campaign, queue, workspace_plan
-
-RATE_LIMIT = RateLimitView(
-    "x",
-    limit=50_000,
-    remaining=49_000,
-    reset_at=NOW + 60,
-    reserved=10_000,
-    in_flight=0,
-    shut_until=None,
-)
-DISCOVERY = DiscoveryView(
-    campaigns=40,
-    is_limited=False,
-    listed_at=NOW - 300,
-    failure=None,
-    message="",
-    next_at=None,
-    rate_limit=None,
-)
-
-
-def workspace(
-    pause: FailureReason | None = None, **changes: str | int
-) -> WorkspaceView:
-    """Return a workspace."""
-    return workspace_view(
-        workspace_plan("shop", **changes),
-        queue(pause=PauseView(pause, "a", NOW + 60) if pause else None),
-        campaigns=[],
-    )
-
-
-def test_times_are_relative_or_in_utc() -> None:
-    """Times that have come are now."""
-    assert texts.ago(NOW - 130, now=NOW) == "2 min ago"
-    assert texts.ago(NOW + 130, now=NOW) == "now"
-    assert texts.ahead(NOW + 30, now=NOW) == "in 30 s"
-    assert texts.ahead(NOW - 30, now=NOW) == "now"
-    assert texts.instant(NOW) == "2025-06-22 12:00:00 UTC"
-    assert texts.machine_instant(NOW) == "2025-06-22T12:00:00Z"
-    assert texts.day(date(2025, 9, 3)) == "3 Sep"
-
-
-@pytest.mark.parametrize("at", [1e300, -1e300, float("inf"), float("nan")])
-def test_time_out_of_range_is_the_epoch(at: float) -> None:
-    """Braze's reset header may have any value."""
-    assert texts.instant(at).startswith("1970-01-01")
+from tests.support.views import DISCOVERY, NOW, RATE_LIMIT, campaign, workspace_view
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0"), (1234567, "1,234,567"), (2.5, "2"), (1e300, "1e+300"), (-5, "-5")],
+    ("text", "expected"),
+    [
+        (texts.ago(NOW - 130, now=NOW), "2 min ago"),
+        (texts.ago(NOW + 130, now=NOW), "now"),
+        (texts.ahead(NOW + 30, now=NOW), "in 30 s"),
+        (texts.ahead(NOW - 30, now=NOW), "now"),
+        (texts.instant(NOW), "2025-06-22 12:00:00 UTC"),
+        # Braze's reset header may have any value.
+        (texts.instant(1e300), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(-1e300), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(float("inf")), "1970-01-01 00:00:00 UTC"),
+        (texts.instant(float("nan")), "1970-01-01 00:00:00 UTC"),
+        (texts.machine_instant(NOW), "2025-06-22T12:00:00Z"),
+        (texts.day(date(2025, 9, 3)), "3 Sep"),
+        (texts.count(0), "0"),
+        (texts.count(1234567), "1,234,567"),
+        (texts.count(2.5), "2"),
+        (texts.count(1e300), "1e+300"),
+        (texts.count(-5), "-5"),
+        (texts.percent(0), "0.00 %"),
+        # The threshold of spam complaints.
+        (texts.percent(0.0008), "0.08 %"),
+        (texts.percent(0.0312), "3.12 %"),
+        (texts.percent(0.1289), "12.9 %"),
+        # Colours alone are not accessible.
+        (texts.rate(Rate(0.06, Level.CRITICAL)), "6.00 %, too high"),
+        (texts.rate(Rate()), "none"),
+    ],
 )
-def test_counts_have_thousands_separators(number: float, text: str) -> None:
-    """Very great numbers have an exponent."""
-    assert texts.count(number) == text
+def test_times_and_numbers_have_texts(text: str, expected: str) -> None:
+    assert text == expected
 
 
-@pytest.mark.parametrize(
-    ("ratio", "text"),
-    [(0, "0.00 %"), (0.0008, "0.08 %"), (0.0312, "3.12 %"), (0.1289, "12.9 %")],
-)
-def test_percentages_are_as_precise_as_thresholds(ratio: float, text: str) -> None:
-    """The threshold of spam complaints is 0.08 %."""
-    assert texts.percent(ratio) == text
+def test_pause_names_cause_and_source_of_the_key() -> None:
+    pause = Pause(FailureReason.FORBIDDEN, "a", NOW)
+    text = texts.pause(workspace_view(pause=pause))
 
-
-def test_rate_has_its_level_in_words() -> None:
-    """Colours alone are not accessible."""
-    assert texts.rate(Rate(0.06, Level.CRITICAL)) == "6.00 %, too high"
-    assert texts.rate(Rate()) == "none"
-
-
-def test_every_value_has_a_text() -> None:
-    """States, sort orders, levels and failure reasons."""
-    assert set(texts.STATES) == set(STATES)
-    assert set(texts.SORTS) == set(SORTS)
-    assert set(texts.LEVELS) == set(Level)
-    assert set(FAILURE_TEXTS) == set(FailureReason)
-    sentences = [
-        text
-        for failure in FAILURE_TEXTS.values()
-        for text in (failure.cause, failure.action)
-    ]
-    assert all(text.endswith(".") for text in sentences)
-
-
-@pytest.mark.parametrize(
-    ("reason", "code"),
-    [(FailureReason.UNAUTHORIZED, "401"), (FailureReason.FORBIDDEN, "403")],
-)
-def test_pause_names_cause_and_source_of_the_key(
-    reason: FailureReason, code: str
-) -> None:
-    """It does not contain the key."""
-    text = texts.pause(workspace(reason))
-
-    assert text.startswith(f"Paused: {FAILURE_TEXTS[reason].cause}")
-    assert code in text
+    assert text.startswith(f"Paused: {FAILURE_TEXTS[pause.reason].cause}")
     assert "The key is read from environment variable BRAZE_API_KEY." in text
     assert "secret-key" not in text
-    assert texts.pause(workspace()) == ""
+    assert texts.pause(workspace_view()) == ""
 
 
 def test_polling_has_rate_and_ceiling() -> None:
-    """A stretched interval is explained."""
-    assert texts.polling(workspace()) == (
+    assert texts.polling(workspace_view()) == (
         "2 campaigns every 5 min: 0.4 of at most 60 requests per minute."
     )
-    assert texts.polling(replace(workspace(), idle=1)) == (
+    assert texts.polling(replace(workspace_view(), idle=1)) == (
         "2 campaigns every 5 min (1 idle, every 60 min or longer): "
         "0.4 of at most 60 requests per minute."
     )
-    stretched = texts.polling(workspace(requests_per_minute=1, interval="60s"))
+    stretched = texts.polling(workspace_view(requests_per_minute=1, interval="60s"))
     assert "Intervals are stretched by a factor of 2 to stay below" in stretched
     assert stretched.endswith("raise requests_per_minute or the intervals.")
 
@@ -142,33 +76,24 @@ def test_polling_has_rate_and_ceiling() -> None:
     ("changes", "text"),
     [
         (
-            {},
+            {"reserved": 10_000, "reset_at": NOW + 60},
             "49,000 of 50,000 requests left, resets in 60 s; "
             "the last 10,000 are left to other clients.",
         ),
+        ({"reset_at": NOW - 1}, "49,000 of 50,000 requests left."),
+        ({"limit": None}, "49,000 requests left."),
+        ({"remaining": None}, "50,000 requests allowed."),
+        ({"limit": None, "remaining": None}, "Braze has not sent rate limit headers"),
         (
-            {"reset_at": NOW - 1, "reserved": 0},
-            "49,000 of 50,000 requests left.",
-        ),
-        ({"limit": None, "reset_at": None, "reserved": 0}, "49,000 requests left."),
-        (
-            {"remaining": None, "reset_at": None, "reserved": 0},
-            "50,000 requests allowed.",
-        ),
-        (
-            {"limit": None, "remaining": None},
-            "Braze has not sent rate limit headers yet.",
-        ),
-        (
-            {"remaining": 0, "shut_until": NOW + 60},
-            "The rate limit is used up (429): no requests until "
-            "2025-06-22 12:01:00 UTC.",
+            {"shut_until": NOW + 60},
+            "The rate limit is used up (429): no requests until",
         ),
     ],
 )
 def test_rate_limit(changes: dict[str, Any], text: str) -> None:
-    """Values that Braze did not send are omitted."""
-    assert texts.limit(replace(RATE_LIMIT, **changes), now=NOW) == text
+    limit = replace(RATE_LIMIT, **({"reset_at": None, "reserved": 0} | changes))
+
+    assert texts.limit(limit, now=NOW).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +109,6 @@ def test_rate_limit(changes: dict[str, Any], text: str) -> None:
     ],
 )
 def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
-    """A queued campaign's place is its number of predecessors."""
     view = campaign(next_poll=next_poll, is_paused=is_paused)
 
     assert texts.next_poll(view, now=NOW) == text
@@ -194,15 +118,8 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ("changes", "text"),
     [
         ({}, "Discovery found 40 campaigns; the list was read 5 min ago."),
-        (
-            {"campaigns": 1, "is_limited": True},
-            "Discovery found 1 campaign; the list was read 5 min ago. "
-            "max_campaigns excludes further campaigns.",
-        ),
-        (
-            {"listed_at": None},
-            "Discovery is reading the campaign list for the first time.",
-        ),
+        ({"is_limited": True}, "ago. max_campaigns excludes further campaigns."),
+        ({"listed_at": None}, "Discovery is reading the campaign list for the first"),
         (
             {"failure": FailureReason.FORBIDDEN, "next_at": NOW + 40},
             "Discovery is failing; the campaigns found so far are still polled. "
@@ -215,5 +132,4 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ],
 )
 def test_discovery(changes: dict[str, Any], text: str) -> None:
-    """The text of a failure states whether campaigns are still polled."""
-    assert texts.discovery(replace(DISCOVERY, **changes), now=NOW) == text
+    assert text in texts.discovery(replace(DISCOVERY, **changes), now=NOW)

@@ -5,31 +5,22 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.model.errors import FailureReason
+from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, of_parts
 from exporter.status.view_model import (
     CampaignState,
     CampaignView,
     DayView,
-    FailureView,
     NextPoll,
-    PauseView,
     day_view,
+    next_poll,
     today_in,
-    workspace_view,
 )
 
-from tests.support.views import (
-    NOW,
-    TODAY,
-    campaign,
-    queue,
-    row,
-    snapshot,
-    workspace_plan,
-)
+from tests.support.views import NOW, TODAY, campaign, queue, row, snapshot
 
 DAYS = snapshot(row(sent=5))
-PAUSE = PauseView(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
+PAUSE = Pause(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +40,10 @@ PAUSE = PauseView(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
 def test_campaign_has_its_most_urgent_state(
     view: CampaignView, state: CampaignState
 ) -> None:
-    """The order is paused, stale, failing, waiting, ok."""
     assert view.state is state
 
 
 def test_campaign_with_values() -> None:
-    """The latest day determines the level; the last complete day is not summed."""
     days = snapshot(
         row(0, sent=1000, bounces=60),
         row(1, channel="sms", sent=7),
@@ -65,9 +54,9 @@ def test_campaign_with_values() -> None:
 
     assert view.channels == ("email", "sms")
     assert view.latest
-    assert view.last_complete
+    assert view.snapshot
     assert (view.latest.date, view.latest.tally.sent) == (TODAY, 1000)
-    assert day_view(view.last_complete) == DayView(
+    assert day_view(view.snapshot.last_complete) == DayView(
         TODAY - timedelta(days=1), NOW - 129_600, of_parts([("sms", {"sent": 7})])
     )
     assert view.level is Level.CRITICAL
@@ -76,23 +65,11 @@ def test_campaign_with_values() -> None:
 
 
 def test_campaign_without_values() -> None:
-    """Its days and its history are None."""
     view = campaign(age=9999)
 
-    assert (view.latest, view.last_complete, view.history) == (None, None, None)
+    assert (view.latest, view.history, view.channels) == (None, None, ())
     assert view.level is Level.UNJUDGED
     assert not view.is_of_today
-
-
-def test_failure_before_a_restart_has_a_reason_only() -> None:
-    """Later ones have a message and a time."""
-    fresh = campaign(failure=FailureReason.TIMEOUT, error="no answer within 30 s")
-    restored = campaign(failure=FailureReason.TIMEOUT)
-
-    assert fresh.failure == FailureView(
-        FailureReason.TIMEOUT, "no answer within 30 s", NOW - 5
-    )
-    assert restored.failure == FailureView(FailureReason.TIMEOUT, "", None)
 
 
 @pytest.mark.parametrize(
@@ -109,41 +86,25 @@ def test_failure_before_a_restart_has_a_reason_only() -> None:
 def test_next_poll_follows_from_the_queue_or_the_schedule(
     campaign_id: str, planned_at: float | None, expected: NextPoll
 ) -> None:
-    """Queued campaigns are polled in order, one spacing apart."""
     view = queue(in_flight="a", waiting="bc", earliest=NOW + 5)
 
-    assert view.next_poll(campaign_id, planned_at=planned_at, now=NOW) == expected
+    assert next_poll(view, campaign_id, planned_at=planned_at, now=NOW) == expected
 
 
 def test_only_the_probe_of_a_pause_has_a_next_poll() -> None:
-    """The next polls of the other campaigns are unknown."""
     view = queue(pause=PAUSE, waiting="b")
 
-    polls = [view.next_poll(one, planned_at=NOW + 9, now=NOW) for one in "abc"]
+    polls = [next_poll(view, one, planned_at=NOW + 9, now=NOW) for one in "abc"]
 
     assert polls == [NextPoll(NOW + 60), NextPoll(None, place=0), NextPoll(None)]
 
 
 def test_next_poll_is_unknown_while_a_response_is_awaited() -> None:
-    """The queue keeps the campaign's place."""
     view = queue(waiting="b", earliest=float("inf"))
 
-    assert view.next_poll("b", planned_at=None, now=NOW) == NextPoll(None, place=0)
-
-
-def test_workspace_counts_its_campaigns() -> None:
-    """By state; queued campaigns are counted as waiting."""
-    view = workspace_view(
-        workspace_plan(),
-        queue(waiting="ab"),
-        campaigns=[campaign(days=DAYS), campaign(is_up=None, age=None)],
-    )
-
-    assert view.states == {CampaignState.OK: 1, CampaignState.WAITING: 1}
-    assert (view.name, view.waiting, view.pause) == ("shop", 2, None)
+    assert next_poll(view, "b", planned_at=None, now=NOW) == NextPoll(None, place=0)
 
 
 def test_today_depends_on_the_time_zone() -> None:
-    """At 13:00 in London it is already the next day on Kiritimati."""
     assert today_in(ZoneInfo("Europe/London"), now=NOW) == TODAY
     assert today_in(ZoneInfo("Pacific/Kiritimati"), now=NOW) == date(2025, 6, 23)

@@ -8,17 +8,15 @@ import random
 import select
 import socket
 import struct
-import threading
-import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 from typing import cast
 
 import pytest
-from exporter.web.connection import Connection, ServerContext
+from exporter.web.connection import ClientLimits, Connection, ServerContext
 from exporter.web.connection_table import ConnectionTable
-from exporter.web.server import ClientLimits, HttpRequest, HttpResponse, Responder
+from exporter.web.messages import HttpRequest, HttpResponse, Responder
 
 from tests.support.server_in_thread import (
     GET,
@@ -30,11 +28,9 @@ from tests.support.server_in_thread import (
     serving,
 )
 
-SHORT = 0.2
-"""A limit in seconds that is to be exceeded."""
+SHORT = 0.2  # a limit that is to be exceeded
 SMALL_WINDOW = 64 * 1024
 LARGE = (bytes(25_000_000),) * 4
-EXPECT = ("Content-Length: 4", "Expect: 100-continue")
 
 
 async def path_or_large(request: HttpRequest) -> HttpResponse:
@@ -44,8 +40,6 @@ async def path_or_large(request: HttpRequest) -> HttpResponse:
 
 
 def responding(*chunks: bytes) -> Responder:
-    """Return a responder with this body."""
-
     async def respond(_: HttpRequest) -> HttpResponse:
         return HttpResponse(200, (), chunks)
 
@@ -79,25 +73,7 @@ def test_a_response_has_status_headers_and_body() -> None:
     }
 
 
-def test_head_has_the_length_and_no_body() -> None:
-    """The next response follows at once."""
-    with serving() as server:
-        client = server.connect()
-
-        assert client.get(method="HEAD").headers["content-length"] == "6"
-        assert client.get().body == b"hello\n"
-
-
-def test_a_connection_serves_several_requests() -> None:
-    """They follow each other."""
-    with serving(path_or_large) as server:
-        client = server.connect()
-        for path in ("/a", "/b", "/c"):
-            assert client.get(path).body == path.encode()
-
-
 def test_pipelined_requests_are_answered_in_order() -> None:
-    """One at a time."""
     paths = [f"/{number}" for number in range(200)]
     running: list[str] = []
 
@@ -139,7 +115,6 @@ def test_input_is_read_only_as_fast_as_it_is_used() -> None:
 
 
 def test_a_request_during_a_response_waits() -> None:
-    """It is answered after it."""
     respond = BlockingResponder()
     with serving(respond) as server:
         client = server.connect()
@@ -166,7 +141,6 @@ def test_a_request_during_a_response_waits() -> None:
     ],
 )
 def test_the_connection_closes_after_the_response(sent: bytes) -> None:
-    """On request, for HTTP/1.0, and if the end of the request is ambiguous."""
     with serving() as server:
         client = server.connect()
         client.send(sent)
@@ -177,30 +151,21 @@ def test_the_connection_closes_after_the_response(sent: bytes) -> None:
         assert client.is_closed()
 
 
-def test_a_body_is_read_and_discarded() -> None:
-    """The request is answered when it is complete, and others may follow."""
+@pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
+def test_a_body_is_read_and_discarded(expect: tuple[str, ...]) -> None:
     with serving() as server:
         client = server.connect()
-        client.send(request_bytes("/", "Content-Length: 4", method="POST") + b"bo")
+        client.send(request_bytes("/", "Content-Length: 4", *expect, method="POST"))
+        if expect:
+            assert client.receive().status == 100
+        client.send(b"bo")
         client.send(b"dy")
 
         assert client.receive().status == 200
         assert client.get().status == 200
 
 
-def test_expect_100_continue_is_answered_before_the_body() -> None:
-    """Then the body is read."""
-    with serving() as server:
-        client = server.connect()
-        client.send(request_bytes("/", *EXPECT, method="POST"))
-
-        assert client.receive().status == 100
-        client.send(b"body")
-        assert client.receive().status == 200
-
-
 def test_100_continue_is_not_buffered_for_a_client_that_does_not_read() -> None:
-    """The connection is closed."""
     ours, theirs = socket.socketpair()
     unread = 0
     ours.setblocking(False)
@@ -210,7 +175,11 @@ def test_100_continue_is_not_buffered_for_a_client_that_does_not_read() -> None:
 
     async def serve() -> None:
         _, _, table = await connected(ours, path_or_large)
-        theirs.sendall(request_bytes("/", *EXPECT, method="POST"))
+        theirs.sendall(
+            request_bytes(
+                "/", "Content-Length: 4", "Expect: 100-continue", method="POST"
+            )
+        )
         await table.wait_until_empty()
 
     asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
@@ -223,6 +192,7 @@ def test_100_continue_is_not_buffered_for_a_client_that_does_not_read() -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
+        (b"GET / HTTP/1.1\r\n" + b"X: 1234567890\r\n" * 400, 431),
         (b"hello\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -270,17 +240,6 @@ def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
         assert client.receive().status == 413
 
 
-def test_a_header_without_end_is_refused() -> None:
-    """As soon as it exceeds the limit."""
-    with serving(limits=ClientLimits(header_bytes=4096)) as server:
-        client = server.connect()
-        client.send(b"GET / HTTP/1.1\r\n")
-        for number in range(50):
-            client.send(f"X-{number}: {'x' * 90}\r\n".encode())
-
-        assert client.receive().status == 431
-
-
 @pytest.mark.parametrize(
     ("limits", "requests"),
     [
@@ -288,14 +247,13 @@ def test_a_header_without_end_is_refused() -> None:
         (ClientLimits(idle_seconds=SHORT), 1),
     ],
 )
-def test_an_idle_connection_is_closed(limits: ClientLimits, requests: int) -> None:
-    """Without a first request, or after a response; nothing is sent."""
+def test_idle_connections_are_closed(limits: ClientLimits, requests: int) -> None:
     with serving(limits=limits) as server:
-        client = server.connect()
-        for _ in range(requests):
+        clients = [server.connect() for _ in range(70)]
+        for client in clients * requests:
             client.get()
 
-        assert client.is_closed()
+        assert all(client.is_closed() for client in clients)
 
 
 def test_a_slow_request_is_refused() -> None:
@@ -303,41 +261,11 @@ def test_a_slow_request_is_refused() -> None:
     with serving(limits=ClientLimits(request_seconds=SHORT)) as server:
         client = server.connect()
         client.send(b"GET / HTTP/1.1\r\nX: ")
-        is_answered = threading.Event()
+        while not select.select([client.socket], [], [], 0.01)[0]:
+            client.send(b"x")
 
-        def send_slowly() -> None:
-            while not is_answered.wait(0.01):
-                client.send(b"x")
-
-        sending = threading.Thread(target=send_slowly)
-        sending.start()
-        response = client.receive()
-        is_answered.set()
-        sending.join(PATIENCE_SECONDS)
-
-        assert response.status == 408
+        assert client.receive().status == 408
         assert client.is_closed()
-
-
-def test_a_client_that_does_not_read_is_disconnected() -> None:
-    """Other clients are served meanwhile."""
-    is_lost = threading.Event()
-
-    async def respond(request: HttpRequest) -> HttpResponse:
-        if request.path == "/large":
-            task = asyncio.current_task()
-            assert task is not None
-            task.add_done_callback(lambda _: is_lost.set())
-        return await path_or_large(request)
-
-    with serving(respond, limits=ClientLimits(write_stall_seconds=SHORT)) as server:
-        stalled = server.connect(window=SMALL_WINDOW)
-        stalled.send(request_bytes("/large"))
-        assert stalled.socket.recv(1) == b"H"
-
-        assert server.connect().get().status == 200
-        assert is_lost.wait(PATIENCE_SECONDS)
-        assert stalled.read_to_end() < 10_000_000
 
 
 def test_a_client_that_reads_slowly_stays_connected() -> None:
@@ -382,28 +310,8 @@ def test_a_client_that_reads_slowly_stays_connected() -> None:
     assert states == [False] * 10 + [True]
 
 
-def test_slow_clients_use_little_memory() -> None:
-    """Of a hundred megabytes not yet read, less than one is copied per client."""
-    count = 10
-    with serving(path_or_large) as server:
-        clients = [server.connect(window=SMALL_WINDOW) for _ in range(count)]
-        tracemalloc.start()
-        try:
-            before, _ = tracemalloc.get_traced_memory()
-            for client in clients:
-                client.send(request_bytes("/large"))
-                client.socket.recv(1)
-            server.connect().get()
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-
-    assert (peak - before) / count < 1_000_000
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_every_byte_of_a_response_arrives(seed: int) -> None:
-    """For all sizes of chunks and of reads."""
     dice = random.Random(seed)
     most = [1, 100, 20_000, 300_000]
     chunks = [dice.randbytes(dice.randrange(dice.choice(most))) for _ in range(200)]
@@ -426,7 +334,6 @@ def test_every_byte_of_a_response_arrives(seed: int) -> None:
 
 
 async def failing(request: HttpRequest) -> HttpResponse:
-    """Raise, or respond with a header or a body that cannot be sent."""
     if request.path == "/raise":
         message = "secret"
         raise RuntimeError(message)
@@ -441,7 +348,6 @@ async def failing(request: HttpRequest) -> HttpResponse:
 def test_a_failing_responder_is_500(
     path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error is logged, its text is not sent, and the connection stays open."""
     with serving(failing) as server:
         client = server.connect()
 
@@ -450,13 +356,11 @@ def test_a_failing_responder_is_500(
         assert (response.status, response.body) == (500, b"internal server error\n")
         assert client.get().status == 200
     [record] = caplog.records
-    assert record.getMessage() == "web.failed"
-    assert record.levelno == logging.ERROR
+    assert (record.getMessage(), record.levelno) == ("web.failed", logging.ERROR)
     assert record.exc_info is not None
 
 
 def test_a_failure_during_a_response_closes(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged."""
     with serving(failing) as server:
         client = server.connect()
         client.send(request_bytes("/body"))
@@ -466,14 +370,12 @@ def test_a_failure_during_a_response_closes(caplog: pytest.LogCaptureFixture) ->
 
 
 def reset(client: RawClient) -> None:
-    """Close with RST."""
     at_once = struct.pack("ii", 1, 0)
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     client.close()
 
 
 def half_close(client: RawClient) -> None:
-    """Stop sending."""
     client.socket.shutdown(socket.SHUT_WR)
 
 
@@ -493,7 +395,6 @@ def test_a_client_that_leaves_cancels_its_response(
 
 
 def test_a_client_that_stops_sending_receives_the_response() -> None:
-    """Then the connection closes."""
     respond = BlockingResponder()
     with serving(respond) as server:
         client = server.connect()
@@ -509,7 +410,6 @@ def test_a_client_that_stops_sending_receives_the_response() -> None:
 
 
 def test_a_client_that_stops_sending_receives_the_rest_of_a_response() -> None:
-    """All of a hundred megabytes."""
     with serving(path_or_large) as server:
         client = server.connect(window=SMALL_WINDOW)
         client.send(request_bytes("/large"))
@@ -520,7 +420,6 @@ def test_a_client_that_stops_sending_receives_the_rest_of_a_response() -> None:
 
 
 def test_an_incomplete_request_is_closed_when_the_client_stops_sending() -> None:
-    """It cannot become complete."""
     with serving() as server:
         client = server.connect()
         client.send(GET[:-2])

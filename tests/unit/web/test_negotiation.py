@@ -23,10 +23,6 @@ PROMETHEUS_3_NATIVE_HISTOGRAMS = (
 PROMETHEUS_3_TEXT_ONLY = "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
 CURL = "*/*"
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-CHROME = (
-    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
-    "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
-)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +41,6 @@ CHROME = (
     ],
 )
 def test_openmetrics_is_preferred(accept: str) -> None:
-    """In version 1.0.0 or without a version, and not below the text format."""
     assert wants_openmetrics(accept)
 
 
@@ -55,7 +50,6 @@ def test_openmetrics_is_preferred(accept: str) -> None:
         "",
         CURL,
         FIREFOX,
-        CHROME,
         PROMETHEUS_3_TEXT_ONLY,
         "application/*",
         "*/*, application/openmetrics-text;version=1.0.0;q=0.5",
@@ -73,39 +67,34 @@ def test_the_text_format_is_preferred(accept: str) -> None:
 
 @pytest.mark.parametrize("quality", ["", "high", "-1", "1.1", "nan", "inf", "0,5"])
 def test_a_member_with_an_invalid_quality_is_ignored(quality: str) -> None:
-    """As if it were not in the header."""
     assert not wants_openmetrics(f"application/openmetrics-text;q={quality}")
     assert not accepts_gzip(f"gzip;q={quality}")
 
 
 @pytest.mark.parametrize(
-    "accept_encoding",
+    ("accept_encoding", "expected"),
     [
-        "gzip",
-        "x-gzip",
-        "gzip, deflate, br, zstd",
-        "deflate;q=0.5, GZIP ; Q=0.1",
-        "*",
-        "br, *;q=0.1",
-        "*;q=0, gzip",
+        ("gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("deflate;q=0.5, GZIP ; Q=0.1", True),
+        ("*", True),
+        ("br, *;q=0.1", True),
+        ("*;q=0, gzip", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, *", False),
+        ("*;q=0", False),
+        ("gzipped", False),
     ],
 )
-def test_gzip_is_accepted(accept_encoding: str) -> None:
-    """By its name, or by the wildcard if the name is missing."""
-    assert accepts_gzip(accept_encoding)
-
-
-@pytest.mark.parametrize(
-    "accept_encoding",
-    ["", "identity", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzipped"],
-)
-def test_gzip_is_not_accepted(accept_encoding: str) -> None:
-    """It is missing or has q=0."""
-    assert not accepts_gzip(accept_encoding)
+def test_gzip_is_accepted_by_its_name_or_the_wildcard(
+    accept_encoding: str, *, expected: bool
+) -> None:
+    assert accepts_gzip(accept_encoding) is expected
 
 
 @given(header=st.text() | st.text(alphabet='gzip*;q=,."10 /textomrics'))
 def test_any_header_is_parsed(header: str) -> None:
-    """The parser raises nothing."""
     assert wants_openmetrics(header) in {True, False}
     assert accepts_gzip(header) in {True, False}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
-import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from exporter.model.errors import ConfigError
+from exporter.system.api_key import Secret
 from exporter.system.logformat import Logfmt
 from exporter.system.read_file import read_regular
-from exporter.web.file_security import FileSecurity
-from exporter.web.security import OpenSecurity, Security, security
-from exporter.web.web_config import WebConfig
+from exporter.web.messages import HttpRequest, HttpResponse
+from exporter.web.security import Security, TokenBucket
+from exporter.web.web_config import RequestRateLimit, WebConfig
 
 from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.server_in_thread import (
@@ -29,6 +31,7 @@ from tests.support.server_in_thread import (
 
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
+OTHER_KEY = trustme.CA().issue_cert("a").private_key_pem.bytes()
 VALID = f"prometheus:{PASSWORD}".encode()
 
 
@@ -44,20 +47,19 @@ def _log_level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def write(directory: Path, name: str, content: str | bytes) -> Path:
-    """Replace a file in one step."""
     new = directory / f"{name}.new"
     new.write_bytes(content.encode() if isinstance(content, str) else content)
     return new.replace(directory / name)
 
 
-def loaded(certificates: Certificates, text: str, *, warnings: int = 0) -> FileSecurity:
+def loaded(certificates: Certificates, text: str, *, warnings: int = 0) -> Security:
     """Load a web configuration that has so many warnings."""
-    made = FileSecurity(str(write(certificates.directory, "web.yml", text)))
+    made = Security(str(write(certificates.directory, "web.yml", text)))
     assert len(made.load()) == warnings
     return made
 
 
-def refresh(one: FileSecurity, times: int = 2) -> None:
+def refresh(one: Security, times: int = 2) -> None:
     """Look at the files; a change is applied by the second look."""
     for _ in range(times):
         one.refresh()
@@ -74,7 +76,6 @@ def protected(one: Security) -> Iterator[ServerInThread]:
 
 
 def authorization(credentials: bytes) -> str:
-    """Return the header for credentials."""
     return f"Authorization: Basic {base64.b64encode(credentials).decode()}"
 
 
@@ -84,61 +85,35 @@ def status(client: RawClient, credentials: bytes = VALID) -> int:
 
 
 def events(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the names of the logged events."""
     return [record.message for record in caplog.records]
 
 
 def test_without_a_file_the_server_is_open() -> None:
-    """Plain HTTP without authentication."""
-    one = security(None)
+    one = Security()
 
     one.refresh()
 
-    assert isinstance(one, OpenSecurity)
     assert one.load() == ()
+    assert one.describe() == "plain HTTP, no password"
     with protected(one) as server:
         assert server.connect().get().status == 200
 
 
 def test_users_are_authenticated_over_tls(certificates: Certificates) -> None:
-    """Health checks need no credentials."""
     with protected(loaded(certificates, TLS + USERS)) as server:
         client = server.connect_tls(certificates.client_context())
+        refused = client.get()
 
-        assert status(client) == 200
+        assert refused.status == 401
+        assert refused.headers["www-authenticate"] == 'Basic realm="braze-exporter"'
         assert status(client, b"prometheus:guess") == 401
-        assert client.get().status == 401
-        assert client.get("/-/healthy").status == 200
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"Basic",
-        b"Basic !!!",
-        b"Basic " + base64.b64encode(b"no colon"),
-        b"Basic " + base64.b64encode(b"\xff\xfe:\xff"),
-        b"Basic " + base64.b64encode(b"a:" + b"x" * 10_000),
-        b"Basic \xff\xfe",
-        b"Digest username=a",
-    ],
-)
-def test_malformed_credentials_are_401(
-    certificates: Certificates, header: bytes
-) -> None:
-    """The connection stays open."""
-    with protected(loaded(certificates, USERS)) as server:
-        client = server.connect()
-
-        sent = header.decode("latin-1")
-        assert client.get("/", f"Authorization: {sent}").status == 401
         assert status(client) == 200
+        assert client.get("/-/healthy").status == 200
 
 
 def test_a_new_certificate_is_served_without_a_restart(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """New connections get it; open ones stay open."""
     old_context = certificates.client_context()
     one = loaded(certificates, TLS)
 
@@ -157,50 +132,10 @@ def test_a_new_certificate_is_served_without_a_restart(
     assert events(caplog) == ["web_config.loaded"]
 
 
-def test_a_secret_that_kubernetes_updates_is_loaded(tmp_path: Path) -> None:
-    """The files are links through a link to a directory, which is replaced."""
-    volume = tmp_path / "volume"
-    old, new = (Certificates(volume / name) for name in ("..1", "..2"))
-    for each in (old, new):
-        write(each.directory, "web.yml", TLS)
-    (volume / "..data").symlink_to("..1")
-    for name in ("cert.pem", "key.pem", "web.yml"):
-        (volume / name).symlink_to(f"..data/{name}")
-    one = FileSecurity(str(volume / "web.yml"))
-    one.load()
-
-    (volume / "..tmp").symlink_to("..2")
-    (volume / "..tmp").replace(volume / "..data")
-    refresh(one)
-
-    with protected(one) as server:
-        assert server.connect_tls(new.client_context()).get().status == 200
-
-
-def test_a_half_written_file_is_not_applied(certificates: Certificates) -> None:
-    """Two looks in a row have to find the same content, of all files."""
-    one = loaded(certificates, TLS + USERS)
-    directory = certificates.directory
-
-    for number, text in enumerate(("", TLS, TLS + "basic_auth", TLS + USERS)):
-        write(directory, "web.yml", text)
-        # A certificate that has been there for two looks does not change that.
-        if number == 0:
-            write(directory, "cert.pem", certificates.cert + b"\n")
-        refresh(one, times=1)
-        assert one.config.users
-    refresh(one)
-
-    assert one.config.tls
-    assert one.config.users
-
-
 def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is applied when two looks have found the last content."""
     one = loaded(certificates, USERS)
-    path = "exporter.web.file_security.read_regular"
 
     def write_and_read(path: str, *, at_most: int) -> bytes:
         write(certificates.directory, "web.yml", TLS + USERS)
@@ -208,20 +143,19 @@ def test_a_file_that_is_written_again_while_it_is_read_is_not_applied(
 
     write(certificates.directory, "web.yml", TLS)
     with monkeypatch.context() as patched:
-        patched.setattr(path, write_and_read)
+        patched.setattr("exporter.web.security.read_regular", write_and_read)
         refresh(one)
-    assert one.config.users
-    assert one.config.tls is None
+    before = one.config
     refresh(one)
 
-    assert one.config.users
+    assert (before.tls, bool(before.users)) == (None, True)
     assert one.config.tls
+    assert one.config.users
 
 
 def test_an_invalid_file_is_logged_once_and_not_applied(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line contains all problems; the next valid file is applied."""
     one = loaded(certificates, TLS + USERS)
     directory = certificates.directory
 
@@ -242,52 +176,31 @@ def test_an_invalid_file_is_logged_once_and_not_applied(
     assert not one.config.users
 
 
-@pytest.mark.parametrize("name", ["web.yml", "cert.pem", "key.pem"])
-def test_a_missing_file_is_logged_and_the_settings_stay_in_force(
-    certificates: Certificates, name: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("web.yml", None), ("cert.pem", None), ("key.pem", None), ("key.pem", OTHER_KEY)],
+)
+def test_the_settings_stay_in_force_while_a_file_is_missing_or_does_not_match(
+    certificates: Certificates,
+    name: str,
+    content: bytes | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Until it is back."""
     one = loaded(certificates, TLS + USERS)
     file = certificates.directory / name
-    moved = certificates.directory / "moved"
+    before = file.read_bytes()
 
-    file.rename(moved)
+    if content:
+        write(certificates.directory, name, content)
+    else:
+        file.unlink()
     refresh(one, times=3)
     with protected(one) as server:
         assert status(server.connect_tls(certificates.client_context())) == 200
-    moved.rename(file)
+    file.write_bytes(before)
     refresh(one, times=3)
 
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
-    assert one.config.users
-
-
-def test_the_old_pair_is_served_while_key_and_certificate_do_not_match(
-    certificates: Certificates, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The log names the mismatch; the new pair is served when it is complete."""
-    one = loaded(certificates, TLS)
-    issued = certificates.authority.issue_cert("127.0.0.1")
-    cert, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
-
-    write(certificates.directory, "cert.pem", cert)
-    refresh(one)
-    before = served_certificate(one, certificates)
-    write(certificates.directory, "key.pem", key)
-    refresh(one)
-    after = served_certificate(one, certificates)
-
-    assert "does not match the certificate" in str(caplog.records[0].__dict__)
-    assert before == ssl.PEM_cert_to_DER_cert(certificates.cert.decode())
-    assert after == ssl.PEM_cert_to_DER_cert(cert.decode())
-
-
-def served_certificate(one: FileSecurity, certificates: Certificates) -> bytes | None:
-    """Return the certificate of a new connection."""
-    with protected(one) as server:
-        sock = server.connect_tls(certificates.client_context()).socket
-        assert isinstance(sock, ssl.SSLSocket)
-        return sock.getpeercert(binary_form=True)
 
 
 def test_an_emptied_file_does_not_remove_the_protection(
@@ -306,41 +219,9 @@ def test_an_emptied_file_does_not_remove_the_protection(
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
 
 
-def test_a_removed_user_is_refused_on_an_open_connection(
-    certificates: Certificates,
-) -> None:
-    """From the next request on."""
-    one = loaded(certificates, USERS)
-
-    with protected(one) as server:
-        client = server.connect()
-        assert status(client) == 200
-        users = USERS.replace("prometheus", "grafana")
-        write(certificates.directory, "web.yml", users)
-        refresh(one)
-
-        assert status(client) == 401
-        assert status(client, f"grafana:{PASSWORD}".encode()) == 200
-
-
-def test_unchanged_contents_are_not_loaded_again(
-    certificates: Certificates, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Although the modification time is new."""
-    one = loaded(certificates, TLS)
-    context = one.ssl_context()
-
-    os.utime(certificates.directory / "web.yml", (1, 1))
-    refresh(one, times=3)
-
-    assert one.ssl_context() is context
-    assert events(caplog) == []
-
-
 def test_warnings_of_a_new_file_are_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Like those of the configuration."""
     one = loaded(certificates, "")
 
     write(certificates.directory, "web.yml", "http_server_config: {http2: true}")
@@ -349,68 +230,28 @@ def test_warnings_of_a_new_file_are_logged(
     assert events(caplog) == ["config.warning", "web_config.loaded"]
 
 
+UNREADABLE = "cannot be read; expected a readable regular file of at most 1 MiB"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read; expected a readable regular file of at most 1 MiB"),
-        (
-            b"#" * 1024 * 1025,
-            "cannot be read; expected a readable regular file of at most 1 MiB",
-        ),
+        (None, UNREADABLE),
+        (b"#" * 1024 * 1025, UNREADABLE),
         (b"a: \xff", "is not valid UTF-8; expected YAML in UTF-8"),
     ],
 )
 def test_an_unreadable_file_is_a_problem(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    """Missing, too large or binary."""
     file = tmp_path / "web.yml"
     if content is not None:
         file.write_bytes(content)
 
     with pytest.raises(ConfigError) as caught:
-        FileSecurity(str(file)).load()
+        Security(str(file)).load()
 
     assert str(caught.value) == f"{file}:1: the web configuration {message}"
-
-
-def test_a_file_that_becomes_too_large_is_rejected(
-    certificates: Certificates, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The settings stay in force."""
-    one = loaded(certificates, USERS)
-
-    write(certificates.directory, "web.yml", USERS + "#" * 1024 * 1025)
-    refresh(one)
-
-    assert one.config.users
-    assert events(caplog) == ["web_config.rejected"]
-
-
-def test_a_pipe_and_an_impossible_path_are_problems(certificates: Certificates) -> None:
-    """Reading does not block."""
-    (certificates.directory / "key.pem").unlink()
-    os.mkfifo(certificates.directory / "key.pem")
-    impossible = TLS.replace("cert.pem", "x" * 300)
-
-    with pytest.raises(ConfigError, match=r"(?s)cert_file.*key_file"):
-        loaded(certificates, impossible)
-
-
-def test_problems_of_certificates_have_a_line_and_a_path(
-    certificates: Certificates,
-) -> None:
-    """They contain nothing of the key."""
-    (certificates.directory / "key.pem").write_text("hunter2")
-
-    with pytest.raises(ConfigError) as caught:
-        loaded(certificates, TLS)
-
-    file = certificates.directory / "web.yml"
-    assert str(caught.value) == (
-        f"{file}:3: tls_server_config.key_file: expected a private key in PEM form,"
-        " without a passphrase"
-    )
 
 
 def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -> None:
@@ -424,7 +265,68 @@ def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -
         for number, client in enumerate(flood):
             client.send(request_bytes("/", authorization(b"slow:guess %d" % number)))
         statuses = [status(cached) for _ in range(50)]
-        refused = [client.receive().status for client in flood]
+        refused = [client.receive() for client in flood]
 
     assert statuses == [200] * 50
-    assert set(refused) == {401, 503}
+    retry_after = {one.status: one.headers.get("retry-after") for one in refused}
+    assert retry_after == {401: None, 503: "1"}
+
+
+REQUEST = HttpRequest("GET", "/metrics", "", {})
+HEALTH = REQUEST._replace(path="/-/healthy")
+AUTHENTICATED = REQUEST._replace(
+    headers={"authorization": authorization(VALID).partition(": ")[2]}
+)
+RESPONSE = HttpResponse(200, (("Content-Type", "a/b"), ("x-frame-options", "own")))
+
+
+def responses(config: WebConfig, *requests: HttpRequest) -> list[HttpResponse]:
+    """Return the responses to requests that arrive at the same time."""
+
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return RESPONSE
+
+    security = Security()
+    security.use(config)
+    wrapped = security.wrap(respond, needs_no_auth=lambda request: request == HEALTH)
+
+    async def work() -> list[HttpResponse]:
+        return await asyncio.gather(*map(wrapped, requests))
+
+    return asyncio.run(work())
+
+
+def test_configured_headers_are_added_to_every_response() -> None:
+    headers = {"X-Frame-Options": "deny", "Strict-Transport-Security": "max-age=9"}
+
+    valid, refused = responses(
+        WebConfig(headers=headers, users={"prometheus": Secret(HASH)}),
+        AUTHENTICATED,
+        REQUEST,
+    )
+
+    assert valid.headers == (("Content-Type", "a/b"), *headers.items())
+    assert refused.headers[-2:] == tuple(headers.items())
+
+
+def test_the_rate_limit_applies_to_all_but_health() -> None:
+    """Unauthenticated requests count; the response names the time to wait."""
+    config = WebConfig(
+        users={"prometheus": Secret(HASH)}, rate_limit=RequestRateLimit(3600.5, 2)
+    )
+
+    first, second, third, health = responses(config, REQUEST, REQUEST, REQUEST, HEALTH)
+
+    assert (first.status, second.status) == (401, 401)
+    assert third.status == 429
+    assert ("Retry-After", "3601") in third.headers
+    assert health.status == 200
+
+
+def test_a_bucket_gains_one_token_each_interval() -> None:
+    bucket = TokenBucket(RequestRateLimit(2.0, 3), now=100.0)
+
+    assert [bucket.take(now=100.0) for _ in range(4)] == [0, 0, 0, 2.0]
+    assert bucket.take(now=101.0) == pytest.approx(1.0)
+    assert [bucket.take(now=102.0), bucket.take(now=102.0)] == [0, 2.0]
+    assert [bucket.take(now=1000.0) for _ in range(4)] == [0, 0, 0, 2.0]

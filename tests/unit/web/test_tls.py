@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -43,16 +42,12 @@ def _tls(certificates: Certificates) -> Tls:
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
-    """Return the context of valid settings."""
     context = server_context(tls)
     assert isinstance(context, ssl.SSLContext), context
     return context
 
 
-def handshake(
-    server: ssl.SSLContext, client: ssl.SSLContext
-) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Do a handshake in memory. SSLError: it fails."""
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
@@ -66,7 +61,7 @@ def handshake(
             except ssl.SSLWantReadError:
                 continue
             open_ends.remove(end)
-    return ends
+    return ends[0]
 
 
 def requiring(tls: Tls, certificates: Certificates, *sans: str) -> Tls:
@@ -82,12 +77,11 @@ def requiring(tls: Tls, certificates: Certificates, *sans: str) -> Tls:
 def test_a_browser_trusts_the_certificate_and_selects_http_1_1(
     certificates: Certificates, tls: Tls
 ) -> None:
-    """The newest version is used, and renegotiation is disabled."""
     context = context_of(tls)
     client_side = certificates.client_context()
     client_side.set_alpn_protocols(["h2", "http/1.1"])
 
-    client, _ = handshake(context, client_side)
+    client = handshake(context, client_side)
 
     assert client.version() == "TLSv1.3"
     assert client.selected_alpn_protocol() == "http/1.1"
@@ -95,7 +89,6 @@ def test_a_browser_trusts_the_certificate_and_selects_http_1_1(
 
 
 def test_versions_are_limited(certificates: Certificates, tls: Tls) -> None:
-    """From below and from above."""
     modern = context_of(replace(tls, min_version="TLS13"))
     older = context_of(replace(tls, max_version="TLS12"))
     old_client = certificates.client_context()
@@ -103,7 +96,7 @@ def test_versions_are_limited(certificates: Certificates, tls: Tls) -> None:
 
     with pytest.raises(ssl.SSLError, match=r"(?i)version|protocol"):
         handshake(modern, old_client)
-    client, _ = handshake(older, certificates.client_context())
+    client = handshake(older, certificates.client_context())
 
     assert client.version() == "TLSv1.2"
 
@@ -111,7 +104,6 @@ def test_versions_are_limited(certificates: Certificates, tls: Tls) -> None:
 def test_ciphers_their_order_and_a_curve_are_applied(
     certificates: Certificates, tls: Tls
 ) -> None:
-    """The common cipher is selected; a client without the curve is refused."""
     cipher = "ECDHE-ECDSA-CHACHA20-POLY1305"
     context = context_of(
         replace(
@@ -125,7 +117,7 @@ def test_ciphers_their_order_and_a_curve_are_applied(
     other = certificates.client_context()
     other.set_ecdh_curve("prime256v1")
 
-    client, _ = handshake(context, certificates.client_context())
+    client = handshake(context, certificates.client_context())
 
     used = client.cipher()
     assert used
@@ -139,7 +131,6 @@ def test_ciphers_their_order_and_a_curve_are_applied(
 def test_client_certificates_are_verified(
     certificates: Certificates, tls: Tls, client_auth: ClientAuth
 ) -> None:
-    """Another authority's is refused; a missing one is, if it is required."""
     context = context_of(replace(requiring(tls, certificates), client_auth=client_auth))
     refused = [certificates.client_context()]
     other = Certificates(certificates.directory / "other").authority
@@ -161,7 +152,6 @@ def test_client_certificates_are_verified(
 def test_only_allowed_names_are_accepted(
     certificates: Certificates, tls: Tls, name: str
 ) -> None:
-    """Host names, IP addresses in any form, mail addresses."""
     context = context_of(
         requiring(tls, certificates, "prometheus", "::1", "me@example.org")
     )
@@ -175,7 +165,6 @@ def test_only_allowed_names_are_accepted(
 def test_a_client_without_an_allowed_name_is_disconnected(
     certificates: Certificates, tls: Tls
 ) -> None:
-    """Others are served."""
     context = context_of(requiring(tls, certificates, "prometheus"))
 
     with serving(ssl_context=lambda: context) as server:
@@ -187,7 +176,6 @@ def test_a_client_without_an_allowed_name_is_disconnected(
 
 
 def test_faults_name_their_option(certificates: Certificates, tls: Tls) -> None:
-    """All faults are returned; they contain nothing of the PEM."""
     other = certificates.authority.issue_cert("x").private_key_pem.bytes()
     locked = load_pem_private_key(certificates.key, None).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2")
@@ -226,7 +214,6 @@ def test_unsupported_ciphers_and_curves_are_faults(tls: Tls) -> None:
 def test_a_file_that_was_removed_meanwhile_is_a_fault(
     certificates: Certificates, tls: Tls
 ) -> None:
-    """Of the key."""
     key = Pem("key_file", str(certificates.directory / "gone.pem"), Secret("x"))
 
     assert server_context(replace(tls, key=key)) == (
@@ -239,7 +226,6 @@ def test_a_file_that_was_removed_meanwhile_is_a_fault(
 def test_a_local_client_verifies_nothing_and_may_present_a_certificate(
     certificates: Certificates, tls: Tls
 ) -> None:
-    """The server is on the same machine."""
     plain, required = context_of(tls), context_of(requiring(tls, certificates))
 
     handshake(plain, client_context())
@@ -247,16 +233,3 @@ def test_a_local_client_verifies_nothing_and_may_present_a_certificate(
 
     with pytest.raises(ssl.SSLError):
         handshake(required, client_context())
-
-
-def test_files_and_inline_pem_can_be_combined(certificates: Certificates) -> None:
-    """The certificate is in a file, the key is not."""
-    cert = Pem("cert_file", str(certificates.directory / "cert.pem"), Secret("-"))
-    text = Secret(Path(certificates.directory / "cert.pem").read_text())
-
-    handshake(
-        context_of(
-            Tls(cert=replace(cert, text=text), key=pem("key", certificates.key))
-        ),
-        certificates.client_context(),
-    )
