@@ -5,6 +5,7 @@ OpenSSL never prompts for a passphrase, and no message contains part of a key.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,10 +165,16 @@ def _file(pem: Pem) -> Iterator[str]:
     if pem.path is not None:
         yield pem.path
         return
-    with NamedTemporaryFile() as file:
+    # In memory on Linux, where no directory may be writable.
+    is_in_memory = hasattr(os, "memfd_create")
+    with (
+        os.fdopen(os.memfd_create("pem"), "wb")
+        if is_in_memory
+        else NamedTemporaryFile() as file
+    ):
         file.write(pem.text.reveal().encode())
         file.flush()
-        yield file.name
+        yield f"/proc/self/fd/{file.fileno()}" if is_in_memory else file.name
 
 
 def _san_checking_class(allowed: frozenset[str]) -> type[ssl.SSLObject]:

@@ -69,6 +69,12 @@ CIPHERS = {
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
 }
 """Cipher suites of TLS 1.2: the name in Go, the name in OpenSSL."""
+TLS13_CIPHERS = (
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+)
+"""Accepted without effect, as in Go: TLS 1.3 always offers all of them."""
 CURVES = {
     "CurveP256": "prime256v1",
     "CurveP384": "secp384r1",
@@ -157,6 +163,12 @@ class _Reader:
         cert, key = self._pem(section, "cert"), self._pem(section, "key")
         client_auth = section.read("client_auth_type", _client_auth)
         min_version, max_version = _versions(section)
+        suites = section.read("cipher_suites", _ciphers)
+        ciphers = tuple(CIPHERS[one] for one in suites if one in CIPHERS)
+        if suites and not ciphers:  # none is left for TLS 1.2
+            min_version = "TLS13"
+            if max_version == "TLS12" and (place := section.at("cipher_suites")):
+                place.error("expected at least one suite of TLS 1.2, the max_version")
         tls = Tls(
             cert=cert or _NO_PEM,
             key=key or _NO_PEM,
@@ -165,7 +177,7 @@ class _Reader:
             allowed_sans=_allowed_sans(section, client_auth),
             min_version=min_version,
             max_version=max_version,
-            ciphers=section.read("cipher_suites", _ciphers),
+            ciphers=ciphers,
             prefers_own_ciphers=section.read(
                 "prefer_server_cipher_suites", option_values.boolean
             ),
@@ -279,7 +291,7 @@ def _versions(section: Section) -> tuple[str, str]:
 
 def _ciphers(field: Field) -> tuple[str, ...]:
     items = field.items("a list of cipher suites")
-    return values(items, lambda item: CIPHERS[_choice(item, CIPHERS)])
+    return values(items, partial(_choice, choices=(*CIPHERS, *TLS13_CIPHERS)))
 
 
 def _curve(field: Field) -> str:
