@@ -21,13 +21,11 @@ from exporter.config.describe import describe
 from exporter.daemon.polling_service import PollingService
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
-from exporter.metrics.store import Entry, Store
+from exporter.metrics.store import Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
-from exporter.system.logformat import Fact
 from exporter.system.single_flight import SingleFlight
 from exporter.web.routes import Router, RouterContext
 from exporter.web.security import OpenSecurity, Security
@@ -81,7 +79,6 @@ class Daemon:
         self._started_at = self._clock.now()
         self._was_ready = False
         self._has_logged_ready = False
-        self._stale_log = LogRateLimit(LINES_PER_MINUTE)
         self._is_polling = asyncio.Event()
         self._file_check: asyncio.Task[bool] | None = None
         self._reloads = SingleFlight(self._reload)
@@ -100,7 +97,7 @@ class Daemon:
             shard=shard,
         )
         self._pages = ExpositionPages(
-            self._fresh_entries, self._metrics, version=lambda: self._store.version
+            self._polling.entries, self._metrics, version=lambda: self._store.version
         )
         self._security = security or OpenSecurity()
         self._server = self._new_server()
@@ -132,7 +129,7 @@ class Daemon:
         from exporter.status.page import StatusPage
 
         return StatusPage(
-            entries=self._fresh_entries,
+            entries=self._polling.entries,
             workspaces=self._polling.workspaces.by_name,
             discoveries=self._polling.discovery_views,
             shard=self._shard,
@@ -206,7 +203,7 @@ class Daemon:
             # In a thread: ten thousand jobs take a while.
             await asyncio.to_thread(self._polling.after_clock_set)
             _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
-        self._fresh_entries()
+        self._polling.entries()  # drops stale ones
         self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
         checking = self._file_check or asyncio.create_task(
@@ -227,24 +224,6 @@ class Daemon:
         while self._polling.has_state:
             await asyncio.sleep(_SAVE_SECONDS)
             await asyncio.to_thread(self._polling.save)
-
-    def _fresh_entries(self) -> tuple[Entry, ...]:
-        """Drop and log values that became stale, and return the others."""
-        now = self._clock.now()
-        for entry in self._store.expire(now=now):
-            fields: dict[str, Fact] = {
-                "workspace": entry.subject.workspace,
-                "campaign": entry.subject.campaign,
-                "last_success_at": entry.status.last_success_at,
-            }
-            limit = self._stale_log
-            self._stale_log = limit.counted(now=now)
-            is_logged = limit.admits(now=now)
-            if is_logged:
-                fields |= limit.facts(now=now)
-            level = logging.WARNING if is_logged else logging.DEBUG
-            _log.log(level, "campaign.stale", extra={"facts": fields})
-        return self._store.entries()
 
     async def _stop(self) -> None:
         _log.info("exporter.stopping", extra={"facts": {}})

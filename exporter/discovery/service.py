@@ -31,10 +31,10 @@ _AFTER_A_CRASH_SECONDS = 60.0
 class TaskScheduler(Protocol):
     """Runs one function per workspace at a given instant."""
 
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         """Run a function at `at`, in place of the previous one of the workspace."""
 
-    def drop(self, workspace: str, /) -> None:
+    def drop_task(self, workspace: str, /) -> None:
         """Remove the function of a workspace."""
 
 
@@ -76,7 +76,7 @@ class DiscoveryService:
         """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
         for name in set(self._finders) - set(wanted):
-            self._tasks.drop(name)
+            self._tasks.drop_task(name)
             self._finders.pop(name).stop()
             del self._accounts[name]
             self._metrics.forget_discovery(name)
@@ -145,7 +145,7 @@ class DiscoveryService:
         self._save()
 
     def _schedule(self, name: str, finder: CampaignFinder, at: float) -> None:
-        self._tasks.schedule(name, at, partial(self._step, name, finder))
+        self._tasks.put_task(name, at, partial(self._step, name, finder))
 
     def _step(self, name: str, finder: CampaignFinder) -> None:
         if self._finders.get(name) is not finder:

@@ -50,6 +50,11 @@ class Entry(NamedTuple):
         return (self.subject.workspace, self.subject.campaign_id)
 
     @property
+    def series(self) -> int:
+        """The number of series that are served."""
+        return self.status_blocks.series + (self.values.series if self.values else 0)
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot that is served; None once it is stale."""
         return None if self.values is None else self.last_read

@@ -35,8 +35,6 @@ _log = logging.getLogger(__name__)
 
 _DISCOVERY_CONCURRENCY = 1
 
-CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
-
 
 class Workspaces:
     """Any thread may call any method."""
@@ -63,7 +61,9 @@ class Workspaces:
         self._random = random
         self._lock = RLock()
         self._config: Config | None = None
-        self.campaigns_of: CampaignsOf = listed_campaigns
+        self.campaigns_of: Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]] = (
+            lambda workspace: workspace.campaigns
+        )
         """All campaigns of a workspace that are polled, discovered ones included."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
@@ -120,7 +120,7 @@ class Workspaces:
         self._scheduler.after_clock_set()
         for workspace in tuple(self.by_name.values()):
             workspace.session.discard_windows()
-            workspace.queue.after_clock_set(now=self._clock.now())
+            workspace.queue.schedule_again(now=self._clock.now())
         for entry in self._store.entries():
             workspace_now = self.by_name.get(entry.subject.workspace)
             if workspace_now is not None:
@@ -330,11 +330,13 @@ class Workspaces:
         due = []
         for campaign in added:
             at = read_at.get((name, campaign.id))
-            slot = now if at is None else self._slot(workspace, campaign, at, now=now)
-            if slot > now:
-                workspace.queue.reschedule(
-                    PendingPoll(name, campaign.id, due_at=slot, at=slot)
+            poll = PendingPoll(name, campaign.id, due_at=now)
+            if at is not None:
+                poll = workspace.poll_after(
+                    campaign.id, due_at=at, began_at=at, clock=self._clock
                 )
+            if poll.due_at > now:
+                workspace.queue.reschedule(poll)
             else:
                 due.append(campaign)
         apart = spacing(workspace.plan.workspace.requests_per_minute)
@@ -349,28 +351,6 @@ class Workspaces:
             for poll in polls:
                 self._scheduler.drop(name, poll.object_id)
             workspace.queue.enqueue(polls, now=now)
-
-    def _slot(
-        self,
-        workspace: Workspace,
-        campaign: CampaignConfig,
-        read_at: float,
-        *,
-        now: float,
-    ) -> float:
-        return slots.slot_following(
-            due_at=min(read_at, now),
-            began_at=min(read_at, now),
-            now=now,
-            phase=slots.phase(campaign.id),
-            interval_seconds=workspace.idle.interval_seconds(campaign.id),
-            wall_offset=self._clock.offset(),
-        )
-
-
-def listed_campaigns(workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
-    """Return the campaigns that the configuration lists."""
-    return workspace.campaigns
 
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:

@@ -140,7 +140,6 @@ class StatusPage:
                 planned_at=None if at is None else at + wall_offset,
                 now=now + wall_offset,
             )
-            values = entry.values
             campaigns[name].append(
                 campaign_view(
                     entry.subject,
@@ -150,8 +149,7 @@ class StatusPage:
                     is_paused=queue.pause is not None,
                     is_idle=campaign_id in idle_ids[name],
                     today=days[name],
-                    series=entry.status_blocks.series
-                    + (values.series if values else 0),
+                    series=entry.series,
                 )
             )
         discoveries = self._discoveries()

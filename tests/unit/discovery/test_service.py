@@ -271,11 +271,11 @@ class Tasks:
     def __init__(self) -> None:
         self.scheduled: dict[str, tuple[float, Callable[[], None]]] = {}
 
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         """Schedule a function."""
         self.scheduled[workspace] = (at, run)
 
-    def drop(self, workspace: str, /) -> None:
+    def drop_task(self, workspace: str, /) -> None:
         """Remove a function."""
         self.scheduled.pop(workspace, None)
 

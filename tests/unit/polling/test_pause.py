@@ -162,7 +162,7 @@ def test_a_response_that_does_not_show_the_key_accepted_is_followed_by_a_probe()
     assert world.last == ("a", 420.0)
     world.start("a", at=420)
     world.session.release(CAMPAIGN_ANALYTICS, now=world.now(420))
-    world.queue.release(poll_of("a"), now=world.now(420))
+    world.queue.finish(poll_of("a"), is_key_accepted=False, now=world.now(420))
 
     assert world.last == ("b", 900.0)
 
@@ -252,7 +252,7 @@ def test_other_refusals_pause_again(object_id: str, reason: FailureReason) -> No
 def test_an_accepted_object_is_not_forbidden_any_more() -> None:
     """Whether it was polled or ended a pause as its probe."""
     world = after_403()
-    world.queue.allow("a")
+    world.accept("a", at=99)
     assert world.refuse("a", reason=FORBIDDEN, at=100) is not None
 
     world = after_403()

@@ -153,8 +153,6 @@ class SimulatedQueue:
         else:
             is_accepted = end in {"ok", "bad"}
             queue.finish(poll, is_key_accepted=is_accepted, now=now)
-        if end == "ok":
-            queue.allow(poll.object_id)
         at = None
         if isinstance(result, FetchError):
             at = simulation.session.retry_at(

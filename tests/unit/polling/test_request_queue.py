@@ -139,7 +139,7 @@ def test_a_crashed_poll_is_not_in_flight() -> None:
     world.start_all("ab")
 
     world.session.release(CAMPAIGN_ANALYTICS, now=world.now(2))
-    world.queue.release(poll_of("a"), now=world.now(2))
+    world.queue.finish(poll_of("a"), is_key_accepted=False, now=world.now(2))
 
     assert world.last == ("b", 2.0)
     assert world.start("b", at=2)
@@ -173,7 +173,6 @@ def test_a_reconfigured_queue_keeps_positions_and_requests_in_flight() -> None:
     world.queue.enqueue((poll_of("e"),), now=world.now(0.5))
 
     assert world.last == ("c", 1.0)
-    assert world.queue.object_ids == {*"acde"}
     order = []
     for at in (1, 5, 9):
         order.append(world.last[0])
@@ -204,7 +203,7 @@ def test_a_closed_queue_schedules_nothing() -> None:
     world.queue.close()
     world.finish_refused("a", at=2)
     world.queue.reschedule(poll_of("c"))
-    world.queue.after_clock_set(now=world.now(3))
+    world.queue.schedule_again(now=world.now(3))
 
     assert world.history == []
     assert world.in_flight == 0
@@ -231,7 +230,7 @@ def test_resets_are_not_waited_for_after_the_wall_clock_was_set(
 
     world.now(3)
     world.session.discard_windows()
-    world.queue.after_clock_set(now=world.now(3))
+    world.queue.schedule_again(now=world.now(3))
 
     assert world.last == ("b", after)
     assert not world.start("b", at=after - 1)
@@ -248,7 +247,6 @@ def test_a_state_is_of_one_instant() -> None:
 
     assert state.in_flight == {"a"}
     assert state.positions == {"b": 0, "c": 1}
-    assert state.object_ids == {"a", "b", "c"}
     assert state.earliest == NOW + 2
     assert state.budget.bucket.in_flight == 1
     assert state.endpoint == "campaigns/data_series"

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 from exporter.polling.request_queue import PendingPoll
-from exporter.polling.scheduler import Scheduler, Task
+from exporter.polling.scheduler import Scheduler
 
 from tests.support.daemon_process import PATIENCE_SECONDS, until
 
@@ -245,7 +245,7 @@ def test_tasks_and_polls_do_not_wait_for_each_other() -> None:
 
     with started(runner, "shop", concurrency=1) as scheduler:
         scheduler.put(poll_of("a"))
-        scheduler.put_task(Task("shop", time.time(), is_run.set))
+        scheduler.put_task("shop", time.time(), is_run.set)
         assert is_run.wait(PATIENCE_SECONDS)
         runner.is_over.set()
         until(lambda: runner.polls)
@@ -259,7 +259,7 @@ def test_a_task_replaces_the_previous_one_of_its_workspace() -> None:
 
         def put_task(name: str, after: float) -> None:
             run = partial(done.append, name)
-            scheduler.put_task(Task("shop", time.time() + after, run))
+            scheduler.put_task("shop", time.time() + after, run)
 
         for name, after in (("late", 9000.0), ("less late", 8000.0), ("now", 0.0)):
             put_task(name, after)

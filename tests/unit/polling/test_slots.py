@@ -145,18 +145,6 @@ def test_missed_slots_are_polled_once(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "ceiling", "factor"), [(0, 120, 1), (120, 120, 1), (300, 120, 2.5)]
-)
-def test_intervals_are_stretched_to_the_ceiling(
-    wanted: float, ceiling: float, factor: float
-) -> None:
-    """By the exact ratio, and never shortened."""
-    stretch = slots.stretch(wanted_per_minute=wanted, ceiling_per_minute=ceiling)
-
-    assert stretch == factor
-
-
-@pytest.mark.parametrize(
     ("interval", "slow"), [(60, 600), (300, 3000), (1800, 3600), (7200, 7200)]
 )
 def test_a_refused_object_is_polled_slowly(interval: float, slow: float) -> None:
