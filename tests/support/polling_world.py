@@ -149,15 +149,15 @@ class FakeScheduler(Scheduler):
 class PollingWorld:
     """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
 
-    def __init__(self, scheduler: FakeScheduler | None = None) -> None:
+    def __init__(self, scheduler: Scheduler | None = None) -> None:
         self.clock = FakeClock()
         self.braze = FakeBraze()
-        self.scheduler = scheduler or FakeScheduler()
+        self.scheduler = FakeScheduler()
         self.store = Store()
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.keys: dict[str, str | None] = {}
         self.workspaces = Workspaces(
-            scheduler=self.scheduler,
+            scheduler=scheduler or self.scheduler,
             store=self.store,
             metrics=self.metrics,
             read_key=lambda source: self.keys.get(source.env or "", "key"),

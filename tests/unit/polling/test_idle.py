@@ -32,29 +32,26 @@ def planned(
 
 
 @pytest.mark.parametrize(
-    ("is_dormant", "snapshot", "expected"),
+    ("snapshot", "is_idle_if_active", "is_idle_if_dormant"),
     [
-        (False, None, False),
-        (False, NEITHER, False),
-        (False, ACTIVE, False),
-        (False, QUIET, True),
-        (True, None, True),
-        (True, NEITHER, True),
-        (True, QUIET, True),
-        (True, ACTIVE, False),
+        (None, False, True),
+        (NEITHER, False, True),
+        (QUIET, True, True),
+        (ACTIVE, False, False),
     ],
 )
 def test_a_quiet_or_dormant_campaign_is_idle(
-    is_dormant: bool, snapshot: Snapshot | None, expected: bool
+    snapshot: Snapshot | None, is_idle_if_active: bool, is_idle_if_dormant: bool
 ) -> None:
     """Quiet for two weeks, archived or a draft; an active one never is."""
-    campaign = CampaignConfig("c0", "c0", 300.0, is_dormant=is_dormant)
+    active = CampaignConfig("c0", "c0", 300.0)
+    dormant = active._replace(is_dormant=True)
 
-    assert is_idle(campaign, snapshot) is expected
+    assert is_idle(active, snapshot) is is_idle_if_active
+    assert is_idle(dormant, snapshot) is is_idle_if_dormant
 
 
 def test_an_idle_campaign_is_polled_at_the_idle_interval() -> None:
-    """And at its own interval again later; `move` returns whether it moved."""
     schedule = IdleSchedule(planned("5m", "1m"))
 
     moves = [
@@ -73,7 +70,6 @@ def test_an_idle_campaign_is_polled_at_the_idle_interval() -> None:
 
 
 def test_an_idle_campaign_is_not_polled_more_often_than_an_active_one() -> None:
-    """Its own interval holds if the idle interval is shorter."""
     schedule = IdleSchedule(
         planned("2h", "5m", idle_interval="1m"), ["c0", "c1", "unknown"]
     )
@@ -84,7 +80,6 @@ def test_an_idle_campaign_is_not_polled_more_often_than_an_active_one() -> None:
 
 
 def test_idle_campaigns_reduce_the_stretch() -> None:
-    """Of all intervals, the workspace's own included."""
     ten = planned(*["1m"] * 10, ceiling=5.0)
     schedule = IdleSchedule(ten)
     assert schedule.plan.stretch == ten.stretch
@@ -102,7 +97,6 @@ def test_idle_campaigns_reduce_the_stretch() -> None:
 def test_figures_do_not_depend_on_earlier_moves(
     moves: list[tuple[int, bool]],
 ) -> None:
-    """They are those of a new schedule with the same idle campaigns."""
     plan_ = planned("1m", "7s", "5m", "5m", "90m", "1s", ceiling=20.0)
     schedule = IdleSchedule(plan_)
 
