@@ -25,7 +25,6 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.model.snapshot import Snapshot
 from exporter.polling import slots
 from exporter.polling.idle import is_idle
 from exporter.polling.kinds import Kind
@@ -136,7 +135,18 @@ class Poller:
             return current.parse_options(now=self._clock.wall())
 
         def read(document: object) -> ParsedDocument | MalformedSeries:
-            return _read(kind, document, options(), self._store.get(poll.key))
+            entry = self._store.get(poll.key)
+            source = entry.source if entry else None
+            try:
+                return kind.read(
+                    document,
+                    options(),
+                    previous=entry.last_read if entry else None,
+                    cached=source.known if source else None,
+                )
+            except MalformedSeries as error:
+                text = str(error)
+            return MalformedSeries(text)  # without a traceback that holds the document
 
         def cached(digest: int) -> Entry | None:
             entry = self._store.get(poll.key)
@@ -174,17 +184,14 @@ class Poller:
             kind = workspace.queue.kind
             found = _rendered(kind, entry, found, digest=response.digest)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        self._store_values(workspace, poll, found)
-        self._metrics.polled(poll.workspace, "stored")
-        self.log.succeeded(poll, _fields(workspace, poll), now=self._clock.now())
-        return self._next_slot(workspace, poll)
-
-    def _store_values(
-        self, workspace: Workspace, poll: PendingPoll, found: Entry
-    ) -> None:
         snapshot = found.last_read
         assert snapshot is not None  # noqa: S101 - it was just read
-        self._update_idle(workspace, poll, snapshot)
+        is_now_idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
+        if workspace.idle.move(poll.object_id, is_idle=is_now_idle):
+            fields = _fields(workspace, poll)
+            fields["lane"] = "idle" if is_now_idle else "fast"
+            _log.debug("campaign.lane", extra={"facts": fields})
+            workspace.show_intervals(self._metrics)
         interval = workspace.idle.interval_seconds(poll.object_id)
         now = self._clock.now()
         status = PollStatus(
@@ -208,16 +215,9 @@ class Poller:
             )
 
         self._store.update(poll.key, refresh)
-
-    def _update_idle(
-        self, workspace: Workspace, poll: PendingPoll, snapshot: Snapshot
-    ) -> None:
-        """Change between the idle and the regular interval, by what was just read."""
-        idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
-        if workspace.idle.move(poll.object_id, is_idle=idle):
-            fields = _fields(workspace, poll) | {"lane": "idle" if idle else "fast"}
-            _log.debug("campaign.lane", extra={"facts": fields})
-            workspace.show_intervals(self._metrics)
+        self._metrics.polled(poll.workspace, "stored")
+        self.log.succeeded(poll, _fields(workspace, poll), now=now)
+        return self._next_slot(workspace, poll)
 
     def _handle_failure(
         self, workspace: Workspace, poll: PendingPoll, failure: FetchError
@@ -370,23 +370,6 @@ class Poller:
             upcoming = self._next_slot(workspace, polled, interval_seconds=interval)
             if upcoming is not None:
                 workspace.queue.reschedule(upcoming)
-
-
-def _read(
-    kind: Kind, document: object, options: ParseOptions, entry: Entry | None
-) -> ParsedDocument | MalformedSeries:
-    previous = entry.last_read if entry else None
-    source = entry.source if entry else None
-    try:
-        return kind.read(
-            document,
-            options,
-            previous=previous,
-            cached=source.known if source else None,
-        )
-    except MalformedSeries as error:
-        text = str(error)
-    return MalformedSeries(text)  # the traceback of the caught one holds the document
 
 
 def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:

@@ -6,7 +6,7 @@ import pytest
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.model.errors import FailureReason
-from exporter.polling.pause import Pause
+from exporter.polling.request_queue import Pause
 
 from tests.support.fake_clock import NOW
 from tests.support.queue_world import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -99,7 +100,7 @@ def test_one_request_covers_the_longest_window(
     ],
 )
 def test_only_selected_series_are_expected(
-    changes: dict[str, object], series: int
+    changes: dict[str, Any], series: int
 ) -> None:
     found = planned(60.0, 60.0, **{"windows": (), **changes})
 

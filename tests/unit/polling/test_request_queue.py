@@ -42,6 +42,17 @@ def test_a_poll_is_scheduled_earlier_when_a_new_window_has_room() -> None:
     assert world.history == [("c", 61.0), ("c", 30.0)]
 
 
+def test_a_poll_that_is_too_late_is_dropped() -> None:
+    world = QueueWorld("abcd")
+    world.start_all("abc")
+
+    world.queue.drop(poll_of("d"), now=world.now(50))
+    assert world.history == [("b", 1.0)]
+    world.queue.drop(world.scheduled[0], now=world.now(50))
+
+    assert world.last == ("c", 50.0)
+
+
 def test_an_object_is_rescheduled_unless_it_waits_is_in_flight_probes_or_has_left() -> (
     None
 ):
@@ -105,7 +116,7 @@ def test_discarded_windows_are_not_waited_for(*, is_paused: bool, at: float) -> 
     else:
         world.finish("a", empty)
         world.start("b", at=2)
-    assert world.last == ("b", 3001)
+    assert world.last == ("b", 3001.0)
 
     world.now(3)
     world.session.discard_windows()
@@ -123,7 +134,8 @@ def test_a_state_is_of_one_instant() -> None:
 
     state = world.queue.state(now=NOW)
 
-    assert (state.in_flight, state.positions) == ({"a"}, {"b": 0, "c": 1})
+    assert state.in_flight == {"a"}
+    assert state.positions == {"b": 0, "c": 1}
     assert (state.earliest, state.pause) == (NOW + 2, None)
     assert state.budget.bucket.in_flight == 1
     assert state.endpoint == "campaigns/data_series"

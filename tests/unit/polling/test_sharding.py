@@ -25,7 +25,7 @@ def configured(**changes: object) -> Config:
     """Return a configuration of 20 campaigns."""
     campaigns = [{"id": each, "name": each} for each in IDS[:20]]
     changes |= {"requests_per_minute": 120, "concurrency": 5, "reserve": "20%"}
-    return config(workspace(campaigns=campaigns, **changes))
+    return config(workspace() | {"campaigns": campaigns} | changes)
 
 
 def shard_of(campaign_id: str, total: int) -> int:
