@@ -214,7 +214,10 @@ class RequestQueue:
                 self._schedule(poll)
 
     def reconfigure(self, object_ids: tuple[str, ...], *, now: float) -> None:
-        """Change the objects; those that stay keep their positions."""
+        """Change the objects; those that stay keep their positions.
+
+        Without objects nothing is scheduled any more; requests in flight still end.
+        """
         with self._lock:
             self._order = object_ids
             self._object_ids = frozenset(object_ids)
@@ -230,14 +233,6 @@ class RequestQueue:
                 self._pause = self._pause._replace(probe_id=probe_id)
                 self._schedule_probe(self._pause, now)
             self._schedule_first(now)
-
-    def close(self) -> None:
-        """Schedule nothing any more; what is in flight still ends."""
-        with self._lock:
-            self._object_ids = frozenset()
-            self._waiting.clear()
-            self._pause = None
-            self.session.resume_key(self)
 
     def schedule_again(self, *, now: float) -> None:
         """Schedule the probe and the head of the queue again: the account changed."""

@@ -189,7 +189,7 @@ class Workspaces:
             queue.reconfigure(tuple(campaigns), now=self._clock.now())
         else:
             if previous:
-                previous.queue.close()
+                previous.queue.reconfigure((), now=self._clock.now())
             session = Session(
                 client,
                 budgets=_budgets(configured),
@@ -254,7 +254,7 @@ class Workspaces:
 
     def _remove_workspace(self, name: str) -> None:
         workspace = self.by_name.pop(name)
-        workspace.queue.close()
+        workspace.queue.reconfigure((), now=self._clock.now())
         self._scheduler.close(name)
         self._remove(name, workspace.campaigns)
         self._clients.pop(name).retire()

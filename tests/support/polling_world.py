@@ -9,7 +9,14 @@ from exporter.braze.responses import BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config
-from exporter.model.errors import FailureReason, FetchError
+from exporter.model.errors import (
+    CampaignRefused,
+    FailureReason,
+    FetchError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+)
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
@@ -57,6 +64,12 @@ def failure(
         rate_limit=headers or (None if status is None else RateLimitHeaders()),
         retry_after_seconds=retry_after,
     )
+
+
+WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
+NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
+THROTTLED = failure(Throttled, "rate_limited", status=429)
+TIMED_OUT = failure(Unavailable, "timeout", status=None)
 
 
 class FakeBraze:

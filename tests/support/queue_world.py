@@ -10,7 +10,7 @@ from exporter.braze.session import (
     Result,
     Session,
 )
-from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
+from exporter.model.errors import FailureReason, FetchError, Throttled
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.kinds import CAMPAIGN, Kind
 from exporter.polling.request_queue import Pause, PendingPoll, RequestQueue
@@ -21,7 +21,6 @@ from tests.support.polling_world import FakeBraze, failure
 UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
 FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
 EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
-TIMED_OUT = failure(Unavailable, "timeout", status=None)
 OTHER_KIND = CAMPAIGN._replace(name="canvas", path="canvas/series", bucket=SHARED)
 
 End = RateLimitHeaders | FetchError

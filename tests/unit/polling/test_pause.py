@@ -9,9 +9,9 @@ from exporter.model.errors import FailureReason
 from exporter.polling.request_queue import Pause
 
 from tests.support.fake_clock import NOW
+from tests.support.polling_world import TIMED_OUT
 from tests.support.queue_world import (
     FORBIDDEN,
-    TIMED_OUT,
     UNAUTHORIZED,
     QueueWorld,
     paused,
@@ -62,6 +62,15 @@ def test_two_refusals_at_once_are_one_pause() -> None:
 
     assert first == second
     assert world.history == [("c", 60.0)]
+
+
+def test_a_late_retry_of_the_probe_is_replaced_by_the_probe() -> None:
+    world = paused("ab")
+    world.scheduled.clear()
+
+    world.queue.drop(poll_of("b"), now=world.now(10))
+
+    assert world.history == [("b", 60.0)]
 
 
 def test_a_timeout_429_or_crash_of_the_probe_delays_the_next_one() -> None:
@@ -219,19 +228,14 @@ def test_a_403_to_the_probe_of_a_key_releases_the_other_components() -> None:
     assert world.queue.pause is not None
 
 
-@pytest.mark.parametrize("is_closed", [False, True], ids=["empty", "closed"])
-def test_a_queue_without_objects_releases_the_key(*, is_closed: bool) -> None:
+def test_a_queue_without_objects_releases_the_key() -> None:
     world = QueueWorld("ab", spacing=0.0)
     other = world.beside("xy")
     world.start_all("ab")
     world.finish_refused("a")
     assert not other.start("x", at=1)
 
-    world.now(2)
-    if is_closed:
-        world.queue.close()
-    else:
-        world.queue.reconfigure((), now=world.now(2))
+    world.queue.reconfigure((), now=world.now(2))
 
     assert other.last == ("x", 2.0)
     assert world.finish_refused("b", at=3) is None

@@ -20,13 +20,15 @@ from exporter.model.errors import (
     FailureReason,
     KeyRefused,
     KeyReplaced,
-    Throttled,
     Unavailable,
     Unusable,
 )
 from exporter.polling.request_queue import PendingPoll
 
 from tests.support.polling_world import (
+    THROTTLED,
+    TIMED_OUT,
+    WRONG_KEY,
     PollingWorld,
     config,
     failure,
@@ -39,12 +41,9 @@ DOCUMENT = {
     "data": [{"time": "2025-06-15", "messages": {"email": [{"sent": 7}]}}],
 }
 DOWN = failure(Unavailable, "server_error", status=503)
-TIMED_OUT = failure(Unavailable, "timeout", status=None)
 UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
-WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
 REPLACED = failure(KeyReplaced, "unauthorized", status=401)
-THROTTLED = failure(Throttled, "rate_limited", status=429)
 HUGE = failure(Unusable, "too_large", status=200)
 
 

@@ -29,6 +29,8 @@ from tests.support.daemon_process import until
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import (
     EMPTY_DOCUMENT,
+    TIMED_OUT,
+    WRONG_KEY,
     FakeBraze,
     PollingWorld,
     config,
@@ -38,7 +40,6 @@ from tests.support.polling_world import (
 from tests.support.queue_world import (
     FORBIDDEN,
     OTHER_KIND,
-    TIMED_OUT,
     UNAUTHORIZED,
     fetch,
     poll_of,
@@ -336,7 +337,7 @@ class RandomBraze(FakeBraze):
         ends = (
             EMPTY_DOCUMENT,
             TIMED_OUT,
-            failure(KeyRefused, "unauthorized", status=401),
+            WRONG_KEY,
             failure(KeyRefused, "forbidden", status=403),
             throttled(retry_after=5.0),
         )

@@ -89,12 +89,23 @@ def test_a_reconfigured_queue_keeps_positions_and_requests_in_flight() -> None:
     assert not world.start("b", at=20)
 
 
-def test_a_closed_queue_settles_requests_and_schedules_nothing() -> None:
+def test_an_object_that_is_removed_and_added_while_in_flight_does_not_wait() -> None:
+    world = QueueWorld("ab")
+    world.start("a")
+    for ids in ("b", "ab"):
+        world.queue.reconfigure(tuple(ids), now=NOW)
+
+    world.queue.enqueue((poll_of("a"), poll_of("b")), now=NOW)
+
+    assert world.history == [("b", 1.0)]
+
+
+def test_a_queue_without_objects_settles_requests_and_schedules_nothing() -> None:
     world = QueueWorld("abc")
     world.start_all("abc")
     world.scheduled.clear()
 
-    world.queue.close()
+    world.queue.reconfigure((), now=world.now(1))
     world.finish_refused("a", at=2)
     world.queue.reschedule(poll_of("c"))
     world.queue.schedule_again(now=world.now(3))
