@@ -99,8 +99,8 @@ class PollingService:
         now = self._clock.now()
         for entry in self._store.expire(now=now):
             fields: dict[str, Fact] = {
-                "workspace": entry.subject.workspace,
-                "campaign": entry.subject.campaign,
+                "workspace": entry.labels.workspace,
+                "campaign": entry.labels.campaign,
                 "last_success_at": entry.status.last_success_at,
             }
             self._poller.log.write(logging.WARNING, "campaign.stale", fields, now=now)
@@ -133,7 +133,7 @@ class PollingService:
 
     def was_tried(self, entry: Entry) -> bool:
         """Return whether an object was polled, restored, or its workspace is paused."""
-        workspace = self.workspaces.by_name.get(entry.subject.workspace)
+        workspace = self.workspaces.by_name.get(entry.labels.workspace)
         is_paused = workspace is None or workspace.queue.pause is not None
         return is_paused or entry.status.is_up is not None
 
@@ -145,7 +145,7 @@ class PollingService:
         """Yield what is served of each workspace now."""
         entries = defaultdict(list)
         for entry in self._store.entries():
-            entries[entry.subject.workspace].append(entry)
+            entries[entry.labels.workspace].append(entry)
         for name, workspace in tuple(self.workspaces.by_name.items()):
             snapshots = [one.snapshot for one in entries[name] if one.snapshot]
             yield Served(

@@ -51,7 +51,7 @@ def renamed(entry: Entry, *, labels: ObjectLabels, workspace: Workspace) -> Entr
     values = None
     if (snapshot := entry.snapshot) is not None:
         values = workspace.queue.kind.render_values(labels, snapshot)
-    entry = entry._replace(subject=labels, values=values)
+    entry = entry._replace(labels=labels, values=values)
     return workspace.with_status(entry, entry.status)
 
 

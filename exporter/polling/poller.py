@@ -136,13 +136,13 @@ class Poller:
 
         def read(document: object) -> ParsedDocument | MalformedSeries:
             entry = self._store.get(poll.key)
-            source = entry.source if entry else None
+            fingerprint = entry.fingerprint if entry else None
             try:
                 return kind.read(
                     document,
                     options(),
                     previous=entry.last_read if entry else None,
-                    cached=source.known if source else None,
+                    cached=fingerprint.known if fingerprint else None,
                 )
             except MalformedSeries as error:
                 text = str(error)
@@ -150,9 +150,9 @@ class Poller:
 
         def cached(digest: int) -> Entry | None:
             entry = self._store.get(poll.key)
-            if entry is None or entry.values is None or entry.source is None:
+            if entry is None or entry.values is None or entry.fingerprint is None:
                 return None
-            previous, known = entry.source
+            previous, known = entry.fingerprint
             is_same = (previous, known.options) == (digest, options())
             return entry if is_same else None
 
@@ -203,13 +203,13 @@ class Poller:
 
         def refresh(entry: Entry) -> Entry:
             values = found.values
-            if entry.subject != found.subject:  # renamed meanwhile
+            if entry.labels != found.labels:  # renamed meanwhile
                 kind = workspace.queue.kind
-                values = kind.render_values(entry.subject, snapshot)
+                values = kind.render_values(entry.labels, snapshot)
             return workspace.with_status(entry, status)._replace(
                 last_read=snapshot,
                 values=values,
-                source=found.source,
+                fingerprint=found.fingerprint,
                 read_at=now,
                 expires_at=now + workspace.lifetime_seconds(interval),
             )
@@ -374,15 +374,17 @@ class Poller:
 
 def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    is_previous = entry.source is not None and entry.source.known == found.cached
+    is_previous = (
+        entry.fingerprint is not None and entry.fingerprint.known == found.cached
+    )
     if found.is_reused and is_previous and entry.values is not None:
-        values = kind.render_renewed(entry.subject, found.snapshot, entry.values)
+        values = kind.render_renewed(entry.labels, found.snapshot, entry.values)
     else:
-        values = kind.render_values(entry.subject, found.snapshot)
+        values = kind.render_values(entry.labels, found.snapshot)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        source=Fingerprint(digest, found.cached),
+        fingerprint=Fingerprint(digest, found.cached),
     )
 
 

@@ -63,7 +63,7 @@ class Workspace(NamedTuple):
 
     def with_status(self, entry: Entry, status: PollStatus) -> Entry:
         """Return an entry with another status, or with one that is rendered again."""
-        blocks = self.render_status(entry.subject, status)
+        blocks = self.render_status(entry.labels, status)
         return entry._replace(status=status, status_blocks=blocks)
 
     def poll_after(

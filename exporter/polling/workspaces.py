@@ -122,7 +122,7 @@ class Workspaces:
             workspace.session.discard_windows()
             workspace.queue.schedule_again(now=self._clock.now())
         for entry in self._store.entries():
-            workspace_now = self.by_name.get(entry.subject.workspace)
+            workspace_now = self.by_name.get(entry.labels.workspace)
             if workspace_now is not None:
                 shift = partial(
                     entries.in_wall_time, self._clock, workspace=workspace_now
@@ -287,7 +287,7 @@ class Workspaces:
                         labels, workspace, kept.get(key), now=self._clock.now()
                     )
                 )
-            elif entry.subject != labels or is_other_queue:
+            elif entry.labels != labels or is_other_queue:
                 rename = partial(entries.renamed, labels=labels, workspace=workspace)
                 self._store.update(key, rename)
         return tuple(added)

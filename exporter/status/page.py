@@ -142,7 +142,7 @@ class StatusPage:
             )
             campaigns[name].append(
                 campaign_view(
-                    entry.subject,
+                    entry.labels,
                     entry.status,
                     entry.snapshot,
                     next_poll=next_poll,

@@ -257,13 +257,13 @@ def test_values_are_those_of_the_last_document() -> None:
     world.poll(document_of_days(now, 3, 1))
     other = world.entry()
     world.poll(document_of_days(now, 1, 0))
-    world.braze.during = lambda: world.store.put(other._replace(source=None))
+    world.braze.during = lambda: world.store.put(other._replace(fingerprint=None))
     for sent in (2, 1, 0):
         world.poll(document_of_days(now, sent, 0))
 
         entry = world.entry()
         assert entry.last_read is not None
-        assert entry.values == render_values(entry.subject, entry.last_read)
+        assert entry.values == render_values(entry.labels, entry.last_read)
         assert f"}} {sent}\n".encode() in entry.values.text
 
 

@@ -45,7 +45,7 @@ def paused_world(ids: str = "abc") -> PollingWorld:
 
 def store_values(world: PollingWorld) -> None:
     """Store values of campaign `a`."""
-    values = render_values(world.entry().subject, SNAPSHOT)
+    values = render_values(world.entry().labels, SNAPSHOT)
     world.store.put(world.entry()._replace(last_read=SNAPSHOT, values=values))
 
 
@@ -71,7 +71,7 @@ def test_campaigns_are_added_and_removed() -> None:
 
     world.apply(config(workspace("ac")))
 
-    assert {entry.subject.campaign_id for entry in world.store.entries()} == {"a", "c"}
+    assert {entry.labels.campaign_id for entry in world.store.entries()} == {"a", "c"}
     assert ("shop", "b") not in world.scheduler.polls
     assert world.scheduler.polls["shop", "a"] == before
     assert world.scheduler.polls["shop", "c"].at <= world.clock.now()
@@ -113,7 +113,7 @@ def test_a_change_during_a_poll_holds_for_its_values(
 
     entry = world.entry()
     assert entry.status.is_up
-    assert entry.subject.campaign == campaign["name"]
+    assert entry.labels.campaign == campaign["name"]
     assert f'campaign="{campaign["name"]}"' in entry.status_blocks.text.decode()
     assert entry.status.interval_seconds == interval
     assert world.scheduler.polls["shop", "a"].at <= NOW + 1.5 * interval + 1
@@ -349,7 +349,7 @@ def test_waits_stay_when_the_wall_clock_is_set(seconds: float) -> None:
     entry = world.entry()
     assert entry.status.last_success_at == before.last_success_at + seconds
     assert entry.status.failed_at == before.failed_at + seconds
-    assert entry.status_blocks == render_status(entry.subject, entry.status)
+    assert entry.status_blocks == render_status(entry.labels, entry.status)
 
 
 def test_slots_follow_the_wall_clock() -> None:
