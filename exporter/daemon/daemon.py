@@ -151,7 +151,7 @@ class Daemon:
         for address in bound:
             path = f"{self._settings.prefix}{self._settings.telemetry_path}"
             fields = {"address": str(address), "path": path}
-            _log.info("web.listening", extra={"facts": fields})
+            _log.info("web.listening", extra={"fields": fields})
         saving = asyncio.create_task(self._save_regularly())
         try:
             await asyncio.to_thread(self._polling.start, self._config)
@@ -178,15 +178,17 @@ class Daemon:
         except ConfigError as error:
             self._metrics.loaded(is_successful=False, now=self._clock.wall())
             for problem in schema.shortened(error.problems):
-                _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
+                _log.error(
+                    "config.problem", extra={"fields": {"problem": str(problem)}}
+                )
             fields = {"kept": "the previous configuration"}
-            _log.error("config.rejected", extra={"facts": fields})
+            _log.error("config.rejected", extra={"fields": fields})
             return error
         self._polling.apply(config)
         self._config = config
         self._metrics.loaded(is_successful=True, now=self._clock.wall())
         campaigns = sum(len(one.campaigns) for one in config.workspaces)
-        _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
+        _log.info("config.reloaded", extra={"fields": {"campaigns": campaigns}})
         return None
 
     def _describe(self) -> str:
@@ -202,7 +204,7 @@ class Daemon:
         if seconds := self._clock.jump():
             # In a thread: ten thousand jobs take a while.
             await asyncio.to_thread(self._polling.after_clock_set)
-            _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
+            _log.warning("clock.set", extra={"fields": {"by_seconds": seconds}})
         self._polling.entries()  # drops stale ones
         self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
@@ -226,7 +228,7 @@ class Daemon:
             await asyncio.to_thread(self._polling.save)
 
     async def _stop(self) -> None:
-        _log.info("exporter.stopping", extra={"facts": {}})
+        _log.info("exporter.stopping", extra={"fields": {}})
         await asyncio.to_thread(self._polling.stop)
         await self._server.stop(_GRACE_SECONDS)
         self._polling.save()
@@ -249,4 +251,4 @@ class Daemon:
         self._has_logged_ready = True
         ups = Counter(entry.status.is_up for entry in self._store.entries())
         fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
-        _log.info("exporter.ready", extra={"facts": fields})
+        _log.info("exporter.ready", extra={"fields": fields})

@@ -153,7 +153,7 @@ class DiscoveryService:
         try:
             at = finder.step()
         except Exception:  # noqa: BLE001 - the job's border; it is logged
-            _log.exception("discovery.crashed", extra={"facts": {"workspace": name}})
+            _log.exception("discovery.crashed", extra={"fields": {"workspace": name}})
             at = self._clock.now() + _AFTER_A_CRASH_SECONDS
         if at is None or self._finders.get(name) is not finder:
             return
@@ -172,7 +172,7 @@ class DiscoveryService:
         try:
             return self._file.load(now=self._clock.now())
         except StateError as error:
-            _log.error("state.unusable", extra={"facts": {"error": str(error)}})
+            _log.error("state.unusable", extra={"fields": {"error": str(error)}})
             self._file.quarantine()
             return {}
 
@@ -188,7 +188,7 @@ class DiscoveryService:
                 self._file.save(catalogues)
             except StateError as error:
                 if not self._is_failing:
-                    _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
+                    _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
                 self._is_failing = True
                 return
             self._saved, self._is_failing = catalogues, False

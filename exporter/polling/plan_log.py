@@ -25,7 +25,7 @@ def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
         "interval_seconds": new.interval_seconds,
     }
     if is_configured:
-        _log.info("workspace.planned", extra={"facts": fields})
+        _log.info("workspace.planned", extra={"fields": fields})
     stretch = 1.0 if old is None else old.stretch
     if new.stretch not in {1, stretch} and (is_configured or stretch == 1):
         fields |= {
@@ -33,7 +33,7 @@ def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
             "ceiling_per_minute": new.ceiling_per_minute,
             "advice": "raise requests_per_minute or the intervals",
         }
-        _log.warning("workspace.stretched", extra={"facts": fields})
+        _log.warning("workspace.stretched", extra={"fields": fields})
 
 
 def _configured_rates(one: plan.WorkspacePlan) -> tuple[object, ...]:

@@ -54,7 +54,7 @@ class PollLog:
             "error": str(failure),
         }
         if not is_news:
-            _log.debug("poll.failed", extra={"facts": fields})
+            _log.debug("poll.failed", extra={"fields": fields})
         elif self.write(logging.WARNING, "poll.failed", fields, now=now):
             self._logged[poll.key] = (failure.reason, now)
 
@@ -77,6 +77,6 @@ class PollLog:
         if is_admitted:
             fields = {**fields, **limit.facts(now=now)}
         _log.log(
-            level if is_admitted else logging.DEBUG, event, extra={"facts": fields}
+            level if is_admitted else logging.DEBUG, event, extra={"fields": fields}
         )
         return is_admitted

@@ -83,7 +83,7 @@ class Poller:
         try:
             return self._run(workspace, poll)
         except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
-            _log.exception("poll.crashed", extra={"facts": _fields(workspace, poll)})
+            _log.exception("poll.crashed", extra={"fields": _fields(workspace, poll)})
             workspace.queue.finish(poll, is_key_accepted=False, now=self._clock.now())
             self._metrics.polled(poll.workspace, "failed")
             return self._next_slot(workspace, poll)
@@ -190,7 +190,7 @@ class Poller:
         if workspace.idle.move(poll.object_id, is_idle=is_now_idle):
             fields = _fields(workspace, poll)
             fields["lane"] = "idle" if is_now_idle else "fast"
-            _log.debug("campaign.lane", extra={"facts": fields})
+            _log.debug("campaign.lane", extra={"fields": fields})
             workspace.show_intervals(self._metrics)
         interval = workspace.idle.interval_seconds(poll.object_id)
         now = self._clock.now()
@@ -342,7 +342,7 @@ class Poller:
             "key": str(workspace.plan.workspace.key_source),
         }
         if pause is None:
-            _log.info("workspace.resumed", extra={"facts": fields})
+            _log.info("workspace.resumed", extra={"fields": fields})
             self._slow_down(workspace, workspace.queue.forbidden_ids)
         else:
             fields |= {
@@ -351,7 +351,7 @@ class Poller:
                 "probe_in_seconds": round(pause.probe_at - self._clock.now()),
                 "error": str(failure or ""),
             }
-            _log.warning("workspace.paused", extra={"facts": fields})
+            _log.warning("workspace.paused", extra={"fields": fields})
 
     def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
         """Poll objects that are forbidden themselves at the slow rate from now on."""

@@ -161,7 +161,7 @@ class Scheduler:
                 work.run()
         except Exception:  # noqa: BLE001 - the thread's border; it is logged
             fields = {"workspace": work.workspace}
-            _log.exception("job.crashed", extra={"facts": fields})
+            _log.exception("job.crashed", extra={"fields": fields})
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped

@@ -110,7 +110,7 @@ class Workspaces:
             key = read()
             if self._known_keys.get(name) != key:
                 self._known_keys[name] = key
-                _log.info("key.changed", extra={"facts": {"workspace": name}})
+                _log.info("key.changed", extra={"fields": {"workspace": name}})
                 workspace.queue.probe_now(now=self._clock.now())
                 changed.append(name)
         return tuple(changed)
@@ -222,7 +222,7 @@ class Workspaces:
         if ended.headers is not None:
             self._metrics.allowed(name, request.path, ended.headers)
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
-        _log.debug("braze.answered", extra={"facts": fields})
+        _log.debug("braze.answered", extra={"fields": fields})
 
     def _idle_ids(
         self, configured: WorkspaceConfig, kept: KeptEntries
@@ -260,7 +260,7 @@ class Workspaces:
         self._clients.pop(name).retire()
         del self._keys[name], self._known_keys[name]
         self._metrics.forget(name)
-        _log.info("workspace.removed", extra={"facts": {"workspace": name}})
+        _log.info("workspace.removed", extra={"fields": {"workspace": name}})
 
     def _remove(self, workspace: str, object_ids: Iterable[str]) -> None:
         removed = tuple(object_ids)

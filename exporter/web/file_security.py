@@ -57,12 +57,12 @@ class FileSecurity:
         except ConfigError as error:
             problems = "; ".join(map(str, shortened(error.problems)))
             facts = {"file": self._file, "problem": problems}
-            _log.warning("web_config.rejected", extra={"facts": facts})
+            _log.warning("web_config.rejected", extra={"fields": facts})
             return
         for warning in warnings:
             facts = {"problem": str(warning)}
-            _log.warning("config.warning", extra={"facts": facts})
-        _log.info("web_config.loaded", extra={"facts": self._log_fields()})
+            _log.warning("config.warning", extra={"fields": facts})
+        _log.info("web_config.loaded", extra={"fields": self._log_fields()})
 
     def describe(self) -> str:
         """Return the protection in a few words."""

@@ -160,7 +160,7 @@ def test_a_missing_permission_pauses_no_poll(
             )
 
     (line,) = [one for one in caplog.records if one.message == "discovery.failed"]
-    assert f"the permission {missing}" in vars(line)["facts"]["error"]
+    assert f"the permission {missing}" in vars(line)["fields"]["error"]
 
 
 def test_a_hanging_list_does_not_block_the_start() -> None:

@@ -380,7 +380,7 @@ def poll_all(world: PollingWorld, ids: str, response: object) -> None:
 def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
     """Return the fields of such lines above debug, and clear the log."""
     fields: list[dict[str, object]] = [
-        vars(one)["facts"]
+        vars(one)["fields"]
         for one in caplog.records
         if one.getMessage() == event and one.levelno > logging.DEBUG
     ]
