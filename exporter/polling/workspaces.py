@@ -7,7 +7,7 @@ phase, its budget and its connections.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from threading import RLock
@@ -16,9 +16,9 @@ from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
-from exporter.metrics import campaign_metrics
+from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import ObjectKey, Store
+from exporter.metrics.store import Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling import entries, plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -73,7 +73,14 @@ class Workspaces:
         """Poll what this configuration lists; start with `kept` values."""
         with self._lock:
             self._config = config
-            plans = {one.workspace.name: one for one in self._plans(config)}
+            workspaces = tuple(
+                replace(one, campaigns=self.campaigns_of(one))
+                for one in config.workspaces
+            )
+            plans = {
+                one.workspace.name: one
+                for one in plan.plan(config._replace(workspaces=workspaces))
+            }
             for name in set(self.by_name) - set(plans):
                 self._remove_workspace(name)
             for workspace_plan in plans.values():
@@ -134,12 +141,6 @@ class Workspaces:
         for client in tuple(self._clients.values()):
             client.abort()
 
-    def _plans(self, config: Config) -> tuple[plan.WorkspacePlan, ...]:
-        workspaces = tuple(
-            replace(one, campaigns=self.campaigns_of(one)) for one in config.workspaces
-        )
-        return plan.plan(config._replace(workspaces=workspaces))
-
     def _apply(
         self, config: Config, workspace_plan: plan.WorkspacePlan, kept: KeptEntries
     ) -> None:
@@ -156,8 +157,7 @@ class Workspaces:
             self._update_intervals(workspace, previous)
         else:
             added = tuple(workspace.campaigns.values())
-        read_at = {key: known.last_success_at for key, known in kept.items()}
-        self._start(workspace, added, read_at)
+        self._start(workspace, added, kept)
 
     def _workspace(
         self,
@@ -276,7 +276,7 @@ class Workspaces:
         added = []
         for campaign in workspace.campaigns.values():
             key = (workspace.name, campaign.id)
-            labels = campaign_metrics.ObjectLabels(
+            labels = ObjectLabels(
                 workspace.name, campaign.name, campaign.id, campaign.labels
             )
             entry = self._store.get(key)
@@ -322,16 +322,17 @@ class Workspaces:
         self,
         workspace: Workspace,
         added: tuple[CampaignConfig, ...],
-        read_at: Mapping[ObjectKey, float],
+        kept: KeptEntries,
     ) -> None:
         """Start polling new campaigns: at once, or at the next slot if read before."""
         name = workspace.name
         now = self._clock.now()
         due = []
         for campaign in added:
-            at = read_at.get((name, campaign.id))
+            known = kept.get((name, campaign.id))
             poll = PendingPoll(name, campaign.id, due_at=now)
-            if at is not None:
+            if known is not None:
+                at = known.last_success_at
                 poll = workspace.poll_after(
                     campaign.id, due_at=at, began_at=at, clock=self._clock
                 )

@@ -44,7 +44,6 @@ def workspace(ids: str = "abc", **changes: object) -> dict[str, object]:
 
 
 def config(*workspaces: dict[str, object], **changes: object) -> Config:
-    """Return a configuration."""
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
 
 
@@ -87,7 +86,6 @@ class FakeBraze:
 
     @property
     def polled_ids(self) -> list[str]:
-        """The campaigns that were requested, in order."""
         return [str(one["campaign_id"]) for one in self.requests]
 
     def fetch(
@@ -97,7 +95,6 @@ class FakeBraze:
         parse: Callable[[object], object] = lambda document: document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
-        """Return or raise the next response."""
         assert path in {"/campaigns/data_series", "/canvas/series"}
         self.requests.append(params)
         during, self.during = self.during, lambda: None
@@ -133,29 +130,23 @@ class FakeScheduler(Scheduler):
         self.clock_changes = 0
 
     def open(self, workspace: str, *, concurrency: int) -> None:
-        """Record the threads."""
         self.opened += 1
         self.threads[workspace] = concurrency
 
     def close(self, workspace: str) -> None:
-        """Remove the threads."""
         del self.threads[workspace]
 
     def put(self, poll: PendingPoll) -> None:
-        """Record a poll."""
         self.polls[poll.key] = poll
         self.history.append(poll)
 
     def drop(self, workspace: str, object_id: str) -> None:
-        """Remove a poll."""
         self.polls.pop((workspace, object_id), None)
 
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
-        """Return the scheduled poll of an object."""
         return self.polls.get((workspace, object_id))
 
     def after_clock_set(self) -> None:
-        """Count the calls."""
         self.clock_changes += 1
 
 
@@ -193,7 +184,6 @@ class PollingWorld:
         self._replace_clients()
 
     def refresh(self, name: str) -> None:
-        """Poll what is discovered."""
         self.workspaces.refresh(name)
         self._replace_clients()
 
@@ -236,11 +226,9 @@ class PollingWorld:
 
     @property
     def shop(self) -> Workspace:
-        """The workspace of most tests."""
         return self.workspaces.by_name["shop"]
 
     def entry(self, object_id: str = "a") -> Entry:
-        """Return the entry of a campaign of the shop."""
         entry = self.store.get(("shop", object_id))
         assert entry is not None
         return entry
@@ -253,7 +241,6 @@ class PollingWorld:
         return value or 0.0
 
     def page(self) -> str:
-        """Return everything that is served."""
         blocks = [
             some.text
             for entry in self.store.entries()

@@ -28,14 +28,12 @@ End = RateLimitHeaders | FetchError
 
 
 def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
-    """Return a poll."""
     return PendingPoll("shop", object_id, due_at=at, at=at)
 
 
 def throttled(
     headers: RateLimitHeaders | None = None, *, retry_after: float | None = None
 ) -> FetchError:
-    """Return a 429."""
     return failure(
         Throttled, "rate_limited", status=429, headers=headers, retry_after=retry_after
     )
@@ -97,7 +95,6 @@ class QueueWorld:
         )
 
     def beside(self, ids: str, *, bucket: str = SHARED) -> QueueWorld:
-        """Return another queue on the same session."""
         other = QueueWorld(
             ids,
             session=self.session,
@@ -108,16 +105,13 @@ class QueueWorld:
         return other
 
     def now(self, at: float) -> float:
-        """Set the clock and return its time."""
         self.clock.time = NOW + at
         return self.clock.time
 
     def start(self, object_id: str, *, at: float = 0) -> bool:
-        """Start a poll."""
         return self.queue.start(poll_of(object_id), now=self.now(at))
 
     def start_all(self, ids: str, *, at: float = 0) -> None:
-        """Let polls start or wait, in this order."""
         for object_id in ids:
             self.start(object_id, at=at)
 
@@ -136,7 +130,6 @@ class QueueWorld:
         at: float = 0,
         reason: FailureReason = UNAUTHORIZED,
     ) -> Pause | None:
-        """End a request in flight with 401 or 403."""
         now = self.now(at)
         fetch(self.session, self.braze, self.queue.kind, headers)
         return self.queue.finish_refused(poll_of(object_id), reason=reason, now=now)
@@ -160,12 +153,10 @@ class QueueWorld:
 
     @property
     def last(self) -> tuple[str, float]:
-        """What was scheduled last."""
         return self.history[-1]
 
     @property
     def in_flight(self) -> int:
-        """How many requests count against the bucket."""
         return self.session.budget(self.queue.kind.bucket).bucket.in_flight
 
 

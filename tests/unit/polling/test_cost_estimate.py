@@ -20,7 +20,6 @@ DOCUMENT = ROOT / "docs" / "scaling.md"
 
 
 def document(count: int, **changes: object) -> dict[str, object]:
-    """Return a configuration of so many campaigns."""
     campaigns = [
         {"id": str(UUID(int=number)), "name": str(number)} for number in range(count)
     ]
@@ -31,7 +30,6 @@ def document(count: int, **changes: object) -> dict[str, object]:
 
 
 def config(count: int, **changes: object) -> Config:
-    """Return it parsed."""
     return parsed(document(count, **changes), key="key")
 
 

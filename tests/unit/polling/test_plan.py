@@ -16,7 +16,6 @@ from tests.support.polling_world import config, workspace
 
 
 def campaigns(*intervals: float) -> tuple[CampaignConfig, ...]:
-    """Return campaigns with these intervals."""
     return tuple(
         CampaignConfig(str(UUID(int=number)), f"Campaign {number}", interval)
         for number, interval in enumerate(intervals)

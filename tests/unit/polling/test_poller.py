@@ -106,14 +106,12 @@ def test_a_document_with_the_same_digest_is_not_parsed_again() -> None:
 
 
 def expire(world: PollingWorld) -> None:
-    """Let the values expire."""
     world.clock.time += 4000
     world.store.expire(now=world.clock.now())
     assert world.entry().values is None
 
 
 def exclude_email(world: PollingWorld) -> None:
-    """Reload another selection of channels."""
     selection = Selection(exclude=("email",))
     world.apply(config(workspace("a"))._replace(channels=selection))
 
@@ -371,7 +369,6 @@ def test_a_poll_that_waits_is_counted_as_deferred_once() -> None:
 
 
 def poll_all(world: PollingWorld, ids: str, response: object) -> None:
-    """Poll these campaigns now."""
     for id_ in ids:
         poll = PendingPoll("shop", id_, due_at=world.clock.now())
         world.poll(response, poll=poll)

@@ -77,7 +77,6 @@ class SimulatedQueue:
         )
 
     def schedule(self, poll: PendingPoll) -> None:
-        """Replace the job of an object."""
         assert math.isfinite(poll.at)
         self.jobs[poll.object_id] = poll
         self.simulation.push(poll.at, (self, poll))
@@ -96,7 +95,6 @@ class SimulatedQueue:
         return places
 
     def poll(self, poll: PendingPoll) -> Work:
-        """Run one job."""
         simulation = self.simulation
         yield from simulation.interleave()
         now = simulation.clock.now()
@@ -230,17 +228,14 @@ class Simulation:
             one.queue.enqueue(tuple(map(poll_of, one.ids)), now=NOW)
 
     def push(self, at: float, event: tuple[SimulatedQueue, PendingPoll] | Work) -> None:
-        """Add an event."""
         self._number += 1
         heappush(self._events, (at, self._number, event))
 
     def interleave(self) -> Work:
-        """Let other threads take their steps."""
         if self._delay:
             yield self.random.random() * self._delay
 
     def run(self, *, until: float) -> None:
-        """Take steps until an instant."""
         while self._events[0][0] <= until:
             self.step()
         self.clock.time = until
@@ -328,7 +323,6 @@ class RandomBraze(FakeBraze):
         self._in_flight: set[str] = set()
 
     def respond(self, params: Mapping[str, str | int]) -> object:
-        """Return a document or a failure."""
         object_id = str(params["campaign_id"])
         with self._lock:
             self.collisions += object_id in self._in_flight

@@ -36,7 +36,6 @@ class Runner:
         self.polls.append(poll)
 
     def count(self) -> Counter[str]:
-        """Return how often each object was polled."""
         return Counter(poll.object_id for poll in self.polls)
 
 

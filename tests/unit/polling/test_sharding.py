@@ -22,14 +22,12 @@ IDS = [str(UUID(int=number)) for number in range(10_000)]
 
 
 def configured(**changes: object) -> Config:
-    """Return a configuration of 20 campaigns."""
     campaigns = [{"id": each, "name": each} for each in IDS[:20]]
     changes |= {"requests_per_minute": 120, "concurrency": 5, "reserve": "20%"}
     return config(workspace() | {"campaigns": campaigns} | changes)
 
 
 def shard_of(campaign_id: str, total: int) -> int:
-    """Return the only shard that polls a campaign."""
     (one,) = [n for n in range(total) if Shard(n, total).holds(campaign_id)]
     return one
 

@@ -44,7 +44,6 @@ def paused_world(ids: str = "abc") -> PollingWorld:
 
 
 def store_values(world: PollingWorld) -> None:
-    """Store values of campaign `a`."""
     values = render_values(world.entry().labels, SNAPSHOT)
     world.store.put(world.entry()._replace(last_read=SNAPSHOT, values=values))
 
