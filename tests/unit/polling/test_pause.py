@@ -6,6 +6,7 @@ import pytest
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.model.errors import FailureReason
+from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.request_queue import Pause
 
 from tests.support.fake_clock import NOW
@@ -71,6 +72,15 @@ def test_a_late_retry_of_the_probe_is_replaced_by_the_probe() -> None:
     world.queue.drop(poll_of("b"), now=world.now(10))
 
     assert world.history == [("b", 60.0)]
+
+
+def test_a_probe_without_room_is_checked_again_in_a_second() -> None:
+    world = QueueWorld("abc", spacing=0.0)
+    world.start_all("ac")
+    world.finish_refused("a", RateLimitHeaders(1, 1, NOW + 1))
+
+    assert not world.start("b", at=60)
+    assert world.last == ("b", 61.0)
 
 
 def test_a_timeout_429_or_crash_of_the_probe_delays_the_next_one() -> None:

@@ -286,6 +286,17 @@ def test_a_probe_with_a_replaced_key_is_repeated_at_once() -> None:
     assert world.scheduler.history[-1].at - world.clock.now() <= 1
 
 
+def test_a_probe_after_429_is_followed_by_the_next_probe() -> None:
+    world = new_world("ab")
+    world.poll(WRONG_KEY)
+
+    assert world.poll(THROTTLED, poll=world.scheduler.history[-1]) is None
+
+    probe = world.scheduler.history[-1]
+    assert probe.object_id == "a"
+    assert probe.at == world.clock.now() + 120
+
+
 def test_a_refused_key_is_shown_on_every_campaign() -> None:
     world = new_world("ab")
 

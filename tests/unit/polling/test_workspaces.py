@@ -8,7 +8,7 @@ import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics.campaign_metrics import render_status, render_values
 from exporter.model.config import CampaignConfig
-from exporter.model.errors import FailureReason
+from exporter.model.errors import FailureReason, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.series.kept import Kept
@@ -376,6 +376,17 @@ def test_resets_that_braze_gave_are_discarded_when_the_wall_clock_is_set() -> No
     world.run(until=NOW + 21)
 
     assert set(world.braze.polled_ids) == {"a", "b"}
+
+
+def test_an_abort_fails_later_requests_at_once() -> None:
+    world = PollingWorld()
+    world.workspaces.apply(config(workspace("a")))
+    client = world.shop.session.client
+
+    world.workspaces.abort()
+
+    with pytest.raises(Unavailable):
+        client.fetch("/campaigns/data_series", {})
 
 
 def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -> None:
