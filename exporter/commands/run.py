@@ -92,12 +92,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
     def own(parsed: ParsedConfig) -> Config:
         for warning in shortened(parsed.warnings):
-            _log.warning("config.warning", extra={"facts": {"problem": str(warning)}})
+            _log.warning("config.warning", extra={"fields": {"problem": str(warning)}})
         return placement.with_ceilings(parsed.config)
 
     config = own(parsed)
     for problem in unknown_variables(environment, but=config.key_variables):
-        _log.warning("environment.warning", extra={"facts": {"problem": problem}})
+        _log.warning("environment.warning", extra={"fields": {"problem": problem}})
 
     source = ConfigSource(
         load=lambda: own(load(options.config_file, environment, is_reloaded=True)),

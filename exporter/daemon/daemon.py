@@ -21,13 +21,11 @@ from exporter.config.describe import describe
 from exporter.daemon.polling_service import PollingService
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.self_metrics import SelfMetrics, Served
-from exporter.metrics.store import Entry, Store
+from exporter.metrics.store import Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
-from exporter.system.logformat import Fact
 from exporter.system.single_flight import SingleFlight
 from exporter.web.connection import ClientLimits
 from exporter.web.routes import Router, RouterContext
@@ -82,7 +80,6 @@ class Daemon:
         self._started_at = self._clock.now()
         self._was_ready = False
         self._has_logged_ready = False
-        self._stale_log = LogRateLimit(LINES_PER_MINUTE)
         self._is_polling = asyncio.Event()
         self._file_check: asyncio.Task[bool] | None = None
         self._reloads = SingleFlight(self._reload)
@@ -101,7 +98,7 @@ class Daemon:
             shard=shard,
         )
         self._pages = ExpositionPages(
-            self._fresh_entries, self._metrics, version=lambda: self._store.version
+            self._polling.entries, self._metrics, version=lambda: self._store.version
         )
         self._security = security or Security()
         self._server = self._new_server()
@@ -131,7 +128,7 @@ class Daemon:
         from exporter.status.page import StatusPage
 
         return StatusPage(
-            entries=self._fresh_entries,
+            entries=self._polling.entries,
             workspaces=self._polling.workspaces.by_name,
             discoveries=self._polling.discovery_views,
             shard=self._shard,
@@ -153,7 +150,7 @@ class Daemon:
         for address in bound:
             path = f"{self._settings.prefix}{self._settings.telemetry_path}"
             fields = {"address": str(address), "path": path}
-            _log.info("web.listening", extra={"facts": fields})
+            _log.info("web.listening", extra={"fields": fields})
         saving = asyncio.create_task(self._save_regularly())
         try:
             await asyncio.to_thread(self._polling.start, self._config)
@@ -180,15 +177,17 @@ class Daemon:
         except ConfigError as error:
             self._metrics.loaded(is_successful=False, now=self._clock.wall())
             for problem in schema.shortened(error.problems):
-                _log.error("config.problem", extra={"facts": {"problem": str(problem)}})
+                _log.error(
+                    "config.problem", extra={"fields": {"problem": str(problem)}}
+                )
             fields = {"kept": "the previous configuration"}
-            _log.error("config.rejected", extra={"facts": fields})
+            _log.error("config.rejected", extra={"fields": fields})
             return error
         self._polling.apply(config)
         self._config = config
         self._metrics.loaded(is_successful=True, now=self._clock.wall())
         campaigns = sum(len(one.campaigns) for one in config.workspaces)
-        _log.info("config.reloaded", extra={"facts": {"campaigns": campaigns}})
+        _log.info("config.reloaded", extra={"fields": {"campaigns": campaigns}})
         return None
 
     def _describe(self) -> str:
@@ -204,8 +203,8 @@ class Daemon:
         if seconds := self._clock.jump():
             # In a thread: ten thousand jobs take a while.
             await asyncio.to_thread(self._polling.after_clock_set)
-            _log.warning("clock.set", extra={"facts": {"by_seconds": seconds}})
-        self._fresh_entries()
+            _log.warning("clock.set", extra={"fields": {"by_seconds": seconds}})
+        self._polling.entries()  # drops stale ones
         self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
         checking = self._file_check or asyncio.create_task(
@@ -227,26 +226,8 @@ class Daemon:
             await asyncio.sleep(_SAVE_SECONDS)
             await asyncio.to_thread(self._polling.save)
 
-    def _fresh_entries(self) -> tuple[Entry, ...]:
-        """Drop and log values that became stale, and return the others."""
-        now = self._clock.now()
-        for entry in self._store.expire(now=now):
-            fields: dict[str, Fact] = {
-                "workspace": entry.subject.workspace,
-                "campaign": entry.subject.campaign,
-                "last_success_at": entry.status.last_success_at,
-            }
-            limit = self._stale_log
-            self._stale_log = limit.counted(now=now)
-            is_logged = limit.admits(now=now)
-            if is_logged:
-                fields |= limit.facts(now=now)
-            level = logging.WARNING if is_logged else logging.DEBUG
-            _log.log(level, "campaign.stale", extra={"facts": fields})
-        return self._store.entries()
-
     async def _stop(self) -> None:
-        _log.info("exporter.stopping", extra={"facts": {}})
+        _log.info("exporter.stopping", extra={"fields": {}})
         await asyncio.to_thread(self._polling.stop)
         await self._server.stop(_GRACE_SECONDS)
         self._polling.save()
@@ -269,4 +250,4 @@ class Daemon:
         self._has_logged_ready = True
         ups = Counter(entry.status.is_up for entry in self._store.entries())
         fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
-        _log.info("exporter.ready", extra={"facts": fields})
+        _log.info("exporter.ready", extra={"fields": fields})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,12 @@ from exporter.metrics.store import Entry, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
-from exporter.polling.scheduler import Scheduler, Task
+from exporter.polling.scheduler import Scheduler
 from exporter.polling.sharding import Shard
 from exporter.polling.workspaces import Workspaces
 from exporter.series.kept import KeptEntries
 from exporter.system.clock import Clock
+from exporter.system.logformat import Fact
 
 if TYPE_CHECKING:  # imported where it is used: it would slow every start
     from exporter.discovery.service import DiscoveryService
@@ -61,8 +63,14 @@ class PollingService:
         self._poller = Poller(
             self.workspaces.by_name, store=store, metrics=metrics, clock=clock
         )
-        self._state = _state(state_path)
-        self._autosave = self._new_autosave()
+        self._state: SqliteState | None = None
+        self._autosave: Autosave | None = None
+        if state_path is not None:
+            from exporter.storage.autosave import Autosave
+            from exporter.storage.sqlite_state import SqliteState
+
+            self._state = SqliteState(Path(state_path))
+            self._autosave = Autosave(self._state, store=store, telemetry=metrics)
         self._discovery: DiscoveryService | None = None
 
     @property
@@ -73,22 +81,30 @@ class PollingService:
     def start(self, config: Config) -> None:
         """Start polling, with the values that were saved."""
         self.scheduler.start()
-        self._apply(config, self._autosave.restore() if self._autosave else {})
+        self.apply(config, self._autosave.restore() if self._autosave else None)
 
-    def apply(self, config: Config) -> None:
-        """Poll what another configuration lists."""
-        self._apply(config, {})
-        self._poller.forget_removed()
-
-    def _apply(self, config: Config, kept: KeptEntries) -> None:
+    def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
+        """Poll what a configuration lists; start with `kept` values."""
         if self._discovery is None and any(one.discover for one in config.workspaces):
             self._discovery = self._new_discovery()
-        if self._discovery is None:
-            self.workspaces.apply(config, kept)
-            return
-        self._discovery.apply(config)
+        if self._discovery is not None:
+            self._discovery.apply(config)
         self.workspaces.apply(config, kept)
-        self._discovery.start()
+        if self._discovery is not None:
+            self._discovery.start()
+        self._poller.forget_removed()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Drop and log values that became stale, and return all entries."""
+        now = self._clock.now()
+        for entry in self._store.expire(now=now):
+            fields: dict[str, Fact] = {
+                "workspace": entry.labels.workspace,
+                "campaign": entry.labels.campaign,
+                "last_success_at": entry.status.last_success_at,
+            }
+            self._poller.log.write(logging.WARNING, "campaign.stale", fields, now=now)
+        return self._store.entries()
 
     def save(self) -> None:
         """Save the values that changed."""
@@ -117,7 +133,7 @@ class PollingService:
 
     def was_tried(self, entry: Entry) -> bool:
         """Return whether an object was polled, restored, or its workspace is paused."""
-        workspace = self.workspaces.by_name.get(entry.subject.workspace)
+        workspace = self.workspaces.by_name.get(entry.labels.workspace)
         is_paused = workspace is None or workspace.queue.pause is not None
         return is_paused or entry.status.is_up is not None
 
@@ -127,28 +143,19 @@ class PollingService:
 
     def served(self) -> Iterator[Served]:
         """Yield what is served of each workspace now."""
-        workspaces = dict(self.workspaces.by_name)
-        totals = {name: Counter[str]() for name in workspaces}
+        entries = defaultdict(list)
         for entry in self._store.entries():
-            total = totals.get(entry.subject.workspace)
-            if total is None:
-                continue
-            total["campaigns"] += 1
-            total["series"] += entry.status_blocks.series
-            if entry.values is not None and entry.snapshot is not None:
-                total["series"] += entry.values.series
-                total["series_dropped"] += entry.snapshot.dropped_series
-                total["ignored_values"] += entry.snapshot.ignored_values
-                total["skipped_rows"] += entry.snapshot.skipped_rows
-        for name, total in totals.items():
+            entries[entry.labels.workspace].append(entry)
+        for name, workspace in tuple(self.workspaces.by_name.items()):
+            snapshots = [one.snapshot for one in entries[name] if one.snapshot]
             yield Served(
                 workspace=name,
-                campaigns=total["campaigns"],
-                series=total["series"],
-                series_dropped=total["series_dropped"],
-                ignored_values=total["ignored_values"],
-                skipped_rows=total["skipped_rows"],
-                idle_campaigns=len(workspaces[name].idle.idle_ids),
+                campaigns=len(entries[name]),
+                series=sum(one.series for one in entries[name]),
+                series_dropped=sum(one.dropped_series for one in snapshots),
+                ignored_values=sum(one.ignored_values for one in snapshots),
+                skipped_rows=sum(one.skipped_rows for one in snapshots),
+                idle_campaigns=len(workspace.idle.idle_ids),
             )
 
     def _run(self, poll: PendingPoll) -> None:
@@ -167,13 +174,6 @@ class PollingService:
             campaigns = self._discovery.campaigns_of(workspace)
         return campaigns if self._shard is None else self._shard.own(campaigns)
 
-    def _new_autosave(self) -> Autosave | None:
-        if self._state is None:
-            return None
-        from exporter.storage.autosave import Autosave
-
-        return Autosave(self._state, store=self._store, telemetry=self._metrics)
-
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache
         from exporter.discovery.service import DiscoveryService
@@ -182,28 +182,9 @@ class PollingService:
             session_of=self.workspaces.session_of,
             on_change=self.workspaces.refresh,
             after_step=self._poller.show_pauses,
-            tasks=_Tasks(self.scheduler),
+            tasks=self.scheduler,
             metrics=self._metrics,
             clock=self._clock,
             random=random.random,
             file=None if self._state is None else CatalogueCache(self._state),
         )
-
-
-class _Tasks:
-    """The scheduler's tasks, as discovery uses them."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self.drop = scheduler.drop_task
-
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
-        self._scheduler.put_task(Task(workspace, at, run))
-
-
-def _state(state_path: str | None) -> SqliteState | None:
-    if state_path is None:
-        return None
-    from exporter.storage.sqlite_state import SqliteState
-
-    return SqliteState(Path(state_path))

@@ -244,7 +244,7 @@ class CampaignFinder:
         self.failure = None
         self._failures[endpoint] = 0
         if self._logged.pop(endpoint, None):
-            _log.info("discovery.recovered", extra={"facts": self._fields(endpoint)})
+            _log.info("discovery.recovered", extra={"fields": self._fields(endpoint)})
 
     def _learn(self, wanted: NextRequest, response: BrazeResponse) -> None:
         catalogue, now = self.catalogue, self._clock.now()
@@ -320,7 +320,7 @@ class CampaignFinder:
         if is_logged:
             facts |= limit.facts(now=now)
         level = logging.WARNING if is_logged else logging.DEBUG
-        _log.log(level, "discovery.passed_over", extra={"facts": facts})
+        _log.log(level, "discovery.passed_over", extra={"fields": facts})
 
     def _settle(self, now: float) -> None:
         session = self._session()
@@ -338,7 +338,7 @@ class CampaignFinder:
                 "campaigns": self._found,
                 "in_the_list": len(self.catalogue.campaigns),
             }
-            _log.info("discovery.done", extra={"facts": facts})
+            _log.info("discovery.done", extra={"fields": facts})
 
     def _publish(self) -> None:
         """Update the metrics, and let the found campaigns be polled."""
@@ -352,7 +352,7 @@ class CampaignFinder:
                 "max_campaigns": settings.max_campaigns,
                 "advice": "raise max_campaigns, or narrow the selection",
             }
-            _log.warning("discovery.limited", extra={"facts": facts})
+            _log.warning("discovery.limited", extra={"fields": facts})
         self.is_limited = selected.is_limited
         self._on_change()
 
@@ -398,7 +398,7 @@ class CampaignFinder:
             "error": str(failure),
         }
         level = logging.WARNING if is_news else logging.DEBUG
-        _log.log(level, "discovery.failed", extra={"facts": facts})
+        _log.log(level, "discovery.failed", extra={"fields": facts})
 
     def _fields(self, endpoint: str) -> dict[str, Fact]:
         return {

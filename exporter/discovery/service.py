@@ -31,10 +31,10 @@ _AFTER_A_CRASH_SECONDS = 60.0
 class TaskScheduler(Protocol):
     """Runs one function per workspace at a given instant."""
 
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         """Run a function at `at`, in place of the previous one of the workspace."""
 
-    def drop(self, workspace: str, /) -> None:
+    def drop_task(self, workspace: str, /) -> None:
         """Remove the function of a workspace."""
 
 
@@ -76,7 +76,7 @@ class DiscoveryService:
         """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
         for name in set(self._finders) - set(wanted):
-            self._tasks.drop(name)
+            self._tasks.drop_task(name)
             self._finders.pop(name).stop()
             del self._accounts[name]
             self._metrics.forget_discovery(name)
@@ -145,7 +145,7 @@ class DiscoveryService:
         self._save()
 
     def _schedule(self, name: str, finder: CampaignFinder, at: float) -> None:
-        self._tasks.schedule(name, at, partial(self._step, name, finder))
+        self._tasks.put_task(name, at, partial(self._step, name, finder))
 
     def _step(self, name: str, finder: CampaignFinder) -> None:
         if self._finders.get(name) is not finder:
@@ -153,7 +153,7 @@ class DiscoveryService:
         try:
             at = finder.step()
         except Exception:  # noqa: BLE001 - the job's border; it is logged
-            _log.exception("discovery.crashed", extra={"facts": {"workspace": name}})
+            _log.exception("discovery.crashed", extra={"fields": {"workspace": name}})
             at = self._clock.now() + _AFTER_A_CRASH_SECONDS
         if at is None or self._finders.get(name) is not finder:
             return
@@ -172,7 +172,7 @@ class DiscoveryService:
         try:
             return self._file.load(now=self._clock.now())
         except StateError as error:
-            _log.error("state.unusable", extra={"facts": {"error": str(error)}})
+            _log.error("state.unusable", extra={"fields": {"error": str(error)}})
             self._file.quarantine()
             return {}
 
@@ -188,7 +188,7 @@ class DiscoveryService:
                 self._file.save(catalogues)
             except StateError as error:
                 if not self._is_failing:
-                    _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
+                    _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
                 self._is_failing = True
                 return
             self._saved, self._is_failing = catalogues, False

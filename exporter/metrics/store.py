@@ -28,7 +28,7 @@ class Fingerprint(NamedTuple):
 class Entry(NamedTuple):
     """All that is served of one campaign."""
 
-    subject: ObjectLabels
+    labels: ObjectLabels
     status: PollStatus
     """The status of the campaign; a pause of its workspace does not change it."""
     status_blocks: RenderedObject
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     """The last successful poll; kept when `values` expire."""
     values: RenderedObject | None = None
     """`last_read`, rendered; None before the first success and when it is stale."""
-    source: Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
     """The response of `last_read`; None: unknown."""
     read_at: float = -math.inf
     """When `last_read` was read, by the process clock."""
@@ -47,7 +47,12 @@ class Entry(NamedTuple):
     @property
     def key(self) -> ObjectKey:
         """The key of the entry in a store."""
-        return (self.subject.workspace, self.subject.campaign_id)
+        return (self.labels.workspace, self.labels.campaign_id)
+
+    @property
+    def series(self) -> int:
+        """The number of series that are served."""
+        return self.status_blocks.series + (self.values.series if self.values else 0)
 
     @property
     def snapshot(self) -> Snapshot | None:

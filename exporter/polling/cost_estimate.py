@@ -102,15 +102,15 @@ def scaling(config: Config) -> Scaling:
     found = sum(one.discover.max_campaigns for one in config.workspaces if one.discover)
     campaigns = listed + found
     series = campaigns * _series_of_one(config)
-    rates = []
+    rate = 0.0
     for one in plans:
         discover = one.workspace.discover
         more = 0 if discover is None else discover.max_campaigns
         wanted = one.wanted_per_minute + more * 60 / one.workspace.interval_seconds
-        rates.append(min(wanted, one.startable_per_minute))
-    rate = sum(rates)
-    core_share = IDLE_CPU_SHARE + rate / 60 * CPU_SECONDS_PER_POLL
-    per_campaign = rate / 60 * CPU_SECONDS_PER_POLL / campaigns if campaigns else 0
+        rate += one.with_rate(wanted).planned_per_minute
+    polling_share = rate / 60 * CPU_SECONDS_PER_POLL
+    core_share = IDLE_CPU_SHARE + polling_share
+    advised_share = CORE_SHARE_ADVISED - IDLE_CPU_SHARE
     return Scaling(
         campaigns=campaigns,
         found_campaigns=found,
@@ -118,10 +118,8 @@ def scaling(config: Config) -> Scaling:
         requests_per_minute=rate,
         core_share=core_share,
         resident_bytes=RESIDENT_BYTES + series * BYTES_PER_SERIES,
-        campaigns_per_core=math.floor(
-            (CORE_SHARE_ADVISED - IDLE_CPU_SHARE) / per_campaign
-        )
-        if per_campaign
+        campaigns_per_core=math.floor(campaigns * advised_share / polling_share)
+        if polling_share
         else 0,
         shards=max(
             1,

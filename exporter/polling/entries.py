@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.metrics import campaign_metrics
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
 from exporter.metrics.store import Entry
 from exporter.model.snapshot import NO_FIGURES
 from exporter.polling.workspace import Workspace
@@ -11,21 +11,18 @@ from exporter.system.clock import Clock
 
 
 def first_entry(
-    labels: campaign_metrics.ObjectLabels,
-    workspace: Workspace,
-    kept: Kept | None,
-    *,
-    now: float,
+    labels: ObjectLabels, workspace: Workspace, kept: Kept | None, *, now: float
 ) -> Entry:
     """Return the first entry of a campaign, with its kept values unless stale."""
-    status = campaign_metrics.PollStatus(
+    kind = workspace.queue.kind
+    status = PollStatus(
         is_up=None,
         failure=None,
         interval_seconds=workspace.idle.interval_seconds(labels.campaign_id),
         last_success_at=None,
     )
     if kept is None:
-        return Entry(labels, status, campaign_metrics.render_status(labels, status))
+        return Entry(labels, status, kind.render_status(labels, status))
     snapshot = kept.snapshot
     if not workspace.config.revisions:  # they were on when it was saved
         snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
@@ -38,26 +35,24 @@ def first_entry(
     entry = Entry(
         labels,
         status,
-        campaign_metrics.render_status(labels, status),
+        kind.render_status(labels, status),
         last_read=snapshot,
         read_at=read_at,
     )
     expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry
-    values = campaign_metrics.render_values(labels, snapshot)
+    values = kind.render_values(labels, snapshot)
     return entry._replace(values=values, expires_at=expires_at)
 
 
-def renamed(
-    entry: Entry, *, labels: campaign_metrics.ObjectLabels, workspace: Workspace
-) -> Entry:
+def renamed(entry: Entry, *, labels: ObjectLabels, workspace: Workspace) -> Entry:
     """Return the entry under other labels, its values rendered again."""
     values = None
     if (snapshot := entry.snapshot) is not None:
-        values = campaign_metrics.render_values(labels, snapshot)
-    blocks = workspace.render_status(labels, entry.status)
-    return entry._replace(subject=labels, values=values, status_blocks=blocks)
+        values = workspace.queue.kind.render_values(labels, snapshot)
+    entry = entry._replace(labels=labels, values=values)
+    return workspace.with_status(entry, entry.status)
 
 
 def in_wall_time(clock: Clock, entry: Entry, *, workspace: Workspace) -> Entry:
@@ -67,17 +62,15 @@ def in_wall_time(clock: Clock, entry: Entry, *, workspace: Workspace) -> Entry:
         status = status._replace(last_success_at=clock.wall(entry.read_at))
     if status.failed_at is not None:
         status = status._replace(failed_at=clock.wall(entry.failed_at))
-    blocks = workspace.render_status(entry.subject, status)
-    return entry._replace(status=status, status_blocks=blocks)
+    return workspace.with_status(entry, status)
 
 
 def with_interval(
     entry: Entry, *, interval_seconds: float, workspace: Workspace
 ) -> Entry:
     """Return the entry with another interval in force."""
-    status = entry.status._replace(interval_seconds=interval_seconds)
-    expires_at = entry.expires_at
     if entry.values is not None:
-        expires_at = entry.read_at + workspace.lifetime_seconds(interval_seconds)
-    blocks = workspace.render_status(entry.subject, status)
-    return entry._replace(status=status, status_blocks=blocks, expires_at=expires_at)
+        lifetime = workspace.lifetime_seconds(interval_seconds)
+        entry = entry._replace(expires_at=entry.read_at + lifetime)
+    status = entry.status._replace(interval_seconds=interval_seconds)
+    return workspace.with_status(entry, status)

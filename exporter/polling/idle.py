@@ -13,7 +13,6 @@ from threading import Lock
 from exporter.model.config import CampaignConfig
 from exporter.model.snapshot import Snapshot
 from exporter.polling.plan import WorkspacePlan
-from exporter.polling.slots import stretch
 
 
 def is_idle(campaign: CampaignConfig, snapshot: Snapshot | None) -> bool:
@@ -33,72 +32,39 @@ class IdleSchedule:
 
     def __init__(self, plan: WorkspacePlan, idle_ids: Iterable[str] = ()) -> None:
         idle_interval = plan.workspace.idle_interval_seconds
-        self._plan = plan
+        self.plan = plan
+        """With the rates and the stretch in force."""
         self._regular = {
             one.id: one.interval_seconds for one in plan.workspace.campaigns
         }
         self._idle = {one: max(at, idle_interval) for one, at in self._regular.items()}
-        self._idle_ids = frozenset(idle_ids) & frozenset(self._regular)
+        self.idle_ids = frozenset(idle_ids) & frozenset(self._regular)
         self._lock = Lock()
         self._counts = Counter(map(self._configured, self._regular))
-        self._stretch = self._needed_stretch()
+        self._update_plan()
 
     def move(self, campaign_id: str, *, is_idle: bool) -> bool:
         """Set whether a campaign is idle; return whether that is a change."""
         with self._lock:
             if campaign_id not in self._regular or (
-                is_idle == (campaign_id in self._idle_ids)
+                is_idle == (campaign_id in self.idle_ids)
             ):
                 return False
             self._counts[self._configured(campaign_id)] -= 1
-            self._idle_ids ^= {campaign_id}
+            self.idle_ids ^= {campaign_id}
             self._counts[self._configured(campaign_id)] += 1
-            self._stretch = self._needed_stretch()
+            self._update_plan()
             return True
-
-    @property
-    def idle_ids(self) -> frozenset[str]:
-        """The idle campaigns."""
-        return self._idle_ids
-
-    @property
-    def stretch(self) -> float:
-        """The factor, at least 1, on every interval in force."""
-        return self._stretch
-
-    @property
-    def plan(self) -> WorkspacePlan:
-        """The plan with the current rates and stretch; its intervals are unchanged."""
-        with self._lock:
-            return self._plan._replace(
-                wanted_per_minute=self._wanted_per_minute(), stretch=self._stretch
-            )
-
-    @property
-    def default_interval_seconds(self) -> float:
-        """The workspace's own interval, stretched."""
-        return self._plan.workspace.interval_seconds * self._stretch
-
-    @property
-    def planned_per_minute(self) -> float:
-        """Requests a minute while nothing fails."""
-        return self._wanted_per_minute() / self._stretch
 
     def interval_seconds(self, campaign_id: str) -> float:
         """Return the interval in force."""
-        return self._configured(campaign_id) * self._stretch
+        return self._configured(campaign_id) * self.plan.stretch
 
     def _configured(self, campaign_id: str) -> float:
-        intervals = self._idle if campaign_id in self._idle_ids else self._regular
+        intervals = self._idle if campaign_id in self.idle_ids else self._regular
         return intervals[campaign_id]
 
-    def _wanted_per_minute(self) -> float:
+    def _update_plan(self) -> None:
         # Summed each time, from few counts: an updated sum would drift.
-        counts = tuple(self._counts.items())
-        return sum(60 / seconds * count for seconds, count in counts)
-
-    def _needed_stretch(self) -> float:
-        return stretch(
-            wanted_per_minute=self._wanted_per_minute(),
-            ceiling_per_minute=self._plan.startable_per_minute,
-        )
+        wanted = sum(60 / seconds * count for seconds, count in self._counts.items())
+        self.plan = self.plan.with_rate(wanted)

@@ -8,12 +8,7 @@ from typing import NamedTuple
 from exporter.braze import paths
 from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.metrics import campaign_metrics
-from exporter.metrics.campaign_metrics import (
-    Family,
-    ObjectLabels,
-    PollStatus,
-    RenderedObject,
-)
+from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.model.snapshot import Snapshot
 from exporter.series import incremental
 
@@ -24,8 +19,6 @@ class Kind(NamedTuple):
     name: str
     """Also the name of its label."""
     path: str
-    permission: str
-    """The permission that a 403 to its requests is about."""
     bucket: str
     """The bucket of Braze that its requests count against."""
     id_parameter: str
@@ -35,7 +28,6 @@ class Kind(NamedTuple):
     render_renewed: Callable[[ObjectLabels, Snapshot, RenderedObject], RenderedObject]
     """Renders a snapshot in which only the newest day differs from that rendered."""
     render_status: Callable[[ObjectLabels, PollStatus], RenderedObject]
-    families: tuple[Family, ...]
 
     def parameters(self, object_id: str, *, days: int) -> Mapping[str, str | int]:
         """Return the query of one poll."""
@@ -45,12 +37,10 @@ class Kind(NamedTuple):
 CAMPAIGN = Kind(
     name="campaign",
     path=paths.CAMPAIGN_DATA_SERIES,
-    permission="campaigns.data_series",
     bucket=CAMPAIGN_ANALYTICS,
     id_parameter="campaign_id",
     read=incremental.parse,
     render_values=campaign_metrics.render_values,
     render_renewed=campaign_metrics.renew_latest,
     render_status=campaign_metrics.render_status,
-    families=campaign_metrics.FAMILIES,
 )

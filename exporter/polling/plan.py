@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import ceiling_for, spacing
@@ -53,11 +52,14 @@ class WorkspacePlan(NamedTuple):
     ceiling_per_minute: float
     stretch: float
     """The factor, at least 1, on every interval."""
-    intervals_seconds: Mapping[str, float]
-    """Campaign id → interval in force."""
     days_per_request: int
     typical_series: int
     """Series expected when each campaign sends one email message."""
+
+    def with_rate(self, wanted_per_minute: float) -> WorkspacePlan:
+        """Return the plan with this rate, stretched to the ceiling."""
+        stretch = max(1.0, wanted_per_minute / self.startable_per_minute)
+        return self._replace(wanted_per_minute=wanted_per_minute, stretch=stretch)
 
     @property
     def planned_per_minute(self) -> float:
@@ -87,11 +89,17 @@ class WorkspacePlan(NamedTuple):
 
 def plan(config: Config) -> tuple[WorkspacePlan, ...]:
     """Plan every workspace, in the configuration's order."""
-    days = days_needed(config.windows)
     series = min(typical_series(config), config.limits.series_per_campaign)
     return tuple(
-        _plan_workspace(workspace, days=days, series_per_campaign=series)
-        for workspace in config.workspaces
+        WorkspacePlan(
+            workspace=one,
+            wanted_per_minute=0.0,
+            ceiling_per_minute=one.requests_per_minute,
+            stretch=1.0,
+            days_per_request=days_needed(config.windows),
+            typical_series=series * len(one.campaigns),
+        ).with_rate(sum(60 / campaign.interval_seconds for campaign in one.campaigns))
+        for one in config.workspaces
     )
 
 
@@ -124,26 +132,4 @@ def first_round(
     return tuple(
         (campaign.id, now + number * spacing_seconds)
         for number, campaign in enumerate(ordered)
-    )
-
-
-def _plan_workspace(
-    workspace: WorkspaceConfig, *, days: int, series_per_campaign: int
-) -> WorkspacePlan:
-    wanted = sum(60 / campaign.interval_seconds for campaign in workspace.campaigns)
-    factor = slots.stretch(
-        wanted_per_minute=wanted,
-        ceiling_per_minute=60 / spacing(workspace.requests_per_minute),
-    )
-    return WorkspacePlan(
-        workspace=workspace,
-        wanted_per_minute=wanted,
-        ceiling_per_minute=workspace.requests_per_minute,
-        stretch=factor,
-        intervals_seconds={
-            campaign.id: campaign.interval_seconds * factor
-            for campaign in workspace.campaigns
-        },
-        days_per_request=days,
-        typical_series=series_per_campaign * len(workspace.campaigns),
     )

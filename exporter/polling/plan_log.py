@@ -10,17 +10,12 @@ from exporter.system.logformat import Fact
 _log = logging.getLogger(__name__)
 
 
-def _configured_rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
-    """Return the part of a plan that discovery does not change."""
-    found = one.workspace.discover is not None
-    listed = () if found else one.workspace.campaigns
-    return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)
-
-
 def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
-    """Log a new plan, and once that intervals are stretched."""
-    if old == new:
-        return
+    """Log a plan at the start and after a reload, and once that it is stretched.
+
+    Not again for each discovered campaign: the gauges show the plan.
+    """
+    is_configured = old is None or _configured_rates(old) != _configured_rates(new)
     fields: dict[str, Fact] = {
         "workspace": new.workspace.name,
         "endpoint": new.workspace.endpoint,
@@ -29,17 +24,20 @@ def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
         "planned_per_minute": new.planned_per_minute,
         "interval_seconds": new.interval_seconds,
     }
-    # Not again for each discovered campaign: the gauges show the plan.
-    is_as_configured = old is not None and (
-        _configured_rates(old) == _configured_rates(new)
-    )
-    if not is_as_configured:
-        _log.info("workspace.planned", extra={"facts": fields})
-    is_news = old is None or old.stretch == 1 or not is_as_configured
-    if new.stretch > 1 and is_news and (old is None or old.stretch != new.stretch):
+    if is_configured:
+        _log.info("workspace.planned", extra={"fields": fields})
+    stretch = 1.0 if old is None else old.stretch
+    if new.stretch not in {1, stretch} and (is_configured or stretch == 1):
         fields |= {
             "stretch": new.stretch,
             "ceiling_per_minute": new.ceiling_per_minute,
             "advice": "raise requests_per_minute or the intervals",
         }
-        _log.warning("workspace.stretched", extra={"facts": fields})
+        _log.warning("workspace.stretched", extra={"fields": fields})
+
+
+def _configured_rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
+    """Return the part of a plan that discovery does not change."""
+    found = one.workspace.discover is not None
+    listed = () if found else one.workspace.campaigns
+    return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Lock
 
 from exporter.metrics.store import ObjectKey
@@ -19,7 +19,7 @@ _REPEAT_SECONDS = 3600.0
 
 
 class PollLog:
-    """Decides which outcomes are logged. Any thread may call any method."""
+    """Decides which events are logged. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -37,7 +37,7 @@ class PollLog:
         self,
         poll: PendingPoll,
         failure: FetchError,
-        fields: dict[str, Fact],
+        fields: Mapping[str, Fact],
         *,
         next_at: float | None,
         now: float,
@@ -45,36 +45,38 @@ class PollLog:
         """Log a failed poll: as a warning if it is news, else as debug."""
         reason, logged_at = self._logged.get(poll.key, (None, 0.0))
         is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
-        fields = fields | {
+        fields = {
+            **fields,
             "reason": failure.reason,
             "status": failure.status,
             "tries": poll.tries,
             "next_in_seconds": None if next_at is None else round(next_at - now),
             "error": str(failure),
         }
-        is_logged = is_news and self._admits("poll.failed", fields, now=now)
-        if is_logged:
+        if not is_news:
+            _log.debug("poll.failed", extra={"fields": fields})
+        elif self.write(logging.WARNING, "poll.failed", fields, now=now):
             self._logged[poll.key] = (failure.reason, now)
-        level = logging.WARNING if is_logged else logging.DEBUG
-        _log.log(level, "poll.failed", extra={"facts": fields})
 
     def succeeded(
-        self, poll: PendingPoll, fields: dict[str, Fact], *, now: float
+        self, poll: PendingPoll, fields: Mapping[str, Fact], *, now: float
     ) -> None:
         """Log that an object whose failure was logged is polled again."""
         if self._logged.pop(poll.key, None):
-            if not self._admits("poll.recovered", fields, now=now):
-                _log.debug("poll.recovered", extra={"facts": fields})
-            else:
-                _log.info("poll.recovered", extra={"facts": fields})
+            self.write(logging.INFO, "poll.recovered", fields, now=now)
 
-    def _admits(self, event: str, fields: dict[str, Fact], *, now: float) -> bool:
-        """Return whether the event is within its limit; add how many were not."""
+    def write(
+        self, level: int, event: str, fields: Mapping[str, Fact], *, now: float
+    ) -> bool:
+        """Log an event, as debug beyond the limit; return whether it is within."""
         key = (str(fields["workspace"]), event)
         with self._lock:
             limit = self._limits.get(key, LogRateLimit(LINES_PER_MINUTE))
             self._limits[key] = limit.counted(now=now)
         is_admitted = limit.admits(now=now)
         if is_admitted:
-            fields.update(limit.facts(now=now))
+            fields = {**fields, **limit.facts(now=now)}
+        _log.log(
+            level if is_admitted else logging.DEBUG, event, extra={"fields": fields}
+        )
         return is_admitted

@@ -6,11 +6,8 @@ A poll never raises, and a failed poll keeps the previous values.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
-from datetime import datetime
 from threading import Lock
-from weakref import WeakKeyDictionary
 
 from exporter.braze import retries
 from exporter.braze.responses import BrazeResponse
@@ -28,15 +25,14 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.model.snapshot import Snapshot
 from exporter.polling import slots
 from exporter.polling.idle import is_idle
 from exporter.polling.kinds import Kind
 from exporter.polling.poll_log import PollLog
-from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.polling.request_queue import PendingPoll
 from exporter.polling.workspace import Workspace
-from exporter.series import parse
 from exporter.series.incremental import ParsedDocument
+from exporter.series.parse import ParseOptions
 from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
 
@@ -59,10 +55,7 @@ class Poller:
         self._metrics = metrics
         self._clock = clock
         self._lock = Lock()
-        self._poll_log = PollLog()
-        self._shown_pauses: WeakKeyDictionary[RequestQueue, FailureReason | None] = (
-            WeakKeyDictionary()
-        )
+        self.log = PollLog()
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -76,7 +69,7 @@ class Poller:
 
     def forget_removed(self) -> None:
         """Discard what was logged of objects that are not polled any more."""
-        self._poll_log.keep_only(
+        self.log.keep_only(
             (name, object_id)
             for name, workspace in tuple(self._workspaces.items())
             for object_id in workspace.campaigns
@@ -90,16 +83,17 @@ class Poller:
         try:
             return self._run(workspace, poll)
         except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
-            _log.exception("poll.crashed", extra={"facts": _fields(workspace, poll)})
-            workspace.queue.release(poll, now=self._clock.now())
+            _log.exception("poll.crashed", extra={"fields": _fields(workspace, poll)})
+            workspace.queue.finish(poll, is_key_accepted=False, now=self._clock.now())
             self._metrics.polled(poll.workspace, "failed")
             return self._next_slot(workspace, poll)
 
     def _run(self, workspace: Workspace, poll: PendingPoll) -> PendingPoll | None:
         now = self._clock.now()
-        interval = workspace.idle.interval_seconds(poll.object_id)
         if poll.failure and retries.is_over(
-            first_try_at=poll.first_try_at, now=now, interval_seconds=interval
+            first_try_at=poll.first_try_at,
+            now=now,
+            interval_seconds=workspace.idle.interval_seconds(poll.object_id),
         ):
             workspace.queue.drop(poll, now=now)
             return self._fail(workspace, poll, poll.failure)
@@ -122,49 +116,47 @@ class Poller:
             self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
             poll = poll._replace(first_try_at=now)
         poll = poll._replace(tries=poll.tries + 1)
-        if isinstance(result, FetchError):
-            if self._is_stopped:
-                return None
-            current = self._current(workspace, poll.object_id) or workspace
-            return self._handle_failure(current, poll, result)
-        current = self._current(workspace, poll.object_id) or workspace
-        current.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
-        current.queue.allow(poll.object_id)
-        self._show_pause(current)
-        return self._handle_response(current, poll, result)
+        workspace = self._current(workspace, poll.object_id) or workspace
+        if not isinstance(result, FetchError):
+            workspace.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
+            self._show_pause(workspace)
+            return self._handle_response(workspace, poll, result)
+        if self._is_stopped:
+            return None
+        return self._handle_failure(workspace, poll, result)
 
     def _fetch(
         self, workspace: Workspace, poll: PendingPoll, request: ApiRequest
     ) -> BrazeResponse | FetchError:
-        def options() -> parse.ParseOptions:
-            return self._options(self._current(workspace, poll.object_id) or workspace)
+        kind = workspace.queue.kind
+
+        def options() -> ParseOptions:
+            current = self._current(workspace, poll.object_id) or workspace
+            return current.parse_options(now=self._clock.wall())
 
         def read(document: object) -> ParsedDocument | MalformedSeries:
-            return _read(
-                workspace.queue.kind, document, options(), self._store.get(poll.key)
-            )
+            entry = self._store.get(poll.key)
+            fingerprint = entry.fingerprint if entry else None
+            try:
+                return kind.read(
+                    document,
+                    options(),
+                    previous=entry.last_read if entry else None,
+                    cached=fingerprint.known if fingerprint else None,
+                )
+            except MalformedSeries as error:
+                text = str(error)
+            return MalformedSeries(text)  # without a traceback that holds the document
 
         def cached(digest: int) -> Entry | None:
             entry = self._store.get(poll.key)
-            if entry is None or entry.values is None or entry.source is None:
+            if entry is None or entry.values is None or entry.fingerprint is None:
                 return None
-            previous, known = entry.source
+            previous, known = entry.fingerprint
             is_same = (previous, known.options) == (digest, options())
             return entry if is_same else None
 
         return workspace.session.fetch(request, read, cached)
-
-    def _options(self, workspace: Workspace) -> parse.ParseOptions:
-        zone = workspace.plan.workspace.timezone
-        return parse.ParseOptions(
-            today=datetime.fromtimestamp(self._clock.wall(), zone).date(),
-            timezone=zone,
-            windows=workspace.config.windows,
-            channels=workspace.config.channels,
-            metrics=workspace.config.metrics,
-            revisions=workspace.config.revisions,
-            series_limit=workspace.config.limits.series_per_campaign,
-        )
 
     def _current(
         self, workspace: Workspace, object_id: str | None = None
@@ -179,31 +171,27 @@ class Poller:
     def _handle_response(
         self, workspace: Workspace, poll: PendingPoll, response: BrazeResponse
     ) -> PendingPoll | None:
-        entry = self._store.get(poll.key)
         found = response.document
         if isinstance(found, MalformedSeries):
             failure = Unavailable(
                 str(found), reason=FailureReason.MALFORMED, status=response.status
             )
             return self._fail(workspace, poll, failure)
+        entry = self._store.get(poll.key)
         if entry is None:
             return None  # its object left while the poll was in flight
         if isinstance(found, ParsedDocument):
-            found = _rendered(
-                workspace.queue.kind, entry, found, digest=response.digest
-            )
+            kind = workspace.queue.kind
+            found = _rendered(kind, entry, found, digest=response.digest)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        self._store_values(workspace, poll, found)
-        self._metrics.polled(poll.workspace, "stored")
-        self._poll_log.succeeded(poll, _fields(workspace, poll), now=self._clock.now())
-        return self._next_slot(workspace, poll)
-
-    def _store_values(
-        self, workspace: Workspace, poll: PendingPoll, found: Entry
-    ) -> None:
         snapshot = found.last_read
         assert snapshot is not None  # noqa: S101 - it was just read
-        self._update_idle(workspace, poll, snapshot)
+        is_now_idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
+        if workspace.idle.move(poll.object_id, is_idle=is_now_idle):
+            fields = _fields(workspace, poll)
+            fields["lane"] = "idle" if is_now_idle else "fast"
+            _log.debug("campaign.lane", extra={"fields": fields})
+            workspace.show_intervals(self._metrics)
         interval = workspace.idle.interval_seconds(poll.object_id)
         now = self._clock.now()
         status = PollStatus(
@@ -214,30 +202,22 @@ class Poller:
         )
 
         def refresh(entry: Entry) -> Entry:
-            labels = entry.subject
-            return entry._replace(
-                status=status,
-                status_blocks=workspace.render_status(labels, status),
+            values = found.values
+            if entry.labels != found.labels:  # renamed meanwhile
+                kind = workspace.queue.kind
+                values = kind.render_values(entry.labels, snapshot)
+            return workspace.with_status(entry, status)._replace(
                 last_read=snapshot,
-                values=found.values
-                if labels == found.subject
-                else workspace.queue.kind.render_values(labels, snapshot),
-                source=found.source,
+                values=values,
+                fingerprint=found.fingerprint,
                 read_at=now,
                 expires_at=now + workspace.lifetime_seconds(interval),
             )
 
         self._store.update(poll.key, refresh)
-
-    def _update_idle(
-        self, workspace: Workspace, poll: PendingPoll, snapshot: Snapshot
-    ) -> None:
-        """Change between the idle and the regular interval, by what was just read."""
-        idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
-        if workspace.idle.move(poll.object_id, is_idle=idle):
-            fields = _fields(workspace, poll) | {"lane": "idle" if idle else "fast"}
-            _log.debug("campaign.lane", extra={"facts": fields})
-            workspace.show_intervals(self._metrics)
+        self._metrics.polled(poll.workspace, "stored")
+        self.log.succeeded(poll, _fields(workspace, poll), now=now)
+        return self._next_slot(workspace, poll)
 
     def _handle_failure(
         self, workspace: Workspace, poll: PendingPoll, failure: FetchError
@@ -266,7 +246,11 @@ class Poller:
             interval_seconds=workspace.idle.interval_seconds(poll.object_id),
         )
         if isinstance(failure, Throttled):
-            return self._fail(workspace, poll, failure, waits_until=at)
+            # The next poll waits in the queue until its bucket opens.
+            upcoming = self._fail(workspace, poll, failure, next_at=at)
+            if upcoming is not None:
+                queue.enqueue((upcoming,), now=self._clock.now())
+            return None
         if at is None or queue.is_probe(poll.object_id):
             return self._fail(workspace, poll, failure)
         return poll._replace(failure=failure, at=at, has_waited=False)
@@ -279,12 +263,9 @@ class Poller:
         *,
         is_slow: bool = False,
         is_logged: bool = True,
-        waits_until: float | None = None,
+        next_at: float | None = None,
     ) -> PendingPoll | None:
-        """Finish a poll without new values; the previous ones are kept.
-
-        With `waits_until` the next poll waits in the queue until its bucket opens.
-        """
+        """Finish a poll without new values; the previous ones are kept."""
         interval = workspace.idle.interval_seconds(poll.object_id)
         if is_slow:
             interval = slots.slow_interval(interval)
@@ -298,32 +279,26 @@ class Poller:
                 error=str(failure),
                 failed_at=self._clock.wall(now),
             )
-            return entry._replace(
-                status=status,
-                status_blocks=workspace.render_status(entry.subject, status),
-                failed_at=now,
-                expires_at=math.inf
-                if entry.values is None
-                else entry.read_at + workspace.lifetime_seconds(interval),
-            )
+            entry = workspace.with_status(entry, status)._replace(failed_at=now)
+            if entry.values is None:
+                return entry
+            lifetime = workspace.lifetime_seconds(interval)
+            return entry._replace(expires_at=entry.read_at + lifetime)
 
         self._store.update(poll.key, mark)
         is_malformed = failure.reason is FailureReason.MALFORMED
         self._metrics.polled(poll.workspace, "malformed" if is_malformed else "failed")
         upcoming = self._next_slot(workspace, poll, interval_seconds=interval)
-        if upcoming and waits_until is not None:
-            upcoming = upcoming._replace(due_at=waits_until, at=waits_until)
+        if upcoming and next_at is not None:
+            upcoming = upcoming._replace(due_at=next_at, at=next_at)
         if is_logged:
-            self._poll_log.failed(
+            self.log.failed(
                 poll,
                 failure,
                 _fields(workspace, poll),
                 next_at=upcoming.at if upcoming else None,
                 now=now,
             )
-        if upcoming and waits_until is not None:
-            workspace.queue.enqueue((upcoming,), now=self._clock.now())
-            return None
         return upcoming
 
     def _next_slot(
@@ -335,19 +310,12 @@ class Poller:
     ) -> PendingPoll | None:
         if workspace.queue.is_probe(poll.object_id):
             return None
-        now = self._clock.now()
-        slot = slots.slot_following(
-            due_at=min(poll.due_at, now),
-            # A poll that never began is as late as possible.
-            began_at=min(poll.first_try_at, now),
-            now=now,
-            phase=slots.phase(poll.object_id),
-            interval_seconds=interval_seconds
-            or workspace.idle.interval_seconds(poll.object_id),
-            wall_offset=self._clock.offset(),
-        )
-        return PendingPoll(
-            poll.workspace, poll.object_id, due_at=slot, at=max(slot, now)
+        return workspace.poll_after(
+            poll.object_id,
+            due_at=poll.due_at,
+            began_at=poll.first_try_at,
+            clock=self._clock,
+            interval_seconds=interval_seconds,
         )
 
     def _show_pause(
@@ -357,14 +325,13 @@ class Poller:
         pause = workspace.queue.pause
         reason = pause.reason if pause else None
         with self._lock:
-            is_shown = self._shown_pauses.get(workspace.queue) is reason
+            is_shown = workspace.queue.shown_pause is reason
             if is_shown or self._current(workspace) is None:
                 return
-            self._shown_pauses[workspace.queue] = reason
+            workspace.queue.shown_pause = reason
 
         def show(entry: Entry) -> Entry:
-            blocks = workspace.render_status(entry.subject, entry.status)
-            return entry._replace(status_blocks=blocks)
+            return workspace.with_status(entry, entry.status)
 
         for object_id in workspace.campaigns:
             self._store.update((workspace.name, object_id), show)
@@ -375,7 +342,7 @@ class Poller:
             "key": str(workspace.plan.workspace.key_source),
         }
         if pause is None:
-            _log.info("workspace.resumed", extra={"facts": fields})
+            _log.info("workspace.resumed", extra={"fields": fields})
             self._slow_down(workspace, workspace.queue.forbidden_ids)
         else:
             fields |= {
@@ -384,7 +351,7 @@ class Poller:
                 "probe_in_seconds": round(pause.probe_at - self._clock.now()),
                 "error": str(failure or ""),
             }
-            _log.warning("workspace.paused", extra={"facts": fields})
+            _log.warning("workspace.paused", extra={"fields": fields})
 
     def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
         """Poll objects that are forbidden themselves at the slow rate from now on."""
@@ -394,8 +361,7 @@ class Poller:
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = entry.status._replace(interval_seconds=interval)
-                blocks = workspace.render_status(entry.subject, status)
-                return entry._replace(status=status, status_blocks=blocks)
+                return workspace.with_status(entry, status)
 
             self._store.update((workspace.name, object_id), mark)
             polled = PendingPoll(
@@ -406,34 +372,19 @@ class Poller:
                 workspace.queue.reschedule(upcoming)
 
 
-def _read(
-    kind: Kind, document: object, options: parse.ParseOptions, entry: Entry | None
-) -> ParsedDocument | MalformedSeries:
-    previous = entry.last_read if entry else None
-    source = entry.source if entry else None
-    try:
-        return kind.read(
-            document,
-            options,
-            previous=previous,
-            cached=source.known if source else None,
-        )
-    except MalformedSeries as error:
-        text = str(error)
-    return MalformedSeries(text)  # the traceback of the caught one holds the document
-
-
 def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
     """Return the entry with what was read, rendered as far as it is new."""
-    is_previous = entry.source is not None and entry.source.known == found.cached
+    is_previous = (
+        entry.fingerprint is not None and entry.fingerprint.known == found.cached
+    )
     if found.is_reused and is_previous and entry.values is not None:
-        values = kind.render_renewed(entry.subject, found.snapshot, entry.values)
+        values = kind.render_renewed(entry.labels, found.snapshot, entry.values)
     else:
-        values = kind.render_values(entry.subject, found.snapshot)
+        values = kind.render_values(entry.labels, found.snapshot)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        source=Fingerprint(digest, found.cached),
+        fingerprint=Fingerprint(digest, found.cached),
     )
 
 

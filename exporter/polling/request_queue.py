@@ -17,7 +17,6 @@ from exporter.braze.retries import probe_delay
 from exporter.braze.session import Session
 from exporter.model.errors import FailureReason, FetchError
 from exporter.polling.kinds import CAMPAIGN, Kind
-from exporter.polling.pause import Pause
 
 _CHECK_AGAIN_SECONDS = 1.0
 """How long a probe waits when only a response in flight makes room for it, and any poll
@@ -47,6 +46,29 @@ class PendingPoll(NamedTuple):
         return (self.workspace, self.object_id)
 
 
+class Pause(NamedTuple):
+    """A refused key or permission, and the one object that is polled to probe it."""
+
+    reason: FailureReason
+    probe_id: str
+    """Empty: another component of the session probes."""
+    probe_at: float
+    failures: int = 1
+    forbidden_ids: frozenset[str] = frozenset()
+    """The objects that got 403 since the pause began."""
+
+    def ends_with(self, object_id: str) -> bool:
+        """Return whether a response to this object's request ends the pause.
+
+        After 401 only the probe's does: the other requests in flight were sent with the
+        previous key.
+        """
+        if object_id == self.probe_id:
+            return True
+        is_forbidden = self.reason is FailureReason.FORBIDDEN
+        return is_forbidden and object_id not in self.forbidden_ids
+
+
 class QueueState(NamedTuple):
     """A queue at one instant."""
 
@@ -56,7 +78,6 @@ class QueueState(NamedTuple):
     in_flight: frozenset[str]
     positions: Mapping[str, int]
     """Object id → number of polls ahead of it."""
-    object_ids: frozenset[str]
     earliest: float
     """When the next request may start; inf: after a response."""
 
@@ -90,8 +111,10 @@ class RequestQueue:
         self._scheduled_at = math.inf
         self._in_flight: set[str] = set()
         self._pause: Pause | None = None
+        self.shown_pause: FailureReason | None = None
+        """The reason of the pause that the entries of the store show."""
         self._forbidden: set[str] = set()
-        session.on_key_accepted(lambda: self._reschedule(now()))
+        session.on_key_accepted(lambda: self.schedule_again(now=now()))
 
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
@@ -117,7 +140,7 @@ class RequestQueue:
             is_gone = poll.object_id not in self._object_ids
             if is_gone or poll.object_id in self._in_flight:
                 return False
-            if self._pause and poll.object_id == self._pause.probe_id:
+            if self._pause and self.is_probe(poll.object_id):
                 return self._start_probe(self._pause, poll, now)
             self._waiting.setdefault(poll.object_id, poll._replace(has_waited=True))
             is_first = self._is_first(poll)
@@ -133,7 +156,7 @@ class RequestQueue:
     def drop(self, poll: PendingPoll, *, now: float) -> None:
         """Remove a poll that is too late to start."""
         with self._lock:
-            if self._pause and poll.object_id == self._pause.probe_id:
+            if self._pause and self.is_probe(poll.object_id):
                 # Its job may have replaced that of the probe.
                 self._schedule_probe(self._pause, now)
             if self._is_first(poll):
@@ -142,7 +165,7 @@ class RequestQueue:
             self._schedule_first(now)
 
     def finish(self, poll: PendingPoll, *, is_key_accepted: bool, now: float) -> None:
-        """Record the end of a request that was not answered 401 or 403.
+        """Record the end of a request that was not answered 401 or 403, or crashed.
 
         A response that shows the key accepted ends the pause that it probes; after 403
         so does that of any object that was not refused. The objects that were refused
@@ -151,24 +174,13 @@ class RequestQueue:
         with self._lock:
             self._in_flight.discard(poll.object_id)
             pause = self._pause
+            if is_key_accepted:
+                self._forbidden.discard(poll.object_id)
             if pause and is_key_accepted and pause.ends_with(poll.object_id):
                 self._resume(pause, poll.object_id, now)
-            elif pause and poll.object_id == pause.probe_id:
+            elif pause and self.is_probe(poll.object_id):
                 self._probe_later(pause, now)
             self._schedule_first(now)
-
-    def release(self, poll: PendingPoll, *, now: float) -> None:
-        """Record the end of a poll that crashed."""
-        with self._lock:
-            self._in_flight.discard(poll.object_id)
-            if self._pause and poll.object_id == self._pause.probe_id:
-                self._probe_later(self._pause, now)
-            self._schedule_first(now)
-
-    def allow(self, object_id: str) -> None:
-        """Record that an object is not forbidden: its request was answered."""
-        with self._lock:
-            self._forbidden.discard(object_id)
 
     def finish_refused(
         self, poll: PendingPoll, *, reason: FailureReason, now: float
@@ -202,7 +214,10 @@ class RequestQueue:
                 self._schedule(poll)
 
     def reconfigure(self, object_ids: tuple[str, ...], *, now: float) -> None:
-        """Change the objects; those that stay keep their positions."""
+        """Change the objects; those that stay keep their positions.
+
+        Without objects nothing is scheduled any more; requests in flight still end.
+        """
         with self._lock:
             self._order = object_ids
             self._object_ids = frozenset(object_ids)
@@ -219,17 +234,13 @@ class RequestQueue:
                 self._schedule_probe(self._pause, now)
             self._schedule_first(now)
 
-    def close(self) -> None:
-        """Schedule nothing any more; what is in flight still ends."""
+    def schedule_again(self, *, now: float) -> None:
+        """Schedule the probe and the head of the queue again: the account changed."""
         with self._lock:
-            self._object_ids = frozenset()
-            self._waiting.clear()
-            self._pause = None
-            self.session.resume_key(self)
-
-    def after_clock_set(self, *, now: float) -> None:
-        """Compute all waits again: the resets that Braze gave were discarded."""
-        self._reschedule(now)
+            self._scheduled_at = math.inf
+            if self._pause and self._pause.probe_id not in self._in_flight:
+                self._schedule_probe(self._pause, now)
+            self._schedule_first(now)
 
     def probe_now(self, *, now: float) -> None:
         """Probe at once: the key was replaced.
@@ -239,6 +250,7 @@ class RequestQueue:
         with self._lock:
             if self._pause:
                 self._pause = self._pause._replace(probe_at=now, failures=0)
+                self._share_pause(self._pause)
                 if self._pause.probe_id not in self._in_flight:
                     self._schedule_probe(self._pause, now)
 
@@ -252,11 +264,6 @@ class RequestQueue:
                 probe_at=self.session.key_probe_at,
             )
         return self._pause
-
-    @property
-    def object_ids(self) -> frozenset[str]:
-        """The objects that are polled."""
-        return self._object_ids
 
     @property
     def forbidden_ids(self) -> frozenset[str]:
@@ -273,7 +280,6 @@ class RequestQueue:
                 budget=self.session.budget(self.kind.bucket),
                 in_flight=frozenset(self._in_flight),
                 positions={one: place for place, one in enumerate(self._waiting)},
-                object_ids=self._object_ids,
                 earliest=self._earliest(now),
             )
 
@@ -307,14 +313,6 @@ class RequestQueue:
         self._scheduled_at = math.inf
         self._schedule_first(now)
 
-    def _reschedule(self, now: float) -> None:
-        """Schedule the probe and the head of the queue again."""
-        with self._lock:
-            self._scheduled_at = math.inf
-            if self._pause and self._pause.probe_id not in self._in_flight:
-                self._schedule_probe(self._pause, now)
-            self._schedule_first(now)
-
     def _schedule_first(self, now: float) -> None:
         """Schedule the head of the queue, unless it is scheduled as early already."""
         if self._is_paused() or not self._waiting or self._scheduled_at <= now:
@@ -347,11 +345,15 @@ class RequestQueue:
             probe_id=self._after(pause.probe_id),
             probe_at=now + probe_delay(failures),
         )
-        if self._pause.reason is FailureReason.UNAUTHORIZED:
-            self.session.pause_key(self, probe_at=self._pause.probe_at)
+        self._share_pause(self._pause)
+        self._schedule_probe(self._pause, now)
+
+    def _share_pause(self, pause: Pause) -> None:
+        """Pause the other components of the session, too, while the key is refused."""
+        if pause.reason is FailureReason.UNAUTHORIZED:
+            self.session.pause_key(self, probe_at=pause.probe_at)
         else:
             self.session.resume_key(self)
-        self._schedule_probe(self._pause, now)
 
     def _schedule_probe(self, pause: Pause, now: float) -> None:
         self._waiting.pop(pause.probe_id, None)

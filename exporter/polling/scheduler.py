@@ -6,14 +6,15 @@ threads, so that no poll waits for them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -21,19 +22,23 @@ from apscheduler.triggers.date import DateTrigger
 
 from exporter.polling.request_queue import PendingPoll
 
-_INSTANCES = 100
-"""More than ever run at once: the queue prevents two polls of one object, and
-APScheduler drops a job beyond this limit."""
+_log = logging.getLogger(__name__)
 
 _TASK_THREADS = 8
+_TASK = "\0"
+"""In place of an object id, which has no control characters."""
 
 
-class Task(NamedTuple):
+class _Task(NamedTuple):
     """Work for a workspace other than a poll."""
 
     workspace: str
     at: float
     run: Callable[[], None]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.workspace, _TASK)
 
 
 class Scheduler:
@@ -50,9 +55,14 @@ class Scheduler:
         self._wall_time = wall_time
         self._lock = Lock()
         """Held while jobs are added or all jobs are rescheduled."""
-        self._pools = _Pools()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools_lock = Lock()
+        """Held while a pool is replaced or used: a closed one accepts no jobs."""
+        self._tasks = ThreadPoolExecutor(_TASK_THREADS, "tasks")
+        self._is_stopped = False
+        # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
-            timezone=UTC, executors={"default": _Executor(self._pools)}
+            timezone=UTC, executors={"default": DebugExecutor()}
         )
 
     def start(self) -> None:
@@ -62,45 +72,42 @@ class Scheduler:
     def stop(self) -> None:
         """Start no more jobs; running jobs end normally."""
         self._scheduler.shutdown(wait=False)
+        with self._pools_lock:
+            self._is_stopped = True
+        for pool in (*self._pools.values(), self._tasks):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def open(self, workspace: str, *, concurrency: int) -> None:
         """Create or resize the threads of a workspace."""
-        self._pools.open(workspace, concurrency)
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix=workspace)
+        with self._pools_lock:
+            previous = self._pools.get(workspace)
+            self._pools[workspace] = pool
+        if previous is not None:
+            previous.shutdown(wait=False)
 
     def close(self, workspace: str) -> None:
         """Remove the threads of a workspace; running jobs end normally."""
-        self._pools.close(workspace)
+        with self._pools_lock:
+            previous = self._pools.pop(workspace, None)
+        if previous is not None:
+            previous.shutdown(wait=False)
 
     def put(self, poll: PendingPoll) -> None:
         """Schedule a poll in place of the previous one of its object."""
-        self._add(self._serve, poll, _name(*poll.key))
+        self._add(poll)
 
-    def put_task(self, task: Task) -> None:
+    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         """Schedule a task in place of the previous one of its workspace."""
-        self._add(_run, task, _task_name(task.workspace))
-
-    def drop_task(self, workspace: str) -> None:
-        """Remove the task of a workspace; a running one ends normally."""
-        self._scheduler.remove_job(_task_name(workspace))
-
-    def _add(
-        self, act: Callable[[Any], None], work: PendingPoll | Task, name: str
-    ) -> None:
-        with self._lock:
-            self._scheduler.add_job(
-                act,
-                self._trigger(work),
-                (work,),
-                id=name,
-                replace_existing=True,
-                # However late: a dropped job would end the polling of its object.
-                misfire_grace_time=None,
-                max_instances=_INSTANCES,
-            )
+        self._add(_Task(workspace, at, run))
 
     def drop(self, workspace: str, object_id: str) -> None:
         """Remove the scheduled poll of an object."""
         self._scheduler.remove_job(_name(workspace, object_id))
+
+    def drop_task(self, workspace: str, /) -> None:
+        """Remove the task of a workspace; a running one ends normally."""
+        self.drop(workspace, _TASK)
 
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
         """Return the scheduled poll of an object; None: it waits, runs or is absent."""
@@ -121,14 +128,46 @@ class Scheduler:
                     trigger = self._trigger(_work(job))
                     self._scheduler.reschedule_job(job.id, trigger=trigger)
 
-    def _trigger(self, work: PendingPoll | Task) -> DateTrigger:
+    def _add(self, work: PendingPoll | _Task) -> None:
+        with self._lock:
+            self._scheduler.add_job(
+                self._submit,
+                self._trigger(work),
+                (work,),
+                id=_name(*work.key),
+                replace_existing=True,
+                # However late: a dropped job would end the polling of its object.
+                misfire_grace_time=None,
+            )
+
+    def _trigger(self, work: PendingPoll | _Task) -> DateTrigger:
         return DateTrigger(datetime.fromtimestamp(self._wall_time(work.at), UTC), UTC)
+
+    def _submit(self, work: PendingPoll | _Task) -> None:
+        with self._pools_lock:
+            if self._is_stopped:
+                return
+            pool = self._tasks
+            if isinstance(work, PendingPoll):
+                # A poll of a workspace that was just removed ends at once.
+                pool = self._pools.get(work.workspace, pool)
+            pool.submit(self._run, work)
+
+    def _run(self, work: PendingPoll | _Task) -> None:
+        try:
+            if isinstance(work, PendingPoll):
+                self._serve(work)
+            else:
+                work.run()
+        except Exception:  # noqa: BLE001 - the thread's border; it is logged
+            fields = {"workspace": work.workspace}
+            _log.exception("job.crashed", extra={"fields": fields})
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped
     """APScheduler without an error for a job that is already removed.
 
-    That happens when it is stopped while it submits jobs to their threads.
+    That happens when it is stopped while it starts jobs.
     """
 
     def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
@@ -136,77 +175,12 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is u
             super().remove_job(job_id, jobstore)
 
 
-class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler is untyped
-    """The executor of all pools."""
-
-    def __init__(self, pools: _Pools) -> None:
-        super().__init__(pools)
-
-
-class _Pools:
-    """The thread pools of all workspaces, as one pool for APScheduler.
-
-    APScheduler drops a job whose executor is being replaced, which would end the
-    polling of an object. Here a pool is looked up and used under one lock.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._leavers = ThreadPoolExecutor(1)
-        """For polls of a workspace that was just removed."""
-        self._tasks = ThreadPoolExecutor(_TASK_THREADS, "tasks")
-        self._is_shut = False
-
-    def open(self, workspace: str, concurrency: int) -> None:
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix=workspace)
-        with self._lock:
-            previous = self._pools.get(workspace)
-            self._pools[workspace] = pool
-        if previous is not None:
-            previous.shutdown(wait=False)
-
-    def close(self, workspace: str) -> None:
-        with self._lock:
-            previous = self._pools.pop(workspace, None)
-        if previous is not None:
-            previous.shutdown(wait=False)
-
-    def submit(self, run: Callable[..., Any], job: Job, *rest: object) -> Future[Any]:
-        work = _work(job)
-        with self._lock:
-            if self._is_shut:
-                # An exception would be logged by APScheduler with a traceback.
-                nothing: Future[Any] = Future()
-                nothing.set_result([])
-                return nothing
-            pool = self._tasks
-            if isinstance(work, PendingPoll):
-                pool = self._pools.get(work.workspace, self._leavers)
-            return pool.submit(run, job, *rest)
-
-    def shutdown(self, wait: bool = True) -> None:
-        with self._lock:
-            self._is_shut = True
-            pools = (*self._pools.values(), self._leavers, self._tasks)
-        for pool in pools:
-            pool.shutdown(wait=wait)
-
-
-def _work(job: Job) -> PendingPoll | Task:
+def _work(job: Job) -> PendingPoll | _Task:
     (work,) = job.args
-    assert isinstance(work, PendingPoll | Task)  # noqa: S101 - for the reader of types
+    assert isinstance(work, PendingPoll | _Task)  # noqa: S101 - for the reader of types
     return work
-
-
-def _run(task: Task) -> None:
-    task.run()
 
 
 def _name(workspace: str, object_id: str) -> str:
     # Names have no control characters, so the pair is unique.
     return f"{workspace}\0{object_id}"
-
-
-def _task_name(workspace: str) -> str:
-    return f"{workspace}\0\0"

@@ -11,12 +11,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from exporter.model.config import (
-    CampaignConfig,
-    Config,
-    DiscoverConfig,
-    WorkspaceConfig,
-)
+from exporter.model.config import CampaignConfig, Config
 
 MOST_SHARDS = 1000
 """Enough for one campaign in a thousand each."""
@@ -78,7 +73,20 @@ def divide_ceilings(config: Config, parts: int) -> Config:
 
     All campaigns stay in it: the names that discovery gives depend on all of them.
     """
-    workspaces = tuple(_divided(one, parts) for one in config.workspaces)
+    workspaces = tuple(
+        replace(
+            one,
+            processes=one.processes * parts,
+            requests_per_minute=one.requests_per_minute / parts,
+            # The reserve is a share of what Braze grants to all processes: unchanged.
+            concurrency=max(1, one.concurrency // parts),
+            discover=one.discover
+            and one.discover._replace(
+                requests_per_minute=one.discover.requests_per_minute / parts
+            ),
+        )
+        for one in config.workspaces
+    )
     return config._replace(workspaces=workspaces)
 
 
@@ -99,20 +107,3 @@ def _bucket(key: int, buckets: int) -> int:
 def _hash(text: str) -> int:
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
-
-
-def _divided(workspace: WorkspaceConfig, total: int) -> WorkspaceConfig:
-    discover = workspace.discover
-    return replace(
-        workspace,
-        processes=workspace.processes * total,
-        requests_per_minute=workspace.requests_per_minute / total,
-        # The reserve is a share of what Braze grants to all processes: unchanged.
-        concurrency=max(1, workspace.concurrency // total),
-        discover=discover and _discovery_divided(discover, total),
-    )
-
-
-def _discovery_divided(discover: DiscoverConfig, total: int) -> DiscoverConfig:
-    rate = discover.requests_per_minute / total
-    return discover._replace(requests_per_minute=rate)

@@ -64,11 +64,6 @@ def slot_following(
     return min(slot_after(now) - interval_seconds, now)
 
 
-def stretch(*, wanted_per_minute: float, ceiling_per_minute: float) -> float:
-    """Return the factor, at least 1, on all intervals that keeps to the ceiling."""
-    return max(1.0, wanted_per_minute / ceiling_per_minute)
-
-
 def slow_interval(interval_seconds: float) -> float:
     """Return the interval after a 400 or 404: ten times as long, at most an hour."""
     return max(interval_seconds, min(_SLOW_FACTOR * interval_seconds, _SLOWEST_SECONDS))

@@ -7,7 +7,7 @@ phase, its budget and its connections.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from threading import RLock
@@ -16,9 +16,9 @@ from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
-from exporter.metrics import campaign_metrics
+from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import ObjectKey, Store
+from exporter.metrics.store import Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.polling import entries, plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -34,8 +34,6 @@ from exporter.system.clock import Clock
 _log = logging.getLogger(__name__)
 
 _DISCOVERY_CONCURRENCY = 1
-
-CampaignsOf = Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]]
 
 
 class Workspaces:
@@ -63,7 +61,9 @@ class Workspaces:
         self._random = random
         self._lock = RLock()
         self._config: Config | None = None
-        self.campaigns_of: CampaignsOf = listed_campaigns
+        self.campaigns_of: Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]] = (
+            lambda workspace: workspace.campaigns
+        )
         """All campaigns of a workspace that are polled, discovered ones included."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
@@ -73,7 +73,14 @@ class Workspaces:
         """Poll what this configuration lists; start with `kept` values."""
         with self._lock:
             self._config = config
-            plans = {one.workspace.name: one for one in self._plans(config)}
+            workspaces = tuple(
+                replace(one, campaigns=self.campaigns_of(one))
+                for one in config.workspaces
+            )
+            plans = {
+                one.workspace.name: one
+                for one in plan.plan(config._replace(workspaces=workspaces))
+            }
             for name in set(self.by_name) - set(plans):
                 self._remove_workspace(name)
             for workspace_plan in plans.values():
@@ -110,7 +117,7 @@ class Workspaces:
             key = read()
             if self._known_keys.get(name) != key:
                 self._known_keys[name] = key
-                _log.info("key.changed", extra={"facts": {"workspace": name}})
+                _log.info("key.changed", extra={"fields": {"workspace": name}})
                 workspace.queue.probe_now(now=self._clock.now())
                 changed.append(name)
         return tuple(changed)
@@ -120,9 +127,9 @@ class Workspaces:
         self._scheduler.after_clock_set()
         for workspace in tuple(self.by_name.values()):
             workspace.session.discard_windows()
-            workspace.queue.after_clock_set(now=self._clock.now())
+            workspace.queue.schedule_again(now=self._clock.now())
         for entry in self._store.entries():
-            workspace_now = self.by_name.get(entry.subject.workspace)
+            workspace_now = self.by_name.get(entry.labels.workspace)
             if workspace_now is not None:
                 shift = partial(
                     entries.in_wall_time, self._clock, workspace=workspace_now
@@ -133,12 +140,6 @@ class Workspaces:
         """Break off all requests; later ones fail at once."""
         for client in tuple(self._clients.values()):
             client.abort()
-
-    def _plans(self, config: Config) -> tuple[plan.WorkspacePlan, ...]:
-        workspaces = tuple(
-            replace(one, campaigns=self.campaigns_of(one)) for one in config.workspaces
-        )
-        return plan.plan(config._replace(workspaces=workspaces))
 
     def _apply(
         self, config: Config, workspace_plan: plan.WorkspacePlan, kept: KeptEntries
@@ -156,8 +157,7 @@ class Workspaces:
             self._update_intervals(workspace, previous)
         else:
             added = tuple(workspace.campaigns.values())
-        read_at = {key: known.last_success_at for key, known in kept.items()}
-        self._start(workspace, added, read_at)
+        self._start(workspace, added, kept)
 
     def _workspace(
         self,
@@ -189,7 +189,7 @@ class Workspaces:
             queue.reconfigure(tuple(campaigns), now=self._clock.now())
         else:
             if previous:
-                previous.queue.close()
+                previous.queue.reconfigure((), now=self._clock.now())
             session = Session(
                 client,
                 budgets=_budgets(configured),
@@ -222,7 +222,7 @@ class Workspaces:
         if ended.headers is not None:
             self._metrics.allowed(name, request.path, ended.headers)
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
-        _log.debug("braze.answered", extra={"facts": fields})
+        _log.debug("braze.answered", extra={"fields": fields})
 
     def _idle_ids(
         self, configured: WorkspaceConfig, kept: KeptEntries
@@ -254,13 +254,13 @@ class Workspaces:
 
     def _remove_workspace(self, name: str) -> None:
         workspace = self.by_name.pop(name)
-        workspace.queue.close()
+        workspace.queue.reconfigure((), now=self._clock.now())
         self._scheduler.close(name)
         self._remove(name, workspace.campaigns)
         self._clients.pop(name).retire()
         del self._keys[name], self._known_keys[name]
         self._metrics.forget(name)
-        _log.info("workspace.removed", extra={"facts": {"workspace": name}})
+        _log.info("workspace.removed", extra={"fields": {"workspace": name}})
 
     def _remove(self, workspace: str, object_ids: Iterable[str]) -> None:
         removed = tuple(object_ids)
@@ -276,7 +276,7 @@ class Workspaces:
         added = []
         for campaign in workspace.campaigns.values():
             key = (workspace.name, campaign.id)
-            labels = campaign_metrics.ObjectLabels(
+            labels = ObjectLabels(
                 workspace.name, campaign.name, campaign.id, campaign.labels
             )
             entry = self._store.get(key)
@@ -287,7 +287,7 @@ class Workspaces:
                         labels, workspace, kept.get(key), now=self._clock.now()
                     )
                 )
-            elif entry.subject != labels or is_other_queue:
+            elif entry.labels != labels or is_other_queue:
                 rename = partial(entries.renamed, labels=labels, workspace=workspace)
                 self._store.update(key, rename)
         return tuple(added)
@@ -322,19 +322,22 @@ class Workspaces:
         self,
         workspace: Workspace,
         added: tuple[CampaignConfig, ...],
-        read_at: Mapping[ObjectKey, float],
+        kept: KeptEntries,
     ) -> None:
         """Start polling new campaigns: at once, or at the next slot if read before."""
         name = workspace.name
         now = self._clock.now()
         due = []
         for campaign in added:
-            at = read_at.get((name, campaign.id))
-            slot = now if at is None else self._slot(workspace, campaign, at, now=now)
-            if slot > now:
-                workspace.queue.reschedule(
-                    PendingPoll(name, campaign.id, due_at=slot, at=slot)
+            known = kept.get((name, campaign.id))
+            poll = PendingPoll(name, campaign.id, due_at=now)
+            if known is not None:
+                at = known.last_success_at
+                poll = workspace.poll_after(
+                    campaign.id, due_at=at, began_at=at, clock=self._clock
                 )
+            if poll.due_at > now:
+                workspace.queue.reschedule(poll)
             else:
                 due.append(campaign)
         apart = spacing(workspace.plan.workspace.requests_per_minute)
@@ -349,28 +352,6 @@ class Workspaces:
             for poll in polls:
                 self._scheduler.drop(name, poll.object_id)
             workspace.queue.enqueue(polls, now=now)
-
-    def _slot(
-        self,
-        workspace: Workspace,
-        campaign: CampaignConfig,
-        read_at: float,
-        *,
-        now: float,
-    ) -> float:
-        return slots.slot_following(
-            due_at=min(read_at, now),
-            began_at=min(read_at, now),
-            now=now,
-            phase=slots.phase(campaign.id),
-            interval_seconds=workspace.idle.interval_seconds(campaign.id),
-            wall_offset=self._clock.offset(),
-        )
-
-
-def listed_campaigns(workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
-    """Return the campaigns that the configuration lists."""
-    return workspace.campaigns
 
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:

@@ -109,7 +109,7 @@ class StatusPage:
         discoveries = self.discoveries()
         entries: dict[str, list[Entry]] = defaultdict(list)
         for entry in self.entries():
-            entries[entry.subject.workspace].append(entry)
+            entries[entry.labels.workspace].append(entry)
         workspaces: list[WorkspaceView] = []
         campaigns: list[CampaignView] = []
         for name, workspace in dict(self.workspaces).items():
@@ -123,12 +123,12 @@ class StatusPage:
                     entry,
                     next_poll=next_poll(
                         queue,
-                        entry.subject.campaign_id,
+                        entry.labels.campaign_id,
                         planned_at=planned.get(entry.key),
                         now=now,
                     ),
                     is_paused=queue.pause is not None,
-                    is_idle=entry.subject.campaign_id in idle_ids,
+                    is_idle=entry.labels.campaign_id in idle_ids,
                     today=today_in(timezone, now=now),
                 )
                 for entry in entries[name]

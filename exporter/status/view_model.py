@@ -14,9 +14,8 @@ from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
 from exporter.metrics.store import Entry
 from exporter.model.snapshot import Day, RecentDays, Snapshot
-from exporter.polling.pause import Pause
 from exporter.polling.plan import WorkspacePlan
-from exporter.polling.request_queue import QueueState
+from exporter.polling.request_queue import Pause, QueueState
 from exporter.polling.sharding import Shard
 from exporter.series import deliverability
 from exporter.series.deliverability import Deliverability, Level
@@ -148,7 +147,7 @@ def campaign_view(
     latest = day_view(snapshot.latest) if snapshot else None
     value_series = entry.values.series if entry.values else 0
     return CampaignView(
-        labels=entry.subject,
+        labels=entry.labels,
         status=entry.status,
         snapshot=snapshot,
         state=_state(entry, is_paused=is_paused),

@@ -39,7 +39,7 @@ class Autosave:
         try:
             kept = self._state.load()
         except StateError as error:
-            _log.error("state.unusable", extra={"facts": {"error": str(error)}})
+            _log.error("state.unusable", extra={"fields": {"error": str(error)}})
             self._telemetry.restored(is_successful=False)
             if not error.is_locked:
                 self._state.quarantine()
@@ -47,7 +47,7 @@ class Autosave:
         self._telemetry.restored(is_successful=True)
         self._saved = dict(kept)
         facts = {"campaigns": len(kept)}
-        _log.info("state.restored", extra={"facts": facts})
+        _log.info("state.restored", extra={"fields": facts})
         return kept
 
     def save(self) -> None:
@@ -75,7 +75,7 @@ class Autosave:
         except StateError as error:
             self._telemetry.saved(is_successful=False)
             if not self._is_failing:
-                _log.error("state.unsaved", extra={"facts": {"error": str(error)}})
+                _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
             self._is_failing = True
             if error.is_damaged:
                 self._state.quarantine()
@@ -83,7 +83,7 @@ class Autosave:
         self._files_created = self._state.files_created
         self._telemetry.saved(is_successful=True)
         if self._is_failing:
-            _log.info("state.saved_again", extra={"facts": {}})
+            _log.info("state.saved_again", extra={"fields": {}})
         self._is_failing = False
         self._saved.update(changed)
         for key in gone:

@@ -75,7 +75,7 @@ class LogWriter(logging.Handler):
         record = logging.LogRecord(
             __name__, logging.WARNING, "", 0, "log.lines_lost", None, None
         )
-        record.facts = {"lines": lost - self._logged_as_lost}
+        record.fields = {"lines": lost - self._logged_as_lost}
         self._logged_as_lost = lost
         self._write(self.format(record))
 

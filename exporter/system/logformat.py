@@ -43,7 +43,7 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
         "level": record.levelname.lower().removesuffix("ing"),
         "event": record.getMessage(),
     }
-    given: Mapping[str, Fact] = getattr(record, "facts", {})
+    given: Mapping[str, Fact] = getattr(record, "fields", {})
     facts.update((name, value) for name, value in given.items() if value is not None)
     if record.exc_info:
         facts["traceback"] = "".join(traceback.format_exception(*record.exc_info))

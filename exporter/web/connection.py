@@ -261,7 +261,7 @@ class Connection(asyncio.Protocol):
             head = self._head(response)
         except Exception:  # noqa: BLE001 (any error of a handler is a 500)
             facts = {"method": request.method, "path": request.path}
-            _log.exception("web.failed", extra={"facts": facts})
+            _log.exception("web.failed", extra={"fields": facts})
             response = _INTERNAL_ERROR
             head = self._head(response)
         self._is_sending = True

@@ -87,11 +87,11 @@ class Security:
         except ConfigError as error:
             problems = "; ".join(map(str, shortened(error.problems)))
             facts: dict[str, object] = {"file": self._file, "problem": problems}
-            _log.warning("web_config.rejected", extra={"facts": facts})
+            _log.warning("web_config.rejected", extra={"fields": facts})
             return
         for warning in warnings:
             facts = {"problem": str(warning)}
-            _log.warning("config.warning", extra={"facts": facts})
+            _log.warning("config.warning", extra={"fields": facts})
         tls = self.config.tls
         facts = {
             "file": self._file,
@@ -99,7 +99,7 @@ class Security:
             "client_auth": str(tls.client_auth) if tls else "",
             "users": len(self.config.users),
         }
-        _log.info("web_config.loaded", extra={"facts": facts})
+        _log.info("web_config.loaded", extra={"fields": facts})
 
     def describe(self) -> str:
         """Return the protection in a few words."""

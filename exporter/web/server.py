@@ -198,7 +198,7 @@ class Server:
         if loop.time() >= self._next_warning_at:
             self._next_warning_at = loop.time() + _WARNING_INTERVAL_SECONDS
             facts = {"error": _reason(error), "connections": len(self._table)}
-            _log.warning("web.accept_failed", extra={"facts": facts})
+            _log.warning("web.accept_failed", extra={"fields": facts})
 
     def _add(self, accepted: socket.socket) -> None:
         is_full = len(self._table) >= self._limits.connections

@@ -110,10 +110,14 @@ def test_the_event_table_contains_every_log_event_with_its_level() -> None:
     source = "".join(path.read_text() for path in (ROOT / "exporter").rglob("*.py"))
     calls = re.findall(
         r"(?:\blevel = logging\.(\w+) if .*\s+)?"
-        r'_log\.(\w+)\(\s*(?:level, )?"([a-z_]+\.[a-z_]+)"',
+        r"(?:_log\.(\w+)|\.write)"
+        r'\(\s*(?:level, |logging\.(\w+), )?"([a-z_]+\.[a-z_]+)"',
         source,
     )
-    levels = {event: (level or method).lower() for level, method, event in calls}
+    levels = {
+        event: (level or fixed or method).lower()
+        for level, method, fixed, event in calls
+    }
     actual = {event: LEVELS.get(level, level) for event, level in levels.items()}
 
     documented = {

@@ -17,7 +17,6 @@ class FakeClock(Clock):
         super().__init__(wall=lambda: self.time + self.set_by, steady=lambda: self.time)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
         self.time += seconds
 
     def set_wall(self, *, seconds: float) -> None:

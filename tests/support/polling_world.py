@@ -9,7 +9,14 @@ from exporter.braze.responses import BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config
-from exporter.model.errors import FailureReason, FetchError
+from exporter.model.errors import (
+    CampaignRefused,
+    FailureReason,
+    FetchError,
+    KeyRefused,
+    Throttled,
+    Unavailable,
+)
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
@@ -37,7 +44,6 @@ def workspace(ids: str = "abc", **changes: object) -> dict[str, object]:
 
 
 def config(*workspaces: dict[str, object], **changes: object) -> Config:
-    """Return a configuration."""
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
 
 
@@ -59,6 +65,12 @@ def failure(
     )
 
 
+WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
+NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
+THROTTLED = failure(Throttled, "rate_limited", status=429)
+TIMED_OUT = failure(Unavailable, "timeout", status=None)
+
+
 class FakeBraze:
     """Returns the responses one after the other; the last one is repeated."""
 
@@ -74,7 +86,6 @@ class FakeBraze:
 
     @property
     def polled_ids(self) -> list[str]:
-        """The campaigns that were requested, in order."""
         return [str(one["campaign_id"]) for one in self.requests]
 
     def fetch(
@@ -84,7 +95,6 @@ class FakeBraze:
         parse: Callable[[object], object] = lambda document: document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
-        """Return or raise the next response."""
         assert path in {"/campaigns/data_series", "/canvas/series"}
         self.requests.append(params)
         during, self.during = self.during, lambda: None
@@ -120,44 +130,38 @@ class FakeScheduler(Scheduler):
         self.clock_changes = 0
 
     def open(self, workspace: str, *, concurrency: int) -> None:
-        """Record the threads."""
         self.opened += 1
         self.threads[workspace] = concurrency
 
     def close(self, workspace: str) -> None:
-        """Remove the threads."""
         del self.threads[workspace]
 
     def put(self, poll: PendingPoll) -> None:
-        """Record a poll."""
         self.polls[poll.key] = poll
         self.history.append(poll)
 
     def drop(self, workspace: str, object_id: str) -> None:
-        """Remove a poll."""
         self.polls.pop((workspace, object_id), None)
 
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
-        """Return the scheduled poll of an object."""
         return self.polls.get((workspace, object_id))
 
     def after_clock_set(self) -> None:
-        """Count the calls."""
         self.clock_changes += 1
 
 
 class PollingWorld:
     """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
 
-    def __init__(self, scheduler: FakeScheduler | None = None) -> None:
+    def __init__(self, scheduler: Scheduler | None = None) -> None:
         self.clock = FakeClock()
         self.braze = FakeBraze()
-        self.scheduler = scheduler or FakeScheduler()
+        self.scheduler = FakeScheduler()
         self.store = Store()
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.keys: dict[str, str | None] = {}
         self.workspaces = Workspaces(
-            scheduler=self.scheduler,
+            scheduler=scheduler or self.scheduler,
             store=self.store,
             metrics=self.metrics,
             read_key=lambda source: self.keys.get(source.env or "", "key"),
@@ -180,7 +184,6 @@ class PollingWorld:
         self._replace_clients()
 
     def refresh(self, name: str) -> None:
-        """Poll what is discovered."""
         self.workspaces.refresh(name)
         self._replace_clients()
 
@@ -223,11 +226,9 @@ class PollingWorld:
 
     @property
     def shop(self) -> Workspace:
-        """The workspace of most tests."""
         return self.workspaces.by_name["shop"]
 
     def entry(self, object_id: str = "a") -> Entry:
-        """Return the entry of a campaign of the shop."""
         entry = self.store.get(("shop", object_id))
         assert entry is not None
         return entry
@@ -240,7 +241,6 @@ class PollingWorld:
         return value or 0.0
 
     def page(self) -> str:
-        """Return everything that is served."""
         blocks = [
             some.text
             for entry in self.store.entries()

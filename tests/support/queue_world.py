@@ -10,11 +10,10 @@ from exporter.braze.session import (
     Result,
     Session,
 )
-from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
+from exporter.model.errors import FailureReason, FetchError, Throttled
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.kinds import CAMPAIGN, Kind
-from exporter.polling.pause import Pause
-from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.polling.request_queue import Pause, PendingPoll, RequestQueue
 
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import FakeBraze, failure
@@ -22,7 +21,6 @@ from tests.support.polling_world import FakeBraze, failure
 UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
 FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
 EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
-TIMED_OUT = failure(Unavailable, "timeout", status=None)
 OTHER_KIND = CAMPAIGN._replace(name="canvas", path="canvas/series", bucket=SHARED)
 
 End = RateLimitHeaders | FetchError
@@ -30,14 +28,12 @@ End = RateLimitHeaders | FetchError
 
 
 def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
-    """Return a poll."""
     return PendingPoll("shop", object_id, due_at=at, at=at)
 
 
 def throttled(
     headers: RateLimitHeaders | None = None, *, retry_after: float | None = None
 ) -> FetchError:
-    """Return a 429."""
     return failure(
         Throttled, "rate_limited", status=429, headers=headers, retry_after=retry_after
     )
@@ -99,7 +95,6 @@ class QueueWorld:
         )
 
     def beside(self, ids: str, *, bucket: str = SHARED) -> QueueWorld:
-        """Return another queue on the same session."""
         other = QueueWorld(
             ids,
             session=self.session,
@@ -110,16 +105,13 @@ class QueueWorld:
         return other
 
     def now(self, at: float) -> float:
-        """Set the clock and return its time."""
         self.clock.time = NOW + at
         return self.clock.time
 
     def start(self, object_id: str, *, at: float = 0) -> bool:
-        """Start a poll."""
         return self.queue.start(poll_of(object_id), now=self.now(at))
 
     def start_all(self, ids: str, *, at: float = 0) -> None:
-        """Let polls start or wait, in this order."""
         for object_id in ids:
             self.start(object_id, at=at)
 
@@ -138,7 +130,6 @@ class QueueWorld:
         at: float = 0,
         reason: FailureReason = UNAUTHORIZED,
     ) -> Pause | None:
-        """End a request in flight with 401 or 403."""
         now = self.now(at)
         fetch(self.session, self.braze, self.queue.kind, headers)
         return self.queue.finish_refused(poll_of(object_id), reason=reason, now=now)
@@ -162,12 +153,10 @@ class QueueWorld:
 
     @property
     def last(self) -> tuple[str, float]:
-        """What was scheduled last."""
         return self.history[-1]
 
     @property
     def in_flight(self) -> int:
-        """How many requests count against the bucket."""
         return self.session.budget(self.queue.kind.bucket).bucket.in_flight
 
 

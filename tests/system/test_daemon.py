@@ -133,7 +133,7 @@ def test_a_wrong_key_is_probed_not_hammered(caplog: pytest.LogCaptureFixture) ->
     assert reasons == {"unauthorized"}
     assert ready == 200
     (line,) = [one for one in caplog.records if one.getMessage() == "workspace.paused"]
-    facts = line.__dict__["facts"]
+    facts = line.__dict__["fields"]
     assert facts["endpoint"].startswith("http://127.0.0.1:")
     assert facts["key"] == "environment variable BRAZE_API_KEY"
 
@@ -204,4 +204,4 @@ def test_one_forbidden_campaign_does_not_stop_the_others(
             paused = running.scrape()["braze_exporter_workspace_paused"]
             assert not sum(paused.values())
     (line,) = [one for one in caplog.records if one.getMessage() == "workspace.paused"]
-    assert line.__dict__["facts"]["reason"] == "forbidden"
+    assert line.__dict__["fields"]["reason"] == "forbidden"

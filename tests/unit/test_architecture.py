@@ -60,7 +60,7 @@ OWNERS = {
     # at below.
     "os": (
         "backfill.page_cache cli web.connection system.read_file web.server "
-        "system.signals storage.sqlite_state"
+        "system.signals web.tls storage.sqlite_state"
     ),
 }
 # Modules that are imported when they are first used: start-up time matters.

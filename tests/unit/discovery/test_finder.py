@@ -345,7 +345,7 @@ def test_a_missing_permission_is_named(caplog: pytest.LogCaptureFixture) -> None
 
     assert waits == [60, 120, 240, 480, 900, 900]
     (told,) = [one for one in caplog.records if one.message == "discovery.failed"]
-    facts = vars(told)["facts"]
+    facts = vars(told)["fields"]
     assert (facts["reason"], facts["status"]) == ("forbidden", 403)
     assert facts["endpoint"].endswith("/campaigns/list")
 
@@ -411,7 +411,7 @@ def test_one_campaign_without_details_is_skipped_alone(
     assert run.names() == {"B"}
     assert run.finder.is_settled
     (told,) = [one for one in caplog.records if one.message == "discovery.passed_over"]
-    assert vars(told)["facts"]["campaign"] == "A"
+    assert vars(told)["fields"]["campaign"] == "A"
     run.run(seconds=86400)
     assert run.names() == {"A", "B"}
 
@@ -442,7 +442,7 @@ def test_log_lines_of_skipped_campaigns_are_limited(
 
     told = [one for one in caplog.records if one.levelno == logging.WARNING]
     assert len(told) == 20
-    assert "suppressed" in vars(told[10])["facts"]
+    assert "suppressed" in vars(told[10])["fields"]
 
 
 def test_other_options_change_the_selection_at_once() -> None:

@@ -160,7 +160,7 @@ def test_a_missing_permission_pauses_no_poll(
             )
 
     (line,) = [one for one in caplog.records if one.message == "discovery.failed"]
-    assert f"the permission {missing}" in vars(line)["facts"]["error"]
+    assert f"the permission {missing}" in vars(line)["fields"]["error"]
 
 
 def test_a_hanging_list_does_not_block_the_start() -> None:
@@ -271,11 +271,11 @@ class Tasks:
     def __init__(self) -> None:
         self.scheduled: dict[str, tuple[float, Callable[[], None]]] = {}
 
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
+    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
         """Schedule a function."""
         self.scheduled[workspace] = (at, run)
 
-    def drop(self, workspace: str, /) -> None:
+    def drop_task(self, workspace: str, /) -> None:
         """Remove a function."""
         self.scheduled.pop(workspace, None)
 

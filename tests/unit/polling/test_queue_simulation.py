@@ -10,9 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
-from queue import Queue
 from random import Random
-from threading import Lock, Thread
+from threading import Lock
 
 import pytest
 from exporter.braze import retries
@@ -22,14 +21,17 @@ from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
 from exporter.polling.kinds import CAMPAIGN, Kind
 from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.polling.scheduler import Scheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.daemon_process import until
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import (
     EMPTY_DOCUMENT,
+    TIMED_OUT,
+    WRONG_KEY,
     FakeBraze,
-    FakeScheduler,
     PollingWorld,
     config,
     failure,
@@ -38,7 +40,6 @@ from tests.support.polling_world import (
 from tests.support.queue_world import (
     FORBIDDEN,
     OTHER_KIND,
-    TIMED_OUT,
     UNAUTHORIZED,
     fetch,
     poll_of,
@@ -76,7 +77,6 @@ class SimulatedQueue:
         )
 
     def schedule(self, poll: PendingPoll) -> None:
-        """Replace the job of an object."""
         assert math.isfinite(poll.at)
         self.jobs[poll.object_id] = poll
         self.simulation.push(poll.at, (self, poll))
@@ -95,7 +95,6 @@ class SimulatedQueue:
         return places
 
     def poll(self, poll: PendingPoll) -> Work:
-        """Run one job."""
         simulation = self.simulation
         yield from simulation.interleave()
         now = simulation.clock.now()
@@ -153,8 +152,6 @@ class SimulatedQueue:
         else:
             is_accepted = end in {"ok", "bad"}
             queue.finish(poll, is_key_accepted=is_accepted, now=now)
-        if end == "ok":
-            queue.allow(poll.object_id)
         at = None
         if isinstance(result, FetchError):
             at = simulation.session.retry_at(
@@ -231,17 +228,14 @@ class Simulation:
             one.queue.enqueue(tuple(map(poll_of, one.ids)), now=NOW)
 
     def push(self, at: float, event: tuple[SimulatedQueue, PendingPoll] | Work) -> None:
-        """Add an event."""
         self._number += 1
         heappush(self._events, (at, self._number, event))
 
     def interleave(self) -> Work:
-        """Let other threads take their steps."""
         if self._delay:
             yield self.random.random() * self._delay
 
     def run(self, *, until: float) -> None:
-        """Take steps until an instant."""
         while self._events[0][0] <= until:
             self.step()
         self.clock.time = until
@@ -285,12 +279,6 @@ def test_no_object_is_lost(
     forbidden_id: str,
     delay: float,
 ) -> None:
-    """However requests end and threads interleave, of one queue or two on a session.
-
-    No object is in flight twice. Polls start in order, no earlier than the budget
-    allows, and in a pause only the probe starts. All are polled again once requests
-    succeed. Between the steps of polls every object is in exactly one place.
-    """
     random = Random(seed)
 
     def end(object_id: str) -> str:
@@ -335,7 +323,6 @@ class RandomBraze(FakeBraze):
         self._in_flight: set[str] = set()
 
     def respond(self, params: Mapping[str, str | int]) -> object:
-        """Return a document or a failure."""
         object_id = str(params["campaign_id"])
         with self._lock:
             self.collisions += object_id in self._in_flight
@@ -344,7 +331,7 @@ class RandomBraze(FakeBraze):
         ends = (
             EMPTY_DOCUMENT,
             TIMED_OUT,
-            failure(KeyRefused, "unauthorized", status=401),
+            WRONG_KEY,
             failure(KeyRefused, "forbidden", status=403),
             throttled(retry_after=5.0),
         )
@@ -355,48 +342,26 @@ class RandomBraze(FakeBraze):
         return end
 
 
-class ImmediateScheduler(FakeScheduler):
-    """Passes each job to the threads of the test at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.due: Queue[PendingPoll | None] = Queue()
-
-    def put(self, poll: PendingPoll) -> None:
-        """Replace the job of an object."""
-        super().put(poll)
-        self.due.put(poll)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_threads_share_a_queue(seed: int) -> None:
     """Eight threads poll thirty objects: none is in flight twice, none is lost."""
     ids = "abcdefghijklmnopqrstuvwxyz0123"
-    scheduler = ImmediateScheduler()
+    braze = RandomBraze(Random(seed))
+
+    def run(poll: PendingPoll) -> None:
+        world.clock.time = max(world.clock.time, poll.at)
+        upcoming = world.poller.poll(poll)
+        if upcoming is not None:
+            world.shop.queue.reschedule(upcoming)
+
+    scheduler = Scheduler(run, wall_time=lambda _: 0.0)  # every job is due at once
     world = PollingWorld(scheduler)
-    world.braze = braze = RandomBraze(Random(seed))
-    lock = Lock()
-
-    def run() -> None:
-        while (poll := scheduler.due.get(timeout=30)) is not None:
-            with lock:
-                if scheduler.polls.get(poll.key) is not poll:
-                    continue  # it was replaced
-                del scheduler.polls[poll.key]
-                world.clock.time = max(world.clock.time, poll.at)
-            upcoming = world.poller.poll(poll)
-            if upcoming is not None:
-                world.shop.queue.reschedule(upcoming)
-            if all(braze.succeeded[one] >= 10 for one in ids):
-                break
-        scheduler.due.put(None)  # the next thread ends, too
-
-    world.apply(config(workspace(ids, requests_per_minute=6000)))
-    threads = [Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    world.braze = braze
+    world.apply(config(workspace(ids, requests_per_minute=6000, concurrency=8)))
+    scheduler.start()
+    try:
+        until(lambda: all(braze.succeeded[one] >= 10 for one in ids))
+    finally:
+        scheduler.stop()
 
     assert braze.collisions == 0
-    assert min(braze.succeeded[one] for one in ids) >= 10

@@ -6,6 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 import pytest
+from exporter.model.config import Config
 from exporter.polling.sharding import (
     MOST_SHARDS,
     Shard,
@@ -15,33 +16,26 @@ from exporter.polling.sharding import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.daemon_process import parsed
+from tests.support.polling_world import config, workspace
 
 IDS = [str(UUID(int=number)) for number in range(10_000)]
-WORKSPACE = {
-    "name": "shop",
-    "endpoint": "https://rest.iad-01.braze.com",
-    "api_key_env": "KEY",
-    "requests_per_minute": 120,
-    "concurrency": 5,
-    "reserve": "20%",
-    "discover": {"requests_per_minute": 60},
-    "campaigns": [{"id": each, "name": each} for each in IDS[:20]],
-}
+
+
+def configured(**changes: object) -> Config:
+    campaigns = [{"id": each, "name": each} for each in IDS[:20]]
+    changes |= {"requests_per_minute": 120, "concurrency": 5, "reserve": "20%"}
+    return config(workspace() | {"campaigns": campaigns} | changes)
 
 
 def shard_of(campaign_id: str, total: int) -> int:
-    """Return the only shard that polls a campaign."""
     (one,) = [n for n in range(total) if Shard(n, total).holds(campaign_id)]
     return one
 
 
 def test_a_campaigns_shard_is_fixed_by_its_id() -> None:
     """Every process and every release computes the same one."""
-    found = [
-        shard_of("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", total)
-        for total in (1, 2, 3, 5, 8, 100)
-    ]
+    campaign_id = "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
+    found = [shard_of(campaign_id, total) for total in (1, 2, 3, 5, 8, 100)]
 
     assert found == [0, 0, 2, 2, 5, 17]
 
@@ -53,57 +47,49 @@ def test_every_campaign_has_exactly_one_shard(campaign_id: str, total: int) -> N
 
 
 @pytest.mark.parametrize("total", [2, 3, 7, 16])
-def test_shards_are_about_equal(total: int) -> None:
-    """Each has its part of 10,000 campaigns, within 15 %."""
-    sizes = Counter(shard_of(each, total) for each in IDS[:10_000])
+def test_shards_are_equal_within_15_percent(total: int) -> None:
+    sizes = Counter(shard_of(each, total) for each in IDS)
 
     assert len(sizes) == total
-    assert max(sizes.values()) < 1.15 * 10_000 / total
-    assert min(sizes.values()) > 0.85 * 10_000 / total
+    assert max(sizes.values()) < 1.15 * len(IDS) / total
+    assert min(sizes.values()) > 0.85 * len(IDS) / total
 
 
-def test_one_more_shard_moves_few_campaigns() -> None:
-    """Only those of the new one."""
+def test_one_more_shard_moves_only_the_campaigns_of_the_new_one() -> None:
     moved = [each for each in IDS if shard_of(each, 4) != shard_of(each, 5)]
 
     assert {shard_of(each, 5) for each in moved} == {4}
     assert len(moved) == pytest.approx(len(IDS) / 5, rel=0.1)
 
 
+@pytest.mark.parametrize("has_discovery", [False, True])
 @pytest.mark.parametrize(
     ("parts", "rate", "concurrency"),
     [(1, 120, 5), (2, 60, 2), (4, 30, 1), (100, 1.2, 1)],
 )
-def test_ceilings_are_divided(parts: int, rate: float, concurrency: int) -> None:
+def test_ceilings_are_divided(
+    parts: int, rate: float, concurrency: int, *, has_discovery: bool
+) -> None:
     """Each process has at least one thread; the reserve and the campaigns stay.
 
     Dividing twice, among shards and among replicas, counts all processes.
     """
-    config = divide_ceilings(parsed({"workspaces": [WORKSPACE]}, key="key"), parts)
+    discovery = {"discover": {"requests_per_minute": 60}} if has_discovery else {}
+    config = divide_ceilings(configured(**discovery), parts)
 
     (workspace,) = config.workspaces
     assert workspace.requests_per_minute == rate
     assert workspace.concurrency == concurrency
     assert workspace.reserve == 0.2
-    assert workspace.discover is not None
-    assert workspace.discover.requests_per_minute == rate / 2
+    found = workspace.discover and workspace.discover.requests_per_minute
+    assert found == (rate / 2 if has_discovery else None)
     assert len(workspace.campaigns) == 20
     (again,) = divide_ceilings(config, 3).workspaces
     assert (workspace.processes, again.processes) == (parts, 3 * parts)
 
 
-def test_ceilings_are_divided_without_discovery() -> None:
-    """It stays off."""
-    without = {key: WORKSPACE[key] for key in WORKSPACE if key != "discover"}
-
-    config = divide_ceilings(parsed({"workspaces": [without]}, key="key"), 2)
-
-    assert config.workspaces[0].discover is None
-
-
 def test_the_campaigns_of_a_shard_keep_their_order() -> None:
-    """Each campaign is in exactly one shard."""
-    (workspace,) = parsed({"workspaces": [WORKSPACE]}, key="key").workspaces
+    (workspace,) = configured().workspaces
 
     parts = [Shard(n, 3).own(workspace.campaigns) for n in range(3)]
 
@@ -123,10 +109,9 @@ def test_the_campaigns_of_a_shard_keep_their_order() -> None:
         ("a-2-1", "12", Shard(1, 12)),
     ],
 )
-def test_a_shard_is_parsed(
+def test_a_shard_is_parsed_from_a_number_or_the_name_of_a_pod(
     number: str | None, total: str | None, expected: Shard | None
 ) -> None:
-    """From its number, or from the name of a pod that ends in it."""
     assert Shard.of_texts(number, total) == expected
 
 
@@ -148,7 +133,6 @@ def test_a_shard_is_parsed(
 def test_invalid_shards_are_refused(
     number: str | None, total: str | None, complaint: str
 ) -> None:
-    """The message names the flag, its value and the bounds."""
     with pytest.raises(ValueError, match="expected") as caught:
         Shard.of_texts(number, total)
 
@@ -157,7 +141,6 @@ def test_invalid_shards_are_refused(
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "101", "two", "1.5", "²"])
 def test_invalid_replicas_are_refused(text: str) -> None:
-    """The message names the flag, its value and the bounds."""
     with pytest.raises(ValueError, match="expected 1 to 100") as caught:
         replicas_of(text)
 
@@ -166,5 +149,4 @@ def test_invalid_replicas_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 100])
 def test_replicas_are_parsed(count: int) -> None:
-    """From 1 to 100."""
     assert replicas_of(str(count)) == count

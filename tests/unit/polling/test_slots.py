@@ -20,7 +20,6 @@ def tolerance(interval_seconds: float) -> float:
 
 
 def test_a_phase_is_fixed_by_the_id() -> None:
-    """Every process and every release computes the same one."""
     found = slots.phase("3bbc4555-8fa0-4c9b-a5c0-4505edf3e064")
 
     assert found == pytest.approx(0.493099, abs=1e-6)
@@ -28,12 +27,10 @@ def test_a_phase_is_fixed_by_the_id() -> None:
 
 @given(object_id=st.text(st.characters()))
 def test_any_text_has_a_phase(object_id: str) -> None:
-    """Lone surrogates included; it is in [0, 1)."""
     assert 0 <= slots.phase(object_id) < 1
 
 
 def test_phases_are_spread_evenly() -> None:
-    """Each hundredth of the interval has about 100 of 10,000 objects."""
     bins = [0] * 100
 
     for number in range(10_000):
@@ -43,6 +40,9 @@ def test_phases_are_spread_evenly() -> None:
     assert max(bins) < 150
 
 
+@example(phase=0.7, interval=60.0, after=(8 + 0.7) * 60, wall_offset=0.0)
+@example(phase=0.9, interval=300.0, after=(1 + 0.9) * 300, wall_offset=0.0)
+@example(phase=0.7, interval=7.0, after=(8 + 0.7) * 7, wall_offset=0.0)
 @given(
     phase=phases,
     interval=intervals,
@@ -52,10 +52,6 @@ def test_phases_are_spread_evenly() -> None:
 def test_slots_keep_their_phase_by_the_wall_clock(
     phase: float, interval: float, after: float, wall_offset: float
 ) -> None:
-    """The next slot is a whole number of intervals from the epoch, plus the phase.
-
-    It is later than the instant, by an interval at most.
-    """
     slot = slots.next_slot(
         phase=phase, interval_seconds=interval, after=after, wall_offset=wall_offset
     )
@@ -66,43 +62,11 @@ def test_slots_keep_their_phase_by_the_wall_clock(
     assert error <= 2 * tolerance(interval)
 
 
-@given(phase=phases, interval=intervals, after=instants)
-def test_the_slot_after_a_slot_is_an_interval_later(
-    phase: float, interval: float, after: float
-) -> None:
-    """No slot is skipped or repeated by rounding."""
-    first = slots.next_slot(phase=phase, interval_seconds=interval, after=after)
-    second = slots.next_slot(
-        phase=phase, interval_seconds=interval, after=first + interval / 2
-    )
-
-    assert second - first == pytest.approx(interval, abs=tolerance(interval))
-
-
-@pytest.mark.parametrize(
-    ("interval", "phase", "number"),
-    [(60.0, 0.7, 8), (300.0, 0.9, 1), (7.0, 0.7, 8), (300.0, 0.5, 4)],
-)
-def test_the_slot_after_a_slot_is_not_itself(
-    interval: float, phase: float, number: int
-) -> None:
-    """Even where the quotient is rounded down."""
-    slot = (number + phase) * interval
-
-    following = slots.next_slot(phase=phase, interval_seconds=interval, after=slot)
-
-    assert following == pytest.approx(slot + interval)
-
-
 @example(phase=0.0, interval=335545.20099189994, due_at=0.0, late=24.0)
 @given(phase=phases, interval=intervals, due_at=instants, late=st.floats(0, 100))
 def test_the_following_slot_is_neither_too_early_nor_too_late(
     phase: float, interval: float, due_at: float, late: float
 ) -> None:
-    """At least half an interval after the poll, however late that ends.
-
-    It is the first slot to come, or the latest one that was missed.
-    """
     now = due_at + late * interval
 
     slot = slots.slot_following(
@@ -136,7 +100,6 @@ def test_the_following_slot_is_neither_too_early_nor_too_late(
 def test_missed_slots_are_polled_once(
     due_at: float, began_at: float, now: float, slot: float
 ) -> None:
-    """Slots are at 5, 15, 25... here."""
     found = slots.slot_following(
         due_at=due_at, began_at=began_at, now=now, phase=0.5, interval_seconds=10.0
     )
@@ -145,20 +108,7 @@ def test_missed_slots_are_polled_once(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "ceiling", "factor"), [(0, 120, 1), (120, 120, 1), (300, 120, 2.5)]
-)
-def test_intervals_are_stretched_to_the_ceiling(
-    wanted: float, ceiling: float, factor: float
-) -> None:
-    """By the exact ratio, and never shortened."""
-    stretch = slots.stretch(wanted_per_minute=wanted, ceiling_per_minute=ceiling)
-
-    assert stretch == factor
-
-
-@pytest.mark.parametrize(
     ("interval", "slow"), [(60, 600), (300, 3000), (1800, 3600), (7200, 7200)]
 )
 def test_a_refused_object_is_polled_slowly(interval: float, slow: float) -> None:
-    """Ten times less often, at least hourly, and never more often than configured."""
     assert slots.slow_interval(interval) == slow

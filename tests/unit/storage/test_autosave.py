@@ -179,7 +179,7 @@ def test_an_unusable_file_is_logged_and_replaced(
     assert kept == {}
     (record,) = caplog.records
     assert record.getMessage() == "state.unusable"
-    assert str(file) in record.__dict__["facts"]["error"]
+    assert str(file) in record.__dict__["fields"]["error"]
     assert fixture.count("state_loads", "failure") == 1
     assert fixture.count("state_loads", "success") == 0
     assert fixture.saved_ids() == {"a"}

@@ -42,14 +42,14 @@ FACTS = {"campaign": "Spring sale", "tries": 5, "status": None}
 
 
 def test_a_line_of_logfmt() -> None:
-    assert Logfmt().format(record(facts=FACTS)) == (
+    assert Logfmt().format(record(fields=FACTS)) == (
         "time=2025-06-22T10:00:00.125Z level=warn event=poll.failed "
         'campaign="Spring sale" tries=5'
     )
 
 
 def test_a_line_of_json() -> None:
-    assert json.loads(Json().format(record(facts=FACTS))) == {
+    assert json.loads(Json().format(record(fields=FACTS))) == {
         "time": "2025-06-22T10:00:00.125Z",
         "level": "warn",
         "event": "poll.failed",
@@ -83,7 +83,7 @@ def test_levels_have_the_names_of_the_flag(name: str) -> None:
     ],
 )
 def test_logfmt_values(value: object, text: str) -> None:
-    line = Logfmt().format(record(facts={"fact": value}))
+    line = Logfmt().format(record(fields={"fact": value}))
 
     assert line.partition(" fact=")[2] == text
 
@@ -94,7 +94,7 @@ def test_a_record_is_one_line(
     formatter: logging.Formatter, event: str, facts: dict[str, object]
 ) -> None:
     """No value adds a line, controls a terminal, or breaks the encoding."""
-    line = formatter.format(record(event, facts=facts))
+    line = formatter.format(record(event, fields=facts))
 
     assert len(line.splitlines()) == 1
     assert line.isprintable()
@@ -107,7 +107,7 @@ def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
         name: joined(value) for name, value in facts.items() if isinstance(value, str)
     }
 
-    line = Logfmt().format(record(facts=texts))
+    line = Logfmt().format(record(fields=texts))
 
     found = {
         name: json.loads(text) if text.startswith('"') else text
@@ -119,7 +119,7 @@ def test_logfmt_can_be_parsed(facts: dict[str, object]) -> None:
 
 @given(facts=facts_of)
 def test_json_can_be_parsed(facts: dict[str, object]) -> None:
-    found = json.loads(Json().format(record(facts=facts)), parse_constant=pytest.fail)
+    found = json.loads(Json().format(record(fields=facts)), parse_constant=pytest.fail)
 
     expected = {name: value for name, value in facts.items() if value is not None}
     for name, value in expected.items():
