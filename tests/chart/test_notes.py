@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import pytest
+
 from tests.chart.chart_values import CI_VALUES, config
 from tests.chart.helm import Document, Helm, Rendered
+
+KEY = {"secretKeyRef": {"name": "braze", "key": "api-key"}}
+SCRAPE = {"name": "scrape", "key": "username"}
 
 
 def test_the_notes_contain_the_next_command(rendered: Mapping[str, Rendered]) -> None:
@@ -17,54 +22,82 @@ def test_the_notes_contain_the_next_command(rendered: Mapping[str, Rendered]) ->
         assert re.search(r"^  (kubectl|helm) ", one.notes, re.MULTILINE), name
 
 
-def test_the_notes_forward_the_port_of_the_container(helm: Helm) -> None:
-    """For a headless Service kubectl forwards to the container's port."""
-    service = {"clusterIP": "None", "port": 80}
+@pytest.mark.parametrize(
+    ("values", "present", "absent"),
+    [
+        (
+            # For a headless Service kubectl forwards to the container's port.
+            {"web": {"port": 9000}, "service": {"clusterIP": "None", "port": 80}},
+            ["port-forward deployment/demo-braze-exporter 9000:9000\n"],
+            [],
+        ),
+        (
+            config() | {"replicas": 0},
+            ["scale deployment/demo-braze-exporter --replicas=1"],
+            ["port-forward", "helm test"],
+        ),
+        (
+            CI_VALUES["sharding"],
+            [
+                "rollout status statefulset/demo-braze-exporter",
+                "port-forward statefulset/demo-braze-exporter 10417:10417",
+                "Each of the 3 shards",
+                "logs --selector app.kubernetes.io/instance=demo,"
+                "app.kubernetes.io/component=exporter --prefix --tail -1",
+            ],
+            ["deployment/"],
+        ),
+        (
+            CI_VALUES["replicas"],
+            [
+                "Each of the 2 replicas polls and serves all campaigns",
+                "logs --selector app.kubernetes.io/instance=demo,",
+            ],
+            [],
+        ),
+    ],
+    ids=["headless service", "stopped", "shards", "replicas"],
+)
+def test_the_commands_are_for_the_rendered_workload(
+    helm: Helm, values: Document, present: list[str], absent: list[str]
+) -> None:
+    notes = helm.render(values).notes
 
-    notes = helm.render({"web": {"port": 9000}, "service": service}).notes
-
-    assert "port-forward deployment/demo-braze-exporter 9000:9000\n" in notes
-
-
-def test_the_notes_of_a_stopped_exporter_start_it(helm: Helm) -> None:
-    """They contain the command that starts it, and none that needs a pod."""
-    notes = helm.render(config() | {"replicas": 0}).notes
-
-    assert "scale deployment/demo-braze-exporter --replicas=1" in notes
-    assert "port-forward" not in notes
-    assert "helm test" not in notes
+    assert [text for text in present if text not in notes] == []
+    assert [text for text in absent if text in notes] == []
 
 
-def test_the_notes_warn_of_a_missing_key(helm: Helm) -> None:
-    """Without the variable in `extraEnv` or `extraEnvFrom` the exporter fails."""
-    values = config(api_key_env="BRAZE_API_KEY", api_key_file=None)
-    del values["config"]["workspaces"][0]["api_key_file"]
-    secret = {"secretKeyRef": {"name": "braze", "key": "api-key"}}
-
-    warned, *silent = (
-        helm.render(values | more).notes
-        for more in (
-            {},
-            {"extraEnv": [{"name": "BRAZE_API_KEY", "valueFrom": secret}]},
-            {"extraEnvFrom": [{"secretRef": {"name": "braze"}}]},
-        )
-    )
-
-    assert "extraEnv has no BRAZE_API_KEY" in warned
-    assert not [notes for notes in silent if "extraEnv has no" in notes]
-
-
-def test_the_notes_warn_of_a_password_that_the_chart_cannot_see(helm: Helm) -> None:
-    """An existing web configuration may require a password of a monitor."""
-    values: Document = {
-        "existingWebConfig": {"secret": "web"},
-        "podMonitor": {"enabled": True},
-    }
-    name = {"name": "scrape", "key": "username"}
-    auth = {"basicAuth": {"username": name, "password": name}}
-
-    warned = helm.render(values).notes
-    silent = helm.render(values | {"podMonitor": {"enabled": True} | auth}).notes
-
-    assert "podMonitor.basicAuth" in warned
-    assert "podMonitor.basicAuth" not in silent
+@pytest.mark.parametrize(
+    ("values", "missing", "warning"),
+    [
+        (
+            config(api_key_env="BRAZE_API_KEY", api_key_file=...),
+            [
+                {"extraEnv": [{"name": "BRAZE_API_KEY", "valueFrom": KEY}]},
+                {"extraEnvFrom": [{"secretRef": {"name": "braze"}}]},
+            ],
+            "extraEnv has no BRAZE_API_KEY",
+        ),
+        (
+            # An existing web configuration may require a password.
+            {"existingWebConfig": {"secret": "web"}, "podMonitor": {"enabled": True}},
+            [
+                {
+                    "podMonitor": {
+                        "enabled": True,
+                        "basicAuth": {"username": SCRAPE, "password": SCRAPE},
+                    }
+                }
+            ],
+            "podMonitor.basicAuth",
+        ),
+    ],
+    ids=["key", "password"],
+)
+def test_the_notes_warn_of_a_missing_secret(
+    helm: Helm, values: Document, missing: list[Document], warning: str
+) -> None:
+    """Without it the exporter fails, or a monitor."""
+    assert warning in helm.render(values).notes
+    for more in missing:
+        assert warning not in helm.render(values | more).notes
