@@ -122,6 +122,11 @@ class Rendered:
         assert isinstance(found, dict)
         return found
 
+    @property
+    def images(self) -> list[str]:
+        """The images of all containers, without duplicates."""
+        return sorted({each["image"] for pod in self.pods for each in containers(pod)})
+
     def files(self, kind: str, name: str) -> dict[str, str]:
         """Return the content of a ConfigMap or Secret by key."""
         data = self.named(kind, name)["data"]

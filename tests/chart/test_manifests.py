@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from exporter import __version__
 from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
@@ -122,13 +121,6 @@ def test_selectors_match_the_pod_and_never_change(one: Rendered) -> None:
     assert LABELS.items() <= pod.items()
     for test in one.all("Pod"):
         assert not LABELS.items() <= test["metadata"]["labels"].items()
-
-
-def test_a_new_chart_version_alone_restarts_nothing(helm: Helm) -> None:
-    """The pod's labels contain no version of the chart."""
-    pod = helm.render().workload["spec"]["template"]["metadata"]["labels"]
-
-    assert pod == LABELS
 
 
 def test_the_service_monitor_selects_the_service(
@@ -274,30 +266,6 @@ def test_two_releases_do_not_collide(helm: Helm) -> None:
     assert selectors(first)["StatefulSet"] != selectors(second)["StatefulSet"]
 
 
-@pytest.mark.parametrize(
-    ("release", "expected"),
-    [
-        ("demo", "demo-braze-exporter"),
-        ("braze-exporter", "braze-exporter"),
-        ("my-braze-exporter-2", "my-braze-exporter-2"),
-        ("r" * 53, f"{'r' * 53}-braze-exporter"),
-        ("a123", "a123-braze-exporter"),
-        ("a.b", "a-b-braze-exporter"),
-        ("a.braze-exporter", "a-braze-exporter"),
-    ],
-)
-def test_names_hold_the_release(helm: Helm, release: str, expected: str) -> None:
-    """An object's name contains the release's once, in at most 63 characters.
-
-    A release name may contain dots, the name of a Service may not.
-    """
-    deployment = helm.render(name=release).workload
-
-    assert deployment["metadata"]["name"] == f"{expected}"[:63].rstrip("-")
-    labels = deployment["spec"]["selector"]["matchLabels"]
-    assert labels["app.kubernetes.io/instance"] == release
-
-
 def test_every_object_is_in_the_configured_namespace(helm: Helm) -> None:
     """`namespaceOverride` moves all objects, and the host names that refer to them."""
     rendered = helm.render(CI_VALUES["network"] | {"namespaceOverride": "marketing"})
@@ -322,45 +290,6 @@ def test_common_labels_and_annotations_are_everywhere(helm: Helm) -> None:
         assert metadata["annotations"]["example.com/owner"] == "crm"
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, f"ghcr.io/braze-exporter/braze-exporter:{__version__}"),
-        ({"global": None}, f"ghcr.io/braze-exporter/braze-exporter:{__version__}"),
-        ({"image": {"tag": "1.2.3"}}, "ghcr.io/braze-exporter/braze-exporter:1.2.3"),
-        (
-            {"image": {"tag": "1.2.3", "digest": f"sha256:{'a' * 64}"}},
-            f"ghcr.io/braze-exporter/braze-exporter@sha256:{'a' * 64}",
-        ),
-        ({"image": {"registry": "", "repository": "braze", "tag": "1"}}, "braze:1"),
-        (
-            {"global": {"imageRegistry": "example.com:5000"}},
-            f"example.com:5000/braze-exporter/braze-exporter:{__version__}",
-        ),
-    ],
-)
-def test_image_names_follow_the_values(
-    helm: Helm, values: Document, expected: str
-) -> None:
-    """All containers run one image: registry, repository, tag or digest."""
-    rendered = helm.render(values)
-
-    images = {each["image"] for pod in rendered.pods for each in containers(pod)}
-    assert images == {expected}
-
-
-def test_pull_secrets_are_names_or_mappings(helm: Helm) -> None:
-    """Global and own pull secrets are joined, written as names or as mappings."""
-    values: Document = {
-        "global": {"imagePullSecrets": ["one", {"name": "two"}]},
-        "imagePullSecrets": ["one", "three"],
-    }
-
-    for pod in helm.render(values).pods:
-        names = [each["name"] for each in pod["imagePullSecrets"]]
-        assert names == ["one", "two", "three"]
-
-
 def test_extra_manifests_are_templates(rendered: Mapping[str, Rendered]) -> None:
     """Mappings and texts are rendered with the chart's own templates."""
     text = rendered["pod"].texts["extra-manifests.yaml"]
@@ -372,49 +301,12 @@ def test_extra_manifests_are_templates(rendered: Mapping[str, Rendered]) -> None
     }
 
 
-def test_topology_spread_counts_this_release(rendered: Mapping[str, Rendered]) -> None:
-    """A constraint without a selector gets the release's; others keep their own."""
-    one = rendered["pod"]
-
-    first, second = one.pod["topologySpreadConstraints"]
-    assert first["labelSelector"] == one.workload["spec"]["selector"]
-    assert set(second["labelSelector"]) == {"matchExpressions"}
-
-
-def test_there_is_one_exporter_by_default(helm: Helm) -> None:
-    """One replica, and the old pod ends before the new one starts."""
-    spec = helm.render().workload["spec"]
-
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
-
-
-@pytest.mark.parametrize(
-    ("persistence", "volume"),
-    [
-        ({}, {"emptyDir": {"sizeLimit": "128Mi"}}),
-        (
-            {"enabled": True},
-            {"persistentVolumeClaim": {"claimName": "demo-braze-exporter-state"}},
-        ),
-        (
-            {"enabled": True, "existingClaim": "kept"},
-            {"persistentVolumeClaim": {"claimName": "kept"}},
-        ),
-    ],
-)
-def test_the_state_is_in_an_empty_dir_or_a_claim(
-    helm: Helm, persistence: Document, volume: Document
-) -> None:
-    rendered = helm.render({"persistence": persistence})
-
-    assert rendered.volume("state") == {"name": "state"} | volume
-
-
-def test_the_state_can_be_turned_off(helm: Helm) -> None:
-    args = helm.render({"state": {"enabled": False}}).exporter["args"]
-
-    assert not any(each.startswith("--state.path") for each in args)
+def test_the_notes_contain_the_next_command(rendered: Mapping[str, Rendered]) -> None:
+    """The notes contain a command to copy, for every file of ci/."""
+    for name, one in rendered.items():
+        forward = f" port-forward {one.workload['kind'].lower()}/"
+        assert (forward in one.notes) == bool(CI_VALUES[name].get("replicas", 1)), name
+        assert re.search(r"^  (kubectl|helm) ", one.notes, re.MULTILINE), name
 
 
 def test_no_template_prints_a_missing_value(one: Rendered) -> None:

@@ -104,49 +104,6 @@ def test_probes_show_a_certificate_where_clients_need_one(
         ]
 
 
-def test_optional_client_certificates_change_no_probe(helm: Helm) -> None:
-    """With `VerifyClientCertIfGiven` probes are HTTP requests without a certificate."""
-    optional = TLS_SERVER | {"client_auth_type": "VerifyClientCertIfGiven"}
-    values = {"webConfig": {"tls_server_config": optional}}
-
-    rendered = helm.render(values | {"tls": {"secretName": "braze-tls"}})
-
-    assert rendered.exporter["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
-
-
-def test_the_test_pod_has_the_files_of_the_web_configuration(helm: Helm) -> None:
-    """Extra volumes are mounted there too if there is a web configuration."""
-    used = {"name": "more", "secret": {"secretName": "more"}}
-    values: Document = {
-        "extraVolumes": [used, {"name": "beside", "emptyDir": {}}],
-        "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
-    }
-    tls = {"cert_file": "/more/tls.crt", "key_file": "/more/tls.key"}
-
-    with_web, without = (
-        helm.render(values | web).one("Pod")["spec"]
-        for web in ({"webConfig": {"tls_server_config": tls}}, {})
-    )
-
-    (container,) = with_web["containers"]
-    assert values["extraVolumeMounts"][0] in container["volumeMounts"]
-    assert used in with_web["volumes"]
-    assert "beside" not in [each["name"] for each in with_web["volumes"]]
-    assert [each["name"] for each in without["volumes"]] == ["tmp"]
-
-
-def test_monitors_verify_the_exporter_by_its_authority(helm: Helm) -> None:
-    """With `tls.caKey` monitors verify the certificate and the Service's name in it."""
-    tls = {"secretName": "braze-tls", "caKey": "ca.crt"}
-
-    rendered = helm.render({"tls": tls, "serviceMonitor": {"enabled": True}})
-
-    assert rendered.scraped("ServiceMonitor")["tlsConfig"] == {
-        "ca": {"secret": {"name": "braze-tls", "key": "ca.crt"}},
-        "serverName": "demo-braze-exporter.prod.svc",
-    }
-
-
 MIXED: tuple[Document, ...] = (
     {},
     {"endpoint": "http://braze.example.com", "allow_http": True},
@@ -207,38 +164,3 @@ def test_the_network_policy_opens_the_ports_of_braze_and_proxies(
     dns, braze = rendered.one("NetworkPolicy")["spec"]["egress"]
     assert {each["port"] for each in dns["ports"]} == {53}
     assert {each["port"] for each in braze["ports"]} == ports
-
-
-def test_the_network_policy_allows_helm_test(helm: Helm) -> None:
-    """A bound on scraping peers leaves the pod of `helm test` its access."""
-    peer = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
-
-    rendered = helm.render(
-        {"networkPolicy": {"enabled": True, "ingress": {"from": [peer]}}}
-    )
-
-    first, second = rendered.one("NetworkPolicy")["spec"]["ingress"][0]["from"]
-    assert first == peer
-    labels = second["podSelector"]["matchLabels"]
-    assert labels.items() <= rendered.one("Pod")["metadata"]["labels"].items()
-
-
-@pytest.mark.parametrize(
-    ("budget", "expected"),
-    [
-        ({}, {"maxUnavailable": 1}),
-        ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
-        ({"maxUnavailable": "50%"}, {"maxUnavailable": "50%"}),
-        ({"minAvailable": 1}, {"minAvailable": 1}),
-        ({"minAvailable": 0, "maxUnavailable": None}, {"minAvailable": 0}),
-        ({"minAvailable": None, "maxUnavailable": None}, {"maxUnavailable": 1}),
-    ],
-)
-def test_a_budget_has_one_bound(
-    helm: Helm, budget: Document, expected: Document
-) -> None:
-    """Of two bounds `minAvailable` wins; zero counts as set."""
-    rendered = helm.render({"podDisruptionBudget": {"enabled": True} | budget})
-
-    spec = rendered.one("PodDisruptionBudget")["spec"]
-    assert {key: spec[key] for key in set(spec) - {"selector"}} == expected

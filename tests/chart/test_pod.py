@@ -148,16 +148,6 @@ def test_the_init_container_has_what_the_exporter_has(helm: Helm) -> None:
     assert check["resources"]["limits"] == {"memory": "128Mi"}
 
 
-def test_the_check_can_be_turned_off(helm: Helm) -> None:
-    """Without it the pod has only the init containers of the values."""
-    off: Document = {"configCheck": {"enabled": False}}
-    extra: Document = {"extraInitContainers": [{"name": "before", "image": "busybox"}]}
-
-    assert "initContainers" not in helm.render(off).pod
-    (only,) = helm.render(off | extra).pod["initContainers"]
-    assert only["name"] == "before"
-
-
 @pytest.mark.slow
 def test_the_default_installation_shows_campaigns(make: Start) -> None:
     """Without values both containers run, and every campaign of the demo is up."""

@@ -125,15 +125,3 @@ def test_a_monitor_that_can_scrape_is_rendered(
     (made,) = rendered.all(f"{monitor[0].upper()}{monitor[1:]}")
     namespace = settings.get("namespace") or "prod"
     assert made["metadata"]["namespace"] == namespace
-
-
-def test_a_service_monitor_may_use_certificate_files(helm: Helm) -> None:
-    """The files are in the file system of Prometheus."""
-    files = {"caFile": "/ca", "certFile": "/cert", "keyFile": "/key"}
-
-    rendered = helm.render(
-        CLIENTS | {"serviceMonitor": {"enabled": True, "tlsConfig": files}}
-    )
-
-    (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
-    assert endpoint["tlsConfig"] == files
