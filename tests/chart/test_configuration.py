@@ -43,7 +43,6 @@ def checksums(helm: Helm, values: Document) -> dict[str, str]:
 
 
 def test_checksums_change_with_configuration_and_secrets(helm: Helm) -> None:
-    """Each rendered ConfigMap and Secret of the exporter has a checksum annotation."""
     web = {"webConfig": {"basic_auth_users": {"a": HASH}}}
     other_web = {"webConfig": {"basic_auth_users": {"b": HASH}}}
 

@@ -92,7 +92,6 @@ def test_strict_lint_finds_nothing(helm: Helm, case: tuple[Document, Rendered]) 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_manifests_are_valid(helm: Helm, version: str) -> None:
-    """Each manifest is valid, strictly, for old and new versions of Kubernetes."""
     for name, values in CI_VALUES.items():
         kube_version = f"v{version}.0"
         one = helm.render(values, kube_version=kube_version, has_schema=False)
@@ -148,7 +147,6 @@ def test_the_service_monitor_selects_the_service(
 
 
 def test_ports_agree(one: Rendered) -> None:
-    """Flags, container, Service, probes, monitors and policies use the same port."""
     (port,) = one.exporter["ports"]
     listens = f"--web.listen-address=:{port['containerPort']}"
     assert listens in one.exporter["args"]
@@ -168,7 +166,6 @@ def test_ports_agree(one: Rendered) -> None:
 
 
 def test_every_mounted_file_exists(one: Rendered) -> None:
-    """Each mount has a volume, and each object of the chart holds the mounted keys."""
     made = {
         (kind, each["metadata"]["name"]): set(each.get("data", []))
         for kind in ("ConfigMap", "Secret", "PersistentVolumeClaim")
@@ -237,7 +234,6 @@ def test_pods_meet_pod_security_restricted(case: tuple[Document, Rendered]) -> N
 
 
 def test_two_releases_do_not_collide(helm: Helm) -> None:
-    """Two releases in one namespace share no object, with everything enabled."""
     everything: Document = {}
     for name, values in CI_VALUES.items():
         if "fullnameOverride" not in values and "existing" not in name:
@@ -310,7 +306,6 @@ def test_the_notes_contain_the_next_command(rendered: Mapping[str, Rendered]) ->
 
 
 def test_no_template_prints_a_missing_value(one: Rendered) -> None:
-    """No rendered text contains the marks of a missing or misprinted value."""
     for path, text in one.texts.items():
         marks = re.findall("<no value>|<nil>|%!(?!])", text)
         assert marks == [], path

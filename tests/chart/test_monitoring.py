@@ -87,7 +87,6 @@ LIMITS = {"volume": 1000000, "ratio": {"warning": 0.0000001, "critical": 0}}
 def test_prometheus_loads_the_rules(
     helm: Helm, program: Callable[[str], str], tmp_path: Path, rule: Document
 ) -> None:
-    """Promtool accepts the content of the PrometheusRule."""
     rendered = helm.render({"prometheusRule": {"enabled": True} | rule})
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump(rendered.one("PrometheusRule")["spec"]))

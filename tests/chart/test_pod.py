@@ -126,7 +126,6 @@ def test_the_init_container_fails_on_an_invalid_configuration(make: Start) -> No
 
 
 def test_the_init_container_has_what_the_exporter_has(helm: Helm) -> None:
-    """Image, variables, mounts and rights are those of the exporter's container."""
     more: Document = {
         "replicas": 2,
         "extraEnv": [{"name": "BRAZE_API_KEY", "value": "$(OTHER)"}],

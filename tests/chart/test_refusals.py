@@ -54,7 +54,6 @@ def test_consistent_values_are_rendered(helm: Helm, values: Document) -> None:
     ids=lambda flag: flag.name,
 )
 def test_flags_of_other_values_are_refused(helm: Helm, flag: Any) -> None:
-    """A flag that a value sets is refused in `extraArgs` and `extraEnv`."""
     forms = [[f"--{flag.name}=x"], [f"--{flag.name}", "x"]]
     if flag.is_switch:
         forms.append([f"--no-{flag.name}"])

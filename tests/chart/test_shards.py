@@ -70,7 +70,6 @@ def test_each_pod_reads_its_number_from_its_name(helm: Helm, total: int) -> None
 
 
 def test_only_the_exporter_is_sharded(helm: Helm) -> None:
-    """The simulator and the pod of `helm test` have no shard number."""
     holders = [
         container["name"]
         for pod in helm.render(SHARDS).pods
@@ -107,7 +106,6 @@ def test_every_shard_has_a_name_before_it_is_ready(helm: Helm) -> None:
 
 
 def test_each_shard_has_a_claim_of_its_own(helm: Helm) -> None:
-    """The claim template equals the claim of a Deployment."""
     marks = {"labels": {"backup": "no"}, "annotations": {"example.com/note": "state"}}
     values: Document = {
         "persistence": {

@@ -100,7 +100,6 @@ def test_a_typo_is_an_error() -> None:
 
 
 def test_a_value_of_another_type_is_an_error() -> None:
-    """A mapping or list in the place of another type is an error."""
     wrong = [
         (path, [1] if isinstance(get(VALUES, path), dict) else {"a": [1]})
         for path in LEAVES
@@ -179,15 +178,12 @@ def test_every_field_of_kubernetes_can_be_set(helm: Helm) -> None:
 
 
 def test_the_schema_has_kubernetes_current_types() -> None:
-    """They are those of the newest Kubernetes that the tests know."""
     text = schema_types.SCHEMA.read_text(encoding="utf-8")
 
     assert text == schema_types.written(text), "run `make chart-docs`"
 
 
 def test_the_schema_leaves_no_mapping_open() -> None:
-    """Wherever the schema lists keys, it refuses all others."""
-
     def objects(part: object, place: str = "") -> Iterator[tuple[str, Document]]:
         if isinstance(part, dict):
             if "properties" in part and part.get("type") == "object":
@@ -368,7 +364,6 @@ def test_the_readme_has_current_tables() -> None:
 
 
 def test_every_switch_is_tried() -> None:
-    """The files of ci/ have every boolean both ways, the default included."""
     tried = [merged(VALUES, values) for values in CI_VALUES.values()]
 
     untried = [

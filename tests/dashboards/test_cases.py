@@ -13,6 +13,7 @@ from tests.dashboards.dashboard_json import expression, filled, panels
 from tests.support.programs import run_program
 
 Program = Callable[[str], str]
+Check = Callable[..., str]
 Labels = Mapping[str, str]
 TRIAL = "Do variations convert better than their control group? 28 days"
 CAMPAIGN = {"workspace": "shop", "campaign": "Spring"}
@@ -43,7 +44,7 @@ def braces(labels: Labels) -> str:
 
 
 @pytest.fixture(name="unexpected")
-def _unexpected(program: Program, tmp_path: Path) -> Callable[..., str]:
+def _unexpected(program: Program, tmp_path: Path) -> Check:
     """Return promtool's output for an unexpected result, else an empty text."""
 
     def check(
@@ -129,13 +130,7 @@ def verdict_of(value: float) -> str:
     ],
 )
 def test_a_verdict_is_given_where_it_is_clear(
-    unexpected: Callable[..., str],
-    k: int,
-    n: int,
-    kc: int,
-    nc: int,
-    code: float,
-    words: str,
+    unexpected: Check, k: int, n: int, kc: int, nc: int, code: float, words: str
 ) -> None:
     """The verdict depends on the expected conversions, not on the actual ones."""
     asked = f"round({expression('braze-campaign', TRIAL, 'H')}, 0.0001)"
@@ -159,10 +154,7 @@ def test_a_verdict_is_given_where_it_is_clear(
     ids=["number", "rate", "lowest rate", "highest rate", "lift", "z"],
 )
 def test_the_comparison_matches_the_textbook(
-    unexpected: Callable[..., str],
-    letter: str,
-    variation: float,
-    control: float | None,
+    unexpected: Check, letter: str, variation: float, control: float | None
 ) -> None:
     """The bounds are those of the 95 % Wilson interval, z is that of a pooled test."""
     asked = f"round({expression('braze-campaign', TRIAL, letter)}, 0.0001)"
@@ -218,7 +210,7 @@ def whole_day() -> list[Series]:
     ],
 )
 def test_a_control_group_is_in_no_sum_of_conversions(
-    unexpected: Callable[..., str], name: str, panel: str, letter: str, expected: float
+    unexpected: Check, name: str, panel: str, letter: str, expected: float
 ) -> None:
     """Conversions by variation are used if there are any, else campaign-wide ones."""
     asked = f"sum({expression(name, panel, letter)})"
@@ -234,7 +226,7 @@ def test_a_control_group_is_in_no_sum_of_conversions(
     ],
 )
 def test_a_control_group_is_in_no_rate_of_conversions(
-    unexpected: Callable[..., str], name: str, panel: str, letter: str, rate: float
+    unexpected: Check, name: str, panel: str, letter: str, rate: float
 ) -> None:
     asked = expression(name, panel, letter)
 
@@ -252,7 +244,7 @@ def test_a_control_group_is_in_no_rate_of_conversions(
     ],
 )
 def test_yesterday_is_not_shown_as_today(
-    unexpected: Callable[..., str], name: str, panel: str, expected: float
+    unexpected: Check, name: str, panel: str, expected: float
 ) -> None:
     """Larger figures of a replica with the previous day are not used."""
     series = [info("default", control="false")]
@@ -292,7 +284,7 @@ SERVED = "Series served, dropped, and values ignored"
     ids=["replicas", "shards", "replicas of shards"],
 )
 def test_shards_add_up_and_replicas_do_not(
-    unexpected: Callable[..., str],
+    unexpected: Check,
     panel: str,
     letter: str,
     family: str,

@@ -26,23 +26,23 @@ CONFINED = (
 MOUNT = "/etc/braze-exporter"
 
 
-class Unavailable(Exception):
-    """No image can be built or run on this machine; the message is the reason."""
-
-
 class Engine:
     """buildah and podman, with the storage of `.ci/containers` if it exists."""
 
     def __init__(self, image: str) -> None:
         self.image = image
+        self._environment = {**os.environ, **_prepared()}
+
+    def missing(self) -> str:
+        """Return why no image can be built or run on this machine, or nothing."""
         for name in ("buildah", "podman"):
             if shutil.which(name) is None:
-                raise Unavailable(f"needs {name}")
-        self._environment = {**os.environ, **_prepared()}
+                return f"needs {name}"
         if (asked := self.attempt("info")).returncode:
-            raise Unavailable(f"podman does not work here: {asked.stderr.strip()}")
+            return f"podman does not work here: {asked.stderr.strip()}"
         if self.attempt("image", "exists", BASE).returncode:
-            raise Unavailable("needs the base image, see .ci/containers")
+            return "needs the base image, see .ci/containers"
+        return ""
 
     def attempt(self, *arguments: str) -> CompletedProcess[str]:
         """Run podman, without a check of its exit code."""

@@ -26,22 +26,16 @@ CHOICE = "BRAZE_EXPORTER_CONFIG"
 Service = Mapping[str, Any]
 
 
-def interpolated(text: str, environment: Mapping[str, str]) -> str:
-    """Fill in `${NAME:-otherwise}` and `${NAME:+instead}` as compose does."""
+def services(**environment: str) -> Mapping[str, Service]:
+    """Return the services with `${NAME:-otherwise}` and `${NAME:+instead}` filled in."""
 
     def fill(match: re.Match[str]) -> str:
         name, sign, word = match.groups()
         value = environment.get(name, "")
         return (value or word) if sign == "-" else (word if value else "")
 
-    return re.sub(r"\$\{(\w+):([-+])([^}]*)\}", fill, text)
-
-
-def services(**environment: str) -> Mapping[str, Service]:
-    """Return the services of compose in an environment."""
-    found: Mapping[str, Service] = yaml.safe_load(interpolated(TEXT, environment))[
-        "services"
-    ]
+    text = re.sub(r"\$\{(\w+):([-+])([^}]*)\}", fill, TEXT)
+    found: Mapping[str, Service] = yaml.safe_load(text)["services"]
     return found
 
 
@@ -68,12 +62,8 @@ def seen(service: Service, place: str) -> Path:
 
 def flag(service: Service, name: str) -> str:
     """Return the value of a flag of a service's command."""
-    (value,) = (
-        word.partition("=")[2]
-        for word in service["command"]
-        if word.startswith(f"{name}=")
-    )
-    return str(value)
+    flags = dict(word.partition("=")[::2] for word in service["command"])
+    return str(flags[name])
 
 
 def test_compose_accepts_the_file() -> None:
@@ -121,7 +111,6 @@ def test_everything_mounted_is_there_and_read_only(service: Service) -> None:
 
 
 def test_the_only_password_is_documented() -> None:
-    """The comment at the top contains the default password."""
     secrets = re.findall(r"PASSWORD: (.*)$", TEXT, re.MULTILINE)
 
     assert secrets == ["${GRAFANA_PASSWORD:-admin}"]
@@ -170,7 +159,6 @@ def test_prometheus_loads_its_configuration_and_all_rules(
 
 
 def test_addresses_are_services_of_the_file() -> None:
-    """Each address in a mounted file is a service with its published port."""
     running = services()
     ports = {
         f"{name}:{published.rpartition(':')[2]}"

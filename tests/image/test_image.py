@@ -13,11 +13,12 @@ from exporter import __version__
 from exporter.commands.flags import PORT
 from exporter.simulator import Simulator, SimulatorSettings
 
-from tests.image.containers import CONFINED, MOUNT, Engine, Unavailable
+from tests.image.containers import CONFINED, MOUNT, Engine
 from tests.paths import ROOT
 from tests.support.certificates import Certificates
 from tests.support.checkers import complaints
 from tests.support.daemon_process import configuration, until, written
+from tests.support.programs import checked
 from tests.support.scripted_peer import closed_port
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -33,22 +34,16 @@ def instructions(name: str) -> list[str]:
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
-    """Its linter finds nothing, and no finding is disabled."""
     assert complaints("hadolint", "Dockerfile") == ""
     assert "hadolint ignore" not in DOCKERFILE
 
 
-def test_the_base_is_an_argument_of_both_stages() -> None:
-    """The argument allows a digest; no other image is used."""
+def test_stages_share_a_base_and_only_the_environment_leaves_the_build() -> None:
+    """The base is an argument, which may have a digest; packages have hashes."""
     assert DOCKERFILE.index("\nARG BASE=") < DOCKERFILE.index("\nFROM ")
     assert instructions("ARG")[0] == "BASE=python:3.13-slim"
     assert instructions("FROM") == ["${BASE} AS build", "${BASE}"]
-
-
-def test_only_the_environment_leaves_the_build() -> None:
-    """The last stage copies one directory; packages are verified by hash."""
     last = DOCKERFILE.rpartition("\nFROM ")[2]
-
     assert re.findall(r"^COPY .*$|^ADD .*$", last, re.MULTILINE) == [
         "COPY --from=build /opt/braze-exporter /opt/braze-exporter"
     ]
@@ -70,7 +65,6 @@ def test_the_image_has_entrypoint_user_and_health_check() -> None:
 
 
 def test_what_reaches_the_build_is_an_allow_list() -> None:
-    """The build context contains exactly the copied files."""
     patterns = [
         line for line in IGNORED.splitlines() if line and not line.startswith("#")
     ]
@@ -89,14 +83,12 @@ def test_what_reaches_the_build_is_an_allow_list() -> None:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     """Build the image once, or skip the test with the reason."""
+    engine = Engine(f"localhost/braze-exporter:test-{os.getpid()}")
     if reason := os.environ.get("BRAZE_EXPORTER_NO_CONTAINERS"):
         pytest.skip(reason)
-    try:
-        engine = Engine(f"localhost/braze-exporter:test-{os.getpid()}")
-    except Unavailable as missing:
-        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    if reason := engine.missing():
+        is_required = os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1"
+        (pytest.fail if is_required else pytest.skip)(reason)
     engine.build()
     yield engine
     engine.podman("rmi", engine.image)
@@ -115,9 +107,7 @@ def listening(port: int) -> dict[str, str]:
 
 def readable(directory: Path) -> Path:
     """Let the container's user read what root wrote."""
-    directory.chmod(0o755)
-    for path in directory.iterdir():
-        path.chmod(0o644)
+    checked("chmod", "-R", "a+rX", directory)
     return directory
 
 

@@ -168,7 +168,6 @@ def test_every_rule_is_healthy_and_records_something(settled: Watch) -> None:
 
 
 def test_queries_of_the_runbooks_are_valid(settled: Watch) -> None:
-    """Prometheus evaluates each without an error."""
     for file in [*(ROOT / "docs/runbooks").glob("*.md"), ROOT / "docs/alerts.md"]:
         queries = re.findall(r"```promql\n(.*?)```", file.read_text(), flags=re.DOTALL)
 
