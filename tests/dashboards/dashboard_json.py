@@ -69,12 +69,8 @@ def queries(*names: str) -> list[PanelQuery]:
 
 def expression(dashboard: str, panel: str, letter: str = "A") -> str:
     """Return the query of a panel."""
-    [found] = [
-        query
-        for query in queries(dashboard)
-        if (query.panel, query.letter) == (panel, letter)
-    ]
-    return found.expression
+    found = {(one.panel, one.letter): one.expression for one in queries(dashboard)}
+    return found[panel, letter]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tests.dashboards.dashboard_json import (
     selectors,
 )
 from tests.docs.families import exposed
-from tests.support.daemon_process import Process, Scrape, daemon, get, parse, until
+from tests.support.daemon_process import Process, daemon, get, parse, until
 from tests.support.prometheus import (
     Vector,
     ask,
@@ -36,12 +36,13 @@ pytestmark = pytest.mark.slow
 
 CAMPAIGNS = 22
 SPRING = "Spring sale 🌷"
-ALL_CHANNELS = [
-    *("Flash sale in the app", "Order shipped", "新着アイテムのお知らせ"),
-    *("Onboarding tour", "Home feed cards", "Loyalty tier sync"),
-]
-"""Campaigns that together use all channels of the messaging dashboard."""
-CHOSEN = {"braze-messaging": ALL_CHANNELS}
+CHOSEN = {
+    "braze-messaging": [
+        *("Flash sale in the app", "Order shipped", "新着アイテムのお知らせ"),
+        *("Onboarding tour", "Home feed cards", "Loyalty tier sync"),
+    ]
+}
+"""Campaigns that together use all channels of a dashboard."""
 EMPTY: dict[str, str] = {}
 """Queries without a result on the demo, with the reason."""
 TROUBLE = (
@@ -100,10 +101,6 @@ class Watched:
         assert all(math.isfinite(value) for _, value in vector), query
         return vector
 
-    def scrape(self) -> Scrape:
-        """Return a scrape of the demo."""
-        return parse(get(f"{self.demo}/metrics")[2].decode())
-
 
 @pytest.fixture(scope="module")
 def watched(
@@ -154,7 +151,6 @@ def test_every_variable_has_values(watched: Watched, chosen: dict[str, str]) -> 
 
 
 def test_any_name_can_be_chosen(watched: Watched) -> None:
-    """A name with quotes, backslashes, brackets or emoji selects only its campaign."""
     everything = 'braze_campaign_info{job="one"}'
     names = label_values(watched.prometheus, "campaign", selector=everything)
     by_name = "count by (campaign) (braze_campaign_info{campaign=~`${campaign:regex}`})"
@@ -170,15 +166,15 @@ def test_any_name_can_be_chosen(watched: Watched) -> None:
 
 
 def test_queries_use_only_existing_metrics_and_labels(watched: Watched) -> None:
-    """Metrics, labels and Braze's names of figures are those of a scrape."""
-    scrape = watched.scrape()
+    scrape = parse(get(f"{watched.demo}/metrics")[2].decode())
     known = exposed() | {
         family: {label for labels in samples for label, _ in labels}
         for family, samples in scrape.items()
     }
-    stats = {dict(labels)["metric"] for labels in scrape["braze_campaign_daily"]}
-    stats |= {
-        dict(labels)["metric"] for labels in scrape["braze_campaign_overall_daily"]
+    stats = {
+        dict(labels)["metric"]
+        for family in ("braze_campaign_daily", "braze_campaign_overall_daily")
+        for labels in scrape[family]
     }
 
     for query in queries():
@@ -286,7 +282,6 @@ def test_trouble_shows(program: Program, tmp_path: Path) -> None:
 
 
 def test_tables_without_trouble_have_one_row(watched: Watched) -> None:
-    """Without failures each of these tables has one row, without a campaign."""
     found = [rows(watched, panel) for panel in TROUBLE]
 
     assert found == [{"": ALL_WELL}, {"": ALL_WELL}, {"": 0}]

@@ -77,7 +77,6 @@ def test_the_committed_files_are_what_the_generator_writes() -> None:
 
 
 def test_a_dashboard_can_be_provisioned(document: Document) -> None:
-    """It has a stable uid, no id, no inputs, is read-only, and links to the others."""
     assert document["uid"] in UIDS
     assert document["id"] is None
     assert document["schemaVersion"] == 39
@@ -212,7 +211,6 @@ def test_tables_of_campaigns_link_each_row() -> None:
 
 
 def test_an_empty_cell_is_a_dash() -> None:
-    """The text of an empty table is not repeated in each empty cell."""
     for panel in tables():
         words = {
             field["noValue"]

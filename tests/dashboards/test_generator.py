@@ -1,4 +1,4 @@
-"""The parts of the generator: layout, colours, imports."""
+"""The parts of the generator: colours and imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from grafana.generator import palette, panels
-from grafana.generator.layout import Section, Tile, place
 from grafana.generator.panels import Query
 
 from tests.dashboards.dashboard_json import GRAFANA
@@ -33,28 +32,6 @@ def test_colours_change_at_the_limits(
     steps = limits.steps(good=palette.PLAIN).build().steps
 
     assert {step.value: step.color for step in steps} == expected
-
-
-def tile(width: int, height: int) -> Tile:
-    """Return a panel of a size."""
-    panel = panels.stat("A", [Query("a")], description="It is a.", unit="short")
-    return Tile(panel, width, height)
-
-
-def test_panels_flow_from_left_to_right() -> None:
-    """A panel that does not fit starts a row below the highest panel of the last."""
-    tiles = [tile(12, 4), tile(8, 6), tile(8, 3)]
-
-    placed = place([Section("One", tiles), Section("Two", [tile(24, 2)])])
-
-    assert [panel.grid_pos and vars(panel.grid_pos) for panel in placed] == [
-        {"x": x, "y": y, "w": w, "h": h, "static": None}
-        for x, y, w, h in (
-            *((0, 0, 24, 1), (0, 1, 12, 4), (12, 1, 8, 6), (0, 7, 8, 3)),
-            *((0, 10, 24, 1), (0, 11, 24, 2)),
-        )
-    ]
-    assert [panel.id_val for panel in placed] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

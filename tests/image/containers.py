@@ -12,18 +12,17 @@ from subprocess import CompletedProcess
 
 from tests.support.daemon_process import Running, until
 from tests.support.programs import checked, responds, run_program
+from tests.support.scripted_peer import closed_port
 
 BASE = "python:3.13-slim"
 """The base image of the Dockerfile: that of `.ci/containers`, or the public one."""
 CONFINED = (
-    "--read-only",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-    "--memory=64m",
-    "--memory-swap=64m",
+    *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--memory=64m", "--memory-swap=64m"),
 )
 """Minimal rights and memory of a container."""
 MOUNT = "/etc/braze-exporter"
+LISTEN = "BRAZE_EXPORTER_WEB_LISTEN_ADDRESS"
 
 
 class Engine:
@@ -72,20 +71,20 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         mounted: Path | None = None,
     ) -> Iterator[Container]:
-        """Run a confined container in the host's network during the block.
+        """Run a confined container during the block; it listens on a free port.
 
         `mounted` is the directory at /etc/braze-exporter.
         """
-        settings = [
-            f"--env={name}={text}" for name, text in (environment or {}).items()
-        ]
+        port = closed_port()  # the health check needs it in advance
+        settings = {**(environment or {}), LISTEN: f":{port}"}
+        variables = [f"--env={name}={text}" for name, text in settings.items()]
         volumes = [f"--volume={mounted}:{MOUNT}:ro"] if mounted else []
         # Tests run the health check; its timer would need systemd.
         started = self.podman(
             *("run", "--detach", "--network=host", "--health-interval=disable"),
-            *(*CONFINED, *settings, *volumes, self.image, *arguments),
+            *(*CONFINED, *variables, *volumes, self.image, *arguments),
         )
-        container = Container(self, started.strip())
+        container = Container(self, started.strip(), port)
         try:
             yield container
         finally:
@@ -110,6 +109,7 @@ class Container:
 
     engine: Engine
     number: str
+    port: int
 
     @property
     def log(self) -> str:
@@ -117,15 +117,15 @@ class Container:
         ended = self.engine.attempt("logs", self.number)
         return ended.stdout + ended.stderr
 
-    def serving(self, port: int, *, path: str = "/-/healthy") -> Running:
-        """Return the daemon once a path on a port of this machine responds with 200."""
-        running = Running(f"http://127.0.0.1:{port}")
+    def serving(self, path: str = "/-/healthy") -> Running:
+        """Return the daemon once a path responds with 200."""
+        running = Running(f"http://127.0.0.1:{self.port}")
 
         def has_responded() -> bool:
             assert self._inspect("{{.State.Running}}") == "true", self.log
             return responds(f"{running.url}{path}")
 
-        until(has_responded, what=f"a response on port {port}")
+        until(has_responded, what=f"a response on port {self.port}")
         return running
 
     def execute(self, *command: str) -> CompletedProcess[str]:
@@ -140,10 +140,6 @@ class Container:
         """Stop the container like `docker stop`, and return its exit code."""
         self.engine.podman("stop", "--time=10", self.number)
         return int(self._inspect("{{.State.ExitCode}}"))
-
-    def wait(self) -> int:
-        """Wait for the end of the container and return its exit code."""
-        return int(self.engine.podman("wait", self.number))
 
     def _inspect(self, template: str) -> str:
         inspect = ("container", "inspect", "--format", template)

@@ -20,14 +20,12 @@ TEXT = (ROOT / "compose.yaml").read_text()
 HEAD = TEXT.partition("\nname:")[0]
 """The comment at the top."""
 SERVICES = ("exporter", "prometheus", "alertmanager", "grafana")
-CHOICE = "BRAZE_EXPORTER_CONFIG"
-"""The variable that replaces the demo by a configuration."""
 
 Service = Mapping[str, Any]
 
 
 def services(**environment: str) -> Mapping[str, Service]:
-    """Return the services with `${NAME:-otherwise}` and `${NAME:+instead}` filled in."""
+    """Return the services, with `${NAME:-word}` and `${NAME:+word}` filled in."""
 
     def fill(match: re.Match[str]) -> str:
         name, sign, word = match.groups()
@@ -67,12 +65,9 @@ def flag(service: Service, name: str) -> str:
 
 
 def test_compose_accepts_the_file() -> None:
-    """It is valid by compose's schema."""
-    output = complaints(
-        "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"
-    )
+    schema = ("--builtin-schema", "vendor.compose-spec")
 
-    assert output == ""
+    assert complaints("check-jsonschema", *schema, "compose.yaml") == ""
     assert tuple(services()) == SERVICES
 
 
@@ -121,8 +116,7 @@ def test_the_only_password_is_documented() -> None:
     "file", ["config.yaml", "./mine/braze.yaml", "../braze.yaml", "/srv/braze.yaml"]
 )
 def test_one_variable_names_your_configuration(file: str) -> None:
-    """It is mounted at the path in the daemon's flag."""
-    exporter = services(**{CHOICE: file})["exporter"]
+    exporter = services(BRAZE_EXPORTER_CONFIG=file)["exporter"]
 
     (mount,) = (one for one in exporter["volumes"] if isinstance(one, dict))
     assert mount["source"] == file
@@ -143,7 +137,6 @@ def test_without_a_configuration_it_is_the_demo_with_key_and_state() -> None:
 def test_prometheus_loads_its_configuration_and_all_rules(
     program: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Promtool loads every file of Prometheus at its mounted path."""
     prometheus = services()["prometheus"]
     text = seen(prometheus, flag(prometheus, "--config.file")).read_text()
     for target, source in mounts(prometheus).items():
@@ -166,45 +159,40 @@ def test_addresses_are_services_of_the_file() -> None:
         for published in service["ports"]
     }
     prometheus = running["prometheus"]
-    config = yaml.safe_load(
-        seen(prometheus, flag(prometheus, "--config.file")).read_text()
-    )
+    file = seen(prometheus, flag(prometheus, "--config.file"))
+    config = yaml.safe_load(file.read_text())
 
     def targets(part: Service) -> list[str]:
         return [each for group in part["static_configs"] for each in group["targets"]]
 
     scraped = [each for job in config["scrape_configs"] for each in targets(job)]
     [alertmanager] = config["alerting"]["alertmanagers"]
-    [source] = grafana_files("datasources")
     assert "exporter:10417" in scraped
     assert targets(alertmanager) == ["alertmanager:9093"]
-    assert source["url"] == "http://prometheus:9090"
+    assert provisioned("datasources")["url"] == "http://prometheus:9090"
     assert {*scraped, *targets(alertmanager)} <= ports
 
 
-def grafana_files(kind: str) -> list[dict[str, Any]]:
-    """Return the datasources or providers that Grafana reads when it starts."""
+def provisioned(kind: str) -> Service:
+    """Return the data source or the provider that Grafana reads when it starts."""
     folder = seen(services()["grafana"], f"/etc/grafana/provisioning/{kind}")
-    name = kind if kind == "datasources" else "providers"
-    return [
-        each
-        for file in folder.glob("*.yaml")
-        for each in yaml.safe_load(file.read_text())[name]
-    ]
+    [file] = folder.glob("*.yaml")
+    document = yaml.safe_load(file.read_text())
+    [found] = document["providers" if kind == "dashboards" else kind]
+    assert isinstance(found, dict)
+    return found
 
 
 def test_grafana_finds_the_dashboards_and_opens_the_overview() -> None:
-    """Every provider's folder is mounted, and the home page is one of its files."""
+    """The provider's folder is mounted, and the home page is one of its files."""
     grafana = services()["grafana"]
-    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    variable = "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"
+    home = seen(grafana, grafana["environment"][variable])
 
-    providers, [source] = grafana_files("dashboards"), grafana_files("datasources")
+    source, provider = provisioned("datasources"), provisioned("dashboards")
     assert (source["uid"], source["type"]) == ("braze-prometheus", "prometheus")
-    assert providers
-    for provider in providers:
-        assert provider["allowUiUpdates"] is False
-        files = list(seen(grafana, provider["options"]["path"]).glob("*.json"))
-        assert files
-        assert all(json.loads(file.read_text())["uid"] for file in files)
-        assert seen(grafana, home) in files
-    assert json.loads(seen(grafana, home).read_text())["uid"] == "braze-overview"
+    assert provider["allowUiUpdates"] is False
+    files = list(seen(grafana, provider["options"]["path"]).glob("*.json"))
+    assert all(json.loads(file.read_text())["uid"] for file in files)
+    assert home in files
+    assert json.loads(home.read_text())["uid"] == "braze-overview"
