@@ -118,9 +118,13 @@ def test_the_init_container_fails_on_an_invalid_configuration(make: Start) -> No
         campaigns=[campaign, campaign | {"id": "A"}],
     )
 
-    ended = make(wrong).check()
+    versions = {"min_version": "TLS13", "max_version": "TLS12"}
+    web = {"tls": {"secretName": "a"}, "webConfig": {"tls_server_config": versions}}
+
+    ended = make(wrong | web).check()
 
     assert ended.returncode != 0
+    assert "tls_server_config.max_version: " in ended.stderr
     for place in ("endpoint", "interval", "campaigns[1].id", "campaigns[1].name"):
         assert f"workspaces[0].{place}: " in ended.stderr
 
