@@ -26,13 +26,12 @@ def schema_errors(values: Mapping[str, object]) -> list[str]:
     Defaults that stay as they are are valid, and not checked again.
     """
     whole = merged(VALUES, values)
+    missing = [key for key in SCHEMA["required"] if key not in whole]
     changed = {key: whole[key] for key in values if key in whole}
+    errors = _VALIDATOR.iter_errors(changed)
     return [
-        *(f"$: {key} is required" for key in SCHEMA["required"] if key not in whole),
-        *(
-            f"{error.json_path}: {error.message}"
-            for error in _VALIDATOR.iter_errors(changed)
-        ),
+        *(f"$: {key} is required" for key in missing),
+        *(f"{error.json_path}: {error.message}" for error in errors),
     ]
 
 
@@ -65,12 +64,16 @@ NASTY = "it's \"quoted\": {{ .Values }} #no\n\t- [x] & *y | > ' % @ ` \\ é 🌷
 
 
 def config(**changes: object) -> Document:
-    """Return values with a configuration of one workspace and its key."""
+    """Return values with a configuration of one workspace and its key.
+
+    `...` removes an option.
+    """
     workspace = {
         "name": "production",
         "endpoint": "https://rest.iad-01.braze.com",
         "api_key_file": "/etc/braze-exporter/keys/production",
         "campaigns": [{"id": ID, "name": "Welcome series"}],
-    }
+    } | changes
+    kept = {key: value for key, value in workspace.items() if value is not ...}
     key = {"secretName": "braze", "key": "api-key", "file": "production"}
-    return {"config": {"workspaces": [workspace | changes]}, "apiKeys": [key]}
+    return {"config": {"workspaces": [kept]}, "apiKeys": [key]}

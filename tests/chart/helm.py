@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, Self
 
 import yaml
@@ -52,18 +51,14 @@ class Rendered:
         """The text that Helm prints after an installation."""
         return self.texts["NOTES.txt"]
 
-    @property
-    def manifests(self) -> dict[str, str]:
-        """The texts without the notes."""
-        return {
-            path: text for path, text in self.texts.items() if path.endswith(".yaml")
-        }
-
     @cached_property
     def documents(self) -> list[Document]:
         """Every manifest."""
         return [
-            document for text in self.manifests.values() for document in documents(text)
+            document
+            for path, text in self.texts.items()
+            if path.endswith(".yaml")
+            for document in documents(text)
         ]
 
     def all(self, kind: str) -> list[Document]:
@@ -75,14 +70,15 @@ class Rendered:
         (found,) = self.all(kind)
         return found
 
+    def named(self, kind: str, name: str) -> Document:
+        """Return the manifest of a kind and a name."""
+        (found,) = (each for each in self.all(kind) if each["metadata"]["name"] == name)
+        return found
+
     @property
     def service(self) -> Document:
         """The Service in front of the pods, not the headless one of a StatefulSet."""
-        own = self.workload["spec"].get("serviceName")
-        (found,) = (
-            each for each in self.all("Service") if each["metadata"]["name"] != own
-        )
-        return found
+        return self.named("Service", self.workload["metadata"]["name"])
 
     @property
     def workload(self) -> Document:
@@ -106,27 +102,51 @@ class Rendered:
         """The specifications of all pods, including that of `helm test`."""
         return [self.pod, *(each["spec"] for each in self.all("Pod"))]
 
+    def volume(self, name: str) -> Document:
+        """Return a volume of the exporter's pod."""
+        (found,) = (each for each in self.pod["volumes"] if each["name"] == name)
+        assert isinstance(found, dict)
+        return found
+
+    def mount(self, volume: str) -> Document:
+        """Return the exporter's mount of a volume."""
+        mounts = self.exporter["volumeMounts"]
+        (found,) = (each for each in mounts if each["name"] == volume)
+        assert isinstance(found, dict)
+        return found
+
+    def scraped(self, kind: str) -> Document:
+        """Return the only endpoint of a ServiceMonitor or PodMonitor."""
+        spec = self.one(kind)["spec"]
+        (found,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def images(self) -> list[str]:
+        """The images of all containers, without duplicates."""
+        return sorted({each["image"] for pod in self.pods for each in containers(pod)})
+
     def files(self, kind: str, name: str) -> dict[str, str]:
         """Return the content of a ConfigMap or Secret by key."""
-        (found,) = (each for each in self.all(kind) if each["metadata"]["name"] == name)
+        data = self.named(kind, name)["data"]
         if kind == "ConfigMap":
-            return dict(found["data"])
+            return dict(data)
         return {
             key: base64.b64decode(text, validate=True).decode()
-            for key, text in found["data"].items()
+            for key, text in data.items()
         }
 
     @property
     def config(self) -> str:
         """The text of the exporter's configuration that the chart renders."""
-        for kind in ("ConfigMap", "Secret"):
-            for each in self.all(kind):
-                if each["metadata"]["name"].endswith("-config"):
-                    files = self.files(kind, each["metadata"]["name"])
-                    if "config.yaml" in files:
-                        return files["config.yaml"]
-        message = "the chart rendered no configuration"
-        raise LookupError(message)
+        name = f"{self.workload['metadata']['name']}-config"
+        (kind,) = (
+            each["kind"]
+            for each in self.all("ConfigMap") + self.all("Secret")
+            if each["metadata"]["name"] == name
+        )
+        return self.files(kind, name)["config.yaml"]
 
 
 class Helm:
@@ -137,22 +157,14 @@ class Helm:
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
         self._scratch = TemporaryDirectory()
         self._without_schema = Path(self._scratch.name) / CHART.name
-        shutil.copytree(
-            CHART,
-            self._without_schema,
-            ignore=shutil.ignore_patterns("values.schema.json", "ci"),
-        )
+        ignored = shutil.ignore_patterns("values.schema.json", "ci")
+        shutil.copytree(CHART, self._without_schema, ignore=ignored)
         self._rendered: dict[tuple[str, str, str], Rendered | str] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
         self._scratch.cleanup()
 
@@ -161,7 +173,6 @@ class Helm:
         values: Values | None = None,
         *,
         name: str = "demo",
-        namespace: str = "prod",
         kube_version: str = "v1.31.0",
         chart: Path = CHART,
         has_schema: bool = True,
@@ -173,7 +184,7 @@ class Helm:
         """
         options = {
             "name": name,
-            "namespace": namespace,
+            "namespace": "prod",
             "kube_version": kube_version,
             "api_versions": list(API_VERSIONS),
         }
@@ -181,18 +192,15 @@ class Helm:
         # JSON: the library reads values and options as JSON texts.
         key = str(place), json.dumps(values or {}), json.dumps(options)
         if key not in self._rendered:
-            answer = self._pool.submit(_render, *key).result()
-            self._rendered[key] = (
-                answer if isinstance(answer, str) else Rendered(_by_template(answer))
-            )
+            self._rendered[key] = self._pool.submit(_render, *key).result()
         found = self._rendered[key]
         if isinstance(found, str):
             raise Refused(found)
         return found
 
-    def lint(self, values: Values, *, kube_version: str) -> list[str]:
+    def lint(self, values: Values) -> list[str]:
         """Return the findings of Helm's strict linter, from warnings on."""
-        return self._pool.submit(_lint, str(CHART), dict(values), kube_version).result()
+        return self._pool.submit(_lint, str(CHART), dict(values)).result()
 
     def package(self, directory: Path) -> Path:
         """Package the chart into a directory and return the archive."""
@@ -201,32 +209,27 @@ class Helm:
         return archive
 
 
-def _by_template(texts: Mapping[str, str]) -> dict[str, str]:
-    return {path.partition("/templates/")[2]: text for path, text in texts.items()}
-
-
 @cache
 def _loaded(chart: str) -> Any:
     return importlib.import_module("helm_python").Chart.load(chart)
 
 
-def _render(chart: str, values: str, options: str) -> dict[str, str] | str:
-    """Return texts by path, or the error message; runs in Helm's process."""
+def _render(chart: str, values: str, options: str) -> Rendered | str:
+    """Return texts by template, or the error message; runs in Helm's process."""
     helm: Any = importlib.import_module("helm_python")
     # A private function of the pinned version: `Chart.render` has no capabilities.
     native: Any = importlib.import_module("helm_python._native")
-    raw = _loaded(chart)._raw()
     try:
-        text = native.call_string("helm_render", raw, values, options)
+        text = native.call_string("helm_render", _loaded(chart)._raw(), values, options)
     except helm.HelmError as error:
         return str(error)
     texts: dict[str, str] = json.loads(text)
-    return texts
+    return Rendered({path.partition("/templates/")[2]: texts[path] for path in texts})
 
 
-def _lint(chart: str, values: Values, kube_version: str) -> list[str]:
+def _lint(chart: str, values: Values) -> list[str]:
     helm: Any = importlib.import_module("helm_python")
-    report = helm.lint(chart, values, strict=True, kube_version=kube_version)
+    report = helm.lint(chart, values, strict=True, kube_version="v1.31.0")
     return [str(each) for each in report["messages"] if each["severity"] >= 2]
 
 

@@ -5,34 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chart.helm import Document, Rendered, container
-from tests.support.certificates import Certificates
-from tests.support.daemon_process import run
+from tests.support.daemon_process import Process, run
 
 Files = Mapping[str, str]
 
-_ROOTS = ("/etc/braze-exporter", "/var/lib/braze-exporter")
+_ROOTS = "/etc/braze-exporter|/var/lib/braze-exporter"
 _LISTENS = "--web.listen-address="
 
 
-def secrets(certificates: Certificates) -> Files:
-    """Return the content of an existing Secret: each key that a test refers to."""
-    issued = (
-        certificates.cert.decode(),
-        certificates.key.decode(),
-        certificates.ca.decode(),
-    )
-    key = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef"
-    return dict(zip(("tls.crt", "tls.key", "ca.crt"), issued, strict=True)) | {
-        "api-key": key,
-        "token": key,
-    }
-
-
 class LocalPod:
-    """The files of a rendered pod, and the arguments of its containers."""
+    """The files of a rendered pod, and the commands of its containers."""
 
     def __init__(
         self,
@@ -41,52 +28,27 @@ class LocalPod:
         *,
         existing: Files,
         name: str = "pod-0",
-        **changes: str,
+        changes: Mapping[str, str] | None = None,
     ) -> None:
-        """Write its files; `changes` are texts to replace in files and arguments."""
-        self._rendered = rendered
+        """Write its files. `existing` is the content of Secrets of the user.
+
+        `changes` are texts to replace in files and arguments.
+        """
+        self.rendered = rendered
         self._directory = directory
         self._existing = existing
         self._name = name
-        self._changes = changes
-        mounts = {
-            mount["name"]: mount["mountPath"]
-            for mount in rendered.exporter["volumeMounts"]
-        }
-        for volume in rendered.pod["volumes"]:
-            if volume["name"] in mounts:
-                self._fill(volume, self._path(mounts[volume["name"]]))
-
-    @property
-    def config(self) -> Path:
-        """The configuration file on this machine."""
-        (flag,) = (each for each in self.arguments() if each.startswith("--config.f"))
-        return Path(flag.partition("=")[2])
+        self._changes = changes or {}
+        for mount in rendered.exporter["volumeMounts"]:
+            for volume in rendered.pod["volumes"]:
+                if volume["name"] == mount["name"]:
+                    self._fill(volume, self.path(mount["mountPath"]))
 
     def arguments(
         self, listens: str = "127.0.0.1:0", name: str = "exporter"
     ) -> list[str]:
         """Return a container's arguments with paths and address of this machine."""
-        given: Sequence[str] = container(self._rendered.pod, name)["args"]
-        return self.moved(given, listens)
-
-    def environment(self, name: str = "exporter") -> dict[str, str]:
-        """Return a container's variables; those of Secrets are of `existing`."""
-        return {
-            each["name"]: self._value(each)
-            for each in container(self._rendered.pod, name).get("env", [])
-        }
-
-    def run_init_containers(self) -> list[subprocess.CompletedProcess[str]]:
-        """Run the init containers in their order, up to the first that fails."""
-        ended = []
-        for each in self._rendered.pod.get("initContainers", []):
-            name = each["name"]
-            environment = self.environment(name)
-            ended.append(run(*self.arguments(name=name), environment=environment))
-            if ended[-1].returncode:
-                break
-        return ended
+        return self.moved(container(self.rendered.pod, name)["args"], listens)
 
     def moved(self, given: Sequence[str], listens: str) -> list[str]:
         """Return arguments with the paths and the address of this machine."""
@@ -95,55 +57,87 @@ class LocalPod:
             for each in given
         ]
 
+    def path(self, path: str) -> Path:
+        """Return where a file or directory of the pod is."""
+        return Path(f"{self._directory}{path}")
+
+    def check(self) -> subprocess.CompletedProcess[str]:
+        """Run the init container that checks the configuration."""
+        (check,) = self.rendered.pod["initContainers"]
+        name = check["name"]
+        return run(*self.arguments(name=name), environment=self._environment(name))
+
+    @contextmanager
+    def running(self) -> Iterator[Process]:
+        """Start the exporter as Kubernetes does, once the init container succeeds."""
+        checked = self.check()
+        assert checked.returncode == 0, checked.stderr
+        environment = self._environment("exporter")
+        with Process(*self.arguments(), environment=environment) as exporter:
+            yield exporter
+
+    def run_command(
+        self, command: Sequence[str], exporter: Process
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of a probe or of `helm test` against the running exporter."""
+        return run(*self.moved(command, exporter.url.partition("://")[2]))
+
+    def run_helm_test(self, exporter: Process) -> int:
+        """Run `helm test` against the running exporter and return its exit code."""
+        (healthcheck,) = self.rendered.one("Pod")["spec"]["containers"]
+        return self.run_command(healthcheck["args"], exporter).returncode
+
+    def _environment(self, name: str) -> dict[str, str]:
+        variables = container(self.rendered.pod, name).get("env", [])
+        return {each["name"]: self._value(each) for each in variables}
+
     def _value(self, variable: Document) -> str:
         source = variable.get("valueFrom", {})
-        if source == {"fieldRef": {"fieldPath": "metadata.name"}}:
+        if "fieldRef" in source:
+            assert source["fieldRef"] == {"fieldPath": "metadata.name"}
             return self._name
         if "secretKeyRef" in source:
             return self._existing[source["secretKeyRef"]["key"]]
-        text: str = variable["value"]
-        return text
+        return str(variable["value"])
 
     def _fill(self, volume: Document, directory: Path) -> None:
         directory.mkdir(parents=True)
-        for mode, source in _sources(volume):
-            held = self._content(source)
-            items = source.get("items") or [{"key": key, "path": key} for key in held]
-            for item in items:
-                file = directory / item["path"]
-                file.write_text(self._moved(held[item["key"]]), encoding="utf-8")
-                file.chmod(mode)
+        for source in sources(volume):
+            content = self._content(source)
+            for path, key in (source.keys or {key: key for key in content}).items():
+                file = directory / path
+                file.write_text(self._moved(content[key]), encoding="utf-8")
+                file.chmod(source.mode)
 
-    def _content(self, source: Document) -> Files:
-        name = source.get("secretName") or source["name"]
-        for each in self._rendered.documents:
-            if (
-                each["metadata"]["name"] == name
-                and each["kind"] == source["kind"]
-                and "data" in each
-            ):
-                return self._rendered.files(each["kind"], name)
+    def _content(self, source: Source) -> Files:
+        made = {each["metadata"]["name"] for each in self.rendered.all(source.kind)}
+        if source.name in made:
+            return self.rendered.files(source.kind, source.name)
         return self._existing
-
-    def _path(self, path: str) -> Path:
-        return Path(self._moved(path) if path.startswith(_ROOTS) else self._below(path))
 
     def _moved(self, text: str) -> str:
         for old, new in self._changes.items():
             text = text.replace(old, new)
-        pattern = "|".join(map(re.escape, _ROOTS))
-        return re.sub(pattern, lambda found: self._below(found[0]), text)
-
-    def _below(self, path: str) -> str:
-        return f"{self._directory}{path}"
+        return re.sub(_ROOTS, lambda found: str(self.path(found[0])), text)
 
 
-def _sources(volume: Document) -> Iterator[tuple[int, Document]]:
-    """Yield mode and source of every ConfigMap and Secret in a volume."""
+@dataclass(frozen=True)
+class Source:
+    """A ConfigMap or Secret in a volume: its keys by path, or all; and their mode."""
+
+    kind: str
+    name: str
+    keys: Files
+    mode: int
+
+
+def sources(volume: Document) -> Iterator[Source]:
+    """Yield every ConfigMap and Secret in a volume."""
     projected = volume.get("projected", {})
     for part in projected.get("sources", [volume]):
         for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
             if field in part:
-                source = part[field]
-                mode = source.get("defaultMode", projected.get("defaultMode", 0o644))
-                yield mode, source | {"kind": kind}
+                of = part[field]
+                keys = {item["path"]: item["key"] for item in of.get("items", [])}
+                mode = of.get("defaultMode", projected.get("defaultMode", 0o644))
+                yield Source(kind, of.get("secretName") or of["name"], keys, mode)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.chart.chart_values import ID, NASTY, config
-from tests.chart.helm import CHART, Helm, Rendered
+from tests.chart.helm import CHART, Document, Helm
 from tests.support.certificates import HASH
 
 
@@ -35,41 +35,19 @@ def test_the_demo_has_the_key_of_the_simulator(helm: Helm) -> None:
     assert files == {"api-key": Simulator(SimulatorSettings(seed=1)).api_key}
 
 
-def test_keys_are_files_that_not_everyone_may_read(helm: Helm) -> None:
-    """Each key of a Secret becomes a file that the pod's group can read."""
-    rendered = helm.render(config())
-
-    (keys,) = (each for each in rendered.pod["volumes"] if each["name"] == "keys")
-    assert keys["projected"]["defaultMode"] == 0o440
-    (source,) = keys["projected"]["sources"]
-    assert source["secret"] == {
-        "name": "braze",
-        "items": [{"key": "api-key", "path": "production"}],
-    }
-    mounts = {each["name"]: each for each in rendered.exporter["volumeMounts"]}
-    assert mounts["keys"]["mountPath"] == "/etc/braze-exporter/keys"
-    assert mounts["keys"]["readOnly"] is True
-    assert rendered.pod["securityContext"]["fsGroup"] == 65532
-    assert not rendered.all("Secret")
-
-
-def checksums(rendered: Rendered) -> dict[str, str]:
+def checksums(helm: Helm, values: Document) -> dict[str, str]:
     """Return the checksum annotations of the pod."""
-    template = rendered.workload["spec"]["template"]
-    return {
-        name: text
-        for name, text in template["metadata"]["annotations"].items()
-        if name.startswith("checksum/")
-    }
+    template = helm.render(values).workload["spec"]["template"]
+    annotations = template["metadata"]["annotations"].items()
+    return {name: text for name, text in annotations if name.startswith("checksum/")}
 
 
 def test_checksums_change_with_configuration_and_secrets(helm: Helm) -> None:
-    """Each rendered ConfigMap and Secret of the exporter has a checksum annotation."""
     web = {"webConfig": {"basic_auth_users": {"a": HASH}}}
     other_web = {"webConfig": {"basic_auth_users": {"b": HASH}}}
 
     one, same, other, protected, changed = (
-        checksums(helm.render(values))
+        checksums(helm, values)
         for values in (
             config(),
             config() | {"podLabels": {"team": "crm"}},
@@ -83,7 +61,7 @@ def test_checksums_change_with_configuration_and_secrets(helm: Helm) -> None:
     assert one["checksum/config"] != other["checksum/config"]
     assert one["checksum/config"] == protected["checksum/config"]
     assert protected["checksum/secret"] != changed["checksum/secret"]
-    assert not checksums(helm.render(config() | {"checksumAnnotations": False}))
+    assert not checksums(helm, config() | {"checksumAnnotations": False})
 
 
 def test_the_configuration_can_be_a_secret(helm: Helm) -> None:
@@ -105,30 +83,6 @@ TEXTS = st.text(
 ).filter(str.strip)
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(name=TEXTS, campaign=TEXTS, label=TEXTS)
-@pytest.mark.parametrize("is_secret", [False, True])
-def test_any_text_reaches_the_exporter(
-    helm: Helm, *, is_secret: bool, name: str, campaign: str, label: str
-) -> None:
-    """Names and labels arrive unchanged in the exporter's configuration."""
-    values = config(
-        name=name,
-        campaigns=[{"id": ID, "name": campaign, "labels": {"team": label}}],
-    )
-
-    rendered = helm.render(values | {"configInSecret": is_secret}, has_schema=False)
-
-    read = yaml.safe_load(rendered.config)
-    assert read["workspaces"][0]["name"] == name
-    assert read["workspaces"][0]["campaigns"][0]["name"] == campaign
-    assert read["workspaces"][0]["campaigns"][0]["labels"] == {"team": label}
-
-
 def parsed(text: str) -> WorkspaceConfig:
     """Return the workspace that the exporter reads from a configuration."""
     return parse(
@@ -139,35 +93,46 @@ def parsed(text: str) -> WorkspaceConfig:
     ).config.workspaces[0]
 
 
-def test_texts_stay_texts(helm: Helm) -> None:
-    """Text that YAML could read as another type arrives as text in the exporter."""
-    for text in (
-        "yes",
-        "12",
-        "2026-01-01",
-        "1:30",
-        "0x1F",
-        "~",
-        "=",
-        "<<",
-        "1e3",
-        "*a",
-    ):
-        campaign = {"id": ID, "name": text, "labels": {"team": text}}
+def assert_texts_arrive(helm: Helm, *texts: str, **options: object) -> None:
+    """Assert that texts arrive as texts: names of workspace and campaign, a label."""
+    name, campaign, label = texts
+    labelled = {"id": ID, "name": campaign, "labels": {"team": label}}
+    values = config(name=name, campaigns=[labelled]) | options
 
-        workspace = parsed(helm.render(config(name=text, campaigns=[campaign])).config)
+    workspace = parsed(helm.render(values, has_schema=False).config)
 
-        assert workspace.name == text
-        assert workspace.campaigns[0].name == text
-        assert dict(workspace.campaigns[0].labels) == {"team": text}
+    assert workspace.name == name
+    assert workspace.campaigns[0].name == campaign
+    assert dict(workspace.campaigns[0].labels) == {"team": label}
 
 
-def test_numbers_stay_numbers(helm: Helm) -> None:
-    """Large and fractional numbers arrive unchanged."""
-    for rate in (1, 0.5, 120, 1000000, 50000):
-        workspace = parsed(helm.render(config(requests_per_minute=rate)).config)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(name=TEXTS, campaign=TEXTS, label=TEXTS)
+@pytest.mark.parametrize("is_secret", [False, True])
+def test_any_text_reaches_the_exporter(
+    helm: Helm, *, is_secret: bool, name: str, campaign: str, label: str
+) -> None:
+    assert_texts_arrive(helm, name, campaign, label, configInSecret=is_secret)
 
-        assert float(workspace.requests_per_minute) == rate
+
+@pytest.mark.parametrize(
+    "text",
+    ["yes", "12", "2026-01-01", "1:30", "0x1F", "~", "=", "<<", "1e3", "*a"],
+)
+def test_texts_stay_texts(helm: Helm, text: str) -> None:
+    """YAML could read them as another type."""
+    assert_texts_arrive(helm, text, text, text)
+
+
+@pytest.mark.parametrize("rate", [1, 0.5, 120, 1000000, 50000])
+def test_numbers_stay_numbers(helm: Helm, rate: float) -> None:
+    workspace = parsed(helm.render(config(requests_per_minute=rate)).config)
+
+    assert float(workspace.requests_per_minute) == rate
 
 
 def test_hostile_values_stay_in_their_places(helm: Helm) -> None:

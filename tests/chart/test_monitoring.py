@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import yaml
 from tests.chart.chart_values import NASTY
 from tests.chart.helm import Document, Helm, Rendered
 from tests.paths import ROOT
+from tests.support.programs import checked
 
 
-def rules_of(rendered: Rendered) -> list[Document]:
-    """Return all rules."""
+def rules_of(helm: Helm, **rule: object) -> list[Document]:
+    """Return all rules that the chart renders with values of `prometheusRule`."""
+    rendered = helm.render({"prometheusRule": {"enabled": True} | rule})
     groups = rendered.one("PrometheusRule")["spec"]["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+    return [each for group in groups for each in group["rules"]]
 
 
 def repository_rules() -> list[Document]:
@@ -32,92 +34,77 @@ def repository_rules() -> list[Document]:
     ]
 
 
+def thresholds(rules: list[Document]) -> dict[tuple[str, str, str], str]:
+    """Return the expressions of thresholds by name, alert and severity."""
+    found = {}
+    for rule in rules:
+        _, is_threshold, kind = rule.get("record", "").partition("threshold:")
+        if is_threshold:
+            labels = rule["labels"]
+            found[kind, labels["alert"], labels.get("severity", "")] = rule["expr"]
+    return found
+
+
 def test_the_rules_are_those_of_the_repository(helm: Helm) -> None:
     """Without values every rule equals that of grafana/rules, templates included."""
-    rendered = helm.render({"prometheusRule": {"enabled": True}})
+    rules = rules_of(helm)
 
-    assert rules_of(rendered) == repository_rules()
-    assert "{{ $labels.campaign }}" in json.dumps(rules_of(rendered))
+    assert rules == repository_rules()
+    assert "{{ $labels.campaign }}" in json.dumps(rules)
 
 
 def test_every_threshold_can_be_set(helm: Helm) -> None:
     """Each threshold of the values replaces its number, and only that."""
-    ours = {
-        (rule["record"], rule["labels"]["alert"], rule["labels"].get("severity"))
-        for rule in repository_rules()
-        if rule.get("record", "").startswith("braze:threshold:")
-    }
+    ours = sorted(thresholds(repository_rules()))
     assert len(ours) > 30
-    thresholds: dict[str, dict[str, Any]] = {}
-    expected = {}
-    for number, (record, alert, severity) in enumerate(sorted(ours, key=str), start=1):
-        kind, amount = record.rpartition(":")[2], number / 1000
-        expected[record, alert, severity] = f"vector({amount:g})"
-        if severity is None:
-            thresholds.setdefault(alert, {})[kind] = amount
+    values: dict[str, dict[str, Any]] = defaultdict(dict)
+    for number, (kind, alert, severity) in enumerate(ours, start=1):
+        if severity:
+            values[alert].setdefault(kind, {})[severity] = number / 1000
         else:
-            thresholds.setdefault(alert, {}).setdefault(kind, {})[severity] = amount
+            values[alert][kind] = number / 1000
 
-    rendered = helm.render(
-        {"prometheusRule": {"enabled": True, "thresholds": thresholds}}
-    )
+    found = thresholds(rules_of(helm, thresholds=values))
 
-    found = {
-        (rule["record"], rule["labels"]["alert"], rule["labels"].get("severity")): (
-            rule["expr"]
-        )
-        for rule in rules_of(rendered)
-        if rule.get("record", "").startswith("braze:threshold:")
+    assert found == {
+        key: f"vector({number / 1000:g})" for number, key in enumerate(ours, start=1)
     }
-    assert found == expected
+
+
+LIMITS = {"volume": 1000000, "ratio": {"warning": 0.0000001, "critical": 0}}
 
 
 @pytest.mark.parametrize(
     "rule",
     [
         {},
-        {
-            "thresholds": {
-                "BrazeEmailBounceRateHigh": {
-                    "volume": 1000000,
-                    "ratio": {"warning": 0.0000001, "critical": 0},
-                }
-            }
-        },
+        {"thresholds": {"BrazeEmailBounceRateHigh": LIMITS}},
         {"alertLabels": {"team": NASTY}, "grafanaUrl": "https://grafana.example.com"},
         {"disabledAlerts": ["BrazeEmailBounceRateHigh", "BrazeSendsStopped"]},
     ],
+    ids=["defaults", "thresholds", "labels", "disabled"],
 )
 def test_prometheus_loads_the_rules(
     helm: Helm, program: Callable[[str], str], tmp_path: Path, rule: Document
 ) -> None:
-    """Promtool accepts the content of the PrometheusRule."""
     rendered = helm.render({"prometheusRule": {"enabled": True} | rule})
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump(rendered.one("PrometheusRule")["spec"]))
 
-    done = subprocess.run(
-        [program("promtool"), "check", "rules", "--lint=all", "--lint-fatal", file],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stdout + done.stderr
+    lint = ("check", "rules", "--lint=all", "--lint-fatal")
+    checked(program("promtool"), *lint, file)
 
 
 def test_alerts_can_be_disabled_and_labelled(helm: Helm) -> None:
     """A disabled alert is absent; others have the labels and Grafana's address."""
-    rule = {
-        "enabled": True,
-        "disabledAlerts": ["BrazeEmailBounceRateHigh"],
-        "alertLabels": {"team": "crm", "severity": "page"},
-        "grafanaUrl": "https://grafana.example.com/",
-    }
+    rules = rules_of(
+        helm,
+        disabledAlerts=["BrazeEmailBounceRateHigh"],
+        alertLabels={"team": "crm", "severity": "page"},
+        grafanaUrl="https://grafana.example.com/",
+    )
 
-    rendered = helm.render({"prometheusRule": rule})
-
-    alerts = [each for each in rules_of(rendered) if "alert" in each]
+    alerts = [each for each in rules if "alert" in each]
     assert len(alerts) > 10
     for alert in alerts:
         assert alert["alert"] != "BrazeEmailBounceRateHigh"
@@ -126,16 +113,21 @@ def test_alerts_can_be_disabled_and_labelled(helm: Helm) -> None:
         assert url is None or url.startswith("https://grafana.example.com/d/braze-")
 
 
+def dashboards(rendered: Rendered) -> list[Document]:
+    """Return the ConfigMaps of dashboards."""
+    maps = rendered.all("ConfigMap")
+    return [each for each in maps if "-dashboard-" in each["metadata"]["name"]]
+
+
 def test_dashboards_are_those_of_the_repository(helm: Helm) -> None:
     """Each dashboard is in a ConfigMap, unchanged, with the sidecar's label."""
     rendered = helm.render({"dashboards": {"enabled": True, "folder": "Marketing"}})
 
     files: dict[str, str] = {}
-    for each in rendered.all("ConfigMap"):
-        if "grafana_dashboard" in each["metadata"]["labels"]:
-            assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
-            assert each["metadata"]["annotations"] == {"grafana_folder": "Marketing"}
-            files |= each["data"]
+    for each in dashboards(rendered):
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert each["metadata"]["annotations"] == {"grafana_folder": "Marketing"}
+        files |= each["data"]
     assert files == {
         file.name: file.read_text(encoding="utf-8")
         for file in (ROOT / "grafana" / "dashboards").glob("*.json")
@@ -146,18 +138,12 @@ def test_grafana_dashboards_refer_to_their_config_maps(helm: Helm) -> None:
     """With Grafana's operator alone no ConfigMap has the sidecar's label."""
     rendered = helm.render({"dashboards": {"grafanaOperator": {"enabled": True}}})
 
-    made = {
-        each["metadata"]["name"]: each
-        for each in rendered.all("ConfigMap")
-        if "-dashboard-" in each["metadata"]["name"]
-    }
-    dashboards = rendered.all("GrafanaDashboard")
-    assert len(dashboards) == len(made) >= 5
-    for each in dashboards:
-        reference = each["spec"]["configMapRef"]
+    made = {each["metadata"]["name"]: each for each in dashboards(rendered)}
+    found = [each["spec"] for each in rendered.all("GrafanaDashboard")]
+    assert len(found) == len(made) >= 5
+    for spec in found:
+        reference = spec["configMapRef"]
         assert reference["key"] in made[reference["name"]]["data"]
-        assert each["spec"]["instanceSelector"]["matchLabels"] == {
-            "dashboards": "grafana"
-        }
+        assert spec["instanceSelector"]["matchLabels"] == {"dashboards": "grafana"}
     for each in made.values():
         assert "grafana_dashboard" not in each["metadata"]["labels"]

@@ -1,34 +1,28 @@
-"""The rendered pod runs: init containers, exporter and probes, on this machine."""
+"""The rendered pod runs: init container, exporter and probes, on this machine."""
 
 from __future__ import annotations
 
-import json
+import base64
 import signal
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from exporter.simulator import Simulator
 
-from tests.chart.chart_values import CI_VALUES
-from tests.chart.helm import Document, Helm, Rendered
-from tests.chart.local_pod import LocalPod, secrets
+from tests.chart.chart_values import CI_VALUES, config
+from tests.chart.helm import Document, Helm
+from tests.chart.local_pod import LocalPod
 from tests.support.certificates import HASH, PASSWORD, Certificates
-from tests.support.daemon_process import Process, parse, run, until
+from tests.support.daemon_process import Process, parse, until
 
 KEYS = "/etc/braze-exporter/keys"
 SCRAPE = {"name": "scrape", "key": "any"}
-
-
-@pytest.fixture(name="certificates")
-def _certificates(tmp_path: Path) -> Certificates:
-    """Issue certificates."""
-    return Certificates(tmp_path / "certificates")
+Start = Callable[..., LocalPod]
 
 
 @pytest.fixture(name="braze")
@@ -38,56 +32,64 @@ def _braze() -> Iterator[Simulator]:
         yield started
 
 
+@pytest.fixture(name="make")
+def _make(helm: Helm, tmp_path: Path) -> Start:
+    """Return a function that makes a pod with the keys of the user's Secrets."""
+    issued = Certificates(tmp_path / "certificates")
+    certificates = {"tls.crt": issued.cert, "tls.key": issued.key, "ca.crt": issued.ca}
+    texts = {name: content.decode() for name, content in certificates.items()}
+
+    def make(
+        values: Document,
+        *,
+        key: str = "7f3e9a52-0000-4d1b-8a6b-feedfacebeef",
+        name: str = "pod-0",
+        changes: dict[str, str] | None = None,
+    ) -> LocalPod:
+        existing = texts | {"api-key": key, "token": key}
+        directory = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}"
+        return LocalPod(
+            helm.render(values),
+            directory,
+            existing=existing,
+            name=name,
+            changes=changes,
+        )
+
+    return make
+
+
 def polling(braze: Simulator) -> Document:
     """Return values that poll the simulator."""
-    workspace = {
-        "name": "production",
-        "endpoint": braze.url,
-        "api_key_file": f"{KEYS}/production",
-        "interval": "1s",
-        "requests_per_minute": 6000,
-        "campaigns": [{"id": each.id, "name": each.name} for each in braze.campaigns],
-    }
-    key = {"secretName": "braze", "key": "api-key", "file": "production"}
-    return {"config": {"workspaces": [workspace]}, "apiKeys": [key]}
+    return config(
+        endpoint=braze.url,
+        interval="1s",
+        requests_per_minute=6000,
+        campaigns=[{"id": each.id, "name": each.name} for each in braze.campaigns],
+    )
 
 
 def http_get(url: str, *, password: str | None = None) -> tuple[int, str]:
     """Return status and text, as a probe or Prometheus gets them."""
-    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
+    request = urllib.request.Request(url)  # noqa: S310 - our own URL
     if password is not None:
-        passwords.add_password(None, url, "prometheus", password, is_authenticated=True)
+        user = base64.b64encode(f"prometheus:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {user}")
     # Kubernetes' probes verify no certificate and show none.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),
-        urllib.request.HTTPSHandler(context=context),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-    )
     try:
-        with opener.open(url, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=20, context=context) as response:  # noqa: S310 - our own URL
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
 
 
-@contextmanager
-def running(pod: LocalPod) -> Iterator[Process]:
-    """Start a pod as Kubernetes does: the exporter once all init containers succeed."""
-    for ended in pod.run_init_containers():
-        assert ended.returncode == 0, ended.stderr
-    with Process(*pod.arguments(), environment=pod.environment()) as exporter:
-        yield exporter
-
-
-def run_helm_test(rendered: Rendered, pod: LocalPod, exporter: Process) -> int:
-    """Run the command of `helm test` against a running pod; return its exit code."""
-    address = exporter.url.partition("://")[2]
-    (healthcheck,) = rendered.one("Pod")["spec"]["containers"]
-    return run(*pod.moved(healthcheck["args"], address)).returncode
+def is_ready(exporter: Process, path: str = "/-/ready") -> bool:
+    """Whether the exporter is ready."""
+    return http_get(f"{exporter.url}{path}")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -98,43 +100,36 @@ def run_helm_test(rendered: Rendered, pod: LocalPod, exporter: Process) -> int:
     ],
 )
 def test_the_init_container_accepts_a_valid_configuration(
-    helm: Helm, certificates: Certificates, tmp_path: Path, name: str
+    make: Start, name: str
 ) -> None:
     """It finds no problem and prints no warning: keys are there, and not public."""
-    rendered = helm.render(CI_VALUES[name])
-    pod = LocalPod(rendered, tmp_path, existing=secrets(certificates))
-
-    (ended,) = pod.run_init_containers()
+    ended = make(CI_VALUES[name]).check()
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
 
 
-def test_the_init_container_fails_on_an_invalid_configuration(
-    helm: Helm, certificates: Certificates, tmp_path: Path
-) -> None:
+def test_the_init_container_fails_on_an_invalid_configuration(make: Start) -> None:
     """Its log has the exporter's message for every problem that the schema allows."""
     campaign = {"id": "a", "name": "Welcome series"}
-    workspace = {
-        "name": "production",
-        "endpoint": "http://rest.iad-01.braze.com",
-        "api_key_file": f"{KEYS}/production",
-        "interval": "8d",
-        "campaigns": [campaign, campaign | {"id": "A"}],
-    }
-    key = {"secretName": "braze", "key": "api-key", "file": "production"}
-    rendered = helm.render({"config": {"workspaces": [workspace]}, "apiKeys": [key]})
-    pod = LocalPod(rendered, tmp_path, existing=secrets(certificates))
+    wrong = config(
+        endpoint="http://rest.iad-01.braze.com",
+        interval="8d",
+        campaigns=[campaign, campaign | {"id": "A"}],
+    )
 
-    (ended,) = pod.run_init_containers()
+    versions = {"min_version": "TLS13", "max_version": "TLS12"}
+    web = {"tls": {"secretName": "a"}, "webConfig": {"tls_server_config": versions}}
+
+    ended = make(wrong | web).check()
 
     assert ended.returncode != 0
+    assert "tls_server_config.max_version: " in ended.stderr
     for place in ("endpoint", "interval", "campaigns[1].id", "campaigns[1].name"):
         assert f"workspaces[0].{place}: " in ended.stderr
 
 
 def test_the_init_container_has_what_the_exporter_has(helm: Helm) -> None:
-    """Image, variables, mounts and rights are those of the exporter's container."""
     more: Document = {
         "replicas": 2,
         "extraEnv": [{"name": "BRAZE_API_KEY", "value": "$(OTHER)"}],
@@ -142,7 +137,7 @@ def test_the_init_container_has_what_the_exporter_has(helm: Helm) -> None:
         "extraInitContainers": [{"name": "before", "image": "busybox"}],
     }
 
-    pod = helm.render(polling_nothing() | more).pod
+    pod = helm.render(config(api_key_env="BRAZE_API_KEY", api_key_file=...) | more).pod
 
     before, check = pod["initContainers"]
     assert (before["name"], check["name"]) == ("before", "check-config")
@@ -156,62 +151,35 @@ def test_the_init_container_has_what_the_exporter_has(helm: Helm) -> None:
     assert check["resources"]["limits"] == {"memory": "128Mi"}
 
 
-def polling_nothing() -> Document:
-    """Return values with a configuration that no test runs."""
-    workspace = {
-        "name": "production",
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "BRAZE_API_KEY",
-        "campaigns": [{"id": "a", "name": "b"}],
-    }
-    return {"config": {"workspaces": [workspace]}}
-
-
-def test_the_check_can_be_turned_off(helm: Helm) -> None:
-    """Without it the pod has only the init containers of the values."""
-    off: Document = {"configCheck": {"enabled": False}}
-    extra: Document = {"extraInitContainers": [{"name": "before", "image": "busybox"}]}
-
-    assert "initContainers" not in helm.render(off).pod
-    (only,) = helm.render(off | extra).pod["initContainers"]
-    assert only["name"] == "before"
-
-
 @pytest.mark.slow
-def test_the_default_installation_shows_campaigns(helm: Helm, tmp_path: Path) -> None:
+def test_the_default_installation_shows_campaigns(make: Start) -> None:
     """Without values both containers run, and every campaign of the demo is up."""
-    rendered = helm.render({"serviceMonitor": {"enabled": True}})
-    plain = LocalPod(rendered, tmp_path / "plain", existing={})
-    simulate = plain.arguments(name="simulated-braze")
-    assert simulate[-1] == "--listen-address=127.0.0.1:10418"
-    with Process(*simulate[:-1], "--listen-address=127.0.0.1:0") as braze:
+    values = {"serviceMonitor": {"enabled": True}}
+    address, listens = "127.0.0.1:10418", "--listen-address=127.0.0.1:0"
+    *simulate, last = make(values).arguments(name="simulated-braze")
+    assert last == f"--listen-address={address}"
+    with Process(*simulate, listens) as braze:
         url = braze.wait_for_line(r"simulated Braze at (http://[^,]+),")[1]
-        changes = {"http://127.0.0.1:10418": url}
-        pod = LocalPod(rendered, tmp_path / "pod", existing={}, **changes)
-        with running(pod) as exporter:
-            probes = {
-                name: f"{exporter.url}{rendered.exporter[name]['httpGet']['path']}"
-                for name in ("startupProbe", "livenessProbe", "readinessProbe")
-            }
-            (endpoint,) = rendered.one("ServiceMonitor")["spec"]["endpoints"]
+        pod = make(values, changes={f"http://{address}": url})
+        with pod.running() as exporter:
+            startup, liveness, readiness = (
+                pod.rendered.exporter[f"{name}Probe"]["httpGet"]["path"]
+                for name in ("startup", "liveness", "readiness")
+            )
+            path = pod.rendered.scraped("ServiceMonitor")["path"]
 
-            until(lambda: http_get(probes["readinessProbe"])[0] == 200)
+            until(lambda: is_ready(exporter, readiness))
 
-            assert http_get(probes["startupProbe"])[0] == 200
-            assert http_get(probes["livenessProbe"])[0] == 200
-            status, text = http_get(f"{exporter.url}{endpoint['path']}")
-            assert status == 200
-            up = parse(text)["braze_campaign_up"]
-            assert len(up) == 22
-            assert set(up.values()) == {1}
-            assert run_helm_test(rendered, pod, exporter) == 0
+            assert is_ready(exporter, startup)
+            assert is_ready(exporter, liveness)
+            up = parse(http_get(f"{exporter.url}{path}")[1])["braze_campaign_up"]
+            assert list(up.values()) == [1] * 22
+            assert pod.run_helm_test(exporter) == 0
             assert exporter.end(signal.SIGTERM, seconds=10) == 0
 
 
 @pytest.mark.slow
-def test_tls_passwords_and_a_prefix_fit_together(
-    helm: Helm, certificates: Certificates, tmp_path: Path, braze: Simulator
-) -> None:
+def test_tls_passwords_and_a_prefix_fit_together(make: Start, braze: Simulator) -> None:
     """Over TLS and below a prefix, probes need no password and scrapes do."""
     values = polling(braze) | {
         "tls": {"secretName": "braze-tls", "caKey": "ca.crt"},
@@ -222,23 +190,20 @@ def test_tls_passwords_and_a_prefix_fit_together(
             "basicAuth": {"username": SCRAPE, "password": SCRAPE},
         },
     }
-    rendered = helm.render(values)
-    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
-    pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
-    with running(pod) as exporter:
+    pod = make(values, key=braze.api_key)
+    with pod.running() as exporter:
         url = exporter.url.replace("http://", "https://")
-        probe = rendered.exporter["readinessProbe"]["httpGet"]
+        probe = pod.rendered.exporter["readinessProbe"]["httpGet"]
         assert probe["scheme"] == "HTTPS"
 
         until(lambda: http_get(f"{url}{probe['path']}")[0] == 200)
 
-        (endpoint,) = rendered.one("PodMonitor")["spec"]["podMetricsEndpoints"]
-        page = f"{url}{endpoint['path']}"
+        page = f"{url}{pod.rendered.scraped('PodMonitor')['path']}"
         assert http_get(page)[0] == 401
         status, text = http_get(page, password=PASSWORD)
         assert status == 200
         assert set(parse(text)["braze_campaign_up"].values()) == {1}
-        assert run_helm_test(rendered, pod, exporter) == 0
+        assert pod.run_helm_test(exporter) == 0
 
 
 @pytest.mark.slow
@@ -251,101 +216,79 @@ def test_tls_passwords_and_a_prefix_fit_together(
     ids=["shards", "replicas"],
 )
 def test_several_pods_serve_all_campaigns(
-    helm: Helm,
-    certificates: Certificates,
-    tmp_path: Path,
-    braze: Simulator,
-    many: Document,
-    count: int,
-    polls_of_a_campaign: int,
+    make: Start, braze: Simulator, many: Document, count: int, polls_of_a_campaign: int
 ) -> None:
     """Of shards one pod serves a campaign, of replicas every pod."""
+    values = polling(braze) | many
     with ExitStack() as stack:
-        rendered = helm.render(polling(braze) | many)
-        existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
         exporters = [
-            stack.enter_context(
-                running(
-                    LocalPod(rendered, tmp_path / name, existing=existing, name=name)
-                )
-            )
+            stack.enter_context(make(values, key=braze.api_key, name=name).running())
             for name in (f"demo-braze-exporter-{number}" for number in range(count))
         ]
 
-        until(
-            lambda: all(http_get(f"{each.url}/-/ready")[0] == 200 for each in exporters)
-        )
+        until(lambda: all(map(is_ready, exporters)))
 
-        found = [
+        pages = [parse(http_get(f"{each.url}/metrics")[1]) for each in exporters]
+        served = [
             dict(labels)["campaign"]
-            for each in exporters
-            for labels in parse(http_get(f"{each.url}/metrics")[1])[
-                "braze_campaign_info"
-            ]
+            for page in pages
+            for labels in page["braze_campaign_info"]
         ]
         expected = [each.name for each in braze.campaigns] * polls_of_a_campaign
-        assert sorted(found) == sorted(expected)
-        for each in exporters:
-            assert not [line for line in each.lines if "level=warn" in line]
+        assert sorted(served) == sorted(expected)
+        lines = [line for each in exporters for line in each.lines]
+        assert not [line for line in lines if "level=warn" in line]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_own", [True, False])
+@pytest.mark.parametrize(
+    "certificate",
+    [{}, {"healthcheckCertificate": {"secretName": "client"}}],
+    ids=["that of the server", "its own"],
+)
 def test_probes_work_under_client_certificates(
-    helm: Helm,
-    certificates: Certificates,
-    tmp_path: Path,
-    braze: Simulator,
-    *,
-    is_own: bool,
+    make: Start, braze: Simulator, certificate: Document
 ) -> None:
     """Where clients need a certificate, the command of the probes shows one."""
-    values: dict[str, Any] = polling(braze) | {
+    required = {
+        "client_auth_type": "RequireAndVerifyClientCert",
+        "client_ca_file": "/etc/braze-exporter/tls/ca.crt",
+    }
+    values = polling(braze) | {
         "tls": {"secretName": "braze-tls"},
-        "webConfig": {
-            "tls_server_config": {
-                "client_auth_type": "RequireAndVerifyClientCert",
-                "client_ca_file": "/etc/braze-exporter/tls/ca.crt",
-            }
-        },
+        "webConfig": {"tls_server_config": required},
         "web": {"routePrefix": "/x"},
     }
-    if not is_own:
-        values["healthcheckCertificate"] = {"secretName": "client"}
-    rendered = helm.render(values)
-    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
-    pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
-    with running(pod) as exporter:
-        address = exporter.url.partition("://")[2]
+    pod = make(values | certificate, key=braze.api_key)
+    with pod.running() as exporter:
 
         def output(name: str) -> str:
-            command = rendered.exporter[name]["exec"]["command"]
-            assert command[0] == "braze-exporter"
-            return run(*pod.moved(command[1:], address)).stdout
+            program, *arguments = pod.rendered.exporter[name]["exec"]["command"]
+            assert program == "braze-exporter"
+            return pod.run_command(arguments, exporter).stdout
 
         until(lambda: output("readinessProbe") == "ready\n")
         assert output("startupProbe") == output("livenessProbe") == "healthy\n"
-
-        assert run_helm_test(rendered, pod, exporter) == 0
+        assert pod.run_helm_test(exporter) == 0
 
 
 @pytest.mark.slow
 def test_a_changed_config_map_needs_no_new_pod(
-    helm: Helm, certificates: Certificates, tmp_path: Path, braze: Simulator
+    helm: Helm, make: Start, braze: Simulator
 ) -> None:
     """The exporter follows the symbolic link that Kubernetes replaces in the mount."""
-    rendered = helm.render(polling(braze))
-    existing = dict(secrets(certificates)) | {"api-key": braze.api_key}
-    pod = LocalPod(rendered, tmp_path / "pod", existing=existing)
-    other = json.loads(json.dumps(polling(braze)))
+    pod = make(polling(braze), key=braze.api_key)
+    other = polling(braze)
     del other["config"]["workspaces"][0]["campaigns"][1:]
-    text = helm.render(other).config.replace(KEYS, f"{tmp_path}/pod{KEYS}")
-    with running(pod) as exporter:
-        until(lambda: http_get(f"{exporter.url}/-/ready")[0] == 200)
+    text = helm.render(other).config.replace(KEYS, str(pod.path(KEYS)))
+    (flag,) = (each for each in pod.arguments() if each.startswith("--config.file="))
+    mounted = Path(flag.partition("=")[2])
+    with pod.running() as exporter:
+        until(lambda: is_ready(exporter))
 
-        (pod.config.parent / "..new").write_text(text)
-        (pod.config.parent / "..link").symlink_to("..new")
-        (pod.config.parent / "..link").rename(pod.config)
+        (mounted.parent / "..new").write_text(text)
+        (mounted.parent / "..link").symlink_to("..new")
+        (mounted.parent / "..link").rename(mounted)
 
         def campaigns() -> int:
             _, page = http_get(f"{exporter.url}/metrics")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tests.paths import ROOT
@@ -13,6 +14,8 @@ from tests.paths import ROOT
 GRAFANA = ROOT / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAMES = [path.stem for path in FILES]
+VARIABLES = ("datasource", "job", "workspace", "channel", "campaign", "variation")
+Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
 _SELECTOR = re.compile(
@@ -21,24 +24,28 @@ _SELECTOR = re.compile(
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
 )
-_RATE_INTERVAL = "1m"
-_NAMES = ("datasource", "job", "workspace", "channel", "campaign", "variation")
 
 
-def load(name: str) -> dict[str, Any]:
+@cache
+def load(name: str) -> Document:
     """Return a dashboard as it is committed."""
     text = (GRAFANA / "dashboards" / f"{name}.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
+    document: Document = json.loads(text)
     return document
 
 
-def panels(name: str) -> list[dict[str, Any]]:
-    """Return the panels of a dashboard without its headings."""
-    return [panel for panel in load(name)["panels"] if panel["type"] != "row"]
+def panels(*names: str) -> list[Document]:
+    """Return the panels of these dashboards, or of all, without headings."""
+    return [
+        panel
+        for name in names or NAMES
+        for panel in load(name)["panels"]
+        if panel["type"] != "row"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PanelQuery:
     """One query of a panel."""
 
     dashboard: str
@@ -50,13 +57,20 @@ class Asked:
         return f"{self.dashboard} / {self.panel} / {self.letter}"
 
 
-def queries(name: str) -> list[Asked]:
-    """Return every query of every panel."""
+def queries(*names: str) -> list[PanelQuery]:
+    """Return every query of every panel of these dashboards, or of all."""
     return [
-        Asked(name, panel["title"], target["refId"], target["expr"])
+        PanelQuery(name, panel["title"], target["refId"], target["expr"])
+        for name in names or NAMES
         for panel in panels(name)
         for target in panel.get("targets", [])
     ]
+
+
+def expression(dashboard: str, panel: str, letter: str = "A") -> str:
+    """Return the query of a panel."""
+    found = {(one.panel, one.letter): one.expression for one in queries(dashboard)}
+    return found[panel, letter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +105,10 @@ def filled(expression: str, chosen: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         name = found["braced"] or found["bare"]
         if name == "__rate_interval":
-            return _RATE_INTERVAL
+            return "1m"
         if found["bare"] and name.isdigit():
             return found[0]
-        if name not in _NAMES:
+        if name not in VARIABLES:
             raise KeyError(name)
         if name not in chosen:
             return ".*"

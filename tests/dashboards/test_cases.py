@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.dashboards import dashboard_json
+from tests.dashboards.dashboard_json import expression, filled, panels
+from tests.support.programs import run_program
 
 Program = Callable[[str], str]
+Check = Callable[..., str]
+Labels = Mapping[str, str]
 TRIAL = "Do variations convert better than their control group? 28 days"
 CAMPAIGN = {"workspace": "shop", "campaign": "Spring"}
+PLAIN = {**CAMPAIGN, "campaign": "Plain"}
 EMAIL = {**CAMPAIGN, "channel": "email"}
 MONTH = "braze_campaign_trailing"
 LAST = "braze_campaign_last_complete_day"
+OVERALL = "braze_campaign_overall_last_complete_day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Series:
     """A series with one sample."""
 
     family: str
-    labels: Mapping[str, str]
+    labels: Labels
     value: float
 
     def __str__(self) -> str:
@@ -33,68 +37,37 @@ class Series:
         return f"{self.family}{braces(scraped)}"
 
 
-def braces(labels: Mapping[str, str]) -> str:
+def braces(labels: Labels) -> str:
     """Return labels as Prometheus writes them."""
     pairs = (f'{name}="{value}"' for name, value in labels.items())
     return f"{{{','.join(pairs)}}}"
 
 
-@pytest.fixture
-def shows(program: Program, tmp_path: Path) -> Callable[..., str]:
+@pytest.fixture(name="unexpected")
+def _unexpected(program: Program, tmp_path: Path) -> Check:
     """Return promtool's output for an unexpected result, else an empty text."""
 
     def check(
-        expression: str,
-        series: Iterable[Series],
-        expected: Iterable[tuple[Mapping[str, str], float]],
+        query: str, series: Iterable[Series], *expected: tuple[Labels, float]
     ) -> str:
-        document = {
-            "tests": [
-                {
-                    "interval": "1m",
-                    "input_series": [
-                        {"series": str(one), "values": f"{one.value}"} for one in series
-                    ],
-                    "promql_expr_test": [
-                        {
-                            "expr": dashboard_json.filled(expression, {}),
-                            "eval_time": "0m",
-                            "exp_samples": [
-                                {
-                                    "labels": braces(labels),
-                                    "value": value,
-                                }
-                                for labels, value in expected
-                            ],
-                        }
-                    ],
-                }
-            ]
+        samples = [
+            {"labels": braces(labels), "value": value} for labels, value in expected
+        ]
+        case = {
+            "interval": "1m",
+            "input_series": [
+                {"series": str(one), "values": str(one.value)} for one in series
+            ],
+            "promql_expr_test": [
+                {"expr": filled(query, {}), "eval_time": "0m", "exp_samples": samples}
+            ],
         }
         file = tmp_path / "test.yaml"
-        file.write_text(json.dumps(document))
-        ended = subprocess.run(
-            [program("promtool"), "test", "rules", str(file)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = ended.stdout + ended.stderr
-        if ended.returncode == 0:
-            return ""
-        return output.rpartition("FAILED")[2] or output
+        file.write_text(json.dumps({"tests": [case]}))
+        ended = run_program(program("promtool"), "test", "rules", file)
+        return ended.stdout + ended.stderr if ended.returncode else ""
 
     return check
-
-
-def expression(name: str, panel: str, letter: str) -> str:
-    """Return the committed query of a panel."""
-    [asked] = [
-        one
-        for one in dashboard_json.queries(name)
-        if (one.panel, one.letter) == (panel, letter)
-    ]
-    return asked.expression
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:
@@ -103,29 +76,29 @@ def info(variation: str, *, control: str, **labels: str) -> Series:
     return Series("braze_campaign_variation_info", of, 1)
 
 
+def figure(
+    family: str, variation: str, metric: str, value: float, **labels: str
+) -> Series:
+    """Return the series of a variation's figure."""
+    of = {**EMAIL, "variation": variation, "metric": metric, **labels}
+    return Series(family, of, value)
+
+
 def trial(k: int, n: int, kc: int, nc: int) -> list[Series]:
     """Return a variation's conversions and sends, and those of its control group."""
-    counted = [("A", "conversions", k), ("A", "sent", n)]
-    counted += [("C", "conversions", kc), ("C", "enrolled", nc)]
     return [
         info("A", control="false"),
         info("C", control="true"),
-        *(
-            Series(
-                MONTH,
-                {**EMAIL, "variation": name, "metric": metric, "window": "28d"},
-                value,
-            )
-            for name, metric, value in counted
-        ),
+        figure(MONTH, "A", "conversions", k, window="28d"),
+        figure(MONTH, "A", "sent", n, window="28d"),
+        figure(MONTH, "C", "conversions", kc, window="28d"),
+        figure(MONTH, "C", "enrolled", nc, window="28d"),
     ]
 
 
 def verdict_of(value: float) -> str:
     """Return the text of a verdict's code."""
-    [panel] = [
-        one for one in dashboard_json.panels("braze-campaign") if one["title"] == TRIAL
-    ]
+    [panel] = [one for one in panels("braze-campaign") if one["title"] == TRIAL]
     [mappings] = [
         setting["value"]
         for override in panel["fieldConfig"]["overrides"]
@@ -157,18 +130,41 @@ def verdict_of(value: float) -> str:
     ],
 )
 def test_a_verdict_is_given_where_it_is_clear(
-    shows: Callable[..., str], k: int, n: int, kc: int, nc: int, code: float, words: str
+    unexpected: Check, k: int, n: int, kc: int, nc: int, code: float, words: str
 ) -> None:
     """The verdict depends on the expected conversions, not on the actual ones."""
     asked = f"round({expression('braze-campaign', TRIAL, 'H')}, 0.0001)"
-    of_control = 103 if kc > nc else 100
+    of_variation = {**EMAIL, "variation": "A"}, code
+    of_control = {**EMAIL, "variation": "C"}, 103 if kc > nc else 100
+
+    assert unexpected(asked, trial(k, n, kc, nc), of_variation, of_control) == ""
+    assert verdict_of(code) == words
+
+
+@pytest.mark.parametrize(
+    ("letter", "variation", "control"),
+    [
+        ("A", 10_000, 5_000),
+        ("C", 0.03, 0.02),
+        ("D", 0.0268, 0.0165),
+        ("E", 0.0335, 0.0243),
+        ("F", 0.5, None),
+        ("G", 3.5836, None),
+    ],
+    ids=["number", "rate", "lowest rate", "highest rate", "lift", "z"],
+)
+def test_the_comparison_matches_the_textbook(
+    unexpected: Check, letter: str, variation: float, control: float | None
+) -> None:
+    """The bounds are those of the 95 % Wilson interval, z is that of a pooled test."""
+    asked = f"round({expression('braze-campaign', TRIAL, letter)}, 0.0001)"
     expected = [
-        ({**EMAIL, "variation": "A"}, round(code, 4)),
-        ({**EMAIL, "variation": "C"}, of_control),
+        ({**EMAIL, "variation": name}, value)
+        for name, value in (("A", variation), ("C", control))
+        if value is not None
     ]
 
-    assert shows(asked, trial(k, n, kc, nc), expected) == ""
-    assert verdict_of(code) == words
+    assert unexpected(asked, trial(300, 10_000, 100, 5_000), *expected) == ""
 
 
 def whole_day() -> list[Series]:
@@ -176,33 +172,26 @@ def whole_day() -> list[Series]:
 
     The campaign-wide figures of the first include its control group.
     """
-    counted = {
-        "conversions": (30, 7, 37),
-        "conversions1": (3, 1, 4),
-        "conversions2": (2, 1, 3),
-        "conversions3": (1, 1, 2),
-        "revenue": (300, 70, 370),
-        "sent": (1_000, 0, 0),
-        "unique_recipients": (1_000, 100, 1_000),
-    }
-    plain = {**CAMPAIGN, "campaign": "Plain"}
     series = [
         info("A", control="false"),
         info("C", control="true"),
-        info("default", control="false", campaign="Plain"),
-        Series(
-            LAST,
-            {**EMAIL, **plain, "variation": "default", "metric": "sent"},
-            100,
-        ),
+        info("default", control="false", **PLAIN),
+        figure(LAST, "default", "sent", 100, **PLAIN),
     ]
-    for metric, (sent, control, whole) in counted.items():
-        of = {"metric": metric}
+    for metric, sent, control, whole in (
+        ("conversions", 30, 7, 37),
+        ("conversions1", 3, 1, 4),
+        ("conversions2", 2, 1, 3),
+        ("conversions3", 1, 1, 2),
+        ("revenue", 300, 70, 370),
+        ("sent", 1_000, 0, 0),
+        ("unique_recipients", 1_000, 100, 1_000),
+    ):
         series += [
-            Series(LAST, {**EMAIL, "variation": "A", **of}, sent),
-            Series(LAST, {**EMAIL, "variation": "C", **of}, control),
-            Series(LAST.replace("n_l", "n_overall_l"), {**CAMPAIGN, **of}, whole),
-            Series(LAST.replace("n_l", "n_overall_l"), {**plain, **of}, 10),
+            figure(LAST, "A", metric, sent),
+            figure(LAST, "C", metric, control),
+            Series(OVERALL, {**CAMPAIGN, "metric": metric}, whole),
+            Series(OVERALL, {**PLAIN, "metric": metric}, 10),
         ]
     return series
 
@@ -218,48 +207,17 @@ def whole_day() -> list[Series]:
         ("braze-campaign", "Conversion events, last complete day", "C", 12),
         ("braze-campaign", "Conversion events, last complete day", "D", 11),
         ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
+        ("braze-overview", "Leaderboard, last complete day", "J", 0.03 + 1),
+        ("braze-campaign", "Revenue per recipient, last complete day", "B", 0.3 + 1),
     ],
 )
-def test_a_control_group_is_in_no_sum_of_conversions(
-    shows: Callable[..., str], name: str, panel: str, letter: str, expected: float
+def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
+    unexpected: Check, name: str, panel: str, letter: str, expected: float
 ) -> None:
     """Conversions by variation are used if there are any, else campaign-wide ones."""
     asked = f"sum({expression(name, panel, letter)})"
 
-    assert shows(asked, whole_day(), [({}, expected)]) == ""
-
-
-def test_a_control_group_is_in_no_rate_of_conversions(
-    shows: Callable[..., str],
-) -> None:
-    """The leaderboard's rate and the revenue per recipient exclude it."""
-    plain = {**CAMPAIGN, "campaign": "Plain"}
-    share = expression("braze-overview", "Leaderboard, last complete day", "J")
-    revenue = expression(
-        "braze-campaign", "Revenue per recipient, last complete day", "B"
-    )
-
-    assert shows(share, whole_day(), [(CAMPAIGN, 0.03), (plain, 1)]) == ""
-    assert shows(revenue, whole_day(), [(CAMPAIGN, 0.3), (plain, 1)]) == ""
-
-
-def after_midnight() -> list[Series]:
-    """Return an exporter that cannot reach Braze since midnight, and one that can."""
-    series = [info("default", control="false")]
-    for instance, day, sent, bounces in (("a", 0, 2_000, 900), ("b", 86_400, 200, 1)):
-        of = {"instance": instance}
-        series += [
-            Series("braze_campaign_daily_timestamp_seconds", {**CAMPAIGN, **of}, day),
-            *(
-                Series(
-                    "braze_campaign_daily",
-                    {**EMAIL, "variation": "default", "metric": metric, **of},
-                    value,
-                )
-                for metric, value in (("sent", sent), ("bounces", bounces))
-            ),
-        ]
-    return series
+    assert unexpected(asked, whole_day(), ({}, expected)) == ""
 
 
 @pytest.mark.parametrize(
@@ -273,29 +231,36 @@ def after_midnight() -> list[Series]:
     ],
 )
 def test_yesterday_is_not_shown_as_today(
-    shows: Callable[..., str], name: str, panel: str, expected: float
+    unexpected: Check, name: str, panel: str, expected: float
 ) -> None:
     """Larger figures of a replica with the previous day are not used."""
-    asked = f"sum({expression(name, panel, 'A')})"
+    series = [info("default", control="false")]
+    for instance, day, sent, bounces in (("a", 0, 2_000, 900), ("b", 86_400, 200, 1)):
+        dated = {**CAMPAIGN, "instance": instance}
+        series += [
+            Series("braze_campaign_daily_timestamp_seconds", dated, day),
+            figure("braze_campaign_daily", "default", "sent", sent, **dated),
+            figure("braze_campaign_daily", "default", "bounces", bounces, **dated),
+        ]
+    asked = f"sum({expression(name, panel)})"
 
-    assert shows(asked, after_midnight(), [({}, expected)]) == ""
-
-
-FIGURES = {
-    ("Campaigns", "A"): "braze_exporter_campaigns",
-    ("Series", "A"): "braze_exporter_series",
-    ("Series served, dropped, and values ignored", "A"): "braze_exporter_series",
-    ("Series served, dropped, and values ignored", "B"): (
-        "braze_exporter_series_dropped"
-    ),
-    ("Series served, dropped, and values ignored", "C"): (
-        "braze_exporter_ignored_values"
-    ),
-    ("Series served, dropped, and values ignored", "D"): "braze_exporter_skipped_rows",
-}
+    assert unexpected(asked, series, ({}, expected)) == ""
 
 
-@pytest.mark.parametrize(("panel", "letter"), FIGURES)
+SERVED = "Series served, dropped, and values ignored"
+
+
+@pytest.mark.parametrize(
+    ("panel", "letter", "family"),
+    [
+        ("Campaigns", "A", "braze_exporter_campaigns"),
+        ("Series", "A", "braze_exporter_series"),
+        (SERVED, "A", "braze_exporter_series"),
+        (SERVED, "B", "braze_exporter_series_dropped"),
+        (SERVED, "C", "braze_exporter_ignored_values"),
+        (SERVED, "D", "braze_exporter_skipped_rows"),
+    ],
+)
 @pytest.mark.parametrize(
     ("exporters", "expected"),
     [
@@ -306,21 +271,20 @@ FIGURES = {
     ids=["replicas", "shards", "replicas of shards"],
 )
 def test_shards_add_up_and_replicas_do_not(
-    shows: Callable[..., str],
+    unexpected: Check,
     panel: str,
     letter: str,
+    family: str,
     exporters: list[tuple[str, str | None, int]],
     expected: int,
 ) -> None:
-    """Figures of shards are added up; of replicas the maximum is used."""
-    asked = f"sum({expression('braze-exporter', panel, letter)})"
     series = []
     for instance, shard, value in exporters:
         of = {"instance": instance, "pod": f"pod-{instance}"}
-        family = FIGURES[panel, letter]
         series.append(Series(family, {**of, "workspace": "shop"}, value))
         if shard is not None:
             of |= {"shard": shard, "total_shards": "3"}
             series.append(Series("braze_exporter_shard_info", of, 1))
+    asked = f"sum({expression('braze-exporter', panel, letter)})"
 
-    assert shows(asked, series, [({}, expected)]) == ""
+    assert unexpected(asked, series, ({}, expected)) == ""

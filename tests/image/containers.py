@@ -4,69 +4,91 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from subprocess import CompletedProcess
 
-from tests.paths import ROOT
 from tests.support.daemon_process import Running, until
+from tests.support.programs import checked, responds, run_program
+from tests.support.scripted_peer import closed_port
 
 BASE = "python:3.13-slim"
 """The base image of the Dockerfile: that of `.ci/containers`, or the public one."""
-BUILD_SECONDS = 600.0
 CONFINED = (
-    "--read-only",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-    "--memory=64m",
-    "--memory-swap=64m",
+    *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--memory=64m", "--memory-swap=64m"),
 )
 """Minimal rights and memory of a container."""
-
-
-class Unavailable(Exception):
-    """No image can be built or run on this machine; the message is the reason."""
+MOUNT = "/etc/braze-exporter"
+LISTEN = "BRAZE_EXPORTER_WEB_LISTEN_ADDRESS"
 
 
 class Engine:
     """buildah and podman, with the storage of `.ci/containers` if it exists."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: str) -> None:
+        self.image = image
+        self._environment = {**os.environ, **_prepared()}
+
+    def missing(self) -> str:
+        """Return why no image can be built or run on this machine, or nothing."""
         for name in ("buildah", "podman"):
             if shutil.which(name) is None:
-                raise Unavailable(f"needs {name}")
-        self._environment = {**os.environ, **_prepared()}
-        asked = self.run("podman", "info", check=False)
-        if asked.returncode:
-            raise Unavailable(f"podman does not work here: {asked.stderr.strip()}")
-        if self.run("podman", "image", "exists", BASE, check=False).returncode:
-            raise Unavailable("needs the base image, see .ci/containers")
+                return f"needs {name}"
+        if (asked := self.attempt("info")).returncode:
+            return f"podman does not work here: {asked.stderr.strip()}"
+        if self.attempt("image", "exists", BASE).returncode:
+            return "needs the base image, see .ci/containers"
+        return ""
 
-    def run(
-        self, *command: str, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command; AssertionError with its output if it fails."""
-        ended = subprocess.run(
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=BUILD_SECONDS,
-            check=False,
-            env=self._environment,
-        )
-        assert not check or ended.returncode == 0, f"{command}: {ended.stderr}"
-        return ended
+    def attempt(self, *arguments: str) -> CompletedProcess[str]:
+        """Run podman, without a check of its exit code."""
+        return run_program("podman", *arguments, environment=self._environment)
 
-    def build(self, image: str) -> None:
+    def podman(self, *arguments: str) -> str:
+        """Run podman and return its output; AssertionError if it fails."""
+        return checked("podman", *arguments, environment=self._environment).stdout
+
+    def build(self) -> None:
         """Build the Dockerfile with every step."""
-        self.run(
+        checked(
             *("buildah", "bud", "--isolation=chroot", "--network=host"),
-            *("--pull-never", "--format=docker"),
-            *(f"--tag={image}", "."),
+            *("--pull-never", "--format=docker", f"--tag={self.image}", "."),
+            environment=self._environment,
         )
+
+    def output(self, entrypoint: str, code: str) -> str:
+        """Return the output of a program of the image that runs `code`."""
+        isolated = ("run", "--rm", "--network=none", f"--entrypoint={entrypoint}")
+        return self.podman(*isolated, self.image, "-c", code)
+
+    @contextmanager
+    def container(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        mounted: Path | None = None,
+    ) -> Iterator[Container]:
+        """Run a confined container during the block; it listens on a free port.
+
+        `mounted` is the directory at /etc/braze-exporter.
+        """
+        port = closed_port()  # the health check needs it in advance
+        settings = {**(environment or {}), LISTEN: f":{port}"}
+        variables = [f"--env={name}={text}" for name, text in settings.items()]
+        volumes = [f"--volume={mounted}:{MOUNT}:ro"] if mounted else []
+        # Tests run the health check; its timer would need systemd.
+        started = self.podman(
+            *("run", "--detach", "--network=host", "--health-interval=disable"),
+            *(*CONFINED, *variables, *volumes, self.image, *arguments),
+        )
+        container = Container(self, started.strip(), port)
+        try:
+            yield container
+        finally:
+            self.podman("rm", "--force", "--time=0", container.number)
 
 
 def _prepared() -> Mapping[str, str]:
@@ -81,87 +103,44 @@ def _prepared() -> Mapping[str, str]:
     }
 
 
+@dataclass(frozen=True)
 class Container:
-    """A container in the host's network; removed at the end of its block."""
+    """A container that was started."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        image: str,
-        *arguments: str,
-        environment: Mapping[str, str] | None = None,
-        mounts: Mapping[Path, str] | None = None,
-        options: Sequence[str] = CONFINED,
-    ) -> None:
-        self._engine = engine
-        settings = (environment or {}).items()
-        # Tests run the health check; its timer would need systemd.
-        started = engine.run(
-            *("podman", "run", "--detach", "--network=host"),
-            "--health-interval=disable",
-            *options,
-            *(f"--env={name}={value}" for name, value in settings),
-            *(f"--volume={path}:{at}:ro" for path, at in (mounts or {}).items()),
-            *(image, *arguments),
-        )
-        self._id = started.stdout.strip()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._engine.run("podman", "rm", "--force", "--time=0", self._id)
+    engine: Engine
+    number: str
+    port: int
 
     @property
     def log(self) -> str:
         """The output so far."""
-        ended = self._engine.run("podman", "logs", self._id)
+        ended = self.engine.attempt("logs", self.number)
         return ended.stdout + ended.stderr
 
-    def serving(self, port: int, *, path: str = "/-/healthy") -> Running:
-        """Return the daemon once it responds on a port of this machine."""
-        running = Running(f"http://127.0.0.1:{port}")
+    def serving(self, path: str = "/-/healthy") -> Running:
+        """Return the daemon once a path responds with 200."""
+        running = Running(f"http://127.0.0.1:{self.port}")
 
-        def answers() -> bool:
-            assert self.is_running, self.log
-            try:
-                return running.get(path)[0] == 200
-            except OSError:
-                return False
+        def has_responded() -> bool:
+            assert self._inspect("{{.State.Running}}") == "true", self.log
+            return responds(f"{running.url}{path}")
 
-        until(answers, what=f"a response on port {port}")
+        until(has_responded, what=f"a response on port {self.port}")
         return running
 
-    def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def execute(self, *command: str) -> CompletedProcess[str]:
         """Run a command in the container, without a check of its exit code."""
-        return self._engine.run("podman", "exec", self._id, *command, check=False)
+        return self.engine.attempt("exec", self.number, *command)
 
     def check_health(self) -> int:
         """Run the image's own health check and return its exit code."""
-        ended = self._engine.run("podman", "healthcheck", "run", self._id, check=False)
-        return ended.returncode
+        return self.engine.attempt("healthcheck", "run", self.number).returncode
 
     def stop(self) -> int:
         """Stop the container like `docker stop`, and return its exit code."""
-        self._engine.run("podman", "stop", "--time=10", self._id)
+        self.engine.podman("stop", "--time=10", self.number)
         return int(self._inspect("{{.State.ExitCode}}"))
 
-    def wait(self) -> int:
-        """Wait for the end of the container and return its exit code."""
-        return int(self._engine.run("podman", "wait", self._id).stdout)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the container runs."""
-        return self._inspect("{{.State.Running}}") == "true"
-
     def _inspect(self, template: str) -> str:
-        asked = self._engine.run(
-            "podman", "container", "inspect", "--format", template, self._id
-        )
-        return asked.stdout.strip()
+        inspect = ("container", "inspect", "--format", template)
+        return self.engine.podman(*inspect, self.number).strip()

@@ -13,16 +13,15 @@ from exporter import __version__
 from exporter.commands.flags import PORT
 from exporter.simulator import Simulator, SimulatorSettings
 
-from tests.image.containers import CONFINED, Container, Engine, Unavailable
+from tests.image.containers import CONFINED, MOUNT, Engine
 from tests.paths import ROOT
 from tests.support.certificates import Certificates
 from tests.support.checkers import complaints
 from tests.support.daemon_process import configuration, until, written
+from tests.support.programs import checked
 from tests.support.scripted_peer import closed_port
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-IGNORED = (ROOT / ".dockerignore").read_text()
-CAMPAIGNS = 100
 
 
 def instructions(name: str) -> list[str]:
@@ -33,22 +32,16 @@ def instructions(name: str) -> list[str]:
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
-    """Its linter finds nothing, and no finding is disabled."""
     assert complaints("hadolint", "Dockerfile") == ""
     assert "hadolint ignore" not in DOCKERFILE
 
 
-def test_the_base_is_an_argument_of_both_stages() -> None:
-    """The argument allows a digest; no other image is used."""
+def test_stages_share_a_base_and_only_the_environment_leaves_the_build() -> None:
+    """The base is an argument, which may have a digest; packages have hashes."""
     assert DOCKERFILE.index("\nARG BASE=") < DOCKERFILE.index("\nFROM ")
     assert instructions("ARG")[0] == "BASE=python:3.13-slim"
     assert instructions("FROM") == ["${BASE} AS build", "${BASE}"]
-
-
-def test_only_the_environment_leaves_the_build() -> None:
-    """The last stage copies one directory; packages are verified by hash."""
     last = DOCKERFILE.rpartition("\nFROM ")[2]
-
     assert re.findall(r"^COPY .*$|^ADD .*$", last, re.MULTILINE) == [
         "COPY --from=build /opt/braze-exporter /opt/braze-exporter"
     ]
@@ -58,7 +51,6 @@ def test_only_the_environment_leaves_the_build() -> None:
 
 
 def test_the_image_has_entrypoint_user_and_health_check() -> None:
-    """Signals reach the process, which runs as an unprivileged user."""
     assert instructions("ENTRYPOINT") == ['["braze-exporter"]']
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
     assert instructions("USER") == ["65532:65532"]
@@ -70,10 +62,8 @@ def test_the_image_has_entrypoint_user_and_health_check() -> None:
 
 
 def test_what_reaches_the_build_is_an_allow_list() -> None:
-    """The build context contains exactly the copied files."""
-    patterns = [
-        line for line in IGNORED.splitlines() if line and not line.startswith("#")
-    ]
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
     copied = [
         word
         for step in instructions("COPY")
@@ -87,88 +77,54 @@ def test_what_reaches_the_build_is_an_allow_list() -> None:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    """Return the container engine, or skip the test with the reason."""
+def engine() -> Iterator[Engine]:
+    """Build the image once, or skip the test with the reason."""
+    engine = Engine(f"localhost/braze-exporter:test-{os.getpid()}")
     if reason := os.environ.get("BRAZE_EXPORTER_NO_CONTAINERS"):
         pytest.skip(reason)
-    try:
-        return Engine()
-    except Unavailable as missing:
-        if os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="module")
-def image(engine: Engine) -> Iterator[str]:
-    """Build the image once, under a name of this run."""
-    name = f"localhost/braze-exporter:test-{os.getpid()}"
-    engine.build(name)
-    yield name
-    engine.run("podman", "rmi", name)
-
-
-@pytest.fixture
-def port() -> int:
-    """Return a free port, which the health check needs in advance."""
-    return closed_port()
-
-
-def listening(port: int) -> dict[str, str]:
-    """Return the environment for a daemon on that port, on all interfaces."""
-    return {"BRAZE_EXPORTER_WEB_LISTEN_ADDRESS": f":{port}"}
+    if reason := engine.missing():
+        is_required = os.environ.get("BRAZE_EXPORTER_REQUIRE_ALL") == "1"
+        (pytest.fail if is_required else pytest.skip)(reason)
+    engine.build()
+    yield engine
+    engine.podman("rmi", engine.image)
 
 
 def readable(directory: Path) -> Path:
     """Let the container's user read what root wrote."""
-    directory.chmod(0o755)
-    for path in directory.iterdir():
-        path.chmod(0o644)
+    checked("chmod", "-R", "a+rX", directory)
     return directory
 
 
-def test_a_hundred_campaigns_fit_into_64_mib(
-    engine: Engine, image: str, port: int, tmp_path: Path
-) -> None:
+def test_a_hundred_campaigns_fit_into_64_mib(engine: Engine, tmp_path: Path) -> None:
     """They are polled and scraped, the health check passes, and SIGTERM ends it."""
-    with Simulator(SimulatorSettings(campaigns=CAMPAIGNS)) as braze:
-        file = tmp_path / "config.yaml"
-        written(file, configuration(braze, interval="5s"))
-        readable(tmp_path)
-
-        with Container(
-            engine,
-            image,
-            environment={**listening(port), "BRAZE_API_KEY": braze.api_key},
-            mounts={file: "/etc/braze-exporter/config.yaml"},
+    with Simulator(SimulatorSettings(campaigns=100)) as braze:
+        written(tmp_path / "config.yaml", configuration(braze, interval="5s"))
+        settings = {"BRAZE_API_KEY": braze.api_key}
+        with engine.container(
+            environment=settings, mounted=readable(tmp_path)
         ) as container:
-            daemon = container.serving(port)
-            until(lambda: daemon.get("/-/ready")[0] == 200)
+            daemon = container.serving("/-/ready")
             ups = daemon.scrape()["braze_campaign_up"]
             health = container.check_health()
             code = container.stop()
             log = container.log
 
-    assert list(ups.values()) == [1.0] * CAMPAIGNS
-    assert health == 0
-    assert code == 0, log
+    assert list(ups.values()) == [1.0] * 100
+    assert (health, code) == (0, 0), log
 
 
-def test_the_memory_limit_is_enforced(engine: Engine, image: str) -> None:
+def test_the_memory_limit_is_enforced(engine: Engine) -> None:
     """A process above 64 MiB is killed, so the previous test is meaningful."""
-    greedy = ("--entrypoint=python", image, "-c", "bytearray(10**8)")
+    greedy = ("--entrypoint=python", engine.image, "-c", "bytearray(10**8)")
 
-    ended = engine.run("podman", "run", "--rm", *CONFINED, *greedy, check=False)
-
-    assert ended.returncode == 137
+    assert engine.attempt("run", "--rm", *CONFINED, *greedy).returncode == 137
 
 
-def test_the_demo_runs_with_no_rights_at_all(
-    engine: Engine, image: str, port: int
-) -> None:
+def test_the_demo_runs_with_no_rights_at_all(engine: Engine) -> None:
     """`docker run IMAGE demo`: an unprivileged user, listening on all interfaces."""
-    with Container(engine, image, "demo", environment=listening(port)) as container:
-        demo = container.serving(port, path="/-/ready")
+    with engine.container("demo") as container:
+        demo = container.serving("/-/ready")
         delivered = demo.scrape()["braze_campaign_daily"]
         status = container.execute("cat", "/proc/1/status").stdout
         touched = container.execute("touch", "/opt/braze-exporter/x", "/etc/x")
@@ -178,7 +134,7 @@ def test_the_demo_runs_with_no_rights_at_all(
 
     facts = dict(re.findall(r"^(\w+):\s+(.*)$", status, re.MULTILINE))
     assert delivered
-    assert f"[::]:{port}" in log or f"0.0.0.0:{port}" in log
+    assert re.search(rf"(\[::\]|0\.0\.0\.0):{container.port}\b", log)
     assert facts["Name"] == "braze-exporter"
     assert set(facts["Uid"].split() + facts["Gid"].split()) == {"65532"}
     assert {facts[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
@@ -188,24 +144,16 @@ def test_the_demo_runs_with_no_rights_at_all(
 
 
 def test_the_health_check_speaks_tls_at_any_port(
-    engine: Engine, image: str, port: int, tmp_path: Path
+    engine: Engine, tmp_path: Path
 ) -> None:
     """It reads the daemon's environment, and fails without a daemon."""
-    certificates = Certificates(tmp_path)
+    Certificates(tmp_path)
     tls = {"cert_file": "cert.pem", "key_file": "key.pem"}
     written(tmp_path / "web.yaml", {"tls_server_config": tls})
-    readable(tmp_path)
-    settings = {
-        **listening(port),
-        "BRAZE_EXPORTER_WEB_CONFIG_FILE": "/etc/braze-exporter/web.yaml",
-    }
+    web = {"BRAZE_EXPORTER_WEB_CONFIG_FILE": f"{MOUNT}/web.yaml"}
 
-    with Container(
-        engine,
-        image,
-        "demo",
-        environment=settings,
-        mounts={certificates.directory: "/etc/braze-exporter"},
+    with engine.container(
+        "demo", environment=web, mounted=readable(tmp_path)
     ) as container:
         until(lambda: container.check_health() == 0, what="a healthy container")
         elsewhere = container.execute(
@@ -217,40 +165,23 @@ def test_the_health_check_speaks_tls_at_any_port(
     assert elsewhere.stderr.startswith("unhealthy")
 
 
-def test_without_a_configuration_the_message_has_its_path(
-    engine: Engine, image: str
-) -> None:
-    """The message contains the path of the mount, and the exit code is 2."""
-    with Container(engine, image) as container:
-        code = container.wait()
-        log = container.log
+def test_without_a_configuration_the_message_has_its_path(engine: Engine) -> None:
+    ended = engine.attempt("run", "--rm", *CONFINED, engine.image)
 
-    assert code == 2
-    assert "/etc/braze-exporter/config.yaml" in log
+    assert ended.returncode == 2
+    assert f"{MOUNT}/config.yaml" in ended.stdout + ended.stderr
 
 
-def test_the_image_holds_nothing_to_build_or_install_with(
-    engine: Engine, image: str
-) -> None:
-    """No pip, compiler, build backend or cache, and no file writable by its user."""
-    search = r"""
-    for name in pip pip3 gcc cc make git; do command -v "$name"; done
-    python -c 'import pip' 2>/dev/null && echo pip
-    python -c 'import hatchling' 2>/dev/null && echo hatchling
-    find / -xdev \( -path /proc -o -path /sys \) -prune -o -type f \
-      \( -name 'pip*.whl' -o -name 'requirements.lock' -o -path '*/.cache/*' \) -print
-    find /opt /usr /etc -xdev ! -type l \( -user 65532 -o -perm -o+w \) -print
-    """
-
-    with_shell = ("--network=none", "--user=65532", "--entrypoint=sh", image)
-    found = engine.run("podman", "run", "--rm", *with_shell, "-c", search, check=False)
-
-    assert found.stdout == ""
-
-
-def test_all_of_the_environment_is_compiled(engine: Engine, image: str) -> None:
-    """It is unchecked: on a read-only file system Python would compile each start."""
-    program = """
+NOTHING_TO_BUILD_WITH = r"""
+for name in pip pip3 gcc cc make git; do command -v "$name"; done
+python -c 'import pip' 2>/dev/null && echo pip
+python -c 'import hatchling' 2>/dev/null && echo hatchling
+find / -xdev \( -path /proc -o -path /sys \) -prune -o -type f \
+  \( -name 'pip*.whl' -o -name 'requirements.lock' -o -path '*/.cache/*' \) -print
+find /opt /usr /etc -xdev ! -type l \( -user 65532 -o -perm -o+w \) -print
+true
+"""
+ALL_COMPILED = """
 import exporter, pathlib
 from importlib.util import cache_from_source
 root = pathlib.Path(exporter.__file__).parent.parent
@@ -259,18 +190,23 @@ for source in root.rglob("*.py"):
     if not compiled.is_file() or compiled.read_bytes()[4:8] != bytes([1, 0, 0, 0]):
         print(source)
 """
-    python = ("--network=none", "--entrypoint=python", image)
-
-    found = engine.run("podman", "run", "--rm", *python, "-c", program)
-
-    assert found.stdout == ""
+"""Unchecked: on a read-only file system Python would compile at each start."""
 
 
-def test_the_image_has_labels(engine: Engine, image: str) -> None:
-    """Their names are those that registries and scanners read."""
-    asked = engine.run("podman", "image", "inspect", image)
+@pytest.mark.parametrize(
+    ("entrypoint", "code"),
+    [("sh", NOTHING_TO_BUILD_WITH), ("python", ALL_COMPILED)],
+    ids=["nothing to build with or to write to", "all compiled"],
+)
+def test_the_image_holds_only_what_the_exporter_needs(
+    engine: Engine, entrypoint: str, code: str
+) -> None:
+    assert engine.output(entrypoint, code) == ""
 
-    labels = json.loads(asked.stdout)[0]["Labels"]
+
+def test_the_image_has_labels(engine: Engine) -> None:
+    labels = json.loads(engine.podman("image", "inspect", engine.image))[0]["Labels"]
+
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "braze-exporter"
     assert labels[f"{prefix}version"] == __version__

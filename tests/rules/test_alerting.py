@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -27,7 +26,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
 from tests.rules.alert_rules import files, rules, scaled
-from tests.support.daemon_process import Process, clean_environment, get, until
+from tests.support.daemon_process import Process, get, until
+from tests.support.programs import checked, serving
+from tests.support.prometheus import ask, prometheus
 from tests.support.scripted_peer import closed_port
 
 Program = Callable[[str], str]
@@ -63,34 +64,21 @@ class Watch:
     prometheus: str
     alertmanager: str
 
-    def ask(self, query: str) -> list[dict[str, str]]:
-        """Return the labels of a query's results; AssertionError: the query failed."""
-        status, _, body = get(
-            f"{self.prometheus}/api/v1/query?{urlencode({'query': query})}"
-        )
-        assert status == 200, (query, body)
-        return [each["metric"] for each in json.loads(body)["data"]["result"]]
-
-    def value(self, query: str) -> float:
-        """Return the value of a query's result, 0 without one."""
-        _, _, body = get(
-            f"{self.prometheus}/api/v1/query?{urlencode({'query': query})}"
-        )
-        found = json.loads(body)["data"]["result"]
-        return float(found[0]["value"][1]) if found else 0.0
-
     def alerts(self) -> set[tuple[str, str, str]]:
         """Return name, campaign and state of the alerts in Prometheus."""
         return {
             (labels["alertname"], labels.get("campaign", ""), labels["alertstate"])
-            for labels in self.ask("ALERTS")
+            for labels, _ in ask(self.prometheus, "ALERTS")
         }
 
     def received(self) -> list[Mapping[str, Mapping[str, str]]]:
-        """Return the alerts in Alertmanager."""
-        answer = json.loads(get(f"{self.alertmanager}/api/v2/alerts")[2])
-        assert isinstance(answer, list)
-        return answer
+        """Return the alerts in Alertmanager, once the expected number is there."""
+
+        def received() -> Any:
+            found = json.loads(get(f"{self.alertmanager}/api/v2/alerts")[2])
+            return found if len(found) >= len(EXPECTED) else []
+
+        return list(until(received, what="alerts in Alertmanager"))
 
     def rules(self) -> list[Mapping[str, str]]:
         """Return the rules with their health."""
@@ -98,32 +86,8 @@ class Watch:
         return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
 
 
-@contextmanager
-def running(*arguments: str, ready: str) -> Iterator[None]:
-    """Run a server; wait until the URL `ready` responds with 200."""
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
-    )
-    try:
-        until(lambda: _is_ready(ready), what=arguments[0])
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return get(url)[0] == 200
-    except OSError:
-        return False
-
-
-def configured(where: Path, *, exporter: str, alertmanager: str) -> Path:
-    """Write the example configuration with local addresses, and the rules."""
+def configured(where: Path, *, exporter: str, alertmanager: str) -> str:
+    """Return the example configuration with local addresses; write its rules."""
     folder = where / "rules"
     folder.mkdir()
     for file in files():
@@ -137,74 +101,42 @@ def configured(where: Path, *, exporter: str, alertmanager: str) -> Path:
     ):
         assert example in text
         text = text.replace(example, here)
-    file = where / "prometheus.yml"
-    file.write_text(text)
-    return file
+    return text
 
 
 @pytest.fixture(scope="module")
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Watch]]:
-    """Start demo, Prometheus and Alertmanager at the first call."""
-    with ExitStack() as stack:
-        started: list[Watch] = []
-
-        def start(*, prometheus: str, alertmanager: str) -> Watch:
-            if not started:
-                where = tmp_path_factory.mktemp("alerting")
-                started.append(_started(stack, where, prometheus, alertmanager))
-            return started[0]
-
-        yield start
-
-
-def _started(
-    stack: ExitStack, where: Path, prometheus: str, alertmanager: str
-) -> Watch:
-    demo = stack.enter_context(Process("demo", "--web.listen-address=127.0.0.1:0"))
-    target = demo.url.removeprefix("http://")
-    until(lambda: get(f"http://{target}/-/ready")[0] == 200)
-    manager, own = (f"127.0.0.1:{closed_port()}" for _ in range(2))
-    stack.enter_context(
-        running(
-            alertmanager,
-            f"--config.file={ROOT / 'grafana/alertmanager/alertmanager.yaml'}",
-            f"--storage.path={where / 'alertmanager'}",
-            f"--web.listen-address={manager}",
-            "--cluster.listen-address=",
-            ready=f"http://{manager}/-/ready",
-        )
+def settled(
+    program: Program, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Watch]:
+    """Start all servers; wait until the expected alerts fire and others had time to."""
+    where = tmp_path_factory.mktemp("alerting")
+    manager = f"127.0.0.1:{closed_port()}"
+    alertmanager = (
+        program("prometheus-alertmanager"),
+        f"--config.file={ROOT / 'grafana/alertmanager/alertmanager.yaml'}",
+        f"--storage.path={where / 'alertmanager'}",
+        f"--web.listen-address={manager}",
+        "--cluster.listen-address=",
     )
-    stack.enter_context(
-        running(
-            prometheus,
-            f"--config.file={configured(where, exporter=target, alertmanager=manager)}",
-            f"--storage.tsdb.path={where / 'prometheus'}",
-            f"--web.listen-address={own}",
-            ready=f"http://{own}/-/ready",
-        )
-    )
-    return Watch(prometheus=f"http://{own}", alertmanager=f"http://{manager}")
-
-
-@pytest.fixture
-def settled(program: Program, watch: Callable[..., Watch]) -> Watch:
-    """Return the watch once all expected alerts fire and others had time to."""
-    started = watch(
-        prometheus=program("prometheus"),
-        alertmanager=program("prometheus-alertmanager"),
-    )
-    until(lambda: started.alerts() >= FIRING, what=str(FIRING))
-    names = "|".join(alert for alert, _ in EXPECTED)
-    fired = f'ALERTS{{alertname=~"{names}",alertstate="firing"}}'
-    since_then = f"min(count_over_time({fired}[5m]))"
-    until(lambda: started.value(since_then) > SETTLED_SCRAPES, what=since_then)
-    return started
+    with (
+        Process("demo", "--web.listen-address=127.0.0.1:0") as demo,
+        serving(*alertmanager, ready=f"http://{manager}/-/ready"),
+    ):
+        until(lambda: get(f"{demo.url}/-/ready")[0] == 200)
+        exporter = demo.url.removeprefix("http://")
+        document = configured(where, exporter=exporter, alertmanager=manager)
+        with prometheus(program("prometheus"), document, where=where) as url:
+            watch = Watch(prometheus=url, alertmanager=f"http://{manager}")
+            until(lambda: watch.alerts() >= FIRING, what=str(FIRING))
+            names = "|".join(alert for alert, _ in EXPECTED)
+            fired = f'ALERTS{{alertname=~"{names}",alertstate="firing"}}'
+            enough = f"min(count_over_time({fired}[5m])) > {SETTLED_SCRAPES}"
+            until(lambda: ask(url, enough), what=enough)
+            yield watch
 
 
 def test_exactly_the_incidents_of_the_demo_fire(settled: Watch) -> None:
     """Bounce spike, spam spike and silence reach Alertmanager; no other is pending."""
-    until(lambda: len(settled.received()) >= len(EXPECTED))
-
     received = [
         (each["labels"]["alertname"], each["labels"]["campaign"])
         for each in settled.received()
@@ -216,13 +148,10 @@ def test_exactly_the_incidents_of_the_demo_fire(settled: Watch) -> None:
 
 def test_alerts_contain_figures_and_links(settled: Watch) -> None:
     """All templates are filled; links contain the encoded name of the campaign."""
-    until(lambda: len(settled.received()) >= len(EXPECTED))
-
     for each in settled.received():
         texts = each["annotations"]
-        assert not re.search(
-            r"<error|<no value>|%!|\s\(\s|\s{2}", " ".join(texts.values())
-        )
+        joined = " ".join(texts.values())
+        assert not re.search(r"<error|<no value>|%!|\s\(\s|\s{2}", joined)
         assert re.search(r"\d", texts["description"])
         assert re.fullmatch(r"/d/braze-[\w-]+\?[\w=&%.-]+", texts["dashboard_url"])
         assert each["labels"]["severity"] in {"warning", "critical"}
@@ -232,33 +161,25 @@ def test_every_rule_is_healthy_and_records_something(settled: Watch) -> None:
     """No rule fails; rules without a sample have a reason."""
     recorded = {rule.name for rule in rules() if not rule.is_alert}
 
-    ill = [(rule["name"], rule) for rule in settled.rules() if rule["health"] != "ok"]
-    empty = {name for name in recorded if not settled.ask(f"count({name})")}
-
-    assert ill == []
-    assert empty == set(QUIET_HERE)
+    assert [rule for rule in settled.rules() if rule["health"] != "ok"] == []
+    assert {
+        name for name in recorded if not ask(settled.prometheus, f"count({name})")
+    } == set(QUIET_HERE)
 
 
 def test_queries_of_the_runbooks_are_valid(settled: Watch) -> None:
-    """Prometheus evaluates each without an error."""
     for file in [*(ROOT / "docs/runbooks").glob("*.md"), ROOT / "docs/alerts.md"]:
         queries = re.findall(r"```promql\n(.*?)```", file.read_text(), flags=re.DOTALL)
 
         assert queries or file.stem == "alerts", file.name
         for query in queries:
-            settled.ask(query)
+            ask(settled.prometheus, query)
 
 
 IN_ORDER = [
-    "braze-thresholds",
-    "braze-targets",
-    "braze-fold",
-    "braze-freshness",
-    "braze-rates",
-    "braze-confidence",
-    "braze-judged",
-    "braze-deliverability",
-    "braze-exporter",
+    *("braze-thresholds", "braze-targets", "braze-fold", "braze-freshness"),
+    *("braze-rates", "braze-confidence", "braze-judged"),
+    *("braze-deliverability", "braze-exporter"),
 ]
 """Groups in the order of their dependencies."""
 WEDNESDAY = datetime(2026, 6, 3, tzinfo=UTC)
@@ -273,16 +194,8 @@ def test_the_same_alerts_fire_on_every_weekday(
     document = promtool_document(shown(now))
     file = tmp_path / "weekday.yaml"
     file.write_text(yaml.safe_dump(document, allow_unicode=True, width=10_000))
-    promtool = program("promtool")
 
-    ended = subprocess.run(
-        [promtool, "test", "rules", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    checked(program("promtool"), "test", "rules", file)
 
 
 def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
@@ -331,11 +244,8 @@ def promtool_document(
 ) -> dict[str, object]:
     """Return a test in which these samples do not change for a minute."""
     series = [
-        {"series": 'up{job="braze",instance="a"}', "values": "1 1"},
-        {
-            "series": 'braze_exporter_build_info{job="braze",instance="a"}',
-            "values": "1 1",
-        },
+        {"series": f'{name}{{job="braze",instance="a"}}', "values": "1 1"}
+        for name in ("up", "braze_exporter_build_info")
     ]
     for name, labels, value in samples:
         selector = ",".join(
@@ -346,31 +256,23 @@ def promtool_document(
         series.append(
             {"series": f"{name}{{{selector}}}", "values": f"{value:.0f} {later:.0f}"}
         )
+    fired = [
+        {"labels": f'{{alertname="{alert}", campaign="{campaign}"}}', "value": 1}
+        for alert, campaign in EXPECTED
+    ]
+    case = {
+        "expr": "count by (alertname, campaign) (ALERTS)",
+        "eval_time": "1m",
+        "exp_samples": fired,
+    }
     return {
         "rule_files": [str(file) for file in files()],
         "group_eval_order": IN_ORDER,
         "evaluation_interval": "1m",
         "tests": [
-            {
-                "interval": "1m",
-                "input_series": series,
-                "promql_expr_test": [
-                    {
-                        "expr": "count by (alertname, campaign) (ALERTS)",
-                        "eval_time": "1m",
-                        "exp_samples": [
-                            {"labels": _labels(alert, campaign), "value": 1}
-                            for alert, campaign in EXPECTED
-                        ],
-                    }
-                ],
-            }
+            {"interval": "1m", "input_series": series, "promql_expr_test": [case]}
         ],
     }
-
-
-def _labels(alert: str, campaign: str) -> str:
-    return f'{{alertname="{alert}", campaign="{campaign}"}}'
 
 
 def test_the_expected_alerts_are_of_the_campaigns_with_incidents() -> None:

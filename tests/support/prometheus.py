@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.support.daemon_process import clean_environment, get, until
+from tests.support.daemon_process import get
+from tests.support.programs import serving
 from tests.support.scripted_peer import closed_port
 
 Vector = list[tuple[dict[str, str], float]]
@@ -36,31 +36,14 @@ def prometheus(
     file = where / "prometheus.yml"
     file.write_text(document)
     address = f"127.0.0.1:{closed_port()}"
-    process = subprocess.Popen(
-        [
-            program,
-            f"--config.file={file}",
-            f"--storage.tsdb.path={where / 'data'}",
-            f"--web.listen-address={address}",
-            *flags,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=clean_environment(),
+    command = (
+        program,
+        f"--config.file={file}",
+        f"--storage.tsdb.path={where / 'data'}",
+        f"--web.listen-address={address}",
     )
-    try:
-        until(lambda: _is_ready(f"http://{address}"))
+    with serving(*command, *flags, ready=f"http://{address}/-/ready"):
         yield f"http://{address}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return get(f"{url}/-/ready")[0] == 200
-    except OSError:
-        return False
 
 
 def ask(url: str, query: str) -> Vector:

@@ -1,9 +1,7 @@
-{{/* Parts of the pod that Kubernetes would refuse, or that collide with the chart's. */}}
+{{/* Parts of the pod that collide with the chart's, and that Kubernetes accepts. */}}
 {{- define "braze-exporter.validatePod" -}}
 {{- $values := .Values -}}
-{{- include "braze-exporter.validateNames" (dict "option" "extraVolumes" "held" (list "config" "keys" "web-config" "tls" "client" "state" "tmp") "named" $values.extraVolumes) -}}
 {{- $containers := concat ($values.extraInitContainers | default list) ($values.extraContainers | default list) -}}
-{{- include "braze-exporter.validateNames" (dict "option" "extraInitContainers and extraContainers" "held" (list "exporter" "check-config" "simulated-braze") "named" $containers) -}}
 {{- range $container := $containers -}}
 {{- range .ports -}}
 {{- if or (eq (.name | default "") "metrics") (eq (int .containerPort) (int $values.web.port)) -}}
@@ -25,22 +23,6 @@
 {{- end -}}
 {{- range $values.extraVolumeMounts -}}
 {{- include "braze-exporter.validatePath" (dict "place" (printf "extraVolumeMounts: %s" .mountPath) "path" .mountPath "held" $held "writable" $writable) -}}
-{{- end -}}
-
-{{- if and (eq $values.dnsPolicy "None") (not ($values.dnsConfig | default dict).nameservers) -}}
-{{- fail "dnsPolicy is None, which requires name servers; expected dnsConfig.nameservers" -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Names that are used already. Takes `option`, the used names `held`, and the list `named`. */}}
-{{- define "braze-exporter.validateNames" -}}
-{{- $held := .held -}}
-{{- $option := .option -}}
-{{- range .named -}}
-{{- if has .name $held -}}
-{{- fail (printf "%s: the name %s is used already; expected another name" $option .name) -}}
-{{- end -}}
-{{- $held = append $held .name -}}
 {{- end -}}
 {{- end -}}
 
@@ -64,24 +46,9 @@ A path that equals or hides a mount of the chart, or that is in a read-only one.
 {{- end -}}
 {{- end -}}
 
-{{/* Services and routes that Kubernetes would refuse, or that have no effect. */}}
+{{/* Routes that have no effect, and proxies that a network policy would block. */}}
 {{- define "braze-exporter.validateNetwork" -}}
 {{- $values := .Values -}}
-{{- $name := include "braze-exporter.fullname" . -}}
-{{- if regexMatch "^[0-9]" $name -}}
-{{- fail (printf "%s begins with a digit, which is invalid for a Service; expected fullnameOverride, or another name of the release" $name) -}}
-{{- end -}}
-{{- with $values.service -}}
-{{- if and (eq .clusterIP "None") (ne .type "ClusterIP") -}}
-{{- fail (printf "service.type is %s, and service.clusterIP is None; expected type ClusterIP, or another clusterIP" .type) -}}
-{{- end -}}
-{{- if and .nodePort (eq .type "ClusterIP") -}}
-{{- fail "service.nodePort is set, and service.type is ClusterIP; expected service.type NodePort or LoadBalancer" -}}
-{{- end -}}
-{{- if and (gt (len (.ipFamilies | default list)) 1) (not (hasSuffix "DualStack" .ipFamilyPolicy)) -}}
-{{- fail "service.ipFamilies has two families; expected service.ipFamilyPolicy PreferDualStack or RequireDualStack" -}}
-{{- end -}}
-{{- end -}}
 {{- if and $values.httpRoute.enabled (empty $values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs is empty; expected the gateway of the route" -}}
 {{- end -}}

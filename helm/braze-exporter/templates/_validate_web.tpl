@@ -1,41 +1,13 @@
-{{/* Web configurations that the exporter would refuse, and probes that would fail. */}}
+{{/* Web configurations that the chart alone can judge: the init container checks all others. */}}
 {{- define "braze-exporter.validateWeb" -}}
 {{- $values := .Values -}}
-{{- $web := $values.webConfig | default dict -}}
-{{- $place := "webConfig.tls_server_config" -}}
-{{- with $web.tls_server_config -}}
+{{- with ($values.webConfig | default dict).tls_server_config -}}
 {{- if and (not $values.tls.secretName) (not (and (or .cert .cert_file) (or .key .key_file))) -}}
-{{- fail (printf "%s has no certificate; expected tls.secretName, or cert_file and key_file in an extra volume" $place) -}}
-{{- end -}}
-{{- range $option := list "cert" "key" "client_ca" -}}
-{{- $file := printf "%s_file" $option -}}
-{{- if and (get $web.tls_server_config $option) (get $web.tls_server_config $file) -}}
-{{- fail (printf "%s.%s and %s are both set; expected one of the two" $place $option $file) -}}
-{{- end -}}
-{{- end -}}
-{{- $clients := .client_auth_type | default "NoClientCert" -}}
-{{- $option := ternary "client_ca_file" "client_ca" (not (empty .client_ca_file)) -}}
-{{- $hasAuthority := or .client_ca .client_ca_file -}}
-{{- if and $hasAuthority (eq $clients "NoClientCert") -}}
-{{- fail (printf "%s.%s is unused, because client_auth_type is NoClientCert; expected client_auth_type: RequireAndVerifyClientCert" $place $option) -}}
-{{- end -}}
-{{- if and (not $hasAuthority) (ne $clients "NoClientCert") -}}
-{{- fail (printf "%s.client_auth_type is %s, and there is no CA to verify clients; expected client_ca_file, for example %s/ca.crt" $place $clients (include "braze-exporter.tlsDirectory" $)) -}}
-{{- end -}}
-{{- if and .client_allowed_sans (ne $clients "RequireAndVerifyClientCert") -}}
-{{- fail (printf "%s.client_allowed_sans is unused without client certificates; expected client_auth_type: RequireAndVerifyClientCert too" $place) -}}
+{{- fail "webConfig.tls_server_config has no certificate; expected tls.secretName, or cert_file and key_file in an extra volume" -}}
 {{- end -}}
 {{- $probes := list $values.startupProbe.enabled $values.livenessProbe.enabled $values.readinessProbe.enabled $values.helmTest.enabled -}}
 {{- if and .client_allowed_sans (has true $probes) (not $values.healthcheckCertificate.secretName) -}}
-{{- fail (printf "%s.client_allowed_sans rejects the exporter's certificate, which probes and helm test use by default; expected healthcheckCertificate.secretName, a Secret whose certificate has one of these names (it may be that of tls.secretName)" $place) -}}
-{{- end -}}
-{{- if and .max_version (lt .max_version (.min_version | default "TLS12")) -}}
-{{- fail (printf "%s.max_version is below min_version, %s; expected the same or a higher version" $place .min_version) -}}
-{{- end -}}
-{{- end -}}
-{{- with $web.rate_limit -}}
-{{- if and .interval (not .burst) (regexMatch "[1-9]" (toString .interval)) -}}
-{{- fail "webConfig.rate_limit: without burst every request would be rejected; expected a burst of at least 1" -}}
+{{- fail "webConfig.tls_server_config.client_allowed_sans rejects the exporter's certificate, which probes and helm test use by default; expected healthcheckCertificate.secretName, a Secret whose certificate has one of these names (it may be that of tls.secretName)" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
