@@ -182,23 +182,12 @@ class PollingService:
             session_of=self.workspaces.session_of,
             on_change=self.workspaces.refresh,
             after_step=self._poller.show_pauses,
-            tasks=_Tasks(self.scheduler),
+            schedule=lambda *task: self.scheduler.put_task(Task(*task)),
             metrics=self._metrics,
             clock=self._clock,
             random=random.random,
             file=None if self._state is None else CatalogueCache(self._state),
         )
-
-
-class _Tasks:
-    """The scheduler's tasks, as discovery uses them."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self.drop = scheduler.drop_task
-
-    def schedule(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
-        self._scheduler.put_task(Task(workspace, at, run))
 
 
 def _state(state_path: str | None) -> SqliteState | None:

@@ -78,11 +78,10 @@ def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
 
 def line_endings(day: date) -> tuple[str, ...]:
     """Return the endings for a sample every six hours."""
-    return openmetrics.line_endings(
-        sampling.sample_times(
-            day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
-        )
+    times = sampling.sample_times(
+        day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
     )
+    return tuple(f" {at}\n" for at in times)
 
 
 def text(history: CampaignHistory, **scrape_labels: str) -> str:

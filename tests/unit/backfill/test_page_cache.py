@@ -92,9 +92,9 @@ def test_a_partly_written_page_is_ignored_and_removed(
 
 
 def test_removing_deletes_own_files_only(cache: PageCache, directory: Path) -> None:
-    """Those of discovery are ours, in any state; a second removal does no harm."""
-    for ending in ("json", "new", "unusable"):
-        (directory / f"discovery.{ending}").write_text("")
+    """Those of discovery are ours; a second removal does no harm."""
+    for ending in ("sqlite3", "sqlite3-journal", "unusable"):
+        (directory / f"state.{ending}").write_text("")
     (directory / "notes.json").write_text("{}")
 
     cache.remove()

@@ -8,38 +8,19 @@ from typing import Any
 
 import pytest
 from exporter.discovery import rules
+from exporter.discovery.catalogue import MAX_BYTES, CampaignCatalogue, ListProgress
 from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
-from exporter.discovery.rules import (
-    MAX_BYTES,
-    CampaignCatalogue,
-    DetailsWanted,
-    ListProgress,
-    NextRequest,
-    PageWanted,
-    SelectedCampaigns,
-)
+from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 from exporter.model.labels import LONGEST, clean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.daemon_process import parsed
+from tests.support.fake_clock import NOW
+from tests.unit.discovery.discovery_world import workspace
 
-NOW = 1_750_000_000.0
 DAY = 86400.0
-
-
-def workspace(campaigns: Sequence[object] = (), **discover: object) -> WorkspaceConfig:
-    """Return a workspace with these options of `discover`."""
-    document = {
-        "name": "shop",
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "KEY",
-        "campaigns": list(campaigns),
-        "discover": discover,
-    }
-    return parsed({"workspaces": [document]}, key="key").workspaces[0]
 
 
 def settings(**discover: Any) -> DiscoverConfig:
@@ -208,10 +189,10 @@ def test_those_edited_last_are_found_first() -> None:
 def test_the_list_is_read_page_by_page() -> None:
     """To an empty page or a short one; only then is it known."""
     full = page(*(f"{n}" for n in range(FULL_PAGE)))
-    what = rules.list_started(known(listed("gone")))
+    what = known(listed("gone"))
 
-    first = rules.after_page(what, full, now=NOW + 5)
-    second = rules.after_page(first, page(), now=NOW + 6)
+    first = what.after_page(full, now=NOW + 5)
+    second = first.after_page(page(), now=NOW + 6)
 
     assert first.reading is not None
     assert (first.reading.page, set(first.campaigns)) == (1, {"gone"})
@@ -220,7 +201,7 @@ def test_the_list_is_read_page_by_page() -> None:
     assert second.listed_at == NOW + 6
     assert len(second.campaigns) == FULL_PAGE + 1
     assert second.campaigns["gone"].missing_since == NOW + 6
-    short = rules.after_page(first, page("7", "new"), now=NOW + 6)
+    short = first.after_page(page("7", "new"), now=NOW + 6)
     assert short.campaigns["new"].missing_since is None
 
 
@@ -233,18 +214,18 @@ def test_a_page_that_repeats_is_an_error(number: int) -> None:
 
     for repeated in (page(*ids), page(*ids[:7]), page(entries=FULL_PAGE)):
         with pytest.raises(MalformedCatalogue, match=f"page {number} contains no new"):
-            rules.after_page(what, repeated, now=NOW)
+            what.after_page(repeated, now=NOW)
 
 
 def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
     """A hundred thousand campaigns as they are have room; a flood of tags has not."""
-    usual = rules.list_started(CampaignCatalogue())
-    flooded = rules.list_started(known(listed("kept")))
+    usual = CampaignCatalogue()
+    flooded = known(listed("kept"))
 
     for number in range(3):
         ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
         rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
-        usual = rules.after_page(usual, ListPage(tuple(rows), FULL_PAGE), now=NOW)
+        usual = usual.after_page(ListPage(tuple(rows), FULL_PAGE), now=NOW)
     assert usual.reading is not None
     assert usual.reading.bytes < 3 * MAX_BYTES / 1000
 
@@ -254,7 +235,7 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
             tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
             ids = [f"{number} {n}" for n in range(FULL_PAGE)]
             rows = tuple(listed(id_, tags=tags) for id_ in ids)
-            what = rules.after_page(what, ListPage(rows, FULL_PAGE), now=NOW)
+            what = what.after_page(ListPage(rows, FULL_PAGE), now=NOW)
 
     with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
         flood()
@@ -262,14 +243,14 @@ def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
 
 def test_a_list_of_nothing_usable_is_an_error() -> None:
     """Unless it is empty, or its last page holds an odd entry or two."""
-    started = rules.list_started(known(listed("kept")))
+    started = known(listed("kept"))
 
     with pytest.raises(MalformedCatalogue):
-        rules.after_page(started, page(entries=3), now=NOW)
+        started.after_page(page(entries=3), now=NOW)
 
     later = replace(started, reading=ListProgress(1, {"a": listed("a")}))
-    assert rules.after_page(later, page(entries=3), now=NOW).reading is None
-    assert rules.after_page(CampaignCatalogue(), page(), now=NOW).campaigns == {}
+    assert later.after_page(page(entries=3), now=NOW).reading is None
+    assert CampaignCatalogue().after_page(page(), now=NOW).campaigns == {}
 
 
 def test_a_list_without_an_end_is_an_error() -> None:
@@ -278,23 +259,23 @@ def test_a_list_without_an_end_is_an_error() -> None:
     ids = [f"{n}" for n in range(FULL_PAGE)]
 
     with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
-        rules.after_page(what, page(*ids), now=NOW)
+        what.after_page(page(*ids), now=NOW)
 
 
 def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
     """It counts from the first list without it; one that has it again ends it."""
     options = settings(include_drafts=True, grace="1h")
-    gone = rules.after_page(known(listed("a"), listed("b")), page("b"), now=NOW)
-    later = rules.after_page(gone, page("b"), now=NOW + 1800)
+    gone = known(listed("a"), listed("b")).after_page(page("b"), now=NOW)
+    later = gone.after_page(page("b"), now=NOW + 1800)
 
     def ids(what: CampaignCatalogue, now: float) -> set[str]:
-        return set(rules.without_removed(what, options, now=now).campaigns)
+        return set(what.without_removed(3600, now=now).campaigns)
 
     assert ids(later, NOW + 3599) == {"a", "b"}
     assert found(later, options) == ["a", "b"]
     assert request_after(later, options, now=NOW + 1800) == NOW + 3600
     assert ids(later, NOW + 3600) == {"b"}
-    back = rules.after_page(later, page("a", "b"), now=NOW + 1900)
+    back = later.after_page(page("a", "b"), now=NOW + 1900)
     assert ids(back, NOW + 9000) == {"a", "b"}
 
 
@@ -302,7 +283,7 @@ def test_details_of_removed_campaigns_are_discarded() -> None:
     """With the next list."""
     what = known(listed("b"), a=details(), b=details())
 
-    assert set(rules.after_page(what, page("b"), now=NOW).details) == {"b"}
+    assert set(what.after_page(page("b"), now=NOW).details) == {"b"}
 
 
 def test_the_list_is_requested_first_and_hourly() -> None:
@@ -370,9 +351,8 @@ def campaigns(
 ) -> tuple[CampaignConfig, ...]:
     """Return what is polled if these are found."""
     chosen = tuple(selected)
-    return rules.campaigns(
-        where, SelectedCampaigns(chosen, False), known(*chosen, **each)
-    )
+    assert where.discover
+    return rules.campaigns(where, where.discover, chosen, known(*chosen, **each))
 
 
 def names(*ones: Listed, own: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
@@ -479,13 +459,6 @@ def test_archived_campaigns_and_drafts_are_dormant() -> None:
     assert rules.selection_state(options, drawn) != rules.selection_state(
         options, details()
     )
-
-
-def test_without_discovery_the_listed_ones_are_all() -> None:
-    """The catalogue does not matter."""
-    where = replace(workspace([{"id": "a", "name": "A"}]), discover=None)
-
-    assert campaigns(where, (listed("b"),)) == where.campaigns
 
 
 found_names = st.text(max_size=4) | st.sampled_from(
