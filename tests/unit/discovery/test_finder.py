@@ -21,7 +21,6 @@ from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import failure
-from tests.support.queue_world import throttled
 from tests.unit.discovery.discovery_world import (
     DOWN,
     FORBIDDEN,
@@ -61,24 +60,24 @@ def test_the_list_and_then_details_are_requested() -> None:
     assert world.api.new_requests() == ["page 0"]
 
 
-def test_requests_keep_the_ceiling_of_discovery() -> None:
-    world = DiscoveryWorld("A", requests_per_minute=6)
-
-    world.run(seconds=9.9)
-    assert world.api.new_requests() == ["page 0"]
-    world.run(seconds=0.3)
-
-    assert world.api.new_requests() == ["a"]
-
-
-def test_the_reserve_is_not_used() -> None:
+@pytest.mark.parametrize(
+    ("rate", "headers", "seconds"),
+    [
+        (6, RateLimitHeaders(), 10),
+        (120, RateLimitHeaders(limit=100, remaining=20, reset_at=NOW + 600), 601),
+    ],
+    ids=["ceiling", "reserve"],
+)
+def test_requests_keep_the_ceiling_and_the_reserve(
+    rate: float, headers: RateLimitHeaders, seconds: float
+) -> None:
     """List and details share one bucket of Braze, and its rate-limit headers."""
-    world = DiscoveryWorld("A")
-    world.api.headers = RateLimitHeaders(limit=100, remaining=20, reset_at=NOW + 600)
+    world = DiscoveryWorld("A", requests_per_minute=rate)
+    world.api.headers = headers
 
-    world.run(seconds=599)
+    world.run(seconds=seconds - 1.1)
     assert world.api.new_requests() == ["page 0"]
-    world.run(seconds=3)
+    world.run(seconds=2.2)
 
     assert world.api.new_requests() == ["a"]
 
@@ -214,18 +213,6 @@ def test_a_refused_key_is_probed_ever_more_rarely(
     facts = vars(line)["facts"]
     assert (facts["reason"], facts["status"]) == ("forbidden", 403)
     assert facts["endpoint"].endswith("/campaigns/list")
-
-
-def test_a_changed_key_is_tried_at_once() -> None:
-    world = DiscoveryWorld("A")
-    world.api.failures = [UNAUTHORIZED]
-    world.step()
-    world.clock.advance(1)
-
-    world.finder.retry_now()
-    world.run(seconds=10)
-
-    assert world.names() == {"A"}
 
 
 def test_a_page_is_retried_and_after_five_failures_the_whole_list() -> None:
@@ -365,25 +352,6 @@ def test_an_aborted_request_is_no_failure() -> None:
 
     assert world.finder.failure is None
     assert world.metric("discovery_failures_total") == 0
-
-
-@pytest.mark.parametrize(
-    ("failures", "longest"), [([], 2), ([throttled(SHUT)], 60)], ids=["200", "429"]
-)
-def test_a_set_clock_ends_the_wait_for_a_reset(
-    failures: list[FetchError | None], longest: float
-) -> None:
-    """The reset was by the previous wall clock; a 429 still delays by a minute."""
-    world = DiscoveryWorld("A")
-    assert world.session
-    world.api.headers, world.api.failures = SHUT, failures
-    world.step()
-    assert world.step() > 1000
-
-    world.session.discard_windows()
-    world.finder.after_clock_set()
-
-    assert world.step() <= longest
 
 
 def test_a_restored_catalogue_is_shown_before_the_list_is_read() -> None:

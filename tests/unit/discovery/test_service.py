@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,16 @@ from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
 from tests.unit.discovery.discovery_world import FakeCampaignApi
 
-QUICK: Mapping[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
-KEY = {"BRAZE_API_KEY": "simulated-braze-key"}
+QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
 DISCOVERED = "braze_exporter_discovered_campaigns"
+
+
+@pytest.fixture
+def braze() -> Iterator[Simulator]:
+    """Run a simulated Braze."""
+    with Simulator() as simulator:
+        yield simulator
 
 
 def infos(exporter: Running) -> dict[str, dict[str, str]]:
@@ -45,33 +51,30 @@ def infos(exporter: Running) -> dict[str, dict[str, str]]:
     return {labels["campaign"]: labels for labels in map(dict, samples)}
 
 
-def wait_for_names(exporter: Running, *names: str) -> None:
-    """Wait until these campaigns are exposed and no other."""
-    until(lambda: set(infos(exporter)) == set(names), what=f"{names}")
-
-
 def mine(braze: Simulator) -> list[dict[str, str]]:
     """Return one listed campaign."""
     return [{"id": braze.campaigns[0].id, "name": "Mine"}]
 
 
-def polls(braze: Simulator) -> int:
-    """Return the number of polls that Braze received."""
-    return sum(one.path == "/campaigns/data_series" for one in braze.requests)
-
-
-def test_discovered_campaigns_are_polled() -> None:
-    """Tags and channels are labels; drafts and archived campaigns are left out."""
-    discover = {**QUICK, "labels": {"tags": "tags", "channel": "channels"}}
-    with (
-        Simulator() as braze,
-        daemon(braze, campaigns=[], discover=discover) as exporter,
-    ):
-        sent = [one for one in braze.campaigns if not (one.is_draft or one.is_archived)]
-        wait_for_names(exporter, *(one.name for one in sent))
-        exporter.wait_for(DISCOVERED, len(sent))
+def test_discovered_campaigns_are_polled_and_restored(
+    braze: Simulator, tmp_path: Path
+) -> None:
+    """Tags and channels are labels; after a restart, values need no Braze."""
+    options: dict[str, Any] = {
+        "campaigns": [],
+        "discover": QUICK | {"labels": {"tags": "tags", "channel": "channels"}},
+        "state_path": str(tmp_path),
+    }
+    names = {one.name for one in braze.campaigns if not one.is_draft | one.is_archived}
+    with daemon(braze, **options) as exporter:
+        until(lambda: set(infos(exporter)) == names)
+        exporter.wait_for(DISCOVERED, len(names))
         exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
         info = infos(exporter)
+    braze.set_fault(Fault(status=503))
+    with daemon(braze, **options) as exporter:
+        assert exporter.value("braze_campaign_up", campaign="Welcome series") == 1
+        assert exporter.scrape()["braze_campaign_daily"]
 
     assert info["Welcome series"]["tags"] == "onboarding"
     assert info["Home feed cards"]["channel"] == "content_card"
@@ -82,87 +85,60 @@ def test_discovered_campaigns_are_polled() -> None:
 def test_a_missing_permission_pauses_no_poll(
     missing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log, the status page and a counter name the permission or the endpoint."""
-    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})
+    """The log and the status page name the permission."""
+    endpoint = missing.replace(".", "/")
     with (
-        Simulator(settings) as braze,
+        Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze,
         daemon(braze, campaigns=mine(braze), discover=QUICK) as exporter,
     ):
         exporter.wait_for(
             "braze_exporter_discovery_failures_total", 1, reason="forbidden"
         )
+        before = len(braze.requests)
+        until(lambda: len(braze.requests) > before + 1)
         exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
-        before = polls(braze)
-        until(lambda: polls(braze) > before)
         paused = exporter.value("braze_exporter_workspace_paused", reason="forbidden")
-        assert paused == 0
-        assert set(infos(exporter)) == {"Mine"}
+        requests = "braze_exporter_api_requests_total"
+        assert exporter.value(requests, code="403", endpoint=endpoint)
         _, page = exporter.get("/")
-        assert "Discovery is failing" in page
-        assert f"the permission {missing}" in page
-        endpoint = missing.replace(".", "/")
-        assert exporter.value(
-            "braze_exporter_api_requests_total", code="403", endpoint=endpoint
-        )
 
+    assert paused == 0
+    assert "Discovery is failing" in page
+    assert f"the permission {missing}" in page
     (line,) = [one for one in caplog.records if one.message == "discovery.failed"]
     assert f"the permission {missing}" in vars(line)["facts"]["error"]
 
 
 @pytest.mark.parametrize("is_listed", [True, False])
-def test_a_hanging_list_does_not_block_the_start(is_listed: bool) -> None:
-    with Simulator() as braze:
-        braze.set_fault(Fault(latency_seconds=30), path="/campaigns/list")
-        campaigns = mine(braze) if is_listed else []
-        with daemon(braze, campaigns=campaigns, discover=QUICK) as exporter:
-            until(lambda: exporter.get("/-/ready")[0] == 200)
-            if is_listed:
-                exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
+def test_a_hanging_list_does_not_block_the_start(
+    braze: Simulator, is_listed: bool
+) -> None:
+    braze.set_fault(Fault(latency_seconds=30), path="/campaigns/list")
+    campaigns = mine(braze) if is_listed else []
+    with daemon(braze, campaigns=campaigns, discover=QUICK) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200)
+        if is_listed:
+            exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
 
 
-def test_discovered_campaigns_are_restored_after_a_restart(tmp_path: Path) -> None:
-    """With their values, although Braze is unavailable."""
-    options: dict[str, Any] = {
-        "campaigns": [],
-        "discover": {**QUICK, "names": {"include": ["Welcome*"]}},
-        "state_path": str(tmp_path),
-    }
-    with Simulator() as braze:
-        with daemon(braze, **options) as exporter:
-            exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
-        braze.set_fault(Fault(status=503))
-        with daemon(braze, **options) as exporter:
-            assert exporter.value("braze_campaign_up", campaign="Welcome series") == 1
-            assert exporter.scrape()["braze_campaign_daily"]
-
-    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
-
-
-def test_a_reload_changes_the_selection(tmp_path: Path) -> None:
+def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> None:
     """Discovery is configured, changed and removed; /config shows each state."""
     file = tmp_path / "config.yaml"
-    with Simulator() as braze:
-        written(file, configuration(braze, campaigns=mine(braze)))
-        flags = (f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
-        with Process(*flags, environment=KEY) as process:
-            exporter = Running(process.url)
-            wait_for_names(exporter, "Mine")
-            for pattern, found in (
-                ("Welcome*", ["Welcome series"]),
-                ("Password*", ["Password reset"]),
-                ("", []),
-            ):
-                discover = {**QUICK, "names": {"include": [pattern]}}
-                changes = {"discover": discover} if pattern else {}
-                document = configuration(braze, campaigns=mine(braze), **changes)
-                written(tmp_path / "new", document)
-                (tmp_path / "new").replace(file)
-                process.send(signal.SIGHUP)
-                wait_for_names(exporter, "Mine", *found)
-                assert pattern in exporter.get("/config")[1]
-            assert "discover" not in exporter.get("/config")[1]
-            until(lambda: DISCOVERED not in exporter.scrape())
-            assert process.end(signal.SIGTERM, seconds=10) == 0
+    written(file, configuration(braze, campaigns=mine(braze)))
+    flags = (f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
+    with Process(*flags, environment={"BRAZE_API_KEY": braze.api_key}) as process:
+        exporter = Running(process.url)
+        for name in ("Welcome series", "Password reset", ""):
+            discover = QUICK | {"names": {"include": [f"{name}*"]}}
+            changes = {"discover": discover} if name else {}
+            document = configuration(braze, campaigns=mine(braze), **changes)
+            written(tmp_path / "new", document)
+            (tmp_path / "new").replace(file)
+            process.send(signal.SIGHUP)
+            until(lambda: set(infos(exporter)) == {"Mine", name} - {""})  # noqa: B023
+            assert name in exporter.get("/config")[1]
+        assert "discover" not in exporter.get("/config")[1]
+        until(lambda: DISCOVERED not in exporter.scrape())
 
 
 class ServiceWorld:
