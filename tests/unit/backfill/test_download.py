@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from exporter.backfill import download
@@ -41,28 +40,31 @@ Response = RateLimitHeaders | FetchError | dict[str, object]
 """The headers of a response without data, a failure, or a document."""
 
 
-class ScriptedBraze(FakeBraze):
-    """Returns each response after a tenth of a second; the last one is repeated.
+class DownloadWorld(FakeBraze):
+    """A Braze with scripted responses, and a page cache.
 
-    `by_campaign` has the responses to single campaigns.
+    Each response takes a tenth of a second; the last one is repeated.
     """
 
-    def __init__(self, *responses: Response, **by_campaign: list[Response]) -> None:
+    def __init__(self, directory: Path) -> None:
         super().__init__()
         self.clock = FakeClock()
         self.wall_offset = 0.0
         """By how many seconds the wall clock is set, five seconds after the start."""
+        self.script: dict[str, list[Response]] = {}
+        """Responses by campaign; those of others are without data."""
+        self.default: list[Response] = [GOOD]
         self.starts: list[float] = []
-        self._responses = by_campaign | {"": list(responses or [GOOD])}
         self.waits: list[tuple[int, str]] = []
         """Seconds and workspaces of the reported waits."""
+        self.finished = 0
+        self.cache = PageCache(directory)
+        self.cache.start(now=0.0)
 
     def respond(self, params: Mapping[str, str | int]) -> object:
-        """Return the next response to a request with these parameters."""
         self.starts.append(self.clock.time)
         self.clock.advance(0.1)
-        default = self._responses[""]
-        responses = self._responses.get(str(params["campaign_id"]), default)
+        responses = self.script.get(str(params["campaign_id"]), self.default)
         response = responses.pop(0) if len(responses) > 1 else responses[0]
         self.headers = GOOD
         if isinstance(response, RateLimitHeaders):
@@ -70,17 +72,41 @@ class ScriptedBraze(FakeBraze):
             return EMPTY_DOCUMENT
         return response
 
-    def sleep(self, seconds: float) -> None:
-        """Advance the clock."""
+    def workspace(
+        self, ids: str, *, name: str = "shop", rate: float = 60
+    ) -> WorkspaceDownload:
+        """Return a workspace with two pending pages for each campaign."""
+        document = polling_world.workspace(ids, name=name, requests_per_minute=rate)
+        (configured,) = config(document).workspaces
+        campaigns = configured.campaigns
+        return WorkspaceDownload(
+            configured,
+            client=self,
+            requests=[PageRequest(one, page) for one in campaigns for page in PAGES],
+            cache=self.cache,
+            clock=self.clock,
+            random=lambda: 0.5,
+            on_page=self._count_page,
+        )
+
+    def download(self, *downloads: WorkspaceDownload) -> str:
+        """Download everything; return the campaign of each request."""
+        download.run(
+            downloads, clock=self.clock, sleep=self._sleep, on_wait=self._note_wait
+        )
+        return "".join(self.polled_ids)
+
+    def _count_page(self) -> None:
+        self.finished += 1
+
+    def _note_wait(self, seconds: float, name: str) -> None:
+        self.waits.append((round(seconds), name))
+
+    def _sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 10
         self.clock.advance(seconds)
         if self.clock.time >= NOW + 5:
             self.clock.set_by = self.wall_offset
-
-    @property
-    def campaigns(self) -> str:
-        """The campaign id, one letter, of each request."""
-        return "".join(self.polled_ids)
 
     @property
     def intervals(self) -> list[float]:
@@ -88,131 +114,78 @@ class ScriptedBraze(FakeBraze):
         return [round(b - a, 1) for a, b in pairwise(self.starts)]
 
 
-class Run:
-    """A page cache, and downloads that fill it."""
-
-    def __init__(self, directory: Path) -> None:
-        self.cache = PageCache(directory)
-        self.cache.start(now=0.0)
-        self.finished = 0
-
-    def _count_page(self) -> None:
-        self.finished += 1
-
-    def workspace(
-        self, braze: ScriptedBraze, ids: str, *, name: str = "shop", rate: float = 60
-    ) -> WorkspaceDownload:
-        """Return a workspace with two pending pages for each campaign."""
-        document = polling_world.workspace(ids, name=name, requests_per_minute=rate)
-        configured = config(document).workspaces[0]
-        return WorkspaceDownload(
-            configured,
-            client=braze,
-            requests=[
-                PageRequest(one, page) for one in configured.campaigns for page in PAGES
-            ],
-            cache=self.cache,
-            clock=braze.clock,
-            random=lambda: 0.5,
-            on_page=self._count_page,
-        )
-
-    def download(self, braze: ScriptedBraze, *downloads: WorkspaceDownload) -> None:
-        """Download everything."""
-        download.run(
-            downloads,
-            clock=braze.clock,
-            sleep=braze.sleep,
-            on_wait=lambda seconds, name: braze.waits.append((round(seconds), name)),
-        )
-
-    def shop(self, braze: ScriptedBraze, ids: str, **options: Any) -> WorkspaceDownload:
-        """Download one workspace."""
-        shop = self.workspace(braze, ids, **options)
-        self.download(braze, shop)
-        return shop
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Return a run with an empty cache."""
-    return Run(tmp_path)
+def world(tmp_path: Path) -> DownloadWorld:
+    """Return a world with an empty cache."""
+    return DownloadWorld(tmp_path)
 
 
-def test_every_page_is_requested_once_and_cached(run: Run) -> None:
+def test_every_page_is_requested_once_and_cached(world: DownloadWorld) -> None:
     """Campaign by campaign, the newest page first, at the workspace's rate."""
-    braze = ScriptedBraze()
+    shop = world.workspace("ab")
 
-    shop = run.shop(braze, "ab")
+    world.download(shop)
 
-    assert braze.requests == [
+    assert world.requests == [
         {"campaign_id": one, "length": page.length, "ending_at": page.ending_at}
         for one in "ab"
         for page in PAGES
     ]
-    assert braze.intervals == [1.0, 1.0, 1.0]
-    assert run.finished == 4
+    assert world.intervals == [1.0, 1.0, 1.0]
+    assert world.finished == 4
     key = source(shop.workspace)
-    assert all(run.cache.get(key, "b", page) == EMPTY_DOCUMENT for page in PAGES)
+    assert all(world.cache.get(key, "b", page) == EMPTY_DOCUMENT for page in PAGES)
     assert (shop.failures, shop.stopped_by) == ({}, "")
 
 
-def test_each_workspace_has_its_own_budget(run: Run) -> None:
-    braze = ScriptedBraze()
-    slow = run.workspace(braze, "ab", rate=6)
-    fast = run.workspace(braze, "cd", name="other")
+def test_each_workspace_has_its_own_budget(world: DownloadWorld) -> None:
+    slow, fast = world.workspace("ab", rate=6), world.workspace("cd", name="other")
 
-    run.download(braze, slow, fast)
-
-    assert braze.campaigns == "accddabb"
-
-
-def test_the_reserve_is_not_used(run: Run) -> None:
-    """With a fifth of the limit left, the download waits for the reset."""
-    braze = ScriptedBraze(RateLimitHeaders(100, 20, NOW + 30), GOOD)
-
-    run.shop(braze, "a")
-
-    assert braze.intervals == [31.0]
+    assert world.download(slow, fast) == "accddabb"
 
 
 @pytest.mark.parametrize(
-    ("refusal", "seconds"),
+    ("first", "seconds", "requests"),
     [
-        (throttled(RateLimitHeaders(100, 0, NOW + 40)), 42.5),
-        (throttled(retry_after=7), 9.6),
-        (throttled(), 3.6),
+        (RateLimitHeaders(100, 20, NOW + 30), 31.0, "aa"),
+        (throttled(RateLimitHeaders(100, 0, NOW + 40)), 42.5, "aaa"),
+        (throttled(retry_after=7), 9.6, "aaa"),
+        (throttled(), 3.6, "aaa"),
     ],
-    ids=["reset", "Retry-After", "neither"],
+    ids=["reserve", "429 with reset", "429 with Retry-After", "429"],
 )
-def test_a_429_delays_the_download(run: Run, refusal: FetchError, seconds: int) -> None:
-    """Until the reset or for Retry-After, plus jitter; then the page is requested."""
-    braze = ScriptedBraze(refusal, GOOD)
+def test_rate_limits_delay_the_download(
+    world: DownloadWorld, first: Response, seconds: float, requests: str
+) -> None:
+    """Until the reset or for Retry-After, plus jitter; the page of a 429 is retried."""
+    world.default = [first, GOOD]
+    shop = world.workspace("a")
 
-    shop = run.shop(braze, "a")
+    assert world.download(shop) == requests
 
-    assert braze.intervals[0] == seconds
-    assert (run.finished, braze.campaigns, shop.failures) == (2, "aaa", {})
-
-
-def test_ten_429_in_a_row_stop_the_workspace(run: Run) -> None:
-    refusal = throttled()
-    braze = ScriptedBraze(refusal)
-
-    shop = run.shop(braze, "ab")
-
-    assert len(braze.requests) == 10
-    assert shop.stopped_by == str(refusal)
+    assert world.intervals[0] == seconds
+    assert (world.finished, shop.failures) == (2, {})
 
 
-def test_transient_failures_are_retried(run: Run) -> None:
+def test_ten_429_in_a_row_stop_the_workspace(world: DownloadWorld) -> None:
+    world.default = [throttled()]
+    shop = world.workspace("ab")
+
+    assert len(world.download(shop)) == 10
+
+    assert shop.stopped_by == str(throttled())
+
+
+def test_transient_failures_are_retried(world: DownloadWorld) -> None:
     """With backoff; other pages are requested meanwhile."""
-    braze = ScriptedBraze(a=[DOWN, DOWN, GOOD])
+    world.script["a"] = [DOWN, DOWN, GOOD]
+    shop = world.workspace("ab", rate=600)
 
-    shop = run.shop(braze, "ab", rate=600)
+    requests = world.download(shop)
 
-    assert (run.finished, len(braze.requests), shop.failures) == (4, 6, {})
-    assert braze.campaigns != "aaaabb"
+    assert sorted(requests) == list("aaaabb")
+    assert requests != "aaaabb"
+    assert (world.finished, shop.failures) == (4, {})
 
 
 @pytest.mark.parametrize(
@@ -225,85 +198,75 @@ def test_transient_failures_are_retried(run: Run) -> None:
     ],
 )
 def test_a_failed_campaign_is_skipped(
-    run: Run, response: Response, reason: str, is_retried: bool
+    world: DownloadWorld, response: Response, reason: str, is_retried: bool
 ) -> None:
     """After all retries, or at once; the other campaigns are downloaded."""
-    braze = ScriptedBraze(a=[response])
+    world.script["a"] = [response]
+    shop = world.workspace("ab")
 
-    shop = run.shop(braze, "ab")
+    requests = world.download(shop)
 
     assert list(shop.failures) == ["a"]
     assert reason in shop.failures["a"]
-    assert (braze.campaigns.count("a") > 1) is is_retried
-    assert braze.campaigns.count("b") == 2
-    assert (run.finished, shop.stopped_by) == (4, "")
+    assert (requests.count("a") > 1) is is_retried
+    assert requests.count("b") == 2
+    assert (world.finished, shop.stopped_by) == (4, "")
 
 
-def test_an_outage_stops_the_workspace(run: Run) -> None:
+def test_an_outage_stops_the_workspace(world: DownloadWorld) -> None:
     """After three campaigns in a row, not after all."""
-    braze = ScriptedBraze(DOWN)
+    world.default = [DOWN]
+    shop = world.workspace("abcdefghijklmnopqrstuvwxyz", rate=600)
 
-    shop = run.shop(braze, "abcdefghijklmnopqrstuvwxyz", rate=600)
+    world.download(shop)
 
     assert shop.stopped_by == str(DOWN)
     assert len(shop.failures) == 3
 
 
-@pytest.mark.parametrize("refusal", [UNAUTHORIZED, FORBIDDEN])
-def test_a_refused_key_stops_its_workspace_only(run: Run, refusal: FetchError) -> None:
-    """After one request."""
-    refused, good = ScriptedBraze(refusal), ScriptedBraze()
-    shop = run.workspace(refused, "ab")
-
-    run.download(good, shop, run.workspace(good, "c", name="other"))
-
-    assert shop.stopped_by == str(refusal)
-    assert (refused.campaigns, good.campaigns) == ("a", "cc")
-
-
 @pytest.mark.parametrize(
-    ("refusal", "requests", "failures", "stopped_by"),
+    ("ids", "refusal", "requests", "failures", "is_stopped"),
     [
-        (FORBIDDEN, "aabcc", {"b": str(FORBIDDEN)}, ""),
-        (UNAUTHORIZED, "aab", {}, str(UNAUTHORIZED)),
+        ("bc", FORBIDDEN, "bdd", {}, True),
+        ("bc", UNAUTHORIZED, "bdd", {}, True),
+        ("abc", FORBIDDEN, "addabcc", {"b": str(FORBIDDEN)}, False),
+        ("abc", UNAUTHORIZED, "addab", {}, True),
     ],
 )
-def test_after_a_good_response_only_401_stops_the_workspace(
-    run: Run,
+def test_a_refused_key_stops_its_workspace_only(
+    world: DownloadWorld,
+    ids: str,
     refusal: FetchError,
     requests: str,
     failures: dict[str, str],
-    stopped_by: str,
+    is_stopped: bool,
 ) -> None:
-    """A 403 then concerns the campaign, a 401 always the key."""
-    braze = ScriptedBraze(b=[refusal])
+    """After a good response, a 403 concerns the campaign."""
+    world.script["b"] = [refusal]
+    shop = world.workspace(ids, rate=6)
 
-    shop = run.shop(braze, "abc")
+    assert world.download(shop, world.workspace("d", name="other")) == requests
 
-    assert braze.campaigns == requests
-    assert (shop.failures, shop.stopped_by) == (failures, stopped_by)
+    assert shop.failures == failures
+    assert shop.stopped_by == (str(refusal) if is_stopped else "")
 
 
-def test_a_wait_is_reported_once_with_its_workspace(run: Run) -> None:
+def test_a_wait_is_reported_once_with_its_workspace(world: DownloadWorld) -> None:
     """Although the download sleeps in shorter pieces."""
-    braze = ScriptedBraze()
+    world.download(world.workspace("a", rate=2))
 
-    run.shop(braze, "a", rate=2)
-
-    assert braze.waits == [(30, "shop")]
+    assert world.waits == [(30, "shop")]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_setting_the_wall_clock_does_not_stall_the_download(
-    run: Run, hours: int
+    world: DownloadWorld, hours: int
 ) -> None:
     """Reset times are Braze's wall time; the local clock was wrong by an hour."""
-    offset = hours * 3600.0
-    low = RateLimitHeaders(100, 20, NOW + offset + 30)
-    braze = ScriptedBraze(low, low, GOOD)
-    braze.wall_offset = offset
+    world.wall_offset = hours * 3600.0
+    low = RateLimitHeaders(100, 20, NOW + world.wall_offset + 30)
+    world.default = [low, low, GOOD]
 
-    run.shop(braze, "ab")
+    assert world.download(world.workspace("ab")) == "aabb"
 
-    assert run.finished == 4
-    assert braze.clock.time - NOW < 180
+    assert world.clock.time - NOW < 180
