@@ -123,20 +123,12 @@ class DiscoveryWorld:
             self.clock.advance(max(0.0, wait))
         self.clock.time = end
 
-    def restarted(self) -> DiscoveryWorld:
-        """Return a new finder that knows what this one found."""
-        return DiscoveryWorld(where=self.workspace, known=self.finder.catalogue)
-
     def names(self) -> set[str]:
         """Return the names of the campaigns that are polled."""
         return {one.name for one in self.finder.campaigns_of(self.workspace)}
 
-    def metric(self, name: str) -> float | None:
-        """Return the sum of a metric's samples; None: it has none."""
-        values = [
-            sample.value
-            for family in self.metrics.registry.collect()
-            for sample in family.samples
-            if sample.name == f"braze_exporter_{name}"
-        ]
-        return sum(values) if values else None
+    def metric(self, name: str, **labels: str) -> float | None:
+        """Return a sample of the exporter's own metrics."""
+        return self.metrics.registry.get_sample_value(
+            f"braze_exporter_{name}", {"workspace": "shop", **labels}
+        )

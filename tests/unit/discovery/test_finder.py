@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from exporter.braze.session import SHARED
 from exporter.discovery.documents import FULL_PAGE
 from exporter.model.errors import (
     CampaignRefused,
@@ -28,10 +29,9 @@ from tests.unit.discovery.discovery_world import (
     workspace,
 )
 
+FAILURES = "discovery_failures_total"
 SUCCESS = "discovery_last_success_timestamp_seconds"
-UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
 NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
-SHUT = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + 3000)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -52,7 +52,6 @@ def test_the_list_and_then_details_are_requested() -> None:
     assert world.changes == 4
     assert world.metric("discovered_campaigns") == 3
     assert world.metric("discovery_limited") == 0
-    assert world.metric("discovery_failures_total") == 0
     assert NOW < (world.metric(SUCCESS) or 0) < NOW + 3
     world.run(seconds=3500)
     assert world.api.new_requests() == []
@@ -111,34 +110,17 @@ def test_renamed_and_removed_campaigns_follow_the_list() -> None:
     assert world.metric("discovered_campaigns") == 1
 
 
-def test_details_are_requested_again_when_a_campaign_is_edited() -> None:
-    world = DiscoveryWorld("A", "B")
-    world.run(seconds=60)
-    world.api.campaigns[1] |= {"last_edited": "now", "name": "Beta"}
-    world.api.new_requests()
-
-    world.run(seconds=2 * 3600)
-
-    assert world.api.new_requests() == ["page 0", "b", "page 0"]
-    assert world.names() == {"A", "Beta"}
-
-
-def test_listed_campaigns_are_not_counted_as_discovered() -> None:
+def test_the_limit_excludes_configured_campaigns_and_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     own = [{"id": "a", "name": "Mine"}]
-    world = DiscoveryWorld("A", "B", where=workspace(own, include_drafts=True))
-
-    world.run(seconds=60)
-
-    assert world.names() == {"Mine", "B"}
-    assert world.metric("discovered_campaigns") == 1
-
-
-def test_the_limit_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    world = DiscoveryWorld("A", "B", include_drafts=True, max_campaigns=1)
+    where = workspace(own, include_drafts=True, max_campaigns=1)
+    world = DiscoveryWorld("A", "B", "C", where=where)
 
     world.run(seconds=8000)
 
-    assert world.names() == {"A"}
+    assert world.names() == {"Mine", "B"}
+    assert world.metric("discovered_campaigns") == 1
     assert world.metric("discovery_limited") == 1
     assert messages(caplog) == ["discovery.limited"]
 
@@ -158,7 +140,10 @@ def test_the_limit_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_failing_list_keeps_the_catalogue(
     kind: type[FetchError], reason: str, wait: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged once, counted each time, retried later, and its end is logged."""
+    """It is logged once, counted each time, retried later, and its end is logged.
+
+    A 401 pauses all requests of the key.
+    """
     caplog.set_level(logging.INFO)
     world = DiscoveryWorld("A", include_drafts=True)
     world.run(seconds=3700)
@@ -169,10 +154,12 @@ def test_a_failing_list_keeps_the_catalogue(
     world.clock.advance(world.step())
     assert 0 < world.step() <= wait * 1.01
     assert world.finder.failure is failed
+    assert world.session
+    assert world.session.is_paused_for(object()) is (reason == "unauthorized")
     world.run(seconds=4000)
 
     assert world.names() == {"A"}
-    assert world.metric("discovery_failures_total") == 2
+    assert world.metric(FAILURES, reason=reason) == 2
     assert messages(caplog).count("discovery.failed") == 1
     assert messages(caplog).count("discovery.recovered") == 1
     assert world.finder.failure is None
@@ -236,7 +223,7 @@ def test_a_repeated_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
 
     assert world.names() == {"A"}
     assert messages(caplog) == ["discovery.failed"]
-    assert 5 < (world.metric("discovery_failures_total") or 0) < 15
+    assert 5 < (world.metric(FAILURES, reason="malformed") or 0) < 15
     assert world.finder.failure is not None
     assert world.finder.failure.reason is FailureReason.MALFORMED
 
@@ -251,7 +238,7 @@ def test_a_repeated_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
 def test_a_campaign_without_details_is_skipped(
     refusal: FetchError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others are found; its details are requested again a day later."""
+    """Details are requested again a day later; known ones stay meanwhile."""
     world = DiscoveryWorld("A", "B")
     world.api.failures = [None, refusal]
 
@@ -261,19 +248,10 @@ def test_a_campaign_without_details_is_skipped(
     assert world.finder.is_settled
     (line,) = [one for one in caplog.records if one.message == "discovery.passed_over"]
     assert vars(line)["facts"]["campaign"] == "A"
+    world.api.details["b"] = {"message": "no"}
     world.run(seconds=86400)
     assert world.names() == {"A", "B"}
-
-
-def test_known_details_stay_when_new_ones_are_malformed() -> None:
-    world = DiscoveryWorld("A")
-    world.run(seconds=60)
-    world.api.details["a"] = {"message": "no"}
-
-    world.run(seconds=2 * 86400)
-
-    assert world.names() == {"A"}
-    assert world.metric("discovery_failures_total") == 2
+    assert world.metric(FAILURES, reason="malformed") == 1
 
 
 def test_log_lines_of_skipped_campaigns_are_limited(
@@ -309,26 +287,20 @@ def test_other_options_change_the_selection_at_once() -> None:
         assert world.metric("discovered_campaigns") == len(names)
 
 
-def test_without_a_session_nothing_is_requested() -> None:
-    """It is looked for again in a second."""
-    world = DiscoveryWorld("A")
-    world.session = None
-
-    assert world.step() == 1
-    assert world.finder.view().rate_limit is None
-
-
-@pytest.mark.parametrize("is_other", [True, False])
-def test_a_paused_key_or_a_request_in_flight_is_waited_for(is_other: bool) -> None:
+@pytest.mark.parametrize("state", ["no session", "key paused", "request in flight"])
+def test_a_blocked_request_is_tried_again_in_a_second(state: str) -> None:
     world = DiscoveryWorld("A")
     assert world.session
-    if is_other:
+    if state == "no session":
+        world.session = None
+    elif state == "key paused":
         world.session.pause_key(object(), probe_at=NOW + 60)
     else:
-        world.session.spend("default", now=NOW)
+        world.session.spend(SHARED, now=NOW)
 
     assert world.step() == 1
     assert world.api.requested == []
+    assert world.finder.view().rate_limit is None or world.session
 
 
 def test_steps_do_not_overlap() -> None:
@@ -345,13 +317,13 @@ def test_steps_do_not_overlap() -> None:
 def test_an_aborted_request_is_no_failure() -> None:
     """When the exporter stops, its requests end with an error."""
     world = DiscoveryWorld("A")
-    world.api.failures = [failure(Unavailable, "connection", status=None)]
+    world.api.failures = [DOWN]
     world.api.during = world.finder.stop
 
     world.step()
 
     assert world.finder.failure is None
-    assert world.metric("discovery_failures_total") == 0
+    assert world.metric(FAILURES, reason="server_error") == 0
 
 
 def test_a_restored_catalogue_is_shown_before_the_list_is_read() -> None:
@@ -359,7 +331,7 @@ def test_a_restored_catalogue_is_shown_before_the_list_is_read() -> None:
     world = DiscoveryWorld("A", "B", "C", max_campaigns=2)
     world.run(seconds=60)
 
-    again = world.restarted()
+    again = DiscoveryWorld(where=world.workspace, known=world.finder.catalogue)
 
     assert again.names() == {"A", "B"}
     assert again.metric("discovered_campaigns") == 2

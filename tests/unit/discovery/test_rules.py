@@ -13,9 +13,6 @@ from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, k
 from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
-from exporter.model.labels import LONGEST, clean
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support.fake_clock import NOW
 from tests.unit.discovery.discovery_world import workspace
@@ -176,46 +173,42 @@ def test_the_last_edited_campaigns_are_selected() -> None:
     assert selected(open_, settings(max_campaigns=1)).is_limited
 
 
-@pytest.mark.parametrize("number", [1, 2])
+READ = {one: listed(one) for one in IDS}
+
+
 @pytest.mark.parametrize(
-    "repeated", [page(*IDS), page(*IDS[:7]), page(entries=FULL_PAGE)]
+    ("reading", "next_page", "message"),
+    [
+        (ListProgress(1, READ), page(*IDS), "page 1 contains no new"),
+        (ListProgress(2, READ), page(*IDS[:7]), "page 2 contains no new"),
+        (ListProgress(1, READ), page(entries=FULL_PAGE), "page 1 contains no new"),
+        (ListProgress(), page(entries=3), "page 0 contains no new"),
+        (ListProgress(999), page(*IDS), "more than 1000 pages"),
+        (ListProgress(bytes=MAX_BYTES), page("a"), "more than 128 MiB of names"),
+    ],
 )
-def test_a_page_that_repeats_is_an_error(number: int, repeated: ListPage) -> None:
-    """Reading would never end, or end too early."""
-    reading = ListProgress(number, {one: listed(one) for one in IDS})
-
-    with pytest.raises(MalformedCatalogue, match=f"page {number} contains no new"):
-        replace(known(), reading=reading).after_page(repeated, now=NOW)
-
-
-def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
-    """A hundred thousand usual campaigns fit."""
-    ids = (f"{n:036}" for n in range(FULL_PAGE))
-    usual = [listed(one, name="Spring sale", tags=("a", "b", "c")) for one in ids]
-    read = known().after_page(ListPage(tuple(usual), FULL_PAGE), now=NOW).reading
-    full = CampaignCatalogue(reading=ListProgress(bytes=MAX_BYTES))
-
-    assert read is not None
-    assert read.bytes < MAX_BYTES / 1000
-    with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
-        full.after_page(page("a"), now=NOW)
+def test_a_list_without_an_end_is_an_error(
+    reading: ListProgress, next_page: ListPage, message: str
+) -> None:
+    with pytest.raises(MalformedCatalogue, match=message):
+        CampaignCatalogue(reading=reading).after_page(next_page, now=NOW)
 
 
-def test_a_list_without_usable_entries_is_an_error() -> None:
-    """Unless it is empty, or only its last page has none."""
-    with pytest.raises(MalformedCatalogue):
-        known(listed("a")).after_page(page(entries=3), now=NOW)
+def test_the_last_page_may_be_empty_or_have_unusable_entries() -> None:
+    later = CampaignCatalogue(reading=ListProgress(1, {"a": listed("a")}))
 
-    later = replace(known(), reading=ListProgress(1, {"a": listed("a")}))
     assert later.after_page(page(entries=3), now=NOW).reading is None
     assert known().after_page(page(), now=NOW).campaigns == {}
 
 
-def test_a_list_of_too_many_pages_is_an_error() -> None:
-    what = CampaignCatalogue(reading=ListProgress(999))
+def test_a_hundred_thousand_usual_campaigns_fit_into_the_limit() -> None:
+    ids = (f"{n:036}" for n in range(FULL_PAGE))
+    usual = [listed(one, name="Spring sale", tags=("a", "b", "c")) for one in ids]
 
-    with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
-        what.after_page(page(*IDS), now=NOW)
+    read = known().after_page(ListPage(tuple(usual), FULL_PAGE), now=NOW).reading
+
+    assert read is not None
+    assert read.bytes < MAX_BYTES / 1000
 
 
 def test_a_missing_campaign_is_removed_after_its_grace() -> None:
@@ -300,63 +293,20 @@ def campaigns(
     return rules.campaigns(where, where.discover, chosen, known(*chosen, **each))
 
 
-def names(found: dict[str, str], own: dict[str, str]) -> dict[str, str]:
-    """Return the names of found and configured campaigns, by id."""
-    where = workspace([{"id": id_, "name": name} for id_, name in own.items()])
-    ones = [Listed(id_, name) for id_, name in found.items()]
-    return {one.id: one.name for one in campaigns(where, ones)}
+def test_names_are_made_unique_by_ids() -> None:
+    """Configured names stay; a blank name is replaced by the id."""
+    where = workspace([{"id": "b", "name": "X"}, {"id": "c", "name": "Y (12345678)"}])
+    found = {"12345678-a": "X", "B": "Braze's name", "12345678-d": "X", "e": " \n"}
 
+    polled = campaigns(where, [Listed(id_, name) for id_, name in found.items()])
 
-@pytest.mark.parametrize(
-    ("found", "own", "expected"),
-    [
-        (
-            {"12345678-a": "X", "12345678-b": "X", "87654321-c": "X", "d": "Y"},
-            {},
-            ["X (12345678)", "X (12345678) #2", "X (87654321)", "Y"],
-        ),
-        (
-            {"12345678-a": "X", "B": "Braze's name for it"},
-            {"b": "X", "c": "Y (12345678)"},
-            ["X", "Y (12345678)", "X (12345678)"],
-        ),
-        ({"a": "", "b": " ", "c": "\n"}, {}, ["a", "b", "c"]),
-        (
-            {"1": f"{'x' * 300}1", "2": f"{'x' * 300}2", "3": "a\x00"},
-            {},
-            [f"{'x' * 252} (1)", f"{'x' * 252} (2)", "a\ufffd"],
-        ),
-    ],
-    ids=["equal names", "configured names stay", "blank names", "cleaned and cut"],
-)
-def test_names_are_made_unique_by_ids(
-    found: dict[str, str], own: dict[str, str], expected: list[str]
-) -> None:
-    assert list(names(found, own).values()) == expected
-
-
-found_names = st.text(max_size=4) | st.sampled_from(
-    ["Sale", "Sale (aaaaaaaa)", "Sale (aaaaaaaa) #2", "\x00", "\x01", "x" * 300]
-)
-
-
-@given(
-    st.lists(found_names, max_size=12),
-    st.lists(st.sampled_from(["Sale", "Sale (aaaaaaaa)", "b"]), unique=True),
-)
-def test_names_are_unique(theirs: list[str], own: list[str]) -> None:
-    """They are clean, not blank, and those of configured campaigns stay."""
-    found = {f"aaaaaaaa-{n}": name for n, name in enumerate(theirs)}
-
-    given_ = names(found, {f"own-{n}": name for n, name in enumerate(own)})
-
-    assert len(given_) == len(theirs) + len(own)
-    assert len(set(given_.values())) == len(given_)
-    assert all(
-        name.strip() and clean(name) == name and len(name) <= LONGEST
-        for name in given_.values()
-    )
-    assert [given_[f"own-{n}"] for n in range(len(own))] == own
+    assert {one.id: one.name for one in polled} == {
+        "b": "X",
+        "c": "Y (12345678)",
+        "12345678-a": "X (12345678)",
+        "12345678-d": "X (12345678) #2",
+        "e": "e",
+    }
 
 
 def test_labels_are_filled_with_tags_and_channels() -> None:
