@@ -1,8 +1,7 @@
 """Download of a history's pages from Braze.
 
-Requests run one at a time, within the workspace's ceiling and reserve. 429 and
-transient failures are retried. Failures of Braze are recorded per campaign or
-workspace and never raised.
+Requests run one at a time, within the workspace's ceiling and reserve. Failures of
+Braze are retried, or recorded per campaign or workspace; they are never raised.
 """
 
 from __future__ import annotations

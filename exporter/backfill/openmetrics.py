@@ -55,9 +55,8 @@ def render(
 ) -> Iterator[str]:
     """Yield a campaign's lines of one family: all days of a series, then the next.
 
-    `scrape_labels` are the labels that Prometheus adds when it scrapes; those with an
-    empty value are ignored. A campaign's own label of the same name gets the prefix
-    `exported_`, as in Prometheus.
+    `scrape_labels` are those that Prometheus adds; empty ones are ignored. A label of
+    the campaign with the same name gets the prefix `exported_`, as in Prometheus.
     """
     added = {name: text for name, text in scrape_labels.items() if text}
     start = "".join(

@@ -7,7 +7,7 @@ is in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -52,9 +52,10 @@ class HistoryFile:
         """
         days, started_at = self._span
         zone = item.workspace.timezone
+        today = sampling.today(now=started_at, timezone=zone)
         key = source(item.workspace)
         options = parse.ParseOptions(
-            today=sampling.today(now=started_at, timezone=zone),
+            today=today,
             timezone=zone,
             windows=(),
             channels=self._config.channels,
@@ -64,7 +65,7 @@ class HistoryFile:
         return parse.parse_history(
             (self._cache.get(key, item.campaign.id, page) for page in self._pages),
             options,
-            first=sampling.first_day(days, now=started_at, timezone=zone),
+            first=today - timedelta(days=days),
         )
 
     def delete_pages(self, item: HistoryCampaign) -> None:

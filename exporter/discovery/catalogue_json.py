@@ -14,10 +14,7 @@ from exporter.model.config import WorkspaceConfig
 from exporter.model.json_values import boolean, instant, items, mapping, text
 
 Account = tuple[str, str, str]
-"""A workspace's name, its endpoint and the source of its API key.
-
-The catalogue of one account does not apply to another.
-"""
+"""A workspace's name, its endpoint and the source of its API key."""
 
 
 def account_of(workspace: WorkspaceConfig) -> Account:

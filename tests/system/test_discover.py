@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,12 @@ HOSTILE = (
 )
 
 
-def direct(braze: Simulator, *more: str) -> tuple[str, ...]:
-    """Return a command line without a configuration file."""
-    endpoint = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
-    return ("discover", *endpoint, FAST, *more)
-
-
-def discover(braze: Simulator, *more: str) -> subprocess.CompletedProcess[str]:
+def discover(
+    braze: Simulator, environment: Mapping[str, str] = KEY
+) -> subprocess.CompletedProcess[str]:
     """Run the command without a configuration file."""
-    return invoke(*direct(braze, *more), environment=KEY)
+    endpoint = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
+    return invoke("discover", *endpoint, FAST, environment=environment)
 
 
 def listed(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -243,7 +241,7 @@ def test_an_invalid_rate_is_a_usage_error(rate: str) -> None:
 def test_a_missing_key_is_an_error() -> None:
     """Exit code 2, without a request."""
     with Simulator() as braze:
-        ended = invoke(*direct(braze))
+        ended = discover(braze, {})
 
         assert braze.requests == ()
     assert ended.returncode == 2

@@ -167,15 +167,6 @@ def test_rate_limits_delay_the_download(
     assert (world.finished, shop.failures) == (2, {})
 
 
-def test_ten_429_in_a_row_stop_the_workspace(world: DownloadWorld) -> None:
-    world.default = [throttled()]
-    shop = world.workspace("ab")
-
-    assert len(world.download(shop)) == 10
-
-    assert shop.stopped_by == str(throttled())
-
-
 def test_transient_failures_are_retried(world: DownloadWorld) -> None:
     """With backoff; other pages are requested meanwhile."""
     world.script["a"] = [DOWN, DOWN, GOOD]
@@ -213,15 +204,21 @@ def test_a_failed_campaign_is_skipped(
     assert (world.finished, shop.stopped_by) == (4, "")
 
 
-def test_an_outage_stops_the_workspace(world: DownloadWorld) -> None:
-    """After three campaigns in a row, not after all."""
-    world.default = [DOWN]
+@pytest.mark.parametrize(
+    ("response", "failures"), [(DOWN, 3), (throttled(), 0)], ids=["503", "429"]
+)
+def test_an_outage_stops_the_workspace(
+    world: DownloadWorld, response: FetchError, failures: int
+) -> None:
+    """After three campaigns without a response in a row, or ten 429."""
+    world.default = [response]
     shop = world.workspace("abcdefghijklmnopqrstuvwxyz", rate=600)
 
-    world.download(shop)
+    requests = world.download(shop)
 
-    assert shop.stopped_by == str(DOWN)
-    assert len(shop.failures) == 3
+    assert shop.stopped_by == str(response)
+    assert len(shop.failures) == failures
+    assert failures or len(requests) == 10
 
 
 @pytest.mark.parametrize(
@@ -251,8 +248,7 @@ def test_a_refused_key_stops_its_workspace_only(
     assert shop.stopped_by == (str(refusal) if is_stopped else "")
 
 
-def test_a_wait_is_reported_once_with_its_workspace(world: DownloadWorld) -> None:
-    """Although the download sleeps in shorter pieces."""
+def test_a_wait_of_many_sleeps_is_reported_once(world: DownloadWorld) -> None:
     world.download(world.workspace("a", rate=2))
 
     assert world.waits == [(30, "shop")]

@@ -69,7 +69,6 @@ def test_a_run_is_resumed_for_a_limited_time(
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
 def test_an_unreadable_run_file_starts_a_new_run(tmp_path: Path, content: str) -> None:
-    """The file is damaged, or not ours."""
     (tmp_path / "begun.json").write_text(content)
 
     assert PageCache(tmp_path).start(now=5.0) == 5.0
