@@ -45,15 +45,13 @@ from tests.support.scripted_peer import closed_port
 from tests.unit.backfill.test_openmetrics import Series, read
 
 NEW_YORK = ZoneInfo("America/New_York")
-LAST = "braze_campaign_last_complete_day"
-OVERALL = "braze_campaign_overall_last_complete_day"
+FAMILIES = {family.name for family in openmetrics.FAMILIES}
 BEGAN = "braze_campaign_last_complete_day_timestamp_seconds"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
 def braze() -> Iterator[Simulator]:
-    """Run a Braze with days in New York's time."""
     with Simulator(SimulatorSettings(timezone=NEW_YORK.key)) as simulator:
         yield simulator
 
@@ -122,7 +120,6 @@ def backfill(tmp_path: Path, braze: Simulator) -> BackfillRun:
 
 
 def last_complete_day(at: float) -> date:
-    """Return the day before that of an instant."""
     return datetime.fromtimestamp(at, NEW_YORK).date() - timedelta(days=1)
 
 
@@ -171,12 +168,11 @@ def test_the_dashboards_show_the_history(
 ) -> None:
     """Every query of families in the file has a result for a past day."""
     promtool, server = program("promtool"), program("prometheus")
-    families = {family.name for family in openmetrics.FAMILIES}
     queries = [
         one.expression
         for name in dashboard_json.NAMES
         for one in dashboard_json.queries(name)
-        if {each.name for each in dashboard_json.selectors(one.expression)} <= families
+        if {each.name for each in dashboard_json.selectors(one.expression)} <= FAMILIES
         and any(dashboard_json.selectors(one.expression))
     ]
     with Simulator() as braze:
@@ -208,10 +204,7 @@ def test_a_few_days_have_no_gap(backfill: BackfillRun) -> None:
 
     assert ended.returncode == 0, ended.stderr
     found = backfill.series()
-    assert {name for name, _ in found} == {
-        *(LAST, OVERALL, BEGAN),
-        *("braze_campaign_variation_info", "braze_campaign_info"),
-    }
+    assert {name for name, _ in found} == FAMILIES
     first = first_instant(last_complete_day(now) - timedelta(days=1), NEW_YORK)
     for (_, labels), samples in found.items():
         times = [at for at, _ in samples]
@@ -219,9 +212,6 @@ def test_a_few_days_have_no_gap(backfill: BackfillRun) -> None:
         assert {b - a for a, b in pairwise(times)} == {300.0}
         assert now - 3 * 3600 - 310 < times[-1] <= time.time() - 3 * 3600
         assert ("job", "braze-exporter") in labels
-    text = backfill.output.read_text(encoding="utf-8")
-    assert text.endswith("\n# EOF\n")
-    assert text.count("# TYPE ") == 5
     assert backfill.files() == {"history.om"}
 
 
@@ -381,7 +371,6 @@ def test_flags_select_campaigns_labels_and_step(backfill: BackfillRun) -> None:
 def test_invalid_flags_are_usage_errors(
     backfill: BackfillRun, flag: str, message: str
 ) -> None:
-    """Exit code 2, without a request."""
     ended = backfill.run(flag)
 
     assert ended.returncode == 2
@@ -390,7 +379,6 @@ def test_invalid_flags_are_usage_errors(
 
 
 def test_campaigns_configuration_and_key_are_required(backfill: BackfillRun) -> None:
-    """Exit code 2."""
     no_file = invoke("backfill")
     no_key = invoke(*backfill.arguments)
     backfill.configure(campaigns=[], discover={"names": {"include": ["zz*"]}})

@@ -45,15 +45,13 @@ rows: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-def parsed(*rows: object, limit: int = 5000, days: int = 4) -> CampaignHistory:
-    """Return the history of one page."""
-    options = OPTIONS._replace(today=TODAY, series_limit=limit)
+def parsed(*rows: object, days: int = 4) -> CampaignHistory:
+    options = OPTIONS._replace(today=TODAY, series_limit=5000)
     first = TODAY - timedelta(days=days)
     return parse.parse_history([{"data": list(rows)}], options, first=first)
 
 
 def line_endings(day: date) -> tuple[str, ...]:
-    """Return the endings for a sample every six hours."""
     times = sampling.sample_times(
         day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
     )
@@ -67,7 +65,6 @@ def text(
     campaign: ObjectLabels = CAMPAIGN,
     endings: openmetrics.LineEndings = line_endings,
 ) -> str:
-    """Return the file of one campaign."""
     parts = []
     for family in openmetrics.FAMILIES:
         rendered = openmetrics.render(
@@ -196,41 +193,3 @@ def test_families_and_days_without_samples_are_left_out() -> None:
     }
     yesterday = parsed({"time": "2026-03-09", "sent": 1})
     assert text(yesterday, {}, endings=lambda _: ()) == openmetrics.END
-
-
-def test_a_day_on_two_pages_is_read_from_the_first() -> None:
-    """That is the page with the newer end."""
-    pages = [
-        {"data": [{"time": f"2026-03-0{day}", "sent": sent} for day, sent in rows]}
-        for rows in ([(8, 2), (7, 3)], [(6, 5), (7, 4)])
-    ]
-
-    options = OPTIONS._replace(today=TODAY)
-    found = parse.parse_history(pages, options, first=date(2026, 3, 1))
-
-    sent = [(day.date.day, day.figures.overall["sent"]) for day in found.days]
-    assert sent == [(6, 5), (7, 3), (8, 2)]
-
-
-@pytest.mark.parametrize(
-    ("limit", "kept"), [(2, []), (4, []), (5, ["a"]), (8, ["a"]), (9, ["a", "b"])]
-)
-def test_whole_variations_are_dropped_at_the_limit(limit: int, kept: list[str]) -> None:
-    """On all days, so that a numerator never remains without its denominator."""
-    days: dict[str, dict[str, list[str]]] = {
-        "2026-03-08": {"b": ["sent", "opens"], "a": ["sent"]},
-        "2026-03-07": {"b": ["sent", "clicks"], "a": ["bounces"]},
-    }
-    rows = []
-    for day, variations in days.items():
-        entries = [
-            {"variation_name": name, **dict.fromkeys(fields, 1)}
-            for name, fields in variations.items()
-        ]
-        rows.append({"time": day, "messages": {"email": entries}})
-
-    found = parsed(*rows, limit=limit)
-
-    assert [one.label for one in found.variations] == kept
-    assert found.series <= limit
-    assert found.series + found.dropped_series == 9

@@ -19,7 +19,6 @@ ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "Etc/G
 def sample_times(
     day: date, *, zone: str = "UTC", step: float, until: float = float("inf")
 ) -> list[int]:
-    """Return a day's timestamps as a list."""
     return list(
         sampling.sample_times(
             day, timezone=ZoneInfo(zone), step_seconds=step, until=until

@@ -54,7 +54,6 @@ class FakeCampaignApi(FakeBraze):
         parse: Callable[[object], object] = lambda document: document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
-        """Return or raise the next response."""
         del cached
         self.requests.append(params)
         is_list = path == "/campaigns/list"
@@ -124,11 +123,9 @@ class DiscoveryWorld:
         self.clock.time = end
 
     def names(self) -> set[str]:
-        """Return the names of the campaigns that are polled."""
         return {one.name for one in self.finder.campaigns_of(self.workspace)}
 
     def metric(self, name: str, **labels: str) -> float | None:
-        """Return a sample of the exporter's own metrics."""
         return self.metrics.registry.get_sample_value(
             f"braze_exporter_{name}", {"workspace": "shop", **labels}
         )

@@ -35,7 +35,6 @@ NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the logged events."""
     return [one.message for one in caplog.records]
 
 

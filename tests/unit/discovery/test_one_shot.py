@@ -32,7 +32,6 @@ class Command:
         self.printed: list[str] = []
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
         self.clock.advance(seconds)
         if self.clock.time >= NOW + 20:
             self.clock.set_by = self.wall_offset
@@ -75,17 +74,6 @@ def test_setting_the_wall_clock_ends_a_long_wait(hours: int) -> None:
 
     assert command.names() == {"A", "B", "C"}
     assert command.clock.time - NOW < 300
-
-
-def test_a_second_run_requests_nothing(tmp_path: Path) -> None:
-    command = Command()
-
-    first = command.names(tmp_path)
-    requested = command.api.new_requests()
-
-    assert command.names(tmp_path) == first == {"A", "B", "C"}
-    assert requested == ["page 0", "a", "b", "c"]
-    assert command.api.requested == []
 
 
 def test_an_unusable_state_file_is_reported_and_replaced(tmp_path: Path) -> None:

@@ -22,19 +22,16 @@ IDS = [f"{n}" for n in range(FULL_PAGE)]
 
 
 def settings(**discover: Any) -> DiscoverConfig:
-    """Return these options of `discover`, and the defaults of the others."""
     made = workspace(**discover).discover
     assert made is not None
     return made
 
 
 def listed(id_: str, name: str = "", **changes: Any) -> Listed:
-    """Return a campaign of the list."""
     return replace(Listed(id_, name or id_, last_edited="then"), **changes)
 
 
 def details(**changes: Any) -> Details:
-    """Return details that were just read."""
     return replace(Details("then", read_at=NOW, last_sent_at=NOW - 60), **changes)
 
 
@@ -59,13 +56,11 @@ def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> str:
 def request_after(
     what: CampaignCatalogue, options: DiscoverConfig, *own: str, now: float = NOW
 ) -> NextRequest | float:
-    """Return the next request."""
     wanted = rules.candidates(what, options)
     return rules.next_request(what, wanted, options, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> ListPage:
-    """Return a page with these campaigns."""
     campaigns = tuple(map(listed, ids))
     return ListPage(campaigns, len(ids) if entries is None else entries)
 

@@ -40,7 +40,6 @@ DISCOVERED = "braze_exporter_discovered_campaigns"
 
 @pytest.fixture
 def braze() -> Iterator[Simulator]:
-    """Run a simulated Braze."""
     with Simulator() as simulator:
         yield simulator
 
