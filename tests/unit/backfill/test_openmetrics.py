@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser
 
-from tests.support import naive_oracle
+from tests.support import data_series, naive_oracle
 from tests.support.snapshots import OPTIONS
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
@@ -26,23 +26,7 @@ CAMPAIGN = ObjectLabels("shop", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod":
 STEP_SECONDS = 6 * 3600
 E = "exported_"
 
-names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
-stats = st.dictionaries(
-    st.sampled_from(["sent", "bounces", "enrolled", "a b\n", ""]),
-    st.integers(-5, 10**20) | st.floats() | st.none() | st.booleans(),
-    max_size=3,
-)
-entries: st.SearchStrategy[dict[str, Any]] = st.builds(
-    dict, stats, variation_api_id=names, variation_name=names
-)
-rows: st.SearchStrategy[dict[str, Any]] = st.builds(
-    dict,
-    stats,
-    time=st.integers(-1, 6).map(lambda age: str(TODAY - timedelta(days=age))),
-    messages=st.dictionaries(
-        st.sampled_from(["email", "sms", ""]), st.lists(entries, max_size=3)
-    ),
-)
+rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 6)))
 
 
 def parsed(*rows: object, days: int = 4) -> CampaignHistory:
