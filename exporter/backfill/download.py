@@ -1,8 +1,7 @@
 """Download of a history's pages from Braze.
 
-Requests run one at a time, within the workspace's ceiling and reserve. 429 and
-transient failures are retried. Cached pages are not requested. Failures of Braze are
-recorded per campaign or workspace and never raised.
+Requests run one at a time, within the workspace's ceiling and reserve. Failures of
+Braze are retried, or recorded per campaign or workspace; they are never raised.
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ from exporter.backfill.sampling import HistoryRequest
 from exporter.braze.client import Fetcher
 from exporter.braze.paths import CAMPAIGN_DATA_SERIES
 from exporter.braze.rate_limit import Budget
-from exporter.braze.session import (
-    CAMPAIGN_ANALYTICS,
-    ApiRequest,
-    Session,
-)
+from exporter.braze.session import CAMPAIGN_ANALYTICS, ApiRequest, Session
 from exporter.model.config import CampaignConfig, WorkspaceConfig
 from exporter.model.errors import (
     FailureReason,
@@ -65,13 +60,17 @@ class WorkspaceDownload:
         *,
         client: Fetcher,
         requests: Sequence[PageRequest],
+        cache: PageCache,
         clock: Clock,
         random: Callable[[], float],
+        on_page: Callable[[], None] = lambda: None,
     ) -> None:
-        """Queue `requests` in this order; those of one campaign must be adjacent."""
+        """Queue `requests`; `on_page` is called for each that is done or dropped."""
         self.workspace = workspace
         self._new = deque(requests)
         self._retries: list[PageRequest] = []
+        self._cache = cache
+        self._on_page = on_page
         self.failures: dict[str, str] = {}
         """Campaign id → why its history is incomplete."""
         self.stopped_by = ""
@@ -84,9 +83,8 @@ class WorkspaceDownload:
         self.session = Session(
             client, budgets={CAMPAIGN_ANALYTICS: budget}, clock=clock, random=random
         )
-        self.has_response = False
-        self.failures_in_a_row = 0
-        self.wait_reported_until = -math.inf
+        self._has_response = False
+        self._failures_in_a_row = 0
 
     @property
     def has_more(self) -> bool:
@@ -94,129 +92,63 @@ class WorkspaceDownload:
         return bool(self._new or self._retries)
 
     def opens_at(self, now: float) -> float:
-        """Return when the next request may start; call it with none in flight."""
+        """Return when the next request may start."""
         at = self.session.earliest(CAMPAIGN_ANALYTICS, now=now)
         if self._new:
             return at
         return max(at, min(request.at for request in self._retries))
 
-    def pop(self, now: float) -> PageRequest:
-        """Remove and return the next request, due retries first; spend the budget."""
+    def fetch_next(self, now: float) -> None:
+        """Send the next request, due retries first. OSError: the cache fails."""
         self.session.spend(CAMPAIGN_ANALYTICS, now=now)
         request = next((one for one in self._retries if one.at <= now), None)
         if request is None:
             request = self._new.popleft()
         else:
             self._retries.remove(request)
-        return replace(
+        request = replace(
             request,
             tries=request.tries + 1,
             first_try_at=min(request.first_try_at, now),
         )
-
-    def retry_later(self, request: PageRequest, *, at: float) -> None:
-        """Schedule a retry."""
-        self._retries.append(replace(request, at=at))
-
-    def fail(self, request: PageRequest, reason: str) -> int:
-        """Drop all requests of the campaign; return how many were pending."""
-        campaign_id = request.campaign.id
-        self.failures[campaign_id] = reason
-        before = len(self._new) + len(self._retries)
-        while self._new and self._new[0].campaign.id == campaign_id:
-            self._new.popleft()
-        self._retries = [one for one in self._retries if one.campaign.id != campaign_id]
-        return before - len(self._new) - len(self._retries)
-
-    def stop(self, reason: str) -> None:
-        """Drop all requests of the workspace."""
-        self.stopped_by = reason
-        self._new.clear()
-        self._retries.clear()
-
-
-class Download:
-    """Fills a page cache from Braze."""
-
-    def __init__(
-        self,
-        cache: PageCache,
-        *,
-        clock: Clock,
-        sleep: Callable[[float], object],
-        on_page: Callable[[], None] = lambda: None,
-        on_wait: Callable[[float, str], None] = lambda _seconds, _workspace: None,
-    ) -> None:
-        """`on_page` is called for each finished page, `on_wait` when a wait begins."""
-        self._cache = cache
-        self._clock = clock
-        self._sleep = sleep
-        self._on_page = on_page
-        self._on_wait = on_wait
-
-    def run(self, downloads: Sequence[WorkspaceDownload]) -> None:
-        """Download all pages. OSError: the cache cannot be written."""
-        while pending := [one for one in downloads if one.has_more]:
-            now = self._clock.now()
-            if self._clock.jump():
-                for one in downloads:
-                    one.session.discard_windows()
-            download = min(pending, key=lambda one: one.opens_at(now))
-            at = download.opens_at(now)
-            if at > now:
-                if at > download.wait_reported_until:
-                    download.wait_reported_until = at
-                    self._on_wait(at - now, download.workspace.name)
-                self._sleep(min(at - now, _MAX_SLEEP_SECONDS))
-            else:
-                self._fetch(download, download.pop(now))
-
-    def _fetch(self, download: WorkspaceDownload, request: PageRequest) -> None:
         parameters: dict[str, str | int] = {
             "campaign_id": request.campaign.id,
             "length": request.page.length,
             "ending_at": request.page.ending_at,
         }
-        result = download.session.fetch(
+        result = self.session.fetch(
             ApiRequest(CAMPAIGN_ANALYTICS, CAMPAIGN_DATA_SERIES, parameters, {})
         )
         if isinstance(result, FetchError):
-            self._handle_failure(download, request, result)
+            self._handle_failure(request, result)
             return
-        download.has_response = True
-        download.failures_in_a_row = 0
+        self._has_response = True
+        self._failures_in_a_row = 0
         try:
             rows.check(result.document)
         except MalformedSeries as error:
-            self._fail(download, request, str(error))
+            self._fail(request, error)
             return
-        self._cache.put(
-            source(download.workspace),
-            request.campaign.id,
-            request.page,
-            result.document,
-        )
+        key = source(self.workspace)
+        self._cache.put(key, request.campaign.id, request.page, result.document)
         self._on_page()
 
-    def _handle_failure(
-        self, download: WorkspaceDownload, request: PageRequest, failure: FetchError
-    ) -> None:
+    def _handle_failure(self, request: PageRequest, failure: FetchError) -> None:
         if isinstance(failure, KeyRefused):
             is_of_campaign = failure.reason is FailureReason.FORBIDDEN
-            if is_of_campaign and download.has_response:
-                self._fail(download, request, str(failure))
+            if is_of_campaign and self._has_response:
+                self._fail(request, failure)
             else:
-                download.stop(str(failure))
+                self._stop(failure)
             return
-        session = download.session
         if isinstance(failure, Throttled):
-            bucket = session.budget(CAMPAIGN_ANALYTICS).bucket
+            bucket = self.session.budget(CAMPAIGN_ANALYTICS).bucket
             if bucket.throttled_in_a_row >= _MAX_THROTTLED:
-                download.stop(str(failure))
+                self._stop(failure)
                 return
             # A 429 does not count as a try.
             request = replace(request, tries=request.tries - 1)
-        at = session.retry_at(
+        at = self.session.retry_at(
             failure,
             bucket=CAMPAIGN_ANALYTICS,
             tries=request.tries,
@@ -224,19 +156,58 @@ class Download:
             interval_seconds=_RETRY_INTERVAL_SECONDS,
         )
         if at is not None:
-            download.retry_later(request, at=at)
+            self._retries.append(replace(request, at=at))
             return
-        self._fail(download, request, str(failure))
+        self._fail(request, failure)
         if isinstance(failure, Unavailable):
-            download.failures_in_a_row += 1
-            if download.failures_in_a_row >= _MAX_FAILURES:
-                download.stop(str(failure))
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _MAX_FAILURES:
+                self._stop(failure)
 
-    def _fail(
-        self, download: WorkspaceDownload, request: PageRequest, reason: str
-    ) -> None:
-        for _ in range(1 + download.fail(request, reason)):
-            self._on_page()
+    def _fail(self, request: PageRequest, reason: Exception) -> None:
+        """Drop all requests of the campaign."""
+        campaign_id = request.campaign.id
+        self.failures[campaign_id] = str(reason)
+        self._on_page()
+        for queue in (self._new, self._retries):
+            for one in [one for one in queue if one.campaign.id == campaign_id]:
+                queue.remove(one)
+                self._on_page()
+
+    def _stop(self, reason: Exception) -> None:
+        """Drop all requests of the workspace."""
+        self.stopped_by = str(reason)
+        self._new.clear()
+        self._retries.clear()
+
+
+def run(
+    downloads: Sequence[WorkspaceDownload],
+    *,
+    clock: Clock,
+    sleep: Callable[[float], object],
+    on_wait: Callable[[float, str], None] = lambda _seconds, _workspace: None,
+) -> None:
+    """Download all pages; `on_wait` is called when a workspace's wait begins.
+
+    OSError: a cache cannot be written.
+    """
+    reported_until: dict[str, float] = {}
+    while pending := [one for one in downloads if one.has_more]:
+        now = clock.now()
+        if clock.jump():
+            for one in downloads:
+                one.session.discard_windows()
+        download = min(pending, key=lambda one: one.opens_at(now))
+        at = download.opens_at(now)
+        if at <= now:
+            download.fetch_next(now)
+            continue
+        name = download.workspace.name
+        if at > reported_until.get(name, now):
+            reported_until[name] = at
+            on_wait(at - now, name)
+        sleep(min(at - now, _MAX_SLEEP_SECONDS))
 
 
 def source(workspace: WorkspaceConfig) -> str:

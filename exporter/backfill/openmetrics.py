@@ -6,7 +6,7 @@ ascending in time, as OpenMetrics and promtool require.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 from exporter.metrics.campaign_metrics import (
@@ -21,7 +21,7 @@ from exporter.metrics.campaign_metrics import (
     number_text,
 )
 from exporter.model.labels import clean
-from exporter.model.snapshot import CampaignHistory, Day, Stats, Variation
+from exporter.model.snapshot import CampaignHistory, Day, Stats
 
 FAMILIES = (
     LAST_COMPLETE_DAY,
@@ -45,11 +45,6 @@ def header(family: Family) -> str:
     return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
 
 
-def line_endings(times: Iterable[int]) -> tuple[str, ...]:
-    """Return the line endings for these epoch seconds."""
-    return tuple(f" {at}\n" for at in times)
-
-
 def render(
     family: Family,
     campaign: ObjectLabels,
@@ -60,9 +55,8 @@ def render(
 ) -> Iterator[str]:
     """Yield a campaign's lines of one family: all days of a series, then the next.
 
-    `scrape_labels` are the labels that Prometheus adds when it scrapes; those with an
-    empty value are ignored. A campaign's own label of the same name gets the prefix
-    `exported_`, as in Prometheus.
+    `scrape_labels` are those that Prometheus adds; empty ones are ignored. A label of
+    the campaign with the same name gets the prefix `exported_`, as in Prometheus.
     """
     added = {name: text for name, text in scrape_labels.items() if text}
     start = "".join(
@@ -102,10 +96,13 @@ def _series(
         by_day = [(day, dict(day.figures.variations)) for day in days]
         for one in history.variations:
             stats = [(day, stats[one]) for day, stats in by_day if one in stats]
+            own = _label("channel", one.channel) + _label("variation", one.label)
             if family is VARIATION_INFO:
-                yield _info_labels(one), ((day, 1) for day, _ in stats)
+                control = "true" if one.is_control else "false"
+                own += f'variation_id="{escape(one.id)}",control="{control}",'
+                yield own, ((day, 1) for day, _ in stats)
             else:
-                yield from _stats(_variation_labels(one), stats)
+                yield from _stats(own, stats)
 
 
 def _without_conflicts(
@@ -131,17 +128,6 @@ def _stats(
     for field in dict.fromkeys(name for _, stats in days for name in stats):
         values = ((day, stats[field]) for day, stats in days if field in stats)
         yield labels + _label("metric", field), values
-
-
-def _variation_labels(one: Variation) -> str:
-    return _label("channel", one.channel) + _label("variation", one.label)
-
-
-def _info_labels(one: Variation) -> str:
-    control = "true" if one.is_control else "false"
-    return (
-        _variation_labels(one) + f'variation_id="{escape(one.id)}",control="{control}",'
-    )
 
 
 def _label(name: str, text: str) -> str:

@@ -17,12 +17,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 from exporter.backfill.sampling import HistoryRequest
+from exporter.model.json_values import instant, mapping
 
 _RUN_FILE = "begun.json"
 _OWN_FILES = re.compile(
     r"(?:begun|[0-9a-f]{32})\.json(?:\.new)?"
     r"|state\.(?:sqlite3(?:-journal)?|unusable)"
-    r"|discovery\.(?:json|new|unusable)"
 )
 _MAX_AGE_SECONDS = 7 * 86400.0
 """Older pages are downloaded again: Braze restates past days."""
@@ -44,29 +44,23 @@ class PageCache:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = os.open(self._directory, os.O_RDONLY)
         try:
-            self._lock(directory)
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                why = "another backfill with the same --output is running"
+                raise OSError(errno.EBUSY, why, str(self._directory)) from error
+            except OSError:
+                pass  # the file system has no locks
             yield
         finally:
             os.close(directory)
-
-    def _lock(self, directory: int) -> None:
-        try:
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            why = "another backfill with the same --output is running"
-            raise OSError(errno.EBUSY, why, str(self._directory)) from error
-        except OSError:
-            return  # the file system has no locks
 
     def start(self, *, now: float) -> float:
         """Return when the run to resume started, or clear the cache and return now."""
         started_at, ended_at = self._read_run()
         is_resumable = ended_at is None or 0 <= now - ended_at < _REPAIR_SECONDS
-        if (
-            started_at is not None
-            and is_resumable
-            and 0 <= now - started_at < _MAX_AGE_SECONDS
-        ):
+        is_recent = started_at is not None and 0 <= now - started_at < _MAX_AGE_SECONDS
+        if started_at is not None and is_recent and is_resumable:
             return started_at
         self._clear()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,8 +86,8 @@ class PageCache:
     ) -> None:
         """Delete these pages of a campaign."""
         for page in pages:
-            with suppress(FileNotFoundError):
-                (self._directory / _name(source, campaign_id, page)).unlink()
+            name = _name(source, campaign_id, page)
+            (self._directory / name).unlink(missing_ok=True)
 
     def mark_incomplete(self, *, now: float) -> None:
         """Store that the run ended with pages missing."""
@@ -114,15 +108,11 @@ class PageCache:
     def _read_run(self) -> tuple[float | None, float | None]:
         """Return when the run started and when it ended incomplete."""
         try:
-            document = self._read(_RUN_FILE)
-        except (OSError, ValueError):
+            found = mapping(self._read(_RUN_FILE))
+            started_at, ended_at = found["begun_at"], found.get("asked_at")
+            return instant(started_at), None if ended_at is None else instant(ended_at)
+        except (OSError, ValueError, KeyError):
             return None, None
-        found = document if isinstance(document, dict) else {}
-        started_at, ended_at = found.get("begun_at"), found.get("asked_at")
-        return (
-            started_at if isinstance(started_at, float) else None,
-            ended_at if isinstance(ended_at, float) else None,
-        )
 
     def _read(self, name: str) -> object:
         document: object = json.loads((self._directory / name).read_bytes())

@@ -31,8 +31,7 @@ by two days."""
 _DAY_SECONDS = 86400
 _SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
 MAX_SAMPLES = 20_000_000
-"""A file of about 4 GB. With long blocks, promtool reads a year of it eight times,
-within minutes."""
+"""A file of about 4 GB, which promtool loads within minutes if blocks are long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +58,6 @@ def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
         )
         for done in range(0, max(1, wanted - (_PAGE_DAYS - _STRIDE_DAYS)), _STRIDE_DAYS)
     )
-
-
-def first_day(days: int, *, now: float, timezone: ZoneInfo) -> date:
-    """Return the oldest of the last `days` complete days."""
-    return today(now=now, timezone=timezone) - timedelta(days=days)
 
 
 def today(*, now: float, timezone: ZoneInfo) -> date:

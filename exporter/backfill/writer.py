@@ -7,11 +7,11 @@ is in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import source
@@ -52,9 +52,10 @@ class HistoryFile:
         """
         days, started_at = self._span
         zone = item.workspace.timezone
+        today = sampling.today(now=started_at, timezone=zone)
         key = source(item.workspace)
         options = parse.ParseOptions(
-            today=sampling.today(now=started_at, timezone=zone),
+            today=today,
             timezone=zone,
             windows=(),
             channels=self._config.channels,
@@ -64,7 +65,7 @@ class HistoryFile:
         return parse.parse_history(
             (self._cache.get(key, item.campaign.id, page) for page in self._pages),
             options,
-            first=sampling.first_day(days, now=started_at, timezone=zone),
+            first=today - timedelta(days=days),
         )
 
     def delete_pages(self, item: HistoryCampaign) -> None:
@@ -94,8 +95,7 @@ class HistoryFile:
                     samples += text.count("\n") if not text.startswith("#") else 0
             unfinished.replace(output)
         finally:
-            with suppress(FileNotFoundError):
-                unfinished.unlink()
+            unfinished.unlink(missing_ok=True)
         return samples
 
     def _texts(
@@ -105,19 +105,28 @@ class HistoryFile:
         step_seconds: float,
         on_part: Callable[[], None],
     ) -> Iterator[str]:
-        line_endings = self._line_endings(items, step_seconds)
+        until = self._span.started_at - sampling.HEAD_SECONDS
+
+        @cache
+        def line_endings(zone: ZoneInfo, day: date) -> tuple[str, ...]:
+            times = sampling.sample_times(
+                day, timezone=zone, step_seconds=step_seconds, until=until
+            )
+            return tuple(f" {at}\n" for at in times)
+
         for family in openmetrics.FAMILIES:
             has_header = False
             for item in items:
                 workspace, campaign = item
+                labels = ObjectLabels(
+                    workspace.name, campaign.name, campaign.id, campaign.labels
+                )
                 for text in openmetrics.render(
                     family,
-                    ObjectLabels(
-                        workspace.name, campaign.name, campaign.id, campaign.labels
-                    ),
+                    labels,
                     self.history(item),
                     scrape_labels=scrape_labels,
-                    line_endings=partial(line_endings, workspace.timezone.key),
+                    line_endings=partial(line_endings, workspace.timezone),
                 ):
                     if not has_header:
                         has_header = True
@@ -125,20 +134,3 @@ class HistoryFile:
                     yield text
                 on_part()
         yield openmetrics.END
-
-    def _line_endings(
-        self, items: Sequence[HistoryCampaign], step_seconds: float
-    ) -> Callable[[str, date], tuple[str, ...]]:
-        """Return a cached function from time zone and day to line endings."""
-        zones = {one.workspace.timezone.key: one.workspace.timezone for one in items}
-        until = self._span.started_at - sampling.HEAD_SECONDS
-
-        @cache
-        def line_endings(zone: str, day: date) -> tuple[str, ...]:
-            return openmetrics.line_endings(
-                sampling.sample_times(
-                    day, timezone=zones[zone], step_seconds=step_seconds, until=until
-                )
-            )
-
-        return line_endings

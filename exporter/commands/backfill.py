@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from exporter.backfill import openmetrics, sampling
-from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
+from exporter.backfill import download, openmetrics, sampling
+from exporter.backfill.download import PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
 from exporter.commands import backfill_options, print_error, target
@@ -79,13 +79,7 @@ class _Backfill:
         )
         directory = options.output.with_name(f"{options.output.name}.pages")
         self._cache = PageCache(directory)
-        self._discovery = DiscoveryRun(
-            CatalogueCache(SqliteState(directory)),
-            clock=self._clock,
-            sleep=self._sleep,
-            random=random.random,
-            print_line=print_error,
-        )
+        self._catalogues = CatalogueCache(SqliteState(directory))
 
     def run(self) -> int:
         """Return the exit code. OSError: a file cannot be written."""
@@ -120,8 +114,25 @@ class _Backfill:
 
     def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
         """Return the workspace with discovered campaigns. FetchError: Braze fails."""
+        if workspace.discover is None:
+            return workspace
+
+        def print_line(text: str) -> None:
+            print_error(f"workspace {workspace.name}: {text}")
+
+        print_line("reading the list of campaigns")
         with self._client(workspace) as client:
-            found = self._discovery.campaigns_of(workspace, client=client)
+            found = DiscoveryRun(
+                workspace,
+                workspace.discover,
+                client=client,
+                clock=self._clock,
+                sleep=self._sleep,
+                random=random.random,
+                print_line=print_line,
+                file=self._catalogues,
+            ).run()
+        print_line(f"{len(found)} campaigns")
         return replace(workspace, campaigns=found)
 
     def _download(
@@ -153,18 +164,19 @@ class _Backfill:
                     workspace,
                     client=stack.enter_context(self._client(workspace)),
                     requests=requests[name],
+                    cache=self._cache,
                     clock=self._clock,
                     random=random.random,
+                    on_page=progress.advance,
                 )
                 for name, workspace in workspaces.items()
             }
-            Download(
-                self._cache,
+            download.run(
+                tuple(downloads.values()),
                 clock=self._clock,
                 sleep=self._sleep,
-                on_page=progress.advance,
                 on_wait=_report_wait,
-            ).run(tuple(downloads.values()))
+            )
         complete = []
         for item in items:
             failures = downloads[item.workspace.name].failures

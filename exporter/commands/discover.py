@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
@@ -26,15 +25,14 @@ from exporter.config.units import duration_text
 from exporter.config.yaml_tree import dump, in_comment
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
-from exporter.discovery.finder import CampaignFinder
-from exporter.discovery.one_shot import finder_of, progress_printer, run, warnings
+from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import (
     CampaignConfig,
     Config,
     DiscoverConfig,
     WorkspaceConfig,
 )
-from exporter.model.durations import duration
 from exporter.model.errors import FetchError
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
@@ -59,7 +57,6 @@ _RATE = Flag(
 )
 _FLAGS = (*TARGET_FLAGS, WORKSPACE, _RATE)
 
-_MIN_REPORTED_WAIT_SECONDS = 5.0
 _MAX_COMMENT_LENGTH = 200
 
 
@@ -84,32 +81,28 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
         return 2
     settings = workspace.discover or _default_discovery()
-    # The list is read once.
-    settings = settings._replace(requests_per_minute=rate, list_interval_seconds=86400)
-    workspace = replace(workspace, discover=settings)
     clock = Clock()
     limit = target.config.limits.response_bytes
     with client(workspace, environment, response_bytes=limit, clock=clock) as braze:
-        finder = finder_of(workspace, client=braze, clock=clock, random=random.random)
-        failure = run(
-            finder,
+        discovery = DiscoveryRun(
+            workspace,
+            settings._replace(requests_per_minute=rate),
+            client=braze,
             clock=clock,
             sleep=threading.Event().wait,
-            on_wait=_report_wait,
-            on_step=progress_printer(finder, _print_error),
+            random=random.random,
+            print_line=_print_error,
         )
-    if failure is not None:
-        _print_error(str(failure))
-        return 1
-    campaigns = finder.campaigns_of(workspace)
-    for text in warnings(finder, settings):
-        _print_error(text)
+        try:
+            campaigns = discovery.run()
+        except FetchError as failure:
+            _print_error(str(failure))
+            return 1
+    known = discovery.catalogue
     if not campaigns:
-        _print_error(
-            f"the filters select none of {len(finder.catalogue.campaigns)} campaigns"
-        )
+        _print_error(f"the filters select none of {len(known.campaigns)} campaigns")
         return 1
-    print("\n".join(_document(target.config, workspace, campaigns, finder)))
+    print("\n".join(_document(target.config, workspace, campaigns, known)))
     return 0
 
 
@@ -132,17 +125,11 @@ def _index(target: Target, name: str | None) -> int:
     raise ValueError(message)
 
 
-def _report_wait(seconds: float, failure: FetchError | None) -> None:
-    if seconds > _MIN_REPORTED_WAIT_SECONDS:
-        why = failure or "the rest of Braze's rate limit is the reserve"
-        _print_error(f"waiting {duration(seconds)}: {why}")
-
-
 def _document(
     whole: Config,
     workspace: WorkspaceConfig,
     campaigns: Sequence[CampaignConfig],
-    finder: CampaignFinder,
+    known: CampaignCatalogue,
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)
     source = workspace.key_source
@@ -170,7 +157,7 @@ def _document(
         if one.labels:
             entry["labels"] = dict(one.labels)
         yield _item(entry, "      ")
-        if comment := _comment(finder, one.id):
+        if comment := _comment(known, one.id):
             yield f"        # {comment}"
 
 
@@ -184,12 +171,12 @@ def _path(path: str) -> str:
     return str(Path(path).absolute())
 
 
-def _comment(finder: CampaignFinder, campaign_id: str) -> str:
-    id_, catalogue = documents.key(campaign_id), finder.catalogue
+def _comment(known: CampaignCatalogue, campaign_id: str) -> str:
+    id_ = documents.key(campaign_id)
     parts = []
-    if details := catalogue.details.get(id_):
+    if details := known.details.get(id_):
         parts.append(", ".join(details.channels))
-    if (listed := catalogue.campaigns.get(id_)) and listed.tags:
+    if (listed := known.campaigns.get(id_)) and listed.tags:
         parts.append(f"tags: {', '.join(listed.tags)}")
     if details and details.last_sent_at is not None:
         sent_on = datetime.fromtimestamp(details.last_sent_at, UTC).date()

@@ -182,9 +182,17 @@ class PollingService:
             session_of=self.workspaces.session_of,
             on_change=self.workspaces.refresh,
             after_step=self._poller.show_pauses,
-            tasks=self.scheduler,
+            schedule=self.scheduler.put_task,
             metrics=self._metrics,
             clock=self._clock,
             random=random.random,
             file=None if self._state is None else CatalogueCache(self._state),
         )
+
+
+def _state(state_path: str | None) -> SqliteState | None:
+    if state_path is None:
+        return None
+    from exporter.storage.sqlite_state import SqliteState
+
+    return SqliteState(Path(state_path))

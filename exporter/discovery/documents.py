@@ -86,13 +86,16 @@ def parse_page(document: object) -> ListPage:
 def parse_details(document: object, *, last_edited: str, read_at: float) -> Details:
     """Parse the details of a campaign; `last_edited` is that of the list."""
     content = _success(document, "the details of a campaign")
+    messages = content.get("messages")
+    sent = messages.values() if isinstance(messages, dict) else ()
+    channels = [one.get("channel") for one in sent if isinstance(one, dict)]
     return Details(
         last_edited=last_edited,
         read_at=read_at,
         is_draft=content.get("draft") is True,
         is_archived=content.get("archived") is True,
         last_sent_at=_instant(content.get("last_sent")),
-        channels=_message_channels(content) or _texts(content.get("channels")),
+        channels=_texts(channels) or _texts(content.get("channels")),
     )
 
 
@@ -124,19 +127,6 @@ def _listed(entries: list[object]) -> Iterator[Listed]:
 def _is_usable(id_: str) -> bool:
     """Return whether an id can be a label and part of a URL without escaping."""
     return "" != id_ == clean(id_) and id_.isprintable() and " " not in id_
-
-
-def _message_channels(content: dict[str, object]) -> tuple[str, ...]:
-    messages = content.get("messages")
-    if not isinstance(messages, dict):
-        return ()
-    return _texts(
-        [
-            message.get("channel")
-            for message in messages.values()
-            if isinstance(message, dict)
-        ]
-    )
 
 
 def _texts(value: object) -> tuple[str, ...]:

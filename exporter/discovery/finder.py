@@ -19,14 +19,9 @@ from exporter.braze.responses import BrazeResponse
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import documents, rules
+from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.documents import Details, Listed
-from exporter.discovery.rules import (
-    CampaignCatalogue,
-    DetailsWanted,
-    NextRequest,
-    PageWanted,
-    SelectedCampaigns,
-)
+from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
@@ -43,6 +38,8 @@ from exporter.model.errors import (
 from exporter.system.clock import Clock
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
+
+Fields = dict[str, Fact]
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +85,7 @@ class CampaignFinder:
         self._busy = Lock()
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
+        self._failed_page = 0
         self._logged: dict[str, tuple[FailureReason, float]] = {}
         self._log_limit = LogRateLimit(LINES_PER_MINUTE)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
@@ -100,15 +98,10 @@ class CampaignFinder:
         """Whether the list was read with other parameters than are configured now."""
         self._is_stopped = False
         metrics.expect_discovery(workspace.name, ENDPOINTS)
-        if self.catalogue.listed_at is not None:
-            self._show_restored(self.catalogue.listed_at)
-
-    def _show_restored(self, listed_at: float) -> None:
-        """Show the restored catalogue: the next list may fail for a long time."""
-        selected = self._selected(self.catalogue, self._workspace, self._settings)
-        self._count(selected)
-        shown_at = self._clock.wall(listed_at)
-        self._metrics.discovery_succeeded(self._workspace.name, now=shown_at)
+        if self.catalogue.listed_at is not None:  # the next list may fail for long
+            self._count(self._selected(self.catalogue, workspace, self._settings))
+            shown_at = clock.wall(self.catalogue.listed_at)
+            metrics.discovery_succeeded(workspace.name, now=shown_at)
 
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
         """Apply other selection rules; the catalogue is kept."""
@@ -121,6 +114,9 @@ class CampaignFinder:
     def stop(self) -> None:
         """Ignore failures from now on, and end a pause of the key."""
         self._is_stopped = True
+        self._resume_key()
+
+    def _resume_key(self) -> None:
         session = self._session()
         if session is not None:
             session.resume_key(self)
@@ -129,13 +125,6 @@ class CampaignFinder:
         """End all waits: the key was replaced."""
         self._wait_until = 0.0
         self._failures.clear()
-
-    def discard_windows(self) -> None:
-        """Discard the resets that Braze gave: the wall clock was set."""
-        session = self._session()
-        if session is not None:
-            session.discard_windows()
-        self.after_clock_set()
 
     def after_clock_set(self) -> None:
         """Compute the wait after a 429 again: resets that Braze gave were discarded."""
@@ -159,13 +148,10 @@ class CampaignFinder:
 
     def _rate_limit(self) -> RateLimitView | None:
         session = self._session()
-        if session is None:
-            return None
-        budget = session.budget(SHARED)
-        if not budget.bucket.is_used:
+        if session is None or not session.budget(SHARED).bucket.is_used:
             return None
         return rate_limit_view(
-            budget,
+            session.budget(SHARED),
             " and ".join(ENDPOINTS),
             now=self._clock.wall(),
             wall_offset=self._clock.offset(),
@@ -176,9 +162,8 @@ class CampaignFinder:
         settings, known = workspace.discover, self.catalogue
         if settings is None:
             return workspace.campaigns
-        return rules.campaigns(
-            workspace, self._selected(known, workspace, settings), known
-        )
+        selected = self._selected(known, workspace, settings)
+        return rules.campaigns(workspace, settings, selected.campaigns, known)
 
     def step(self) -> float | None:
         """Send the next request; return when to step again, None: a step runs now."""
@@ -196,10 +181,9 @@ class CampaignFinder:
         if self._is_incomplete:
             self._is_incomplete = False
             self.catalogue = replace(self.catalogue, listed_at=None, reading=None)
-        catalogue = rules.without_removed(self.catalogue, settings, now=now)
-        if catalogue is not self.catalogue:
-            self.catalogue = catalogue
-            self._changes += 1
+        catalogue = self.catalogue.without_removed(settings.grace_seconds, now=now)
+        self._changes += catalogue is not self.catalogue
+        self.catalogue = catalogue
         wanted = rules.next_request(
             catalogue,
             self._wanted(catalogue, settings),
@@ -208,7 +192,7 @@ class CampaignFinder:
             now=now,
         )
         if not isinstance(wanted, PageWanted | DetailsWanted):
-            self._settle(now)
+            self._settle()
             return wanted
         self.is_settled = False
         session = self._session()
@@ -216,70 +200,83 @@ class CampaignFinder:
             return now + _CHECK_AGAIN_SECONDS
         with session.lock:
             at = session.earliest(SHARED, now=now)
-            if at == math.inf:  # a response in flight makes room
-                return now + _CHECK_AGAIN_SECONDS
-            if at > now:
-                return at
+            if at > now:  # inf: until the request in flight ends
+                return at if at < math.inf else now + _CHECK_AGAIN_SECONDS
             session.spend(SHARED, now=now)
         self._send(session, wanted)
         return max(self._clock.now(), self._wait_until)
 
     def _send(self, session: Session, wanted: NextRequest) -> None:
-        endpoint, parameters = _request(wanted, self._settings)
-        request = ApiRequest(SHARED, endpoint, parameters, self._fields(endpoint))
-        result = session.fetch(request)
+        parameters: dict[str, str | int]
+        if isinstance(wanted, PageWanted):
+            archived = "true" if self._settings.include_archived else "false"
+            parameters = {"page": wanted.page, "include_archived": archived}
+        else:
+            parameters = {"campaign_id": wanted.campaign.id}
+        fields = self._fields(wanted.endpoint)
+        result = session.fetch(ApiRequest(SHARED, wanted.endpoint, parameters, fields))
         if self._is_stopped:
             return
         if isinstance(result, BrazeResponse | CampaignRefused):
             session.resume_key(self)
+        if isinstance(result, BrazeResponse):
+            try:
+                self._learn(wanted, result.document)
+            except MalformedCatalogue as error:
+                malformed = FailureReason.MALFORMED
+                result = Unusable(str(error), reason=malformed, status=200)
         if isinstance(result, FetchError):
-            self._fail(session, wanted, result)
-            return
-        try:
-            self._learn(wanted, result)
-        except MalformedCatalogue as error:
-            failure = Unusable(str(error), reason=FailureReason.MALFORMED, status=200)
-            self._fail(session, wanted, failure)
-            return
-        self.failure = None
-        self._failures[endpoint] = 0
-        if self._logged.pop(endpoint, None):
-            _log.info("discovery.recovered", extra={"fields": self._fields(endpoint)})
+            self._metrics.discovery_failed(self._workspace.name, result.reason)
+            is_refused = isinstance(result, CampaignRefused | Unusable)
+            is_of_one = is_refused and result.reason is not FailureReason.REDIRECT
+            if is_of_one and isinstance(wanted, DetailsWanted):
+                self._skip(wanted.campaign, result)
+            else:
+                self._fail(session, wanted, result)
+        else:
+            self._succeed(wanted)
 
-    def _learn(self, wanted: NextRequest, response: BrazeResponse) -> None:
-        catalogue, now = self.catalogue, self._clock.now()
+    def _succeed(self, wanted: NextRequest) -> None:
+        """End a failure of the endpoint, unless the page that failed is to come."""
         if isinstance(wanted, PageWanted):
-            if wanted.page == 0:
-                catalogue = rules.list_started(catalogue)
-            page = documents.parse_page(response.document)
-            self.catalogue = catalogue = rules.after_page(catalogue, page, now=now)
-            if catalogue.reading is None:
-                self._publish()
+            if self.catalogue.reading and wanted.page < self._failed_page:
+                return
+            self._failed_page = 0
+        self.failure = None
+        self._failures[wanted.endpoint] = 0
+        if self._logged.pop(wanted.endpoint, None):
+            facts = self._fields(wanted.endpoint)
+            _log.info("discovery.recovered", extra={"fields": facts})
+
+    def _learn(self, wanted: NextRequest, document: object) -> None:
+        now = self._clock.now()
+        if isinstance(wanted, DetailsWanted):
+            details = documents.parse_details(
+                document, last_edited=wanted.campaign.last_edited, read_at=now
+            )
+            self._keep(wanted.campaign, details)
             return
-        details = documents.parse_details(
-            response.document, last_edited=wanted.campaign.last_edited, read_at=now
-        )
-        self._keep(wanted.campaign, details)
+        page = documents.parse_page(document)
+        self.catalogue = self.catalogue.after_page(page, now=now)
+        if self.catalogue.reading is None:
+            self._publish()
 
     def _keep(self, campaign: Listed, details: Details) -> None:
-        before = self.catalogue.details.get(documents.key(campaign.id))
-        self.catalogue = rules.with_details(self.catalogue, campaign, details)
-        settings = self._settings
-        self._changes += rules.selection_state(
-            settings, before
-        ) != rules.selection_state(settings, details)
+        before, after = (
+            rules.selection_state(self._settings, one)
+            for one in (self.catalogue.details_of(campaign), details)
+        )
+        self.catalogue = self.catalogue.with_details(campaign, details)
+        self._changes += before != after
         if self._changes > self._found // 4:
             # At each quarter more: the first round may take an hour.
             self._publish()
 
     def _fail(self, session: Session, wanted: NextRequest, failure: FetchError) -> None:
-        """Wait before the next request, unless only this one campaign is refused."""
-        endpoint, _ = _request(wanted, self._settings)
-        self._metrics.discovery_failed(self._workspace.name, failure.reason)
-        if isinstance(wanted, DetailsWanted) and _is_of_one_campaign(failure):
-            self._skip(wanted.campaign, failure)
-            return
-        now = self._clock.now()
+        """Wait before the next request."""
+        if isinstance(wanted, PageWanted):
+            self._failed_page = wanted.page
+        now, endpoint = self._clock.now(), wanted.endpoint
         self.failure = failure
         self._failures[endpoint] += 1
         failures = self._failures[endpoint]
@@ -298,42 +295,39 @@ class CampaignFinder:
         else:
             delay = rules.delay_seconds(failures, fraction=self._random())
             self._wait_until = now + delay
-        self._log_failure(endpoint, failure)
+        reason, logged_at = self._logged.get(endpoint, (None, 0.0))
+        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
+        if is_news:
+            self._logged[endpoint] = (failure.reason, now)
+        facts = self._fields(endpoint, failure)
+        facts["next_in_seconds"] = round(self._wait_until - now)
+        level = logging.WARNING if is_news else logging.DEBUG
+        _log.log(level, "discovery.failed", extra={"fields": facts})
 
     def _skip(self, campaign: Listed, failure: FetchError) -> None:
         """Keep the known details of a campaign; retry when it is edited, or daily."""
         now = self._clock.now()
-        before = self.catalogue.details.get(documents.key(campaign.id))
-        details = before or Details("", now, is_known=False)
-        self._keep(
-            campaign, replace(details, last_edited=campaign.last_edited, read_at=now)
-        )
-        facts = self._fields(CAMPAIGN_DETAILS) | {
-            "campaign": campaign.name,
-            "campaign_id": campaign.id,
-            "reason": failure.reason,
-            "status": failure.status,
-            "error": str(failure),
-        }
+        known = self.catalogue.details_of(campaign) or Details("", now, is_known=False)
+        details = replace(known, last_edited=campaign.last_edited, read_at=now)
+        self._keep(campaign, details)
+        facts = self._fields(CAMPAIGN_DETAILS, failure)
+        facts |= {"campaign": campaign.name, "campaign_id": campaign.id}
         limit, self._log_limit = self._log_limit, self._log_limit.counted(now=now)
-        is_logged = limit.admits(now=now)
-        if is_logged:
+        level = logging.DEBUG
+        if limit.admits(now=now):
             facts |= limit.facts(now=now)
-        level = logging.WARNING if is_logged else logging.DEBUG
+            level = logging.WARNING
         _log.log(level, "discovery.passed_over", extra={"fields": facts})
 
-    def _settle(self, now: float) -> None:
-        session = self._session()
-        if session is not None:
-            session.resume_key(self)  # nothing is left to probe with
+    def _settle(self) -> None:
+        self._resume_key()  # nothing is left to probe with
         if self._changes:
             self._publish()
         self.is_settled = True
-        shown_now = self._clock.wall(now)
-        self._metrics.discovery_succeeded(self._workspace.name, now=shown_now)
+        self._metrics.discovery_succeeded(self._workspace.name, now=self._clock.wall())
         if self._done_at != self.catalogue.listed_at:  # once a list, not daily details
             self._done_at = self.catalogue.listed_at
-            facts: dict[str, Fact] = {
+            facts: Fields = {
                 "workspace": self._workspace.name,
                 "campaigns": self._found,
                 "in_the_list": len(self.catalogue.campaigns),
@@ -342,12 +336,12 @@ class CampaignFinder:
 
     def _publish(self) -> None:
         """Update the metrics, and let the found campaigns be polled."""
-        workspace, settings, known = self._workspace, self._settings, self.catalogue
-        selected = self._selected(known, workspace, settings)
+        workspace, settings = self._workspace, self._settings
+        selected = self._selected(self.catalogue, workspace, settings)
         self._changes = 0
         self._count(selected)
         if selected.is_limited and not self.is_limited:
-            facts: dict[str, Fact] = {
+            facts: Fields = {
                 "workspace": workspace.name,
                 "max_campaigns": settings.max_campaigns,
                 "advice": "raise max_campaigns, or narrow the selection",
@@ -356,12 +350,10 @@ class CampaignFinder:
         self.is_limited = selected.is_limited
         self._on_change()
 
-    def _count(self, selected: SelectedCampaigns) -> None:
+    def _count(self, selected: rules.SelectedCampaigns) -> None:
         """Update the number of campaigns found in addition to the configured ones."""
-        listed = _keys(self._workspace)
-        self._found = sum(
-            documents.key(one.id) not in listed for one in selected.campaigns
-        )
+        found = {documents.key(one.id) for one in selected.campaigns}
+        self._found = len(found - _keys(self._workspace))
         self._metrics.discovered(
             self._workspace.name, campaigns=self._found, is_limited=selected.is_limited
         )
@@ -371,7 +363,7 @@ class CampaignFinder:
         known: CampaignCatalogue,
         workspace: WorkspaceConfig,
         settings: DiscoverConfig,
-    ) -> SelectedCampaigns:
+    ) -> rules.SelectedCampaigns:
         wanted = self._wanted(known, settings)
         return rules.select(known, wanted, settings, listed=_keys(workspace))
 
@@ -385,26 +377,15 @@ class CampaignFinder:
             self._candidates = (known.campaigns, settings, wanted)
         return wanted
 
-    def _log_failure(self, endpoint: str, failure: FetchError) -> None:
-        now = self._clock.now()
-        reason, logged_at = self._logged.get(endpoint, (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
-        if is_news:
-            self._logged[endpoint] = (failure.reason, now)
-        facts = self._fields(endpoint) | {
-            "reason": failure.reason,
-            "status": failure.status,
-            "next_in_seconds": round(self._wait_until - now),
-            "error": str(failure),
-        }
-        level = logging.WARNING if is_news else logging.DEBUG
-        _log.log(level, "discovery.failed", extra={"fields": facts})
-
-    def _fields(self, endpoint: str) -> dict[str, Fact]:
-        return {
+    def _fields(self, endpoint: str, failure: FetchError | None = None) -> Fields:
+        fields: Fields = {
             "workspace": self._workspace.name,
             "endpoint": f"{self._workspace.endpoint}/{endpoint}",
         }
+        if failure:
+            fields |= {"reason": failure.reason, "status": failure.status}
+            fields["error"] = str(failure)
+        return fields
 
 
 def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:
@@ -416,19 +397,3 @@ def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:
 
 def _keys(workspace: WorkspaceConfig) -> frozenset[str]:
     return frozenset(documents.key(one.id) for one in workspace.campaigns)
-
-
-def _request(
-    wanted: NextRequest, settings: DiscoverConfig
-) -> tuple[str, dict[str, str | int]]:
-    if isinstance(wanted, PageWanted):
-        archived = "true" if settings.include_archived else "false"
-        return CAMPAIGN_LIST, {"page": wanted.page, "include_archived": archived}
-    return CAMPAIGN_DETAILS, {"campaign_id": wanted.campaign.id}
-
-
-def _is_of_one_campaign(failure: FetchError) -> bool:
-    """Return whether the failure is about the one campaign of the request."""
-    if isinstance(failure, Unusable):
-        return failure.reason is not FailureReason.REDIRECT
-    return isinstance(failure, CampaignRefused)

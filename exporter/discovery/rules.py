@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from sys import getsizeof
+from dataclasses import dataclass
+from typing import ClassVar
 
-from exporter.discovery.documents import Details, Listed, ListPage, key
+from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
+from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.documents import Details, Listed, key
 from exporter.model.config import (
     CampaignConfig,
     DiscoverConfig,
@@ -21,7 +23,6 @@ from exporter.model.config import (
     TagSelection,
     WorkspaceConfig,
 )
-from exporter.model.errors import MalformedCatalogue
 from exporter.model.labels import (
     LONGEST,
     NamedEntry,
@@ -32,10 +33,6 @@ from exporter.model.labels import (
 from exporter.model.patterns import matcher
 
 DETAILS_INTERVAL_SECONDS = 86400.0
-_MAX_PAGES = 1000
-MAX_BYTES = 128 << 20
-"""Limit of the list's texts; 100,000 campaigns with three tags take half of it."""
-
 _LONGEST_DELAY_SECONDS = 900.0
 _FIRST_DELAY_SECONDS = 2.0
 # Spellings of one channel: details contain `content_card` and `in-app_message` for
@@ -51,31 +48,11 @@ _ALIASES = {
 
 
 @dataclass(frozen=True, slots=True)
-class ListProgress:
-    """A list that is being read: its next page, and the campaigns so far."""
-
-    page: int = 0
-    found: Mapping[str, Listed] = field(default_factory=dict)
-    bytes: int = 0
-    """Approximate memory of the texts in `found`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignCatalogue:
-    """List and details of a workspace's campaigns, by `documents.key` of their ids."""
-
-    campaigns: Mapping[str, Listed] = field(default_factory=dict)
-    details: Mapping[str, Details] = field(default_factory=dict)
-    listed_at: float | None = None
-    """When the list was last read completely."""
-    reading: ListProgress | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PageWanted:
     """Request this page of the list."""
 
     page: int
+    endpoint: ClassVar[str] = CAMPAIGN_LIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +60,7 @@ class DetailsWanted:
     """Request the details of this campaign."""
 
     campaign: Listed
+    endpoint: ClassVar[str] = CAMPAIGN_DETAILS
 
 
 NextRequest = PageWanted | DetailsWanted
@@ -95,89 +73,6 @@ class SelectedCampaigns:
     campaigns: tuple[Listed, ...]
     is_limited: bool
     """Whether `max_campaigns` excludes campaigns that are or may be selected."""
-
-
-def list_started(catalogue: CampaignCatalogue) -> CampaignCatalogue:
-    """Return the catalogue with the list to be read from its first page."""
-    return replace(catalogue, reading=ListProgress())
-
-
-def after_page(
-    catalogue: CampaignCatalogue, page: ListPage, *, now: float
-) -> CampaignCatalogue:
-    """Return the catalogue after the next page of the list.
-
-    MalformedCatalogue: the page repeats previous ones, or the list is too long.
-    """
-    reading = catalogue.reading or ListProgress()
-    found = {key(one.id): one for one in page.campaigns}
-    is_useless = found.keys() <= reading.found.keys()
-    is_first_or_full = not reading.found or not page.is_last
-    if page.entries and is_useless and (found or is_first_or_full):
-        message = f"the list of campaigns: page {reading.page} contains no new campaign"
-        raise MalformedCatalogue(message)
-    size = reading.bytes + sum(map(_bytes, found.values()))
-    if size > MAX_BYTES:
-        most = f"{MAX_BYTES >> 20} MiB"
-        message = f"the list of campaigns: it has more than {most} of names and tags"
-        raise MalformedCatalogue(message)
-    found = {**found, **reading.found}
-    if not page.is_last:
-        if reading.page + 1 >= _MAX_PAGES:
-            message = f"the list of campaigns: it has more than {_MAX_PAGES} pages"
-            raise MalformedCatalogue(message)
-        return replace(catalogue, reading=ListProgress(reading.page + 1, found, size))
-    return _listed(catalogue, found, now=now)
-
-
-def _bytes(one: Listed) -> int:
-    texts = (one.id, one.name, one.last_edited, *one.tags)
-    return sum(map(getsizeof, texts)) + getsizeof(one) + getsizeof(one.tags)
-
-
-def _listed(
-    catalogue: CampaignCatalogue, found: Mapping[str, Listed], *, now: float
-) -> CampaignCatalogue:
-    missing = {
-        id_: one if one.missing_since is not None else replace(one, missing_since=now)
-        for id_, one in catalogue.campaigns.items()
-        if id_ not in found
-    }
-    campaigns = {**missing, **found}
-    return CampaignCatalogue(
-        campaigns=campaigns,
-        details={
-            id_: one for id_, one in catalogue.details.items() if id_ in campaigns
-        },
-        listed_at=now,
-    )
-
-
-def with_details(
-    catalogue: CampaignCatalogue, campaign: Listed, details: Details
-) -> CampaignCatalogue:
-    """Return the catalogue with the details of a campaign."""
-    return replace(catalogue, details={**catalogue.details, key(campaign.id): details})
-
-
-def without_removed(
-    catalogue: CampaignCatalogue, settings: DiscoverConfig, *, now: float
-) -> CampaignCatalogue:
-    """Return the catalogue without missing campaigns whose `grace` is over."""
-    gone = [
-        id_
-        for id_, one in catalogue.campaigns.items()
-        if one.missing_since is not None
-        and now >= one.missing_since + settings.grace_seconds
-    ]
-    if not gone:
-        return catalogue
-    return replace(
-        catalogue,
-        campaigns={
-            id_: one for id_, one in catalogue.campaigns.items() if id_ not in gone
-        },
-    )
 
 
 def candidates(
@@ -217,7 +112,7 @@ def select(
     room, is_limited = settings.max_campaigns, False
     for one in wanted:
         is_listed = key(one.id) in listed
-        details = catalogue.details.get(key(one.id))
+        details = catalogue.details_of(one)
         is_open = details is None and settings.needs_details
         if not room and not is_listed:
             is_limited = is_limited or is_open or _accepts(settings, details)
@@ -273,9 +168,7 @@ def _was_sent_within(seconds: float | None, details: Details) -> bool:
 
 def _has_channel(wanted: Selection, channels: Iterable[str]) -> bool:
     """Return whether any channel is selected, in any spelling."""
-    if wanted == Selection():
-        return True
-    return any(
+    return wanted == Selection() or any(
         (not wanted.include or _is_one_of(channel, wanted.include))
         and not _is_one_of(channel, wanted.exclude)
         for channel in channels
@@ -327,11 +220,10 @@ def next_request(
     room = settings.max_campaigns
     for one in wanted:
         is_listed = key(one.id) in listed
-        if one.missing_since is not None or (is_listed and not settings.labels):
+        is_needed = settings.labels if is_listed else room
+        if one.missing_since is not None or not is_needed:
             continue
-        if not room and not is_listed:
-            continue
-        details = catalogue.details.get(key(one.id))
+        details = catalogue.details_of(one)
         if details is None or details.last_edited != one.last_edited:
             return DetailsWanted(one)
         if details.read_at < read_at:
@@ -352,32 +244,30 @@ def delay_seconds(failures: int, *, fraction: float) -> float:
 
 def campaigns(
     workspace: WorkspaceConfig,
-    selected_campaigns: SelectedCampaigns,
+    settings: DiscoverConfig,
+    selected: Iterable[Listed],
     catalogue: CampaignCatalogue,
 ) -> tuple[CampaignConfig, ...]:
     """Return the listed and the selected campaigns, with unique names.
 
     Listed campaigns keep their names and labels; labels of discovery are added.
     """
-    settings = workspace.discover
-    if settings is None:
-        return workspace.campaigns
-    found = {key(one.id): one for one in selected_campaigns.campaigns}
+    found = {key(one.id): one for one in selected}
     labels = {
         id_: _labels(settings, one, catalogue.details.get(id_))
         for id_, one in found.items()
     }
-    listed = tuple(
+    own = tuple(
         one._replace(
             labels={**labels.get(key(one.id), {}), **one.labels},
             is_dormant=_is_dormant(catalogue.details.get(key(one.id))),
         )
         for one in workspace.campaigns
     )
-    for one in workspace.campaigns:
-        found.pop(key(one.id), None)
-    names = _names(workspace.campaigns, found)
-    return listed + tuple(
+    for campaign in own:
+        found.pop(key(campaign.id), None)
+    names = _names(own, found)
+    return own + tuple(
         CampaignConfig(
             id=one.id,
             name=names[id_],

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple
 
 from exporter.braze.session import Session
+from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.catalogue_json import Account
+from exporter.discovery.catalogue_json import Account, account_of
 from exporter.discovery.finder import CampaignFinder
-from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
@@ -28,14 +28,9 @@ _log = logging.getLogger(__name__)
 _AFTER_A_CRASH_SECONDS = 60.0
 
 
-class TaskScheduler(Protocol):
-    """Runs one function per workspace at a given instant."""
-
-    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
-        """Run a function at `at`, in place of the previous one of the workspace."""
-
-    def drop_task(self, workspace: str, /) -> None:
-        """Remove the function of a workspace."""
+class _Finder(NamedTuple):
+    account: Account
+    finder: CampaignFinder
 
 
 class DiscoveryService:
@@ -47,7 +42,7 @@ class DiscoveryService:
         session_of: Callable[[str], Session | None],
         on_change: Callable[[str], None],
         after_step: Callable[[], None],
-        tasks: TaskScheduler,
+        schedule: Callable[[str, float, Callable[[], None]], None],
         metrics: SelfMetrics,
         clock: Clock,
         random: Callable[[], float],
@@ -56,17 +51,17 @@ class DiscoveryService:
         """`on_change` gets the name of a workspace in which others are found.
 
         `after_step` is called after each request: it may have paused the key.
+        `schedule` runs a function at an instant, in place of the workspace's previous.
         """
         self._session_of = session_of
         self._on_change = on_change
         self._after_step = after_step
-        self._tasks = tasks
+        self._run_at = schedule
         self._metrics = metrics
         self._clock = clock
         self._random = random
         self._file = file
-        self._finders: dict[str, CampaignFinder] = {}
-        self._accounts: dict[str, Account] = {}
+        self._finders: dict[str, _Finder] = {}
         self._saving = Lock()
         self._is_failing = False
         self._restored = self._restore()
@@ -76,23 +71,21 @@ class DiscoveryService:
         """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
         for name in set(self._finders) - set(wanted):
-            self._tasks.drop_task(name)
-            self._finders.pop(name).stop()
-            del self._accounts[name]
+            self._finders.pop(name).finder.stop()
             self._metrics.forget_discovery(name)
-        for name, workspace in wanted.items():
-            self._apply(name, workspace)
+        for workspace in wanted.values():
+            self._apply(workspace)
 
-    def _apply(self, name: str, workspace: WorkspaceConfig) -> None:
-        account = (name, workspace.endpoint, str(workspace.key_source))
-        finder = self._finders.get(name)
-        if finder is not None and self._accounts[name] == account:
-            finder.reconfigure(workspace)
-            return
-        if finder is not None:
-            finder.stop()
-        self._accounts[name] = account
-        self._finders[name] = CampaignFinder(
+    def _apply(self, workspace: WorkspaceConfig) -> None:
+        name = workspace.name
+        account = account_of(workspace)
+        current = self._finders.get(name)
+        if current is not None:
+            if current.account == account:
+                current.finder.reconfigure(workspace)
+                return
+            current.finder.stop()
+        finder = CampaignFinder(
             workspace,
             session=partial(self._session_of, name),
             on_change=partial(self._on_change, name),
@@ -101,69 +94,61 @@ class DiscoveryService:
             random=self._random,
             catalogue=self._restored.pop(account, None),
         )
+        self._finders[name] = _Finder(account, finder)
 
     def start(self) -> None:
         """Run the next step of every finder now."""
-        for name, finder in tuple(self._finders.items()):
-            self._schedule(name, finder, self._clock.now())
+        for name in tuple(self._finders):
+            self._schedule(name, self._finders[name], self._clock.now())
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return the campaigns of a workspace, as far as they are known now."""
-        finder = self._finders.get(workspace.name)
-        if finder is None or workspace.discover is None:
-            return workspace.campaigns
-        return finder.campaigns_of(workspace)
-
-    def catalogues(self) -> dict[Account, CampaignCatalogue]:
-        """Return what is known now of each workspace that has discovery."""
-        return {
-            self._accounts[name]: replace(finder.catalogue, reading=None)
-            for name, finder in tuple(self._finders.items())
-            if name in self._accounts
-        }
+        current = self._finders.get(workspace.name)
+        return (
+            current.finder.campaigns_of(workspace) if current else workspace.campaigns
+        )
 
     def views(self) -> dict[str, DiscoveryView]:
         """Return the state of discovery in each workspace that has it."""
-        return {name: finder.view() for name, finder in tuple(self._finders.items())}
+        finders = tuple(self._finders.items())
+        return {name: current.finder.view() for name, current in finders}
 
     def retry_now(self, name: str) -> None:
         """End the waits of a workspace: its key was replaced."""
-        finder = self._finders.get(name)
-        if finder is not None:
-            finder.retry_now()
-            self._schedule(name, finder, self._clock.now())
+        current = self._finders.get(name)
+        if current is not None:
+            current.finder.retry_now()
+            self._schedule(name, current, self._clock.now())
 
     def after_clock_set(self) -> None:
         """Compute all waits again: the wall clock was set."""
-        for finder in tuple(self._finders.values()):
-            finder.after_clock_set()
+        for current in tuple(self._finders.values()):
+            current.finder.after_clock_set()
 
     def stop(self) -> None:
         """Ignore failures from now on, and save the catalogues."""
-        for finder in tuple(self._finders.values()):
-            finder.stop()
+        for current in tuple(self._finders.values()):
+            current.finder.stop()
         self._save()
 
-    def _schedule(self, name: str, finder: CampaignFinder, at: float) -> None:
-        self._tasks.put_task(name, at, partial(self._step, name, finder))
+    def _schedule(self, name: str, current: _Finder, at: float) -> None:
+        self._run_at(name, at, partial(self._step, name, current))
 
-    def _step(self, name: str, finder: CampaignFinder) -> None:
-        if self._finders.get(name) is not finder:
+    def _step(self, name: str, current: _Finder) -> None:
+        if self._finders.get(name) is not current:
             return
+        account, finder = current
         try:
             at = finder.step()
         except Exception:  # noqa: BLE001 - the job's border; it is logged
             _log.exception("discovery.crashed", extra={"fields": {"workspace": name}})
             at = self._clock.now() + _AFTER_A_CRASH_SECONDS
-        if at is None or self._finders.get(name) is not finder:
+        if at is None or self._finders.get(name) is not current:
             return
-        self._schedule(name, finder, at)
+        self._schedule(name, current, at)
         self._after_step()
-        account = self._accounts.get(name)
-        saved = None if account is None else self._saved.get(account)
-        if finder.is_settled and (
-            saved is None or saved.listed_at != finder.catalogue.listed_at
-        ):
+        saved = self._saved.get(account, CampaignCatalogue())
+        if finder.is_settled and saved.listed_at != finder.catalogue.listed_at:
             self._save()  # once per list; details read since are saved later
 
     def _restore(self) -> dict[Account, CampaignCatalogue]:
@@ -181,7 +166,10 @@ class DiscoveryService:
         if self._file is None:
             return
         with self._saving:
-            catalogues = self.catalogues()
+            catalogues = {
+                account: replace(finder.catalogue, reading=None)
+                for account, finder in tuple(self._finders.values())
+            }
             if catalogues == self._saved:
                 return
             try:
@@ -190,5 +178,5 @@ class DiscoveryService:
                 if not self._is_failing:
                     _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
                 self._is_failing = True
-                return
-            self._saved, self._is_failing = catalogues, False
+            else:
+                self._saved, self._is_failing = catalogues, False

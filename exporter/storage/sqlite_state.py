@@ -42,7 +42,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # 2: snapshots gained keys; `snapshot_json.parse` has defaults for them.
     (),
-    # 3: snapshots lost their `series`; discovery.json became a table.
+    # 3: snapshots lost their `series`; catalogues got a table.
     (
         "CREATE TABLE catalogues (workspace TEXT, endpoint TEXT, key_source TEXT, "
         "document TEXT, PRIMARY KEY (workspace, endpoint, key_source)) WITHOUT ROWID",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -24,25 +26,21 @@ from tests.support.scripted_peer import answer, serving
 
 KEY = {"BRAZE_API_KEY": "simulated-braze-key"}
 FAST = "--requests-per-minute=6000"
-HOSTILE = (
-    'a: "b" # c',
-    "- x",
-    "'",
-    "\\",
-    "line\nline",
-    "\u2028\ufeff\x85\x00",
-    "👩\u200d💻",
-    "yes",
-    "*a &b !c",
-    "{}",
-    "{{ x }}",
-)
+HOSTILE = ('a: "b" # c', "line\nline", "👩\u200d💻", "yes", "*a &b !c", "{{ x }}")
 
 
-def direct(braze: Simulator, *more: str) -> tuple[str, ...]:
-    """Return a command line without a configuration file."""
+def discover(
+    braze: Simulator, environment: Mapping[str, str] = KEY
+) -> subprocess.CompletedProcess[str]:
+    """Run the command without a configuration file."""
     endpoint = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
-    return ("discover", *endpoint, FAST, *more)
+    return invoke("discover", *endpoint, FAST, environment=environment)
+
+
+def listed(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the workspaces of a configuration."""
+    workspaces: list[dict[str, Any]] = document["workspaces"]
+    return workspaces
 
 
 def names(text: str) -> dict[str, str]:
@@ -55,39 +53,50 @@ def names(text: str) -> dict[str, str]:
     return {one.id: one.name for one in workspace.campaigns}
 
 
-def test_it_prints_a_configuration(tmp_path: Path) -> None:
-    """Of all campaigns except drafts and archived ones; `check` accepts it."""
+def key_file(path: Path) -> None:
+    """Write the key, readable by its owner only."""
+    path.write_text(f"{KEY['BRAZE_API_KEY']}\n")
+    path.chmod(0o600)
+
+
+def test_the_printed_configuration_is_valid_and_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without drafts, archived campaigns and defaults; the key file is absolute."""
+    monkeypatch.chdir(tmp_path)
+    key_file(tmp_path / "key")
     with Simulator() as braze:
-        ended = run(*direct(braze), environment=KEY)
-        file = tmp_path / "found.yaml"
-        file.write_text(ended.stdout)
-        checked = run("check", str(file), environment=KEY)
+        endpoint = f"--endpoint={braze.url}"
+        ended = run("discover", endpoint, "--api-key-file=key", FAST)
+        Path("found.yaml").write_text(ended.stdout)
+        checked = run("check", "found.yaml")
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert names(ended.stdout) == {
-        one.id: one.name
-        for one in braze.campaigns
-        if not (one.is_draft or one.is_archived)
-    }
-    assert "        # email, sms, whats_app; tags: transactional; last sent " in (
-        ended.stdout
-    )
+    sent = [one for one in braze.campaigns if not (one.is_draft or one.is_archived)]
+    assert names(ended.stdout) == {one.id: one.name for one in sent}
+    comment = "        # email, sms, whats_app; tags: transactional; last sent "
+    assert comment in ended.stdout
+    document = yaml.safe_load(ended.stdout)
+    (workspace,) = document["workspaces"]
+    assert document.keys() == {"workspaces"}
+    assert workspace.keys() == {"name", "endpoint", "api_key_file", "campaigns"}
+    assert workspace["api_key_file"] == str(tmp_path / "key")
 
 
 def test_all_names_are_quoted() -> None:
     """For other YAML parsers too; equal names get an id suffix."""
-    with Simulator(SimulatorSettings(campaigns=2 + len(HOSTILE))) as braze:
+    with Simulator(SimulatorSettings(campaigns=3 + len(HOSTILE))) as braze:
         ids = [one.id for one in braze.campaigns]
-        for id_, name in zip(ids, (*HOSTILE, "Same", "Same"), strict=True):
+        given_names = (*HOSTILE, "\u2028\ufeff\x85\x00", "Same", "Same")
+        for id_, name in zip(ids, given_names, strict=True):
             changes = {"is_draft": False, "is_archived": False}
             braze.change(id_, name=name, tags=(name, None), **changes)
-        ended = run(*direct(braze), environment=KEY)
+        ended = discover(braze)
 
     found = names(ended.stdout)
-    assert [found[id_] for id_ in ids[:5]] == list(HOSTILE[:5])
-    assert found[ids[5]] == "\u2028\ufeff\ufffd\ufffd"
-    assert [found[id_] for id_ in ids[6:11]] == list(HOSTILE[6:])
+    cleaned = [*HOSTILE, "\u2028\ufeff\ufffd\ufffd"]
+    assert [found[id_] for id_ in ids[:-2]] == cleaned
     assert found[ids[-1]] == f"Same ({ids[-1][:8]})"
     (workspace,) = yaml.safe_load(ended.stdout)["workspaces"]
     assert {one["id"]: one["name"] for one in workspace["campaigns"]} == found
@@ -96,44 +105,38 @@ def test_all_names_are_quoted() -> None:
 def test_names_and_filters_of_the_configuration_apply(tmp_path: Path) -> None:
     """Listed campaigns keep name and interval; a name selects the workspace."""
     with Simulator() as braze:
-        own = braze.campaign("Password reset")
-        document = configuration(
-            braze,
-            campaigns=[{"id": own.id, "name": "Mine", "interval": "5m"}],
-            discover={
-                "names": {"include": ["Welcome*"]},
-                "labels": {"by": "channels"},
-            },
+        own = {"id": braze.campaign("Password reset").id, "name": "Mine"}
+        own["interval"] = "5m"
+        filters = {"names": {"include": ["Welcome*"]}, "labels": {"by": "channels"}}
+        first, second = (
+            configuration(braze, campaigns=[own], discover=filters, name=name)
+            for name in ("production", "other")
         )
-        second = {**document["workspaces"][0], "name": "other"}  # type: ignore[index]  # it is a list
-        file = written(
-            tmp_path / "c.yaml",
-            {"workspaces": [*document["workspaces"], second]},  # type: ignore[misc]  # it is a list
-        )
-        command = ("discover", "--config.file", file, FAST)
-        ended = run(*command, "--workspace=production", environment=KEY)
-        unnamed = run(*command, environment=KEY)
-        wrong = run(*command, "--workspace=nope", environment=KEY)
+        both = {"workspaces": [*listed(first), *listed(second)]}
+        file = written(tmp_path / "c.yaml", both)
+        command = ("discover", f"--config.file={file}", FAST)
+        ended = invoke(*command, "--workspace=production", environment=KEY)
+        refused = [
+            invoke(*command, *more, environment=KEY)
+            for more in ((), ("--workspace=x",))
+        ]
 
     assert ended.returncode == 0
     (workspace,) = yaml.safe_load(ended.stdout)["workspaces"]
     mine, welcome = workspace["campaigns"]
-    assert mine == {"id": own.id, "name": "Mine", "interval": "5m"}
+    assert mine == own
     assert welcome["name"] == "Welcome series"
     assert welcome["labels"] == {"by": "android_push,content_card,email,ios_push"}
-    for refused in (unnamed, wrong):
-        assert refused.returncode == 2
-        assert "with one of 'production', 'other'" in refused.stderr
+    assert [one.returncode for one in refused] == [2, 2]
+    assert all("with one of 'production', 'other'" in one.stderr for one in refused)
 
 
 def test_all_options_are_printed(tmp_path: Path) -> None:
     """With absolute paths and without the key."""
-    given_in, other = tmp_path / "given", tmp_path / "other"
-    for directory in (given_in, other):
-        directory.mkdir()
+    given_in = tmp_path / "given"
+    given_in.mkdir()
     shutil.copy(certifi.where(), given_in / "ca.pem")
-    (given_in / "key").write_text(f"{KEY['BRAZE_API_KEY']}\n")
-    (given_in / "key").chmod(0o600)
+    key_file(given_in / "key")
     with Simulator() as braze:
         document = configuration(
             braze,
@@ -149,7 +152,7 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
             campaigns=[],
             discover={"names": {"include": ["W*"]}, "labels": {"by": "tags"}},
         )
-        settings = document["workspaces"][0]  # type: ignore[index]  # it is a list
+        (settings,) = listed(document)
         settings["api_key_file"] = "key"
         del settings["api_key_env"]
         document |= {
@@ -160,12 +163,12 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
             "limits": {"series_per_campaign": 77, "response_bytes": "1MiB"},
         }
         given = load(written(given_in / "c.yaml", document), {}).config
-        ended = run("discover", "--config.file", f"{given_in / 'c.yaml'}", FAST)
+        ended = invoke("discover", f"--config.file={given_in / 'c.yaml'}", FAST)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert KEY["BRAZE_API_KEY"] not in ended.stdout
-    (other / "found.yaml").write_text(ended.stdout)
-    found = load(str(other / "found.yaml"), {})
+    (tmp_path / "found.yaml").write_text(ended.stdout)
+    found = load(str(tmp_path / "found.yaml"), {})
     assert found.warnings == ()
     (before,), (after,) = given.workspaces, found.config.workspaces
     assert {one.interval_seconds for one in after.campaigns} == {420.0}
@@ -174,131 +177,50 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
     assert found.config._replace(workspaces=()) == given._replace(workspaces=())
 
 
-def test_defaults_are_not_printed() -> None:
-    """Only endpoint, key source and campaigns."""
-    with Simulator(SimulatorSettings(campaigns=1)) as braze:
-        ended = run(*direct(braze), environment=KEY)
-
-    document = yaml.safe_load(ended.stdout)
-    assert document.keys() == {"workspaces"}
-    assert document["workspaces"][0].keys() == {
-        *("name", "endpoint", "api_key_env", "campaigns")
-    }
-
-
 def test_the_password_of_a_proxy_is_masked(tmp_path: Path) -> None:
-    """A hint is printed; a proxy without a password is not changed."""
     found = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "A"}
-    listed = json.dumps({"message": "success", "campaigns": [found]}).encode()
-    ended = []
-    with serving(answer(listed)) as proxy, Simulator() as braze:
+    page = json.dumps({"message": "success", "campaigns": [found]}).encode()
+    with serving(answer(page)) as proxy, Simulator() as braze:
         address = proxy.url.removeprefix("http://")
-        for url in (f"http://me:hunter2@{address}", proxy.url):
-            discover = {"include_drafts": True}
-            document = configuration(braze, campaigns=[], discover=discover, proxy=url)
-            file = written(tmp_path / "c.yaml", document)
-            ended.append(run("discover", "--config.file", file, FAST, environment=KEY))
-    with_password, without = ended
-
-    assert (with_password.returncode, without.returncode) == (0, 0)
-    assert "hunter2" not in f"{with_password.stdout}{with_password.stderr}"
-    assert f"    proxy: http://***@{address}\n" in with_password.stdout
-    assert "password are not printed: fill in the ***" in with_password.stderr
-    assert f"    proxy: {proxy.url}\n" in without.stdout
-    assert without.stderr == ""
-
-
-def test_a_relative_key_file_is_printed_as_absolute(tmp_path: Path) -> None:
-    """The printed configuration may be stored elsewhere."""
-    (tmp_path / "key").write_text("simulated-braze-key\n")
-    (tmp_path / "key").chmod(0o600)
-    with Simulator() as braze:
-        ended = run(
-            "discover",
-            f"--endpoint={braze.url}",
-            f"--api-key-file={os.path.relpath(tmp_path / 'key')}",
-            FAST,
+        document = configuration(
+            braze,
+            campaigns=[],
+            discover={"include_drafts": True},
+            proxy=f"http://me:hunter2@{address}",
         )
+        file = written(tmp_path / "c.yaml", document)
+        ended = invoke("discover", f"--config.file={file}", FAST, environment=KEY)
 
-    (workspace,) = yaml.safe_load(ended.stdout)["workspaces"]
-    printed = Path(workspace["api_key_file"])
-    assert printed.is_absolute()
-    assert printed.samefile(tmp_path / "key")
+    assert ended.returncode == 0
+    assert "hunter2" not in f"{ended.stdout}{ended.stderr}"
+    assert f"    proxy: http://***@{address}\n" in ended.stdout
+    assert "password are not printed: fill in the ***" in ended.stderr
 
 
 @pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])
 def test_a_missing_permission_is_named(missing: str) -> None:
     """Exit code 1, and no configuration is printed."""
     with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
-        ended = run(*direct(braze), environment=KEY)
+        ended = discover(braze)
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert f"needs the permission {missing}" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_transient_failures_are_retried() -> None:
-    """Permanent ones are reported."""
-    with Simulator(SimulatorSettings(campaigns=1)) as braze:
-        braze.set_fault(Fault(status=503), path="/campaigns/list", count=1)
-        transient = run(*direct(braze), environment=KEY)
-        braze.set_fault(Fault.redirect("https://elsewhere.example"))
-        permanent = run(*direct(braze), environment=KEY)
-
-    assert transient.returncode == 0
-    assert permanent.returncode == 1
-    assert "redirects are not followed" in permanent.stderr
-
-
-def test_progress_is_printed(tmp_path: Path) -> None:
-    """After a thousand listed campaigns, and after a hundred details."""
-    with Simulator(SimulatorSettings(campaigns=130)) as braze:
-        detailed = run(*direct(braze), environment=KEY)
-    with Simulator(SimulatorSettings(campaigns=1230)) as braze:
-        discover = {"include_drafts": True}
-        document = configuration(braze, campaigns=[], discover=discover)
-        file = written(tmp_path / "c.yaml", document)
-        listed = run("discover", f"--config.file={file}", FAST, environment=KEY)
-
-    assert (detailed.returncode, listed.returncode) == (0, 0)
-    assert detailed.stderr == (
-        "braze-exporter: details of 100 read, of 129 campaigns\n"
-    )
-    assert listed.stderr.startswith(
-        "braze-exporter: 1000 campaigns in the list so far\n"
-    )
-
-
-def test_skipped_campaigns_are_reported() -> None:
-    """Exit code 1 if none remain."""
+def test_an_empty_selection_is_an_error() -> None:
+    """With the reason: here, no details are usable."""
     with Simulator(SimulatorSettings(campaigns=2)) as braze:
-        first = braze.campaigns[0].id
-        path = "/campaigns/details"
-        braze.set_fault(Fault(status=400), path=path, campaign_id=first)
-        one = run(*direct(braze), environment=KEY)
-        braze.set_fault(Fault(status=400), path=path)
-        none = run(*direct(braze), environment=KEY)
+        braze.set_fault(Fault(status=400), path="/campaigns/details")
+        ended = discover(braze)
 
-    assert one.returncode == 0
-    assert "no usable details of 1 campaigns" in one.stderr
-    assert (none.returncode, none.stdout) == (1, "")
-    assert "the filters select none of 2 campaigns" in none.stderr
-
-
-def test_more_than_max_campaigns_are_reported(tmp_path: Path) -> None:
-    """Those beyond it are left out."""
-    with Simulator() as braze:
-        document = configuration(braze, campaigns=[], discover={"max_campaigns": 2})
-        file = written(tmp_path / "c.yaml", document)
-        ended = run("discover", "--config.file", file, FAST, environment=KEY)
-
-    assert len(names(ended.stdout)) == 2
-    assert "max_campaigns (2) leaves campaigns out" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "no usable details of 2 campaigns" in ended.stderr
+    assert "the filters select none of 2 campaigns" in ended.stderr
 
 
 @pytest.mark.parametrize("rate", ["0", "x", "1e9"])
 def test_an_invalid_rate_is_a_usage_error(rate: str) -> None:
-    """Exit code 2."""
     ended = invoke("discover", "--endpoint=x", f"--requests-per-minute={rate}")
 
     assert ended.returncode == 2
@@ -308,7 +230,7 @@ def test_an_invalid_rate_is_a_usage_error(rate: str) -> None:
 def test_a_missing_key_is_an_error() -> None:
     """Exit code 2, without a request."""
     with Simulator() as braze:
-        ended = run(*direct(braze))
+        ended = discover(braze, {})
 
         assert braze.requests == ()
     assert ended.returncode == 2
@@ -317,20 +239,10 @@ def test_a_missing_key_is_an_error() -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_quoted_text_is_parsed_back(text: str) -> None:
-    """In one line; lone surrogates cannot be written to a file."""
+def test_quoted_texts_and_comments_are_one_line_of_yaml(text: str) -> None:
+    """Lone surrogates cannot be written to a file."""
     text = text.encode(errors="replace").decode()
 
-    written_ = quoted(text)
-
-    assert len(written_.splitlines()) == 1
-    assert yaml.safe_load(written_) == text
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_a_comment_is_one_line(text: str) -> None:
-    """Line breaks of any kind are removed."""
-    written_ = f"# {in_comment(text)}\na: 1"
-
-    assert yaml.safe_load(written_) == {"a": 1}
+    assert len(quoted(text).splitlines()) == 1
+    assert yaml.safe_load(quoted(text)) == text
+    assert yaml.safe_load(f"# {in_comment(text)}\na: 1") == {"a": 1}

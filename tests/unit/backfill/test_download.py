@@ -1,328 +1,262 @@
-"""Downloads within limits, with a clock that only sleeping and requests advance."""
+"""Downloads within limits, at a time that only sleeping and requests advance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from exporter.backfill.download import Download, PageRequest, WorkspaceDownload, source
+from exporter.backfill import download
+from exporter.backfill.download import PageRequest, WorkspaceDownload, source
 from exporter.backfill.page_cache import PageCache
 from exporter.backfill.sampling import HistoryRequest
-from exporter.braze.responses import BrazeResponse
 from exporter.model.errors import (
     CampaignRefused,
-    FailureReason,
     FetchError,
     KeyRefused,
-    Throttled,
     Unavailable,
     Unusable,
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.system.clock import Clock
 
-from tests.support.daemon_process import parsed
+from tests.support import polling_world
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import EMPTY_DOCUMENT, FakeBraze, config, failure
+from tests.support.queue_world import throttled
 
-NOW = 1_000_000.0
 PAGES = (
     HistoryRequest("2026-09-01T12:00:00Z", 100),
     HistoryRequest("2026-05-26T12:00:00Z", 100),
 )
-DOCUMENT: dict[str, object] = {"data": []}
-GOOD = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(50_000, 40_000, None))
+GOOD = RateLimitHeaders(50_000, 40_000, None)
+DOWN = failure(Unavailable, "server_error", status=503)
+UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
+FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
+
+Response = RateLimitHeaders | FetchError | dict[str, object]
+"""The headers of a response without data, a failure, or a document."""
 
 
-class ScriptedBraze:
-    """A client with a clock. Responses are consumed in order; the last one repeats.
+class DownloadWorld(FakeBraze):
+    """A Braze with scripted responses, and a page cache.
 
-    `by_campaign` has the responses to single campaigns.
+    Each response takes a tenth of a second; the last one is repeated.
     """
 
-    def __init__(
-        self, *responses: BrazeResponse | FetchError, **by_campaign: Any
-    ) -> None:
-        self.at = NOW
-        self.requests: list[tuple[float, str, str]] = []
-        self.responses: dict[str, list[BrazeResponse | FetchError]]
-        self.responses = {"": list(responses or (GOOD,)), **by_campaign}
-        self.offset = 0.0
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.wall_offset = 0.0
         """By how many seconds the wall clock is set, five seconds after the start."""
-        self.clock = Clock(wall=self.wall, steady=lambda: self.at)
+        self.script: dict[str, list[Response]] = {}
+        """Responses by campaign; those of others are without data."""
+        self.default: list[Response] = [GOOD]
+        self.starts: list[float] = []
+        self.waits: list[tuple[int, str]] = []
+        """Seconds and workspaces of the reported waits."""
+        self.finished: list[None] = []
+        self.cache = PageCache(directory)
+        self.cache.start(now=0.0)
 
-    def wall(self) -> float:
-        """Return the time by the wall clock."""
-        return self.at + (self.offset if self.at >= NOW + 5 else 0.0)
-
-    def sleep(self, seconds: float) -> None:
-        """Advance the clock; no limit requires more than an hour."""
-        assert 0 < seconds <= 3605
-        self.at += seconds
-
-    def fetch(
-        self, path: str, params: Mapping[str, str | int], *_: object
-    ) -> BrazeResponse:
-        """Respond after a tenth of a second."""
-        assert path == "/campaigns/data_series"
-        assert params["length"] == 100
-        campaign_id = str(params["campaign_id"])
-        self.requests.append((self.at, campaign_id, str(params["ending_at"])))
-        self.at += 0.1
-        responses = self.responses.get(campaign_id, self.responses[""])
+    def respond(self, params: Mapping[str, str | int]) -> object:
+        self.starts.append(self.clock.time)
+        self.clock.advance(0.1)
+        responses = self.script.get(str(params["campaign_id"]), self.default)
         response = responses.pop(0) if len(responses) > 1 else responses[0]
-        if isinstance(response, FetchError):
-            raise response
+        self.headers = GOOD
+        if isinstance(response, RateLimitHeaders):
+            self.headers = response
+            return EMPTY_DOCUMENT
         return response
 
-    @property
-    def campaigns(self) -> str:
-        """The campaign id, one letter, of each request."""
-        return "".join(one for _, one, _ in self.requests)
+    def workspace(
+        self, ids: str, *, name: str = "shop", rate: float = 60
+    ) -> WorkspaceDownload:
+        """Return a workspace with two pending pages for each campaign."""
+        document = polling_world.workspace(ids, name=name, requests_per_minute=rate)
+        (configured,) = config(document).workspaces
+        campaigns = configured.campaigns
+        return WorkspaceDownload(
+            configured,
+            client=self,
+            requests=[PageRequest(one, page) for one in campaigns for page in PAGES],
+            cache=self.cache,
+            clock=self.clock,
+            random=lambda: 0.5,
+            on_page=lambda: self.finished.append(None),
+        )
+
+    def download(self, *downloads: WorkspaceDownload) -> str:
+        """Download everything; return the campaign of each request."""
+        download.run(
+            downloads,
+            clock=self.clock,
+            sleep=self._sleep,
+            on_wait=lambda seconds, name: self.waits.append((round(seconds), name)),
+        )
+        return "".join(self.polled_ids)
+
+    def _sleep(self, seconds: float) -> None:
+        assert 0 < seconds <= 10
+        self.clock.advance(seconds)
+        if self.clock.time >= NOW + 5:
+            self.clock.set_by = self.wall_offset
 
     @property
     def intervals(self) -> list[float]:
         """Seconds between the starts of requests."""
-        return [round(b - a, 1) for (a, *_), (b, *_) in pairwise(self.requests)]
+        return [round(b - a, 1) for a, b in pairwise(self.starts)]
 
 
-def workspace(
-    braze: ScriptedBraze, *ids: str, rate: float = 60, name: str = "shop"
-) -> WorkspaceDownload:
-    """Return a workspace with two pending pages for each campaign."""
-    document = {
-        "name": name,
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "KEY",
-        "requests_per_minute": rate,
-        "campaigns": [{"id": one, "name": one} for one in ids],
-    }
-    (configured,) = parsed({"workspaces": [document]}, key="k-1").workspaces
-    requests = [
-        PageRequest(one, page) for one in configured.campaigns for page in PAGES
-    ]
-    return WorkspaceDownload(
-        configured,
-        client=braze,
-        requests=requests,
-        clock=braze.clock,
-        random=lambda: 0.5,
-    )
+@pytest.fixture
+def world(tmp_path: Path) -> DownloadWorld:
+    return DownloadWorld(tmp_path)
 
 
-def run(
-    braze: ScriptedBraze, *downloads: WorkspaceDownload, directory: Path, **more: Any
-) -> tuple[PageCache, int]:
-    """Download everything; return the cache and the number of finished pages."""
-    cache = PageCache(directory)
-    cache.start(now=0.0)
-    pages: list[None] = []
-    Download(
-        cache,
-        clock=braze.clock,
-        sleep=braze.sleep,
-        on_page=lambda: pages.append(None),
-        **more,
-    ).run(downloads)
-    return cache, len(pages)
-
-
-def failure(kind: type[FetchError], reason: str, **more: Any) -> FetchError:
-    """Return a failure with its reason as message, and empty rate-limit headers."""
-    more = {"rate_limit": RateLimitHeaders(), **more}
-    return kind(reason, reason=FailureReason(reason), **more)
-
-
-DOWN = failure(Unavailable, "server_error", status=503)
-REFUSED = failure(CampaignRefused, "bad_request", status=400)
-TOO_LARGE = failure(Unusable, "too_large", status=200)
-UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401, rate_limit=None)
-FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
-THROTTLED = failure(Throttled, "rate_limited", status=429)
-
-
-def test_every_page_is_requested_once_and_cached(tmp_path: Path) -> None:
+def test_every_page_is_requested_once_and_cached(world: DownloadWorld) -> None:
     """Campaign by campaign, the newest page first, at the workspace's rate."""
-    braze = ScriptedBraze()
-    shop = workspace(braze, "a", "b")
+    shop = world.workspace("ab")
 
-    cache, finished = run(braze, shop, directory=tmp_path)
+    world.download(shop)
 
-    assert [(one, end) for _, one, end in braze.requests] == [
-        (one, page.ending_at) for one in "ab" for page in PAGES
+    assert world.requests == [
+        {"campaign_id": one, "length": page.length, "ending_at": page.ending_at}
+        for one in "ab"
+        for page in PAGES
     ]
-    assert braze.intervals == [1.0, 1.0, 1.0]
-    assert finished == 4
+    assert world.intervals == [1.0, 1.0, 1.0]
+    assert len(world.finished) == 4
     key = source(shop.workspace)
-    assert all(cache.get(key, "b", page) == DOCUMENT for page in PAGES)
+    assert all(world.cache.get(key, "b", page) == EMPTY_DOCUMENT for page in PAGES)
     assert (shop.failures, shop.stopped_by) == ({}, "")
 
 
-def test_each_workspace_has_its_own_budget(tmp_path: Path) -> None:
-    """A fast workspace does not wait for a slow one."""
-    braze = ScriptedBraze()
-    slow = workspace(braze, "a", "b", rate=6)
-    fast = workspace(braze, "c", "d", name="other", rate=60)
+def test_each_workspace_has_its_own_budget(world: DownloadWorld) -> None:
+    slow, fast = world.workspace("ab", rate=6), world.workspace("cd", name="other")
 
-    run(braze, slow, fast, directory=tmp_path)
-
-    assert braze.campaigns == "accddabb"
-
-
-def test_the_reserve_is_not_used(tmp_path: Path) -> None:
-    """With a fifth of the limit left, the download waits for the reset."""
-    low = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(100, 20, NOW + 30))
-    braze = ScriptedBraze(low, GOOD)
-
-    run(braze, workspace(braze, "a"), directory=tmp_path)
-
-    assert braze.intervals == [31.0]
+    assert world.download(slow, fast) == "accddabb"
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"),
+    ("first", "seconds", "requests"),
     [
-        ({"rate_limit": RateLimitHeaders(100, 0, NOW + 40)}, 42.5),
-        ({"retry_after_seconds": 7.0}, 9.6),
-        ({}, 3.6),
+        (RateLimitHeaders(100, 20, NOW + 30), 31.0, "aa"),
+        (throttled(RateLimitHeaders(100, 0, NOW + 40)), 42.5, "aaa"),
+        (throttled(retry_after=7), 9.6, "aaa"),
+        (throttled(), 3.6, "aaa"),
     ],
+    ids=["reserve", "429 with reset", "429 with Retry-After", "429"],
 )
-def test_a_429_delays_the_download(
-    tmp_path: Path, headers: dict[str, Any], seconds: float
+def test_rate_limits_delay_the_download(
+    world: DownloadWorld, first: Response, seconds: float, requests: str
 ) -> None:
-    """Until the reset or for Retry-After, plus jitter; then the page is requested."""
-    throttled = failure(Throttled, "rate_limited", status=429, **headers)
-    braze = ScriptedBraze(throttled, GOOD)
-    shop = workspace(braze, "a")
+    """Until the reset or for Retry-After, plus jitter; the page of a 429 is retried."""
+    world.default = [first, GOOD]
+    shop = world.workspace("a")
 
-    _, finished = run(braze, shop, directory=tmp_path)
+    assert world.download(shop) == requests
 
-    assert braze.intervals[0] == seconds
-    assert (finished, braze.campaigns, shop.failures) == (2, "aaa", {})
-
-
-def test_ten_429_in_a_row_stop_the_workspace(tmp_path: Path) -> None:
-    """Each of them is waited out first."""
-    braze = ScriptedBraze(THROTTLED)
-    shop = workspace(braze, "a", "b")
-
-    run(braze, shop, directory=tmp_path)
-
-    assert len(braze.requests) == 10
-    assert shop.stopped_by == "rate_limited"
+    assert world.intervals[0] == seconds
+    assert (len(world.finished), shop.failures) == (2, {})
 
 
-def test_transient_failures_are_retried(tmp_path: Path) -> None:
+def test_transient_failures_are_retried(world: DownloadWorld) -> None:
     """With backoff; other pages are requested meanwhile."""
-    braze = ScriptedBraze(a=[DOWN, DOWN, GOOD])
-    shop = workspace(braze, "a", "b", rate=600)
+    world.script["a"] = [DOWN, DOWN, GOOD]
+    shop = world.workspace("ab", rate=600)
 
-    _, finished = run(braze, shop, directory=tmp_path)
+    requests = world.download(shop)
 
-    assert (finished, len(braze.requests), shop.failures) == (4, 6, {})
+    assert sorted(requests) == list("aaaabb")
+    assert requests != "aaaabb"
+    assert (len(world.finished), shop.failures) == (4, {})
 
 
 @pytest.mark.parametrize(
     ("response", "reason", "is_retried"),
     [
-        (DOWN, "server_error", True),
-        (REFUSED, "bad_request", False),
-        (TOO_LARGE, "too_large", False),
-        (BrazeResponse({"message": "no"}, 200, RateLimitHeaders()), "message", False),
+        (DOWN, str(DOWN), True),
+        (failure(CampaignRefused, "bad_request", status=400), "the message", False),
+        (failure(Unusable, "too_large", status=200), "the message", False),
+        ({"message": "no"}, "message", False),
     ],
 )
 def test_a_failed_campaign_is_skipped(
-    tmp_path: Path, response: Any, reason: str, is_retried: bool
+    world: DownloadWorld, response: Response, reason: str, is_retried: bool
 ) -> None:
     """After all retries, or at once; the other campaigns are downloaded."""
-    braze = ScriptedBraze(a=[response])
-    shop = workspace(braze, "a", "b")
+    world.script["a"] = [response]
+    shop = world.workspace("ab")
 
-    _, finished = run(braze, shop, directory=tmp_path)
+    requests = world.download(shop)
 
     assert list(shop.failures) == ["a"]
     assert reason in shop.failures["a"]
-    assert (braze.campaigns.count("a") > 1) is is_retried
-    assert braze.campaigns.count("b") == 2
-    assert (finished, shop.stopped_by) == (4, "")
-
-
-def test_an_outage_stops_the_workspace(tmp_path: Path) -> None:
-    """After three campaigns in a row, not after all hundred."""
-    braze = ScriptedBraze(DOWN)
-    shop = workspace(braze, *map(str, range(100)), rate=600)
-
-    run(braze, shop, directory=tmp_path)
-
-    assert shop.stopped_by == "server_error"
-    assert len(braze.requests) < 200
-
-
-@pytest.mark.parametrize("refusal", [UNAUTHORIZED, FORBIDDEN])
-def test_a_refused_key_stops_its_workspace_only(
-    tmp_path: Path, refusal: FetchError
-) -> None:
-    """After one request."""
-    refused, good = ScriptedBraze(refusal), ScriptedBraze()
-    shop = workspace(refused, "a", "b")
-
-    run(good, shop, workspace(good, "c", name="other"), directory=tmp_path)
-
-    assert shop.stopped_by == str(refusal)
-    assert (refused.campaigns, good.campaigns) == ("a", "cc")
+    assert (requests.count("a") > 1) is is_retried
+    assert requests.count("b") == 2
+    assert (len(world.finished), shop.stopped_by) == (4, "")
 
 
 @pytest.mark.parametrize(
-    ("refusal", "requests", "failures", "stopped_by"),
+    ("response", "failures"), [(DOWN, 3), (throttled(), 0)], ids=["503", "429"]
+)
+def test_an_outage_stops_the_workspace(
+    world: DownloadWorld, response: FetchError, failures: int
+) -> None:
+    """After three campaigns without a response in a row, or ten 429."""
+    world.default = [response]
+    shop = world.workspace("abcdefghijklmnopqrstuvwxyz", rate=600)
+
+    requests = world.download(shop)
+
+    assert shop.stopped_by == str(response)
+    assert len(shop.failures) == failures
+    assert failures or len(requests) == 10
+
+
+@pytest.mark.parametrize(
+    ("ids", "refusal", "requests", "failures", "is_stopped"),
     [
-        (FORBIDDEN, "aabcc", {"b": "forbidden"}, ""),
-        (UNAUTHORIZED, "aab", {}, "unauthorized"),
+        ("bc", FORBIDDEN, "bdd", {}, True),
+        ("bc", UNAUTHORIZED, "bdd", {}, True),
+        ("abc", FORBIDDEN, "addabcc", {"b": str(FORBIDDEN)}, False),
+        ("abc", UNAUTHORIZED, "addab", {}, True),
     ],
 )
-def test_after_a_good_response_only_401_stops_the_workspace(
-    tmp_path: Path,
+def test_a_refused_key_stops_its_workspace_only(
+    world: DownloadWorld,
+    ids: str,
     refusal: FetchError,
     requests: str,
     failures: dict[str, str],
-    stopped_by: str,
+    is_stopped: bool,
 ) -> None:
-    """A 403 then concerns the campaign, a 401 always the key."""
-    braze = ScriptedBraze(b=[refusal])
-    shop = workspace(braze, "a", "b", "c")
+    """After a good response, a 403 concerns the campaign."""
+    world.script["b"] = [refusal]
+    shop = world.workspace(ids, rate=6)
 
-    run(braze, shop, directory=tmp_path)
+    assert world.download(shop, world.workspace("d", name="other")) == requests
 
-    assert braze.campaigns == requests
-    assert (shop.failures, shop.stopped_by) == (failures, stopped_by)
+    assert shop.failures == failures
+    assert shop.stopped_by == (str(refusal) if is_stopped else "")
 
 
-def test_a_wait_is_reported_once_with_its_workspace(tmp_path: Path) -> None:
-    """Although the download sleeps in shorter pieces."""
-    braze = ScriptedBraze()
-    waits: list[tuple[int, str]] = []
+def test_a_wait_of_many_sleeps_is_reported_once(world: DownloadWorld) -> None:
+    world.download(world.workspace("a", rate=2))
 
-    run(
-        braze,
-        workspace(braze, "a", rate=2),
-        directory=tmp_path,
-        on_wait=lambda seconds, name: waits.append((round(seconds), name)),
-    )
-
-    assert waits == [(30, "shop")]
+    assert world.waits == [(30, "shop")]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_setting_the_wall_clock_does_not_stall_the_download(
-    tmp_path: Path, hours: int
+    world: DownloadWorld, hours: int
 ) -> None:
     """Reset times are Braze's wall time; the local clock was wrong by an hour."""
-    offset = hours * 3600.0
-    low = BrazeResponse(DOCUMENT, 200, RateLimitHeaders(100, 20, NOW + offset + 30))
-    braze = ScriptedBraze(low, low, GOOD)
-    braze.offset = offset
+    world.wall_offset = hours * 3600.0
+    low = RateLimitHeaders(100, 20, NOW + world.wall_offset + 30)
+    world.default = [low, low, GOOD]
 
-    _, finished = run(braze, workspace(braze, "a", "b"), directory=tmp_path)
+    assert world.download(world.workspace("ab")) == "aabb"
 
-    assert finished == 4
-    assert braze.at - NOW < 180
+    assert world.clock.time - NOW < 180

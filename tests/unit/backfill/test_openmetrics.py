@@ -3,101 +3,58 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.backfill import openmetrics, sampling
-from exporter.metrics.campaign_metrics import INFO, ObjectLabels
-from exporter.model.config import Selection
+from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser
 
-from tests.support import naive_oracle
+from tests.support import data_series, naive_oracle
+from tests.support.snapshots import OPTIONS
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
 CAMPAIGN = ObjectLabels("shop", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
 STEP_SECONDS = 6 * 3600
+E = "exported_"
 
-names = st.sampled_from(["", "A", "B", 'Ünï\\co"de\n', None, 7])
-stats = st.dictionaries(
-    st.sampled_from(["sent", "bounces", "enrolled", "a b\n", ""]),
-    st.integers(-5, 10**20) | st.floats() | st.none() | st.booleans(),
-    max_size=3,
-)
-entries = st.builds(
-    lambda id_, name, values: {
-        "variation_api_id": id_,
-        "variation_name": name,
-        **values,
-    },
-    names,
-    names,
-    stats,
-)
-rows = st.builds(
-    lambda age, messages, values: {
-        "time": (TODAY - timedelta(days=age)).isoformat(),
-        "messages": messages,
-        **values,
-    },
-    st.integers(-1, 6),
-    st.dictionaries(
-        st.sampled_from(["email", "sms", ""]), st.lists(entries, max_size=3)
-    ),
-    stats,
-)
+rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 6)))
 
 
-def parse_options(**changes: Any) -> parse.ParseOptions:
-    """Return options for New York."""
-    defaults: dict[str, Any] = {
-        "today": TODAY,
-        "timezone": ZONE,
-        "windows": (),
-        "channels": Selection(),
-        "metrics": Selection(),
-        "series_limit": 5000,
-    }
-    return parse.ParseOptions(**{**defaults, **changes})
-
-
-def parsed(*rows: object, days: int = 4, **changes: Any) -> CampaignHistory:
-    """Return the history of one page."""
-    return parse.parse_history(
-        [{"data": list(rows)}],
-        parse_options(**changes),
-        first=TODAY - timedelta(days=days),
-    )
+def parsed(*rows: object, days: int = 4) -> CampaignHistory:
+    options = OPTIONS._replace(today=TODAY, series_limit=5000)
+    first = TODAY - timedelta(days=days)
+    return parse.parse_history([{"data": list(rows)}], options, first=first)
 
 
 def line_endings(day: date) -> tuple[str, ...]:
-    """Return the endings for a sample every six hours."""
-    return openmetrics.line_endings(
-        sampling.sample_times(
-            day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
-        )
+    times = sampling.sample_times(
+        day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
     )
+    return tuple(f" {at}\n" for at in times)
 
 
-def text(history: CampaignHistory, **scrape_labels: str) -> str:
-    """Return the file of one campaign."""
+def text(
+    history: CampaignHistory,
+    scrape_labels: Mapping[str, str],
+    *,
+    campaign: ObjectLabels = CAMPAIGN,
+    endings: openmetrics.LineEndings = line_endings,
+) -> str:
     parts = []
     for family in openmetrics.FAMILIES:
-        lines = list(
-            openmetrics.render(
-                family,
-                CAMPAIGN,
-                history,
-                scrape_labels=scrape_labels,
-                line_endings=line_endings,
-            )
+        rendered = openmetrics.render(
+            family, campaign, history, scrape_labels=scrape_labels, line_endings=endings
         )
+        lines = list(rendered)
         parts += [openmetrics.header(family), *lines] if lines else []
     return "".join([*parts, openmetrics.END])
 
@@ -166,157 +123,57 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
                 if is_step(at)
             ]
 
-    found = read(text(parsed(*data, days=days), job="x"))
+    found = read(text(parsed(*data, days=days), {"job": "x"}))
 
     assert found == expected
-
-
-def test_scrape_labels_are_added() -> None:
-    """Empty ones are ignored; the scrape's label wins, as in Prometheus."""
-    row = {"time": "2026-03-09", "revenue": 1.5}
-
-    found = read(text(parsed(row), job="braze", instance="", pod="7"))
-
-    names = {name: dict(labels) for name, labels in found}
-    assert names["braze_campaign_overall_last_complete_day"] == {
-        "job": "braze",
-        "pod": "7",
-        "workspace": "shop",
-        "campaign": CAMPAIGN.campaign,
-        "metric": "revenue",
-    }
-    assert names["braze_campaign_info"]["exported_pod"] == "red"
-    assert names["braze_campaign_info"]["pod"] == "7"
 
 
 @pytest.mark.parametrize(
     ("own", "added", "expected"),
     [
+        ({"pod": "a"}, {"job": "b"}, {"job": "b", "pod": "a"}),
+        ({"pod": "a"}, {"pod": ""}, {"pod": "a"}),
+        ({"pod": "a"}, {"pod": "1"}, {"pod": "1", "exported_pod": "a"}),
         (
             {"pod": "a", "exported_pod": "b"},
             {"pod": "1"},
-            {"pod": "1", "exported_pod": "b", "exported_exported_pod": "a"},
+            {"pod": "1", "exported_pod": "b", f"{E}{E}pod": "a"},
         ),
         (
             {"exported_pod": "b", "pod": "a"},
             {"exported_pod": "2", "pod": "1"},
-            {
-                "pod": "1",
-                "exported_pod": "2",
-                "exported_exported_pod": "a",
-                "exported_exported_exported_pod": "b",
-            },
+            {"pod": "1", "exported_pod": "2", f"{E}{E}pod": "a", f"{E}{E}{E}pod": "b"},
         ),
-        ({"pod": "a"}, {"pod": ""}, {"pod": "a"}),
         (
             {"pod": "a"},
             {"pod": "1", "exported_pod": "2"},
-            {"pod": "1", "exported_pod": "2", "exported_exported_pod": "a"},
+            {"pod": "1", "exported_pod": "2", f"{E}{E}pod": "a"},
         ),
     ],
 )
-def test_conflicting_labels_are_renamed(
+def test_scrape_labels_rename_labels_of_the_campaign(
     own: dict[str, str], added: dict[str, str], expected: dict[str, str]
 ) -> None:
-    """The prefix is repeated while the name is taken; empty labels do not conflict."""
-    found = parsed({"time": "2026-03-09", "revenue": 1.5})
+    """The prefix is repeated while the name is taken; empty labels are ignored."""
     campaign = ObjectLabels("shop", "A", "c-1", own)
+    history = parsed({"time": "2026-03-09", "revenue": 1.5})
 
-    lines = openmetrics.render(
-        INFO, campaign, found, scrape_labels=added, line_endings=line_endings
-    )
+    found = read(text(history, added, campaign=campaign))
 
-    ((_, labels),) = read(f"{openmetrics.header(INFO)}{''.join(lines)}# EOF\n")
-    names = {"workspace": "shop", "campaign": "A", "campaign_id": "c-1"}
-    assert dict(labels) == names | expected
+    labels = {name: dict(each) for name, each in found}
+    common = {"workspace": "shop", "campaign": "A"}
+    info = labels["braze_campaign_info"]
+    assert info == common | {"campaign_id": "c-1"} | expected
+    scraped = {name: value for name, value in added.items() if value}
+    overall = labels["braze_campaign_overall_last_complete_day"]
+    assert overall == common | {"metric": "revenue"} | scraped
 
 
-def test_a_family_without_samples_is_left_out() -> None:
-    """A row with a date only has the timestamp and the info series."""
-    found = text(parsed({"time": "2026-03-08"}))
-
-    assert "braze_campaign_last_complete_day{" not in found
-    assert {name for name, _ in read(found)} == {
+def test_families_and_days_without_samples_are_left_out() -> None:
+    """A row with a date only; yesterday, in the first three hours of a day."""
+    assert {name for name, _ in read(text(parsed({"time": "2026-03-08"}), {}))} == {
         "braze_campaign_last_complete_day_timestamp_seconds",
         "braze_campaign_info",
     }
-
-
-def test_a_day_without_timestamps_is_left_out() -> None:
-    """Such as yesterday in the first three hours of a day."""
-    found = parsed({"time": "2026-03-09", "sent": 1})
-
-    lines = [
-        line
-        for family in openmetrics.FAMILIES
-        for line in openmetrics.render(
-            family, CAMPAIGN, found, scrape_labels={}, line_endings=lambda _: ()
-        )
-    ]
-
-    assert lines == []
-
-
-def test_a_day_of_23_hours_has_samples_for_both_offsets() -> None:
-    """The 7th is the last complete day during the 8th, on which the clocks change."""
-    found = read(text(parsed({"time": "2026-03-07", "sent": 1})))
-
-    ((_, samples),) = [
-        each
-        for each in found.items()
-        if each[0][0] == "braze_campaign_overall_last_complete_day"
-    ]
-    first = naive_oracle.first_instant(date(2026, 3, 8), ZONE)
-    winter, summer = [0, 6, 12, 18], [5, 11, 17]
-    hours = [(at - first) / 3600 for at, _ in samples]
-    assert hours == sorted(winter + summer)
-    assert naive_oracle.first_instant(date(2026, 3, 9), ZONE) - first == 23 * 3600
-
-
-def test_a_day_on_two_pages_is_read_from_the_first() -> None:
-    """That is the page with the newer end."""
-    pages = [
-        {
-            "data": [
-                {"time": "2026-03-08", "sent": 2},
-                {"time": "2026-03-07", "sent": 3},
-            ]
-        },
-        {
-            "data": [
-                {"time": "2026-03-06", "sent": 5},
-                {"time": "2026-03-07", "sent": 4},
-            ]
-        },
-    ]
-
-    found = parse.parse_history(pages, parse_options(), first=date(2026, 3, 1))
-
-    assert [(day.date.day, day.figures.overall) for day in found.days] == [
-        (6, {"sent": 5}),
-        (7, {"sent": 3}),
-        (8, {"sent": 2}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("limit", "kept"), [(2, []), (4, []), (5, ["a"]), (8, ["a"]), (9, ["a", "b"])]
-)
-def test_whole_variations_are_dropped_at_the_limit(limit: int, kept: list[str]) -> None:
-    """On all days, so that a numerator never remains without its denominator."""
-    rows = [
-        {"time": "2026-03-08", "messages": {"email": [
-            {"variation_name": "b", "sent": 1, "opens": 1},
-            {"variation_name": "a", "sent": 1},
-        ]}},
-        {"time": "2026-03-07", "messages": {"email": [
-            {"variation_name": "b", "sent": 1, "clicks": 1},
-            {"variation_name": "a", "bounces": 1},
-        ]}},
-    ]  # fmt: skip
-
-    found = parsed(*rows, series_limit=limit)
-
-    assert [one.label for one in found.variations] == kept
-    assert found.series <= limit
-    assert found.series + found.dropped_series == 9
+    yesterday = parsed({"time": "2026-03-09", "sent": 1})
+    assert text(yesterday, {}, endings=lambda _: ()) == openmetrics.END

@@ -14,7 +14,6 @@ DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Return where the cache is; nothing else is in its parent."""
     return tmp_path / "pages"
 
 
@@ -70,32 +69,24 @@ def test_a_run_is_resumed_for_a_limited_time(
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
 def test_an_unreadable_run_file_starts_a_new_run(tmp_path: Path, content: str) -> None:
-    """The file is damaged, or not ours."""
     (tmp_path / "begun.json").write_text(content)
 
     assert PageCache(tmp_path).start(now=5.0) == 5.0
     assert PageCache(tmp_path).start(now=6.0) == 5.0
 
 
-def test_a_partly_written_page_is_ignored_and_removed(
-    cache: PageCache, directory: Path
-) -> None:
-    """A crash leaves a temporary file; removing the cache deletes it."""
+def test_removing_deletes_own_files_only(cache: PageCache, directory: Path) -> None:
+    """Those of discovery and partly written pages, which no run reads, are ours."""
     (page,) = (one for one in directory.iterdir() if one.stem != "begun")
     page.rename(page.with_name(f"{page.name}.new"))
-
+    for name in (
+        "state.sqlite3",
+        "state.sqlite3-journal",
+        "state.unusable",
+        "notes.json",
+    ):
+        (directory / name).write_text("")
     assert not cache.has("shop", "c-1", PAGE)
-
-    cache.remove()
-
-    assert not directory.exists()
-
-
-def test_removing_deletes_own_files_only(cache: PageCache, directory: Path) -> None:
-    """Those of discovery are ours, in any state; a second removal does no harm."""
-    for ending in ("json", "new", "unusable"):
-        (directory / f"discovery.{ending}").write_text("")
-    (directory / "notes.json").write_text("{}")
 
     cache.remove()
     cache.remove()

@@ -26,7 +26,7 @@ from exporter.braze.hosts import REST_HOSTS
 from exporter.model.config import KeySource
 from exporter.model.errors import FailureReason, FetchError
 
-from tests.unit.discovery.test_rules import workspace
+from tests.unit.discovery.discovery_world import workspace
 
 SHOP = workspace()
 HOST = "https://rest.iad-01.braze.com"

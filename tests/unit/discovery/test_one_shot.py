@@ -1,4 +1,4 @@
-"""All campaigns of a workspace in one go, with a clock that only waiting moves."""
+"""All campaigns of a workspace in one run, at a time that only waiting moves."""
 
 from __future__ import annotations
 
@@ -6,149 +6,111 @@ from pathlib import Path
 
 import pytest
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.one_shot import DiscoveryRun, finder_of, run
-from exporter.model.errors import FailureReason, FetchError, Unavailable
+from exporter.discovery.one_shot import DiscoveryRun
+from exporter.model.errors import FetchError, Unavailable, Unusable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
-from exporter.system.clock import Clock
 
-from tests.unit.discovery.test_finder import Braze
-from tests.unit.discovery.test_rules import workspace
-
-NOW = 1_750_000_000.0
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import failure
+from tests.unit.discovery.discovery_world import FakeCampaignApi, workspace
 
 
 def down() -> FetchError:
-    """Return a failure that may pass."""
-    return Unavailable("it is down", reason=FailureReason.SERVER_ERROR, status=503)
+    """Return a failure that is retried."""
+    return failure(Unavailable, "server_error", status=503)
 
 
-class OneShot:
-    """A fake Braze with three campaigns, and fake clocks; waits are recorded."""
+class Command:
+    """A command that discovers three campaigns; its lines are recorded."""
 
     def __init__(self) -> None:
-        self.at = NOW
-        self.set_by = 0.0
-        self.off_by = 0.0
-        """By how much the wall clock is wrong at first."""
-        self.braze = Braze()
-        for name in "ABC":
-            self.braze.add(name.lower(), name)
-        self.clock = Clock(wall=lambda: self.at + self.set_by, steady=lambda: self.at)
-        self.waits: list[tuple[int, FetchError | None]] = []
+        self.clock = FakeClock()
+        self.wall_offset = 0.0
+        """By how much the wall clock is set after 20 seconds."""
+        self.api = FakeCampaignApi("A", "B", "C")
+        self.printed: list[str] = []
 
-    def wait(self, seconds: float) -> None:
-        """Advance time; after 20 seconds the wall clock is set right."""
-        self.at += seconds
-        if self.at >= NOW + 20:
-            self.set_by = self.off_by
+    def sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        if self.clock.time >= NOW + 20:
+            self.clock.set_by = self.wall_offset
 
-    def discover(self) -> FetchError | None:
-        """Run discovery to its end."""
-        finder = finder_of(
-            workspace(), client=self.braze, clock=self.clock, random=lambda: 0.5
-        )
-        return run(
-            finder,
+    def names(self, directory: Path | None = None) -> set[str]:
+        """Run discovery, with a state file in a directory."""
+        where = workspace()
+        assert where.discover
+        run = DiscoveryRun(
+            where,
+            where.discover,
+            client=self.api,
             clock=self.clock,
-            sleep=self.wait,
-            on_wait=lambda seconds, why: self.waits.append((round(seconds), why)),
-        )
-
-    def campaigns(self, where: Path) -> tuple[set[str], list[str]]:
-        """Return the names found with a state directory, and the printed lines."""
-        printed: list[str] = []
-        exploration = DiscoveryRun(
-            CatalogueCache(SqliteState(where)),
-            clock=self.clock,
-            sleep=self.wait,
+            sleep=self.sleep,
             random=lambda: 0.5,
-            print_line=printed.append,
+            print_line=self.printed.append,
+            file=CatalogueCache(SqliteState(directory)) if directory else None,
         )
-        found = exploration.campaigns_of(workspace(), client=self.braze)
-        return {one.name for one in found}, printed
+        return {one.name for one in run.run()}
 
 
-def test_everything_is_requested_once() -> None:
-    """The list, then the details of each."""
-    one_shot = OneShot()
+def test_two_failures_in_a_row_are_retried() -> None:
+    """Long waits are printed with their reason."""
+    command = Command()
+    command.api.failures = [down(), down(), None, down()]
 
-    failure = one_shot.discover()
+    assert command.names() == {"A", "B", "C"}
 
-    assert failure is None
-    assert one_shot.braze.requested == ["page 0", "a", "b", "c"]
-
-
-def test_temporary_failures_are_retried() -> None:
-    """Each wait is reported; at most two failures in a row are retried."""
-    one_shot = OneShot()
-    first, second, third = down(), down(), down()
-    one_shot.braze.failures = [first, second, None, third]
-
-    failure = one_shot.discover()
-
-    assert failure is None
-    assert [why for _, why in one_shot.waits if why] == [first, second, third]
-
-
-def test_a_lasting_failure_is_returned() -> None:
-    """After the third time; a long wait between is one failure all the same."""
-    one_shot = OneShot()
-    third = down()
-    one_shot.braze.failures = [down(), down(), third, down()]
-
-    failure = one_shot.discover()
-
-    assert failure is third
-    assert len(one_shot.braze.requested) == 3
+    assert command.api.requested == [*["page 0"] * 3, "a", "a", "b", "c"]
+    assert command.printed == [f"waiting 6 s: {down()}"]
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_wall_clock_that_is_set_ends_a_long_wait(hours: int) -> None:
+def test_setting_the_wall_clock_ends_a_long_wait(hours: int) -> None:
     """The end of Braze's window was computed with the previous wall clock."""
-    one_shot = OneShot()
-    off = hours * 3600.0
-    told = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + off + 30)
-    one_shot.braze.allowance = told
-    one_shot.off_by = off
+    command = Command()
+    command.wall_offset = hours * 3600.0
+    reset_at = NOW + command.wall_offset + 30
+    command.api.headers = RateLimitHeaders(limit=10, remaining=0, reset_at=reset_at)
 
-    failure = one_shot.discover()
-
-    assert failure is None
-    assert one_shot.at - NOW < 300
+    assert command.names() == {"A", "B", "C"}
+    assert command.clock.time - NOW < 300
 
 
-def test_known_details_are_not_requested_again(tmp_path: Path) -> None:
-    """The next run finds it where this one left it."""
-    one_shot = OneShot()
-
-    first, printed = one_shot.campaigns(tmp_path)
-    requested = len(one_shot.braze.requested)
-    second, _ = one_shot.campaigns(tmp_path)
-
-    assert first == second == {"A", "B", "C"}
-    assert len(one_shot.braze.requested) == requested
-    assert printed[-1] == "workspace shop: 3 campaigns"
-
-
-def test_an_unusable_file_only_costs_requests(tmp_path: Path) -> None:
-    """It is reported, and everything is requested."""
-    one_shot = OneShot()
+def test_an_unusable_state_file_is_reported_and_replaced(tmp_path: Path) -> None:
+    command = Command()
     (tmp_path / FILE_NAME).write_text("not a database" * 500)
 
-    found, printed = one_shot.campaigns(tmp_path)
+    assert command.names(tmp_path) == {"A", "B", "C"}
+    assert command.printed[0].endswith(": the list is read from the start")
+    command.api.new_requests()
+    assert command.names(tmp_path) == {"A", "B", "C"}
+    assert command.api.requested == []
 
-    assert found == {"A", "B", "C"}
-    assert printed[0].endswith(": the list is read from the start")
+
+def test_the_third_failure_in_a_row_is_raised(tmp_path: Path) -> None:
+    """What was read before is kept."""
+    command = Command()
+    command.api.failures = [None, None, down(), down(), down()]
+
+    with pytest.raises(Unavailable, match=str(down())):
+        command.names(tmp_path)
+    assert command.api.new_requests() == ["page 0", "a", "b", "b", "b"]
+    command.names(tmp_path)
+
+    assert command.api.requested == ["b", "c"]
 
 
-def test_details_read_before_a_failure_are_kept(tmp_path: Path) -> None:
-    """The list is not read again."""
-    one_shot = OneShot()
-    one_shot.braze.failures = [None, None, down(), down(), down()]
+def test_progress_and_omitted_campaigns_are_printed() -> None:
+    """After a thousand listed campaigns, and after each hundred details."""
+    command = Command()
+    command.api = FakeCampaignApi(*(f"N{n}" for n in range(1010)))
+    command.api.failures = [None] * 11 + [failure(Unusable, "too_large", status=200)]
 
-    with pytest.raises(Unavailable, match="it is down"):
-        one_shot.campaigns(tmp_path)
-    one_shot.campaigns(tmp_path)
+    assert len(command.names()) == 500
 
-    assert one_shot.braze.requested.count("page 0") == 1
+    assert command.printed == [
+        "1000 campaigns in the list so far",
+        *(f"details of {n} read, of 1010 campaigns" for n in range(100, 600, 100)),
+        "no usable details of 1 campaigns: they are left out",
+        "max_campaigns (500) leaves campaigns out",
+    ]

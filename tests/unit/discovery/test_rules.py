@@ -2,96 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from exporter.discovery import rules
+from exporter.discovery.catalogue import MAX_BYTES, CampaignCatalogue, ListProgress
 from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
-from exporter.discovery.rules import (
-    MAX_BYTES,
-    CampaignCatalogue,
-    DetailsWanted,
-    ListProgress,
-    NextRequest,
-    PageWanted,
-    SelectedCampaigns,
-)
+from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
-from exporter.model.labels import LONGEST, clean
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.support.daemon_process import parsed
+from tests.support.fake_clock import NOW
+from tests.unit.discovery.discovery_world import workspace
 
-NOW = 1_750_000_000.0
 DAY = 86400.0
-
-
-def workspace(campaigns: Sequence[object] = (), **discover: object) -> WorkspaceConfig:
-    """Return a workspace with these options of `discover`."""
-    document = {
-        "name": "shop",
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "KEY",
-        "campaigns": list(campaigns),
-        "discover": discover,
-    }
-    return parsed({"workspaces": [document]}, key="key").workspaces[0]
+IDS = [f"{n}" for n in range(FULL_PAGE)]
 
 
 def settings(**discover: Any) -> DiscoverConfig:
-    """Return these options of `discover`, the others as they are by default."""
     made = workspace(**discover).discover
     assert made is not None
     return made
 
 
-def listed(id_: str, name: str = "", **changes: object) -> Listed:
-    """Return a campaign of the list."""
-    made = Listed(id=id_, name=name or id_, last_edited="then")
-    return replace(made, **changes)  # type: ignore[arg-type]  # as the class has them
+def listed(id_: str, name: str = "", **changes: Any) -> Listed:
+    return replace(Listed(id_, name or id_, last_edited="then"), **changes)
 
 
-def details(**changes: object) -> Details:
-    """Return details that were just read."""
-    made = Details(last_edited="then", read_at=NOW, last_sent_at=NOW - 60)
-    return replace(made, **changes)  # type: ignore[arg-type]  # as the class has them
+def details(**changes: Any) -> Details:
+    return replace(Details("then", read_at=NOW, last_sent_at=NOW - 60), **changes)
 
 
 def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
     """Return a catalogue with these campaigns; `each` contains details by id."""
-    return CampaignCatalogue(
-        campaigns={key(one.id): one for one in campaigns},
-        details=each,
-        listed_at=NOW,
-    )
+    return CampaignCatalogue({key(one.id): one for one in campaigns}, each, NOW)
 
 
-def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> list[str]:
-    """Return the ids that are found beside listed ones."""
+def selected(
+    what: CampaignCatalogue, options: DiscoverConfig, *own: str
+) -> rules.SelectedCampaigns:
+    """Return what is found while campaigns with the ids `own` are configured."""
     wanted = rules.candidates(what, options)
-    selected = rules.select(what, wanted, options, listed=frozenset(own))
-    return [one.id for one in selected.campaigns]
+    return rules.select(what, wanted, options, listed=frozenset(own))
+
+
+def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> str:
+    """Return the ids, single letters, of the selected campaigns."""
+    return "".join(one.id for one in selected(what, options, *own).campaigns)
 
 
 def request_after(
     what: CampaignCatalogue, options: DiscoverConfig, *own: str, now: float = NOW
 ) -> NextRequest | float:
-    """Return the next request."""
     wanted = rules.candidates(what, options)
     return rules.next_request(what, wanted, options, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> ListPage:
-    """Return a page with these campaigns."""
     campaigns = tuple(map(listed, ids))
     return ListPage(campaigns, len(ids) if entries is None else entries)
-
-
-ALL = settings(include_drafts=True)
 
 
 @pytest.mark.parametrize(
@@ -108,48 +79,48 @@ ALL = settings(include_drafts=True)
         ({"tags": {"any": ["[promo]"]}}, ""),
     ],
 )
-def test_the_list_selects_by_name_and_tags(
+def test_names_match_patterns_and_tags_match_exactly(
     options: dict[str, object], ids: str
 ) -> None:
-    """Names match patterns, tags match exactly."""
     what = known(
         listed("a", "Spring sale", tags=("promo", "crm")),
         listed("b", "Autumn mail", tags=("promo",)),
         listed("c", "Test"),
     )
 
-    assert found(what, settings(include_drafts=True, **options)) == list(ids)
+    assert found(what, settings(include_drafts=True, **options)) == ids
 
 
 @pytest.mark.parametrize(
     ("options", "ids"),
     [
-        ({}, "sn"),
+        ({}, "ns"),
         ({"include_drafts": True, "sent_within": "3650d"}, "s"),
-        ({"include_drafts": True, "channels": {"include": ["*"]}}, "sd"),
-        ({"include_archived": True}, "san"),
+        ({"include_drafts": True, "channels": {"include": ["*"]}}, "ds"),
+        ({"include_archived": True}, "ans"),
         ({"sent_within": "7d"}, "s"),
         ({"sent_within": "7d", "include_archived": True}, "s"),
-        ({"sent_within": "30d", "include_archived": True}, "sa"),
+        ({"sent_within": "30d", "include_archived": True}, "as"),
         ({"channels": {"include": ["email"]}}, "s"),
         ({"channels": {"exclude": ["sms"]}}, "s"),
         ({"channels": {"exclude": ["email", "ios_push"]}}, ""),
         ({"channels": {"include": ["*_push"], "exclude": ["email"]}}, "s"),
     ],
 )
-def test_the_details_select_by_state_last_send_and_channels(
+def test_details_select_by_state_last_send_and_channels(
     options: dict[str, object], ids: str
 ) -> None:
-    """A channel that is selected is enough; nothing is selected of none."""
+    """One selected channel is enough. Campaigns without details are not selected."""
     what = known(
-        *map(listed, "sadn"),
+        *map(listed, "sadnux"),
         s=details(channels=("email", "ios_push")),
         a=details(is_archived=True, last_sent_at=NOW - 20 * DAY, channels=("sms",)),
         d=details(is_draft=True, last_sent_at=None, channels=("sms",)),
         n=details(last_sent_at=None),
+        u=details(is_known=False),
     )
 
-    assert set(found(what, settings(**options))) == set(ids)
+    assert found(what, settings(**options)) == ids
 
 
 @pytest.mark.parametrize(
@@ -169,344 +140,205 @@ def test_the_details_select_by_state_last_send_and_channels(
     ],
 )
 def test_all_spellings_of_a_channel_match(spelled: str, pattern: str) -> None:
-    """Details and data series of Braze do not agree on that."""
+    """Details and data series of Braze spell some channels differently."""
     what = known(listed("a"), a=details(channels=(spelled,)))
 
-    assert found(what, settings(channels={"include": [pattern]})) == ["a"]
-    assert found(what, settings(channels={"exclude": [pattern]})) == []
-    assert found(what, settings(channels={"include": ["sms"]})) == []
+    assert found(what, settings(channels={"include": [pattern]})) == "a"
+    assert found(what, settings(channels={"exclude": [pattern]})) == ""
+    assert found(what, settings(channels={"include": ["sms"]})) == ""
 
 
-def test_campaigns_without_details_are_not_selected() -> None:
-    """Nor is what Braze gives no details of."""
-    what = known(*map(listed, "abc"), b=details(), c=details(is_known=False))
+def test_a_campaign_sent_each_day_stays_selected() -> None:
+    """The last send is compared with the time at which it was read."""
+    read = details(read_at=NOW - DAY, last_sent_at=NOW - 1.9 * DAY)
 
-    assert found(what, settings()) == ["b"]
-
-
-def test_a_campaign_sent_each_day_does_not_flicker() -> None:
-    """When it was last sent is judged by when that was read."""
-    what = known(
-        listed("a"), a=details(read_at=NOW - DAY, last_sent_at=NOW - 1.9 * DAY)
-    )
-
-    assert found(what, settings(sent_within="1d")) == ["a"]
+    assert found(known(listed("a"), a=read), settings(sent_within="1d")) == "a"
 
 
-def test_those_edited_last_are_found_first() -> None:
-    """Up to `max_campaigns`, without the listed ones; the limit is reported."""
+def test_the_last_edited_campaigns_are_selected() -> None:
+    """Up to `max_campaigns`, without the configured ones; the limit is reported."""
     what = known(*(listed(one, edited_at=float(n)) for n, one in enumerate("abcd")))
-    few = settings(include_drafts=True, max_campaigns=2)
+    two = settings(include_drafts=True, max_campaigns=2)
 
-    assert found(what, few) == ["d", "c"]
-    assert found(what, few, "c", "a") == ["d", "c", "b", "a"]
-    wanted = rules.candidates(what, few)
-    assert rules.select(what, wanted, few, listed=frozenset()).is_limited
-    assert not rules.select(what, wanted, few, listed=frozenset("ab")).is_limited
-
-
-def test_the_list_is_read_page_by_page() -> None:
-    """To an empty page or a short one; only then is it known."""
-    full = page(*(f"{n}" for n in range(FULL_PAGE)))
-    what = rules.list_started(known(listed("gone")))
-
-    first = rules.after_page(what, full, now=NOW + 5)
-    second = rules.after_page(first, page(), now=NOW + 6)
-
-    assert first.reading is not None
-    assert (first.reading.page, set(first.campaigns)) == (1, {"gone"})
-    assert request_after(first, ALL) == PageWanted(1)
-    assert second.reading is None
-    assert second.listed_at == NOW + 6
-    assert len(second.campaigns) == FULL_PAGE + 1
-    assert second.campaigns["gone"].missing_since == NOW + 6
-    short = rules.after_page(first, page("7", "new"), now=NOW + 6)
-    assert short.campaigns["new"].missing_since is None
+    assert found(what, two) == "dc"
+    assert found(what, two, "c", "a") == "dcba"
+    assert selected(what, two).is_limited
+    assert not selected(what, two, "a", "b").is_limited
+    open_ = known(listed("a"), listed("b"), a=details())
+    assert selected(open_, settings(max_campaigns=1)).is_limited
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_page_that_repeats_is_an_error(number: int) -> None:
-    """Full or short: reading would never end, or end too early."""
-    ids = [f"{n}" for n in range(FULL_PAGE)]
-    reading = ListProgress(number, {one: listed(one) for one in ids})
-    what = replace(known(listed("kept")), reading=reading)
-
-    for repeated in (page(*ids), page(*ids[:7]), page(entries=FULL_PAGE)):
-        with pytest.raises(MalformedCatalogue, match=f"page {number} contains no new"):
-            rules.after_page(what, repeated, now=NOW)
+READ = {one: listed(one) for one in IDS}
 
 
-def test_a_list_that_would_fill_the_memory_is_an_error() -> None:
-    """A hundred thousand campaigns as they are have room; a flood of tags has not."""
-    usual = rules.list_started(CampaignCatalogue())
-    flooded = rules.list_started(known(listed("kept")))
-
-    for number in range(3):
-        ids = [f"{number * FULL_PAGE + n:036}" for n in range(FULL_PAGE)]
-        rows = [listed(id_, name="Spring sale", tags=("a", "b", "c")) for id_ in ids]
-        usual = rules.after_page(usual, ListPage(tuple(rows), FULL_PAGE), now=NOW)
-    assert usual.reading is not None
-    assert usual.reading.bytes < 3 * MAX_BYTES / 1000
-
-    def flood() -> None:
-        what = flooded
-        for number in range(1000):
-            tags = tuple(f"{number} {n}" + "t" * 200 for n in range(100))
-            ids = [f"{number} {n}" for n in range(FULL_PAGE)]
-            rows = tuple(listed(id_, tags=tags) for id_ in ids)
-            what = rules.after_page(what, ListPage(rows, FULL_PAGE), now=NOW)
-
-    with pytest.raises(MalformedCatalogue, match="more than 128 MiB of names and tags"):
-        flood()
+@pytest.mark.parametrize(
+    ("reading", "next_page", "message"),
+    [
+        (ListProgress(1, READ), page(*IDS), "page 1 contains no new"),
+        (ListProgress(2, READ), page(*IDS[:7]), "page 2 contains no new"),
+        (ListProgress(1, READ), page(entries=FULL_PAGE), "page 1 contains no new"),
+        (ListProgress(), page(entries=3), "page 0 contains no new"),
+        (ListProgress(999), page(*IDS), "more than 1000 pages"),
+        (ListProgress(bytes=MAX_BYTES), page("a"), "more than 128 MiB of names"),
+    ],
+)
+def test_a_list_without_an_end_is_an_error(
+    reading: ListProgress, next_page: ListPage, message: str
+) -> None:
+    with pytest.raises(MalformedCatalogue, match=message):
+        CampaignCatalogue(reading=reading).after_page(next_page, now=NOW)
 
 
-def test_a_list_of_nothing_usable_is_an_error() -> None:
-    """Unless it is empty, or its last page holds an odd entry or two."""
-    started = rules.list_started(known(listed("kept")))
+def test_the_last_page_may_be_empty_or_have_unusable_entries() -> None:
+    later = CampaignCatalogue(reading=ListProgress(1, {"a": listed("a")}))
 
-    with pytest.raises(MalformedCatalogue):
-        rules.after_page(started, page(entries=3), now=NOW)
-
-    later = replace(started, reading=ListProgress(1, {"a": listed("a")}))
-    assert rules.after_page(later, page(entries=3), now=NOW).reading is None
-    assert rules.after_page(CampaignCatalogue(), page(), now=NOW).campaigns == {}
+    assert later.after_page(page(entries=3), now=NOW).reading is None
+    assert known().after_page(page(), now=NOW).campaigns == {}
 
 
-def test_a_list_without_an_end_is_an_error() -> None:
-    """A hundred thousand campaigns are enough."""
-    what = replace(CampaignCatalogue(), reading=ListProgress(999, {}))
-    ids = [f"{n}" for n in range(FULL_PAGE)]
+def test_a_hundred_thousand_usual_campaigns_fit_into_the_limit() -> None:
+    ids = (f"{n:036}" for n in range(FULL_PAGE))
+    usual = [listed(one, name="Spring sale", tags=("a", "b", "c")) for one in ids]
 
-    with pytest.raises(MalformedCatalogue, match="more than 1000 pages"):
-        rules.after_page(what, page(*ids), now=NOW)
+    read = known().after_page(ListPage(tuple(usual), FULL_PAGE), now=NOW).reading
+
+    assert read is not None
+    assert read.bytes < MAX_BYTES / 1000
 
 
-def test_a_campaign_that_vanished_leaves_after_its_grace() -> None:
-    """It counts from the first list without it; one that has it again ends it."""
+def test_a_missing_campaign_is_removed_after_its_grace() -> None:
+    """It counts from the first list without it, and ends with a list that has it."""
     options = settings(include_drafts=True, grace="1h")
-    gone = rules.after_page(known(listed("a"), listed("b")), page("b"), now=NOW)
-    later = rules.after_page(gone, page("b"), now=NOW + 1800)
+    what = known(listed("a"), listed("b"), a=details(), b=details())
+    gone = what.after_page(page("b"), now=NOW)
+    later = gone.after_page(page("b"), now=NOW + 1800)
 
-    def ids(what: CampaignCatalogue, now: float) -> set[str]:
-        return set(rules.without_removed(what, options, now=now).campaigns)
-
-    assert ids(later, NOW + 3599) == {"a", "b"}
-    assert found(later, options) == ["a", "b"]
+    assert set(later.without_removed(3600, now=NOW + 3599).campaigns) == {"a", "b"}
+    assert found(later, options) == "ab"
     assert request_after(later, options, now=NOW + 1800) == NOW + 3600
-    assert ids(later, NOW + 3600) == {"b"}
-    back = rules.after_page(later, page("a", "b"), now=NOW + 1900)
-    assert ids(back, NOW + 9000) == {"a", "b"}
-
-
-def test_details_of_removed_campaigns_are_discarded() -> None:
-    """With the next list."""
-    what = known(listed("b"), a=details(), b=details())
-
-    assert set(rules.after_page(what, page("b"), now=NOW).details) == {"b"}
-
-
-def test_the_list_is_requested_first_and_hourly() -> None:
-    """A due list goes first; between two lists nothing is requested."""
-    what = known(listed("a"), a=details())
-
-    assert request_after(CampaignCatalogue(), settings()) == PageWanted(0)
-    assert request_after(what, settings()) == NOW + 3600
-    assert request_after(what, settings(), now=NOW + 3600) == PageWanted(0)
-    assert (
-        request_after(what, settings(list_interval="2h"), now=NOW + 3600) == NOW + 7200
-    )
+    removed = later.without_removed(3600, now=NOW + 3600)
+    assert set(removed.campaigns) == {"b"}
+    assert set(removed.after_page(page("b"), now=NOW + 3601).details) == {"b"}
+    back = later.after_page(page("a", "b"), now=NOW + 1900)
+    assert set(back.without_removed(3600, now=NOW + 9000).campaigns) == {"a", "b"}
 
 
 def test_details_are_requested_when_edited_or_daily() -> None:
-    """Unknown and edited ones first, then the oldest."""
-    late = settings(list_interval="7d")
+    """Unknown and edited ones first, then the oldest; the list at its interval."""
+    weekly = settings(list_interval="7d")
     campaigns = [listed(one, edited_at=-float(n)) for n, one in enumerate("abc")]
-    old = {
-        "a": details(read_at=NOW - 2),
-        "b": details(read_at=NOW - 3),
-        "c": details(read_at=NOW),
-    }
+    a, b, c = (details(read_at=NOW - age) for age in (2, 3, 0))
 
-    what = known(*campaigns, **old)
-    edited = known(*campaigns, **{**old, "c": details(last_edited="before")})
-    unknown = known(*campaigns[:2], listed("new"), **old)
+    what = known(*campaigns, a=a, b=b, c=c)
+    edited = known(*campaigns, a=a, b=b, c=details(last_edited="before"))
+    unknown = known(*campaigns[:2], listed("new"), a=a, b=b)
 
-    assert request_after(what, late) == NOW - 3 + DAY
-    assert request_after(what, late, now=NOW + DAY - 3) == DetailsWanted(campaigns[1])
-    assert request_after(edited, late) == DetailsWanted(campaigns[2])
-    assert request_after(unknown, late) == DetailsWanted(listed("new"))
+    assert request_after(what, weekly) == NOW - 3 + DAY
+    assert request_after(what, weekly, now=NOW + DAY - 3) == DetailsWanted(campaigns[1])
+    assert request_after(edited, weekly) == DetailsWanted(campaigns[2])
+    assert request_after(unknown, weekly) == DetailsWanted(listed("new"))
+    assert request_after(what, weekly, now=NOW + 7 * DAY) == PageWanted(0)
 
 
-def test_details_are_not_requested_needlessly() -> None:
+A, B = listed("a", edited_at=2.0), listed("b", edited_at=1.0)
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "own", "request_"),
+    [
+        (known(A), {"include_drafts": True}, "", None),
+        (known(A), {"names": {"include": ["z"]}}, "", None),
+        (known(replace(A, missing_since=NOW)), {}, "", None),
+        (known(A), {}, "a", None),
+        (known(A), {"labels": {"of": "channels"}}, "a", DetailsWanted(A)),
+        (known(A, B, a=details()), {"max_campaigns": 1}, "", None),
+        (
+            known(A, B, a=details(is_draft=True)),
+            {"max_campaigns": 1},
+            "",
+            DetailsWanted(B),
+        ),
+    ],
+)
+def test_details_are_requested_only_if_needed(
+    what: CampaignCatalogue,
+    options: dict[str, object],
+    own: str,
+    request_: NextRequest | None,
+) -> None:
     """Not if the list is enough, it excludes the campaign, or the limit is reached."""
-    a, b = listed("a", edited_at=2.0), listed("b", edited_at=1.0)
-    one = settings(max_campaigns=1)
-
-    assert request_after(known(a), ALL) == NOW + 3600
-    assert request_after(known(a), settings(names={"include": ["z"]})) == NOW + 3600
-    assert request_after(known(replace(a, missing_since=NOW)), settings()) == NOW + 3600
-    assert request_after(known(a), settings(), "a") == NOW + 3600
-    assert request_after(
-        known(a), settings(labels={"of": "channels"}), "a"
-    ) == DetailsWanted(a)
-    assert request_after(known(a, b, a=details()), one) == NOW + 3600
-    assert request_after(known(a, b, a=details(is_draft=True)), one) == DetailsWanted(b)
-    found_ = rules.candidates(known(a, b, a=details()), one)
-    selected = rules.select(known(a, b, a=details()), found_, one, listed=frozenset())
-    assert selected.is_limited
+    expected = request_ or NOW + 3600
+    assert request_after(what, settings(**options), *own) == expected
 
 
 @pytest.mark.parametrize(
     ("failures", "longest"), [(1, 2), (2, 8), (3, 32), (5, 512), (6, 900), (999, 900)]
 )
 def test_the_delay_grows_with_each_failure(failures: int, longest: float) -> None:
-    """At least half of it, at most a quarter of an hour."""
     assert rules.delay_seconds(failures, fraction=0) == longest / 2
     assert rules.delay_seconds(failures, fraction=1) == longest
 
 
 def campaigns(
-    where: WorkspaceConfig, selected: Iterable[Listed], **each: Details
+    where: WorkspaceConfig, found: Iterable[Listed], **each: Details
 ) -> tuple[CampaignConfig, ...]:
-    """Return what is polled if these are found."""
-    chosen = tuple(selected)
-    return rules.campaigns(
-        where, SelectedCampaigns(chosen, False), known(*chosen, **each)
-    )
+    """Return the campaigns that are polled if these are found."""
+    chosen = tuple(found)
+    assert where.discover
+    return rules.campaigns(where, where.discover, chosen, known(*chosen, **each))
 
 
-def names(*ones: Listed, own: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
-    """Return the names of all campaigns by id."""
-    where = workspace([{"id": id_, "name": name} for id_, name in own])
-    return {one.id: one.name for one in campaigns(where, ones)}
+def test_names_are_made_unique_by_ids() -> None:
+    """Configured names stay; a blank name is replaced by the id."""
+    where = workspace([{"id": "b", "name": "X"}, {"id": "c", "name": "Y (12345678)"}])
+    found = {"12345678-a": "X", "B": "Braze's name", "12345678-d": "X", "e": " \n"}
 
+    polled = campaigns(where, [Listed(id_, name) for id_, name in found.items()])
 
-def test_equal_names_get_their_ids_beginning() -> None:
-    """Both of them, and a number where that is the same too."""
-    assert names(
-        listed("12345678-a", "Sale"),
-        listed("12345678-b", "Sale"),
-        listed("87654321-c", "Sale"),
-        listed("d", "Other"),
-    ) == {
-        "12345678-a": "Sale (12345678)",
-        "12345678-b": "Sale (12345678) #2",
-        "87654321-c": "Sale (87654321)",
-        "d": "Other",
+    assert {one.id: one.name for one in polled} == {
+        "b": "X",
+        "c": "Y (12345678)",
+        "12345678-a": "X (12345678)",
+        "12345678-d": "X (12345678) #2",
+        "e": "e",
     }
 
 
-def test_listed_campaigns_keep_their_names() -> None:
-    """Another of that name gets the suffix; one that is found as well stays one."""
-    assert names(
-        listed("12345678-a", "Sale"),
-        listed("B", "Braze's name for it"),
-        own=[("b", "Sale"), ("c", "Other (12345678)")],
-    ) == {"b": "Sale", "c": "Other (12345678)", "12345678-a": "Sale (12345678)"}
-
-
-@pytest.mark.parametrize("name", ["", " ", "\n"])
-def test_a_nameless_campaign_is_named_by_its_id(name: str) -> None:
-    """A blank label would be the same as a missing one."""
-    assert names(replace(listed("a"), name=name)) == {"a": "a"}
-
-
-def test_names_are_cleaned_before_they_are_compared() -> None:
-    """And cut, but never their suffix."""
-    long = "x" * 300
-
-    assert set(
-        names(
-            listed("1", f"{long}1"), listed("2", f"{long}2"), listed("3", "a\x00")
-        ).values()
-    ) == {f"{'x' * 252} (1)", f"{'x' * 252} (2)", "a\ufffd"}
-
-
 def test_labels_are_filled_with_tags_and_channels() -> None:
-    """Under configured names only, joined in order, and never with nothing."""
+    """Under configured names, sorted, and cut between two tags; never empty."""
     where = workspace(labels={"what": "tags", "by": "channels"})
-    tagged = listed("a", tags=("b,c", "a", "\x00"))
-
-    first, second = campaigns(
-        where, (tagged, listed("b")), a=details(channels=("sms", "email"))
-    )
-
-    assert first.labels == {"what": "a,b,c,\ufffd", "by": "email,sms"}
-    assert second.labels == {}
-    assert campaigns(workspace(), (tagged,))[0].labels == {}
-
-
-def test_a_label_is_cut_between_tags() -> None:
-    """Half a tag would be another tag."""
-    where = workspace(labels={"what": "tags"})
     tags = tuple(f"{n}{'x' * 99}" for n in range(3))
+    ones = (listed("a", tags=("b,c", "a", "\x00")), listed("b"), listed("c", tags=tags))
 
-    (one,) = campaigns(where, (listed("a", tags=tags),))
+    polled = campaigns(where, ones, a=details(channels=("sms", "email")))
 
-    assert one.labels == {"what": ",".join(tags[:2])}
+    assert [one.labels for one in polled] == [
+        {"what": "a,b,c,\ufffd", "by": "email,sms"},
+        {},
+        {"what": ",".join(tags[:2])},
+    ]
+    assert campaigns(workspace(), ones)[0].labels == {}
 
 
 def test_a_listed_campaign_gains_missing_labels() -> None:
-    """Its own stay, as do its name and its interval."""
+    """Its name, interval and other labels stay."""
     own = {"id": "A", "name": "Mine", "interval": "1m", "labels": {"team": "crm"}}
     where = workspace([own], labels={"team": "tags", "by": "channels"})
+    theirs = listed("a", "Theirs", tags=("x",))
 
-    assert campaigns(
-        where, (listed("a", "Theirs", tags=("x",)),), a=details(channels=("sms",))
-    ) == (CampaignConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
+    polled = campaigns(where, [theirs], a=details(channels=("sms",)))
+
+    assert polled == (CampaignConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
 
 
 def test_archived_campaigns_and_drafts_are_dormant() -> None:
-    """Found or listed, where its details are known; that it changes is news."""
-    own = {"id": "A", "name": "Mine"}
-    drawn = details(is_draft=True)
+    """Discovered or listed, if their details are known; a change is published."""
+    draft, archived = details(is_draft=True), details(is_archived=True)
+    where = workspace([{"id": "A", "name": "Mine"}])
 
-    polled = campaigns(
-        workspace([own]),
-        map(listed, "abcd"),
-        a=drawn,
-        b=details(is_archived=True),
-        c=details(),
-    )
+    polled = campaigns(where, map(listed, "abcd"), a=draft, b=archived, c=details())
 
-    assert [(one.id, one.is_dormant) for one in polled] == [
-        ("A", True),
-        ("b", True),
-        ("c", False),
-        ("d", False),
-    ]
+    assert [one.id for one in polled if one.is_dormant] == ["A", "b"]
     options = settings(include_drafts=True, sent_within="1d")
-    assert rules.selection_state(options, drawn) != rules.selection_state(
-        options, details()
-    )
-
-
-def test_without_discovery_the_listed_ones_are_all() -> None:
-    """The catalogue does not matter."""
-    where = replace(workspace([{"id": "a", "name": "A"}]), discover=None)
-
-    assert campaigns(where, (listed("b"),)) == where.campaigns
-
-
-found_names = st.text(max_size=4) | st.sampled_from(
-    ["Sale", "Sale (aaaaaaaa)", "Sale (aaaaaaaa) #2", "\x00", "\x01", "x" * 300]
-)
-
-
-@given(
-    st.lists(found_names, max_size=12),
-    st.lists(st.sampled_from(["Sale", "Sale (aaaaaaaa)", "b"]), unique=True),
-)
-def test_names_are_unique(theirs: list[str], own: list[str]) -> None:
-    """Each campaign has one, clean, not blank, and no two the same."""
-    ones = [listed(f"aaaaaaaa-{n}", name) for n, name in enumerate(theirs)]
-
-    given_ = names(*ones, own=[(f"own-{n}", name) for n, name in enumerate(own)])
-
-    assert len(given_) == len(theirs) + len(own)
-    assert len(set(given_.values())) == len(given_)
-    assert all(
-        name.strip() and clean(name) == name and len(name) <= LONGEST
-        for name in given_.values()
-    )
-    assert [given_[f"own-{n}"] for n in range(len(own))] == own
+    state = rules.selection_state
+    assert state(options, draft) != state(options, details())

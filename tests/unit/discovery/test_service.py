@@ -1,383 +1,256 @@
-"""Discovery in the daemon, against the simulated Braze, over HTTP."""
+"""Discovery in the daemon: its finders, and campaigns of the simulated Braze."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.braze.session import Session
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.catalogue_json import Account
-from exporter.discovery.rules import CampaignCatalogue
 from exporter.discovery.service import DiscoveryService
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model.errors import StateError
-from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
+from exporter.model.config import WorkspaceConfig
+from exporter.model.errors import KeyRefused
+from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.simulator import Fault, Simulator
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
-from exporter.system.clock import Clock
 
+from tests.support import polling_world
 from tests.support.daemon_process import (
     Process,
     Running,
     configuration,
     daemon,
-    parsed,
     until,
     written,
 )
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import failure
+from tests.support.queue_world import session_of, throttled
+from tests.unit.discovery.discovery_world import FakeCampaignApi
 
-QUICK: Mapping[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
-SHARED = ("/campaigns/list", "/campaigns/details")
-KEY = {"BRAZE_API_KEY": "simulated-braze-key"}
+QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
+UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
+DISCOVERED = "braze_exporter_discovered_campaigns"
 
 
-def infos(exporter: Running) -> dict[str, dict[str, str]]:
-    """Return the labels of `braze_campaign_info` by campaign."""
+@pytest.fixture
+def braze() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+def exposed(exporter: Running) -> set[str]:
+    """Return the names of the exposed campaigns."""
     samples = exporter.scrape().get("braze_campaign_info", {})
-    return {labels["campaign"]: labels for labels in map(dict, samples)}
+    return {dict(labels)["campaign"] for labels in samples}
 
 
-def wait_for_names(exporter: Running, names: set[str]) -> None:
-    """Wait until these campaigns are shown and no other."""
-    until(lambda: set(infos(exporter)) == names, what=f"{names}")
+def mine(braze: Simulator) -> list[dict[str, str]]:
+    """Return one listed campaign."""
+    return [{"id": braze.campaigns[0].id, "name": "Mine"}]
 
 
-def sending(braze: Simulator) -> set[str]:
-    """Return the names of the campaigns that are neither drafts nor archived."""
-    return {
-        one.name for one in braze.campaigns if not (one.is_draft or one.is_archived)
-    }
-
-
-def requests_of(braze: Simulator, path: str) -> int:
-    """Return the number of requests of a path."""
-    return sum(request.path == path for request in braze.requests)
-
-
-def test_campaigns_are_found_and_polled() -> None:
-    """Without listed campaigns; tags and channels are labels, drafts are left out."""
-    discover = {**QUICK, "labels": {"tags": "tags", "channel": "channels"}}
-    with (
-        Simulator() as braze,
-        daemon(braze, campaigns=[], discover=discover) as exporter,
-    ):
-        wait_for_names(exporter, sending(braze))
-        info = infos(exporter)
-        exporter.wait_for("braze_exporter_discovered_campaigns", len(info))
-        exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
-
-    assert info["Welcome series"]["tags"] == "onboarding"
-    assert info["Home feed cards"]["channel"] == "content_card"
-    assert "tags" not in info["Loyalty tier sync"]
-
-
-def test_details_are_requested_once_and_when_edited() -> None:
-    """However often the list is read."""
-    with (
-        Simulator() as braze,
-        daemon(braze, campaigns=[], discover=QUICK, interval="1h") as exporter,
-    ):
-        wait_for_names(exporter, sending(braze))
-        until(lambda: requests_of(braze, SHARED[0]) > 2)
-        before = requests_of(braze, SHARED[1])
-        braze.change(braze.campaign("Welcome series").id, name="Hello series")
-        wait_for_names(exporter, sending(braze))
-        until(lambda: requests_of(braze, SHARED[1]) > before)
-        lists = requests_of(braze, SHARED[0])
-        until(lambda: requests_of(braze, SHARED[0]) > lists + 1)
-
-        assert before == len(sending(braze)) + 1  # the draft's
-        assert requests_of(braze, SHARED[1]) == before + 1
-
-
-def test_equal_names_stay_apart_and_listed_ones_keep_theirs() -> None:
-    """A rename is followed; two of one name have the beginnings of their ids."""
-    with Simulator() as braze:
-        one, two, own = braze.campaigns[:3]
-        listed = [{"id": own.id, "name": "Mine"}]
-        names = {"include": [one.name, two.name, "Sale", "Mine"]}
-        discover = {**QUICK, "names": names}
-        with daemon(braze, campaigns=listed, discover=discover) as exporter:
-            wait_for_names(exporter, {"Mine", one.name, two.name})
-            braze.change(two.id, name="Mine")
-            wait_for_names(exporter, {"Mine", one.name, f"Mine ({two.id[:8]})"})
-            braze.change(two.id, name="Sale")
-            braze.change(one.id, name="Sale")
-            wait_for_names(
-                exporter, {"Mine", *(f"Sale ({each.id[:8]})" for each in (one, two))}
-            )
-            braze.change(one.id, is_nameless=True)
-            wait_for_names(exporter, {"Mine", "Sale"})
-
-
-def test_a_vanished_campaign_leaves_after_its_grace() -> None:
-    """Whole, with all its series."""
-    discover = {**QUICK, "grace": "2s", "include_drafts": True}
-    with Simulator() as braze:
-        gone, archived = braze.campaigns[:2]
-        with daemon(braze, campaigns=[], discover=discover) as exporter:
-            exporter.wait_for("braze_campaign_up", 1, campaign=gone.name)
-            braze.remove(gone.id)
-            braze.change(archived.id, is_archived=True)
-            exporter.wait_for("braze_campaign_up", 0, campaign=gone.name)
-            until(lambda: not {gone.name, archived.name} & set(infos(exporter)))
-            page = exporter.get("/metrics")[1]
-
-    assert f'campaign="{gone.name}"' not in page
-
-
-@pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])
-def test_a_missing_permission_pauses_no_poll(
-    missing: str, caplog: pytest.LogCaptureFixture
+def test_discovered_campaigns_are_polled_and_restored(
+    braze: Simulator, tmp_path: Path
 ) -> None:
-    """The listed ones are polled; the log names the permission."""
-    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})
-    with Simulator(settings) as braze:
-        own = braze.campaigns[0]
-        listed = [{"id": own.id, "name": "Mine"}]
-        with daemon(braze, campaigns=listed, discover=QUICK) as exporter:
-            exporter.wait_for(
-                "braze_exporter_discovery_failures_total", 1, reason="forbidden"
-            )
-            exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
-            polled = requests_of(braze, "/campaigns/data_series")
-            until(lambda: requests_of(braze, "/campaigns/data_series") > polled)
-            assert (
-                exporter.value("braze_exporter_workspace_paused", reason="forbidden")
-                == 0
-            )
-            assert set(infos(exporter)) == {"Mine"}
-            _, page = exporter.get("/")
-            assert "Discovery is failing" in page
-            assert f"the permission {missing}" in page
-            path = f"/{missing.replace('.', '/')}"
-            assert exporter.value(
-                "braze_exporter_api_requests_total", code="403", endpoint=path[1:]
-            )
-
-    (line,) = [one for one in caplog.records if one.message == "discovery.failed"]
-    assert f"the permission {missing}" in vars(line)["fields"]["error"]
-
-
-def test_a_hanging_list_does_not_block_the_start() -> None:
-    """Listed campaigns are polled and it is ready while the list hangs."""
-    with Simulator() as braze:
-        braze.set_fault(Fault(latency_seconds=30), path=SHARED[0])
-        own = braze.campaigns[0]
-        listed = [{"id": own.id, "name": "Mine"}]
-        with daemon(braze, campaigns=listed, discover=QUICK) as exporter:
-            exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
-            until(lambda: exporter.get("/-/ready")[0] == 200)
-
-
-def test_without_anything_listed_it_is_ready_too() -> None:
-    """There is nothing yet that could be tried."""
-    with Simulator() as braze:
-        braze.set_fault(Fault(latency_seconds=30), path=SHARED[0])
-        with daemon(braze, campaigns=[], discover=QUICK) as exporter:
-            until(lambda: exporter.get("/-/ready")[0] == 200)
-
-
-def test_a_repeating_page_is_an_error_that_changes_nothing() -> None:
-    """It is counted, and nothing is found of half a list."""
-    with (
-        Simulator(SimulatorSettings(campaigns=250, repeats_pages=True)) as braze,
-        daemon(braze, campaigns=[], discover=QUICK) as exporter,
-    ):
-        exporter.wait_for(
-            "braze_exporter_discovery_failures_total", 1, reason="malformed"
-        )
-        assert infos(exporter) == {}
-
-
-def test_long_lists_are_read_to_the_end() -> None:
-    """Also where the last page is full."""
-    discover = {**QUICK, "include_drafts": True, "max_campaigns": 1000}
-    with (
-        Simulator(SimulatorSettings(campaigns=201)) as braze,
-        daemon(braze, campaigns=[], discover=discover, interval="1h") as exporter,
-    ):
-        exporter.wait_for("braze_exporter_discovered_campaigns", 200)
-        pages = {one.query for one in braze.requests if one.path == SHARED[0]}
-
-    assert pages == {f"page={n}&include_archived=false" for n in range(3)}
-
-
-def test_discovered_campaigns_are_restored_after_a_restart(tmp_path: Path) -> None:
-    """With its values, while Braze's list is out of order."""
+    """After a restart they are exposed although Braze is unavailable."""
     options: dict[str, Any] = {
         "campaigns": [],
-        "discover": {**QUICK, "names": {"include": ["Welcome*"]}},
+        "discover": QUICK | {"names": {"include": ["Welcome*"]}},
         "state_path": str(tmp_path),
     }
-    with Simulator() as braze:
-        with daemon(braze, **options) as exporter:
-            exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
-        braze.set_fault(Fault(status=503))
-        with daemon(braze, **options) as exporter:
-            restored = exporter.value("braze_campaign_up", campaign="Welcome series")
-            values = exporter.scrape()["braze_campaign_daily"]
-
-    assert restored == 1
-    assert values
-    assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
+    with daemon(braze, **options) as exporter:
+        exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+    braze.set_fault(Fault(status=503))
+    with daemon(braze, **options) as exporter:
+        assert exporter.value("braze_campaign_up", campaign="Welcome series") == 1
+        assert exporter.scrape()["braze_campaign_daily"]
 
 
-def test_a_reload_changes_the_selection(tmp_path: Path) -> None:
-    """On, with other options, and off again; /config shows each."""
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_hanging_list_does_not_block_the_start(
+    braze: Simulator, is_listed: bool
+) -> None:
+    braze.set_fault(Fault(latency_seconds=30), path="/campaigns/list")
+    campaigns = mine(braze) if is_listed else []
+    with daemon(braze, campaigns=campaigns, discover=QUICK) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200)
+        if is_listed:
+            exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
+
+
+def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> None:
+    """Discovery is configured, changed and removed; /config shows each state."""
     file = tmp_path / "config.yaml"
-    with Simulator() as braze:
-        own = braze.campaigns[0]
-        listed = [{"id": own.id, "name": "Mine"}]
-
-        def write(**changes: object) -> None:
-            document = configuration(braze, campaigns=listed, **changes)
+    written(file, configuration(braze, campaigns=mine(braze)))
+    flags = (f"--config.file={file}", "--web.listen-address=127.0.0.1:0")
+    with Process(*flags, environment={"BRAZE_API_KEY": braze.api_key}) as process:
+        exporter = Running(process.url)
+        for name in ("Welcome series", "Password reset", ""):
+            discover = QUICK | {"names": {"include": [f"{name}*"]}}
+            changes = {"discover": discover} if name else {}
+            document = configuration(braze, campaigns=mine(braze), **changes)
             written(tmp_path / "new", document)
             (tmp_path / "new").replace(file)
-
-        write()
-        with Process(
-            f"--config.file={file}",
-            "--web.listen-address=127.0.0.1:0",
-            environment=KEY,
-        ) as process:
-            exporter = Running(process.url)
-            wait_for_names(exporter, {"Mine"})
-            for names, wanted in (
-                (["Welcome*"], {"Mine", "Welcome series"}),
-                (["Password*"], {"Mine", "Password reset"}),
-            ):
-                write(discover={**QUICK, "names": {"include": names}})
-                process.send(signal.SIGHUP)
-                wait_for_names(exporter, wanted)
-                assert names[0] in exporter.get("/config")[1]
-            write()
             process.send(signal.SIGHUP)
-            wait_for_names(exporter, {"Mine"})
-            assert "discover" not in exporter.get("/config")[1]
-            until(
-                lambda: "braze_exporter_discovered_campaigns" not in exporter.scrape()
-            )
-            assert process.end(signal.SIGTERM, seconds=10) == 0
+            names = {"Mine", name} - {""}
+            until(lambda: exposed(exporter) == names)  # noqa: B023
+            assert name in exporter.get("/config")[1]
+        assert "discover" not in exporter.get("/config")[1]
+        until(lambda: DISCOVERED not in exporter.scrape())
 
 
-class Tasks:
-    """The scheduled functions, by workspace."""
+class ServiceWorld:
+    """The discovery of a daemon with one campaign; its tasks run by hand."""
 
-    def __init__(self) -> None:
-        self.scheduled: dict[str, tuple[float, Callable[[], None]]] = {}
+    def __init__(self, directory: Path | None = None) -> None:
+        self.clock = FakeClock()
+        self.api = FakeCampaignApi("A")
+        self.session = session_of(
+            self.clock, self.api, spacing_seconds=0.5, concurrency=1
+        )
+        self.tasks: dict[str, tuple[float, Callable[[], None]]] = {}
+        self.metrics = SelfMetrics(version="0", served=tuple)
+        self.service = DiscoveryService(
+            session_of=lambda _: self.session,
+            on_change=lambda _: None,
+            after_step=lambda: None,
+            schedule=self._schedule,
+            metrics=self.metrics,
+            clock=self.clock,
+            random=lambda: 0.5,
+            file=CatalogueCache(SqliteState(directory)) if directory else None,
+        )
 
-    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
-        """Schedule a function."""
-        self.scheduled[workspace] = (at, run)
+    def _schedule(self, workspace: str, at: float, run: Callable[[], None]) -> None:
+        self.tasks[workspace] = (at, run)
 
-    def drop_task(self, workspace: str, /) -> None:
-        """Remove a function."""
-        self.scheduled.pop(workspace, None)
+    def apply(self, **changes: object) -> WorkspaceConfig:
+        """Apply a configuration of one workspace, and start its finder."""
+        document = polling_world.workspace("", **{"discover": {}, **changes})
+        config = polling_world.config(document)
+        self.service.apply(config)
+        self.service.start()
+        return config.workspaces[0]
 
+    def run(self) -> float:
+        """Run the task of the shop when it is due; return the seconds to the next."""
+        at, run = self.tasks["shop"]
+        self.clock.time = max(self.clock.time, at)
+        run()
+        return self.tasks["shop"][0] - self.clock.time
 
-class BrokenFile(CatalogueCache):
-    """A file on an unusable disk."""
-
-    def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
-        """Fail."""
-        message = f"no, not at {now}"
-        raise StateError(message)
-
-    def save(self, known: Mapping[Account, CampaignCatalogue]) -> None:
-        """Fail."""
-        self.load(now=len(known))
-
-
-def no_session(_: str) -> Session | None:
-    """Return the session of a workspace that is not polled yet."""
-    return None
+    def run_until_settled(self) -> None:
+        """Run tasks until none is due for a minute."""
+        while self.run() < 60:
+            pass
 
 
-def discovery(
-    tasks: Tasks,
-    file: CatalogueCache | None = None,
-    session_of: Callable[[str], Session | None] = no_session,
-) -> DiscoveryService:
-    """Return the discovery of a daemon at second 1000."""
-    return DiscoveryService(
-        session_of=session_of,
-        on_change=lambda _: None,
-        after_step=lambda: None,
-        tasks=tasks,
-        metrics=SelfMetrics(version="0", served=tuple),
-        clock=Clock(wall=lambda: 1000.0, steady=lambda: 1000.0),
-        random=lambda: 0.5,
-        file=file,
+def test_the_catalogue_of_another_account_is_discarded() -> None:
+    """A task of its finder that is still scheduled does nothing."""
+    world = ServiceWorld()
+    world.apply()
+    world.run_until_settled()
+    _, previous = world.tasks["shop"]
+
+    other = world.apply(endpoint="https://rest.iad-02.braze.com")
+    world.api.new_requests()
+    previous()
+
+    assert world.api.requested == []
+    assert world.service.campaigns_of(other) == ()
+    world.run_until_settled()
+    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+
+
+def test_a_removed_discovery_has_no_metrics_and_no_requests() -> None:
+    world = ServiceWorld()
+    discovered = partial(
+        world.metrics.registry.get_sample_value,
+        DISCOVERED,
+        {"workspace": "shop"},
     )
+    shop = world.apply()
+    world.run_until_settled()
+    assert discovered() == 1
+
+    world.apply(name="other")
+    world.run()
+    world.service.retry_now("shop")
+
+    assert discovered() is None
+    assert world.api.requested == ["page 0", "a"]
+    assert world.service.campaigns_of(shop) == ()
+    assert set(world.service.views()) == {"other"}
 
 
-def config(**changes: object) -> Any:
-    """Return a configuration of one workspace that discovers."""
-    plain = {
-        "name": "shop",
-        "endpoint": "https://rest.iad-01.braze.com",
-        "api_key_env": "KEY",
-        "discover": {},
-    }
-    return parsed({"workspaces": [plain | changes]}, key="key")
+def test_a_replaced_key_is_tried_at_once() -> None:
+    world = ServiceWorld()
+    world.apply()
+    world.api.failures = [UNAUTHORIZED]
+    assert world.run() == 60
+
+    world.service.retry_now("shop")
+
+    assert world.tasks["shop"][0] == world.clock.time
+    world.run_until_settled()
+    assert world.api.requested == ["page 0", "page 0", "a"]
 
 
-def test_another_account_is_discovered_anew() -> None:
-    """The catalogue of the previous account is discarded."""
-    tasks = Tasks()
-    service = discovery(tasks)
-    service.apply(config())
-    service.start()
-    first = tasks.scheduled["shop"]
+def test_setting_the_clock_ends_the_wait_after_a_429() -> None:
+    world = ServiceWorld()
+    world.apply()
+    reset = RateLimitHeaders(limit=10, remaining=0, reset_at=NOW + 3000)
+    world.api.failures = [throttled(reset)]
+    assert world.run() > 1000
 
-    service.apply(config(endpoint="https://rest.iad-02.braze.com"))
-    service.start()
-    second = tasks.scheduled["shop"]
-    first[1]()
+    world.session.discard_windows()
+    world.service.after_clock_set()
+    world.clock.advance(61)
+    world.service.start()
+    world.run()
 
-    assert tasks.scheduled["shop"] is second
-    second[1]()
-    assert tasks.scheduled["shop"][0] == 1001
-
-
-def test_discovery_that_is_no_longer_configured_is_removed() -> None:
-    """So are its task and its metrics."""
-    tasks = Tasks()
-    service = discovery(tasks)
-    service.apply(config())
-    service.start()
-
-    service.apply(config(discover={}, name="other"))
-
-    assert tasks.scheduled == {}
-    service.retry_now("shop")
-    assert tasks.scheduled == {}
-    service.retry_now("other")
-    assert set(tasks.scheduled) == {"other"}
+    assert world.api.requested == ["page 0"] * 2
 
 
 def test_a_crash_is_logged_and_retried_in_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A crash does not end discovery."""
-    tasks = Tasks()
+    world = ServiceWorld()
+    world.api.failures = [ZeroDivisionError()]  # type: ignore[list-item]  # a crash
+    world.apply()
 
-    def crash(_: str) -> Session | None:
-        raise ZeroDivisionError
-
-    service = discovery(tasks, session_of=crash)
-    service.apply(config())
-    service.start()
-
-    tasks.scheduled["shop"][1]()
-
-    assert tasks.scheduled["shop"][0] == 1060
+    assert world.run() == 60
     assert [one.message for one in caplog.records] == ["discovery.crashed"]
+    world.run_until_settled()
+    assert world.api.requested == ["page 0", "page 0", "a"]
+
+
+def test_catalogues_are_saved_when_the_list_is_read_and_at_the_end(
+    tmp_path: Path,
+) -> None:
+    world = ServiceWorld(tmp_path)
+
+    def saved() -> list[str]:
+        again = ServiceWorld(tmp_path)
+        shop = again.apply()
+        return [one.name for one in again.service.campaigns_of(shop)]
+
+    world.apply()
+    world.run_until_settled()
+    assert saved() == ["A"]
+    world.api.campaigns[0]["name"] = "Alpha"
+    world.run()
+    assert saved() == ["A"]
+
+    world.service.stop()
+
+    assert saved() == ["Alpha"]
 
 
 def test_an_unusable_disk_is_logged_once(
@@ -385,13 +258,13 @@ def test_an_unusable_disk_is_logged_once(
 ) -> None:
     """Discovery goes on."""
     caplog.set_level(logging.ERROR)
-    service = discovery(Tasks(), BrokenFile(SqliteState(tmp_path)))
-    service.apply(config())
+    (tmp_path / FILE_NAME).mkdir()
+    (tmp_path / f"{FILE_NAME}-journal").mkdir()
+    world = ServiceWorld(tmp_path)
+    world.apply()
 
-    service.stop()
-    service.stop()
+    world.service.stop()
+    world.service.stop()
 
-    assert [one.message for one in caplog.records] == [
-        "state.unusable",
-        "state.unsaved",
-    ]
+    events = [one.message for one in caplog.records]
+    assert events == ["state.unusable", "state.unsaved"]

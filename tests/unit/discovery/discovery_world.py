@@ -1,0 +1,131 @@
+"""A finder with a fake Braze, at a time that only the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from exporter.braze.responses import BrazeResponse
+from exporter.braze.session import Session
+from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.documents import FULL_PAGE
+from exporter.discovery.finder import CampaignFinder
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.model.config import WorkspaceConfig
+from exporter.model.errors import FetchError, KeyRefused, Unavailable
+from exporter.model.rate_limit_headers import RateLimitHeaders
+
+from tests.support import polling_world
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.polling_world import FakeBraze, config, failure
+from tests.support.queue_world import session_of
+
+DOWN = failure(Unavailable, "server_error", status=503)
+FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
+
+
+def workspace(campaigns: Sequence[object] = (), **discover: object) -> WorkspaceConfig:
+    """Return a workspace with these options of `discover`."""
+    document = polling_world.workspace("", campaigns=campaigns, discover=discover)
+    return config(document).workspaces[0]
+
+
+class FakeCampaignApi(FakeBraze):
+    """Campaigns with these names, and their names in lower case as ids."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.campaigns: list[dict[str, object]] = [
+            {"id": name.lower(), "name": name, "last_edited": "then"} for name in names
+        ]
+        self.details: dict[str, dict[str, object]] = {
+            name.lower(): {"channels": ["email"]} for name in names
+        }
+        self.requested: list[str] = []
+        """`page N` or a campaign id, of each request."""
+        self.failures: list[FetchError | None] = []
+        """How the next requests end; None: well."""
+        self.headers = RateLimitHeaders(limit=1000, remaining=900, reset_at=NOW + 60)
+
+    def fetch(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        parse: Callable[[object], object] = lambda document: document,
+        cached: Callable[[int], object | None] = lambda _: None,
+    ) -> BrazeResponse:
+        del cached
+        self.requests.append(params)
+        is_list = path == "/campaigns/list"
+        name = f"page {params['page']}" if is_list else str(params["campaign_id"])
+        self.requested.append(name)
+        self.during()
+        failed = self.failures.pop(0) if self.failures else None
+        if failed is not None:
+            raise failed
+        document: object = self.details.get(name)
+        if is_list:
+            start = int(params["page"]) * FULL_PAGE
+            document = {"campaigns": self.campaigns[start : start + FULL_PAGE]}
+        return BrazeResponse(parse(document), 200, self.headers)
+
+    def new_requests(self) -> list[str]:
+        """Return what was requested since the previous call."""
+        requested, self.requested = self.requested, []
+        return requested
+
+
+class DiscoveryWorld:
+    """The finder of one workspace, its session and its metrics."""
+
+    def __init__(
+        self,
+        *names: str,
+        where: WorkspaceConfig | None = None,
+        known: CampaignCatalogue | None = None,
+        **discover: Any,
+    ) -> None:
+        self.clock = FakeClock()
+        self.api = FakeCampaignApi(*names)
+        self.workspace = where or workspace(**discover)
+        settings = self.workspace.discover
+        rate = settings.requests_per_minute if settings else 1
+        self.session: Session | None = session_of(
+            self.clock, self.api, spacing_seconds=60 / rate, concurrency=1
+        )
+        self.changes = 0
+        """How often `on_change` was called."""
+        self.metrics = SelfMetrics(version="0", served=tuple)
+        self.finder = CampaignFinder(
+            self.workspace,
+            session=lambda: self.session,
+            on_change=self._count_change,
+            metrics=self.metrics,
+            clock=self.clock,
+            random=lambda: 0.5,
+            catalogue=known,
+        )
+
+    def _count_change(self) -> None:
+        self.changes += 1
+
+    def step(self) -> float:
+        """Run a step; return in how many seconds the next one is due."""
+        at = self.finder.step()
+        assert at is not None
+        return at - self.clock.time
+
+    def run(self, *, seconds: float) -> None:
+        """Step whenever a step is due."""
+        end = self.clock.time + seconds
+        while (wait := self.step()) <= end - self.clock.time:
+            self.clock.advance(max(0.0, wait))
+        self.clock.time = end
+
+    def names(self) -> set[str]:
+        return {one.name for one in self.finder.campaigns_of(self.workspace)}
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            f"braze_exporter_{name}", {"workspace": "shop", **labels}
+        )
