@@ -188,11 +188,3 @@ class PollingService:
             random=random.random,
             file=None if self._state is None else CatalogueCache(self._state),
         )
-
-
-def _state(state_path: str | None) -> SqliteState | None:
-    if state_path is None:
-        return None
-    from exporter.storage.sqlite_state import SqliteState
-
-    return SqliteState(Path(state_path))

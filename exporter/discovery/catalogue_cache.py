@@ -1,4 +1,7 @@
-"""The catalogues of all workspaces, kept in the state file over a restart."""
+"""The catalogues of all workspaces, kept in the state file over a restart.
+
+Earlier versions kept them in discovery.json, which is imported once and removed.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,14 @@ from exporter.discovery import catalogue_json
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.catalogue_json import Account
 from exporter.model.errors import StateError
+from exporter.system.read_file import MIB, read_regular
 
 if TYPE_CHECKING:  # SQLite is loaded only where a directory is configured
     from exporter.storage.sqlite_state import SqliteState
+
+
+LEGACY_FILE_NAME = "discovery.json"
+_MAX_LEGACY_BYTES = 256 * MIB
 
 
 class CatalogueCache:
@@ -20,6 +28,7 @@ class CatalogueCache:
 
     def __init__(self, state: SqliteState) -> None:
         self._state = state
+        self._legacy = state.directory / LEGACY_FILE_NAME
         self._quarantine: Callable[[], None] | None = None
 
     def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
@@ -31,6 +40,8 @@ class CatalogueCache:
             if not error.is_locked:
                 self._quarantine = self._state.quarantine
             raise
+        if not documents:
+            return self._import_legacy(now)
         try:
             return {
                 account: catalogue_json.unpack(document, now=now)
@@ -46,11 +57,31 @@ class CatalogueCache:
         self._state.save_catalogues(
             {account: catalogue_json.pack(one) for account, one in catalogues.items()}
         )
+        with suppress(OSError):
+            self._legacy.unlink()
 
     def quarantine(self) -> None:
         """Set aside what the last `load` found unusable."""
         if self._quarantine is not None:
             self._quarantine()
+
+    def _import_legacy(self, now: float) -> dict[Account, CampaignCatalogue]:
+        try:
+            content = read_regular(str(self._legacy), at_most=_MAX_LEGACY_BYTES)
+            catalogues = catalogue_json.unpack_legacy(content, now=now)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError) as error:
+            self._quarantine = self._quarantine_legacy
+            message = f"the state file {self._legacy} cannot be read: {error}"
+            raise StateError(message) from error
+        with suppress(StateError):  # the next save tries again
+            self.save(catalogues)
+        return catalogues
+
+    def _quarantine_legacy(self) -> None:
+        with suppress(OSError):
+            self._legacy.rename(self._legacy.with_suffix(".unusable"))
 
     def _remove_documents(self) -> None:
         with suppress(StateError):

@@ -6,6 +6,7 @@ Any text at all gives the catalogue that was packed, or ValueError.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from exporter.discovery.catalogue import CampaignCatalogue
@@ -39,17 +40,38 @@ def unpack(document: str, *, now: float) -> CampaignCatalogue:
     The wall clock was set back since such an instant was packed.
     """
     try:
-        packed = mapping(json.loads(document))
-        campaigns = [_listed(one, now) for one in items(packed["campaigns"])]
-        details = mapping(packed["details"])
-        return CampaignCatalogue(
-            campaigns={key(one.id): one for one in campaigns},
-            details={id_: _details(one, now) for id_, one in details.items()},
-            listed_at=_past(packed["listed_at"], now),
-        )
+        return _catalogue(mapping(json.loads(document)), now)
     except (ValueError, KeyError, RecursionError) as error:
         message = "not a catalogue as this version writes it"
         raise ValueError(message) from error
+
+
+def unpack_legacy(content: bytes, *, now: float) -> dict[Account, CampaignCatalogue]:
+    """Return what a discovery.json of the first format holds, or raise ValueError."""
+    catalogues = {}
+    try:
+        document = mapping(json.loads(content))
+        for one in map(mapping, items(document["workspaces"])):
+            account = (
+                text(one["name"]),
+                text(one["endpoint"]),
+                text(one["key_source"]),
+            )
+            catalogues[account] = _catalogue(one, now)
+    except (ValueError, KeyError, RecursionError) as error:
+        message = "it is damaged"
+        raise ValueError(message) from error
+    return catalogues
+
+
+def _catalogue(packed: Mapping[str, object], now: float) -> CampaignCatalogue:
+    campaigns = [_listed(one, now) for one in items(packed["campaigns"])]
+    details = mapping(packed["details"])
+    return CampaignCatalogue(
+        campaigns={key(one.id): one for one in campaigns},
+        details={id_: _details(one, now) for id_, one in details.items()},
+        listed_at=_past(packed["listed_at"], now),
+    )
 
 
 def _listed(packed: object, now: float) -> Listed:

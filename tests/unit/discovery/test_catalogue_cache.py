@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 from exporter.discovery import catalogue_json
 from exporter.discovery.catalogue import CampaignCatalogue
-from exporter.discovery.catalogue_cache import CatalogueCache
+from exporter.discovery.catalogue_cache import LEGACY_FILE_NAME, CatalogueCache
 from exporter.discovery.documents import Details, Listed
 from exporter.model.errors import StateError
 from exporter.series.kept import Kept
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
+from tests.paths import FIXTURES
 from tests.support.fake_clock import NOW
 from tests.support.snapshots import example_snapshot
 
@@ -119,3 +121,63 @@ def test_the_quarantine_leaves_a_locked_state_file(tmp_path: Path) -> None:
         cache.quarantine()
 
     assert cache.load(now=NOW) == {ACCOUNT: CATALOGUE}
+
+
+@pytest.fixture
+def old_directory(tmp_path: Path) -> Path:
+    """Return a directory with the two files of the code before the table."""
+    for name in (FILE_NAME, LEGACY_FILE_NAME):
+        shutil.copy(FIXTURES / "state" / name, tmp_path)
+    return tmp_path
+
+
+def test_discovery_json_is_imported_once_and_removed(old_directory: Path) -> None:
+    written = json.loads((old_directory / LEGACY_FILE_NAME).read_text())
+
+    first = cache_of(old_directory).load(now=NOW * 2)
+    second = cache_of(old_directory).load(now=NOW * 2)
+
+    (account,) = first
+    assert account[:2] == ("production", "http://127.0.0.1:10499")
+    assert first == second
+    document = json.loads(catalogue_json.pack(first[account]))
+    assert document == {name: written["workspaces"][0][name] for name in document}
+    assert len(document["details"]) == len(document["campaigns"]) == 3
+    assert [path.name for path in old_directory.iterdir()] == [FILE_NAME]
+    assert len(SqliteState(old_directory).load()) == 3
+
+
+def test_discovery_json_is_not_imported_over_newer_catalogues(
+    old_directory: Path,
+) -> None:
+    cache = cache_of(old_directory)
+    SqliteState(old_directory).save_catalogues({EMPTY: json.dumps(WHOLE)})
+
+    loaded = cache.load(now=NOW)
+    cache.save(loaded)
+
+    assert set(loaded) == {EMPTY}
+    assert not (old_directory / LEGACY_FILE_NAME).exists()
+
+
+def test_discovery_json_stays_until_the_table_has_it(old_directory: Path) -> None:
+    (old_directory / FILE_NAME).unlink()
+    (old_directory / f"{FILE_NAME}-journal").mkdir()  # makes SQLite's writes fail
+
+    assert len(cache_of(old_directory).load(now=NOW * 2)) == 1
+    assert (old_directory / LEGACY_FILE_NAME).exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[" * 100_000, b"3", b"{}", b'{"workspaces": [{}]}']
+)
+def test_a_damaged_discovery_json_is_renamed(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / LEGACY_FILE_NAME).write_bytes(content)
+    cache = cache_of(tmp_path)
+
+    with pytest.raises(StateError, match=rf"{LEGACY_FILE_NAME} cannot be read: "):
+        cache.load(now=NOW)
+    cache.quarantine()
+
+    assert cache.load(now=NOW) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["discovery.unusable"]
