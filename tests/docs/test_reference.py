@@ -31,7 +31,6 @@ LEVELS = {"warning": "warn", "exception": "error"}
 
 
 def test_the_metric_tables_contain_every_family_with_its_labels() -> None:
-    """No family and no label is missing or invented."""
     page = document("docs/metrics.md")
     documented = {
         code_spans(name)[0]: set(code_spans(labels))
@@ -96,7 +95,6 @@ def test_the_command_table_contains_every_command() -> None:
 
 
 def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
-    """No path is missing or invented."""
     routes = (ROOT / "exporter" / "web" / "routes.py").read_text()
     actual = re.findall(r'["}](/(?:[a-z0-9/-]*[a-z0-9])?)"', routes)
 
