@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from tests.paths import ROOT
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-TABLE = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
 
 
 @pytest.mark.slow
@@ -80,22 +80,15 @@ def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
     file = tmp_path / "page.md"
     begin, end = "<!-- one: made by `make bench` -->", "<!-- end of one -->"
     file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    table = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
 
-    write(file, [TABLE])
-    write(file, [TABLE])
+    write(file, [table])
+    write(file, [table])
 
-    table = "Few.\n\n| A | B |\n| --- | ---: |\n| x | 1 |"
-    assert file.read_text() == f"before\n{begin}\n\n{table}\n\n{end}\nafter\n"
-
-
-def test_a_table_without_a_place_is_an_error(tmp_path: Path) -> None:
-    file = tmp_path / "page.md"
-    file.write_text("nothing\n")
-
-    with pytest.raises(ValueError, match="has no lines <!-- one:"):
-        write(file, [TABLE])
-
-    assert file.read_text() == "nothing\n"
+    expected = "Few.\n\n| A | B |\n| --- | ---: |\n| x | 1 |"
+    assert file.read_text() == f"before\n{begin}\n\n{expected}\n\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="has no lines <!-- two:"):
+        write(file, [replace(table, name="two")])
 
 
 def test_the_document_has_a_place_for_every_table() -> None:

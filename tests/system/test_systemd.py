@@ -45,13 +45,3 @@ def test_every_setting_is_a_known_variable() -> None:
 
     assert set(named) - known == {"PATH", "BRAZE_API_KEY", "HTTPS_PROXY"}
     assert len(named) > 5
-
-
-def test_the_document_installs_what_is_here() -> None:
-    text = (ROOT / "docs" / "install.md").read_text()
-
-    assert f"docs/systemd/{UNIT.name}" in text
-    assert f"docs/systemd/{SETTINGS.name}" in text
-    for place in ("/etc/braze-exporter/config.yaml", "/etc/braze-exporter/keys"):
-        assert place in UNIT.read_text()
-        assert place in text
