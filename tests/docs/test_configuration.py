@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import reduce
 from typing import Any
 
 import pytest
@@ -37,12 +36,11 @@ def chart_schema(path: str) -> dict[str, Any]:
         found: dict[str, Any] = CHART_SCHEMA["definitions"][target] if target else part
         return found
 
-    def inner(part: dict[str, Any], name: str) -> dict[str, Any]:
-        found = resolved(part["properties"][name.removesuffix("[]")])
-        return resolved(found["items"]) if name.endswith("[]") else found
-
-    root: dict[str, Any] = CHART_SCHEMA["definitions"]["config"]
-    return reduce(inner, path.split(".") if path else (), root)
+    part: dict[str, Any] = CHART_SCHEMA["definitions"]["config"]
+    for name in path.split(".") if path else ():
+        part = resolved(part["properties"][name.removesuffix("[]")])
+        part = resolved(part["items"]) if name.endswith("[]") else part
+    return part
 
 
 def test_the_page_is_current() -> None:

@@ -51,7 +51,6 @@ def test_every_link_has_a_target(file: str) -> None:
 
 @pytest.mark.parametrize("file", DOCUMENTS)
 def test_every_metric_name_exists(file: str) -> None:
-    """Text, samples and queries contain only families that are exposed."""
     named = set(
         re.findall(r"\bbraze_(?:campaign|exporter)_[a-z_]*[a-z]\b", document(file))
     )

@@ -17,7 +17,7 @@ import pytest
 from exporter import __version__
 
 from tests.paths import ROOT
-from tests.support.checkers import PATIENCE_SECONDS, complaints
+from tests.support.checkers import PATIENCE_SECONDS, complaints, run_tool
 from tests.support.daemon_process import clean_environment
 from tests.unit.test_architecture import PACKAGE
 
@@ -147,18 +147,11 @@ def test_the_tests_pass_against_the_wheel(
 def test_the_installed_command_prints_its_version(
     installed: Path, tmp_path: Path
 ) -> None:
-    """`python -m exporter` prints the same."""
     place = "import exporter; print(exporter.__file__)"
 
-    command = subprocess.run(
-        [str(installed.parent / "braze-exporter"), "--version"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = run_tool(str(installed.parent / "braze-exporter"), "--version").stdout
     module = outside(installed, "-m", "exporter", "--version", at=tmp_path)
     where = outside(installed, "-c", place, at=tmp_path)
 
-    assert command.stdout == module.stdout == f"braze-exporter {__version__}\n"
+    assert command == module.stdout == f"braze-exporter {__version__}\n"
     assert where.stdout.startswith(str(installed.parent.parent))

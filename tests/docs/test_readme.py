@@ -43,7 +43,6 @@ def test_the_sample_has_the_labels_of_a_scrape() -> None:
 
 @pytest.mark.parametrize("file", ["README.md", "docs/getting-started.md"])
 def test_the_sample_configuration_is_valid(file: str) -> None:
-    """It can be copied without a warning."""
     parsed = schema.parse(
         yaml_block("workspaces", document(file)),
         file=file,

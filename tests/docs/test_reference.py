@@ -72,7 +72,6 @@ def flags_of(
 def test_the_flag_tables_contain_every_flag_with_variable_and_default(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They agree with `--help` of the daemon and of each command."""
     monkeypatch.setenv("COLUMNS", "1000")
     actual: dict[str, tuple[str, str]] = {}
     for command in (DAEMON, *COMMANDS):
@@ -104,7 +103,6 @@ def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
 
 
 def test_the_event_table_contains_every_log_event_with_its_level() -> None:
-    """Every line of the log can be looked up."""
     source = "".join(path.read_text() for path in (ROOT / "exporter").rglob("*.py"))
     calls = re.findall(
         r"(?:\blevel = logging\.(\w+) if .*\s+)?"

@@ -44,7 +44,6 @@ def dependencies() -> dict[str, str]:
 
 
 def test_every_dependency_is_known_and_used() -> None:
-    """Each has a minimum version and is imported by the package."""
     used = {each.partition(".")[0] for name in OURS for each in imports(TREES[name])}
 
     assert set(dependencies()) == {*PRESCRIBED, *CHOSEN, *ON_DEMAND, *UNIMPORTED}
@@ -71,7 +70,6 @@ def test_locks_contain_hashes_and_no_hosts() -> None:
 
 
 def test_no_file_contains_paths_or_hosts_of_a_machine() -> None:
-    """No home directory and no host of a package index."""
     arguments = ["git", "grep", "--untracked", "-n", "-I", "-P", "|".join(PLACES)]
     found = subprocess.run(
         arguments, cwd=ROOT, capture_output=True, text=True, check=False

@@ -61,7 +61,6 @@ def test_every_supported_python_is_tested() -> None:
 
 
 def release_jobs() -> dict[str, Any]:
-    """Return the jobs of a release."""
     file = ROOT / ".github/workflows/release.yaml"
     jobs: dict[str, Any] = yaml.safe_load(file.read_text())["jobs"]
     return jobs

@@ -85,7 +85,6 @@ class Running:
 
     @property
     def url(self) -> str:
-        """The URL, without a path."""
         return self._url
 
     def get(self, path: str, *, method: str = "GET") -> tuple[int, str]:
@@ -94,7 +93,6 @@ class Running:
         return status, body.decode()
 
     def scrape(self) -> Scrape:
-        """Scrape, and return the samples."""
         status, text = self.get("/metrics")
         assert status == 200
         return parse(text)
@@ -139,7 +137,6 @@ class Running:
         )
 
     def is_ready(self) -> bool:
-        """Return whether the daemon is ready."""
         return self.get("/-/ready")[0] == 200
 
 
@@ -166,6 +163,17 @@ def workspace(braze: Simulator, **changes: object) -> dict[str, Any]:
 def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
     """Return a configuration of one workspace."""
     return {"workspaces": [workspace(braze, **changes)]}
+
+
+def wait_for_requests(braze: Simulator, count: int) -> None:
+    """Wait until the simulator has received so many requests."""
+    assert braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
+
+
+def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
+    """Wait until each of these campaigns, and no other, is requested once more."""
+    start = len(braze.requests)
+    until(lambda: {one.campaign_id for one in braze.requests[start:]} == campaign_ids)
 
 
 def parsed(document: Mapping[str, object], *, key: str) -> Config:
@@ -293,18 +301,15 @@ class Process(Running):
 
     @property
     def url(self) -> str:
-        """The URL, once the log contains it."""
         address = r'event"?[=:] ?"?web\.listening"?,? "?address"?[=:] ?"?([^"\s]+)'
         return f"http://{self.wait_for_line(address)[1]}"
 
     @property
     def pid(self) -> int:
-        """The id of the process."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def log(self, pattern: str = "") -> list[str]:
@@ -312,11 +317,9 @@ class Process(Running):
         return [line for line in self.lines if re.search(pattern, line)]
 
     def send(self, signal_number: int) -> None:
-        """Send a signal."""
         self._process.send_signal(signal_number)
 
     def end(self, signal_number: int, *, seconds: float = PATIENCE_SECONDS) -> int:
-        """Send a signal and return the exit code."""
         self.send(signal_number)
         return self.wait(seconds)
 
@@ -325,7 +328,6 @@ class Process(Running):
         assert self.end(signal.SIGTERM) == 0
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Return the exit code."""
         code = self._process.wait(seconds)
         self._reader.join(PATIENCE_SECONDS)
         return code
@@ -371,7 +373,6 @@ def exporter(
 def run(
     *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the exporter to its end."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         capture_output=True,

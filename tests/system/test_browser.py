@@ -42,7 +42,6 @@ ROWS = "#results tbody tr"
 
 @pytest.fixture(scope="module")
 def browser(program: Callable[[str], str]) -> Iterator[Browser]:
-    """Run Chromium."""
     path = program("chromium")
     with sync_playwright() as playwright:
         expect.set_options(timeout=PATIENCE_SECONDS * 1000)
@@ -98,12 +97,10 @@ def _host(url: str) -> tuple[str | None, int | None]:
 
 
 def names(page: Page) -> list[str]:
-    """Return the names of the listed campaigns."""
     return page.locator(f"{ROWS} .name").all_inner_texts()
 
 
 def filter_of(page: Page) -> Locator:
-    """Return the field of the filter."""
     return page.get_by_label("Filter", exact=True)
 
 

@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 from exporter.simulator import Simulator, SimulatorSettings
 
-from tests.support.daemon_process import Process, exporter, listed, until
+from tests.support.daemon_process import (
+    Process,
+    exporter,
+    listed,
+    until,
+    wait_for_a_round,
+)
 
 SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 CEILING = 20
@@ -43,7 +49,6 @@ class SetClock:
 
     @contextmanager
     def start(self, braze: Simulator, **changes: Any) -> Iterator[Process]:
-        """Run the daemon until all campaigns are polled."""
         options = {"requests_per_minute": CEILING * 60, "timeout": "60s", **changes}
         with exporter(
             braze, self._directory, environment=self.environment, **options
@@ -65,7 +70,6 @@ class SetClock:
 
 @pytest.fixture
 def clock(tmp_path: Path, program: Callable[[str], str]) -> SetClock:
-    """Return a clock that can be set."""
     return SetClock(tmp_path, program("faketime"))
 
 
@@ -134,13 +138,3 @@ def test_values_that_are_not_polled_soon_keep_their_age(
             requests = Counter(one.campaign_id for one in braze.requests)
     assert set(requests) == {one["id"] for one in campaigns}
     assert all(requests[one["id"]] <= 2 for one in campaigns[1:])
-
-
-def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
-    """Wait until each campaign is requested once more."""
-    start = len(braze.requests)
-
-    def is_over() -> bool:
-        return {one.campaign_id for one in braze.requests[start:]} == campaign_ids
-
-    until(is_over)

@@ -138,7 +138,6 @@ def test_the_health_check_can_require_readiness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
 def test_simulate_prints_a_configuration(tmp_path: Path, address: str) -> None:
-    """It is valid, without warnings, and reaches the simulator."""
     flags = ("--listen-address", address, "--campaigns=30", "--timezone=Asia/Tokyo")
     with Process("simulate", *flags) as braze:
         variable = braze.wait_for_line(r"export (BRAZE_API_KEY)=(\S+)")

@@ -14,7 +14,6 @@ from exporter.simulator import (
 )
 
 from tests.support.daemon_process import (
-    PATIENCE_SECONDS,
     DaemonThread,
     Running,
     configuration,
@@ -22,13 +21,10 @@ from tests.support.daemon_process import (
     listed,
     parsed,
     until,
+    wait_for_requests,
 )
 
 PAUSED = "braze_exporter_workspace_paused"
-
-
-def wait_for_requests(braze: Simulator, count: int) -> None:
-    assert braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
 
 
 def with_keys(braze: Simulator, keys: list[str]) -> DaemonThread:
@@ -170,7 +166,6 @@ def test_one_forbidden_campaign_does_not_stop_the_others(
 
 
 def wait_for_a_poll(running: Running, campaign: str) -> None:
-    """Wait until a campaign was polled successfully once more."""
     name = "braze_campaign_last_success_timestamp_seconds"
     before = running.value(name, campaign=campaign)
     until(lambda: running.value(name, campaign=campaign) != before)

@@ -215,7 +215,6 @@ def test_equal_advice_is_printed_once(tmp_path: Path) -> None:
 
 
 def test_workspaces_are_reported_in_order(tmp_path: Path) -> None:
-    """A problem of one does not affect the others."""
     with Simulator() as braze:
         healthy = workspace(braze)
         wrong = healthy | {"name": "second", "api_key_env": "MISSING"}

@@ -60,21 +60,20 @@ CAMPAIGN_FAULTS: Mapping[str, tuple[Fault, str]] = {
     "unknown encoding": (Fault(headers={"Content-Encoding": "br"}), "malformed"),
     "empty body": (Fault(body=b""), "malformed"),
     "HTML with 200": (Fault.html(200), "malformed"),
-    "invalid UTF-8": (Fault(body=b'{"data": "\xff"}'), "malformed"),
-    "JSON array": (Fault(body=b"[]"), "malformed"),
-    "JSON 100,000 deep": (Fault(body=b'{"data":' + b"[" * 100_000), "malformed"),
-    "closed and 100,000 deep": (
-        Fault(body=b"[" * 100_000 + b"]" * 100_000),
-        "malformed",
-    ),
-    "no data": (Fault(body=b'{"message": "success"}'), "malformed"),
-    "data null": (Fault(body=b'{"data": null}'), "malformed"),
-    "data object": (Fault(body=b'{"data": {}}'), "malformed"),
-    "data string": (Fault(body=b'{"data": "none"}'), "malformed"),
-    "message of an error": (
-        Fault(body=b'{"message": "try later", "data": []}'),
-        "malformed",
-    ),
+    **{
+        name: (Fault(body=body), "malformed")
+        for name, body in {
+            "invalid UTF-8": b'{"data": "\xff"}',
+            "JSON array": b"[]",
+            "JSON 100,000 deep": b'{"data":' + b"[" * 100_000,
+            "closed and 100,000 deep": b"[" * 100_000 + b"]" * 100_000,
+            "no data": b'{"message": "success"}',
+            "data null": b'{"data": null}',
+            "data object": b'{"data": {}}',
+            "data string": b'{"data": "none"}',
+            "message of an error": b'{"message": "try later", "data": []}',
+        }.items()
+    },
 }
 # These affect a whole workspace, or its bucket: the healthy ones are in another one.
 WORKSPACE_FAULTS: Mapping[str, str] = {
@@ -176,7 +175,6 @@ class Trial:
 
 
 def of(samples: Mapping[Labels, float], campaign: str) -> dict[Labels, float]:
-    """Return a campaign's samples."""
     return {
         labels: value
         for labels, value in samples.items()
@@ -224,7 +222,6 @@ class FaultyBraze:
         (self._path / "403.key").write_text(f"{second}\n")
 
     def configuration(self) -> dict[str, object]:
-        """Return a configuration that polls every campaign once a second."""
         campaigns = [{"id": id_, "name": name} for name, id_ in self.ids.items()]
         workspaces = [workspace(self.braze, campaigns=campaigns, concurrency=16)]
         for name, braze in self.others.items():
@@ -237,7 +234,6 @@ class FaultyBraze:
         return {"workspaces": workspaces}
 
     def start_faults(self) -> None:
-        """Start every fault."""
         faults = {name: fault for name, (fault, _) in CAMPAIGN_FAULTS.items()}
         faults |= {name: Fault(body=body) for name, (body, _) in ODD.items()}
         elsewhere = Fault.redirect(f"{self.elsewhere.url}/stolen")
@@ -250,7 +246,6 @@ class FaultyBraze:
         self.others["connection refused"].stop()
 
     def end_faults(self) -> None:
-        """End every fault."""
         self.write_keys(self.braze.api_key, self.braze.api_key)
         for braze in (self.braze, *self.others.values()):
             braze.clear_faults()
@@ -265,7 +260,6 @@ def scrape_when(process: Process, is_met: Callable[[Scrape], bool]) -> Scrape:
 
 
 def are_up(scrape: Scrape, expected: int) -> bool:
-    """Return whether all campaigns with a fault are up, or all are down."""
     return all(value(scrape, "braze_campaign_up", name) == expected for name in REASONS)
 
 

@@ -15,7 +15,13 @@ from threading import Event, Thread
 import pytest
 from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
 
-from tests.support.daemon_process import PATIENCE_SECONDS, Process, exporter, until
+from tests.support.daemon_process import (
+    PATIENCE_SECONDS,
+    Process,
+    exporter,
+    until,
+    wait_for_requests,
+)
 from tests.support.process_figures import forget_peak, look, peak_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -30,7 +36,6 @@ CLIENTS_BYTES = CLIENTS * 300 * 1024
 
 @contextmanager
 def polled(braze: Simulator, path: Path) -> Iterator[Process]:
-    """Run the daemon as a process until all campaigns are up."""
     with exporter(braze, path, timeout="60s") as process:
         process.wait_until_up(len(braze.campaigns))
         yield process
@@ -180,8 +185,7 @@ def test_large_documents_use_little_memory(
         for one in braze.campaigns[:failing]:
             braze.set_fault(fault, campaign_id=one.id)
         scrape = process.wait_for_samples("braze_campaign_failure_info", failing)
-        more = count + 2 * len(braze.campaigns)
-        assert braze.wait_for_requests(more, timeout_seconds=PATIENCE_SECONDS)
+        wait_for_requests(braze, count + 2 * len(braze.campaigns))
 
         growth = (peak_bytes(process.pid) - before) / (1 << 20)
 

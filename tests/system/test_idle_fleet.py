@@ -67,7 +67,6 @@ class Polls:
         self.a_day = sum(map(len, self._polls.values())) * 24 / hours
 
     def longest_gap(self, *, is_idle: bool) -> float:
-        """Return the longest time between two polls of a campaign, in seconds."""
         return max(
             later - earlier
             for id_, times in self._polls.items()

@@ -14,10 +14,10 @@ from exporter.simulator import Delivery, Fault, Simulator
 
 from tests.support.daemon_process import (
     FREE_PORT,
-    PATIENCE_SECONDS,
     Process,
     exporter,
     until,
+    wait_for_requests,
 )
 
 SECONDS = 60.0
@@ -34,8 +34,7 @@ def connect(url: str) -> socket.socket:
 def test_a_signal_ends_an_idle_daemon(tmp_path: Path, number: int) -> None:
     with Simulator() as braze, exporter(braze, tmp_path, interval="1h") as process:
         url = process.url
-        count = len(braze.campaigns)
-        assert braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
+        wait_for_requests(braze, len(braze.campaigns))
 
         assert process.end(number, seconds=SECONDS) == 0
 
@@ -71,7 +70,6 @@ def test_a_signal_during_the_start_ends_it(
 
 
 def catches_sigterm(pid: int) -> bool:
-    """Return whether a process handles SIGTERM, according to /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
     return bool(caught >> signal.SIGTERM - 1 & 1)

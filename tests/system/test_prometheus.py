@@ -18,7 +18,6 @@ EMOJI = "Spring sale 🌷"
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[str]:
-    """Run the demo and yield its URL."""
     with Process("demo", FREE_PORT) as process:
         yield process.url
 

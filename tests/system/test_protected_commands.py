@@ -34,13 +34,11 @@ VALID = f"Basic {base64.b64encode(f'prometheus:{PASSWORD}'.encode()).decode()}"
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """Write a certificate and its key."""
     return Certificates(tmp_path / "web")
 
 
 @pytest.fixture
 def braze() -> Iterator[Simulator]:
-    """Run a simulated Braze."""
     with Simulator() as simulator:
         yield simulator
 
@@ -64,7 +62,6 @@ def request(
     credentials: str = VALID,
     method: str = "GET",
 ) -> tuple[int, str]:
-    """Return the status and text of a response."""
     prepared = urllib.request.Request(url, headers={"Authorization": credentials})  # noqa: S310 - a URL of this test
     prepared.method = method
     try:
@@ -112,7 +109,6 @@ def test_a_protected_daemon_serves_its_pages_to_users_only(
 def test_a_running_daemon_loads_a_new_web_configuration(
     tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
-    """An invalid one is logged and changes nothing; a valid one is applied."""
     client_context = certificates.client_context()
     flag = web_file(certificates, TLS)
     with exporter(braze, tmp_path, flag) as process:
@@ -135,7 +131,6 @@ def test_a_running_daemon_loads_a_new_web_configuration(
 def test_all_problems_of_both_files_are_printed(
     tmp_path: Path, certificates: Certificates
 ) -> None:
-    """By `check`, the daemon and the demo, with exit code 2."""
     flag = web_file(
         certificates, "tls_server_config: {cert_file: none.pem}\nusers: {}\n"
     )

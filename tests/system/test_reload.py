@@ -12,13 +12,14 @@ import pytest
 from exporter.simulator import Fault, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import (
-    PATIENCE_SECONDS,
     Process,
     Running,
     configuration,
     exporter,
     listed,
     until,
+    wait_for_a_round,
+    wait_for_requests,
     workspace,
     written,
 )
@@ -46,18 +47,12 @@ class ReloadTest:
             yield process
 
     def document(self, *numbers: int, **changes: Any) -> dict[str, object]:
-        """Return a configuration of campaigns by their numbers."""
         campaigns = listed(self.braze.campaigns[number] for number in numbers)
         options = {"campaigns": campaigns, "interval": "10m", **changes}
         return configuration(self.braze, **options)
 
     def write(self, *numbers: int, **changes: Any) -> None:
-        """Change the configuration."""
         written(self.file, self.document(*numbers, **changes))
-
-    def wait_for_requests(self, count: int) -> None:
-        """Wait for so many requests."""
-        assert self.braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
 
 
 @pytest.fixture(name="test")
@@ -67,13 +62,11 @@ def _test(tmp_path: Path) -> Iterator[ReloadTest]:
 
 
 def names(running: Running) -> set[str]:
-    """Return the served campaigns."""
     infos = running.scrape()["braze_campaign_info"]
     return {dict(labels)["campaign"] for labels in infos}
 
 
 def reload(running: Running, *, method: str = "POST") -> tuple[int, str]:
-    """Request a reload."""
     return running.get("/-/reload", method=method)
 
 
@@ -149,7 +142,7 @@ def test_an_invalid_file_changes_nothing(test: ReloadTest) -> None:
         assert names(process) == {test.braze.campaigns[0].name}
         process.wait_for_line("event=config.problem .*windows")
         process.wait_for_line("event=config.rejected")
-        test.wait_for_requests(len(test.braze.requests) + 2)
+        wait_for_requests(test.braze, len(test.braze.requests) + 2)
         test.file.unlink()
         assert "cannot be read" in reload(process)[1]
 
@@ -182,7 +175,7 @@ def test_a_poll_in_flight_is_finished(test: ReloadTest) -> None:
     """Its response is stored, although the reload replaced the connections."""
     test.braze.set_fault(Fault(latency_seconds=5))
     with test.start(0, timeout="10m") as process:
-        test.wait_for_requests(1)
+        wait_for_requests(test.braze, 1)
         test.write(0, timeout="9m", concurrency=1)
 
         assert reload(process)[0] == 200
@@ -211,7 +204,7 @@ def test_a_poll_of_a_removed_campaign_does_not_bring_it_back(test: ReloadTest) -
         until(lambda: not test.braze.in_flight(leaving.id))
         process.wait_until_up(1)
         # Polls of the other workspace end after that of the removed one.
-        test.wait_for_requests(len(test.braze.requests) + 3)
+        wait_for_requests(test.braze, len(test.braze.requests) + 3)
         assert 'workspace="production"' not in process.get("/metrics")[1]
 
 
@@ -253,13 +246,3 @@ def test_many_reloads_under_load_lose_nothing(tmp_path: Path) -> None:
             # Connections to the simulator are as many as requests in flight at once.
             until(lambda: look(process.pid).threads <= before.threads + 4)
             until(lambda: look(process.pid).files <= before.files + 8)
-
-
-def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
-    """Wait until each of these campaigns, and no other, is requested once more."""
-    start = len(braze.requests)
-
-    def requested() -> set[str | None]:
-        return {one.campaign_id for one in braze.requests[start:]}
-
-    until(lambda: requested() == campaign_ids)

@@ -13,7 +13,7 @@ from exporter.polling import slots
 from exporter.simulator import Fault, LoggedRequest, Simulator, SimulatorSettings
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
-from tests.support.daemon_process import PATIENCE_SECONDS, Process, Scrape, exporter
+from tests.support.daemon_process import Process, Scrape, exporter, wait_for_requests
 
 SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 FIGURES = "braze_campaign_daily"
@@ -49,12 +49,9 @@ class Installation:
         return at
 
     def next_round(self, **changes: Any) -> tuple[LoggedRequest, ...]:
-        """Run a daemon; return its first request of each campaign."""
         start = len(self.braze.requests)
         with self.start(**changes):
-            assert self.braze.wait_for_requests(
-                start + COUNT, timeout_seconds=PATIENCE_SECONDS
-            )
+            wait_for_requests(self.braze, start + COUNT)
         requests = self.braze.requests[start : start + COUNT]
         assert len({one.campaign_id for one in requests}) == COUNT
         return requests
@@ -62,7 +59,6 @@ class Installation:
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    """Return an installation that polls eight campaigns."""
     with Simulator(SimulatorSettings(campaigns=COUNT)) as braze:
         yield Installation(tmp_path, braze)
 
@@ -165,7 +161,6 @@ def test_sigkill_leaves_what_was_saved(installation: Installation) -> None:
 
 
 def corrupt(path: Path) -> None:
-    """Create a state whose file is not a database."""
     path.mkdir()
     (path / FILE_NAME).write_bytes(b"no database at all" * 999)
 

@@ -21,9 +21,7 @@ from exporter.system.logformat import Json, Logfmt
 
 from tests.support.command_line import invoke
 from tests.support.daemon_process import (
-    FREE_PORT,
     DaemonThread,
-    Process,
     Running,
     configuration,
     exporter,
@@ -41,18 +39,15 @@ PATHS = ("/", "/metrics", "/config", "/-/healthy", "/-/ready", "/-/reload", "/no
 
 
 def message(text: str) -> bytes:
-    """Return the body of an error."""
     return json.dumps({"message": text}).encode()
 
 
 def row(fields: Mapping[str, object]) -> bytes:
-    """Return a body with one day of these fields."""
     data = [{"time": "2026-03-01", **fields}]
     return json.dumps({"message": "success", "data": data}).encode()
 
 
 def entry(**fields: object) -> bytes:
-    """Return a body with one email entry."""
     return row({"messages": {"email": [fields]}})
 
 
@@ -107,7 +102,6 @@ class Output:
 
 
 def everything(running: Running) -> dict[str, str]:
-    """Return all pages with their headers, in each of their forms."""
     pages = {}
     for path in PATHS:
         for method in ("GET", "HEAD", "POST"):
@@ -163,7 +157,6 @@ def assert_no_key(text: str) -> None:
 
 
 def test_no_log_line_contains_the_key_or_a_body(output: Output) -> None:
-    """Each line is one event that can be parsed."""
     text = "\n".join(output.log)
     events = [
         json.loads(line)
@@ -212,23 +205,18 @@ BROKEN_HTTP = (
 
 def test_broken_http_does_not_reveal_the_key(tmp_path: Path) -> None:
     """Messages of libraries about status lines and headers are not passed on."""
-    campaign = {"id": "3bbc4555-8fa0-4c9b-a5c0-4505edf3e064", "name": "only"}
     with ExitStack() as stack:
+        braze = stack.enter_context(
+            Simulator(SimulatorSettings(campaigns=1, api_key=KEY))
+        )
         peers = [stack.enter_context(closing(reply)) for reply in BROKEN_HTTP]
         workspaces = [
-            {
-                "name": f"{number}",
-                "endpoint": peer.url,
-                "api_key_env": "BRAZE_API_KEY",
-                "interval": "1s",
-                "campaigns": [campaign],
-            }
+            workspace(braze, name=f"{number}", endpoint=peer.url)
             for number, peer in enumerate(peers)
         ]
-        file = written(tmp_path / "config.yaml", {"workspaces": workspaces})
-        arguments = (f"--config.file={file}", FREE_PORT, "--log.level=debug")
-        environment = {"BRAZE_API_KEY": KEY}
-        with Process(*arguments, environment=environment) as process:
+        document = {"workspaces": workspaces}
+        flag = "--log.level=debug"
+        with exporter(braze, tmp_path, flag, document=document) as process:
             scrape = process.wait_for_samples("braze_campaign_up", len(peers))
             page = process.get("/metrics")[1]
             process.stop()

@@ -13,7 +13,6 @@ from exporter.polling.sharding import Shard
 from exporter.simulator import RateLimit, Simulator, SimulatorSettings
 
 from tests.support.daemon_process import (
-    PATIENCE_SECONDS,
     Process,
     Running,
     configuration,
@@ -21,6 +20,7 @@ from tests.support.daemon_process import (
     listed,
     run,
     until,
+    wait_for_requests,
     written,
 )
 
@@ -36,7 +36,6 @@ def exporters(
     flags: Iterable[tuple[str, ...]],
     **changes: Any,
 ) -> Iterator[list[Process]]:
-    """Run a process for each of the flags."""
     with ExitStack() as stack:
         processes = [
             stack.enter_context(exporter(braze, directory, *each, **changes))
@@ -48,12 +47,7 @@ def exporters(
             one.stop()
 
 
-def wait_for_requests(braze: Simulator, count: int) -> None:
-    assert braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
-
-
 def served(processes: Iterable[Running]) -> Counter[str]:
-    """Return how many of the exporters serve each campaign id."""
     return Counter(
         dict(labels)["campaign_id"]
         for each in processes

@@ -47,7 +47,6 @@ FAULTS = (
 
 
 def total(scrape: Scrape, name: str, **labels: str) -> int:
-    """Return the sum over all samples that have these labels."""
     wanted = set(labels.items())
     samples = scrape.get(name, {})
     return int(sum(value for given, value in samples.items() if wanted <= given))

@@ -29,7 +29,6 @@ INSTALLED = ("-c", "import sys; from exporter.cli import main; sys.exit(main())"
 
 
 def cpu_seconds() -> float:
-    """Return what all processes that we have waited for have used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -60,7 +59,6 @@ def start(file: str, *, campaigns: int) -> float:
 
 
 def config_file(tmp_path: Path, *, campaigns: int) -> str:
-    """Write a configuration whose Braze is not there."""
     workspace = {
         "name": "production",
         "endpoint": f"http://127.0.0.1:{closed_port()}",
