@@ -189,22 +189,27 @@ def test_a_poll_in_flight_is_finished(test: ReloadTest) -> None:
 def test_a_poll_of_a_removed_campaign_does_not_bring_it_back(test: ReloadTest) -> None:
     """Nor does one of a removed workspace bring back its counters."""
     leaving, staying = test.braze.campaigns[:2]
-    rest = workspace(test.braze, name="other", campaigns=listed([staying]))
+    rest = workspace(
+        test.braze, name="other", campaigns=listed([staying]), interval="10m"
+    )
     both = [workspace(test.braze, campaigns=listed([leaving]), timeout="10m"), rest]
     test.braze.set_fault(Fault(latency_seconds=5), campaign_id=leaving.id)
     with exporter(
         test.braze, test.file.parent, LIFECYCLE, document={"workspaces": both}
     ) as process:
-        until(lambda: test.braze.in_flight(leaving.id))
+        process.wait_for("braze_campaign_up", 1, workspace="other")
+        wait_for_requests(test.braze, 2)
         written(test.file, {"workspaces": [rest]})
 
         assert reload(process)[0] == 200
 
         assert 'workspace="production"' not in process.get("/metrics")[1]
-        until(lambda: not test.braze.in_flight(leaving.id))
-        process.wait_until_up(1)
+        until(lambda: not test.braze.in_flight())
         # Polls of the other workspace end after that of the removed one.
-        wait_for_requests(test.braze, len(test.braze.requests) + 3)
+        test.braze.set_fault(Fault(status=404))
+        written(test.file, {"workspaces": [rest | {"interval": "1s"}]})
+        assert reload(process)[0] == 200
+        process.wait_for("braze_campaign_up", 0)
         assert 'workspace="production"' not in process.get("/metrics")[1]
 
 
