@@ -12,6 +12,7 @@ from importlib import import_module
 import pytest
 from exporter.braze import hosts
 from exporter.commands import COMMANDS, DAEMON
+from exporter.commands.flags import WEB
 from exporter.model.errors import FailureReason
 
 from tests.docs.families import exposed
@@ -95,11 +96,14 @@ def test_the_command_table_contains_every_command() -> None:
 
 def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
     routes = (ROOT / "exporter" / "web" / "routes.py").read_text()
+    (metrics,) = (one.default for one in WEB if one.name == "web.telemetry-path")
     actual = re.findall(r'["}](/(?:[a-z0-9/-]*[a-z0-9])?)"', routes)
 
     documented = first_cells("## Web endpoints", COMMANDS_PAGE)
 
-    assert corrections(dict.fromkeys(documented), dict.fromkeys(actual)) == []
+    assert (
+        corrections(dict.fromkeys(documented), dict.fromkeys([metrics, *actual])) == []
+    )
 
 
 def test_the_event_table_contains_every_log_event_with_its_level() -> None:

@@ -74,6 +74,14 @@ def steps_of(action: str, *jobs: Any) -> list[dict[str, Any]]:
     ]
 
 
+def test_a_release_publishes_the_package_before_image_and_chart() -> None:
+    """A version on the package index is final: nothing may refer to a failed one."""
+    jobs = release_jobs()
+
+    assert "package" in jobs["image"]["needs"]
+    assert {"package", "image"} <= set(jobs["chart"]["needs"])
+
+
 def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
     """Both are attestations that users can verify."""
     jobs = release_jobs()

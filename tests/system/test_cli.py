@@ -288,3 +288,26 @@ def test_an_ascii_terminal_shows_escapes() -> None:
         environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
     ) as braze:
         braze.wait_for_line(r"Spring sale \\U0001f337")
+
+
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_a_closed_standard_stream_changes_no_exit_code(
+    tmp_path: Path, descriptor: int
+) -> None:
+    """Service managers may start programs without them."""
+    (tmp_path / "config.yaml").write_text("workspaces: 1\n")
+
+    codes = [
+        subprocess.run(
+            [sys.executable, "-m", "exporter", *words],
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdout=None if descriptor == 1 else subprocess.DEVNULL,
+            stderr=None if descriptor == 2 else subprocess.DEVNULL,
+            preexec_fn=partial(os.close, descriptor),
+            check=False,
+        ).returncode
+        for words in (("--version",), ("check", "config.yaml"))
+    ]
+
+    assert codes == [0, 2]

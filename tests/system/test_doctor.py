@@ -99,7 +99,7 @@ def test_a_wrong_key_or_host_skips_other_requests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "problem"),
-    [({"OTHER": ""}, "key_missing"), ({"BRAZE_API_KEY": f'"{SECRET}"'}, "key_quoted")],
+    [({"OTHER": ""}, "key_missing"), ({"BRAZE_API_KEY": f'"{SECRET}'}, "key_quoted")],
 )
 def test_a_malformed_key_is_not_sent(
     environment: dict[str, str], problem: str, tmp_path: Path

@@ -61,7 +61,7 @@ def test_a_signal_during_the_start_ends_it(
 ) -> None:
     """From its first line of code on it ends with 0; before, as Python does."""
     with Simulator() as braze, exporter(braze, tmp_path) as process:
-        until(lambda: catches_sigterm(process.pid))
+        until(lambda: catches(process.pid, signal.SIGTERM))
         time.sleep(delay_seconds)  # anywhere in the start
 
         assert process.end(signal.SIGTERM, seconds=SECONDS) == 0
@@ -69,10 +69,11 @@ def test_a_signal_during_the_start_ends_it(
     assert not process.log("Traceback")
 
 
-def catches_sigterm(pid: int) -> bool:
+def catches(pid: int, number: int) -> bool:
+    """Return whether a process handles a signal, according to /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(status.partition("SigCgt:")[2].split()[0], 16)
-    return bool(caught >> signal.SIGTERM - 1 & 1)
+    return bool(caught >> number - 1 & 1)
 
 
 def test_silent_and_slow_clients_do_not_delay_the_end(tmp_path: Path) -> None:
@@ -151,14 +152,8 @@ def test_warnings_of_libraries_about_peers_are_not_logged() -> None:
 
 def test_a_hangup_before_the_daemon_listens_reloads_later(tmp_path: Path) -> None:
     """From the first line of our code on; Python itself starts without a handler."""
-
-    def has_handler() -> bool:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        (caught,) = re.findall(r"^SigCgt:\s(\w+)", status, re.MULTILINE)
-        return bool(int(caught, 16) & 1 << signal.SIGHUP - 1)
-
-    with Simulator() as braze, daemon(tmp_path, braze, interval="1h") as process:
-        until(has_handler)
+    with Simulator() as braze, exporter(braze, tmp_path, interval="1h") as process:
+        until(lambda: catches(process.pid, signal.SIGHUP))
         process.send(signal.SIGHUP)
 
         process.wait_for_line("event=config.reloaded")
