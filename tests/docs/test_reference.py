@@ -96,7 +96,7 @@ def test_the_command_table_contains_every_command() -> None:
 
 def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
     routes = (ROOT / "exporter" / "web" / "routes.py").read_text()
-    (metrics,) = (one.default for one in WEB if one.name == "web.telemetry-path")
+    (metrics,) = (str(one.default) for one in WEB if one.name == "web.telemetry-path")
     actual = re.findall(r'["}](/(?:[a-z0-9/-]*[a-z0-9])?)"', routes)
 
     documented = first_cells("## Web endpoints", COMMANDS_PAGE)
