@@ -25,12 +25,10 @@ _HEAD = """\
 
 
 def page(text: str) -> str:
-    """Return the page with current tables."""
     return _TABLE.sub(lambda found: f"{found[1]}\n{_table(found[2])}\n{found[3]}", text)
 
 
 def titles(text: str) -> tuple[str, ...]:
-    """Return the titles of the tables of a page."""
     return tuple(found[2] for found in _TABLE.finditer(text))
 
 

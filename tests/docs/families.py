@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
-from zoneinfo import ZoneInfo
 
 from exporter.metrics import campaign_metrics
 from exporter.metrics.self_metrics import SelfMetrics, Served
-from exporter.model.config import Selection
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.series import parse
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.snapshots import example_snapshot
+
 
 def with_labels(families: Iterable[Metric]) -> dict[str, set[str]]:
-    """Return the label names of the samples of each family."""
     return {
         full_name(family): {
             name for sample in family.samples for name in sample.labels if name != "le"
@@ -32,12 +29,10 @@ def full_name(family: Metric) -> str:
 
 
 def exposed() -> dict[str, set[str]]:
-    """Return every family with its label names."""
     return of_campaigns() | with_labels(self_metrics().registry.collect())
 
 
 def of_campaigns() -> dict[str, set[str]]:
-    """Return the families of campaigns with their label names."""
     subject = campaign_metrics.ObjectLabels(
         workspace="w", campaign="c", campaign_id="i", labels={"configured": "l"}
     )
@@ -47,27 +42,11 @@ def of_campaigns() -> dict[str, set[str]]:
         interval_seconds=1,
         last_success_at=1,
     )
-    days = [
-        {"time": time, "conversions": 1, "messages": {"email": [{"sent": 1}]}}
-        for time in ("2026-09-01", "2026-09-02")
-    ]
-    options = parse.ParseOptions(
-        today=date(2026, 9, 2),
-        timezone=ZoneInfo("UTC"),
-        windows=(7,),
-        channels=Selection(),
-        metrics=Selection(),
-        series_limit=5000,
-        revisions=True,
+    blocks = (
+        campaign_metrics.render_status(subject, status),
+        campaign_metrics.render_values(subject, example_snapshot()),
     )
-    page = campaign_metrics.page(
-        (
-            campaign_metrics.render_status(subject, status),
-            campaign_metrics.render_values(
-                subject, parse.parse({"data": days}, options)
-            ),
-        )
-    )
+    page = campaign_metrics.page(blocks)
     families = with_labels(text_string_to_metric_families(b"".join(page).decode()))
     assert set(families) == {family.name for family in campaign_metrics.FAMILIES}
     families["braze_campaign_info"] -= {"configured"}

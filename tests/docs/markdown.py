@@ -16,7 +16,6 @@ DOCUMENTS = sorted(
 
 
 def document(name: str) -> str:
-    """Return the text of a document."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
@@ -62,12 +61,10 @@ def corrections(
 
 
 def code_spans(text: str) -> list[str]:
-    """Return the texts in back quotes."""
     return re.findall(r"`([^`]+)`", text)
 
 
 def blocks(language: str, text: str) -> list[str]:
-    """Return the contents of fenced code blocks."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
@@ -78,7 +75,6 @@ def yaml_block(key: str, text: str) -> str:
 
 
 def without_blocks(text: str) -> str:
-    """Return a document without its fenced code blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 

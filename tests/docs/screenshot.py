@@ -19,7 +19,6 @@ _WIDTH, _HEIGHT = 1366, 860
 
 
 def main(file: Path) -> None:
-    """Write the screenshot as PNG."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with Process("demo", "--web.listen-address", "127.0.0.1:0") as demo:
         url = demo.url

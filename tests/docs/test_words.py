@@ -28,14 +28,12 @@ WORDS: dict[str, Any] = run_path(str(ROOT / ".ci" / "words.py"))
     ],
 )
 def test_words_are_found_as_whole_words(line: str, found: list[str]) -> None:
-    """In any case, but not in code, links or longer words."""
     matches = {word for word, _ in WORDS["matches"](line)}
 
     assert matches == set(found)
 
 
 def test_python_is_checked_in_strings_and_comments(tmp_path: Path) -> None:
-    """Names are not checked."""
     file = tmp_path / "module.py"
     file.write_text('"""One."""\ntold = 1  # two\n\nx = f"three {told}"\n')
 
@@ -46,7 +44,6 @@ def test_python_is_checked_in_strings_and_comments(tmp_path: Path) -> None:
 
 
 def test_markdown_is_checked_outside_of_code(tmp_path: Path) -> None:
-    """Fenced blocks are not checked."""
     file = tmp_path / "page.md"
     file.write_text("One.\n\n```sh\ntold\n```\n\nTwo.\n")
 

@@ -21,43 +21,23 @@ RELEASE: dict[str, Any] = run_path(str(ROOT / ".ci" / "release.py"))
 CHART_SBOM: dict[str, Any] = run_path(str(ROOT / ".ci" / "chart_sbom.py"))
 
 
-def named(path: Path) -> str:
-    """Return the id of a parametrised test."""
-    return path.name
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("github-workflows", WORKFLOWS), ("dependabot", [".github/dependabot.yml"])],
+)
+def test_files_follow_the_schema_of_github(schema: str, files: list[object]) -> None:
+    arguments = ("--builtin-schema", f"vendor.{schema}", *map(str, files))
 
-
-@pytest.mark.parametrize("file", WORKFLOWS, ids=named)
-def test_a_workflow_follows_the_schema(file: Path) -> None:
-    """It is valid for GitHub."""
-    schema = ("--builtin-schema", "vendor.github-workflows")
-
-    assert complaints("check-jsonschema", *schema, str(file)) == ""
-
-
-def test_the_configuration_of_updates_follows_the_schema() -> None:
-    """Dependabot accepts it."""
-    schema = ("--builtin-schema", "vendor.dependabot")
-
-    assert complaints("check-jsonschema", *schema, ".github/dependabot.yml") == ""
+    assert complaints("check-jsonschema", *arguments) == ""
 
 
 def test_zizmor_finds_no_vulnerability() -> None:
-    """No finding is ignored by a comment."""
     assert complaints("zizmor", "--offline", "--quiet", ".github") == ""
     assert all("zizmor:" not in file.read_text() for file in WORKFLOWS)
 
 
-def test_a_release_publishes_the_package_before_image_and_chart() -> None:
-    """A version on the package index is final: nothing may refer to a failed one."""
-    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
-
-    assert "package" in jobs["image"]["needs"]
-    assert {"package", "image"} <= set(jobs["chart"]["needs"])
-
-
-@pytest.mark.parametrize("file", WORKFLOWS, ids=named)
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_and_permissions_are_per_job(file: Path) -> None:
-    """Pins are commits with the version in a comment; no workflow has permissions."""
     text = file.read_text()
     workflow = yaml.safe_load(text)
 
@@ -71,7 +51,6 @@ def test_actions_are_pinned_and_permissions_are_per_job(file: Path) -> None:
 
 
 def test_every_supported_python_is_tested() -> None:
-    """The matrix is the list of the package's classifiers."""
     workflow = yaml.safe_load((ROOT / ".github/workflows/test.yaml").read_text())
     supported = re.findall(
         r'"Programming Language :: Python :: (3\.\d+)"',
@@ -81,53 +60,61 @@ def test_every_supported_python_is_tested() -> None:
     assert workflow["jobs"]["python"]["strategy"]["matrix"]["python"] == supported
 
 
+def release_jobs() -> dict[str, Any]:
+    file = ROOT / ".github/workflows/release.yaml"
+    jobs: dict[str, Any] = yaml.safe_load(file.read_text())["jobs"]
+    return jobs
+
+
+def steps_of(action: str, *jobs: Any) -> list[dict[str, Any]]:
+    """Return the inputs of all steps of an action."""
+    steps = (step for job in jobs for step in job["steps"])
+    return [
+        one["with"] for one in steps if one.get("uses", "").startswith(f"{action}@")
+    ]
+
+
+def test_a_release_publishes_the_package_before_image_and_chart() -> None:
+    """A version on the package index is final: nothing may refer to a failed one."""
+    jobs = release_jobs()
+
+    assert "package" in jobs["image"]["needs"]
+    assert {"package", "image"} <= set(jobs["chart"]["needs"])
+
+
 def test_an_image_and_a_chart_are_released_with_sbom_and_provenance() -> None:
     """Both are attestations that users can verify."""
-    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
+    jobs = release_jobs()
 
-    build = next(step for step in jobs["image"]["steps"] if step.get("id") == "image")
-    assert build["with"]["sbom"] is True
-    assert build["with"]["provenance"] == "mode=max"
+    (build,) = steps_of("docker/build-push-action", jobs["image"])
+    assert build["sbom"] is True
+    assert build["provenance"] == "mode=max"
     for name in ("package", "chart"):
-        attested = [
-            step["with"]
-            for step in jobs[name]["steps"]
-            if step.get("uses", "").startswith("actions/attest@")
-        ]
+        attested = steps_of("actions/attest", jobs[name])
         assert len(attested) == 2
         assert sum("sbom-path" in one for one in attested) == 1
 
 
 def test_the_release_page_contains_all_artifacts() -> None:
     """All uploads are downloaded; build records, which cannot be, are disabled."""
-    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())["jobs"]
-    steps = [step for job in jobs.values() for step in job["steps"]]
-    uploaded = {
-        step["with"]["name"]
-        for step in steps
-        if step.get("uses", "").startswith("actions/upload-artifact@")
-    }
+    jobs = release_jobs()
+    uploads = steps_of("actions/upload-artifact", *jobs.values())
+    (download,) = steps_of("actions/download-artifact", jobs["announce"])
+    (build,) = (one for one in jobs["image"]["steps"] if one.get("id") == "image")
 
-    (build,) = (step for step in steps if step.get("id") == "image")
     assert build["env"]["DOCKER_BUILD_RECORD_UPLOAD"] == "false"
-    (downloads,) = (
-        step["with"]["pattern"]
-        for step in jobs["announce"]["steps"]
-        if step.get("uses", "").startswith("actions/download-artifact@")
-    )
-    assert set(downloads.strip("{}").split(",")) == uploaded
+    names = set(download["pattern"].strip("{}").split(","))
+    assert names == {one["name"] for one in uploads}
 
 
-@pytest.mark.parametrize("file", SCRIPTS, ids=named)
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_accepts_the_scripts(file: Path) -> None:
-    """They are executable bash scripts."""
     assert complaints("shellcheck", str(file)) == ""
     assert file.read_text().startswith("#!/usr/bin/env bash\n")
     assert file.stat().st_mode & 0o111
 
 
 def test_release_notes_are_the_changelogs_section() -> None:
-    """The section of the version, without its heading and other sections."""
     changelog = "# Changelog\n\n## [Unreleased]\n\n## [2.0.0] - 2026-01-01\n\nNew.\n\n"
     changelog += "## [1.0.0] - 2025-01-01\n\nOld.\n"
 
@@ -139,7 +126,6 @@ def test_release_notes_are_the_changelogs_section() -> None:
 
 
 def test_a_tag_with_a_different_version_is_rejected() -> None:
-    """All places with another version are printed at once."""
     places = RELEASE["PLACES"]
 
     assert len(list(RELEASE["disagreements"]("99.0.0"))) == len(places)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -13,17 +14,18 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.daemon.daemon import Daemon
 from exporter.model.config import Config, KeySource
 from exporter.simulator import Simulator
+from exporter.simulator.fleet import Campaign
 from exporter.web.server import Address
 from exporter.web.settings import WebSettings
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,6 +34,7 @@ from tests.paths import ROOT
 
 PATIENCE_SECONDS = 120.0
 """How long a test waits for an event: far longer than it ever takes."""
+FREE_PORT = "--web.listen-address=127.0.0.1:0"
 
 T = TypeVar("T")
 Labels = frozenset[tuple[str, str]]
@@ -39,14 +42,14 @@ Scrape = Mapping[str, Mapping[Labels, float]]
 
 
 def until(
-    probe: Callable[[], T], *, seconds: float = PATIENCE_SECONDS, what: str = ""
+    probe: Callable[[], T | None], *, seconds: float = PATIENCE_SECONDS, what: str = ""
 ) -> T:
-    """Return the probe's first true answer; AssertionError when the time is over."""
-    give_up_at = time.monotonic() + seconds
-    while not (answer := probe()):
-        assert time.monotonic() < give_up_at, f"waited in vain for {what or probe}"
+    """Return the probe's first true result; AssertionError after the timeout."""
+    deadline = time.monotonic() + seconds
+    while not (result := probe()):
+        assert time.monotonic() < deadline, f"timeout while waiting for {what or probe}"
         time.sleep(0.02)
-    return answer
+    return result
 
 
 def get(
@@ -55,8 +58,8 @@ def get(
     """Return status, headers and body of one request, of any status."""
     request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 - our own URL
-            return answer.status, answer.headers, answer.read()
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:  # noqa: S310 - our own URL
+            return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
@@ -78,7 +81,11 @@ class Running:
     """A daemon that serves at `url`."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        return self._url
 
     def get(self, path: str, *, method: str = "GET") -> tuple[int, str]:
         """Return status and text of a path."""
@@ -86,7 +93,6 @@ class Running:
         return status, body.decode()
 
     def scrape(self) -> Scrape:
-        """Scrape, and return the samples."""
         status, text = self.get("/metrics")
         assert status == 200
         return parse(text)
@@ -102,35 +108,72 @@ class Running:
         assert len(found) <= 1, f"{name} {labels}: {len(found)} samples"
         return found[0] if found else None
 
-    def wait_for(
-        self,
-        name: str,
-        expected: float,
-        *,
-        seconds: float = PATIENCE_SECONDS,
-        **labels: str,
-    ) -> None:
+    def wait_for(self, name: str, expected: float, **labels: str) -> None:
         """Wait until a sample has a value."""
         until(
             lambda: self.value(name, **labels) == expected,
-            seconds=seconds,
             what=f"{name} {labels} = {expected}",
         )
 
+    def scrape_until(
+        self, is_met: Callable[[Scrape], bool], *, what: str = ""
+    ) -> Scrape:
+        """Scrape until a condition is met; return that scrape."""
+        return until(
+            lambda: scrape if is_met(scrape := self.scrape()) else None, what=what
+        )
 
-def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
-    """Return a configuration that polls the simulator's campaigns every second."""
-    workspace: dict[str, object] = {
+    def wait_for_samples(self, name: str, count: int) -> Scrape:
+        """Wait until a family has so many samples."""
+        return self.scrape_until(
+            lambda scrape: len(scrape[name]) == count, what=f"{count} of {name}"
+        )
+
+    def wait_until_up(self, count: int) -> Scrape:
+        """Wait until so many campaigns are up."""
+        return self.scrape_until(
+            lambda scrape: sum(scrape["braze_campaign_up"].values()) == count,
+            what=f"{count} campaigns that are up",
+        )
+
+    def is_ready(self) -> bool:
+        return self.get("/-/ready")[0] == 200
+
+
+def listed(campaigns: Iterable[Campaign], **changes: object) -> list[dict[str, Any]]:
+    """Return campaigns as a configuration lists them."""
+    return [{"id": one.id, "name": one.name, **changes} for one in campaigns]
+
+
+def workspace(braze: Simulator, **changes: object) -> dict[str, Any]:
+    """Return a workspace that polls the simulator's campaigns every second."""
+    return {
         "name": "production",
         "endpoint": braze.url,
         "api_key_env": "BRAZE_API_KEY",
         "interval": "1s",
-        "idle_interval": "1s",  # some simulated campaigns rest
+        "idle_interval": "1s",  # some simulated campaigns are idle
         "requests_per_minute": 6000,
         "timeout": "2s",
-        "campaigns": [{"id": one.id, "name": one.name} for one in braze.campaigns],
+        "campaigns": listed(braze.campaigns),
+        **changes,
     }
-    return {"workspaces": [workspace | changes]}
+
+
+def configuration(braze: Simulator, **changes: object) -> dict[str, object]:
+    """Return a configuration of one workspace."""
+    return {"workspaces": [workspace(braze, **changes)]}
+
+
+def wait_for_requests(braze: Simulator, count: int) -> None:
+    """Wait until the simulator has received so many requests."""
+    assert braze.wait_for_requests(count, timeout_seconds=PATIENCE_SECONDS)
+
+
+def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
+    """Wait until each of these campaigns, and no other, is requested once more."""
+    start = len(braze.requests)
+    until(lambda: {one.campaign_id for one in braze.requests[start:]} == campaign_ids)
 
 
 def parsed(document: Mapping[str, object], *, key: str) -> Config:
@@ -213,8 +256,8 @@ def daemon(
     )
 
 
-class Process:
-    """`braze-exporter` as a process; its log is read as it is written."""
+class Process(Running):
+    """`braze-exporter` as a process; its log is read while it is written."""
 
     def __init__(
         self,
@@ -224,7 +267,7 @@ class Process:
     ) -> None:
         """`command` are the arguments of Python that start the exporter."""
         self.lines: list[str] = []
-        self._news = threading.Condition()
+        self._is_written = threading.Condition()
         self._process = subprocess.Popen(
             [sys.executable, *command, *arguments],
             stdout=subprocess.PIPE,
@@ -239,9 +282,9 @@ class Process:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            with self._news:
+            with self._is_written:
                 self.lines.append(line.rstrip("\n"))
-                self._news.notify_all()
+                self._is_written.notify_all()
 
     def wait_for_line(self, pattern: str) -> re.Match[str]:
         """Wait until a line of the log matches."""
@@ -251,39 +294,43 @@ class Process:
             found[:] = filter(None, (re.search(pattern, line) for line in self.lines))
             return bool(found) or self._process.poll() is not None
 
-        with self._news:
-            self._news.wait_for(search, PATIENCE_SECONDS)
+        with self._is_written:
+            self._is_written.wait_for(search, PATIENCE_SECONDS)
         assert found, f"no line like {pattern} in {self.lines}"
         return found[0]
 
     @property
     def url(self) -> str:
-        """The URL, once the log contains it."""
-        match = self.wait_for_line(r'event=web\.listening address="?([^"\s]+)')
-        return f"http://{match[1]}"
+        address = r'event"?[=:] ?"?web\.listening"?,? "?address"?[=:] ?"?([^"\s]+)'
+        return f"http://{self.wait_for_line(address)[1]}"
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
         return self._process.poll() is not None
 
+    def log(self, pattern: str = "") -> list[str]:
+        """Return the lines of the log that match."""
+        return [line for line in self.lines if re.search(pattern, line)]
+
     def send(self, signal_number: int) -> None:
-        """Send a signal."""
         self._process.send_signal(signal_number)
 
-    def end(self, signal_number: int, *, seconds: float) -> int:
-        """Send a signal and return the exit code."""
-        self._process.send_signal(signal_number)
+    def end(self, signal_number: int, *, seconds: float = PATIENCE_SECONDS) -> int:
+        self.send(signal_number)
         return self.wait(seconds)
 
+    def stop(self) -> None:
+        """End the process with SIGTERM; its exit code must be 0."""
+        assert self.end(signal.SIGTERM) == 0
+
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        """Return the exit code."""
-        return self._process.wait(seconds)
+        code = self._process.wait(seconds)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
 
     def __enter__(self) -> Self:
         return self
@@ -294,18 +341,38 @@ class Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process.poll() is None:
+        if not self.has_ended:
             self._process.kill()
-        self._process.wait(PATIENCE_SECONDS)
-        self._reader.join(PATIENCE_SECONDS)
+        self.wait()
         if self._process.stdout:
             self._process.stdout.close()
+
+
+def exporter(
+    braze: Simulator,
+    directory: Path,
+    *flags: str,
+    document: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    **changes: object,
+) -> Process:
+    """Start the daemon as a process that polls the simulator.
+
+    Its configuration is `config.yaml` in the directory.
+    """
+    file = directory / "config.yaml"
+    written(file, document or configuration(braze, **changes))
+    return Process(
+        f"--config.file={file}",
+        FREE_PORT,
+        *flags,
+        environment={"BRAZE_API_KEY": braze.api_key, **(environment or {})},
+    )
 
 
 def run(
     *arguments: str, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the exporter to its end."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *arguments],
         capture_output=True,

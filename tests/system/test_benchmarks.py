@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,49 +21,36 @@ from tests.paths import ROOT
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 DOCUMENT = ROOT / "docs" / "performance.md"
-TABLE = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
 
 
-def run_small(
-    outcome: Outcome, record_property: Callable[[str, object], None]
-) -> list[str]:
-    """Note all figures, and return what is below its floor."""
-    for name, figure in outcome.figures.items():
+@pytest.mark.slow
+@needs_linux
+@pytest.mark.parametrize(
+    ("run", "names"),
+    [
+        (
+            partial(scrape.run, scrape.SMALL),
+            {one.name for one in TARGETS if one.floor and "scrape" in one.name},
+        ),
+        (partial(poll.run, poll.SMALL), {"poll.ratio"}),
+    ],
+    ids=["a scrape and one of labelled gauges", "a poll and a plain loop"],
+)
+def test_ratios_keep_their_floors(
+    run: Callable[[], Outcome],
+    names: set[str],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Scrapes are plain and gzip, before and after polls; polls include storage."""
+    figures = run().figures
+
+    for name, figure in figures.items():
         record_property(name, figure)
-    return list(below_floor(outcome.figures))
-
-
-@pytest.mark.slow
-@needs_linux
-def test_a_scrape_costs_a_fraction_of_that_of_labelled_gauges(
-    record_property: Callable[[str, object], None],
-) -> None:
-    """Of 100,000 series, plain and gzip, whether campaigns were polled since or not."""
-    outcome = scrape.run(scrape.SMALL)
-
-    missed = run_small(outcome, record_property)
-
-    floors = {one.name for one in TARGETS if one.floor and "scrape" in one.name}
-    assert floors <= set(outcome.figures)
-    assert not missed
-
-
-@pytest.mark.slow
-@needs_linux
-def test_a_poll_costs_no_more_than_a_plain_loop(
-    record_property: Callable[[str, object], None],
-) -> None:
-    """From socket to stored bytes, with all that a plain loop does not look after."""
-    outcome = poll.run(poll.SMALL)
-
-    missed = run_small(outcome, record_property)
-
-    assert "poll.ratio" in outcome.figures
-    assert not missed
+    assert names <= set(figures)
+    assert list(below_floor(figures)) == []
 
 
 def test_what_is_below_its_floor_is_named_with_its_figure() -> None:
-    """And what is above it, or has none, is not."""
     (least,) = (one for one in TARGETS if one.name == "scrape.100k.gzip")
     (most,) = (one for one in TARGETS if one.name == "poll.ratio")
     assert least.floor
@@ -88,31 +77,21 @@ def test_a_missed_target_is_marked() -> None:
 
 
 def test_tables_are_written_between_their_marks(tmp_path: Path) -> None:
-    """The previous tables are replaced, the text around them is kept."""
     file = tmp_path / "page.md"
     begin, end = "<!-- one: made by `make bench` -->", "<!-- end of one -->"
     file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    table = Table(name="one", caption="Few.", header=("A", "B"), rows=[("x", "1")])
 
-    write(file, [TABLE])
-    write(file, [TABLE])
+    write(file, [table])
+    write(file, [table])
 
-    table = "Few.\n\n| A | B |\n| --- | ---: |\n| x | 1 |"
-    assert file.read_text() == f"before\n{begin}\n\n{table}\n\n{end}\nafter\n"
-
-
-def test_a_table_without_a_place_is_an_error(tmp_path: Path) -> None:
-    """Nothing is written then."""
-    file = tmp_path / "page.md"
-    file.write_text("nothing\n")
-
-    with pytest.raises(ValueError, match="has no lines <!-- one:"):
-        write(file, [TABLE])
-
-    assert file.read_text() == "nothing\n"
+    expected = "Few.\n\n| A | B |\n| --- | ---: |\n| x | 1 |"
+    assert file.read_text() == f"before\n{begin}\n\n{expected}\n\n{end}\nafter\n"
+    with pytest.raises(ValueError, match="has no lines <!-- two:"):
+        write(file, [replace(table, name="two")])
 
 
 def test_the_document_has_a_place_for_every_table() -> None:
-    """A full run can be written into it, and it has none that no run fills."""
     text = DOCUMENT.read_text(encoding="utf-8")
 
     marks = re.findall(r"<!-- (\S+): made by `make bench` -->", text)
@@ -122,7 +101,6 @@ def test_the_document_has_a_place_for_every_table() -> None:
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
-    """The smallest that so many percent do not exceed."""
     values = [float(number) for number in range(100, 0, -1)]
 
     found = [percentile(values, percent) for percent in (0, 50, 99, 100)]

@@ -6,20 +6,24 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from exporter.simulator import Fault, Simulator, SimulatorSettings
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.support.browser import FLAGS
-from tests.support.daemon_process import (
-    DaemonThread,
-    Running,
-    configuration,
-    parsed,
-    until,
-)
+from tests.support.daemon_process import PATIENCE_SECONDS, Running, listed, until
+from tests.support.daemon_process import daemon as start_daemon
 
 HOSTILE = (
     "<script>window.hacked = 1</script>",
@@ -31,14 +35,16 @@ HOSTILE = (
 LABEL = {"team": "<b onmouseover=window.hacked=1>"}
 WIDE = ViewportSize(width=1366, height=768)
 PHONE = ViewportSize(width=360, height=740)
+VIEWPORTS = pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+CHECKS = Path(__file__).with_name("status_page_checks.js").read_text()
 ROWS = "#results tbody tr"
 
 
 @pytest.fixture(scope="module")
 def browser(program: Callable[[str], str]) -> Iterator[Browser]:
-    """Run Chromium."""
     path = program("chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_SECONDS * 1000)
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
         chromium.close()
@@ -51,35 +57,23 @@ def daemon() -> Iterator[Running]:
     now = time.time()
     evening = now - now % 86_400 + 23 * 3600
     with Simulator(SimulatorSettings(clock=lambda: evening)) as braze:
-        document = configuration(braze, interval="2s")
-        (workspace,) = document["workspaces"]  # type: ignore[misc]  # our own
-        for campaign, name in zip(workspace["campaigns"][5:], HOSTILE, strict=False):  # type: ignore[has-type]
+        campaigns = listed(braze.campaigns)
+        for campaign, name in zip(campaigns[5:], HOSTILE, strict=False):
             campaign |= {"name": name, "labels": LABEL}
         braze.set_fault(Fault(status=503), campaign_id=braze.campaigns[3].id)
-        running = DaemonThread(
-            parsed(document, key=braze.api_key), read_key=lambda _: braze.api_key
-        )
-        with running as daemon:
-            until(lambda: daemon.get("/-/ready")[0] == 200)
-            until(lambda: '"server_error"' in daemon.get("/api/v1/status")[1])
+        with start_daemon(braze, interval="2s", campaigns=campaigns) as daemon:
+            until(daemon.is_ready)
+            daemon.wait_for_samples("braze_campaign_failure_info", 1)
             yield daemon
 
 
 @contextmanager
 def opened(
-    browser: Browser,
-    url: str,
-    *,
-    viewport: ViewportSize = WIDE,
-    scheme: str = "light",
-    has_script: bool = True,
+    browser: Browser, url: str, *, viewport: ViewportSize = WIDE, **options: Any
 ) -> Iterator[Page]:
     """Open a page; console messages and requests to other hosts are errors."""
-    context = browser.new_context(
-        viewport=viewport,
-        color_scheme="dark" if scheme == "dark" else "light",
-        java_script_enabled=has_script,
-    )
+    context = browser.new_context(viewport=viewport, **options)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     page = context.new_page()
     messages: list[str] = []
     requested: set[str] = set()
@@ -103,12 +97,14 @@ def _host(url: str) -> tuple[str | None, int | None]:
 
 
 def names(page: Page) -> list[str]:
-    """Return the names of the listed campaigns."""
     return page.locator(f"{ROWS} .name").all_inner_texts()
 
 
+def filter_of(page: Page) -> Locator:
+    return page.get_by_label("Filter", exact=True)
+
+
 def test_problems_are_listed_first(browser: Browser, daemon: Running) -> None:
-    """They are shown in words and shapes, not by colour alone."""
     with opened(browser, daemon.url) as page:
         failing, bouncing = page.locator(ROWS).nth(0), page.locator(ROWS).nth(1)
 
@@ -133,7 +129,6 @@ def test_problems_are_listed_first(browser: Browser, daemon: Running) -> None:
 
 
 def test_names_and_labels_are_escaped(browser: Browser, daemon: Running) -> None:
-    """Scripts and markup in them are shown as text."""
     with opened(browser, daemon.url) as page:
         shown = names(page)
         hacked = page.evaluate("window.hacked")
@@ -151,14 +146,14 @@ def test_filter_is_applied_during_typing(browser: Browser, daemon: Running) -> N
     with opened(browser, daemon.url) as page:
         page.evaluate("window.isSamePage = true")
 
-        page.get_by_label("Filter", exact=True).press_sequentially("SPRING")
+        filter_of(page).press_sequentially("SPRING")
 
         expect(page.locator(ROWS)).to_have_count(1)
         expect(page.locator("#found")).to_contain_text("1 to 1 of 1 campaign.")
         assert page.evaluate("window.isSamePage")
         assert urlsplit(page.url).query == "q=SPRING"
-        expect(page.get_by_label("Filter", exact=True)).to_be_focused()
-        page.get_by_label("Filter", exact=True).fill("no such campaign")
+        expect(filter_of(page)).to_be_focused()
+        filter_of(page).fill("no such campaign")
         expect(page.locator("#found")).to_contain_text("No campaigns match")
         page.get_by_role("link", name="Show all 22").click()
         expect(page.locator(ROWS)).to_have_count(22)
@@ -173,25 +168,21 @@ def test_filter_works_with_a_password_in_the_address(
     """Where fetch() rejects relative URLs."""
     url = daemon.url.replace("//", "//me:secret@")
     with opened(browser, url) as page:
-        page.get_by_label("Filter", exact=True).fill("spring")
+        filter_of(page).fill("spring")
 
         expect(page.locator(ROWS)).to_have_count(1)
 
 
 def test_query_string_is_escaped(browser: Browser, daemon: Running) -> None:
-    """A link from elsewhere may have any query string."""
     query = (
         "?q=%22%3E%3Cscript%3Ewindow.hacked%3D1%3C/script%3E&workspace=%22%3E%3Cb%3E"
     )
     with opened(browser, f"{daemon.url}/{query}") as page:
-        field = page.get_by_label("Filter", exact=True)
-
-        expect(field).to_have_value('"><script>window.hacked=1</script>')
+        expect(filter_of(page)).to_have_value('"><script>window.hacked=1</script>')
         assert page.evaluate("window.hacked") is None
 
 
 def test_a_column_header_sorts(browser: Browser, daemon: Running) -> None:
-    """A second click reverses the order."""
     with opened(browser, daemon.url) as page:
         head = page.get_by_role("columnheader", name="Sent")
         for order in ("descending", "ascending"):
@@ -211,9 +202,9 @@ def test_a_column_header_sorts(browser: Browser, daemon: Running) -> None:
 
 def test_page_works_without_javascript(browser: Browser, daemon: Running) -> None:
     """Filter, sort and order are a form; controls that need a script are hidden."""
-    with opened(browser, daemon.url, has_script=False, viewport=PHONE) as page:
+    with opened(browser, daemon.url, java_script_enabled=False, viewport=PHONE) as page:
         expect(page.get_by_label("Update every 15 s")).to_be_hidden()
-        page.get_by_label("Filter", exact=True).fill("e")
+        filter_of(page).fill("e")
         page.get_by_label("Sort by").select_option("name")
         page.get_by_label("Order").select_option("reversed")
         page.get_by_role("button", name="Apply").click()
@@ -221,7 +212,7 @@ def test_page_works_without_javascript(browser: Browser, daemon: Running) -> Non
         shown = page.locator(f"{ROWS} .name").all_text_contents()
         assert shown == sorted(shown, key=str.casefold, reverse=True)
         assert 1 < len(shown) < 22
-        expect(page.get_by_label("Filter", exact=True)).to_have_value("e")
+        expect(filter_of(page)).to_have_value("e")
         expect(page.get_by_label("Order")).to_have_value("reversed")
 
 
@@ -233,39 +224,29 @@ def test_idle_campaigns_are_marked(browser: Browser, daemon: Running) -> None:
         expect(idle.first.locator(".idle")).to_have_text("Idle: every 2 s")
         expect(idle.first.locator(".idle svg")).to_be_visible()
 
-        page.get_by_label("State").select_option("idle")
-        expect(page.locator(ROWS)).to_have_count(len(marked))
-        assert set(names(page)) == marked
-
-    with opened(browser, daemon.url, has_script=False) as page:
+    with opened(browser, daemon.url, java_script_enabled=False) as page:
         page.locator(".tiles").get_by_role("link", name="Idle").click()
 
-        assert urlsplit(page.url).query == "state=idle"
-        assert set(names(page)) == marked
         expect(page.get_by_label("State")).to_have_value("idle")
+        assert set(names(page)) == marked
     assert 0 < len(marked) < 22
 
 
 def test_pager_leads_to_every_campaign(browser: Browser) -> None:
-    """Each is on one page."""
     settings = SimulatorSettings(campaigns=60, has_incidents=False)
-    with Simulator(settings) as braze:
-        document = configuration(braze)
-        running = DaemonThread(
-            parsed(document, key=braze.api_key), read_key=lambda _: braze.api_key
-        )
-        with (
-            running as daemon,
-            opened(browser, f"{daemon.url}/?size=25&sort=name") as page,
-        ):
-            seen = names(page)
-            for number in (2, 3):
-                page.get_by_role("link", name="Next →").click()
-                expect(page.get_by_text(f"Page {number} of 3")).to_be_visible()
-                seen += names(page)
+    with (
+        Simulator(settings) as braze,
+        start_daemon(braze) as daemon,
+        opened(browser, f"{daemon.url}/?size=25&sort=name") as page,
+    ):
+        seen = names(page)
+        for number in (2, 3):
+            page.get_by_role("link", name="Next →").click()
+            expect(page.get_by_text(f"Page {number} of 3")).to_be_visible()
+            seen += names(page)
 
-            assert len(seen) == len(braze.campaigns)
-            expect(page.get_by_role("link", name="Next →")).to_have_count(0)
+        assert set(seen) == {one.name for one in braze.campaigns}
+        expect(page.get_by_role("link", name="Next →")).to_have_count(0)
 
 
 def test_page_updates_every_15_seconds(browser: Browser, daemon: Running) -> None:
@@ -294,58 +275,14 @@ def _is_updated(page: Page, before: str) -> bool:
     return page.locator("#asof").inner_text() != before
 
 
-CONTRASTS = """
-() => {
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((part) => {
-      const share = part / 255;
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const [r, g, b, alpha = 1] = parts(getComputedStyle(at).backgroundColor);
-      if (alpha > 0) return [r, g, b];
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const element = node.parentElement;
-    const isShown = element.checkVisibility() && node.data.trim() !== "";
-    if (!isShown || element.closest("style, script, option")) continue;
-    const pair = [parts(getComputedStyle(element).color), behind(element)];
-    const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-    found.push([(light + 0.05) / (dark + 0.05), node.data.trim().slice(0, 40)]);
-  }
-  const shapes = ".mark *, .sparkline path, .gauge .left";
-  for (const shape of document.querySelectorAll(shapes)) {
-    if (!shape.checkVisibility()) continue;
-    const style = getComputedStyle(shape);
-    const colour = style.stroke === "none" ? style.fill : style.stroke;
-    const pair = [parts(colour), behind(shape)];
-    const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
-    // Shapes need 3 (WCAG 1.4.11); the bars of past days are decorative.
-    const least = shape.matches(".past") ? 2 : 3;
-    const contrast = (light + 0.05) / (dark + 0.05);
-    found.push([4.5 / least * contrast, shape.outerHTML.slice(0, 60)]);
-  }
-  return found;
-}
-"""
-
-
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@VIEWPORTS
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_and_width(
     browser: Browser, daemon: Running, scheme: str, viewport: ViewportSize
 ) -> None:
     """Text has a contrast of 4.5 (WCAG 1.4.3); the page does not scroll sideways."""
-    with opened(browser, daemon.url, scheme=scheme, viewport=viewport) as page:
-        contrasts: list[tuple[float, str]] = page.evaluate(CONTRASTS)
+    with opened(browser, daemon.url, viewport=viewport, color_scheme=scheme) as page:
+        contrasts: list[tuple[float, str]] = page.evaluate(f"{CHECKS}.contrasts()")
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         width = page.evaluate("document.documentElement.scrollWidth")
 
@@ -355,54 +292,13 @@ def test_contrast_and_width(
     assert width <= viewport["width"]
 
 
-FLAWS = """
-() => {
-  const flaws = [];
-  const all = (selector) => [...document.querySelectorAll(selector)];
-  const named = (one) => document.getElementById(one.getAttribute("aria-labelledby"));
-  const claim = (isTrue, text) => { if (!isTrue) flaws.push(text); };
-  claim(document.documentElement.lang === "en", "no language");
-  claim(all("h1").length === 1, "not one h1");
-  const levels = all("h1, h2, h3, h4").map((one) => Number(one.tagName[1]));
-  levels.forEach((level, at) =>
-    claim(!at || level <= levels[at - 1] + 1, `heading ${at} skips a level`));
-  for (const name of ["header", "main", "footer"])
-    claim(all(`body > ${name}`).length === 1, `no landmark ${name}`);
-  for (const nav of all("nav")) claim(nav.ariaLabel, "a nav without a name");
-  for (const field of all("input, select, textarea"))
-    claim(field.labels.length === 1 && field.labels[0].textContent,
-      `${field.id} has no label`);
-  for (const link of all("a, button, summary"))
-    claim(link.textContent.trim(), `no text in ${link.outerHTML}`);
-  for (const head of all("th"))
-    claim(["col", "row"].includes(head.scope), `${head.textContent} has no scope`);
-  for (const table of all("table"))
-    claim(named(table), "a table without a name");
-  for (const row of all("tbody tr"))
-    claim(row.children.length === all("thead th").length, "a row of other columns");
-  for (const picture of all("svg"))
-    claim(picture.ariaHidden === "true" || (picture.role && picture.ariaLabel),
-      `neither hidden nor named: ${picture.outerHTML.slice(0, 60)}`);
-  for (const time of all("time"))
-    claim(!isNaN(Date.parse(time.dateTime)), "a bad time");
-  const ids = all("[id]").map((one) => one.id);
-  claim(new Set(ids).size === ids.length, "an id twice");
-  for (const one of all("[aria-labelledby]"))
-    claim(named(one), "a label that leads nowhere");
-  claim(!all("[style], [tabindex]:not([tabindex='-1'])").length, "style or tabindex");
-  claim(all("[role=status]").length === 1, "no live region");
-  return flaws;
-}
-"""
-
-
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@VIEWPORTS
 def test_page_is_accessible(
     browser: Browser, daemon: Running, viewport: ViewportSize
 ) -> None:
     """Names, headings, landmarks and labels are complete for screen readers."""
     with opened(browser, daemon.url, viewport=viewport) as page:
-        assert page.evaluate(FLAWS) == []
+        assert page.evaluate(f"{CHECKS}.flaws()") == []
         # In the narrow layout, too, the rows are rows of a table.
         table = page.get_by_role("table", name="Campaigns")
         expect(table.get_by_role("row")).to_have_count(23)
@@ -417,6 +313,6 @@ def test_page_works_with_a_keyboard(browser: Browser, daemon: Running) -> None:
         page.keyboard.press("Enter")
         page.keyboard.press("Tab")
 
-        expect(page.get_by_label("Filter", exact=True)).to_be_focused()
+        expect(filter_of(page)).to_be_focused()
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
         assert outline == "3px"

@@ -6,17 +6,23 @@ libfaketime changes the wall clock of the process; monotonic clocks are unaffect
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter.simulator import Simulator, SimulatorSettings
 
-from tests.support.daemon_process import Process, Running, configuration, until, written
+from tests.support.daemon_process import (
+    Process,
+    exporter,
+    listed,
+    until,
+    wait_for_a_round,
+)
 
 SUCCESS = "braze_campaign_last_success_timestamp_seconds"
 CEILING = 20
@@ -25,65 +31,71 @@ LATE = 300
 """Seconds by which a poll may be late on a busy machine: far less than an hour."""
 
 
-@contextmanager
-def exporter(
-    braze: Simulator, directory: Path, faketime: str, **changes: object
-) -> Iterator[tuple[Process, Running, Callable[[int], None]]]:
-    """Run a daemon; what sets its clock so many seconds off comes with it."""
-    library = Path(os.path.realpath(faketime)).parent.parent / "lib"
-    (found,) = library.glob("*/faketime/libfaketimeMT.so.1")
-    offset = directory / "offset"
+class SetClock:
+    """A daemon whose wall clock is a number of seconds off."""
 
-    def set_clock(seconds: int) -> None:
-        new = offset.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
-        new.rename(offset)
-
-    set_clock(0)
-    defaults = {"requests_per_minute": CEILING * 60, "timeout": "60s"}
-    document = configuration(braze, **defaults | changes)
-    with Process(
-        f"--config.file={written(directory / 'config.yaml', document)}",
-        "--web.listen-address=127.0.0.1:0",
-        environment={
-            "BRAZE_API_KEY": braze.api_key,
+    def __init__(self, directory: Path, faketime: str) -> None:
+        library = Path(os.path.realpath(faketime)).parent.parent / "lib"
+        (found,) = library.glob("*/faketime/libfaketimeMT.so.1")
+        self._directory = directory
+        self._file = directory / "offset"
+        self.environment = {
             "LD_PRELOAD": str(found),
-            "FAKETIME_TIMESTAMP_FILE": str(offset),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        },
-    ) as process:
-        yield process, Running(process.url), set_clock
+        }
+        self._write(0)
+
+    @contextmanager
+    def start(self, braze: Simulator, **changes: Any) -> Iterator[Process]:
+        options = {"requests_per_minute": CEILING * 60, "timeout": "60s", **changes}
+        with exporter(
+            braze, self._directory, environment=self.environment, **options
+        ) as process:
+            process.wait_for_samples(SUCCESS, len(braze.campaigns))
+            yield process
+
+    def set(self, process: Process, seconds: int) -> None:
+        """Set the clock, and wait until the log has one more line about it."""
+        count = len(process.log("event=clock.set "))
+        self._write(seconds)
+        until(lambda: len(process.log("event=clock.set ")) == count + 1)
+
+    def _write(self, seconds: int) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+d}\n")
+        new.rename(self._file)
 
 
-def ages(running: Running, offset: int) -> list[float]:
-    """Return how old each campaign's values are, by the daemon's clock."""
+@pytest.fixture
+def clock(tmp_path: Path, program: Callable[[str], str]) -> SetClock:
+    return SetClock(tmp_path, program("faketime"))
+
+
+def ages(process: Process, offset: int) -> list[float]:
+    """Return the age of each campaign's values, by the daemon's clock."""
     now = time.time() + offset
-    return [now - at for at in running.scrape()[SUCCESS].values()]
+    return [now - at for at in process.scrape()[SUCCESS].values()]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("offset", [3600, -3600])
-def test_polling_goes_on_at_its_pace(
-    tmp_path: Path, program: Callable[[str], str], offset: int
-) -> None:
-    """Set forward or back and right again: within seconds all are polled, at no storm.
+def test_polling_goes_on_at_its_pace(clock: SetClock, offset: int) -> None:
+    """All campaigns are polled soon after each change, within the ceiling.
 
     Values stay, their age is right, and each change of the clock is logged once.
     """
-    faketime = program("faketime")
     with (
         Simulator(SimulatorSettings(campaigns=8)) as braze,
-        exporter(braze, tmp_path, faketime) as (process, running, set_clock),
+        clock.start(braze) as process,
     ):
-        until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
-        figures = len(running.scrape()["braze_campaign_daily"])
+        figures = len(process.scrape()["braze_campaign_daily"])
         ids = {one.id for one in braze.campaigns}
 
-        for number, wall in enumerate((offset, 0), start=1):
+        for wall in (offset, 0):
             start, set_at = len(braze.requests), time.monotonic()
-            set_clock(wall)
-            wait_for_clock_lines(process, number)
+            clock.set(process, wall)
 
             wait_for_a_round(braze, ids)
             wait_for_a_round(braze, ids)
@@ -94,65 +106,35 @@ def test_polling_goes_on_at_its_pace(
             busiest = max(sum(at <= one < at + 1 for one in starts) for at in starts)
             assert busiest <= CEILING + 1
             assert len(starts) < 8 * (time.monotonic() - set_at + 3)
-            assert all(-1 < age < LATE for age in ages(running, wall))
-            assert len(running.scrape()["braze_campaign_daily"]) == figures
-            assert set(running.scrape()["braze_campaign_up"].values()) == {1.0}
+            assert all(-1 < age < LATE for age in ages(process, wall))
+            assert len(process.scrape()["braze_campaign_daily"]) == figures
+            process.wait_until_up(8)
 
-        by = [
-            float(found[1])
-            for line in process.lines
-            if (found := re.search(r"event=clock\.set by_seconds=(\S+)", line))
-        ]
-        assert by == [
-            pytest.approx(offset, abs=0.1),
-            pytest.approx(-offset, abs=0.1),
-        ]
+        lines = process.log("event=clock.set ")
+    by = [float(line.partition("by_seconds=")[2].split()[0]) for line in lines]
+    assert by == [pytest.approx(each, abs=0.1) for each in (offset, -offset)]
 
 
 @pytest.mark.parametrize("offset", [7200, -7200])
 def test_values_that_are_not_polled_soon_keep_their_age(
-    tmp_path: Path, program: Callable[[str], str], offset: int
+    clock: SetClock, offset: int
 ) -> None:
-    """Two hours are more than stale_after, and yet nothing grows stale by them.
+    """Two hours exceed stale_after, and yet no value becomes stale.
 
-    One campaign is polled each second, so that APScheduler looks at its clock before
-    the daemon does: it must not take the others for late.
+    One campaign is polled each second, so that APScheduler reads its clock before the
+    daemon does: it must not consider the others late.
     """
-    faketime = program("faketime")
-    with Simulator(SimulatorSettings(campaigns=8)) as braze, ExitStack() as stack:
-        campaigns = [{"id": one.id, "name": one.name} for one in braze.campaigns]
+    with Simulator(SimulatorSettings(campaigns=8)) as braze:
+        campaigns = listed(braze.campaigns)
         campaigns[0]["interval"] = "1s"
-        process, running, set_clock = stack.enter_context(
-            exporter(braze, tmp_path, faketime, interval="10m", campaigns=campaigns)
-        )
-        until(lambda: len(running.scrape().get(SUCCESS, {})) == 8)
-        figures = len(running.scrape()["braze_campaign_daily"])
+        with clock.start(braze, interval="10m", campaigns=campaigns) as process:
+            figures = len(process.scrape()["braze_campaign_daily"])
 
-        set_clock(offset)
-        wait_for_clock_lines(process, 1)
+            clock.set(process, offset)
 
-        assert all(-1 < age < LATE for age in ages(running, offset))
-        assert len(running.scrape()["braze_campaign_daily"]) == figures
-        assert not any("campaign.stale" in line for line in process.lines)
-        requests = Counter(one.campaign_id for one in braze.requests)
-        assert set(requests) == {one["id"] for one in campaigns}
-        assert all(requests[one["id"]] <= 2 for one in campaigns[1:])
-
-
-def wait_for_clock_lines(process: Process, count: int) -> None:
-    """Wait until the log has this many lines about a set clock."""
-
-    def is_logged() -> bool:
-        return sum("event=clock.set " in line for line in process.lines) == count
-
-    until(is_logged)
-
-
-def wait_for_a_round(braze: Simulator, campaign_ids: set[str]) -> None:
-    """Wait until each campaign is requested once more."""
-    start = len(braze.requests)
-
-    def is_over() -> bool:
-        return {one.campaign_id for one in braze.requests[start:]} == campaign_ids
-
-    until(is_over)
+            assert all(-1 < age < LATE for age in ages(process, offset))
+            assert len(process.scrape()["braze_campaign_daily"]) == figures
+            assert not process.log("campaign.stale")
+            requests = Counter(one.campaign_id for one in braze.requests)
+    assert set(requests) == {one["id"] for one in campaigns}
+    assert all(requests[one["id"]] <= 2 for one in campaigns[1:])

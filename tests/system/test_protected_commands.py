@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-import signal
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,19 +15,32 @@ from exporter.simulator import Simulator
 
 from tests.paths import ROOT
 from tests.support.certificates import HASH, PASSWORD, Certificates
-from tests.support.daemon_process import Process, configuration, run, until, written
+from tests.support.command_line import invoke
+from tests.support.daemon_process import (
+    FREE_PORT,
+    PATIENCE_SECONDS,
+    Process,
+    exporter,
+    run,
+    until,
+)
 
-EXAMPLE = ROOT / "config.example.yaml"
-FREE = "--web.listen-address=127.0.0.1:0"
+EXAMPLE = str(ROOT / "config.example.yaml")
 TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 CLIENTS = "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyClientCert\n"
 USERS = f"basic_auth_users: {{prometheus: {HASH}}}\n"
 VALID = f"Basic {base64.b64encode(f'prometheus:{PASSWORD}'.encode()).decode()}"
 
 
-@pytest.fixture(name="certificates")
-def _certificates(tmp_path: Path) -> Certificates:
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path / "web")
+
+
+@pytest.fixture
+def braze() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
 
 
 def web_file(certificates: Certificates, text: str) -> str:
@@ -37,11 +50,9 @@ def web_file(certificates: Certificates, text: str) -> str:
     return f"--web.config.file={file}"
 
 
-def daemon(tmp_path: Path, braze: Simulator, *flags: str) -> Process:
-    """Start the daemon."""
-    file = written(tmp_path / "config.yaml", configuration(braze))
-    environment = {"BRAZE_API_KEY": braze.api_key}
-    return Process("--config.file", file, FREE, *flags, environment=environment)
+def healthcheck_of(process: Process) -> tuple[str, str]:
+    """Return the command line of a health check."""
+    return "healthcheck", f"--web.listen-address={process.url.removeprefix('http://')}"
 
 
 def request(
@@ -51,12 +62,11 @@ def request(
     credentials: str = VALID,
     method: str = "GET",
 ) -> tuple[int, str]:
-    """Return the status and text of a response."""
     prepared = urllib.request.Request(url, headers={"Authorization": credentials})  # noqa: S310 - a URL of this test
     prepared.method = method
     try:
         with urllib.request.urlopen(  # noqa: S310 - a URL of this test
-            prepared, context=client_context, timeout=60
+            prepared, context=client_context, timeout=PATIENCE_SECONDS
         ) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
@@ -65,50 +75,43 @@ def request(
 
 
 def test_a_protected_daemon_serves_its_pages_to_users_only(
-    tmp_path: Path, certificates: Certificates
+    tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
     """Health checks need no password; no page and no log line contains a secret."""
     client_context = certificates.client_context()
     flag = web_file(certificates, TLS + USERS)
-    with (
-        Simulator() as braze,
-        daemon(tmp_path, braze, flag, "--web.enable-lifecycle") as process,
-    ):
+    with exporter(braze, tmp_path, flag, "--web.enable-lifecycle") as process:
         url = process.url.replace("http:", "https:")
+
+        def status(path: str, method: str = "GET") -> int:
+            found, _ = request(
+                f"{url}{path}", client_context, credentials="", method=method
+            )
+            return found
+
         pages = [
             request(f"{url}{path}", client_context)
             for path in ("/metrics", "/config", "/", "/-/healthy")
         ]
-        refused = [
-            request(f"{url}{path}", client_context, credentials="", method=method)[0]
-            for path, method in (
-                ("/metrics", "GET"),
-                ("/config", "GET"),
-                ("/", "HEAD"),
-                ("/nowhere", "GET"),
-                ("/-/reload", "POST"),
-            )
-        ]
-        health = request(f"{url}/-/healthy", client_context, credentials="")
-        ready = request(f"{url}/-/ready", client_context, credentials="")
-        process.end(signal.SIGTERM, seconds=5)
+        refused = [status(path) for path in ("/metrics", "/config", "/nowhere")]
+        refused += [status("/", "HEAD"), status("/-/reload", "POST")]
+        health = status("/-/healthy"), status("/-/ready")
+        process.stop()
 
     assert [status for status, _ in pages] == [200] * 4
     assert refused == [401] * 5
-    assert health[0] == 200
-    assert ready[0] in {200, 503}
+    assert health in {(200, 200), (200, 503)}
     output = "\n".join([*process.lines, *(text for _, text in pages)])
     for secret in (PASSWORD, HASH, HASH[29:], VALID, "PRIVATE KEY"):
         assert secret not in output
 
 
 def test_a_running_daemon_loads_a_new_web_configuration(
-    tmp_path: Path, certificates: Certificates
+    tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
-    """An invalid one is logged and changes nothing; a valid one is applied."""
     client_context = certificates.client_context()
     flag = web_file(certificates, TLS)
-    with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
+    with exporter(braze, tmp_path, flag) as process:
         url = process.url.replace("http:", "https:")
 
         web_file(certificates, TLS + "basic_auth_users: {prometheus: hunter2}\n")
@@ -128,7 +131,6 @@ def test_a_running_daemon_loads_a_new_web_configuration(
 def test_all_problems_of_both_files_are_printed(
     tmp_path: Path, certificates: Certificates
 ) -> None:
-    """By `check`, the daemon and the demo, with exit code 2."""
     flag = web_file(
         certificates, "tls_server_config: {cert_file: none.pem}\nusers: {}\n"
     )
@@ -161,54 +163,50 @@ def test_check_describes_a_valid_web_configuration(
     """In one line after the plan; its warnings are printed with the others."""
     flag = web_file(certificates, text + "http_server_config: {http2: true}\n")
 
-    by_command = run("check", flag, str(EXAMPLE))
-    by_flag = run("--config.check", "--config.file", str(EXAMPLE), flag)
+    ended = invoke("check", flag, EXAMPLE)
 
-    assert by_command.returncode == 0
-    assert by_command.stdout == by_flag.stdout
-    assert by_command.stdout.endswith(f"web.yml: valid, {expected}\n")
-    assert "http_server_config.http2: warning: " in by_command.stderr
+    assert ended.returncode == 0
+    assert ended.stdout.endswith(f"web.yml: valid, {expected}\n")
+    assert "http_server_config.http2: warning: " in ended.stderr
 
 
 def test_the_demo_can_be_protected(certificates: Certificates) -> None:
     """It prints warnings, then its address."""
     text = f"{TLS}{USERS}http_server_config: {{http2: true}}\n"
 
-    with Process("demo", FREE, web_file(certificates, text)) as demo:
+    with Process("demo", FREE_PORT, web_file(certificates, text)) as demo:
         demo.wait_for_line(r"http2: warning: ")
         url = demo.wait_for_line(r"Metrics +(https://\S+)$")[1]
 
         assert request(url, certificates.client_context())[0] == 200
-        assert demo.end(signal.SIGTERM, seconds=5) == 0
+        demo.stop()
 
 
 def test_the_health_check_uses_the_protocol_of_the_daemon(
-    tmp_path: Path, certificates: Certificates
+    tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
     """Without a password, also while the file is invalid, changed or missing."""
     flag = web_file(certificates, TLS + USERS)
-    with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
-        address = f"--web.listen-address={process.url.removeprefix('http://')}"
-        check = ("healthcheck", address, flag)
-        healthy = run(*check)
-        without_flag = run("healthcheck", address)
+    with exporter(braze, tmp_path, flag) as process:
+        check = healthcheck_of(process)
+        ended = [run(*check, flag)]
+        without_flag = run(*check)
 
         web_file(certificates, "basic_auth_users: [")
-        while_invalid = run(*check)
+        ended.append(run(*check, flag))
         process.wait_for_line(r"event=web_config\.rejected")
         web_file(certificates, "{}")
-        until(lambda: run("healthcheck", address).returncode == 0)
-        when_plain = run(*check)
+        until(lambda: run(*check).returncode == 0)
+        ended.append(run(*check, flag))
         (certificates.directory / "web.yml").unlink()
-        without_file = run(*check)
+        ended.append(run(*check, flag))
 
-    for ended in (healthy, while_invalid, when_plain, without_file):
-        assert (ended.returncode, ended.stdout) == (0, "healthy\n")
+    assert [(one.returncode, one.stdout) for one in ended] == [(0, "healthy\n")] * 4
     assert without_flag.returncode == 1
 
 
 def test_the_health_check_presents_a_required_client_certificate(
-    tmp_path: Path, certificates: Certificates
+    tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
     """The daemon's own, or the one of the flags; it fails without a valid one."""
     flag = web_file(certificates, TLS + CLIENTS)
@@ -216,17 +214,13 @@ def test_the_health_check_presents_a_required_client_certificate(
     pair = tmp_path / "pair.pem"
     pair.write_bytes(own.private_key_and_cert_chain_pem.bytes())
     other = Certificates(tmp_path / "other").directory
-    with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
-        address = f"--web.listen-address={process.url.removeprefix('http://')}"
-        check = ("healthcheck", address, flag)
+    others = (f"cert-file={other / 'cert.pem'}", f"key-file={other / 'key.pem'}")
+    with exporter(braze, tmp_path, flag) as process:
+        check = (*healthcheck_of(process), flag)
 
         by_own = run(*check)
         by_pair = run(*check, f"--client.cert-file={pair}")
-        by_other = run(
-            *check,
-            f"--client.cert-file={other / 'cert.pem'}",
-            f"--client.key-file={other / 'key.pem'}",
-        )
+        by_other = run(*check, *(f"--client.{one}" for one in others))
         by_missing = run(*check, f"--client.cert-file={tmp_path / 'none.pem'}")
 
     assert (by_own.returncode, by_pair.returncode) == (0, 0)
@@ -236,15 +230,13 @@ def test_the_health_check_presents_a_required_client_certificate(
 
 
 def test_the_health_check_presents_no_optional_client_certificate(
-    tmp_path: Path, certificates: Certificates
+    tmp_path: Path, certificates: Certificates, braze: Simulator
 ) -> None:
     """One of another authority would be refused, a missing one is accepted."""
     clients = Certificates(tmp_path / "clients").directory / "ca.pem"
     text = CLIENTS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
     flag = web_file(certificates, TLS + text.replace("ca.pem", str(clients)))
-    with Simulator() as braze, daemon(tmp_path, braze, flag) as process:
-        address = f"--web.listen-address={process.url.removeprefix('http://')}"
-
-        ended = run("healthcheck", address, flag)
+    with exporter(braze, tmp_path, flag) as process:
+        ended = run(*healthcheck_of(process), flag)
 
     assert (ended.returncode, ended.stdout) == (0, "healthy\n")

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon_process import Process, clean_environment, get, until, written
+from tests.support.daemon_process import (
+    FREE_PORT,
+    Process,
+    clean_environment,
+    until,
+    written,
+)
 from tests.support.scripted_peer import closed_port
 
 PACKAGES = "prometheus_client, requests, yaml, apscheduler.schedulers.background"
 ROUNDS = 9
 MOST_ROUNDS = 40
 BOUND = 1.4
-ENVIRONMENT = {"BRAZE_API_KEY": "a-key"}
-
+INFO = "\nbraze_campaign_info{"
 
 INSTALLED = ("-c", "import sys; from exporter.cli import main; sys.exit(main())")
 """What the installed command `braze-exporter` runs."""
 
 
 def cpu_seconds() -> float:
-    """Return what all processes that we have waited for have used."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -44,18 +47,18 @@ def import_packages() -> float:
 def start(file: str, *, campaigns: int) -> float:
     """Return the CPU of a run up to a scrape that shows so many, in seconds."""
     before = cpu_seconds()
-    where = "--web.listen-address=127.0.0.1:0"
     with Process(
-        "--config.file", file, where, environment=ENVIRONMENT, command=INSTALLED
+        f"--config.file={file}",
+        FREE_PORT,
+        environment={"BRAZE_API_KEY": "a-key"},
+        command=INSTALLED,
     ) as daemon:
-        url = f"{daemon.url}/metrics"
-        until(lambda: get(url)[2].count(b"\nbraze_campaign_info{") == campaigns)
-        assert daemon.end(signal.SIGTERM, seconds=10) == 0
+        until(lambda: daemon.get("/metrics")[1].count(INFO) == campaigns)
+        daemon.stop()
     return cpu_seconds() - before
 
 
 def config_file(tmp_path: Path, *, campaigns: int) -> str:
-    """Write a configuration whose Braze is not there."""
     workspace = {
         "name": "production",
         "endpoint": f"http://127.0.0.1:{closed_port()}",
