@@ -104,9 +104,9 @@ def test_a_wrong_key_is_probed_not_hammered(caplog: pytest.LogCaptureFixture) ->
     reasons = {dict(one)["reason"] for one in samples["braze_campaign_failure_info"]}
     assert reasons == {"unauthorized"}
     (line,) = (one for one in caplog.records if one.getMessage() == "workspace.paused")
-    facts = line.__dict__["facts"]
-    assert facts["endpoint"].startswith("http://127.0.0.1:")
-    assert facts["key"] == "environment variable BRAZE_API_KEY"
+    fields = line.__dict__["fields"]
+    assert fields["endpoint"].startswith("http://127.0.0.1:")
+    assert fields["key"] == "environment variable BRAZE_API_KEY"
 
 
 def test_a_key_replaced_in_its_file_ends_the_pause() -> None:
@@ -145,11 +145,11 @@ def test_one_forbidden_campaign_does_not_stop_the_others(
     caplog.set_level("INFO", logger="exporter")
 
     def wait_for_event(name: str) -> dict[str, object]:
-        def facts() -> dict[str, object] | None:
+        def fields() -> dict[str, object] | None:
             found = (one for one in caplog.records if one.getMessage() == name)
-            return next((one.__dict__["facts"] for one in found), None)
+            return next((one.__dict__["fields"] for one in found), None)
 
-        return until(facts, what=name)
+        return until(fields, what=name)
 
     other_keys = {"another-key": ALL_PERMISSIONS}
     with Simulator(SimulatorSettings(other_keys=other_keys)) as braze:
