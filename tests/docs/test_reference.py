@@ -109,7 +109,7 @@ def test_the_endpoint_table_contains_every_path_of_the_web_server() -> None:
 def test_the_event_table_contains_every_log_event_with_its_level() -> None:
     source = "".join(path.read_text() for path in (ROOT / "exporter").rglob("*.py"))
     calls = re.findall(
-        r"(?:\blevel = logging\.(\w+) if .*\s+)?"
+        r"(?:\blevel = logging\.(\w+)(?: if .*)?\s+)?"
         r"(?:_log\.(\w+)|\.write)"
         r'\(\s*(?:level, |logging\.(\w+), )?"([a-z_]+\.[a-z_]+)"',
         source,

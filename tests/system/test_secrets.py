@@ -289,7 +289,7 @@ def test_a_check_does_not_print_the_key(tmp_path: Path) -> None:
     with Simulator(SimulatorSettings(campaigns=1)) as braze:
         file = written(tmp_path / "config.yaml", configuration(braze))
 
-    ended = invoke("check", file, environment={"BRAZE_API_KEY": f'"{KEY}"'})
+    ended = invoke("check", file, environment={"BRAZE_API_KEY": f'"{KEY}'})
 
     assert ended.returncode == 0
     assert "quote" in ended.stderr
