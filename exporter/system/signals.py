@@ -31,7 +31,7 @@ def catch_hangup(act: Callable[[], object]) -> None:
 
 
 def exit_after(seconds: float) -> None:
-    """Exit with code 0 after some time, whatever the threads of the process do.
+    """Exit with code 0 after some time, even if threads of the process hang.
 
     A timer of the system needs no thread, which the system may not have to give.
     """
