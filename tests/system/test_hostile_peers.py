@@ -24,7 +24,10 @@ from tests.support.daemon_process import (
 )
 from tests.support.process_figures import forget_peak, look, peak_bytes
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
+]
 
 CLIENTS = 500
 SCRAPES = 30

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 from urllib.parse import urlencode
 
+import pytest
 from exporter.simulator.api import Api
 from exporter.simulator.settings import ALL_PERMISSIONS, SimulatorSettings
 
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import FakeBraze, PollingWorld, config, workspace
+
+pytestmark = pytest.mark.slow
 
 HOUR = 3600.0
 SETTLED_AT = NOW + 2 * HOUR

@@ -108,7 +108,7 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
             (_, channel), (_, variation) = own[:2]
             is_control = (channel, variation) in known.controls
             ids = (
-                ("variation_id", known.infos[channel, variation]),
+                ("variation_id", naive_oracle.cleaned(known.infos[channel, variation])),
                 ("control", "true" if is_control else "false"),
             )
             labels = frozenset((*own[:2], *ids))
