@@ -96,6 +96,7 @@ def readable(directory: Path) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_a_hundred_campaigns_fit_into_64_mib(engine: Engine, tmp_path: Path) -> None:
     """They are polled and scraped, the health check passes, and SIGTERM ends it."""
     with Simulator(SimulatorSettings(campaigns=100)) as braze:
@@ -114,6 +115,7 @@ def test_a_hundred_campaigns_fit_into_64_mib(engine: Engine, tmp_path: Path) -> 
     assert (health, code) == (0, 0), log
 
 
+@pytest.mark.slow
 def test_the_memory_limit_is_enforced(engine: Engine) -> None:
     """A process above 64 MiB is killed, so the previous test is meaningful."""
     greedy = ("--entrypoint=python", engine.image, "-c", "bytearray(10**8)")
@@ -121,6 +123,7 @@ def test_the_memory_limit_is_enforced(engine: Engine) -> None:
     assert engine.attempt("run", "--rm", *CONFINED, *greedy).returncode == 137
 
 
+@pytest.mark.slow
 def test_the_demo_runs_with_no_rights_at_all(engine: Engine) -> None:
     """`docker run IMAGE demo`: an unprivileged user, listening on all interfaces."""
     with engine.container("demo") as container:
@@ -143,6 +146,7 @@ def test_the_demo_runs_with_no_rights_at_all(engine: Engine) -> None:
     assert (health, code) == (0, 0), log
 
 
+@pytest.mark.slow
 def test_the_health_check_speaks_tls_at_any_port(
     engine: Engine, tmp_path: Path
 ) -> None:
@@ -165,6 +169,7 @@ def test_the_health_check_speaks_tls_at_any_port(
     assert elsewhere.stderr.startswith("unhealthy")
 
 
+@pytest.mark.slow
 def test_without_a_configuration_the_message_has_its_path(engine: Engine) -> None:
     ended = engine.attempt("run", "--rm", *CONFINED, engine.image)
 
@@ -198,12 +203,14 @@ for source in root.rglob("*.py"):
     [("sh", NOTHING_TO_BUILD_WITH), ("python", ALL_COMPILED)],
     ids=["nothing to build with or to write to", "all compiled"],
 )
+@pytest.mark.slow
 def test_the_image_holds_only_what_the_exporter_needs(
     engine: Engine, entrypoint: str, code: str
 ) -> None:
     assert engine.output(entrypoint, code) == ""
 
 
+@pytest.mark.slow
 def test_the_image_has_labels(engine: Engine) -> None:
     labels = json.loads(engine.podman("image", "inspect", engine.image))[0]["Labels"]
 
