@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
+from tempfile import gettempdir
 
 from tests.support.daemon_process import Running, until
 from tests.support.programs import checked, responds, run_program
@@ -16,6 +17,8 @@ from tests.support.scripted_peer import closed_port
 
 BASE = "python:3.13-slim"
 """The base image of the Dockerfile: that of `.ci/containers`, or the public one."""
+_TEMPORARY = Path(gettempdir())
+"""Where podman runs: its monitor writes a file after a container is out of memory."""
 CONFINED = (
     *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     *("--memory=64m", "--memory-swap=64m"),
@@ -45,11 +48,15 @@ class Engine:
 
     def attempt(self, *arguments: str) -> CompletedProcess[str]:
         """Run podman, without a check of its exit code."""
-        return run_program("podman", *arguments, environment=self._environment)
+        return run_program(
+            "podman", *arguments, environment=self._environment, directory=_TEMPORARY
+        )
 
     def podman(self, *arguments: str) -> str:
         """Run podman and return its output; AssertionError if it fails."""
-        return checked("podman", *arguments, environment=self._environment).stdout
+        return checked(
+            "podman", *arguments, environment=self._environment, directory=_TEMPORARY
+        ).stdout
 
     def build(self) -> None:
         """Build the Dockerfile with every step."""

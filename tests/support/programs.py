@@ -15,12 +15,14 @@ PROGRAM_SECONDS = 600.0
 
 
 def run_program(
-    *command: str | Path, environment: Mapping[str, str] | None = None
+    *command: str | Path,
+    environment: Mapping[str, str] | None = None,
+    directory: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program at the repository's root, without a check of its exit code."""
+    """Run a program, by default at the repository's root; any exit code is allowed."""
     return subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=PROGRAM_SECONDS,
@@ -30,10 +32,12 @@ def run_program(
 
 
 def checked(
-    *command: str | Path, environment: Mapping[str, str] | None = None
+    *command: str | Path,
+    environment: Mapping[str, str] | None = None,
+    directory: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; AssertionError with its output if it fails."""
-    ended = run_program(*command, environment=environment)
+    ended = run_program(*command, environment=environment, directory=directory)
     assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
     return ended
 
