@@ -59,7 +59,6 @@ class Scheduler:
         self._pools_lock = Lock()
         """Held while a pool is replaced or used: a closed one accepts no jobs."""
         self._tasks = ThreadPoolExecutor(_TASK_THREADS, "tasks")
-        self._is_stopped = False
         # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": DebugExecutor()}
@@ -71,9 +70,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Start no more jobs; running jobs end normally."""
-        self._scheduler.shutdown(wait=False)
-        with self._pools_lock:
-            self._is_stopped = True
+        self._scheduler.shutdown(wait=False)  # its thread has ended by then
         for pool in (*self._pools.values(), self._tasks):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -141,8 +138,6 @@ class Scheduler:
 
     def _submit(self, work: PendingPoll | _Task) -> None:
         with self._pools_lock:
-            if self._is_stopped:
-                return
             pool = self._tasks
             if isinstance(work, PendingPoll):
                 # A poll of a workspace that was just removed ends at once.

@@ -197,6 +197,18 @@ def test_a_workspace_is_added_and_removed() -> None:
     assert world.workspaces.session_of("other") is None
 
 
+def test_a_replaced_queue_has_no_polls_that_wait() -> None:
+    world = PollingWorld()
+    world.apply(config(workspace()))
+    previous = world.shop.queue
+
+    world.apply(config(workspace(endpoint="https://rest.iad-02.braze.com")))
+
+    assert world.shop.queue is not previous
+    assert previous.state(now=NOW).positions == {}
+    assert set(world.shop.queue.state(now=NOW).positions) == set("abc")
+
+
 @pytest.mark.parametrize(
     "response", [EMPTY_DOCUMENT, WRONG_KEY, NOT_FOUND, THROTTLED, TIMED_OUT]
 )
