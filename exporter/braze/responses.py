@@ -47,8 +47,8 @@ _FAILURES: dict[int, tuple[type[FetchError], FailureReason]] = {
     404: (CampaignRefused, FailureReason.NOT_FOUND),
     429: (Throttled, FailureReason.RATE_LIMITED),
 }
-# Statuses of Braze or of a proxy that ask for another try, although they begin with 4:
-# timeout, misdirected, too early, and a client that seemed to leave (AWS, nginx).
+# Temporary failures, although they begin with 4: timeout, misdirected, too early, and
+# a client that seemed to leave (AWS, nginx).
 _FAILURES |= dict.fromkeys(
     (408, 421, 425, 460, 499), (Unavailable, FailureReason.SERVER_ERROR)
 )
