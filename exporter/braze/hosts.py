@@ -21,6 +21,7 @@ _LISTED = frozenset(
 )
 REST_HOSTS = tuple(sorted(_LISTED))
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
+_BRACKETED = re.compile(r"(?:^|@)\[[^]@]*\](?::[0-9]*)?$")
 _SUCH_AS = "such as https://rest.iad-01.braze.com"
 
 
@@ -81,7 +82,12 @@ def _parsed(text: str, expected: str) -> SplitResult:
     # urlsplit drops newlines and tabs silently and does not check host names.
     is_plain = text.isascii() and text.isprintable() and not set(text) & {" ", "\\"}
     is_url = url.scheme in ("http", "https") and port != 0
-    is_host = _ip(host) if "[" in url.netloc else _HOST.fullmatch(host)
+    # Nor does it reject text around the brackets of an address.
+    is_host = (
+        _BRACKETED.search(url.netloc) and _ip(host)
+        if "[" in url.netloc
+        else _HOST.fullmatch(host)
+    )
     if not (is_plain and is_url and is_host):
         raise ValueError(f"expected {expected}")
     if url.query or url.fragment:

@@ -108,10 +108,6 @@ class Scheduler:
         """Remove the scheduled poll of an object."""
         self._scheduler.remove_job(_name(workspace, object_id))
 
-    def drop_task(self, workspace: str, /) -> None:
-        """Remove the task of a workspace; a running one ends normally."""
-        self.drop(workspace, _TASK)
-
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
         """Return the scheduled poll of an object; None: it waits, runs or is absent."""
         job = self._scheduler.get_job(_name(workspace, object_id))

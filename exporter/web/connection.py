@@ -349,6 +349,7 @@ class Connection(asyncio.Protocol):
     def _discard_input(self) -> None:
         self._phase = _Phase.CLOSING
         self._received = b""
+        self._out.resume_reading()
         self._deadline = self._loop.time() + _LINGER_SECONDS
         self._context.table.mark_waiting(self)
 

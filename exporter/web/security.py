@@ -63,6 +63,7 @@ class Security:
     """The protection of the web server; without a file, plain HTTP without users."""
 
     def __init__(self, file: str | None = None) -> None:
+        self._has_file = file is not None
         self._file = file or ""
         self._authenticator = Authenticator()
         self._bucket: TokenBucket | None = None
@@ -73,7 +74,7 @@ class Security:
 
     def load(self) -> tuple[Problem, ...]:
         """Load the file and return its warnings. ConfigError: it is invalid."""
-        return self._apply({}) if self._file else ()
+        return self._apply({}) if self._has_file else ()
 
     def refresh(self) -> None:
         """Look at the files once; apply a change that the previous look found too."""

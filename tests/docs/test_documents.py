@@ -20,7 +20,7 @@ from tests.docs.markdown import (
     without_blocks,
 )
 from tests.paths import ROOT
-from tests.support.checkers import complaints
+from tests.support.programs import checked
 
 BLOB = "https://github.com/braze-exporter/braze-exporter/blob/main/"
 
@@ -80,7 +80,7 @@ def test_every_query_is_valid_promql(
     file.write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
 
     assert queries
-    assert complaints(program("promtool"), "check", "rules", str(file)) == ""
+    checked(program("promtool"), "check", "rules", str(file))
 
 
 def test_the_scrape_job_has_one_name() -> None:

@@ -17,8 +17,8 @@ import pytest
 from exporter import __version__
 
 from tests.paths import ROOT
-from tests.support.checkers import PATIENCE_SECONDS, complaints, run_tool
 from tests.support.daemon_process import clean_environment
+from tests.support.programs import SCRIPTS, checked, run_program
 from tests.unit.test_architecture import PACKAGE
 
 SMOKE = (
@@ -43,7 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build the sdist, and the wheel from it, with the locked build backend."""
     directory = tmp_path_factory.mktemp("dist")
     arguments = ("-m", "build", "--no-isolation", "--outdir", str(directory))
-    assert complaints("python", *arguments) == ""
+    checked(SCRIPTS / "python", *arguments)
     (sdist,) = directory.glob("*.tar.gz")
     (wheel,) = directory.glob("*.whl")
     return Built(sdist, wheel)
@@ -60,7 +60,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = directory / "bin" / "python"
     install = ("--quiet", "--no-deps", "--no-index", str(built.wheel))
     pip = ("-m", "pip", "--python", str(python), "install", *install)
-    assert complaints("python", *pip) == ""
+    checked(SCRIPTS / "python", *pip)
     (site,) = (directory / "lib").glob("python*/site-packages")
     (site / "locked.pth").write_text(f"{Path(pytest.__file__).parent.parent}\n")
     return python
@@ -72,21 +72,14 @@ def outside(
     """Run an installed Python in a directory without the source of the package."""
     settings = clean_environment()
     del settings["PYTHONPATH"]
-    return subprocess.run(
-        [str(python), *arguments],
-        cwd=at,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-        env={**settings, "PATH": f"{python.parent}:{os.environ['PATH']}"},
-    )
+    settings["PATH"] = f"{python.parent}:{os.environ['PATH']}"
+    return run_program(python, *arguments, environment=settings, directory=at)
 
 
 def test_the_package_index_accepts_both_files(built: Built) -> None:
     files = (str(built.sdist), str(built.wheel))
 
-    assert complaints("twine", "check", "--strict", *files) == ""
+    checked(SCRIPTS / "twine", "check", "--strict", *files)
     assert f"-{__version__}" in built.wheel.name
     assert f"-{__version__}" in built.sdist.name
 
@@ -149,7 +142,7 @@ def test_the_installed_command_prints_its_version(
 ) -> None:
     place = "import exporter; print(exporter.__file__)"
 
-    command = run_tool(str(installed.parent / "braze-exporter"), "--version").stdout
+    command = checked(installed.parent / "braze-exporter", "--version").stdout
     module = outside(installed, "-m", "exporter", "--version", at=tmp_path)
     where = outside(installed, "-c", place, at=tmp_path)
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.docs.families import of_campaigns, with_labels
 from tests.docs.markdown import blocks, corrections, document, first_cells, yaml_block
 from tests.paths import ROOT
-from tests.support.checkers import complaints
+from tests.support.programs import checked
 
 README = document("README.md")
 MAX_LINES = 220
@@ -61,4 +61,4 @@ def test_the_scrape_configuration_is_valid(
     config = tmp_path / "prometheus.yml"
     config.write_text(text.replace("/path/to/braze-exporter", str(ROOT)))
 
-    assert complaints(program("promtool"), "check", "config", str(config)) == ""
+    checked(program("promtool"), "check", "config", str(config))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from tests.support.checkers import PATIENCE_SECONDS
+from tests.support.programs import run_program
 
 SOURCES = (
     *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"),
@@ -25,15 +25,9 @@ SOURCES = (
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """Build the site as `make docs` does; proxies make each network request fail."""
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-        env={**os.environ, **proxies, "NO_MKDOCS_2_WARNING": "true"},
-    )
+    command = (sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site)
+    environment = {**os.environ, **proxies, "NO_MKDOCS_2_WARNING": "true"}
+    return run_program(*command, environment=environment, directory=root)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.paths import ROOT
-from tests.support.checkers import complaints
+from tests.support import programs
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 SCRIPTS = [path for path in sorted((ROOT / ".ci").iterdir()) if path.suffix != ".py"]
@@ -28,11 +28,11 @@ CHART_SBOM: dict[str, Any] = run_path(str(ROOT / ".ci" / "chart_sbom.py"))
 def test_files_follow_the_schema_of_github(schema: str, files: list[object]) -> None:
     arguments = ("--builtin-schema", f"vendor.{schema}", *map(str, files))
 
-    assert complaints("check-jsonschema", *arguments) == ""
+    programs.checked(programs.SCRIPTS / "check-jsonschema", *arguments)
 
 
 def test_zizmor_finds_no_vulnerability() -> None:
-    assert complaints("zizmor", "--offline", "--quiet", ".github") == ""
+    programs.checked(programs.SCRIPTS / "zizmor", "--offline", "--quiet", ".github")
     assert all("zizmor:" not in file.read_text() for file in WORKFLOWS)
 
 
@@ -109,7 +109,7 @@ def test_the_release_page_contains_all_artifacts() -> None:
 
 @pytest.mark.parametrize("file", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_accepts_the_scripts(file: Path) -> None:
-    assert complaints("shellcheck", str(file)) == ""
+    programs.checked(programs.SCRIPTS / "shellcheck", str(file))
     assert file.read_text().startswith("#!/usr/bin/env bash\n")
     assert file.stat().st_mode & 0o111
 

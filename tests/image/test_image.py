@@ -16,9 +16,8 @@ from exporter.simulator import Simulator, SimulatorSettings
 from tests.image.containers import CONFINED, MOUNT, Engine
 from tests.paths import ROOT
 from tests.support.certificates import Certificates
-from tests.support.checkers import complaints
 from tests.support.daemon_process import configuration, until, written
-from tests.support.programs import checked
+from tests.support.programs import SCRIPTS, checked
 from tests.support.scripted_peer import closed_port
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -32,7 +31,7 @@ def instructions(name: str) -> list[str]:
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
-    assert complaints("hadolint", "Dockerfile") == ""
+    checked(SCRIPTS / "hadolint", "Dockerfile")
     assert "hadolint ignore" not in DOCKERFILE
 
 

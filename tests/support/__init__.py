@@ -1,1 +1,1 @@
-"""What several tests share: servers, fakes, oracles and checkers."""
+"""What several tests share: servers, fakes, oracles and programs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from tests.paths import ROOT
 from tests.support.daemon_process import PATIENCE_SECONDS, clean_environment, get, until
 
+SCRIPTS = Path(sys.executable).parent
+"""The programs of the virtual environment."""
 PROGRAM_SECONDS = 600.0
 """How long a program may run: far longer than it ever takes."""
 

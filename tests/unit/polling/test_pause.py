@@ -116,6 +116,19 @@ def test_a_response_to_an_earlier_request_ends_the_pause_only_after_a_403(
     assert world.last == ("b", 60.0 if is_paused else 1.0)
 
 
+def test_after_an_accepted_probe_the_polls_that_waited_are_scheduled() -> None:
+    """In the order of arrival, and the object of the probe not once more."""
+    world = paused("abcd")
+    world.start_all("dc", at=30)
+    world.scheduled.clear()
+
+    world.accept("b", at=60)
+    world.accept("d", at=61)
+
+    assert world.queue.pause is None
+    assert world.history == [("d", 61.0), ("c", 62.0)]
+
+
 def test_a_replaced_key_is_probed_at_once_and_the_delays_begin_again() -> None:
     world = paused("abc")
     other = world.beside("x")

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.metrics.campaign_metrics import (
@@ -145,6 +146,26 @@ def test_the_same_document_is_parsed_again_after(
     assert entry.read_at == world.clock.now()
     assert entry.expires_at == world.clock.now() + 3600
     assert entry.status.last_success_at == world.clock.wall()
+
+
+@pytest.mark.parametrize(
+    ("timezone", "is_complete"),
+    [("UTC", False), ("Asia/Tokyo", True), ("America/New_York", False)],
+)
+def test_today_is_the_date_in_the_time_zone_of_the_workspace(
+    timezone: str, *, is_complete: bool
+) -> None:
+    """At 15:06 UTC the day is over in Tokyo; each time zone has its own midnight."""
+    world = new_world(timezone=timezone)
+
+    world.poll(DOCUMENT)
+
+    snapshot = world.entry().snapshot
+    assert snapshot is not None
+    assert snapshot.latest is not None
+    assert (snapshot.last_complete == snapshot.latest) is is_complete
+    midnight = datetime(2025, 6, 15, tzinfo=ZoneInfo(timezone)).timestamp()
+    assert snapshot.latest.starts_at == midnight
 
 
 @pytest.mark.parametrize(

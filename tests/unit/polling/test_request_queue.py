@@ -42,6 +42,16 @@ def test_a_poll_is_scheduled_earlier_when_a_new_window_has_room() -> None:
     assert world.history == [("c", 61.0), ("c", 30.0)]
 
 
+def test_a_full_bucket_waits_for_a_response() -> None:
+    world = QueueWorld("abc", spacing=0.0, concurrency=2)
+    world.start_all("abc")
+    assert world.history == []
+
+    world.finish("a", at=3)
+
+    assert world.history == [("c", 3.0)]
+
+
 def test_a_poll_that_is_too_late_is_dropped() -> None:
     world = QueueWorld("abcd")
     world.start_all("abc")

@@ -240,6 +240,20 @@ def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
         assert client.receive().status == 413
 
 
+def test_input_is_discarded_after_the_refusal_of_a_pipelined_request() -> None:
+    """Else a client that is still sending would be reset."""
+    respond = BlockingResponder()
+    with serving(respond) as server:
+        client = server.connect()
+        respond.block(client)
+        client.send(b"hello\r\n\r\n")
+        server.connect().get()  # the server has received the second request by then
+        server.run(respond.unblock())
+        client.send(bytes(50_000_000))
+
+        assert [client.receive().status for _ in range(2)] == [200, 400]
+
+
 @pytest.mark.parametrize(
     ("limits", "requests"),
     [

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bcrypt
 import pytest
 import trustme
 from exporter.model.errors import ConfigError
@@ -33,6 +34,7 @@ TLS = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
 USERS = f"basic_auth_users:\n  prometheus: {HASH}\n"
 OTHER_KEY = trustme.CA().issue_cert("a").private_key_pem.bytes()
 VALID = f"prometheus:{PASSWORD}".encode()
+OTHER_HASH = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
 
 
 @pytest.fixture(name="certificates")
@@ -219,6 +221,28 @@ def test_an_emptied_file_does_not_remove_the_protection(
     assert events(caplog) == ["web_config.rejected", "web_config.loaded"]
 
 
+@pytest.mark.parametrize(
+    ("users", "valid"),
+    [
+        (USERS.replace("prometheus", "grafana"), f"grafana:{PASSWORD}"),
+        (USERS.replace(HASH, OTHER_HASH), "prometheus:other"),
+    ],
+)
+def test_new_users_are_in_force_on_open_connections(
+    certificates: Certificates, users: str, valid: str
+) -> None:
+    one = loaded(certificates, USERS)
+
+    with protected(one) as server:
+        client = server.connect()
+        assert status(client) == 200
+        write(certificates.directory, "web.yml", users)
+        refresh(one)
+
+        assert status(client) == 401
+        assert status(client, valid.encode()) == 200
+
+
 def test_warnings_of_a_new_file_are_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -252,6 +276,12 @@ def test_an_unreadable_file_is_a_problem(
         Security(str(file)).load()
 
     assert str(caught.value) == f"{file}:1: the web configuration {message}"
+
+
+def test_an_empty_name_of_a_file_is_a_problem() -> None:
+    """A variable that is not set does not remove the protection."""
+    with pytest.raises(ConfigError, match=UNREADABLE):
+        Security("").load()
 
 
 def test_wrong_passwords_do_not_delay_cached_users(certificates: Certificates) -> None:
@@ -321,6 +351,21 @@ def test_the_rate_limit_applies_to_all_but_health() -> None:
     assert third.status == 429
     assert ("Retry-After", "3601") in third.headers
     assert health.status == 200
+
+
+def test_a_new_rate_limit_is_in_force_at_once() -> None:
+    security = Security()
+    wrapped = security.wrap(hello, needs_no_auth=lambda _: False)
+
+    async def work() -> list[int]:
+        statuses = []
+        for burst in (1, 2):
+            limit = RequestRateLimit(3600.0, burst)
+            security.use(WebConfig(rate_limit=limit))
+            statuses += [(await wrapped(REQUEST)).status for _ in range(burst + 1)]
+        return statuses
+
+    assert asyncio.run(work()) == [200, 429, 200, 200, 429]
 
 
 def test_a_bucket_gains_one_token_each_interval() -> None:

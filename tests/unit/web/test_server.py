@@ -127,6 +127,24 @@ def test_slow_clients_are_evicted() -> None:
     assert statuses == [200] * 4
 
 
+def test_connections_may_be_evicted_before_they_are_open() -> None:
+    """Of many that are accepted at once, the last ones stay."""
+    with serving(limits=ClientLimits(connections=2)) as server:
+        are_connected = threading.Event()
+
+        async def block_loop() -> None:
+            are_connected.wait(PATIENCE_SECONDS)
+
+        blocked = threading.Thread(target=server.run, args=(block_loop(),))
+        blocked.start()
+        clients = [server.connect() for _ in range(8)]
+        are_connected.set()
+        blocked.join(PATIENCE_SECONDS)
+
+        assert all(client.is_closed() for client in clients[:6])
+        assert [client.get().status for client in clients[6:]] == [200, 200]
+
+
 def test_nagles_algorithm_is_disabled() -> None:
     """It would delay the last segment of a response by up to 40 ms."""
     with serving() as server:
@@ -201,6 +219,28 @@ def test_responses_are_aborted_after_the_grace_period() -> None:
         server.stop(0.05)
 
         assert client.is_closed()
+
+
+def test_a_stopped_server_leaves_no_descriptor_and_no_thread() -> None:
+    def in_use() -> tuple[int, int]:
+        return len(os.listdir("/dev/fd")), threading.active_count()  # noqa: PTH208
+
+    def serve_once() -> None:
+        with serving() as server:
+            server.connect()
+            server.connect().get()
+            server.connect().send(b"GET / HT")
+            server.connect().send(b"\0\0\0")
+            left = server.connect()
+            left.send(GET)
+            left.close()
+
+    serve_once()
+    before = in_use()
+    for _ in range(3):
+        serve_once()
+
+    assert in_use() == before
 
 
 @pytest.fixture(name="certificates", scope="module")
