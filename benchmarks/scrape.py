@@ -494,7 +494,7 @@ def _add_crowd(outcome: Outcome, plan: Plan) -> None:
             caption=(
                 f"Latency of a gzip page of 10,000 series beside "
                 f"{plan.silent_clients:,} silent connections, until after the exporter "
-                "has shown them out."
+                "has closed them."
             ),
             header=("Server", "p50", "p99", "Peak RSS"),
             rows=[

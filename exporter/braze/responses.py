@@ -41,12 +41,17 @@ _LONG_DIGITS = 20
 _SHORTEST_SECRET = 8
 # The escapes of JSON for printable ASCII characters.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
-_FAILURES: Mapping[int, tuple[type[FetchError], FailureReason]] = {
+_FAILURES: dict[int, tuple[type[FetchError], FailureReason]] = {
     401: (KeyRefused, FailureReason.UNAUTHORIZED),
     403: (KeyRefused, FailureReason.FORBIDDEN),
     404: (CampaignRefused, FailureReason.NOT_FOUND),
     429: (Throttled, FailureReason.RATE_LIMITED),
 }
+# Temporary failures, although they begin with 4: timeout, misdirected, too early, and
+# a client that seemed to leave (AWS, nginx).
+_FAILURES |= dict.fromkeys(
+    (408, 421, 425, 460, 499), (Unavailable, FailureReason.SERVER_ERROR)
+)
 _FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
     3: (Unusable, FailureReason.REDIRECT),
     4: (CampaignRefused, FailureReason.BAD_REQUEST),

@@ -132,19 +132,28 @@ class Session:
         """Return when a failed request may be sent again; None: it has failed.
 
         After a 429 that is when the bucket opens; after an outage, tries are spread
-        over at most half an interval. Nothing else is tried again soon.
+        over at most half an interval, and none is earlier than Retry-After. Nothing
+        else is tried again soon.
         """
         if isinstance(failure, Throttled):
             return self._budgets[bucket].bucket.shut_until
         if not isinstance(failure, Unavailable):
             return None
-        return retries.next_try(
+        now = self._clock.now()
+        at = retries.next_try(
             tries=tries,
             first_try_at=first_try_at,
-            now=self._clock.now(),
+            now=now,
             interval_seconds=interval_seconds,
             fraction=self._random(),
         )
+        wanted_at = now + (failure.retry_after_seconds or 0.0)
+        if at is None or wanted_at <= at:
+            return at
+        is_too_late = retries.is_over(
+            first_try_at=first_try_at, now=wanted_at, interval_seconds=interval_seconds
+        )
+        return None if is_too_late else wanted_at
 
     def reconfigure(self, budgets: Mapping[str, Budget]) -> None:
         """Change the bounds of all buckets; the state of each bucket is kept."""

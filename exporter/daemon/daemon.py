@@ -26,7 +26,7 @@ from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
-from exporter.system.single_flight import SingleFlight
+from exporter.system.single_flight import SingleFlight, in_thread
 from exporter.web.connection import ClientLimits
 from exporter.web.routes import Router, RouterContext
 from exporter.web.security import Security
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 _READY_AFTER_SECONDS = 30.0
 _CHECK_SECONDS = 1.0
 _SAVE_SECONDS = 5.0
+_RECOVER_SECONDS = 15.0
 _GRACE_SECONDS = 1.0
 """How long responses in progress may still take after SIGTERM."""
 
@@ -78,6 +79,7 @@ class Daemon:
         self._shard = shard
         self._clock = Clock()
         self._started_at = self._clock.now()
+        self._recover_at = self._started_at + _RECOVER_SECONDS
         self._was_ready = False
         self._has_logged_ready = False
         self._is_polling = asyncio.Event()
@@ -151,9 +153,12 @@ class Daemon:
             path = f"{self._settings.prefix}{self._settings.telemetry_path}"
             fields = {"address": str(address), "path": path}
             _log.info("web.listening", extra={"fields": fields})
-        saving = asyncio.create_task(self._save_regularly())
+        saving: asyncio.Task[None] | None = None
         try:
-            await asyncio.to_thread(self._polling.start, self._config)
+            await in_thread(self._polling.start, self._config)
+            # Not earlier: a page without the kept values would end their series.
+            self._server.accept()
+            saving = asyncio.create_task(self._save_regularly())
             self._metrics.loaded(is_successful=True, now=self._started_at)
             self._is_polling.set()
             on_listening(bound)
@@ -163,7 +168,8 @@ class Daemon:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)
         finally:
-            saving.cancel()
+            if saving is not None:
+                saving.cancel()
             await self._stop()
 
     async def reload(self) -> ConfigError | None:
@@ -202,14 +208,15 @@ class Daemon:
         """Handle what no request and no poll causes: clock, age of values, files."""
         if seconds := self._clock.jump():
             # In a thread: ten thousand jobs take a while.
-            await asyncio.to_thread(self._polling.after_clock_set)
+            await in_thread(self._polling.after_clock_set)
             _log.warning("clock.set", extra={"fields": {"by_seconds": seconds}})
+        if self._clock.now() >= self._recover_at:
+            self._recover_at = self._clock.now() + _RECOVER_SECONDS
+            await in_thread(self._polling.recover)
         self._polling.entries()  # drops stale ones
         self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
-        checking = self._file_check or asyncio.create_task(
-            asyncio.to_thread(self._check_files)
-        )
+        checking = self._file_check or asyncio.create_task(in_thread(self._check_files))
         await asyncio.wait([checking], timeout=_CHECK_SECONDS)
         self._file_check = None if checking.done() else checking
         if checking.done() and checking.result():
@@ -224,11 +231,11 @@ class Daemon:
     async def _save_regularly(self) -> None:
         while self._polling.has_state:
             await asyncio.sleep(_SAVE_SECONDS)
-            await asyncio.to_thread(self._polling.save)
+            await in_thread(self._polling.save)
 
     async def _stop(self) -> None:
         _log.info("exporter.stopping", extra={"fields": {}})
-        await asyncio.to_thread(self._polling.stop)
+        await in_thread(self._polling.stop)
         await self._server.stop(_GRACE_SECONDS)
         self._polling.save()
 

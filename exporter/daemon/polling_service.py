@@ -72,6 +72,7 @@ class PollingService:
             self._state = SqliteState(Path(state_path))
             self._autosave = Autosave(self._state, store=store, telemetry=metrics)
         self._discovery: DiscoveryService | None = None
+        self._is_applied = False
 
     @property
     def has_state(self) -> bool:
@@ -93,6 +94,7 @@ class PollingService:
         if self._discovery is not None:
             self._discovery.start()
         self._poller.forget_removed()
+        self._is_applied = True
 
     def entries(self) -> tuple[Entry, ...]:
         """Drop and log values that became stale, and return all entries."""
@@ -108,8 +110,15 @@ class PollingService:
 
     def save(self) -> None:
         """Save the values that changed."""
-        if self._autosave is not None:
-            self._autosave.save()
+        if self._autosave is not None and self._is_applied:
+            self._autosave.save(self._is_complete)
+
+    def _is_complete(self, workspace: str) -> bool:
+        return self._discovery is None or self._discovery.is_complete(workspace)
+
+    def recover(self) -> None:
+        """Schedule polls again that nothing would start any more."""
+        self.workspaces.recover()
 
     def check_keys(self) -> None:
         """Probe paused workspaces whose keys were replaced."""

@@ -294,7 +294,7 @@ class CampaignFinder:
                 session.resume_key(self)
         else:
             delay = rules.delay_seconds(failures, fraction=self._random())
-            self._wait_until = now + delay
+            self._wait_until = now + max(delay, failure.retry_after_seconds or 0.0)
         reason, logged_at = self._logged.get(endpoint, (None, 0.0))
         is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
         if is_news:

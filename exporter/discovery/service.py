@@ -125,6 +125,11 @@ class DiscoveryService:
         for current in tuple(self._finders.values()):
             current.finder.after_clock_set()
 
+    def is_complete(self, workspace: str) -> bool:
+        """Return whether all campaigns of a workspace are known."""
+        current = self._finders.get(workspace)
+        return current is None or current.finder.is_settled
+
     def stop(self) -> None:
         """Ignore failures from now on, and save the catalogues."""
         for current in tuple(self._finders.values()):

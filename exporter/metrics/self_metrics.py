@@ -51,6 +51,9 @@ _COUNTERS: _Families = {
     _WORKSPACE: {
         "api_retries": "Requests to Braze that repeated a failed request of the same "
         "poll.",
+        "polls_recovered": "Polls that nothing would have started any more and that "
+        "were scheduled again. Above 0: threads were short, or the exporter has a "
+        "fault; the log has event=polls.recovered.",
     },
     _ENDPOINT: {
         "api_throttled": "Responses 429: the rate limit was used up. Lower "
@@ -207,6 +210,7 @@ class SelfMetrics:
         self._forgotten.discard(workspace)
         self._expect_requests(workspace, endpoint)
         self._counters["api_retries"].labels(workspace)
+        self._counters["polls_recovered"].labels(workspace)
         for result in RESULTS:
             self._counters["polls"].labels(workspace, result)
         self._histograms["poll_lag_seconds"].labels(workspace)
@@ -296,6 +300,10 @@ class SelfMetrics:
     def retried(self, workspace: str) -> None:
         """Count a request that repeats a failed one."""
         self._counters["api_retries"].labels(workspace).inc()
+
+    def recovered(self, workspace: str, polls: int) -> None:
+        """Count polls that were lost and scheduled again."""
+        self._counters["polls_recovered"].labels(workspace).inc(polls)
 
     def polled(self, workspace: str, result: str) -> None:
         """Count a poll by one of `RESULTS`."""

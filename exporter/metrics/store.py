@@ -6,7 +6,8 @@ A reader gets one tuple of all entries and holds no lock while it writes to a cl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ class Entry(NamedTuple):
     failed_at: float = -math.inf
     """When the last poll failed, by the process clock."""
     expires_at: float = math.inf
+    account: object = None
+    """Identifies the account whose polls may change the entry."""
 
     @property
     def key(self) -> ObjectKey:
@@ -67,6 +70,7 @@ class Store:
         self._lock = Lock()
         self._entries: dict[ObjectKey, Entry] = {}
         self._all: tuple[Entry, ...] | None = ()
+        self._is_held = False
         self.version = 0
         """Increases with every change."""
 
@@ -98,20 +102,44 @@ class Store:
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, in the order in which campaigns were added."""
         with self._lock:
-            if self._all is None:
-                self._all = tuple(self._entries.values())
-            return self._all
+            return self._snapshot()
+
+    @contextmanager
+    def published_together(self) -> Iterator[None]:
+        """Keep what `entries` returns until the end of the context.
+
+        A reader sees all changes of the context or none, so that no page contains two
+        configurations. One thread at a time may use it.
+        """
+        with self._lock:
+            self._snapshot()
+            self._is_held = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_held = False
+                self._changed()
 
     def expire(self, *, now: float) -> tuple[Entry, ...]:
         """Remove the values that expired by `now`; return the entries that had them."""
-        stale = tuple(entry for entry in self.entries() if entry.expires_at <= now)
+        with self._lock:
+            stale = tuple(
+                entry for entry in self._entries.values() if entry.expires_at <= now
+            )
         for entry in stale:
             self.update(entry.key, lambda current: _without_values(current, now=now))
         return stale
 
+    def _snapshot(self) -> tuple[Entry, ...]:
+        if self._all is None:
+            self._all = tuple(self._entries.values())
+        return self._all
+
     def _changed(self) -> None:
-        self._all = None
-        self.version += 1
+        if not self._is_held:
+            self._all = None
+            self.version += 1
 
 
 def _without_values(entry: Entry, *, now: float) -> Entry:

@@ -22,7 +22,8 @@ def first_entry(
         last_success_at=None,
     )
     if kept is None:
-        return Entry(labels, status, kind.render_status(labels, status))
+        blocks = workspace.render_status(labels, status)
+        return Entry(labels, status, blocks, account=workspace.queue)
     snapshot = kept.snapshot
     if not workspace.config.revisions:  # they were on when it was saved
         snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
@@ -35,9 +36,10 @@ def first_entry(
     entry = Entry(
         labels,
         status,
-        kind.render_status(labels, status),
+        workspace.render_status(labels, status),
         last_read=snapshot,
         read_at=read_at,
+        account=workspace.queue,
     )
     expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
@@ -51,7 +53,7 @@ def renamed(entry: Entry, *, labels: ObjectLabels, workspace: Workspace) -> Entr
     values = None
     if (snapshot := entry.snapshot) is not None:
         values = workspace.queue.kind.render_values(labels, snapshot)
-    entry = entry._replace(labels=labels, values=values)
+    entry = entry._replace(labels=labels, values=values, account=workspace.queue)
     return workspace.with_status(entry, entry.status)
 
 

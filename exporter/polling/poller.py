@@ -29,7 +29,7 @@ from exporter.polling import slots
 from exporter.polling.idle import is_idle
 from exporter.polling.kinds import Kind
 from exporter.polling.poll_log import PollLog
-from exporter.polling.request_queue import PendingPoll
+from exporter.polling.request_queue import Pause, PendingPoll
 from exporter.polling.workspace import Workspace
 from exporter.series.incremental import ParsedDocument
 from exporter.series.parse import ParseOptions
@@ -115,15 +115,29 @@ class Poller:
         else:
             self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
             poll = poll._replace(first_try_at=now)
-        poll = poll._replace(tries=poll.tries + 1)
-        workspace = self._current(workspace, poll.object_id) or workspace
+        return self._handle(workspace, poll._replace(tries=poll.tries + 1), result)
+
+    def _handle(
+        self, asked: Workspace, poll: PendingPoll, result: BrazeResponse | FetchError
+    ) -> PendingPoll | None:
+        """Handle the result of a request that the workspace `asked` has sent."""
+        workspace = self._current(asked)
+        if workspace is None:
+            return None  # another account is polled now
         if not isinstance(result, FetchError):
             workspace.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
             self._show_pause(workspace)
-            return self._handle_response(workspace, poll, result)
-        if self._is_stopped:
+        elif self._is_stopped:
             return None
-        return self._handle_failure(workspace, poll, result)
+        if poll.object_id not in workspace.campaigns:
+            workspace = asked  # it left; nothing of it is stored
+        if isinstance(result, FetchError):
+            return self._handle_failure(workspace, poll, result)
+        if workspace.reading() == asked.reading():
+            return self._handle_response(workspace, poll, result)
+        # The result belongs to a configuration that is not in force any more.
+        now = self._clock.now()
+        return PendingPoll(poll.workspace, poll.object_id, due_at=now, at=now)
 
     def _fetch(
         self, workspace: Workspace, poll: PendingPoll, request: ApiRequest
@@ -131,8 +145,7 @@ class Poller:
         kind = workspace.queue.kind
 
         def options() -> ParseOptions:
-            current = self._current(workspace, poll.object_id) or workspace
-            return current.parse_options(now=self._clock.wall())
+            return workspace.parse_options(now=self._clock.wall())
 
         def read(document: object) -> ParsedDocument | MalformedSeries:
             entry = self._store.get(poll.key)
@@ -158,15 +171,11 @@ class Poller:
 
         return workspace.session.fetch(request, read, cached)
 
-    def _current(
-        self, workspace: Workspace, object_id: str | None = None
-    ) -> Workspace | None:
-        """Return the workspace in force; None: its queue or the object is gone."""
+    def _current(self, workspace: Workspace) -> Workspace | None:
+        """Return the workspace in force; None: it has another account, or is gone."""
         current = self._workspaces.get(workspace.name)
-        if current is None or current.queue is not workspace.queue:
-            return None
-        is_gone = object_id is not None and object_id not in current.campaigns
-        return None if is_gone else current
+        is_same = current is not None and current.queue is workspace.queue
+        return current if is_same else None
 
     def _handle_response(
         self, workspace: Workspace, poll: PendingPoll, response: BrazeResponse
@@ -202,6 +211,8 @@ class Poller:
         )
 
         def refresh(entry: Entry) -> Entry:
+            if entry.account is not workspace.queue:
+                return entry  # the account changed meanwhile
             values = found.values
             if entry.labels != found.labels:  # renamed meanwhile
                 kind = workspace.queue.kind
@@ -272,6 +283,8 @@ class Poller:
         now = self._clock.now()
 
         def mark(entry: Entry) -> Entry:
+            if entry.account is not workspace.queue:
+                return entry  # the account changed meanwhile
             status = entry.status._replace(
                 is_up=False,
                 failure=failure.reason,
@@ -289,6 +302,9 @@ class Poller:
         is_malformed = failure.reason is FailureReason.MALFORMED
         self._metrics.polled(poll.workspace, "malformed" if is_malformed else "failed")
         upcoming = self._next_slot(workspace, poll, interval_seconds=interval)
+        if next_at is None and failure.retry_after_seconds is not None:
+            next_at = now + failure.retry_after_seconds
+            next_at = max(next_at, upcoming.at) if upcoming else next_at
         if upcoming and next_at is not None:
             upcoming = upcoming._replace(due_at=next_at, at=next_at)
         if is_logged:
@@ -322,19 +338,26 @@ class Poller:
         self, workspace: Workspace, failure: FetchError | None = None
     ) -> None:
         """Update the status of all objects after a pause began or ended."""
-        pause = workspace.queue.pause
-        reason = pause.reason if pause else None
+        # The lock is held to the end: the pause, what is served of it and the log
+        # change in one order.
         with self._lock:
+            pause = workspace.queue.pause
+            reason = pause.reason if pause else None
             is_shown = workspace.queue.shown_pause is reason
             if is_shown or self._current(workspace) is None:
                 return
             workspace.queue.shown_pause = reason
+            self._show(workspace, pause, failure)
 
+    def _show(
+        self, workspace: Workspace, pause: Pause | None, failure: FetchError | None
+    ) -> None:
         def show(entry: Entry) -> Entry:
             return workspace.with_status(entry, entry.status)
 
         for object_id in workspace.campaigns:
             self._store.update((workspace.name, object_id), show)
+        reason = pause.reason if pause else None
         self._metrics.paused(workspace.name, reason)
         fields: dict[str, Fact] = {
             "workspace": workspace.name,

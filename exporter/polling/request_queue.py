@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import Budget
@@ -85,8 +86,8 @@ class QueueState(NamedTuple):
 class RequestQueue:
     """Any thread may call any method.
 
-    `schedule` is called with a poll and the instant of its next `start`; it runs under
-    the queue's lock and must not call the queue.
+    `schedule` is called with a poll and the instant of its next `start`, `unschedule`
+    to cancel that; both run under the queue's lock and must not call the queue.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class RequestQueue:
         workspace: str,
         object_ids: tuple[str, ...],
         schedule: Callable[[PendingPoll], None],
+        unschedule: Callable[[str, str], None],
         now: Callable[[], float],
         kind: Kind = CAMPAIGN,
     ) -> None:
@@ -105,6 +107,8 @@ class RequestQueue:
         self._order = object_ids
         self._object_ids = frozenset(object_ids)
         self._schedule = schedule
+        self._unschedule = partial(unschedule, workspace)
+        self._lost_before: frozenset[str] = frozenset()
         self._lock = session.lock
         self._waiting: OrderedDict[str, PendingPoll] = OrderedDict()
         """By object id, so that a second job of an object does not wait twice."""
@@ -119,16 +123,22 @@ class RequestQueue:
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
 
-        An object that has left, is in flight or probes is not appended.
+        An object that has left, is in flight or probes is not appended. What was
+        scheduled for the others is replaced.
         """
         with self._lock:
-            self._waiting.update(
-                (poll.object_id, poll)
-                for poll in polls
-                if poll.object_id in self._object_ids
-                and poll.object_id not in self._in_flight
-                and not self.is_probe(poll.object_id)
-            )
+            first = next(iter(self._waiting), None)
+            for poll in polls:
+                object_id = poll.object_id
+                is_known = object_id in self._object_ids
+                if not is_known or object_id in self._in_flight:
+                    continue
+                if self.is_probe(object_id):
+                    continue
+                self._unschedule(object_id)
+                if object_id == first:
+                    self._scheduled_at = math.inf
+                self._waiting[object_id] = poll
             self._schedule_first(now)
 
     def start(self, poll: PendingPoll, *, now: float) -> bool:
@@ -219,10 +229,12 @@ class RequestQueue:
         Without objects nothing is scheduled any more; requests in flight still end.
         """
         with self._lock:
+            left = self._object_ids - set(object_ids)
             self._order = object_ids
             self._object_ids = frozenset(object_ids)
-            for object_id in set(self._waiting) - self._object_ids:
-                del self._waiting[object_id]
+            for object_id in left:
+                self._unschedule(object_id)
+                self._waiting.pop(object_id, None)
             self._scheduled_at = math.inf  # the bounds may have changed, too
             self._forbidden &= self._object_ids
             if not object_ids:
@@ -233,6 +245,26 @@ class RequestQueue:
                 self._pause = self._pause._replace(probe_id=probe_id)
                 self._schedule_probe(self._pause, now)
             self._schedule_first(now)
+
+    def recover(self, active_ids: Collection[str], *, now: float) -> int:
+        """Schedule what two calls in a row find lost; return how many objects.
+
+        `active_ids` have a scheduled or running job. Every other object is in flight or
+        waits, and one that waits has a job as soon as a request may start.
+        """
+        with self._lock:
+            active = set(active_ids) | self._in_flight
+            lost = self._object_ids - active - set(self._waiting)
+            if self._scheduled_at <= now and not active.intersection(self._waiting):
+                lost |= set(self._waiting)
+            again = lost & self._lost_before
+            self._lost_before = lost
+            if again:
+                for object_id in again:
+                    poll = PendingPoll(self._workspace, object_id, due_at=now)
+                    self._waiting.setdefault(object_id, poll)
+                self.schedule_again(now=now)
+            return len(again)
 
     def schedule_again(self, *, now: float) -> None:
         """Schedule the probe and the head of the queue again: the account changed."""

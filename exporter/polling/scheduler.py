@@ -7,6 +7,7 @@ threads, so that no poll waits for them.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,6 +60,8 @@ class Scheduler:
         self._pools_lock = Lock()
         """Held while a pool is replaced or used: a closed one accepts no jobs."""
         self._tasks = ThreadPoolExecutor(_TASK_THREADS, "tasks")
+        self._running: Counter[tuple[str, str]] = Counter()
+        """The keys of jobs that threads run or will run."""
         # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": DebugExecutor()}
@@ -113,6 +116,13 @@ class Scheduler:
         work = map(_work, self._scheduler.get_jobs())
         return {one.key: one.at for one in work if isinstance(one, PendingPoll)}
 
+    def active_keys(self) -> set[tuple[str, str]]:
+        """Return workspace and object id of all polls that are scheduled or run."""
+        with self._pools_lock:
+            running = {key for key, count in self._running.items() if count > 0}
+            self._running = +self._running
+        return running | self.all_planned().keys()
+
     def after_clock_set(self) -> None:
         """Reschedule every job: the wall clock, which APScheduler uses, was set."""
         with self._lock:
@@ -142,7 +152,13 @@ class Scheduler:
             if isinstance(work, PendingPoll):
                 # A poll of a workspace that was just removed ends at once.
                 pool = self._pools.get(work.workspace, pool)
-            pool.submit(self._run, work)
+            self._running[work.key] += 1
+            try:
+                pool.submit(self._run, work)
+            except RuntimeError as error:  # the system has no thread to give
+                self._running.subtract([work.key])
+                fields = {"workspace": work.workspace, "error": str(error)}
+                _log.warning("job.not_started", extra={"fields": fields})
 
     def _run(self, work: PendingPoll | _Task) -> None:
         try:
@@ -153,6 +169,9 @@ class Scheduler:
         except Exception:  # noqa: BLE001 - the thread's border; it is logged
             fields = {"workspace": work.workspace}
             _log.exception("job.crashed", extra={"fields": fields})
+        finally:
+            with self._pools_lock:
+                self._running.subtract([work.key])
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is untyped

@@ -50,6 +50,10 @@ class Workspace(NamedTuple):
             series_limit=self.config.limits.series_per_campaign,
         )
 
+    def reading(self) -> tuple[object, ...]:
+        """Return what determines which days are requested and how they are parsed."""
+        return (self.plan.days_per_request, self.parse_options(now=0.0))
+
     def lifetime_seconds(self, interval_seconds: float) -> float:
         """Return how long values are served after a successful poll."""
         return max(self.config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)

@@ -18,8 +18,9 @@ from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
 from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Store
+from exporter.metrics.store import ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
+from exporter.model.errors import FailureReason
 from exporter.polling import entries, plan, slots
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import CAMPAIGN
@@ -27,7 +28,7 @@ from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
-from exporter.series.kept import KeptEntries
+from exporter.series.kept import Kept, KeptEntries
 from exporter.system.api_key import ApiKey, Secret
 from exporter.system.clock import Clock
 
@@ -65,13 +66,15 @@ class Workspaces:
             lambda workspace: workspace.campaigns
         )
         """All campaigns of a workspace that are polled, discovered ones included."""
+        self._kept: dict[ObjectKey, Kept] = {}
+        """Values of the state file, also of campaigns that are discovered later."""
         self._clients: dict[str, Client] = {}
         self._keys: dict[str, ApiKey] = {}
         self._known_keys: dict[str, Secret] = {}
 
     def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
         """Poll what this configuration lists; start with `kept` values."""
-        with self._lock:
+        with self._lock, self._store.published_together():
             self._config = config
             workspaces = tuple(
                 replace(one, campaigns=self.campaigns_of(one))
@@ -83,8 +86,9 @@ class Workspaces:
             }
             for name in set(self.by_name) - set(plans):
                 self._remove_workspace(name)
+            self._kept = dict(kept or self._kept)
             for workspace_plan in plans.values():
-                self._apply(config, workspace_plan, kept or {})
+                self._apply(config, workspace_plan, self._kept)
 
     def refresh(self, name: str) -> None:
         """Poll the campaigns that are discovered in a workspace now."""
@@ -97,7 +101,8 @@ class Workspaces:
             if campaigns != current.plan.workspace.campaigns:
                 found = replace(configured, campaigns=campaigns)
                 (one,) = plan.plan(self._config._replace(workspaces=(found,)))
-                self._apply(self._config, one, {})
+                with self._store.published_together():
+                    self._apply(self._config, one, self._kept)
 
     def session_of(self, name: str) -> Session | None:
         """Return the session of a workspace; None: the workspace has none now."""
@@ -119,8 +124,34 @@ class Workspaces:
                 self._known_keys[name] = key
                 _log.info("key.changed", extra={"fields": {"workspace": name}})
                 workspace.queue.probe_now(now=self._clock.now())
+                self._retry_forbidden(workspace)
                 changed.append(name)
         return tuple(changed)
+
+    def _retry_forbidden(self, workspace: Workspace) -> None:
+        """Poll at once what the previous key had no permission for."""
+        now = self._clock.now()
+        polls = []
+        for object_id in workspace.campaigns:
+            entry = self._store.get((workspace.name, object_id))
+            if entry and entry.status.failure is FailureReason.FORBIDDEN:
+                polls.append(PendingPoll(workspace.name, object_id, due_at=now))
+        workspace.queue.enqueue(tuple(polls), now=now)
+
+    def recover(self) -> None:
+        """Schedule polls again that nothing would start any more, and count them.
+
+        A fault of this program; it is called regularly, and two calls in a row have to
+        find a poll lost.
+        """
+        planned = self._scheduler.active_keys()
+        for name, workspace in tuple(self.by_name.items()):
+            ids = {object_id for owner, object_id in planned if owner == name}
+            lost = workspace.queue.recover(ids, now=self._clock.now())
+            if lost:
+                self._metrics.recovered(name, lost)
+                fields = {"workspace": name, "polls": lost}
+                _log.warning("polls.recovered", extra={"fields": fields})
 
     def after_clock_set(self) -> None:
         """Adjust what is in wall time after the wall clock was set; waits stay."""
@@ -158,6 +189,8 @@ class Workspaces:
         else:
             added = tuple(workspace.campaigns.values())
         self._start(workspace, added, kept)
+        for object_id in workspace.campaigns:
+            self._kept.pop((name, object_id), None)
 
     def _workspace(
         self,
@@ -169,12 +202,11 @@ class Workspaces:
         configured = workspace_plan.workspace
         name = configured.name
         before = previous.plan.workspace if previous else None
-        has_same_account = before is not None and _account(before) == _account(
-            configured
-        )
-        if not has_same_account:
+        has_same_account = before is not None and self._is_account(before, configured)
+        if before is None or before.key_source != configured.key_source:
             self._keys[name] = ApiKey(configured.key_source, self._read_key)
             self._known_keys[name] = self._keys[name]()
+        if not has_same_account:
             self._metrics.expect(name, CAMPAIGN.path)
         if previous is None or _connection(
             previous.config, previous.plan.workspace
@@ -202,6 +234,7 @@ class Workspaces:
                 workspace=name,
                 object_ids=tuple(campaigns),
                 schedule=self._scheduler.put,
+                unschedule=self._scheduler.drop,
                 now=self._clock.now,
             )
         return Workspace(
@@ -212,6 +245,18 @@ class Workspaces:
             idle=IdleSchedule(workspace_plan, self._idle_ids(configured, kept)),
             campaigns=campaigns,
         )
+
+    def _is_account(self, before: WorkspaceConfig, after: WorkspaceConfig) -> bool:
+        """Return whether two configurations have one account at Braze.
+
+        An account is its endpoint and its key, wherever the key is read from.
+        """
+        if before.endpoint != after.endpoint:
+            return False
+        if before.key_source == after.key_source:
+            return True
+        key = self._read_key(after.key_source)
+        return bool(key) and Secret(key or "") == self._known_keys[before.name]
 
     def _record(self, name: str, ended: Ended) -> None:
         """Count a request that ended, and log it as debug."""
@@ -263,10 +308,7 @@ class Workspaces:
         _log.info("workspace.removed", extra={"fields": {"workspace": name}})
 
     def _remove(self, workspace: str, object_ids: Iterable[str]) -> None:
-        removed = tuple(object_ids)
-        self._store.remove((workspace, object_id) for object_id in removed)
-        for object_id in removed:
-            self._scheduler.drop(workspace, object_id)
+        self._store.remove((workspace, object_id) for object_id in object_ids)
 
     def _show(
         self, workspace: Workspace, previous: Workspace | None, kept: KeptEntries
@@ -342,16 +384,10 @@ class Workspaces:
                 due.append(campaign)
         apart = spacing(workspace.plan.workspace.requests_per_minute)
         first_round = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
-        # Under the lock: a 401 may make a new campaign the next probe meanwhile.
-        with workspace.session.lock:
-            polls = tuple(
-                PendingPoll(name, object_id, due_at)
-                for object_id, due_at in first_round
-                if not workspace.queue.is_probe(object_id)
-            )
-            for poll in polls:
-                self._scheduler.drop(name, poll.object_id)
-            workspace.queue.enqueue(polls, now=now)
+        polls = (
+            PendingPoll(name, object_id, due_at) for object_id, due_at in first_round
+        )
+        workspace.queue.enqueue(tuple(polls), now=now)
 
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
@@ -373,15 +409,11 @@ def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
     return budgets
 
 
-def _account(workspace: WorkspaceConfig) -> tuple[object, ...]:
-    """Return what identifies the account at Braze, and with it the rate limits."""
-    return (workspace.endpoint, workspace.key_source)
-
-
 def _connection(config: Config, workspace: WorkspaceConfig) -> tuple[object, ...]:
     """Return everything that a client is built from."""
     return (
-        *_account(workspace),
+        workspace.endpoint,
+        workspace.key_source,
         workspace.timeout_seconds,
         workspace.proxy,
         workspace.ca_file,

@@ -6,6 +6,7 @@ A fault of the disk is logged once and counted each time; polling goes on withou
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from threading import Lock
 
 from exporter.metrics.self_metrics import SelfMetrics
@@ -50,12 +51,16 @@ class Autosave:
         _log.info("state.restored", extra={"fields": facts})
         return kept
 
-    def save(self) -> None:
-        """Save what changed; if the file was removed, everything."""
-        with self._lock:
-            self._save()
+    def save(self, is_complete: Callable[[str], bool] = lambda _: True) -> None:
+        """Save what changed; if the file was removed, everything.
 
-    def _save(self) -> None:
+        `is_complete` returns whether all campaigns of a workspace are known. Only then
+        does a campaign without an entry lose its saved values: discovery may find it.
+        """
+        with self._lock:
+            self._save(is_complete)
+
+    def _save(self, is_complete: Callable[[str], bool]) -> None:
         if (
             not self._state.exists()
             or self._files_created != self._state.files_created  # by discovery
@@ -67,7 +72,9 @@ class Autosave:
             for key, entry in entries.items()
             if (kept := _kept(entry)) and kept != self._saved.get(key)
         }
-        gone = [key for key in self._saved if key not in entries]
+        gone = [
+            key for key in self._saved if key not in entries and is_complete(key[0])
+        ]
         if not changed and not gone:
             return
         try:

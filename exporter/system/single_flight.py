@@ -8,10 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Generic, TypeVar
+from threading import Lock
+from typing import Generic, ParamSpec, TypeVar, cast
 
 K = TypeVar("K")
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in a thread, or here while the system has no thread to give."""
+    turn = Lock()
+
+    def run_once() -> T | None:
+        # The executor keeps a call that it has failed to start.
+        return function(*args, **kwargs) if turn.acquire(blocking=False) else None
+
+    try:
+        result = asyncio.get_running_loop().run_in_executor(None, run_once)
+    except RuntimeError:
+        result = asyncio.get_running_loop().create_future()
+        result.set_result(run_once())
+    return cast("T", await result)
 
 
 class BatchedCalls(Generic[K, T]):
@@ -40,7 +58,7 @@ class BatchedCalls(Generic[K, T]):
         self._current, self._next = self._next, None
         keys, self._keys = tuple(self._keys), {}
         try:
-            return await asyncio.to_thread(self._work, keys)
+            return await in_thread(self._work, keys)
         finally:
             self._current = None
 

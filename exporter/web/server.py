@@ -119,7 +119,8 @@ class Server:
     async def start(self, addresses: Sequence[Address]) -> tuple[Address, ...]:
         """Listen on all addresses; return them with their actual ports.
 
-        ListenError: one of them is unusable; the server then listens on none.
+        Clients wait until `accept` is called. ListenError: one of the addresses is
+        unusable; the server then listens on none.
         """
         try:
             for address in addresses:
@@ -127,10 +128,13 @@ class Server:
         except ListenError:
             self._close_sockets()
             raise
+        return tuple(Address(*bound.getsockname()[:2]) for bound in self._sockets)
+
+    def accept(self) -> None:
+        """Accept clients from now on, also those that wait."""
         for listening in self._sockets:
             self._resume_accepting(listening)
         self._sweeps.append(self._table.start_task(self._check_deadlines()))
-        return tuple(Address(*bound.getsockname()[:2]) for bound in self._sockets)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop accepting, and abort responses that do not end in the grace period."""

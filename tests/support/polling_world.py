@@ -146,6 +146,9 @@ class FakeScheduler(Scheduler):
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
         return self.polls.get((workspace, object_id))
 
+    def active_keys(self) -> set[ObjectKey]:
+        return set(self.polls)
+
     def after_clock_set(self) -> None:
         self.clock_changes += 1
 

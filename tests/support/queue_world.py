@@ -90,9 +90,14 @@ class QueueWorld:
             workspace="shop",
             object_ids=tuple(ids),
             schedule=self.scheduled.append,
+            unschedule=self._unschedule,
             now=self.clock.now,
             kind=kind,
         )
+
+    def _unschedule(self, _: str, object_id: str) -> None:
+        kept = [one for one in self.scheduled if one.object_id != object_id]
+        self.scheduled[:] = kept
 
     def beside(self, ids: str, *, bucket: str = SHARED) -> QueueWorld:
         other = QueueWorld(

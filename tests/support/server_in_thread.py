@@ -156,6 +156,7 @@ class ServerInThread:
     def start(self, *addresses: Address) -> None:
         """Listen."""
         self.bound = self.run(self._server.start(addresses))
+        self._loop.call_soon_threadsafe(self._server.accept)
 
     def stop(self, grace_seconds: float) -> None:
         """Stop; more than one call is allowed."""

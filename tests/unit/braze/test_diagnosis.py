@@ -232,3 +232,14 @@ def test_a_403_beside_a_good_response_is_a_missing_permission() -> None:
     assert alone[1].problem == "forbidden"
     assert "Unless" in alone[1].advice
     assert alone[2].is_ok is None
+
+
+@pytest.mark.parametrize("reason", list(FailureReason))
+def test_every_reason_has_advice(reason: FailureReason) -> None:
+    failure = FetchError("no document", reason=reason, status=None)
+
+    check = check_failure(
+        DATA_SERIES, failure, workspace=workspace(), is_placeholder_id=True
+    )
+
+    assert check.advice

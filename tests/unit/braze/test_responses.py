@@ -235,6 +235,10 @@ def test_the_message_of_an_error_response(body: bytes, message: str) -> None:
         (418, errors.CampaignRefused, FailureReason.BAD_REQUEST),
         (429, errors.Throttled, FailureReason.RATE_LIMITED),
         (500, errors.Unavailable, FailureReason.SERVER_ERROR),
+        *(
+            (status, errors.Unavailable, FailureReason.SERVER_ERROR)
+            for status in (408, 421, 425, 460, 499)
+        ),
         (599, errors.Unavailable, FailureReason.SERVER_ERROR),
         (799, errors.Unavailable, FailureReason.MALFORMED),
     ],

@@ -1,5 +1,6 @@
 """The store: entries are replaced as a whole, and stale values expire."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.metrics.campaign_metrics import (
@@ -8,7 +9,7 @@ from exporter.metrics.campaign_metrics import (
     RenderedObject,
     render_status,
 )
-from exporter.metrics.store import Entry, Store
+from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.snapshot import Snapshot
 
 SNAPSHOT = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
@@ -93,12 +94,11 @@ def test_stale_values_expire_once() -> None:
 
 
 class StoreWithLatePoll(Store):
-    """A store in which a poll ends just after the entries were read."""
+    """A store in which a poll ends just before an entry is updated."""
 
-    def entries(self) -> tuple[Entry, ...]:
-        before = super().entries()
+    def update(self, key: ObjectKey, change: Callable[[Entry], Entry]) -> None:
         self.put(polled("a", expires_at=100.0))
-        return before
+        super().update(key, change)
 
 
 def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
@@ -121,3 +121,19 @@ def test_no_update_is_lost_between_threads() -> None:
             pool.submit(store.update, ("shop", "a"), add_one)
 
     assert store.entries() == (polled("a", expires_at=2000.0),)
+
+
+def test_changes_are_published_together() -> None:
+    """A reader sees none of them before the last one is made."""
+    store = Store()
+    store.put(entry("a"))
+    before, version = store.entries(), store.version
+
+    with store.published_together():
+        store.remove([("shop", "a")])
+        store.put(entry("b"))
+        assert (store.entries(), store.version) == (before, version)
+        assert store.get(("shop", "b")) == entry("b")
+
+    assert store.entries() == (entry("b"),)
+    assert store.version > version

@@ -34,6 +34,7 @@ from tests.support.polling_world import (
     config,
     failure,
     new_world,
+    polled_world,
     workspace,
 )
 
@@ -568,3 +569,14 @@ def test_a_revision_counts_from_the_first_response_about_its_day() -> None:
     read_yesterday(9)
 
     assert revisions == [b"0", b"2", b"-1", b"3", b"0"]
+
+
+def test_no_poll_is_earlier_than_the_retry_after_of_an_outage() -> None:
+    """It is longer than tries last: the next slot moves."""
+    world = polled_world("a", interval="5s")
+    asked = failure(Unavailable, "server_error", status=503, retry_after=20.0)
+
+    upcoming = world.poll(asked)
+
+    assert upcoming is not None
+    assert upcoming.at >= world.clock.time + 20

@@ -72,6 +72,7 @@ class SimulatedQueue:
             workspace="shop",
             object_ids=ids,
             schedule=self.schedule,
+            unschedule=self.unschedule,
             now=simulation.clock.now,
             kind=kind,
         )
@@ -80,6 +81,9 @@ class SimulatedQueue:
         assert math.isfinite(poll.at)
         self.jobs[poll.object_id] = poll
         self.simulation.push(poll.at, (self, poll))
+
+    def unschedule(self, _: str, object_id: str) -> None:
+        self.jobs.pop(object_id, None)
 
     def places(self, object_id: str) -> list[str]:
         """Return where an object is; the head of the queue may be scheduled."""

@@ -151,6 +151,7 @@ def test_another_account_is_polled_at_once(change: dict[str, str]) -> None:
     world = paused_world()
     store_values(world)
     world.braze.responses = [EMPTY_DOCUMENT]
+    world.keys["OTHER"] = "other-key"
 
     world.apply(config(workspace("abc", **change)))
 
@@ -161,8 +162,20 @@ def test_another_account_is_polled_at_once(change: dict[str, str]) -> None:
     assert set(world.braze.polled_ids) == {"a", "b", "c"}
 
 
+def test_the_same_key_from_another_source_is_the_same_account() -> None:
+    world = polled_world("ab")
+    queue = world.shop.queue
+    world.braze.requests.clear()
+
+    world.apply(config(workspace("ab", api_key_env="OTHER")))
+
+    assert world.shop.queue is queue
+    assert world.braze.requests == []
+
+
 def test_a_late_401_of_the_previous_key_pauses_nothing() -> None:
     world = PollingWorld()
+    world.keys["OTHER"] = "other-key"
     world.apply(config(workspace("ab")))
     world.braze.responses = [WRONG_KEY, EMPTY_DOCUMENT]
     world.braze.during = lambda: world.apply(
@@ -491,3 +504,86 @@ def test_a_restored_or_dormant_campaign_may_be_idle() -> None:
 
     assert world.shop.idle.idle_ids == {"a", "d"}
     assert world.entry().status.interval_seconds == 7200
+
+
+def test_a_result_of_previous_windows_is_dropped_and_polled_again() -> None:
+    world = polled_world("a")
+    before = world.entry()
+    world.braze.during = lambda: world.apply(config(workspace("a"), windows=["98d"]))
+
+    upcoming = world.poll(EMPTY_DOCUMENT)
+
+    assert upcoming is not None
+    assert upcoming.at == world.clock.time
+    assert world.entry().last_read is before.last_read
+    world.braze.during = lambda: None
+    assert world.poll(poll=upcoming)
+    assert world.braze.requests[-1]["length"] == 100
+
+
+@pytest.mark.parametrize("result", [EMPTY_DOCUMENT, TIMED_OUT, NOT_FOUND, WRONG_KEY])
+def test_a_late_result_of_the_previous_account_is_dropped(result: object) -> None:
+    world = polled_world("a")
+    before = world.entry()
+    other = config(workspace("a", endpoint="https://rest.iad-02.braze.com"))
+    world.braze.during = lambda: world.apply(other)
+
+    assert world.poll(result) is None
+
+    after = world.entry()
+    assert (after.status, after.read_at) == (before.status, before.read_at)
+    assert world.shop.queue.pause is None
+
+
+def test_a_campaign_that_joins_a_paused_workspace_is_down_at_once() -> None:
+    world = paused_world("a")
+
+    world.apply(config(workspace("ab")))
+
+    lines = set(map(str, world.entry("b").status_blocks.by_family))
+    assert any("campaign_up{" in line and "} 0" in line for line in lines)
+    assert any('reason="unauthorized"' in line for line in lines)
+
+
+def test_after_a_new_key_a_forbidden_campaign_is_polled_at_once() -> None:
+    world = polled_world("ab", interval="1h")
+    world.store.update(
+        ("shop", "a"),
+        lambda entry: entry._replace(
+            status=entry.status._replace(failure=FailureReason.FORBIDDEN)
+        ),
+    )
+    world.braze.requests.clear()
+
+    world.keys["KEY"] = "new-key"
+    assert world.workspaces.check_keys() == ("shop",)
+    world.run(until=world.clock.time + 10)
+
+    assert "a" in world.braze.polled_ids
+
+
+def test_a_lost_poll_is_scheduled_again_and_counted() -> None:
+    """Two checks in a row have to miss it: a job may be about to run."""
+    world = polled_world("abc")
+    del world.scheduler.polls["shop", "b"]
+
+    world.workspaces.recover()
+    assert world.metric("polls_recovered_total") == 0
+    world.workspaces.recover()
+    world.workspaces.recover()
+
+    assert world.metric("polls_recovered_total") == 1
+    world.run(until=world.clock.time + 5)
+    assert world.braze.polled_ids == ["b"]
+
+
+def test_a_queue_whose_head_lost_its_job_is_scheduled_again() -> None:
+    world = PollingWorld()
+    world.apply(config(workspace("abc")))
+    world.scheduler.polls.clear()
+
+    for _ in range(2):
+        world.workspaces.recover()
+
+    world.run(until=NOW + 30)
+    assert set(world.braze.polled_ids) == {"a", "b", "c"}

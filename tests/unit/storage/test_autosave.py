@@ -225,3 +225,19 @@ def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
 
     assert kept == {}
     assert set(Fixture(tmp_path).autosave.restore()) == {("shop", "a")}
+
+
+def test_values_of_campaigns_that_are_not_known_yet_are_not_removed(
+    tmp_path: Path,
+) -> None:
+    """Discovery may find them later."""
+    fixture = Fixture(tmp_path)
+    fixture.put("a", "b")
+    fixture.autosave.save()
+
+    fixture.store.remove([("shop", "b")])
+    fixture.autosave.save(lambda workspace: workspace != "shop")
+    assert set(fixture.state.load()) == {("shop", "a"), ("shop", "b")}
+
+    fixture.autosave.save(lambda _: True)
+    assert set(fixture.state.load()) == {("shop", "a")}
