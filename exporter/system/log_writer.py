@@ -12,6 +12,8 @@ from queue import Full, Queue
 from threading import Lock, Thread
 from typing import TextIO
 
+_log = logging.getLogger(__name__)
+
 _WAITING_LINES = 10_000
 _CLOSE_SECONDS = 1.0
 """How long the end of the process waits for the last lines."""
@@ -68,16 +70,12 @@ class LogWriter(logging.Handler):
         while (line := self._lines.get()) is not None:
             self._write(line)
             if self._lines.empty() and self.lost_lines > self._logged_as_lost:
-                self._write_loss()
+                self._log_loss()
 
-    def _write_loss(self) -> None:
-        lost = self.lost_lines
-        record = logging.LogRecord(
-            __name__, logging.WARNING, "", 0, "log.lines_lost", None, None
-        )
-        record.fields = {"lines": lost - self._logged_as_lost}
-        self._logged_as_lost = lost
-        self._write(self.format(record))
+    def _log_loss(self) -> None:
+        lost = self.lost_lines - self._logged_as_lost
+        self._logged_as_lost += lost
+        _log.warning("log.lines_lost", extra={"fields": {"lines": lost}})
 
     def _write(self, line: str) -> None:
         try:
@@ -85,12 +83,3 @@ class LogWriter(logging.Handler):
             self._stream.flush()
         except (OSError, ValueError):  # a full disk, or a stream that was closed
             self.lost_lines += 1
-
-
-def lost_lines() -> int:
-    """Return how many log lines this process could not write."""
-    return sum(
-        handler.lost_lines
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, LogWriter)
-    )
