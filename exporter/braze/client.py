@@ -110,10 +110,11 @@ class Client:
             key=self._key(),
         )
         response: Response | None = None
+        began_at = self._monotonic()
         with self._deadline() as limits:
             try:
                 with self._get(request, params) as response:
-                    return self._result(request, response, parse, cached)
+                    return self._result(request, response, parse, cached, began_at)
             except KeyRefused as refused:
                 failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
@@ -229,6 +230,7 @@ class Client:
         response: Response,
         parse: Callable[[object], object],
         cached: Callable[[int], object | None],
+        began_at: float,
     ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
@@ -244,18 +246,24 @@ class Client:
                 now=self._now(),
             )
         body = read_body(response, limit=self._response_bytes)
+        seconds = self._monotonic() - began_at
         digest = hash(body)
         document = cached(digest)
         if document is None:
             with self._decoding:
-                # Without a variable: the decoded document is freed within the lock.
-                document = parse(responses.decoded(request, headers, body))
+                try:
+                    # Without a variable: the document is freed within the lock.
+                    document = parse(responses.decoded(request, headers, body))
+                except FetchError as malformed:
+                    malformed.seconds = seconds
+                    raise
         return BrazeResponse(
             document,
             status,
             responses.rate_limit_of(headers),
             responses.answered_at_of(headers),
             digest,
+            seconds,
         )
 
     def _failure(

@@ -70,6 +70,8 @@ class BrazeResponse(NamedTuple):
     """Its Date; None: absent or invalid."""
     digest: int = 0
     """64 bits of the body, salted by a secret of this process."""
+    seconds: float | None = None
+    """From connecting to the last byte; None: not measured."""
 
 
 class RequestInfo(NamedTuple):
@@ -109,12 +111,16 @@ def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
 
 
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s."""
+    """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s.
+
+    A date is by the clock of the sender, whose `Date` counts rather than `now`.
+    """
     text = headers.get("Retry-After", "")
     seconds: float | None = _count(text)
     if seconds is None:
-        instant = _instant(text)
-        seconds = None if instant is None else instant - now
+        instant, answered_at = _instant(text), answered_at_of(headers)
+        base = now if answered_at is None else answered_at
+        seconds = None if instant is None else instant - base
     return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
 
 

@@ -27,6 +27,7 @@ CAMPAIGN_ANALYTICS = "campaigns/data_series"
 SHARED = "default"
 """Braze's bucket of 250,000 requests an hour, which live sends use too."""
 
+_DAY = 86400.0
 _UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
 """Failures without a complete response, even if a status line was received."""
 
@@ -117,7 +118,8 @@ class Session:
         self._settle(request.bucket, result, now=now)
         is_cut_off = isinstance(result, FetchError) and result.reason in _UNFINISHED
         status = None if is_cut_off else result.status
-        self._on_end(Ended(request, status, result.rate_limit, now - began_at))
+        seconds = now - began_at if result.seconds is None else result.seconds
+        self._on_end(Ended(request, status, result.rate_limit, seconds))
         return result
 
     def retry_at(
@@ -204,10 +206,20 @@ class Session:
         """Return whether another component probes a refused key."""
         return self._key_owner is not None and self._key_owner is not user
 
+    def _ahead(self, answered_at: float | None, now: float) -> float:
+        """Return by how much Braze's wall clock is ahead of the process clock.
+
+        By the Date of its response, since this machine's wall clock may differ. A Date
+        that is a day off is not Braze's.
+        """
+        if answered_at is None or abs(answered_at - self._clock.wall(now)) > _DAY:
+            return self._clock.offset()
+        return answered_at - now
+
     def _settle(self, bucket: str, result: Result, *, now: float) -> None:
         headers = result.rate_limit
         if headers is not None:
-            headers = headers.earlier(self._clock.offset())
+            headers = headers.earlier(self._ahead(result.answered_at, now))
         with self.lock:
             budget = self._budgets[bucket]
             if not isinstance(result, Throttled):

@@ -103,6 +103,8 @@ class FetchError(ExporterError):
         self.retry_after_seconds = retry_after_seconds
         self.answered_at = answered_at
         self.detail = detail
+        self.seconds: float | None = None
+        """From connecting to the last byte; None: until the failure."""
 
 
 class Unavailable(FetchError):

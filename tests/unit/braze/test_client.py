@@ -79,7 +79,22 @@ def test_a_response_has_document_rate_limit_and_date() -> None:
         RateLimitHeaders(limit=50000, remaining=49999, reset_at=1790000060.0),
         answered_at=NOW,
         digest=found.digest,
+        seconds=found.seconds,
     )
+
+
+def test_the_duration_ends_with_the_last_byte() -> None:
+    """What parsing takes does not count."""
+    clock = [0.0]
+
+    def parse(_: object) -> None:
+        clock[0] += 1000
+
+    options = {"monotonic": lambda: clock[0]}
+    with connected(answer(b"[]"), **options) as (_, client):
+        found = client.fetch(PATH, {}, parse)
+
+    assert found.seconds == 0.0
 
 
 def test_a_document_is_parsed_unless_it_is_cached() -> None:

@@ -248,3 +248,38 @@ def test_a_key_pause_belongs_to_its_owner() -> None:
 
     assert not session.is_paused_for(other)
     assert woken == ["first", "second"]
+
+
+@pytest.mark.parametrize("skew", [-90.0, 90.0, 3600.0])
+def test_a_reset_is_by_the_clock_of_braze(skew: float) -> None:
+    """The Date of a response gives the difference from the clock of this machine."""
+    world = SessionWorld()
+    headers = HEADERS._replace(reset_at=NOW + skew + 60.0)
+    unavailable = failure(Unavailable, "server_error", status=503, headers=headers)
+    unavailable.answered_at = NOW + skew + 2  # a request takes two seconds
+
+    world.fetch(unavailable)
+
+    assert world.budget().bucket.reset_at == NOW + 60
+
+
+def test_a_date_that_is_a_day_off_is_ignored() -> None:
+    world = SessionWorld()
+    headers = HEADERS._replace(reset_at=NOW + 60)
+    unavailable = failure(Unavailable, "server_error", status=503, headers=headers)
+    unavailable.answered_at = 0.0
+
+    world.fetch(unavailable)
+
+    assert world.budget().bucket.reset_at == NOW + 60
+
+
+def test_the_duration_excludes_what_follows_the_last_byte() -> None:
+    """Decoding, and the wait for the lock of decoding."""
+    world = SessionWorld()
+    unavailable = failure(Unavailable, "malformed", status=200)
+    unavailable.seconds = 0.25
+
+    world.fetch(unavailable)
+
+    assert world.ended[0].seconds == 0.25
