@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from exporter.discovery.catalogue import CampaignCatalogue
-from exporter.discovery.documents import Details, Listed, key
+from exporter.discovery.documents import Details, Listed, is_usable, key
 from exporter.model.config import WorkspaceConfig
 from exporter.model.json_values import boolean, instant, items, mapping, text
 
@@ -76,6 +76,8 @@ def _catalogue(packed: Mapping[str, object], now: float) -> CampaignCatalogue:
 
 def _listed(packed: object, now: float) -> Listed:
     fields = mapping(packed)
+    if not is_usable(text(fields["id"])):
+        raise ValueError("expected an id of a campaign")
     return Listed(
         id=text(fields["id"]),
         name=text(fields["name"]),

@@ -113,7 +113,7 @@ def _success(document: object, what: str) -> dict[str, object]:
 def _listed(entries: list[object]) -> Iterator[Listed]:
     for entry in entries:
         id_ = entry.get("id") if isinstance(entry, dict) else None
-        if isinstance(entry, dict) and isinstance(id_, str) and _is_usable(id_):
+        if isinstance(entry, dict) and isinstance(id_, str) and is_usable(id_):
             last_edited = _text(entry.get("last_edited"))
             yield Listed(
                 id=id_,
@@ -124,7 +124,7 @@ def _listed(entries: list[object]) -> Iterator[Listed]:
             )
 
 
-def _is_usable(id_: str) -> bool:
+def is_usable(id_: str) -> bool:
     """Return whether an id can be a label and part of a URL without escaping."""
     return "" != id_ == clean(id_) and id_.isprintable() and " " not in id_
 

@@ -255,7 +255,8 @@ class RequestQueue:
         with self._lock:
             active = set(active_ids) | self._in_flight
             lost = self._object_ids - active - set(self._waiting)
-            if self._scheduled_at <= now and not active.intersection(self._waiting):
+            is_open = not self._is_paused() and self._scheduled_at <= now
+            if is_open and not active.intersection(self._waiting):
                 lost |= set(self._waiting)
             again = lost & self._lost_before
             self._lost_before = lost

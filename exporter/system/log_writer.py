@@ -39,7 +39,7 @@ class LogWriter(logging.Handler):
         """Queue a line."""
         try:
             self._lines.put_nowait(self.format(record))
-        except Full:
+        except Exception:  # noqa: BLE001 - a full queue, or a line without a form
             self.lost_lines += 1
         self._start()
 
@@ -68,8 +68,9 @@ class LogWriter(logging.Handler):
 
     def _write_all(self) -> None:
         while (line := self._lines.get()) is not None:
-            self._write(line)
-            if self._lines.empty() and self.lost_lines > self._logged_as_lost:
+            is_written = self._write(line)
+            has_lost = self.lost_lines > self._logged_as_lost
+            if is_written and has_lost and self._lines.empty():
                 self._log_loss()
 
     def _log_loss(self) -> None:
@@ -77,9 +78,11 @@ class LogWriter(logging.Handler):
         self._logged_as_lost += lost
         _log.warning("log.lines_lost", extra={"fields": {"lines": lost}})
 
-    def _write(self, line: str) -> None:
+    def _write(self, line: str) -> bool:
         try:
             self._stream.write(f"{line}\n")
             self._stream.flush()
         except (OSError, ValueError):  # a full disk, or a stream that was closed
             self.lost_lines += 1
+            return False
+        return True

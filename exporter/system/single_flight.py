@@ -7,9 +7,11 @@ A cancelled caller does not cancel the run.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
 from threading import Lock
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Generic, ParamSpec, TypeVar
 
 K = TypeVar("K")
 P = ParamSpec("P")
@@ -19,36 +21,56 @@ T = TypeVar("T")
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function in a thread, or here while the system has no thread to give."""
     turn = Lock()
+    result: Future[T] = Future()
 
-    def run_once() -> T | None:
+    def run_once() -> None:
         # The executor keeps a call that it has failed to start.
-        return function(*args, **kwargs) if turn.acquire(blocking=False) else None
+        if turn.acquire(blocking=False) and result.set_running_or_notify_cancel():
+            try:
+                result.set_result(function(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised to the caller
+                result.set_exception(error)
 
     try:
-        result = asyncio.get_running_loop().run_in_executor(None, run_once)
+        asyncio.get_running_loop().run_in_executor(None, run_once)
     except RuntimeError:
-        result = asyncio.get_running_loop().create_future()
-        result.set_result(run_once())
-    return cast("T", await result)
+        run_once()
+    return await asyncio.wrap_future(result)
+
+
+class TooManyKeysError(Exception):
+    """More distinct keys wait for the next run than are allowed."""
 
 
 class BatchedCalls(Generic[K, T]):
     """Runs a function in a thread, one run at a time, with the keys of all callers."""
 
-    def __init__(self, work: Callable[[Collection[K]], Mapping[K, T]]) -> None:
-        """`work` returns a result for each distinct key."""
+    def __init__(
+        self, work: Callable[[Collection[K]], Mapping[K, T]], *, most_keys: int = 1
+    ) -> None:
+        """`work` returns a result for each distinct key, of which it gets so many."""
         self._work = work
-        self._keys: dict[K, None] = {}
-        """The keys of the next run, in the order of the calls."""
+        self._most_keys = most_keys
+        self._callers: Counter[K] = Counter()
+        """How many callers wait for each key of the next run."""
         self._current: asyncio.Task[Mapping[K, T]] | None = None
         self._next: asyncio.Task[Mapping[K, T]] | None = None
 
     async def run(self, key: K) -> T:
-        """Return the result of the next run for this key, or raise its exception."""
-        self._keys[key] = None
+        """Return the result of the next run for this key, or raise its exception.
+
+        TooManyKeysError: as many other keys wait as one run may have.
+        """
+        callers = self._callers
+        if key not in callers and len(+callers) >= self._most_keys:
+            raise TooManyKeysError
+        callers[key] += 1
         if self._next is None:
             self._next = asyncio.create_task(self._run_after(self._current))
-        return (await asyncio.shield(self._next))[key]
+        try:
+            return (await asyncio.shield(self._next))[key]
+        finally:
+            callers[key] -= 1
 
     async def _run_after(
         self, previous: asyncio.Task[Mapping[K, T]] | None
@@ -56,7 +78,7 @@ class BatchedCalls(Generic[K, T]):
         if previous is not None:
             await asyncio.wait([previous])
         self._current, self._next = self._next, None
-        keys, self._keys = tuple(self._keys), {}
+        keys, self._callers = tuple(+self._callers), Counter()
         try:
             return await in_thread(self._work, keys)
         finally:

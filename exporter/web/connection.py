@@ -31,6 +31,8 @@ _PIECE_BYTES = 64 * 1024
 _CHUNKS_AT_ONCE = 64
 # Passed to h11 at a time: its size limit applies only to bytes it could not parse yet.
 _PARSE_BYTES = 4096
+# Added to the size of each chunk of a request's body.
+_CHUNK_BYTES = 64
 # How long input is discarded after an error response: closing at once would reset the
 # connection, and the response would be lost (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
@@ -223,7 +225,8 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, h11.Request):
             self._start_request(event)
         elif isinstance(event, h11.Data):
-            self._body_bytes += len(event.data)
+            # Each chunk costs time, however short it is.
+            self._body_bytes += len(event.data) + _CHUNK_BYTES
             if self._body_bytes > self._context.limits.body_bytes:
                 self._send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:

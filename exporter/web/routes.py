@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from exporter.model.errors import ConfigError
-from exporter.system.single_flight import BatchedCalls, SingleFlight
+from exporter.system.single_flight import BatchedCalls, SingleFlight, TooManyKeysError
 from exporter.web.messages import (
     NO_SNIFFING,
     HttpRequest,
@@ -29,6 +29,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _GZIP_LEVEL = 1
+_MOST_RENDERINGS = 32
+"""Different status pages that one run renders, which bounds its time and memory."""
 
 _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT")
@@ -92,7 +94,7 @@ class Router:
             for is_openmetrics in (False, True)
         }
         self._descriptions = SingleFlight(context.configuration)
-        self._renderings = BatchedCalls(self._render)
+        self._renderings = BatchedCalls(self._render, most_keys=_MOST_RENDERINGS)
         prefix, link_prefix = settings.prefix, settings.link_prefix
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
         self._handlers: dict[str, Responder] = {
@@ -176,7 +178,12 @@ class Router:
         ones share one rendering.
         """
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        chunks = await self._renderings.run(_RenderKey(request.query, is_page, is_gzip))
+        key = _RenderKey(request.query, is_page, is_gzip)
+        try:
+            chunks = await self._renderings.run(key)
+        except TooManyKeysError:
+            text = "Too many different status pages are requested; try again soon.\n"
+            return text_response(503, text, ("Retry-After", "1"))
         headers = [
             ("Content-Type", _HTML if is_page else _JSON),
             ("Cache-Control", "private, no-cache"),

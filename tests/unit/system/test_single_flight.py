@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection
 
 import pytest
-from exporter.system.single_flight import BatchedCalls, SingleFlight
+from exporter.system.single_flight import BatchedCalls, SingleFlight, TooManyKeysError
 
 from tests.support.daemon_process import PATIENCE_SECONDS
 
@@ -79,7 +79,7 @@ def test_every_caller_gets_the_result_of_its_own_key() -> None:
         return {key: f"result of {key}" for key in keys}
 
     async def call_many() -> list[tuple[int, str]]:
-        calls = BatchedCalls(work)
+        calls = BatchedCalls(work, most_keys=50)
 
         async def call(key: int) -> tuple[int, str]:
             for _ in range(key % 7):
@@ -93,3 +93,34 @@ def test_every_caller_gets_the_result_of_its_own_key() -> None:
     assert results == [(key, f"result of {key % 50}") for key in range(1000)]
     assert all(len(set(batch)) == len(batch) for batch in batches)
     assert len(batches) > 1
+
+
+def test_keys_have_a_limit_and_leave_with_their_callers() -> None:
+    """A key without a caller is not passed to the function."""
+    may_end = threading.Event()
+    batches: list[tuple[int, ...]] = []
+
+    def work(keys: Collection[int]) -> dict[int, int]:
+        batches.append(tuple(keys))
+        assert may_end.wait(PATIENCE_SECONDS)
+        return dict.fromkeys(keys, 0)
+
+    async def call() -> None:
+        calls = BatchedCalls(work, most_keys=2)
+        first = asyncio.create_task(calls.run(0))
+        while not batches:
+            await asyncio.sleep(0)
+        waiting = [asyncio.create_task(calls.run(key)) for key in (1, 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyKeysError):
+            await calls.run(3)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(calls.run(3)))
+        await asyncio.sleep(0)
+        may_end.set()
+        await asyncio.gather(first, *waiting[1:])
+
+    asyncio.run(call())
+
+    assert batches == [(0,), (2, 3)]
