@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
+from exporter.braze.transport import SocksRefused
 from exporter.model.errors import FailureReason
 
 
@@ -36,7 +37,9 @@ def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
         for kind, describe in _TEXTS:
             if isinstance(link, kind) and (text := describe(link)):
                 return FailureReason.CONNECTION, text
-    if isinstance(exc, ValueError):  # transport raises it for nothing else
+    if isinstance(exc, SocksRefused):
+        text = "SOCKS proxies are not supported; use an http:// or https:// proxy"
+    elif isinstance(exc, ValueError):  # transport raises it for nothing else
         text = "the URL of the endpoint or of the proxy is invalid"
     else:
         text = "the connection failed"

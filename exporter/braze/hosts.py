@@ -54,8 +54,14 @@ def is_unlisted(endpoint: str) -> bool:
     return host not in _LISTED and not is_loopback(host)
 
 
+def with_scheme(text: str) -> str:
+    """Return the URL of a proxy, which is plain HTTP without a scheme, as for curl."""
+    return text if "://" in text else f"http://{text}"
+
+
 def proxy_url(text: str) -> str:
-    """Return the URL unchanged; it may contain user and password."""
+    """Return the URL with a scheme; it may contain user and password."""
+    text = with_scheme(text)
     if text.lower().startswith("socks"):
         raise ValueError(
             "SOCKS proxies are not supported; expected an http:// or https:// URL"

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from exporter.braze.hosts import is_loopback
+from exporter.braze.hosts import is_loopback, with_scheme
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,10 +37,14 @@ class ProxySettings(NamedTuple):
             text = environment.get(name, environment.get(name.upper(), ""))
             return text.strip() or None
 
+        def proxy(name: str) -> str | None:
+            url = variable(name) or variable("all_proxy")
+            return with_scheme(url) if url else None
+
         bundles = (environment.get(name) for name in _CA_VARIABLES)
         return cls(
-            http_proxy=variable("http_proxy") or variable("all_proxy"),
-            https_proxy=variable("https_proxy") or variable("all_proxy"),
+            http_proxy=proxy("http_proxy"),
+            https_proxy=proxy("https_proxy"),
             no_proxy=tuple((variable("no_proxy") or "").replace(",", " ").split()),
             ca_file=next((bundle for bundle in bundles if bundle), None),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, LineTooLong
@@ -19,7 +20,7 @@ from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema
 from requests.structures import CaseInsensitiveDict
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url
 from urllib3 import (
     BaseHTTPResponse,
     HTTPConnectionPool,
@@ -54,6 +55,10 @@ _CHUNK_BYTES = 64 * 1024
 _HEAD_BYTES = 64 * 1024
 _INTERIM_LIMIT = 20  # RFC 9110, 15.2, has no limit; servers send one or two
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
+
+
+class SocksRefused(InvalidSchema):
+    """The URL of the proxy begins with socks."""
 
 
 class UnknownEncoding(RequestException):
@@ -186,11 +191,19 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> PoolManager:
         if proxy.lower().startswith("socks"):  # its sockets have no deadline
-            raise InvalidSchema
+            raise SocksRefused
         tls = {"ssl_context": self._tls, "proxy_ssl_context": self._tls}
         manager: PoolManager = super().proxy_manager_for(proxy, **tls, **kwargs)
         _use_our_pools(manager)
         return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Return the password as curl sends it, in UTF-8; requests uses Latin-1."""
+        user, password = get_auth_from_url(proxy)
+        if not user:
+            return {}
+        credentials = b64encode(f"{user}:{password}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {credentials}"}
 
     def cert_verify(self, *_: object) -> None:
         """Do nothing: the context verifies, and has loaded the bundle already."""

@@ -233,7 +233,7 @@ def test_the_size_of_a_response_is_limited(respond: Script, reason: str) -> None
         ("ftp://a", None, "URL"),
         ("http://", None, "URL"),
         # The sockets of a SOCKS proxy would have no deadline.
-        ("http://braze.test", "socks5://127.0.0.1:1", "URL"),
+        ("http://braze.test", "socks5://127.0.0.1:1", "SOCKS proxies are"),
         ("http://braze.test", "x://127.0.0.1:1", "URL"),
         ("http://braze.test", "http://", "URL"),
     ],
