@@ -227,6 +227,7 @@ def test_an_emptied_file_does_not_remove_the_protection(
         (USERS.replace("prometheus", "grafana"), f"grafana:{PASSWORD}"),
         (USERS.replace(HASH, OTHER_HASH), "prometheus:other"),
     ],
+    ids=["other user", "other password"],
 )
 def test_new_users_are_in_force_on_open_connections(
     certificates: Certificates, users: str, valid: str
