@@ -86,9 +86,10 @@ class Workspaces:
             }
             for name in set(self.by_name) - set(plans):
                 self._remove_workspace(name)
-            self._kept = dict(kept or self._kept)
+            if kept:
+                self._kept = dict(kept)
             for workspace_plan in plans.values():
-                self._apply(config, workspace_plan, self._kept)
+                self._apply(config, workspace_plan)
 
     def refresh(self, name: str) -> None:
         """Poll the campaigns that are discovered in a workspace now."""
@@ -102,7 +103,7 @@ class Workspaces:
                 found = replace(configured, campaigns=campaigns)
                 (one,) = plan.plan(self._config._replace(workspaces=(found,)))
                 with self._store.published_together():
-                    self._apply(self._config, one, self._kept)
+                    self._apply(self._config, one)
 
     def session_of(self, name: str) -> Session | None:
         """Return the session of a workspace; None: the workspace has none now."""
@@ -172,23 +173,21 @@ class Workspaces:
         for client in tuple(self._clients.values()):
             client.abort()
 
-    def _apply(
-        self, config: Config, workspace_plan: plan.WorkspacePlan, kept: KeptEntries
-    ) -> None:
+    def _apply(self, config: Config, workspace_plan: plan.WorkspacePlan) -> None:
         name = workspace_plan.workspace.name
         previous = self.by_name.get(name)
-        workspace = self._workspace(config, workspace_plan, previous, kept)
+        workspace = self._workspace(config, workspace_plan, previous)
         self.by_name[name] = workspace
         workspace.show_intervals(self._metrics)
         log_plan(workspace.plan, previous.plan if previous else None)
         if previous is not None:
             self._remove(name, set(previous.campaigns) - set(workspace.campaigns))
-        added = self._show(workspace, previous, kept)
+        added = self._show(workspace, previous)
         if previous and previous.queue is workspace.queue:
             self._update_intervals(workspace, previous)
         else:
             added = tuple(workspace.campaigns.values())
-        self._start(workspace, added, kept)
+        self._start(workspace, added)
         for object_id in workspace.campaigns:
             self._kept.pop((name, object_id), None)
 
@@ -197,7 +196,6 @@ class Workspaces:
         config: Config,
         workspace_plan: plan.WorkspacePlan,
         previous: Workspace | None,
-        kept: KeptEntries,
     ) -> Workspace:
         configured = workspace_plan.workspace
         name = configured.name
@@ -242,7 +240,7 @@ class Workspaces:
             plan=workspace_plan,
             session=session,
             queue=queue,
-            idle=IdleSchedule(workspace_plan, self._idle_ids(configured, kept)),
+            idle=IdleSchedule(workspace_plan, self._idle_ids(configured)),
             campaigns=campaigns,
         )
 
@@ -269,14 +267,12 @@ class Workspaces:
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
         _log.debug("braze.answered", extra={"fields": fields})
 
-    def _idle_ids(
-        self, configured: WorkspaceConfig, kept: KeptEntries
-    ) -> tuple[str, ...]:
+    def _idle_ids(self, configured: WorkspaceConfig) -> tuple[str, ...]:
         """Return the campaigns that are idle, by what was last read of each."""
         found = []
         for campaign in configured.campaigns:
             key = (configured.name, campaign.id)
-            entry, known = self._store.get(key), kept.get(key)
+            entry, known = self._store.get(key), self._kept.get(key)
             previous = known.snapshot if known else None
             if is_idle(campaign, entry.last_read if entry else previous):
                 found.append(campaign.id)
@@ -311,7 +307,7 @@ class Workspaces:
         self._store.remove((workspace, object_id) for object_id in object_ids)
 
     def _show(
-        self, workspace: Workspace, previous: Workspace | None, kept: KeptEntries
+        self, workspace: Workspace, previous: Workspace | None
     ) -> tuple[CampaignConfig, ...]:
         """Store every campaign under its current name; return those that are new."""
         is_other_queue = previous is not None and previous.queue is not workspace.queue
@@ -326,7 +322,7 @@ class Workspaces:
                 added.append(campaign)
                 self._store.put(
                     entries.first_entry(
-                        labels, workspace, kept.get(key), now=self._clock.now()
+                        labels, workspace, self._kept.get(key), now=self._clock.now()
                     )
                 )
             elif entry.labels != labels or is_other_queue:
@@ -360,18 +356,13 @@ class Workspaces:
             if planned and not planned.tries and slot < planned.at:
                 workspace.queue.reschedule(planned._replace(due_at=slot, at=slot))
 
-    def _start(
-        self,
-        workspace: Workspace,
-        added: tuple[CampaignConfig, ...],
-        kept: KeptEntries,
-    ) -> None:
+    def _start(self, workspace: Workspace, added: tuple[CampaignConfig, ...]) -> None:
         """Start polling new campaigns: at once, or at the next slot if read before."""
         name = workspace.name
         now = self._clock.now()
         due = []
         for campaign in added:
-            known = kept.get((name, campaign.id))
+            known = self._kept.get((name, campaign.id))
             poll = PendingPoll(name, campaign.id, due_at=now)
             if known is not None:
                 at = known.last_success_at
