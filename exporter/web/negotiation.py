@@ -11,6 +11,7 @@ _OPENMETRICS = "application/openmetrics-text"
 _VERSIONS = (None, "1.0.0")
 _TEXT_RANGES = ("text/plain", "text/*", "*/*")
 """Ranges that match the text format, the most specific first."""
+_GZIP_NAMES = ("gzip", "x-gzip", "*")
 
 
 def wants_openmetrics(accept: str) -> bool:
@@ -31,9 +32,14 @@ def wants_openmetrics(accept: str) -> bool:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Return whether the body may be compressed with gzip."""
+    """Return whether the body may be compressed with gzip, or its alias x-gzip.
+
+    The first of gzip, x-gzip and the wildcard that is listed applies (RFC 9110,
+    8.4.1.3).
+    """
     qualities = {name: quality for name, _, quality in _weighted(accept_encoding)}
-    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+    listed = (qualities[name] for name in _GZIP_NAMES if name in qualities)
+    return next(listed, 0.0) > 0
 
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
