@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import NamedTuple
@@ -67,7 +68,7 @@ class BrazeResponse(NamedTuple):
     status: int
     rate_limit: RateLimitHeaders
     answered_at: float | None = None
-    """Its Date; None: absent or invalid."""
+    """The time of Braze; None: absent or invalid."""
     digest: int = 0
     """64 bits of the body, salted by a secret of this process."""
     seconds: float | None = None
@@ -125,13 +126,19 @@ def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float |
 
 
 def answered_at_of(headers: Mapping[str, str]) -> float | None:
-    """Parse `Date` (RFC 9110, 6.6.1) as seconds since the epoch."""
-    return _instant(headers.get("Date", ""))
+    """Return the sender's time in seconds since the epoch; None: not given.
+
+    It is its `Date` (RFC 9110, 6.6.1), plus the `Age` of a response from a cache.
+    """
+    instant = _instant(headers.get("Date", ""))
+    return None if instant is None else instant + (_count(headers.get("Age", "")) or 0)
 
 
 def _instant(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        instant = parsedate_to_datetime(text)
+        # The format of asctime (RFC 9110, 5.6.7) has no time zone; it is UTC.
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

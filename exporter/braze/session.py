@@ -27,7 +27,9 @@ CAMPAIGN_ANALYTICS = "campaigns/data_series"
 SHARED = "default"
 """Braze's bucket of 250,000 requests an hour, which live sends use too."""
 
-_DAY = 86400.0
+_LONGEST_WINDOW_SECONDS = 3600.0
+# `Date` and the reset have whole seconds, and a response takes a moment.
+_RESET_TOLERANCE_SECONDS = 5.0
 _UNFINISHED = (FailureReason.TIMEOUT, FailureReason.CONNECTION)
 """Failures without a complete response, even if a status line was received."""
 
@@ -206,20 +208,33 @@ class Session:
         """Return whether another component probes a refused key."""
         return self._key_owner is not None and self._key_owner is not user
 
-    def _ahead(self, answered_at: float | None, now: float) -> float:
-        """Return by how much Braze's wall clock is ahead of the process clock.
+    def _reset_at(
+        self, reset_at: float | None, *, answered_at: float | None, now: float
+    ) -> float | None:
+        """Return a reset by the process clock; None: not given.
 
-        By the Date of its response, since this machine's wall clock may differ. A Date
-        that is a day off is not Braze's.
+        Braze's wall clock is the Date of its response, since that of this machine may
+        differ. A clock by which the reset is past, or later than any window, is not
+        Braze's.
         """
-        if answered_at is None or abs(answered_at - self._clock.wall(now)) > _DAY:
-            return self._clock.offset()
-        return answered_at - now
+        if reset_at is None:
+            return None
+        for wall in (answered_at, self._clock.wall(now)):
+            if wall is None:
+                continue
+            wait = reset_at - wall
+            beyond = wait - _LONGEST_WINDOW_SECONDS
+            if max(-wait, beyond) <= _RESET_TOLERANCE_SECONDS:
+                return now + wait
+        return None
 
     def _settle(self, bucket: str, result: Result, *, now: float) -> None:
         headers = result.rate_limit
         if headers is not None:
-            headers = headers.earlier(self._ahead(result.answered_at, now))
+            reset_at = self._reset_at(
+                headers.reset_at, answered_at=result.answered_at, now=now
+            )
+            headers = headers._replace(reset_at=reset_at)
         with self.lock:
             budget = self._budgets[bucket]
             if not isinstance(result, Throttled):

@@ -11,9 +11,3 @@ class RateLimitHeaders(NamedTuple):
     limit: int | None = None
     remaining: int | None = None
     reset_at: float | None = None
-
-    def earlier(self, seconds: float) -> RateLimitHeaders:
-        """Return the headers with a reset that is so many seconds earlier."""
-        if self.reset_at is None:
-            return self
-        return self._replace(reset_at=self.reset_at - seconds)

@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -298,17 +300,44 @@ def test_the_key_is_removed_from_quoted_texts() -> None:
     assert "bad key <key>" in str(failure)
 
 
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Set the time zone of this process."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
         ("Mon, 21 Sep 2026 14:13:20 GMT", NOW),
+        # The obsolete formats of RFC 9110, 5.6.7, and a sender that does not know UTC.
+        ("Monday, 21-Sep-26 14:13:20 GMT", NOW),
+        ("Mon Sep 21 14:13:20 2026", NOW),
+        ("Mon, 21 Sep 2026 14:13:20 -0000", NOW),
+        ("Mon, 21 Sep 2026 07:13:20 -0700", NOW),
         ("", None),
         ("Mon, 99 Sep 2026 14:13:20 GMT", None),
     ],
 )
+@pytest.mark.usefixtures("tokyo")
 def test_the_date_of_a_response_is_parsed(text: str, instant: float | None) -> None:
-    """Failures contain it too, and the message of the response."""
+    """In every time zone. Failures contain it, and the message of the response."""
     failure = refused(403, headers={"Date": text}, message=f"no {KEY}")
 
     assert failure.answered_at == answered_at_of({"Date": text}) == instant
     assert failure.detail == "no <key>"
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [("90", 90), ("0", 0), ("", 0), ("-5", 0), ("1.5", 0), ("soon", 0), ("9" * 99, 0)],
+)
+def test_a_cache_adds_the_age_of_its_copy(age: str, expected: float) -> None:
+    headers = {"Date": "Mon, 21 Sep 2026 14:13:20 GMT", "Age": age}
+
+    assert answered_at_of(headers) == NOW + expected
+    assert answered_at_of({"Age": age}) is None

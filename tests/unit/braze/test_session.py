@@ -250,28 +250,39 @@ def test_a_key_pause_belongs_to_its_owner() -> None:
     assert woken == ["first", "second"]
 
 
-@pytest.mark.parametrize("skew", [-90.0, 90.0, 3600.0])
-def test_a_reset_is_by_the_clock_of_braze(skew: float) -> None:
-    """The Date of a response gives the difference from the clock of this machine."""
+@pytest.mark.parametrize(
+    ("reset", "date", "expected"),
+    [
+        # Date and reset of Braze, whose clock is behind or ahead of this machine's.
+        *(
+            (skew + wait, skew + 2, wait)
+            for skew in (-1e9, -86400, -3600, -90, 90, 3600, 86400, 1e9)
+            for wait in (1.0, 60.0, 3600.0)
+        ),
+        # Without a Date, or with one that does not fit, by the clock of this machine.
+        (60, None, 60),
+        (60, -1e9, 60),
+        (60, 86400, 60),
+        # A reset that fits neither is not known: a minute from now.
+        (-30, None, 62),
+        (-30, 0, 62),
+        (-3600, 0, 62),
+        (7200, None, 62),
+        (-1e9, 1e9, 62),
+    ],
+)
+def test_a_reset_is_by_the_clock_of_braze(
+    reset: float, date: float | None, expected: float
+) -> None:
+    """All are in seconds from the request, which takes two seconds."""
     world = SessionWorld()
-    headers = HEADERS._replace(reset_at=NOW + skew + 60.0)
+    headers = HEADERS._replace(reset_at=NOW + reset)
     unavailable = failure(Unavailable, "server_error", status=503, headers=headers)
-    unavailable.answered_at = NOW + skew + 2  # a request takes two seconds
+    unavailable.answered_at = None if date is None else NOW + date
 
     world.fetch(unavailable)
 
-    assert world.budget().bucket.reset_at == NOW + 60
-
-
-def test_a_date_that_is_a_day_off_is_ignored() -> None:
-    world = SessionWorld()
-    headers = HEADERS._replace(reset_at=NOW + 60)
-    unavailable = failure(Unavailable, "server_error", status=503, headers=headers)
-    unavailable.answered_at = 0.0
-
-    world.fetch(unavailable)
-
-    assert world.budget().bucket.reset_at == NOW + 60
+    assert world.budget().bucket.reset_at == NOW + expected
 
 
 def test_the_duration_excludes_what_follows_the_last_byte() -> None:
