@@ -14,11 +14,15 @@ from typing import Protocol
 
 from exporter import __version__
 from exporter.braze import connection_errors, deadline, responses
+from exporter.braze.authorities import (
+    Authorities,
+    AuthoritiesUnreadable,
+    NamedPath,
+)
 from exporter.braze.deadline import Deadline
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.responses import BrazeResponse, RequestInfo
 from exporter.braze.transport import (
-    DEFAULT_CA_BUNDLE_PATH,
     FAULTS,
     BodyTooLarge,
     Response,
@@ -79,7 +83,10 @@ class Client:
         self._now = now
         self._monotonic = monotonic
         self._endpoint = workspace.endpoint.rstrip("/")
-        self._ca_path = workspace.ca_file or proxies.ca_file or DEFAULT_CA_BUNDLE_PATH
+        self._authorities = proxies.authorities
+        if workspace.ca_file:
+            self._authorities = Authorities((NamedPath(workspace.ca_file, "ca_file"),))
+        self._loaded_version: tuple[object, ...] = ()
         self._proxy = workspace.proxy or proxies.proxy_for(self._endpoint)
         self._route = self._endpoint
         if self._proxy is not None:  # without user and password
@@ -113,12 +120,15 @@ class Client:
         began_at = self._monotonic()
         with self._deadline() as limits:
             try:
-                with self._get(request, params) as response:
+                transport = self._open_transport()
+                began_at = self._monotonic()
+                with self._get(transport, request, params) as response:
                     return self._result(request, response, parse, cached, began_at)
             except KeyRefused as refused:
                 failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
                 failure = self._failure(exc, limits=limits, response=response)
+                failure.seconds = self._monotonic() - began_at
         # Raised here without `from`: the chained exceptions may quote what the peer
         # sent, and the peer knows the key.
         raise failure
@@ -127,17 +137,19 @@ class Client:
         """Return `KeyReplaced` instead if the key has changed meanwhile."""
         if self._read_key() == sent:
             return refused
-        return KeyReplaced(
+        replaced = KeyReplaced(
             f"{refused}; the key was replaced meanwhile",
             reason=refused.reason,
             status=refused.status,
             rate_limit=refused.rate_limit,
         )
+        replaced.seconds = refused.seconds
+        return replaced
 
     def prepare(self) -> None:
-        """Load the CA bundle, which takes time, before the first fetch.
+        """Load the authorities, which takes time, before the first fetch.
 
-        An unreadable one fails the fetch only: it may be mounted later.
+        An unreadable file fails the fetch only: it may be mounted later.
         """
         with suppress(FetchError, *FAULTS):
             self._open_transport()
@@ -194,8 +206,13 @@ class Client:
             with self._lock:
                 self._deadlines.discard(limits)
 
-    def _get(self, request: RequestInfo, params: Mapping[str, str | int]) -> Response:
-        return self._open_transport().get(
+    def _get(
+        self,
+        transport: Transport,
+        request: RequestInfo,
+        params: Mapping[str, str | int],
+    ) -> Response:
+        return transport.get(
             f"{self._endpoint}/{request.path}",
             params=params,
             headers={
@@ -208,21 +225,31 @@ class Client:
         )
 
     def _open_transport(self) -> Transport:
-        """Return the transport; it is opened late, as the CA bundle may be mounted."""
+        """Return the transport; it is opened late, as a CA bundle may be mounted."""
         with self._lock:
             if self._is_aborted:
                 raise ConnectionAbortedError
-            try:
-                self._transport = self._transport or Transport(
-                    connections=self._workspace.concurrency,
-                    ca_path=self._ca_path,
-                    proxy=self._proxy,
-                )
-            except OSError as exc:
-                fault = connection_errors.reason_and_text(exc)[1]
-                message = f"the CA bundle {self._ca_path} cannot be loaded: {fault}"
-                raise Unavailable(message, reason=FailureReason.CONNECTION) from exc
+            if self._transport is None:
+                version = self._authorities.version()
+                try:
+                    self._transport = Transport(
+                        connections=self._workspace.concurrency,
+                        authorities=self._authorities,
+                        proxy=self._proxy,
+                    )
+                except AuthoritiesUnreadable as exc:
+                    raise Unavailable(
+                        str(exc), reason=FailureReason.CONNECTION
+                    ) from exc
+                self._loaded_version = version
             return self._transport
+
+    def _discard_authorities(self) -> None:
+        """Load the authorities again for the next fetch, if their files changed."""
+        with self._lock:
+            if self._transport and self._loaded_version != self._authorities.version():
+                self._transport.close()
+                self._transport = None
 
     def _result(
         self,
@@ -238,13 +265,15 @@ class Client:
             with suppress(*FAULTS):
                 body = read_body(response, limit=_ERROR_BODY_BYTES)
                 message = responses.message_of(body)
-            raise responses.refusal(
+            refusal = responses.refusal(
                 request,
                 status=status,
                 headers=headers,
                 message=message,
                 now=self._now(),
             )
+            refusal.seconds = self._monotonic() - began_at
+            raise refusal
         body = read_body(response, limit=self._response_bytes)
         seconds = self._monotonic() - began_at
         digest = hash(body)
@@ -285,7 +314,11 @@ class Client:
             reason = FailureReason.MALFORMED
             text = "the Content-Encoding of the response is not gzip"
         else:
-            reason, text = connection_errors.reason_and_text(exc)
+            reason, text = connection_errors.reason_and_text(
+                exc, authorities=str(self._authorities)
+            )
+            if connection_errors.NOT_TRUSTED in text:
+                self._discard_authorities()
         message = f"{self._route}: {text}"
         if response is None:
             return kind(message, reason=reason)

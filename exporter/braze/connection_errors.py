@@ -16,12 +16,22 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
+from requests.exceptions import ProxyError
+
 from exporter.braze.transport import SocksRefused
 from exporter.model.errors import FailureReason
 
+NOT_TRUSTED = "certificate not trusted"
+"""A phrase of each message about a certificate."""
 
-def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
-    """Return reason and message of the innermost known exception of the chain."""
+
+def reason_and_text(
+    exc: BaseException, *, authorities: str = "the trusted certificates"
+) -> tuple[FailureReason, str]:
+    """Return reason and message of the innermost known exception of the chain.
+
+    `authorities` names the places of the trusted certificates.
+    """
     chain = list(_chain(exc))[::-1]
     if any(isinstance(link, zlib.error) for link in chain):
         return (
@@ -34,6 +44,11 @@ def reason_and_text(exc: BaseException) -> tuple[FailureReason, str]:
             "connecting timed out; check the firewall and whether a proxy is required",
         )
     for link in chain:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            text = _certificate_text(link, authorities)
+            if isinstance(exc, ProxyError):  # before the tunnel
+                text = f"the proxy's {text}"
+            return FailureReason.CONNECTION, text
         for kind, describe in _TEXTS:
             if isinstance(link, kind) and (text := describe(link)):
                 return FailureReason.CONNECTION, text
@@ -82,11 +97,32 @@ def _tls_text(exc: ssl.SSLError) -> str:
     )
 
 
-def _certificate_text(exc: ssl.SSLCertVerificationError) -> str:
+def _certificate_text(exc: ssl.SSLCertVerificationError, authorities: str) -> str:
     fault = getattr(exc, "verify_message", None) or "it is for another host"
-    return f"certificate not trusted: {fault}; check ca_file and this machine's clock"
+    code = getattr(exc, "verify_code", _HOSTNAME_MISMATCH)
+    advice = _CERTIFICATE_ADVICE.get(code, INVALID_CERTIFICATE)
+    advice = advice.format(authorities=authorities)
+    return f"{NOT_TRUSTED}: {fault.rstrip('.')}; {advice}"
 
 
+# `diagnosis` searches the messages for these phrases.
+NOT_YET_VALID = "check whether this machine's clock is behind"
+EXPIRED = "renew it, or check whether this machine's clock is ahead"
+OTHER_HOST = "check the host name of the URL"
+SELF_SIGNED = "check the URL, or add this certificate to {authorities}"
+UNKNOWN_ISSUER = "add the certificate of its authority to {authorities}"
+WEAK = "it must be issued again with a longer key and SHA-256"
+INVALID_CERTIFICATE = "the certificate, or that of its authority, must be issued again"
+_HOSTNAME_MISMATCH = 62
+# By the codes of OpenSSL's x509_vfy.h.
+_CERTIFICATE_ADVICE = {
+    9: NOT_YET_VALID,
+    10: EXPIRED,
+    18: SELF_SIGNED,
+    **dict.fromkeys((2, 19, 20, 21, 27), UNKNOWN_ISSUER),
+    **dict.fromkeys((_HOSTNAME_MISMATCH, 64), OTHER_HOST),
+    **dict.fromkeys((66, 67, 68), WEAK),
+}
 _SYSTEM_ADVICE = {
     errno.ECONNREFUSED: "check host and port, and that the server is running",
     errno.ECONNRESET: "check for a firewall or proxy that closes connections",
@@ -95,7 +131,6 @@ _SYSTEM_ADVICE = {
 }
 # The first match with a text applies: subclasses before their base classes.
 _TEXTS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
-    (ssl.SSLCertVerificationError, _certificate_text),
     (
         ssl.SSLEOFError,
         lambda _: "connection closed within TLS; check firewall and proxy",

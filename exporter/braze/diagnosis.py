@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from exporter.braze import connection_errors
 from exporter.braze.hosts import REST_HOSTS
 from exporter.braze.paths import (
     CAMPAIGN_DATA_SERIES,
@@ -34,14 +36,26 @@ _HOST_LIST = f"The REST hosts are {', '.join(REST_HOSTS)}."
 _CONNECTION_CODES = (
     ("name not found", "dns"),
     ("name look-up failed", "dns"),
-    ("certificate not trusted", "tls"),
+    (connection_errors.NOT_TRUSTED, "tls"),
+    ("the certificates in", "tls"),
     ("TLS failed", "tls"),
     ("closed within TLS", "tls"),
     ("the proxy refuses", "proxy"),
 )
 _THROUGH_PROXY = " through the proxy "
-# OpenSSL's message for a response that is not TLS, mostly plain HTTP.
-_NO_TLS = "wrong version number"
+# A phrase in the message of a problem of TLS → the topic of its advice.
+_TLS_TOPICS = (
+    # OpenSSL's message for a response that is not TLS, mostly plain HTTP.
+    ("wrong version number", "no_tls"),
+    ("the certificates in", "tls_bundle"),
+    (connection_errors.NOT_YET_VALID, "tls_dates"),
+    (connection_errors.EXPIRED, "tls_dates"),
+    (connection_errors.OTHER_HOST, "tls_host"),
+    (connection_errors.SELF_SIGNED.partition("{")[0], "tls_self_signed"),
+    (connection_errors.UNKNOWN_ISSUER.partition("{")[0], "tls_issuer"),
+    (connection_errors.WEAK, "tls_weak"),
+    (connection_errors.INVALID_CERTIFICATE, "tls_invalid"),
+)
 _ADVICE = {
     "key_or_host": "Copy the key again, without quotes. If the key is right, the host "
     "is wrong: it depends on your Braze instance, see the address of your dashboard. "
@@ -56,9 +70,31 @@ _ADVICE = {
     "proxy usually begins with http://, also for https requests.",
     "dns": "Check the spelling of the endpoint and this machine's DNS resolver; a pod "
     "or container may have a different resolver, or none.",
-    "tls": "A proxy or firewall intercepts TLS, or this machine's CA certificates are "
-    "outdated: set ca_file to the proxy's CA, or update the certificates. Check this "
-    "machine's clock.",
+    "tls": "A proxy or firewall interrupts TLS, or does not support TLS 1.2: check "
+    "both.",
+    "tls_bundle": "Correct the path, or make it readable for the user that runs the "
+    "exporter. PEM begins with -----BEGIN CERTIFICATE-----; `openssl x509 -inform der "
+    "-in FILE -out FILE.pem` converts another format.",
+    "tls_dates": "This machine's clock says {now}. If it is wrong, run a time daemon. "
+    "If it is right, a certificate that the server presents, or that of its authority, "
+    "must be renewed, by the owner of the proxy if one inspects TLS.",
+    "tls_host": "The certificate names other hosts than the URL. Check the endpoint, "
+    "`proxy` and the DNS; a proxy that inspects TLS must issue certificates for this "
+    "host.",
+    "tls_self_signed": "This is not Braze's certificate: the endpoint is wrong, or a "
+    "proxy or firewall inspects TLS. If that is intended, set ca_file to a file with "
+    "the presented certificate (PEM), or add it to the system's certificates.",
+    "tls_issuer": "A proxy or firewall inspects TLS and its authority is not trusted "
+    "here, the server does not send its intermediate certificates, or the trusted "
+    "certificates are outdated. Set ca_file to a file with the certificate of the "
+    "authority (PEM), or add it to the system's certificates. In directories only "
+    "files with the names of `openssl rehash` count.",
+    "tls_weak": "This machine's OpenSSL requires keys of 2048 bits (RSA) and SHA-256: "
+    "the owner of the server, or of the proxy that inspects TLS, must issue the "
+    "certificates again.",
+    "tls_invalid": "The message names the check that failed. The owner of the server, "
+    "or of the proxy that inspects TLS, must issue the certificate again; `openssl "
+    "verify -CAfile CA.pem CERTIFICATE.pem` repeats the check.",
     "proxy": "Check `proxy`, or HTTPS_PROXY and NO_PROXY: is it the right proxy, does "
     "it allow this host, does it require user and password?",
     "connection": "A firewall blocks the connection, or nothing listens there: check "
@@ -172,8 +208,11 @@ def check_failure(
     *,
     workspace: WorkspaceConfig,
     is_placeholder_id: bool,
+    now: float,
 ) -> Check:
     """Check a failed request; `is_placeholder_id`: its campaign id does not exist.
+
+    `now` is this machine's time in seconds since the epoch, for the advice.
 
     Braze's own 400 to a placeholder id is the expected response to a good key. A 400
     without Braze's message comes from a server in between, and requests of the list
@@ -185,8 +224,10 @@ def check_failure(
         return Check(permission, is_ok=True, message=message, status=failure.status)
     code = "refused" if is_refused else _code(permission, failure)
     text = str(failure)
-    topic = "no_tls" if code == "tls" and _NO_TLS in text else code
-    advice = _advice(topic, workspace)
+    topic = code
+    if code == "tls":
+        topic = next((topic for mark, topic in _TLS_TOPICS if mark in text), code)
+    advice = _advice(topic, workspace, now)
     return Check(permission, False, code, text, advice, status=failure.status)
 
 
@@ -268,8 +309,9 @@ def _code(permission: str, failure: FetchError) -> str:
     return "proxy" if is_through_proxy and code != "tls" else code
 
 
-def _advice(topic: str, workspace: WorkspaceConfig) -> str:
+def _advice(topic: str, workspace: WorkspaceConfig, now: float = 0.0) -> str:
     new_key = _NEW_KEY.format(
         permissions=" and ".join(permissions(workspace)), source=workspace.key_source
     )
-    return _ADVICE[topic].format(new_key=new_key)
+    instant = datetime.fromtimestamp(now, UTC)
+    return _ADVICE[topic].format(new_key=new_key, now=f"{instant:%Y-%m-%d %H:%M} UTC")

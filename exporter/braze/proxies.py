@@ -1,4 +1,4 @@
-"""Proxies and CA bundle from the environment variables that curl and requests use.
+"""Proxies and authorities from the environment variables that curl and requests use.
 
 They are read once at start. `proxy` and `ca_file` of a workspace override them.
 """
@@ -10,24 +10,25 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from exporter.braze.authorities import Authorities
 from exporter.braze.hosts import is_loopback, with_scheme
 
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ProxySettings(NamedTuple):
-    """The proxies by scheme, the hosts that bypass them, and the CA bundle."""
+    """The proxies by scheme, the hosts that bypass them, and the authorities."""
 
     http_proxy: str | None = None
     https_proxy: str | None = None
     no_proxy: tuple[str, ...] = ()
-    ca_file: str | None = None
-    """A file of PEM certificates, or a directory made by `openssl rehash`."""
+    authorities: Authorities = Authorities.from_environment({})
 
     def __repr__(self) -> str:
         # The URL of a proxy may contain a password.
-        return f"ProxySettings(no_proxy={self.no_proxy}, ca_file={self.ca_file!r})"
+        return (
+            f"ProxySettings(no_proxy={self.no_proxy}, authorities={self.authorities})"
+        )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ProxySettings:
@@ -41,12 +42,11 @@ class ProxySettings(NamedTuple):
             url = variable(name) or variable("all_proxy")
             return with_scheme(url) if url else None
 
-        bundles = (environment.get(name) for name in _CA_VARIABLES)
         return cls(
             http_proxy=proxy("http_proxy"),
             https_proxy=proxy("https_proxy"),
             no_proxy=tuple((variable("no_proxy") or "").replace(",", " ").split()),
-            ca_file=next((bundle for bundle in bundles if bundle), None),
+            authorities=Authorities.from_environment(environment),
         )
 
     def proxy_for(self, url: str) -> str | None:

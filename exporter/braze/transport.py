@@ -7,20 +7,18 @@ No redirects, retries, cookies, netrc or environment variables. All exceptions a
 from __future__ import annotations
 
 import errno
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, LineTooLong
 from http.client import HTTPResponse as PlainResponse
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema
 from requests.structures import CaseInsensitiveDict
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_auth_from_url
+from requests.utils import get_auth_from_url
 from urllib3 import (
     BaseHTTPResponse,
     HTTPConnectionPool,
@@ -32,9 +30,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from exporter.braze import deadline
+from exporter.braze.authorities import Authorities
 
 __all__ = [
-    "DEFAULT_CA_BUNDLE_PATH",
     "FAULTS",
     "BodyTooLarge",
     "Response",
@@ -176,12 +174,8 @@ class _Adapter(HTTPAdapter):
     environment variables, and takes a quarter more CPU.
     """
 
-    def __init__(self, *, connections: int, ca_path: str) -> None:
-        is_directory = Path(ca_path).is_dir()
-        self._tls = ssl.create_default_context(
-            cafile=None if is_directory else ca_path,
-            capath=ca_path if is_directory else None,
-        )
+    def __init__(self, *, connections: int, authorities: Authorities) -> None:
+        self._tls = authorities.tls_context()
         self._tls.sslsocket_class = deadline.TimedTLSSocket
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
@@ -206,7 +200,7 @@ class _Adapter(HTTPAdapter):
         return {"Proxy-Authorization": f"Basic {credentials}"}
 
     def cert_verify(self, *_: object) -> None:
-        """Do nothing: the context verifies, and has loaded the bundle already."""
+        """Do nothing: the context verifies, and has the authorities already."""
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
         """Return the response without charset and cookies.
@@ -226,10 +220,12 @@ def _use_our_pools(manager: PoolManager) -> None:
 
 
 class Transport:
-    """Connections to one origin. OSError: the CA bundle cannot be loaded."""
+    """Connections to one origin. `AuthoritiesUnreadable`: there is no TLS context."""
 
-    def __init__(self, *, connections: int, ca_path: str, proxy: str | None) -> None:
-        self._adapter = _Adapter(connections=connections, ca_path=ca_path)
+    def __init__(
+        self, *, connections: int, authorities: Authorities, proxy: str | None
+    ) -> None:
+        self._adapter = _Adapter(connections=connections, authorities=authorities)
         self._proxies = {"all": proxy} if proxy else {}
 
     def get(

@@ -123,7 +123,11 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
             ahead_seconds = response.answered_at + 0.5 - started_at - seconds / 2
         if isinstance(response, FetchError):
             check = diagnosis.check_failure(
-                permission, response, workspace=workspace, is_placeholder_id=not ids
+                permission,
+                response,
+                workspace=workspace,
+                is_placeholder_id=not ids,
+                now=clock.wall(started_at),
             )
         else:
             if permission == diagnosis.LIST and not ids:

@@ -50,8 +50,8 @@ TUNNEL = OSError("Tunnel connection failed: 403 <peer's text>")
         ),
         (
             CERTIFICATE,
-            "certificate not trusted: it is for another host; check ca_file and this"
-            " machine's clock",
+            "certificate not trusted: it is for another host; check the host name of"
+            " the URL",
         ),
         (TUNNEL, "the proxy refuses the tunnel with 403; it may not permit this host"),
         (OSError("<peer's text>"), "the connection failed"),

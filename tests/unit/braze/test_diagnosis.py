@@ -49,7 +49,11 @@ def failed(
         message, reason=FailureReason(reason), status=status, detail=detail
     )
     return check_failure(
-        permission, failure, workspace=SHOP, is_placeholder_id=is_placeholder_id
+        permission,
+        failure,
+        workspace=SHOP,
+        is_placeholder_id=is_placeholder_id,
+        now=0.0,
     )
 
 
@@ -239,7 +243,7 @@ def test_every_reason_has_advice(reason: FailureReason) -> None:
     failure = FetchError("no document", reason=reason, status=None)
 
     check = check_failure(
-        DATA_SERIES, failure, workspace=workspace(), is_placeholder_id=True
+        DATA_SERIES, failure, workspace=workspace(), is_placeholder_id=True, now=0.0
     )
 
     assert check.advice
