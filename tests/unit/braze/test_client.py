@@ -238,7 +238,7 @@ BODY = dripping(OK + b"Content-Length: 9999\r\n\r\n", b" ")
     [("http", PeerConnection.hang), ("http", BODY), ("https", PeerConnection.hang)],
 )
 def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
-    """Fetches in progress fail long before their timeout, later ones at once."""
+    """Fetches in progress fail before their timeout, later ones without a request."""
 
     def script(connection: PeerConnection) -> None:
         connection.read_some()  # a request, or the first message of a TLS handshake
@@ -247,16 +247,15 @@ def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
 
     has_arrived = threading.Event()
     with Peer(script) as peer, ThreadPoolExecutor(2) as pool:
-        client = client_of(f"{scheme}://127.0.0.1:{peer.port}")
+        client = client_of(
+            f"{scheme}://127.0.0.1:{peer.port}", timeout_seconds=6 * PATIENCE_SECONDS
+        )
         client.prepare()
         fetches = [pool.submit(failure_of, client) for _ in range(2)]
         has_arrived.wait(PATIENCE_SECONDS)
-        started = time.monotonic()
         client.abort()
-        failures = [fetch.result() for fetch in fetches]
-        took_seconds = time.monotonic() - started
+        failures = [fetch.result(PATIENCE_SECONDS) for fetch in fetches]
         failures.append(failure_of(client))
 
-    assert took_seconds < PATIENCE_SECONDS / 4
     assert [failure.reason for failure in failures] == [FailureReason.CONNECTION] * 3
     assert all("the exporter is stopping" in str(failure) for failure in failures)

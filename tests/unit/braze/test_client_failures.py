@@ -1,14 +1,13 @@
 """How requests fail: timeouts, broken connections, invalid and large responses."""
 
 import random
-import time
 import traceback
 from contextlib import closing as closed_after
 from contextlib import suppress
 from pathlib import Path
 
+import certifi
 import pytest
-from exporter.braze.transport import DEFAULT_CA_BUNDLE_PATH
 from exporter.model import errors
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -40,6 +39,9 @@ from tests.support.scripted_peer import (
 )
 
 SHORT_SECONDS = 0.5
+"""A timeout that a test waits for."""
+TIMEOUTS = (SHORT_SECONDS, 2.0, 8.0, 32.0)
+"""For what must arrive before the timeout: a busy machine needs a longer one."""
 
 
 def test_a_failure_has_message_and_headers_of_the_response() -> None:
@@ -64,36 +66,38 @@ def test_the_body_of_an_error_may_be_invalid(body: bytes) -> None:
         assert "(Braze: " not in str(failure)
 
 
-DRIPPING_BODY = dripping(
-    OK + b"X-RateLimit-Remaining: 5\r\nContent-Length: 9999\r\n\r\n", b" "
-)
-
-
 @pytest.mark.parametrize(
     "respond",
     [
         PeerConnection.hang,
         dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         dripping(OK + b"X-Long: ", b"x"),
-        DRIPPING_BODY,
+        dripping(OK + b"Content-Length: 999999\r\n\r\n", b" "),
         dripping(CHUNKED, b"1\r\n \r\n"),
         dripping(CHUNKED + b"0\r\n", b"X: y\r\n"),
     ],
     ids=["hang", "status", "headers", "body", "chunks", "trailers"],
 )
 def test_the_timeout_applies_to_the_whole_response(respond: Script) -> None:
-    """A byte now and then does not extend it; headers that were received are kept."""
-    started = time.monotonic()
+    """A byte now and then, for hours, does not extend it."""
     failure = failure_from(respond, timeout_seconds=SHORT_SECONDS)
-    took_seconds = time.monotonic() - started
 
     assert isinstance(failure, errors.Unavailable)
     assert failure.reason is FailureReason.TIMEOUT
     assert f"no complete response within {SHORT_SECONDS} s" in str(failure)
-    assert took_seconds < PATIENCE_SECONDS / 2
-    if respond is DRIPPING_BODY:
-        assert failure.status == 200
-        assert failure.rate_limit == RateLimitHeaders(remaining=5)
+
+
+def test_a_timeout_within_the_body_keeps_the_headers() -> None:
+    headers = b"X-RateLimit-Remaining: 5\r\nContent-Length: 999999\r\n\r\n"
+    failures = (
+        failure_from(dripping(OK + headers, b" "), timeout_seconds=seconds)
+        for seconds in TIMEOUTS
+    )
+    failure = next(one for one in failures if one.status is not None)
+
+    assert failure.reason is FailureReason.TIMEOUT
+    assert failure.status == 200
+    assert failure.rate_limit == RateLimitHeaders(remaining=5)
 
 
 def test_the_timeout_applies_to_connecting() -> None:
@@ -119,6 +123,7 @@ def test_the_timeout_applies_to_the_response_of_a_proxy(respond: Script) -> None
         client = client_of(BRAZE, timeout_seconds=SHORT_SECONDS, proxy=peer.url)
         client.prepare()
         failure = failure_of(client)
+        assert peer.arrived.wait(PATIENCE_SECONDS)
 
     assert failure.reason is FailureReason.TIMEOUT
     assert f"through the proxy 127.0.0.1:{peer.port}" in str(failure)
@@ -277,7 +282,7 @@ def test_an_invalid_ca_bundle_is_a_failure(tmp_path: Path, text: str | None) -> 
         client.prepare()
         with pytest.raises(errors.Unavailable, match="cannot be loaded: "):
             client.fetch(PATH, {})
-        bundle.write_bytes(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes())
+        bundle.write_bytes(Path(certifi.where()).read_bytes())
         assert client.fetch(PATH, {}).status == 200
 
 
