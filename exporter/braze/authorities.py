@@ -59,8 +59,8 @@ class Authorities(NamedTuple):
     def from_environment(cls, environment: Mapping[str, str]) -> Authorities:
         """Read the variables of requests and curl, then those of OpenSSL.
 
-        The former replace all authorities, SSL_CERT_FILE and SSL_CERT_DIR the system's
-        file and its directory.
+        REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE replace all authorities, SSL_CERT_FILE
+        the system's file and SSL_CERT_DIR its directory.
         """
         for name in _REPLACING:
             if path := environment.get(name):

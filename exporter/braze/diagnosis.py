@@ -75,7 +75,7 @@ _ADVICE = {
     "tls_bundle": "Correct the path, or make it readable for the user that runs the "
     "exporter. PEM begins with -----BEGIN CERTIFICATE-----; `openssl x509 -inform der "
     "-in FILE -out FILE.pem` converts another format.",
-    "tls_dates": "This machine's clock says {now}. If it is wrong, run a time daemon. "
+    "tls_dates": "This machine's clock shows {now}. If it is wrong, run a time daemon. "
     "If it is right, a certificate that the server presents, or that of its authority, "
     "must be renewed, by the owner of the proxy if one inspects TLS.",
     "tls_host": "The certificate names other hosts than the URL. Check the endpoint, "

@@ -199,8 +199,9 @@ WORKSPACE: Section = {
     "ca_file": Option(
         kind=OptionKind.PATH,
         help=(
-            "File of trusted certificates (PEM). Unset: REQUESTS_CA_BUNDLE, "
-            "CURL_CA_BUNDLE, SSL_CERT_FILE or the bundled list."
+            "File of certificates (PEM) to trust instead of all others. Unset: "
+            "REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, or the system's certificates (which "
+            "SSL_CERT_FILE and SSL_CERT_DIR replace)."
         ),
         example="/etc/ssl/company.pem",
     ),

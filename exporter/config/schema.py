@@ -191,7 +191,7 @@ class _Parser:
     def _ca_file(self, field: Field) -> str:
         path = self._resolved(field.plain_text())
         if not self.is_file(path):
-            message = f"the file {path} does not exist; expected certificates (PEM)"
+            message = f"there is no file {path}; expected a file of certificates (PEM)"
             raise ValueError(message)
         return path
 

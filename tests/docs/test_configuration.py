@@ -106,7 +106,10 @@ def test_the_defaults_of_the_example_are_the_defaults() -> None:
 
 @pytest.mark.parametrize("path", ["", *OPTIONS])
 def test_the_chart_has_the_same_options(path: str) -> None:
-    """Names, types and bounds in values.schema.json are those of the exporter."""
+    """Names, types and bounds in values.schema.json are those of the exporter.
+
+    Previous names are valid, too: the exporter accepts them with a warning.
+    """
     option = OPTIONS.get(path, Option(kind=OptionKind.SECTION, section={}))
     names = {name for name in OPTIONS if name.rpartition(".")[0] in (path, f"{path}[]")}
     schema = chart_schema(path)
@@ -116,7 +119,8 @@ def test_the_chart_has_the_same_options(path: str) -> None:
         case OptionKind.SECTION | OptionKind.SECTIONS:
             section = chart_schema(f"{path}[]") if schema["type"] == "array" else schema
             known = {name.rpartition(".")[2] for name in names}
-            assert set(section["properties"]) == known
+            previous = {OPTIONS[name].renamed_from for name in names} - {""}
+            assert set(section["properties"]) == known | previous
             assert section["additionalProperties"] is False
         case OptionKind.BOOLEAN:
             assert schema == {"type": "boolean"}

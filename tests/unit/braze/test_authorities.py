@@ -1,4 +1,4 @@
-"""Which certificates are trusted, and what the messages say about the others.
+"""Which certificates are trusted, and what the messages state about the others.
 
 All are presented by real peers, or by a proxy that speaks TLS.
 """
@@ -184,12 +184,12 @@ WRONG: Mapping[str, tuple[tuple[Issued, ...], str, str]] = {
     "expired": (
         (issue("localhost", ROOT_CA, days=(-9, -1)),),
         "certificate has expired; renew it, or check whether this machine's clock is",
-        "This machine's clock says 2026-09-21 14:13 UTC.",
+        "This machine's clock shows 2026-09-21 14:13 UTC.",
     ),
     "not yet valid": (
         (issue("localhost", ROOT_CA, days=(1, 9)),),
         "not yet valid; check whether this machine's clock is behind",
-        "This machine's clock says 2026-09-21 14:13 UTC.",
+        "This machine's clock shows 2026-09-21 14:13 UTC.",
     ),
     "expired authority": (
         (LEAF, issue("Company middle", ROOT_CA, is_authority=True, days=(-9, -1))),
