@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.config.options import CONFIG
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 
 from tests.support.certificates import Certificates
@@ -37,7 +38,7 @@ def checks_of(
     **changes: object,
 ) -> Checks:
     """Return the checks of the only workspace; the exit code is consistent."""
-    options = {"campaigns": listed(braze.campaigns[:1]), **changes}
+    options = {"campaigns": listed(braze.campaigns[:1]), "timeout": "1m", **changes}
     file = written(tmp_path / "c.yaml", configuration(braze, **options))
     arguments = (f"--config.file={file}", "--output=json")
     ended = invoke("doctor", *arguments, environment=environment or KEY)
@@ -176,6 +177,34 @@ def test_network_problems(
     assert checks[LIST]["ok"] is None
 
 
+def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
+    variables = {**KEY, "SSL_CERT_FILE": str(tmp_path / "missing.pem")}
+    with Simulator() as braze:
+        checks = checks_of(tmp_path, braze, environment=variables, discover={})
+
+    assert problems(checks) == {DATA_SERIES: "tls"}
+    assert "SSL_CERT_FILE" in checks[DATA_SERIES]["message"]
+    assert "Correct the path" in checks[DATA_SERIES]["advice"]
+    assert checks[LIST]["ok"] is None
+
+
+def test_a_renamed_option_has_the_advice_of_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = dict(CONFIG)
+    options["days"] = options.pop("windows")._replace(renamed_from="windows")
+    monkeypatch.setattr("exporter.config.schema.CONFIG", options)
+    with Simulator() as braze:
+        document = {**configuration(braze), "windows": ["3d"]}
+        file = written(tmp_path / "c.yaml", document)
+        doctor = invoke("doctor", f"--config.file={file}", environment=KEY)
+        check = invoke("check", file, environment=KEY)
+
+    assert (doctor.returncode, check.returncode) == (0, 0)
+    assert "`windows` was renamed to `days`; rename it here, too" in check.stderr
+    assert doctor.stderr == check.stderr
+
+
 def test_a_port_without_tls(tmp_path: Path) -> None:
     ca_file = str(Certificates(tmp_path / "certificates").directory / "ca.pem")
     with Simulator() as braze:
@@ -203,7 +232,7 @@ def test_equal_advice_is_printed_once(tmp_path: Path) -> None:
     """The list is requested without a campaign id."""
     with Simulator() as braze:
         braze.set_fault(Fault(status=400, body=b"<html>", headers={}))
-        document = configuration(braze, campaigns=[], discover={})
+        document = configuration(braze, campaigns=[], discover={}, timeout="1m")
         file = written(tmp_path / "c.yaml", document)
         ended = invoke("doctor", f"--config.file={file}", environment=KEY)
 
@@ -216,7 +245,7 @@ def test_equal_advice_is_printed_once(tmp_path: Path) -> None:
 
 def test_workspaces_are_reported_in_order(tmp_path: Path) -> None:
     with Simulator() as braze:
-        healthy = workspace(braze)
+        healthy = workspace(braze, timeout="1m")
         wrong = healthy | {"name": "second", "api_key_env": "MISSING"}
         reports = []
         for workspaces in ([wrong, healthy], [healthy]):

@@ -23,6 +23,7 @@ from tests.support.command_line import invoke
 from tests.support.daemon_process import (
     DaemonThread,
     Running,
+    Scrape,
     configuration,
     exporter,
     get,
@@ -116,6 +117,15 @@ def everything(running: Running) -> dict[str, str]:
     return pages
 
 
+def have_ended(scrape: Scrape) -> bool:
+    """Return whether each campaign was polled, and two of them with success."""
+    up = {
+        dict(labels)["campaign"]: value
+        for labels, value in scrape.get("braze_campaign_up", {}).items()
+    }
+    return len(up) == len(ECHOES) + 1 and up["correct"] == up["headers"] == 1
+
+
 @pytest.fixture(scope="module", params=["logfmt", "json"])
 def output(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -131,7 +141,9 @@ def output(
             {"id": one.id, "name": name}
             for one, name in zip(braze.campaigns, names, strict=True)
         ]
-        configured = workspace(braze, api_key_file="key", campaigns=listed)
+        configured = workspace(
+            braze, api_key_file="key", campaigns=listed, timeout="5s"
+        )
         del configured["api_key_env"]
         flags = ("--log.level=debug", f"--log.format={request.param}")
         with exporter(
@@ -141,7 +153,7 @@ def output(
             *flags,
             document={"workspaces": [configured]},
         ) as process:
-            process.wait_for_samples("braze_campaign_up", len(names))
+            process.scrape_until(have_ended)
             pages = everything(process)
             with (path / "config.yaml").open("a") as file:
                 file.write(f"\n{KEY}: [")
@@ -211,7 +223,7 @@ def test_broken_http_does_not_reveal_the_key(tmp_path: Path) -> None:
         )
         peers = [stack.enter_context(closing(reply)) for reply in BROKEN_HTTP]
         workspaces = [
-            workspace(braze, name=f"{number}", endpoint=peer.url)
+            workspace(braze, name=f"{number}", endpoint=peer.url, timeout="1m")
             for number, peer in enumerate(peers)
         ]
         document = {"workspaces": workspaces}
