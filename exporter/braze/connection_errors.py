@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
-from requests.exceptions import ProxyError
-
-from exporter.braze.transport import SocksRefused
+from exporter.braze.transport import ProxyError, SocksRefused
 from exporter.model.errors import FailureReason
 
 NOT_TRUSTED = "certificate not trusted"

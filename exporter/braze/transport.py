@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidSchema
+from requests.exceptions import InvalidSchema, ProxyError
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_auth_from_url
 from urllib3 import (
@@ -35,6 +35,7 @@ from exporter.braze.authorities import Authorities
 __all__ = [
     "FAULTS",
     "BodyTooLarge",
+    "ProxyError",
     "Response",
     "Transport",
     "UnknownEncoding",

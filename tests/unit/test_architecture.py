@@ -30,7 +30,7 @@ IMPURE = {"logging", "time", "random", "os", "socket", "threading", "asyncio"}
 OWNERS = {
     "apscheduler": "daemon.daemon polling.scheduler",
     "prometheus_client": "metrics.self_metrics",
-    "requests": "braze.transport",
+    "requests": "braze.transport braze.authorities",
     "urllib3": "braze.transport",
     "yaml": "config.yaml_tree",
     "bcrypt": "web.basic_auth",
@@ -48,7 +48,7 @@ OWNERS = {
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
-        "web.server braze.deadline braze.transport braze.connection_errors web.tls "
+        "web.server braze.deadline braze.authorities braze.connection_errors web.tls "
         "web.security commands.healthcheck"
     ),
     "signal": "system.signals",

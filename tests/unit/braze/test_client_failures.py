@@ -26,6 +26,7 @@ from tests.support.braze_client import (
     flooding,
     responding,
 )
+from tests.support.fake_clock import FakeClock
 from tests.support.scripted_peer import (
     PATIENCE_SECONDS,
     Peer,
@@ -55,6 +56,12 @@ def test_a_failure_has_message_and_headers_of_the_response() -> None:
     assert failure.rate_limit == RateLimitHeaders(remaining=0)
     assert failure.retry_after_seconds == 17.0
     assert "Braze: Slow down" in str(failure)
+
+
+@pytest.mark.parametrize("reply", [answer(status="429 No"), OK, b"", b"no HTTP"])
+def test_a_failure_has_the_duration_until_it(reply: bytes) -> None:
+    """Without the loading of certificates, which is no part of the request."""
+    assert failure_from(reply, monotonic=FakeClock().now).seconds == 0.0
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xff", b"x" * 10**5, b""])
