@@ -114,8 +114,9 @@ class WorkspaceDownload:
         parameters: dict[str, str | int] = {
             "campaign_id": request.campaign.id,
             "length": request.page.length,
-            "ending_at": request.page.ending_at,
         }
+        if request.page.ending_at is not None:
+            parameters["ending_at"] = request.page.ending_at
         result = self.session.fetch(
             ApiRequest(CAMPAIGN_ANALYTICS, CAMPAIGN_DATA_SERIES, parameters, {})
         )

@@ -25,8 +25,13 @@ five minutes, so a series with the finest step has no gaps."""
 
 _PAGE_DAYS = 100
 _STRIDE_DAYS = 98
-"""Braze does not document whether a page contains the day of `ending_at`: pages overlap
-by two days."""
+"""Braze does not document whether a page contains the day of `ending_at`, nor in which
+time zone: pages overlap by two days."""
+
+_NEWEST_STRIDE_DAYS = 88
+"""The newest page ends when it is requested, up to eight days after the start."""
+
+_MARGIN_DAYS = _STRIDE_DAYS - _NEWEST_STRIDE_DAYS
 
 _DAY_SECONDS = 86400
 _SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
@@ -38,25 +43,32 @@ MAX_SAMPLES = 20_000_000
 class HistoryRequest:
     """One request: `length` days up to `ending_at`."""
 
-    ending_at: str
-    """UTC, as in 2026-09-01T12:00:00Z."""
+    ending_at: str | None
+    """UTC, as in 2026-09-01T12:00:00Z; None: the time of the request."""
     length: int
 
 
 def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
     """Return the requests for the last `days` complete days, newest first.
 
-    They cover all of these days in any time zone, and whether or not Braze includes the
-    day of `ending_at`.
+    They cover all of these days in any time zone, whether or not Braze includes the day
+    of `ending_at`, and in whichever time zone it reads it. So the newest has none: a
+    page that ends in the future is refused, and one that ends now may lack yesterday.
     """
+    newest = HistoryRequest(None, min(_PAGE_DAYS, days + _MARGIN_DAYS))
     wanted = days + 2  # today, and the day that a page may lack
     end = datetime.fromtimestamp(floor(now), UTC)
-    return tuple(
-        HistoryRequest(
-            f"{end - timedelta(days=done):%Y-%m-%dT%H:%M:%SZ}",
-            min(_PAGE_DAYS, wanted - done),
-        )
-        for done in range(0, max(1, wanted - (_PAGE_DAYS - _STRIDE_DAYS)), _STRIDE_DAYS)
+    if newest.length < _PAGE_DAYS:
+        return (newest,)
+    return (
+        newest,
+        *(
+            HistoryRequest(
+                f"{end - timedelta(days=done):%Y-%m-%dT%H:%M:%SZ}",
+                min(_PAGE_DAYS, wanted - done),
+            )
+            for done in range(_NEWEST_STRIDE_DAYS, wanted - 2, _STRIDE_DAYS)
+        ),
     )
 
 

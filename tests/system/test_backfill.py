@@ -7,13 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -102,7 +104,7 @@ class BackfillRun:
     def requests(self) -> list[tuple[str | None, str]]:
         """Return campaign id and end of each request to Braze."""
         return [
-            (one.campaign_id, parse_qs(one.query)["ending_at"][0])
+            (one.campaign_id, parse_qs(one.query).get("ending_at", [""])[0])
             for one in self.braze.requests
         ]
 
@@ -430,3 +432,74 @@ def test_memory_does_not_grow_with_days_and_campaigns(tmp_path: Path) -> None:
             peaks.append(int(kilobytes))
 
     assert peaks[1] - peaks[0] < 8 * 1024, peaks
+
+
+class ScriptedBraze(BaseHTTPRequestHandler):
+    """Answers with rows of `sent` up to an end, which it reads in one of four ways."""
+
+    zone: ZoneInfo
+    is_read_in_utc: bool
+    is_inclusive: bool
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        last = datetime.now(self.zone).date()
+        if "ending_at" in query:
+            end = datetime.fromisoformat(query["ending_at"][0])
+            last = end.astimezone(UTC if self.is_read_in_utc else self.zone).date()
+            last -= timedelta(days=not self.is_inclusive)
+        days = (last - timedelta(days=n) for n in range(int(query["length"][0])))
+        rows = [
+            {"time": str(day), "messages": {"email": [{"sent": day.toordinal()}]}}
+            for day in days
+        ]
+        body = json.dumps({"message": "success", "data": rows}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT-14", "Asia/Tokyo", "UTC", "Etc/GMT+11"])
+@pytest.mark.parametrize("is_read_in_utc", [True, False])
+@pytest.mark.parametrize("is_inclusive", [True, False])
+def test_a_history_holds_every_complete_day(
+    tmp_path: Path, zone: str, *, is_read_in_utc: bool, is_inclusive: bool
+) -> None:
+    """The newest too, whichever way Braze reads `ending_at`."""
+    script = {
+        "zone": ZoneInfo(zone),
+        "is_read_in_utc": is_read_in_utc,
+        "is_inclusive": is_inclusive,
+    }
+    handler = type("Handler", (ScriptedBraze,), script)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    campaigns = [{"id": UNKNOWN_ID, "name": "A"}]
+    workspace = {
+        "name": "w",
+        "endpoint": f"http://127.0.0.1:{server.server_port}",
+        "api_key_env": "BRAZE_API_KEY",
+        "timezone": zone,
+        "requests_per_minute": 6000,
+        "campaigns": campaigns,
+    }
+    file = written(tmp_path / "config.yaml", {"workspaces": [workspace]})
+    output = tmp_path / "history.om"
+    flags = ("--config.file", file, "--output", str(output), "--days", "120")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        # The newest three hours are left out, and with them maybe a day.
+        newest = datetime.now(ZoneInfo(zone)) - timedelta(hours=3, minutes=5)
+        ended = invoke("backfill", *flags, environment={"BRAZE_API_KEY": "key"})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert ended.returncode == 0, ended.stderr
+    sent = re.findall(r'metric="sent"[^}]*} (\d+)', output.read_text(encoding="utf-8"))
+    found = {date.fromordinal(int(value)) for value in sent}
+    last = newest.date() - timedelta(days=1)
+    assert found >= {last - timedelta(days=n) for n in range(119)}
