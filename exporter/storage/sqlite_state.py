@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
@@ -22,11 +22,15 @@ from exporter.model.errors import FailureReason, StateError
 from exporter.model.json_values import instant
 from exporter.series import snapshot_json
 from exporter.series.kept import Kept, KeptEntries
+from exporter.storage.table_reader import TableReader, checked_text
 
 FILE_NAME = "state.sqlite3"
 
 Account = tuple[str, str, str]
-"""A workspace's name, its endpoint and the source of its API key."""
+"""A workspace's name, its endpoint and a fingerprint of its API key.
+
+The column of the fingerprint is called `key_source`: earlier versions wrote that.
+"""
 
 Documents = Mapping[Account, str]
 
@@ -80,8 +84,9 @@ class SqliteState:
         with self._errors("read"):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._read(
-            "SELECT workspace, campaign_id, last_success_at, failure, snapshot "
-            "FROM kept",
+            "kept",
+            ("workspace", "campaign_id"),
+            ("last_success_at", "failure", "snapshot"),
             _parse_kept,
         )
 
@@ -102,11 +107,10 @@ class SqliteState:
     def load_catalogues(self) -> dict[Account, str]:
         """Return the saved documents, empty without a file. StateError: unusable."""
         return self._read(
-            "SELECT workspace, endpoint, key_source, document FROM catalogues",
-            lambda rows: {
-                (str(name), str(endpoint), str(source)): str(document)
-                for name, endpoint, source, document in rows
-            },
+            "catalogues",
+            ("workspace", "endpoint", "key_source"),
+            ("document",),
+            lambda columns: checked_text(columns[0]),
         )
 
     def save_catalogues(self, documents: Documents) -> None:
@@ -128,18 +132,31 @@ class SqliteState:
         with self._lock, suppress(OSError):
             self._path.rename(self._path.with_suffix(".unusable"))
 
-    def _read(self, query: str, parse: Callable[[Iterable[tuple[Any, ...]]], T]) -> T:
+    def _read(
+        self,
+        table: str,
+        keys: Sequence[str],
+        columns: Sequence[str],
+        parse: Callable[[tuple[Any, ...]], T],
+    ) -> dict[Any, T]:
+        """Return what `parse` makes of the columns of each row, by its key."""
         with self._lock, self._errors("read"):
             if not self._size():
-                return parse(())
+                return {}
             with closing(self._connect()) as database:
                 if _is_blank(database):
-                    return parse(())  # a crash rolled its first save back
+                    return {}  # a crash rolled its first save back
                 with database:
                     if _version(database) < VERSION:
                         database.execute("BEGIN IMMEDIATE")
                     _migrate(database)
-                return parse(database.execute(query))
+                rows = TableReader(database, table, keys, columns)
+                found = {}
+                for key, row in rows:
+                    with rows.skipping(key):
+                        found[key] = parse(row)
+                rows.log_skipped(self._path)
+                return found
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -240,20 +257,13 @@ def _migrate(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(message)
 
 
-def _parse_kept(rows: Iterable[tuple[Any, ...]]) -> KeptEntries:
-    """Parse row after row: those of a damaged file could repeat without end."""
-    entries: dict[ObjectKey, Kept] = {}
-    for workspace, campaign_id, at, failure, document in rows:
-        key = (str(workspace), str(campaign_id))
-        if key in entries:
-            message = f"campaign {campaign_id!r} occurs twice"
-            raise ValueError(message)
-        entries[key] = Kept(
-            instant(at),
-            FailureReason(failure) if failure else None,
-            snapshot_json.parse(json.loads(document)),
-        )
-    return entries
+def _parse_kept(columns: tuple[Any, ...]) -> Kept:
+    at, failure, document = columns
+    return Kept(
+        instant(at),
+        FailureReason(checked_text(failure)) if failure else None,
+        snapshot_json.parse(json.loads(checked_text(document))),
+    )
 
 
 def _dump(kept: Kept) -> str:

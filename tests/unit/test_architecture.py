@@ -37,7 +37,7 @@ OWNERS = {
     "h11": "web.connection web.messages",
     "isal": "metrics.gzip_member",
     "orjson": "braze.responses series.incremental",
-    "sqlite3": "storage.sqlite_state",
+    "sqlite3": "storage.sqlite_state storage.table_reader",
     "jinja2": "status.page",
     "markupsafe": "status.page",
     "gc": "cli status.page",

@@ -17,6 +17,7 @@ import pytest
 from exporter.model.errors import FailureReason, StateError
 from exporter.series import snapshot_json
 from exporter.series.kept import Kept
+from exporter.storage import table_reader
 from exporter.storage.sqlite_state import FILE_NAME, VERSION, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
@@ -170,12 +171,13 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a trigger": edit(
         "CREATE TRIGGER t AFTER INSERT ON kept BEGIN DELETE FROM kept; END"
     ),
-    "a huge text": edit("UPDATE kept SET snapshot = zeroblob(70000000)"),
-    "a campaign twice": edit(
-        "INSERT INTO kept SELECT name, 'c1', 1.0, NULL, snapshot FROM kept,"
-        " (SELECT x'73686f70' AS name UNION ALL SELECT 'b''shop''')"
-    ),
     "no table": edit("ALTER TABLE kept RENAME TO others"),
+}
+
+BAD_ROWS: dict[str, Callable[[Path], object]] = {
+    "a huge text": edit("UPDATE kept SET snapshot = zeroblob(70000000)"),
+    "a huge name": edit("UPDATE kept SET workspace = zeroblob(30000000)"),
+    "a name not UTF-8": edit("UPDATE kept SET workspace = CAST(x'ff' AS TEXT)"),
     "snapshot not JSON": edit("UPDATE kept SET snapshot = '{'"),
     "snapshot not UTF-8": edit("UPDATE kept SET snapshot = CAST(x'ff' AS TEXT)"),
     "not a snapshot": edit("UPDATE kept SET snapshot = '[]'"),
@@ -184,7 +186,73 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a text as time": edit("UPDATE kept SET last_success_at = 'now'"),
     "an infinite time": edit("UPDATE kept SET last_success_at = 9e999"),
     "an unknown reason": edit("UPDATE kept SET failure = 'unknown'"),
+    "a reason not UTF-8": edit("UPDATE kept SET failure = CAST(x'ff' AS TEXT)"),
+    "a blob as time": edit("UPDATE kept SET last_success_at = x'00'"),
 }
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, object]]]:
+    return [(one.getMessage(), one.__dict__["fields"]) for one in caplog.records]
+
+
+@pytest.mark.parametrize("fault", BAD_ROWS)
+def test_a_bad_row_costs_only_itself(
+    file: Path, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and replaced when the campaign is saved again."""
+    BAD_ROWS[fault](file)
+    state = SqliteState(file.parent)
+    state.save({OTHER: FAILED, ("shop", "a"): KEPT})
+
+    assert state.load() == {OTHER: FAILED, ("shop", "a"): KEPT}
+    ((event, fields),) = logged(caplog)
+    assert (event, fields["rows"], fields["table"]) == ("state.skipped", 1, "kept")
+    assert fields["file"] == str(file)
+    assert len(str(fields["error"])) < 500
+    state.save({KEY: KEPT})
+    assert set(state.load()) == {KEY, OTHER, ("shop", "a")}
+
+
+def test_a_row_that_occurs_twice_is_loaded_once(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once as a text and once as a blob."""
+    edit("INSERT INTO kept SELECT x'73686f70', 'c1', 1.0, NULL, snapshot FROM kept")(
+        file
+    )
+
+    assert SqliteState(file.parent).load() == {KEY: KEPT}
+    assert [event for event, _ in logged(caplog)] == ["state.skipped"]
+
+
+@pytest.mark.parametrize("size", [100, 1_000_000])
+def test_what_is_read_is_bounded(
+    tmp_path: Path,
+    size: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Many short rows count too. The rows beyond stay in the file."""
+    monkeypatch.setattr(table_reader, "MAX_BYTES", 10_000_000)
+    rows = 10_000 if size == 100 else 50
+    state = SqliteState(tmp_path)
+    state.save({KEY: KEPT})
+    file = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany(
+            "INSERT INTO kept VALUES ('shop', ?, 1.0, NULL, ?)",
+            ((f"d{n:05}", DOCUMENT + " " * size) for n in range(rows)),
+        )
+
+    loaded = state.load()
+
+    assert KEY in loaded
+    assert 5 < len(loaded) < rows
+    ((event, fields),) = logged(caplog)
+    assert event == "state.too_long"
+    assert "only the first 9 MiB" in str(fields["error"])
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM kept").fetchone() == (rows + 1,)
 
 
 @pytest.mark.parametrize("fault", BROKEN)
