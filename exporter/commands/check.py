@@ -21,7 +21,7 @@ from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.series.parse import QUIET_DAYS
+from exporter.series.parse import QUIET_DAYS, SHORTEST_QUIET_WINDOW
 from exporter.web.security import Security
 
 _DESCRIPTION = """\
@@ -35,6 +35,8 @@ _SCALING = Flag(
     "shards, and options that save series.",
     is_switch=True,
 )
+
+_DAY_SECONDS = 86400
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -140,7 +142,9 @@ def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> str:
     most = discover.max_campaigns
     lists, details = discovery_per_day(discover, campaigns=most)
     wanted = one.wanted_per_minute + most * 60 / one.workspace.interval_seconds
-    return f"""\
+    interval = round(discover.details_interval_seconds(most))
+    every = "daily" if interval == _DAY_SECONDS else f"every {duration_text(interval)}"
+    text = f"""\
   discovery            up to {_count(most, "more campaign")}, not included above: \
 {wanted:.4g} requests per minute wanted with them
   discovery requests   at most {discover.requests_per_minute:g} per minute, from \
@@ -148,7 +152,17 @@ Braze's limit of 250,000 an hour that live sends share
                        with {most} campaigns up to \
 {_count(lists + details, "request")} a day:
                        {lists} for the list (every \
-{duration_text(discover.list_interval_seconds)}), {details} for details (daily)"""
+{duration_text(discover.list_interval_seconds)}), {details} for details ({every})"""
+    if (sent_within := discover.sent_within_seconds) is None:
+        return text
+    in_force = discover.sent_within_in_force(most)
+    if in_force <= sent_within:
+        return text
+    return f"""\
+{text}
+                       sent_within is extended from {duration_text(sent_within)} \
+to {duration_text(round(in_force))}: details of {most} campaigns take that long;
+                       raise requests_per_minute of discover, or sent_within"""
 
 
 def _describe_scaling(costs: Scaling) -> Iterator[str]:
@@ -206,7 +220,7 @@ def _idle(one: WorkspacePlan) -> str:
     every = f"{idle * one.stretch:.4g} s"
     if one.can_detect_idle:
         return f"{every}, for campaigns without activity in {QUIET_DAYS} days"
-    needs = f"requires a window of {QUIET_DAYS}d or more"
+    needs = f"requires a window of {SHORTEST_QUIET_WINDOW}d or more"
     if workspace.discover is None:
         return f"off: it {needs}"
     return f"{every}, for drafts and archived campaigns; for others it {needs}"

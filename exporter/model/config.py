@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+_DAY_SECONDS = 86400.0
+_READS_WITHIN = 4
+"""How often details are read within `sent_within`."""
 
 
 class Problem(NamedTuple):
@@ -87,6 +92,31 @@ class DiscoverConfig(NamedTuple):
             or self.channels != Selection()
             or "channels" in self.labels.values()
         )
+
+    def round_seconds(self, campaigns: int) -> float:
+        """Return how long reading the details of so many campaigns takes."""
+        return campaigns * 60 / self.requests_per_minute
+
+    def details_interval_seconds(self, campaigns: int) -> float:
+        """Return how often the details of so many campaigns are read again.
+
+        A campaign may send at any moment, so they are read several times within
+        `sent_within`, in at most half of `requests_per_minute`.
+        """
+        wanted = _DAY_SECONDS
+        if self.sent_within_seconds is not None:
+            wanted = min(wanted, self.sent_within_seconds / _READS_WITHIN)
+        return max(wanted, 2 * self.round_seconds(campaigns))
+
+    def sent_within_in_force(self, campaigns: int) -> float:
+        """Return `sent_within`, extended so that no send falls between two reads."""
+        if self.sent_within_seconds is None:
+            return math.inf
+        # The last campaign of a round waits for all others.
+        oldest = self.details_interval_seconds(campaigns) + self.round_seconds(
+            campaigns
+        )
+        return max(self.sent_within_seconds, oldest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from exporter.model.config import (
 )
 from exporter.model.patterns import matcher
 from exporter.polling import slots
-from exporter.series.parse import QUIET_DAYS, days_needed
+from exporter.series.parse import can_be_quiet, days_needed
 from exporter.series.windows import NOT_ADDITIVE
 
 _TYPICAL_CHANNEL = "email"
@@ -84,7 +84,7 @@ class WorkspacePlan(NamedTuple):
     @property
     def can_detect_idle(self) -> bool:
         """Whether a response has enough days to detect that a campaign is idle."""
-        return self.days_per_request >= QUIET_DAYS + 2
+        return can_be_quiet(self.days_per_request)
 
 
 def plan(config: Config) -> tuple[WorkspacePlan, ...]:
@@ -121,7 +121,9 @@ def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int,
     """
     lists = _DAY_SECONDS / discover.list_interval_seconds
     pages = campaigns // _PAGE_SIZE + 1
-    return math.ceil(lists * pages), campaigns if discover.needs_details else 0
+    reads = _DAY_SECONDS / discover.details_interval_seconds(campaigns)
+    details = math.ceil(reads * campaigns) if discover.needs_details else 0
+    return math.ceil(lists * pages), details
 
 
 def first_round(

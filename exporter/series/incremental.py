@@ -63,7 +63,7 @@ def parse(
     now_cached = CachedDocument(options, newest.digests)
     is_same = newest.digests is not None and cached == now_cached
     if previous and previous.latest and is_same:
-        is_quiet, is_active = activity(rows.rows, options.today)
+        is_quiet, is_active = activity(rows.rows, options)
         snapshot = newest.replaced_in(previous, previous.latest)._replace(
             skipped_rows=rows.skipped_rows, is_quiet=is_quiet, is_active=is_active
         )

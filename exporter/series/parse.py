@@ -42,6 +42,9 @@ STATUS_SERIES = 5
 QUIET_DAYS = 14
 """So many complete days without a count make a campaign idle."""
 
+SHORTEST_QUIET_WINDOW = QUIET_DAYS - 1
+"""The shortest window in days whose requests can show that: see `days_needed`."""
+
 _HISTORY_STATUS_SERIES = 2
 """The same of a history: the campaign's info, and which day it is."""
 
@@ -70,6 +73,11 @@ def days_needed(windows: Iterable[int]) -> int:
     return min(max(windows, default=0) + 2, 100)
 
 
+def can_be_quiet(days: int) -> bool:
+    """Return whether a request for so many days, today included, can show that."""
+    return days > QUIET_DAYS
+
+
 def parse(
     document: object, options: ParseOptions, *, first_complete: Day | None = None
 ) -> Snapshot:
@@ -95,7 +103,7 @@ def snapshot_of(
     ages = [((options.today - day).days, stats) for day, stats in past]
     trailing = trailing_sums(ages, options.windows)
     shown_days = [*days[:1], *past[:1]]
-    is_quiet, is_active = activity(rows.rows, options.today)
+    is_quiet, is_active = activity(rows.rows, options)
 
     costs = _costs(stats for _, stats in [*shown_days, *trailing])
     costs[_DATES] = len(shown_days)
@@ -236,16 +244,21 @@ def past_day(figures: Figures) -> recent_days.PastDay:
 
 
 def activity(
-    rows: Sequence[tuple[date, Mapping[str, object]]], today: date
+    rows: Sequence[tuple[date, Mapping[str, object]]], options: ParseOptions
 ) -> tuple[bool, bool]:
     """Return whether two weeks were quiet, and whether the last two days were not.
 
+    Without a window that is long enough, no weeks are quiet in any response.
     Fields that are not selected count too: a campaign that sends is not idle, even if
     only its bounces are exposed.
     """
-    ages = [((today - day).days, row) for day, row in rows]
+    ages = [((options.today - day).days, row) for day, row in rows]
     recent = [(age, row) for age, row in ages if age <= QUIET_DAYS]
     active = [age for age, row in recent if has_count(row)]
     complete = sum(age >= 1 for age, _ in recent)
-    is_quiet = not active and complete == QUIET_DAYS
+    is_quiet = (
+        not active
+        and complete == QUIET_DAYS
+        and can_be_quiet(days_needed(options.windows))
+    )
     return is_quiet, any(age <= 1 for age in active)

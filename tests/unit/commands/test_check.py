@@ -50,12 +50,22 @@ def test_the_plan_of_the_example() -> None:
             ["28d"],
             "1800 s, for campaigns without activity in 14 days",
         ),
-        ({"idle_interval": "30m"}, ["7d"], "off: it requires a window of 14d or more"),
+        ({"idle_interval": "30m"}, ["7d"], "off: it requires a window of 13d or more"),
+        (
+            {"idle_interval": "30m"},
+            ["12d", "1d"],
+            "off: it requires a window of 13d or more",
+        ),
+        (
+            {"idle_interval": "30m"},
+            ["13d"],
+            "1800 s, for campaigns without activity in 14 days",
+        ),
         (
             {"idle_interval": "30m", "discover": {}},
             [],
             "1800 s, for drafts and archived campaigns; for others it requires a "
-            "window of 14d or more",
+            "window of 13d or more",
         ),
         (
             {"idle_interval": "1s", "interval": "5m"},
@@ -100,6 +110,31 @@ def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> Non
         "48 for the list (every 2h), 300 for details (daily)",
     ):
         assert text in ended.stdout, text
+
+
+@pytest.mark.parametrize(
+    ("discover", "details", "extended"),
+    [
+        ({"sent_within": "30d"}, "500 for details (daily)", ""),
+        ({"sent_within": "2d"}, "1000 for details (every 12h)", ""),
+        ({"sent_within": "6h"}, "8000 for details (every 1h30m)", ""),
+        ({"sent_within": "1h"}, "48000 for details (every 15m)", ""),
+        (
+            {"sent_within": "1h", "max_campaigns": 10_000},
+            "86400 for details (every 2h46m40s)",
+            "sent_within is extended from 1h to 4h10m: details of 10000 campaigns "
+            "take that long;",
+        ),
+    ],
+)
+def test_the_requests_of_sent_within_are_planned(
+    tmp_path: Path, discover: dict[str, Any], details: str, extended: str
+) -> None:
+    ended = check(tmp_path, campaigns=[], discover=discover)
+
+    assert f", {details}\n" in ended.stdout
+    assert extended in ended.stdout
+    assert ("extended" in ended.stdout) == bool(extended)
 
 
 def test_warnings_are_counted_and_do_not_fail_the_check(tmp_path: Path) -> None:

@@ -73,15 +73,18 @@ def test_every_workspace_has_its_plan_with_its_ceiling() -> None:
     assert [round(one.stretch, 2) for one in found] == [1, 2]
 
 
-@pytest.mark.parametrize(("windows", "days"), [((), 2), ((7, 28), 30), ((98,), 100)])
+@pytest.mark.parametrize(
+    ("windows", "days"),
+    [((), 2), ((12,), 14), ((13,), 15), ((7, 28), 30), ((98,), 100)],
+)
 def test_one_request_covers_the_longest_window(
     windows: tuple[int, ...], days: int
 ) -> None:
-    """With today, and a day more for zones that are ahead; idleness takes two weeks."""
+    """With today, and a day more for zones that are ahead; idleness takes 14 days."""
     found = planned(60.0, windows=windows)
 
     assert found.days_per_request == days
-    assert found.can_detect_idle is (days >= 16)
+    assert found.can_detect_idle is (days >= 15)
 
 
 @pytest.mark.parametrize(

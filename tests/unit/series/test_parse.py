@@ -14,8 +14,10 @@ from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.snapshot import NO_FIGURES, Snapshot, Stats
 from exporter.series.parse import (
+    SHORTEST_QUIET_WINDOW,
     STATUS_SERIES,
     ParseOptions,
+    can_be_quiet,
     days_needed,
     parse,
     parse_history,
@@ -32,7 +34,7 @@ YESTERDAY = "2025-06-21"
 
 
 def parse_options(**changes: Any) -> ParseOptions:
-    return golden.OPTIONS._replace(windows=(7,), **changes)
+    return golden.OPTIONS._replace(**{"windows": (7,), **changes})
 
 
 def snapshot(*rows: Any, **changes: Any) -> Snapshot:
@@ -375,8 +377,21 @@ def quiet_days(days: int = 14, *, today: bool = True) -> list[dict[str, Any]]:
 
 
 def activity(*rows: object, **changes: Any) -> tuple[bool, bool]:
-    found = snapshot(*rows, **changes)
+    found = snapshot(*rows, **{"windows": (28,), **changes})
     return found.is_quiet, found.is_active
+
+
+@pytest.mark.parametrize("ends_today", [True, False])
+@pytest.mark.parametrize("window", [1, 7, 11, 12, 13, 14, 15, 28, 98])
+def test_weeks_are_quiet_only_with_a_window_that_check_names(
+    window: int, *, ends_today: bool
+) -> None:
+    """Whether or not Braze includes today in the days that are requested."""
+    rows = quiet_days(days_needed((window,)) - ends_today, today=ends_today)
+
+    assert activity(*rows, windows=(window,)) == (window >= 13, False)
+    assert can_be_quiet(days_needed((window,))) is (window >= 13)
+    assert SHORTEST_QUIET_WINDOW == 13
 
 
 def test_two_weeks_of_zeros_are_quiet() -> None:
