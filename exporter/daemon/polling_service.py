@@ -47,6 +47,7 @@ class PollingService:
     ) -> None:
         self._store = store
         self._metrics = metrics
+        self._read_key = read_key
         self._clock = clock
         self._shard = shard
         self.scheduler = Scheduler(self._run, wall_time=clock.wall_exactly)
@@ -119,6 +120,8 @@ class PollingService:
     def recover(self) -> None:
         """Schedule polls again that nothing would start any more."""
         self.workspaces.recover()
+        if self._discovery is not None:
+            self._discovery.recover()
 
     def check_keys(self) -> None:
         """Probe paused workspaces whose keys were replaced."""
@@ -185,13 +188,16 @@ class PollingService:
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache
-        from exporter.discovery.service import DiscoveryService
+        from exporter.discovery.service import DiscoveryService, PollingHooks
 
         return DiscoveryService(
-            session_of=self.workspaces.session_of,
-            on_change=self.workspaces.refresh,
-            after_step=self._poller.show_pauses,
-            schedule=self.scheduler.put_task,
+            PollingHooks(
+                session_of=self.workspaces.session_of,
+                on_change=self.workspaces.refresh,
+                after_step=self._poller.show_pauses,
+                schedule=self.scheduler.put_task,
+            ),
+            read_key=self._read_key,
             metrics=self._metrics,
             clock=self._clock,
             random=random.random,

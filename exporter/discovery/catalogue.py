@@ -33,6 +33,8 @@ class CampaignCatalogue:
     listed_at: float | None = None
     """When the list was last read completely."""
     reading: ListProgress | None = None
+    is_provisional: bool = False
+    """Whether it was read with another key: that of the same workspace or not."""
 
     def details_of(self, campaign: Listed) -> Details | None:
         """Return the details of a campaign, if they were read."""
@@ -69,11 +71,37 @@ class CampaignCatalogue:
         missing = {
             id_: replace(one, missing_since=one.missing_since or now)
             for id_, one in self.campaigns.items()
-            if id_ not in found
+            if id_ not in found and not self.is_provisional
         }
         campaigns = {**missing, **found}
         details = {id_: one for id_, one in self.details.items() if id_ in campaigns}
         return CampaignCatalogue(campaigns, details, listed_at=now)
+
+    def provisional(self) -> CampaignCatalogue:
+        """Return the catalogue until the list is read with another key.
+
+        Campaigns that are not in that list are removed without grace.
+        """
+        return replace(self, listed_at=None, reading=None, is_provisional=True)
+
+    def shifted(self, seconds: float) -> CampaignCatalogue:
+        """Return the catalogue with all its own instants so much later."""
+        if not seconds:
+            return self
+        return replace(
+            self,
+            campaigns={
+                id_: one
+                if one.missing_since is None
+                else replace(one, missing_since=one.missing_since + seconds)
+                for id_, one in self.campaigns.items()
+            },
+            details={
+                id_: replace(one, read_at=one.read_at + seconds)
+                for id_, one in self.details.items()
+            },
+            listed_at=None if self.listed_at is None else self.listed_at + seconds,
+        )
 
     def without_removed(self, grace_seconds: float, *, now: float) -> CampaignCatalogue:
         """Return the catalogue without campaigns that are missing for so long."""

@@ -5,6 +5,7 @@ Earlier versions kept them in discovery.json, which is imported once and removed
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # SQLite is loaded only where a directory is configured
     from exporter.storage.sqlite_state import SqliteState
 
 
+_log = logging.getLogger(__name__)
+
 LEGACY_FILE_NAME = "discovery.json"
 _MAX_LEGACY_BYTES = 256 * MIB
 
@@ -32,7 +35,10 @@ class CatalogueCache:
         self._quarantine: Callable[[], None] | None = None
 
     def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
-        """Return what was saved, nothing at a first start. StateError: unusable."""
+        """Return what was saved, nothing at a first start. StateError: unusable.
+
+        A document that cannot be parsed is logged and left out.
+        """
         self._quarantine = None
         try:
             documents = self._state.load_catalogues()
@@ -42,20 +48,31 @@ class CatalogueCache:
             raise
         if not documents:
             return self._import_legacy(now)
-        try:
-            return {
-                account: catalogue_json.unpack(document, now=now)
-                for account, document in documents.items()
-            }
-        except ValueError as error:
-            self._quarantine = self._remove_documents
-            message = f"the catalogues in the state file cannot be read: {error}"
-            raise StateError(message) from error
+        catalogues = {}
+        for account, document in documents.items():
+            try:
+                catalogues[account] = catalogue_json.unpack(document, now=now)
+            except ValueError as error:
+                fields = {
+                    "workspace": account[0],
+                    "error": f"the catalogue in the state file: {error}",
+                    "advice": "none: the list of campaigns is read again",
+                }
+                _log.warning("state.skipped", extra={"fields": fields})
+        return catalogues
 
-    def save(self, catalogues: Mapping[Account, CampaignCatalogue]) -> None:
-        """Replace what was saved; on StateError, it stays."""
+    def save(
+        self,
+        catalogues: Mapping[Account, CampaignCatalogue],
+        *,
+        wall_offset: float = 0.0,
+    ) -> None:
+        """Replace what was saved, in wall time; on StateError, it stays."""
         self._state.save_catalogues(
-            {account: catalogue_json.pack(one) for account, one in catalogues.items()}
+            {
+                account: catalogue_json.pack(one.shifted(wall_offset))
+                for account, one in catalogues.items()
+            }
         )
         with suppress(OSError):
             self._legacy.unlink()
@@ -82,7 +99,3 @@ class CatalogueCache:
     def _quarantine_legacy(self) -> None:
         with suppress(OSError):
             self._legacy.rename(self._legacy.with_suffix(".unusable"))
-
-    def _remove_documents(self) -> None:
-        with suppress(StateError):
-            self._state.save_catalogues({})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import blake2b
 
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.documents import Details, Listed, is_usable, key
@@ -15,12 +16,46 @@ from exporter.model.config import WorkspaceConfig
 from exporter.model.json_values import boolean, instant, items, mapping, text
 
 Account = tuple[str, str, str]
-"""A workspace's name, its endpoint and the source of its API key."""
+"""A workspace's name, its endpoint and a fingerprint of its API key.
+
+Earlier versions wrote the source of the key in place of the fingerprint.
+"""
+
+_FINGERPRINT_BYTES = 8
 
 
-def account_of(workspace: WorkspaceConfig) -> Account:
-    """Return the account of a workspace."""
-    return workspace.name, workspace.endpoint, str(workspace.key_source)
+def account_of(workspace: WorkspaceConfig, key: str | None) -> Account:
+    """Return the account of a workspace; without a key, by where it is read from.
+
+    The fingerprint is too short to reveal a key, and differs between endpoints.
+    """
+    endpoint = workspace.endpoint
+    default_port = ":443" if endpoint.startswith("https:") else ":80"
+    endpoint = endpoint.removesuffix(default_port)
+    if key is None:
+        return workspace.name, endpoint, str(workspace.key_source)
+    content = f"{endpoint}\n{key}".encode(errors="surrogatepass")
+    digest = blake2b(content, digest_size=_FINGERPRINT_BYTES, person=b"braze-exporter")
+    return workspace.name, endpoint, f"key {digest.hexdigest()}"
+
+
+def catalogue_of(
+    catalogues: Mapping[Account, CampaignCatalogue],
+    workspace: WorkspaceConfig,
+    key: str | None,
+) -> CampaignCatalogue | None:
+    """Return the known catalogue of a workspace; None: there is none.
+
+    With another key it is provisional: a replaced key is mostly of the same workspace.
+    """
+    wanted = account_of(workspace, key)
+    for account in (wanted, account_of(workspace, None)):
+        if account in catalogues:
+            return catalogues[account]
+    for account, catalogue in catalogues.items():
+        if account[:2] == wanted[:2]:
+            return catalogue.provisional()
+    return None
 
 
 def pack(catalogue: CampaignCatalogue) -> str:
@@ -28,6 +63,7 @@ def pack(catalogue: CampaignCatalogue) -> str:
     return json.dumps(
         {
             "listed_at": catalogue.listed_at,
+            "is_provisional": catalogue.is_provisional,
             "campaigns": [asdict(one) for one in catalogue.campaigns.values()],
             "details": {id_: asdict(one) for id_, one in catalogue.details.items()},
         }
@@ -71,6 +107,7 @@ def _catalogue(packed: Mapping[str, object], now: float) -> CampaignCatalogue:
         campaigns={key(one.id): one for one in campaigns},
         details={id_: _details(one, now) for id_, one in details.items()},
         listed_at=_past(packed["listed_at"], now),
+        is_provisional=boolean(packed.get("is_provisional", False)),
     )
 
 

@@ -64,11 +64,14 @@ class CampaignFinder:
         clock: Clock,
         random: Callable[[], float],
         catalogue: CampaignCatalogue | None = None,
+        is_one_shot: bool = False,
     ) -> None:
         """`session` returns None while there is none.
 
-        `on_change` is called when other campaigns may be found than before.
+        `on_change` is called when other campaigns may be found than before. With
+        `is_one_shot`, known details are not read again.
         """
+        self._is_one_shot = is_one_shot
         self._workspace = workspace
         self._settings = _settings(workspace)
         self._session = session
@@ -83,6 +86,8 @@ class CampaignFinder:
         self.is_settled = False
         """Whether nothing is to be requested until the list is read again."""
         self._busy = Lock()
+        self._changing = Lock()
+        """Held while the settings change, and while a page is added to the list."""
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._failed_page = 0
@@ -97,19 +102,27 @@ class CampaignFinder:
         self._is_incomplete = False
         """Whether the list was read with other parameters than are configured now."""
         self._is_stopped = False
+        self._is_extended = False
         metrics.expect_discovery(workspace.name, ENDPOINTS)
-        if self.catalogue.listed_at is not None:  # the next list may fail for long
+        if self.catalogue.campaigns:  # the next list may fail for long
             self._count(self._selected(self.catalogue, workspace, self._settings))
+        if self.catalogue.listed_at is not None:
             shown_at = clock.wall(self.catalogue.listed_at)
             metrics.discovery_succeeded(workspace.name, now=shown_at)
 
+    @property
+    def workspace(self) -> WorkspaceConfig:
+        """The configuration in force."""
+        return self._workspace
+
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
         """Apply other selection rules; the catalogue is kept."""
-        before, settings = self._settings, _settings(workspace)
-        self._is_incomplete |= before.include_archived != settings.include_archived
-        self._workspace, self._settings = workspace, settings
-        self._changes += before != settings
-        self.is_settled = False
+        with self._changing:
+            before, settings = self._settings, _settings(workspace)
+            self._is_incomplete |= before.include_archived != settings.include_archived
+            self._workspace, self._settings = workspace, settings
+            self._changes += before != settings
+            self.is_settled = False
 
     def stop(self) -> None:
         """Ignore failures from now on, and end a pause of the key."""
@@ -127,7 +140,11 @@ class CampaignFinder:
         self._failures.clear()
 
     def after_clock_set(self) -> None:
-        """Compute the wait after a 429 again: resets that Braze gave were discarded."""
+        """Compute the wait after a 429 again: resets that Braze gave were discarded.
+
+        Sends are compared with the wall clock, so the next step selects again.
+        """
+        self._changes += 1
         session = self._session()
         if isinstance(self.failure, Throttled) and session is not None:
             self._wait_until = session.budget(SHARED).bucket.shut_until
@@ -165,6 +182,11 @@ class CampaignFinder:
         selected = self._selected(known, workspace, settings)
         return rules.campaigns(workspace, settings, selected.campaigns, known)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a step runs now."""
+        return self._busy.locked()
+
     def step(self) -> float | None:
         """Send the next request; return when to step again, None: a step runs now."""
         if not self._busy.acquire(blocking=False):
@@ -175,19 +197,21 @@ class CampaignFinder:
             self._busy.release()
 
     def _step(self) -> float:
-        now, workspace, settings = self._clock.now(), self._workspace, self._settings
+        now = self._clock.now()
         if now < self._wait_until:
             return self._wait_until
-        if self._is_incomplete:
-            self._is_incomplete = False
-            self.catalogue = replace(self.catalogue, listed_at=None, reading=None)
+        with self._changing:
+            workspace, settings = self._workspace, self._settings
+            if self._is_incomplete:
+                self._is_incomplete = False
+                self.catalogue = replace(self.catalogue, listed_at=None, reading=None)
         catalogue = self.catalogue.without_removed(settings.grace_seconds, now=now)
         self._changes += catalogue is not self.catalogue
         self.catalogue = catalogue
         wanted = rules.next_request(
             catalogue,
             self._wanted(catalogue, settings),
-            settings,
+            self._criteria(catalogue, settings),
             listed=_keys(workspace),
             now=now,
         )
@@ -203,13 +227,15 @@ class CampaignFinder:
             if at > now:  # inf: until the request in flight ends
                 return at if at < math.inf else now + _CHECK_AGAIN_SECONDS
             session.spend(SHARED, now=now)
-        self._send(session, wanted)
+        self._send(session, wanted, settings)
         return max(self._clock.now(), self._wait_until)
 
-    def _send(self, session: Session, wanted: NextRequest) -> None:
+    def _send(
+        self, session: Session, wanted: NextRequest, settings: DiscoverConfig
+    ) -> None:
         parameters: dict[str, str | int]
         if isinstance(wanted, PageWanted):
-            archived = "true" if self._settings.include_archived else "false"
+            archived = "true" if settings.include_archived else "false"
             parameters = {"page": wanted.page, "include_archived": archived}
         else:
             parameters = {"campaign_id": wanted.campaign.id}
@@ -257,13 +283,18 @@ class CampaignFinder:
             self._keep(wanted.campaign, details)
             return
         page = documents.parse_page(document)
-        self.catalogue = self.catalogue.after_page(page, now=now)
+        with self._changing:
+            reading = self.catalogue.reading
+            if self._is_incomplete or wanted.page != (reading.page if reading else 0):
+                return  # a page of another list: it is read from its first page again
+            self.catalogue = self.catalogue.after_page(page, now=now)
         if self.catalogue.reading is None:
             self._publish()
 
     def _keep(self, campaign: Listed, details: Details) -> None:
+        criteria = self._criteria(self.catalogue, self._settings)
         before, after = (
-            rules.selection_state(self._settings, one)
+            criteria.state(one)
             for one in (self.catalogue.details_of(campaign), details)
         )
         self.catalogue = self.catalogue.with_details(campaign, details)
@@ -305,7 +336,7 @@ class CampaignFinder:
         _log.log(level, "discovery.failed", extra={"fields": facts})
 
     def _skip(self, campaign: Listed, failure: FetchError) -> None:
-        """Keep the known details of a campaign; retry when it is edited, or daily."""
+        """Keep the known details of a campaign until they are to be read again."""
         now = self._clock.now()
         known = self.catalogue.details_of(campaign) or Details("", now, is_known=False)
         details = replace(known, last_edited=campaign.last_edited, read_at=now)
@@ -324,6 +355,7 @@ class CampaignFinder:
         if self._changes:
             self._publish()
         self.is_settled = True
+        self._log_extension()
         self._metrics.discovery_succeeded(self._workspace.name, now=self._clock.wall())
         if self._done_at != self.catalogue.listed_at:  # once a list, not daily details
             self._done_at = self.catalogue.listed_at
@@ -333,6 +365,25 @@ class CampaignFinder:
                 "in_the_list": len(self.catalogue.campaigns),
             }
             _log.info("discovery.done", extra={"fields": facts})
+
+    def _log_extension(self) -> None:
+        """Log once that the ceiling is too low for `sent_within`."""
+        settings = self._settings
+        criteria = self._criteria(self.catalogue, settings)
+        sent_within = settings.sent_within_seconds
+        is_extended = sent_within is not None and (
+            criteria.sent_within_seconds > sent_within
+        )
+        if is_extended and not self._is_extended:
+            facts: Fields = {
+                "workspace": self._workspace.name,
+                "sent_within_seconds": sent_within,
+                "in_force_seconds": round(criteria.sent_within_seconds),
+                "details_interval_seconds": round(criteria.details_interval_seconds),
+                "advice": "raise requests_per_minute of discover, or sent_within",
+            }
+            _log.warning("discovery.extended", extra={"fields": facts})
+        self._is_extended = is_extended
 
     def _publish(self) -> None:
         """Update the metrics, and let the found campaigns be polled."""
@@ -365,7 +416,24 @@ class CampaignFinder:
         settings: DiscoverConfig,
     ) -> rules.SelectedCampaigns:
         wanted = self._wanted(known, settings)
-        return rules.select(known, wanted, settings, listed=_keys(workspace))
+        criteria = self._criteria(known, settings)
+        return rules.select(known, wanted, criteria, listed=_keys(workspace))
+
+    def _criteria(
+        self, known: CampaignCatalogue, settings: DiscoverConfig
+    ) -> rules.Criteria:
+        criteria = rules.Criteria.of(
+            settings,
+            known,
+            self._wanted(known, settings),
+            wall_offset=self._clock.offset(),
+        )
+        if not self._is_one_shot:
+            return criteria
+        return criteria._replace(
+            sent_within_seconds=settings.sent_within_seconds or math.inf,
+            details_interval_seconds=math.inf,
+        )
 
     def _wanted(
         self, known: CampaignCatalogue, settings: DiscoverConfig

@@ -12,7 +12,7 @@ from exporter.braze.rate_limit import Budget
 from exporter.braze.session import SHARED, Session
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.catalogue_json import Account, account_of
+from exporter.discovery.catalogue_json import Account, account_of, catalogue_of
 from exporter.discovery.finder import CampaignFinder
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
@@ -55,7 +55,7 @@ class DiscoveryRun:
         self._session = session
         self._settings = settings
         self._workspace = replace(workspace, discover=settings)
-        self._account = account_of(workspace)
+        self._account = account_of(workspace, None)
         self._clock = clock
         self._sleep = sleep
         self._print_line = print_line
@@ -68,7 +68,8 @@ class DiscoveryRun:
             metrics=SelfMetrics(version=__version__, served=tuple),
             clock=clock,
             random=random,
-            catalogue=self._saved.get(self._account),
+            catalogue=self._known(catalogue_of(self._saved, workspace, None)),
+            is_one_shot=True,
         )
         self._listed = 0
         self._read = len(self.catalogue.details) // _DETAILS_REPORTED
@@ -131,12 +132,13 @@ class DiscoveryRun:
             why = failure or "for Braze's rate limit or the configured ceiling"
             self._print_line(f"waiting {duration(seconds)}: {why}")
         until = self._clock.now() + seconds
-        while (left := until - self._clock.now()) > 0:
-            self._sleep(min(left, _MAX_SLEEP_SECONDS))
-            if self._clock.jump():
-                self._session.discard_windows()
-                self._finder.after_clock_set()
+        while not self._clock.jump():
+            left = until - self._clock.now()
+            if left <= 0:
                 return
+            self._sleep(min(left, _MAX_SLEEP_SECONDS))
+        self._session.discard_windows()
+        self._finder.after_clock_set()
 
     def _load(self) -> dict[Account, CampaignCatalogue]:
         if self._file is None:
@@ -148,7 +150,21 @@ class DiscoveryRun:
             self._file.quarantine()
             return {}
 
+    def _known(self, loaded: CampaignCatalogue | None) -> CampaignCatalogue | None:
+        """Return a loaded catalogue without old details: each is read once in a run."""
+        if loaded is None:
+            return None
+        oldest = self._clock.now() - self._settings.details_interval_seconds(
+            len(loaded.details)
+        )
+        recent = {
+            id_: one for id_, one in loaded.details.items() if one.read_at > oldest
+        }
+        return replace(loaded, details=recent)
+
     def _save(self) -> None:
         if self._file is not None:
+            for account in [one for one in self._saved if one[:2] == self._account[:2]]:
+                del self._saved[account]
             self._saved[self._account] = replace(self.catalogue, reading=None)
-            self._file.save(self._saved)
+            self._file.save(self._saved, wall_offset=self._clock.offset())

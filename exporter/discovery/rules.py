@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
 from exporter.discovery.catalogue import CampaignCatalogue
@@ -32,7 +32,6 @@ from exporter.model.labels import (
 )
 from exporter.model.patterns import matcher
 
-DETAILS_INTERVAL_SECONDS = 86400.0
 _LONGEST_DELAY_SECONDS = 900.0
 _FIRST_DELAY_SECONDS = 2.0
 # Spellings of one channel: details contain `content_card` and `in-app_message` for
@@ -64,6 +63,72 @@ class DetailsWanted:
 
 
 NextRequest = PageWanted | DetailsWanted
+
+
+class Criteria(NamedTuple):
+    """What details are compared with, and how old they may be."""
+
+    settings: DiscoverConfig
+    sent_within_seconds: float
+    details_interval_seconds: float
+    """After so long details are read again."""
+    wall_offset: float = 0.0
+    """By how many seconds the wall clock was set since the start."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: DiscoverConfig,
+        catalogue: CampaignCatalogue,
+        wanted: Iterable[Listed],
+        *,
+        wall_offset: float,
+    ) -> Criteria:
+        """Return the criteria for the candidates whose details are read."""
+        reads = sum(catalogue.details_of(one) is not None for one in wanted)
+        return cls(
+            settings,
+            settings.sent_within_in_force(reads),
+            settings.details_interval_seconds(reads),
+            wall_offset,
+        )
+
+    def accept(self, details: Details | None) -> bool:
+        """Return whether the details match; None: they are not needed."""
+        settings = self.settings
+        if details is None or not settings.needs_details:
+            return True
+        if not details.is_known:
+            return False
+        is_left_out = (details.is_draft and not settings.include_drafts) or (
+            details.is_archived and not settings.include_archived
+        )
+        return (
+            not is_left_out
+            and self._was_sent_within(details)
+            and _has_channel(settings.channels, details.channels)
+        )
+
+    def _was_sent_within(self, details: Details) -> bool:
+        """Compare the last send with the time at which the details were read.
+
+        Both by the wall clock as it is set now. Compared with the present, a campaign
+        would leave before its next send is read.
+        """
+        if self.settings.sent_within_seconds is None:
+            return True
+        sent_at = details.last_sent_at
+        read_at = details.read_at + self.wall_offset
+        return sent_at is not None and read_at - sent_at <= self.sent_within_seconds
+
+    def state(self, details: Details | None) -> tuple[bool, tuple[str, ...], bool]:
+        """Return what details change: a campaign's selection, labels and interval.
+
+        Equal states need no update; most details do not change.
+        """
+        if details is None or not self.accept(details):
+            return False, (), False
+        return True, details.channels, _is_dormant(details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +165,7 @@ def _has_tags(wanted: TagSelection, tags: Sequence[str]) -> bool:
 def select(
     catalogue: CampaignCatalogue,
     wanted: Iterable[Listed],
-    settings: DiscoverConfig,
+    criteria: Criteria,
     *,
     listed: frozenset[str],
 ) -> SelectedCampaigns:
@@ -109,61 +174,23 @@ def select(
     Campaigns whose key is in `listed` do not count towards the limit.
     """
     found: list[Listed] = []
+    settings = criteria.settings
     room, is_limited = settings.max_campaigns, False
     for one in wanted:
         is_listed = key(one.id) in listed
         details = catalogue.details_of(one)
         is_open = details is None and settings.needs_details
         if not room and not is_listed:
-            is_limited = is_limited or is_open or _accepts(settings, details)
-        elif not is_open and _accepts(settings, details):
+            is_limited = is_limited or is_open or criteria.accept(details)
+        elif not is_open and criteria.accept(details):
             found.append(one)
             room -= not is_listed
     return SelectedCampaigns(tuple(found), is_limited)
 
 
-def _accepts(settings: DiscoverConfig, details: Details | None) -> bool:
-    """Return whether the details match; None: they are not needed."""
-    if details is None or not settings.needs_details:
-        return True
-    if not details.is_known:
-        return False
-    is_left_out = (details.is_draft and not settings.include_drafts) or (
-        details.is_archived and not settings.include_archived
-    )
-    return (
-        not is_left_out
-        and _was_sent_within(settings.sent_within_seconds, details)
-        and _has_channel(settings.channels, details.channels)
-    )
-
-
-def selection_state(
-    settings: DiscoverConfig, details: Details | None
-) -> tuple[bool, tuple[str, ...], bool]:
-    """Return what a campaign's details change: its selection, labels and interval.
-
-    Equal states need no update; most details do not change.
-    """
-    if details is None or not _accepts(settings, details):
-        return False, (), False
-    return True, details.channels, _is_dormant(details)
-
-
 def _is_dormant(details: Details | None) -> bool:
     """Return whether the campaign is archived or a draft."""
     return details is not None and (details.is_archived or details.is_draft)
-
-
-def _was_sent_within(seconds: float | None, details: Details) -> bool:
-    """Compare with the time at which the details were read, at most a day ago.
-
-    Compared with now, a campaign that is sent daily would leave and come back.
-    """
-    if seconds is None:
-        return True
-    sent_at = details.last_sent_at
-    return sent_at is not None and details.read_at - sent_at <= seconds
 
 
 def _has_channel(wanted: Selection, channels: Iterable[str]) -> bool:
@@ -193,7 +220,7 @@ def _spelled(channel: str) -> str:
 def next_request(
     catalogue: CampaignCatalogue,
     wanted: Sequence[Listed],
-    settings: DiscoverConfig,
+    criteria: Criteria,
     *,
     listed: frozenset[str],
     now: float,
@@ -203,6 +230,7 @@ def next_request(
     Order: the list, unknown details, old details. Details of campaigns beyond
     `max_campaigns` are not requested.
     """
+    settings = criteria.settings
     if catalogue.reading is not None:
         return PageWanted(catalogue.reading.page)
     list_at = (catalogue.listed_at or 0.0) + settings.list_interval_seconds
@@ -228,10 +256,11 @@ def next_request(
             return DetailsWanted(one)
         if details.read_at < read_at:
             oldest, read_at = one, details.read_at
-        room -= _accepts(settings, details) and not is_listed
-    if oldest is not None and now >= read_at + DETAILS_INTERVAL_SECONDS:
+        room -= criteria.accept(details) and not is_listed
+    due_at = read_at + criteria.details_interval_seconds
+    if oldest is not None and now >= due_at:
         return DetailsWanted(oldest)
-    return min(until, read_at + DETAILS_INTERVAL_SECONDS)
+    return min(until, due_at)
 
 
 def delay_seconds(failures: int, *, fraction: float) -> float:

@@ -15,17 +15,39 @@ from typing import NamedTuple
 from exporter.braze.session import Session
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.catalogue_json import Account, account_of
+from exporter.discovery.catalogue_json import Account, account_of, catalogue_of
 from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
+from exporter.model.config import (
+    CampaignConfig,
+    Config,
+    KeySource,
+    WorkspaceConfig,
+)
 from exporter.model.errors import StateError
 from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 _AFTER_A_CRASH_SECONDS = 60.0
+_OVERDUE_SECONDS = 30.0
+_SAVE_SECONDS = 5.0
+_SAVE_SHARE = 20
+"""Saving takes at most this part of the time: a large catalogue is saved rarely."""
+
+
+class PollingHooks(NamedTuple):
+    """What discovery uses of polling."""
+
+    session_of: Callable[[str], Session | None]
+    """Returns the session of a workspace."""
+    on_change: Callable[[str], None]
+    """Gets the name of a workspace in which other campaigns are found."""
+    after_step: Callable[[], None]
+    """Is called after each request: it may have paused the key."""
+    schedule: Callable[[str, float, Callable[[], None]], None]
+    """Runs a function at an instant, in place of the workspace's previous."""
 
 
 class _Finder(NamedTuple):
@@ -38,31 +60,31 @@ class DiscoveryService:
 
     def __init__(
         self,
+        hooks: PollingHooks,
         *,
-        session_of: Callable[[str], Session | None],
-        on_change: Callable[[str], None],
-        after_step: Callable[[], None],
-        schedule: Callable[[str, float, Callable[[], None]], None],
+        read_key: Callable[[KeySource], str | None],
         metrics: SelfMetrics,
         clock: Clock,
         random: Callable[[], float],
         file: CatalogueCache | None,
     ) -> None:
-        """`on_change` gets the name of a workspace in which others are found.
-
-        `after_step` is called after each request: it may have paused the key.
-        `schedule` runs a function at an instant, in place of the workspace's previous.
-        """
-        self._session_of = session_of
-        self._on_change = on_change
-        self._after_step = after_step
-        self._run_at = schedule
+        """Load the catalogues of `file`; None: they are not kept."""
+        self._hooks = hooks
+        self._read_key = read_key
         self._metrics = metrics
         self._clock = clock
         self._random = random
         self._file = file
         self._finders: dict[str, _Finder] = {}
+        self._lock = Lock()
+        """Held while a finder is replaced, and while its next step is scheduled."""
+        self._due: dict[str, float] = {}
+        """When the next step of each workspace is due."""
+        self._is_applying = False
+        """Whether `start` follows: sessions are not those of the finders yet."""
         self._saving = Lock()
+        self._is_unsaved = False
+        self._save_at = 0.0
         self._is_failing = False
         self._restored = self._restore()
         self._saved: dict[Account, CampaignCatalogue] = dict(self._restored)
@@ -70,36 +92,59 @@ class DiscoveryService:
     def apply(self, config: Config) -> None:
         """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
-        for name in set(self._finders) - set(wanted):
-            self._finders.pop(name).finder.stop()
-            self._metrics.forget_discovery(name)
-        for workspace in wanted.values():
-            self._apply(workspace)
+        with self._lock:
+            self._is_applying = True
+            for name in set(self._finders) - set(wanted):
+                self._finders.pop(name).finder.stop()
+                self._metrics.forget_discovery(name)
+            for workspace in wanted.values():
+                self._apply(workspace)
 
     def _apply(self, workspace: WorkspaceConfig) -> None:
-        name = workspace.name
-        account = account_of(workspace)
-        current = self._finders.get(name)
+        key = self._read_key(workspace.key_source)
+        account = account_of(workspace, key)
+        current = self._finders.get(workspace.name)
+        if current is not None and current.account == account:
+            current.finder.reconfigure(workspace)
+            return
+        known = self._restored
         if current is not None:
-            if current.account == account:
-                current.finder.reconfigure(workspace)
-                return
             current.finder.stop()
+            known = {**known, current.account: current.finder.catalogue}
+        self._add(workspace, account, catalogue_of(known, workspace, key))
+        self._restored = {
+            one: catalogue
+            for one, catalogue in self._restored.items()
+            if one[:2] != account[:2]
+        }
+
+    def _add(
+        self,
+        workspace: WorkspaceConfig,
+        account: Account,
+        catalogue: CampaignCatalogue | None,
+    ) -> None:
         finder = CampaignFinder(
             workspace,
-            session=partial(self._session_of, name),
-            on_change=partial(self._on_change, name),
+            session=partial(self._hooks.session_of, workspace.name),
+            on_change=partial(self._publish, workspace.name),
             metrics=self._metrics,
             clock=self._clock,
             random=self._random,
-            catalogue=self._restored.pop(account, None),
+            catalogue=catalogue,
         )
-        self._finders[name] = _Finder(account, finder)
+        self._finders[workspace.name] = _Finder(account, finder)
+
+    def _publish(self, name: str) -> None:
+        self._is_unsaved = True
+        self._hooks.on_change(name)
 
     def start(self) -> None:
         """Run the next step of every finder now."""
-        for name in tuple(self._finders):
-            self._schedule(name, self._finders[name], self._clock.now())
+        with self._lock:
+            self._is_applying = False
+            for name, current in self._finders.items():
+                self._schedule(name, current, self._clock.now())
 
     def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
         """Return the campaigns of a workspace, as far as they are known now."""
@@ -114,16 +159,43 @@ class DiscoveryService:
         return {name: current.finder.view() for name, current in finders}
 
     def retry_now(self, name: str) -> None:
-        """End the waits of a workspace: its key was replaced."""
-        current = self._finders.get(name)
-        if current is not None:
-            current.finder.retry_now()
-            self._schedule(name, current, self._clock.now())
+        """End the waits of a workspace: its key was replaced.
+
+        The key may be of another workspace in Braze: its list is read at once.
+        """
+        with self._lock:
+            current = self._finders.get(name)
+            if current is None:
+                return
+            workspace = current.finder.workspace
+            key = self._read_key(workspace.key_source)
+            account = account_of(workspace, key)
+            if key is None or account == current.account:
+                current.finder.retry_now()
+            else:
+                current.finder.stop()
+                self._add(workspace, account, current.finder.catalogue.provisional())
+            self._schedule_now(name)
 
     def after_clock_set(self) -> None:
-        """Compute all waits again: the wall clock was set."""
-        for current in tuple(self._finders.values()):
-            current.finder.after_clock_set()
+        """Compute all waits again, and select again: the wall clock was set."""
+        with self._lock:
+            for name, current in self._finders.items():
+                current.finder.after_clock_set()
+                self._schedule_now(name)
+
+    def recover(self) -> None:
+        """Schedule steps again that were due and did not run.
+
+        The system may have had no thread for them. It is called regularly.
+        """
+        latest = self._clock.now() - _OVERDUE_SECONDS
+        with self._lock:
+            for name, current in self._finders.items():
+                if self._due.get(name, latest) < latest and not current.finder.is_busy:
+                    fields = {"workspace": name}
+                    _log.warning("discovery.rescheduled", extra={"fields": fields})
+                    self._schedule_now(name)
 
     def is_complete(self, workspace: str) -> bool:
         """Return whether all campaigns of a workspace are known."""
@@ -136,8 +208,13 @@ class DiscoveryService:
             current.finder.stop()
         self._save()
 
+    def _schedule_now(self, name: str) -> None:
+        if not self._is_applying:
+            self._schedule(name, self._finders[name], self._clock.now())
+
     def _schedule(self, name: str, current: _Finder, at: float) -> None:
-        self._run_at(name, at, partial(self._step, name, current))
+        self._due[name] = at
+        self._hooks.schedule(name, at, partial(self._step, name, current))
 
     def _step(self, name: str, current: _Finder) -> None:
         if self._finders.get(name) is not current:
@@ -148,13 +225,19 @@ class DiscoveryService:
         except Exception:  # noqa: BLE001 - the job's border; it is logged
             _log.exception("discovery.crashed", extra={"fields": {"workspace": name}})
             at = self._clock.now() + _AFTER_A_CRASH_SECONDS
-        if at is None or self._finders.get(name) is not current:
-            return
-        self._schedule(name, current, at)
-        self._after_step()
+        is_due = self._is_unsaved and self._clock.now() >= self._save_at
+        with self._lock:
+            if at is None or self._finders.get(name) is not current:
+                return
+            if self._is_unsaved and not is_due and finder.is_settled:
+                at = min(at, self._save_at)
+            self._schedule(name, current, at)
+        self._hooks.after_step()
         saved = self._saved.get(account, CampaignCatalogue())
-        if finder.is_settled and saved.listed_at != finder.catalogue.listed_at:
-            self._save()  # once per list; details read since are saved later
+        if is_due or (
+            finder.is_settled and saved.listed_at != finder.catalogue.listed_at
+        ):
+            self._save()  # also within a round: the first one may take an hour
 
     def _restore(self) -> dict[Account, CampaignCatalogue]:
         if self._file is None:
@@ -171,6 +254,8 @@ class DiscoveryService:
         if self._file is None:
             return
         with self._saving:
+            began_at = self._clock.now()
+            self._is_unsaved = False
             catalogues = {
                 account: replace(finder.catalogue, reading=None)
                 for account, finder in tuple(self._finders.values())
@@ -178,10 +263,12 @@ class DiscoveryService:
             if catalogues == self._saved:
                 return
             try:
-                self._file.save(catalogues)
+                self._file.save(catalogues, wall_offset=self._clock.offset())
             except StateError as error:
                 if not self._is_failing:
                     _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
                 self._is_failing = True
             else:
                 self._saved, self._is_failing = catalogues, False
+            took = self._clock.now() - began_at
+            self._save_at = self._clock.now() + max(_SAVE_SECONDS, took * _SAVE_SHARE)

@@ -83,10 +83,16 @@ class DiscoveryWorld:
         *names: str,
         where: WorkspaceConfig | None = None,
         known: CampaignCatalogue | None = None,
+        previous: DiscoveryWorld | None = None,
         **discover: Any,
     ) -> None:
-        self.clock = FakeClock()
-        self.api = FakeCampaignApi(*names)
+        """Create a world, or with `previous` that of a daemon that was restarted."""
+        self.clock: FakeClock = previous.clock if previous else FakeClock()
+        self.api: FakeCampaignApi = (
+            previous.api if previous else FakeCampaignApi(*names)
+        )
+        if previous:
+            known = previous.finder.catalogue
         self.workspace = where or workspace(**discover)
         settings = self.workspace.discover
         rate = settings.requests_per_minute if settings else 1
@@ -96,7 +102,7 @@ class DiscoveryWorld:
         self.changes = 0
         """How often `on_change` was called."""
         self.metrics = SelfMetrics(version="0", served=tuple)
-        self.finder = CampaignFinder(
+        self.finder: CampaignFinder = CampaignFinder(
             self.workspace,
             session=lambda: self.session,
             on_change=self._count_change,

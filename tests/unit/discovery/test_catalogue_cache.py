@@ -95,20 +95,36 @@ def test_a_damaged_document_is_an_error(document: str) -> None:
         catalogue_json.unpack(document, now=NOW)
 
 
-def test_the_quarantine_deletes_damaged_documents_only(tmp_path: Path) -> None:
-    """The values in the same file stay."""
+def test_a_damaged_document_costs_only_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and replaced by the next save. The values stay."""
     state = SqliteState(tmp_path)
     values = {("shop", "c1"): Kept(1.0, None, example_snapshot())}
     state.save(values)
-    state.save_catalogues({ACCOUNT: "[]"})
-    cache = CatalogueCache(state)
+    good = catalogue_json.pack(CATALOGUE)
+    state.save_catalogues({EMPTY: "[]", ACCOUNT: good})
 
-    with pytest.raises(StateError, match="cannot be read: "):
-        cache.load(now=NOW)
-    cache.quarantine()
+    loaded = CatalogueCache(state).load(now=NOW)
 
-    assert cache.load(now=NOW) == {}
+    assert loaded == {ACCOUNT: CATALOGUE}
+    (record,) = caplog.records
+    assert record.getMessage() == "state.skipped"
+    assert record.__dict__["fields"]["workspace"] == "empty"
     assert state.load() == values
+
+
+def test_instants_are_saved_in_wall_time(tmp_path: Path) -> None:
+    """The clock was set by an hour since the start; sends are in Braze's time."""
+    cache_of(tmp_path).save({ACCOUNT: CATALOGUE}, wall_offset=3600)
+
+    loaded = cache_of(tmp_path).load(now=NOW + 3600)[ACCOUNT]
+
+    assert loaded == CATALOGUE.shifted(3600)
+    assert loaded.listed_at == NOW - 3 + 3600
+    assert loaded.campaigns["b"].missing_since == NOW - 5 + 3600
+    assert loaded.details["a"].read_at == NOW - 60 + 3600
+    assert loaded.details["a"].last_sent_at == 5.0
 
 
 def test_the_quarantine_leaves_a_locked_state_file(tmp_path: Path) -> None:
@@ -141,6 +157,7 @@ def test_discovery_json_is_imported_once_and_removed(old_directory: Path) -> Non
     assert account[:2] == ("production", "http://127.0.0.1:10499")
     assert first == second
     document = json.loads(catalogue_json.pack(first[account]))
+    assert document.pop("is_provisional") is False
     assert document == {name: written["workspaces"][0][name] for name in document}
     assert len(document["details"]) == len(document["campaigns"]) == 3
     assert [path.name for path in old_directory.iterdir()] == [FILE_NAME]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.unit.discovery.discovery_world import (
     workspace,
 )
 
+DAY = 86400.0
 FAILURES = "discovery_failures_total"
 SUCCESS = "discovery_last_success_timestamp_seconds"
 NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
@@ -300,6 +302,110 @@ def test_a_blocked_request_is_tried_again_in_a_second(state: str) -> None:
     assert world.step() == 1
     assert world.api.requested == []
     assert world.finder.view().rate_limit is None or world.session
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("hours", [1, 6, 12, 23, 24, 36, 48])
+@pytest.mark.parametrize("rate", [120, 0.5])
+def test_a_daily_campaign_is_found_after_each_send(
+    hours: int, rate: float, *, restarts: bool
+) -> None:
+    """Within a quarter of `sent_within`, and it leaves as late; `once` leaves too.
+
+    At a low ceiling and after restarts too.
+    """
+    options: dict[str, Any] = {
+        "sent_within": f"{hours}h",
+        "requests_per_minute": rate,
+        "list_interval": "7d",
+    }
+    world = DiscoveryWorld("Daily", "Once", "Never", **options)
+    start, window = world.clock.time, hours * 3600.0
+    slack = window / 4 + 1200
+    seen = set()
+    for tick in range(5 * 24 * 12):
+        now = world.clock.time
+        sent_at = start + 7000 + DAY * ((now - start - 7000) // DAY)
+        sends = {"daily": sent_at, "once": start - 60}
+        for name, at in sends.items():
+            world.api.details[name]["last_sent"] = str(datetime.fromtimestamp(at, UTC))
+        world.run(seconds=300)
+        found = world.names()
+        assert "Never" not in found
+        for name, at in (("Daily", sent_at), ("Once", start - 60)):
+            age = now - at
+            if slack < age < window - 300 and now - start > slack:
+                assert name in found
+            if age > window + slack and window < DAY:
+                assert name not in found
+        if "Daily" in found:
+            seen.add((now - start) // DAY)
+        if restarts and tick % 100 == 99:
+            world = DiscoveryWorld(previous=world, **options)
+    assert seen == {0, 1, 2, 3, 4}
+
+
+def test_a_ceiling_too_low_for_sent_within_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    names = [f"C{n}" for n in range(20)]
+    world = DiscoveryWorld(*names, sent_within="1h", requests_per_minute=0.5)
+
+    world.run(seconds=7 * DAY)
+
+    assert messages(caplog).count("discovery.extended") == 1
+    fields = next(
+        one.__dict__["fields"]
+        for one in caplog.records
+        if one.getMessage() == "discovery.extended"
+    )
+    assert fields["in_force_seconds"] == 3 * 20 * 120
+    assert world.metric("discovery_last_success_timestamp_seconds", workspace="shop")
+
+
+@pytest.mark.parametrize("was_ahead", [40, -40])
+def test_setting_the_clock_selects_again_without_a_request(was_ahead: int) -> None:
+    """Details that were read before are compared with the corrected clock."""
+    world = DiscoveryWorld("New", "Old", sent_within="30d", list_interval="7d")
+    right = world.clock.time - was_ahead * DAY
+    for name, age in (("new", 3600), ("old", 69 * DAY)):
+        sent = str(datetime.fromtimestamp(right - age, UTC))
+        world.api.details[name]["last_sent"] = sent
+    world.run(seconds=60)
+    assert world.names() == (set() if was_ahead > 0 else {"New", "Old"})
+    world.api.new_requests()
+
+    world.clock.set_wall(seconds=-was_ahead * DAY)
+    world.finder.after_clock_set()
+    before = world.changes
+    world.step()
+
+    assert world.names() == {"New"}
+    assert world.changes == before + 1
+    assert world.api.requested == []
+
+
+@pytest.mark.parametrize("campaigns", [1, 100])
+def test_a_page_of_the_previous_parameters_is_dropped(campaigns: int) -> None:
+    """The list is read from its first page, and no campaign counts as missing."""
+    names = [f"C{n}" for n in range(campaigns)]
+    world = DiscoveryWorld(*names, grace="0s", include_archived=True)
+    world.run(seconds=600)
+    found = world.names()
+    world.clock.advance(3600)
+    whole = world.api.campaigns
+    world.api.new_requests()
+    world.api.campaigns = whole[1:]
+    world.api.during = lambda: world.finder.reconfigure(workspace(grace="0s"))
+    world.step()
+    world.api.campaigns, world.api.during = whole, lambda: None
+
+    assert world.names() == found
+    assert world.finder.catalogue.reading is None
+    world.run(seconds=60)
+    pages = ["page 0", "page 0"] + ["page 1"] * (campaigns == 100)
+    assert world.api.requested == pages
+    assert world.names() == found
 
 
 def test_steps_do_not_overlap() -> None:

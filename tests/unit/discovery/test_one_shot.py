@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter.discovery.catalogue_cache import CatalogueCache
@@ -36,9 +38,9 @@ class Command:
         if self.clock.time >= NOW + 20:
             self.clock.set_by = self.wall_offset
 
-    def names(self, directory: Path | None = None) -> set[str]:
+    def names(self, directory: Path | None = None, **discover: Any) -> set[str]:
         """Run discovery, with a state file in a directory."""
-        where = workspace()
+        where = workspace(**discover)
         assert where.discover
         run = DiscoveryRun(
             where,
@@ -74,6 +76,33 @@ def test_setting_the_wall_clock_ends_a_long_wait(hours: int) -> None:
 
     assert command.names() == {"A", "B", "C"}
     assert command.clock.time - NOW < 300
+
+
+@pytest.mark.parametrize("hours", [1, 6, 12, 24, 48])
+def test_a_run_ends_however_long_it_takes(tmp_path: Path, hours: int) -> None:
+    """Details are not read twice in a run, and again in a later one when they are old.
+
+    At a request every ten minutes a run takes 40.
+    """
+    command = Command()
+    for name, age in (("a", 0.5), ("b", 1.5)):
+        sent_at = datetime.fromtimestamp(NOW - age * hours * 3600, UTC)
+        command.api.details[name]["last_sent"] = sent_at.isoformat()
+    options: dict[str, Any] = {
+        "sent_within": f"{hours}h",
+        "requests_per_minute": 0.1,
+    }
+
+    assert "A" in command.names(tmp_path, **options)
+    assert command.api.new_requests() == ["page 0", "a", "b", "c"]
+    assert command.clock.time - NOW < 3600
+
+    command.clock.advance(60)
+    command.names(tmp_path, **options)
+    assert command.api.new_requests() == []
+    command.clock.advance(86400)
+    command.names(tmp_path, **options)
+    assert command.api.new_requests() == ["a", "b", "c"]
 
 
 def test_an_unusable_state_file_is_reported_and_replaced(tmp_path: Path) -> None:

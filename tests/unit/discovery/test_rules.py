@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,12 @@ import pytest
 from exporter.discovery import rules
 from exporter.discovery.catalogue import MAX_BYTES, CampaignCatalogue, ListProgress
 from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
-from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
+from exporter.discovery.rules import (
+    Criteria,
+    DetailsWanted,
+    NextRequest,
+    PageWanted,
+)
 from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 
@@ -40,12 +46,20 @@ def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
     return CampaignCatalogue({key(one.id): one for one in campaigns}, each, NOW)
 
 
+def criteria(
+    what: CampaignCatalogue, options: DiscoverConfig, *, wall_offset: float = 0.0
+) -> Criteria:
+    wanted = rules.candidates(what, options)
+    return Criteria.of(options, what, wanted, wall_offset=wall_offset)
+
+
 def selected(
     what: CampaignCatalogue, options: DiscoverConfig, *own: str
 ) -> rules.SelectedCampaigns:
     """Return what is found while campaigns with the ids `own` are configured."""
     wanted = rules.candidates(what, options)
-    return rules.select(what, wanted, options, listed=frozenset(own))
+    judged = criteria(what, options)
+    return rules.select(what, wanted, judged, listed=frozenset(own))
 
 
 def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> str:
@@ -57,7 +71,8 @@ def request_after(
     what: CampaignCatalogue, options: DiscoverConfig, *own: str, now: float = NOW
 ) -> NextRequest | float:
     wanted = rules.candidates(what, options)
-    return rules.next_request(what, wanted, options, listed=frozenset(own), now=now)
+    judged = criteria(what, options)
+    return rules.next_request(what, wanted, judged, listed=frozenset(own), now=now)
 
 
 def page(*ids: str, entries: int | None = None) -> ListPage:
@@ -153,6 +168,60 @@ def test_a_campaign_sent_each_day_stays_selected() -> None:
     read = details(read_at=NOW - DAY, last_sent_at=NOW - 1.9 * DAY)
 
     assert found(known(listed("a"), a=read), settings(sent_within="1d")) == "a"
+
+
+@pytest.mark.parametrize(
+    ("sent_within", "rate", "campaigns", "interval", "in_force"),
+    [
+        (None, 120, 500, DAY, None),
+        ("30d", 120, 500, DAY, 30 * DAY),
+        ("4d", 120, 500, DAY, 4 * DAY),
+        ("2d", 120, 500, DAY / 2, 2 * DAY),
+        ("1d", 120, 10_000, DAY / 4, DAY),
+        ("1h", 120, 100, 900, 3600),
+        ("1h", 120, 2400, 2400, 3600),
+        ("1h", 120, 10_000, 10_000, 15_000),
+        ("1h", 1000, 10_000, 1200, 3600),
+        ("30d", 0.1, 500, 7 * DAY - 4800, 30 * DAY),
+    ],
+)
+def test_details_are_read_as_often_as_sent_within_needs(
+    *,
+    sent_within: str | None,
+    rate: float,
+    campaigns: int,
+    interval: float,
+    in_force: float | None,
+) -> None:
+    """At half of the ceiling at most: then `sent_within` is extended."""
+    options = {"sent_within": sent_within} if sent_within else {}
+    made = settings(requests_per_minute=rate, **options)
+
+    assert made.details_interval_seconds(campaigns) == pytest.approx(interval)
+    expected = math.inf if in_force is None else in_force
+    assert made.sent_within_in_force(campaigns) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("days_ahead", "expected"), [(0, "n"), (40, "no"), (-40, "")])
+def test_sends_are_compared_with_the_wall_clock_as_it_is_set(
+    days_ahead: int, expected: str
+) -> None:
+    """`read_at` is by the clock of the start, `days_ahead` of Braze's."""
+    read_at = NOW
+    wall_at = read_at - days_ahead * DAY
+    what = known(
+        listed("n"),
+        listed("o"),
+        n=details(read_at=read_at, last_sent_at=NOW - 3600),
+        o=details(read_at=read_at, last_sent_at=NOW - 69 * DAY),
+    )
+    options = settings(sent_within="30d")
+    judged = criteria(what, options, wall_offset=wall_at - read_at)
+    wanted = rules.candidates(what, options)
+
+    selected_ = rules.select(what, wanted, judged, listed=frozenset()).campaigns
+
+    assert "".join(one.id for one in selected_) == expected
 
 
 def test_the_last_edited_campaigns_are_selected() -> None:
@@ -340,5 +409,5 @@ def test_archived_campaigns_and_drafts_are_dormant() -> None:
 
     assert [one.id for one in polled if one.is_dormant] == ["A", "b"]
     options = settings(include_drafts=True, sent_within="1d")
-    state = rules.selection_state
-    assert state(options, draft) != state(options, details())
+    state = criteria(known(), options).state
+    assert state(draft) != state(details())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.service import DiscoveryService
+from exporter.discovery.documents import Details, Listed
+from exporter.discovery.service import DiscoveryService, PollingHooks
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import KeyRefused
@@ -26,12 +30,13 @@ from tests.support.daemon_process import (
     configuration,
     daemon,
     until,
+    workspace,
     written,
 )
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
-from tests.unit.discovery.discovery_world import FakeCampaignApi
+from tests.unit.discovery.discovery_world import DOWN, FakeCampaignApi
 
 QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
@@ -84,6 +89,44 @@ def test_a_hanging_list_does_not_block_the_start(
             exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
 
 
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_a_key_that_moves_into_a_file_keeps_values(
+    braze: Simulator, tmp_path: Path, how: str
+) -> None:
+    """Braze is down: what is exposed is what was kept."""
+    (tmp_path / "key").write_text(f'"{braze.api_key}"\n')
+    discover = QUICK | {"list_interval": "1h", "names": {"include": ["Welcome*"]}}
+    options: dict[str, Any] = {"campaigns": [], "discover": discover}
+    before, moved = configuration(braze, **options), workspace(braze, **options)
+    del moved["api_key_env"]
+    after = {"workspaces": [{**moved, "api_key_file": str(tmp_path / "key")}]}
+    file = tmp_path / "config.yaml"
+    flags = (
+        f"--config.file={written(file, before)}",
+        "--web.listen-address=127.0.0.1:0",
+        f"--state.path={tmp_path}/state",
+    )
+    environment = {"BRAZE_API_KEY": braze.api_key}
+    with Process(*flags, environment=environment) as process:
+        exporter = Running(process.url)
+        exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+        braze.set_fault(Fault(status=503))
+        written(file, after)
+        if how == "restart":
+            process.stop()  # saves
+        else:
+            process.send(signal.SIGHUP)
+            process.wait_for_line("config.reloaded")
+            assert exporter.scrape()["braze_campaign_daily"]
+    if how == "restart":
+        with Process(*flags, environment={}) as process:
+            exporter = Running(process.url)
+            assert exporter.scrape()["braze_campaign_daily"]
+            assert exposed(exporter) == {"Welcome series"}
+    for path in (tmp_path / "state").iterdir():
+        assert braze.api_key.encode() not in path.read_bytes()
+
+
 def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> None:
     """Discovery is configured, changed and removed; /config shows each state."""
     file = tmp_path / "config.yaml"
@@ -108,19 +151,26 @@ def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> Non
 class ServiceWorld:
     """The discovery of a daemon with one campaign; its tasks run by hand."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *names: str) -> None:
         self.clock = FakeClock()
-        self.api = FakeCampaignApi("A")
+        self.api = FakeCampaignApi(*(names or ("A",)))
         self.session = session_of(
             self.clock, self.api, spacing_seconds=0.5, concurrency=1
         )
         self.tasks: dict[str, tuple[float, Callable[[], None]]] = {}
         self.metrics = SelfMetrics(version="0", served=tuple)
-        self.service = DiscoveryService(
+        self.before_schedule: Callable[[], object] = lambda: None
+        self.key: str | None = "key"
+        """The key at every source; None: it cannot be read."""
+        hooks = PollingHooks(
             session_of=lambda _: self.session,
             on_change=lambda _: None,
             after_step=lambda: None,
             schedule=self._schedule,
+        )
+        self.service = DiscoveryService(
+            hooks,
+            read_key=lambda _: self.key,
             metrics=self.metrics,
             clock=self.clock,
             random=lambda: 0.5,
@@ -128,22 +178,25 @@ class ServiceWorld:
         )
 
     def _schedule(self, workspace: str, at: float, run: Callable[[], None]) -> None:
+        self.before_schedule()
         self.tasks[workspace] = (at, run)
 
     def apply(self, **changes: object) -> WorkspaceConfig:
         """Apply a configuration of one workspace, and start its finder."""
         document = polling_world.workspace("", **{"discover": {}, **changes})
+        if "api_key_file" in changes:
+            del document["api_key_env"]
         config = polling_world.config(document)
         self.service.apply(config)
         self.service.start()
         return config.workspaces[0]
 
-    def run(self) -> float:
-        """Run the task of the shop when it is due; return the seconds to the next."""
-        at, run = self.tasks["shop"]
+    def run(self, name: str = "shop") -> float:
+        """Run the task of a workspace when due; return the seconds to the next."""
+        at, run = self.tasks[name]
         self.clock.time = max(self.clock.time, at)
         run()
-        return self.tasks["shop"][0] - self.clock.time
+        return self.tasks[name][0] - self.clock.time
 
     def run_until_settled(self) -> None:
         """Run tasks until none is due for a minute."""
@@ -218,6 +271,22 @@ def test_setting_the_clock_ends_the_wait_after_a_429() -> None:
     assert world.api.requested == ["page 0"] * 2
 
 
+def test_a_step_that_never_ran_is_scheduled_again() -> None:
+    """The system had no thread for it; one that is not overdue stays."""
+    world = ServiceWorld()
+    world.apply()
+    world.tasks.clear()
+
+    world.clock.advance(29)
+    world.service.recover()
+    assert world.tasks == {}
+    world.clock.advance(2)
+    world.service.recover()
+    world.run_until_settled()
+
+    assert world.api.requested == ["page 0", "a"]
+
+
 def test_a_crash_is_logged_and_retried_in_a_minute(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -231,26 +300,185 @@ def test_a_crash_is_logged_and_retried_in_a_minute(
     assert world.api.requested == ["page 0", "page 0", "a"]
 
 
-def test_catalogues_are_saved_when_the_list_is_read_and_at_the_end(
-    tmp_path: Path,
-) -> None:
+def restored(directory: Path, **changes: Any) -> set[str]:
+    """Return the campaigns that a daemon has after a restart, before any request."""
+    world = ServiceWorld(directory)
+    world.key = changes.pop("key", world.key)
+    shop = world.apply(**changes)
+    return {one.name for one in world.service.campaigns_of(shop)}
+
+
+def test_catalogues_are_saved_with_each_list_and_at_the_end(tmp_path: Path) -> None:
     world = ServiceWorld(tmp_path)
-
-    def saved() -> list[str]:
-        again = ServiceWorld(tmp_path)
-        shop = again.apply()
-        return [one.name for one in again.service.campaigns_of(shop)]
-
     world.apply()
     world.run_until_settled()
-    assert saved() == ["A"]
+    assert restored(tmp_path) == {"A"}
     world.api.campaigns[0]["name"] = "Alpha"
     world.run()
-    assert saved() == ["A"]
 
     world.service.stop()
 
-    assert saved() == ["Alpha"]
+    assert restored(tmp_path) == {"Alpha"}
+
+
+def test_a_crash_in_the_first_round_loses_seconds_of_it(tmp_path: Path) -> None:
+    """At two requests a second, which are published at each quarter more."""
+    world = ServiceWorld(tmp_path, *(f"C{n}" for n in range(99)))
+    world.apply()
+    while "c60" not in world.api.requested:
+        world.run()
+
+    assert 40 < len(restored(tmp_path)) < 99
+
+
+@pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
+@pytest.mark.parametrize("key", ["key", "another key", None])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["rest.iad-01.braze.com", "REST.iad-01.braze.com/", "rest.iad-01.braze.com:443"],
+)
+def test_a_catalogue_belongs_to_endpoint_and_key(
+    tmp_path: Path, source: str, key: str | None, endpoint: str
+) -> None:
+    """At a restart, wherever the key is read from; a replaced key keeps it too."""
+    world = ServiceWorld(tmp_path)
+    world.apply()
+    world.run_until_settled()
+    world.service.stop()
+    place: dict[str, object] = {source: "OTHER"}
+
+    found = restored(tmp_path, key=key, endpoint=f"https://{endpoint}", **place)
+
+    assert found == {"A"}
+    assert restored(tmp_path, endpoint="https://rest.iad-02.braze.com") == set()
+    assert restored(tmp_path, name="other") == set()
+
+
+@pytest.mark.parametrize("key", ["aaaa-bbbb", "a key with 🗝 and \udcff"])
+def test_the_state_file_does_not_contain_the_key(tmp_path: Path, key: str) -> None:
+    world = ServiceWorld(tmp_path)
+    world.key = key
+    world.apply()
+    world.run_until_settled()
+    world.service.stop()
+
+    ((name, endpoint, account),) = SqliteState(tmp_path).load_catalogues()
+
+    assert (name, endpoint) == ("shop", "https://rest.iad-01.braze.com")
+    assert re.fullmatch("key [0-9a-f]{16}", account)
+    assert key.encode(errors="surrogatepass") not in (tmp_path / FILE_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("third", ["environment variable KEY", "file /key"])
+def test_a_catalogue_of_an_earlier_version_is_used(tmp_path: Path, third: str) -> None:
+    """It has the source of the key in place of its fingerprint."""
+    account = ("shop", "https://rest.iad-01.braze.com", third)
+    catalogue = CampaignCatalogue({"a": Listed("a", "A")}, {}, NOW - 60)
+    catalogue = catalogue.with_details(Listed("a", "A"), Details("", NOW - 60))
+    CatalogueCache(SqliteState(tmp_path)).save({account: catalogue})
+
+    assert restored(tmp_path) == {"A"}
+
+
+@pytest.mark.parametrize("how", ["reload", "restart", "key file"])
+@pytest.mark.parametrize("has_other_campaigns", [False, True])
+def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
+    tmp_path: Path, how: str, *, has_other_campaigns: bool
+) -> None:
+    """At once. Those of another workspace in Braze are removed without grace."""
+    world = ServiceWorld(tmp_path)
+    shop = world.apply()
+    world.run_until_settled()
+    world.service.stop()
+    api = world.api
+    if how == "restart":
+        world = ServiceWorld(tmp_path)
+        world.api.details = api.details
+    world.key = "another"
+    if has_other_campaigns:
+        world.api.campaigns = [{"id": "b", "name": "B", "last_edited": "then"}]
+        world.api.details["b"] = {}
+    world.api.new_requests()
+    world.api.failures = [DOWN]
+
+    if how == "key file":
+        world.service.retry_now("shop")
+    else:
+        shop = world.apply(api_key_env="OTHER")
+    world.run()
+    assert [one.name for one in world.service.campaigns_of(shop)] == ["A"]
+    world.run_until_settled()
+
+    other = ["page 0", "page 0", "b"]
+    assert world.api.requested == (other if has_other_campaigns else other[:2])
+    found = [one.name for one in world.service.campaigns_of(shop)]
+    assert found == (["B"] if has_other_campaigns else ["A"])
+
+
+def test_two_workspaces_with_one_key_have_their_own_catalogues(tmp_path: Path) -> None:
+    world = ServiceWorld(tmp_path, "A", "B")
+    documents = [
+        polling_world.workspace("", name=name, discover={"names": {"include": [one]}})
+        for name, one in (("one", "A"), ("two", "B"))
+    ]
+    config = polling_world.config(*documents)
+    world.service.apply(config)
+    world.service.start()
+    for name in ("one", "two"):
+        while world.tasks[name][0] - world.clock.time < 60:
+            world.run(name)
+
+    again = ServiceWorld(tmp_path)
+    again.service.apply(config)
+
+    found = [again.service.campaigns_of(one) for one in config.workspaces]
+    assert [[each.name for each in campaigns] for campaigns in found] == [["A"], ["B"]]
+
+
+def test_a_step_that_ends_during_a_reload_does_not_replace_the_new_task() -> None:
+    """A reload is applied at each moment of a step of the previous finder."""
+    world = ServiceWorld()
+    world.apply()
+    _, previous = world.tasks["shop"]
+    step_ended, started = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        if threading.current_thread().name == "step":
+            step_ended.set()
+            started.wait(0.5)  # the reload's task is scheduled now, or after this one
+
+    world.before_schedule = pause
+    step = threading.Thread(target=previous, name="step")
+    step.start()
+    assert step_ended.wait(30)
+    other = world.apply(endpoint="https://rest.iad-02.braze.com")
+    started.set()
+    step.join()
+
+    for _ in range(9):
+        world.run()
+    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+
+
+def test_a_new_finder_does_not_use_the_session_of_the_previous_account() -> None:
+    """Between the two halves of a reload, a replaced key or clock starts nothing."""
+    world = ServiceWorld()
+    world.apply()
+    world.run_until_settled()
+    document = polling_world.workspace(
+        "", endpoint="https://rest.iad-02.braze.com", discover={}
+    )
+    world.service.apply(polling_world.config(document))
+    world.api.new_requests()
+
+    world.service.retry_now("shop")
+    world.service.after_clock_set()
+    world.run()
+    assert world.api.requested == []
+
+    world.service.start()
+    world.run()
+    assert world.api.requested == ["page 0"]
 
 
 def test_an_unusable_disk_is_logged_once(
