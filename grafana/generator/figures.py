@@ -50,7 +50,10 @@ MONTH = Period(
 PERIODS = (TODAY, LAST, WEEK, MONTH)
 
 Names = tuple[tuple[str, str], ...]
-"""Pairs of a pattern of channels and Braze's name there."""
+"""Pairs of a pattern of channels and a pattern of Braze's names, one in each channel.
+
+One selector for several channels keeps the queries short.
+"""
 
 PUSH = ".*_push"
 IN_APP = "in_app_message|trigger_in_app_message"
@@ -60,22 +63,20 @@ SENT: Names = ((".+", "sent"),)
 VOLUME: Names = ((".+", "sent"), (IN_APP, "impressions"))
 DELIVERED: Names = ((_SPOKEN, "delivered"),)
 OPENED: Names = (
-    ("email", "unique_opens"),
-    (PUSH, "total_opens"),
-    ("whats_app|rcs", "read"),
-    ("content_cards", "unique_impressions"),
+    (
+        f"email|{PUSH}|whats_app|rcs|content_cards",
+        "unique_opens|total_opens|read|unique_impressions",
+    ),
     ("line", "opens"),
     (IN_APP, "impressions"),
 )
 CLICKED: Names = (
-    ("email|content_cards", "unique_clicks"),
-    (PUSH, "body_clicks"),
+    (f"email|content_cards|{PUSH}", "unique_clicks|body_clicks"),
     (f"sms|rcs|line|{IN_APP}", "clicks"),
 )
 REACHED: Names = (
-    (_SPOKEN, "delivered"),
+    (f"{_SPOKEN}|{IN_APP}", "delivered|impressions"),
     (f"{PUSH}|content_cards|line", "sent"),
-    (IN_APP, "impressions"),
 )
 # Those of REACHED in whose channel an opening, or a click, is counted at all.
 OPENABLE: Names = (
@@ -83,9 +84,8 @@ OPENABLE: Names = (
     (f"{PUSH}|content_cards|line", "sent"),
 )
 CLICKABLE: Names = (
-    ("email|sms|rcs", "delivered"),
+    (f"email|sms|rcs|{IN_APP}", "delivered|impressions"),
     (f"{PUSH}|content_cards|line", "sent"),
-    (IN_APP, "impressions"),
 )
 OPENED_OF_OPENABLE: Names = OPENED[:-1]
 
@@ -103,7 +103,8 @@ def stat(
     make the queries too long, and sums of consecutive days differ little.
     """
     of_channel = (f'channel=~"{channel}"',) if channel else ()
-    matchers = (*scope, *of_channel, f'metric="{name}"', *period.matchers)
+    operator = "=~" if "|" in name else "="
+    matchers = (*scope, *of_channel, f'metric{operator}"{name}"', *period.matchers)
     selector = select(period.family, matchers)
     if period is TODAY:
         day = select(f"{period.family}_timestamp_seconds", promql.OF_JOB)
@@ -123,9 +124,8 @@ def email(period: Period, name: str) -> str:
 
 def overall(period: Period, name: str) -> str:
     """Return a campaign-wide number of the campaigns that use the chosen channels."""
-    matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
-    whole = fold(select(period.overall, matchers))
-    return f"({whole} and on (workspace, campaign) {_chosen()})"
+    whole = _whole(period, name)
+    return f"({whole} and on (workspace, campaign) {chosen()})"
 
 
 def converting(period: Period, name: str) -> str:
@@ -139,13 +139,17 @@ def converting(period: Period, name: str) -> str:
     control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
     parts = stat(period, name, scope=of)
     sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *by)
-    return union(
-        f"{sent} and on (workspace, campaign) {_chosen()}",
-        total(overall(period, name), *by),
-    )
+    every = union(sent, total(_whole(period, name), *by))
+    return f"({every} and on (workspace, campaign) {chosen()})"
 
 
-def _chosen() -> str:
+def _whole(period: Period, name: str) -> str:
+    matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
+    return fold(select(period.overall, matchers))
+
+
+def chosen() -> str:
+    """Return 1 for each message of the chosen campaigns in the chosen channels."""
     return fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
 
 
@@ -204,11 +208,6 @@ def without_control(vector: str) -> str:
     return f"(({vector}) unless on ({_MESSAGE}) {_CONTROL})"
 
 
-def of_control(vector: str) -> str:
-    """Return a vector by message of control groups alone."""
-    return f"(({vector}) and on ({_MESSAGE}) {_CONTROL})"
-
-
 def converted(period: Period, *by: str) -> str:
     """Return conversions by labels out of workspace, campaign and channel.
 
@@ -219,9 +218,9 @@ def converted(period: Period, *by: str) -> str:
     by_message = total(without_control(stat(period, "conversions")), *key.split(", "))
     channels = fold(select("braze_campaign_variation_info", promql.OF_CAMPAIGN))
     of_campaign = f"count by (workspace, campaign) (count by ({key}) ({channels})) == 1"
-    whole = overall(period, "conversions")
+    whole = _whole(period, "conversions")
     single = (
-        f"0 * (count by ({key}) ({_chosen()}) and on (workspace, campaign) "
+        f"0 * (count by ({key}) ({chosen()}) and on (workspace, campaign) "
         f"({of_campaign})) + on (workspace, campaign) group_left () "
         f"sum by (workspace, campaign) ({whole})"
     )

@@ -182,10 +182,10 @@ def _compared(
     limits: Limits | None,
 ) -> Drawn:
     # Each of the two is shown if the other is missing.
-    changes = union(
-        _named(change(value, before=moved(value, "offset 1d")), "the day before"),
-        _named(change(value, before=mean), "7-day mean"),
+    earlier = union(
+        _named(moved(value, "offset 1d"), "the day before"), _named(mean, "7-day mean")
     )
+    changes = change(value, before=earlier)
     return panels.stat(
         title,
         [Query(value, "last complete day"), Query(changes, "vs {{compared}}")],

@@ -97,8 +97,8 @@ def moved(vector: str, modifier: str) -> str:
 
 
 def change(value: str, *, before: str) -> str:
-    """Return the relative change from an earlier value."""
-    return f"({value}) / (({before}) > 0) - 1"
+    """Return the relative change of a sum without labels, from each earlier value."""
+    return f"({value}) / on () group_right () (({before}) > 0) - 1"
 
 
 def wilson(successes: str, trials: str, *, sign: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import figures, palette, panels, promql, tables
+from grafana.generator import palette, panels, promql, tables
 from grafana.generator.figures import MONTH, stat
 from grafana.generator.layout import Drawn
-from grafana.generator.promql import total, union, wilson, z_score
+from grafana.generator.promql import fold, select, union, wilson, z_score
 from grafana.generator.tables import Column, dollars, percent
 
 KEYS = ("workspace", "campaign", "channel", "variation")
+_MESSAGE = ", ".join(KEYS)
 _GROUP = "workspace, campaign, channel"
 _Z = 1.96
 # Codes of the verdict, outside the bounds of z-scores.
@@ -20,15 +21,27 @@ _IS_CONTROL, _HAS_NO_CONTROL, _TOO_FEW, _TOO_MANY, _CONTROL_TOO_MANY = range(100
 
 def exposed() -> str:
     """Return the number of messages sent or shown, or of users in a control group."""
-    return union(
-        total(stat(MONTH, "enrolled"), *KEYS),
-        total(figures.stage(MONTH, figures.VOLUME), *KEYS),
-    )
+    return _exposed(promql.OF_VARIATION)
 
 
 def conversions() -> str:
     """Return the conversions of each message and control group."""
-    return total(stat(MONTH, "conversions"), *KEYS)
+    return _conversions(promql.OF_VARIATION)
+
+
+def _exposed(scope: tuple[str, ...]) -> str:
+    # Each message has one of the three: control groups alone are enrolled, in-app
+    # messages are shown.
+    return _largest(scope, 'metric=~"enrolled|sent|impressions"')
+
+
+def _conversions(scope: tuple[str, ...]) -> str:
+    return _largest(scope, 'metric="conversions"')
+
+
+def _largest(scope: tuple[str, ...], metric: str) -> str:
+    selector = select(MONTH.family, (*scope, metric, *MONTH.matchers))
+    return f"max by ({_MESSAGE}) ({selector})"
 
 
 def _compared() -> str:
@@ -36,40 +49,46 @@ def _compared() -> str:
     return f"({exposed()} and {conversions()})"
 
 
-def _control(vector: str) -> str:
-    return f"sum by ({_GROUP}) ({figures.of_control(vector)})"
+# Comparisons are of all campaigns, and limited to the chosen ones at the end: with the
+# names in each of their selectors they are longer than VictoriaMetrics allows.
+_N = _exposed(promql.OF_WORKSPACE)
+_K = _conversions(promql.OF_WORKSPACE)
+_CONTROL = fold(
+    select("braze_campaign_variation_info", (*promql.OF_JOB, 'control="true"'))
+)
+_NC = f"sum by ({_GROUP}) ({_N} and on ({_MESSAGE}) {_CONTROL})"
+_KC = f"sum by ({_GROUP}) ({_K} and on ({_MESSAGE}) {_CONTROL})"
+
+
+def _of_chosen(vector: str) -> str:
+    family = select("braze_campaign_variation_info", promql.OF_VARIATION)
+    return f"({vector}) and on ({_MESSAGE}) {family}"
 
 
 def _z() -> str:
     scores = z_score(
-        f"({figures.without_control(conversions())})",
-        f"({exposed()})",
-        control_successes=_control(conversions()),
-        control_trials=_control(exposed()),
-        on=_GROUP,
+        _K, f"({_N})", control_successes=_KC, control_trials=_NC, on=_GROUP
     )
-    return f"({scores})"
+    return f"({scores} unless on ({_MESSAGE}) {_CONTROL})"
 
 
 def _lift() -> str:
-    rate = f"({figures.without_control(conversions())}) / (({exposed()}) > 0)"
-    control = f"{_control(conversions())} / ({_control(exposed())} > 0)"
     group = f"on ({_GROUP}) group_left ()"
-    return f"({rate}) / {group} (({control}) > 0) - 1"
+    rates = f"{_K} / ({_N} > 0) / {group} ({_KC} / ({_NC} > 0) > 0) - 1"
+    return f"{rates} unless on ({_MESSAGE}) {_CONTROL}"
 
 
 def _verdict() -> str:
-    known = f"0 * {conversions()}"
-    control_exceeds = f"{_control(conversions())} > {_control(exposed())}"
+    known = f"0 * {_K}"
     codes = union(
-        f"0 * ({conversions()} > {exposed()}) + {_TOO_MANY}",
-        f"{figures.of_control(known)} + {_IS_CONTROL}",
+        f"0 * ({_K} > {_N}) + {_TOO_MANY}",
+        f"({known} and on ({_MESSAGE}) {_CONTROL}) + {_IS_CONTROL}",
         f"clamp({_z()}, -{_BOUND}, {_BOUND})",
-        f"({known} and on ({_GROUP}) ({control_exceeds})) + {_CONTROL_TOO_MANY}",
-        f"({known} and on ({_GROUP}) {_control(exposed())}) + {_TOO_FEW}",
+        f"({known} and on ({_GROUP}) ({_KC} > {_NC})) + {_CONTROL_TOO_MANY}",
+        f"({known} and on ({_GROUP}) {_NC}) + {_TOO_FEW}",
         f"{known} + {_HAS_NO_CONTROL}",
     )
-    return f"{codes} and {exposed()}"
+    return f"{codes} and {_N}"
 
 
 def _mappings() -> tuple[models.ValueMapping, ...]:
@@ -107,9 +126,9 @@ def table() -> Drawn:
             percent("Rate", rate),
             percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
             percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _lift()),
-            Column("z", _z(), decimals=2),
-            Column("Verdict", _verdict(), mappings=_mappings(), width=170),
+            percent("Lift", _of_chosen(_lift())),
+            Column("z", _of_chosen(_z()), decimals=2),
+            Column("Verdict", _of_chosen(_verdict()), mappings=_mappings(), width=170),
             dollars("Revenue per head", revenue, decimals=3),
         ],
         keys=KEYS,
@@ -120,11 +139,11 @@ def table() -> Drawn:
         f"event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
         "both. From and to are the 95 % Wilson interval of the rate. Lift is the rate "
-        "÷ that of the control group of the same channel − 1. z is the two-sample "
-        "z-score with pooled variance, if both sides have an expected 5 conversions or "
-        "more at the pooled rate. The verdict is better or worse from |z| ≥ 1.96 on. "
-        "Rates above 100 % get none: they include conversions after messages of "
-        "earlier days. Revenue per head is "
+        "÷ that of the control group of the same channel, chosen or not, − 1. z is the "
+        "two-sample z-score with pooled variance, if both sides have an expected 5 "
+        "conversions or more at the pooled rate. The verdict is better or worse from "
+        "|z| ≥ 1.96 on. Rates above 100 % get none: they include conversions after "
+        "messages of earlier days. Revenue per head is "
         "`revenue` ÷ the same denominator, in US dollars. Only multivariate campaigns "
         "have conversions by variation.",
     )

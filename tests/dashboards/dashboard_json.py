@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ VARIABLES = ("datasource", "job", "workspace", "channel", "campaign", "variation
 Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
-_SELECTOR = re.compile(
+SELECTOR = re.compile(
     r"(?P<name>[a-zA-Z_]\w*)\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
@@ -87,7 +87,7 @@ class Selector:
 
 def selectors(expression: str) -> Iterator[Selector]:
     """Find all selectors; in the dashboards all have braces."""
-    for found in _SELECTOR.finditer(expression):
+    for found in SELECTOR.finditer(expression):
         matchers = tuple(
             (matcher["label"], matcher["operator"], matcher["value"][1:-1])
             for matcher in _MATCHER.finditer(found["matchers"])
@@ -95,11 +95,11 @@ def selectors(expression: str) -> Iterator[Selector]:
         yield Selector(found["name"], matchers)
 
 
-def filled(expression: str, chosen: Mapping[str, str]) -> str:
+def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
     """Return a query as Grafana sends it, with All for other variables.
 
-    `$1` of a replacement is kept. KeyError: an unknown variable, which Grafana would
-    not replace.
+    A variable has one value or several. `$1` of a replacement is kept. KeyError: an
+    unknown variable, which Grafana would not replace.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -112,7 +112,12 @@ def filled(expression: str, chosen: Mapping[str, str]) -> str:
             raise KeyError(name)
         if name not in chosen:
             return ".*"
-        return _escaped(chosen[name], is_regex=found["format"] == "regex")
+        some = chosen[name]
+        texts = [
+            _escaped(text, is_regex=found["format"] == "regex")
+            for text in ([some] if isinstance(some, str) else some)
+        ]
+        return texts[0] if len(texts) == 1 else f"({'|'.join(texts)})"
 
     return _VARIABLE.sub(value, expression)
 

@@ -31,6 +31,10 @@ OF_FIGURES = (
     *("stale data", "two replicas", "control group"),
 )
 OF_THE_EXPORTER = (*OF_ALL, "two replicas")
+LARGEST_GROUP = 20
+"""The default limit of rules in a group of Mimir and Grafana Cloud."""
+LONGEST_QUERY = 16 * 1024
+"""VictoriaMetrics' default of -search.maxQueryLen, in bytes."""
 SITUATIONS = {"BrazeThresholdMissing": OF_ALL}
 """Alerts with other situations than their group: thresholds have no replicas."""
 
@@ -108,6 +112,31 @@ def test_recorded_names_are_level_metric_operation() -> None:
     ]
 
     assert odd == []
+
+
+def test_groups_are_as_small_as_mimir_requires() -> None:
+    sizes = Counter(rule.group for rule in rules())
+
+    assert {name: size for name, size in sizes.items() if size > LARGEST_GROUP} == {}
+
+
+def test_victoria_metrics_accepts_every_expression() -> None:
+    sizes = {rule.name: len(rule.expression.encode()) for rule in rules()}
+
+    assert max(sizes.values()) < LONGEST_QUERY, sizes
+
+
+def test_both_sides_of_a_ratio_are_of_one_time() -> None:
+    """Groups are evaluated at different times: rates read one group and their own."""
+    group_of = {rule.name: rule.group for rule in rules() if not rule.is_alert}
+    read: dict[str, set[str]] = {}
+    for rule in rules():
+        if rule.group.startswith("braze-rates-"):
+            groups = {group_of.get(name, "") for name, _ in rule.metrics()}
+            read.setdefault(rule.group, set()).update(groups - {rule.group})
+
+    assert len(read) == 3
+    assert {tuple(groups) for groups in read.values()} == {("braze-fold",)}
 
 
 def test_alerts_have_all_annotations() -> None:
@@ -197,7 +226,7 @@ def test_every_alert_is_tested_in_every_situation() -> None:
 
 def test_a_missing_threshold_is_reported_by_name() -> None:
     """The alert on missing thresholds lists each once, and each is used by an alert."""
-    thresholds = [rule for rule in rules() if rule.group == "braze-thresholds"]
+    thresholds = [rule for rule in rules() if rule.name.startswith("braze:threshold:")]
     (watch,) = (rule for rule in alerts() if rule.name == "BrazeThresholdMissing")
     others = "".join(rule.expression for rule in rules() if rule is not watch)
     selectors = [
