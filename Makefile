@@ -40,7 +40,7 @@ docs: $(VENV)/.development  ## Build the documentation site into site/
 golden: $(VENV)/.development  ## Write the golden files of the tests; read the diff
 	$(BIN)/python -m tests.golden
 
-dashboards: $(VENV)/.development  ## Write grafana/dashboards from grafana/generator
+dashboards: $(VENV)/.development  ## Write grafana/dashboards, and copy them and the rules into the chart
 	$(BIN)/python -m grafana.generator
 
 chart-docs: $(VENV)/.development  ## Write the generated parts of the chart's README and schema
