@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from exporter.config import options
+from exporter.config.option import OptionKind
 from exporter.config.schema import parse
 from exporter.model.config import WorkspaceConfig
 from exporter.simulator import Simulator, SimulatorSettings
@@ -128,11 +130,38 @@ def test_texts_stay_texts(helm: Helm, text: str) -> None:
     assert_texts_arrive(helm, text, text, text)
 
 
-@pytest.mark.parametrize("rate", [1, 0.5, 120, 1000000, 50000])
-def test_numbers_stay_numbers(helm: Helm, rate: float) -> None:
-    workspace = parsed(helm.render(config(requests_per_minute=rate)).config)
+@pytest.mark.parametrize(
+    "rate", [1, 0.5, 120, 1000000, 50000, "0.5", ".5", "12.", "120", "1e6", "1.5E+2"]
+)
+def test_numbers_stay_numbers(helm: Helm, rate: float | str) -> None:
+    """Helm's --set passes a fraction as a text."""
+    discover = {"requests_per_minute": "7.5", "list_interval": "2h"}
+    values = config(requests_per_minute=rate, discover=discover)
 
-    assert float(workspace.requests_per_minute) == rate
+    workspace = parsed(helm.render(values).config)
+
+    assert float(workspace.requests_per_minute) == float(rate)
+    assert workspace.discover
+    assert workspace.discover.requests_per_minute == 7.5
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path, option in options.walk() if option.kind is OptionKind.NUMBER],
+)
+def test_every_number_may_be_a_text(helm: Helm, path: str) -> None:
+    """Helm's --set passes a fraction as one."""
+    *places, name = path.removeprefix("workspaces[].").split(".")
+    value: object = "2.5"
+    for key in reversed((*places, name)):
+        value = {key: value}
+    assert isinstance(value, dict)
+
+    found = yaml.safe_load(helm.render(config(**value)).config)["workspaces"][0]
+
+    for key in (*places, name):
+        found = found[key]
+    assert found == 2.5
 
 
 def test_hostile_values_stay_in_their_places(helm: Helm) -> None:

@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 import re
+import shutil
 import tarfile
 from collections.abc import Mapping
 from functools import cache
@@ -20,7 +21,15 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
 from tests.chart.chart_values import CI_VALUES
-from tests.chart.helm import CHART, Document, Helm, Rendered, containers, documents
+from tests.chart.helm import (
+    CHART,
+    Document,
+    Helm,
+    Refused,
+    Rendered,
+    containers,
+    documents,
+)
 from tests.chart.local_pod import sources
 from tests.paths import FIXTURES, ROOT
 
@@ -218,7 +227,7 @@ def test_pods_meet_pod_security_restricted(case: tuple[Document, Rendered]) -> N
     account = values.get("serviceAccount", {}).get("automountToken", False)
     for pod in one.pods:
         assert pod["automountServiceAccountToken"] in {False, account}
-        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod) - values.keys()
         for volume in pod["volumes"]:
             assert set(volume) - {"name"} <= SAFE_VOLUMES
         for each in containers(pod):
@@ -228,7 +237,8 @@ def test_pods_meet_pod_security_restricted(case: tuple[Document, Rendered]) -> N
             assert context == context | RESTRICTED
             assert set(context) <= {*RESTRICTED, *HARMLESS}
             assert context.get("runAsUser") != 0
-            assert not [port for port in each.get("ports", []) if "hostPort" in port]
+            ports = each.get("ports", [])
+            assert "hostNetwork" in pod or not [p for p in ports if "hostPort" in p]
             for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
                 assert "host" not in each.get(probe, {}).get("httpGet", {})
 
@@ -317,8 +327,59 @@ def _archive(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return helm.package(tmp_path_factory.mktemp("package"))
 
 
+def test_the_chart_has_no_symbolic_links() -> None:
+    """Flux packs no links, and a checkout on Windows has text files in their place."""
+    found = list(CHART.rglob("*"))
+
+    assert len(found) > 40
+    assert [file for file in found if file.is_symlink()] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"), [("dashboards", "*.json"), ("rules", "*")]
+)
+def test_the_chart_has_current_dashboards_and_rules(kind: str, pattern: str) -> None:
+    """The chart has copies of the repository's files."""
+    ours, copied = (
+        {file.name: file.read_bytes() for file in (folder / kind).glob(pattern)}
+        for folder in (ROOT / "grafana", CHART)
+    )
+
+    assert len(ours) >= 3
+    assert copied == ours, "run `make dashboards`"
+
+
+@pytest.mark.parametrize("form", ["absent", "empty", "a text file"])
+@pytest.mark.parametrize(
+    ("kind", "values", "value"),
+    [
+        ("rules", {"prometheusRule": {"enabled": True}}, "prometheusRule.enabled"),
+        ("dashboards", {"dashboards": {"enabled": True}}, "dashboards.enabled"),
+        (
+            "dashboards",
+            {"dashboards": {"grafanaOperator": {"enabled": True}}},
+            "dashboards.grafanaOperator.enabled",
+        ),
+    ],
+)
+def test_a_chart_that_has_lost_files_is_refused(
+    helm: Helm, tmp_path: Path, kind: str, values: Document, value: str, form: str
+) -> None:
+    """The message names the value and the files; without the value nothing is lost."""
+    copy = tmp_path / CHART.name
+    shutil.copytree(CHART, copy, ignore=shutil.ignore_patterns("*.schema.json"))
+    shutil.rmtree(copy / kind)
+    if form == "empty":
+        (copy / kind).mkdir()
+    elif form != "absent":
+        (copy / kind).write_text(f"../../grafana/{kind}")
+
+    with pytest.raises(Refused, match=rf"{value}: .* no files {kind}/\*.*; expected"):
+        helm.render(values, chart=copy)
+    assert helm.render(chart=copy).documents
+
+
 def test_the_package_holds_dashboards_and_rules(archive: Path) -> None:
-    """The archive contains real files where the repository has links."""
     with tarfile.open(archive) as packed:
         names = set(packed.getnames())
         for kind, pattern in (("dashboards", "*.json"), ("rules", "*.yaml")):

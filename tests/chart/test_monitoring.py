@@ -53,16 +53,28 @@ def test_the_rules_are_those_of_the_repository(helm: Helm) -> None:
     assert "{{ $labels.campaign }}" in json.dumps(rules)
 
 
-def test_every_threshold_can_be_set(helm: Helm) -> None:
-    """Each threshold of the values replaces its number, and only that."""
+def test_groups_are_as_small_as_mimir_requires(helm: Helm) -> None:
+    """Mimir and Grafana Cloud accept at most 20 rules in a group by default."""
+    rendered = helm.render({"prometheusRule": {"enabled": True}})
+
+    groups = rendered.one("PrometheusRule")["spec"]["groups"]
+    assert len(groups) > 10
+    assert max(len(group["rules"]) for group in groups) <= 20
+
+
+@pytest.mark.parametrize("write", [float, str], ids=["values", "--set"])
+def test_every_threshold_can_be_set(
+    helm: Helm, write: Callable[[float], object]
+) -> None:
+    """Each replaces its number, also as a text: --set passes fractions as texts."""
     ours = sorted(thresholds(repository_rules()))
     assert len(ours) > 30
     values: dict[str, dict[str, Any]] = defaultdict(dict)
     for number, (kind, alert, severity) in enumerate(ours, start=1):
         if severity:
-            values[alert].setdefault(kind, {})[severity] = number / 1000
+            values[alert].setdefault(kind, {})[severity] = write(number / 1000)
         else:
-            values[alert][kind] = number / 1000
+            values[alert][kind] = write(number / 1000)
 
     found = thresholds(rules_of(helm, thresholds=values))
 

@@ -48,7 +48,10 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
     """Return promtool's output for an unexpected result, else an empty text."""
 
     def check(
-        query: str, series: Iterable[Series], *expected: tuple[Labels, float]
+        query: str,
+        series: Iterable[Series],
+        *expected: tuple[Labels, float],
+        **chosen: str,
     ) -> str:
         samples = [
             {"labels": braces(labels), "value": value} for labels, value in expected
@@ -59,7 +62,11 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
                 {"series": str(one), "values": str(one.value)} for one in series
             ],
             "promql_expr_test": [
-                {"expr": filled(query, {}), "eval_time": "0m", "exp_samples": samples}
+                {
+                    "expr": filled(query, chosen),
+                    "eval_time": "0m",
+                    "exp_samples": samples,
+                }
             ],
         }
         file = tmp_path / "test.yaml"
@@ -165,6 +172,21 @@ def test_the_comparison_matches_the_textbook(
     ]
 
     assert unexpected(asked, trial(300, 10_000, 100, 5_000), *expected) == ""
+
+
+@pytest.mark.parametrize(
+    ("letter", "value"), [("F", 0.5), ("G", 3.5836), ("H", 3.5836)]
+)
+def test_a_variation_is_compared_with_a_control_group_that_is_not_chosen(
+    unexpected: Check, letter: str, value: float
+) -> None:
+    """The comparison is that of the whole campaign; only chosen rows are shown."""
+    asked = f"round({expression('braze-campaign', TRIAL, letter)}, 0.0001)"
+    series = trial(300, 10_000, 100, 5_000)
+    shown = {**EMAIL, "variation": "A"}, value
+
+    assert unexpected(asked, series, shown, campaign="Spring", variation="A") == ""
+    assert unexpected(asked, series, campaign="Summer") == ""
 
 
 def whole_day() -> list[Series]:

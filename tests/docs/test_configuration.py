@@ -108,7 +108,8 @@ def test_the_defaults_of_the_example_are_the_defaults() -> None:
 def test_the_chart_has_the_same_options(path: str) -> None:
     """Names, types and bounds in values.schema.json are those of the exporter.
 
-    Previous names are valid, too: the exporter accepts them with a warning.
+    Previous names are valid, too: the exporter accepts them with a warning. A number
+    with a fraction may be a text, because Helm's --set passes one.
     """
     option = OPTIONS.get(path, Option(kind=OptionKind.SECTION, section={}))
     names = {name for name in OPTIONS if name.rpartition(".")[0] in (path, f"{path}[]")}
@@ -124,9 +125,14 @@ def test_the_chart_has_the_same_options(path: str) -> None:
             assert section["additionalProperties"] is False
         case OptionKind.BOOLEAN:
             assert schema == {"type": "boolean"}
-        case OptionKind.INTEGER | OptionKind.NUMBER:
-            assert schema["type"] == option.kind.value
+        case OptionKind.INTEGER:
+            assert schema["type"] == "integer"
             assert bounds == (option.least, option.most)
+        case OptionKind.NUMBER:
+            number, text = schema["anyOf"]
+            assert number["type"] == "number"
+            assert (number["minimum"], number["maximum"]) == (option.least, option.most)
+            assert text == {"$ref": "#/definitions/decimal"}
         case OptionKind.SIZE:
             (number,) = [one for one in schema["anyOf"] if one["type"] == "integer"]
             (text,) = [one for one in schema["anyOf"] if one["type"] == "string"]

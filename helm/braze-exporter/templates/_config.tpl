@@ -26,7 +26,7 @@ the quotes that texts such as = and << need.
 workspaces:
 {{- range .Values.config.workspaces }}
   - name: {{ toRawJson .name }}
-    {{- range $option, $value := omit . "name" "campaigns" }}
+    {{- range $option, $value := include "braze-exporter.numbered" (omit . "name" "campaigns") | fromJson }}
     {{ $option }}: {{ toRawJson $value }}
     {{- end }}
     campaigns:
@@ -38,6 +38,21 @@ workspaces:
 {{- else -}}
 {{- .Files.Get "files/demo.yaml" | trimSuffix "\n" -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+A section of the configuration as JSON, with its numbers as numbers: Helm's --set passes a
+fraction as a text.
+*/}}
+{{- define "braze-exporter.numbered" -}}
+{{- $section := deepCopy . -}}
+{{- if kindIs "string" $section.requests_per_minute -}}
+{{- $_ := set $section "requests_per_minute" (float64 $section.requests_per_minute) -}}
+{{- end -}}
+{{- with $section.discover -}}
+{{- $_ := set $section "discover" (include "braze-exporter.numbered" . | fromJson) -}}
+{{- end -}}
+{{- toRawJson $section -}}
 {{- end -}}
 
 {{/* The key of the simulated Braze: a constant, and no secret. */}}

@@ -14,6 +14,21 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The limits and the scrape class that all three monitors have. Takes the monitor. */}}
+{{- define "braze-exporter.scrapeLimits" -}}
+{{- with .scrapeClass }}
+scrapeClass: {{ . | quote }}
+{{- end }}
+{{- range $limit := list "sampleLimit" "targetLimit" "labelLimit" }}
+{{- with get $ $limit }}
+{{ $limit }}: {{ int64 . }}
+{{- end }}
+{{- end }}
+{{- with .bodySizeLimit }}
+bodySizeLimit: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
 {{/*
 The fields of a scrape that all three monitors have. Takes `root` and `monitor`.
 */}}
@@ -22,6 +37,12 @@ The fields of a scrape that all three monitors have. Takes `root` and `monitor`.
 {{- with .monitor -}}
 {{- if .honorLabels }}
 honorLabels: true
+{{- end }}
+{{- if kindIs "bool" .honorTimestamps }}
+honorTimestamps: {{ .honorTimestamps }}
+{{- end }}
+{{- with .proxyUrl }}
+proxyUrl: {{ . | quote }}
 {{- end }}
 {{- with .basicAuth }}
 basicAuth:

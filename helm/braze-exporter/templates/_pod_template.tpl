@@ -35,7 +35,10 @@ spec:
   securityContext:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
+  {{- if .Values.hostNetwork }}
+  hostNetwork: true
+  {{- end }}
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . | quote }}
   {{- end }}
@@ -67,7 +70,7 @@ spec:
   hostAliases:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .Values.dnsPolicy }}
+  {{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
   dnsPolicy: {{ . }}
   {{- end }}
   {{- with .Values.dnsConfig }}
@@ -123,6 +126,9 @@ spec:
       ports:
         - name: metrics
           containerPort: {{ .Values.web.port }}
+          {{- if .Values.hostNetwork }}
+          hostPort: {{ .Values.web.port }}
+          {{- end }}
           protocol: TCP
       {{- if .Values.startupProbe.enabled }}
       startupProbe:

@@ -31,6 +31,10 @@ written again, so that Prometheus' templates in them are not rendered.
 {{- if kindIs "map" $number -}}
 {{- $number = get $number ($rule.labels.severity | default "") -}}
 {{- end -}}
+{{- /* A fraction of --set is a text; without a threshold the text is empty. */ -}}
+{{- if and (kindIs "string" $number) $number -}}
+{{- $number = float64 $number -}}
+{{- end -}}
 {{- if not (or (kindIs "invalid" $number) (kindIs "string" $number)) -}}
 {{- $_ := set $rule "expr" (printf "vector(%s)" (toJson $number)) -}}
 {{- end -}}
@@ -46,8 +50,19 @@ written again, so that Prometheus' templates in them are not rendered.
 {{- toYaml $rule -}}
 {{- end -}}
 
-{{/* Unknown thresholds and alerts are errors. */}}
+{{/*
+Files that a copy of the chart has lost are an error: without them nothing would be rendered.
+Takes `root`, `value`, the name of the value that requires them, and their `pattern`.
+*/}}
+{{- define "braze-exporter.requireFiles" -}}
+{{- if not (.root.Files.Glob .pattern) -}}
+{{- fail (printf "%s: this copy of the chart has no files %s; expected the chart of a release, or a complete checkout of the repository" .value .pattern) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Lost files, unknown thresholds and unknown alerts are errors. */}}
 {{- define "braze-exporter.validateRules" -}}
+{{- include "braze-exporter.requireFiles" (dict "root" . "value" "prometheusRule.enabled" "pattern" "rules/*.yaml") -}}
 {{- $alerts := dict -}}
 {{- $thresholds := dict -}}
 {{- range $path, $_ := .Files.Glob "rules/*.yaml" -}}

@@ -1,6 +1,7 @@
 {{/* Parts of the pod that collide with the chart's, and that Kubernetes accepts. */}}
 {{- define "braze-exporter.validatePod" -}}
 {{- $values := .Values -}}
+{{- include "braze-exporter.validateStrategy" . -}}
 {{- $containers := concat ($values.extraInitContainers | default list) ($values.extraContainers | default list) -}}
 {{- range $container := $containers -}}
 {{- range .ports -}}
@@ -23,6 +24,24 @@
 {{- end -}}
 {{- range $values.extraVolumeMounts -}}
 {{- include "braze-exporter.validatePath" (dict "place" (printf "extraVolumeMounts: %s" .mountPath) "path" .mountPath "held" $held "writable" $writable) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A strategy of the other kind of workload, or with two pods on one state. */}}
+{{- define "braze-exporter.validateStrategy" -}}
+{{- with .Values.strategy -}}
+{{- $type := .type | default "RollingUpdate" -}}
+{{- if and $.Values.sharding.enabled (not (has $type (list "RollingUpdate" "OnDelete"))) -}}
+{{- fail (printf "strategy.type is %s, and sharding.enabled renders a StatefulSet; expected RollingUpdate or OnDelete" $type) -}}
+{{- end -}}
+{{- if and (not $.Values.sharding.enabled) (not (has $type (list "RollingUpdate" "Recreate"))) -}}
+{{- fail (printf "strategy.type is %s, and without sharding.enabled there is a Deployment; expected RollingUpdate or Recreate" $type) -}}
+{{- end -}}
+{{- $surge := (.rollingUpdate | default dict).maxSurge -}}
+{{- $isSurging := or (kindIs "invalid" $surge) (not (has (toString $surge) (list "0" "0%"))) -}}
+{{- if and $.Values.persistence.enabled (not $.Values.sharding.enabled) (eq $type "RollingUpdate") $isSurging -}}
+{{- fail "strategy: with persistence.enabled a second pod would write to the same state; expected type Recreate, or rollingUpdate.maxSurge 0" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
