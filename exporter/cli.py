@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TextIO
 
 from exporter import __version__
-from exporter.commands import COMMANDS, DAEMON, load
+from exporter.commands import COMMANDS, DAEMON, load, print_error
 from exporter.model.errors import ConfigError, ListenError
 from exporter.system import signals
 
@@ -26,13 +27,38 @@ _LONG_RUNNING = {DAEMON, "demo", "simulate"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     _replace_closed_streams()
-    remaining = list(sys.argv[1:] if arguments is None else arguments)
-    if remaining == ["--version"]:
+    code = _exit_code(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+    return code
+
+
+def _exit_code(words: list[str]) -> int:
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except ConfigError as error:
+        print_error(str(error))
+        return 2
+    except ListenError as error:
+        print_error(f"braze-exporter: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    except OSError as error:
+        return _print_failure(error)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if words == ["--version"]:
         print(f"braze-exporter {__version__}")
         return 0
     name = DAEMON
-    if remaining and remaining[0] in COMMANDS:
-        name = remaining.pop(0)
+    if words and words[0] in COMMANDS:
+        name = words.pop(0)
     if name in _LONG_RUNNING:
         # Until the command installs its own handler. The default one raises, and some
         # imports swallow the exception.
@@ -41,18 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signals.hold_hangup()
     _escape_unprintable()
     try:
-        code: int = _load(name).main(remaining, os.environ)
-        sys.stdout.flush()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ListenError as error:
-        print(f"braze-exporter: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 1
-    except OSError as error:
-        return _print_failure(error)
+        code: int = _load(name).main(words, os.environ)
+    except SystemExit as end:  # of argparse, after --help or a usage error
+        return int(end.code or 0)
     return code
 
 
@@ -77,10 +94,14 @@ def _print_failure(error: OSError) -> int:
         if error.errno not in _WRITE_ERRORS or error.filename is not None:
             raise error
         message = f"standard output cannot be written: {error.strerror}"
-        print(f"braze-exporter: {message}", file=sys.stderr)
-    # Python flushes standard output again at exit, and would print the error.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_error(f"braze-exporter: {message}")
+    _discard(sys.stdout)
     return 1
+
+
+def _discard(stream: TextIO) -> None:
+    """Drop what cannot be written: Python flushes again at exit, and would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _load(name: str) -> ModuleType:

@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from exporter.system.api_key import without_quotes
+
 _SYSTEM_PATHS = ssl.get_default_verify_paths()
 # Go's list: OpenSSL of a Python that was built elsewhere has another path.
 _SYSTEM_FILES = (
@@ -63,10 +65,10 @@ class Authorities(NamedTuple):
         the system's file and SSL_CERT_DIR its directory.
         """
         for name in _REPLACING:
-            if path := environment.get(name):
+            if path := without_quotes(environment.get(name, "")):
                 return cls((NamedPath(path, name),))
-        file = environment.get("SSL_CERT_FILE", "")
-        directories = environment.get("SSL_CERT_DIR", "").split(":")
+        file = without_quotes(environment.get("SSL_CERT_FILE", ""))
+        directories = without_quotes(environment.get("SSL_CERT_DIR", "")).split(":")
         named = [NamedPath(file, "SSL_CERT_FILE")]
         named += [NamedPath(one, "SSL_CERT_DIR") for one in directories]
         defaults: list[str] = []

@@ -7,8 +7,9 @@ may contain a password.
 from __future__ import annotations
 
 import re
+import string
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 # Braze's list of instances: https://www.braze.com/docs/api/basics (there is no US-09)
 _LISTED = frozenset(
@@ -22,6 +23,7 @@ _LISTED = frozenset(
 REST_HOSTS = tuple(sorted(_LISTED))
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _BRACKETED = re.compile(r"(?:^|@)\[[^]@]*\](?::[0-9]*)?$")
+_KEPT = string.punctuation.replace("\\", "")
 _SUCH_AS = "such as https://rest.iad-01.braze.com"
 
 
@@ -60,13 +62,23 @@ def with_scheme(text: str) -> str:
 
 
 def proxy_url(text: str) -> str:
-    """Return the URL with a scheme; it may contain user and password."""
-    text = with_scheme(text)
+    """Return the URL with a scheme; it may contain user and password.
+
+    Spaces, backslashes and other than ASCII characters of these are percent-encoded.
+    """
+    userinfo, at, place = with_scheme(text).rpartition("@")
+    text = quote(userinfo, safe=_KEPT) + at + place
     if text.lower().startswith("socks"):
         raise ValueError(
             "SOCKS proxies are not supported; expected an http:// or https:// URL"
         )
-    url = _parsed(text, "a URL such as http://proxy:3128")
+    expected = "a URL such as http://proxy:3128"
+    if at:
+        expected = (
+            "a URL such as http://user:password@proxy:3128; write /, ? and # in the"
+            " password as %2F, %3F and %23"
+        )
+    url = _parsed(text, expected)
     if url.path not in ("", "/"):
         raise ValueError("expected a URL without a path, such as http://proxy:3128")
     return text

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from exporter.braze.authorities import Authorities
 from exporter.braze.hosts import is_loopback, with_scheme
+from exporter.system.api_key import without_quotes
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -32,11 +33,14 @@ class ProxySettings(NamedTuple):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ProxySettings:
-        """Read the variables; lower case overrides upper case, even if it is empty."""
+        """Read the variables; lower case overrides upper case, even if it is empty.
+
+        Docker's `--env-file` passes quotes around a value on.
+        """
 
         def variable(name: str) -> str | None:
             text = environment.get(name, environment.get(name.upper(), ""))
-            return text.strip() or None
+            return without_quotes(text) or None
 
         def proxy(name: str) -> str | None:
             url = variable(name) or variable("all_proxy")
@@ -77,5 +81,5 @@ def _matches(entry: str, *, host: str, port: int | None) -> bool:
     name, _, tail = entry.rpartition(":")
     if name and tail.isdecimal():
         entry = name if tail == str(port) else ""
-    bare = entry.removeprefix("*").removeprefix(".").strip("[]")
+    bare = entry.removeprefix("*").removeprefix(".").rstrip(".").strip("[]")
     return bool(bare) and (host == bare or host.endswith(f".{bare}"))

@@ -37,6 +37,7 @@ _LONGEST_WAIT_SECONDS = 3600.0
 _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
 _LONG_DIGITS = 20
 # A shorter key may be a word of a valid response; Braze's have 36 characters.
 _SHORTEST_SECRET = 8
@@ -114,10 +115,11 @@ def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
     """Parse `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as 0 to 3600 s.
 
-    A date is by the clock of the sender, whose `Date` counts rather than `now`.
+    Some servers send fractions. A date is by the clock of the sender, whose `Date`
+    counts rather than `now`.
     """
-    text = headers.get("Retry-After", "")
-    seconds: float | None = _count(text)
+    text = headers.get("Retry-After", "").strip(" \t")
+    seconds = float(text) if _SECONDS.fullmatch(text) else None
     if seconds is None:
         instant, answered_at = _instant(text), answered_at_of(headers)
         base = now if answered_at is None else answered_at

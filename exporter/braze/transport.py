@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from http.client import HTTPException, LineTooLong
 from http.client import HTTPResponse as PlainResponse
 from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema, ProxyError
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_auth_from_url
 from urllib3 import (
     BaseHTTPResponse,
     HTTPConnectionPool,
@@ -194,9 +194,10 @@ class _Adapter(HTTPAdapter):
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """Return the password as curl sends it, in UTF-8; requests uses Latin-1."""
-        user, password = get_auth_from_url(proxy)
-        if not user:
+        userinfo = urlsplit(proxy).netloc.rpartition("@")[0]
+        if not userinfo:
             return {}
+        user, _, password = map(unquote, userinfo.partition(":"))
         credentials = b64encode(f"{user}:{password}".encode()).decode()
         return {"Proxy-Authorization": f"Basic {credentials}"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
@@ -25,5 +26,6 @@ def load(name: str) -> ModuleType:
 
 
 def print_error(text: str) -> None:
-    """Print a line on standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line on standard error, at once; without effect if that is full."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

@@ -166,7 +166,7 @@ def endpoint(field: Field, *, allow_http: bool) -> str:
 
 
 def proxy(field: Field) -> str:
-    """Return the URL of a proxy, unchanged."""
+    """Return the URL of a proxy, with a scheme."""
     return hosts.proxy_url(field.plain_text())
 
 

@@ -28,6 +28,7 @@ _KINDS = {
     "merge": "a merge key",
     "null": "no value",
     "timestamp": "a date",
+    "value": "a default value",
 }
 
 
@@ -77,8 +78,12 @@ class Field(NamedTuple):
         if isinstance(node, Scalar) and node.tag in tags:
             return node.text
         message = f"expected {expected}, found {_kind(node)}"
-        if isinstance(node, Scalar) and tags == ("str",) and node.tag != "null":
-            message = f"YAML reads this as {_kind(node)}; expected {expected} in quotes"
+        if isinstance(node, Scalar) and tags == ("str",):
+            if node.text:
+                kind = _kind(node)
+                message = f"YAML reads this as {kind}; expected {expected} in quotes"
+            else:
+                message += "; write a text that begins with # in quotes"
         raise ValueError(message)
 
     def text(self) -> str:

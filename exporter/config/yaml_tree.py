@@ -182,12 +182,14 @@ class _Composer:
 
     def _node(self, event: Any, path: str, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
-            message = "write a pattern that begins with * in quotes, such as '*_push'"
+            message = "write a text that begins with * in quotes, such as '*_push'"
             self._fail(event, path, f"YAML aliases (`*`) are not supported; {message}")
         if event.anchor is not None or event.tag is not None:
             message = "write a text that begins with & or ! in quotes"
             message = f"YAML anchors (`&`) and tags (`!`) are not supported; {message}"
             self.add(_line(event), message, path)
+            if isinstance(event, yaml.ScalarEvent):  # its value is no second problem
+                return Scalar(_line(event), "str", event.value or "?")
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(_line(event), self._tag(event), event.value)
         if depth == _DEEPEST:
@@ -243,8 +245,14 @@ _BAD_BEGINNINGS = (
     "mapping keys are not allowed",
     "expected node content",
     "expected the node content",
+    "alphabetic or numeric character",
+    "expected whitespace or line break",
+    "expected ' '",
 )
 """Problems at the first character of a text, in the words of both loaders."""
+
+_BEGINNINGS = ("block scalar", "an anchor", "an alias", "a tag")
+"""Contexts of problems that a first character causes later in the text."""
 
 
 def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
@@ -266,9 +274,11 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
     elif began is not None and "end of stream" in problem:
         line, expected = began.line, "the quote that begins here is not closed"
     elif began is not None and context.endswith(("flow sequence", "flow mapping")):
-        bracket = "[" if context.endswith("sequence") else "{"
-        expected = f"the `{bracket}` of line {began.line + 1} is not closed; " + (
-            f"expected `,` or `{']' if bracket == '[' else '}'}`"
+        bracket, end = "[]" if context.endswith("sequence") else "{}"
+        expected = (
+            f"the `{bracket}` of line {began.line + 1} is not closed; expected `,` or "
+            f"`{end}`, or single quotes around a text that contains a quote, `: `, ` #` "
+            "or a bracket"
         )
     elif (before := _same_line(text, at)).endswith(('"', "'", "]", "}")):
         expected = (
@@ -288,7 +298,7 @@ def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
     at, problem = cast("yaml.Mark", error.problem_mark), error.problem or ""
     if _character(text, at) == "\t" or "tab character" in problem:
         return "tab character; expected spaces"
-    if "block scalar" in (error.context or ""):
+    if any(one in (error.context or "") for one in _BEGINNINGS):
         at = error.context_mark or at
     elif "sequence entries are not allowed" in problem:
         return (
@@ -300,10 +310,16 @@ def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
             "unexpected `:`; indent this line like the one before, or put a text that "
             "contains `: ` in quotes"
         )
+    elif "unexpected ':'" in problem:
+        return "unexpected `:`; put a text that contains it in quotes"
     elif not any(one in problem for one in _BAD_BEGINNINGS):
         return ""
-    character = _character(text, at).strip()
-    return f"write a text that begins with {character} in quotes" if character else ""
+    if character := _character(text, at).strip():
+        return f"write a text that begins with {character} in quotes"
+    return (
+        "a value is missing at the end of the file; close all brackets, and write a "
+        "text that begins with # in quotes"
+    )
 
 
 def _same_line(text: str, mark: yaml.Mark) -> str:

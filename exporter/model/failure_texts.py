@@ -61,8 +61,8 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
         "Check the endpoint, and whether a proxy requires a login.",
     ),
     FailureReason.SERVER_ERROR: FailureText(
-        "Braze has an internal error",
-        "Braze has an internal error (5xx).",
+        "Braze, or a server in front of it, has a temporary error",
+        "Braze, or a server in front of it, has a temporary error (5xx, 408, 425).",
         "The poll is retried; if the error persists, see Braze's status page.",
     ),
     FailureReason.TIMEOUT: FailureText(

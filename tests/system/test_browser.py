@@ -110,7 +110,7 @@ def test_problems_are_listed_first(browser: Browser, daemon: Running) -> None:
 
         expect(page).to_have_title(re.compile(r"^\(\d+\) Braze exporter$"))
         expect(failing.locator(".state")).to_have_text("Failing")
-        expect(failing.locator(".error")).to_contain_text("Braze has an internal error")
+        expect(failing.locator(".error")).to_contain_text("has a temporary error")
         expect(failing.locator("code")).to_be_hidden()
         failing.locator("summary").click()
         expect(failing.locator("code")).to_contain_text("HTTP 503 from http://127")

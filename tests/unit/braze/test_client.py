@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing as closed_after
 from functools import partial
@@ -259,3 +260,25 @@ def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
 
     assert [failure.reason for failure in failures] == [FailureReason.CONNECTION] * 3
     assert all("the exporter is stopping" in str(failure) for failure in failures)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "credentials"),
+    [
+        ("user", "user:"),
+        (":pw", ":pw"),
+        ("user:p%C3%A4%E2%82%AC", "user:pä€"),
+        ("user:pä€", "user:pä€"),
+        ("user:p%40%3A%2F%20%25", "user:p@:/ %"),
+        ("user:p@ss:word", "user:p@ss:word"),
+    ],
+)
+def test_a_proxy_receives_the_credentials_that_curl_sends(
+    userinfo: str, credentials: str
+) -> None:
+    with serving(answer()) as proxy:
+        url = f"http://{userinfo}@127.0.0.1:{proxy.port}/"
+        client_of("http://braze.test", proxy=url).fetch(PATH, {})
+
+    encoded = b64encode(credentials.encode())
+    assert b"Proxy-Authorization: Basic " + encoded in proxy.requests[0]

@@ -92,6 +92,18 @@ def test_the_password_of_a_proxy_is_masked(url: str, masked: str) -> None:
     assert hosts.proxy_url(masked) == masked
 
 
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("user:pässwörd€@proxy:1", "http://user:p%C3%A4ssw%C3%B6rd%E2%82%AC@proxy:1"),
+        ("http://company\\me:a b@p:1", "http://company%5Cme:a%20b@p:1"),
+        ("http://user:p@ss:100%@proxy:1", "http://user:p@ss:100%@proxy:1"),
+    ],
+)
+def test_a_password_of_a_proxy_may_contain_any_letter(text: str, url: str) -> None:
+    assert hosts.proxy_url(text) == url
+
+
 @settings(deadline=None)
 @given(st.text() | st.text("htps:/@[].%0:a#?\\", max_size=20).map("http:{}".format))
 def test_any_text_is_a_url_or_rejected(text: str) -> None:

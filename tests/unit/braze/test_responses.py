@@ -61,24 +61,41 @@ def test_rate_limit_headers_are_plain_integers(text: str, count: int | None) -> 
     assert found == RateLimitHeaders(count, count, count)
 
 
+@pytest.fixture
+def zone_of_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The process has another time zone than UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
         ("0", 0.0),
         ("120", 120.0),
+        (" 120\t", 120.0),
+        ("1.5", 1.5),
         ("86400", 3600.0),
+        ("9" * 400, 3600.0),
         ("Mon, 21 Sep 2026 14:14:20 GMT", 60.0),
+        ("Monday, 21-Sep-26 14:14:20 GMT", 60.0),
+        ("Mon Sep 21 14:14:20 2026", 60.0),
         ("Mon, 21 Sep 2026 14:14:20 -0000", 60.0),
         ("Mon, 21 Sep 2020 14:14:20 GMT", 0.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 3600.0),
         ("", None),
         ("-5", None),
-        ("1.5", None),
+        ("-1.5", None),
+        ("1e3", None),
         ("soon", None),
         ("Mon, 99 Sep 2026 99:99:99 GMT", None),
         ("1 Jan 0 0:0:0 -9999", None),
     ],
 )
+@pytest.mark.usefixtures("zone_of_new_york")
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> None:
     found = retry_after_seconds_of({"Retry-After": text}, now=NOW)
 
