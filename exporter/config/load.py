@@ -10,7 +10,7 @@ from exporter.config import schema
 from exporter.model.config import KeySource, Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import read_key, unreadable_reason
-from exporter.system.read_file import MIB, read_regular, read_stream
+from exporter.system.read_file import MIB, decoded, read_regular, read_stream
 
 _LONGEST_BYTES = 64 * MIB
 
@@ -30,12 +30,12 @@ def load(
     """
     read_bytes = read_regular if is_reloaded else read_stream
     try:
-        text = read_bytes(file, at_most=_LONGEST_BYTES).decode("utf-8-sig")
+        text = decoded(read_bytes(file, at_most=_LONGEST_BYTES))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise _unreadable(file, f"cannot be read: {reason}") from error
     except ValueError as error:
-        raise _unreadable(file, "is not UTF-8") from error
+        raise _unreadable(file, str(error)) from error
     return schema.parse(
         text,
         file=file,

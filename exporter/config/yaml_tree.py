@@ -317,7 +317,7 @@ def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
     if character := _character(text, at).strip():
         return f"write a text that begins with {character} in quotes"
     return (
-        "a value is missing at the end of the file; close all brackets, and write a "
+        "expected a value before the end of the file; close all brackets, and write a "
         "text that begins with # in quotes"
     )
 

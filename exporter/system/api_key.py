@@ -6,11 +6,10 @@ read, the previous key is used. No message contains a key.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Mapping
 
 from exporter.model.config import KeySource
-from exporter.system.read_file import read_regular
+from exporter.system.read_file import decoded, read_regular
 
 
 class Secret:
@@ -50,7 +49,7 @@ def read_key(source: KeySource, environment: Mapping[str, str]) -> str | None:
         text = environment.get(source.env)
         return None if text is None else without_quotes(text)
     try:
-        return without_quotes(_content(source.file or "").decode("utf-8-sig"))
+        return without_quotes(decoded(_content(source.file or "")))
     except (OSError, ValueError):
         return None
 
@@ -60,14 +59,11 @@ def unreadable_reason(source: KeySource) -> str:
     if source.env is not None:
         return "is not set"
     try:
-        content = _content(source.file or "")
-        content.decode("utf-8-sig")
+        decoded(_content(source.file or ""))
     except OSError as error:
         return f"cannot be read: {error.strerror or type(error).__name__}"
-    except ValueError:
-        if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-            return "is encoded in UTF-16, not in UTF-8"
-        return "is not UTF-8"
+    except ValueError as error:
+        return str(error)
     return "cannot be read"
 
 

@@ -6,6 +6,7 @@ reads, lines wait in memory; beyond a limit they are lost and counted.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from queue import Full, Queue
@@ -29,7 +30,7 @@ class LogWriter(logging.Handler):
         super().__init__()
         self.lost_lines = 0
         """Lines that were not written."""
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = _standard_error() if stream is None else stream
         self._lines: Queue[str | None] = Queue(waiting_lines)
         self._logged_as_lost = 0
         self._start_lock = Lock()
@@ -86,3 +87,18 @@ class LogWriter(logging.Handler):
             self.lost_lines += 1
             return False
         return True
+
+
+def _standard_error() -> TextIO:
+    """Return standard error without a buffer.
+
+    A blocked write holds the lock of a buffer, and Python, which flushes standard error
+    at exit, would wait for it.
+    """
+    try:
+        raw = open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+    except OSError:
+        return sys.stderr  # replaced by a stream without a file
+    return io.TextIOWrapper(
+        raw, sys.stderr.encoding, sys.stderr.errors, write_through=True
+    )

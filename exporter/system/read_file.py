@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -23,6 +24,22 @@ def read_stream(path: str, *, at_most: int) -> bytes:
     A pipe without a writer is empty. OSError: unreadable, or too long.
     """
     return _read(path, at_most, may_be_stream=True)
+
+
+def decoded(content: bytes) -> str:
+    """Return UTF-8 text without a byte order mark. ValueError: names the encoding.
+
+    Editors and shells of Windows write UTF-16; ASCII text has null bytes in it.
+    """
+    begin = content[:2]
+    if begin in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} or b"\0" in begin:
+        message = "is encoded in UTF-16, not in UTF-8"
+        raise ValueError(message)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        message = "is not UTF-8"
+    raise ValueError(message)  # without the exception, which holds the content
 
 
 def _read(path: str, at_most: int, *, may_be_stream: bool) -> bytes:

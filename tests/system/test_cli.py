@@ -311,3 +311,35 @@ def test_a_closed_standard_stream_changes_no_exit_code(
     ]
 
     assert codes == [0, 2]
+
+
+@pytest.mark.parametrize("variable", ["", "1"])
+@pytest.mark.parametrize(
+    ("words", "codes"),
+    [
+        ("--version", [1, 0, 1]),
+        ("check", [2, 2, 2]),
+        ("check config.yaml", [2, 2, 2]),
+        ("healthcheck --web.listen-address 127.0.0.1:9", [1, 1, 1]),
+    ],
+)
+def test_a_full_disk_causes_no_traceback(
+    tmp_path: Path, words: str, codes: list[int], variable: str
+) -> None:
+    """The exit code depends on standard output only, with or without a buffer."""
+    (tmp_path / "config.yaml").write_text("workspaces: 1\n")
+
+    ended = [
+        subprocess.run(
+            ["sh", "-c", f"{sys.executable} -m exporter {words} {streams}"],
+            cwd=tmp_path,
+            env={**clean_environment(), "PYTHONUNBUFFERED": variable},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for streams in (">/dev/full", "2>/dev/full", ">/dev/full 2>&1")
+    ]
+
+    assert [one.returncode for one in ended] == codes
+    assert not any("Error" in one.stderr for one in ended)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,12 @@ from exporter.simulator import Delivery, Fault, Simulator
 from tests.support.daemon_process import (
     FREE_PORT,
     Process,
+    clean_environment,
+    configuration,
     exporter,
     until,
     wait_for_requests,
+    written,
 )
 
 SECONDS = 60.0
@@ -53,6 +59,43 @@ def test_a_signal_aborts_hanging_polls(tmp_path: Path, number: int) -> None:
             assert process.end(number, seconds=SECONDS) == 0
 
         until(lambda: braze.in_flight() == 0)
+
+
+def test_a_signal_ends_a_daemon_whose_log_nothing_reads(tmp_path: Path) -> None:
+    """Python flushes standard error at exit, unless it has no buffer."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    with Simulator() as braze, closing_all(reader, writer):
+        file = written(tmp_path / "config.yaml", configuration(braze))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", f"--config.file={file}", FREE_PORT],
+            stderr=writer,
+            env={
+                **clean_environment(),
+                "BRAZE_API_KEY": braze.api_key,
+                "PYTHONUNBUFFERED": "",
+            },
+        )
+        try:
+            wait_for_requests(braze, len(braze.campaigns))
+            process.terminate()
+
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
+
+
+@contextmanager
+def closing_all(*descriptors: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize("delay_seconds", [0.0, 0.1, 0.2, 0.3])

@@ -46,6 +46,8 @@ def test_a_key_in_a_file(tmp_path: Path, content: bytes, key: str | None) -> Non
     [
         ("k-1".encode("utf-16"), "is encoded in UTF-16, not in UTF-8"),
         (b"\xfe\xff\0k", "is encoded in UTF-16, not in UTF-8"),
+        ("k-1".encode("utf-16-le"), "is encoded in UTF-16, not in UTF-8"),
+        ("k-1".encode("utf-16-be"), "is encoded in UTF-16, not in UTF-8"),
         ("k-ü".encode("latin-1"), "is not UTF-8"),
         (b"k" * (64 * 1024 + 1), "cannot be read: it is larger than 65536 bytes"),
         (None, "cannot be read: No such file or directory"),
