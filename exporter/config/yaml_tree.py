@@ -26,6 +26,8 @@ _REFUSED = re.compile(
 _ESCAPE = re.compile(
     r"\\(?:(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|/)|.)"
 )
+# Allowed in JSON's strings; for YAML they are line breaks, or forbidden.
+_JSON_TEXT = re.compile("[\x7f-\x9f\u2028\u2029]")
 # Braze's API keys are UUIDs.
 _KEY = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -86,7 +88,7 @@ def compose(
 def _json_as_yaml(text: str) -> str:
     """Return JSON as the YAML that it is not quite, and any other text unchanged.
 
-    YAML has no surrogate pairs, and no tabs between tokens.
+    YAML has no surrogate pairs, no tabs between tokens, and more line breaks.
     """
     if text.lstrip()[:1] != "{":
         return text
@@ -94,6 +96,7 @@ def _json_as_yaml(text: str) -> str:
         json.loads(text)
     except (ValueError, RecursionError):
         return text
+    text = _JSON_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return _ESCAPE.sub(_unescaped, text).replace("\t", " ")
 
 
@@ -251,6 +254,7 @@ _BAD_BEGINNINGS = (
 )
 """Problems at the first character of a text, in the words of both loaders."""
 
+_BAD_COLONS = ("mapping values are not allowed", "unexpected ':'")
 _BEGINNINGS = ("block scalar", "an anchor", "an alias", "a tag")
 """Contexts of problems that a first character causes later in the text."""
 
@@ -277,8 +281,8 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
         bracket, end = "[]" if context.endswith("sequence") else "{}"
         expected = (
             f"the `{bracket}` of line {began.line + 1} is not closed; expected `,` or "
-            f"`{end}`, or single quotes around a text that contains a quote, `: `, ` #` "
-            "or a bracket"
+            f"`{end}`, or single quotes around a text that contains a quote, `: `, "
+            "` #` or a bracket"
         )
     elif (before := _same_line(text, at)).endswith(('"', "'", "]", "}")):
         expected = (
@@ -296,22 +300,21 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
 def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return what to write instead of a character that YAML reserves, or nothing."""
     at, problem = cast("yaml.Mark", error.problem_mark), error.problem or ""
+    context = error.context or ""
     if _character(text, at) == "\t" or "tab character" in problem:
         return "tab character; expected spaces"
-    if any(one in (error.context or "") for one in _BEGINNINGS):
+    if any(one in context for one in _BEGINNINGS):
         at = error.context_mark or at
     elif "sequence entries are not allowed" in problem:
         return (
             "write a text that begins with `- ` in quotes; a list begins on the next "
             "line"
         )
-    elif "mapping values are not allowed" in problem:
+    elif any(one in problem for one in _BAD_COLONS):
         return (
             "unexpected `:`; indent this line like the one before, or put a text that "
             "contains `: ` in quotes"
         )
-    elif "unexpected ':'" in problem:
-        return "unexpected `:`; put a text that contains it in quotes"
     elif not any(one in problem for one in _BAD_BEGINNINGS):
         return ""
     if character := _character(text, at).strip():

@@ -6,8 +6,10 @@ import codecs
 import errno
 import os
 import stat
+from select import select
 
 MIB = 1024 * 1024
+_WRITER_SECONDS = 5.0
 
 
 def read_regular(path: str, *, at_most: int) -> bytes:
@@ -21,7 +23,8 @@ def read_regular(path: str, *, at_most: int) -> bytes:
 def read_stream(path: str, *, at_most: int) -> bytes:
     """Return the content of a file, or of a pipe until its writers close it.
 
-    A pipe without a writer is empty. OSError: unreadable, or too long.
+    Waits some seconds for the first writer of a named pipe; it is empty without any.
+    OSError: unreadable, or too long.
     """
     return _read(path, at_most, may_be_stream=True)
 
@@ -49,6 +52,8 @@ def _read(path: str, at_most: int, *, may_be_stream: bool) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode) or not (may_be_stream or stat.S_ISREG(mode)):
             raise OSError(errno.EINVAL, "it is not a regular file")
+        if stat.S_ISFIFO(mode):
+            select([descriptor], [], [], _WRITER_SECONDS)
         os.set_blocking(descriptor, True)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(at_most + 1)

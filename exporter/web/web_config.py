@@ -17,6 +17,7 @@ from typing import TypeVar
 from exporter.config import option_values, units, yaml_tree
 from exporter.config.option import OPTIONAL, Option
 from exporter.config.reader import Field, Findings, Section, values
+from exporter.config.yaml_tree import Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
@@ -160,6 +161,7 @@ class _Reader:
         section = field.section("the options of a TLS server", TLS_SERVER)
         if not section.entries:
             return None
+        section = _without_empty(section)
         cert, key = self._pem(section, "cert"), self._pem(section, "key")
         client_auth = section.read("client_auth_type", _client_auth)
         min_version, max_version = _versions(section)
@@ -230,6 +232,20 @@ def _find(section: Section, name: str, reading: Callable[[Field], T]) -> T | Non
     """Return an option; None also for an empty value, as in exporter-toolkit."""
     found = section.at(name)
     return None if found is None or found.is_null else found.parsed(reading)
+
+
+def _without_empty(section: Section) -> Section:
+    """Return the section without options that are empty: exporter-toolkit's default."""
+    entries = {
+        name: entry
+        for name, entry in section.entries.items()
+        if not (isinstance(entry.node, Scalar) and _is_empty(entry.node))
+    }
+    return section._replace(entries=entries)
+
+
+def _is_empty(scalar: Scalar) -> bool:
+    return scalar.tag == "null" or not scalar.text
 
 
 def _inline(field: Field, *, option: str) -> Pem:

@@ -21,7 +21,7 @@ _TEMPORARY = Path(gettempdir())
 """Where podman runs: its monitor writes a file after a container is out of memory."""
 CONFINED = (
     *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-    *("--memory=64m", "--memory-swap=64m"),
+    *("--memory=96m", "--memory-swap=96m"),
 )
 """Minimal rights and memory of a container."""
 MOUNT = "/etc/braze-exporter"

@@ -116,7 +116,7 @@ def test_a_hundred_campaigns_fit_into_64_mib(engine: Engine, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_the_memory_limit_is_enforced(engine: Engine) -> None:
-    """A process above 64 MiB is killed, so the previous test is meaningful."""
+    """A process above 96 MiB is killed, so the previous test is meaningful."""
     greedy = ("--entrypoint=python", engine.image, "-c", "bytearray(10**8)")
 
     assert engine.attempt("run", "--rm", *CONFINED, *greedy).returncode == 137

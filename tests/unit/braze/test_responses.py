@@ -63,7 +63,7 @@ def test_rate_limit_headers_are_plain_integers(text: str, count: int | None) -> 
 
 @pytest.fixture
 def zone_of_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The process has another time zone than UTC."""
+    """Set another time zone than UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
         time.tzset()

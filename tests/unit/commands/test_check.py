@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from exporter.simulator import Simulator
 
 from tests.paths import ROOT
 from tests.support.command_line import invoke
-from tests.support.daemon_process import configuration, written
+from tests.support.daemon_process import configuration, until, written
 
 EXAMPLE = ROOT / "config.example.yaml"
 KEY = {"BRAZE_API_KEY": "k-1"}
@@ -168,6 +169,18 @@ def test_a_pipe_without_a_writer_does_not_block_the_check(tmp_path: Path) -> Non
 
     assert ended.returncode == 2
     assert f"{pipe}:1: " in ended.stderr
+
+
+def test_a_named_pipe_may_get_its_writer_later(tmp_path: Path) -> None:
+    pipe = tmp_path / "config.yaml"
+    os.mkfifo(pipe)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(invoke, "check", str(pipe))
+        until(ended.running)
+        pipe.write_text("workspaces: text\n")
+
+    assert "expected a list of workspaces" in ended.result().stderr
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=9)
     is_ascii=st.booleans(),
 )
 @example({"a": "\U0001f334", "b": "\\ud83c\\udf34 \\/"}, {}, True)
+@example({"a": "\x7f\x85\u2028\u2029"}, {}, False)
 def test_json_is_a_configuration(
     names: dict[str, str], form: dict[str, Any], is_ascii: bool
 ) -> None:

@@ -87,6 +87,7 @@ def test_the_defaults_are_those_of_exporter_toolkit() -> None:
 
     assert (
         tls_of(f"{pair}, client_auth_type: NoClientCert")
+        == tls_of(f"{pair}, client_auth_type: '', min_version: ~, cipher_suites: ~")
         == tls_of(pair)
         == Tls(
             cert=Pem("cert", None, Secret("the cert")),
