@@ -213,6 +213,7 @@ class Daemon:
         if self._clock.now() >= self._recover_at:
             self._recover_at = self._clock.now() + _RECOVER_SECONDS
             await in_thread(self._polling.recover)
+        self._polling.scheduler.start_again()
         self._polling.entries()  # drops stale ones
         self._pages.tick()
         # In a thread, with a limit: a file may be on a disk that hangs.
@@ -240,13 +241,9 @@ class Daemon:
         self._polling.save()
 
     def _is_ready(self) -> bool:
-        self._was_ready = (
-            self._was_ready
-            or self._clock.now() - self._started_at >= _READY_AFTER_SECONDS
-            or (
-                self._is_polling.is_set()
-                and all(map(self._polling.was_tried, self._store.entries()))
-            )
+        age = self._clock.now() - self._started_at
+        self._was_ready = self._was_ready or self._polling.is_ready(
+            is_late=age >= _READY_AFTER_SECONDS
         )
         return self._was_ready
 
@@ -255,6 +252,10 @@ class Daemon:
         if self._has_logged_ready or not self._is_ready():
             return
         self._has_logged_ready = True
-        ups = Counter(entry.status.is_up for entry in self._store.entries())
+        now = self._clock.now()
+        ups = Counter(
+            False if entry.is_overdue(now=now) else entry.status.is_up
+            for entry in self._store.entries()
+        )
         fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
         _log.info("exporter.ready", extra={"fields": fields})

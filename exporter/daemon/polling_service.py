@@ -143,11 +143,30 @@ class PollingService:
         self.scheduler.stop()
         self.workspaces.abort()
 
-    def was_tried(self, entry: Entry) -> bool:
-        """Return whether an object was polled, restored, or its workspace is paused."""
-        workspace = self.workspaces.by_name.get(entry.labels.workspace)
-        is_paused = workspace is None or workspace.queue.pause is not None
-        return is_paused or entry.status.is_up is not None
+    def is_ready(self, *, is_late: bool) -> bool:
+        """Return whether each workspace is paused or has ended its first round.
+
+        Then all campaigns were polled or restored, and discovery knows them or fails.
+        `is_late`: the first request of each, where one is needed, is enough.
+        """
+        if not self._is_applied:
+            return False
+        untried = {
+            entry.labels.workspace
+            for entry in self._store.entries()
+            if entry.status.is_up is None
+        }
+        return all(
+            workspace.queue.pause is not None
+            or (
+                (name not in untried or (is_late and workspace.queue.has_sent))
+                and (
+                    self._discovery is None
+                    or self._discovery.was_tried(name, is_late=is_late)
+                )
+            )
+            for name, workspace in tuple(self.workspaces.by_name.items())
+        )
 
     def discovery_views(self) -> Mapping[str, DiscoveryView]:
         """Return the state of discovery by workspace."""

@@ -85,6 +85,9 @@ class CampaignFinder:
         """How the last request failed; None: it succeeded."""
         self.is_settled = False
         """Whether nothing is to be requested until the list is read again."""
+        self._has_sent = False
+        """Whether a request was ever sent."""
+        self._is_restored = self.catalogue.listed_at is not None
         self._busy = Lock()
         self._changing = Lock()
         """Held while the settings change, and while a page is added to the list."""
@@ -123,6 +126,14 @@ class CampaignFinder:
             self._workspace, self._settings = workspace, settings
             self._changes += before != settings
             self.is_settled = False
+
+    def was_tried(self, *, is_late: bool) -> bool:
+        """Return whether the campaigns are known, or requesting them has failed.
+
+        `is_late`: a first request is enough.
+        """
+        is_known = self._is_restored or self.is_settled or self.failure is not None
+        return is_known or (is_late and self._has_sent)
 
     def stop(self) -> None:
         """Ignore failures from now on, and end a pause of the key."""
@@ -227,6 +238,7 @@ class CampaignFinder:
             if at > now:  # inf: until the request in flight ends
                 return at if at < math.inf else now + _CHECK_AGAIN_SECONDS
             session.spend(SHARED, now=now)
+        self._has_sent = True
         self._send(session, wanted, settings)
         return max(self._clock.now(), self._wait_until)
 

@@ -202,6 +202,14 @@ class DiscoveryService:
         current = self._finders.get(workspace)
         return current is None or current.finder.is_settled
 
+    def was_tried(self, workspace: str, *, is_late: bool) -> bool:
+        """Return whether a workspace's campaigns are known, or discovery fails.
+
+        `is_late`: a first request is enough.
+        """
+        current = self._finders.get(workspace)
+        return current is None or current.finder.was_tried(is_late=is_late)
+
     def stop(self) -> None:
         """Ignore failures from now on, and save the catalogues."""
         for current in tuple(self._finders.values()):

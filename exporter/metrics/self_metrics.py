@@ -52,8 +52,8 @@ _COUNTERS: _Families = {
         "api_retries": "Requests to Braze that repeated a failed request of the same "
         "poll.",
         "polls_recovered": "Polls that nothing would have started any more and that "
-        "were scheduled again. Above 0: threads were short, or the exporter has a "
-        "fault; the log has event=polls.recovered.",
+        "were scheduled again. Above 0: the exporter has a fault; please report it "
+        "with the log around event=polls.recovered.",
     },
     _ENDPOINT: {
         "api_throttled": "Responses 429: the rate limit was used up. Lower "

@@ -15,6 +15,9 @@ from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, Rendered
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
 
+_LATE_SECONDS = 30.0
+"""How long after its first slot an object counts as failing if it was never polled."""
+
 ObjectKey = tuple[str, str]
 """(workspace, campaign id)"""
 
@@ -44,6 +47,8 @@ class Entry(NamedTuple):
     failed_at: float = -math.inf
     """When the last poll failed, by the process clock."""
     expires_at: float = math.inf
+    due_at: float = math.inf
+    """When the first poll is due."""
     account: object = None
     """Identifies the account whose polls may change the entry."""
 
@@ -61,6 +66,10 @@ class Entry(NamedTuple):
     def snapshot(self) -> Snapshot | None:
         """The snapshot that is served; None once it is stale."""
         return None if self.values is None else self.last_read
+
+    def is_overdue(self, *, now: float) -> bool:
+        """Return whether no poll has ended although the first was due long ago."""
+        return self.status.is_up is None and now - self.due_at > _LATE_SECONDS
 
 
 class Store:

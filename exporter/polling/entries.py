@@ -48,6 +48,11 @@ def first_entry(
     return entry._replace(values=values, expires_at=expires_at)
 
 
+def due(entry: Entry, *, at: float) -> Entry:
+    """Return the entry of an object whose first poll is due then."""
+    return entry._replace(due_at=at)
+
+
 def renamed(entry: Entry, *, labels: ObjectLabels, workspace: Workspace) -> Entry:
     """Return the entry under other labels, its values rendered again."""
     values = None

@@ -117,6 +117,8 @@ class RequestQueue:
         self._pause: Pause | None = None
         self.shown_pause: FailureReason | None = None
         """The reason of the pause that the entries of the store show."""
+        self.has_sent = False
+        """Whether a poll was ever started."""
         self._forbidden: set[str] = set()
         session.on_key_accepted(lambda: self.schedule_again(now=now()))
 
@@ -342,6 +344,7 @@ class RequestQueue:
 
     def _spend(self, poll: PendingPoll, now: float) -> None:
         self.session.spend(self.kind.bucket, now=now)
+        self.has_sent = True
         self._in_flight.add(poll.object_id)
         self._scheduled_at = math.inf
         self._schedule_first(now)

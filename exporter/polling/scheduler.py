@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -42,6 +43,36 @@ class _Task(NamedTuple):
         return (self.workspace, _TASK)
 
 
+class _Pool:
+    """The threads of one workspace, or of all tasks."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._new_executor = partial(ThreadPoolExecutor, size, name)
+        self._executor = self._new_executor()
+        self._has_thread = False
+        self.is_short = False
+        """Whether a job waits for the first thread."""
+
+    def submit(self, run: Callable[..., None], *args: object) -> None:
+        """Run a function in a thread, when one is free.
+
+        RuntimeError: the pool has none, and the system has none to give.
+        """
+        try:
+            self._executor.submit(run, *args)
+        except RuntimeError:
+            if not self._has_thread:
+                # The executor keeps a call that it has failed to start.
+                self._executor = self._new_executor()
+                raise
+            # A thread that is busy now runs it.
+        self._has_thread = True
+
+    def close(self, *, drops_jobs: bool = False) -> None:
+        """End the threads after their jobs."""
+        self._executor.shutdown(wait=False, cancel_futures=drops_jobs)
+
+
 class Scheduler:
     """The scheduled polls and tasks. Any thread may call any method."""
 
@@ -56,12 +87,14 @@ class Scheduler:
         self._wall_time = wall_time
         self._lock = Lock()
         """Held while jobs are added or all jobs are rescheduled."""
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools = {_TASK: _Pool(_TASK_THREADS, "tasks")}
+        """By workspace, and that of the tasks."""
         self._pools_lock = Lock()
         """Held while a pool is replaced or used: a closed one accepts no jobs."""
-        self._tasks = ThreadPoolExecutor(_TASK_THREADS, "tasks")
         self._running: Counter[tuple[str, str]] = Counter()
         """The keys of jobs that threads run or will run."""
+        self._unstarted: dict[tuple[str, str], PendingPoll | _Task] = {}
+        """Jobs that were due while the system had no thread to give."""
         # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": DebugExecutor()}
@@ -74,24 +107,27 @@ class Scheduler:
     def stop(self) -> None:
         """Start no more jobs; running jobs end normally."""
         self._scheduler.shutdown(wait=False)  # its thread has ended by then
-        for pool in (*self._pools.values(), self._tasks):
-            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.close(drops_jobs=True)
 
     def open(self, workspace: str, *, concurrency: int) -> None:
         """Create or resize the threads of a workspace."""
-        pool = ThreadPoolExecutor(concurrency, thread_name_prefix=workspace)
+        pool = _Pool(concurrency, workspace)
+        with suppress(RuntimeError):
+            # A first thread now: later, busy workspaces may have taken all.
+            pool.submit(_do_nothing)
         with self._pools_lock:
             previous = self._pools.get(workspace)
             self._pools[workspace] = pool
         if previous is not None:
-            previous.shutdown(wait=False)
+            previous.close()
 
     def close(self, workspace: str) -> None:
         """Remove the threads of a workspace; running jobs end normally."""
         with self._pools_lock:
             previous = self._pools.pop(workspace, None)
         if previous is not None:
-            previous.shutdown(wait=False)
+            previous.close()
 
     def put(self, poll: PendingPoll) -> None:
         """Schedule a poll in place of the previous one of its object."""
@@ -104,6 +140,19 @@ class Scheduler:
     def drop(self, workspace: str, object_id: str) -> None:
         """Remove the scheduled poll of an object."""
         self._scheduler.remove_job(_name(workspace, object_id))
+        with self._pools_lock:
+            self._unstarted.pop((workspace, object_id), None)
+
+    def start_again(self) -> None:
+        """Start the jobs that the system had no thread for; called regularly."""
+        with self._pools_lock:
+            unstarted, self._unstarted = self._unstarted, {}
+            failed = set()
+            for key, work in unstarted.items():
+                pool = self._pool(work)
+                if pool in failed or not self._start(work, pool):
+                    failed.add(pool)
+                    self._unstarted[key] = work
 
     def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
         """Return the scheduled poll of an object; None: it waits, runs or is absent."""
@@ -121,6 +170,7 @@ class Scheduler:
         with self._pools_lock:
             running = {key for key, count in self._running.items() if count > 0}
             self._running = +self._running
+            running |= self._unstarted.keys()
         return running | self.all_planned().keys()
 
     def after_clock_set(self) -> None:
@@ -132,6 +182,8 @@ class Scheduler:
                     self._scheduler.reschedule_job(job.id, trigger=trigger)
 
     def _add(self, work: PendingPoll | _Task) -> None:
+        with self._pools_lock:
+            self._unstarted.pop(work.key, None)
         with self._lock:
             self._scheduler.add_job(
                 self._submit,
@@ -148,17 +200,31 @@ class Scheduler:
 
     def _submit(self, work: PendingPoll | _Task) -> None:
         with self._pools_lock:
-            pool = self._tasks
-            if isinstance(work, PendingPoll):
-                # A poll of a workspace that was just removed ends at once.
-                pool = self._pools.get(work.workspace, pool)
-            self._running[work.key] += 1
-            try:
-                pool.submit(self._run, work)
-            except RuntimeError as error:  # the system has no thread to give
-                self._running.subtract([work.key])
+            pool = self._pool(work)
+            if not self._start(work, pool):
+                self._unstarted[work.key] = work
+
+    def _pool(self, work: PendingPoll | _Task) -> _Pool:
+        # A poll of a workspace that was just removed ends at once.
+        tasks = self._pools[_TASK]
+        is_task = isinstance(work, _Task)
+        return tasks if is_task else self._pools.get(work.workspace, tasks)
+
+    def _start(self, work: PendingPoll | _Task, pool: _Pool) -> bool:
+        """Return whether a thread of the pool runs a job, or will."""
+        self._running[work.key] += 1
+        try:
+            pool.submit(self._run, work)
+        except RuntimeError as error:
+            self._running.subtract([work.key])
+            if not pool.is_short:  # the log has one line until jobs start again
                 fields = {"workspace": work.workspace, "error": str(error)}
+                fields["advice"] = "raise the limit of threads (pids, TasksMax, nproc)"
                 _log.warning("job.not_started", extra={"fields": fields})
+            pool.is_short = True
+            return False
+        pool.is_short = False
+        return True
 
     def _run(self, work: PendingPoll | _Task) -> None:
         try:
@@ -183,6 +249,10 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler is u
     def remove_job(self, job_id: str, jobstore: str | None = None) -> None:
         with suppress(JobLookupError):
             super().remove_job(job_id, jobstore)
+
+
+def _do_nothing() -> None:
+    """Take a thread."""
 
 
 def _work(job: Job) -> PendingPoll | _Task:

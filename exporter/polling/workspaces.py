@@ -375,9 +375,10 @@ class Workspaces:
                 due.append(campaign)
         apart = spacing(workspace.plan.workspace.requests_per_minute)
         first_round = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
-        polls = (
-            PendingPoll(name, object_id, due_at) for object_id, due_at in first_round
-        )
+        polls = []
+        for object_id, due_at in first_round:
+            polls.append(PendingPoll(name, object_id, due_at))
+            self._store.update((name, object_id), partial(entries.due, at=due_at))
         workspace.queue.enqueue(tuple(polls), now=now)
 
 

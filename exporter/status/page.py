@@ -128,6 +128,7 @@ class StatusPage:
                         now=now,
                     ),
                     is_paused=queue.pause is not None,
+                    is_overdue=entry.is_overdue(now=now - wall_offset),
                     is_idle=entry.labels.campaign_id in idle_ids,
                     today=today_in(timezone, now=now),
                 )

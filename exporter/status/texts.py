@@ -21,6 +21,12 @@ LEVELS: Mapping[Level, str] = {
     Level.CRITICAL: "too high",
 }
 
+NEVER_POLLED = (
+    "No poll has ended yet, although the first was due more than 30 s ago. Requests "
+    "are slow or wait for the rate limit; or threads are short, and the log has "
+    "event=job.not_started."
+)
+
 
 def ago(at: float, *, now: float) -> str:
     """Return how long ago an instant was: `3 min ago`."""

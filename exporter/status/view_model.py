@@ -29,8 +29,9 @@ class CampaignState(StrEnum):
     STALE = "stale"
     """The last success is so long ago that the values have expired."""
     FAILING = "failing"
+    """The last poll failed, or none has ended long after the first was due."""
     WAITING = "waiting"
-    """Not polled yet."""
+    """Not polled yet, and not overdue."""
     OK = "ok"
 
 
@@ -140,7 +141,13 @@ def next_poll(
 
 
 def campaign_view(
-    entry: Entry, *, next_poll: NextPoll, is_paused: bool, is_idle: bool, today: date
+    entry: Entry,
+    *,
+    next_poll: NextPoll,
+    is_paused: bool,
+    is_overdue: bool,
+    is_idle: bool,
+    today: date,
 ) -> CampaignView:
     """Return the view of a campaign."""
     snapshot = entry.snapshot
@@ -150,7 +157,7 @@ def campaign_view(
         labels=entry.labels,
         status=entry.status,
         snapshot=snapshot,
-        state=_state(entry, is_paused=is_paused),
+        state=_state(entry, is_paused=is_paused, is_overdue=is_overdue),
         next_poll=next_poll,
         latest=latest,
         is_of_today=latest is not None and latest.date == today,
@@ -171,12 +178,12 @@ def today_in(timezone: ZoneInfo, *, now: float) -> date:
     return datetime.fromtimestamp(now, timezone).date()
 
 
-def _state(entry: Entry, *, is_paused: bool) -> CampaignState:
+def _state(entry: Entry, *, is_paused: bool, is_overdue: bool) -> CampaignState:
     status = entry.status
     if is_paused:
         return CampaignState.PAUSED
     if status.last_success_at is not None and entry.snapshot is None:
         return CampaignState.STALE
     if status.is_up is None:
-        return CampaignState.WAITING
+        return CampaignState.FAILING if is_overdue else CampaignState.WAITING
     return CampaignState.OK if status.is_up else CampaignState.FAILING

@@ -85,6 +85,7 @@ def campaign(
     next_poll: NextPoll | None = None,
     is_up: bool | None = True,
     is_paused: bool = False,
+    is_overdue: bool = False,
     is_idle: bool = False,
 ) -> CampaignView:
     """Return a campaign whose last success was `age` seconds ago."""
@@ -106,6 +107,7 @@ def campaign(
         entry,
         next_poll=next_poll or NextPoll(NOW + 30),
         is_paused=is_paused,
+        is_overdue=is_overdue,
         is_idle=is_idle,
         today=TODAY,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
 
 import pytest
@@ -22,7 +24,9 @@ from tests.support.daemon_process import (
     parsed,
     until,
     wait_for_requests,
+    workspace,
 )
+from tests.support.thread_limit import ThreadLimit
 
 PAUSED = "braze_exporter_workspace_paused"
 
@@ -169,3 +173,40 @@ def wait_for_a_poll(running: Running, campaign: str) -> None:
     name = "braze_campaign_last_success_timestamp_seconds"
     before = running.value(name, campaign=campaign)
     until(lambda: running.value(name, campaign=campaign) != before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("campaigns", ["listed", "discovered"])
+def test_a_workspace_that_nothing_is_requested_of_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, campaigns: str
+) -> None:
+    """Its first slots passed long ago: the campaigns count as failing.
+
+    Once the system has threads again, all is polled.
+    """
+    with Simulator() as braze:
+        few = listed(braze.campaigns[:4])
+        other = workspace(braze, name="other", campaigns=few)
+        if campaigns == "discovered":
+            other |= {"campaigns": [], "discover": {"requests_per_minute": 1000}}
+        both = {"workspaces": [workspace(braze, campaigns=few), other]}
+        limit = ThreadLimit(monkeypatch, "other", "tasks")
+        document = parsed(both, key=braze.api_key)
+        with DaemonThread(document, read_key=lambda _: braze.api_key) as running:
+            running.wait_until_up(4)
+            began_at = time.monotonic()
+            until(lambda: time.monotonic() - began_at > 35)
+
+            assert not running.is_ready()
+            status = json.loads(running.get("/api/v1/status")[1])
+            assert status["ready"] is False
+            states = {one["workspace"]: one for one in status["workspaces"]}
+            overdue = 4 if campaigns == "listed" else 0
+            assert states["production"]["campaigns"]["failing"] == 0
+            assert states["other"]["campaigns"]["failing"] == overdue
+
+            limit.is_reached = False
+            until(running.is_ready)
+            running.wait_for(
+                "braze_campaign_up", 1, workspace="other", campaign=few[0]["name"]
+            )

@@ -15,6 +15,7 @@ from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 
 from tests.support.daemon_process import PATIENCE_SECONDS, until
+from tests.support.thread_limit import ThreadLimit
 
 
 class Runner:
@@ -238,3 +239,53 @@ def test_a_job_that_crashes_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         until(lambda: caplog.messages)
 
     assert caplog.messages == ["job.crashed"]
+
+
+def test_jobs_start_once_the_system_has_a_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All of them once, also in replaced threads; the log has one line for each pool.
+
+    A job that was dropped or replaced meanwhile does not start.
+    """
+    limit = ThreadLimit(monkeypatch, "shop", "tasks")
+    runner = Runner()
+    is_run = threading.Event()
+
+    with started(runner, "shop") as scheduler:
+        for object_id in "abcd":
+            scheduler.put(poll_of(object_id))
+        scheduler.put_task("shop", time.time(), is_run.set)
+        until(lambda: not scheduler.all_planned() and len(caplog.messages) == 2)
+        assert scheduler.active_keys() >= {("shop", one) for one in "abcd"}
+        scheduler.start_again()
+        scheduler.open("shop", concurrency=1)
+        scheduler.start_again()
+        scheduler.drop("shop", "a")
+        scheduler.put(poll_of("b", after=9000))
+        limit.is_reached = False
+        scheduler.start_again()
+        scheduler.start_again()
+        until(lambda: len(runner.polls) == 2)
+        assert is_run.wait(PATIENCE_SECONDS)
+        assert scheduler.active_keys() == {("shop", "b")}
+
+    assert runner.count() == {"c": 1, "d": 1}
+    assert caplog.messages == ["job.not_started"] * 3
+
+
+def test_a_pool_that_cannot_grow_runs_its_jobs_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each workspace takes its first thread when it is opened."""
+    limit = ThreadLimit(monkeypatch, "shop")
+    limit.is_reached = False
+    runner = Runner()
+
+    with started(runner, "shop", concurrency=4) as scheduler:
+        limit.is_reached = True
+        for object_id in "abcd":
+            scheduler.put(poll_of(object_id))
+        until(lambda: len(runner.polls) == 4)
+
+    assert runner.count() == dict.fromkeys("abcd", 1)

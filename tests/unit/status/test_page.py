@@ -15,6 +15,7 @@ import pytest
 from exporter.braze.rate_limit import Bucket
 from exporter.polling.sharding import Shard
 from exporter.simulator import Fault, Simulator
+from exporter.status import texts
 from exporter.status.page import OverviewRenderer, StatusPage, _rate_limits
 from exporter.status.view_model import Overview
 from exporter.web.settings import WebSettings
@@ -112,6 +113,18 @@ def test_page_and_json_select_the_same_campaigns() -> None:
     assert ids == [one["campaign_id"] for one in found["campaigns"]]
     assert sent == sorted(sent)
     assert 1 < found["campaigns_found"] == len(ids) < found["campaigns_total"]
+
+
+def test_a_campaign_that_should_have_been_polled_is_explained() -> None:
+    overdue = campaign(is_up=None, age=None, is_overdue=True)
+    overview = Overview(NOW, (workspace_view(overdue),), (overdue,))
+    renderer = OverviewRenderer(
+        overview, status_page()._template, is_ready=False, version="1"
+    )
+
+    text = "".join(renderer.page("", SETTINGS))
+
+    assert f'<span class="error">{texts.NEVER_POLLED}</span>' in text
 
 
 def test_page_without_workspaces() -> None:

@@ -29,12 +29,16 @@ PAUSE = Pause(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
         (campaign(days=DAYS), CampaignState.OK),
         (campaign(days=snapshot()), CampaignState.OK),
         (campaign(is_up=None, age=None), CampaignState.WAITING),
+        (campaign(is_up=None, age=None, is_overdue=True), CampaignState.FAILING),
         (campaign(failure=FailureReason.TIMEOUT, age=None), CampaignState.FAILING),
         (campaign(failure=FailureReason.TIMEOUT, days=DAYS), CampaignState.FAILING),
         (campaign(failure=FailureReason.TIMEOUT, age=9999), CampaignState.STALE),
         (campaign(age=9999), CampaignState.STALE),
         (campaign(days=DAYS, is_paused=True), CampaignState.PAUSED),
-        (campaign(is_up=None, age=None, is_paused=True), CampaignState.PAUSED),
+        (
+            campaign(is_up=None, age=None, is_paused=True, is_overdue=True),
+            CampaignState.PAUSED,
+        ),
     ],
 )
 def test_campaign_has_its_most_urgent_state(
