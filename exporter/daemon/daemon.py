@@ -26,6 +26,7 @@ from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
+from exporter.system.log_writer import lost_lines
 from exporter.system.single_flight import SingleFlight, in_thread
 from exporter.web.connection import ClientLimits
 from exporter.web.routes import Router, RouterContext
@@ -87,7 +88,9 @@ class Daemon:
         self._reloads = SingleFlight(self._reload)
         self._description: tuple[Config, str] | None = None
         self._store = Store()
-        self._metrics = SelfMetrics(version=__version__, served=self._served)
+        self._metrics = SelfMetrics(
+            version=__version__, served=self._served, lost_log_lines=lost_lines
+        )
         if shard is not None:
             self._metrics.sharded(number=shard.number, total=shard.total)
         self._polling = PollingService(

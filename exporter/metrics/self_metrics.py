@@ -22,7 +22,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import (
     generate_latest as generate_openmetrics,
 )
@@ -135,6 +135,12 @@ _HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 }
 """Name without prefix → help, label names and buckets."""
 
+_LOST_LINES = (
+    "Lines of the log that could not be written, because nothing reads standard error "
+    "or its disk is full. Polls go on; the log has event=log.lines_lost once it is "
+    "written again."
+)
+
 _SERVED: Mapping[str, str] = {
     "campaigns": "Campaigns that are polled.",
     "idle_campaigns": "Campaigns that are polled at idle_interval only: all counts "
@@ -161,9 +167,18 @@ class Served(NamedTuple):
 
 
 class SelfMetrics:
-    """The metrics of the process; `served` is called at each scrape."""
+    """The metrics of the process.
 
-    def __init__(self, *, version: str, served: Callable[[], Iterable[Served]]) -> None:
+    `served` and `lost_log_lines` are called at each scrape.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        served: Callable[[], Iterable[Served]],
+        lost_log_lines: Callable[[], int] = lambda: 0,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs
         self.registry = registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
@@ -186,6 +201,7 @@ class SelfMetrics:
             for name, (text, labels, buckets) in _HISTOGRAMS.items()
         }
         registry.register(_ServedCollector(served))
+        registry.register(_LogCollector(lost_log_lines))
         self._gauges["build_info"].labels(version, platform.python_version()).set(1)
         for name in ("state_saves", "state_loads"):
             for result in ("success", "failure"):
@@ -362,6 +378,18 @@ class _ServedCollector:
     def collect(self) -> list[GaugeMetricFamily]:
         """Return the families with their samples."""
         return self.describe(tuple(self._served()))
+
+
+class _LogCollector:
+    """A counter of lines of the log."""
+
+    def __init__(self, lost_lines: Callable[[], int]) -> None:
+        self._lost_lines = lost_lines
+
+    def collect(self) -> list[CounterMetricFamily]:
+        """Return the family."""
+        name, text = _PREFIX + "log_lines_lost", _LOST_LINES
+        return [CounterMetricFamily(name, text, value=self._lost_lines())]
 
 
 def _code_text(code: int) -> str:

@@ -20,6 +20,12 @@ _CLOSE_SECONDS = 1.0
 """How long the end of the process waits for the last lines."""
 
 
+def lost_lines() -> int:
+    """Return how many lines of the log this process has lost."""
+    handlers = logging.getLogger().handlers
+    return sum(one.lost_lines for one in handlers if isinstance(one, LogWriter))
+
+
 class LogWriter(logging.Handler):
     """Writes lines to a stream in a thread, in their order."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from exporter.simulator import Delivery, Fault, Simulator
 from tests.support.daemon_process import (
     FREE_PORT,
     Process,
+    Running,
     clean_environment,
     configuration,
     exporter,
@@ -167,6 +170,35 @@ def test_the_end_of_the_first_round_is_logged_once(tmp_path: Path) -> None:
             process.stop()
 
     assert len(process.log("exporter.ready")) == 1
+
+
+def test_a_log_that_nothing_reads_stops_nothing(tmp_path: Path) -> None:
+    """The pipe of standard error is full: polls go on, and SIGTERM ends the process."""
+    with Simulator() as braze:
+        file = written(tmp_path / "config.yaml", configuration(braze, interval="1s"))
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "exporter", f"--config.file={file}"),
+                *(FREE_PORT, "--log.level=debug"),
+            ],
+            stderr=subprocess.PIPE,
+            env=clean_environment() | {"BRAZE_API_KEY": braze.api_key},
+        )
+        with process:
+            assert process.stderr is not None
+            fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+            line = ""
+            while "web.listening" not in line:
+                line = process.stderr.readline().decode()
+            found = re.search(r"address=(\S+)", line)
+            assert found is not None
+            running = Running(f"http://{found[1]}")
+            wait_for_requests(braze, 200)
+            running.wait_until_up(22)
+            assert running.get("/-/ready")[0] == 200
+
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SECONDS) == 0
 
 
 WARNINGS = """

@@ -148,6 +148,16 @@ def test_events_are_counted() -> None:
     assert samples(metrics, "state_loads_total") == {("success",): 1, ("failure",): 0}
 
 
+def test_lost_lines_of_the_log_are_counted() -> None:
+    lost = [0]
+    metrics = SelfMetrics(version="1", served=tuple, lost_log_lines=lambda: lost[0])
+    assert samples(metrics, "log_lines_lost_total") == {(): 0}
+
+    lost[0] = 7
+
+    assert samples(metrics, "log_lines_lost_total") == {(): 7}
+
+
 def test_a_forgotten_workspace_has_no_series() -> None:
     """Not even after a late response, until the workspace is expected again."""
     metrics = used_metrics()

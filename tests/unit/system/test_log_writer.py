@@ -6,7 +6,7 @@ import io
 import logging
 import os
 
-from exporter.system.log_writer import LogWriter
+from exporter.system.log_writer import LogWriter, lost_lines
 from exporter.system.logformat import Logfmt
 
 from tests.support.daemon_process import until
@@ -41,6 +41,7 @@ def test_no_caller_waits_for_a_pipe_that_nothing_reads() -> None:
             while writer.lost_lines < 5:
                 writer.emit(record("x" * 10_000))
             lost = writer.lost_lines
+            assert lost_lines() == lost
 
             read = bytearray()
             with os.fdopen(reader, "rb", buffering=0) as pipe:
