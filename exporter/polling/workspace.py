@@ -12,6 +12,7 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry
 from exporter.model.config import CampaignConfig, Config
 from exporter.polling import slots
+from exporter.polling.connections import WorkspaceConnection
 from exporter.polling.idle import IdleSchedule
 from exporter.polling.plan import WorkspacePlan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
@@ -27,6 +28,7 @@ class Workspace(NamedTuple):
 
     config: Config
     plan: WorkspacePlan
+    connection: WorkspaceConnection
     session: Session
     queue: RequestQueue
     idle: IdleSchedule

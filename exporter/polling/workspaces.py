@@ -7,12 +7,12 @@ phase, its budget and its connections.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from threading import RLock
 
-from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
@@ -22,6 +22,7 @@ from exporter.metrics.store import ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason
 from exporter.polling import entries, plan, slots
+from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import CAMPAIGN
 from exporter.polling.plan_log import log_plan
@@ -29,7 +30,6 @@ from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspace import Workspace
 from exporter.series.kept import Kept, KeptEntries
-from exporter.system.api_key import ApiKey, Secret
 from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -56,8 +56,7 @@ class Workspaces:
         self._scheduler = scheduler
         self._store = store
         self._metrics = metrics
-        self._read_key = read_key
-        self._proxies = proxies
+        self._connector = Connector(read_key=read_key, proxies=proxies, now=clock.wall)
         self._clock = clock
         self._random = random
         self._lock = RLock()
@@ -68,12 +67,17 @@ class Workspaces:
         """All campaigns of a workspace that are polled, discovered ones included."""
         self._kept: dict[ObjectKey, Kept] = {}
         """Values of the state file, also of campaigns that are discovered later."""
-        self._clients: dict[str, Client] = {}
-        self._keys: dict[str, ApiKey] = {}
-        self._known_keys: dict[str, Secret] = {}
 
     def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
-        """Poll what this configuration lists; start with `kept` values."""
+        """Poll what this configuration lists; start with `kept` values.
+
+        One thread at a time may call it.
+        """
+        connections = {}
+        for one in config.workspaces:  # may block: without a lock
+            current = self.by_name.get(one.name)
+            previous = current.connection if current else None
+            connections[one.name] = self._connector.connect(config, one, previous)
         with self._lock, self._store.published_together():
             self._config = config
             workspaces = tuple(
@@ -88,8 +92,8 @@ class Workspaces:
                 self._remove_workspace(name)
             if kept:
                 self._kept = dict(kept)
-            for workspace_plan in plans.values():
-                self._apply(config, workspace_plan)
+            for name, workspace_plan in plans.items():
+                self._apply(config, workspace_plan, connections[name])
 
     def refresh(self, name: str) -> None:
         """Poll the campaigns that are discovered in a workspace now."""
@@ -103,7 +107,7 @@ class Workspaces:
                 found = replace(configured, campaigns=campaigns)
                 (one,) = plan.plan(self._config._replace(workspaces=(found,)))
                 with self._store.published_together():
-                    self._apply(self._config, one)
+                    self._apply(self._config, one, current.connection)
 
     def session_of(self, name: str) -> Session | None:
         """Return the session of a workspace; None: the workspace has none now."""
@@ -117,12 +121,7 @@ class Workspaces:
         """
         changed = []
         for name, workspace in tuple(self.by_name.items()):
-            read = self._keys.get(name)
-            if read is None:
-                continue  # it is being removed
-            key = read()
-            if self._known_keys.get(name) != key:
-                self._known_keys[name] = key
+            if workspace.connection.key.has_changed():
                 _log.info("key.changed", extra={"fields": {"workspace": name}})
                 workspace.queue.probe_now(now=self._clock.now())
                 self._retry_forbidden(workspace)
@@ -145,10 +144,11 @@ class Workspaces:
         A fault of this program; it is called regularly, and two calls in a row have to
         find a poll lost.
         """
-        planned = self._scheduler.active_keys()
+        active_ids = defaultdict(set)
+        for name, object_id in self._scheduler.active_keys():
+            active_ids[name].add(object_id)
         for name, workspace in tuple(self.by_name.items()):
-            ids = {object_id for owner, object_id in planned if owner == name}
-            lost = workspace.queue.recover(ids, now=self._clock.now())
+            lost = workspace.queue.recover(active_ids[name], now=self._clock.now())
             if lost:
                 self._metrics.recovered(name, lost)
                 fields = {"workspace": name, "polls": lost}
@@ -170,14 +170,24 @@ class Workspaces:
 
     def abort(self) -> None:
         """Break off all requests; later ones fail at once."""
-        for client in tuple(self._clients.values()):
-            client.abort()
+        for workspace in tuple(self.by_name.values()):
+            workspace.connection.client.abort()
 
-    def _apply(self, config: Config, workspace_plan: plan.WorkspacePlan) -> None:
+    def _apply(
+        self,
+        config: Config,
+        workspace_plan: plan.WorkspacePlan,
+        connection: WorkspaceConnection,
+    ) -> None:
         name = workspace_plan.workspace.name
         previous = self.by_name.get(name)
-        workspace = self._workspace(config, workspace_plan, previous)
+        workspace = self._workspace(config, workspace_plan, connection, previous)
+        if previous and previous.queue is not workspace.queue:
+            # Before the other queue is used: both schedule jobs of the same objects.
+            previous.queue.reconfigure((), now=self._clock.now())
+        # Before the queue is changed: a poll that it starts has to find its object.
         self.by_name[name] = workspace
+        self._reconfigure(workspace, previous)
         workspace.show_intervals(self._metrics)
         log_plan(workspace.plan, previous.plan if previous else None)
         if previous is not None:
@@ -195,33 +205,18 @@ class Workspaces:
         self,
         config: Config,
         workspace_plan: plan.WorkspacePlan,
+        connection: WorkspaceConnection,
         previous: Workspace | None,
     ) -> Workspace:
         configured = workspace_plan.workspace
         name = configured.name
-        before = previous.plan.workspace if previous else None
-        has_same_account = before is not None and self._is_account(before, configured)
-        if before is None or before.key_source != configured.key_source:
-            self._keys[name] = ApiKey(configured.key_source, self._read_key)
-            self._known_keys[name] = self._keys[name]()
-        if not has_same_account:
-            self._metrics.expect(name, CAMPAIGN.path)
-        if previous is None or _connection(
-            previous.config, previous.plan.workspace
-        ) != _connection(config, configured):
-            self._connect(config, configured)
-        client = self._clients[name]
         campaigns = {campaign.id: campaign for campaign in configured.campaigns}
-        if previous and has_same_account:
+        if previous and connection.has_account_of(previous.connection):
             session, queue = previous.session, previous.queue
-            session.client = client
-            session.reconfigure(_budgets(configured))
-            queue.reconfigure(tuple(campaigns), now=self._clock.now())
         else:
-            if previous:
-                previous.queue.reconfigure((), now=self._clock.now())
+            self._metrics.expect(name, CAMPAIGN.path)
             session = Session(
-                client,
+                connection.client,
                 budgets=_budgets(configured),
                 clock=self._clock,
                 random=self._random,
@@ -238,23 +233,25 @@ class Workspaces:
         return Workspace(
             config=config,
             plan=workspace_plan,
+            connection=connection,
             session=session,
             queue=queue,
             idle=IdleSchedule(workspace_plan, self._idle_ids(configured)),
             campaigns=campaigns,
         )
 
-    def _is_account(self, before: WorkspaceConfig, after: WorkspaceConfig) -> bool:
-        """Return whether two configurations have one account at Braze.
-
-        An account is its endpoint and its key, wherever the key is read from.
-        """
-        if before.endpoint != after.endpoint:
-            return False
-        if before.key_source == after.key_source:
-            return True
-        key = self._read_key(after.key_source)
-        return bool(key) and Secret(key or "") == self._known_keys[before.name]
+    def _reconfigure(self, workspace: Workspace, previous: Workspace | None) -> None:
+        """Change threads, client, budgets and queue to those configured now."""
+        configured, client = workspace.plan.workspace, workspace.connection.client
+        if previous is None or client is not previous.connection.client:
+            self._scheduler.open(configured.name, concurrency=configured.concurrency)
+            workspace.session.client = client
+            if previous is not None:
+                previous.connection.client.retire()
+        if previous and previous.queue is workspace.queue:
+            workspace.session.reconfigure(_budgets(configured))
+            ids = tuple(workspace.campaigns)
+            workspace.queue.reconfigure(ids, now=self._clock.now())
 
     def _record(self, name: str, ended: Ended) -> None:
         """Count a request that ended, and log it as debug."""
@@ -278,28 +275,12 @@ class Workspaces:
                 found.append(campaign.id)
         return tuple(found)
 
-    def _connect(self, config: Config, configured: WorkspaceConfig) -> None:
-        previous = self._clients.get(configured.name)
-        client = Client(
-            configured,
-            read_key=self._keys[configured.name],
-            proxies=self._proxies,
-            response_bytes=config.limits.response_bytes,
-            now=self._clock.wall,
-        )
-        client.prepare()
-        self._clients[configured.name] = client
-        self._scheduler.open(configured.name, concurrency=configured.concurrency)
-        if previous is not None:
-            previous.retire()
-
     def _remove_workspace(self, name: str) -> None:
         workspace = self.by_name.pop(name)
         workspace.queue.reconfigure((), now=self._clock.now())
         self._scheduler.close(name)
         self._remove(name, workspace.campaigns)
-        self._clients.pop(name).retire()
-        del self._keys[name], self._known_keys[name]
+        workspace.connection.client.retire()
         self._metrics.forget(name)
         _log.info("workspace.removed", extra={"fields": {"workspace": name}})
 
@@ -399,19 +380,6 @@ def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
             processes=configured.processes,
         )
     return budgets
-
-
-def _connection(config: Config, workspace: WorkspaceConfig) -> tuple[object, ...]:
-    """Return everything that a client is built from."""
-    return (
-        workspace.endpoint,
-        workspace.key_source,
-        workspace.timeout_seconds,
-        workspace.proxy,
-        workspace.ca_file,
-        workspace.concurrency,
-        config.limits.response_bytes,
-    )
 
 
 def _intervals(workspace: Workspace, object_id: str) -> tuple[float, float] | None:

@@ -88,6 +88,8 @@ class ApiKey:
         self._source = source
         self._read = read
         self._current = Secret("")
+        self.seen = Secret("")
+        """The key as of the last `has_changed`."""
 
     def __call__(self) -> Secret:
         """Read and return the key; the previous one if it cannot be read."""
@@ -95,3 +97,11 @@ class ApiKey:
         if text:
             self._current = Secret(text)
         return self._current
+
+    def has_changed(self) -> bool:
+        """Read the key; return whether it is another one than at the last call.
+
+        One thread at a time may call it.
+        """
+        before, self.seen = self.seen, self()
+        return before != self.seen

@@ -6,6 +6,7 @@ Polls run through queues as the poller and the scheduler run them.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -370,3 +371,45 @@ def test_threads_share_a_queue(seed: int) -> None:
         scheduler.stop()
 
     assert braze.collisions == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_reloads_during_polls_lose_no_poll(seed: int) -> None:
+    """Objects leave and come back while their requests are in flight.
+
+    Threads are switched as often as possible, and the watchdog finds nothing lost.
+    """
+    ids = "abcdefghijkl"
+    random = Random(seed)
+    braze = RandomBraze(Random(seed))
+    interval = sys.getswitchinterval()
+
+    def run(poll: PendingPoll) -> None:
+        world.clock.time = max(world.clock.time, poll.at)
+        upcoming = world.poller.poll(poll)
+        if upcoming is not None:
+            world.shop.queue.reschedule(upcoming)
+
+    def reload(polled_ids: str) -> None:
+        world.apply(config(workspace(polled_ids, **bounds)))
+
+    bounds = {"requests_per_minute": 6000, "concurrency": 8}
+    scheduler = Scheduler(run, wall_time=lambda _: 0.0)  # every job is due at once
+    world = PollingWorld(scheduler)
+    world.braze = braze
+    reload(ids)
+    scheduler.start()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            left = random.sample(ids, random.randrange(1, 5))
+            reload("".join(one for one in ids if one not in left))
+            reload(ids)
+            world.workspaces.recover()
+        before = Counter(braze.succeeded)
+        until(lambda: all(braze.succeeded[one] > before[one] for one in ids))
+    finally:
+        sys.setswitchinterval(interval)
+        scheduler.stop()
+
+    assert world.metric("polls_recovered_total") == 0
