@@ -89,7 +89,10 @@ def _replace_closed_streams() -> None:
 
 
 def _print_failure(error: OSError) -> int:
-    """Return the exit code if standard output is closed or full; else raise."""
+    """Return the exit code of an error without a fault of the program; else raise."""
+    if error.errno == errno.EAGAIN:
+        print(f"braze-exporter: {error.strerror}", file=sys.stderr)
+        return 1
     if not isinstance(error, BrokenPipeError):
         if error.errno not in _WRITE_ERRORS or error.filename is not None:
             raise error

@@ -213,7 +213,7 @@ class PollingService:
             PollingHooks(
                 session_of=self.workspaces.session_of,
                 on_change=self.workspaces.refresh,
-                after_step=self._poller.show_pauses,
+                after_step=self._poller.pauses.update_all,
                 schedule=self.scheduler.put_task,
             ),
             read_key=self._read_key,

@@ -51,9 +51,20 @@ def serve(
 
     SIGHUP reloads the configuration, or stops it with `ends_on_hangup`.
     """
-    asyncio.run(_serve(daemon, on_listening, ends_on_hangup=ends_on_hangup))
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(_serve(daemon, on_listening, ends_on_hangup=ends_on_hangup))
     signals.ignore()
     return 0
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that ends without a new thread: the system may have none to give.
+
+    Threads of its executor are joined when the process exits.
+    """
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Start no thread to wait for the executor."""
 
 
 async def _serve(

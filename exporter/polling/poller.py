@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from threading import Lock
 
 from exporter.braze import retries
 from exporter.braze.responses import BrazeResponse
@@ -28,9 +27,10 @@ from exporter.model.errors import (
 from exporter.polling import slots
 from exporter.polling.idle import is_idle
 from exporter.polling.kinds import Kind
+from exporter.polling.pause_display import PauseDisplay
 from exporter.polling.poll_log import PollLog
-from exporter.polling.request_queue import Pause, PendingPoll
-from exporter.polling.workspace import Workspace
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.workspace import Workspace, in_force
 from exporter.series.incremental import ParsedDocument
 from exporter.series.parse import ParseOptions
 from exporter.system.clock import Clock
@@ -54,18 +54,15 @@ class Poller:
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._lock = Lock()
+        self.pauses = PauseDisplay(
+            workspaces, store=store, metrics=metrics, clock=clock
+        )
         self.log = PollLog()
         self._is_stopped = False
 
     def stop(self) -> None:
         """Ignore results from now on: the clients are being aborted."""
         self._is_stopped = True
-
-    def show_pauses(self) -> None:
-        """Update the status of all objects after pauses that no poll began or ended."""
-        for workspace in tuple(self._workspaces.values()):
-            self._show_pause(workspace)
 
     def forget_removed(self) -> None:
         """Discard what was logged of objects that are not polled any more."""
@@ -86,7 +83,7 @@ class Poller:
             _log.exception("poll.crashed", extra={"fields": _fields(workspace, poll)})
             workspace.queue.finish(poll, is_key_accepted=False, now=self._clock.now())
             self._metrics.polled(poll.workspace, "failed")
-            return self._next_slot(workspace, poll)
+            return workspace.next_poll(poll, clock=self._clock)
 
     def _run(self, workspace: Workspace, poll: PendingPoll) -> PendingPoll | None:
         now = self._clock.now()
@@ -121,12 +118,12 @@ class Poller:
         self, asked: Workspace, poll: PendingPoll, result: BrazeResponse | FetchError
     ) -> PendingPoll | None:
         """Handle the result of a request that the workspace `asked` has sent."""
-        workspace = self._current(asked)
+        workspace = in_force(self._workspaces, asked)
         if workspace is None:
             return None  # another account is polled now
         if not isinstance(result, FetchError):
             workspace.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
-            self._show_pause(workspace)
+            self.pauses.update(workspace)
         elif self._is_stopped:
             return None
         if poll.object_id not in workspace.campaigns:
@@ -170,12 +167,6 @@ class Poller:
             return entry if is_same else None
 
         return workspace.session.fetch(request, read, cached)
-
-    def _current(self, workspace: Workspace) -> Workspace | None:
-        """Return the workspace in force; None: it has another account, or is gone."""
-        current = self._workspaces.get(workspace.name)
-        is_same = current is not None and current.queue is workspace.queue
-        return current if is_same else None
 
     def _handle_response(
         self, workspace: Workspace, poll: PendingPoll, response: BrazeResponse
@@ -228,7 +219,7 @@ class Poller:
         self._store.update(poll.key, refresh)
         self._metrics.polled(poll.workspace, "stored")
         self.log.succeeded(poll, _fields(workspace, poll), now=now)
-        return self._next_slot(workspace, poll)
+        return workspace.next_poll(poll, clock=self._clock)
 
     def _handle_failure(
         self, workspace: Workspace, poll: PendingPoll, failure: FetchError
@@ -238,7 +229,7 @@ class Poller:
         if isinstance(failure, KeyRefused):
             before = queue.pause
             pause = queue.finish_refused(poll, reason=failure.reason, now=now)
-            self._show_pause(workspace, failure)
+            self.pauses.update(workspace, failure)
             if pause is None and before is None:
                 return self._fail(workspace, poll, failure, is_slow=True)
             return self._fail(workspace, poll, failure, is_logged=False)
@@ -246,7 +237,7 @@ class Poller:
         queue.finish(poll, is_key_accepted=is_refused, now=now)
         if isinstance(failure, KeyReplaced):
             queue.probe_now(now=now)
-        self._show_pause(workspace)
+        self.pauses.update(workspace)
         if not isinstance(failure, Unavailable | Throttled):
             return self._fail(workspace, poll, failure, is_slow=is_refused)
         at = workspace.session.retry_at(
@@ -301,7 +292,9 @@ class Poller:
         self._store.update(poll.key, mark)
         is_malformed = failure.reason is FailureReason.MALFORMED
         self._metrics.polled(poll.workspace, "malformed" if is_malformed else "failed")
-        upcoming = self._next_slot(workspace, poll, interval_seconds=interval)
+        upcoming = workspace.next_poll(
+            poll, clock=self._clock, interval_seconds=interval
+        )
         if next_at is None and failure.retry_after_seconds is not None:
             next_at = now + failure.retry_after_seconds
             next_at = max(next_at, upcoming.at) if upcoming else next_at
@@ -316,83 +309,6 @@ class Poller:
                 now=now,
             )
         return upcoming
-
-    def _next_slot(
-        self,
-        workspace: Workspace,
-        poll: PendingPoll,
-        *,
-        interval_seconds: float | None = None,
-    ) -> PendingPoll | None:
-        if workspace.queue.is_probe(poll.object_id):
-            return None
-        return workspace.poll_after(
-            poll.object_id,
-            due_at=poll.due_at,
-            began_at=poll.first_try_at,
-            clock=self._clock,
-            interval_seconds=interval_seconds,
-        )
-
-    def _show_pause(
-        self, workspace: Workspace, failure: FetchError | None = None
-    ) -> None:
-        """Update the status of all objects after a pause began or ended."""
-        # The lock is held to the end: the pause, what is served of it and the log
-        # change in one order.
-        with self._lock:
-            pause = workspace.queue.pause
-            reason = pause.reason if pause else None
-            is_shown = workspace.queue.shown_pause is reason
-            if is_shown or self._current(workspace) is None:
-                return
-            workspace.queue.shown_pause = reason
-            self._show(workspace, pause, failure)
-
-    def _show(
-        self, workspace: Workspace, pause: Pause | None, failure: FetchError | None
-    ) -> None:
-        def show(entry: Entry) -> Entry:
-            return workspace.with_status(entry, entry.status)
-
-        for object_id in workspace.campaigns:
-            self._store.update((workspace.name, object_id), show)
-        reason = pause.reason if pause else None
-        self._metrics.paused(workspace.name, reason)
-        fields: dict[str, Fact] = {
-            "workspace": workspace.name,
-            "endpoint": workspace.plan.workspace.endpoint,
-            "key": str(workspace.plan.workspace.key_source),
-        }
-        if pause is None:
-            _log.info("workspace.resumed", extra={"fields": fields})
-            self._slow_down(workspace, workspace.queue.forbidden_ids)
-        else:
-            fields |= {
-                "reason": reason,
-                "status": failure.status if failure else None,
-                "probe_in_seconds": round(pause.probe_at - self._clock.now()),
-                "error": str(failure or ""),
-            }
-            _log.warning("workspace.paused", extra={"fields": fields})
-
-    def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
-        """Poll objects that are forbidden themselves at the slow rate from now on."""
-        now = self._clock.now()
-        for object_id in object_ids & set(workspace.campaigns):
-            interval = slots.slow_interval(workspace.idle.interval_seconds(object_id))
-
-            def mark(entry: Entry, interval: float = interval) -> Entry:
-                status = entry.status._replace(interval_seconds=interval)
-                return workspace.with_status(entry, status)
-
-            self._store.update((workspace.name, object_id), mark)
-            polled = PendingPoll(
-                workspace.name, object_id, due_at=now, first_try_at=now
-            )
-            upcoming = self._next_slot(workspace, polled, interval_seconds=interval)
-            if upcoming is not None:
-                workspace.queue.reschedule(upcoming)
 
 
 def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
@@ -412,9 +328,10 @@ def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -
 
 
 def _fields(workspace: Workspace, poll: PendingPoll) -> dict[str, Fact]:
+    kind = workspace.queue.kind
     return {
         "workspace": poll.workspace,
-        "campaign": workspace.campaigns[poll.object_id].name,
-        "campaign_id": poll.object_id,
-        "endpoint": f"{workspace.plan.workspace.endpoint}/{workspace.queue.kind.path}",
+        kind.name: workspace.campaigns[poll.object_id].name,
+        f"{kind.name}_id": poll.object_id,
+        "endpoint": f"{workspace.plan.workspace.endpoint}/{kind.path}",
     }

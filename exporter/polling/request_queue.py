@@ -18,6 +18,7 @@ from exporter.braze.retries import probe_delay
 from exporter.braze.session import Session
 from exporter.model.errors import FailureReason, FetchError
 from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.pause import Pause
 
 _CHECK_AGAIN_SECONDS = 1.0
 """How long a probe waits when only a response in flight makes room for it, and any poll
@@ -45,29 +46,6 @@ class PendingPoll(NamedTuple):
     def key(self) -> tuple[str, str]:
         """The key of its object in the store."""
         return (self.workspace, self.object_id)
-
-
-class Pause(NamedTuple):
-    """A refused key or permission, and the one object that is polled to probe it."""
-
-    reason: FailureReason
-    probe_id: str
-    """Empty: another component of the session probes."""
-    probe_at: float
-    failures: int = 1
-    forbidden_ids: frozenset[str] = frozenset()
-    """The objects that got 403 since the pause began."""
-
-    def ends_with(self, object_id: str) -> bool:
-        """Return whether a response to this object's request ends the pause.
-
-        After 401 only the probe's does: the other requests in flight were sent with the
-        previous key.
-        """
-        if object_id == self.probe_id:
-            return True
-        is_forbidden = self.reason is FailureReason.FORBIDDEN
-        return is_forbidden and object_id not in self.forbidden_ids
 
 
 class QueueState(NamedTuple):

@@ -6,6 +6,7 @@ threads, so that no poll waits for them.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -101,12 +102,17 @@ class Scheduler:
         )
 
     def start(self) -> None:
-        """Start running jobs that are due."""
-        self._scheduler.start()
+        """Start running jobs that are due. OSError: no thread can be started."""
+        try:
+            self._scheduler.start()
+        except RuntimeError:
+            text = "no thread can be started: raise the limit (pids, TasksMax, nproc)"
+            raise OSError(errno.EAGAIN, text) from None
 
     def stop(self) -> None:
         """Start no more jobs; running jobs end normally."""
-        self._scheduler.shutdown(wait=False)  # its thread has ended by then
+        with suppress(RuntimeError):  # its thread has not started
+            self._scheduler.shutdown(wait=False)  # its thread has ended by then
         for pool in self._pools.values():
             pool.close(drops_jobs=True)
 

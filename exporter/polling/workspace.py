@@ -72,6 +72,24 @@ class Workspace(NamedTuple):
         blocks = self.render_status(entry.labels, status)
         return entry._replace(status=status, status_blocks=blocks)
 
+    def next_poll(
+        self,
+        poll: PendingPoll,
+        *,
+        clock: Clock,
+        interval_seconds: float | None = None,
+    ) -> PendingPoll | None:
+        """Return the poll after this one; None: the queue schedules it, as a probe."""
+        if self.queue.is_probe(poll.object_id):
+            return None
+        return self.poll_after(
+            poll.object_id,
+            due_at=poll.due_at,
+            began_at=poll.first_try_at,
+            clock=clock,
+            interval_seconds=interval_seconds,
+        )
+
     def poll_after(
         self,
         object_id: str,
@@ -104,3 +122,12 @@ class Workspace(NamedTuple):
             interval_seconds=self.idle.plan.interval_seconds,
             stretch=self.idle.plan.stretch,
         )
+
+
+def in_force(
+    workspaces: Mapping[str, Workspace], workspace: Workspace
+) -> Workspace | None:
+    """Return a workspace as configured now; None: another account, or removed."""
+    current = workspaces.get(workspace.name)
+    is_same = current is not None and current.queue is workspace.queue
+    return current if is_same else None

@@ -14,8 +14,9 @@ from exporter.discovery.view import DiscoveryView
 from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
 from exporter.metrics.store import Entry
 from exporter.model.snapshot import Day, RecentDays, Snapshot
+from exporter.polling.pause import Pause
 from exporter.polling.plan import WorkspacePlan
-from exporter.polling.request_queue import Pause, QueueState
+from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.series import deliverability
 from exporter.series.deliverability import Deliverability, Level

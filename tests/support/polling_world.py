@@ -156,8 +156,10 @@ class FakeScheduler(Scheduler):
 class PollingWorld:
     """All workspaces, polled by hand with `poll`, or on schedule with `run`."""
 
-    def __init__(self, scheduler: Scheduler | None = None) -> None:
-        self.clock = FakeClock()
+    def __init__(
+        self, scheduler: Scheduler | None = None, *, clock: FakeClock | None = None
+    ) -> None:
+        self.clock = clock or FakeClock()
         self.braze = FakeBraze()
         self.scheduler = FakeScheduler()
         self.store = Store()

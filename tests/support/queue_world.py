@@ -13,7 +13,8 @@ from exporter.braze.session import (
 from exporter.model.errors import FailureReason, FetchError, Throttled
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling.kinds import CAMPAIGN, Kind
-from exporter.polling.request_queue import Pause, PendingPoll, RequestQueue
+from exporter.polling.pause import Pause
+from exporter.polling.request_queue import PendingPoll, RequestQueue
 
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import FakeBraze, failure

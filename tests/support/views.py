@@ -15,8 +15,9 @@ from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
+from exporter.polling.pause import Pause
 from exporter.polling.plan import plan
-from exporter.polling.request_queue import Pause, QueueState
+from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.polling.workspace import Workspace
 from exporter.series.parse import ParseOptions, parse

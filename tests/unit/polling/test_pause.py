@@ -7,7 +7,7 @@ from exporter.braze.rate_limit import Budget
 from exporter.braze.session import CAMPAIGN_ANALYTICS
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling.request_queue import Pause
+from exporter.polling.pause import Pause
 
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import TIMED_OUT

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
-from exporter.polling.request_queue import Pause
+from exporter.polling.pause import Pause
 from exporter.polling.sharding import Shard
 from exporter.status import texts
 from exporter.status.api import document_chunks

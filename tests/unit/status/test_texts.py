@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
-from exporter.polling.request_queue import Pause
+from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
 from exporter.status.view_model import NextPoll

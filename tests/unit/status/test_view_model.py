@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.model.errors import FailureReason
-from exporter.polling.request_queue import Pause
+from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, of_parts
 from exporter.status.view_model import (
     CampaignState,

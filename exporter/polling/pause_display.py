@@ -1,0 +1,103 @@
+"""What is served and logged of pauses.
+
+A pause, the status of its objects, its gauge and its log line change in one order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from threading import Lock
+
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Entry, Store
+from exporter.model.errors import FetchError
+from exporter.polling import slots
+from exporter.polling.pause import Pause
+from exporter.polling.request_queue import PendingPoll
+from exporter.polling.workspace import Workspace, in_force
+from exporter.system.clock import Clock
+from exporter.system.logformat import Fact
+
+_log = logging.getLogger(__name__)
+
+
+class PauseDisplay:
+    """Any thread may call any method."""
+
+    def __init__(
+        self,
+        workspaces: Mapping[str, Workspace],
+        *,
+        store: Store,
+        metrics: SelfMetrics,
+        clock: Clock,
+    ) -> None:
+        self._workspaces = workspaces
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = Lock()
+
+    def update_all(self) -> None:
+        """Show pauses that no poll began or ended."""
+        for workspace in tuple(self._workspaces.values()):
+            self.update(workspace)
+
+    def update(self, workspace: Workspace, failure: FetchError | None = None) -> None:
+        """Show a pause that began or ended; `failure` is the reason of a new one."""
+        with self._lock:  # to the end: all of it changes in one order
+            pause = workspace.queue.pause
+            reason = pause.reason if pause else None
+            is_shown = workspace.queue.shown_pause is reason
+            if is_shown or in_force(self._workspaces, workspace) is None:
+                return
+            workspace.queue.shown_pause = reason
+            self._show(workspace, pause, failure)
+
+    def _show(
+        self, workspace: Workspace, pause: Pause | None, failure: FetchError | None
+    ) -> None:
+        def show(entry: Entry) -> Entry:
+            return workspace.with_status(entry, entry.status)
+
+        for object_id in workspace.campaigns:
+            self._store.update((workspace.name, object_id), show)
+        reason = pause.reason if pause else None
+        self._metrics.paused(workspace.name, reason)
+        fields: dict[str, Fact] = {
+            "workspace": workspace.name,
+            "endpoint": workspace.plan.workspace.endpoint,
+            "key": str(workspace.plan.workspace.key_source),
+        }
+        if pause is None:
+            _log.info("workspace.resumed", extra={"fields": fields})
+            self._slow_down(workspace, workspace.queue.forbidden_ids)
+        else:
+            fields |= {
+                "reason": reason,
+                "status": failure.status if failure else None,
+                "probe_in_seconds": round(pause.probe_at - self._clock.now()),
+                "error": str(failure or ""),
+            }
+            _log.warning("workspace.paused", extra={"fields": fields})
+
+    def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
+        """Poll objects that are forbidden themselves at the slow rate from now on."""
+        now = self._clock.now()
+        for object_id in object_ids & set(workspace.campaigns):
+            interval = slots.slow_interval(workspace.idle.interval_seconds(object_id))
+
+            def mark(entry: Entry, interval: float = interval) -> Entry:
+                status = entry.status._replace(interval_seconds=interval)
+                return workspace.with_status(entry, status)
+
+            self._store.update((workspace.name, object_id), mark)
+            polled = PendingPoll(
+                workspace.name, object_id, due_at=now, first_try_at=now
+            )
+            upcoming = workspace.next_poll(
+                polled, clock=self._clock, interval_seconds=interval
+            )
+            if upcoming is not None:
+                workspace.queue.reschedule(upcoming)
