@@ -173,6 +173,26 @@ def test_the_same_key_from_another_source_is_the_same_account() -> None:
     assert world.braze.requests == []
 
 
+def test_another_key_is_read_once_while_polls_are_still_shown() -> None:
+    """Its file may be on a disk that hangs."""
+    world = polled_world("a")
+    during: list[bool | None] = []
+
+    class Keys(dict[str, str | None]):
+        def get(self, name: str, *_: object) -> str | None:
+            if name == "OTHER":
+                world.poll(NOT_FOUND)
+                (entry,) = world.store.entries()
+                during.append(entry.status.is_up)
+            return "other-key"
+
+    world.keys = Keys()
+
+    world.apply(config(workspace("a", api_key_env="OTHER")))
+
+    assert during == [False]
+
+
 def test_a_late_401_of_the_previous_key_pauses_nothing() -> None:
     world = PollingWorld()
     world.keys["OTHER"] = "other-key"
