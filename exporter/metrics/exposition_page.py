@@ -5,7 +5,7 @@ What has not changed since the last scrape is neither joined nor compressed agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from threading import Lock
 from typing import NamedTuple, TypeGuard
@@ -18,6 +18,9 @@ from exporter.metrics.store import Entry
 
 _PLAIN_PAGE_SECONDS = 300
 """Series become stale in Prometheus after five minutes: scrapes are more frequent."""
+
+_LEAST_CHUNK_BYTES = 4096
+_RUN_BYTES = 64 * 1024
 
 _Families = dict[bytes, tuple[tuple[Block, ...], DeflatedBlock]]
 """Header of a family → its blocks, and all of them compressed."""
@@ -120,8 +123,30 @@ def _plain(
         text = texts[block] = cached.get(block) or campaign_metrics.lines_of(block)
         return text
 
-    chunks = campaign_metrics.page(_rendered(entries), text_of)
-    return _PlainCampaigns(version, texts, chunks)
+    blocks = campaign_metrics.page(_rendered(entries), text_of)
+    return _PlainCampaigns(version, texts, tuple(_joined(blocks)))
+
+
+def _joined(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join runs of small blocks: a client costs time and memory for each chunk.
+
+    Versions of a page share the large ones, and a copy of them all would take longer
+    than they take to send.
+    """
+    run: list[bytes] = []
+    run_bytes = 0
+    for block in blocks:
+        is_small = len(block) < _LEAST_CHUNK_BYTES
+        if is_small:
+            run.append(block)
+            run_bytes += len(block)
+        if run and (not is_small or run_bytes >= _RUN_BYTES):
+            yield b"".join(run)
+            run, run_bytes = [], 0
+        if not is_small:
+            yield block
+    if run:
+        yield b"".join(run)
 
 
 def _families(entries: tuple[Entry, ...], previous: _Families) -> _Families:

@@ -161,6 +161,15 @@ def test_large_blocks_are_not_compressed_again() -> None:
     assert gzip.decompress(page).decode() == plain(exposition)
 
 
+def test_a_plain_page_has_few_chunks() -> None:
+    """Each of them costs every client time and memory: small blocks are joined."""
+    exposition = exposition_of(*(entry(f"c{number:05}") for number in range(2000)))
+
+    chunks = exposition.pages.plain(is_openmetrics=False)
+
+    assert len(chunks) <= 2 + sum(map(len, chunks)) / (64 * 1024)
+
+
 def test_texts_of_large_blocks_are_cached_between_plain_pages() -> None:
     exposition = exposition_of(wide("a", sent=1), wide("b", sent=1))
     before = exposition.pages.plain(is_openmetrics=False)
