@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: requests are read and answered strictly in order.
 
 h11 implements the protocol. Deadlines limit how long a client may take to begin a
-request, to complete it and to read more of a response. At most one or two pieces of a
-response are copied at a time.
+request, to complete it, to read more of a response and to read all of it. At most one
+piece of a response is copied at a time, and no input is read before it is used.
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import h11
 
 from exporter.web import messages
 from exporter.web.connection_table import ConnectionTable
 from exporter.web.messages import HttpRequest, HttpResponse, OutgoingResponse, Responder
+from exporter.web.send_queue import SendQueue
 
 _log = logging.getLogger(__name__)
 
-# What asyncio may have to copy while the client's receive window is full.
-_PIECE_BYTES = 64 * 1024
-# Per system call: a campaign's lines in one family have some 20 KB. More calls, or
-# joined chunks, cost a third more.
-_CHUNKS_AT_ONCE = 64
+# Written in one turn: a fraction of a millisecond, so that other clients wait for less.
+_SLICE_BYTES = 512 * 1024
+# The same under TLS, where asyncio copies and encrypts it.
+_TLS_SLICE_BYTES = 64 * 1024
+# What asyncio copies, to report when the client's receive window has room again.
+_PIECE_BYTES = 4096
+# Encrypted input that asyncio buffers while no more of it is used.
+_TLS_INPUT_BYTES = 16 * 1024
 # Passed to h11 at a time: its size limit applies only to bytes it could not parse yet.
 _PARSE_BYTES = 4096
 # Added to the size of each chunk of a request's body.
@@ -50,6 +55,9 @@ class ClientLimits(NamedTuple):
     write_stall_seconds: float = 30.0
     """Without any progress of the client while there is more to write. Also the time
     until the first byte of a response, once the client has stopped sending."""
+    response_seconds: float = 60.0
+    """For a response in all, and a second more per `least_bytes_per_second`."""
+    least_bytes_per_second: int = 64 * 1024
     header_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
     connections: int = 4096
@@ -62,6 +70,9 @@ class ServerContext(NamedTuple):
     limits: ClientLimits
     clock: Callable[[], float]
     table: ConnectionTable
+    send_queue: SendQueue
+    input: memoryview
+    """Where all connections receive: the bytes are used or copied at once."""
 
 
 class _Phase(Enum):
@@ -75,7 +86,7 @@ class _Phase(Enum):
     """Further input is discarded."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection, from accept until its socket is closed."""
 
     def __init__(self, context: ServerContext) -> None:
@@ -95,11 +106,13 @@ class Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._unwritten_bytes = 0
         self._is_sending = False
+        self._send_deadline = math.inf
+        self._is_withdrawn: Callable[[], bool] = lambda: False
         self._closes_after_response = False
         context.table.add(self)
 
-    def set_opening_task(self, task: asyncio.Task[None]) -> None:
-        """Set the task that creates the transport, which may do a TLS handshake."""
+    def set_opening_task(self, task: asyncio.Task[None] | None) -> None:
+        """Set the task that creates the transport; None when it has ended."""
         self._task = task
 
     def check_deadline(self, now: float) -> None:
@@ -109,6 +122,8 @@ class Connection(asyncio.Protocol):
             if unwritten_bytes != self._unwritten_bytes:
                 self._unwritten_bytes = unwritten_bytes
                 self._extend_write_deadline(now)
+        if now >= self._send_deadline or self._is_withdrawn():
+            self.abort()
         if now < self._deadline:
             return
         if self._phase is _Phase.READING:
@@ -134,6 +149,9 @@ class Connection(asyncio.Protocol):
         """Begin to wait for a request, unless aborted meanwhile."""
         self.transport = cast("asyncio.Transport", transport)
         self._task = None
+        self._context.table.end_handshake(self)
+        if self._is_encrypted:
+            cast("Any", transport).set_read_buffer_limits(high=_TLS_INPUT_BYTES)
         # pause_writing is then called whenever the kernel did not accept all bytes.
         self.transport.set_write_buffer_limits(high=1)
         if self._phase is _Phase.CLOSING:
@@ -146,12 +164,18 @@ class Connection(asyncio.Protocol):
         self._context.table.remove(self)
         if self._task is not None:
             self._task.cancel()
+        # They refer to this connection: memory would wait for the garbage collector.
+        self._task = self._drained = self.transport = None
 
-    def data_received(self, data: bytes) -> None:
-        """Parse the data; buffer it while a response is in progress."""
+    def get_buffer(self, _: int) -> memoryview:
+        """Return where to receive."""
+        return self._context.input
+
+    def buffer_updated(self, count: int) -> None:
+        """Parse what was received; keep it while a response is in progress."""
         if self._phase is _Phase.CLOSING:
             return
-        self._received += data
+        self._received += self._context.input[:count]
         if self._phase is _Phase.RESPONDING:
             self._out.pause_reading()
             return
@@ -259,43 +283,62 @@ class Connection(asyncio.Protocol):
         self._task.add_done_callback(self._log_failure)
 
     async def _respond(self, request: HttpRequest) -> None:
+        send_queue = self._context.send_queue
+        turns = send_queue.turns(0)
         try:
             response = await self._context.respond(request)
-            head = self._head(response)
+            turns = send_queue.turns(response.size)
+            async with turns:
+                outgoing = self._begin(response)
         except Exception:  # noqa: BLE001 (any error of a handler is a 500)
             facts = {"method": request.method, "path": request.path}
             _log.exception("web.failed", extra={"fields": facts})
-            response = _INTERNAL_ERROR
-            head = self._head(response)
-        self._is_sending = True
-        self._deadline = math.inf
-        outgoing = OutgoingResponse(self._frame(head, response))
+            outgoing = self._begin(_INTERNAL_ERROR)
         while outgoing:
-            if not self._write_directly(outgoing):
-                self._out.write(outgoing.take(_PIECE_BYTES))
+            async with turns:
+                self._write_slice(outgoing)
             if self._drained is not None:
                 await self._drained
             elif outgoing:
                 await asyncio.sleep(0)  # other connections are served in between
         self._is_sending = False
+        self._is_withdrawn = lambda: False
+        self._deadline = self._send_deadline = math.inf
         self._task = None
         self._await_next_request()
 
-    def _write_directly(self, outgoing: OutgoingResponse) -> bool:
-        """Pass the next chunks to the kernel uncopied; False if asyncio has to write.
+    def _begin(self, response: HttpResponse) -> OutgoingResponse:
+        """Return all that is to be written, and set the deadline."""
+        size = response.size
+        outgoing = self._frame(self._head(response), response, size)
+        limits = self._context.limits
+        self._is_sending = True
+        self._is_withdrawn = response.is_withdrawn
+        self._deadline = math.inf
+        self._send_deadline = (
+            self._loop.time()
+            + limits.response_seconds
+            + size / limits.least_bytes_per_second
+        )
+        return outgoing
 
-        asyncio joins chunks first (before Python 3.12), which doubles the cost of a
-        page of a hundred megabytes. TLS connections are always written by asyncio.
+    def _write_slice(self, outgoing: OutgoingResponse) -> None:
+        """Pass the next chunks to the kernel uncopied, or let asyncio write under TLS.
+
+        When the kernel accepts no more, asyncio reports that there is room again: after
+        it has written some bytes.
         """
-        if self._is_encrypted or self._out.get_write_buffer_size():
-            return False
-        chunks = outgoing.next_chunks(_CHUNKS_AT_ONCE)
-        try:
+        if self._is_encrypted:
+            self._out.write(outgoing.take(_TLS_SLICE_BYTES))
+            return
+        chunks = outgoing.next_chunks(_SLICE_BYTES)
+        sent_bytes = 0
+        # OSError: the buffer is full, or asyncio finds the same error.
+        with suppress(OSError):
             sent_bytes = os.writev(self._out.get_extra_info("socket").fileno(), chunks)
-        except OSError:  # the buffer is full, or asyncio finds the same error
-            return False
         outgoing.skip(sent_bytes)
-        return True
+        if sent_bytes < sum(map(len, chunks)):
+            self._out.write(outgoing.take(_PIECE_BYTES))
 
     def _log_failure(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -307,17 +350,19 @@ class Connection(asyncio.Protocol):
         now = self._context.clock()
         return messages.head(response, now=now, closes=self._closes_after_response)
 
-    def _frame(self, head: h11.Response, response: HttpResponse) -> tuple[bytes, ...]:
-        """Return all chunks to be written, and register them with h11."""
+    def _frame(
+        self, head: h11.Response, response: HttpResponse, size: int
+    ) -> OutgoingResponse:
+        """Return all bytes to be written, and register them with h11."""
         is_head = self._request is not None and self._request.method == b"HEAD"
         body = () if is_head else response.body
         start = self._h11.send(head) or b""
         if body:
             # h11 only counts bytes: an object with the right length is sufficient.
-            counted = cast("bytes", range(sum(map(len, body))))
+            counted = cast("bytes", range(size))
             self._h11.send_with_data_passthrough(h11.Data(data=counted))
         self._h11.send(h11.EndOfMessage())
-        return (start, *body)
+        return OutgoingResponse(start, body)
 
     def _await_next_request(self) -> None:
         """Wait for the next request, or parse it if it was received already."""
@@ -345,7 +390,8 @@ class Connection(asyncio.Protocol):
         self._discard_input()
         if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             response = messages.text_response(status, f"{status.phrase.lower()}\n")
-            self._out.write(b"".join(self._frame(self._head(response), response)))
+            frame = self._frame(self._head(response), response, response.size)
+            self._out.write(frame.take(_TLS_SLICE_BYTES))
         if self._out.can_write_eof():
             self._out.write_eof()
 

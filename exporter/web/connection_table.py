@@ -11,6 +11,11 @@ from collections import OrderedDict
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+_MOST_HANDSHAKES = 256
+"""TLS handshakes in progress; each occupies some 60 KiB."""
+_MOST_ENCRYPTED = 1024
+"""TLS connections, handshakes included; each occupies as much."""
+
 
 class ConnectionHandle(Protocol):
     """What the server calls on a connection."""
@@ -32,6 +37,9 @@ class ConnectionTable:
         self._connections: set[ConnectionHandle] = set()
         self._waiting: OrderedDict[ConnectionHandle, None] = OrderedDict()
         """The eviction queue."""
+        self._handshakes: OrderedDict[ConnectionHandle, None] = OrderedDict()
+        """Those in progress, the oldest first."""
+        self._encrypted: set[ConnectionHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -59,10 +67,31 @@ class ConnectionTable:
         """Remove the connection from the eviction queue."""
         self._waiting.pop(connection, None)
 
+    def begin_handshake(self, connection: ConnectionHandle) -> None:
+        """Count a TLS connection.
+
+        Beyond the limits the oldest handshake, or the longest waiting TLS connection,
+        is aborted first.
+        """
+        if len(self._handshakes) >= _MOST_HANDSHAKES:
+            self._abort(next(iter(self._handshakes)))
+        if len(self._encrypted) >= _MOST_ENCRYPTED:
+            oldest = next(filter(self._encrypted.__contains__, self._waiting), None)
+            self._abort(oldest or connection)
+        if connection in self._connections:
+            self._encrypted.add(connection)
+            self._handshakes[connection] = None
+
+    def end_handshake(self, connection: ConnectionHandle) -> None:
+        """Count the connection as a handshake no longer, if it was one."""
+        self._handshakes.pop(connection, None)
+
     def remove(self, connection: ConnectionHandle) -> None:
         """Remove a connection; ignore one that is removed already."""
         self._connections.discard(connection)
         self._waiting.pop(connection, None)
+        self._handshakes.pop(connection, None)
+        self._encrypted.discard(connection)
         if not self._connections:
             self._is_empty.set()
 
@@ -71,8 +100,7 @@ class ConnectionTable:
         connection = next(iter(self._waiting), None)
         if connection is None:
             return False
-        self.remove(connection)
-        connection.abort()
+        self._abort(connection)
         return True
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -81,6 +109,10 @@ class ConnectionTable:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _abort(self, connection: ConnectionHandle) -> None:
+        self.remove(connection)
+        connection.abort()
 
     async def wait_until_empty(self) -> None:
         """Wait until every connection is removed."""

@@ -5,11 +5,9 @@ Every request that h11 accepts can be converted.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from itertools import islice
 from typing import NamedTuple
 
 import h11
@@ -31,11 +29,23 @@ class HttpResponse(NamedTuple):
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
-    body: tuple[bytes, ...] = ()
-    """Chunks, referenced until they are sent."""
+    body: Sequence[bytes] = ()
+    """Chunks, referenced until they are sent; responses may share them."""
+    known_size: int | None = None
+    """The number of bytes of the body, if it is known."""
+    is_withdrawn: Callable[[], bool] = lambda: False
+    """Whether to abort the response, because its body occupies too much memory."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the body."""
+        known = self.known_size
+        return sum(map(len, self.body)) if known is None else known
 
 
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+_MOST_CHUNKS = 1024
+"""Of one call of the kernel."""
 Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
@@ -67,7 +77,7 @@ def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
     headers = [
         *response.headers,
         ("Date", formatdate(now, usegmt=True)),
-        ("Content-Length", str(sum(map(len, response.body)))),
+        ("Content-Length", str(response.size)),
     ]
     if closes:
         headers.append(("Connection", "close"))
@@ -76,38 +86,51 @@ def head(response: HttpResponse, *, now: float, closes: bool) -> h11.Response:
 
 
 class OutgoingResponse:
-    """The chunks of a response that are not sent yet; true while there are any."""
+    """The chunks of a response that are not sent yet; true while there are any.
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks: deque[bytes | memoryview] = deque(filter(None, chunks))
+    A position in the shared body, so that a slow client costs no copy of it.
+    """
+
+    def __init__(self, head: bytes, body: Sequence[bytes] = ()) -> None:
+        self._body = body
+        self._rest: bytes | memoryview = head
+        """The unsent bytes of one chunk; empty at the end only."""
+        self._next = 0
+        """The index in the body of the chunk that follows."""
+        self.skip(0)
 
     def __bool__(self) -> bool:
-        return bool(self._chunks)
+        return bool(self._rest)
 
-    def next_chunks(self, most: int) -> list[bytes | memoryview]:
-        """Return the next chunks, uncopied."""
-        return list(islice(self._chunks, most))
+    def next_chunks(self, size: int) -> list[bytes | memoryview]:
+        """Return the next chunks, uncopied, with at most `size` bytes."""
+        chunks: list[bytes | memoryview] = []
+        chunk, following = self._rest, self._next
+        while size and len(chunks) < _MOST_CHUNKS:
+            if chunk:
+                chunks.append(chunk if len(chunk) <= size else memoryview(chunk)[:size])
+                size -= len(chunks[-1])
+            if following == len(self._body):
+                break
+            chunk = self._body[following]
+            following += 1
+        return chunks
 
     def skip(self, sent_bytes: int) -> None:
         """Remove bytes that were sent, at most as many as there are."""
-        while sent_bytes:
-            chunk = self._chunks.popleft()
-            if len(chunk) > sent_bytes:
-                self._chunks.appendleft(memoryview(chunk)[sent_bytes:])
+        while sent_bytes >= len(self._rest):
+            sent_bytes -= len(self._rest)
+            if self._next == len(self._body):
+                self._rest = b""
                 return
-            sent_bytes -= len(chunk)
+            self._rest = self._body[self._next]
+            self._next += 1
+        if sent_bytes:
+            self._rest = memoryview(self._rest)[sent_bytes:]
 
     def take(self, size: int) -> bytes | memoryview:
-        """Remove and return the next bytes, at most `size`.
-
-        Small chunks are joined; of a large one a view is returned.
-        """
-        gathered: list[bytes | memoryview] = []
-        while self._chunks and len(self._chunks[0]) <= size:
-            gathered.append(self._chunks.popleft())
-            size -= len(gathered[-1])
-        if gathered:
-            return b"".join(gathered)
-        piece = memoryview(self._chunks[0])[:size]
-        self.skip(size)
+        """Remove and return the next bytes, at most `size`; only several are joined."""
+        chunks = self.next_chunks(size)
+        piece = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.skip(len(piece))
         return piece

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from exporter.model.errors import ConfigError
 from exporter.system.single_flight import BatchedCalls, SingleFlight, TooManyKeysError
+from exporter.web.held_pages import HeldPage, HeldPages
 from exporter.web.messages import (
     NO_SNIFFING,
     HttpRequest,
@@ -31,6 +32,8 @@ _JSON = "application/json"
 _GZIP_LEVEL = 1
 _MOST_RENDERINGS = 32
 """Different status pages that one run renders, which bounds its time and memory."""
+
+_CONFIG = "configuration"
 
 _READING = ("GET", "HEAD")
 _CHANGING = ("POST", "PUT")
@@ -83,17 +86,16 @@ class Router:
         self._context = context
         self._settings = settings
         self._metrics_pages = {
-            (is_gzip, is_openmetrics): SingleFlight(
-                partial(
-                    context.render_metrics,
-                    is_gzip=is_gzip,
-                    is_openmetrics=is_openmetrics,
-                )
+            _MetricsFormat(is_gzip, is_openmetrics): SingleFlight(
+                partial(self._render_metrics, _MetricsFormat(is_gzip, is_openmetrics))
             )
             for is_gzip in (False, True)
             for is_openmetrics in (False, True)
         }
-        self._descriptions = SingleFlight(context.configuration)
+        self._plain_held, self._gzip_held, self._others_held = (
+            HeldPages() for _ in range(3)
+        )
+        self._descriptions = SingleFlight(self._describe)
         self._renderings = BatchedCalls(self._render, most_keys=_MOST_RENDERINGS)
         prefix, link_prefix = settings.prefix, settings.link_prefix
         self._health_paths = {f"{prefix}/-/healthy", f"{prefix}/-/ready"}
@@ -132,14 +134,24 @@ class Router:
     async def _metrics(self, request: HttpRequest) -> HttpResponse:
         is_openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
-        body = await self._metrics_pages[is_gzip, is_openmetrics].run()
+        kind = _MetricsFormat(is_gzip, is_openmetrics)
+        page = self._held(kind).newest_if_full(kind)
+        if page is None:
+            page = await self._metrics_pages[kind].run()
         headers = [
             ("Content-Type", OPENMETRICS if is_openmetrics else TEXT_METRICS),
             ("Vary", "Accept, Accept-Encoding"),
         ]
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return HttpResponse(200, tuple(headers), body)
+        return _page_response(page, *headers)
+
+    def _render_metrics(self, kind: _MetricsFormat) -> HeldPage:
+        chunks = self._context.render_metrics(**kind._asdict())
+        return self._held(kind).add(kind, chunks)
+
+    def _held(self, kind: _MetricsFormat) -> HeldPages:
+        return self._gzip_held if kind.is_gzip else self._plain_held
 
     async def _healthy(self, _: HttpRequest) -> HttpResponse:
         return text_response(200, "Healthy.\n")
@@ -169,7 +181,14 @@ class Router:
 
     async def _config(self, _: HttpRequest) -> HttpResponse:
         # Shared by concurrent requests: 10,000 campaigns take a second to describe.
-        return text_response(200, await self._descriptions.run())
+        page = self._others_held.newest_if_full(_CONFIG)
+        if page is None:
+            page = await self._descriptions.run()
+        return _page_response(page, *text_response(200, "").headers)
+
+    def _describe(self) -> HeldPage:
+        text = self._context.configuration().encode()
+        return self._others_held.add(_CONFIG, (text,))
 
     async def _status(self, request: HttpRequest, *, is_page: bool) -> HttpResponse:
         """Return the status page, or its JSON.
@@ -180,7 +199,9 @@ class Router:
         is_gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
         key = _RenderKey(request.query, is_page, is_gzip)
         try:
-            chunks = await self._renderings.run(key)
+            page = self._others_held.newest_if_full(key)
+            if page is None:
+                page = await self._renderings.run(key)
         except TooManyKeysError:
             text = "Too many different status pages are requested; try again soon.\n"
             return text_response(503, text, ("Retry-After", "1"))
@@ -196,13 +217,13 @@ class Router:
             headers.append(("Referrer-Policy", "no-referrer"))
         if is_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return HttpResponse(200, tuple(headers), chunks)
+        return _page_response(page, *headers)
 
-    def _render(
-        self, keys: Collection[_RenderKey]
-    ) -> dict[_RenderKey, tuple[bytes, ...]]:
+    def _render(self, keys: Collection[_RenderKey]) -> dict[_RenderKey, HeldPage]:
         with self._context.status().snapshot() as view:
-            return {key: self._chunks(view, key) for key in keys}
+            return {
+                key: self._others_held.add(key, self._chunks(view, key)) for key in keys
+            }
 
     def _chunks(self, view: StatusView, key: _RenderKey) -> tuple[bytes, ...]:
         if key.is_page:
@@ -215,12 +236,23 @@ class Router:
         return tuple(body)
 
 
+class _MetricsFormat(NamedTuple):
+    """The format of a metrics page."""
+
+    is_gzip: bool
+    is_openmetrics: bool
+
+
 class _RenderKey(NamedTuple):
     """What a rendering depends on beside the snapshot."""
 
     query: str
     is_page: bool
     is_gzip: bool
+
+
+def _page_response(page: HeldPage, *headers: tuple[str, str]) -> HttpResponse:
+    return HttpResponse(200, headers, page.chunks, page.size, page.is_withdrawn)
 
 
 def _redirect(path: str) -> Responder:

@@ -15,6 +15,7 @@ import resource
 import socket
 import ssl
 import time
+from asyncio import sslproto
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,10 +25,11 @@ from exporter.model.errors import ListenError
 from exporter.web.connection import ClientLimits, Connection, ServerContext
 from exporter.web.connection_table import ConnectionTable
 from exporter.web.messages import Responder
+from exporter.web.send_queue import SendQueue
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
+_BACKLOG = 4096
 # So that many new connections do not delay the open ones.
 _ACCEPTS_AT_ONCE = 16
 _CHECKS_AT_ONCE = 64
@@ -35,6 +37,10 @@ _ACCEPT_PAUSE_SECONDS = 0.05
 _SWEEP_SECONDS = 0.5
 _WARNING_INTERVAL_SECONDS = 60.0
 _TLS_SHUTDOWN_SECONDS = 2.0
+# Received at once: more than the request of a scrape, which has less than 8 KiB.
+_INPUT_BYTES = 16 * 1024
+# Of each TLS connection; asyncio's usual 256 KiB are sixteen records.
+sslproto.SSLProtocol.max_size = 16 * 1024
 # What the kernel buffers of a response before the client's window has room for it: few
 # enough bytes that the progress of a slow client is visible, and that memory is small.
 _UNSENT_BYTES = 128 * 1024
@@ -109,7 +115,14 @@ class Server:
         self._limits = limits or ClientLimits()
         self._ssl_context = ssl_context
         self._table = ConnectionTable()
-        self._context = ServerContext(respond, self._limits, clock, self._table)
+        self._context = ServerContext(
+            respond,
+            self._limits,
+            clock,
+            self._table,
+            SendQueue(),
+            memoryview(bytearray(_INPUT_BYTES)),
+        )
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
         """When paused sockets accept again."""
@@ -218,6 +231,11 @@ class Server:
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         context = self._ssl_context()
         seconds = self._limits.first_request_seconds
+        if context is not None:
+            await _wait_for_input(accepted)
+            if not accepted.recv(1, socket.MSG_PEEK):
+                return  # the client has left
+            self._table.begin_handshake(connection)
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: connection,
             accepted,
@@ -233,12 +251,32 @@ class Server:
         task: asyncio.Task[None],
     ) -> None:
         if not connection.transport:
+            connection.set_opening_task(None)  # the task refers to the connection
             self._table.remove(connection)
             accepted.close()
         error = None if task.cancelled() else task.exception()
         # OSError: the client disconnected, or the TLS handshake failed.
         if error is not None and not isinstance(error, OSError):
             _log.error("web.failed", exc_info=error)
+        if error is not None:
+            # Its frames refer to it and to the TLS state.
+            error.__traceback__ = None
+
+
+async def _wait_for_input(accepted: socket.socket) -> None:
+    """Wait for the first byte: a silent client costs no TLS state."""
+    loop = asyncio.get_running_loop()
+    has_input = loop.create_future()
+
+    def note() -> None:
+        loop.remove_reader(accepted)
+        has_input.set_result(None)
+
+    loop.add_reader(accepted, note)
+    try:
+        await has_input
+    finally:
+        loop.remove_reader(accepted)
 
 
 def _bind(address: Address) -> socket.socket:

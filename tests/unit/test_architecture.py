@@ -43,8 +43,8 @@ OWNERS = {
     "gc": "cli status.page",
     # Only the server side is asynchronous.
     "asyncio": (
-        "web.connection web.server web.connection_table system.single_flight "
-        "daemon.daemon daemon.process web.basic_auth web.security"
+        "web.connection web.server web.connection_table web.send_queue "
+        "system.single_flight daemon.daemon daemon.process web.basic_auth web.security"
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
@@ -54,7 +54,7 @@ OWNERS = {
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
     # All but the daemon take a clock, with a default.
-    "time": "daemon.daemon braze.client web.server system.clock",
+    "time": "daemon.daemon braze.client web.server web.held_pages system.clock",
     "resource": "web.server",
     # os.strerror, os._exit, os.fsync, os.open and os.writev; the environment is looked
     # at below.

@@ -8,6 +8,7 @@ import random
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
@@ -17,6 +18,7 @@ import pytest
 from exporter.web.connection import ClientLimits, Connection, ServerContext
 from exporter.web.connection_table import ConnectionTable
 from exporter.web.messages import HttpRequest, HttpResponse, Responder
+from exporter.web.send_queue import SendQueue
 
 from tests.support.server_in_thread import (
     GET,
@@ -51,7 +53,14 @@ async def connected(
 ) -> tuple[asyncio.Transport, Connection, ConnectionTable]:
     """Serve a socket, without a server that checks deadlines."""
     table = ConnectionTable()
-    context = ServerContext(respond, ClientLimits(), clock=lambda: 0.0, table=table)
+    context = ServerContext(
+        respond,
+        ClientLimits(),
+        clock=lambda: 0.0,
+        table=table,
+        send_queue=SendQueue(),
+        input=memoryview(bytearray(4096)),
+    )
     loop = asyncio.get_running_loop()
     transport, connection = await loop.connect_accepted_socket(
         lambda: Connection(context), sock
@@ -322,6 +331,34 @@ def test_a_client_that_reads_slowly_stays_connected() -> None:
         states = asyncio.run(serve())
 
     assert states == [False] * 10 + [True]
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_withdrawn"),
+    [
+        (ClientLimits(response_seconds=SHORT, least_bytes_per_second=1 << 40), False),
+        (ClientLimits(), True),
+    ],
+    ids=["too slow", "withdrawn"],
+)
+def test_a_response_is_aborted_although_the_client_reads(
+    limits: ClientLimits, *, is_withdrawn: bool
+) -> None:
+    """A byte now and then must not keep a page in memory for ever."""
+
+    async def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), LARGE, is_withdrawn=lambda: is_withdrawn)
+
+    with serving(respond, limits=limits) as server:
+        client = server.connect(window=SMALL_WINDOW)
+        client.send(GET)
+        received = 0
+        with suppress(ConnectionError):
+            while data := client.socket.recv(1000):
+                received += len(data)
+                time.sleep(0.01)  # the client reads slowly
+
+    assert received < sum(map(len, LARGE))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,6 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import pytest
 from exporter.model.errors import ListenError
@@ -259,6 +260,28 @@ def test_a_client_without_a_handshake_is_disconnected(
 
         assert server.connect_tls(certificates.client_context()).get().status == 200
         assert silent.is_closed()
+
+
+def test_a_silent_client_of_a_tls_port_occupies_little_memory(
+    certificates: Certificates,
+) -> None:
+    """TLS state is created when its first byte arrives."""
+    contexts = []
+
+    class Counting(ssl.SSLObject):
+        def __new__(cls, *_: object, **__: object) -> Self:
+            contexts.append(1)
+            return super().__new__(cls)
+
+    context = certificates.server_context()
+    context.sslobject_class = Counting
+    with serving(ssl_context=lambda: context) as server:
+        for _ in range(50):
+            server.connect()
+        client = server.connect_tls(certificates.client_context())
+
+        assert client.get().status == 200
+        assert len(contexts) == 1
 
 
 def test_plain_http_to_a_tls_port_is_closed(
