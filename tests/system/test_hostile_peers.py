@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPSConnection
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import pytest
+from benchmarks import documents, exporters
+from benchmarks.scraper import Scraper
 from exporter.simulator import Delivery, Fault, Simulator, SimulatorSettings
 
+from tests.support.certificates import Certificates
 from tests.support.daemon_process import (
     PATIENCE_SECONDS,
     Process,
     exporter,
     until,
     wait_for_requests,
+    written,
 )
 from tests.support.process_figures import forget_peak, look, peak_bytes
 
@@ -147,6 +154,120 @@ def test_slow_clients_delay_no_scrape(
     assert max(latencies) < MAX_LATENCY_SECONDS + 10 * max(usual)
     assert during.resident_bytes - before.resident_bytes < CLIENTS_BYTES
     assert during.threads <= before.threads + 8
+
+
+def read_a_megabyte(client: socket.socket, second: int) -> None:
+    del second
+    client.recv(1 << 20)
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[exporters.Exporter]:
+    """Yield a daemon with a page of 160,000 series: 26 MiB, and one of them as gzip."""
+    with exporters.filled(campaigns=190, shape=documents.USUAL) as filled:
+        yield filled
+
+
+@pytest.mark.parametrize("act", [stay_idle, read_slowly, read_a_megabyte])
+def test_clients_of_large_pages_delay_no_scrape(
+    large: exporters.Exporter,
+    act: Callable[[socket.socket, int], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Scrapes beside 500 clients of a plain page take turns with them."""
+    scraper = Scraper(large.url, is_gzip=True, is_openmetrics=False)
+    plain = Scraper(large.url, is_gzip=False, is_openmetrics=False)
+    usual = [plain.scrape().seconds for _ in range(5)]
+    before = large.process.resident_bytes
+    port = urlsplit(large.url).port
+    assert port is not None
+
+    with SlowClients(port, GET, act):
+        latencies = [scraper.scrape().seconds for _ in range(SCRAPES)]
+        plain_latencies = [plain.scrape().seconds for _ in range(SCRAPES)]
+        during = large.process.resident_bytes
+
+    record_property("p50", statistics.median(latencies))
+    record_property("max", max(latencies))
+    record_property("plain p50", statistics.median(plain_latencies))
+    record_property("plain max", max(plain_latencies))
+    record_property("MiB more", (during - before) >> 20)
+    assert statistics.median(latencies) < MAX_LATENCY_SECONDS + 10 * max(usual)
+    assert statistics.median(plain_latencies) < MAX_LATENCY_SECONDS + 10 * max(usual)
+    assert during - before < 64 << 20
+
+
+def send_nothing(_: bytes) -> bytes:
+    return b""
+
+
+def send_half(hello: bytes) -> bytes:
+    return hello[: len(hello) // 2]
+
+
+def send_all(hello: bytes) -> bytes:
+    return hello
+
+
+@pytest.mark.parametrize("has_client_certificates", [False, True])
+@pytest.mark.parametrize("part", [send_nothing, send_half, send_all])
+def test_unfinished_tls_handshakes_use_little_memory(
+    tmp_path: Path,
+    part: Callable[[bytes], bytes],
+    record_property: Callable[[str, object], None],
+    *,
+    has_client_certificates: bool,
+) -> None:
+    """Each of 1,000 used 290 KiB, which stayed; a scrape beside them succeeds."""
+    certificates = Certificates(tmp_path)
+    tls = {"cert_file": "cert.pem", "key_file": "key.pem"}
+    names = ["client"] if has_client_certificates else []
+    if has_client_certificates:
+        tls["client_auth_type"] = "RequireAndVerifyClientCert"
+        tls["client_ca_file"] = "ca.pem"
+    file = written(tmp_path / "web.yml", {"tls_server_config": tls})
+    context = certificates.client_context(*names)
+    with (
+        Simulator(SimulatorSettings(campaigns=3)) as braze,
+        exporter(braze, tmp_path, f"--web.config.file={file}") as process,
+    ):
+        port = int(process.url.rpartition(":")[2])
+
+        def scrape() -> int:
+            client = HTTPSConnection(
+                "127.0.0.1", port, timeout=PATIENCE_SECONDS, context=context
+            )
+            with closing(client):
+                client.request("GET", "/metrics")
+                return client.getresponse().status
+
+        assert scrape() == 200
+        before = look(process.pid).resident_bytes
+        with ExitStack() as stack:
+            for _ in range(1000):
+                client = stack.enter_context(socket.create_connection(address(port)))
+                with suppress(OSError):  # it was closed meanwhile
+                    client.sendall(part(client_hello(context)))
+            statuses = [scrape() for _ in range(5)]
+            during = look(process.pid).resident_bytes
+        process.stop()
+
+    record_property("MiB more", (during - before) >> 20)
+    assert statuses == [200] * 5
+    assert during - before < 64 << 20
+
+
+def address(port: int) -> tuple[str, int]:
+    return ("127.0.0.1", port)
+
+
+def client_hello(context: ssl.SSLContext) -> bytes:
+    """Return the first bytes of a handshake."""
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
 
 
 def wide_document() -> bytes:
