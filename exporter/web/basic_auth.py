@@ -1,28 +1,27 @@
 """Basic authentication against bcrypt hashes.
 
 A verified password is cached as a salted digest, so each costs one bcrypt. One bcrypt
-runs at a time, in a worker thread, and a bounded number waits: wrong passwords occupy
-one core at most and do not delay clients whose password is cached.
-No message contains a password or a hash.
+runs at a time, in a worker thread: wrong passwords occupy one core at most and do not
+delay clients whose password is cached. No message contains a password or a hash.
 """
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import hmac
 import secrets
 from collections.abc import Mapping
 from enum import Enum, auto
+from functools import partial
 from typing import NamedTuple
 
 from exporter.system.api_key import Secret
+from exporter.web.password_queue import PasswordQueue, origin_of
 from exporter.web.web_config import cost_of
 
-_MAX_PENDING = 8
-"""Passwords that are verified or wait for it; further ones are refused as BUSY."""
-_LONGEST_PASSWORD = 72
-"""bcrypt ignores all further bytes; the library raises an error instead."""
+_BCRYPT_BYTES = 72
+"""bcrypt ignores all further bytes, as exporter-toolkit does; the library refuses them
+since its version 5."""
 
 
 class AuthResult(Enum):
@@ -64,8 +63,7 @@ class Authenticator:
         self._salt = secrets.token_bytes(32)
         self._granted: dict[bytes, bytes] = {}
         """User names, and the digests of their verified credentials."""
-        self._pending: dict[bytes, asyncio.Task[AuthResult]] = {}
-        self._bcrypt_lock = asyncio.Lock()
+        self._queue = PasswordQueue()
         self.replace_users({})
 
     def replace_users(self, users: Mapping[str, Secret]) -> None:
@@ -88,43 +86,41 @@ class Authenticator:
         """Whether there are users; without any, no request is authenticated."""
         return bool(self._hashes)
 
-    async def authenticate(self, given: Credentials | None) -> AuthResult:
-        """Return the result, at once for credentials that were verified before."""
-        if given is None or len(given.password) > _LONGEST_PASSWORD:
+    async def authenticate(
+        self, given: Credentials | None, client: str = ""
+    ) -> AuthResult:
+        """Return the result, at once for credentials that were verified before.
+
+        During a flood the address of the client decides how long it waits.
+        """
+        if given is None:
             return AuthResult.REFUSED
-        hash_ = self._hashes.get(given.name)
-        digest = self._digest(given, hash_)
-        if hmac.compare_digest(self._granted.get(given.name, b""), digest):
-            return AuthResult.GRANTED
-        task = self._pending.get(digest)
-        if task is None:
-            if len(self._pending) >= _MAX_PENDING:
+        given = given._replace(password=given.password[:_BCRYPT_BYTES])
+        while True:
+            hash_ = self._hashes.get(given.name)
+            digest = self._digest(given, hash_)
+            if hmac.compare_digest(self._granted.get(given.name, b""), digest):
+                return AuthResult.GRANTED
+            is_valid = await self._queue.verify(
+                digest,
+                origin_of(client),
+                partial(_is_match, given.password, hash_ or self._dummy_hash),
+            )
+            if is_valid is None:
                 return AuthResult.BUSY
-            task = asyncio.create_task(self._verify(given, hash_, digest))
-            self._pending[digest] = task
-            task.add_done_callback(lambda _: self._pending.pop(digest))
-        # A client that disconnects must not cancel it: others may wait for the result,
-        # and the lock would be released while the worker thread is still busy.
-        return await asyncio.shield(task)
+            if self._hashes.get(given.name) == hash_:
+                break
+            # Replaced meanwhile: the new hash counts.
+        if not is_valid or hash_ is None:
+            return AuthResult.REFUSED
+        self._granted[given.name] = digest
+        return AuthResult.GRANTED
 
     def _digest(self, given: Credentials, hash_: bytes | None) -> bytes:
         # It includes the hash: a cached digest is invalid once the hash changes.
         parts = (given.name, hash_ or b"", given.password)
         text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return hmac.digest(self._salt, text, "sha256")
-
-    async def _verify(
-        self, given: Credentials, hash_: bytes | None, digest: bytes
-    ) -> AuthResult:
-        async with self._bcrypt_lock:
-            is_match = await asyncio.to_thread(
-                _is_match, given.password, hash_ or self._dummy_hash
-            )
-        if not is_match or hash_ is None:
-            return AuthResult.REFUSED
-        if self._hashes.get(given.name) == hash_:
-            self._granted[given.name] = digest
-        return AuthResult.GRANTED
 
 
 def _is_match(password: bytes, hash_: bytes) -> bool:

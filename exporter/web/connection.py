@@ -278,7 +278,8 @@ class Connection(asyncio.BufferedProtocol):
         self._phase = _Phase.RESPONDING
         self._deadline = math.inf
         self._context.table.mark_busy(self)
-        request = messages.request(cast("h11.Request", self._request))
+        client = (self._out.get_extra_info("peername") or ("",))[0]
+        request = messages.request(cast("h11.Request", self._request), client)
         self._task = self._context.table.start_task(self._respond(request))
         self._task.add_done_callback(self._log_failure)
 

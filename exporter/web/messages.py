@@ -22,6 +22,8 @@ class HttpRequest(NamedTuple):
     query: str
     headers: Mapping[str, str]
     """Names in lower case; values of repeated headers are joined by commas."""
+    client: str = ""
+    """The address of the client; empty if it has disconnected."""
 
 
 class HttpResponse(NamedTuple):
@@ -49,8 +51,8 @@ _MOST_CHUNKS = 1024
 Responder = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-def request(event: h11.Request) -> HttpRequest:
-    """Convert a request of h11."""
+def request(event: h11.Request, client: str = "") -> HttpRequest:
+    """Convert a request of h11 from an address."""
     target = event.target.decode("ascii")
     if "://" in target and not target.startswith("/"):
         # The form for proxies, which servers have to accept (RFC 9112, section 3.2.2).
@@ -60,7 +62,7 @@ def request(event: h11.Request) -> HttpRequest:
     for raw_name, raw_value in event.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return HttpRequest(event.method.decode("ascii"), path, query, headers)
+    return HttpRequest(event.method.decode("ascii"), path, query, headers, client)
 
 
 def text_response(status: int, text: str, *headers: tuple[str, str]) -> HttpResponse:

@@ -144,7 +144,8 @@ class Security:
         if not self._authenticator.is_enabled:
             return None
         given = credentials(request.headers.get("authorization", ""))
-        return _REFUSALS[await self._authenticator.authenticate(given)]
+        result = await self._authenticator.authenticate(given, request.client)
+        return _REFUSALS[result]
 
     def _with_headers(self, response: HttpResponse) -> HttpResponse:
         """Add the configured headers; they replace headers of the same name."""

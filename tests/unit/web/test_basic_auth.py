@@ -10,6 +10,7 @@ import bcrypt
 import pytest
 from exporter.system.api_key import Secret
 from exporter.web.basic_auth import Authenticator, AuthResult, Credentials, credentials
+from exporter.web.password_queue import origin_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,9 +115,13 @@ def test_the_representation_of_credentials_contains_no_password() -> None:
         (Credentials(b"$2a$", VALID.password), GRANTED),
         (Credentials(b"$2y$", VALID.password), GRANTED),
         (Credentials(b"long", b"x" * 72), GRANTED),
-        # bcrypt would ignore the last byte.
-        (Credentials(b"long", b"x" * 73), REFUSED),
-        (Credentials(b"long", b"x" * 10_000), REFUSED),
+        # bcrypt ignores all further bytes, as in exporter-toolkit.
+        (Credentials(b"long", b"x" * 73), GRANTED),
+        (Credentials(b"long", b"x" * 10_000), GRANTED),
+        (Credentials(b"long", b"x" * 71 + b"yx"), REFUSED),
+        # Cut in the middle of a character, which has two bytes.
+        (Credentials(b"longer", "é".encode() * 50), GRANTED),
+        (Credentials(b"longer", b"x" + "é".encode() * 50), REFUSED),
     ],
 )
 def test_only_the_password_of_an_existing_user_is_granted(
@@ -124,7 +129,8 @@ def test_only_the_password_of_an_existing_user_is_granted(
 ) -> None:
     hashes = {name: HASH.replace("$2b$", name) for name in ("$2a$", "$2y$")}
     long = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
-    one = authenticator(prometheus=HASH, long=long, **hashes)
+    longer = bcrypt.hashpw("é".encode() * 36, bcrypt.gensalt(4)).decode()
+    one = authenticator(prometheus=HASH, long=long, longer=longer, **hashes)
 
     assert results(one, given) == [expected]
 
@@ -142,18 +148,91 @@ def test_valid_credentials_are_verified_once(
     assert bcrypts == [(VALID.password, HASH.encode())]
 
 
-def test_eight_passwords_are_pending_at_most(
-    bcrypts: list[tuple[bytes, bytes]],
-) -> None:
-    """Further ones are BUSY; the queue accepts others once it is empty again."""
+def test_eight_passwords_wait_at_most(bcrypts: list[tuple[bytes, bytes]]) -> None:
+    """Others are BUSY; the queue accepts all again once it is empty."""
     one = authenticator()
 
     async def work() -> list[AuthResult]:
         flood = (one.authenticate(wrong(number)) for number in range(20))
         return [*await asyncio.gather(*flood), await one.authenticate(VALID)]
 
-    assert asyncio.run(work()) == [REFUSED] * 8 + [BUSY] * 12 + [GRANTED]
+    *flood, last = asyncio.run(work())
+
+    assert flood.count(BUSY) == 12
+    assert flood.count(REFUSED) == 8
+    assert last is GRANTED
     assert len(bcrypts) == 9
+
+
+FLOODS = {
+    "one address": ["203.0.113.7"] * 300,
+    "one network": [f"192.0.2.{number % 250 + 2}" for number in range(300)],
+    "many networks": [f"10.{number % 250}.{number}.7"[:14] for number in range(250)],
+    "mapped to IPv6": [f"::ffff:127.0.{number}.1" for number in range(250)],
+    "IPv6": [f"2001:db8:{number:x}::1" for number in range(300)],
+    "one IPv6 network": [f"2001:db8:0:{number:x}::1" for number in range(300)],
+    "one IPv6 host": [f"2001:db8::{number:x}" for number in range(300)],
+}
+
+
+@pytest.mark.parametrize(
+    "newcomer", ["192.0.2.1", "::ffff:127.0.1.9", "2001:db8:0:ffff::1"]
+)
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_newcomer_is_next_during_a_flood_from_any_addresses(
+    flood: list[str], newcomer: str, bcrypts: list[tuple[bytes, bytes]]
+) -> None:
+    """It waits for the password that is being verified, and for no other.
+
+    So it does when it comes again, while the flood has never stopped.
+    """
+    one = authenticator()
+
+    async def work() -> list[int]:
+        positions = []
+        tasks = []
+        for hash_ in (HASH, OTHER_HASH):
+            one.replace_users(users(prometheus=hash_))
+            tasks += [
+                asyncio.ensure_future(one.authenticate(wrong(number), client))
+                for number, client in enumerate(flood, len(tasks))
+            ]
+            await asyncio.sleep(0)
+            before = len(bcrypts)
+            assert await one.authenticate(VALID, newcomer) is GRANTED
+            passwords = [password for password, _ in bcrypts[before:]]
+            positions.append(passwords.index(VALID.password))
+        results = await asyncio.gather(*tasks)
+        assert set(results) == {REFUSED, BUSY}
+        return positions
+
+    assert max(asyncio.run(work())) <= 1
+
+
+def test_an_address_that_sent_many_passwords_waits_for_one_that_sent_few(
+    bcrypts: list[tuple[bytes, bytes]],
+) -> None:
+    """Although the latter was refused before, and although it came first."""
+    one = authenticator()
+    few, many = "192.0.2.1", "192.0.2.2"
+
+    async def work() -> None:
+        sent = [one.authenticate(wrong(number), few) for number in range(3)]
+        sent += [one.authenticate(wrong(number), many) for number in range(3, 12)]
+        await asyncio.gather(*sent)
+
+    asyncio.run(work())
+
+    order = [password for password, _ in bcrypts]
+    assert order[:3] == [wrong(number).password for number in (2, 1, 0)]
+
+
+@given(st.text() | st.ip_addresses().map(str))
+def test_any_address_of_a_client_has_an_origin(client: str) -> None:
+    origin = origin_of(client)
+
+    assert origin.host.prefixlen > origin.network.prefixlen
+    assert origin.host.version == origin.network.version
 
 
 def test_one_bcrypt_runs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +310,7 @@ def test_users_may_change_during_a_verification() -> None:
         concurrent = await asyncio.gather(running, one.authenticate(VALID))
         return [*concurrent, await one.authenticate(VALID)]
 
-    assert asyncio.run(work()) == [GRANTED, REFUSED, REFUSED]
+    assert asyncio.run(work()) == [REFUSED] * 3
 
 
 def test_an_unknown_user_takes_as_long_as_the_most_expensive_hash(
