@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
+from exporter.commands import unknown_arguments
 from exporter.system.api_key import without_quotes
 
 PORT = 10417
@@ -32,6 +33,14 @@ _OF_KUBERNETES = re.compile(
     r".*_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
 )
 _PASSWORD = re.compile(r"(?<=://)\S*(?=@)|(?<=[?&]password=)[^&\s]*")
+_REPEATED_VALUES = (
+    (re.compile(r"ignored explicit argument .*", re.DOTALL), "expected no value"),
+    (
+        re.compile(r"invalid choice: .* \(choose from (.*)\)", re.DOTALL),
+        r"expected one of \1",
+    ),
+)
+"""Messages of argparse that repeat a value, and their replacements."""
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _ON = ("true", "1", "yes", "on")
 _OFF = ("false", "0", "no", "off")
@@ -182,12 +191,30 @@ class Parser(argparse.ArgumentParser):
         self, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> argparse.Namespace:
         """Parse flags, then environment variables, then defaults."""
-        options = self.parse_args(arguments)
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.error(self.describe_unknown(unknown))
         for flag in self._flags:
             if getattr(options, flag.key) is None:
                 text = without_quotes(environment.get(flag.variable, "")).strip(" ,")
                 setattr(options, flag.key, self._value(flag, text))
         return options
+
+    def parse_known_args(  # type: ignore[override]  # without a namespace
+        self, args: Sequence[str]
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse flags, and return also unknown arguments; refuse an API key.
+
+        It is refused first: the messages of argparse repeat values.
+        """
+        known = {f"--{flag.name}" for flag in self._flags}
+        if any(unknown_arguments.gives_key(word, known) for word in args):
+            self.error(unknown_arguments.KEY_ADVICE)
+        return super().parse_known_args(args)
+
+    def describe_unknown(self, unknown: Sequence[str]) -> str:
+        """Return a message about unknown arguments, without a value."""
+        return unknown_arguments.describe(unknown)
 
     @contextmanager
     def usage_errors(self) -> Iterator[None]:
@@ -203,6 +230,8 @@ class Parser(argparse.ArgumentParser):
         Argparse quotes the arguments, and a URL may contain a password.
         """
         message = _PASSWORD.sub("...", message)
+        for pattern, replacement in _REPEATED_VALUES:
+            message = pattern.sub(replacement, message)
         self.exit(2, f"{self.prog}: error: {message}\nsee {self.prog} --help\n")
 
     def _value(self, flag: Flag, text: str) -> str | list[str] | bool | None:

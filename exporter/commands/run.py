@@ -133,4 +133,4 @@ def _unknown_word(unknown: Sequence[str]) -> str:
         return f"unknown command {word!r}: to run it, give --config.file {word}"
     close = get_close_matches(word, COMMANDS, n=1)
     guess = f"did you mean {close[0]}?" if close else "see braze-exporter --help"
-    return f"unknown command {word!r}: expected one of {', '.join(COMMANDS)}; {guess}"
+    return f"unknown command: expected one of {', '.join(COMMANDS)}; {guess}"

@@ -10,7 +10,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from exporter.braze.client import Client
 from exporter.braze.proxies import ProxySettings
@@ -59,17 +59,12 @@ class Target(NamedTuple):
 class TargetParser(Parser):
     """A parser of `TARGET_FLAGS` and others."""
 
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2, without unknown arguments: one could be a key."""
-        known, _, rest = message.partition("unrecognized arguments: ")
-        if rest and not known:
-            words = rest.split()
-            flags = [one.partition("=")[0] for one in words if one.startswith("--")]
-            named = f": {' '.join(flags)}" if flags else ""
-            message = f"unknown flags or arguments{named}"
-            if not all(word.startswith("-") for word in words):
-                message += "; a configuration is given by --config.file FILE"
-        super().error(message)
+    def describe_unknown(self, unknown: Sequence[str]) -> str:
+        """Return a message about unknown arguments, without a value."""
+        message = super().describe_unknown(unknown)
+        if all(word.startswith("-") for word in unknown):
+            return message
+        return f"{message}; a configuration is given by --config.file FILE"
 
     def target(
         self,
