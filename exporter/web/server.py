@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from exporter.model.errors import ListenError
+from exporter.web import handshake
 from exporter.web.connection import ClientLimits, Connection, ServerContext
 from exporter.web.connection_table import ConnectionTable
 from exporter.web.messages import Responder
@@ -230,6 +231,7 @@ class Server:
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         context = self._ssl_context()
+        handshake.client.set(accepted.getpeername()[0])
         seconds = self._limits.first_request_seconds
         if context is not None:
             await _wait_for_input(accepted)

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import ip_address
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from exporter.system.api_key import Secret
+from exporter.web import pem_faults
+from exporter.web.handshake import ServerTlsContext
 
 
 class ClientAuth(StrEnum):
@@ -67,20 +68,11 @@ _VERIFY_MODES = {
 }
 # Without a passphrase OpenSSL would prompt for one at the terminal.
 _NO_PASSPHRASE = ""
-_MISMATCHES = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
-
-
-def normal_san(text: str) -> str:
-    """Return an IP address in its shortest form, and any other name unchanged."""
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return text
 
 
 def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
     """Return a context for the server, or all faults of the settings."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerTlsContext(ssl.PROTOCOL_TLS_SERVER)
     faults = [*_load_pair(context, tls)]
     if tls.client_ca is not None:
         faults = [*_load_certificates(context, tls.client_ca), *faults]
@@ -98,7 +90,7 @@ def server_context(tls: Tls) -> ssl.SSLContext | tuple[WebConfigFault, ...]:
     return context
 
 
-def _configure(context: ssl.SSLContext, tls: Tls) -> None:
+def _configure(context: ServerTlsContext, tls: Tls) -> None:
     context.verify_mode = _VERIFY_MODES[tls.client_auth]
     context.minimum_version = _VERSIONS[tls.min_version]
     context.maximum_version = _VERSIONS[tls.max_version]
@@ -109,8 +101,7 @@ def _configure(context: ssl.SSLContext, tls: Tls) -> None:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     if tls.curve:
         context.set_ecdh_curve(tls.curve)
-    if tls.allowed_sans:
-        context.sslobject_class = _san_checking_class(tls.allowed_sans)
+    context.allowed_sans = tls.allowed_sans
     context.set_alpn_protocols(["http/1.1"])
 
 
@@ -133,9 +124,7 @@ def _load_certificates(context: ssl.SSLContext, pem: Pem) -> Iterator[WebConfigF
         context.load_verify_locations(cadata=pem.text.reveal())
     except (ssl.SSLError, ValueError):
         # ValueError: the text is empty.
-        yield WebConfigFault(
-            pem.option, "found no valid certificate; expected certificates in PEM form"
-        )
+        yield WebConfigFault(pem.option, pem_faults.of_certificate(pem.text.reveal()))
 
 
 def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
@@ -148,11 +137,12 @@ def _load_pair(context: ssl.SSLContext, tls: Tls) -> Iterator[WebConfigFault]:
         with _file(tls.cert) as cert_file, _file(tls.key) as key_file:
             context.load_cert_chain(cert_file, key_file, password=_NO_PASSPHRASE)
     except ssl.SSLError as error:
-        if error.reason in _MISMATCHES:
-            message = f"the key does not match the certificate of {tls.cert.option}"
+        reason = error.reason or ""
+        if message := pem_faults.of_refused_certificate(reason):
+            yield WebConfigFault(tls.cert.option, message)
         else:
-            message = "expected a private key in PEM form, without a passphrase"
-        yield WebConfigFault(tls.key.option, message)
+            message = pem_faults.of_key(tls.key.text.reveal(), reason, tls.cert.option)
+            yield WebConfigFault(tls.key.option, message)
     except OSError as error:
         yield WebConfigFault(
             tls.key.option, f"cannot read key or certificate: {error.strerror}"
@@ -175,21 +165,3 @@ def _file(pem: Pem) -> Iterator[str]:
         file.write(pem.text.reveal().encode())
         file.flush()
         yield f"/proc/self/fd/{file.fileno()}" if is_in_memory else file.name
-
-
-def _san_checking_class(allowed: frozenset[str]) -> type[ssl.SSLObject]:
-    class SanCheckingSSLObject(ssl.SSLObject):
-        """Fails the handshake if the client's certificate has no allowed name."""
-
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            certificate: dict[str, Any] = self.getpeercert() or {}
-            names = {
-                normal_san(text.strip()) if kind == "IP Address" else text
-                for kind, text in certificate.get("subjectAltName", ())
-            }
-            if not allowed & names:
-                message = "the client's certificate has none of the allowed names"
-                raise ssl.SSLError(message)
-
-    return SanCheckingSSLObject

@@ -21,7 +21,9 @@ from exporter.config.yaml_tree import Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
 from exporter.system.api_key import Secret
-from exporter.web.tls import ClientAuth, Pem, Tls, WebConfigFault, normal_san
+from exporter.web import go_duration
+from exporter.web.handshake import normal_san
+from exporter.web.tls import ClientAuth, Pem, Tls, WebConfigFault
 
 # https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 WEB_CONFIG = {
@@ -349,7 +351,7 @@ def _rate_limit(field: Field) -> RequestRateLimit | None:
     section = field.section("a mapping with interval and burst", RATE_LIMIT)
     interval_seconds = section.read(
         "interval",
-        lambda item: item.quantity("a duration", units.duration_seconds),
+        lambda item: item.quantity("a duration", go_duration.seconds),
     )
     burst = section.read("burst", lambda item: item.amount(units.whole_number))
     if not interval_seconds:
