@@ -21,6 +21,7 @@ from exporter.braze.authorities import (
 )
 from exporter.braze.deadline import Deadline
 from exporter.braze.proxies import ProxySettings
+from exporter.braze.proxy_password import ProxyPassword
 from exporter.braze.responses import BrazeResponse, RequestInfo
 from exporter.braze.transport import (
     FAULTS,
@@ -88,6 +89,7 @@ class Client:
             self._authorities = Authorities((NamedPath(workspace.ca_file, "ca_file"),))
         self._loaded_version: tuple[object, ...] = ()
         self._proxy = workspace.proxy or proxies.proxy_for(self._endpoint)
+        self._proxy_password = ProxyPassword(self._proxy)
         self._route = self._endpoint
         if self._proxy is not None:  # without user and password
             host = self._proxy.rpartition("@")[2].split("://")[-1]
@@ -115,6 +117,7 @@ class Client:
             path=path.strip("/"),
             key_source=self._workspace.key_source,
             key=self._key(),
+            proxy_password=self._proxy_password,
         )
         response: Response | None = None
         began_at = self._monotonic()
@@ -127,7 +130,9 @@ class Client:
             except KeyRefused as refused:
                 failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
-                failure = self._failure(exc, limits=limits, response=response)
+                failure = self._failure(
+                    exc, limits=limits, request=request, response=response
+                )
                 failure.seconds = self._monotonic() - began_at
         # Raised here without `from`: the chained exceptions may quote what the peer
         # sent, and the peer knows the key.
@@ -259,7 +264,7 @@ class Client:
         cached: Callable[[int], object | None],
         began_at: float,
     ) -> BrazeResponse:
-        status, headers = response.status_code, response.headers
+        status, headers = response.status_code, request.readable(response.headers)
         if status != 200:
             message = ""
             with suppress(*FAULTS):
@@ -296,7 +301,12 @@ class Client:
         )
 
     def _failure(
-        self, exc: Exception, *, limits: Deadline, response: Response | None
+        self,
+        exc: Exception,
+        *,
+        limits: Deadline,
+        request: RequestInfo,
+        response: Response | None,
     ) -> FetchError:
         """Check the limits first: they end a wait by breaking the connection."""
         kind: type[FetchError] = Unavailable
@@ -326,5 +336,5 @@ class Client:
             message,
             reason=reason,
             status=response.status_code,
-            rate_limit=responses.rate_limit_of(response.headers),
+            rate_limit=responses.rate_limit_of(request.readable(response.headers)),
         )

@@ -17,8 +17,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
+from requests.structures import CaseInsensitiveDict
 
 from exporter.braze.paths import permission_for
+from exporter.braze.proxy_password import ProxyPassword
 from exporter.model.config import KeySource
 from exporter.model.errors import (
     CampaignRefused,
@@ -83,19 +85,30 @@ class RequestInfo(NamedTuple):
     path: str
     key_source: KeySource
     key: Secret
+    proxy_password: ProxyPassword = ProxyPassword()
 
     def quote(self, text: str) -> str:
-        """Return a text for a message: shortened, on one line, without the key."""
+        """Return a text for a message: shortened, on one line, without secrets."""
         key = re.compile(re.escape(self.key.reveal()), re.IGNORECASE)
-        hidden = key.sub("<key>", text)
+        hidden = self.proxy_password.hide(key.sub("<key>", text))
         clean = "".join(char if char.isprintable() else "\ufffd" for char in hidden)
         return clean if len(clean) <= _QUOTE_LIMIT else f"{clean[:_QUOTE_LIMIT]}…"
 
-    def is_key_in(self, body: bytes) -> bool:
-        """Return whether a JSON body contains the key, escaped or not."""
+    def secret_in(self, body: bytes) -> str:
+        """Return the name of a secret that a JSON body contains, escaped or not."""
         key = self.key.reveal().lower().encode()
-        plain = _ESCAPE.sub(_unescape, body) if b"\\" in body else body
-        return len(key) >= _SHORTEST_SECRET and key in plain.lower()
+        plain = (_ESCAPE.sub(_unescape, body) if b"\\" in body else body).lower()
+        if len(key) >= _SHORTEST_SECRET and key in plain:
+            return "the API key"
+        return "the proxy's password" if self.proxy_password.is_in(plain) else ""
+
+    def readable(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers without those that contain the proxy's password."""
+        is_secret = self.proxy_password.is_in_header
+        if not any(map(is_secret, headers.values())):
+            return headers
+        kept = {name: text for name, text in headers.items() if not is_secret(text)}
+        return CaseInsensitiveDict(kept)
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:
@@ -198,11 +211,12 @@ def message_of(body: bytes) -> str:
 def decoded(request: RequestInfo, headers: Mapping[str, str], body: bytes) -> object:
     """Return the document of a response with status 200, or raise `Unavailable`.
 
-    A document that contains the key is rejected, since its strings become labels.
+    A document with a secret is rejected, since its strings become labels.
     """
     try:
-        if request.is_key_in(body):
-            raise ValueError("the body contains the API key")
+        if secret := request.secret_in(body):
+            message = f"the body contains {secret}"
+            raise ValueError(message)
         return document_of(body)
     except ValueError as exc:
         raise Unavailable(

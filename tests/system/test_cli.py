@@ -118,7 +118,8 @@ def test_wrong_usage_repeats_no_password(
     [
         ((), "give --config.file FILE or set BRAZE_EXPORTER_CONFIG_FILE"),
         (("--nope",), "unrecognized arguments: --nope"),
-        (("--nope", "chekc"), "unrecognized arguments: --nope chekc"),
+        (("--nope", "chekc"), "error: unrecognized arguments: --nope"),
+        (("--seed=3",), "unrecognized arguments: --seed"),
         (("chekc",), "did you mean check?"),
         (("--log.level=debug", "dem"), "did you mean demo?"),
         (

@@ -14,8 +14,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import current_thread
+from urllib.parse import quote
 
 import pytest
+from exporter.cli import main
+from exporter.commands import COMMANDS
 from exporter.simulator import Fault, Simulator, SimulatorSettings
 from exporter.system.logformat import Json, Logfmt
 
@@ -32,7 +35,7 @@ from tests.support.daemon_process import (
     workspace,
     written,
 )
-from tests.support.scripted_peer import answer, closing
+from tests.support.scripted_peer import Peer, answer, closing
 
 KEY = "7f3e9a52-cafe-4d1b-8a6b-feedfacebeef"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -306,3 +309,133 @@ def test_a_check_does_not_print_the_key(tmp_path: Path) -> None:
     assert ended.returncode == 0
     assert "quote" in ended.stderr
     assert_no_key(ended.stdout + ended.stderr)
+
+
+PROXY_PASSWORD = "Hünter@2:x/y"
+PROXY_USER = f"squid:{quote(PROXY_PASSWORD, safe='')}"
+PROXY_SECRETS = (
+    PROXY_PASSWORD,
+    quote(PROXY_PASSWORD, safe=""),
+    base64.b64encode(f"squid:{PROXY_PASSWORD}".encode()).decode(),
+)
+ALL_SECRETS = " ".join(PROXY_SECRETS)
+# What a proxy sends for http://: it repeats the password in every place.
+PROXY_REPLIES = (
+    answer(message(ALL_SECRETS), status="407 Proxy Authentication Required"),
+    answer(message(ALL_SECRETS), status="403 Forbidden"),
+    answer(ALL_SECRETS.encode(), status="502 Bad Gateway"),
+    *(answer(message(secret), status=f"400 {secret}") for secret in PROXY_SECRETS),
+    *(answer(message(secret)) for secret in PROXY_SECRETS),
+    *(answer(entry(variation_name=secret, sent=1)) for secret in PROXY_SECRETS),
+    *(
+        answer(
+            status="302 Found",
+            headers=(f"Location: http://{secret}/", f"X-RateLimit-Limit: {secret}"),
+        )
+        for secret in PROXY_SECRETS[1:]
+    ),
+    f"HTTP/1.1 {ALL_SECRETS} OK\r\n\r\n".encode(),
+    f"HTTP/1.1 200 OK\r\nno header {ALL_SECRETS}\r\n\r\n".encode(),
+)
+
+
+def through(peer: Peer) -> str:
+    """Return the URL of a proxy with user and password."""
+    return peer.url.replace("//", f"//{PROXY_USER}@")
+
+
+def assert_no_proxy_password(text: str) -> None:
+    for secret in (*PROXY_SECRETS, PROXY_PASSWORD[:6], PROXY_PASSWORD[6:]):
+        assert secret.lower() not in text.lower()
+
+
+def test_a_password_that_a_proxy_repeats_is_on_no_page_and_in_no_log(
+    tmp_path: Path,
+) -> None:
+    with ExitStack() as stack:
+        braze = stack.enter_context(Simulator(SimulatorSettings(campaigns=1)))
+        peers = [stack.enter_context(closing(reply)) for reply in PROXY_REPLIES]
+        workspaces = [
+            workspace(braze, name=f"{number}", proxy=through(peer))
+            for number, peer in enumerate(peers)
+        ]
+        document = {"workspaces": workspaces}
+        flag = "--log.level=debug"
+        with exporter(braze, tmp_path, flag, document=document) as process:
+            scrape = process.wait_for_samples("braze_campaign_up", len(peers))
+            pages = everything(process)
+            process.stop()
+
+    assert not any(scrape["braze_campaign_up"].values())
+    assert all(b"Proxy-Authorization: Basic" in peer.requests[0] for peer in peers)
+    for text in (*pages.values(), "\n".join(process.lines)):
+        assert_no_proxy_password(text)
+
+
+@pytest.mark.parametrize("command", ["check", "doctor", "discover", "backfill"])
+def test_no_command_prints_or_writes_a_password_that_a_proxy_repeats(
+    tmp_path: Path, command: str
+) -> None:
+    campaigns = [{"id": "1", "name": PROXY_PASSWORD}]
+    listed = json.dumps({"campaigns": campaigns, "message": "success"}).encode()
+    output = tmp_path / "written"
+    flags = [f"--output={output}"] if command == "backfill" else []
+    for reply in (*PROXY_REPLIES[:4], PROXY_REPLIES[6], answer(listed)):
+        with Simulator(SimulatorSettings(campaigns=1)) as braze, closing(reply) as peer:
+            changed = configuration(braze, proxy=through(peer))
+            file = written(tmp_path / "config.yaml", changed)
+            file_flag = file if command == "check" else f"--config.file={file}"
+            environment = {"BRAZE_API_KEY": KEY}
+            ended = invoke(command, file_flag, *flags, environment=environment)
+
+        assert peer.requests or command == "check"
+        assert_no_proxy_password(ended.stdout + ended.stderr)
+        for made in set(tmp_path.rglob("*")) - {Path(file)}:
+            if made.is_file():
+                assert_no_proxy_password(made.read_bytes().decode("utf-8", "replace"))
+
+
+MISTYPED = (
+    ("--api-key", KEY),
+    (f"--api-key={KEY}",),
+    ("--apikey", KEY),
+    ("-api-key", KEY),
+    ("--api_key", KEY),
+    ("--API-KEY", KEY),
+    ("\u2014api-key", KEY),
+    ("--api", KEY),
+    ("--api-key-en", KEY),
+    (f"--api-key-{KEY}",),
+    (f"--api-key{KEY}",),
+    ("--api-key", f"{KEY} {KEY}"),
+    (f"api-key={KEY}",),
+    (f"BRAZE_API_KEY={KEY}",),
+    ("--key", KEY),
+    (f"-k{KEY}",),
+    ("-k", KEY),
+    ("--nope", KEY),
+    (f"--nope={KEY}",),
+    (f"--{KEY}",),
+    ("--", "--api-key", KEY),
+    ("--log.level", KEY),
+    (f"--config.check={KEY}",),
+    (f"-h{KEY}",),
+)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+@pytest.mark.parametrize("words", MISTYPED, ids=" ".join)
+def test_a_key_on_the_command_line_is_not_repeated(
+    name: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [name] if name else []
+    for arguments in ([*command, *words], [*words, *command]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        output = "".join(capsys.readouterr())
+
+        assert end.value.code == 2
+        assert_no_key(output)
+        if words[0].lower().strip("-\u2014").startswith("api"):
+            assert "no flag accepts an API key" in output
+            assert "api_key_env or api_key_file" in output

@@ -99,9 +99,9 @@ def test_an_unlisted_host_is_a_warning_that_names_the_flag() -> None:
     [
         ("", "no workspace: give --config.file"),
         ("--config.file=x --endpoint=y", "--config.file or --endpoint, not both"),
-        ("--api-key hunter2", "unknown flags or arguments: --api-key"),
-        ("--api-key=hunter2", "unknown flags or arguments: --api-key"),
-        ("hunter2", "unknown flags or arguments; a configuration is given by --conf"),
+        ("--api-key hunter2", "no flag accepts an API key"),
+        ("--api-key=hunter2", "no flag accepts an API key"),
+        ("hunter2", "unrecognized arguments; a configuration is given by --conf"),
         ("--config.file", "expected one argument"),
     ],
 )
