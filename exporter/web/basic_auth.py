@@ -105,16 +105,20 @@ class Authenticator:
                 digest,
                 origin_of(client),
                 partial(_is_match, given.password, hash_ or self._dummy_hash),
+                partial(self._grant, given.name, hash_, digest),
             )
             if is_valid is None:
                 return AuthResult.BUSY
             if self._hashes.get(given.name) == hash_:
                 break
             # Replaced meanwhile: the new hash counts.
-        if not is_valid or hash_ is None:
-            return AuthResult.REFUSED
-        self._granted[given.name] = digest
-        return AuthResult.GRANTED
+        is_granted = is_valid and hash_ is not None
+        return AuthResult.GRANTED if is_granted else AuthResult.REFUSED
+
+    def _grant(self, name: bytes, hash_: bytes | None, digest: bytes) -> None:
+        """Cache valid credentials, unless the hash was replaced meanwhile."""
+        if hash_ is not None and self._hashes.get(name) == hash_:
+            self._granted[name] = digest
 
     def _digest(self, given: Credentials, hash_: bytes | None) -> bytes:
         # It includes the hash: a cached digest is invalid once the hash changes.

@@ -25,7 +25,7 @@ _LONGEST_NANOSECONDS = 2**63 - 1
 def seconds(text: str) -> float:
     """Parse `1h30m`, `1.5s`, `100ms` or a bare `0`.
 
-    ValueError: it is none, or negative, which Go accepts and would mean no limit.
+    ValueError: it is not a duration, or negative, which in Go would mean no limit.
     """
     if text in {"0", "+0", "-0"}:
         return 0.0

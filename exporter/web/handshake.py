@@ -1,4 +1,4 @@
-"""TLS handshakes with clients: a refused client gets an alert, and a log line says why.
+"""TLS handshakes with clients: a refused client gets an alert, and the log the reason.
 
 asyncio closes a connection as soon as its handshake fails, and the alert would be lost.
 """
@@ -139,7 +139,7 @@ ServerTlsContext.sslobject_class = _ServerSide
 
 
 def _refusal(error: ssl.SSLError) -> _Refusal:
-    """Describe what OpenSSL says."""
+    """Describe an error of OpenSSL."""
     if isinstance(error, ssl.SSLCertVerificationError):
         advice = (
             "give it a certificate for clients that an authority of client_ca_file has"

@@ -33,7 +33,7 @@ class Origin(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def origin_of(client: str) -> Origin:
-    """Return the origin of an address; any text that is none has the same origin."""
+    """Return the origin of an address; all other texts have the same origin."""
     address = ip_address("::")
     with suppress(ValueError):
         address = ip_address(client)
@@ -53,6 +53,7 @@ class _Waiting(NamedTuple):
     """A verification that waits or runs, for one or more clients."""
 
     is_valid: Callable[[], bool]
+    on_valid: Callable[[], None]
     origins: set[Origin]
     result: asyncio.Future[bool | None]
 
@@ -69,11 +70,16 @@ class PasswordQueue:
         self._worker: asyncio.Task[None] | None = None
 
     async def verify(
-        self, digest: bytes, origin: Origin, is_valid: Callable[[], bool]
+        self,
+        digest: bytes,
+        origin: Origin,
+        is_valid: Callable[[], bool],
+        on_valid: Callable[[], None],
     ) -> bool | None:
         """Return what `is_valid` returns, in a thread; None: too many wait.
 
-        Concurrent calls with the same digest share one call of `is_valid`.
+        Concurrent calls with the same digest share one call of `is_valid`. `on_valid`
+        is called even if the client has left meanwhile.
         """
         if len(self._sent) > _MOST_COUNTED:
             self._sent.clear()
@@ -81,13 +87,14 @@ class PasswordQueue:
         found = self._waiting.get(digest)
         if found is None:
             result = asyncio.get_running_loop().create_future()
-            found = _Waiting(is_valid, {origin}, result)
+            found = _Waiting(is_valid, on_valid, {origin}, result)
             self._waiting[digest] = found
             self._refuse_excess()
         found.origins.add(origin)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        # A client that disconnects must not cancel it: others may wait for the result.
+        # A client that leaves must not cancel it: others may wait for the result, and
+        # the client is served at once when it comes again.
         return await asyncio.shield(found.result)
 
     def _rank(self, one: _Waiting) -> tuple[int, int]:
@@ -119,6 +126,7 @@ class PasswordQueue:
                 is_valid = await asyncio.to_thread(running.is_valid)
                 running.result.set_result(is_valid)
                 if is_valid:
+                    running.on_valid()
                     for origin in running.origins:
                         del self._sent[origin.host]
             except RuntimeError:  # the system has no thread to give

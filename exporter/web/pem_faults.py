@@ -1,7 +1,7 @@
 """Messages about certificates and keys that OpenSSL rejects.
 
-OpenSSL says of most contents only that it finds nothing: the labels of their PEM blocks
-say what they are. No message contains another part of them.
+For most contents OpenSSL reports only that it finds nothing: the labels of their PEM
+blocks state what they are. No message contains another part of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def of_certificate(text: str) -> str:
 
 
 def of_refused_certificate(reason: str) -> str:
-    """Return what OpenSSL's reason says of the certificate; empty: it is the key's."""
+    """Return what is wrong with a certificate; empty: nothing, for this reason."""
     return _REFUSED_CERTIFICATES.get(reason, "")
 
 

@@ -190,7 +190,7 @@ def test_a_newcomer_is_next_during_a_flood_from_any_addresses(
 
     async def work() -> list[int]:
         positions = []
-        tasks = []
+        tasks: list[asyncio.Task[AuthResult]] = []
         for hash_ in (HASH, OTHER_HASH):
             one.replace_users(users(prometheus=hash_))
             tasks += [
@@ -276,6 +276,24 @@ def test_a_disconnecting_client_does_not_affect_others() -> None:
         return [await staying, await one.authenticate(wrong(1))]
 
     assert asyncio.run(work()) == [GRANTED, REFUSED]
+
+
+def test_a_client_that_left_is_served_at_once_when_it_comes_again(
+    bcrypts: list[tuple[bytes, bytes]],
+) -> None:
+    """A scrape may time out while its password waits."""
+    one = authenticator()
+
+    async def work() -> AuthResult:
+        sent = [asyncio.ensure_future(one.authenticate(wrong(n))) for n in range(3)]
+        leaving = asyncio.ensure_future(one.authenticate(VALID, "192.0.2.1"))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(*sent)
+        return await one.authenticate(VALID, "192.0.2.1")
+
+    assert asyncio.run(work()) is GRANTED
+    assert len(bcrypts) == 4
 
 
 def test_the_cache_stays_valid_for_unchanged_hashes(

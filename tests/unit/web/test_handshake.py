@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support.server_in_thread import GET, ServerInThread, serving
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 CA_ADVICE = "a certificate for clients that an authority of client_ca_file has signed"
-PAST = {"not_before": datetime(2019, 1, 1), "not_after": datetime(2020, 1, 1)}  # noqa: DTZ001 - what trustme expects
+YEAR_2019, YEAR_2020 = (datetime(year, 1, 1, tzinfo=UTC) for year in (2019, 2020))
 REFUSALS = {
     "none": ("presents no certificate", "set cert_file and key_file"),
     "other authority": ("unable to get local issuer certificate", CA_ADVICE),
@@ -62,7 +62,10 @@ def client_of(kind: str, certificates: Certificates, directory: Path) -> ssl.SSL
     if kind == "other authority":
         authority = Certificates(directory).authority
     if kind == "expired":
-        authority.issue_cert("prometheus", **PAST).configure_cert(made)
+        expired = authority.issue_cert(
+            "prometheus", not_before=YEAR_2019, not_after=YEAR_2020
+        )
+        expired.configure_cert(made)
     elif kind == "other name":
         authority.issue_cert("grafana").configure_cert(made)
     elif kind == "distrusts":
@@ -70,6 +73,10 @@ def client_of(kind: str, certificates: Certificates, directory: Path) -> ssl.SSL
     elif kind != "none":
         authority.issue_cert("prometheus").configure_cert(made)
     return made
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    return dict(vars(record)["fields"])
 
 
 def refuse(server: ServerInThread, context: ssl.SSLContext) -> str:
@@ -105,9 +112,9 @@ def test_a_refused_client_gets_an_alert_and_the_log_has_the_reason(
     [record] = caplog.records
     reason, advice = REFUSALS[kind]
     assert (record.message, record.levelname) == ("web.handshake_failed", "WARNING")
-    assert record.fields["client"] == "127.0.0.1"
-    assert reason in record.fields["reason"]
-    assert advice in record.fields["advice"]
+    assert fields_of(record)["client"] == "127.0.0.1"
+    assert reason in fields_of(record)["reason"]
+    assert advice in fields_of(record)["advice"]
 
 
 def test_a_client_without_tls_is_logged_as_information(
@@ -124,7 +131,7 @@ def test_a_client_without_tls_is_logged_as_information(
 
     [record] = caplog.records
     assert record.levelname == "INFO"
-    assert record.fields["reason"] == "it speaks HTTP, not HTTPS"
+    assert fields_of(record)["reason"] == "it speaks HTTP, not HTTPS"
 
 
 def test_clients_that_leave_within_the_handshake_are_not_logged(
@@ -152,7 +159,7 @@ def test_many_refusals_with_one_reason_do_not_hide_another(
             refuse(server, without)
         refuse(server, client_of("expired", certificates, tmp_path))
 
-    reasons = [record.fields["reason"] for record in caplog.records]
+    reasons = [fields_of(record)["reason"] for record in caplog.records]
     assert len(reasons) == 11
-    assert "suppressed" in caplog.records[-2].fields["quota"]
+    assert "suppressed" in fields_of(caplog.records[-2])["quota"]
     assert "expired" in reasons[-1]
