@@ -126,13 +126,12 @@ class Client:
                 transport = self._open_transport()
                 began_at = self._monotonic()
                 with self._get(transport, request, params) as response:
+                    request.drop_secrets(response.headers)
                     return self._result(request, response, parse, cached, began_at)
             except KeyRefused as refused:
                 failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
-                failure = self._failure(
-                    exc, limits=limits, request=request, response=response
-                )
+                failure = self._failure(exc, limits=limits, response=response)
                 failure.seconds = self._monotonic() - began_at
         # Raised here without `from`: the chained exceptions may quote what the peer
         # sent, and the peer knows the key.
@@ -264,7 +263,7 @@ class Client:
         cached: Callable[[int], object | None],
         began_at: float,
     ) -> BrazeResponse:
-        status, headers = response.status_code, request.readable(response.headers)
+        status, headers = response.status_code, response.headers
         if status != 200:
             message = ""
             with suppress(*FAULTS):
@@ -301,12 +300,7 @@ class Client:
         )
 
     def _failure(
-        self,
-        exc: Exception,
-        *,
-        limits: Deadline,
-        request: RequestInfo,
-        response: Response | None,
+        self, exc: Exception, *, limits: Deadline, response: Response | None
     ) -> FetchError:
         """Check the limits first: they end a wait by breaking the connection."""
         kind: type[FetchError] = Unavailable
@@ -336,5 +330,5 @@ class Client:
             message,
             reason=reason,
             status=response.status_code,
-            rate_limit=responses.rate_limit_of(request.readable(response.headers)),
+            rate_limit=responses.rate_limit_of(response.headers),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -17,7 +17,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
-from requests.structures import CaseInsensitiveDict
 
 from exporter.braze.paths import permission_for
 from exporter.braze.proxy_password import ProxyPassword
@@ -102,13 +101,11 @@ class RequestInfo(NamedTuple):
             return "the API key"
         return "the proxy's password" if self.proxy_password.is_in(plain) else ""
 
-    def readable(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the headers without those that contain the proxy's password."""
+    def drop_secrets(self, headers: MutableMapping[str, str]) -> None:
+        """Remove the headers that contain the proxy's password."""
         is_secret = self.proxy_password.is_in_header
-        if not any(map(is_secret, headers.values())):
-            return headers
-        kept = {name: text for name, text in headers.items() if not is_secret(text)}
-        return CaseInsensitiveDict(kept)
+        for name in [name for name, text in headers.items() if is_secret(text)]:
+            del headers[name]
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:

@@ -44,17 +44,21 @@ OWNERS = {
     # Only the server side is asynchronous.
     "asyncio": (
         "web.connection web.server web.connection_table web.send_queue "
-        "system.single_flight daemon.daemon daemon.process web.basic_auth web.security"
+        "system.single_flight daemon.daemon daemon.process web.password_queue "
+        "web.security"
     ),
     "socket": "web.server braze.deadline braze.connection_errors",
     "ssl": (
         "web.server braze.deadline braze.authorities braze.connection_errors web.tls "
-        "web.security commands.healthcheck"
+        "web.handshake web.security commands.healthcheck"
     ),
     "signal": "system.signals",
     "random": "daemon.polling_service commands.discover commands.backfill",
     # All but the daemon take a clock, with a default.
-    "time": "daemon.daemon braze.client web.server web.held_pages system.clock",
+    "time": (
+        "daemon.daemon braze.client web.server web.held_pages web.handshake "
+        "system.clock"
+    ),
     "resource": "web.server",
     # os.strerror, os._exit, os.fsync, os.open and os.writev; the environment is looked
     # at below.
