@@ -256,8 +256,15 @@ class Daemon:
             return
         self._has_logged_ready = True
         now = self._clock.now()
+        paused = {
+            name
+            for name, workspace in tuple(self._polling.workspaces.by_name.items())
+            if workspace.queue.pause is not None
+        }
         ups = Counter(
-            False if entry.is_overdue(now=now) else entry.status.is_up
+            False
+            if entry.labels.workspace in paused or entry.is_overdue(now=now)
+            else entry.status.is_up
             for entry in self._store.entries()
         )
         fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}

@@ -172,8 +172,16 @@ def test_the_end_of_the_first_round_is_logged_once(tmp_path: Path) -> None:
     assert len(process.log("exporter.ready")) == 1
 
 
+def test_campaigns_of_a_paused_workspace_are_logged_as_failing(tmp_path: Path) -> None:
+    """Braze rejects the key of one request; `braze_campaign_up` is 0 for all."""
+    with Simulator() as braze:
+        braze.set_fault(Fault(status=401))
+        with exporter(braze, tmp_path) as process:
+            process.wait_for_line(r"exporter\.ready campaigns=22 up=0 failing=22$")
+
+
 def test_a_log_that_nothing_reads_stops_nothing(tmp_path: Path) -> None:
-    """The pipe of standard error is full: polls go on, and SIGTERM ends the process."""
+    """The pipe of standard error is full: polls continue, SIGTERM ends the process."""
     with Simulator() as braze:
         file = written(tmp_path / "config.yaml", configuration(braze, interval="1s"))
         process = subprocess.Popen(
