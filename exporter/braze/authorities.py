@@ -55,7 +55,7 @@ class Authorities(NamedTuple):
 
     def __str__(self) -> str:
         system = ("the system's certificates",) if self.defaults else ()
-        return " and ".join((*map(str, self.named), *system))
+        return " or ".join((*map(str, self.named), *system))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Authorities:

@@ -91,7 +91,7 @@ def _tls_text(exc: ssl.SSLError) -> str:
     reason = getattr(exc, "reason", None) or "no reason given"
     return (
         f"TLS failed: {reason.replace('_', ' ').lower()};"
-        " check that the port speaks TLS, and for a proxy that intercepts it"
+        " check that the port is one for TLS, and for a proxy that intercepts it"
     )
 
 

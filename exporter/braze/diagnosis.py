@@ -66,7 +66,7 @@ _ADVICE = {
     "forbidden": "Unless Braze's message above names another cause, the key lacks the "
     "permission, or its IP allowlist does not contain this machine's address. "
     "{new_key}",
-    "no_tls": "The other side does not speak TLS. Check the endpoint. The URL of a "
+    "no_tls": "The response is not TLS. Check the endpoint. The URL of a "
     "proxy usually begins with http://, also for https requests.",
     "dns": "Check the spelling of the endpoint and this machine's DNS resolver; a pod "
     "or container may have a different resolver, or none.",
@@ -83,11 +83,11 @@ _ADVICE = {
     "host.",
     "tls_self_signed": "This is not Braze's certificate: the endpoint is wrong, or a "
     "proxy or firewall inspects TLS. If that is intended, set ca_file to a file with "
-    "the presented certificate (PEM), or add it to the system's certificates.",
+    "the presented certificate (PEM), or add it where the message names.",
     "tls_issuer": "A proxy or firewall inspects TLS and its authority is not trusted "
     "here, the server does not send its intermediate certificates, or the trusted "
     "certificates are outdated. Set ca_file to a file with the certificate of the "
-    "authority (PEM), or add it to the system's certificates. In directories only "
+    "authority (PEM), or add it where the message names. In directories only "
     "files with the names of `openssl rehash` count.",
     "tls_weak": "This machine's OpenSSL requires keys of 2048 bits (RSA) and SHA-256: "
     "the owner of the server, or of the proxy that inspects TLS, must issue the "

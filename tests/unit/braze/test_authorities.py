@@ -261,6 +261,33 @@ def test_the_message_and_the_advice_name_what_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("REQUESTS_CA_BUNDLE", ""),
+        ("CURL_CA_BUNDLE", ""),
+        ("SSL_CERT_FILE", " or the system's certificates"),
+    ],
+)
+def test_the_remedy_is_a_file_that_is_read(
+    name: str, others: str, tmp_path: Path
+) -> None:
+    """The system's certificates are a remedy only where they are trusted."""
+    file = written(tmp_path, ROOT_CA)
+    with presenting(tmp_path, issue("localhost")) as peer:
+        failure = failure_of(client_for(peer, {name: file}))
+    check = check_failure(
+        "campaigns.data_series",
+        failure,
+        workspace=workspace(),
+        is_placeholder_id=False,
+        now=NOW,
+    )
+
+    assert check.message.endswith(f"add this certificate to {name} {file}{others}")
+    assert "system" not in check.advice
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         (None, "no such file or directory"),

@@ -45,8 +45,8 @@ TUNNEL = OSError("Tunnel connection failed: 403 <peer's text>")
         ),
         (
             ssl.SSLError(1, "wrong"),
-            "TLS failed: no reason given; check that the port speaks TLS, and for a"
-            " proxy that intercepts it",
+            "TLS failed: no reason given; check that the port is one for TLS, and for"
+            " a proxy that intercepts it",
         ),
         (
             CERTIFICATE,

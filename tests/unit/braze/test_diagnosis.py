@@ -128,7 +128,7 @@ def test_every_failure_has_a_code_and_advice(
 @pytest.mark.parametrize(
     ("check", "texts"),
     [
-        (failed("connection", f"{HOST}: TLS failed: {NO_TLS}"), ["not speak TLS"]),
+        (failed("connection", f"{HOST}: TLS failed: {NO_TLS}"), ["is not TLS"]),
         (failed("unauthorized"), ["without quotes", *REST_HOSTS]),
     ],
 )

@@ -96,7 +96,7 @@ def test_no_result_contains_a_form_of_the_password(password: str, form: str) -> 
             assert secret.lower() not in result
 
 
-def test_a_failure_says_that_the_password_was_repeated() -> None:
+def test_a_failure_states_that_the_password_was_repeated() -> None:
     body = json.dumps({"data": [{"name": "hunter2"}]}).encode()
     refused = json.dumps({"message": "Bad hunter2 of squid"}).encode()
 
