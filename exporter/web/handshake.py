@@ -36,15 +36,17 @@ class _Refusal(NamedTuple):
 
 
 _NO_CERTIFICATE = _Refusal(
-    "it presents no certificate, and client_auth_type requires one",
-    "set cert_file and key_file in its tls_config",
+    "no client certificate, which client_auth_type requires",
+    "set cert_file and key_file in the tls_config of the client",
 )
 _NO_ALLOWED_NAME = _Refusal(
-    "its certificate has none of the names in client_allowed_sans",
-    "add one of its names there, or give it another certificate",
+    "the client certificate has no name that client_allowed_sans contains",
+    "add one of its names to client_allowed_sans, or use another certificate",
 )
 _PLAIN_HTTP = _Refusal(
-    "it speaks HTTP, not HTTPS", "set its scheme to https", is_about_certificate=False
+    "plain HTTP on a port for HTTPS",
+    "set the scheme https in the client",
+    is_about_certificate=False,
 )
 _BY_REASON = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": _NO_CERTIFICATE,
@@ -142,29 +144,31 @@ def _refusal(error: ssl.SSLError) -> _Refusal:
     """Describe an error of OpenSSL."""
     if isinstance(error, ssl.SSLCertVerificationError):
         advice = (
-            "give it a certificate for clients that an authority of client_ca_file has"
-            " signed"
+            "use a certificate for clients that is signed by an authority of"
+            " client_ca_file"
         )
         if error.verify_code in {_EXPIRED, _NOT_YET_VALID}:
-            advice = "renew it, or correct this machine's clock"
-        return _Refusal(f"its certificate is refused: {error.verify_message}", advice)
+            advice = "renew the certificate, or correct this machine's clock"
+        text = f"the client certificate is refused: {error.verify_message}"
+        return _Refusal(text, advice)
     code = error.reason or "UNKNOWN"
     text = code.lower().replace("_", " ")
     if "ALERT" in code and ("CERTIFICATE" in code or "UNKNOWN_CA" in code):
         return _Refusal(
-            f"it refuses the exporter's certificate: {text}",
-            "let it trust the authority that signed cert_file, and use a name of that"
-            " certificate in its URL",
+            f"the client refuses the exporter's certificate: {text}",
+            "add the authority that signed cert_file to ca_file in the tls_config of"
+            " the client, and use a name of that certificate in the URL",
         )
     return _BY_REASON.get(code) or _Refusal(
-        f"the TLS handshake fails: {text}",
-        "check that it speaks TLS, and min_version, max_version and cipher_suites",
+        f"the TLS handshake failed: {text}",
+        "check that the client supports TLS, and min_version, max_version and"
+        " cipher_suites",
         is_about_certificate=False,
     )
 
 
 _limits: dict[str, LogRateLimit] = {}
-"""By reason: one kind of client does not hide another."""
+"""By reason: a flood of one kind does not suppress the lines of another."""
 
 
 def _record(address: str, refusal: _Refusal) -> None:

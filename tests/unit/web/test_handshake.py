@@ -16,14 +16,14 @@ from tests.support.certificates import Certificates
 from tests.support.server_in_thread import GET, ServerInThread, serving
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-CA_ADVICE = "a certificate for clients that an authority of client_ca_file has signed"
+CA_ADVICE = "a certificate for clients that is signed by an authority of client_ca_file"
 YEAR_2019, YEAR_2020 = (datetime(year, 1, 1, tzinfo=UTC) for year in (2019, 2020))
 REFUSALS = {
-    "none": ("presents no certificate", "set cert_file and key_file"),
+    "none": ("no client certificate", "set cert_file and key_file"),
     "other authority": ("unable to get local issuer certificate", CA_ADVICE),
-    "expired": ("certificate has expired", "renew it"),
-    "other name": ("none of the names in client_allowed_sans", "add one of its names"),
-    "distrusts": ("refuses the exporter's certificate", "trust the authority"),
+    "expired": ("certificate has expired", "renew the certificate"),
+    "other name": ("no name that client_allowed_sans contains", "add one of its names"),
+    "distrusts": ("refuses the exporter's certificate", "add the authority"),
 }
 
 
@@ -131,7 +131,7 @@ def test_a_client_without_tls_is_logged_as_information(
 
     [record] = caplog.records
     assert record.levelname == "INFO"
-    assert fields_of(record)["reason"] == "it speaks HTTP, not HTTPS"
+    assert fields_of(record)["reason"] == "plain HTTP on a port for HTTPS"
 
 
 def test_clients_that_leave_within_the_handshake_are_not_logged(
