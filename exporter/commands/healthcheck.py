@@ -19,9 +19,10 @@ from exporter.web.tls import ClientAuth, client_context
 
 _DESCRIPTION = """\
 Request /-/healthy from the daemon on this machine: exit 0 if it responds, 1 if not.
-With --ready, request /-/ready: exit 0 if every campaign was polled once. Takes the same
---web.* flags and environment variables as the daemon and uses the first address. No
-password is needed.
+With --ready, request /-/ready: exit 0 if every campaign was polled, restored or paused;
+from 30 s after the start it is enough that each workspace has sent its first requests.
+Takes the same --web.* flags and environment variables as the daemon and uses the first
+address. No password is needed.
 
 With --web.config.file it uses TLS if the daemon does. It does not verify the daemon's
 certificate, as it sends no secret. If clients have to present a certificate, it
@@ -31,8 +32,7 @@ be valid for client authentication, or else the one of --client.cert-file."""
 FLAGS = (
     Flag(
         "ready",
-        "Check readiness instead of health: every campaign was polled once, or the "
-        "daemon has been running for 30 s.",
+        "Request /-/ready instead of /-/healthy.",
         is_switch=True,
     ),
     Flag(

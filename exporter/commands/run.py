@@ -45,7 +45,9 @@ first steps:
 environment:
   Each flag can be set by the variable shown as env; the flag takes precedence. A switch
   is true or false there, and --no-... on the command line turns it off.
-  HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and similar apply to requests to Braze.
+  HTTPS_PROXY, NO_PROXY and similar apply to requests to Braze, and so do SSL_CERT_FILE,
+  SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which replace the system's
+  certificates.
   API keys are read from the variable or file that the configuration names; no flag
   accepts a key.
 
