@@ -58,7 +58,7 @@ def serve(
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that ends without a new thread: the system may have none to give.
+    """An event loop that ends without a new thread: the system may be at its limit.
 
     Threads of its executor are joined when the process exits.
     """

@@ -137,7 +137,7 @@ _HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 
 _LOST_LINES = (
     "Lines of the log that could not be written, because nothing reads standard error "
-    "or its disk is full. Polls go on; the log has event=log.lines_lost once it is "
+    "or its disk is full. Polls continue; the log has event=log.lines_lost once it is "
     "written again."
 )
 

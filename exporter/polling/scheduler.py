@@ -57,7 +57,7 @@ class _Pool:
     def submit(self, run: Callable[..., None], *args: object) -> None:
         """Run a function in a thread, when one is free.
 
-        RuntimeError: the pool has none, and the system has none to give.
+        RuntimeError: the pool has no thread, and none can be created.
         """
         try:
             self._executor.submit(run, *args)
@@ -95,7 +95,7 @@ class Scheduler:
         self._running: Counter[tuple[str, str]] = Counter()
         """The keys of jobs that threads run or will run."""
         self._unstarted: dict[tuple[str, str], PendingPoll | _Task] = {}
-        """Jobs that were due while the system had no thread to give."""
+        """Jobs that were due while no thread could be created."""
         # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
             timezone=UTC, executors={"default": DebugExecutor()}

@@ -1,6 +1,6 @@
 """Reads the rows of a table, however damaged or large it is.
 
-A row that cannot be read or parsed costs only itself. What is read at most is bounded.
+A row that cannot be read or parsed is skipped. The size of what is read is limited.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class LogWriter(logging.Handler):
         super().close()
 
     def _start(self) -> None:
-        """Start the thread; while the system has none to give, lines wait."""
+        """Start the thread; while none can be created, lines wait."""
         if self._thread is not None:
             return
         with self._start_lock:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function in a thread, or here while the system has no thread to give."""
+    """Run a function in a thread, or here while no thread can be created."""
     turn = Lock()
     result: Future[T] = Future()
 

@@ -98,14 +98,14 @@ class PasswordQueue:
         return await asyncio.shield(found.result)
 
     def _rank(self, one: _Waiting) -> tuple[int, int]:
-        # A few others in its network do not put a newcomer behind.
+        # A few others in its network do not delay a new client.
         return min(
             (self._sent[host], self._sent[network] // _NETWORK_SHARE)
             for host, network in one.origins
         )
 
     def _refuse_excess(self) -> None:
-        """Refuse the last by rank; of equal ones the earliest, which lost patience."""
+        """Refuse the last by rank; of equal ones the earliest."""
         waiting = {
             digest: one
             for digest, one in self._waiting.items()
@@ -117,7 +117,7 @@ class PasswordQueue:
 
     async def _work(self) -> None:
         while self._waiting:
-            # Of equal ones the latest: a flood has been there before a newcomer.
+            # Of equal ones the latest: a flood is older than a new client.
             digest = min(
                 reversed(self._waiting), key=lambda one: self._rank(self._waiting[one])
             )
@@ -129,7 +129,7 @@ class PasswordQueue:
                     running.on_valid()
                     for origin in running.origins:
                         del self._sent[origin.host]
-            except RuntimeError:  # the system has no thread to give
+            except RuntimeError:  # the system cannot create a thread
                 running.result.set_result(None)
             except Exception as error:  # noqa: BLE001 - its clients get it
                 running.result.set_exception(error)

@@ -1,4 +1,4 @@
-"""A system that has no thread to give, as at its limit of processes."""
+"""A system that cannot create threads, as at its limit of processes."""
 
 from __future__ import annotations
 

@@ -176,15 +176,15 @@ FLOODS = {
 
 
 @pytest.mark.parametrize(
-    "newcomer", ["192.0.2.1", "::ffff:127.0.1.9", "2001:db8:0:ffff::1"]
+    "client", ["192.0.2.1", "::ffff:127.0.1.9", "2001:db8:0:ffff::1"]
 )
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
-def test_a_newcomer_is_next_during_a_flood_from_any_addresses(
-    flood: list[str], newcomer: str, bcrypts: list[tuple[bytes, bytes]]
+def test_a_new_client_is_next_during_a_flood_from_any_addresses(
+    flood: list[str], client: str, bcrypts: list[tuple[bytes, bytes]]
 ) -> None:
     """It waits for the password that is being verified, and for no other.
 
-    So it does when it comes again, while the flood has never stopped.
+    The same applies to its next password while the flood continues.
     """
     one = authenticator()
 
@@ -194,12 +194,12 @@ def test_a_newcomer_is_next_during_a_flood_from_any_addresses(
         for hash_ in (HASH, OTHER_HASH):
             one.replace_users(users(prometheus=hash_))
             tasks += [
-                asyncio.ensure_future(one.authenticate(wrong(number), client))
-                for number, client in enumerate(flood, len(tasks))
+                asyncio.ensure_future(one.authenticate(wrong(number), address))
+                for number, address in enumerate(flood, len(tasks))
             ]
             await asyncio.sleep(0)
             before = len(bcrypts)
-            assert await one.authenticate(VALID, newcomer) is GRANTED
+            assert await one.authenticate(VALID, client) is GRANTED
             passwords = [password for password, _ in bcrypts[before:]]
             positions.append(passwords.index(VALID.password))
         results = await asyncio.gather(*tasks)
