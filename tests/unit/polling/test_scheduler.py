@@ -268,7 +268,7 @@ def test_jobs_start_once_the_system_has_a_thread(
         scheduler.start_again()
         until(lambda: len(runner.polls) == 2)
         assert is_run.wait(PATIENCE_SECONDS)
-        assert scheduler.active_keys() == {("shop", "b")}
+        until(lambda: scheduler.active_keys() == {("shop", "b")})
 
     assert runner.count() == {"c": 1, "d": 1}
     assert caplog.messages == ["job.not_started"] * 3
