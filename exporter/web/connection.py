@@ -152,8 +152,9 @@ class Connection(asyncio.BufferedProtocol):
         self._context.table.end_handshake(self)
         if self._is_encrypted:
             cast("Any", transport).set_read_buffer_limits(high=_TLS_INPUT_BYTES)
-        # pause_writing is then called whenever the kernel did not accept all bytes.
-        self.transport.set_write_buffer_limits(high=1)
+        # pause_writing is then called whenever the kernel did not accept all bytes:
+        # beyond the limit, or under TLS at the limit.
+        self.transport.set_write_buffer_limits(high=int(self._is_encrypted))
         if self._phase is _Phase.CLOSING:
             self.transport.abort()
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from exporter.web.connection import ClientLimits, Connection, ServerContext
@@ -382,6 +382,46 @@ def test_every_byte_of_a_response_arrives(seed: int) -> None:
 
     bodies = [each.partition(b"\r\n\r\n")[2] for each in got.split(b"HTTP/1.1 ")]
     assert bodies[1:] == [b"".join(chunks)] * 3
+
+
+END = b"\r\n\r\n"  # of the headers
+
+
+class AllButOneByte(socket.socket):
+    """A socket that accepts all but one byte, while its peer reads."""
+
+    peer: socket.socket
+    received: bytes = b""
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.read()
+        return super().send(data[:-1] or data, flags)
+
+    def read(self) -> None:
+        with suppress(BlockingIOError):
+            self.received += self.peer.recv(SMALL_WINDOW)
+
+
+def test_a_byte_that_the_kernel_did_not_accept_is_sent_first() -> None:
+    body = random.Random(0).randbytes(4_000_000)
+    left, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    ours = AllButOneByte(fileno=left.detach())
+    ours.peer = theirs
+
+    async def serve() -> None:
+        transport, _, table = await connected(ours, responding(body))
+        theirs.sendall(GET)
+        while len(ours.received.partition(END)[2]) < len(body):
+            ours.read()
+            await asyncio.sleep(0)
+        transport.abort()
+        await table.wait_until_empty()
+
+    with theirs:
+        asyncio.run(asyncio.wait_for(serve(), PATIENCE_SECONDS))
+
+    assert ours.received.partition(END)[2] == body
 
 
 async def failing(request: HttpRequest) -> HttpResponse:
