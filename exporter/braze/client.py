@@ -95,6 +95,8 @@ class Client:
             host = self._proxy.rpartition("@")[2].split("://")[-1]
             self._route += f" through the proxy {host}"
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        """Held while certificates are loaded, from a disk that may hang."""
         self._transport: Transport | None = None
         self._deadlines: set[Deadline] = set()
         self._is_aborted = False
@@ -168,9 +170,8 @@ class Client:
 
     def retire(self) -> None:
         """Close the idle connections; fetches in progress continue."""
-        with self._lock:
-            if self._transport is not None:
-                self._transport.close()
+        if (transport := self._transport) is not None:
+            transport.close()
 
     def close(self) -> None:
         """Abort, and close the connections."""
@@ -230,7 +231,7 @@ class Client:
 
     def _open_transport(self) -> Transport:
         """Return the transport; it is opened late, as a CA bundle may be mounted."""
-        with self._lock:
+        with self._opening:
             if self._is_aborted:
                 raise ConnectionAbortedError
             if self._transport is None:
@@ -250,7 +251,7 @@ class Client:
 
     def _discard_authorities(self) -> None:
         """Load the authorities again for the next fetch, if their files changed."""
-        with self._lock:
+        with self._opening:
             if self._transport and self._loaded_version != self._authorities.version():
                 self._transport.close()
                 self._transport = None

@@ -1,5 +1,6 @@
 """A fetch: its request, its key, its response, and how it is aborted."""
 
+import os
 import threading
 import time
 import traceback
@@ -260,6 +261,37 @@ def test_abort_ends_all_fetches(scheme: str, greet: Script) -> None:
 
     assert [failure.reason for failure in failures] == [FailureReason.CONNECTION] * 3
     assert all("the exporter is stopping" in str(failure) for failure in failures)
+
+
+def test_abort_does_not_wait_for_certificates_on_a_disk_that_hangs(
+    tmp_path: Path,
+) -> None:
+    """Opening a pipe without a writer blocks, as such a disk does."""
+    file = tmp_path / "ca.pem"
+    os.mkfifo(file)
+    client = client_of("https://127.0.0.1:1", ca_file=str(file))
+    with ThreadPoolExecutor(2) as pool:
+        fetch = pool.submit(failure_of, client)
+        pipe = writer_of(file)
+        abort = pool.submit(client.close)
+
+        try:
+            abort.result(PATIENCE_SECONDS)
+        finally:
+            os.close(pipe)
+
+        assert fetch.result(PATIENCE_SECONDS).reason is FailureReason.CONNECTION
+
+
+def writer_of(pipe: Path) -> int:
+    """Return the writing end of a pipe, once something reads it."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
