@@ -6,7 +6,6 @@ A failure discards nothing that is known.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import documents, rules
 from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.discovery_log import DiscoveryLog, request_fields
 from exporter.discovery.documents import Details, Listed
 from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.discovery.view import DiscoveryView
@@ -36,17 +36,10 @@ from exporter.model.errors import (
     Unusable,
 )
 from exporter.system.clock import Clock
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
-from exporter.system.logformat import Fact
-
-Fields = dict[str, Fact]
-
-_log = logging.getLogger(__name__)
 
 ENDPOINTS = (CAMPAIGN_LIST, CAMPAIGN_DETAILS)
 
 _CHECK_AGAIN_SECONDS = 1.0
-_REPEAT_SECONDS = 3600.0
 _RESTART_AFTER_FAILURES = 5
 """After so many failures in a row the list is read from its first page again."""
 
@@ -94,10 +87,8 @@ class CampaignFinder:
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._failed_page = 0
-        self._logged: dict[str, tuple[FailureReason, float]] = {}
-        self._log_limit = LogRateLimit(LINES_PER_MINUTE)
+        self._log = DiscoveryLog()
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
-        self._done_at: float | None = None
         self._changes = 1 if catalogue else 0
         """How much was learnt since the last `on_change`."""
         self._found = 0
@@ -105,7 +96,6 @@ class CampaignFinder:
         self._is_incomplete = False
         """Whether the list was read with other parameters than are configured now."""
         self._is_stopped = False
-        self._is_extended = False
         metrics.expect_discovery(workspace.name, ENDPOINTS)
         if self.catalogue.campaigns:  # the next list may fail for long
             self._count(self._selected(self.catalogue, workspace, self._settings))
@@ -251,7 +241,7 @@ class CampaignFinder:
             parameters = {"page": wanted.page, "include_archived": archived}
         else:
             parameters = {"campaign_id": wanted.campaign.id}
-        fields = self._fields(wanted.endpoint)
+        fields = request_fields(self._workspace, wanted.endpoint)
         result = session.fetch(ApiRequest(SHARED, wanted.endpoint, parameters, fields))
         if self._is_stopped:
             return
@@ -282,9 +272,7 @@ class CampaignFinder:
             self._failed_page = 0
         self.failure = None
         self._failures[wanted.endpoint] = 0
-        if self._logged.pop(wanted.endpoint, None):
-            facts = self._fields(wanted.endpoint)
-            _log.info("discovery.recovered", extra={"fields": facts})
+        self._log.succeeded(self._workspace, wanted.endpoint)
 
     def _learn(self, wanted: NextRequest, document: object) -> None:
         now = self._clock.now()
@@ -338,14 +326,13 @@ class CampaignFinder:
         else:
             delay = rules.delay_seconds(failures, fraction=self._random())
             self._wait_until = now + max(delay, failure.retry_after_seconds or 0.0)
-        reason, logged_at = self._logged.get(endpoint, (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
-        if is_news:
-            self._logged[endpoint] = (failure.reason, now)
-        facts = self._fields(endpoint, failure)
-        facts["next_in_seconds"] = round(self._wait_until - now)
-        level = logging.WARNING if is_news else logging.DEBUG
-        _log.log(level, "discovery.failed", extra={"fields": facts})
+        self._log.failed(
+            self._workspace,
+            endpoint,
+            failure,
+            next_in_seconds=self._wait_until - now,
+            now=now,
+        )
 
     def _skip(self, campaign: Listed, failure: FetchError) -> None:
         """Keep the known details of a campaign until they are to be read again."""
@@ -353,49 +340,22 @@ class CampaignFinder:
         known = self.catalogue.details_of(campaign) or Details("", now, is_known=False)
         details = replace(known, last_edited=campaign.last_edited, read_at=now)
         self._keep(campaign, details)
-        facts = self._fields(CAMPAIGN_DETAILS, failure)
-        facts |= {"campaign": campaign.name, "campaign_id": campaign.id}
-        limit, self._log_limit = self._log_limit, self._log_limit.counted(now=now)
-        level = logging.DEBUG
-        if limit.admits(now=now):
-            facts |= limit.facts(now=now)
-            level = logging.WARNING
-        _log.log(level, "discovery.passed_over", extra={"fields": facts})
+        self._log.passed_over(self._workspace, campaign, failure, now=now)
 
     def _settle(self) -> None:
         self._resume_key()  # nothing is left to probe with
         if self._changes:
             self._publish()
         self.is_settled = True
-        self._log_extension()
         self._metrics.discovery_succeeded(self._workspace.name, now=self._clock.wall())
-        if self._done_at != self.catalogue.listed_at:  # once a list, not daily details
-            self._done_at = self.catalogue.listed_at
-            facts: Fields = {
-                "workspace": self._workspace.name,
-                "campaigns": self._found,
-                "in_the_list": len(self.catalogue.campaigns),
-            }
-            _log.info("discovery.done", extra={"fields": facts})
-
-    def _log_extension(self) -> None:
-        """Log once that the ceiling is too low for `sent_within`."""
-        settings = self._settings
-        criteria = self._criteria(self.catalogue, settings)
-        sent_within = settings.sent_within_seconds
-        is_extended = sent_within is not None and (
-            criteria.sent_within_seconds > sent_within
+        known = self.catalogue
+        self._log.settled(self._workspace, self._criteria(known, self._settings))
+        self._log.done(
+            self._workspace,
+            listed_at=known.listed_at,
+            campaigns=self._found,
+            in_the_list=len(known.campaigns),
         )
-        if is_extended and not self._is_extended:
-            facts: Fields = {
-                "workspace": self._workspace.name,
-                "sent_within_seconds": sent_within,
-                "in_force_seconds": round(criteria.sent_within_seconds),
-                "details_interval_seconds": round(criteria.details_interval_seconds),
-                "advice": "raise requests_per_minute of discover, or sent_within",
-            }
-            _log.warning("discovery.extended", extra={"fields": facts})
-        self._is_extended = is_extended
 
     def _publish(self) -> None:
         """Update the metrics, and let the found campaigns be polled."""
@@ -403,13 +363,7 @@ class CampaignFinder:
         selected = self._selected(self.catalogue, workspace, settings)
         self._changes = 0
         self._count(selected)
-        if selected.is_limited and not self.is_limited:
-            facts: Fields = {
-                "workspace": workspace.name,
-                "max_campaigns": settings.max_campaigns,
-                "advice": "raise max_campaigns, or narrow the selection",
-            }
-            _log.warning("discovery.limited", extra={"fields": facts})
+        self._log.selected(workspace, settings, is_limited=selected.is_limited)
         self.is_limited = selected.is_limited
         self._on_change()
 
@@ -456,16 +410,6 @@ class CampaignFinder:
             wanted = rules.candidates(known, settings)
             self._candidates = (known.campaigns, settings, wanted)
         return wanted
-
-    def _fields(self, endpoint: str, failure: FetchError | None = None) -> Fields:
-        fields: Fields = {
-            "workspace": self._workspace.name,
-            "endpoint": f"{self._workspace.endpoint}/{endpoint}",
-        }
-        if failure:
-            fields |= {"reason": failure.reason, "status": failure.status}
-            fields["error"] = str(failure)
-        return fields
 
 
 def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:

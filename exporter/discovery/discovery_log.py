@@ -1,0 +1,143 @@
+"""The log lines of one workspace's discovery.
+
+A failure is a warning when it begins or changes, and once an hour.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from exporter.braze.paths import CAMPAIGN_DETAILS
+from exporter.discovery.documents import Listed
+from exporter.discovery.rules import Criteria
+from exporter.model.config import DiscoverConfig, WorkspaceConfig
+from exporter.model.errors import FailureReason, FetchError
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
+from exporter.system.logformat import Fact
+
+Fields = dict[str, Fact]
+
+_log = logging.getLogger(__name__)
+
+_REPEAT_SECONDS = 3600.0
+
+
+def request_fields(
+    workspace: WorkspaceConfig, endpoint: str, failure: FetchError | None = None
+) -> Fields:
+    """Return the fields of a request, and of its failure."""
+    fields: Fields = {
+        "workspace": workspace.name,
+        "endpoint": f"{workspace.endpoint}/{endpoint}",
+    }
+    if failure:
+        fields |= {"reason": failure.reason, "status": failure.status}
+        fields["error"] = str(failure)
+    return fields
+
+
+class DiscoveryLog:
+    """Writes each fact once; one thread at a time may call it."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[FailureReason, float]] = {}
+        """By endpoint: the reason of its last warning, and the time."""
+        self._details_limit = LogRateLimit(LINES_PER_MINUTE)
+        self._done_at: float | None = None
+        self._is_limited = False
+        self._is_extended = False
+
+    def failed(
+        self,
+        workspace: WorkspaceConfig,
+        endpoint: str,
+        failure: FetchError,
+        *,
+        next_in_seconds: float,
+        now: float,
+    ) -> None:
+        """Log a request that is repeated later."""
+        reason, logged_at = self._failures.get(endpoint, (None, 0.0))
+        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
+        if is_news:
+            self._failures[endpoint] = (failure.reason, now)
+        fields = request_fields(workspace, endpoint, failure)
+        fields["next_in_seconds"] = round(next_in_seconds)
+        level = logging.WARNING if is_news else logging.DEBUG
+        _log.log(level, "discovery.failed", extra={"fields": fields})
+
+    def succeeded(self, workspace: WorkspaceConfig, endpoint: str) -> None:
+        """Log the end of a failure."""
+        if self._failures.pop(endpoint, None):
+            fields = request_fields(workspace, endpoint)
+            _log.info("discovery.recovered", extra={"fields": fields})
+
+    def passed_over(
+        self,
+        workspace: WorkspaceConfig,
+        campaign: Listed,
+        failure: FetchError,
+        *,
+        now: float,
+    ) -> None:
+        """Log details that cannot be read; a few of them as warnings."""
+        fields = request_fields(workspace, CAMPAIGN_DETAILS, failure)
+        fields |= {"campaign": campaign.name, "campaign_id": campaign.id}
+        limit, self._details_limit = (
+            self._details_limit,
+            self._details_limit.counted(now=now),
+        )
+        level = logging.DEBUG
+        if limit.admits(now=now):
+            fields |= limit.facts(now=now)
+            level = logging.WARNING
+        _log.log(level, "discovery.passed_over", extra={"fields": fields})
+
+    def done(
+        self,
+        workspace: WorkspaceConfig,
+        *,
+        listed_at: float | None,
+        campaigns: int,
+        in_the_list: int,
+    ) -> None:
+        """Log the end of a round, once per list and not for details of later days."""
+        if self._done_at == listed_at:
+            return
+        self._done_at = listed_at
+        fields: Fields = {
+            "workspace": workspace.name,
+            "campaigns": campaigns,
+            "in_the_list": in_the_list,
+        }
+        _log.info("discovery.done", extra={"fields": fields})
+
+    def selected(
+        self, workspace: WorkspaceConfig, settings: DiscoverConfig, *, is_limited: bool
+    ) -> None:
+        """Log that `max_campaigns` leaves campaigns out."""
+        if is_limited and not self._is_limited:
+            fields: Fields = {
+                "workspace": workspace.name,
+                "max_campaigns": settings.max_campaigns,
+                "advice": "raise max_campaigns, or narrow the selection",
+            }
+            _log.warning("discovery.limited", extra={"fields": fields})
+        self._is_limited = is_limited
+
+    def settled(self, workspace: WorkspaceConfig, criteria: Criteria) -> None:
+        """Log that the ceiling is too low for `sent_within`."""
+        sent_within = criteria.settings.sent_within_seconds
+        is_extended = sent_within is not None and (
+            criteria.sent_within_seconds > sent_within
+        )
+        if is_extended and not self._is_extended:
+            fields: Fields = {
+                "workspace": workspace.name,
+                "sent_within_seconds": sent_within,
+                "in_force_seconds": round(criteria.sent_within_seconds),
+                "details_interval_seconds": round(criteria.details_interval_seconds),
+                "advice": "raise requests_per_minute of discover, or sent_within",
+            }
+            _log.warning("discovery.extended", extra={"fields": fields})
+        self._is_extended = is_extended
