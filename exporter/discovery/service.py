@@ -92,16 +92,17 @@ class DiscoveryService:
     def apply(self, config: Config) -> None:
         """Create and remove finders for this configuration; `start` runs them."""
         wanted = {one.name: one for one in config.workspaces if one.discover}
+        # Without the lock: a key file may be on a disk that hangs.
+        keys = {name: self._read_key(one.key_source) for name, one in wanted.items()}
         with self._lock:
             self._is_applying = True
             for name in set(self._finders) - set(wanted):
                 self._finders.pop(name).finder.stop()
                 self._metrics.forget_discovery(name)
-            for workspace in wanted.values():
-                self._apply(workspace)
+            for name, workspace in wanted.items():
+                self._apply(workspace, keys[name])
 
-    def _apply(self, workspace: WorkspaceConfig) -> None:
-        key = self._read_key(workspace.key_source)
+    def _apply(self, workspace: WorkspaceConfig, key: str | None) -> None:
         account = account_of(workspace, key)
         current = self._finders.get(workspace.name)
         if current is not None and current.account == account:
@@ -136,7 +137,7 @@ class DiscoveryService:
         self._finders[workspace.name] = _Finder(account, finder)
 
     def _publish(self, name: str) -> None:
-        self._is_unsaved = True
+        self._is_unsaved = self._file is not None
         self._hooks.on_change(name)
 
     def start(self) -> None:
@@ -163,12 +164,14 @@ class DiscoveryService:
 
         The key may be of another workspace in Braze: its list is read at once.
         """
+        current = self._finders.get(name)
+        if current is None:
+            return
+        key = self._read_key(current.finder.workspace.key_source)  # may block
         with self._lock:
-            current = self._finders.get(name)
-            if current is None:
-                return
+            if self._finders.get(name) is not current:
+                return  # replaced meanwhile
             workspace = current.finder.workspace
-            key = self._read_key(workspace.key_source)
             account = account_of(workspace, key)
             if key is None or account == current.account:
                 current.finder.retry_now()
@@ -237,8 +240,9 @@ class DiscoveryService:
         with self._lock:
             if at is None or self._finders.get(name) is not current:
                 return
-            if self._is_unsaved and not is_due and finder.is_settled:
-                at = min(at, self._save_at)
+            if self._is_unsaved and finder.is_settled:
+                next_save_at = self._clock.now() + _SAVE_SECONDS
+                at = min(at, max(self._save_at, next_save_at))
             self._schedule(name, current, at)
         self._hooks.after_step()
         saved = self._saved.get(account, CampaignCatalogue())
@@ -275,7 +279,7 @@ class DiscoveryService:
             except StateError as error:
                 if not self._is_failing:
                     _log.error("state.unsaved", extra={"fields": {"error": str(error)}})
-                self._is_failing = True
+                self._is_failing = self._is_unsaved = True
             else:
                 self._saved, self._is_failing = catalogues, False
             took = self._clock.now() - began_at

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tests.support.daemon_process import (
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
+from tests.support.scripted_peer import PATIENCE_SECONDS
 from tests.unit.discovery.discovery_world import DOWN, FakeCampaignApi
 
 QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
@@ -162,6 +164,7 @@ class ServiceWorld:
         self.before_schedule: Callable[[], object] = lambda: None
         self.key: str | None = "key"
         """The key at every source; None: it cannot be read."""
+        self.before_reading: Callable[[], object] = lambda: None
         hooks = PollingHooks(
             session_of=lambda _: self.session,
             on_change=lambda _: None,
@@ -170,12 +173,16 @@ class ServiceWorld:
         )
         self.service = DiscoveryService(
             hooks,
-            read_key=lambda _: self.key,
+            read_key=self._read_key,
             metrics=self.metrics,
             clock=self.clock,
             random=lambda: 0.5,
             file=CatalogueCache(SqliteState(directory)) if directory else None,
         )
+
+    def _read_key(self, _: object) -> str | None:
+        self.before_reading()
+        return self.key
 
     def _schedule(self, workspace: str, at: float, run: Callable[[], None]) -> None:
         self.before_schedule()
@@ -255,6 +262,34 @@ def test_a_replaced_key_is_tried_at_once() -> None:
     assert world.api.requested == ["page 0", "page 0", "a"]
 
 
+@pytest.mark.parametrize("is_reload", [False, True])
+def test_a_key_file_on_a_disk_that_hangs_does_not_block_discovery(
+    is_reload: bool,
+) -> None:
+    world = ServiceWorld()
+    world.apply()
+    is_reading, answers = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        is_reading.set()
+        answers.wait(PATIENCE_SECONDS)
+
+    world.before_reading = hang
+    with ThreadPoolExecutor(2) as pool:
+        job = world.apply if is_reload else partial(world.service.retry_now, "shop")
+        reading = pool.submit(job)
+        assert is_reading.wait(PATIENCE_SECONDS)
+        step = pool.submit(world.run)
+
+        try:
+            step.result(PATIENCE_SECONDS / 2)
+        finally:
+            answers.set()
+        reading.result(PATIENCE_SECONDS)
+
+    assert world.api.requested == ["page 0"]
+
+
 def test_setting_the_clock_ends_the_wait_after_a_429() -> None:
     world = ServiceWorld()
     world.apply()
@@ -329,6 +364,24 @@ def test_a_crash_in_the_first_round_loses_seconds_of_it(tmp_path: Path) -> None:
         world.run()
 
     assert 40 < len(restored(tmp_path)) < 99
+
+
+def test_a_catalogue_is_saved_once_the_disk_is_usable_again(tmp_path: Path) -> None:
+    """It does not wait until the list is read again."""
+    obstacle = tmp_path / f"{FILE_NAME}-journal"
+    obstacle.mkdir()
+    (tmp_path / FILE_NAME).touch()
+    world = ServiceWorld(tmp_path)
+    world.apply()
+    for _ in range(9):
+        world.run()
+    assert restored(tmp_path) == set()
+    obstacle.rmdir()
+
+    world.run_until_settled()
+
+    assert world.api.requested == ["page 0", "a"]
+    assert restored(tmp_path) == {"A"}
 
 
 @pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
