@@ -91,7 +91,7 @@ def _replace_closed_streams() -> None:
 def _print_failure(error: OSError) -> int:
     """Return the exit code of an error without a fault of the program; else raise."""
     if error.errno == errno.EAGAIN:
-        print(f"braze-exporter: {error.strerror}", file=sys.stderr)
+        print_error(f"braze-exporter: {error.strerror}")
         return 1
     if not isinstance(error, BrokenPipeError):
         if error.errno not in _WRITE_ERRORS or error.filename is not None:

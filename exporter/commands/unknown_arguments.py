@@ -25,10 +25,10 @@ _HARMLESS_NAME = re.compile(r"--[a-z]+(?:[.-][a-z]+){0,4}|-[a-z]")
 def gives_key(word: str, known: Collection[str]) -> bool:
     """Return whether a word tries to pass a key; `known` are flags with dashes.
 
-    `--api-key`, `-apikey=KEY` and `BRAZE_API_KEY=KEY` do.
+    `--api-key`, `-apikey=KEY` and `BRAZE_API_KEY=KEY` do, a path does not.
     """
     name, equals, _ = re.sub(r"[=:]", "=", word, count=1).partition("=")
-    if name in known or not (equals or name[:1] in {*_DASHES}):
+    if name in known or "/" in name or not (equals or name[:1] in {*_DASHES}):
         return False
     bare = _SEPARATORS.sub("", name.lstrip(_DASHES)).lower()
     return bool(_KEY_NAMES.fullmatch(bare))

@@ -156,6 +156,16 @@ def test_wrong_usage_ends_with_2_and_the_expected_form(
     assert re.fullmatch(r"see braze-exporter( \w+)? --help", last)
 
 
+@pytest.mark.parametrize("how", [("check",), ("--config.check", "--config.file")])
+@pytest.mark.parametrize("file", ["/nope/api_key/shop=1.yaml", "/nope/braze-keys:2"])
+def test_a_path_is_not_taken_for_a_key(
+    how: tuple[str, ...], file: str, shell: Shell
+) -> None:
+    _, _, err = shell(*how, file)
+
+    assert err.startswith(f"{file}:1: the file cannot be read")
+
+
 @pytest.mark.parametrize("how", [("check",), ("--config.check", "--config.file"), ()])
 def test_all_problems_are_reported_at_once(
     tmp_path: Path, how: tuple[str, ...]
