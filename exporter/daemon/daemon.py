@@ -135,6 +135,7 @@ class Daemon:
         return StatusPage(
             entries=self._polling.entries,
             workspaces=self._polling.workspaces.by_name,
+            unchanged=self._polling.workspaces.unchanged,
             discoveries=self._polling.discovery_views,
             shard=self._shard,
             planned=self._polling.scheduler.all_planned,

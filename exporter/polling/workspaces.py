@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from threading import RLock
@@ -108,6 +109,12 @@ class Workspaces:
                 (one,) = plan.plan(self._config._replace(workspaces=(found,)))
                 with self._store.published_together():
                     self._apply(self._config, one, current.connection)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Delay other configurations and found campaigns to the end of the context."""
+        with self._lock:
+            yield
 
     def session_of(self, name: str) -> Session | None:
         """Return the session of a workspace; None: the workspace has none now."""

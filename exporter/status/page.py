@@ -11,7 +11,7 @@ import hashlib
 from base64 import b64encode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -43,6 +43,8 @@ class StatusPage:
 
     entries: Callable[[], tuple[Entry, ...]]
     workspaces: Mapping[str, Workspace]
+    unchanged: Callable[[], AbstractContextManager[None]]
+    """Returns a context in which no other configuration is applied."""
     discoveries: Callable[[], Mapping[str, DiscoveryView]]
     shard: Shard | None = None
     planned: Callable[[], Mapping[ObjectKey, float]]
@@ -89,8 +91,10 @@ class StatusPage:
         """
         is_gc_enabled = gc.isenabled()
         gc.disable()
+        with self.unchanged():  # no page shows two configurations
+            overview = self._overview()
         renderer = OverviewRenderer(
-            self._overview(),
+            overview,
             self._template,
             is_ready=self.is_ready(),
             version=self.version,

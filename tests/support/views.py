@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -177,6 +178,7 @@ def status_page(
     return StatusPage(
         entries=lambda: entries,
         workspaces=workspaces or {},
+        unchanged=nullcontext,
         discoveries=dict,
         shard=shard,
         planned=planned,

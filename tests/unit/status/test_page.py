@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from time import thread_time
@@ -20,7 +21,13 @@ from exporter.status.page import OverviewRenderer, StatusPage, _rate_limits
 from exporter.status.view_model import Overview
 from exporter.web.settings import WebSettings
 
-from tests.support.daemon_process import Running, daemon, until
+from tests.support.daemon_process import (
+    PATIENCE_SECONDS,
+    Running,
+    daemon,
+    until,
+)
+from tests.support.polling_world import PollingWorld, config, workspace
 from tests.support.views import (
     DISCOVERY,
     NOW,
@@ -135,6 +142,41 @@ def test_page_without_workspaces() -> None:
     assert "No campaigns yet" in html(page)
     assert "No workspaces are configured." in html(page)
     assert json.loads(text)["campaigns"] == []
+
+
+def test_page_shows_one_configuration_during_a_reload() -> None:
+    """A workspace and its campaigns are renamed: both names are new, or neither."""
+    world = PollingWorld()
+    page = replace(
+        status_page(),
+        entries=world.store.entries,
+        workspaces=world.workspaces.by_name,
+        unchanged=world.workspaces.unchanged,
+    )
+
+    def shown() -> Any:
+        with page.snapshot() as snapshot:
+            document = json.loads("".join(snapshot.document("")))
+        campaigns = {
+            (one["workspace"], one["campaign_id"]) for one in document["campaigns"]
+        }
+        return {one["workspace"] for one in document["workspaces"]}, campaigns
+
+    world.apply(config(workspace("a")))
+    before = shown()
+    with ThreadPoolExecutor(1) as pool:
+        during: list[Future[Any]] = []
+
+        def show() -> None:
+            during.append(pool.submit(shown))
+            wait(during, timeout=0.5)  # until it is shown, if nothing delays it
+
+        world.scheduler.open = lambda *_, **__: show()  # type: ignore[method-assign]  # called in the middle
+        world.apply(config(workspace("b", name="other")))
+        (found,) = (one.result(PATIENCE_SECONDS) for one in during)
+
+    assert found in (before, shown())
+    assert before != shown()
 
 
 def test_shard_is_shown_if_configured() -> None:
