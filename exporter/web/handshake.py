@@ -69,6 +69,11 @@ class ServerTlsContext(ssl.SSLContext):
     allowed_sans: Collection[str] = ()
     """A client's certificate must have one of them, unless there are none."""
 
+    def __init__(self, _: int) -> None:
+        """Prepare the log; `ssl.SSLContext` has no other constructor than `__new__`."""
+        self._log_limits: dict[str, LogRateLimit] = {}
+        """By reason: a flood of one kind does not suppress the lines of another."""
+
     def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,
@@ -81,21 +86,35 @@ class ServerTlsContext(ssl.SSLContext):
         made = super().wrap_bio(
             incoming, outgoing, server_side, server_hostname, session
         )
-        cast("_ServerSide", made).prepare(incoming, self.allowed_sans)
+        cast("_ServerSide", made).prepare(incoming)
         return made
+
+    def record(self, address: str, refusal: _Refusal) -> None:
+        """Log a refusal, unless there are many with the same reason."""
+        now = time.monotonic()
+        reason, limits = refusal.reason, self._log_limits
+        limit = limits.get(reason, LogRateLimit(LINES_PER_MINUTE))
+        if limit.admits(now=now):
+            facts = {
+                "client": address.removeprefix("::ffff:"),
+                "reason": reason,
+                "advice": refusal.advice,
+                **limit.facts(now=now),
+            }
+            level = logging.WARNING if refusal.is_about_certificate else logging.INFO
+            _log.log(level, "web.handshake_failed", extra={"fields": facts})
+        limits[reason] = limit.counted(now=now)
 
 
 class _ServerSide(ssl.SSLObject):
     """One connection; after a failed handshake it waits for the client to close."""
 
     _incoming: ssl.MemoryBIO
-    _allowed_sans: Collection[str]
     _is_refused = False
 
-    def prepare(self, incoming: ssl.MemoryBIO, allowed_sans: Collection[str]) -> None:
+    def prepare(self, incoming: ssl.MemoryBIO) -> None:
         """Set what a connection needs; there is no other constructor."""
         self._incoming = incoming
-        self._allowed_sans = allowed_sans
         self._client = client.get()
 
     def do_handshake(self) -> None:
@@ -117,9 +136,13 @@ class _ServerSide(ssl.SSLObject):
             except ssl.SSLError as error:
                 refusal = _refusal(error)
             self._is_refused = True
-            _record(self._client, refusal)
+            self._server.record(self._client, refusal)
         self._incoming.read()
         raise ssl.SSLWantReadError
+
+    @property
+    def _server(self) -> ServerTlsContext:
+        return cast("ServerTlsContext", self.context)
 
     def _has_allowed_name(self) -> bool:
         certificate: dict[str, Any] = self.getpeercert() or {}
@@ -127,7 +150,8 @@ class _ServerSide(ssl.SSLObject):
             normal_san(text.strip()) if kind == "IP Address" else text
             for kind, text in certificate.get("subjectAltName", ())
         }
-        return not self._allowed_sans or not names.isdisjoint(self._allowed_sans)
+        allowed = self._server.allowed_sans
+        return not allowed or not names.isdisjoint(allowed)
 
     def _provoke_alert(self) -> None:
         """Let OpenSSL write a fatal alert; what the client sent is discarded."""
@@ -165,23 +189,3 @@ def _refusal(error: ssl.SSLError) -> _Refusal:
         " cipher_suites",
         is_about_certificate=False,
     )
-
-
-_limits: dict[str, LogRateLimit] = {}
-"""By reason: a flood of one kind does not suppress the lines of another."""
-
-
-def _record(address: str, refusal: _Refusal) -> None:
-    """Log a refusal, unless there are many with the same reason."""
-    now = time.monotonic()
-    limit = _limits.get(refusal.reason, LogRateLimit(LINES_PER_MINUTE))
-    if limit.admits(now=now):
-        facts = {
-            "client": address.removeprefix("::ffff:"),
-            "reason": refusal.reason,
-            "advice": refusal.advice,
-            **limit.facts(now=now),
-        }
-        level = logging.WARNING if refusal.is_about_certificate else logging.INFO
-        _log.log(level, "web.handshake_failed", extra={"fields": facts})
-    _limits[refusal.reason] = limit.counted(now=now)

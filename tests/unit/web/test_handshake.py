@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from exporter.system.api_key import Secret
-from exporter.web import handshake
 from exporter.web.tls import ClientAuth, Pem, Tls, server_context
 
 from tests.support.certificates import Certificates
@@ -33,10 +32,8 @@ def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(autouse=True)
-def _log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log all, with the full quota."""
+def _log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "exporter")
-    monkeypatch.setattr(handshake, "_limits", {})
 
 
 def requiring(certificates: Certificates, *sans: str) -> ssl.SSLContext:
