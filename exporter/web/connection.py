@@ -35,9 +35,11 @@ _PIECE_BYTES = 4096
 # Encrypted input that asyncio buffers while no more of it is used.
 _TLS_INPUT_BYTES = 16 * 1024
 # Passed to h11 at a time: its size limit applies only to bytes it could not parse yet.
-_PARSE_BYTES = 4096
-# Added to the size of each chunk of a request's body.
-_CHUNK_BYTES = 64
+_PARSE_BYTES = 1024
+# Of headers, or trailers, that are incomplete: each costs time, however short it is.
+_MOST_LINES = 128
+# Added to the size of each chunk of a request's body, for the same reason.
+_CHUNK_BYTES = 1024
 # How long input is discarded after an error response: closing at once would reset the
 # connection, and the response would be lost (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
@@ -245,13 +247,16 @@ class Connection(asyncio.BufferedProtocol):
             if not self._received:
                 self._out.resume_reading()
                 return False
+            if self._h11.trailing_data[0].count(b"\n") > _MOST_LINES:
+                self._send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                return False
             self._h11.receive_data(self._received[:_PARSE_BYTES])
             self._received = self._received[_PARSE_BYTES:]
         elif isinstance(event, h11.Request):
             self._start_request(event)
         elif isinstance(event, h11.Data):
             # Each chunk costs time, however short it is.
-            self._body_bytes += len(event.data) + _CHUNK_BYTES
+            self._body_bytes += len(event.data) + _CHUNK_BYTES * event.chunk_start
             if self._body_bytes > self._context.limits.body_bytes:
                 self._send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:

@@ -1,6 +1,6 @@
 """Content negotiation: `Accept` and `Accept-Encoding` as defined by RFC 9110.
 
-Invalid members of a header are ignored.
+Invalid members of a header are ignored, and all after the first dozens.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ _OPENMETRICS = "application/openmetrics-text"
 _VERSIONS = (None, "1.0.0")
 _TEXT_RANGES = ("text/plain", "text/*", "*/*")
 """Ranges that match the text format, the most specific first."""
+_MOST_PARTS = 32
+"""Members of a header, and parameters of a member, that are read: each costs time."""
 _GZIP_NAMES = ("gzip", "x-gzip", "*")
 
 
@@ -44,13 +46,17 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 def _weighted(header: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
     """Yield (name, parameters, quality) of each valid member, in lower case."""
-    for member in header.lower().split(","):
-        name, *rest = (part.strip() for part in member.split(";"))
+    for member in _parts(header.lower(), ","):
+        name, *rest = (part.strip() for part in _parts(member, ";"))
         pairs = (part.partition("=") for part in rest)
         parameters = {key.strip(): value.strip(' "') for key, _, value in pairs}
         quality = _quality(parameters.pop("q", "1"))
         if name and quality is not None:
             yield name, parameters, quality
+
+
+def _parts(text: str, separator: str) -> list[str]:
+    return text.split(separator, _MOST_PARTS)[:_MOST_PARTS]
 
 
 def _quality(text: str) -> float | None:

@@ -30,6 +30,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _GZIP_LEVEL = 1
+_LONGEST_PATH = 1024
+"""Longer ones are no path of the server, and are not decoded: that takes time."""
 _MOST_RENDERINGS = 32
 """Different status pages that one run renders, which bounds its time and memory."""
 
@@ -115,11 +117,11 @@ class Router:
 
     def needs_no_auth(self, request: HttpRequest) -> bool:
         """Return whether the request is a health check, which has no credentials."""
-        return canonical(request.path) in self._health_paths
+        return _path(request) in self._health_paths
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
         """Return the response to any request."""
-        handler = self._handlers.get(canonical(request.path))
+        handler = self._handlers.get(_path(request))
         if handler is None:
             metrics = f"{self._settings.link_prefix}{self._settings.telemetry_path}"
             return text_response(404, f"Not found. The metrics are at {metrics}.\n")
@@ -249,6 +251,10 @@ class _RenderKey(NamedTuple):
     query: str
     is_page: bool
     is_gzip: bool
+
+
+def _path(request: HttpRequest) -> str:
+    return canonical(request.path) if len(request.path) <= _LONGEST_PATH else ""
 
 
 def _page_response(page: HeldPage, *headers: tuple[str, str]) -> HttpResponse:

@@ -202,6 +202,14 @@ def test_100_continue_is_not_buffered_for_a_client_that_does_not_read() -> None:
     ("sent", "status"),
     [
         (b"GET / HTTP/1.1\r\n" + b"X: 1234567890\r\n" * 400, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 900 + b"\r\n", 431),
+        (
+            request_bytes("/", "Transfer-Encoding: chunked", method="POST")
+            + b"0\r\n"
+            + b"a:\r\n" * 900
+            + b"\r\n",
+            431,
+        ),
         (b"hello\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -237,6 +245,30 @@ def test_an_invalid_request_is_refused(sent: bytes, status: int) -> None:
         assert response.status == status
         assert response.headers["connection"] == "close"
         assert client.is_closed()
+
+
+def test_many_headers_and_a_large_body_are_accepted() -> None:
+    headers = [f"X-{number}: {'x' * 100}" for number in range(100)]
+    size = ClientLimits().body_bytes
+    with serving() as server:
+        client = server.connect()
+        plain = request_bytes("/", *headers, f"Content-Length: {size}", method="POST")
+        client.send(plain + bytes(size))
+        assert client.receive().status == 200
+
+        headers.append("Transfer-Encoding: chunked")
+        chunks = b"%x\r\n%b\r\n" % (size // 4, bytes(size // 4)) * 3
+        client.send(request_bytes("/", *headers, method="POST") + chunks + b"0\r\n\r\n")
+        assert client.receive().status == 200
+
+
+def test_a_body_of_many_short_chunks_is_refused() -> None:
+    with serving() as server:
+        client = server.connect()
+        head = request_bytes("/", "Transfer-Encoding: chunked", method="POST")
+        client.send(head + b"1\r\nx\r\n" * 100 + b"0\r\n\r\n")
+
+        assert client.receive().status == 413
 
 
 def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:

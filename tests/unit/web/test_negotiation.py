@@ -104,3 +104,12 @@ def test_gzip_is_accepted_by_its_name_or_the_wildcard(
 def test_any_header_is_parsed(header: str) -> None:
     assert wants_openmetrics(header) in {True, False}
     assert accepts_gzip(header) in {True, False}
+
+
+def test_only_the_first_dozens_of_members_are_read() -> None:
+    """The time that a header costs is bounded."""
+    assert wants_openmetrics("a," * 20 + "application/openmetrics-text")
+    assert not wants_openmetrics("a," * 4000 + "application/openmetrics-text")
+    assert accepts_gzip("a," * 20 + "gzip")
+    assert not accepts_gzip("," * 8000 + "gzip")
+    assert not accepts_gzip("gzip;q=0" + ";" * 8000)
