@@ -50,6 +50,12 @@ def rest_endpoint(text: str, *, allow_http: bool) -> str:
     return f"{url.scheme}://{url.netloc.lower().removesuffix(':')}"
 
 
+def without_default_port(endpoint: str) -> str:
+    """Return an endpoint without the port that its scheme implies."""
+    default = ":443" if endpoint.startswith("https:") else ":80"
+    return endpoint.removesuffix(default)
+
+
 def is_unlisted(endpoint: str) -> bool:
     """Return whether the host is neither in Braze's list nor a loopback address."""
     host = urlsplit(endpoint).hostname or ""

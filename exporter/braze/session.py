@@ -54,6 +54,8 @@ class Ended(NamedTuple):
     """None: no complete response."""
     headers: RateLimitHeaders | None
     seconds: float
+    answered_at: float | None = None
+    """By Braze's clock; None: no response, or without a date."""
 
 
 class Session:
@@ -121,7 +123,9 @@ class Session:
         is_cut_off = isinstance(result, FetchError) and result.reason in _UNFINISHED
         status = None if is_cut_off else result.status
         seconds = now - began_at if result.seconds is None else result.seconds
-        self._on_end(Ended(request, status, result.rate_limit, seconds))
+        self._on_end(
+            Ended(request, status, result.rate_limit, seconds, result.answered_at)
+        )
         return result
 
     def retry_at(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 
+from exporter.braze.hosts import without_default_port
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.documents import Details, Listed, is_usable, key
 from exporter.model.config import WorkspaceConfig
@@ -29,9 +30,7 @@ def account_of(workspace: WorkspaceConfig, key: str | None) -> Account:
 
     The fingerprint is too short to reveal a key, and differs between endpoints.
     """
-    endpoint = workspace.endpoint
-    default_port = ":443" if endpoint.startswith("https:") else ":80"
-    endpoint = endpoint.removesuffix(default_port)
+    endpoint = without_default_port(workspace.endpoint)
     if key is None:
         return workspace.name, endpoint, str(workspace.key_source)
     content = f"{endpoint}\n{key}".encode(errors="surrogatepass")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from exporter.braze.client import Client
+from exporter.braze.hosts import without_default_port
 from exporter.braze.proxies import ProxySettings
 from exporter.model.config import Config, KeySource, WorkspaceConfig
 from exporter.system.api_key import ApiKey
@@ -29,7 +30,8 @@ class WorkspaceConnection(NamedTuple):
 
         An account is its endpoint and its key, wherever the key is read from.
         """
-        if self.workspace.endpoint != other.workspace.endpoint:
+        endpoints = (self.workspace.endpoint, other.workspace.endpoint)
+        if len(set(map(without_default_port, endpoints))) > 1:
             return False
         if self.key is other.key:
             return True

@@ -23,6 +23,7 @@ from exporter.metrics.store import ObjectKey, Store
 from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason
 from exporter.polling import entries, plan, slots
+from exporter.polling.clock_log import ClockLog
 from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import CAMPAIGN
@@ -60,6 +61,7 @@ class Workspaces:
         self._connector = Connector(read_key=read_key, proxies=proxies, now=clock.wall)
         self._clock = clock
         self._random = random
+        self._clock_log = ClockLog(clock)
         self._lock = RLock()
         self._config: Config | None = None
         self.campaigns_of: Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]] = (
@@ -268,6 +270,8 @@ class Workspaces:
         )
         if ended.headers is not None:
             self._metrics.allowed(name, request.path, ended.headers)
+        if ended.answered_at is not None:
+            self._clock_log.compare(name, ended.answered_at, seconds=ended.seconds)
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
         _log.debug("braze.answered", extra={"fields": fields})
 

@@ -82,7 +82,7 @@ class SqliteState:
         """Return the saved values, empty without a file. StateError: unusable."""
         # The directory is created here, so that a wrong path is logged at the start.
         with self._errors("read"):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_directory()
         return self._read(
             "kept",
             ("workspace", "campaign_id"),
@@ -193,9 +193,16 @@ class SqliteState:
             raise ValueError(message)
         return status.st_size
 
+    def _make_directory(self) -> None:
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            message = f"{self.directory} is a file, or in one; expected a directory"
+            raise OSError(message) from error
+
     def _make_private(self) -> None:
         """Create the file with mode 0600, before SQLite does with the umask's."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_directory()
         self._size()
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self._path, flags, 0o600)

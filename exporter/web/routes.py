@@ -162,7 +162,9 @@ class Router:
         if self._context.is_ready():
             return text_response(200, "Ready.\n")
         return text_response(
-            503, "Not ready: some campaigns have not been polled yet.\n"
+            503,
+            "Not ready: some campaigns have not been polled, or discovery has not "
+            "read their list yet.\n",
         )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:

@@ -162,12 +162,20 @@ def test_another_account_is_polled_at_once(change: dict[str, str]) -> None:
     assert set(world.braze.polled_ids) == {"a", "b", "c"}
 
 
-def test_the_same_key_from_another_source_is_the_same_account() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{"api_key_env": "OTHER"}, {"endpoint": "https://rest.iad-01.braze.com:443"}],
+    ids=str,
+)
+def test_the_same_key_and_endpoint_are_the_same_account(
+    changes: dict[str, object],
+) -> None:
+    """Wherever the key is read from, with or without the port that is implied."""
     world = polled_world("ab")
     queue = world.shop.queue
     world.braze.requests.clear()
 
-    world.apply(config(workspace("ab", api_key_env="OTHER")))
+    world.apply(config(workspace("ab", **changes)))
 
     assert world.shop.queue is queue
     assert world.braze.requests == []
