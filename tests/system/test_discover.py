@@ -17,7 +17,7 @@ from exporter.config import schema
 from exporter.config.load import load
 from exporter.config.yaml_tree import in_comment, quoted
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.command_line import invoke
@@ -237,7 +237,6 @@ def test_a_missing_key_is_an_error() -> None:
     assert "BRAZE_API_KEY cannot be read" in ended.stderr
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_quoted_texts_and_comments_are_one_line_of_yaml(text: str) -> None:
     """Lone surrogates cannot be written to a file."""

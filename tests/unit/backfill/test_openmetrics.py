@@ -13,7 +13,7 @@ from exporter.backfill import openmetrics, sampling
 from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.model.snapshot import CampaignHistory
 from exporter.series import parse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics import parser
 
@@ -79,7 +79,6 @@ def is_step(at: int) -> bool:
     return any((at + hours * 3600) % STEP_SECONDS == 0 for hours in (-5, -4))
 
 
-@settings(deadline=None)
 @given(data=st.lists(rows, max_size=10), days=st.integers(1, 6))
 def test_every_sample_is_what_the_daemon_would_have_exposed(
     data: list[Any], days: int

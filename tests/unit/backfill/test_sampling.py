@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.backfill import sampling
 from exporter.backfill.sampling import HistoryRequest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC).timestamp()
@@ -37,7 +37,6 @@ def test_pages_end_98_days_apart() -> None:
     assert sampling.pages(10, now=NOON) == (HistoryRequest(None, 20),)
 
 
-@settings(deadline=None)
 @given(
     days=st.integers(1, sampling.MAX_DAYS),
     now=st.floats(1_600_000_000, 2_000_000_000),
@@ -76,7 +75,6 @@ def test_pages_contain_every_wanted_day(
     assert contained >= {today - timedelta(days=n) for n in range(1, days + 1)}
 
 
-@settings(deadline=None)
 @given(
     day=st.dates(date(2020, 1, 1), date(2030, 1, 1)),
     zone=st.sampled_from((*ZONES, "Africa/Cairo", "America/Sao_Paulo", "Asia/Beirut")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from exporter.braze import hosts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -104,7 +104,6 @@ def test_a_password_of_a_proxy_may_contain_any_letter(text: str, url: str) -> No
     assert hosts.proxy_url(text) == url
 
 
-@settings(deadline=None)
 @given(st.text() | st.text("htps:/@[].%0:a#?\\", max_size=20).map("http:{}".format))
 def test_any_text_is_a_url_or_rejected(text: str) -> None:
     try:

@@ -284,7 +284,7 @@ def at(
     return RateLimitHeaders(limit, remaining, reset_at)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     spacing=st.floats(0, 60),
     reserve=fractions,
@@ -326,7 +326,7 @@ def test_any_sequence_keeps_the_bounds(
             assert budget.earliest(now=earliest) == earliest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_every_window_keeps_its_reserve(data: st.DataObject) -> None:
     """No window gets more than its limit less the reserve, so that 429 never comes.

@@ -85,7 +85,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(configs)
 def test_every_description_parses_to_the_same_configuration(whole: Config) -> None:
     assert read(describe(whole)) == ParsedConfig(whole, ())

@@ -24,7 +24,7 @@ from exporter.model.config import (
     WorkspaceConfig,
 )
 from exporter.model.errors import ConfigError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.config.invalid_files import (
@@ -251,7 +251,6 @@ def test_an_invalid_key_is_always_an_error(name: str) -> None:
     assert "hunter2" not in repr(caught.value.problems)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_no_message_contains_the_key(key: str) -> None:
     secret = f"{key}hunter2{key}"
@@ -296,7 +295,6 @@ fragments = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.text()
     | st.lists(fragments | st.text(max_size=10)).map("".join)

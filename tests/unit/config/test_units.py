@@ -16,7 +16,7 @@ from exporter.config.units import (
     size_text,
     whole_number,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 Parser = Callable[[str], float]
@@ -106,7 +106,6 @@ def test_a_value_is_written_in_the_largest_units(
     assert write(value) == text
 
 
-@settings(deadline=None)
 @given(
     milliseconds=st.integers(0, 10**14),
     size=st.integers(0, 10**14),
@@ -124,7 +123,6 @@ def test_written_texts_are_parsed_to_the_same_value(
     assert number(number_text(amount)) == amount
 
 
-@settings(deadline=None)
 @given(
     parse=st.sampled_from(PARSERS),
     text=st.text() | st.from_regex(r"[0-9.]{1,30}[a-zA-Z%]{0,3}", fullmatch=True),

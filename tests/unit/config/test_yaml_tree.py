@@ -11,7 +11,7 @@ from exporter.config import yaml_tree
 from exporter.config.yaml_tree import Mapping, MappingEntry, Scalar
 from exporter.model.config import Problem
 from exporter.model.errors import ConfigError
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.config.invalid_files import InvalidFile, invalid_files
@@ -79,7 +79,6 @@ def test_a_syntax_error_is_reported_with_the_problems_before_it() -> None:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-@settings(deadline=None)
 @given(text=st.text() | yaml_like)
 def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
     problems = problems_of(text, loader)
@@ -88,7 +87,6 @@ def test_any_text_gives_a_tree_or_problems(loader: type, text: str) -> None:
     assert all(problem.file == "c.yaml" for problem in problems)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text()))
 def test_dumped_strings_are_parsed_as_strings(texts: dict[str, str]) -> None:
     tree, problems = yaml_tree.compose(yaml_tree.dump(texts), file="c.yaml")
@@ -118,7 +116,6 @@ def test_messages_contain_only_plain_names(name: str, shown: str) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=9)
 
 
-@settings(deadline=None)
 @given(
     names=st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), texts),
     form=st.sampled_from([{}, {"indent": "\t"}, {"separators": (",", ":")}]),

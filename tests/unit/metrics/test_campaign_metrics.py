@@ -24,7 +24,7 @@ from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot, Variation
 from exporter.series.parse import parse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import golden
@@ -171,7 +171,6 @@ ROWS = data_series.rows(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(ROWS | ODD, max_size=6), WORDS, WORDS)
 def test_every_document_is_rendered_as_by_the_naive_oracle(
     data: list[Any], workspace: str, campaign: str

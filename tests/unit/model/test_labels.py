@@ -4,7 +4,7 @@ import time
 
 import pytest
 from exporter.model.labels import assign_labels, clean, identify
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import naive_oracle
@@ -32,7 +32,6 @@ def test_texts_are_cleaned(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=300))
 def test_cleaning_agrees_with_unicode_and_leaves_clean_texts_alone(text: str) -> None:
     cleaned = clean(text)
@@ -113,7 +112,6 @@ ENTRIES = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=14), max_size=4))
 def test_labels_agree_with_the_naive_oracle(rows: list[list[Entry]]) -> None:
     assigned = assign_labels([identify(row) for row in rows])

@@ -259,7 +259,7 @@ class Simulation:
             self.push(self.clock.now() + seconds, event)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     objects=st.lists(st.integers(1, 8), min_size=1, max_size=2),
     bucket=st.sampled_from([CAMPAIGN_ANALYTICS, SHARED]),

@@ -205,7 +205,7 @@ def pairs(draw: st.DrawFn) -> tuple[object, object]:
     return document(*rows, newest), document(*rows, draw(st.just(changed) | ROW))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(pairs(), st.integers(0, 30), st.booleans())
 def test_any_two_documents_give_what_a_whole_parse_gives(
     pair: tuple[object, object],

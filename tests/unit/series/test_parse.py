@@ -24,7 +24,7 @@ from exporter.series.parse import (
 )
 from exporter.series.recent_days import unpack_days
 from exporter.series.rows import check
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import golden
@@ -288,7 +288,6 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(JSON | st.fixed_dictionaries({"data": st.lists(ROW | JSON)}))
 def test_any_json_gives_a_snapshot_or_malformed_series(document: object) -> None:
     message = ""
@@ -300,7 +299,6 @@ def test_any_json_gives_a_snapshot_or_malformed_series(document: object) -> None
     assert message.isprintable()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.booleans())
 def test_the_limit_admits_the_longest_prefix_of_variations_that_fits(
     limit: int,

@@ -26,7 +26,7 @@ json_values = st.recursive(
 rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 9)), data_series.WORDS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(rows, max_size=5), st.booleans())
 def test_a_snapshot_is_dumped_and_parsed(
     data: list[object],
@@ -70,7 +70,7 @@ def with_value(place: tuple[Any, ...], value: object) -> dict[str, Any]:
     return document
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(place=st.sampled_from(PLACES), value=json_values | data_series.WORDS)
 def test_a_document_with_any_value_replaced_does_not_break_a_scrape(
     place: tuple[Any, ...], value: object

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from exporter.series.windows import trailing_sums
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
@@ -51,7 +51,6 @@ NUMBERS = st.integers(-(2**53), 2**53) | st.floats(-1e300, 1e300)
 VALUES = st.lists(NUMBERS, min_size=1) | st.lists(st.integers(), min_size=1)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_sum_is_exact_in_any_order(values: list[float]) -> None:
     past = [(1 + n, {"a": {"x": value}}) for n, value in enumerate(values)]
