@@ -26,7 +26,7 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.series import rows
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.system.clock import Clock
 
 _MAX_SLEEP_SECONDS = 10.0
@@ -126,7 +126,7 @@ class WorkspaceDownload:
         self._has_response = True
         self._failures_in_a_row = 0
         try:
-            rows.check(result.document)
+            CampaignRowParser.days(result.document)
         except MalformedSeries as error:
             self._fail(request, error)
             return

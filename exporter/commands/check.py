@@ -21,7 +21,7 @@ from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.series.parse import QUIET_DAYS, SHORTEST_QUIET_WINDOW
+from exporter.series.campaign_rows import QUIET_DAYS, SHORTEST_QUIET_WINDOW
 from exporter.web.security import Security
 
 _DESCRIPTION = """\

@@ -26,7 +26,7 @@ from exporter.model.config import (
 from exporter.model.labels import (
     LONGEST,
     NamedEntry,
-    VariationKey,
+    NameKey,
     assign_labels,
     clean,
 )
@@ -315,13 +315,13 @@ def _names(
 
     Names are given in the order of ids, so that two exporters agree.
     """
-    first = [NamedEntry(VariationKey(key(one.id), "", 1), one.name) for one in listed]
+    first = [NamedEntry(NameKey(key(one.id), "", 1), one.name) for one in listed]
     second = [
-        NamedEntry(VariationKey(id_, "", 1), one.name if one.name.strip() else one.id)
+        NamedEntry(NameKey(id_, "", 1), one.name if one.name.strip() else one.id)
         for id_, one in sorted(found.items())
     ]
     given = assign_labels([first, second])
-    return {id_: given[VariationKey(id_, "", 1)] for id_ in found}
+    return {id_: given[NameKey(id_, "", 1)] for id_ in found}
 
 
 def _labels(

@@ -17,7 +17,7 @@ from exporter.model.config import (
 )
 from exporter.model.patterns import matcher
 from exporter.polling import slots
-from exporter.series.parse import can_be_quiet, days_needed
+from exporter.series.campaign_rows import can_be_quiet, days_needed
 from exporter.series.windows import NOT_ADDITIVE
 
 _TYPICAL_CHANNEL = "email"

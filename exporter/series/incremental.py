@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.model.snapshot import Day, Figures, Snapshot
+from exporter.model.snapshot import Day, Snapshot
 from exporter.series import recent_days
 from exporter.series.parse import (
     ParseOptions,
@@ -21,7 +21,7 @@ from exporter.series.parse import (
     rows_of,
     snapshot_of,
 )
-from exporter.series.rows import OVERALL, DayStats, DocumentRows, Row
+from exporter.series.rows import DayStats, DocumentRows, Row
 
 
 class Digests(NamedTuple):
@@ -63,7 +63,7 @@ def parse(
     now_cached = CachedDocument(options, newest.digests)
     is_same = newest.digests is not None and cached == now_cached
     if previous and previous.latest and is_same:
-        is_quiet, is_active = activity(rows.rows, options)
+        is_quiet, is_active = activity(rows, options)
         snapshot = newest.replaced_in(previous, previous.latest)._replace(
             skipped_rows=rows.skipped_rows, is_quiet=is_quiet, is_active=is_active
         )
@@ -86,21 +86,17 @@ class _NewestDay:
         if past is None:
             return
         ((self._day, self._stats),) = rows.days(1)
-        variations = rows.parser.variations()
-        self._keys = {(one.channel, one.label): key for key, one in variations.items()}
+        parts = rows.parser.parts()
+        self._keys = {part: key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
-        shape = (self._day, tuple(variations.items()), names)
+        shape = (self._day, tuple(parts.items()), names)
         counts = (rows.parser.ignored_values, rows.parser.entries)
         self.digests = Digests(past, hash((*shape, *counts)))
 
     def replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
         """Return the previous snapshot with this day's figures as its latest."""
-        figures = Figures(
-            tuple(
-                (one, self._stats[self._keys[one.channel, one.label]])
-                for one, _ in latest.figures.variations
-            ),
-            overall=self._stats[OVERALL] if latest.figures.overall else {},
+        figures = tuple(
+            (part, self._stats[self._keys[part]]) for part, _ in latest.figures
         )
         history = previous.history
         if self._day == self._today:
