@@ -106,7 +106,7 @@ def _series(
             yield from _stats(f"{own}," if own else "", stats)
         elif group.info and family is group.info.family:
             own = info_labels(group.info, part).lstrip(",") + ","
-            infos.setdefault(own, {}).update(day.date for day, _ in stats)
+            infos.setdefault(own, set()).update(day.date for day, _ in stats)
     for own, shown in infos.items():
         yield own, ((day, 1) for day in days if day.date in shown)
 

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import NamedTuple
 
-from exporter.model.snapshot import OVERALL, VARIATION
+from exporter.model.snapshot import (
+    CHANNEL,
+    OVERALL,
+    STEP,
+    STEP_CHANNEL,
+    VARIANT,
+    VARIATION,
+)
 
 
 class Family(NamedTuple):
@@ -221,5 +228,67 @@ CAMPAIGN = _families(
     refused="the workspace is paused because Braze refuses its API key",
 )
 
-BY_KIND = {families.kind: families for families in (CAMPAIGN,)}
+_VARIANT = PartLabels(name="variant")
+_STEP = PartLabels(name="step")
+_STEP_INFO = PartInfo(
+    Family(
+        "braze_canvas_step_info",
+        "Always 1, with the id in Braze of every step with samples. Needs steps.",
+    ),
+    _STEP,
+)
+_ENTRIES = (
+    "A user may enter more than once. A conversion counts for the last message that "
+    "its user received, and before the first one for no step."
+)
+_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
+
+CANVAS = _families(
+    "canvas",
+    {
+        CHANNEL: _Group(
+            "",
+            PartLabels(channel="channel"),
+            "Added over the steps of the canvas and their messages: sums of unique_* "
+            f"are upper bounds. {_TABLE}",
+        ),
+        OVERALL: _Group(
+            "overall_",
+            PartLabels(),
+            "Fields of the canvas as a whole, such as entries, conversions and "
+            f"revenue; they are not sums over its steps. {_ENTRIES} {_TABLE}",
+        ),
+        VARIANT: _Group(
+            "variant_",
+            _VARIANT,
+            "Fields of each variant, such as entries, conversions and revenue. "
+            f"{_ENTRIES} {_TABLE}",
+            info=PartInfo(
+                Family(
+                    "braze_canvas_variant_info",
+                    "Always 1, with the id in Braze of every variant with samples. "
+                    "Braze does not report which variant is a control.",
+                ),
+                _VARIANT,
+            ),
+        ),
+        STEP_CHANNEL: _Group(
+            "step_",
+            PartLabels(channel="channel", name="step"),
+            "Messages of one step in one channel, added over its messages: sums of "
+            f"unique_* are upper bounds. {_NEEDS_STEPS} {_TABLE}",
+            info=_STEP_INFO,
+        ),
+        STEP: _Group(
+            "step_overall_",
+            _STEP,
+            "Conversions and revenue of one step, over all its channels. "
+            f"{_ENTRIES} {_NEEDS_STEPS} {_TABLE}",
+            info=_STEP_INFO,
+        ),
+    },
+    refused="polls of canvases are paused because Braze refuses the API key",
+)
+
+BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS)}
 """In the order of a page."""
