@@ -17,7 +17,7 @@ from exporter.braze.client import Fetcher
 from exporter.braze.paths import CAMPAIGN_DATA_SERIES
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import CAMPAIGN_ANALYTICS, ApiRequest, Session
-from exporter.model.config import CampaignConfig, WorkspaceConfig
+from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import (
     FailureReason,
     FetchError,
@@ -44,7 +44,7 @@ _MAX_FAILURES = 3
 class PageRequest:
     """A page that is not downloaded yet; `at` is when its retry is due."""
 
-    campaign: CampaignConfig
+    campaign: ObjectConfig
     page: HistoryRequest
     tries: int = 0
     first_try_at: float = math.inf

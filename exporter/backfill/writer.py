@@ -18,7 +18,7 @@ from exporter.backfill.download import source
 from exporter.backfill.page_cache import PageCache
 from exporter.metrics import families
 from exporter.metrics.object_metrics import ObjectLabels
-from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
+from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
 from exporter.model.snapshot import ObjectHistory
 from exporter.series import parse
 from exporter.series.campaign_rows import CampaignRowParser
@@ -28,7 +28,7 @@ class HistoryCampaign(NamedTuple):
     """A campaign of the history, with its workspace."""
 
     workspace: WorkspaceConfig
-    campaign: CampaignConfig
+    campaign: ObjectConfig
 
 
 class HistorySpan(NamedTuple):

@@ -134,7 +134,7 @@ class Daemon:
 
         return StatusPage(
             entries=self._polling.entries,
-            workspaces=self._polling.workspaces.by_name,
+            groups=self._polling.workspaces.groups,
             discoveries=self._polling.discovery_views,
             shard=self._shard,
             planned=self._polling.scheduler.all_planned,

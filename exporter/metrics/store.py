@@ -14,12 +14,19 @@ from typing import NamedTuple
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
+from exporter.series.older_days import NOTHING_OLDER, OlderDays
 
 _LATE_SECONDS = 30.0
 """How long after its first slot an object counts as failing if it was never polled."""
 
-ObjectKey = tuple[str, str, str]
-"""(workspace, kind, id in Braze)"""
+
+class ObjectKey(NamedTuple):
+    """Identifies an object of a workspace."""
+
+    workspace: str
+    kind: str
+    id: str
+    """In Braze."""
 
 
 class Fingerprint(NamedTuple):
@@ -51,11 +58,13 @@ class Entry(NamedTuple):
     """When the first poll is due."""
     account: object = None
     """Identifies the account whose polls may change the entry."""
+    older: OlderDays = NOTHING_OLDER
+    """The days that its newest request does not cover."""
 
     @property
     def key(self) -> ObjectKey:
         """The key of the entry in a store."""
-        return (self.labels.workspace, self.labels.kind, self.labels.id)
+        return ObjectKey(self.labels.workspace, self.labels.kind, self.labels.id)
 
     @property
     def series(self) -> int:

@@ -152,6 +152,7 @@ class CampaignRowParser(RowParser):
             if not isinstance(entries, list):
                 self.ignored_values += 1
                 continue
+            objects: list[Mapping[str, object]]
             objects = [entry for entry in entries if isinstance(entry, dict)]
             self.ignored_values += len(entries) - len(objects)
             found[channel] = objects

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from exporter.model.snapshot import Day, Snapshot
-from exporter.series import recent_days
+from exporter.series import older_days, recent_days
+from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
     activity,
@@ -45,6 +46,8 @@ class ParsedDocument(NamedTuple):
     snapshot: Snapshot
     cached: CachedDocument
     is_reused: bool
+    older: OlderDays = NOTHING_OLDER
+    """The remembered days, those of the document included, if it has not all days."""
 
 
 def parse(
@@ -58,7 +61,45 @@ def parse(
 
     `previous` and `cached` are of the document before.
     """
+    return _parsed(rows_of(document, options), options, previous, cached)
+
+
+def parse_part(
+    document: object,
+    options: ParseOptions,
+    *,
+    older: OlderDays,
+    request: int,
+    previous: Snapshot | None = None,
+    cached: CachedDocument | None = None,
+) -> ParsedDocument:
+    """Parse a response with a part of the days, together with the remembered days.
+
+    Of the windows those are left out of which a day was never asked for.
+    """
     rows = rows_of(document, options)
+    days = max((*options.windows, SURE_DAYS)) + 1
+    merged = older_days.merge(
+        older, rows.rows, today=options.today, request=request, days=days
+    )
+    by_day = sorted(older_days.rows_of(merged).items(), reverse=True)
+    rows.rows[:] = by_day
+    options = with_windows_asked(options, merged)
+    return _parsed(rows, options, previous, cached)._replace(older=merged)
+
+
+def with_windows_asked(options: ParseOptions, older: OlderDays) -> ParseOptions:
+    """Return the options without windows of which a day was never asked for."""
+    windows = older_days.windows_asked(options.windows, older, today=options.today)
+    return options._replace(windows=windows)
+
+
+def _parsed(
+    rows: DocumentRows,
+    options: ParseOptions,
+    previous: Snapshot | None,
+    cached: CachedDocument | None,
+) -> ParsedDocument:
     newest = _NewestDay(rows, options.today)
     now_cached = CachedDocument(options, newest.digests)
     is_same = newest.digests is not None and cached == now_cached

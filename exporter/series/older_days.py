@@ -1,4 +1,4 @@
-"""The days of an object that one request does not reach, remembered between polls.
+"""The days of an object that one request does not cover, remembered between polls.
 
 A request for a canvas covers 14 days. Older days are asked for a few times a day, and
 each day that leaves the newest request is remembered, so that a new day needs no
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from math import ceil
 from typing import NamedTuple
 
+from exporter.model.json_values import instant, items, mapping, text
 from exporter.series.rows import Row
 
 DAYS_PER_REQUEST = 14
@@ -34,9 +35,7 @@ class OlderDays(NamedTuple):
     asked: frozenset[date] = frozenset()
     """The days that were asked for, with or without a row."""
     read_at: float = 0.0
-    """When the older days were last read, by the wall clock; 0: never."""
-    merged_on: date | None = None
-    """The day on which the newest request was last merged."""
+    """When all older days were last read, by the wall clock; 0: never."""
 
 
 NOTHING_OLDER = OlderDays()
@@ -62,26 +61,27 @@ def merge(
     request: int,
     days: int,
 ) -> OlderDays:
-    """Remember the complete days of a response; days older than `days` are forgotten.
+    """Remember the days of a response; those older than `days` are forgotten.
 
-    Rows of the newest response are older by a few hours at most when they leave it.
+    A day that the response covers and has no row for is forgotten, too.
     """
     first = today - timedelta(days=days)
+    sure = set(sure_days(today, request))
+    known = rows_of(older)
     found = {
         day: row
-        for day, row in (*rows_of(older).items(), *rows)
-        if first <= day < today
-    }
-    asked = {*older.asked, *sure_days(today, request), *found}
+        for day, row in known.items()
+        if day not in sure and (request or day < today)
+    } | dict(rows)
+    kept = {day: row for day, row in found.items() if day >= first}
     return older._replace(
-        rows=_packed(found),
-        asked=frozenset(day for day in asked if first <= day < today),
-        merged_on=today if request == 0 else older.merged_on,
+        rows=_packed(kept),
+        asked=frozenset(day for day in {*older.asked, *sure, *kept} if day >= first),
     )
 
 
 def rows_of(older: OlderDays) -> Mapping[date, Row]:
-    """Return the remembered rows."""
+    """Return the remembered rows, the newest request's among them."""
     if not older.rows:
         return {}
     rows = json.loads(zlib.decompress(older.rows))
@@ -100,6 +100,44 @@ def windows_asked(
     )
 
 
+def is_due(
+    older: OlderDays, windows: Sequence[int], *, today: date, now: float
+) -> bool:
+    """Return whether older days are to be requested; `now` is by the wall clock."""
+    if not requests_needed(windows):
+        return False
+    is_known = windows_asked(windows, older, today=today) == tuple(windows)
+    return not is_known or not 0 <= now - older.read_at < REREAD_SECONDS
+
+
 def _packed(rows: Mapping[date, Row]) -> bytes:
     by_day = {day.isoformat(): row for day, row in sorted(rows.items())}
     return zlib.compress(json.dumps(by_day).encode()) if by_day else b""
+
+
+def dump(older: OlderDays) -> dict[str, object] | None:
+    """Return remembered days as a JSON document; None: there are none."""
+    if older == NOTHING_OLDER:
+        return None
+    return {
+        "rows": {str(day): row for day, row in rows_of(older).items()},
+        "asked": sorted(map(str, older.asked)),
+        "read_at": older.read_at,
+    }
+
+
+def parse(document: object) -> OlderDays:
+    """Return the days of a document of `dump`; ValueError: another document."""
+    if document is None:
+        return NOTHING_OLDER
+    try:
+        fields = mapping(document)
+        rows = {
+            date.fromisoformat(day): mapping(row)
+            for day, row in mapping(fields["rows"]).items()
+        }
+        asked = frozenset(map(date.fromisoformat, map(text, items(fields["asked"]))))
+        return OlderDays(_packed(rows), asked, instant(fields["read_at"]))
+    except (KeyError, TypeError) as error:
+        message = "not remembered days as this version writes them"
+        raise ValueError(message) from error

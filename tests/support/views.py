@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
+from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason

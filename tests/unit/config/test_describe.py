@@ -9,7 +9,7 @@ from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
 from exporter.config.yaml_tree import dump
 from exporter.model.config import (
-    CampaignConfig,
+    ObjectConfig,
     Config,
     KeySource,
     Limits,
@@ -41,7 +41,7 @@ durations = st.integers(1000, 600_000).map(lambda milliseconds: milliseconds / 1
 patterns = st.lists(st.sampled_from(["*_push", "email", "a: [b", "!", "~"])).map(tuple)
 selections = st.builds(Selection, include=patterns, exclude=patterns)
 campaigns = st.builds(
-    CampaignConfig,
+    ObjectConfig,
     id=st.uuids().map(str),
     name=label_texts,
     interval_seconds=durations,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exporter.model.config import CampaignConfig
+from exporter.model.config import ObjectConfig
 from exporter.model.snapshot import Snapshot
 from exporter.polling import plan
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -44,7 +44,7 @@ def test_a_quiet_or_dormant_campaign_is_idle(
     snapshot: Snapshot | None, is_idle_if_active: bool, is_idle_if_dormant: bool
 ) -> None:
     """Quiet for two weeks, archived or a draft; an active one never is."""
-    active = CampaignConfig("c0", "c0", 300.0)
+    active = ObjectConfig("c0", "c0", 300.0)
     dormant = active._replace(is_dormant=True)
 
     assert is_idle(active, snapshot) is is_idle_if_active

@@ -9,15 +9,15 @@ from uuid import UUID
 
 import pytest
 from exporter.braze.rate_limit import spacing
-from exporter.model.config import CampaignConfig, Limits, Selection
+from exporter.model.config import ObjectConfig, Limits, Selection
 from exporter.polling import plan, slots
 
 from tests.support.polling_world import config, workspace
 
 
-def campaigns(*intervals: float) -> tuple[CampaignConfig, ...]:
+def campaigns(*intervals: float) -> tuple[ObjectConfig, ...]:
     return tuple(
-        CampaignConfig(str(UUID(int=number)), f"Campaign {number}", interval)
+        ObjectConfig(str(UUID(int=number)), f"Campaign {number}", interval)
         for number, interval in enumerate(intervals)
     )
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.campaign_metrics import (
+from exporter.metrics.object_metrics import (
     FAMILIES,
     OVERALL_LAST_COMPLETE_DAY_REVISION,
     lines_of,

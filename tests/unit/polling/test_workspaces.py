@@ -6,8 +6,8 @@ import logging
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
-from exporter.metrics.campaign_metrics import render_status, render_values
-from exporter.model.config import CampaignConfig
+from exporter.metrics.object_metrics import render_status, render_values
+from exporter.model.config import ObjectConfig
 from exporter.model.errors import FailureReason, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
@@ -436,16 +436,16 @@ def test_an_abort_fails_later_requests_at_once() -> None:
 
 def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -> None:
     world = PollingWorld()
-    found: list[CampaignConfig] = []
+    found: list[ObjectConfig] = []
     world.workspaces.campaigns_of = lambda one: (*one.campaigns, *found)
-    found[:] = [CampaignConfig("c", "kept", 300)]
+    found[:] = [ObjectConfig("c", "kept", 300)]
     kept = {("shop", "c"): Kept(NOW - 60, None, SNAPSHOT)}
     world.apply(config(workspace("a", discover={})), kept)
     assert world.entry("c").values is not None
     world.run(until=NOW + 30)
     before = world.scheduler.polls["shop", "a"]
 
-    found[:] = [CampaignConfig("b", "found", 300, {"by": "email"})]
+    found[:] = [ObjectConfig("b", "found", 300, {"by": "email"})]
     world.refresh("shop")
     assert world.scheduler.polls["shop", "b"].at <= world.clock.now()
     assert world.scheduler.polls["shop", "a"] == before
@@ -456,7 +456,7 @@ def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -
     world.refresh("shop")
     assert world.store.entries() == entries
 
-    found[:] = [CampaignConfig("b", "renamed", 300)]
+    found[:] = [ObjectConfig("b", "renamed", 300)]
     world.refresh("shop")
     assert 'campaign="found"' not in world.page()
     assert 'campaign="renamed"' in world.page()
@@ -483,12 +483,12 @@ def test_discovery_has_its_own_bucket() -> None:
 def test_stretching_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world = PollingWorld()
-    found: list[CampaignConfig] = []
+    found: list[ObjectConfig] = []
     world.workspaces.campaigns_of = lambda _: tuple(found)
     world.apply(config(workspace("", discover={}, requests_per_minute=1)))
 
     for id_ in "abcd":
-        found.append(CampaignConfig(id_, f"Campaign {id_}", 5))
+        found.append(ObjectConfig(id_, f"Campaign {id_}", 5))
         world.refresh("shop")
 
     logged = [one.message for one in caplog.records]
@@ -506,7 +506,7 @@ def test_a_restored_or_dormant_campaign_may_be_idle() -> None:
         ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
     }
 
-    dormant = CampaignConfig("d", "d", 300, is_dormant=True)
+    dormant = ObjectConfig("d", "d", 300, is_dormant=True)
     world.workspaces.campaigns_of = lambda one: (*one.campaigns, dormant)
 
     world.apply(config(workspace("ab"), revisions=True), kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.metrics.campaign_metrics import (
+from exporter.metrics.object_metrics import (
     ObjectLabels,
     PollStatus,
     render_status,
