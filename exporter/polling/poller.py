@@ -179,9 +179,9 @@ class Poller:
                 return None
             now = options()
             if group.older_requests:
-                if not entry.older.asked:
+                if not entry.older.requested:
                     return None  # windows were shorter: no day is remembered
-                now = incremental.with_windows_asked(now, entry.older)
+                now = incremental.with_windows_requested(now, entry.older)
             previous, known = entry.fingerprint
             is_same = (previous, known.options) == (digest, now) and not poll.request
             return entry if is_same else None

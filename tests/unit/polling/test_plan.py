@@ -97,7 +97,7 @@ def test_one_request_covers_the_longest_window(
 def test_the_rate_of_canvases_includes_their_requests_for_older_days(
     windows: tuple[int, ...], older: int
 ) -> None:
-    """Four times a day, whatever the interval; idle canvases need them too."""
+    """Four times a day at any interval; idle canvases need them too."""
     parsed = config(workspace("a"))._replace(windows=windows)
     campaigns, canvases = plan.plan(with_canvases(parsed, "abc"))
     idle = IdleSchedule(canvases, "abc").plan

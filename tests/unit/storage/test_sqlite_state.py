@@ -179,7 +179,7 @@ def test_catalogues_survive_the_migration_from_version_3(tmp_path: Path) -> None
 
 
 def test_a_canvas_is_kept_with_its_older_days(tmp_path: Path) -> None:
-    """Beside a campaign with the same id; each is deleted by itself."""
+    """Beside a campaign with the same id; each is deleted alone."""
     state = SqliteState(tmp_path)
     state.save({KEY: KEPT, CANVAS: WITH_OLDER})
 
@@ -280,9 +280,9 @@ BAD_ROWS: dict[str, Callable[[Path], object]] = {
             ("rows", None),
             ("rows", {"yesterday": {}}),
             ("rows", {"2025-06-02": []}),
-            ("asked", None),
-            ("asked", [1]),
-            ("asked", ["yesterday"]),
+            ("requested", None),
+            ("requested", [1]),
+            ("requested", ["yesterday"]),
             ("read_at", None),
             ("read_at", float("inf")),
         )
