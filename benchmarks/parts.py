@@ -15,9 +15,10 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 import requests
-from exporter.metrics import campaign_metrics
+from exporter.metrics import object_metrics
 from exporter.model.config import Selection
 from exporter.series import parse
+from exporter.series.campaign_rows import CampaignRowParser
 
 from benchmarks import documents
 from benchmarks.polling import WINDOWS
@@ -37,6 +38,7 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     body = documents.body(shape, documents.today())
     document = json.loads(body)
     reading = parse.ParseOptions(
+        row_parser=CampaignRowParser,
         today=documents.today(),
         timezone=ZoneInfo("UTC"),
         windows=WINDOWS,
@@ -45,8 +47,10 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
         series_limit=5000,
     )
     snapshot = parse.parse(document, reading)
-    subject = campaign_metrics.ObjectLabels("production", "Newsletter", "an-id", {})
-    blocks = campaign_metrics.render_values(subject, snapshot)
+    subject = object_metrics.ObjectLabels(
+        "production", "campaign", "Newsletter", "an-id", {}
+    )
+    blocks = object_metrics.render_values(subject, snapshot)
     yield (
         "`requests.get`, a connection each, body read",
         cpu(lambda: requests.get(url, params, timeout=30).content),
@@ -61,7 +65,7 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     yield "`data_series.parse`", cpu(lambda: parse.parse(document, reading))
     yield (
         f"`exposition.render_values`, {blocks.series:,} lines",
-        cpu(lambda: campaign_metrics.render_values(subject, snapshot)),
+        cpu(lambda: object_metrics.render_values(subject, snapshot)),
     )
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from exporter.metrics.campaign_metrics import (
+from exporter.metrics.object_metrics import (
     ObjectLabels,
     RenderedObject,
     page,
     render_values,
 )
 from exporter.model.config import Selection
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.series.parse import ParseOptions, parse
 
 from tests.paths import FIXTURES
@@ -28,6 +29,7 @@ from tests.paths import FIXTURES
 SERIES = FIXTURES / "series"
 DEFAULT = "multichannel"
 OPTIONS = ParseOptions(
+    row_parser=CampaignRowParser,
     today=date(2025, 6, 22),
     timezone=ZoneInfo("America/New_York"),
     windows=(7, 28),
@@ -37,8 +39,9 @@ OPTIONS = ParseOptions(
 )
 LABELS = ObjectLabels(
     workspace="production",
-    campaign="Welcome series",
-    campaign_id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
+    kind="campaign",
+    name="Welcome series",
+    id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
     labels={"team": "crm"},
 )
 

@@ -17,7 +17,7 @@ from exporter.braze.client import Fetcher
 from exporter.braze.paths import CAMPAIGN_DATA_SERIES
 from exporter.braze.rate_limit import Budget
 from exporter.braze.session import CAMPAIGN_ANALYTICS, ApiRequest, Session
-from exporter.model.config import CampaignConfig, WorkspaceConfig
+from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import (
     FailureReason,
     FetchError,
@@ -26,7 +26,7 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.series import rows
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.system.clock import Clock
 
 _MAX_SLEEP_SECONDS = 10.0
@@ -44,7 +44,7 @@ _MAX_FAILURES = 3
 class PageRequest:
     """A page that is not downloaded yet; `at` is when its retry is due."""
 
-    campaign: CampaignConfig
+    campaign: ObjectConfig
     page: HistoryRequest
     tries: int = 0
     first_try_at: float = math.inf
@@ -126,7 +126,7 @@ class WorkspaceDownload:
         self._has_response = True
         self._failures_in_a_row = 0
         try:
-            rows.check(result.document)
+            CampaignRowParser.days(result.document)
         except MalformedSeries as error:
             self._fail(request, error)
             return

@@ -9,28 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
-from exporter.metrics.campaign_metrics import (
-    INFO,
-    LAST_COMPLETE_DAY,
-    LAST_COMPLETE_DAY_TIMESTAMP,
-    OVERALL_LAST_COMPLETE_DAY,
-    VARIATION_INFO,
-    Family,
+from exporter.metrics.families import Family, ObjectFamilies
+from exporter.metrics.object_metrics import (
     ObjectLabels,
     escape,
+    info_labels,
     number_text,
+    part_labels,
 )
 from exporter.model.labels import clean
-from exporter.model.snapshot import CampaignHistory, Day, Stats
-
-FAMILIES = (
-    LAST_COMPLETE_DAY,
-    OVERALL_LAST_COMPLETE_DAY,
-    LAST_COMPLETE_DAY_TIMESTAMP,
-    VARIATION_INFO,
-    INFO,
-)
-"""In the order of the file; each holds the samples of all campaigns."""
+from exporter.model.snapshot import Day, ObjectHistory, Stats
 
 END = "# EOF\n"
 
@@ -40,6 +28,21 @@ LineEndings = Callable[[date], Sequence[str]]
 _Values = Iterator[tuple[Day, int | float]]
 
 
+def families_of(families: ObjectFamilies) -> tuple[Family, ...]:
+    """Return the families of a history, in the order of the file.
+
+    Each holds the samples of all objects of the kind.
+    """
+    groups = families.groups.values()
+    infos = (one.info.family for one in groups if one.info)
+    return (
+        *(one.last_complete_day for one in groups),
+        families.last_complete_day_timestamp,
+        *dict.fromkeys(infos),
+        families.info,
+    )
+
+
 def header(family: Family) -> str:
     """Return a family's HELP and TYPE lines."""
     return f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n"
@@ -47,27 +50,27 @@ def header(family: Family) -> str:
 
 def render(
     family: Family,
-    campaign: ObjectLabels,
-    history: CampaignHistory,
+    subject: ObjectLabels,
+    history: ObjectHistory,
     *,
     scrape_labels: Mapping[str, str],
     line_endings: LineEndings,
 ) -> Iterator[str]:
-    """Yield a campaign's lines of one family: all days of a series, then the next.
+    """Yield an object's lines of one family: all days of a series, then the next.
 
     `scrape_labels` are those that Prometheus adds; empty ones are ignored. A label of
-    the campaign with the same name gets the prefix `exported_`, as in Prometheus.
+    the object with the same name gets the prefix `exported_`, as in Prometheus.
     """
     added = {name: text for name, text in scrape_labels.items() if text}
     start = "".join(
         _label(name, text)
         for name, text in (
             *added.items(),
-            ("workspace", campaign.workspace),
-            ("campaign", campaign.campaign),
+            ("workspace", subject.workspace),
+            (subject.kind, subject.name),
         )
     )
-    for own, values in _series(family, campaign, history, added=added):
+    for own, values in _series(family, subject, history, added=added):
         head = f"{family.name}{{{start}{own}".removesuffix(",")
         for day, value in values:
             if endings := line_endings(day.date):
@@ -77,32 +80,35 @@ def render(
 
 def _series(
     family: Family,
-    campaign: ObjectLabels,
-    history: CampaignHistory,
+    subject: ObjectLabels,
+    history: ObjectHistory,
     *,
     added: Mapping[str, str],
 ) -> Iterator[tuple[str, _Values]]:
     """Yield (own labels, values by day) of each series."""
     days = history.days
-    if family is INFO:
-        labels = _without_conflicts(campaign.labels, added=added)
+    families = subject.families
+    if family is families.info:
+        labels = _without_conflicts(subject.labels, added=added)
         own = "".join(_label(name, text) for name, text in labels.items())
-        yield _label("campaign_id", campaign.campaign_id) + own, ((d, 1) for d in days)
-    elif family is LAST_COMPLETE_DAY_TIMESTAMP:
+        yield _label(f"{subject.kind}_id", subject.id) + own, ((d, 1) for d in days)
+        return
+    if family is families.last_complete_day_timestamp:
         yield "", ((day, day.starts_at) for day in days)
-    elif family is OVERALL_LAST_COMPLETE_DAY:
-        yield from _stats("", [(day, day.figures.overall) for day in days])
-    else:
-        by_day = [(day, dict(day.figures.variations)) for day in days]
-        for one in history.variations:
-            stats = [(day, stats[one]) for day, stats in by_day if one in stats]
-            own = _label("channel", one.channel) + _label("variation", one.label)
-            if family is VARIATION_INFO:
-                control = "true" if one.is_control else "false"
-                own += f'variation_id="{escape(one.id)}",control="{control}",'
-                yield own, ((day, 1) for day, _ in stats)
-            else:
-                yield from _stats(own, stats)
+        return
+    by_day = [(day, dict(day.figures)) for day in days]
+    infos: dict[str, set[date]] = {}
+    for part in history.parts:
+        group = families.groups[part.group]
+        stats = [(day, stats[part]) for day, stats in by_day if part in stats]
+        if family is group.last_complete_day:
+            own = part_labels(group.labels, part).lstrip(",")
+            yield from _stats(f"{own}," if own else "", stats)
+        elif group.info and family is group.info.family:
+            own = info_labels(group.info, part).lstrip(",") + ","
+            infos.setdefault(own, set()).update(day.date for day, _ in stats)
+    for own, shown in infos.items():
+        yield own, ((day, 1) for day in days if day.date in shown)
 
 
 def _without_conflicts(

@@ -16,17 +16,19 @@ from zoneinfo import ZoneInfo
 from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import source
 from exporter.backfill.page_cache import PageCache
-from exporter.metrics.campaign_metrics import ObjectLabels
-from exporter.model.config import CampaignConfig, Config, WorkspaceConfig
-from exporter.model.snapshot import CampaignHistory
+from exporter.metrics import families
+from exporter.metrics.object_metrics import ObjectLabels
+from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
+from exporter.model.snapshot import ObjectHistory
 from exporter.series import parse
+from exporter.series.campaign_rows import CampaignRowParser
 
 
 class HistoryCampaign(NamedTuple):
     """A campaign of the history, with its workspace."""
 
     workspace: WorkspaceConfig
-    campaign: CampaignConfig
+    campaign: ObjectConfig
 
 
 class HistorySpan(NamedTuple):
@@ -45,7 +47,7 @@ class HistoryFile:
         self._span = span
         self._pages = sampling.pages(span.days, now=span.started_at)
 
-    def history(self, item: HistoryCampaign) -> CampaignHistory:
+    def history(self, item: HistoryCampaign) -> ObjectHistory:
         """Return one campaign's days.
 
         ValueError, OSError, MalformedSeries: a cached page cannot be read.
@@ -55,6 +57,7 @@ class HistoryFile:
         today = sampling.today(now=started_at, timezone=zone)
         key = source(item.workspace)
         options = parse.ParseOptions(
+            row_parser=CampaignRowParser,
             today=today,
             timezone=zone,
             windows=(),
@@ -114,12 +117,16 @@ class HistoryFile:
             )
             return tuple(f" {at}\n" for at in times)
 
-        for family in openmetrics.FAMILIES:
+        for family in openmetrics.families_of(families.CAMPAIGN):
             has_header = False
             for item in items:
                 workspace, campaign = item
                 labels = ObjectLabels(
-                    workspace.name, campaign.name, campaign.id, campaign.labels
+                    workspace.name,
+                    families.CAMPAIGN.kind,
+                    campaign.name,
+                    campaign.id,
+                    campaign.labels,
                 )
                 for text in openmetrics.render(
                     family,

@@ -5,6 +5,9 @@ from __future__ import annotations
 CAMPAIGN_DATA_SERIES = "campaigns/data_series"
 CAMPAIGN_LIST = "campaigns/list"
 CAMPAIGN_DETAILS = "campaigns/details"
+CANVAS_DATA_SERIES = "canvas/data_series"
+CANVAS_LIST = "canvas/list"
+CANVAS_DETAILS = "canvas/details"
 
 
 def permission_for(path: str) -> str:

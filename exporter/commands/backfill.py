@@ -20,6 +20,7 @@ from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun
+from exporter.metrics import families
 from exporter.model.config import Config, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
@@ -226,7 +227,7 @@ class _Backfill:
         )
         progress = Progress(
             "parts written",
-            total=len(items) * len(openmetrics.FAMILIES),
+            total=len(items) * len(openmetrics.families_of(families.CAMPAIGN)),
             print_line=print_error,
         )
         samples = history.write(

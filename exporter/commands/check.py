@@ -20,8 +20,12 @@ from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
-from exporter.polling.plan import WorkspacePlan, discovery_per_day, plan
-from exporter.series.parse import QUIET_DAYS, SHORTEST_QUIET_WINDOW
+from exporter.polling.plan import GroupPlan, discovery_per_day, plan
+from exporter.series.campaign_rows import (
+    QUIET_DAYS,
+    SHORTEST_QUIET_WINDOW,
+    days_needed,
+)
 from exporter.web.security import Security
 
 _DESCRIPTION = """\
@@ -114,7 +118,7 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     )
 
 
-def _describe_workspace(one: WorkspacePlan) -> Iterator[str]:
+def _describe_workspace(one: GroupPlan) -> Iterator[str]:
     workspace = one.workspace
     first_round = max(0, len(workspace.campaigns) - 1) * spacing(one.ceiling_per_minute)
     yield f"""
@@ -122,7 +126,7 @@ workspace {workspace.name} at {workspace.endpoint}
   campaigns            {len(workspace.campaigns)}
   requests per minute  {one.wanted_per_minute:.4g} wanted, \
 {one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned
-  days per request     {one.days_per_request}
+  days per request     {days_needed(one.windows)}
   interval             {one.interval_seconds:.4g} s
   idle interval        {_idle(one)}
   first round          {first_round:.4g} s
@@ -137,7 +141,7 @@ workspace {workspace.name} at {workspace.endpoint}
         )
 
 
-def _describe_discovery(one: WorkspacePlan, discover: DiscoverConfig) -> str:
+def _describe_discovery(one: GroupPlan, discover: DiscoverConfig) -> str:
     """Return the requests of discovery, and those of campaigns that it may find."""
     most = discover.max_campaigns
     lists, details = discovery_per_day(discover, campaigns=most)
@@ -210,7 +214,7 @@ def _size(size: float) -> str:
     return f"{of_unit:.0f} {unit}" if of_unit >= 10 else f"{of_unit:.2g} {unit}"
 
 
-def _idle(one: WorkspacePlan) -> str:
+def _idle(one: GroupPlan) -> str:
     workspace, idle = one.workspace, one.workspace.idle_interval_seconds
     intervals = [each.interval_seconds for each in workspace.campaigns]
     if workspace.discover is not None:

@@ -28,9 +28,9 @@ from exporter.discovery import documents
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     DiscoverConfig,
+    ObjectConfig,
     WorkspaceConfig,
 )
 from exporter.model.errors import FetchError
@@ -128,7 +128,7 @@ def _index(target: Target, name: str | None) -> int:
 def _document(
     whole: Config,
     workspace: WorkspaceConfig,
-    campaigns: Sequence[CampaignConfig],
+    campaigns: Sequence[ObjectConfig],
     known: CampaignCatalogue,
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)

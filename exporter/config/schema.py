@@ -25,11 +25,11 @@ from exporter.config.options import (
 )
 from exporter.config.reader import Field, Findings, Section, values
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     DiscoverConfig,
     KeySource,
     Limits,
+    ObjectConfig,
     Problem,
     Selection,
     TagSelection,
@@ -196,7 +196,7 @@ class _Parser:
         return path
 
 
-def _listed(section: Section, interval_seconds: float) -> tuple[CampaignConfig, ...]:
+def _listed(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
     """Return the listed campaigns; there may be none if `discover` is set."""
     is_discovered = section.at("discover") is not None
     listed = section.at("campaigns")
@@ -205,7 +205,7 @@ def _listed(section: Section, interval_seconds: float) -> tuple[CampaignConfig, 
     empty = "the list is empty; expected at least one campaign, or the key `discover`"
     parse = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
 
-    def campaigns(field: Field) -> tuple[CampaignConfig, ...]:
+    def campaigns(field: Field) -> tuple[ObjectConfig, ...]:
         if_empty = "" if is_discovered else empty
         return values(field.items("a list of campaigns", if_empty=if_empty), parse)
 
@@ -218,11 +218,11 @@ def _campaign(
     interval_seconds: float,
     ids: dict[str, Field],
     names: dict[str, Field],
-) -> CampaignConfig:
+) -> ObjectConfig:
     section = field.section(
         "a mapping such as {id: 3bbc4555-..., name: Welcome}", CAMPAIGN
     )
-    return CampaignConfig(
+    return ObjectConfig(
         id=section.find("id", partial(option_values.campaign_id, taken=ids)) or "",
         name=section.find("name", partial(option_values.name, taken=names)) or "",
         interval_seconds=section.find("interval", option_values.duration)

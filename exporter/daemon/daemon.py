@@ -24,6 +24,7 @@ from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
+from exporter.polling.kinds import CAMPAIGN, CANVAS
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
 from exporter.system.log_writer import lost_lines
@@ -134,7 +135,7 @@ class Daemon:
 
         return StatusPage(
             entries=self._polling.entries,
-            workspaces=self._polling.workspaces.by_name,
+            groups=self._polling.workspaces.groups,
             unchanged=self._polling.workspaces.unchanged,
             discoveries=self._polling.discovery_views,
             shard=self._shard,
@@ -258,15 +259,23 @@ class Daemon:
         self._has_logged_ready = True
         now = self._clock.now()
         paused = {
-            name
-            for name, workspace in tuple(self._polling.workspaces.by_name.items())
-            if workspace.queue.pause is not None
+            key
+            for key, group in tuple(self._polling.workspaces.groups.items())
+            if group.queue.pause is not None
         }
+        entries = self._store.entries()
+        kinds = Counter(entry.key.kind for entry in entries)
         ups = Counter(
             False
-            if entry.labels.workspace in paused or entry.is_overdue(now=now)
+            if (entry.key.workspace, entry.key.kind) in paused
+            or entry.is_overdue(now=now)
             else entry.status.is_up
-            for entry in self._store.entries()
+            for entry in entries
         )
-        fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
+        fields = {
+            "campaigns": kinds[CAMPAIGN.name],
+            "canvases": kinds[CANVAS.name],
+            "up": ups[True],
+            "failing": ups[False],
+        }
         _log.info("exporter.ready", extra={"fields": fields})

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.braze.proxies import ProxySettings
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, Store
-from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
+from exporter.model.config import Config, KeySource, WorkspaceConfig
+from exporter.polling.kinds import CAMPAIGN, CANVAS
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
@@ -60,9 +62,9 @@ class PollingService:
             clock=clock,
             random=random.random,
         )
-        self.workspaces.campaigns_of = self._campaigns_of
+        self.workspaces.polled_part = self._polled_part
         self._poller = Poller(
-            self.workspaces.by_name, store=store, metrics=metrics, clock=clock
+            self.workspaces.groups, store=store, metrics=metrics, clock=clock
         )
         self._state: SqliteState | None = None
         self._autosave: Autosave | None = None
@@ -103,7 +105,7 @@ class PollingService:
         for entry in self._store.expire(now=now):
             fields: dict[str, Fact] = {
                 "workspace": entry.labels.workspace,
-                "campaign": entry.labels.campaign,
+                entry.labels.kind: entry.labels.name,
                 "last_success_at": entry.status.last_success_at,
             }
             self._poller.log.write(logging.WARNING, "campaign.stale", fields, now=now)
@@ -152,20 +154,20 @@ class PollingService:
         if not self._is_applied:
             return False
         untried = {
-            entry.labels.workspace
+            (entry.key.workspace, entry.key.kind)
             for entry in self._store.entries()
             if entry.status.is_up is None
         }
         return all(
-            workspace.queue.pause is not None
+            group.queue.pause is not None
             or (
-                (name not in untried or (is_late and workspace.queue.has_sent))
+                (key not in untried or (is_late and group.queue.has_sent))
                 and (
                     self._discovery is None
-                    or self._discovery.was_tried(name, is_late=is_late)
+                    or self._discovery.was_tried(group.name, is_late=is_late)
                 )
             )
-            for name, workspace in tuple(self.workspaces.by_name.items())
+            for key, group in tuple(self.workspaces.groups.items())
         )
 
     def discovery_views(self) -> Mapping[str, DiscoveryView]:
@@ -177,16 +179,23 @@ class PollingService:
         entries = defaultdict(list)
         for entry in self._store.entries():
             entries[entry.labels.workspace].append(entry)
-        for name, workspace in tuple(self.workspaces.by_name.items()):
+        for name in self.workspaces.names():
             snapshots = [one.snapshot for one in entries[name] if one.snapshot]
+            objects = Counter(one.key.kind for one in entries[name])
+            idle = {
+                group.kind: len(group.idle.idle_ids)
+                for group in self.workspaces.groups_of(name)
+            }
             yield Served(
                 workspace=name,
-                campaigns=len(entries[name]),
+                campaigns=objects[CAMPAIGN.name],
+                canvases=objects[CANVAS.name],
                 series=sum(one.series for one in entries[name]),
                 series_dropped=sum(one.dropped_series for one in snapshots),
                 ignored_values=sum(one.ignored_values for one in snapshots),
                 skipped_rows=sum(one.skipped_rows for one in snapshots),
-                idle_campaigns=len(workspace.idle.idle_ids),
+                idle_campaigns=idle.get(CAMPAIGN, 0),
+                idle_canvases=idle.get(CANVAS, 0),
             )
 
     def _run(self, poll: PendingPoll) -> None:
@@ -194,16 +203,19 @@ class PollingService:
             self.scheduler.put(poll)  # the wall clock was just set forward
             return
         upcoming = self._poller.poll(poll)
-        workspace = self.workspaces.by_name.get(poll.workspace)
-        if upcoming is not None and workspace is not None:
-            workspace.queue.reschedule(upcoming)
+        group = self.workspaces.groups.get((poll.workspace, poll.key.kind))
+        if upcoming is not None and group is not None:
+            group.queue.reschedule(upcoming)
 
-    def _campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
-        """Return the campaigns of a workspace that this process polls."""
-        campaigns = workspace.campaigns
+    def _polled_part(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return a workspace with the objects that this process polls."""
+        campaigns, canvases = workspace.campaigns, workspace.canvases
         if self._discovery is not None:
             campaigns = self._discovery.campaigns_of(workspace)
-        return campaigns if self._shard is None else self._shard.own(campaigns)
+        if self._shard is not None:
+            campaigns = self._shard.own(campaigns)
+            canvases = self._shard.own(canvases)
+        return replace(workspace, campaigns=campaigns, canvases=canvases)
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache

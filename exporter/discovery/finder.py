@@ -24,7 +24,7 @@ from exporter.discovery.documents import Details, Listed
 from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -175,7 +175,7 @@ class CampaignFinder:
             wall_offset=self._clock.offset(),
         )
 
-    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
+    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
         """Return the configured and the discovered campaigns of a workspace."""
         settings, known = workspace.discover, self.catalogue
         if settings is None:

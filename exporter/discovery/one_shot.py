@@ -15,7 +15,7 @@ from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.catalogue_json import Account, account_of, catalogue_of
 from exporter.discovery.finder import CampaignFinder
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, StateError, Throttled, Unavailable
 from exporter.system.clock import Clock
@@ -79,7 +79,7 @@ class DiscoveryRun:
         """What is known now."""
         return self._finder.catalogue
 
-    def run(self) -> tuple[CampaignConfig, ...]:
+    def run(self) -> tuple[ObjectConfig, ...]:
         """Return the configured campaigns and those that discovery finds now.
 
         FetchError: it did not finish. StateError: the catalogue cannot be saved.

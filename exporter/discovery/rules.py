@@ -17,8 +17,8 @@ from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
 from exporter.discovery.catalogue import CampaignCatalogue
 from exporter.discovery.documents import Details, Listed, key
 from exporter.model.config import (
-    CampaignConfig,
     DiscoverConfig,
+    ObjectConfig,
     Selection,
     TagSelection,
     WorkspaceConfig,
@@ -26,7 +26,7 @@ from exporter.model.config import (
 from exporter.model.labels import (
     LONGEST,
     NamedEntry,
-    VariationKey,
+    NameKey,
     assign_labels,
     clean,
 )
@@ -276,7 +276,7 @@ def campaigns(
     settings: DiscoverConfig,
     selected: Iterable[Listed],
     catalogue: CampaignCatalogue,
-) -> tuple[CampaignConfig, ...]:
+) -> tuple[ObjectConfig, ...]:
     """Return the listed and the selected campaigns, with unique names.
 
     Listed campaigns keep their names and labels; labels of discovery are added.
@@ -297,7 +297,7 @@ def campaigns(
         found.pop(key(campaign.id), None)
     names = _names(own, found)
     return own + tuple(
-        CampaignConfig(
+        ObjectConfig(
             id=one.id,
             name=names[id_],
             interval_seconds=workspace.interval_seconds,
@@ -309,19 +309,19 @@ def campaigns(
 
 
 def _names(
-    listed: Iterable[CampaignConfig], found: Mapping[str, Listed]
+    listed: Iterable[ObjectConfig], found: Mapping[str, Listed]
 ) -> dict[str, str]:
     """Return unique names of the selected campaigns, by the rule of variations.
 
     Names are given in the order of ids, so that two exporters agree.
     """
-    first = [NamedEntry(VariationKey(key(one.id), "", 1), one.name) for one in listed]
+    first = [NamedEntry(NameKey(key(one.id), "", 1), one.name) for one in listed]
     second = [
-        NamedEntry(VariationKey(id_, "", 1), one.name if one.name.strip() else one.id)
+        NamedEntry(NameKey(id_, "", 1), one.name if one.name.strip() else one.id)
         for id_, one in sorted(found.items())
     ]
     given = assign_labels([first, second])
-    return {id_: given[VariationKey(id_, "", 1)] for id_ in found}
+    return {id_: given[NameKey(id_, "", 1)] for id_ in found}
 
 
 def _labels(

@@ -20,9 +20,9 @@ from exporter.discovery.finder import CampaignFinder
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     KeySource,
+    ObjectConfig,
     WorkspaceConfig,
 )
 from exporter.model.errors import StateError
@@ -147,7 +147,7 @@ class DiscoveryService:
             for name, current in self._finders.items():
                 self._schedule(name, current, self._clock.now())
 
-    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[CampaignConfig, ...]:
+    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
         """Return the campaigns of a workspace, as far as they are known now."""
         current = self._finders.get(workspace.name)
         return (

@@ -10,9 +10,9 @@ from itertools import groupby
 from threading import Lock
 from typing import NamedTuple, TypeGuard
 
-from exporter.metrics import campaign_metrics, gzip_member
-from exporter.metrics.campaign_metrics import Block, FamilyBlocks, RenderedObject
+from exporter.metrics import gzip_member, object_metrics
 from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.metrics.object_metrics import Block, FamilyBlocks, RenderedObject
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry
 
@@ -120,10 +120,10 @@ def _plain(
     def text_of(block: Block) -> bytes:
         if not isinstance(block, DeflatedBlock):
             return block
-        text = texts[block] = cached.get(block) or campaign_metrics.lines_of(block)
+        text = texts[block] = cached.get(block) or object_metrics.lines_of(block)
         return text
 
-    blocks = campaign_metrics.page(_rendered(entries), text_of)
+    blocks = object_metrics.page(_rendered(entries), text_of)
     return _PlainCampaigns(version, texts, tuple(_joined(blocks)))
 
 
@@ -151,7 +151,7 @@ def _joined(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _families(entries: tuple[Entry, ...], previous: _Families) -> _Families:
     families = {}
-    for family in campaign_metrics.families_of(_rendered(entries)):
+    for family in object_metrics.families_of(_rendered(entries)):
         cached = previous.get(family.header)
         if cached is None or cached[0] != family.blocks:
             cached = (family.blocks, _deflated(family))
@@ -167,7 +167,7 @@ def _deflated(family: FamilyBlocks) -> DeflatedBlock:
         if are_deflated:
             blocks += filter(_is_deflated, run)
         else:
-            text = b"".join(map(campaign_metrics.lines_of, run))
+            text = b"".join(map(object_metrics.lines_of, run))
             blocks.append(gzip_member.deflate(text))
     return gzip_member.join(blocks)
 

@@ -98,15 +98,26 @@ _GAUGES: _Families = {
     ("workspace", "reason"): {
         "workspace_paused": "1 while Braze refuses the API key of the workspace and "
         "only probes are sent.",
+        "canvases_paused": "1 while Braze refuses the API key, or its permission "
+        "canvas.data_series, and one canvas only is polled to probe it.",
     },
     _WORKSPACE: {
-        "planned_requests_per_minute": "Requests per minute at the intervals in force.",
+        "planned_requests_per_minute": "Requests per minute for campaigns at the "
+        "intervals in force.",
         "interval_seconds": "The configured interval of the workspace times the "
         "stretch in force. Longer than configured: the campaigns need more than "
         "requests_per_minute.",
         "interval_stretch": "The factor, at least 1, on every configured interval of "
         "the workspace. Above 1: the campaigns need more than requests_per_minute; "
         "raise it, or the intervals.",
+        "canvas_planned_requests_per_minute": "Requests per minute for canvases at the "
+        "intervals in force.",
+        "canvas_interval_seconds": "canvas_interval of the workspace times the stretch "
+        "in force. Longer than configured: the canvases need more than "
+        "shared_requests_per_minute.",
+        "canvas_interval_stretch": "The factor, at least 1, on the intervals of the "
+        "canvases of the workspace. Above 1: they need more than "
+        "shared_requests_per_minute; raise it, or the intervals.",
         "discovered_campaigns": "Campaigns that are polled because discovery found "
         "them, in addition to the configured ones.",
         "discovery_limited": "1 while discover.max_campaigns leaves out campaigns "
@@ -120,6 +131,10 @@ _GAUGES: _Families = {
         "number of shards as labels (--shard).",
     },
 }
+
+_PREFIXES = {"campaign": "", "canvas": "canvas_"}
+_PAUSED = {"campaign": "workspace_paused", "canvas": "canvases_paused"}
+"""Kind → how the gauges of its polls are called."""
 
 _HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "api_request_duration_seconds": (
@@ -143,9 +158,12 @@ _LOST_LINES = (
 
 _SERVED: Mapping[str, str] = {
     "campaigns": "Campaigns that are polled.",
+    "canvases": "Canvases that are polled.",
     "idle_campaigns": "Campaigns that are polled at idle_interval only: all counts "
     "were 0 for 14 days, or they are archived or drafts.",
-    "series": "Series of campaigns in a scrape now.",
+    "idle_canvases": "Canvases that are polled at idle_interval only: no user entered "
+    "and nothing was counted for 13 days, or they are stopped, archived or drafts.",
+    "series": "Series of campaigns and canvases in a scrape now.",
     "series_dropped": "Series that limits.series_per_campaign leaves out now. Raise "
     "it, or exclude channels or metrics.",
     "ignored_values": "Values in Braze's last responses that are not finite numbers.",
@@ -164,6 +182,8 @@ class Served(NamedTuple):
     ignored_values: int
     skipped_rows: int
     idle_campaigns: int = 0
+    canvases: int = 0
+    idle_canvases: int = 0
 
 
 class SelfMetrics:
@@ -221,8 +241,8 @@ class SelfMetrics:
         )
         self._forgotten: set[str] = set()
 
-    def expect(self, workspace: str, endpoint: str) -> None:
-        """Set the counters of a workspace to 0 before anything happens."""
+    def expect(self, workspace: str, kind: str, endpoint: str) -> None:
+        """Set the counters of a kind in a workspace to 0 before anything happens."""
         self._forgotten.discard(workspace)
         self._expect_requests(workspace, endpoint)
         self._counters["api_retries"].labels(workspace)
@@ -230,7 +250,7 @@ class SelfMetrics:
         for result in RESULTS:
             self._counters["polls"].labels(workspace, result)
         self._histograms["poll_lag_seconds"].labels(workspace)
-        self.paused(workspace, None)
+        self.paused(workspace, kind, None)
 
     def expect_discovery(self, workspace: str, endpoints: Iterable[str]) -> None:
         """Set the counters of a workspace's discovery to 0."""
@@ -268,6 +288,7 @@ class SelfMetrics:
     def planned(
         self,
         workspace: str,
+        kind: str,
         *,
         requests_per_minute: float,
         interval_seconds: float,
@@ -279,7 +300,7 @@ class SelfMetrics:
             ("interval_seconds", interval_seconds),
             ("interval_stretch", stretch),
         ):
-            self._gauges[name].labels(workspace).set(value)
+            self._gauges[_PREFIXES[kind] + name].labels(workspace).set(value)
 
     def sharded(self, *, number: int, total: int) -> None:
         """Set which shard this process polls."""
@@ -330,10 +351,10 @@ class SelfMetrics:
         lag = self._histograms["poll_lag_seconds"]
         lag.labels(workspace).observe(max(0.0, lag_seconds))
 
-    def paused(self, workspace: str, reason: str | None) -> None:
-        """Set the pause in force; None: the workspace is not paused."""
+    def paused(self, workspace: str, kind: str, reason: str | None) -> None:
+        """Set the pause of a kind; None: it is not paused."""
+        gauge = self._gauges[_PAUSED[kind]]
         for known in PAUSE_REASONS:
-            gauge = self._gauges["workspace_paused"]
             gauge.labels(workspace, known).set(known == reason)
 
     def saved(self, *, is_successful: bool) -> None:
@@ -343,6 +364,12 @@ class SelfMetrics:
     def restored(self, *, is_successful: bool) -> None:
         """Count an attempt to read the saved values."""
         self._counters["state_loads"].labels(_result(is_successful)).inc()
+
+    def forget_kind(self, workspace: str, kind: str) -> None:
+        """Remove the gauges of a kind that a workspace has no objects of any more."""
+        names = ("planned_requests_per_minute", "interval_seconds", "interval_stretch")
+        for name in (_PAUSED[kind], *(_PREFIXES[kind] + one for one in names)):
+            self._gauges[name].remove_by_labels({"workspace": workspace})
 
     def forget(self, workspace: str) -> None:
         """Remove all metrics of a workspace."""

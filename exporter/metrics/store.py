@@ -1,4 +1,4 @@
-"""What is served: one immutable entry per campaign, replaced as a whole.
+"""What is served: one immutable entry per object, replaced as a whole.
 
 A reader gets one tuple of all entries and holds no lock while it writes to a client.
 """
@@ -11,15 +11,22 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
+from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
+from exporter.series.older_days import NOTHING_OLDER, OlderDays
 
 _LATE_SECONDS = 30.0
 """How long after its first slot an object counts as failing if it was never polled."""
 
-ObjectKey = tuple[str, str]
-"""(workspace, campaign id)"""
+
+class ObjectKey(NamedTuple):
+    """Identifies an object of a workspace."""
+
+    workspace: str
+    kind: str
+    id: str
+    """In Braze."""
 
 
 class Fingerprint(NamedTuple):
@@ -30,11 +37,11 @@ class Fingerprint(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """All that is served of one campaign."""
+    """All that is served of one object."""
 
     labels: ObjectLabels
     status: PollStatus
-    """The status of the campaign; a pause of its workspace does not change it."""
+    """The status of the object; a pause of its workspace does not change it."""
     status_blocks: RenderedObject
     last_read: Snapshot | None = None
     """The last successful poll; kept when `values` expire."""
@@ -51,11 +58,13 @@ class Entry(NamedTuple):
     """When the first poll is due."""
     account: object = None
     """Identifies the account whose polls may change the entry."""
+    older: OlderDays = NOTHING_OLDER
+    """The days that its newest request does not cover."""
 
     @property
     def key(self) -> ObjectKey:
         """The key of the entry in a store."""
-        return (self.labels.workspace, self.labels.campaign_id)
+        return ObjectKey(self.labels.workspace, self.labels.kind, self.labels.id)
 
     @property
     def series(self) -> int:
@@ -73,7 +82,7 @@ class Entry(NamedTuple):
 
 
 class Store:
-    """The entries by campaign. Every method may be called from any thread."""
+    """The entries by object. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -84,13 +93,13 @@ class Store:
         """Increases with every change."""
 
     def put(self, entry: Entry) -> None:
-        """Add an entry, or replace the previous entry of its campaign."""
+        """Add an entry, or replace the previous entry of its object."""
         with self._lock:
             self._entries[entry.key] = entry
             self._changed()
 
     def get(self, key: ObjectKey) -> Entry | None:
-        """Return a campaign's entry."""
+        """Return an object's entry."""
         return self._entries.get(key)
 
     def update(self, key: ObjectKey, change: Callable[[Entry], Entry]) -> None:
@@ -102,14 +111,14 @@ class Store:
                 self._changed()
 
     def remove(self, keys: Iterable[ObjectKey]) -> None:
-        """Remove campaigns; unknown keys are ignored."""
+        """Remove objects; unknown keys are ignored."""
         with self._lock:
             for key in keys:
                 self._entries.pop(key, None)
             self._changed()
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return all entries, in the order in which campaigns were added."""
+        """Return all entries, in the order in which objects were added."""
         with self._lock:
             return self._snapshot()
 

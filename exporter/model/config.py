@@ -39,15 +39,17 @@ class KeySource(NamedTuple):
         return f"environment variable {self.env}" if self.env else f"file {self.file}"
 
 
-class CampaignConfig(NamedTuple):
-    """A campaign to poll; `interval_seconds` is not stretched."""
+class ObjectConfig(NamedTuple):
+    """A campaign or canvas to poll; `interval_seconds` is not stretched."""
 
     id: str
     name: str
     interval_seconds: float
     labels: Mapping[str, str] = MappingProxyType({})
     is_dormant: bool = False
-    """Whether it is archived or a draft in Braze; set by discovery only."""
+    """Whether it is archived, stopped or a draft in Braze; set by discovery only."""
+    has_steps: bool = False
+    """Of a canvas: whether there are series for each step."""
 
 
 class Selection(NamedTuple):
@@ -136,12 +138,16 @@ class WorkspaceConfig:
     proxy: str | None = field(repr=False)  # may contain a password
     ca_file: str | None
     allow_http: bool
-    campaigns: tuple[CampaignConfig, ...]
+    campaigns: tuple[ObjectConfig, ...]
     discover: DiscoverConfig | None = None
     processes: int = 1
     """How many processes send requests with this key: shards times replicas."""
     idle_interval_seconds: float = 3600.0
-    """The interval of campaigns without activity."""
+    """The interval of campaigns and canvases without activity."""
+    canvases: tuple[ObjectConfig, ...] = ()
+    canvas_interval_seconds: float = 900.0
+    shared_requests_per_minute: float = 60.0
+    """The ceiling for all requests in Braze's shared bucket."""
 
 
 class Limits(NamedTuple):

@@ -21,7 +21,7 @@ DEFAULT = "default"
 _UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class VariationKey(NamedTuple):
+class NameKey(NamedTuple):
     """The id of a variation in its channel, or without one its name, verbatim.
 
     `use` counts the entries of one row that have the same id or name, from 1.
@@ -35,7 +35,7 @@ class VariationKey(NamedTuple):
 class NamedEntry(NamedTuple):
     """One entry of a channel on one day, and its name on that day, if any."""
 
-    key: VariationKey
+    key: NameKey
     name: str
 
 
@@ -57,17 +57,17 @@ def identify(entries: Iterable[tuple[str, str]]) -> list[NamedEntry]:
     for id_, name in entries:
         known_by = (id_, "" if id_ else name)
         use = uses[known_by] = uses.get(known_by, 0) + 1
-        found.append(NamedEntry(VariationKey(*known_by, use), name))
+        found.append(NamedEntry(NameKey(*known_by, use), name))
     return found
 
 
-def assign_labels(rows: Iterable[Sequence[NamedEntry]]) -> dict[VariationKey, str]:
+def assign_labels(rows: Iterable[Sequence[NamedEntry]]) -> dict[NameKey, str]:
     """Return a unique label for every key of one channel; `rows` come newest first.
 
     The newest row with a key decides, so that a variation that was renamed in Braze
     has its present name on all days.
     """
-    assigned: dict[VariationKey, str] = {}
+    assigned: dict[NameKey, str] = {}
     labels = _UniqueLabels()
     for row in rows:
         new = [one for one in row if one.key not in assigned]

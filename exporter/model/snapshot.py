@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -10,28 +10,51 @@ Stats = Mapping[str, int | float]
 """Braze's field names → finite numbers that fit a double. A missing field is no 0."""
 
 
-class Variation(NamedTuple):
-    """A variation of a channel; (channel, label) is unique in a snapshot."""
+OVERALL = "overall"
+VARIATION = "variation"
+CHANNEL = "channel"
+VARIANT = "variant"
+STEP = "step"
+STEP_CHANNEL = "step_channel"
 
-    channel: str
-    label: str
+GROUPS = (OVERALL, VARIATION, CHANNEL, VARIANT, STEP, STEP_CHANNEL)
+"""In this order parts are exposed, and kept under a limit of series."""
+
+
+class Part(NamedTuple):
+    """What a number counts within its object; (group, channel, name) is unique.
+
+    Campaigns have variations of channels; canvases have channels, variants and steps.
+    """
+
+    group: str
+    """One of `GROUPS`."""
+    channel: str = ""
+    """Empty in the groups without a channel."""
+    name: str = ""
+    """The label of the variation, variant or step; empty in the other groups."""
     id: str = ""
-    """Braze's `variation_api_id`, cleaned; empty without one."""
+    """Braze's id of that, cleaned; empty without one."""
     is_control: bool = False
 
 
-class Figures(NamedTuple):
-    """The stats of one day or of one trailing window.
+WHOLE = Part(OVERALL)
+"""The object as a whole."""
 
-    `variations` is ordered by (channel, label) and holds no empty stats; `overall` are
-    the campaign-wide ones.
-    """
+Figures = tuple[tuple[Part, Stats], ...]
+"""The stats of one day or of one trailing window, in the order of the parts.
 
-    variations: tuple[tuple[Variation, Stats], ...]
-    overall: Stats
+No stats are empty.
+"""
+
+NO_FIGURES: Figures = ()
 
 
-NO_FIGURES = Figures((), {})
+def channels_of(figures: Figures) -> Iterable[tuple[str, Stats]]:
+    """Yield the channel and the stats of each part that counts messages once."""
+    for part, stats in figures:
+        if part.group in {VARIATION, CHANNEL}:
+            yield part.channel, stats
 
 
 class Day(NamedTuple):
@@ -54,8 +77,8 @@ class RecentDays(NamedTuple):
 class Snapshot(NamedTuple):
     """One parsed document; label texts are cleaned, cut and unique."""
 
-    variations: tuple[Variation, ...]
-    """Every variation with a sample in any of the figures, by (channel, label)."""
+    parts: tuple[Part, ...]
+    """Every part with a sample in any of the figures, by (group, channel, name)."""
     latest: Day | None
     last_complete: Day | None
     trailing: tuple[tuple[int, Figures], ...]
@@ -76,13 +99,13 @@ class Snapshot(NamedTuple):
     """By how much `last_complete` differs from `first_complete`."""
 
 
-class CampaignHistory(NamedTuple):
-    """The complete days of a campaign, parsed from many pages of a data series."""
+class ObjectHistory(NamedTuple):
+    """The complete days of an object, parsed from many pages of a data series."""
 
-    variations: tuple[Variation, ...]
-    """Every variation with a sample on any of the days, by (channel, label)."""
+    parts: tuple[Part, ...]
+    """Every part with a sample on any of the days, by (group, channel, name)."""
     days: tuple[Day, ...]
     """Oldest first; days without a row are left out."""
     series: int
-    """How many series these make, those of the campaign itself included."""
+    """How many series these make, those of the object itself included."""
     dropped_series: int

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.metrics.object_metrics import ObjectLabels, PollStatus, render_values
 from exporter.metrics.store import Entry
 from exporter.model.snapshot import NO_FIGURES
-from exporter.polling.workspace import Workspace
+from exporter.polling.object_group import ObjectGroup
 from exporter.series.kept import Kept
 from exporter.system.clock import Clock
 
 
 def first_entry(
-    labels: ObjectLabels, workspace: Workspace, kept: Kept | None, *, now: float
+    labels: ObjectLabels, group: ObjectGroup, kept: Kept | None, *, now: float
 ) -> Entry:
-    """Return the first entry of a campaign, with its kept values unless stale."""
-    kind = workspace.queue.kind
+    """Return the first entry of an object, with its kept values unless stale."""
     status = PollStatus(
         is_up=None,
         failure=None,
-        interval_seconds=workspace.idle.interval_seconds(labels.campaign_id),
+        interval_seconds=group.idle.interval_seconds(labels.id),
         last_success_at=None,
     )
     if kept is None:
-        blocks = workspace.render_status(labels, status)
-        return Entry(labels, status, blocks, account=workspace.queue)
+        blocks = group.render_status(labels, status)
+        return Entry(labels, status, blocks, account=group.queue)
     snapshot = kept.snapshot
-    if not workspace.config.revisions:  # they were on when it was saved
+    if not (group.config.revisions and group.kind.has_revisions):
+        # They were on when it was saved.
         snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
     read_at = min(kept.last_success_at, now)
     status = status._replace(
@@ -36,15 +36,16 @@ def first_entry(
     entry = Entry(
         labels,
         status,
-        workspace.render_status(labels, status),
+        group.render_status(labels, status),
         last_read=snapshot,
         read_at=read_at,
-        account=workspace.queue,
+        account=group.queue,
+        older=kept.older,
     )
-    expires_at = read_at + workspace.lifetime_seconds(status.interval_seconds)
+    expires_at = read_at + group.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry
-    values = kind.render_values(labels, snapshot)
+    values = render_values(labels, snapshot)
     return entry._replace(values=values, expires_at=expires_at)
 
 
@@ -53,31 +54,31 @@ def due(entry: Entry, *, at: float) -> Entry:
     return entry._replace(due_at=at)
 
 
-def renamed(entry: Entry, *, labels: ObjectLabels, workspace: Workspace) -> Entry:
+def renamed(entry: Entry, *, labels: ObjectLabels, group: ObjectGroup) -> Entry:
     """Return the entry under other labels, its values rendered again."""
     values = None
     if (snapshot := entry.snapshot) is not None:
-        values = workspace.queue.kind.render_values(labels, snapshot)
-    entry = entry._replace(labels=labels, values=values, account=workspace.queue)
-    return workspace.with_status(entry, entry.status)
+        values = render_values(labels, snapshot)
+    entry = entry._replace(labels=labels, values=values, account=group.queue)
+    return group.with_status(entry, entry.status)
 
 
-def in_wall_time(clock: Clock, entry: Entry, *, workspace: Workspace) -> Entry:
+def in_wall_time(clock: Clock, entry: Entry, *, group: ObjectGroup) -> Entry:
     """Return the entry with its instants by the wall clock as it is set now."""
     status = entry.status
     if status.last_success_at is not None:
         status = status._replace(last_success_at=clock.wall(entry.read_at))
     if status.failed_at is not None:
         status = status._replace(failed_at=clock.wall(entry.failed_at))
-    return workspace.with_status(entry, status)
+    return group.with_status(entry, status)
 
 
 def with_interval(
-    entry: Entry, *, interval_seconds: float, workspace: Workspace
+    entry: Entry, *, interval_seconds: float, group: ObjectGroup
 ) -> Entry:
     """Return the entry with another interval in force."""
     if entry.values is not None:
-        lifetime = workspace.lifetime_seconds(interval_seconds)
+        lifetime = group.lifetime_seconds(interval_seconds)
         entry = entry._replace(expires_at=entry.read_at + lifetime)
     status = entry.status._replace(interval_seconds=interval_seconds)
-    return workspace.with_status(entry, status)
+    return group.with_status(entry, status)

@@ -1,16 +1,24 @@
-"""What is polled: each kind of object with its endpoint and its parser."""
+"""What is polled: each kind of object with its endpoint, requests and parser."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from exporter.braze import paths
-from exporter.braze.session import CAMPAIGN_ANALYTICS
-from exporter.metrics import campaign_metrics
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
-from exporter.model.snapshot import Snapshot
-from exporter.series import incremental
+from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.metrics import families
+from exporter.model.config import ObjectConfig, WorkspaceConfig
+from exporter.series import older_days
+from exporter.series.campaign_rows import CampaignRowParser, days_needed
+from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
+from exporter.series.rows import RowParser
+
+_CLOCK_TOLERANCE = timedelta(minutes=1)
+"""Braze refuses an `ending_at` in the future, even if only our clock is ahead."""
+
+Query = Mapping[str, str | int]
 
 
 class Kind(NamedTuple):
@@ -18,29 +26,84 @@ class Kind(NamedTuple):
 
     name: str
     """Also the name of its label."""
+    plural: str
     path: str
     bucket: str
     """The bucket of Braze that its requests count against."""
-    id_parameter: str
-    read: Callable[..., incremental.ParsedDocument]
-    """Parses a document; raises `MalformedSeries`."""
-    render_values: Callable[[ObjectLabels, Snapshot], RenderedObject]
-    render_renewed: Callable[[ObjectLabels, Snapshot, RenderedObject], RenderedObject]
-    """Renders a snapshot in which only the newest day differs from that rendered."""
-    render_status: Callable[[ObjectLabels, PollStatus], RenderedObject]
+    objects: Callable[[WorkspaceConfig], tuple[ObjectConfig, ...]]
+    """Those that are configured."""
+    interval_seconds: Callable[[WorkspaceConfig], float]
+    """The default interval of its objects."""
+    ceiling: Callable[[WorkspaceConfig], float]
+    """The most requests a minute in its bucket."""
+    row_parser: Callable[[ObjectConfig], type[RowParser]]
+    query: Callable[..., Query]
+    """(object id, windows=, request=, now=) → the query of one request of a poll.
 
-    def parameters(self, object_id: str, *, days: int) -> Mapping[str, str | int]:
-        """Return the query of one poll."""
-        return {self.id_parameter: object_id, "length": days}
+    `request` 0 has the newest days; `now` is by the wall clock.
+    """
+    older_requests: Callable[[tuple[int, ...]], int]
+    """How many requests beside the newest one the windows need."""
+    can_be_quiet: Callable[[tuple[int, ...]], bool]
+    """Whether the requests for these windows show that an object is idle."""
+    has_revisions: bool
+
+
+def _campaign_query(
+    object_id: str,
+    *,
+    windows: tuple[int, ...],
+    request: int,  # noqa: ARG001 - one request has all days
+    now: float,  # noqa: ARG001 - Braze ends the days with the present one
+) -> Query:
+    return {"campaign_id": object_id, "length": days_needed(windows)}
+
+
+def _canvas_query(
+    object_id: str,
+    *,
+    windows: tuple[int, ...],  # noqa: ARG001 - of any windows
+    request: int,
+    now: float,
+) -> Query:
+    newest = datetime.fromtimestamp(now, UTC) - _CLOCK_TOLERANCE
+    end = newest - timedelta(days=request * older_days.SURE_DAYS)
+    return {
+        "canvas_id": object_id,
+        "length": older_days.DAYS_PER_REQUEST,
+        "ending_at": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "include_variant_breakdown": "true",
+        "include_step_breakdown": "true",
+        "include_deleted_step_data": "true",
+    }
 
 
 CAMPAIGN = Kind(
-    name="campaign",
+    name=families.CAMPAIGN.kind,
+    plural="campaigns",
     path=paths.CAMPAIGN_DATA_SERIES,
     bucket=CAMPAIGN_ANALYTICS,
-    id_parameter="campaign_id",
-    read=incremental.parse,
-    render_values=campaign_metrics.render_values,
-    render_renewed=campaign_metrics.renew_latest,
-    render_status=campaign_metrics.render_status,
+    objects=lambda workspace: workspace.campaigns,
+    interval_seconds=lambda workspace: workspace.interval_seconds,
+    ceiling=lambda workspace: workspace.requests_per_minute,
+    row_parser=lambda _: CampaignRowParser,
+    query=_campaign_query,
+    older_requests=lambda _: 0,
+    can_be_quiet=CampaignRowParser.can_be_quiet,
+    has_revisions=True,
 )
+CANVAS = Kind(
+    name=families.CANVAS.kind,
+    plural="canvases",
+    path=paths.CANVAS_DATA_SERIES,
+    bucket=SHARED,
+    objects=lambda workspace: workspace.canvases,
+    interval_seconds=lambda workspace: workspace.canvas_interval_seconds,
+    ceiling=lambda workspace: workspace.shared_requests_per_minute,
+    row_parser=lambda one: CanvasStepsRowParser if one.has_steps else CanvasRowParser,
+    query=_canvas_query,
+    older_requests=older_days.requests_needed,
+    can_be_quiet=CanvasRowParser.can_be_quiet,
+    has_revisions=False,
+)
+KINDS = (CAMPAIGN, CANVAS)

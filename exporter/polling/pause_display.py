@@ -13,9 +13,9 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Store
 from exporter.model.errors import FetchError
 from exporter.polling import slots
+from exporter.polling.object_group import GroupKey, ObjectGroup, in_force
 from exporter.polling.pause import Pause
 from exporter.polling.request_queue import PendingPoll
-from exporter.polling.workspace import Workspace, in_force
 from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
 
@@ -27,13 +27,13 @@ class PauseDisplay:
 
     def __init__(
         self,
-        workspaces: Mapping[str, Workspace],
+        groups: Mapping[GroupKey, ObjectGroup],
         *,
         store: Store,
         metrics: SelfMetrics,
         clock: Clock,
     ) -> None:
-        self._workspaces = workspaces
+        self._groups = groups
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -41,38 +41,47 @@ class PauseDisplay:
 
     def update_all(self) -> None:
         """Show pauses that no poll began or ended."""
-        for workspace in tuple(self._workspaces.values()):
-            self.update(workspace)
+        for group in tuple(self._groups.values()):
+            self._update(group, None)
 
-    def update(self, workspace: Workspace, failure: FetchError | None = None) -> None:
-        """Show a pause that began or ended; `failure` is the reason of a new one."""
+    def update(self, group: ObjectGroup, failure: FetchError | None = None) -> None:
+        """Show what a poll of a group began or ended; `failure` is the reason.
+
+        A pause of the key holds for all groups of its session.
+        """
+        for other in tuple(self._groups.values()):
+            if other.session is group.session:
+                self._update(other, failure)
+
+    def _update(self, group: ObjectGroup, failure: FetchError | None) -> None:
         with self._lock:  # to the end: all of it changes in one order
-            pause = workspace.queue.pause
+            pause = group.queue.pause
             reason = pause.reason if pause else None
-            is_shown = workspace.queue.shown_pause is reason
-            if is_shown or in_force(self._workspaces, workspace) is None:
+            is_shown = group.queue.shown_pause is reason
+            if is_shown or in_force(self._groups, group) is None:
                 return
-            workspace.queue.shown_pause = reason
-            self._show(workspace, pause, failure)
+            group.queue.shown_pause = reason
+            self._show(group, pause, failure)
 
     def _show(
-        self, workspace: Workspace, pause: Pause | None, failure: FetchError | None
+        self, group: ObjectGroup, pause: Pause | None, failure: FetchError | None
     ) -> None:
         def show(entry: Entry) -> Entry:
-            return workspace.with_status(entry, entry.status)
+            return group.with_status(entry, entry.status)
 
-        for object_id in workspace.campaigns:
-            self._store.update((workspace.name, object_id), show)
+        for object_id in group.objects:
+            self._store.update(group.object_key(object_id), show)
         reason = pause.reason if pause else None
-        self._metrics.paused(workspace.name, reason)
+        self._metrics.paused(group.name, group.kind.name, reason)
         fields: dict[str, Fact] = {
-            "workspace": workspace.name,
-            "endpoint": workspace.plan.workspace.endpoint,
-            "key": str(workspace.plan.workspace.key_source),
+            "workspace": group.name,
+            "kind": group.kind.name,
+            "endpoint": group.plan.workspace.endpoint,
+            "key": str(group.plan.workspace.key_source),
         }
         if pause is None:
             _log.info("workspace.resumed", extra={"fields": fields})
-            self._slow_down(workspace, workspace.queue.forbidden_ids)
+            self._slow_down(group, group.queue.forbidden_ids)
         else:
             fields |= {
                 "reason": reason,
@@ -82,22 +91,22 @@ class PauseDisplay:
             }
             _log.warning("workspace.paused", extra={"fields": fields})
 
-    def _slow_down(self, workspace: Workspace, object_ids: frozenset[str]) -> None:
+    def _slow_down(self, group: ObjectGroup, object_ids: frozenset[str]) -> None:
         """Poll objects that are forbidden themselves at the slow rate from now on."""
         now = self._clock.now()
-        for object_id in object_ids & set(workspace.campaigns):
-            interval = slots.slow_interval(workspace.idle.interval_seconds(object_id))
+        for object_id in object_ids & set(group.objects):
+            interval = slots.slow_interval(group.idle.interval_seconds(object_id))
 
             def mark(entry: Entry, interval: float = interval) -> Entry:
                 status = entry.status._replace(interval_seconds=interval)
-                return workspace.with_status(entry, status)
+                return group.with_status(entry, status)
 
-            self._store.update((workspace.name, object_id), mark)
+            self._store.update(group.object_key(object_id), mark)
             polled = PendingPoll(
-                workspace.name, object_id, due_at=now, first_try_at=now
+                group.object_key(object_id), due_at=now, first_try_at=now
             )
-            upcoming = workspace.next_poll(
+            upcoming = group.next_poll(
                 polled, clock=self._clock, interval_seconds=interval
             )
             if upcoming is not None:
-                workspace.queue.reschedule(upcoming)
+                group.queue.reschedule(upcoming)

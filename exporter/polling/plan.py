@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from exporter.braze.rate_limit import ceiling_for, spacing
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     DiscoverConfig,
+    ObjectConfig,
     WorkspaceConfig,
 )
 from exporter.model.patterns import matcher
 from exporter.polling import slots
-from exporter.series.parse import can_be_quiet, days_needed
+from exporter.polling.kinds import CAMPAIGN, KINDS, Kind
+from exporter.series.older_days import REREAD_SECONDS
 from exporter.series.windows import NOT_ADDITIVE
 
 _TYPICAL_CHANNEL = "email"
@@ -44,19 +45,36 @@ _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
 
 
-class WorkspacePlan(NamedTuple):
-    """The plan of one workspace. Rates are requests per minute."""
+class GroupPlan(NamedTuple):
+    """The plan of one kind in one workspace. Rates are requests per minute."""
 
     workspace: WorkspaceConfig
+    kind: Kind
     wanted_per_minute: float
     ceiling_per_minute: float
     stretch: float
     """The factor, at least 1, on every interval."""
-    days_per_request: int
+    windows: tuple[int, ...]
     typical_series: int
     """Series expected when each campaign sends one email message."""
 
-    def with_rate(self, wanted_per_minute: float) -> WorkspacePlan:
+    @property
+    def older_per_minute(self) -> float:
+        """The part of the wanted rate that reads days older than one request has."""
+        requests = self.kind.older_requests(self.windows) * len(self.objects)
+        return requests * 60 / REREAD_SECONDS
+
+    @property
+    def can_detect_idle(self) -> bool:
+        """Whether responses have enough days to detect that an object is idle."""
+        return self.kind.can_be_quiet(self.windows)
+
+    @property
+    def objects(self) -> tuple[ObjectConfig, ...]:
+        """The objects that are polled."""
+        return self.kind.objects(self.workspace)
+
+    def with_rate(self, wanted_per_minute: float) -> GroupPlan:
         """Return the plan with this rate, stretched to the ceiling."""
         stretch = max(1.0, wanted_per_minute / self.startable_per_minute)
         return self._replace(wanted_per_minute=wanted_per_minute, stretch=stretch)
@@ -73,34 +91,39 @@ class WorkspacePlan(NamedTuple):
 
     @property
     def interval_seconds(self) -> float:
-        """The workspace's own interval, stretched."""
-        return self.workspace.interval_seconds * self.stretch
+        """The default interval of the kind, stretched."""
+        return self.kind.interval_seconds(self.workspace) * self.stretch
 
     @property
     def startable_per_minute(self) -> float:
         """Requests that may start in a minute under the ceiling."""
         return 60 / spacing(self.ceiling_per_minute)
 
-    @property
-    def can_detect_idle(self) -> bool:
-        """Whether a response has enough days to detect that a campaign is idle."""
-        return can_be_quiet(self.days_per_request)
 
-
-def plan(config: Config) -> tuple[WorkspacePlan, ...]:
-    """Plan every workspace, in the configuration's order."""
-    series = min(typical_series(config), config.limits.series_per_campaign)
+def plan(config: Config) -> tuple[GroupPlan, ...]:
+    """Plan the kinds of every workspace, in the configuration's order."""
     return tuple(
-        WorkspacePlan(
-            workspace=one,
-            wanted_per_minute=0.0,
-            ceiling_per_minute=one.requests_per_minute,
-            stretch=1.0,
-            days_per_request=days_needed(config.windows),
-            typical_series=series * len(one.campaigns),
-        ).with_rate(sum(60 / campaign.interval_seconds for campaign in one.campaigns))
-        for one in config.workspaces
+        _plan(config, workspace, kind)
+        for workspace in config.workspaces
+        for kind in KINDS
+        if kind is CAMPAIGN or kind.objects(workspace)
     )
+
+
+def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
+    objects = kind.objects(workspace)
+    series = min(typical_series(config), config.limits.series_per_campaign)
+    one = GroupPlan(
+        workspace=workspace,
+        kind=kind,
+        wanted_per_minute=0.0,
+        ceiling_per_minute=kind.ceiling(workspace),
+        stretch=1.0,
+        windows=config.windows,
+        typical_series=series * len(objects),
+    )
+    rate = sum(60 / each.interval_seconds for each in objects)
+    return one.with_rate(one.older_per_minute + rate)
 
 
 def typical_series(config: Config) -> int:
@@ -127,11 +150,10 @@ def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int,
 
 
 def first_round(
-    campaigns: tuple[CampaignConfig, ...], *, now: float, spacing_seconds: float
+    objects: tuple[ObjectConfig, ...], *, now: float, spacing_seconds: float
 ) -> tuple[tuple[str, float], ...]:
-    """Return (campaign id, due at) of the polls of a first round, ordered by phase."""
-    ordered = sorted(campaigns, key=lambda campaign: slots.phase(campaign.id))
+    """Return (object id, due at) of the polls of a first round, ordered by phase."""
+    ordered = sorted(objects, key=lambda one: slots.phase(one.id))
     return tuple(
-        (campaign.id, now + number * spacing_seconds)
-        for number, campaign in enumerate(ordered)
+        (one.id, now + number * spacing_seconds) for number, one in enumerate(ordered)
     )

@@ -1,4 +1,4 @@
-"""Log lines about the plan of a workspace."""
+"""Log lines about the plan of a kind in a workspace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from exporter.system.logformat import Fact
 _log = logging.getLogger(__name__)
 
 
-def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
+def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
     """Log a plan at the start and after a reload, and once that it is stretched.
 
     Not again for each discovered campaign: the gauges show the plan.
@@ -19,7 +19,7 @@ def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
     fields: dict[str, Fact] = {
         "workspace": new.workspace.name,
         "endpoint": new.workspace.endpoint,
-        "campaigns": len(new.workspace.campaigns),
+        new.kind.plural: len(new.objects),
         "wanted_per_minute": new.wanted_per_minute,
         "planned_per_minute": new.planned_per_minute,
         "interval_seconds": new.interval_seconds,
@@ -36,8 +36,9 @@ def log_plan(new: plan.WorkspacePlan, old: plan.WorkspacePlan | None) -> None:
         _log.warning("workspace.stretched", extra={"fields": fields})
 
 
-def _configured_rates(one: plan.WorkspacePlan) -> tuple[object, ...]:
+def _configured_rates(one: plan.GroupPlan) -> tuple[object, ...]:
     """Return the part of a plan that discovery does not change."""
     found = one.workspace.discover is not None
-    listed = () if found else one.workspace.campaigns
-    return (one.ceiling_per_minute, one.workspace.interval_seconds, listed)
+    listed = () if found else one.objects
+    interval = one.kind.interval_seconds(one.workspace)
+    return (one.ceiling_per_minute, interval, listed)

@@ -23,14 +23,14 @@ class PollLog:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._logged: dict[ObjectKey, tuple[FailureReason, float]] = {}
+        self._logged: dict[tuple[ObjectKey, bool], tuple[FailureReason, float]] = {}
         self._limits: dict[tuple[str, str], LogRateLimit] = {}
 
     def keep_only(self, keys: Iterable[ObjectKey]) -> None:
         """Discard what is known of objects that are not polled any more."""
         kept = set(keys)
         for key in tuple(self._logged):
-            if key not in kept:
+            if key[0] not in kept:
                 self._logged.pop(key, None)
 
     def failed(
@@ -43,7 +43,7 @@ class PollLog:
         now: float,
     ) -> None:
         """Log a failed poll: as a warning if it is news, else as debug."""
-        reason, logged_at = self._logged.get(poll.key, (None, 0.0))
+        reason, logged_at = self._logged.get(_about(poll), (None, 0.0))
         is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
         fields = {
             **fields,
@@ -56,13 +56,13 @@ class PollLog:
         if not is_news:
             _log.debug("poll.failed", extra={"fields": fields})
         elif self.write(logging.WARNING, "poll.failed", fields, now=now):
-            self._logged[poll.key] = (failure.reason, now)
+            self._logged[_about(poll)] = (failure.reason, now)
 
     def succeeded(
         self, poll: PendingPoll, fields: Mapping[str, Fact], *, now: float
     ) -> None:
         """Log that an object whose failure was logged is polled again."""
-        if self._logged.pop(poll.key, None):
+        if self._logged.pop(_about(poll), None):
             self.write(logging.INFO, "poll.recovered", fields, now=now)
 
     def write(
@@ -80,3 +80,8 @@ class PollLog:
             level if is_admitted else logging.DEBUG, event, extra={"fields": fields}
         )
         return is_admitted
+
+
+def _about(poll: PendingPoll) -> tuple[ObjectKey, bool]:
+    """Return the object, and whether its older days are requested: both may fail."""
+    return (poll.key, poll.request > 0)

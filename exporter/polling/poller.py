@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from exporter.braze import retries
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.session import ApiRequest
-from exporter.metrics.campaign_metrics import PollStatus
+from exporter.metrics.object_metrics import PollStatus, render_values, renew_latest
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Fingerprint, Store
 from exporter.model.errors import (
@@ -26,12 +26,13 @@ from exporter.model.errors import (
 )
 from exporter.polling import slots
 from exporter.polling.idle import is_idle
-from exporter.polling.kinds import Kind
+from exporter.polling.object_group import GroupKey, ObjectGroup, in_force
 from exporter.polling.pause_display import PauseDisplay
 from exporter.polling.poll_log import PollLog
 from exporter.polling.request_queue import PendingPoll
-from exporter.polling.workspace import Workspace, in_force
+from exporter.series import incremental
 from exporter.series.incremental import ParsedDocument
+from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions
 from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
@@ -44,19 +45,17 @@ class Poller:
 
     def __init__(
         self,
-        workspaces: Mapping[str, Workspace],
+        groups: Mapping[GroupKey, ObjectGroup],
         *,
         store: Store,
         metrics: SelfMetrics,
         clock: Clock,
     ) -> None:
-        self._workspaces = workspaces
+        self._groups = groups
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self.pauses = PauseDisplay(
-            workspaces, store=store, metrics=metrics, clock=clock
-        )
+        self.pauses = PauseDisplay(groups, store=store, metrics=metrics, clock=clock)
         self.log = PollLog()
         self._is_stopped = False
 
@@ -67,92 +66,108 @@ class Poller:
     def forget_removed(self) -> None:
         """Discard what was logged of objects that are not polled any more."""
         self.log.keep_only(
-            (name, object_id)
-            for name, workspace in tuple(self._workspaces.items())
-            for object_id in workspace.campaigns
+            group.object_key(object_id)
+            for group in tuple(self._groups.values())
+            for object_id in group.objects
         )
 
     def poll(self, poll: PendingPoll) -> PendingPoll | None:
         """Run a poll and return its object's next one; None: the queue schedules it."""
-        workspace = self._workspaces.get(poll.workspace)
-        if workspace is None or poll.object_id not in workspace.campaigns:
+        group = self._groups.get((poll.workspace, poll.key.kind))
+        if group is None or poll.object_id not in group.objects:
             return None  # it left the configuration
         try:
-            return self._run(workspace, poll)
+            return self._run(group, poll)
         except Exception:  # noqa: BLE001 - the job's border; it is logged and counted
-            _log.exception("poll.crashed", extra={"fields": _fields(workspace, poll)})
-            workspace.queue.finish(poll, is_key_accepted=False, now=self._clock.now())
+            _log.exception("poll.crashed", extra={"fields": _fields(group, poll)})
+            group.queue.finish(poll, is_key_accepted=False, now=self._clock.now())
             self._metrics.polled(poll.workspace, "failed")
-            return workspace.next_poll(poll, clock=self._clock)
+            return group.next_poll(poll, clock=self._clock)
 
-    def _run(self, workspace: Workspace, poll: PendingPoll) -> PendingPoll | None:
+    def _run(self, group: ObjectGroup, poll: PendingPoll) -> PendingPoll | None:
         now = self._clock.now()
+        if poll.request and not self._has_values(poll):
+            # It has waited, for the end of a pause: the newest days come first.
+            poll = poll._replace(request=0)
         if poll.failure and retries.is_over(
             first_try_at=poll.first_try_at,
             now=now,
-            interval_seconds=workspace.idle.interval_seconds(poll.object_id),
+            interval_seconds=group.idle.interval_seconds(poll.object_id),
         ):
-            workspace.queue.drop(poll, now=now)
-            return self._fail(workspace, poll, poll.failure)
-        kind = workspace.queue.kind
-        request = ApiRequest(
-            kind.bucket,
-            kind.path,
-            kind.parameters(poll.object_id, days=workspace.plan.days_per_request),
-            _fields(workspace, poll) | {"try": poll.tries + 1},
+            group.queue.drop(poll, now=now)
+            return self._fail(group, poll, poll.failure)
+        kind = group.kind
+        query = kind.query(
+            poll.object_id,
+            windows=group.config.windows,
+            request=poll.request,
+            now=self._clock.wall(),
         )
-        if not workspace.queue.start(poll, now=now):
-            if not poll.has_waited:
+        fields = _fields(group, poll) | {"try": poll.tries + 1}
+        request = ApiRequest(kind.bucket, kind.path, query, fields)
+        if not group.queue.start(poll, now=now):
+            if not poll.has_waited and not poll.request:
                 self._metrics.polled(poll.workspace, "deferred")
             return None
         # Nothing between start and fetch, which settles what start has paid for.
-        result = self._fetch(workspace, poll, request)
+        result = self._fetch(group, poll, request)
         if poll.tries:
             self._metrics.retried(poll.workspace)
         else:
-            self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
+            if not poll.request:
+                self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
             poll = poll._replace(first_try_at=now)
-        return self._handle(workspace, poll._replace(tries=poll.tries + 1), result)
+        return self._handle(group, poll._replace(tries=poll.tries + 1), result)
+
+    def _has_values(self, poll: PendingPoll) -> bool:
+        entry = self._store.get(poll.key)
+        return entry is not None and entry.values is not None
 
     def _handle(
-        self, asked: Workspace, poll: PendingPoll, result: BrazeResponse | FetchError
+        self, asked: ObjectGroup, poll: PendingPoll, result: BrazeResponse | FetchError
     ) -> PendingPoll | None:
         """Handle the result of a request that the workspace `asked` has sent."""
-        workspace = in_force(self._workspaces, asked)
-        if workspace is None:
+        group = in_force(self._groups, asked)
+        if group is None:
             return None  # another account is polled now
         if not isinstance(result, FetchError):
-            workspace.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
-            self.pauses.update(workspace)
+            group.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
+            self.pauses.update(group)
         elif self._is_stopped:
             return None
-        if poll.object_id not in workspace.campaigns:
-            workspace = asked  # it left; nothing of it is stored
+        if poll.object_id not in group.objects:
+            group = asked  # it left; nothing of it is stored
         if isinstance(result, FetchError):
-            return self._handle_failure(workspace, poll, result)
-        if workspace.reading() == asked.reading():
-            return self._handle_response(workspace, poll, result)
+            return self._handle_failure(group, poll, result)
+        if group.reading(poll.object_id) == asked.reading(poll.object_id):
+            return self._handle_response(group, poll, result)
         # The result belongs to a configuration that is not in force any more.
         now = self._clock.now()
-        return PendingPoll(poll.workspace, poll.object_id, due_at=now, at=now)
+        return PendingPoll(poll.key, due_at=now, at=now)
 
     def _fetch(
-        self, workspace: Workspace, poll: PendingPoll, request: ApiRequest
+        self, group: ObjectGroup, poll: PendingPoll, request: ApiRequest
     ) -> BrazeResponse | FetchError:
-        kind = workspace.queue.kind
-
         def options() -> ParseOptions:
-            return workspace.parse_options(now=self._clock.wall())
+            return group.parse_options(poll.object_id, now=self._clock.wall())
 
         def read(document: object) -> ParsedDocument | MalformedSeries:
             entry = self._store.get(poll.key)
             fingerprint = entry.fingerprint if entry else None
+            known = fingerprint.known if fingerprint else None
+            previous = entry.last_read if entry else None
             try:
-                return kind.read(
+                if not group.older_requests:
+                    return incremental.parse(
+                        document, options(), previous=previous, cached=known
+                    )
+                return incremental.parse_part(
                     document,
                     options(),
-                    previous=entry.last_read if entry else None,
-                    cached=fingerprint.known if fingerprint else None,
+                    older=entry.older if entry else NOTHING_OLDER,
+                    request=poll.request,
+                    previous=previous,
+                    cached=known,
                 )
             except MalformedSeries as error:
                 text = str(error)
@@ -162,104 +177,131 @@ class Poller:
             entry = self._store.get(poll.key)
             if entry is None or entry.values is None or entry.fingerprint is None:
                 return None
+            now = options()
+            if group.older_requests:
+                if not entry.older.requested:
+                    return None  # windows were shorter: no day is remembered
+                now = incremental.with_windows_requested(now, entry.older)
             previous, known = entry.fingerprint
-            is_same = (previous, known.options) == (digest, options())
+            is_same = (previous, known.options) == (digest, now) and not poll.request
             return entry if is_same else None
 
-        return workspace.session.fetch(request, read, cached)
+        return group.session.fetch(request, read, cached)
 
     def _handle_response(
-        self, workspace: Workspace, poll: PendingPoll, response: BrazeResponse
+        self, group: ObjectGroup, poll: PendingPoll, response: BrazeResponse
     ) -> PendingPoll | None:
         found = response.document
         if isinstance(found, MalformedSeries):
             failure = Unavailable(
                 str(found), reason=FailureReason.MALFORMED, status=response.status
             )
-            return self._fail(workspace, poll, failure)
+            return self._fail(group, poll, failure)
         entry = self._store.get(poll.key)
         if entry is None:
             return None  # its object left while the poll was in flight
         if isinstance(found, ParsedDocument):
-            kind = workspace.queue.kind
-            found = _rendered(kind, entry, found, digest=response.digest)
+            digest = response.digest
+            found = _rendered(entry, found, digest=digest, request=poll.request)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        snapshot = found.last_read
-        assert snapshot is not None  # noqa: S101 - it was just read
-        is_now_idle = is_idle(workspace.campaigns[poll.object_id], snapshot)
-        if workspace.idle.move(poll.object_id, is_idle=is_now_idle):
-            fields = _fields(workspace, poll)
-            fields["lane"] = "idle" if is_now_idle else "fast"
-            _log.debug("campaign.lane", extra={"fields": fields})
-            workspace.show_intervals(self._metrics)
-        interval = workspace.idle.interval_seconds(poll.object_id)
+        if poll.request:
+            return self._store_older(group, poll, found)
+        return self._store_newest(group, poll, found)
+
+    def _store_newest(
+        self, group: ObjectGroup, poll: PendingPoll, found: Entry
+    ) -> PendingPoll | None:
+        """Finish a poll, or go on with the requests for older days."""
+        self._move(group, poll, found)
         now = self._clock.now()
-        status = PollStatus(
-            is_up=True,
-            failure=None,
-            interval_seconds=interval,
-            last_success_at=self._clock.wall(now),
-        )
+        wall_now = self._clock.wall(now)
+        interval = group.idle.interval_seconds(poll.object_id)
+        status = PollStatus(True, None, interval, wall_now)
+        expires_at = now + group.lifetime_seconds(interval)
 
         def refresh(entry: Entry) -> Entry:
-            if entry.account is not workspace.queue:
+            if entry.account is not group.queue:
                 return entry  # the account changed meanwhile
-            values = found.values
-            if entry.labels != found.labels:  # renamed meanwhile
-                kind = workspace.queue.kind
-                values = kind.render_values(entry.labels, snapshot)
-            return workspace.with_status(entry, status)._replace(
-                last_read=snapshot,
-                values=values,
-                fingerprint=found.fingerprint,
-                read_at=now,
-                expires_at=now + workspace.lifetime_seconds(interval),
+            return _with_values(group.with_status(entry, status), found)._replace(
+                read_at=now, expires_at=expires_at
             )
 
         self._store.update(poll.key, refresh)
         self._metrics.polled(poll.workspace, "stored")
-        self.log.succeeded(poll, _fields(workspace, poll), now=now)
-        return workspace.next_poll(poll, clock=self._clock)
+        self.log.succeeded(poll, _fields(group, poll), now=now)
+        if group.are_older_due(poll.object_id, found.older, now=wall_now):
+            return _next_request(poll, now=now)
+        return group.next_poll(poll, clock=self._clock)
+
+    def _store_older(
+        self, group: ObjectGroup, poll: PendingPoll, found: Entry
+    ) -> PendingPoll | None:
+        """Add older days to the values; the status is that of the newest request."""
+        now = self._clock.now()
+        is_last = poll.request >= group.older_requests
+        if is_last:
+            older = found.older._replace(read_at=self._clock.wall(now))
+            found = found._replace(older=older)
+
+        def refresh(entry: Entry) -> Entry:
+            if entry.account is not group.queue or entry.values is None:
+                return entry  # another account, or stale meanwhile
+            return _with_values(entry, found)
+
+        self._store.update(poll.key, refresh)
+        if not is_last:
+            return _next_request(poll, now=now)
+        self.log.succeeded(poll, _fields(group, poll), now=now)
+        return group.next_poll(poll, clock=self._clock)
+
+    def _move(self, group: ObjectGroup, poll: PendingPoll, found: Entry) -> None:
+        """Change the interval of an object that became idle or active."""
+        is_now_idle = is_idle(group.objects[poll.object_id], found.last_read)
+        if group.idle.move(poll.object_id, is_idle=is_now_idle):
+            fields = _fields(group, poll)
+            fields["lane"] = "idle" if is_now_idle else "fast"
+            _log.debug("campaign.lane", extra={"fields": fields})
+            group.show_intervals(self._metrics)
 
     def _handle_failure(
-        self, workspace: Workspace, poll: PendingPoll, failure: FetchError
+        self, group: ObjectGroup, poll: PendingPoll, failure: FetchError
     ) -> PendingPoll | None:
         now = self._clock.now()
-        queue = workspace.queue
+        queue = group.queue
         if isinstance(failure, KeyRefused):
             before = queue.pause
             pause = queue.finish_refused(poll, reason=failure.reason, now=now)
-            self.pauses.update(workspace, failure)
+            self.pauses.update(group, failure)
             if pause is None and before is None:
-                return self._fail(workspace, poll, failure, is_slow=True)
-            return self._fail(workspace, poll, failure, is_logged=False)
+                return self._fail(group, poll, failure, is_slow=True)
+            return self._fail(group, poll, failure, is_logged=False)
         is_refused = isinstance(failure, CampaignRefused)
         queue.finish(poll, is_key_accepted=is_refused, now=now)
         if isinstance(failure, KeyReplaced):
             queue.probe_now(now=now)
-        self.pauses.update(workspace)
+        self.pauses.update(group)
         if not isinstance(failure, Unavailable | Throttled):
-            return self._fail(workspace, poll, failure, is_slow=is_refused)
-        at = workspace.session.retry_at(
+            return self._fail(group, poll, failure, is_slow=is_refused)
+        at = group.session.retry_at(
             failure,
-            bucket=queue.kind.bucket,
+            bucket=group.kind.bucket,
             tries=poll.tries,
             first_try_at=poll.first_try_at,
-            interval_seconds=workspace.idle.interval_seconds(poll.object_id),
+            interval_seconds=group.idle.interval_seconds(poll.object_id),
         )
         if isinstance(failure, Throttled):
             # The next poll waits in the queue until its bucket opens.
-            upcoming = self._fail(workspace, poll, failure, next_at=at)
+            upcoming = self._fail(group, poll, failure, next_at=at)
             if upcoming is not None:
                 queue.enqueue((upcoming,), now=self._clock.now())
             return None
         if at is None or queue.is_probe(poll.object_id):
-            return self._fail(workspace, poll, failure)
+            return self._fail(group, poll, failure)
         return poll._replace(failure=failure, at=at, has_waited=False)
 
     def _fail(
         self,
-        workspace: Workspace,
+        group: ObjectGroup,
         poll: PendingPoll,
         failure: FetchError,
         *,
@@ -268,13 +310,13 @@ class Poller:
         next_at: float | None = None,
     ) -> PendingPoll | None:
         """Finish a poll without new values; the previous ones are kept."""
-        interval = workspace.idle.interval_seconds(poll.object_id)
-        if is_slow:
+        interval = group.idle.interval_seconds(poll.object_id)
+        if is_slow and not poll.request:
             interval = slots.slow_interval(interval)
         now = self._clock.now()
 
         def mark(entry: Entry) -> Entry:
-            if entry.account is not workspace.queue:
+            if entry.account is not group.queue:
                 return entry  # the account changed meanwhile
             status = entry.status._replace(
                 is_up=False,
@@ -283,18 +325,18 @@ class Poller:
                 error=str(failure),
                 failed_at=self._clock.wall(now),
             )
-            entry = workspace.with_status(entry, status)._replace(failed_at=now)
+            entry = group.with_status(entry, status)._replace(failed_at=now)
             if entry.values is None:
                 return entry
-            lifetime = workspace.lifetime_seconds(interval)
+            lifetime = group.lifetime_seconds(interval)
             return entry._replace(expires_at=entry.read_at + lifetime)
 
-        self._store.update(poll.key, mark)
-        is_malformed = failure.reason is FailureReason.MALFORMED
-        self._metrics.polled(poll.workspace, "malformed" if is_malformed else "failed")
-        upcoming = workspace.next_poll(
-            poll, clock=self._clock, interval_seconds=interval
-        )
+        if not poll.request:  # else the newest days were read
+            self._store.update(poll.key, mark)
+            is_malformed = failure.reason is FailureReason.MALFORMED
+            result = "malformed" if is_malformed else "failed"
+            self._metrics.polled(poll.workspace, result)
+        upcoming = group.next_poll(poll, clock=self._clock, interval_seconds=interval)
         if next_at is None and failure.retry_after_seconds is not None:
             next_at = now + failure.retry_after_seconds
             next_at = max(next_at, upcoming.at) if upcoming else next_at
@@ -304,34 +346,61 @@ class Poller:
             self.log.failed(
                 poll,
                 failure,
-                _fields(workspace, poll),
+                _fields(group, poll),
                 next_at=upcoming.at if upcoming else None,
                 now=now,
             )
         return upcoming
 
 
-def _rendered(kind: Kind, entry: Entry, found: ParsedDocument, *, digest: int) -> Entry:
-    """Return the entry with what was read, rendered as far as it is new."""
-    is_previous = (
-        entry.fingerprint is not None and entry.fingerprint.known == found.cached
+def _next_request(poll: PendingPoll, *, now: float) -> PendingPoll:
+    request = poll.request + 1
+    return PendingPoll(poll.key, due_at=poll.due_at, at=now, request=request)
+
+
+def _with_values(entry: Entry, found: Entry) -> Entry:
+    """Return the entry with what was read under perhaps another name."""
+    values, snapshot = found.values, found.last_read
+    if entry.labels != found.labels and snapshot:  # renamed meanwhile
+        values = render_values(entry.labels, snapshot)
+    return entry._replace(
+        last_read=snapshot,
+        values=values,
+        fingerprint=found.fingerprint,
+        older=found.older,
     )
+
+
+def _rendered(
+    entry: Entry, found: ParsedDocument, *, digest: int, request: int
+) -> Entry:
+    """Return the entry with what was read, rendered as far as it is new."""
+    previous = entry.fingerprint
+    is_previous = previous is not None and previous.known == found.cached
     if found.is_reused and is_previous and entry.values is not None:
-        values = kind.render_renewed(entry.labels, found.snapshot, entry.values)
+        values = renew_latest(entry.labels, found.snapshot, entry.values)
     else:
-        values = kind.render_values(entry.labels, found.snapshot)
+        values = render_values(entry.labels, found.snapshot)
+    if request:  # the digest is of the newest request's response
+        fingerprint = previous and previous._replace(known=found.cached)
+    else:
+        fingerprint = Fingerprint(digest, found.cached)
     return entry._replace(
         last_read=found.snapshot,
         values=values,
-        fingerprint=Fingerprint(digest, found.cached),
+        fingerprint=fingerprint,
+        older=found.older,
     )
 
 
-def _fields(workspace: Workspace, poll: PendingPoll) -> dict[str, Fact]:
-    kind = workspace.queue.kind
-    return {
+def _fields(group: ObjectGroup, poll: PendingPoll) -> dict[str, Fact]:
+    kind = group.kind
+    fields: dict[str, Fact] = {
         "workspace": poll.workspace,
-        kind.name: workspace.campaigns[poll.object_id].name,
+        kind.name: group.objects[poll.object_id].name,
         f"{kind.name}_id": poll.object_id,
-        "endpoint": f"{workspace.plan.workspace.endpoint}/{kind.path}",
+        "endpoint": f"{group.plan.workspace.endpoint}/{kind.path}",
     }
+    if poll.request:
+        fields["older_days_request"] = poll.request
+    return fields

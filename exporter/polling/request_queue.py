@@ -1,4 +1,4 @@
-"""The queue of one workspace's polls: the order in which requests may start.
+"""The queue of one kind of polls in a workspace: the order in which they may start.
 
 Polls wait here until the account of the session lets a request start, in order of
 arrival. While the key or the permission is refused, one poll probes and the others
@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import Budget
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import Session
+from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, FetchError
-from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.kinds import Kind
 from exporter.polling.pause import Pause
 
 _CHECK_AGAIN_SECONDS = 1.0
@@ -28,8 +28,7 @@ when that response is of another component."""
 class PendingPoll(NamedTuple):
     """One poll of one object, between its slot and its end."""
 
-    workspace: str
-    object_id: str
+    key: ObjectKey
     due_at: float
     """The slot it is for."""
     at: float = 0.0
@@ -41,11 +40,18 @@ class PendingPoll(NamedTuple):
     """How the last request ended."""
     has_waited: bool = False
     """Whether it was in the queue."""
+    request: int = 0
+    """Which of its object's requests; 0 has the newest days."""
 
     @property
-    def key(self) -> tuple[str, str]:
-        """The key of its object in the store."""
-        return (self.workspace, self.object_id)
+    def workspace(self) -> str:
+        """The name of its workspace."""
+        return self.key.workspace
+
+    @property
+    def object_id(self) -> str:
+        """The id of its object."""
+        return self.key.id
 
 
 class QueueState(NamedTuple):
@@ -75,9 +81,9 @@ class RequestQueue:
         workspace: str,
         object_ids: tuple[str, ...],
         schedule: Callable[[PendingPoll], None],
-        unschedule: Callable[[str, str], None],
+        unschedule: Callable[[ObjectKey], None],
         now: Callable[[], float],
-        kind: Kind = CAMPAIGN,
+        kind: Kind,
     ) -> None:
         self.session = session
         self.kind = kind
@@ -85,7 +91,7 @@ class RequestQueue:
         self._order = object_ids
         self._object_ids = frozenset(object_ids)
         self._schedule = schedule
-        self._unschedule = partial(unschedule, workspace)
+        self._unschedule_key = unschedule
         self._lost_before: frozenset[str] = frozenset()
         self._lock = session.lock
         self._waiting: OrderedDict[str, PendingPoll] = OrderedDict()
@@ -242,7 +248,7 @@ class RequestQueue:
             self._lost_before = lost
             if again:
                 for object_id in again:
-                    poll = PendingPoll(self._workspace, object_id, due_at=now)
+                    poll = PendingPoll(self._key(object_id), due_at=now)
                     self._waiting.setdefault(object_id, poll)
                 self.schedule_again(now=now)
             return len(again)
@@ -300,6 +306,12 @@ class RequestQueue:
         """Return whether the queue schedules this object's next poll, as a probe."""
         pause = self._pause
         return pause is not None and pause.probe_id == object_id
+
+    def _unschedule(self, object_id: str) -> None:
+        self._unschedule_key(self._key(object_id))
+
+    def _key(self, object_id: str) -> ObjectKey:
+        return ObjectKey(self._workspace, self.kind.name, object_id)
 
     def _is_paused(self) -> bool:
         return self._pause is not None or self.session.is_paused_for(self)
@@ -374,9 +386,7 @@ class RequestQueue:
         at = max(pause.probe_at, self._earliest(now))
         if at == math.inf:
             at = max(pause.probe_at, now + _CHECK_AGAIN_SECONDS)
-        poll = PendingPoll(
-            self._workspace, pause.probe_id, due_at=pause.probe_at, at=at
-        )
+        poll = PendingPoll(self._key(pause.probe_id), due_at=pause.probe_at, at=at)
         self._schedule(poll)
 
     def _after(self, object_id: str) -> str:
@@ -398,6 +408,4 @@ class RequestQueue:
         self.session.resume_key(self)
         if pause.probe_id not in self._in_flight and pause.probe_id != accepted_id:
             # The probe replaced this object's next poll, which is due now.
-            self._schedule(
-                PendingPoll(self._workspace, pause.probe_id, due_at=now, at=now)
-            )
+            self._schedule(PendingPoll(self._key(pause.probe_id), due_at=now, at=now))

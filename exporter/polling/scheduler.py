@@ -23,6 +23,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
+from exporter.metrics.store import ObjectKey
 from exporter.polling.request_queue import PendingPoll
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 _TASK_THREADS = 8
 _MOST_LOOKS = 10
 _TASK = "\0"
-"""In place of an object id, which has no control characters."""
+"""In place of a kind and an object id, which have no control characters."""
 
 
 class _Task(NamedTuple):
@@ -41,8 +42,8 @@ class _Task(NamedTuple):
     run: Callable[[], None]
 
     @property
-    def key(self) -> tuple[str, str]:
-        return (self.workspace, _TASK)
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.workspace, _TASK, _TASK)
 
 
 class _Pool:
@@ -93,11 +94,11 @@ class Scheduler:
         """By workspace, and that of the tasks."""
         self._pools_lock = Lock()
         """Held while a pool is replaced or used: a closed one accepts no jobs."""
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: Counter[ObjectKey] = Counter()
         """The keys of jobs that threads run or will run."""
         self._starts = 0
         """How many jobs were given to threads."""
-        self._unstarted: dict[tuple[str, str], PendingPoll | _Task] = {}
+        self._unstarted: dict[ObjectKey, PendingPoll | _Task] = {}
         """Jobs that were due while no thread could be created."""
         # Jobs are called in the scheduler's thread: they only start the work.
         self._scheduler = _Scheduler(
@@ -146,11 +147,11 @@ class Scheduler:
         """Schedule a task in place of the previous one of its workspace."""
         self._add(_Task(workspace, at, run))
 
-    def drop(self, workspace: str, object_id: str) -> None:
+    def drop(self, key: ObjectKey, /) -> None:
         """Remove the scheduled poll of an object."""
-        self._scheduler.remove_job(_name(workspace, object_id))
+        self._scheduler.remove_job(_name(key))
         with self._pools_lock:
-            self._unstarted.pop((workspace, object_id), None)
+            self._unstarted.pop(key, None)
 
     def start_again(self) -> None:
         """Start the jobs that the system had no thread for; called regularly."""
@@ -163,19 +164,19 @@ class Scheduler:
                     failed.add(pool)
                     self._unstarted[key] = work
 
-    def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
+    def planned(self, key: ObjectKey) -> PendingPoll | None:
         """Return the scheduled poll of an object; None: it waits, runs or is absent."""
-        job = self._scheduler.get_job(_name(workspace, object_id))
+        job = self._scheduler.get_job(_name(key))
         work = None if job is None else _work(job)
         return work if isinstance(work, PendingPoll) else None
 
-    def all_planned(self) -> dict[tuple[str, str], float]:
-        """Return when each scheduled poll is due, by workspace and object id."""
+    def all_planned(self) -> dict[ObjectKey, float]:
+        """Return when each scheduled poll is due."""
         work = map(_work, self._scheduler.get_jobs())
         return {one.key: one.at for one in work if isinstance(one, PendingPoll)}
 
-    def active_keys(self) -> set[tuple[str, str]]:
-        """Return workspace and object id of all polls that are scheduled or run.
+    def active_keys(self) -> set[ObjectKey]:
+        """Return the objects of all polls that are scheduled or run.
 
         A job may start or end between two looks, so they are repeated while jobs start.
         """
@@ -187,7 +188,7 @@ class Scheduler:
             active |= self.all_planned().keys() | self._running_keys()
         return active
 
-    def _running_keys(self) -> set[tuple[str, str]]:
+    def _running_keys(self) -> set[ObjectKey]:
         with self._pools_lock:
             running = {key for key, count in self._running.items() if count > 0}
             self._running = +self._running
@@ -209,7 +210,7 @@ class Scheduler:
                 self._submit,
                 self._trigger(work),
                 (work,),
-                id=_name(*work.key),
+                id=_name(work.key),
                 replace_existing=True,
                 # However late: a dropped job would end the polling of its object.
                 misfire_grace_time=None,
@@ -282,6 +283,6 @@ def _work(job: Job) -> PendingPoll | _Task:
     return work
 
 
-def _name(workspace: str, object_id: str) -> str:
-    # Names have no control characters, so the pair is unique.
-    return f"{workspace}\0{object_id}"
+def _name(key: ObjectKey) -> str:
+    # Names have no control characters, so the text is unique.
+    return "\0".join(key)

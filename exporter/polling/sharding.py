@@ -11,7 +11,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from exporter.model.config import CampaignConfig, Config
+from exporter.model.config import Config, ObjectConfig
 
 MOST_SHARDS = 1000
 """Enough for one campaign in a thousand each."""
@@ -28,13 +28,13 @@ class Shard(NamedTuple):
     number: int
     total: int
 
-    def holds(self, campaign_id: str) -> bool:
-        """Return whether this shard polls a campaign; exactly one shard does."""
-        return _bucket(_hash(campaign_id), self.total) == self.number
+    def holds(self, object_id: str) -> bool:
+        """Return whether this shard polls an object; exactly one shard does."""
+        return _bucket(_hash(object_id), self.total) == self.number
 
-    def own(self, campaigns: tuple[CampaignConfig, ...]) -> tuple[CampaignConfig, ...]:
-        """Return the campaigns of this shard, in their order."""
-        return tuple(one for one in campaigns if self.holds(one.id))
+    def own(self, objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
+        """Return the objects of this shard, in their order."""
+        return tuple(one for one in objects if self.holds(one.id))
 
     @classmethod
     def of_texts(cls, number: str | None, total: str | None) -> Shard | None:
@@ -78,6 +78,7 @@ def divide_ceilings(config: Config, parts: int) -> Config:
             one,
             processes=one.processes * parts,
             requests_per_minute=one.requests_per_minute / parts,
+            shared_requests_per_minute=one.shared_requests_per_minute / parts,
             # The reserve is a share of what Braze grants to all processes: unchanged.
             concurrency=max(1, one.concurrency // parts),
             discover=one.discover

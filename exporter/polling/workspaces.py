@@ -8,35 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from threading import RLock
 
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, spacing
 from exporter.braze.session import SHARED, Ended, Session
-from exporter.metrics.campaign_metrics import ObjectLabels
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import ObjectKey, Store
-from exporter.model.config import CampaignConfig, Config, KeySource, WorkspaceConfig
+from exporter.model.config import Config, KeySource, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import FailureReason
 from exporter.polling import entries, plan, slots
 from exporter.polling.clock_log import ClockLog
 from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
-from exporter.polling.kinds import CAMPAIGN
+from exporter.polling.kinds import CAMPAIGN, KINDS, Kind
+from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
-from exporter.polling.workspace import Workspace
 from exporter.series.kept import Kept, KeptEntries
 from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
-
-_DISCOVERY_CONCURRENCY = 1
 
 
 class Workspaces:
@@ -53,8 +49,10 @@ class Workspaces:
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
-        self.by_name: dict[str, Workspace] = {}
-        """Always as the last `apply` left it."""
+        self.groups: dict[GroupKey, ObjectGroup] = {}
+        """Always as the last `apply` left them."""
+        self._connections: dict[str, WorkspaceConnection] = {}
+        self._sessions: dict[str, Session] = {}
         self._scheduler = scheduler
         self._store = store
         self._metrics = metrics
@@ -64,12 +62,12 @@ class Workspaces:
         self._clock_log = ClockLog(clock)
         self._lock = RLock()
         self._config: Config | None = None
-        self.campaigns_of: Callable[[WorkspaceConfig], tuple[CampaignConfig, ...]] = (
-            lambda workspace: workspace.campaigns
+        self.polled_part: Callable[[WorkspaceConfig], WorkspaceConfig] = (
+            lambda workspace: workspace
         )
-        """All campaigns of a workspace that are polled, discovered ones included."""
+        """A workspace with all objects that are polled, discovered ones included."""
         self._kept: dict[ObjectKey, Kept] = {}
-        """Values of the state file, also of campaigns that are discovered later."""
+        """Values of the state file, also of objects that are discovered later."""
 
     def apply(self, config: Config, kept: KeptEntries | None = None) -> None:
         """Poll what this configuration lists; start with `kept` values.
@@ -78,39 +76,39 @@ class Workspaces:
         """
         connections = {}
         for one in config.workspaces:  # may block: without a lock
-            current = self.by_name.get(one.name)
-            previous = current.connection if current else None
+            previous = self._connections.get(one.name)
             connections[one.name] = self._connector.connect(config, one, previous)
         with self._lock, self._store.published_together():
             self._config = config
-            workspaces = tuple(
-                replace(one, campaigns=self.campaigns_of(one))
-                for one in config.workspaces
-            )
-            plans = {
-                one.workspace.name: one
-                for one in plan.plan(config._replace(workspaces=workspaces))
-            }
-            for name in set(self.by_name) - set(plans):
+            for name in set(self._connections) - set(connections):
                 self._remove_workspace(name)
             if kept:
-                self._kept = dict(kept)
-            for name, workspace_plan in plans.items():
-                self._apply(config, workspace_plan, connections[name])
+                self._kept = {ObjectKey(*key): one for key, one in kept.items()}
+            for one in config.workspaces:
+                self._apply(config, self.polled_part(one), connections[one.name])
 
     def refresh(self, name: str) -> None:
-        """Poll the campaigns that are discovered in a workspace now."""
+        """Poll the objects that are discovered in a workspace now."""
         with self._lock:
-            current = self.by_name.get(name)
-            if current is None or self._config is None:
+            connection = self._connections.get(name)
+            if connection is None or self._config is None:
                 return
             (configured,) = (one for one in self._config.workspaces if one.name == name)
-            campaigns = self.campaigns_of(configured)
-            if campaigns != current.plan.workspace.campaigns:
-                found = replace(configured, campaigns=campaigns)
-                (one,) = plan.plan(self._config._replace(workspaces=(found,)))
+            found = self.polled_part(configured)
+            if any(
+                kind.objects(found) != tuple(self._objects(name, kind).values())
+                for kind in KINDS
+            ):
                 with self._store.published_together():
-                    self._apply(self._config, one, current.connection)
+                    self._apply(self._config, found, connection)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the workspaces."""
+        return tuple(self._connections)
+
+    def groups_of(self, name: str) -> tuple[ObjectGroup, ...]:
+        """Return the groups of a workspace."""
+        return tuple(one for key, one in tuple(self.groups.items()) if key[0] == name)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -120,8 +118,7 @@ class Workspaces:
 
     def session_of(self, name: str) -> Session | None:
         """Return the session of a workspace; None: the workspace has none now."""
-        current = self.by_name.get(name)
-        return current.session if current else None
+        return self._sessions.get(name)
 
     def check_keys(self) -> tuple[str, ...]:
         """Probe a paused workspace at once if its key was replaced.
@@ -129,23 +126,24 @@ class Workspaces:
         Return the names of the workspaces whose keys were.
         """
         changed = []
-        for name, workspace in tuple(self.by_name.items()):
-            if workspace.connection.key.has_changed():
+        for name, connection in tuple(self._connections.items()):
+            if connection.key.has_changed():
                 _log.info("key.changed", extra={"fields": {"workspace": name}})
-                workspace.queue.probe_now(now=self._clock.now())
-                self._retry_forbidden(workspace)
+                for group in self.groups_of(name):
+                    group.queue.probe_now(now=self._clock.now())
+                    self._retry_forbidden(group)
                 changed.append(name)
         return tuple(changed)
 
-    def _retry_forbidden(self, workspace: Workspace) -> None:
+    def _retry_forbidden(self, group: ObjectGroup) -> None:
         """Poll at once what the previous key had no permission for."""
         now = self._clock.now()
         polls = []
-        for object_id in workspace.campaigns:
-            entry = self._store.get((workspace.name, object_id))
+        for object_id in group.objects:
+            entry = self._store.get(group.object_key(object_id))
             if entry and entry.status.failure is FailureReason.FORBIDDEN:
-                polls.append(PendingPoll(workspace.name, object_id, due_at=now))
-        workspace.queue.enqueue(tuple(polls), now=now)
+                polls.append(PendingPoll(entry.key, due_at=now))
+        group.queue.enqueue(tuple(polls), now=now)
 
     def recover(self) -> None:
         """Schedule polls again that nothing would start any more, and count them.
@@ -154,113 +152,130 @@ class Workspaces:
         find a poll lost.
         """
         active_ids = defaultdict(set)
-        for name, object_id in self._scheduler.active_keys():
-            active_ids[name].add(object_id)
-        for name, workspace in tuple(self.by_name.items()):
-            lost = workspace.queue.recover(active_ids[name], now=self._clock.now())
+        for key in self._scheduler.active_keys():
+            active_ids[key.workspace, key.kind].add(key.id)
+        for group_key, group in tuple(self.groups.items()):
+            lost = group.queue.recover(active_ids[group_key], now=self._clock.now())
             if lost:
-                self._metrics.recovered(name, lost)
-                fields = {"workspace": name, "polls": lost}
+                self._metrics.recovered(group.name, lost)
+                fields = {"workspace": group.name, "polls": lost}
                 _log.warning("polls.recovered", extra={"fields": fields})
 
     def after_clock_set(self) -> None:
         """Adjust what is in wall time after the wall clock was set; waits stay."""
         self._scheduler.after_clock_set()
-        for workspace in tuple(self.by_name.values()):
-            workspace.session.discard_windows()
-            workspace.queue.schedule_again(now=self._clock.now())
+        for session in tuple(self._sessions.values()):
+            session.discard_windows()
+        for group in tuple(self.groups.values()):
+            group.queue.schedule_again(now=self._clock.now())
         for entry in self._store.entries():
-            workspace_now = self.by_name.get(entry.labels.workspace)
-            if workspace_now is not None:
-                shift = partial(
-                    entries.in_wall_time, self._clock, workspace=workspace_now
-                )
+            group_now = self.groups.get((entry.key.workspace, entry.key.kind))
+            if group_now is not None:
+                shift = partial(entries.in_wall_time, self._clock, group=group_now)
                 self._store.update(entry.key, shift)
 
     def abort(self) -> None:
         """Break off all requests; later ones fail at once."""
-        for workspace in tuple(self.by_name.values()):
-            workspace.connection.client.abort()
+        for connection in tuple(self._connections.values()):
+            connection.client.abort()
 
     def _apply(
         self,
         config: Config,
-        workspace_plan: plan.WorkspacePlan,
+        workspace: WorkspaceConfig,
         connection: WorkspaceConnection,
     ) -> None:
-        name = workspace_plan.workspace.name
-        previous = self.by_name.get(name)
-        workspace = self._workspace(config, workspace_plan, connection, previous)
-        if previous and previous.queue is not workspace.queue:
-            # Before the other queue is used: both schedule jobs of the same objects.
-            previous.queue.reconfigure((), now=self._clock.now())
-        # Before the queue is changed: a poll that it starts has to find its object.
-        self.by_name[name] = workspace
-        self._reconfigure(workspace, previous)
-        workspace.show_intervals(self._metrics)
-        log_plan(workspace.plan, previous.plan if previous else None)
-        if previous is not None:
-            self._remove(name, set(previous.campaigns) - set(workspace.campaigns))
-        added = self._show(workspace, previous)
-        if previous and previous.queue is workspace.queue:
-            self._update_intervals(workspace, previous)
-        else:
-            added = tuple(workspace.campaigns.values())
-        self._start(workspace, added)
-        for object_id in workspace.campaigns:
-            self._kept.pop((name, object_id), None)
+        """Poll what is configured in a workspace, kind by kind."""
+        name = workspace.name
+        previous = self._connections.get(name)
+        self._connect(workspace, connection, previous)
+        plans = plan.plan(config._replace(workspaces=(workspace,)))
+        for gone in {one.key for one in self.groups_of(name)} - {
+            (name, one.kind.name) for one in plans
+        }:
+            self._remove_group(gone)
+        for one in plans:
+            self._apply_group(config, one)
+        if previous is not None and connection.client is not previous.client:
+            previous.client.retire()
 
-    def _workspace(
+    def _connect(
         self,
-        config: Config,
-        workspace_plan: plan.WorkspacePlan,
+        workspace: WorkspaceConfig,
         connection: WorkspaceConnection,
-        previous: Workspace | None,
-    ) -> Workspace:
-        configured = workspace_plan.workspace
-        name = configured.name
-        campaigns = {campaign.id: campaign for campaign in configured.campaigns}
-        if previous and connection.has_account_of(previous.connection):
-            session, queue = previous.session, previous.queue
+        previous: WorkspaceConnection | None,
+    ) -> None:
+        """Change threads, client, session and budgets to those configured now."""
+        name, client = workspace.name, connection.client
+        self._connections[name] = connection
+        if previous is None or client is not previous.client:
+            self._scheduler.open(name, concurrency=workspace.concurrency)
+        if previous and connection.has_account_of(previous):
+            session = self._sessions[name]
+            session.client = client
+            session.reconfigure(_budgets(workspace))
         else:
-            self._metrics.expect(name, CAMPAIGN.path)
-            session = Session(
-                connection.client,
-                budgets=_budgets(configured),
+            self._sessions[name] = Session(
+                client,
+                budgets=_budgets(workspace),
                 clock=self._clock,
                 random=self._random,
                 on_end=partial(self._record, name),
             )
+
+    def _apply_group(self, config: Config, group_plan: plan.GroupPlan) -> None:
+        group = self._group(config, group_plan)
+        previous = self.groups.get(group.key)
+        if previous and previous.queue is not group.queue:
+            # Before the other queue is used: both schedule jobs of the same objects.
+            previous.queue.reconfigure((), now=self._clock.now())
+        # Before the queue is changed: a poll that it starts has to find its object.
+        self.groups[group.key] = group
+        if previous and previous.queue is group.queue:
+            group.queue.reconfigure(tuple(group.objects), now=self._clock.now())
+        group.show_intervals(self._metrics)
+        log_plan(group.plan, previous.plan if previous else None)
+        if previous is not None:
+            self._remove(group, set(previous.objects) - set(group.objects))
+        added = self._show(group, previous)
+        if previous and previous.queue is group.queue:
+            self._update_intervals(group, previous)
+        else:
+            added = tuple(group.objects.values())
+        self._start(group, added)
+        for object_id in group.objects:
+            self._kept.pop(group.object_key(object_id), None)
+
+    def _group(self, config: Config, group_plan: plan.GroupPlan) -> ObjectGroup:
+        name, kind = group_plan.workspace.name, group_plan.kind
+        session = self._sessions[name]
+        objects = {one.id: one for one in group_plan.objects}
+        previous = self.groups.get((name, kind.name))
+        if previous and previous.session is session:
+            queue = previous.queue
+        else:
+            self._metrics.expect(name, kind.name, kind.path)
             queue = RequestQueue(
                 session,
                 workspace=name,
-                object_ids=tuple(campaigns),
+                kind=kind,
+                object_ids=tuple(objects),
                 schedule=self._scheduler.put,
                 unschedule=self._scheduler.drop,
                 now=self._clock.now,
             )
-        return Workspace(
+        return ObjectGroup(
             config=config,
-            plan=workspace_plan,
-            connection=connection,
+            plan=group_plan,
             session=session,
             queue=queue,
-            idle=IdleSchedule(workspace_plan, self._idle_ids(configured)),
-            campaigns=campaigns,
+            idle=IdleSchedule(group_plan, self._idle_ids(group_plan)),
+            objects=objects,
         )
 
-    def _reconfigure(self, workspace: Workspace, previous: Workspace | None) -> None:
-        """Change threads, client, budgets and queue to those configured now."""
-        configured, client = workspace.plan.workspace, workspace.connection.client
-        if previous is None or client is not previous.connection.client:
-            self._scheduler.open(configured.name, concurrency=configured.concurrency)
-            workspace.session.client = client
-            if previous is not None:
-                previous.connection.client.retire()
-        if previous and previous.queue is workspace.queue:
-            workspace.session.reconfigure(_budgets(configured))
-            ids = tuple(workspace.campaigns)
-            workspace.queue.reconfigure(ids, now=self._clock.now())
+    def _objects(self, name: str, kind: Kind) -> Mapping[str, ObjectConfig]:
+        group = self.groups.get((name, kind.name))
+        return group.objects if group else {}
 
     def _record(self, name: str, ended: Ended) -> None:
         """Count a request that ended, and log it as debug."""
@@ -275,70 +290,67 @@ class Workspaces:
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
         _log.debug("braze.answered", extra={"fields": fields})
 
-    def _idle_ids(self, configured: WorkspaceConfig) -> tuple[str, ...]:
-        """Return the campaigns that are idle, by what was last read of each."""
+    def _idle_ids(self, group_plan: plan.GroupPlan) -> tuple[str, ...]:
+        """Return the objects that are idle, by what was last read of each."""
         found = []
-        for campaign in configured.campaigns:
-            key = (configured.name, campaign.id)
+        for one in group_plan.objects:
+            key = ObjectKey(group_plan.workspace.name, group_plan.kind.name, one.id)
             entry, known = self._store.get(key), self._kept.get(key)
             previous = known.snapshot if known else None
-            if is_idle(campaign, entry.last_read if entry else previous):
-                found.append(campaign.id)
+            if is_idle(one, entry.last_read if entry else previous):
+                found.append(one.id)
         return tuple(found)
 
     def _remove_workspace(self, name: str) -> None:
-        workspace = self.by_name.pop(name)
-        workspace.queue.reconfigure((), now=self._clock.now())
+        for group in self.groups_of(name):
+            self._remove_group(group.key)
         self._scheduler.close(name)
-        self._remove(name, workspace.campaigns)
-        workspace.connection.client.retire()
+        self._connections.pop(name).client.retire()
+        del self._sessions[name]
         self._metrics.forget(name)
         _log.info("workspace.removed", extra={"fields": {"workspace": name}})
 
-    def _remove(self, workspace: str, object_ids: Iterable[str]) -> None:
-        self._store.remove((workspace, object_id) for object_id in object_ids)
+    def _remove_group(self, key: GroupKey) -> None:
+        group = self.groups.pop(key)
+        group.queue.reconfigure((), now=self._clock.now())
+        self._remove(group, group.objects)
+        self._metrics.forget_kind(*key)
+
+    def _remove(self, group: ObjectGroup, object_ids: Iterable[str]) -> None:
+        self._store.remove(map(group.object_key, object_ids))
 
     def _show(
-        self, workspace: Workspace, previous: Workspace | None
-    ) -> tuple[CampaignConfig, ...]:
-        """Store every campaign under its current name; return those that are new."""
-        is_other_queue = previous is not None and previous.queue is not workspace.queue
+        self, group: ObjectGroup, previous: ObjectGroup | None
+    ) -> tuple[ObjectConfig, ...]:
+        """Store every object under its current name; return those that are new."""
+        is_other_queue = previous is not None and previous.queue is not group.queue
         added = []
-        for campaign in workspace.campaigns.values():
-            key = (workspace.name, campaign.id)
-            labels = ObjectLabels(
-                workspace.name, campaign.name, campaign.id, campaign.labels
-            )
-            entry = self._store.get(key)
+        for one in group.objects.values():
+            key, labels = group.object_key(one.id), group.labels_of(one)
+            entry, known = self._store.get(key), self._kept.get(key)
             if entry is None:
-                added.append(campaign)
+                added.append(one)
                 self._store.put(
-                    entries.first_entry(
-                        labels, workspace, self._kept.get(key), now=self._clock.now()
-                    )
+                    entries.first_entry(labels, group, known, now=self._clock.now())
                 )
             elif entry.labels != labels or is_other_queue:
-                rename = partial(entries.renamed, labels=labels, workspace=workspace)
+                rename = partial(entries.renamed, labels=labels, group=group)
                 self._store.update(key, rename)
         return tuple(added)
 
-    def _update_intervals(self, workspace: Workspace, previous: Workspace) -> None:
+    def _update_intervals(self, group: ObjectGroup, previous: ObjectGroup) -> None:
         """Show changed intervals, and advance polls that are due earlier now."""
         now = self._clock.now()
-        for object_id in workspace.campaigns:
-            interval = workspace.idle.interval_seconds(object_id)
+        for object_id in group.objects:
+            interval = group.idle.interval_seconds(object_id)
             before = _intervals(previous, object_id)
-            if before in {None, _intervals(workspace, object_id)}:
+            if before in {None, _intervals(group, object_id)}:
                 continue
             self._store.update(
-                (workspace.name, object_id),
-                partial(
-                    entries.with_interval,
-                    interval_seconds=interval,
-                    workspace=workspace,
-                ),
+                group.object_key(object_id),
+                partial(entries.with_interval, interval_seconds=interval, group=group),
             )
-            planned = self._scheduler.planned(workspace.name, object_id)
+            planned = self._scheduler.planned(group.object_key(object_id))
             slot = slots.next_slot(
                 phase=slots.phase(object_id),
                 interval_seconds=interval,
@@ -346,32 +358,33 @@ class Workspaces:
                 wall_offset=self._clock.offset(),
             )
             if planned and not planned.tries and slot < planned.at:
-                workspace.queue.reschedule(planned._replace(due_at=slot, at=slot))
+                group.queue.reschedule(planned._replace(due_at=slot, at=slot))
 
-    def _start(self, workspace: Workspace, added: tuple[CampaignConfig, ...]) -> None:
-        """Start polling new campaigns: at once, or at the next slot if read before."""
-        name = workspace.name
+    def _start(self, group: ObjectGroup, added: tuple[ObjectConfig, ...]) -> None:
+        """Start polling new objects: at once, or at the next slot if read before."""
         now = self._clock.now()
         due = []
-        for campaign in added:
-            known = self._kept.get((name, campaign.id))
-            poll = PendingPoll(name, campaign.id, due_at=now)
+        for one in added:
+            key = group.object_key(one.id)
+            known = self._kept.get(key)
+            poll = PendingPoll(key, due_at=now)
             if known is not None:
                 at = known.last_success_at
-                poll = workspace.poll_after(
-                    campaign.id, due_at=at, began_at=at, clock=self._clock
+                poll = group.poll_after(
+                    one.id, due_at=at, began_at=at, clock=self._clock
                 )
             if poll.due_at > now:
-                workspace.queue.reschedule(poll)
+                group.queue.reschedule(poll)
             else:
-                due.append(campaign)
-        apart = spacing(workspace.plan.workspace.requests_per_minute)
+                due.append(one)
+        apart = spacing(group.plan.ceiling_per_minute)
         first_round = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         polls = []
         for object_id, due_at in first_round:
-            polls.append(PendingPoll(name, object_id, due_at))
-            self._store.update((name, object_id), partial(entries.due, at=due_at))
-        workspace.queue.enqueue(tuple(polls), now=now)
+            polls.append(PendingPoll(group.object_key(object_id), due_at))
+            due_then = partial(entries.due, at=due_at)
+            self._store.update(group.object_key(object_id), due_then)
+        group.queue.enqueue(tuple(polls), now=now)
 
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
@@ -383,19 +396,20 @@ def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
             processes=configured.processes,
         )
     }
-    if configured.discover is not None:
+    if configured.discover is not None or configured.canvases:
         budgets[SHARED] = Budget.of_rate(
-            configured.discover.requests_per_minute,
+            configured.shared_requests_per_minute,
             reserve=configured.reserve,
-            concurrency=_DISCOVERY_CONCURRENCY,
+            # Discovery sends one request at a time.
+            concurrency=configured.concurrency if configured.canvases else 1,
             processes=configured.processes,
         )
     return budgets
 
 
-def _intervals(workspace: Workspace, object_id: str) -> tuple[float, float] | None:
+def _intervals(group: ObjectGroup, object_id: str) -> tuple[float, float] | None:
     """Return the interval in force and how long values are served at it."""
-    if object_id not in workspace.campaigns:
+    if object_id not in group.objects:
         return None
-    interval = workspace.idle.interval_seconds(object_id)
-    return (interval, workspace.lifetime_seconds(interval))
+    interval = group.idle.interval_seconds(object_id)
+    return (interval, group.lifetime_seconds(interval))

@@ -11,7 +11,7 @@ from enum import IntEnum
 from math import isfinite
 from typing import NamedTuple
 
-from exporter.model.snapshot import Figures, Stats
+from exporter.model.snapshot import Figures, Stats, channels_of
 from exporter.series.windows import exact_sum
 
 EMAIL = "email"
@@ -74,8 +74,8 @@ class Deliverability(NamedTuple):
 
 
 def of_figures(figures: Figures) -> Deliverability:
-    """Add up the variations of a day."""
-    return of_parts((one.channel, stats) for one, stats in figures.variations)
+    """Add up the messages of a day."""
+    return of_parts(channels_of(figures))
 
 
 def of_parts(parts: Iterable[tuple[str, Stats]]) -> Deliverability:

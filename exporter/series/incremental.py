@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.model.snapshot import Day, Figures, Snapshot
-from exporter.series import recent_days
+from exporter.model.snapshot import Day, Snapshot
+from exporter.series import older_days, recent_days
+from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
     activity,
@@ -21,7 +22,7 @@ from exporter.series.parse import (
     rows_of,
     snapshot_of,
 )
-from exporter.series.rows import OVERALL, DayStats, DocumentRows, Row
+from exporter.series.rows import DayStats, DocumentRows, Row
 
 
 class Digests(NamedTuple):
@@ -45,6 +46,8 @@ class ParsedDocument(NamedTuple):
     snapshot: Snapshot
     cached: CachedDocument
     is_reused: bool
+    older: OlderDays = NOTHING_OLDER
+    """The remembered days, those of the document included, if it has not all days."""
 
 
 def parse(
@@ -58,12 +61,50 @@ def parse(
 
     `previous` and `cached` are of the document before.
     """
+    return _parsed(rows_of(document, options), options, previous, cached)
+
+
+def parse_part(
+    document: object,
+    options: ParseOptions,
+    *,
+    older: OlderDays,
+    request: int,
+    previous: Snapshot | None = None,
+    cached: CachedDocument | None = None,
+) -> ParsedDocument:
+    """Parse a response with a part of the days, together with the remembered days.
+
+    Of the windows those are left out of which a day was never requested.
+    """
     rows = rows_of(document, options)
+    days = max((*options.windows, SURE_DAYS)) + 1
+    merged = older_days.merge(
+        older, rows.rows, today=options.today, request=request, days=days
+    )
+    by_day = sorted(older_days.rows_of(merged).items(), reverse=True)
+    rows.rows[:] = by_day
+    options = with_windows_requested(options, merged)
+    return _parsed(rows, options, previous, cached)._replace(older=merged)
+
+
+def with_windows_requested(options: ParseOptions, older: OlderDays) -> ParseOptions:
+    """Return the options without windows of which a day was never requested."""
+    windows = older_days.windows_requested(options.windows, older, today=options.today)
+    return options._replace(windows=windows)
+
+
+def _parsed(
+    rows: DocumentRows,
+    options: ParseOptions,
+    previous: Snapshot | None,
+    cached: CachedDocument | None,
+) -> ParsedDocument:
     newest = _NewestDay(rows, options.today)
     now_cached = CachedDocument(options, newest.digests)
     is_same = newest.digests is not None and cached == now_cached
     if previous and previous.latest and is_same:
-        is_quiet, is_active = activity(rows.rows, options)
+        is_quiet, is_active = activity(rows, options)
         snapshot = newest.replaced_in(previous, previous.latest)._replace(
             skipped_rows=rows.skipped_rows, is_quiet=is_quiet, is_active=is_active
         )
@@ -86,21 +127,17 @@ class _NewestDay:
         if past is None:
             return
         ((self._day, self._stats),) = rows.days(1)
-        variations = rows.parser.variations()
-        self._keys = {(one.channel, one.label): key for key, one in variations.items()}
+        parts = rows.parser.parts()
+        self._keys = {part: key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
-        shape = (self._day, tuple(variations.items()), names)
+        shape = (self._day, tuple(parts.items()), names)
         counts = (rows.parser.ignored_values, rows.parser.entries)
         self.digests = Digests(past, hash((*shape, *counts)))
 
     def replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
         """Return the previous snapshot with this day's figures as its latest."""
-        figures = Figures(
-            tuple(
-                (one, self._stats[self._keys[one.channel, one.label]])
-                for one, _ in latest.figures.variations
-            ),
-            overall=self._stats[OVERALL] if latest.figures.overall else {},
+        figures = tuple(
+            (part, self._stats[self._keys[part]]) for part, _ in latest.figures
         )
         history = previous.history
         if self._day == self._today:

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from math import isfinite
 
-from exporter.model.snapshot import NO_FIGURES, Day, Figures, Stats, Variation
+from exporter.model.snapshot import NO_FIGURES, Day, Figures, Part, Stats
 
 
 def carry_first_reading(
@@ -33,30 +33,27 @@ def revision(first: Day | None, last: Day | None) -> Figures:
         return NO_FIGURES
     readings = _FirstReadings(first.figures)
     moves = (
-        (one, _moved(readings.stats_of(one), stats))
-        for one, stats in last.figures.variations
+        (part, _moved(readings.stats_of(part), stats)) for part, stats in last.figures
     )
-    return Figures(
-        tuple((one, moved) for one, moved in moves if moved),
-        overall=_moved(first.figures.overall, last.figures.overall),
-    )
+    return tuple((part, moved) for part, moved in moves if moved)
 
 
 class _FirstReadings:
-    """The variations of a first reading, matched even if they were renamed."""
+    """The parts of a first reading, matched even if they were renamed."""
 
     def __init__(self, figures: Figures) -> None:
-        self._by_id: dict[tuple[str, str], Stats] = {}
-        self._by_label: dict[tuple[str, str, str], Stats] = {}
-        for one, stats in figures.variations:
-            # Variations with the same id are matched by their labels alone.
-            known = (one.channel, one.id)
+        self._by_id: dict[tuple[str, str, str], Stats] = {}
+        self._by_label: dict[tuple[str, str, str, str], Stats] = {}
+        for part, stats in figures:
+            # Parts with the same id are matched by their labels alone.
+            known = (part.group, part.channel, part.id)
             self._by_id[known] = {} if known in self._by_id else stats
-            self._by_label[one.channel, one.label, one.id] = stats
+            self._by_label[part[:4]] = stats
 
-    def stats_of(self, one: Variation) -> Stats:
-        by_id = self._by_id.get((one.channel, one.id), {}) if one.id else {}
-        return self._by_label.get((one.channel, one.label, one.id), by_id)
+    def stats_of(self, part: Part) -> Stats:
+        known = (part.group, part.channel, part.id)
+        by_id = self._by_id.get(known, {}) if part.id else {}
+        return self._by_label.get(part[:4], by_id)
 
 
 def _moved(before: Stats, now: Mapping[str, int | float]) -> Stats:

@@ -1,4 +1,4 @@
-"""Rows of a data series: the untrusted document of Braze becomes stats by variation.
+"""Rows of a data series: the untrusted document of Braze becomes stats by part.
 
 Any JSON value gives rows or `MalformedSeries`. An odd field, entry or row costs only
 itself, and what is left out is counted.
@@ -6,85 +6,41 @@ itself, and what is left out is counted.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import NamedTuple
+from typing import ClassVar
 
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import is_number
-from exporter.model.labels import (
-    NamedEntry,
-    VariationKey,
-    assign_labels,
-    clean,
-    identify,
-)
+from exporter.model.labels import NameKey, clean
 from exporter.model.patterns import matcher
-from exporter.model.snapshot import Stats, Variation
+from exporter.model.snapshot import OVERALL, Part, Stats
 from exporter.series.days import parse_date
 
 Row = Mapping[str, object]
-"""One element of `data`."""
+"""One day of a document."""
 
-StatsKey = tuple[str, VariationKey]
-DayStats = dict[StatsKey, Stats]
-"""(channel, variation) → stats of one day, none of them empty."""
+PartKey = tuple[str, str, NameKey]
+"""The group, channel and name of a part; names are those of Braze."""
 
-# No channel has an empty key, so the campaign-wide stats can have one.
-OVERALL = ("", VariationKey("", "", 0))
+DayStats = dict[PartKey, Stats]
+"""The stats of one day, none of them empty."""
+
+NO_NAME = NameKey("", "", 0)
+
+WHOLE_KEY: PartKey = (OVERALL, "", NO_NAME)
 
 _MAX_ENTRIES = 100_000
 """Of one document: a hundred rows of a thousand variations. 4 MiB can hold three times
 as many empty ones, which would cost hundreds of MB."""
 
-_NO_STATS = ("variation_name", "variation_api_id")
 _LARGE = 2**1000
 """A double can hold every smaller integer, rounded."""
 
 
-def check(document: object) -> None:
-    """Raise `MalformedSeries` unless it is a data series; rows are not looked at."""
-    _data(document)
-
-
-def usable_rows(document: object, today: date) -> tuple[list[tuple[date, Row]], int]:
-    """Return the rows newest first, one per date, and how many were skipped.
-
-    Rows without a date and of days after tomorrow are skipped; of two rows with one
-    date the later in the list is used. `MalformedSeries`: it is not a data series.
-    """
-    rows: dict[date, Row] = {}
-    skipped = 0
-    for row in _data(document):
-        day = parse_date(row.get("time")) if isinstance(row, dict) else None
-        if not isinstance(row, dict) or day is None or (day - today).days > 1:
-            skipped += 1
-        else:
-            rows[day] = row
-    return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
-
-
-def has_count(row: Row) -> bool:
-    """Return whether the row or one of its entries has a number other than 0."""
-    messages = row.get("messages")
-    channels = messages.values() if isinstance(messages, dict) else ()
-    entries = [
-        entry
-        for channel in channels
-        if isinstance(channel, list)
-        for entry in channel
-        if isinstance(entry, dict)
-    ]
-    return any(
-        value and is_number(value)
-        for part in (row, *entries)
-        for value in part.values()
-    )
-
-
-class _LabelTexts(dict[str, str]):
+class LabelTexts(dict[str, str]):
     """Braze's names → label texts, computed once; empty if not selected."""
 
     def __init__(self, selection: Selection, *hidden: str) -> None:
@@ -96,103 +52,57 @@ class _LabelTexts(dict[str, str]):
         return text
 
 
-class _ChannelNames(NamedTuple):
-    """The ids and names of one channel's entries on one day or on several."""
+class RowParser(ABC):
+    """Parses the rows of one document, newest first; counters are those of all rows."""
 
-    raw: list[tuple[object, object]]
-    """Ids and names as in the document, of any type."""
-    entries: list[NamedEntry]
-    keys: list[StatsKey]
-
-
-class RowParser:
-    """Parses rows, newest first; labels and counters are those of all rows."""
+    status_series: ClassVar[int]
+    """What an object exposes beside its values at most; it is under the limit too."""
+    quiet_days: ClassVar[int]
+    """So many complete days without a count make an object idle."""
 
     def __init__(self, *, channels: Selection, metrics: Selection) -> None:
+        self._channels = LabelTexts(channels)
+        self._metrics = metrics
         self.ignored_values = 0
         self.entries = 0
         """Of all rows, usable or not."""
-        self._channels = _LabelTexts(channels)
-        self._row_fields = _LabelTexts(metrics, "time", "messages", *_NO_STATS)
-        self._entry_fields = _LabelTexts(metrics, *_NO_STATS)
-        self._names: dict[str, list[_ChannelNames]] = defaultdict(list)
-        self._controls: set[StatsKey] = set()
 
-    def parse(self, row: Mapping[str, object]) -> DayStats:
+    @staticmethod
+    @abstractmethod
+    def days(document: object) -> Sequence[object]:
+        """Return the days of a document; `MalformedSeries`: it is not a data series."""
+
+    @abstractmethod
+    def parse(self, row: Row) -> DayStats:
         """Return the stats of one row."""
-        day: DayStats = {}
-        for channel, entries in self._messages(row.get("messages")).items():
-            for key, entry in zip(self._keys(channel, entries), entries, strict=True):
-                if "enrolled" in entry and is_number(entry["enrolled"]):
-                    self._controls.add(key)
-                if stats := self._stats(entry, self._entry_fields):
-                    day[key] = stats
-        if stats := self._stats(row, self._row_fields):
-            day[OVERALL] = stats
-        return day
 
-    def variations(self) -> dict[StatsKey, Variation]:
-        """Return the variations of the rows parsed so far, by (channel, label)."""
-        variations: dict[StatsKey, Variation] = {}
-        for channel, names in self._names.items():
-            for key, label in assign_labels(one.entries for one in names).items():
-                variations[channel, key] = Variation(
-                    channel=channel,
-                    label=label,
-                    id=clean(key.id),
-                    is_control=(channel, key) in self._controls,
-                )
-        return dict(
-            sorted(
-                variations.items(), key=lambda item: (item[1].channel, item[1].label)
-            )
-        )
+    @abstractmethod
+    def parts(self) -> dict[PartKey, Part]:
+        """Return the parts of the rows parsed so far, by (group, channel, name)."""
 
-    def _keys(
-        self, channel: str, entries: Sequence[Mapping[str, object]]
-    ) -> Sequence[StatsKey]:
-        """Return the key of each entry of a channel on one day."""
-        raw = [(e.get("variation_api_id"), e.get("variation_name")) for e in entries]
-        names = self._names[channel]
-        # Nearly every day has the same variations as the day after it.
-        if not names or names[-1].raw != raw:
-            found = identify((_text(id_), _text(name)) for id_, name in raw)
-            names.append(
-                _ChannelNames(raw, found, [(channel, one.key) for one in found])
-            )
-        return names[-1].keys
+    @staticmethod
+    @abstractmethod
+    def unit(key: PartKey) -> Hashable:
+        """Return what a limit of series keeps or leaves out together with a part."""
 
-    def _messages(self, messages: object) -> dict[str, list[Mapping[str, object]]]:
-        """Return the entries of each selected channel."""
-        found: dict[str, list[Mapping[str, object]]] = {}
-        if messages is not None and not isinstance(messages, dict):
-            self.ignored_values += 1
-        elif messages:
-            self._count_entries(messages.values())
-            for key, entries in messages.items():
-                channel = self._channels[key]
-                if not channel or channel in found or entries is None:
-                    continue
-                if not isinstance(entries, list):
-                    self.ignored_values += 1
-                    continue
-                objects: list[Mapping[str, object]]
-                objects = [entry for entry in entries if isinstance(entry, dict)]
-                self.ignored_values += len(entries) - len(objects)
-                found[channel] = objects
-        return found
+    @staticmethod
+    @abstractmethod
+    def can_be_quiet(windows: Iterable[int]) -> bool:
+        """Return whether the requests for these windows cover the quiet days."""
 
-    def _count_entries(self, channels: Iterable[object]) -> None:
+    @staticmethod
+    @abstractmethod
+    def has_count(row: Row) -> bool:
+        """Return whether the row counts anything but 0 that makes an object active."""
+
+    def count_entries(self, entries: int) -> None:
         """Raise `MalformedSeries` for too many, before they cost time and memory."""
-        self.entries += sum(
-            max(len(entries), 1) if isinstance(entries, list) else 1
-            for entries in channels
-        )
+        self.entries += entries
         if self.entries > _MAX_ENTRIES:
-            message = f"more than {_MAX_ENTRIES} variations, expected fewer"
+            message = f"more than {_MAX_ENTRIES} entries, expected fewer"
             raise MalformedSeries(message)
 
-    def _stats(self, fields: Mapping[str, object], texts: _LabelTexts) -> Stats:
+    def stats(self, fields: Row, texts: LabelTexts) -> dict[str, int | float]:
         """Return the numbers of the selected fields, by label text."""
         stats: dict[str, int | float] = {}
         for name, value in fields.items():
@@ -207,13 +117,20 @@ class RowParser:
                 self.ignored_values += 1
         return stats
 
+    def mappings(self, value: object) -> Mapping[str, object]:
+        """Return an object's fields; another value but null is counted as ignored."""
+        if isinstance(value, dict):
+            return value
+        self.ignored_values += value is not None
+        return {}
+
 
 class DocumentRows:
     """The usable rows of a document; each is parsed once, when it is needed."""
 
     def __init__(self, document: object, today: date, parser: RowParser) -> None:
         """MalformedSeries: it is not a data series."""
-        self.rows, self.skipped_rows = usable_rows(document, today)
+        self.rows, self.skipped_rows = usable_rows(parser.days(document), today)
         """Newest first, one per date; and how many were left out."""
         self.parser = parser
         self._days: list[tuple[date, DayStats]] = []
@@ -225,21 +142,52 @@ class DocumentRows:
         return self._days[:most]
 
 
-def _data(document: object) -> list[object]:
+def usable_rows(
+    days: Iterable[object], today: date
+) -> tuple[list[tuple[date, Row]], int]:
+    """Return the rows newest first, one per date, and how many were skipped.
+
+    Rows without a date and of days after tomorrow are skipped; of two rows with one
+    date the later in the list is used.
+    """
+    rows: dict[date, Row] = {}
+    skipped = 0
+    for row in days:
+        day = parse_date(row.get("time")) if isinstance(row, dict) else None
+        if not isinstance(row, dict) or day is None or (day - today).days > 1:
+            skipped += 1
+        else:
+            rows[day] = row
+    return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
+
+
+def data_of(document: object, *, expected: str) -> object:
+    """Return the `data` of a response; `MalformedSeries`: it is not a success.
+
+    `expected` names what `data` should be, for the error message.
+    """
     if not isinstance(document, dict):
-        raise MalformedSeries(f"the body is {_kind(document)}, expected an object")
+        raise MalformedSeries(f"the body is {kind_of(document)}, expected an object")
     message = document.get("message")
     if message is not None and message != "success":
         raise MalformedSeries(f"message is {_quote(message)}, expected success")
     if "data" not in document:
-        raise MalformedSeries("data is missing, expected a list of days")
-    data = document["data"]
-    if not isinstance(data, list):
-        raise MalformedSeries(f"data is {_kind(data)}, expected a list of days")
-    return data
+        raise MalformedSeries(f"data is missing, expected {expected}")
+    return document["data"]
 
 
-def _kind(value: object) -> str:
+def is_counted(fields: Iterable[object]) -> bool:
+    """Return whether one of the values is a number other than 0."""
+    return any(value and is_number(value) for value in fields)
+
+
+def text_of(value: object) -> str:
+    """Return a text; empty for another value."""
+    return value if isinstance(value, str) else ""
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of a JSON value, for an error message."""
     kinds = {dict: "an object", list: "a list", str: "a text", type(None): "null"}
     return kinds.get(type(value), "a bool" if isinstance(value, bool) else "a number")
 
@@ -247,9 +195,5 @@ def _kind(value: object) -> str:
 def _quote(message: object) -> str:
     """Return a text of Braze, short and on one line."""
     if not isinstance(message, str):
-        return _kind(message)
+        return kind_of(message)
     return '"' + " ".join(clean(message).split())[:200] + '"'
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

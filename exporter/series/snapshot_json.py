@@ -12,15 +12,32 @@ from typing import Any
 from exporter.model.json_values import boolean, count, instant, mapping, number, text
 from exporter.model.labels import clean
 from exporter.model.snapshot import (
+    CHANNEL,
     NO_FIGURES,
+    OVERALL,
+    STEP,
+    STEP_CHANNEL,
+    VARIANT,
+    VARIATION,
+    WHOLE,
     Day,
     Figures,
+    Part,
     Snapshot,
     Stats,
-    Variation,
 )
 from exporter.series import recent_days
 from exporter.series.revisions import revision
+
+_LABELLED = {
+    OVERALL: (False, False),
+    VARIATION: (True, True),
+    CHANNEL: (True, False),
+    VARIANT: (False, True),
+    STEP: (False, True),
+    STEP_CHANNEL: (True, True),
+}
+"""Group → whether its parts have a channel, and whether they have a name."""
 
 _SINCE_VERSION_2 = ("is_quiet", "is_active", "first_complete")
 """Keys that documents in a state file of version 1 lack, all of them."""
@@ -28,19 +45,16 @@ _SINCE_VERSION_2 = ("is_quiet", "is_active", "first_complete")
 
 def dump(snapshot: Snapshot) -> dict[str, object]:
     """Return a snapshot as a JSON document; `revision` is computed again by `parse`."""
-    numbers = {variation: n for n, variation in enumerate(snapshot.variations)}
+    numbers = {part: n for n, part in enumerate(snapshot.parts)}
 
-    def figures(one: Figures) -> dict[str, object]:
-        stats = [
-            [numbers[variation], dict(stats)] for variation, stats in one.variations
-        ]
-        return {"variations": stats, "overall": dict(one.overall)}
+    def figures(one: Figures) -> list[object]:
+        return [[numbers[part], dict(stats)] for part, stats in one]
 
     def day(one: Day | None) -> dict[str, object] | None:
         return one and {**_dump_date(one), "figures": figures(one.figures)}
 
     return {
-        "variations": [list(one) for one in snapshot.variations],
+        "parts": [list(one) for one in snapshot.parts],
         "latest": day(snapshot.latest),
         "last_complete": day(snapshot.last_complete),
         "trailing": [[window, figures(sums)] for window, sums in snapshot.trailing],
@@ -59,11 +73,10 @@ def _dump_date(day: Day) -> dict[str, object]:
 
 
 def _dump_first_complete(first: Day | None) -> dict[str, object] | None:
-    """Dump it with its own variations: they may have been renamed since."""
+    """Dump it with its own parts: they may have been renamed since."""
     return first and {
         **_dump_date(first),
-        "variations": [[*one, dict(stats)] for one, stats in first.figures.variations],
-        "overall": dict(first.figures.overall),
+        "parts": [[*part, dict(stats)] for part, stats in first.figures],
     }
 
 
@@ -77,17 +90,15 @@ def parse(document: object) -> Snapshot:
 
 
 def _snapshot(document: Mapping[str, Any]) -> Snapshot:
-    variations = tuple(_variation(*about) for about in document["variations"])
-    _check_unique((one.channel, one.label) for one in variations)
+    if "variations" in document:
+        document = _of_campaigns(document)
+    parts = tuple(_part(*about) for about in document["parts"])
+    _check_unique(part[:3] for part in parts)
 
-    def figures(one: Mapping[str, Any]) -> Figures:
-        _check_unique(n for n, _ in one["variations"])
-        return Figures(
-            variations=tuple(
-                (variations[count(n)], _stats(stats)) for n, stats in one["variations"]
-            ),
-            overall=_stats(one["overall"]),
-        )
+    def figures(rows: Iterable[tuple[object, object]]) -> Figures:
+        found = tuple((parts[count(n)], _stats(stats)) for n, stats in rows)
+        _check_unique(part for part, _ in found)
+        return found
 
     def day(one: Mapping[str, Any] | None) -> Day | None:
         return None if one is None else _day(one, figures(one["figures"]))
@@ -102,7 +113,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
     else:
         first_complete = _first_complete(document["first_complete"])
     return Snapshot(
-        variations=variations,
+        parts=parts,
         latest=day(document["latest"]),
         last_complete=last_complete,
         trailing=tuple(
@@ -128,18 +139,57 @@ def _day(document: Mapping[str, Any], figures: Figures) -> Day:
 def _first_complete(document: Mapping[str, Any] | None) -> Day | None:
     if document is None:
         return None
-    variations = tuple(
-        (_variation(*about), _stats(stats)) for *about, stats in document["variations"]
+    figures = tuple(
+        (_part(*about), _stats(stats)) for *about, stats in document["parts"]
     )
-    return _day(document, Figures(variations, _stats(document["overall"])))
+    return _day(document, figures)
 
 
-def _variation(
-    channel: object, label: object, id_: object, is_control: object
-) -> Variation:
-    return Variation(
-        _label(channel), _label(label), _clean(id_), is_control=boolean(is_control)
+def _of_campaigns(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document of versions 1 and 2, which knew campaigns alone."""
+    variations = document["variations"]
+
+    def figures(one: Mapping[str, Any]) -> list[object]:
+        overall = [[len(variations), one["overall"]]] if one["overall"] else []
+        return [*overall, *one["variations"]]
+
+    def day(one: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        return one and {**one, "figures": figures(one["figures"])}
+
+    first = document.get("first_complete")
+    if first is not None:
+        parts = [[VARIATION, *about] for about in first["variations"]]
+        overall = [[*WHOLE, first["overall"]]] if first["overall"] else []
+        first = {**first, "parts": [*overall, *parts]}
+    return {
+        **document,
+        "parts": [*([VARIATION, *about] for about in variations), [*WHOLE]],
+        "latest": day(document["latest"]),
+        "last_complete": day(document["last_complete"]),
+        "trailing": [[window, figures(sums)] for window, sums in document["trailing"]],
+        **({} if first is None else {"first_complete": first}),
+    }
+
+
+def _part(
+    group: object, channel: object, name: object, id_: object, is_control: object
+) -> Part:
+    if group not in _LABELLED:
+        raise ValueError  # no family has it
+    has_channel, has_name = _LABELLED[text(group)]
+    return Part(
+        text(group),
+        _label(channel) if has_channel else _empty(channel),
+        _label(name) if has_name else _empty(name),
+        _clean(id_),
+        is_control=boolean(is_control),
     )
+
+
+def _empty(value: object) -> str:
+    if value != "":
+        raise ValueError  # two parts would have one series
+    return ""
 
 
 def _clean(value: object) -> str:

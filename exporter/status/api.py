@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
-from exporter.metrics.campaign_metrics import PollStatus
+from exporter.metrics.object_metrics import PollStatus
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import RecentDays
 from exporter.series.recent_days import unpack_days
@@ -131,8 +131,8 @@ def _campaign(view: CampaignView) -> dict[str, object]:
     labels, status, snapshot = view.labels, view.status, view.snapshot
     return {
         "workspace": labels.workspace,
-        "campaign": labels.campaign,
-        "campaign_id": labels.campaign_id,
+        "campaign": labels.name,
+        "campaign_id": labels.id,
         "labels": dict(labels.labels),
         "channels": list(view.channels),
         "state": view.state,

@@ -20,9 +20,9 @@ from markupsafe import Markup
 from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
+from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
-from exporter.polling.workspace import Workspace
 from exporter.series.deliverability import Level
 from exporter.status import query, sparkline, texts
 from exporter.status.api import document_chunks
@@ -42,7 +42,7 @@ class StatusPage:
     """Takes snapshots of the daemon's state; called by one thread at a time."""
 
     entries: Callable[[], tuple[Entry, ...]]
-    workspaces: Mapping[str, Workspace]
+    groups: Mapping[GroupKey, ObjectGroup]
     unchanged: Callable[[], AbstractContextManager[None]]
     """Returns a context in which no other configuration is applied."""
     discoveries: Callable[[], Mapping[str, DiscoveryView]]
@@ -111,37 +111,38 @@ class StatusPage:
         now = self.now() + wall_offset
         planned = {key: at + wall_offset for key, at in self.planned().items()}
         discoveries = self.discoveries()
-        entries: dict[str, list[Entry]] = defaultdict(list)
+        entries: dict[GroupKey, list[Entry]] = defaultdict(list)
         for entry in self.entries():
-            entries[entry.labels.workspace].append(entry)
+            entries[entry.key.workspace, entry.key.kind].append(entry)
         workspaces: list[WorkspaceView] = []
         campaigns: list[CampaignView] = []
-        for name, workspace in dict(self.workspaces).items():
-            state = workspace.queue.state(now=now - wall_offset)
+        for key, group in dict(self.groups).items():
+            name = group.name
+            state = group.queue.state(now=now - wall_offset)
             queue = _on_wall_clock(state, wall_offset)
             discovery = discoveries.get(name)
-            idle_ids = workspace.idle.idle_ids
-            timezone = workspace.plan.workspace.timezone
+            idle_ids = group.idle.idle_ids
+            timezone = group.plan.workspace.timezone
             own_campaigns = [
                 campaign_view(
                     entry,
                     next_poll=next_poll(
                         queue,
-                        entry.labels.campaign_id,
+                        entry.labels.id,
                         planned_at=planned.get(entry.key),
                         now=now,
                     ),
                     is_paused=queue.pause is not None,
                     is_overdue=entry.is_overdue(now=now - wall_offset),
-                    is_idle=entry.labels.campaign_id in idle_ids,
+                    is_idle=entry.labels.id in idle_ids,
                     today=today_in(timezone, now=now),
                 )
-                for entry in entries[name]
+                for entry in entries[key]
             ]
             campaigns += own_campaigns
             workspaces.append(
                 WorkspaceView(
-                    plan=workspace.idle.plan,
+                    plan=group.idle.plan,
                     pause=queue.pause,
                     rate_limits=tuple(_rate_limits(queue, discovery, now, wall_offset)),
                     states=Counter(one.state for one in own_campaigns),

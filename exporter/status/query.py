@@ -135,7 +135,7 @@ def select(campaigns: Sequence[CampaignView], query: ListQuery) -> list[Campaign
         and (not query.state or is_in(one, query.state))
         and all(word in _searchable_text(one) for word in words)
     ]
-    found.sort(key=lambda one: (one.labels.campaign.casefold(), one.labels.workspace))
+    found.sort(key=lambda one: (one.labels.name.casefold(), one.labels.workspace))
     if query.sort == "name":
         return found[::-1] if query.is_descending else found
     # The sort is stable, also when reversed.
@@ -174,8 +174,8 @@ def is_in(campaign: CampaignView, state: str) -> bool:
 def _searchable_text(campaign: CampaignView) -> str:
     labels = campaign.labels
     texts = (
-        labels.campaign,
-        labels.campaign_id,
+        labels.name,
+        labels.id,
         labels.workspace,
         *campaign.channels,
         *(f"{name}={value}" for name, value in labels.labels.items()),

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus
+from exporter.metrics.object_metrics import ObjectLabels, PollStatus
 from exporter.metrics.store import Entry
 from exporter.model.snapshot import Day, RecentDays, Snapshot
 from exporter.polling.pause import Pause
-from exporter.polling.plan import WorkspacePlan
+from exporter.polling.plan import GroupPlan
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.series import deliverability
@@ -40,7 +40,7 @@ class CampaignState(StrEnum):
 class WorkspaceView:
     """The state of one workspace."""
 
-    plan: WorkspacePlan
+    plan: GroupPlan
     pause: Pause | None
     rate_limits: tuple[RateLimitView, ...]
     """Of polling and of discovery, once they are used."""
@@ -99,8 +99,8 @@ class CampaignView:
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels of its messages."""
-        variations = self.snapshot.variations if self.snapshot else ()
-        return tuple(dict.fromkeys(one.channel for one in variations))
+        parts = self.snapshot.parts if self.snapshot else ()
+        return tuple(dict.fromkeys(one.channel for one in parts if one.channel))
 
     @property
     def history(self) -> RecentDays | None:

@@ -6,9 +6,11 @@ A fault of the disk is logged once and counted each time; polling goes on withou
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 
+from exporter.metrics.families import CAMPAIGN, CANVAS
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.errors import StateError
@@ -46,16 +48,17 @@ class Autosave:
                 self._state.quarantine()
             return {}
         self._telemetry.restored(is_successful=True)
-        self._saved = dict(kept)
-        facts = {"campaigns": len(kept)}
+        self._saved = {ObjectKey(*key): one for key, one in kept.items()}
+        kinds = Counter(key.kind for key in self._saved)
+        facts = {"campaigns": kinds[CAMPAIGN.kind], "canvases": kinds[CANVAS.kind]}
         _log.info("state.restored", extra={"fields": facts})
         return kept
 
     def save(self, is_complete: Callable[[str], bool] = lambda _: True) -> None:
         """Save what changed; if the file was removed, everything.
 
-        `is_complete` returns whether all campaigns of a workspace are known. Only then
-        does a campaign without an entry lose its saved values: discovery may find it.
+        `is_complete` returns whether all objects of a workspace are known. Only then
+        does an object without an entry lose its saved values: discovery may find it.
         """
         with self._lock:
             self._save(is_complete)
@@ -73,7 +76,9 @@ class Autosave:
             if (kept := _kept(entry)) and kept != self._saved.get(key)
         }
         gone = [
-            key for key in self._saved if key not in entries and is_complete(key[0])
+            key
+            for key in self._saved
+            if key not in entries and is_complete(key.workspace)
         ]
         if not changed and not gone:
             return
@@ -102,4 +107,4 @@ def _kept(entry: Entry) -> Kept | None:
     last_success_at = entry.status.last_success_at
     if entry.snapshot is None or last_success_at is None:
         return None
-    return Kept(last_success_at, entry.status.failure, entry.snapshot)
+    return Kept(last_success_at, entry.status.failure, entry.snapshot, entry.older)

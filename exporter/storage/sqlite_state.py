@@ -1,4 +1,4 @@
-"""The state file: the last values of every campaign and the catalogues of discovery.
+"""The state file: the last values of every object and the catalogues of discovery.
 
 One SQLite file. A crash at any moment leaves the old or the new state, and every fault
 of file or disk is a `StateError`. The file holds neither API keys nor rendered bytes.
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
 from exporter.model.json_values import instant
-from exporter.series import snapshot_json
+from exporter.series import older_days, snapshot_json
 from exporter.series.kept import Kept, KeptEntries
 from exporter.storage.table_reader import TableReader, checked_text
 
@@ -50,6 +50,16 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE catalogues (workspace TEXT, endpoint TEXT, key_source TEXT, "
         "document TEXT, PRIMARY KEY (workspace, endpoint, key_source)) WITHOUT ROWID",
+    ),
+    # 4: canvases are kept too, with the days that one request does not cover.
+    (
+        "ALTER TABLE kept RENAME TO campaigns",
+        "CREATE TABLE kept (workspace TEXT, kind TEXT, object_id TEXT, "
+        "last_success_at REAL, failure TEXT, snapshot TEXT, older TEXT, "
+        "PRIMARY KEY (workspace, kind, object_id)) WITHOUT ROWID",
+        "INSERT INTO kept SELECT workspace, 'campaign', campaign_id, last_success_at, "
+        "failure, snapshot, NULL FROM campaigns",
+        "DROP TABLE campaigns",
     ),
 )
 """Number n, counted from 1, brings a file of version n - 1 to version n."""
@@ -85,8 +95,8 @@ class SqliteState:
             self._make_directory()
         return self._read(
             "kept",
-            ("workspace", "campaign_id"),
-            ("last_success_at", "failure", "snapshot"),
+            ("workspace", "kind", "object_id"),
+            ("last_success_at", "failure", "snapshot", "older"),
             _parse_kept,
         )
 
@@ -95,13 +105,16 @@ class SqliteState:
     ) -> None:
         """Save what changed and delete what is gone; on StateError, neither."""
         rows = (
-            (*key, kept.last_success_at, kept.failure, _dump(kept))
+            (*key, kept.last_success_at, kept.failure, *_dump(kept))
             for key, kept in changed.items()
         )
         with self._writing() as database:
-            database.executemany("INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?)", rows)
             database.executemany(
-                "DELETE FROM kept WHERE workspace = ? AND campaign_id = ?", gone
+                "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?,?,?)", rows
+            )
+            database.executemany(
+                "DELETE FROM kept WHERE workspace = ? AND kind = ? AND object_id = ?",
+                gone,
             )
 
     def load_catalogues(self) -> dict[Account, str]:
@@ -265,13 +278,21 @@ def _migrate(database: sqlite3.Connection) -> None:
 
 
 def _parse_kept(columns: tuple[Any, ...]) -> Kept:
-    at, failure, document = columns
+    at, failure, document, older = columns
     return Kept(
         instant(at),
         FailureReason(checked_text(failure)) if failure else None,
         snapshot_json.parse(json.loads(checked_text(document))),
+        older_days.parse(json.loads(checked_text(older)) if older else None),
     )
 
 
-def _dump(kept: Kept) -> str:
-    return json.dumps(snapshot_json.dump(kept.snapshot), separators=(",", ":"))
+def _dump(kept: Kept) -> tuple[str, str | None]:
+    older = older_days.dump(kept.older)
+    return _json(snapshot_json.dump(kept.snapshot)), None if older is None else _json(
+        older
+    )
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"))

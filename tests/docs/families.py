@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exporter.metrics import campaign_metrics
+from exporter.metrics import object_metrics
+from exporter.metrics.families import CAMPAIGN
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -33,22 +34,22 @@ def exposed() -> dict[str, set[str]]:
 
 
 def of_campaigns() -> dict[str, set[str]]:
-    subject = campaign_metrics.ObjectLabels(
-        workspace="w", campaign="c", campaign_id="i", labels={"configured": "l"}
+    subject = object_metrics.ObjectLabels(
+        workspace="w", kind="campaign", name="c", id="i", labels={"configured": "l"}
     )
-    status = campaign_metrics.PollStatus(
+    status = object_metrics.PollStatus(
         is_up=False,
         failure=FailureReason.TIMEOUT,
         interval_seconds=1,
         last_success_at=1,
     )
     blocks = (
-        campaign_metrics.render_status(subject, status),
-        campaign_metrics.render_values(subject, example_snapshot()),
+        object_metrics.render_status(subject, status),
+        object_metrics.render_values(subject, example_snapshot()),
     )
-    page = campaign_metrics.page(blocks)
+    page = object_metrics.page(blocks)
     families = with_labels(text_string_to_metric_families(b"".join(page).decode()))
-    assert set(families) == {family.name for family in campaign_metrics.FAMILIES}
+    assert set(families) == {family.name for family in CAMPAIGN.all}
     families["braze_campaign_info"] -= {"configured"}
     return families
 
@@ -59,10 +60,11 @@ def self_metrics() -> SelfMetrics:
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
-    metrics.expect("w", "campaigns/data_series")
+    for kind in ("campaign", "canvas"):
+        metrics.expect("w", kind, "campaigns/data_series")
+        metrics.planned("w", kind, requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.sharded(number=0, total=2)
     metrics.expect_discovery("w", ["campaigns/list"])
     metrics.discovery_succeeded("w", now=1)
-    metrics.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return metrics

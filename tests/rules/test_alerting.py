@@ -19,9 +19,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from exporter.metrics import campaign_metrics
+from exporter.metrics import object_metrics
 from exporter.model.config import Selection
 from exporter.series import parse
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.simulator import Incident, Simulator, SimulatorSettings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -207,6 +208,7 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield the samples of the demo at a point in time."""
     braze = Simulator(SimulatorSettings(clock=now.timestamp))
     reading = parse.ParseOptions(
+        row_parser=CampaignRowParser,
         today=now.date(),
         timezone=ZoneInfo("UTC"),
         windows=(7, 28),
@@ -222,20 +224,20 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
                 headers={"Authorization": f"Bearer {braze.api_key}"},
             )
             snapshot = parse.parse(json.loads(answer[2]), reading)
-            subject = campaign_metrics.ObjectLabels(
-                "demo", campaign.name, campaign.id, {}
+            subject = object_metrics.ObjectLabels(
+                "demo", "campaign", campaign.name, campaign.id, {}
             )
-            status = campaign_metrics.PollStatus(
+            status = object_metrics.PollStatus(
                 is_up=True,
                 failure=None,
                 interval_seconds=15,
                 last_success_at=now.timestamp(),
             )
             blocks = (
-                campaign_metrics.render_status(subject, status),
-                campaign_metrics.render_values(subject, snapshot),
+                object_metrics.render_status(subject, status),
+                object_metrics.render_values(subject, snapshot),
             )
-            text = b"".join(campaign_metrics.page(blocks)).decode()
+            text = b"".join(object_metrics.page(blocks)).decode()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
                     is_time = sample.name.endswith("_timestamp_seconds")

@@ -70,3 +70,28 @@ def rows(
         times,
         messages | messages | ODD,
     )
+
+
+def canvas_rows(times: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return days of a canvas; names and ids are often equal."""
+    fields = st.sampled_from([*_FIELDS, "entries", "conversions", "conversions4"])
+    stats = st.dictionaries(fields, NUMBERS | NUMBERS | ODD, max_size=3)
+    ids = st.sampled_from(["", "aaaaaaaa1", "aaaaaaaa2", "\0", "\1", "A"])
+    name = st.sampled_from(["", "A", "A #2", "A (aaaaaaaa)", "\0"]) | WORDS | ODD
+    about = st.fixed_dictionaries({}, optional={"name": name})
+    named = st.builds(lambda one, other: {**one, **other}, stats, about)
+    channels = st.sampled_from(["email", "sms", "", "c\0", "c\1"])
+    messages = st.dictionaries(
+        channels, st.lists(stats | stats | ODD, max_size=3) | ODD, max_size=3
+    )
+    step = st.builds(
+        lambda one, messages: {**one, "messages": messages}, named, messages | ODD
+    )
+    return st.fixed_dictionaries(
+        {"time": times},
+        optional={
+            "total_stats": stats | ODD,
+            "variant_stats": st.dictionaries(ids, named | ODD, max_size=3) | ODD,
+            "step_stats": st.dictionaries(ids, step | named | ODD, max_size=3) | ODD,
+        },
+    )

@@ -7,10 +7,12 @@ from zoneinfo import ZoneInfo
 
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.series.parse import ParseOptions, parse
 
 TODAY = date(2025, 6, 22)
 OPTIONS = ParseOptions(
+    row_parser=CampaignRowParser,
     today=TODAY,
     timezone=ZoneInfo("America/New_York"),
     windows=(1, 7),

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exporter.backfill import openmetrics, sampling
-from exporter.metrics.campaign_metrics import ObjectLabels
-from exporter.model.snapshot import CampaignHistory
+from exporter.metrics.object_metrics import ObjectLabels
+from exporter.model.snapshot import ObjectHistory
 from exporter.series import parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,14 +22,16 @@ from tests.support.snapshots import OPTIONS
 
 TODAY = date(2026, 3, 10)  # two days after New York's clocks went forward
 ZONE = ZoneInfo("America/New_York")
-CAMPAIGN = ObjectLabels("shop", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"})
+CAMPAIGN = ObjectLabels(
+    "shop", "campaign", 'Send "hi"\n🌷', "c-1", {"team": "crm", "pod": "red"}
+)
 STEP_SECONDS = 6 * 3600
 E = "exported_"
 
 rows = data_series.rows(data_series.times(TODAY, st.integers(-1, 6)))
 
 
-def parsed(*rows: object, days: int = 4) -> CampaignHistory:
+def parsed(*rows: object, days: int = 4) -> ObjectHistory:
     options = OPTIONS._replace(today=TODAY, series_limit=5000)
     first = TODAY - timedelta(days=days)
     return parse.parse_history([{"data": list(rows)}], options, first=first)
@@ -43,14 +45,14 @@ def line_endings(day: date) -> tuple[str, ...]:
 
 
 def text(
-    history: CampaignHistory,
+    history: ObjectHistory,
     scrape_labels: Mapping[str, str],
     *,
     campaign: ObjectLabels = CAMPAIGN,
     endings: openmetrics.LineEndings = line_endings,
 ) -> str:
     parts = []
-    for family in openmetrics.FAMILIES:
+    for family in openmetrics.families_of(campaign.families):
         rendered = openmetrics.render(
             family, campaign, history, scrape_labels=scrape_labels, line_endings=endings
         )
@@ -89,7 +91,7 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
     """
     expected: Series = defaultdict(list)
     known = naive_oracle.Reading(naive_oracle.usable_rows(data, TODAY))
-    common = {"workspace": "shop", "campaign": CAMPAIGN.campaign, "job": "x"}
+    common = {"workspace": "shop", "campaign": CAMPAIGN.name, "job": "x"}
     for age in range(days, 0, -1):
         day = TODAY - timedelta(days=age)
         if day not in known.days:
@@ -154,7 +156,7 @@ def test_scrape_labels_rename_labels_of_the_campaign(
     own: dict[str, str], added: dict[str, str], expected: dict[str, str]
 ) -> None:
     """The prefix is repeated while the name is taken; empty labels are ignored."""
-    campaign = ObjectLabels("shop", "A", "c-1", own)
+    campaign = ObjectLabels("shop", "campaign", "A", "c-1", own)
     history = parsed({"time": "2026-03-09", "revenue": 1.5})
 
     found = read(text(history, added, campaign=campaign))

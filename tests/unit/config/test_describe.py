@@ -9,10 +9,10 @@ from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
 from exporter.config.yaml_tree import dump
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     KeySource,
     Limits,
+    ObjectConfig,
     Selection,
     WorkspaceConfig,
 )
@@ -41,12 +41,13 @@ durations = st.integers(1000, 600_000).map(lambda milliseconds: milliseconds / 1
 patterns = st.lists(st.sampled_from(["*_push", "email", "a: [b", "!", "~"])).map(tuple)
 selections = st.builds(Selection, include=patterns, exclude=patterns)
 campaigns = st.builds(
-    CampaignConfig,
+    ObjectConfig,
     id=st.uuids().map(str),
     name=label_texts,
     interval_seconds=durations,
     labels=st.dictionaries(st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts),
     is_dormant=st.just(False),  # set by discovery only
+    has_steps=st.just(False),  # of canvases
 )
 workspaces = st.builds(
     WorkspaceConfig,

@@ -13,11 +13,11 @@ from exporter.config.describe import describe
 from exporter.config.options import CONFIG, WORKSPACE
 from exporter.config.schema import ParsedConfig, parse, shortened
 from exporter.model.config import (
-    CampaignConfig,
     Config,
     DiscoverConfig,
     KeySource,
     Limits,
+    ObjectConfig,
     Problem,
     Selection,
     TagSelection,
@@ -137,13 +137,13 @@ def test_every_option_is_parsed() -> None:
         ca_file="ca/company.pem",
         allow_http=True,
         campaigns=(
-            CampaignConfig(
+            ObjectConfig(
                 id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
                 name='Welcome "series" 💌\nsecond line',
                 interval_seconds=60,
                 labels={"team": "crm", "cost": "12"},
             ),
-            CampaignConfig(
+            ObjectConfig(
                 id="7e1a9c42-51d3-4b8e-9f06-2c8b7d1e4a35",
                 name="2026-01-01",
                 interval_seconds=600,

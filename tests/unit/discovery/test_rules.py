@@ -17,7 +17,7 @@ from exporter.discovery.rules import (
     NextRequest,
     PageWanted,
 )
-from exporter.model.config import CampaignConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 
 from tests.support.fake_clock import NOW
@@ -350,7 +350,7 @@ def test_the_delay_grows_with_each_failure(failures: int, longest: float) -> Non
 
 def campaigns(
     where: WorkspaceConfig, found: Iterable[Listed], **each: Details
-) -> tuple[CampaignConfig, ...]:
+) -> tuple[ObjectConfig, ...]:
     """Return the campaigns that are polled if these are found."""
     chosen = tuple(found)
     assert where.discover
@@ -397,7 +397,7 @@ def test_a_listed_campaign_gains_missing_labels() -> None:
 
     polled = campaigns(where, [theirs], a=details(channels=("sms",)))
 
-    assert polled == (CampaignConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
+    assert polled == (ObjectConfig("A", "Mine", 60, {"team": "crm", "by": "sms"}),)
 
 
 def test_archived_campaigns_and_drafts_are_dormant() -> None:

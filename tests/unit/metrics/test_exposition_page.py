@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import pytest
-from exporter.metrics import campaign_metrics
+from exporter.metrics import object_metrics
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Store
-from exporter.model.snapshot import Day, Figures, Snapshot, Variation
+from exporter.model.snapshot import VARIATION, WHOLE, Day, Part, Snapshot
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 Reader = Callable[[str], Iterable[Metric]]
 
-EMAIL = Variation("email", "default", "v-1")
+EMAIL = Part(VARIATION, "email", "default", "v-1")
 
 
 class ConstantMetrics(SelfMetrics):
@@ -63,17 +63,16 @@ def entry(
     name: str,
     *,
     sent: int = 5,
-    variations: tuple[Variation, ...] = (EMAIL,),
+    variations: tuple[Part, ...] = (EMAIL,),
     polled_at: float = 900.0,
     expires_at: float = 2000.0,
 ) -> Entry:
-    labels = campaign_metrics.ObjectLabels("shop", name, f"id-{name}", {})
-    status = campaign_metrics.PollStatus(True, None, 300.0, polled_at)
-    figures = Figures(
-        tuple((one, {"sent": sent}) for one in variations), {"unique_recipients": 4}
-    )
+    labels = object_metrics.ObjectLabels("shop", "campaign", name, f"id-{name}", {})
+    status = object_metrics.PollStatus(True, None, 300.0, polled_at)
+    counted = [(one, {"sent": sent}) for one in variations]
+    figures = ((WHOLE, {"unique_recipients": 4}), *counted)
     snapshot = Snapshot(
-        variations=variations,
+        parts=(WHOLE, *variations),
         latest=Day(date(2025, 6, 22), 1750550400.0, figures),
         last_complete=None,
         trailing=(),
@@ -81,15 +80,17 @@ def entry(
     return Entry(
         labels,
         status,
-        campaign_metrics.render_status(labels, status),
+        object_metrics.render_status(labels, status),
         last_read=snapshot,
-        values=campaign_metrics.render_values(labels, snapshot),
+        values=object_metrics.render_values(labels, snapshot),
         expires_at=expires_at,
     )
 
 
 def wide(name: str, *, sent: int) -> Entry:
-    variations = tuple(Variation("email", f"v{n:03}", f"id-{n}") for n in range(100))
+    variations = tuple(
+        Part(VARIATION, "email", f"v{n:03}", f"id-{n}") for n in range(100)
+    )
     return entry(name, sent=sent, variations=variations)
 
 
@@ -206,8 +207,8 @@ def test_the_plain_page_is_released_after_five_minutes() -> None:
     "change",
     [
         lambda store: store.put(entry("b")),
-        lambda store: store.update(("shop", "id-a"), lambda _: entry("z")),
-        lambda store: store.remove([("shop", "id-a")]),
+        lambda store: store.update(("shop", "campaign", "id-a"), lambda _: entry("z")),
+        lambda store: store.remove([("shop", "campaign", "id-a")]),
     ],
     ids=["put", "update", "remove"],
 )

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from exporter.metrics.campaign_metrics import (
+from exporter.metrics import families
+from exporter.metrics.object_metrics import (
     ObjectLabels,
     PollStatus,
     RenderedObject,
@@ -12,13 +13,17 @@ from exporter.metrics.campaign_metrics import (
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.snapshot import Snapshot
 
-SNAPSHOT = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
-VALUES = RenderedObject(by_family=(b"x 1\n",), series=1)
+from tests.support.object_keys import key
+
+SNAPSHOT = Snapshot(parts=(), latest=None, last_complete=None, trailing=())
+VALUES = RenderedObject(families.CAMPAIGN, by_family=(b"x 1\n",), series=1)
 
 
 def entry(campaign_id: str, *, workspace: str = "shop") -> Entry:
     """Return the entry of a campaign without a finished poll."""
-    labels = ObjectLabels(workspace, f"Campaign {campaign_id}", campaign_id, {})
+    labels = ObjectLabels(
+        workspace, "campaign", f"Campaign {campaign_id}", campaign_id, {}
+    )
     status = PollStatus(None, None, 300.0, None)
     return Entry(labels, status, render_status(labels, status))
 
@@ -39,7 +44,11 @@ def store_of(*entries: Entry) -> Store:
 def test_the_same_id_in_two_workspaces_is_two_campaigns() -> None:
     store = store_of(entry("a"), entry("a", workspace="app"))
 
-    found = [store.get(("shop", "a")), store.get(("app", "a")), store.get(("x", "a"))]
+    found = [
+        store.get(key("a")),
+        store.get(key("a", workspace="app")),
+        store.get(key("a", workspace="x")),
+    ]
 
     assert found == [entry("a"), entry("a", workspace="app"), None]
 
@@ -61,7 +70,7 @@ def test_a_replaced_entry_keeps_its_position() -> None:
     store = store_of(entry("b"), entry("a"))
     before = store.entries()
 
-    store.update(("shop", "b"), lambda _: polled("b", expires_at=10.0))
+    store.update(key("b"), lambda _: polled("b", expires_at=10.0))
     store.put(polled("a", expires_at=10.0))
 
     assert before == (entry("b"), entry("a"))
@@ -71,9 +80,15 @@ def test_a_replaced_entry_keeps_its_position() -> None:
 def test_an_update_of_a_removed_campaign_changes_nothing() -> None:
     """A poll may end after its campaign was removed from the configuration."""
     store = store_of(entry("a"), entry("b"), entry("c"))
-    store.remove([("shop", "a"), ("shop", "c"), ("shop", "unknown")])
+    store.remove(
+        [
+            key("a"),
+            key("c"),
+            key("unknown"),
+        ]
+    )
 
-    store.update(("shop", "a"), lambda one: one)
+    store.update(key("a"), lambda one: one)
 
     assert store.entries() == (entry("b"),)
 
@@ -107,7 +122,7 @@ def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
 
     store.expire(now=20.0)
 
-    assert store.get(("shop", "a")) == polled("a", expires_at=100.0)
+    assert store.get(key("a")) == polled("a", expires_at=100.0)
 
 
 def test_no_update_is_lost_between_threads() -> None:
@@ -118,7 +133,7 @@ def test_no_update_is_lost_between_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         for _ in range(2000):
-            pool.submit(store.update, ("shop", "a"), add_one)
+            pool.submit(store.update, key("a"), add_one)
 
     assert store.entries() == (polled("a", expires_at=2000.0),)
 
@@ -130,10 +145,10 @@ def test_changes_are_published_together() -> None:
     before, version = store.entries(), store.version
 
     with store.published_together():
-        store.remove([("shop", "a")])
+        store.remove([key("a")])
         store.put(entry("b"))
         assert (store.entries(), store.version) == (before, version)
-        assert store.get(("shop", "b")) == entry("b")
+        assert store.get(key("b")) == entry("b")
 
     assert store.entries() == (entry("b"),)
     assert store.version > version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from exporter.model.config import CampaignConfig
+from exporter.model.config import ObjectConfig
 from exporter.model.snapshot import Snapshot
 from exporter.polling import plan
 from exporter.polling.idle import IdleSchedule, is_idle
@@ -19,7 +19,7 @@ NEITHER = QUIET._replace(is_quiet=False)
 
 def planned(
     *intervals: str, ceiling: float = 6000.0, idle_interval: str = "1h"
-) -> plan.WorkspacePlan:
+) -> plan.GroupPlan:
     """Plan campaigns c0, c1, ... with these intervals."""
     campaigns = [
         {"id": f"c{n}", "name": f"c{n}", "interval": one}
@@ -44,7 +44,7 @@ def test_a_quiet_or_dormant_campaign_is_idle(
     snapshot: Snapshot | None, is_idle_if_active: bool, is_idle_if_dormant: bool
 ) -> None:
     """Quiet for two weeks, archived or a draft; an active one never is."""
-    active = CampaignConfig("c0", "c0", 300.0)
+    active = ObjectConfig("c0", "c0", 300.0)
     dormant = active._replace(is_dormant=True)
 
     assert is_idle(active, snapshot) is is_idle_if_active

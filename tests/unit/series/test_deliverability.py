@@ -1,7 +1,7 @@
 """Rates of bounces and complaints, and their levels."""
 
 import pytest
-from exporter.model.snapshot import Figures, Variation
+from exporter.model.snapshot import VARIATION, WHOLE, Part
 from exporter.series.deliverability import (
     BOUNCES,
     SPAM,
@@ -87,6 +87,6 @@ def test_a_missing_field_and_a_sum_beyond_a_double_have_no_count() -> None:
 
 
 def test_the_overall_figures_of_a_day_are_not_messages() -> None:
-    variation = (Variation("email", "A"), {"sent": 5})
+    variation = (Part(VARIATION, "email", "A"), {"sent": 5})
 
-    assert of_figures(Figures((variation,), {"sent": 7})).sent == 5
+    assert of_figures(((WHOLE, {"sent": 7}), variation)).sent == 5

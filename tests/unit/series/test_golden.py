@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.metrics.campaign_metrics import page
+from exporter.metrics.object_metrics import page
 
 from tests import golden
 from tests.support import naive_oracle
@@ -30,7 +30,7 @@ def test_a_document_is_exposed_as_its_golden_file(
         windows=golden.OPTIONS.windows,
         subject={
             "workspace": golden.LABELS.workspace,
-            "campaign": golden.LABELS.campaign,
+            "campaign": golden.LABELS.name,
         },
         revisions=revisions,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from exporter.braze.responses import document_of
-from exporter.metrics.campaign_metrics import ObjectLabels, render_values, renew_latest
+from exporter.metrics.object_metrics import ObjectLabels, render_values, renew_latest
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
 from exporter.series import incremental
@@ -24,7 +24,7 @@ TODAY = golden.OPTIONS.today
 OPTIONS = golden.OPTIONS._replace(
     metrics=Selection(exclude=("secret*",)), revisions=True
 )
-LABELS = ObjectLabels("shop", "Welcome", "c-1", {})
+LABELS = ObjectLabels("shop", "campaign", "Welcome", "c-1", {})
 
 
 def row(age: int, *, sent: int = 5) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_new_numbers_of_today_reuse_the_snapshot(
     assert found.is_reused
     assert found.snapshot == whole(after, first, options)
     assert found.snapshot.latest is not None
-    assert found.snapshot.latest.figures.variations[0][1] == {"sent": 6}
+    assert found.snapshot.latest.figures[1][1] == {"sent": 6}
 
 
 def today_with(path: str, value: object) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def test_a_reused_snapshot_keeps_the_first_reading() -> None:
 
     assert found.is_reused
     assert found.snapshot.first_complete == first.snapshot.last_complete
-    assert found.snapshot.revision.variations[0][1] == {"sent": 3}
+    assert found.snapshot.revision[1][1] == {"sent": 3}
 
 
 ROW, PAST_ROW, NEWEST_ROW = (

@@ -5,25 +5,26 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from exporter.metrics.campaign_metrics import (
-    STATUS_FAMILIES,
-    ObjectLabels,
-    render_values,
-)
+from exporter.metrics import families
+from exporter.metrics.object_metrics import ObjectLabels, render_values
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
-from exporter.model.snapshot import NO_FIGURES, Snapshot, Stats
-from exporter.series.parse import (
+from exporter.model.snapshot import (
+    NO_FIGURES,
+    VARIATION,
+    WHOLE,
+    Part,
+    Snapshot,
+    Stats,
+)
+from exporter.series.campaign_rows import (
     SHORTEST_QUIET_WINDOW,
-    STATUS_SERIES,
-    ParseOptions,
+    CampaignRowParser,
     can_be_quiet,
     days_needed,
-    parse,
-    parse_history,
 )
+from exporter.series.parse import ParseOptions, parse, parse_history
 from exporter.series.recent_days import unpack_days
-from exporter.series.rows import check
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ from tests import golden
 
 TODAY = golden.OPTIONS.today
 YESTERDAY = "2025-06-21"
+STATUS_SERIES = CampaignRowParser.status_series
 
 
 def parse_options(**changes: Any) -> ParseOptions:
@@ -42,7 +44,9 @@ def snapshot(*rows: Any, **changes: Any) -> Snapshot:
 
 
 def series(found: Snapshot) -> int:
-    return render_values(ObjectLabels("shop", "Welcome", "c-1", {}), found).series
+    return render_values(
+        ObjectLabels("shop", "campaign", "Welcome", "c-1", {}), found
+    ).series
 
 
 def row(day: str = YESTERDAY, /, **fields: Any) -> dict[str, Any]:
@@ -55,13 +59,20 @@ def email(*entries: Any, day: str = YESTERDAY) -> dict[str, Any]:
 
 def latest(found: Snapshot) -> dict[tuple[str, str], Stats]:
     assert found.latest
-    stats = found.latest.figures.variations
-    return {(one.channel, one.label): values for one, values in stats}
+    return {
+        (part.channel, part.name): stats
+        for part, stats in found.latest.figures
+        if part.group == VARIATION
+    }
+
+
+def variations(parts: tuple[Part, ...]) -> list[Part]:
+    return [part for part in parts if part.group == VARIATION]
 
 
 def overall(found: Snapshot) -> Stats:
     assert found.latest
-    return found.latest.figures.overall
+    return dict(found.latest.figures).get(WHOLE, {})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +107,7 @@ def test_days_needed_cover_the_longest_window(
 def test_a_document_that_is_not_a_data_series_is_malformed(
     document: object, message: str
 ) -> None:
-    for parser in (lambda one: parse(one, parse_options()), check):
+    for parser in (lambda one: parse(one, parse_options()), CampaignRowParser.days):
         with pytest.raises(MalformedSeries) as error:
             parser(document)
 
@@ -125,7 +136,7 @@ def test_days_are_chosen_by_their_time() -> None:
     assert (found.latest.date, overall(found)) == (date(2025, 6, 23), {"sent": 3})
     assert found.last_complete.date == date(2025, 6, 21)
     assert found.last_complete.starts_at == 1750478400.0
-    assert found.trailing[0][1].overall == {"sent": 3}
+    assert dict(found.trailing[0][1]) == {WHOLE: {"sent": 3}}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +223,7 @@ def test_enrolled_in_any_row_marks_a_control_group() -> None:
         metrics=Selection(exclude=("enrolled",)),
     )
 
-    assert [(one.id, one.is_control) for one in found.variations] == [
+    assert [(one.id, one.is_control) for one in variations(found.parts)] == [
         ("i", True),
         ("j", False),
     ]
@@ -223,7 +234,7 @@ def test_variations_are_ordered_by_channel_and_label() -> None:
     found = snapshot({"time": YESTERDAY, "messages": {"sms": sms, "email": [{"a": 1}]}})
 
     order = [("email", "default"), ("sms", "A"), ("sms", "B")]
-    assert [(one.channel, one.label) for one in found.variations] == order
+    assert [(one.channel, one.name) for one in variations(found.parts)] == order
     assert list(latest(found)) == order
 
 
@@ -252,7 +263,7 @@ def test_whole_variations_are_dropped_at_the_limit(
 ) -> None:
     found = limited(limit)
 
-    assert [one.channel for one in found.variations] == channels
+    assert [one.channel for one in variations(found.parts)] == channels
     assert [channel for channel, _ in latest(found)] == channels
     assert len(overall(found)) == overall_stats
     assert (series(found), found.dropped_series) == (count, 13 - count)
@@ -261,7 +272,7 @@ def test_whole_variations_are_dropped_at_the_limit(
 @pytest.mark.parametrize("limit", [0, 5])
 def test_a_limit_below_the_status_drops_every_series(limit: int) -> None:
     """Whether the campaign is active is still known."""
-    assert len(STATUS_FAMILIES) == STATUS_SERIES
+    assert len(families.CAMPAIGN.status()) == STATUS_SERIES
     empty = Snapshot((), None, None, (), dropped_series=13, is_active=True)
     assert limited(limit) == empty
 
@@ -270,7 +281,7 @@ def test_overall_figures_that_do_not_fit_are_dropped_whole() -> None:
     many = {str(n): 1 for n in range(20)}
     found = snapshot(row(**many), email({"a": 1}, day="2025-06-22"), series_limit=15)
 
-    assert [one.channel for one in found.variations] == ["email"]
+    assert [one.channel for one in variations(found.parts)] == ["email"]
     assert found.trailing == ()
     assert (series(found), found.dropped_series) == (4, 40)
 
@@ -317,8 +328,8 @@ def test_the_limit_admits_the_longest_prefix_of_variations_that_fits(
 
     found = snapshot(*rows, series_limit=limit, revisions=revisions)
 
-    kept = len(found.variations)
-    assert found.variations == everything.variations[:kept]
+    kept = len(found.parts)
+    assert found.parts == everything.parts[:kept]
     assert series(found) + found.dropped_series == series(everything) == 2 + 5 * cost
     assert series(found) <= max(0, limit - STATUS_SERIES)
     assert kept == min(5, max(0, limit - STATUS_SERIES - 2) // cost)
@@ -330,7 +341,7 @@ def test_more_than_100000_entries_are_malformed() -> None:
 
     assert series(snapshot(email(*most))) == 6
 
-    with pytest.raises(MalformedSeries, match="more than 100000 variations"):
+    with pytest.raises(MalformedSeries, match="more than 100000 entries"):
         snapshot({"time": YESTERDAY, "messages": channels})
 
 
@@ -456,9 +467,9 @@ def test_pages_of_a_history_are_merged(
         [newer, older], parse_options(series_limit=limit), first=date(2025, 6, 19)
     )
 
-    assert [one.channel for one in found.variations] == channels
+    assert [one.channel for one in variations(found.parts)] == channels
     assert [
-        (str(day.date), [stats["sent"] for _, stats in day.figures.variations])
+        (str(day.date), [stats["sent"] for _, stats in day.figures])
         for day in found.days
     ] == [("2025-06-19", [1]), (YESTERDAY, [2, 3][: len(channels)])]
     assert (found.series, found.dropped_series) == (count, 6 - count)

@@ -7,17 +7,30 @@ from datetime import date
 from fractions import Fraction
 
 import pytest
-from exporter.model.snapshot import Day, Figures, Stats, Variation
+from exporter.model.snapshot import (
+    NO_FIGURES,
+    VARIATION,
+    WHOLE,
+    Day,
+    Part,
+    Stats,
+)
 from exporter.series.revisions import carry_first_reading, revision
 from hypothesis import given
 from hypothesis import strategies as st
 
 MONDAY, TUESDAY, TODAY = date(2026, 8, 31), date(2026, 9, 1), date(2026, 9, 2)
-WELCOME = Variation("email", "Welcome", "id-1")
 
 
-def day(on: date = TUESDAY, *entries: tuple[Variation, Stats], **overall: float) -> Day:
-    return Day(on, 0.0, Figures(tuple(entries), overall))
+def variation(channel: str, name: str, id_: str = "") -> Part:
+    return Part(VARIATION, channel, name, id_)
+
+
+WELCOME = variation("email", "Welcome", "id-1")
+
+
+def day(on: date = TUESDAY, *entries: tuple[Part, Stats], **overall: float) -> Day:
+    return Day(on, 0.0, (*entries, *([(WHOLE, overall)] if overall else [])))
 
 
 def test_the_first_reading_of_a_day_is_carried() -> None:
@@ -33,7 +46,7 @@ def test_a_response_without_the_day_keeps_its_first_reading() -> None:
 
     assert carry_first_reading(day(MONDAY), first, TODAY) is first
     assert carry_first_reading(None, first, TODAY) is first
-    assert revision(first, day(MONDAY)) == revision(first, None) == Figures((), {})
+    assert revision(first, day(MONDAY)) == revision(first, None) == NO_FIGURES
 
 
 def test_a_first_reading_of_a_day_that_is_not_over_is_dropped() -> None:
@@ -46,21 +59,21 @@ def test_a_revision_is_the_difference_to_the_first_reading() -> None:
 
     found = revision(first, last)
 
-    assert found == Figures(((WELCOME, {"sent": 0, "bounces": 2}),), {"x": -1})
+    assert found == ((WELCOME, {"sent": 0, "bounces": 2}), (WHOLE, {"x": -1}))
 
 
 def test_a_renamed_variation_is_matched_by_its_id() -> None:
     """Without an id, or with an id that is used twice, it is matched by its label."""
-    renamed = Variation("email", "Hello", "id-1")
-    nameless, twice = Variation("sms", "default"), Variation("sms", "A", "id-2")
-    twin = Variation("sms", "A #2", "id-2")
-    others = (Variation("sms", "B", "id-2"), Variation("push", "default"))
+    renamed = variation("email", "Hello", "id-1")
+    nameless, twice = variation("sms", "default"), variation("sms", "A", "id-2")
+    twin = variation("sms", "A #2", "id-2")
+    others = (variation("sms", "B", "id-2"), variation("push", "default"))
     before = [(one, {"sent": 1}) for one in (WELCOME, nameless, twice)]
     after = [(one, {"sent": 5}) for one in (renamed, nameless, twice, twin, *others)]
 
     found = revision(day(TUESDAY, *before, (twin, {"sent": 2})), day(TUESDAY, *after))
 
-    moved = {one.label: stats["sent"] for one, stats in found.variations}
+    moved = {part.name: stats["sent"] for part, stats in found}
     assert moved == {"Hello": 4, "default": 4, "A": 4, "A #2": 3}
 
 
@@ -78,9 +91,9 @@ def test_a_renamed_variation_is_matched_by_its_id() -> None:
 def test_differences_are_computed_in_decimals(
     before: float, now: float, expected: float | None
 ) -> None:
-    found = revision(day(x=before), day(x=now)).overall
+    found = dict(revision(day(x=before), day(x=now)))
 
-    assert found.get("x") == expected
+    assert found.get(WHOLE, {}).get("x") == expected
 
 
 @given(*[st.integers(-(10**307), 10**307) | st.floats(allow_nan=False)] * 2)
@@ -88,7 +101,7 @@ def test_a_difference_is_finite_and_close_to_exact(before: float, now: float) ->
     if not (math.isfinite(before) and math.isfinite(now)):
         return
 
-    move = revision(day(x=before), day(x=now)).overall.get("x")
+    move = dict(revision(day(x=before), day(x=now))).get(WHOLE, {}).get("x")
 
     if move is not None:
         exact = Fraction(now) - Fraction(before)

@@ -5,8 +5,8 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from exporter.metrics.campaign_metrics import ObjectLabels, render_values
-from exporter.model.snapshot import Figures
+from exporter.metrics.object_metrics import ObjectLabels, render_values
+from exporter.model.snapshot import NO_FIGURES, VARIATION
 from exporter.series import snapshot_json
 from exporter.series.parse import parse
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support import data_series
 from tests.support.snapshots import OPTIONS, TODAY, example_snapshot
 
-LABELS = ObjectLabels("shop", "Spring", "c1", {})
+LABELS = ObjectLabels("shop", "campaign", "Spring", "c1", {})
 
 numbers = st.integers() | st.floats() | st.integers(-(2**1100), 2**1100)
 json_values = st.recursive(
@@ -93,30 +93,34 @@ HUGE = 10**400
     [
         (("latest", "starts_at"), HUGE),
         (("latest", "date"), "yesterday"),
-        (("latest", "figures", "overall", "revenue"), float("inf")),
-        (("latest", "figures", "overall", ""), 1),
-        (("latest", "figures", "overall", "\ud800"), 1),
-        (("latest", "figures", "variations", 0, 0), -1),
-        (("latest", "figures", "variations", 0, 0), 1),
-        (("latest", "figures", "variations"), [[0, {}], [0, {}]]),
-        (("latest", "figures", "variations"), [[[], {}]]),
+        (("latest", "figures", 0, 1, "revenue"), float("inf")),
+        (("latest", "figures", 0, 1, ""), 1),
+        (("latest", "figures", 0, 1, "\ud800"), 1),
+        (("latest", "figures", 0, 0), -1),
+        (("latest", "figures", 0, 0), 2),
+        (("latest", "figures"), [[0, {}], [0, {}]]),
+        (("latest", "figures"), [[[], {}]]),
         (("last_complete",), []),
         (("trailing", 0, 0), 0),
         (("trailing", 0, 0), 99),
         (("trailing", 1, 0), 1),
-        (("variations", 0, 1), "a\0b"),
-        (("variations", 0, 1), ""),
-        (("variations", 0, 1), "x" * 257),
-        (("variations", 0, 3), 1),
-        (("variations",), [["email", "A", "1", True], ["email", "A", "2", True]]),
+        (("parts", 0, 1), "email"),
+        (("parts", 0, 2), "A"),
+        (("parts", 1, 0), "unknown"),
+        (("parts", 1, 1), ""),
+        (("parts", 1, 2), "a\0b"),
+        (("parts", 1, 2), ""),
+        (("parts", 1, 2), "x" * 257),
+        (("parts", 1, 4), 1),
+        (("parts",), [[VARIATION, "email", "A", id_, True] for id_ in "12"]),
         (("dropped_series",), 2**53 + 1),
         (("ignored_values",), HUGE),
         (("skipped_rows",), None),
         (("is_quiet",), 1),
         (("is_active",), None),
-        (("first_complete", "overall"), {"a": "1"}),
-        (("first_complete", "variations", 0, 1), "a\0b"),
-        (("first_complete", "variations", 0, 4), [1]),
+        (("first_complete", "parts", 0, 5), {"a": "1"}),
+        (("first_complete", "parts", 1, 2), "a\0b"),
+        (("first_complete", "parts", 1, 4), [1]),
     ],
 )
 def test_a_document_that_dump_does_not_write_is_rejected(
@@ -154,5 +158,5 @@ def test_a_document_of_version_1_has_no_revision() -> None:
     assert found.last_complete is not None
     assert found.first_complete is not None
     assert found.first_complete.date == found.last_complete.date
-    assert found.first_complete.figures == Figures((), {})
+    assert found.first_complete.figures == NO_FIGURES
     assert (found.is_quiet, found.is_active) == (False, False)

@@ -150,7 +150,7 @@ def test_page_shows_one_configuration_during_a_reload() -> None:
     page = replace(
         status_page(),
         entries=world.store.entries,
-        workspaces=world.workspaces.by_name,
+        groups=world.workspaces.groups,
         unchanged=world.workspaces.unchanged,
     )
 

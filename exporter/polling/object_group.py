@@ -1,4 +1,4 @@
-"""What the polls of one workspace share, and how its objects are rendered."""
+"""What the polls of one kind of object in one workspace share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from datetime import datetime
 from typing import NamedTuple
 
 from exporter.braze.session import Session
-from exporter.metrics.campaign_metrics import ObjectLabels, PollStatus, RenderedObject
+from exporter.metrics.object_metrics import (
+    ObjectLabels,
+    PollStatus,
+    RenderedObject,
+    render_status,
+)
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry
-from exporter.model.config import CampaignConfig, Config
+from exporter.metrics.store import Entry, ObjectKey
+from exporter.model.config import Config, ObjectConfig
 from exporter.polling import slots
-from exporter.polling.connections import WorkspaceConnection
 from exporter.polling.idle import IdleSchedule
-from exporter.polling.plan import WorkspacePlan
+from exporter.polling.kinds import Kind
+from exporter.polling.plan import GroupPlan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
+from exporter.series import older_days
+from exporter.series.older_days import OlderDays
 from exporter.series.parse import ParseOptions
 from exporter.system.clock import Clock
 
@@ -23,38 +30,72 @@ _STALE_INTERVALS = 3
 """Values are kept for so many intervals, however short `stale_after` is."""
 
 
-class Workspace(NamedTuple):
-    """One workspace under the configuration in force."""
+GroupKey = tuple[str, str]
+"""(workspace, kind)"""
+
+
+class ObjectGroup(NamedTuple):
+    """The objects of one kind in one workspace under the configuration in force."""
 
     config: Config
-    plan: WorkspacePlan
-    connection: WorkspaceConnection
+    plan: GroupPlan
     session: Session
     queue: RequestQueue
     idle: IdleSchedule
-    campaigns: Mapping[str, CampaignConfig]
+    objects: Mapping[str, ObjectConfig]
+    """By id."""
 
     @property
     def name(self) -> str:
         """The value of the label `workspace`."""
         return self.plan.workspace.name
 
-    def parse_options(self, *, now: float) -> ParseOptions:
+    @property
+    def kind(self) -> Kind:
+        """The kind of its objects."""
+        return self.plan.kind
+
+    @property
+    def key(self) -> GroupKey:
+        """The key of the group."""
+        return (self.name, self.kind.name)
+
+    @property
+    def older_requests(self) -> int:
+        """How many requests beside the newest one the configured windows need."""
+        return self.kind.older_requests(self.config.windows)
+
+    def are_older_due(self, object_id: str, older: OlderDays, *, now: float) -> bool:
+        """Return whether older days are to be requested; `now` is by the wall clock."""
+        today = self.parse_options(object_id, now=now).today
+        windows = self.config.windows if self.older_requests else ()
+        return older_days.is_due(older, windows, today=today, now=now)
+
+    def object_key(self, object_id: str) -> ObjectKey:
+        """Return the key of an object in the store."""
+        return ObjectKey(self.name, self.kind.name, object_id)
+
+    def labels_of(self, one: ObjectConfig) -> ObjectLabels:
+        """Return the labels of an object."""
+        return ObjectLabels(self.name, self.kind.name, one.name, one.id, one.labels)
+
+    def parse_options(self, object_id: str, *, now: float) -> ParseOptions:
         """Return how a document is parsed; `now` is by the wall clock."""
         zone = self.plan.workspace.timezone
         return ParseOptions(
+            row_parser=self.kind.row_parser(self.objects[object_id]),
             today=datetime.fromtimestamp(now, zone).date(),
             timezone=zone,
             windows=self.config.windows,
             channels=self.config.channels,
             metrics=self.config.metrics,
-            revisions=self.config.revisions,
+            revisions=self.config.revisions and self.kind.has_revisions,
             series_limit=self.config.limits.series_per_campaign,
         )
 
-    def reading(self) -> tuple[object, ...]:
+    def reading(self, object_id: str) -> object:
         """Return what determines which days are requested and how they are parsed."""
-        return (self.plan.days_per_request, self.parse_options(now=0.0))
+        return self.parse_options(object_id, now=0.0)
 
     def lifetime_seconds(self, interval_seconds: float) -> float:
         """Return how long values are served after a successful poll."""
@@ -65,7 +106,7 @@ class Workspace(NamedTuple):
         pause = self.queue.pause
         if pause is not None:
             status = status._replace(is_up=False, failure=pause.reason)
-        return self.queue.kind.render_status(labels, status)
+        return render_status(labels, status)
 
     def with_status(self, entry: Entry, status: PollStatus) -> Entry:
         """Return an entry with another status, or with one that is rendered again."""
@@ -112,12 +153,14 @@ class Workspace(NamedTuple):
             interval_seconds=interval_seconds or self.idle.interval_seconds(object_id),
             wall_offset=clock.offset(),
         )
-        return PendingPoll(self.name, object_id, due_at=slot, at=max(slot, now))
+        key = self.object_key(object_id)
+        return PendingPoll(key, due_at=slot, at=max(slot, now))
 
     def show_intervals(self, metrics: SelfMetrics) -> None:
         """Update the gauges of the planned requests and of the interval in force."""
         metrics.planned(
             self.name,
+            self.kind.name,
             requests_per_minute=self.idle.plan.planned_per_minute,
             interval_seconds=self.idle.plan.interval_seconds,
             stretch=self.idle.plan.stretch,
@@ -125,9 +168,9 @@ class Workspace(NamedTuple):
 
 
 def in_force(
-    workspaces: Mapping[str, Workspace], workspace: Workspace
-) -> Workspace | None:
-    """Return a workspace as configured now; None: another account, or removed."""
-    current = workspaces.get(workspace.name)
-    is_same = current is not None and current.queue is workspace.queue
+    groups: Mapping[GroupKey, ObjectGroup], group: ObjectGroup
+) -> ObjectGroup | None:
+    """Return a group as configured now; None: another account, or removed."""
+    current = groups.get(group.key)
+    is_same = current is not None and current.queue is group.queue
     return current if is_same else None

@@ -4,13 +4,9 @@ import re
 from typing import Any
 
 import pytest
-from exporter.metrics.campaign_metrics import (
-    DAILY,
-    FAMILIES,
-    OVERALL_DAILY,
-    STATUS_FAMILIES,
-    VALUE_FAMILIES,
-    VARIATION_INFO,
+from exporter.metrics.families import BY_KIND
+from exporter.metrics.gzip_member import DeflatedBlock
+from exporter.metrics.object_metrics import (
     ObjectLabels,
     PollStatus,
     RenderedObject,
@@ -20,9 +16,8 @@ from exporter.metrics.campaign_metrics import (
     render_values,
     renew_latest,
 )
-from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
-from exporter.model.snapshot import Snapshot, Variation
+from exporter.model.snapshot import VARIATION, Part, Snapshot
 from exporter.series.parse import parse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +29,8 @@ from tests.support.data_series import ODD, WORDS
 OPTIONS = golden.OPTIONS._replace(revisions=True)
 TODAY = OPTIONS.today
 OBJECT = golden.LABELS
-EMPTY = Snapshot(variations=(), latest=None, last_complete=None, trailing=())
+FAMILIES = BY_KIND["campaign"]
+EMPTY = Snapshot(parts=(), latest=None, last_complete=None, trailing=())
 
 
 def served(*entries: RenderedObject) -> bytes:
@@ -47,10 +43,10 @@ def status(**changes: Any) -> PollStatus:
 
 def test_families_are_valid_in_both_formats() -> None:
     """HELP needs no escape in either; no gauge has a suffix of a counter."""
-    assert FAMILIES == VALUE_FAMILIES + STATUS_FAMILIES
-    assert len({family.name for family in FAMILIES}) == len(FAMILIES) == 16
+    families = [family for kind in BY_KIND.values() for family in kind.all]
+    assert len({family.name for family in families}) == len(families)
     suffixes = ("_total", "_count", "_sum", "_bucket", "_created")
-    for name, text in FAMILIES:
+    for name, text in families:
         assert re.fullmatch(r'[^\\"]+\.', text)
         assert text.isprintable()
         assert not name.endswith(suffixes)
@@ -97,7 +93,7 @@ def test_what_is_unknown_has_no_line(
 
 def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
     odd = 'a "b" \\ \n\r\0\ud800'
-    labels = ObjectLabels(odd, odd, odd, {"team": odd})
+    labels = ObjectLabels(odd, "campaign", odd, odd, {"team": odd})
 
     samples = naive_oracle.parsed(served(render_status(labels, status())))
 
@@ -107,7 +103,7 @@ def test_hostile_names_of_a_campaign_are_cleaned_and_escaped() -> None:
 
 
 def test_a_page_groups_the_samples_by_family() -> None:
-    other = ObjectLabels("production", "Other", "id", {})
+    other = ObjectLabels("production", "campaign", "Other", "id", {})
     entries = [
         render_values(OBJECT, EMPTY),
         render_status(OBJECT, status()),
@@ -135,12 +131,13 @@ def test_a_page_does_not_copy_blocks() -> None:
 
 
 def test_large_blocks_are_compressed() -> None:
-    position = FAMILIES.index(VARIATION_INFO)
-    few = tuple(Variation("email", f"v{n}") for n in range(3))
-    many = tuple(Variation("email", f"v{n}") for n in range(300))
+    names = [family.name for family in FAMILIES.all]
+    position = names.index("braze_campaign_variation_info")
+    few = tuple(Part(VARIATION, "email", f"v{n}") for n in range(3))
+    many = tuple(Part(VARIATION, "email", f"v{n}") for n in range(300))
 
     blocks = [
-        render_values(OBJECT, EMPTY._replace(variations=one)).by_family[position]
+        render_values(OBJECT, EMPTY._replace(parts=one)).by_family[position]
         for one in (few, many)
     ]
 
@@ -159,9 +156,9 @@ def test_only_the_newest_day_is_rendered_again() -> None:
     renewed = renew_latest(OBJECT, after, previous)
 
     assert renewed == render_values(OBJECT, after)
-    rows = zip(FAMILIES, renewed.by_family, previous.by_family, strict=True)
-    others = {family for family, block, other in rows if block is not other}
-    assert others == {DAILY, OVERALL_DAILY}
+    rows = zip(FAMILIES.all, renewed.by_family, previous.by_family, strict=True)
+    others = {family.name for family, block, other in rows if block is not other}
+    assert others == {"braze_campaign_daily", "braze_campaign_overall_daily"}
     empty = render_values(OBJECT, EMPTY)
     assert renew_latest(OBJECT, EMPTY, empty) == empty
 
@@ -177,7 +174,9 @@ def test_every_document_is_rendered_as_by_the_naive_oracle(
 ) -> None:
     """Days, sums, labels and controls are those of a slow, independent parser."""
     snapshot = parse({"data": data}, OPTIONS)
-    blocks = render_values(ObjectLabels(workspace, campaign, "id", {}), snapshot)
+    blocks = render_values(
+        ObjectLabels(workspace, "campaign", campaign, "id", {}), snapshot
+    )
 
     samples = naive_oracle.parsed(served(blocks))
     assert blocks.series == len(samples)

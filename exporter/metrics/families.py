@@ -1,0 +1,294 @@
+"""The metric families of what Braze has data series of, by kind of object.
+
+All are gauges, since Braze restates past days. The sentences of HELP that hold for all
+kinds are written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import NamedTuple
+
+from exporter.model.snapshot import (
+    CHANNEL,
+    OVERALL,
+    STEP,
+    STEP_CHANNEL,
+    VARIANT,
+    VARIATION,
+)
+
+
+class Family(NamedTuple):
+    """One metric family."""
+
+    name: str
+    help: str
+
+
+class PartLabels(NamedTuple):
+    """The label names of a group of parts; empty: its parts lack the field."""
+
+    channel: str = ""
+    name: str = ""
+
+
+class PartInfo(NamedTuple):
+    """The family with the ids of parts; several groups may share it."""
+
+    family: Family
+    labels: PartLabels
+    has_control: bool = False
+    """Whether it has the label control."""
+
+
+class GroupFamilies(NamedTuple):
+    """The families of one group of parts."""
+
+    labels: PartLabels
+    daily: Family
+    last_complete_day: Family
+    trailing: Family
+    revision: Family | None = None
+    """Change of the last complete day."""
+    info: PartInfo | None = None
+
+
+class ObjectFamilies(NamedTuple):
+    """The families of one kind of object."""
+
+    kind: str
+    """The name of the kind, and of the label with an object's name."""
+    groups: Mapping[str, GroupFamilies]
+    daily_timestamp: Family
+    last_complete_day_timestamp: Family
+    info: Family
+    up: Family
+    failure_info: Family
+    interval: Family
+    last_success: Family
+
+    def values(self) -> tuple[Family, ...]:
+        """Return the families of values, in the order of a page."""
+        groups = self.groups.values()
+        counts = ((one.daily, one.last_complete_day, one.trailing) for one in groups)
+        found = (
+            *chain.from_iterable(counts),
+            *(one.revision for one in groups),
+            self.daily_timestamp,
+            self.last_complete_day_timestamp,
+            *(one.info.family for one in groups if one.info),
+        )
+        return tuple(dict.fromkeys(one for one in found if one is not None))
+
+    def status(self) -> tuple[Family, ...]:
+        """Return the families of the state of polls, in the order of a page."""
+        info, up, failure_info = self.info, self.up, self.failure_info
+        return (info, up, failure_info, self.interval, self.last_success)
+
+    @property
+    def all(self) -> tuple[Family, ...]:
+        """All families, in the order of a page."""
+        return (*self.values(), *self.status())
+
+
+class _Group(NamedTuple):
+    """What distinguishes the families of a group of parts from those of another."""
+
+    infix: str
+    """In the names of the families."""
+    labels: PartLabels
+    meaning: str
+    people: str = ""
+    """The part of HELP about counts of people on single days."""
+    info: PartInfo | None = None
+    has_revision: bool = False
+
+
+_TABLE = "The label metric has Braze's field names: select one metric before you sum."
+_SUMS = (
+    "Polled sums over the calendar days before today in the time zone of the "
+    "workspace; the label window has the number of days. A day without a row counts as "
+    "nothing. Sums of unique_* are upper bounds, since a person counted on two days is "
+    "in them twice; unique_recipients does not add up and is left out."
+)
+_REVISION = (
+    "Change of the counts of the last complete day since it was first read as "
+    "complete. 0: Braze has restated nothing; negative: counts were reduced. Absent "
+    "for fields that were absent at first. Needs revisions: true."
+)
+
+
+def _families(
+    kind: str, groups: Mapping[str, _Group], *, refused: str
+) -> ObjectFamilies:
+    name = f"braze_{kind}"
+    return ObjectFamilies(
+        kind=kind,
+        groups={group: _group(name, about) for group, about in groups.items()},
+        daily_timestamp=Family(
+            f"{name}_daily_timestamp_seconds",
+            f"Start of the day of {name}_daily in the time zone of the workspace. If "
+            "it is not today, Braze has no row for today.",
+        ),
+        last_complete_day_timestamp=Family(
+            f"{name}_last_complete_day_timestamp_seconds",
+            f"Start of the day of {name}_last_complete_day in the time zone of the "
+            "workspace. If it is not yesterday, Braze has no row for yesterday.",
+        ),
+        info=Family(
+            f"{name}_info",
+            f"Always 1, with the id of the {kind} in Braze and its configured labels.",
+        ),
+        up=Family(
+            f"{name}_up",
+            "1 if the last finished poll succeeded, 0 if it failed or while "
+            f"{refused}. At 0 the values are those of the last success, and are "
+            "removed when they are stale.",
+        ),
+        failure_info=Family(
+            f"{name}_failure_info",
+            f"Always 1, with the reason why polls of this {kind} fail. Present only "
+            f"while {name}_up is 0.",
+        ),
+        interval=Family(
+            f"{name}_interval_seconds",
+            f"Time between polls of this {kind}; longer than configured if the request "
+            "budget is too small.",
+        ),
+        last_success=Family(
+            f"{name}_last_success_timestamp_seconds",
+            f"Time of the last successful poll of this {kind}. The age of its values "
+            "is time() minus this.",
+        ),
+    )
+
+
+def _group(name: str, about: _Group) -> GroupFamilies:
+    prefix = f"{name}_{about.infix}"
+    meaning = about.meaning
+    on_days = f"{meaning} {about.people}".rstrip()
+    return GroupFamilies(
+        labels=about.labels,
+        daily=Family(
+            f"{prefix}daily",
+            "Polled counts of the newest day in Braze, usually today so far, see "
+            f"{name}_daily_timestamp_seconds. {on_days}",
+        ),
+        last_complete_day=Family(
+            f"{prefix}last_complete_day",
+            "Polled counts of the newest day that is over in the time zone of the "
+            f"workspace, see {name}_last_complete_day_timestamp_seconds. Braze may "
+            f"still restate them. {on_days}",
+        ),
+        trailing=Family(f"{prefix}trailing", f"{_SUMS} {meaning}"),
+        revision=(
+            Family(f"{prefix}last_complete_day_revision", f"{_REVISION} {meaning}")
+            if about.has_revision
+            else None
+        ),
+        info=about.info,
+    )
+
+
+_VARIATION = PartLabels(channel="channel", name="variation")
+_PEOPLE = "unique_recipients does not add up over days, channels or variations."
+
+CAMPAIGN = _families(
+    "campaign",
+    {
+        VARIATION: _Group(
+            "",
+            _VARIATION,
+            f"{_TABLE} Exclude control groups from conversion totals, see the label "
+            "control of braze_campaign_variation_info.",
+            people=_PEOPLE,
+            info=PartInfo(
+                Family(
+                    "braze_campaign_variation_info",
+                    "Always 1, for every variation with samples: its id in Braze, "
+                    "empty if the response has no id, and whether it is a control "
+                    "group, which receives no message.",
+                ),
+                _VARIATION,
+                has_control=True,
+            ),
+            has_revision=True,
+        ),
+        OVERALL: _Group(
+            "overall_",
+            PartLabels(),
+            "Fields of the campaign as a whole, such as conversions and revenue; they "
+            f"are not sums over its channels. {_TABLE}",
+            people=_PEOPLE,
+            has_revision=True,
+        ),
+    },
+    refused="the workspace is paused because Braze refuses its API key",
+)
+
+_VARIANT = PartLabels(name="variant")
+_STEP = PartLabels(name="step")
+_STEP_INFO = PartInfo(
+    Family(
+        "braze_canvas_step_info",
+        "Always 1, with the id in Braze of every step with samples. Needs steps.",
+    ),
+    _STEP,
+)
+_ENTRIES = (
+    "A user may enter more than once. A conversion counts for the last message that "
+    "its user received, and before the first one for no step."
+)
+_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
+
+CANVAS = _families(
+    "canvas",
+    {
+        CHANNEL: _Group(
+            "",
+            PartLabels(channel="channel"),
+            "Added over the steps of the canvas and their messages: sums of unique_* "
+            f"are upper bounds. {_TABLE}",
+        ),
+        OVERALL: _Group(
+            "overall_",
+            PartLabels(),
+            "Fields of the canvas as a whole, such as entries, conversions and "
+            f"revenue; they are not sums over its steps. {_ENTRIES} {_TABLE}",
+        ),
+        VARIANT: _Group(
+            "variant_",
+            _VARIANT,
+            "Fields of each variant, such as entries, conversions and revenue. "
+            f"{_ENTRIES} {_TABLE}",
+            info=PartInfo(
+                Family(
+                    "braze_canvas_variant_info",
+                    "Always 1, with the id in Braze of every variant with samples. "
+                    "Braze does not report which variant is a control.",
+                ),
+                _VARIANT,
+            ),
+        ),
+        STEP_CHANNEL: _Group(
+            "step_",
+            PartLabels(channel="channel", name="step"),
+            "Messages of one step in one channel, added over its messages: sums of "
+            f"unique_* are upper bounds. {_NEEDS_STEPS} {_TABLE}",
+            info=_STEP_INFO,
+        ),
+        STEP: _Group(
+            "step_overall_",
+            _STEP,
+            "Conversions and revenue of one step, over all its channels. "
+            f"{_ENTRIES} {_NEEDS_STEPS} {_TABLE}",
+            info=_STEP_INFO,
+        ),
+    },
+    refused="polls of canvases are paused because Braze refuses the API key",
+)
+
+BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS)}
+"""In the order of a page."""

@@ -1,0 +1,232 @@
+"""Data series of canvases, compared with a slow and independent reading."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from exporter.metrics.object_metrics import ObjectLabels, page, render_values
+from exporter.model.config import Selection
+from exporter.model.errors import MalformedSeries
+from exporter.model.snapshot import Snapshot
+from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
+from exporter.series.parse import ParseOptions, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import data_series, naive_canvas_oracle, naive_oracle
+
+TODAY = date(2026, 11, 29)
+SUBJECT = ObjectLabels("shop", "canvas", "Onboarding", "cv-1", {})
+OPTIONS = ParseOptions(
+    row_parser=CanvasStepsRowParser,
+    today=TODAY,
+    timezone=ZoneInfo("Asia/Tokyo"),
+    windows=(1, 7),
+    channels=Selection(),
+    metrics=Selection(),
+    series_limit=5000,
+)
+
+
+def samples(snapshot: Snapshot) -> naive_oracle.Samples:
+    rendered = render_values(SUBJECT, snapshot)
+    found = naive_oracle.parsed(b"".join(page([rendered])))
+    assert len(found) == rendered.series
+    return found
+
+
+def document(*days: Any) -> dict[str, Any]:
+    return {"message": "success", "data": {"name": "Onboarding", "stats": [*days]}}
+
+
+def read(*days: Any, **changes: Any) -> Snapshot:
+    return parse(document(*days), OPTIONS._replace(**changes))
+
+
+def values(snapshot: Snapshot, family: str) -> dict[tuple[str, ...], float]:
+    """Return the samples of a family by their own labels, in the order of the names."""
+    return {
+        tuple(
+            text for name, text in sorted(own) if name not in {"workspace", "canvas"}
+        ): value
+        for (name_, own), value in samples(snapshot).items()
+        if name_ == f"braze_canvas_{family}"
+    }
+
+
+def step(name: str = "Welcome", **channels: Any) -> dict[str, Any]:
+    return {"name": name, "messages": channels}
+
+
+ROWS = data_series.canvas_rows(
+    data_series.times(TODAY, st.integers(-2, 9)) | data_series.ODD
+)
+
+
+@given(days=st.lists(ROWS | data_series.ODD, max_size=5), has_steps=st.booleans())
+def test_every_document_is_exposed_as_by_the_naive_oracle(
+    days: list[Any], *, has_steps: bool
+) -> None:
+    parser = CanvasStepsRowParser if has_steps else CanvasRowParser
+
+    snapshot = read(*days, row_parser=parser)
+
+    assert samples(snapshot) == naive_canvas_oracle.expected(
+        document(*days),
+        today=TODAY,
+        timezone=OPTIONS.timezone,
+        windows=OPTIONS.windows,
+        subject={"workspace": "shop", "canvas": "Onboarding"},
+        has_steps=has_steps,
+    )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+    max_leaves=20,
+)
+
+
+@given(
+    JSON
+    | st.fixed_dictionaries({"data": JSON | st.fixed_dictionaries({"stats": JSON})})
+)
+def test_any_json_gives_a_snapshot_or_malformed_series(document: object) -> None:
+    message = ""
+    try:
+        samples(parse(document, OPTIONS))
+    except MalformedSeries as error:
+        message = str(error)
+
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, [], {"stats": None}, {"stats": []}, {"name": "Onboarding"}]
+)
+def test_a_canvas_without_figures_has_no_days(data: object) -> None:
+    snapshot = parse({"message": "success", "data": data}, OPTIONS)
+
+    assert (snapshot.latest, snapshot.parts) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"message": "success"}, "data is missing, expected an object with stats"),
+        ({"data": 5}, "data is a number, expected a list of days"),
+        ({"data": {"stats": {}}}, "data.stats is an object, expected a list of days"),
+        ({"message": "no", "data": {}}, 'message is "no", expected success'),
+        ([], "the body is a list, expected an object"),
+    ],
+)
+def test_another_document_is_malformed(body: object, message: str) -> None:
+    with pytest.raises(MalformedSeries) as error:
+        parse(body, OPTIONS)
+
+    assert str(error.value) == message
+
+
+def test_messages_are_added_up_per_channel() -> None:
+    first = step(email=[{"sent": 5, "opens": 1}, {"sent": 2}], sms=[{"sent": 1}])
+    second = step("Nudge", email=[{"sent": 10}], sms=[])
+    day = {"time": "2026-11-29", "step_stats": {"s-1": first, "s-2": second}}
+
+    found = read(day)
+
+    assert values(found, "daily") == {
+        ("email", "sent"): 17,
+        ("email", "opens"): 1,
+        ("sms", "sent"): 1,
+    }
+    assert values(found, "step_daily") == {
+        ("email", "opens", "Welcome"): 1,
+        ("email", "sent", "Welcome"): 7,
+        ("sms", "sent", "Welcome"): 1,
+        ("email", "sent", "Nudge"): 10,
+    }
+
+
+def test_without_steps_the_sum_stays() -> None:
+    day = {"time": "2026-11-29", "step_stats": {"s-1": step(email=[{"sent": 5}])}}
+
+    found = read(day, row_parser=CanvasRowParser)
+
+    assert values(found, "daily") == {("email", "sent"): 5}
+    assert values(found, "step_daily") == values(found, "step_info") == {}
+
+
+def test_a_step_is_known_by_its_id() -> None:
+    """The newest name is that of all days; equal names get a part of the id."""
+    old = {"time": "2026-11-28", "step_stats": {"s-1": {"name": "Old", "revenue": 1.5}}}
+    new = {
+        "time": "2026-11-29",
+        "step_stats": {
+            "s-1": {"name": "Hello", "revenue": 2.5},
+            "abcdefgh-2": {"name": "Twin", "revenue": 3.5},
+            "ijklmnop-3": {"name": "Twin", "revenue": 4.5},
+            "s-4": {"revenue": 5.5},
+        },
+    }
+
+    found = read(old, new)
+
+    assert values(found, "step_overall_trailing") == {
+        ("revenue", "Hello", "1d"): 1.5,
+        ("revenue", "Hello", "7d"): 1.5,
+    }
+    assert set(values(found, "step_info")) == {
+        ("Hello", "s-1"),
+        ("Twin (abcdefgh)", "abcdefgh-2"),
+        ("Twin (ijklmnop)", "ijklmnop-3"),
+        ("s-4", "s-4"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("day", "is_counted"),
+    [
+        ({"total_stats": {"entries": 1}}, True),
+        ({"total_stats": {"entries": 0, "revenue": 5.0, "conversions": 2}}, False),
+        ({"step_stats": {"s": step(email=[{"sent": 0, "opens": 3}])}}, True),
+        ({"step_stats": {"s": step(email=[{"sent": 0}])}}, False),
+        ({"step_stats": {"s": {"messages": None}}, "total_stats": None}, False),
+        ({}, False),
+    ],
+)
+def test_entries_and_messages_make_a_canvas_active(
+    day: dict[str, Any], *, is_counted: bool
+) -> None:
+    assert CanvasRowParser.has_count(day) is is_counted
+
+
+def test_more_than_100000_entries_are_malformed() -> None:
+    steps = {f"s-{n}": step(email=[{"sent": 1}] * 99) for n in range(1000)}
+    most = {"time": "2026-11-29", "step_stats": steps}
+    read(most, series_limit=10)
+
+    one_more = {"time": "2026-11-28", "variant_stats": {"v": {}}}
+    with pytest.raises(MalformedSeries, match="more than 100000 entries"):
+        read(most, one_more)
+
+
+def test_a_step_is_dropped_whole_at_the_limit() -> None:
+    """Its channels, its own fields and its info are kept or left out together."""
+    steps = {
+        f"s-{n}": {
+            **step(f"S{n}", email=[{"sent": 1}], sms=[{"sent": 1}]),
+            "revenue": 1,
+        }
+        for n in range(3)
+    }
+    day = {"time": "2026-11-29", "total_stats": {"entries": 1}, "step_stats": steps}
+    shown = 5 + 1 + 1 + 2  # status, the day, entries, two channels
+
+    found = read(day, series_limit=shown + 2 * 4 + 3)
+
+    assert set(values(found, "step_info")) == {("S0", "s-0"), ("S1", "s-1")}
+    assert found.dropped_series == 4
