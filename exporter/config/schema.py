@@ -123,7 +123,8 @@ class _Parser:
         section = field.section(
             "a mapping with the keys name, endpoint and campaigns", WORKSPACE
         )
-        shared = section.read("shared_requests_per_minute", option_values.number)
+        discover = section.find("discover", _discover)
+        shared = _shared_rate(section, discover)
         canvas_interval = section.read("canvas_interval", option_values.duration)
         canvas_steps = section.read("canvas_steps", option_values.boolean)
         allow_http = section.read("allow_http", option_values.boolean)
@@ -149,7 +150,7 @@ class _Parser:
             canvas_interval_seconds=canvas_interval,
             canvas_steps=canvas_steps,
             shared_requests_per_minute=shared,
-            discover=section.find("discover", partial(_discover, shared=shared)),
+            discover=discover and discover._replace(requests_per_minute=shared),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
         )
 
@@ -293,7 +294,15 @@ def _canvas(
     )
 
 
-def _discover(field: Field, *, shared: float) -> DiscoverConfig:
+def _shared_rate(section: Section, discover: DiscoverConfig | None) -> float:
+    """Return the ceiling of the shared bucket; discovery had one of its own before."""
+    name = "shared_requests_per_minute"
+    if discover and discover.requests_per_minute and not section.at(name):
+        return discover.requests_per_minute
+    return section.read(name, option_values.number)
+
+
+def _discover(field: Field) -> DiscoverConfig:
     section = field.section("a mapping such as {sent_within: 30d}", DISCOVER)
     return DiscoverConfig(
         names=section.read(
@@ -308,7 +317,7 @@ def _discover(field: Field, *, shared: float) -> DiscoverConfig:
         list_interval_seconds=section.read("list_interval", option_values.duration),
         grace_seconds=section.read("grace", option_values.duration),
         requests_per_minute=section.find("requests_per_minute", option_values.number)
-        or shared,
+        or 0.0,
         labels=section.read(
             "labels",
             partial(

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import ceiling_for, spacing
+from exporter.braze.session import SHARED
 from exporter.model.config import (
     Config,
     DiscoverConfig,
@@ -40,6 +41,9 @@ _PAGE_SIZE = 100
 """Campaigns on one page of Braze's list."""
 
 _DAY_SECONDS = 86400.0
+
+_LEAST_SHARE = 0.1
+"""Of the shared ceiling, for canvases beside discovery."""
 
 _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
@@ -117,13 +121,23 @@ def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
         workspace=workspace,
         kind=kind,
         wanted_per_minute=0.0,
-        ceiling_per_minute=kind.ceiling(workspace),
+        ceiling_per_minute=_ceiling(workspace, kind),
         stretch=1.0,
         windows=config.windows,
         typical_series=series * len(objects),
     )
     rate = sum(60 / each.interval_seconds for each in objects)
     return one.with_rate(one.older_per_minute + rate)
+
+
+def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
+    """Return the ceiling of a kind; in the shared bucket discovery has its part."""
+    ceiling, discover = kind.ceiling(workspace), workspace.discover
+    if kind.bucket != SHARED or discover is None:
+        return ceiling
+    requests = discovery_per_day(discover, campaigns=discover.max_campaigns)
+    part = sum(requests) * 60 / _DAY_SECONDS
+    return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
 def typical_series(config: Config) -> int:
