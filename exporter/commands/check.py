@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from exporter.braze.rate_limit import spacing
+from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.commands import print_error
 from exporter.commands.config_files import Placement, load_protected
 from exporter.commands.flags import (
@@ -20,12 +22,10 @@ from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
+from exporter.polling.kinds import CAMPAIGN, CANVAS
 from exporter.polling.plan import GroupPlan, discovery_per_day, plan
-from exporter.series.campaign_rows import (
-    QUIET_DAYS,
-    SHORTEST_QUIET_WINDOW,
-    days_needed,
-)
+from exporter.series.campaign_rows import SHORTEST_QUIET_WINDOW
+from exporter.series.older_days import REREAD_SECONDS
 from exporter.web.security import Security
 
 _DESCRIPTION = """\
@@ -41,6 +41,11 @@ _SCALING = Flag(
 )
 
 _DAY_SECONDS = 86400
+
+_BUCKETS = {
+    CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
+    SHARED: "rate limit shared with live sends, 250,000 an hour",
+}
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -82,6 +87,8 @@ def report(
         _count(len(workspaces), "workspace"),
         _count(sum(len(one.campaigns) for one in workspaces), "campaign"),
     ]
+    if canvases := sum(len(one.canvases) for one in workspaces):
+        counts.append(f"{canvases} canvas{'' if canvases == 1 else 'es'}")
     if warnings:
         counts.append(_count(len(warnings), "warning"))
     print(
@@ -102,43 +109,78 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     plans = plan(placement.part(config))
     shard, replicas = placement
     if shard:
-        campaigns = sum(len(one.workspace.campaigns) for one in plans)
+        campaigns = sum(len(one.objects) for one in plans if one.kind is CAMPAIGN)
         yield (
             f"\nshard {shard.number} of {shard.total} (numbers start at 0): "
             f"{_count(campaigns, 'campaign')}, every ceiling divided by {shard.total}"
         )
     if replicas > 1:
         yield f"\none of {replicas} replicas: every ceiling divided by {replicas}"
-    for one in plans:
-        yield from _describe_workspace(one)
+    for _, groups in groupby(plans, lambda one: one.workspace.name):
+        yield from _describe_workspace(tuple(groups))
     series = sum(one.typical_series for one in plans)
     yield (
         f"\nseries expected: about {series} if each campaign sends one email message, "
         f"at most {config.limits.series_per_campaign} per campaign"
     )
+    if any(one.kind is CANVAS for one in plans):
+        yield "(a canvas: one email message in one step of one variant)"
 
 
-def _describe_workspace(one: GroupPlan) -> Iterator[str]:
-    workspace = one.workspace
-    first_round = max(0, len(workspace.campaigns) - 1) * spacing(one.ceiling_per_minute)
-    yield f"""
-workspace {workspace.name} at {workspace.endpoint}
-  campaigns            {len(workspace.campaigns)}
+def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
+    workspace = plans[0].workspace
+    yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
+    for one in plans:
+        yield from _describe_group(one)
+    if len(plans) > 1:
+        yield from _describe_buckets(plans)
+
+
+def _describe_group(one: GroupPlan) -> Iterator[str]:
+    first_round = max(0, len(one.objects) - 1) * spacing(one.ceiling_per_minute)
+    yield f"""\
+  {one.kind.plural:<19}  {len(one.objects)}
   requests per minute  {one.wanted_per_minute:.4g} wanted, \
 {one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned
-  days per request     {days_needed(one.windows)}
+  days per request     {one.kind.days_per_request(one.windows)}"""
+    if older := one.kind.older_requests(one.windows):
+        hours = REREAD_SECONDS / 3600
+        yield f"""\
+  older days           {_count(older, "request")} per canvas every {hours:g} hours, \
+{one.older_per_minute:.4g} per minute, included above;
+                       {older * len(one.objects)} requests at the first start"""
+    yield f"""\
   interval             {one.interval_seconds:.4g} s
   idle interval        {_idle(one)}
   first round          {first_round:.4g} s
   series expected      about {one.typical_series}"""
-    if workspace.discover is not None:
-        yield _describe_discovery(one, workspace.discover)
+    if one.kind is CAMPAIGN and one.workspace.discover is not None:
+        yield _describe_discovery(one, one.workspace.discover)
     if one.stretch > 1:
         yield (
             f"  intervals are stretched {one.stretch:.4g} times: to poll at the "
-            "configured intervals, set requests_per_minute to "
+            f"configured intervals, set {one.kind.ceiling_option} to "
             f"{one.needed_per_minute:g} or more"
         )
+
+
+def _describe_buckets(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
+    """Yield the requests an hour in each rate limit of Braze."""
+    by_bucket = {
+        bucket: [one for one in plans if one.kind.bucket == bucket]
+        for bucket in (CAMPAIGN_ANALYTICS, SHARED)
+    }
+    discover = plans[0].workspace.discover
+    for bucket, groups in by_bucket.items():
+        parts = [
+            f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}" for one in groups
+        ]
+        if bucket == SHARED and discover is not None:
+            requests = sum(
+                discovery_per_day(discover, campaigns=discover.max_campaigns)
+            )
+            parts.append(f"up to {requests / 24:.0f} for discovery")
+        yield f"  requests per hour    {_BUCKETS[bucket]}: {', '.join(parts)}"
 
 
 def _describe_discovery(one: GroupPlan, discover: DiscoverConfig) -> str:
@@ -216,16 +258,18 @@ def _size(size: float) -> str:
 
 def _idle(one: GroupPlan) -> str:
     workspace, idle = one.workspace, one.workspace.idle_interval_seconds
-    intervals = [each.interval_seconds for each in workspace.campaigns]
-    if workspace.discover is not None:
-        intervals.append(workspace.interval_seconds)
+    has_discovery = one.kind is CAMPAIGN and workspace.discover is not None
+    intervals = [each.interval_seconds for each in one.objects]
+    if has_discovery:
+        intervals.append(one.kind.interval_seconds(workspace))
     if intervals and idle <= min(intervals):
         return f"off: {idle:.4g} s is not longer than the shortest interval"
     every = f"{idle * one.stretch:.4g} s"
     if one.can_detect_idle:
-        return f"{every}, for campaigns without activity in {QUIET_DAYS} days"
+        days = one.kind.quiet_days
+        return f"{every}, for {one.kind.plural} without activity in {days} days"
     needs = f"requires a window of {SHORTEST_QUIET_WINDOW}d or more"
-    if workspace.discover is None:
+    if not has_discovery:
         return f"off: it {needs}"
     return f"{every}, for drafts and archived campaigns; for others it {needs}"
 

@@ -15,7 +15,10 @@ from exporter.config.option import Option, OptionKind
 from exporter.config.options import CONFIG, WORKSPACE, Section
 from exporter.model.config import Config, WorkspaceConfig
 
-_PLACE = {"name", "endpoint", "api_key_env", "api_key_file", "campaigns", "discover"}
+_PLACE = {
+    *("name", "endpoint", "api_key_env", "api_key_file"),
+    *("campaigns", "canvases", "discover"),
+}
 """The options of a workspace without which there is nothing to poll."""
 
 
@@ -29,7 +32,7 @@ def changes(
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Return the options that differ from the defaults: global, and of the workspace.
 
-    A workspace's name, endpoint, key, campaigns and discovery are left out.
+    A workspace's name, endpoint, key, objects and discovery are left out.
     """
     default = _default()
     general = _difference(_values(config, CONFIG), _values(default, CONFIG))
@@ -68,7 +71,8 @@ def _values(parsed: object, section: Section) -> dict[str, object]:
     return {
         name: _written(value, option)
         for name, option in section.items()
-        if (value := attrgetter(_attribute(name, option))(parsed)) is not None
+        if not option.moved_to
+        and (value := attrgetter(_attribute(name, option))(parsed)) is not None
     }
 
 

@@ -49,6 +49,8 @@ class Option(NamedTuple):
     """The options of the value, for `OptionKind.SECTION` and `OptionKind.SECTIONS`."""
     renamed_from: str = ""
     """The previous name: accepted with a warning, and still valid in our code."""
+    moved_to: str = ""
+    """Where the option is now: here it is accepted with a warning."""
 
     @property
     def bounds(self) -> str:

@@ -18,7 +18,7 @@ from exporter.model.labels import LONGEST, clean
 _DAY = 86400.0
 LABEL_SOURCES = ("tags", "channels")
 """The values of `discover.labels`."""
-_RESERVED_LABELS = {"workspace", "campaign", "campaign_id", "job", "instance"}
+_RESERVED_LABELS = {"workspace", "job", "instance"}
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _DASHBOARD_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
@@ -37,11 +37,11 @@ def name(field: Field, *, taken: dict[str, Field]) -> str:
     return _unique(field, _label_value(field), taken)
 
 
-def campaign_id(field: Field, *, taken: dict[str, Field]) -> str:
-    """Return a campaign's API identifier that is not in `taken`, and add it there."""
+def object_id(field: Field, *, kind: str, taken: dict[str, Field]) -> str:
+    """Return an object's API identifier that is not in `taken`, and add it there."""
     text = _label_value(field)
     wanted = (
-        "the campaign's API identifier, such as 3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
+        f"the {kind}'s API identifier, such as 3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
     )
     if _DASHBOARD_ID.fullmatch(text):
         field.warn(
@@ -64,18 +64,18 @@ def _unique(field: Field, text: str, taken: dict[str, Field]) -> str:
     return text
 
 
-def label(field: Field, *, name: str) -> str:
+def label(field: Field, *, name: str, kind: str) -> str:
     """Return the value of the configured label `name`."""
-    _check_label_name(name)
+    _check_label_name(name, kind)
     if field.scalar("text", "str") == "":
         message = "Prometheus drops a label with an empty value; expected text"
         raise ValueError(message)
     return _label_value(field)
 
 
-def discovered_label(field: Field, *, name: str) -> str:
+def discovered_label(field: Field, *, name: str, kind: str) -> str:
     """Return the source of the label `name`: `tags` or `channels`."""
-    _check_label_name(name)
+    _check_label_name(name, kind)
     source = field.text()
     if source not in LABEL_SOURCES:
         message = f"expected one of {', '.join(LABEL_SOURCES)}"
@@ -83,8 +83,9 @@ def discovered_label(field: Field, *, name: str) -> str:
     return source
 
 
-def _check_label_name(name: str) -> None:
-    if name in _RESERVED_LABELS or name.startswith("__"):
+def _check_label_name(name: str, kind: str) -> None:
+    reserved = {*_RESERVED_LABELS, kind, f"{kind}_id"}
+    if name in reserved or name.startswith("__"):
         message = "this label name is reserved; expected a different one"
         raise ValueError(message)
     if not _LABEL_NAME.fullmatch(name):

@@ -82,13 +82,11 @@ DISCOVER: Section = {
         most=90 * _DAY,
         help="How long a campaign that is no longer listed is still polled.",
     ),
-    # Braze allows 4,166 a minute, shared with the company's live sends.
     "requests_per_minute": Option(
-        "120",
-        OptionKind.NUMBER,
+        kind=OptionKind.NUMBER,
         least=0.1,
         most=1000,
-        help="Maximum request rate; live sends share this limit of Braze.",
+        moved_to="shared_requests_per_minute of the workspace",
     ),
     "labels": Option(
         "{}",
@@ -117,6 +115,35 @@ CAMPAIGN: Section = {
         "{}",
         OptionKind.LABELS,
         help="Additional labels of `braze_campaign_info`.",
+        example="{team: crm}",
+    ),
+}
+CANVAS: Section = {
+    "id": Option(
+        is_required=True,
+        help="The canvas's API identifier, a UUID; unique in the workspace.",
+        example="5f0c2b1e-8a37-4d0b-9d8e-2f5f5d1c7a10",
+    ),
+    "name": Option(
+        is_required=True,
+        help="The label `canvas`, at most 256 characters; unique in the workspace.",
+        example="Onboarding",
+    ),
+    "interval": _interval(
+        None,
+        "How often this canvas is polled. Unset: the workspace's `canvas_interval`.",
+        "5m",
+    ),
+    "steps": Option(
+        kind=OptionKind.BOOLEAN,
+        attribute="has_steps",
+        help=("Export series for each step. Unset: the workspace's `canvas_steps`."),
+        example="true",
+    ),
+    "labels": Option(
+        "{}",
+        OptionKind.LABELS,
+        help="Additional labels of `braze_canvas_info`.",
         example="{team: crm}",
     ),
 }
@@ -155,8 +182,14 @@ WORKSPACE: Section = {
     "interval": _interval(
         "5m", "How often each campaign is polled. One poll is one request."
     ),
+    "canvas_interval": _interval("15m", "How often each canvas is polled."),
     "idle_interval": _interval(
-        "1h", "How often an idle campaign is polled: one without a count in 14 days."
+        "1h",
+        "How often an idle campaign or canvas is polled: one without a count in 14 "
+        "days, of a canvas 13.",
+    ),
+    "canvas_steps": _boolean(
+        "Export series for each step of the canvases, beside their sums by channel."
     ),
     # Braze allows 50,000; below 0.01 the next request would be hours away.
     "requests_per_minute": Option(
@@ -165,6 +198,17 @@ WORKSPACE: Section = {
         least=0.01,
         most=1_000_000,
         help="Maximum request rate; all intervals are stretched if it is too low.",
+    ),
+    # Braze allows 4,166 a minute, shared with the company's live sends.
+    "shared_requests_per_minute": Option(
+        "60",
+        OptionKind.NUMBER,
+        least=0.1,
+        most=4000,
+        help=(
+            "Maximum request rate for canvases and discovery; live sends share this "
+            "limit of Braze."
+        ),
     ),
     "reserve": Option(
         "20%",
@@ -212,7 +256,14 @@ WORKSPACE: Section = {
         kind=OptionKind.SECTIONS,
         is_required=True,
         section=CAMPAIGN,
-        help="The campaigns to poll; required unless `discover` is set.",
+        help=(
+            "The campaigns to poll; required unless `canvases` or `discover` is set."
+        ),
+    ),
+    "canvases": Option(
+        kind=OptionKind.SECTIONS,
+        section=CANVAS,
+        help="The canvases to poll.",
     ),
     "discover": Option(
         kind=OptionKind.SECTION,
@@ -227,8 +278,8 @@ LIMITS: Section = {
         least=1,
         most=1_000_000,
         help=(
-            "Maximum number of series of one campaign. Beyond it whole variations are "
-            "dropped, and counted."
+            "Maximum number of series of one campaign or canvas. Beyond it whole "
+            "variations, variants or steps are dropped, and counted."
         ),
     ),
     "response_bytes": Option(
@@ -260,19 +311,21 @@ CONFIG: Section = {
         least=_MILLISECOND,
         most=365 * _DAY,
         help=(
-            "Age after which the values of a campaign are no longer exported; at least "
+            "Age after which values of an object are no longer exported; at least "
             "three intervals."
         ),
     ),
     "metrics": _section(SELECTION, "Braze fields to export."),
     "revisions": _boolean("Export by how much Braze changes the counts of past days."),
-    "limits": _section(LIMITS, "Limits of one campaign."),
+    "limits": _section(LIMITS, "Limits of one campaign or canvas."),
 }
 
 
 def walk(section: Section = CONFIG, path: str = "") -> Iterator[tuple[str, Option]]:
     """Yield every option with its path, such as `workspaces[].name`; parents first."""
     for name, option in section.items():
+        if option.moved_to:
+            continue
         place = f"{path}{name}"
         yield place, option
         inner = f"{place}[]." if option.kind is OptionKind.SECTIONS else f"{place}."

@@ -137,6 +137,10 @@ class Field(NamedTuple):
         for name in entries:
             if name not in options:
                 section.check_unknown(name)
+            elif moved_to := options[name].moved_to:
+                moved = section.field_of(name, entries[name].node)
+                message = f"`{name}` was moved to {moved_to}; move it here, too"
+                moved.warn(message, line=entries[name].line)
         return section
 
     def _entries(self, expected: str) -> dict[str, MappingEntry]:
@@ -236,5 +240,5 @@ def _unknown(name: str, options: Options) -> str:
         )
     close = get_close_matches(name[:100], options, n=1)
     hint = f" (did you mean `{close[0]}`?)" if close else ""
-    known = ", ".join(options)
+    known = ", ".join(name for name, one in options.items() if not one.moved_to)
     return f"unknown key `{yaml_tree.shown(name)}`{hint}; expected one of {known}"

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from exporter.config import option_values, yaml_tree
 from exporter.config.options import (
     CAMPAIGN,
+    CANVAS,
     CONFIG,
     DISCOVER,
     LIMITS,
@@ -122,6 +123,10 @@ class _Parser:
         section = field.section(
             "a mapping with the keys name, endpoint and campaigns", WORKSPACE
         )
+        discover = section.find("discover", _discover)
+        shared = _shared_rate(section, discover)
+        canvas_interval = section.read("canvas_interval", option_values.duration)
+        canvas_steps = section.read("canvas_steps", option_values.boolean)
         allow_http = section.read("allow_http", option_values.boolean)
         endpoint = partial(option_values.endpoint, allow_http=allow_http)
         interval_seconds = section.read("interval", option_values.duration)
@@ -141,7 +146,11 @@ class _Parser:
             ca_file=section.find("ca_file", self._ca_file),
             allow_http=allow_http,
             campaigns=_listed(section, interval_seconds),
-            discover=section.find("discover", _discover),
+            canvases=_canvases(section, canvas_interval, has_steps=canvas_steps),
+            canvas_interval_seconds=canvas_interval,
+            canvas_steps=canvas_steps,
+            shared_requests_per_minute=shared,
+            discover=discover and discover._replace(requests_per_minute=shared),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
         )
 
@@ -197,16 +206,19 @@ class _Parser:
 
 
 def _listed(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
-    """Return the listed campaigns; there may be none if `discover` is set."""
-    is_discovered = section.at("discover") is not None
+    """Return the listed campaigns; there may be none if anything else is polled."""
+    is_optional = section.at("discover") is not None or section.at("canvases")
     listed = section.at("campaigns")
-    if is_discovered and (listed is None or listed.is_null):
+    if is_optional and (listed is None or listed.is_null):
         return ()
-    empty = "the list is empty; expected at least one campaign, or the key `discover`"
+    empty = (
+        "the list is empty; expected at least one campaign, or the key `canvases` or "
+        "`discover`"
+    )
     parse = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
 
     def campaigns(field: Field) -> tuple[ObjectConfig, ...]:
-        if_empty = "" if is_discovered else empty
+        if_empty = "" if is_optional else empty
         return values(field.items("a list of campaigns", if_empty=if_empty), parse)
 
     return section.find("campaigns", campaigns) or ()
@@ -222,13 +234,72 @@ def _campaign(
     section = field.section(
         "a mapping such as {id: 3bbc4555-..., name: Welcome}", CAMPAIGN
     )
+    return _object(section, "campaign", interval_seconds, ids=ids, names=names)
+
+
+def _object(
+    section: Section,
+    kind: str,
+    interval_seconds: float,
+    *,
+    ids: dict[str, Field],
+    names: dict[str, Field],
+) -> ObjectConfig:
+    parse_id = partial(option_values.object_id, kind=kind, taken=ids)
     return ObjectConfig(
-        id=section.find("id", partial(option_values.campaign_id, taken=ids)) or "",
+        id=section.find("id", parse_id) or "",
         name=section.find("name", partial(option_values.name, taken=names)) or "",
         interval_seconds=section.find("interval", option_values.duration)
         or interval_seconds,
-        labels=section.read("labels", partial(_labels, parse=option_values.label)),
+        labels=section.read(
+            "labels", partial(_labels, parse=partial(option_values.label, kind=kind))
+        ),
     )
+
+
+def _canvases(
+    section: Section, interval_seconds: float, *, has_steps: bool
+) -> tuple[ObjectConfig, ...]:
+    parse = partial(
+        _canvas,
+        interval_seconds=interval_seconds,
+        has_steps=has_steps,
+        ids={},
+        names={},
+    )
+
+    def canvases(field: Field) -> tuple[ObjectConfig, ...]:
+        return values(field.items("a list of canvases"), parse)
+
+    listed = section.at("canvases")
+    if listed is None or listed.is_null:
+        return ()
+    return section.find("canvases", canvases) or ()
+
+
+def _canvas(
+    field: Field,
+    *,
+    interval_seconds: float,
+    has_steps: bool,
+    ids: dict[str, Field],
+    names: dict[str, Field],
+) -> ObjectConfig:
+    section = field.section(
+        "a mapping such as {id: 5f0c2b1e-..., name: Onboarding}", CANVAS
+    )
+    own_steps = section.find("steps", option_values.boolean)
+    return _object(section, "canvas", interval_seconds, ids=ids, names=names)._replace(
+        has_steps=has_steps if own_steps is None else own_steps
+    )
+
+
+def _shared_rate(section: Section, discover: DiscoverConfig | None) -> float:
+    """Return the ceiling of the shared bucket; discovery had one of its own before."""
+    name = "shared_requests_per_minute"
+    if discover and discover.requests_per_minute and not section.at(name):
+        return discover.requests_per_minute
+    return section.read(name, option_values.number)
 
 
 def _discover(field: Field) -> DiscoverConfig:
@@ -245,9 +316,13 @@ def _discover(field: Field) -> DiscoverConfig:
         max_campaigns=section.read("max_campaigns", option_values.integer),
         list_interval_seconds=section.read("list_interval", option_values.duration),
         grace_seconds=section.read("grace", option_values.duration),
-        requests_per_minute=section.read("requests_per_minute", option_values.number),
+        requests_per_minute=section.find("requests_per_minute", option_values.number)
+        or 0.0,
         labels=section.read(
-            "labels", partial(_labels, parse=option_values.discovered_label)
+            "labels",
+            partial(
+                _labels, parse=partial(option_values.discovered_label, kind="campaign")
+            ),
         ),
     )
 

@@ -146,6 +146,7 @@ class WorkspaceConfig:
     """The interval of campaigns and canvases without activity."""
     canvases: tuple[ObjectConfig, ...] = ()
     canvas_interval_seconds: float = 900.0
+    canvas_steps: bool = False
     shared_requests_per_minute: float = 60.0
     """The ceiling for all requests in Braze's shared bucket."""
 

@@ -36,6 +36,8 @@ class Kind(NamedTuple):
     """The default interval of its objects."""
     ceiling: Callable[[WorkspaceConfig], float]
     """The most requests a minute in its bucket."""
+    ceiling_option: str
+    """The option that sets it."""
     row_parser: Callable[[ObjectConfig], type[RowParser]]
     query: Callable[..., Query]
     """(object id, windows=, request=, now=) → the query of one request of a poll.
@@ -44,6 +46,9 @@ class Kind(NamedTuple):
     """
     older_requests: Callable[[tuple[int, ...]], int]
     """How many requests beside the newest one the windows need."""
+    days_per_request: Callable[[tuple[int, ...]], int]
+    quiet_days: int
+    """So many complete days without a count make an object idle."""
     can_be_quiet: Callable[[tuple[int, ...]], bool]
     """Whether the requests for these windows show that an object is idle."""
     has_revisions: bool
@@ -86,9 +91,12 @@ CAMPAIGN = Kind(
     objects=lambda workspace: workspace.campaigns,
     interval_seconds=lambda workspace: workspace.interval_seconds,
     ceiling=lambda workspace: workspace.requests_per_minute,
+    ceiling_option="requests_per_minute",
     row_parser=lambda _: CampaignRowParser,
     query=_campaign_query,
     older_requests=lambda _: 0,
+    days_per_request=days_needed,
+    quiet_days=CampaignRowParser.quiet_days,
     can_be_quiet=CampaignRowParser.can_be_quiet,
     has_revisions=True,
 )
@@ -100,9 +108,12 @@ CANVAS = Kind(
     objects=lambda workspace: workspace.canvases,
     interval_seconds=lambda workspace: workspace.canvas_interval_seconds,
     ceiling=lambda workspace: workspace.shared_requests_per_minute,
+    ceiling_option="shared_requests_per_minute",
     row_parser=lambda one: CanvasStepsRowParser if one.has_steps else CanvasRowParser,
     query=_canvas_query,
     older_requests=older_days.requests_needed,
+    days_per_request=lambda _: older_days.DAYS_PER_REQUEST,
+    quiet_days=CanvasRowParser.quiet_days,
     can_be_quiet=CanvasRowParser.can_be_quiet,
     has_revisions=False,
 )

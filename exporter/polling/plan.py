@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import ceiling_for, spacing
+from exporter.braze.session import SHARED
 from exporter.model.config import (
     Config,
     DiscoverConfig,
@@ -36,10 +37,16 @@ _TYPICAL_OVERALL_STATS = (
 )
 """Revenue, unique recipients and four conversion events by either date."""
 
+_TYPICAL_ENTRIES = ("entries", "revenue", "conversions", "conversions_by_entry_time")
+"""Fields of a canvas and of a variant with one conversion event; steps lack entries."""
+
 _PAGE_SIZE = 100
 """Campaigns on one page of Braze's list."""
 
 _DAY_SECONDS = 86400.0
+
+_LEAST_SHARE = 0.1
+"""Of the shared ceiling, for canvases beside discovery."""
 
 _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
@@ -56,7 +63,8 @@ class GroupPlan(NamedTuple):
     """The factor, at least 1, on every interval."""
     windows: tuple[int, ...]
     typical_series: int
-    """Series expected when each campaign sends one email message."""
+    """Series expected when each campaign sends one email message, and each canvas one
+    in one step of one variant."""
 
     @property
     def older_per_minute(self) -> float:
@@ -112,18 +120,32 @@ def plan(config: Config) -> tuple[GroupPlan, ...]:
 
 def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
     objects = kind.objects(workspace)
-    series = min(typical_series(config), config.limits.series_per_campaign)
+    most = config.limits.series_per_campaign
+    if kind is CAMPAIGN:
+        series = min(typical_series(config), most) * len(objects)
+    else:
+        series = sum(min(typical_canvas_series(config, each), most) for each in objects)
     one = GroupPlan(
         workspace=workspace,
         kind=kind,
         wanted_per_minute=0.0,
-        ceiling_per_minute=kind.ceiling(workspace),
+        ceiling_per_minute=_ceiling(workspace, kind),
         stretch=1.0,
         windows=config.windows,
-        typical_series=series * len(objects),
+        typical_series=series,
     )
     rate = sum(60 / each.interval_seconds for each in objects)
     return one.with_rate(one.older_per_minute + rate)
+
+
+def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
+    """Return the ceiling of a kind; in the shared bucket discovery has its part."""
+    ceiling, discover = kind.ceiling(workspace), workspace.discover
+    if kind.bucket != SHARED or discover is None:
+        return ceiling
+    requests = discovery_per_day(discover, campaigns=discover.max_campaigns)
+    part = sum(requests) * 60 / _DAY_SECONDS
+    return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
 def typical_series(config: Config) -> int:
@@ -135,6 +157,19 @@ def typical_series(config: Config) -> int:
     views = 2 + config.revisions + len(config.windows)
     unsummed = len(config.windows) if is_wanted(NOT_ADDITIVE) else 0
     return stats * views - unsummed + _STATUS_SERIES
+
+
+def typical_canvas_series(config: Config, canvas: ObjectConfig) -> int:
+    """Return the number of series of a canvas with one step, variant and channel."""
+    is_wanted = matcher(config.metrics)
+    has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
+    messages = sum(map(is_wanted, _TYPICAL_STATS)) if has_channel else 0
+    entries = sum(map(is_wanted, _TYPICAL_ENTRIES))
+    stats = messages + 2 * entries
+    if canvas.has_steps:
+        stats += messages + sum(map(is_wanted, _TYPICAL_ENTRIES[1:]))
+    views = 2 + len(config.windows)
+    return stats * views + _STATUS_SERIES + canvas.has_steps
 
 
 def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
         fields |= {
             "stretch": new.stretch,
             "ceiling_per_minute": new.ceiling_per_minute,
-            "advice": "raise requests_per_minute or the intervals",
+            "advice": f"raise {new.kind.ceiling_option} or the intervals",
         }
         _log.warning("workspace.stretched", extra={"fields": fields})
 
