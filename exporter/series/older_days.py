@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from math import ceil
 from typing import NamedTuple
 
+from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import instant, items, mapping, text
 from exporter.series.rows import Row
 
@@ -64,6 +65,7 @@ def merge(
     """Remember the days of a response; those older than `days` are forgotten.
 
     A day that the response covers and has no row for is forgotten, too.
+    `MalformedSeries`: a row cannot be remembered.
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
@@ -74,8 +76,13 @@ def merge(
         if day not in sure and (request or day < today)
     } | dict(rows)
     kept = {day: row for day, row in found.items() if day >= first}
+    try:
+        packed = _packed(kept)
+    except RecursionError:
+        message = "a day of data.stats is nested too deeply"
+        raise MalformedSeries(message) from None
     return older._replace(
-        rows=_packed(kept),
+        rows=packed,
         asked=frozenset(day for day in {*older.asked, *sure, *kept} if day >= first),
     )
 

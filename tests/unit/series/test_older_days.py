@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import orjson
 import pytest
+from exporter.model.errors import MalformedSeries
 from exporter.series.older_days import (
     NOTHING_OLDER,
     OlderDays,
@@ -80,9 +82,11 @@ def test_rows_are_remembered_until_they_are_too_old() -> None:
         NOTHING_OLDER, response(0, 1, 28, 29), today=TODAY, request=2, days=28
     )
 
-    assert set(rows_of(older)) == {ago(1), ago(28)}
-    next_day = merge(older, [], today=ago(-1), request=0, days=28)
-    assert set(rows_of(next_day)) == {ago(1)}
+    assert set(rows_of(older)) == {ago(0), ago(1), ago(28)}
+    next_day = merge(older, response(5), today=ago(-1), request=0, days=29)
+    assert set(rows_of(next_day)) == {ago(5), ago(28)}
+    day_after = merge(next_day, [], today=ago(-2), request=0, days=29)
+    assert set(rows_of(day_after)) == set()
     assert rows_of(NOTHING_OLDER) == {}
 
 
@@ -92,6 +96,14 @@ def test_a_restated_day_replaces_the_remembered_one() -> None:
     again = merge(older, response(20, value=2), today=TODAY, request=1, days=28)
 
     assert rows_of(again)[ago(20)]["n"] == 2
+
+
+def test_a_row_nested_too_deeply_is_malformed() -> None:
+    """The decoder of responses accepts 1024 levels."""
+    row = {"time": str(ago(5)), "more": orjson.loads("[" * 1015 + "]" * 1015)}
+
+    with pytest.raises(MalformedSeries, match="nested too deeply"):
+        merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=0, days=28)
 
 
 @given(st.text(st.characters()), st.integers(), st.floats(allow_nan=False))
