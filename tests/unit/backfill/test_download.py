@@ -39,6 +39,10 @@ Response = RateLimitHeaders | FetchError | dict[str, object]
 """The headers of a response without data, a failure, or a document."""
 
 
+def object_id(params: Mapping[str, str | int]) -> str:
+    return str(params.get("campaign_id") or params["canvas_id"])
+
+
 Groups = tuple[GroupDownload, GroupDownload]
 """Campaigns and canvases."""
 
@@ -67,8 +71,7 @@ class DownloadWorld(FakeBraze):
     def respond(self, params: Mapping[str, str | int]) -> object:
         self.starts.append(self.clock.time)
         self.clock.advance(0.1)
-        object_id = params.get("campaign_id") or params.get("canvas_id")
-        responses = self.script.get(str(object_id), self.default)
+        responses = self.script.get(object_id(params), self.default)
         response = responses.pop(0) if len(responses) > 1 else responses[0]
         self.headers = GOOD
         if isinstance(response, RateLimitHeaders):
@@ -114,7 +117,7 @@ class DownloadWorld(FakeBraze):
                 (round(seconds), group.workspace.name)
             ),
         )
-        return "".join(self.polled_ids)
+        return "".join(map(object_id, self.requests))
 
     def _sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 10
@@ -289,7 +292,7 @@ def test_canvases_have_their_own_ceiling_and_parameters(world: DownloadWorld) ->
 
     assert world.download(*groups) == "axax"
 
-    assert world.intervals == [0.1, 0.9, 1.0]
+    assert world.intervals == [0.1, 0.9, 1.1]
     assert world.requests[1] == {
         "canvas_id": "x",
         "length": 100,
