@@ -180,7 +180,7 @@ def test_a_year_in_prometheus_equals_the_file(
 def test_the_dashboards_show_the_history(
     tmp_path: Path, program: Callable[[str], str]
 ) -> None:
-    """Every query of families in the file has a result for a past day."""
+    """Every query of families in the file has a result for a past day, 28 days too."""
     promtool, server = program("promtool"), program("prometheus")
     queries = [
         one.expression
@@ -192,10 +192,10 @@ def test_the_dashboards_show_the_history(
     with Simulator() as braze:
         backfill = BackfillRun(tmp_path, braze, len(braze.campaigns))
         backfill.configure(requests_per_minute=60_000)
-        ended = backfill.run("--days=6")
+        ended = backfill.run("--days=34", "--step=1h")
     backfill.create_blocks(promtool)
     target = f"127.0.0.1:{closed_port()}"
-    at = time.time() - 3 * 86400
+    at = (time.time() // 3600 - 3 * 24) * 3600
 
     with prometheus(server, scraping(target), where=tmp_path) as url:
         empty = []
@@ -359,6 +359,7 @@ def test_the_history_of_canvases_has_their_days_and_sums(
     assert ended.returncode == 0, ended.stderr
     asked = [one.object_id for one in braze.requests]
     assert {one: asked.count(one) for one in asked} == {one.id: 4 for one in canvases}
+    written_ = backfill.series()
     yesterday = last_complete_day(time.time())
     for canvas in canvases:
         rows = {
@@ -384,7 +385,7 @@ def test_the_history_of_canvases_has_their_days_and_sums(
                 continue  # in the head block of Prometheus
             found = {
                 key: dict(samples)[at]
-                for key, samples in backfill.series().items()
+                for key, samples in written_.items()
                 if ("canvas", canvas.name) in key[1] and at in dict(samples)
             }
             info = next(key for key in found if key[0] == "braze_canvas_info")

@@ -152,14 +152,13 @@ def canvas_day(
         each: naive_canvas_oracle.read(row, *names, has_steps=True)
         for each, row in rows.items()
     }
-    found = [("last_complete_day", days.get(day, {}))]
-    for window in windows:
-        chosen = [days[each] for each in days_of_window(rows, day, window)]
-        found.append((f"trailing {window}d", naive_canvas_oracle.sums(chosen)))
+    found = [("last_complete_day", "", days.get(day, {}))]
+    for number in windows:
+        chosen = [days[each] for each in days_of_window(rows, day, number)]
+        found.append(("trailing", f"{number}d", naive_canvas_oracle.sums(chosen)))
     shown: Shown = {}
     sums: Shown = {}
-    for ending, values in found:
-        family, _, window = ending.partition(" ")
+    for family, window, values in found:
         for (prefix, id_, own), value in values.items():
             labels = dict(own) | ({"window": window} if window else {})
             into = sums if window else shown

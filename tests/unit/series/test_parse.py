@@ -466,7 +466,10 @@ def test_pages_of_a_history_are_merged(
     older = {"data": [email({"sent": 1}, day=day) for day in days]}
 
     found = parse_history(
-        [newer, older], parse_options(series_limit=limit), first=date(2025, 6, 19), last=date(2025, 6, 20)
+        [newer, older],
+        parse_options(series_limit=limit),
+        first=date(2025, 6, 19),
+        last=date(2025, 6, 20),
     )
 
     assert [one.channel for one in variations(found.parts)] == channels

@@ -150,9 +150,14 @@ def test_workspace() -> None:
 def test_workspace_with_canvases() -> None:
     """Their figures are beside those of campaigns, and null without canvases."""
     paused = Pause(FailureReason.FORBIDDEN, "a", NOW + 60)
-    changes = {"canvases": CANVASES, "shared_requests_per_minute": 30}
     objects = (campaign(days=snapshot(row(sent=1))), canvas(is_paused=True))
-    (one,) = document(*objects, canvas_pause=paused, **changes)["workspaces"]
+    found = document(
+        *objects,
+        canvas_pause=paused,
+        canvases=CANVASES,
+        shared_requests_per_minute=30,
+    )
+    (one,) = found["workspaces"]
     (without,) = document(campaign())["workspaces"]
 
     assert (one["state"], one["pause"]) == ("polling", None)
@@ -206,7 +211,7 @@ def test_shard() -> None:
 
 
 def test_documentation_lists_every_name() -> None:
-    """And no others; some have the names of others, as the documentation says."""
+    """And no others; some have the names of others, as documented."""
     documents = [
         document(FAILING, pause=PAUSE),
         document(canvas(), canvas_pause=PAUSE, canvases=CANVASES),

@@ -131,9 +131,12 @@ def test_summary_has_each_kind_that_is_polled() -> None:
         "1 canvas every 15 min: 0.1 of at most 60 requests per minute."
     )
     assert texts.summary(nothing) == "No campaigns to poll."
-    slow = {"shared_requests_per_minute": 1, "canvas_interval": "10s"}
-    stretched = texts.summary(workspace_view(canvases=CANVASES, **slow))
-    assert stretched.endswith("raise shared_requests_per_minute or the intervals.")
+    slow = workspace_view(
+        canvases=CANVASES, shared_requests_per_minute=1, canvas_interval="10s"
+    )
+    assert texts.summary(slow).endswith(
+        "raise shared_requests_per_minute or the intervals."
+    )
 
 
 def test_what_to_do_depends_on_the_kind() -> None:
