@@ -33,7 +33,6 @@ from exporter.series.rows import (
     DayStats,
     DocumentRows,
     PartKey,
-    Row,
     RowParser,
     usable_rows,
 )
@@ -136,17 +135,20 @@ def parse_history(
 
     `last` is the last complete day that the pages certainly cover; a row of a later day
     shows that they cover more. Of a day in several pages the first of them is used.
-    Labels are those that the newest row gives, even if it is of today.
+    Pages come newest first, and one is in memory at a time. Labels are those that the
+    newest row gives, even if it is of today.
     """
-    rows: dict[date, Row] = {}
+    days: dict[date, DayStats] = {}
     parser = _parser(options)
     for document in pages:
+        parser.entries = 0  # the limit is that of one document
         for day, row in usable_rows(parser.days(document), options.today)[0]:
-            rows.setdefault(day, row)
-    days = [(day, parser.parse(rows[day])) for day in sorted(rows, reverse=True)]
-    shown_days = [(day, stats) for day, stats in days if first <= day < options.today]
+            if day not in days:
+                days[day] = parser.parse(row)
     yesterday = options.today - timedelta(days=1)
-    last = min(yesterday, max([last, *rows]))
+    last = min(yesterday, max([last, *days]))
+    shown_days = [(day, days[day]) for day in sorted(days, reverse=True)]
+    shown_days = [one for one in shown_days if first <= one[0] <= yesterday]
     dates = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     windows = tuple(one for one in options.windows if one <= len(dates))
 
