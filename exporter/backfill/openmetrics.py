@@ -1,4 +1,4 @@
-"""A campaign's history as OpenMetrics lines with timestamps.
+"""The history of a campaign or canvas as OpenMetrics lines with timestamps.
 
 Families and labels are those of a scrape. The lines of a series are adjacent and
 ascending in time, as OpenMetrics and promtool require.
@@ -6,10 +6,11 @@ ascending in time, as OpenMetrics and promtool require.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import chain
 
-from exporter.metrics.families import Family, ObjectFamilies
+from exporter.metrics.families import Family, GroupFamilies, ObjectFamilies
 from exporter.metrics.object_metrics import (
     ObjectLabels,
     escape,
@@ -18,14 +19,15 @@ from exporter.metrics.object_metrics import (
     part_labels,
 )
 from exporter.model.labels import clean
-from exporter.model.snapshot import Day, ObjectHistory, Stats
+from exporter.model.snapshot import ObjectHistory, Part, Stats
+from exporter.series.windows import NOT_ADDITIVE, sums_by_day
 
 END = "# EOF\n"
 
 LineEndings = Callable[[date], Sequence[str]]
 """The endings of a day's lines: a blank, the timestamp, a newline."""
 
-_Values = Iterator[tuple[Day, int | float]]
+_Values = Iterable[tuple[date, int | float]]
 
 
 def families_of(families: ObjectFamilies) -> tuple[Family, ...]:
@@ -36,7 +38,7 @@ def families_of(families: ObjectFamilies) -> tuple[Family, ...]:
     groups = families.groups.values()
     infos = (one.info.family for one in groups if one.info)
     return (
-        *(one.last_complete_day for one in groups),
+        *chain.from_iterable((one.last_complete_day, one.trailing) for one in groups),
         families.last_complete_day_timestamp,
         *dict.fromkeys(infos),
         families.info,
@@ -73,9 +75,22 @@ def render(
     for own, values in _series(family, subject, history, added=added):
         head = f"{family.name}{{{start}{own}".removesuffix(",")
         for day, value in values:
-            if endings := line_endings(day.date):
+            if endings := line_endings(day):
                 line = f"{head}}} {number_text(value)}"
                 yield line + line.join(endings)
+
+
+def families_with_samples(
+    families: ObjectFamilies, history: ObjectHistory
+) -> frozenset[Family]:
+    """Return the families of a history that may have samples of an object."""
+    groups = {part.group for part in history.parts}
+    unused = [one for name, one in families.groups.items() if name not in groups]
+    used_infos = {families.groups[name].info for name in groups}
+    return frozenset(families_of(families)) - {
+        *chain.from_iterable((one.last_complete_day, one.trailing) for one in unused),
+        *(one.info.family for one in unused if one.info and one.info not in used_infos),
+    }
 
 
 def _series(
@@ -86,29 +101,54 @@ def _series(
     added: Mapping[str, str],
 ) -> Iterator[tuple[str, _Values]]:
     """Yield (own labels, values by day) of each series."""
-    days = history.days
     families = subject.families
     if family is families.info:
         labels = _without_conflicts(subject.labels, added=added)
         own = "".join(_label(name, text) for name, text in labels.items())
-        yield _label(f"{subject.kind}_id", subject.id) + own, ((d, 1) for d in days)
+        shown = ((day, 1) for day in _shown_days(history))
+        yield _label(f"{subject.kind}_id", subject.id) + own, shown
         return
     if family is families.last_complete_day_timestamp:
-        yield "", ((day, day.starts_at) for day in days)
+        yield "", ((day.date, day.starts_at) for day in history.days)
         return
-    by_day = [(day, dict(day.figures)) for day in days]
     infos: dict[str, set[date]] = {}
-    for part in history.parts:
+    for part, stats in _parts(history):
         group = families.groups[part.group]
-        stats = [(day, stats[part]) for day, stats in by_day if part in stats]
         if family is group.last_complete_day:
-            own = part_labels(group.labels, part).lstrip(",")
-            yield from _stats(f"{own}," if own else "", stats)
+            for field, values in _fields(stats):
+                yield _own(group, part, field), values.items()
+        elif family is group.trailing:
+            for field, window, sums in _sums(stats, history):
+                label = _label("window", f"{window}d")
+                yield _own(group, part, field) + label, sums
         elif group.info and family is group.info.family:
-            own = info_labels(group.info, part).lstrip(",") + ","
-            infos.setdefault(own, set()).update(day.date for day, _ in stats)
-    for own, shown in infos.items():
-        yield own, ((day, 1) for day in days if day.date in shown)
+            shown_on = infos.setdefault(info_labels(group.info, part)[1:] + ",", set())
+            shown_on.update(day for day, _ in stats)
+            for _, _, sums in _sums(stats, history):
+                shown_on.update(day for day, _ in sums)
+    for own, shown_on in infos.items():
+        yield own, ((day, 1) for day in sorted(shown_on))
+
+
+def _shown_days(history: ObjectHistory) -> list[date]:
+    """Return the days with a row or with a sum, oldest first."""
+    rows = {day.date: 1 for day in history.days}
+    sums = (sums_by_day(rows, history.dates, window) for window in history.windows)
+    return sorted({*rows, *(day for days in sums for day, _ in days)})
+
+
+def _parts(
+    history: ObjectHistory,
+) -> Iterator[tuple[Part, list[tuple[date, Stats]]]]:
+    """Yield each part with its stats by day, oldest first."""
+    days = [(day.date, dict(day.figures)) for day in history.days]
+    for part in history.parts:
+        yield part, [(day, stats[part]) for day, stats in days if part in stats]
+
+
+def _own(group: GroupFamilies, part: Part, field: str) -> str:
+    labels = part_labels(group.labels, part).lstrip(",")
+    return (f"{labels}," if labels else "") + _label("metric", field)
 
 
 def _without_conflicts(
@@ -128,12 +168,22 @@ def _without_conflicts(
     return kept
 
 
-def _stats(
-    labels: str, days: Sequence[tuple[Day, Stats]]
-) -> Iterator[tuple[str, _Values]]:
+def _fields(
+    days: Sequence[tuple[date, Stats]],
+) -> Iterator[tuple[str, Mapping[date, int | float]]]:
+    """Yield each field with its values by day, oldest first."""
     for field in dict.fromkeys(name for _, stats in days for name in stats):
-        values = ((day, stats[field]) for day, stats in days if field in stats)
-        yield labels + _label("metric", field), values
+        yield field, {day: stats[field] for day, stats in days if field in stats}
+
+
+def _sums(
+    days: Sequence[tuple[date, Stats]], history: ObjectHistory
+) -> Iterator[tuple[str, int, _Values]]:
+    """Yield each field and window with its sums by the last day, oldest first."""
+    for field, values in _fields(days):
+        if field != NOT_ADDITIVE:
+            for window in history.windows:
+                yield field, window, sums_by_day(values, history.dates, window)
 
 
 def _label(name: str, text: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from exporter.backfill.sampling import HistoryRequest
 from exporter.model.json_values import instant, mapping
@@ -29,7 +30,16 @@ _MAX_AGE_SECONDS = 7 * 86400.0
 
 _REPAIR_SECONDS = 12 * 3600.0
 """For so long after its end a run with missing pages is resumed. A later run starts
-anew, or one campaign that is refused for good would freeze the days of all others."""
+anew, or one object that is refused for good would freeze the days of all others."""
+
+
+class CacheKey(NamedTuple):
+    """A campaign or canvas whose pages are stored."""
+
+    workspace: str
+    endpoint: str
+    kind: str
+    id: str
 
 
 class PageCache:
@@ -67,27 +77,22 @@ class PageCache:
         self._write(_RUN_FILE, {"begun_at": now})
         return now
 
-    def put(
-        self, source: str, campaign_id: str, page: HistoryRequest, document: object
-    ) -> None:
-        """Store a page; `source` is the key of the campaign's workspace."""
-        self._write(_name(source, campaign_id, page), document)
+    def put(self, key: CacheKey, page: HistoryRequest, document: object) -> None:
+        """Store a page."""
+        self._write(_name(key, page), document)
 
-    def has(self, source: str, campaign_id: str, page: HistoryRequest) -> bool:
+    def has(self, key: CacheKey, page: HistoryRequest) -> bool:
         """Return whether the page is stored."""
-        return (self._directory / _name(source, campaign_id, page)).is_file()
+        return (self._directory / _name(key, page)).is_file()
 
-    def get(self, source: str, campaign_id: str, page: HistoryRequest) -> object:
+    def get(self, key: CacheKey, page: HistoryRequest) -> object:
         """Return a stored page. ValueError: the file is not JSON."""
-        return self._read(_name(source, campaign_id, page))
+        return self._read(_name(key, page))
 
-    def delete(
-        self, source: str, campaign_id: str, pages: Iterable[HistoryRequest]
-    ) -> None:
-        """Delete these pages of a campaign."""
+    def delete(self, key: CacheKey, pages: Iterable[HistoryRequest]) -> None:
+        """Delete these pages of an object."""
         for page in pages:
-            name = _name(source, campaign_id, page)
-            (self._directory / name).unlink(missing_ok=True)
+            (self._directory / _name(key, page)).unlink(missing_ok=True)
 
     def mark_incomplete(self, *, now: float) -> None:
         """Store that the run ended with pages missing."""
@@ -127,6 +132,6 @@ class PageCache:
         temporary.replace(self._directory / name)
 
 
-def _name(source: str, campaign_id: str, page: HistoryRequest) -> str:
-    key = json.dumps([source, campaign_id, page.ending_at, page.length])
-    return f"{blake2b(key.encode(), digest_size=16).hexdigest()}.json"
+def _name(key: CacheKey, page: HistoryRequest) -> str:
+    text = json.dumps([*key, page.ending_at, page.length])
+    return f"{blake2b(text.encode(), digest_size=16).hexdigest()}.json"

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
+from exporter.polling.kinds import Kind, utc_text
 from exporter.series.days import start_of_day
 
 MAX_DAYS = 3650
@@ -23,15 +24,13 @@ STEPS_SECONDS = tuple(
 """What `--step auto` chooses from; each divides a day. Prometheus shows a sample for
 five minutes, so a series with the finest step has no gaps."""
 
-_PAGE_DAYS = 100
-_STRIDE_DAYS = 98
+_OVERLAP_DAYS = 2
 """Braze does not document whether a page contains the day of `ending_at`, nor in which
-time zone: pages overlap by two days."""
+time zone."""
 
-_NEWEST_STRIDE_DAYS = 88
-"""The newest page ends when it is requested, up to eight days after the start."""
-
-_MARGIN_DAYS = _STRIDE_DAYS - _NEWEST_STRIDE_DAYS
+_MARGIN_DAYS = 10
+"""A newest page without an end ends when it is requested, up to eight days after the
+start."""
 
 _DAY_SECONDS = 86400
 _SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
@@ -48,28 +47,51 @@ class HistoryRequest:
     length: int
 
 
-def pages(days: int, *, now: float) -> tuple[HistoryRequest, ...]:
+def pages(days: int, *, now: float, kind: Kind) -> tuple[HistoryRequest, ...]:
     """Return the requests for the last `days` complete days, newest first.
 
-    They cover all of these days in any time zone, whether or not Braze includes the day
-    of `ending_at`, and in whichever time zone it reads it. So the newest has none: a
-    page that ends in the future is refused, and one that ends now may lack yesterday.
+    They cover the days up to `sure_until` in any time zone, whether or not Braze
+    includes the day of `ending_at`, and in whichever time zone it reads it. A page that
+    ends in the future is refused, and one that ends now may lack yesterday: the newest
+    has no end if the kind needs none.
     """
-    newest = HistoryRequest(None, min(_PAGE_DAYS, days + _MARGIN_DAYS))
-    wanted = days + 2  # today, and the day that a page may lack
-    end = datetime.fromtimestamp(floor(now), UTC)
-    if newest.length < _PAGE_DAYS:
+    most, end = kind.most_days, _newest_end(kind, now=now)
+    wanted = days + _OVERLAP_DAYS  # today, and the day that a page may lack
+    if kind.end_delay_seconds is None:
+        newest = HistoryRequest(None, min(most, days + _MARGIN_DAYS))
+        first_stride = most - _OVERLAP_DAYS - _MARGIN_DAYS
+    else:
+        newest = HistoryRequest(utc_text(end), min(most, wanted))
+        first_stride = most - _OVERLAP_DAYS
+    if newest.length < most:
         return (newest,)
     return (
         newest,
         *(
             HistoryRequest(
-                f"{end - timedelta(days=done):%Y-%m-%dT%H:%M:%SZ}",
-                min(_PAGE_DAYS, wanted - done),
+                utc_text(end - done * _DAY_SECONDS), min(most, wanted - done)
             )
-            for done in range(_NEWEST_STRIDE_DAYS, wanted - 2, _STRIDE_DAYS)
+            for done in range(first_stride, days, most - _OVERLAP_DAYS)
         ),
     )
+
+
+def sure_until(timezone: ZoneInfo, *, now: float, kind: Kind) -> date:
+    """Return the last complete day that the pages contain however Braze reads them.
+
+    A page that ends now may be read in UTC and without its last day, and so lack
+    yesterday in the hours in which the local date is ahead of that of UTC.
+    """
+    yesterday = today(now=now, timezone=timezone) - timedelta(days=1)
+    if kind.end_delay_seconds is None:
+        return yesterday
+    end = datetime.fromtimestamp(_newest_end(kind, now=now), UTC)
+    last = min(end.date(), end.astimezone(timezone).date())
+    return min(yesterday, last - timedelta(days=1))
+
+
+def _newest_end(kind: Kind, *, now: float) -> float:
+    return floor(now) - (kind.end_delay_seconds or 0.0)
 
 
 def today(*, now: float, timezone: ZoneInfo) -> date:

@@ -1,4 +1,4 @@
-"""`braze-exporter backfill`: the history of campaigns, for Prometheus to load."""
+"""`braze-exporter backfill`: earlier days of campaigns and canvases as a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from exporter.backfill import download, openmetrics, sampling
-from exporter.backfill.download import PageRequest, WorkspaceDownload, source
+from exporter.backfill import download, sampling
+from exporter.backfill.download import GroupDownload, PageRequest
 from exporter.backfill.page_cache import PageCache
-from exporter.backfill.writer import HistoryCampaign, HistoryFile, HistorySpan
+from exporter.backfill.writer import (
+    HistoryFile,
+    HistoryObject,
+    HistorySpan,
+    parts_of,
+)
 from exporter.commands import backfill_options, print_error, target
 from exporter.commands.backfill_options import BLOCK_HOURS, BackfillOptions
 from exporter.commands.flags import NO_CONFIG_FILE, Parser
@@ -20,11 +25,11 @@ from exporter.config import units
 from exporter.config.load import load
 from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.one_shot import DiscoveryRun
-from exporter.metrics import families
 from exporter.model.config import Config, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
+from exporter.polling.kinds import KINDS, Kind
 from exporter.storage.sqlite_state import SqliteState
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         print_error(str(warning))
     try:
         return _Backfill(parsed.config, options, environment).run()
-    except backfill_options.NoCampaignSelected as error:
+    except backfill_options.NothingSelected as error:
         parser.error(str(error))
     except OSError as error:
         reason = error.strerror or str(error)
@@ -84,9 +89,9 @@ class _Backfill:
 
     def run(self) -> int:
         """Return the exit code. OSError: a file cannot be written."""
-        workspaces, patterns = self._config.workspaces, self._options.campaigns
+        workspaces, patterns = self._config.workspaces, self._options.patterns
         has_discovery = any(one.discover for one in workspaces)
-        if not has_discovery:  # a wrong --campaign fails before anything is written
+        if not has_discovery:  # a wrong pattern fails before anything is written
             backfill_options.select(workspaces, patterns)
         with self._cache.locked():
             span = self._start()
@@ -101,7 +106,7 @@ class _Backfill:
             if downloaded is None:
                 print_error(_STOPPED)
                 return 1
-            return self._write_history(downloaded, span, missing_of=len(items))
+            return self._write_history(downloaded, span, wanted=items)
 
     def _start(self) -> HistorySpan:
         now = self._clock.now()
@@ -137,21 +142,25 @@ class _Backfill:
         return replace(workspace, campaigns=found)
 
     def _download(
-        self, items: Sequence[HistoryCampaign], span: HistorySpan
-    ) -> Sequence[HistoryCampaign] | None:
+        self, items: Sequence[HistoryObject], span: HistorySpan
+    ) -> Sequence[HistoryObject] | None:
         """Download the pages that are not cached.
 
-        Return the campaigns without a failure; None: a workspace stopped.
+        Return the objects without a failure; None: a workspace stopped.
         """
-        pages = sampling.pages(span.days, now=span.started_at)
-        requests: dict[str, list[PageRequest]] = {}
-        for workspace, campaign in items:
-            requests.setdefault(workspace.name, []).extend(
-                PageRequest(campaign, page)
-                for page in pages
-                if not self._cache.has(source(workspace), campaign.id, page)
+        pages = {
+            kind: sampling.pages(span.days, now=span.started_at, kind=kind)
+            for kind in KINDS
+        }
+        requests: dict[tuple[str, Kind], list[PageRequest]] = {}
+        for item in items:
+            workspace, kind, one = item
+            requests.setdefault((workspace.name, kind), []).extend(
+                PageRequest(one, page)
+                for page in pages[kind]
+                if not self._cache.has(item.key, page)
             )
-        total = len(pages) * len(items)
+        total = sum(len(pages[item.kind]) for item in items)
         progress = Progress(
             "pages downloaded",
             total=total,
@@ -160,17 +169,25 @@ class _Backfill:
         )
         workspaces = {one.workspace.name: one.workspace for one in items}
         with ExitStack() as stack:
-            downloads = {
-                name: WorkspaceDownload(
+            sessions = {
+                name: download.session_of(
                     workspace,
                     client=stack.enter_context(self._client(workspace)),
-                    requests=requests[name],
-                    cache=self._cache,
                     clock=self._clock,
                     random=random.random,
-                    on_page=progress.advance,
                 )
                 for name, workspace in workspaces.items()
+            }
+            downloads = {
+                (name, kind): GroupDownload(
+                    workspaces[name],
+                    kind,
+                    session=sessions[name],
+                    requests=pending,
+                    cache=self._cache,
+                    on_page=progress.advance,
+                )
+                for (name, kind), pending in requests.items()
             }
             download.run(
                 tuple(downloads.values()),
@@ -180,46 +197,61 @@ class _Backfill:
             )
         complete = []
         for item in items:
-            failures = downloads[item.workspace.name].failures
-            if item.campaign.id in failures:
-                _report_failure(item, failures[item.campaign.id])
-            else:
+            of_kind = downloads[item.workspace.name, item.kind]
+            if item.config.id in of_kind.failures:
+                _report_failure(item, of_kind.failures[item.config.id])
+            elif not of_kind.stopped_by:
                 complete.append(item)
         stopped = [one for one in downloads.values() if one.stopped_by]
-        for one in stopped:
-            print_error(f"workspace {one.workspace.name}: {one.stopped_by}")
-        return None if stopped else complete
+        reasons = (
+            f"workspace {one.workspace.name}: {one.stopped_by}" for one in stopped
+        )
+        for reason in dict.fromkeys(reasons):
+            print_error(reason)
+        # A missing permission leaves out its kind alone.
+        served = {
+            one.workspace.name for one in downloads.values() if not one.stopped_by
+        }
+        is_stopped = any(
+            not one.is_forbidden or one.workspace.name not in served for one in stopped
+        )
+        return None if is_stopped else complete
 
     def _write_history(
-        self, items: Sequence[HistoryCampaign], span: HistorySpan, *, missing_of: int
+        self,
+        items: Sequence[HistoryObject],
+        span: HistorySpan,
+        *,
+        wanted: Sequence[HistoryObject],
     ) -> int:
         history = HistoryFile(self._cache, self._config, span)
         complete, series = [], 0
         for item in items:
             try:
-                series += history.history(item).series
+                series += history.read(item)
                 complete.append(item)
             except (ValueError, OSError, MalformedSeries) as error:
                 _report_failure(item, f"a cached page cannot be read: {error}")
                 history.delete_pages(item)
-        missing = missing_of - len(complete)
+        missing = len(wanted) - len(complete)
         if missing:
             self._cache.mark_incomplete(now=self._clock.now())
         if not series:
-            print_error("nothing to write: no campaign has a history")
+            print_error("nothing to write: there is no complete history")
             return 1
         self._write(history, complete, series)
         if missing:
+            kinds = " and ".join(dict.fromkeys(one.kind.plural for one in wanted))
             print_error(
-                f"{missing} of {missing_of} campaigns are missing: run the command "
-                "again within 12 h to retry only these"
+                f"{missing} of {len(wanted)} {kinds} are missing: run the "
+                "command again within 12 h to retry only these"
             )
             return 1
         self._cache.remove()
         return 0
 
     def _write(
-        self, history: HistoryFile, items: Sequence[HistoryCampaign], series: int
+        self, history: HistoryFile, items: Sequence[HistoryObject], series: int
     ) -> None:
         options = self._options
         step = options.step_seconds or sampling.step_for(
@@ -227,7 +259,7 @@ class _Backfill:
         )
         progress = Progress(
             "parts written",
-            total=len(items) * len(openmetrics.families_of(families.CAMPAIGN)),
+            total=sum(len(objects) for _, objects in parts_of(items)),
             print_line=print_error,
         )
         samples = history.write(
@@ -258,14 +290,14 @@ def step_advice(size: int, *, step_seconds: float) -> str:
     )
 
 
-def _report_wait(seconds: float, workspace: str) -> None:
+def _report_wait(seconds: float, waiting: GroupDownload) -> None:
     if seconds >= _MIN_REPORTED_WAIT_SECONDS:
         print_error(
-            f"workspace {workspace}: waiting {duration(seconds)} for Braze's rate "
-            "limit, requests_per_minute or reserve"
+            f"workspace {waiting.workspace.name}: waiting {duration(seconds)} for "
+            f"Braze's rate limit, {waiting.kind.ceiling_option} or reserve"
         )
 
 
-def _report_failure(item: HistoryCampaign, reason: str) -> None:
-    name = f"campaign {clean(item.campaign.name)} ({item.campaign.id})"
+def _report_failure(item: HistoryObject, reason: str) -> None:
+    name = f"{item.kind.name} {clean(item.config.name)} ({item.config.id})"
     print_error(f"workspace {item.workspace.name}, {name}: {reason}")

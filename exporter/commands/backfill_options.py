@@ -1,4 +1,4 @@
-"""Flags of `braze-exporter backfill`, and which campaigns they select."""
+"""Flags of `braze-exporter backfill`, and which campaigns and canvases they select."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from exporter.backfill import sampling
-from exporter.backfill.writer import HistoryCampaign
+from exporter.backfill.writer import HistoryObject
 from exporter.commands.flags import CONFIG_FILE, Flag, parse_whole
 from exporter.config import units
 from exporter.model.config import Selection, WorkspaceConfig
 from exporter.model.patterns import matcher
+from exporter.polling.kinds import KINDS
 
 JOB = "braze-exporter"
 BLOCK_HOURS = 1458
@@ -28,7 +29,14 @@ FLAGS = (
     Flag(
         "campaign",
         "Only campaigns with this id or name; * and ? match any text and any "
-        "character. May be repeated.",
+        "character. May be repeated. Without --canvas, no canvases.",
+        "NAME",
+        is_list=True,
+    ),
+    Flag(
+        "canvas",
+        "Only canvases with this id or name, as --campaign. Without --campaign, no "
+        "campaigns.",
         "NAME",
         is_list=True,
     ),
@@ -49,21 +57,23 @@ FLAGS = (
     ),
 )
 DESCRIPTION = f"""\
-Download complete days from Braze, a hundred per request, and write them as OpenMetrics.
-Load the file into Prometheus with
+Download complete days from Braze, a hundred per request for a campaign and 14 for a
+canvas, and write them, and their sums over the configured windows, as OpenMetrics. Load
+the file into Prometheus with
 
   promtool tsdb create-blocks-from openmetrics --max-block-duration={BLOCK_HOURS}h \\
     history.om DIRECTORY
 
-The campaigns are those that the daemon polls: the configured ones and those that
-discovery finds. Requests stay within requests_per_minute and reserve. Downloaded pages
-are kept in OUTPUT.pages until the file is complete: run an interrupted command again to
-resume it."""
+Campaigns and canvases are those that the daemon polls: the configured ones and those
+that discovery finds. Requests stay within requests_per_minute, for canvases within
+shared_requests_per_minute, and reserve. Downloaded pages are kept in OUTPUT.pages until
+the file is complete: run an interrupted command again to resume it."""
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SAMPLE_LABELS = {
     *("workspace", "campaign", "campaign_id", "channel", "variation", "metric"),
-    *("variation_id", "control"),
+    *("variation_id", "control", "window"),
+    *("canvas", "canvas_id", "variant", "variant_id", "step", "step_id"),
 }
 
 
@@ -72,13 +82,14 @@ class BackfillOptions(NamedTuple):
 
     days: int
     output: Path
-    campaigns: tuple[str, ...]
+    patterns: Mapping[str, tuple[str, ...]]
+    """Kind → ids and names; without any, all objects of both kinds."""
     labels: Mapping[str, str]
     step_seconds: float | None
 
 
-class NoCampaignSelected(Exception):
-    """--campaign matches no campaign, or there are no campaigns at all."""
+class NothingSelected(Exception):
+    """--campaign or --canvas matches nothing, or there is nothing at all."""
 
 
 def parse(options: argparse.Namespace) -> BackfillOptions:
@@ -86,42 +97,53 @@ def parse(options: argparse.Namespace) -> BackfillOptions:
     return BackfillOptions(
         days=parse_whole("days", options.days, least=1, most=sampling.MAX_DAYS),
         output=_output(options.output),
-        campaigns=tuple(options.campaign or ()),
+        patterns={
+            kind.name: tuple(getattr(options, kind.name) or ()) for kind in KINDS
+        },
         labels=_labels(options.label or ()),
         step_seconds=_step(options.step),
     )
 
 
 def select(
-    workspaces: Sequence[WorkspaceConfig], patterns: Sequence[str]
-) -> tuple[HistoryCampaign, ...]:
-    """Return the campaigns that match any pattern; without patterns all of them.
+    workspaces: Sequence[WorkspaceConfig], patterns: Mapping[str, Sequence[str]]
+) -> tuple[HistoryObject, ...]:
+    """Return the objects that match any pattern of their kind; without patterns all.
 
-    NoCampaignSelected: there are no campaigns, or a pattern matches none.
+    NothingSelected: there are no objects, or a pattern matches none.
     """
     items = tuple(
-        HistoryCampaign(workspace, campaign)
+        HistoryObject(workspace, kind, one)
         for workspace in workspaces
-        for campaign in workspace.campaigns
+        for kind in KINDS
+        for one in kind.objects(workspace)
     )
     if not items:
-        message = "no campaign is configured, and discovery selects none"
-        raise NoCampaignSelected(message)
-    if not patterns:
+        message = "no campaign or canvas is configured, and discovery selects none"
+        raise NothingSelected(message)
+    if not any(patterns.values()):
         return items
-    selected: set[tuple[str, str]] = set()
-    for pattern in patterns:
-        is_match = matcher(Selection((pattern,)))
-        found = [
-            one for one in items if pattern in {one.campaign.id, one.campaign.name}
-        ] or [one for one in items if is_match(one.campaign.name)]
-        if not found:
-            message = f"--campaign {pattern!r} matches no campaign id and no name"
-            raise NoCampaignSelected(message)
-        selected |= {(one.workspace.name, one.campaign.id) for one in found}
-    return tuple(
-        one for one in items if (one.workspace.name, one.campaign.id) in selected
-    )
+    selected = {
+        one.key
+        for kind, texts in patterns.items()
+        for pattern in texts
+        for one in _matching([one for one in items if one.kind.name == kind], pattern)
+        or _nothing(kind, pattern)
+    }
+    return tuple(one for one in items if one.key in selected)
+
+
+def _matching(items: Sequence[HistoryObject], pattern: str) -> list[HistoryObject]:
+    """Return the objects with this id or name, or else with a matching name."""
+    is_match = matcher(Selection((pattern,)))
+    return [one for one in items if pattern in {one.config.id, one.config.name}] or [
+        one for one in items if is_match(one.config.name)
+    ]
+
+
+def _nothing(kind: str, pattern: str) -> NoReturn:
+    message = f"--{kind} {pattern!r} matches no {kind} id and no name"
+    raise NothingSelected(message)
 
 
 def _output(text: str) -> Path:

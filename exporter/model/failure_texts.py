@@ -9,16 +9,19 @@ from exporter.model.errors import FailureReason
 
 
 class FailureText(NamedTuple):
-    """The texts of one failure reason; the status page has `cause` and `action`."""
+    """The texts of one failure reason; the status page has `cause` and `action`.
+
+    `{permission}` is that of the request.
+    """
 
     message: str
     """A clause that follows `HTTP 401 from ENDPOINT for PATH: ` in an error message.
 
-    `{source}` is that of the API key, `{permission}` that of the request, and
-    `{target}` the host of a redirect.
+    `{source}` is that of the API key, and `{target}` the host of a redirect.
     """
     cause: str
     action: str
+    """`{kind}` is that of the object, and `{ceiling}` the option with its ceiling."""
 
 
 FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
@@ -35,19 +38,19 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
         "both are fixed when a key is created",
         "The API key lacks a permission, or its IP allowlist excludes this machine "
         "(403).",
-        "Create a new key with the permission campaigns.data_series and, if it has an "
+        "Create a new key with the permission {permission} and, if it has an "
         "IP allowlist, this machine's address; existing keys cannot be changed.",
     ),
     FailureReason.RATE_LIMITED: FailureText(
         "the rate limit is used up",
         "Braze's rate limit is used up (429), by this exporter or another client.",
         "Polling continues when the limit resets. If this happens often, lower "
-        "requests_per_minute.",
+        "{ceiling}.",
     ),
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
         "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the campaign's API identifier.",
+        "Check that the id is the {kind}'s API identifier.",
     ),
     FailureReason.NOT_FOUND: FailureText(
         "the endpoint does not have this path; check that it is a REST host of Braze",

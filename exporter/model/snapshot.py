@@ -106,6 +106,10 @@ class ObjectHistory(NamedTuple):
     """Every part with a sample on any of the days, by (group, channel, name)."""
     days: tuple[Day, ...]
     """Oldest first; days without a row are left out."""
+    dates: tuple[date, ...]
+    """The complete days that were requested, oldest first, with or without a row."""
+    windows: tuple[int, ...]
+    """Those that are not longer than that."""
     series: int
     """How many series these make, those of the object itself included."""
     dropped_series: int

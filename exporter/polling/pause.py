@@ -18,6 +18,11 @@ class Pause(NamedTuple):
     forbidden_ids: frozenset[str] = frozenset()
     """The objects that got 403 since the pause began."""
 
+    @property
+    def is_of_key(self) -> bool:
+        """Whether the key is refused, and not only a permission for one kind."""
+        return self.reason is FailureReason.UNAUTHORIZED
+
     def ends_with(self, object_id: str) -> bool:
         """Return whether a response to this object's request ends the pause.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -33,11 +33,10 @@ from exporter.series.rows import (
     DayStats,
     DocumentRows,
     PartKey,
-    Row,
     RowParser,
     usable_rows,
 )
-from exporter.series.windows import trailing_sums
+from exporter.series.windows import NOT_ADDITIVE, trailing_sums
 
 _HISTORY_STATUS_SERIES = 2
 """What a history holds beside its values: the object's info, and which day it is."""
@@ -130,28 +129,40 @@ def snapshot_of(
 
 
 def parse_history(
-    pages: Iterable[object], options: ParseOptions, *, first: date
+    pages: Iterable[object], options: ParseOptions, *, first: date, last: date
 ) -> ObjectHistory:
     """Parse the complete days from `first` on; `MalformedSeries`: a page is malformed.
 
-    Of a day in several pages the first of them is used. Labels are those that the
+    `last` is the last complete day that the pages certainly cover; a row of a later day
+    shows that they cover more. Of a day in several pages the first of them is used.
+    Pages come newest first, and one is in memory at a time. Labels are those that the
     newest row gives, even if it is of today.
     """
-    rows: dict[date, Row] = {}
+    days: dict[date, DayStats] = {}
     parser = _parser(options)
     for document in pages:
+        parser.entries = 0  # the limit is that of one document
         for day, row in usable_rows(parser.days(document), options.today)[0]:
-            rows.setdefault(day, row)
-    days = [(day, parser.parse(rows[day])) for day in sorted(rows, reverse=True)]
-    shown_days = [(day, stats) for day, stats in days if first <= day < options.today]
+            if day not in days:
+                days[day] = parser.parse(row)
+    yesterday = options.today - timedelta(days=1)
+    last = min(yesterday, max([last, *days]))
+    shown_days = [(day, days[day]) for day in sorted(days, reverse=True)]
+    shown_days = [one for one in shown_days if first <= one[0] <= yesterday]
+    dates = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
+    windows = tuple(one for one in options.windows if one <= len(dates))
 
     union: dict[PartKey, dict[str, int | float]] = defaultdict(dict)
     for _, stats_by_key in shown_days:
         for key, stats in stats_by_key.items():
             union[key].update(stats)
+    summed: DayStats = {
+        key: {name: value for name, value in stats.items() if name != NOT_ADDITIVE}
+        for key, stats in union.items()
+    }
     admitted = _admit(
         parser,
-        [dict(union)],
+        [dict(union), *[summed] * len(windows)],
         days_shown=_HISTORY_STATUS_SERIES,
         room=options.series_limit,
     )
@@ -161,6 +172,8 @@ def parse_history(
             Day(day, start_of_day(day, options.timezone), admitted.figures(stats))
             for day, stats in reversed(shown_days)
         ),
+        dates=dates,
+        windows=windows,
         series=admitted.series,
         dropped_series=admitted.dropped_series,
     )

@@ -6,7 +6,8 @@ and a sum beyond the range of a double is left out.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from math import fsum, isfinite
 from typing import TypeVar
 
@@ -60,6 +61,20 @@ def _totals(
         if stats := {name: added for name, added in sums.items() if added is not None}:
             totals[key] = stats
     return totals
+
+
+def sums_by_day(
+    values: Mapping[date, int | float], dates: Sequence[date], window: int
+) -> Iterator[tuple[date, int | float]]:
+    """Yield each date with the sum over the window that ends with it.
+
+    `dates` are consecutive; windows that begin before the first are left out, and so
+    are those without a value or beyond the range of a double.
+    """
+    for end in range(window, len(dates) + 1):
+        found = [values[day] for day in dates[end - window : end] if day in values]
+        if found and (added := exact_sum(found)) is not None:
+            yield dates[end - 1], added
 
 
 def exact_sum(values: Sequence[int | float]) -> int | float | None:

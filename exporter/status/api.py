@@ -7,37 +7,43 @@ added. It contains no key and no proxy, which may have a password.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
-from exporter.metrics.object_metrics import PollStatus
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import RecentDays
+from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
 from exporter.series.recent_days import unpack_days
 from exporter.status import texts
 from exporter.status.view_model import (
-    CampaignState,
-    CampaignView,
     DayView,
+    GroupView,
+    ObjectState,
+    ObjectView,
     Overview,
     WorkspaceView,
     day_view,
 )
 
-_CHUNK_CAMPAIGNS = 200
-"""Campaigns in one chunk: json.dumps holds the interpreter lock while it runs."""
+_CHUNK_OBJECTS = 200
+"""Objects in one chunk: json.dumps holds the interpreter lock while it runs."""
 
 
 def document_chunks(
     overview: Overview,
-    campaigns: Sequence[CampaignView],
+    objects: Sequence[ObjectView],
     *,
     version: str,
     is_ready: bool,
 ) -> Iterator[str]:
-    """Yield the chunks of the document; `campaigns` are those that it lists."""
+    """Yield the chunks of the document; `objects` are those that it lists."""
     shard = overview.shard
+    totals = Counter(one.kind.plural for one in overview.objects)
+    found = {
+        kind.plural: [one for one in objects if one.kind is kind] for kind in KINDS
+    }
     head = {
         "version": version,
         "at": _time(overview.at),
@@ -49,14 +55,17 @@ def document_chunks(
             "total": shard.total,
         },
         "workspaces": [_workspace(one, overview.at) for one in overview.workspaces],
-        "campaigns_total": len(overview.campaigns),
-        "campaigns_found": len(campaigns),
+        **{f"{plural}_total": totals[plural] for plural in found},
+        **{f"{plural}_found": len(listed) for plural, listed in found.items()},
     }
-    yield _dump(head)[:-1] + ',"campaigns":['
-    for start in range(0, len(campaigns), _CHUNK_CAMPAIGNS):
-        chunk = [_campaign(one) for one in campaigns[start : start + _CHUNK_CAMPAIGNS]]
-        yield ("," if start else "") + _dump(chunk)[1:-1]
-    yield "]}\n"
+    yield _dump(head)[:-1]
+    for plural, listed in found.items():
+        yield f',"{plural}":['
+        for start in range(0, len(listed), _CHUNK_OBJECTS):
+            chunk = [_object(one) for one in listed[start : start + _CHUNK_OBJECTS]]
+            yield ("," if start else "") + _dump(chunk)[1:-1]
+        yield "]"
+    yield "}\n"
 
 
 def _dump(document: object) -> str:
@@ -64,13 +73,35 @@ def _dump(document: object) -> str:
 
 
 def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
-    plan = view.plan
-    workspace = plan.workspace
-    pause = view.pause
+    groups: dict[Kind, GroupView] = {one.kind: one for one in view.all_groups}
+    campaigns = _group(groups[CAMPAIGN])
+    canvases = dict.fromkeys(campaigns)
+    if CANVAS in groups:
+        canvases = _group(groups[CANVAS])
     return {
         "workspace": view.name,
-        "endpoint": workspace.endpoint,
-        "timezone": workspace.timezone.key,
+        "endpoint": view.config.endpoint,
+        "timezone": view.config.timezone.key,
+        **campaigns,
+        **{f"canvas_{name}": value for name, value in canvases.items()},
+        "summary": texts.summary(view),
+        "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
+        "discovery": view.discovery and _discovery(view.discovery, now),
+        **{kind.plural: _states(groups.get(kind)) for kind in KINDS},
+    }
+
+
+def _states(view: GroupView | None) -> dict[str, object]:
+    states = view.states if view else {}
+    return {
+        "total": sum(states.values()),
+        **{str(state): states.get(state, 0) for state in ObjectState},
+    }
+
+
+def _group(view: GroupView) -> dict[str, object]:
+    plan, pause = view.plan, view.pause
+    return {
         "state": "paused" if pause else "polling",
         "summary": texts.pause(view) or texts.polling(view),
         "pause": pause
@@ -85,17 +116,11 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
             "planned_per_minute": plan.planned_per_minute,
             "stretch": plan.stretch,
             "interval_seconds": plan.interval_seconds,
-            "reserve": workspace.reserve,
-            "concurrency": workspace.concurrency,
+            "reserve": plan.workspace.reserve,
+            "concurrency": plan.workspace.concurrency,
         },
-        "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
-        "discovery": view.discovery and _discovery(view.discovery, now),
         "waiting": view.waiting,
         "idle": view.idle,
-        "campaigns": {
-            "total": sum(view.states.values()),
-            **{str(state): view.states.get(state, 0) for state in CampaignState},
-        },
     }
 
 
@@ -127,12 +152,14 @@ def _rate_limit(view: RateLimitView, now: float) -> dict[str, object]:
     }
 
 
-def _campaign(view: CampaignView) -> dict[str, object]:
+def _object(view: ObjectView) -> dict[str, object]:
+    kind = view.kind.name
     labels, status, snapshot = view.labels, view.status, view.snapshot
     return {
         "workspace": labels.workspace,
-        "campaign": labels.name,
-        "campaign_id": labels.id,
+        "kind": kind,
+        kind: labels.name,
+        f"{kind}_id": labels.id,
         "labels": dict(labels.labels),
         "channels": list(view.channels),
         "state": view.state,
@@ -143,7 +170,7 @@ def _campaign(view: CampaignView) -> dict[str, object]:
         "next_poll_at": _time(view.next_poll.at),
         "polling": view.next_poll.is_running,
         "waiting_place": view.next_poll.place,
-        "last_error": status.failure and _failure(status.failure, status),
+        "last_error": status.failure and _failure(status.failure, view),
         "day": _day(view.latest),
         "last_complete_day": _day(
             day_view(snapshot.last_complete if snapshot else None)
@@ -154,10 +181,11 @@ def _campaign(view: CampaignView) -> dict[str, object]:
     }
 
 
-def _failure(reason: FailureReason, status: PollStatus) -> dict[str, object]:
+def _failure(reason: FailureReason, view: ObjectView) -> dict[str, object]:
+    status = view.status
     return {
         "reason": reason,
-        "explanation": texts.failure(reason),
+        "explanation": texts.failure(reason, view.kind),
         "message": status.error or None,
         "at": _time(status.failed_at),
     }

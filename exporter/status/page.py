@@ -18,8 +18,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
+from exporter.braze.session import SHARED
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.store import Entry, ObjectKey
+from exporter.polling.kinds import KINDS
 from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
@@ -27,11 +29,12 @@ from exporter.series.deliverability import Level
 from exporter.status import query, sparkline, texts
 from exporter.status.api import document_chunks
 from exporter.status.view_model import (
-    CampaignView,
+    GroupView,
+    ObjectView,
     Overview,
     WorkspaceView,
-    campaign_view,
     next_poll,
+    object_view,
     today_in,
 )
 from exporter.web.settings import WebSettings
@@ -67,6 +70,7 @@ class StatusPage:
             "texts": texts,
             "STATES": query.STATES,
             "SORTS": query.SORTS,
+            "KINDS": query.KINDS,
             "PAGE_SIZES": query.PAGE_SIZES,
             "sparkline": sparkline,
             "Level": Level,
@@ -85,7 +89,7 @@ class StatusPage:
     def snapshot(self) -> Iterator[OverviewRenderer]:
         """Take a snapshot, which is released at the end of the context.
 
-        The garbage collector is off meanwhile: a snapshot of 10,000 campaigns has
+        The garbage collector is off meanwhile: a snapshot of 10,000 objects has
         100,000 small objects without reference cycles, and repeated collections would
         block all other responses for half a second each.
         """
@@ -114,18 +118,17 @@ class StatusPage:
         entries: dict[GroupKey, list[Entry]] = defaultdict(list)
         for entry in self.entries():
             entries[entry.key.workspace, entry.key.kind].append(entry)
-        workspaces: list[WorkspaceView] = []
-        campaigns: list[CampaignView] = []
+        by_workspace: dict[str, list[tuple[GroupView, QueueState]]] = defaultdict(list)
+        objects: list[ObjectView] = []
         for key, group in dict(self.groups).items():
-            name = group.name
             state = group.queue.state(now=now - wall_offset)
             queue = _on_wall_clock(state, wall_offset)
-            discovery = discoveries.get(name)
             idle_ids = group.idle.idle_ids
             timezone = group.plan.workspace.timezone
-            own_campaigns = [
-                campaign_view(
+            own_objects = [
+                object_view(
                     entry,
+                    kind=group.kind,
                     next_poll=next_poll(
                         queue,
                         entry.labels.id,
@@ -139,19 +142,29 @@ class StatusPage:
                 )
                 for entry in entries[key]
             ]
-            campaigns += own_campaigns
+            objects += own_objects
+            view = GroupView(
+                plan=group.idle.plan,
+                pause=queue.pause,
+                states=Counter(one.state for one in own_objects),
+                waiting=len(queue.positions),
+                idle=len(idle_ids),
+            )
+            by_workspace[group.name].append((view, queue))
+        workspaces = []
+        for name, pairs in by_workspace.items():
+            pairs.sort(key=lambda pair: KINDS.index(pair[0].kind))
+            discovery = discoveries.get(name)
+            limits = _rate_limits(pairs, discovery, now=now, wall_offset=wall_offset)
             workspaces.append(
                 WorkspaceView(
-                    plan=group.idle.plan,
-                    pause=queue.pause,
-                    rate_limits=tuple(_rate_limits(queue, discovery, now, wall_offset)),
-                    states=Counter(one.state for one in own_campaigns),
-                    waiting=len(queue.positions),
-                    idle=len(idle_ids),
+                    config=pairs[0][0].plan.workspace,
+                    all_groups=tuple(group for group, _ in pairs),
+                    rate_limits=tuple(limits),
                     discovery=discovery,
                 )
             )
-        return Overview(now, tuple(workspaces), tuple(campaigns), self.shard)
+        return Overview(now, tuple(workspaces), tuple(objects), self.shard)
 
 
 @dataclass
@@ -164,11 +177,11 @@ class OverviewRenderer:
     version: str
 
     def page(self, query_string: str, settings: WebSettings) -> Iterable[str]:
-        """Return the HTML page of the campaigns that a query string selects."""
+        """Return the HTML page of the objects that a query string selects."""
         overview = self.overview
-        page = query.page_of(overview.campaigns, query.parse_query(query_string))
+        page = query.page_of(overview.objects, query.parse_query(query_string))
         totals = {
-            state: sum(query.is_in(one, state) for one in overview.campaigns)
+            state: sum(query.is_in(one, state) for one in overview.objects)
             for state in query.STATES
         }
         return self.template.generate(
@@ -183,10 +196,10 @@ class OverviewRenderer:
         )
 
     def document(self, query_string: str) -> Iterable[str]:
-        """Return the JSON of all campaigns that a query string selects."""
+        """Return the JSON of all objects that a query string selects."""
         return document_chunks(
             self.overview,
-            query.select(self.overview.campaigns, query.parse_query(query_string)),
+            query.select(self.overview.objects, query.parse_query(query_string)),
             version=self.version,
             is_ready=self.is_ready,
         )
@@ -201,13 +214,23 @@ def _on_wall_clock(queue: QueueState, wall_offset: float) -> QueueState:
 
 
 def _rate_limits(
-    queue: QueueState, discovery: DiscoveryView | None, now: float, wall_offset: float
+    groups: Iterable[tuple[GroupView, QueueState]],
+    discovery: DiscoveryView | None,
+    *,
+    now: float,
+    wall_offset: float,
 ) -> Iterator[RateLimitView]:
-    budget = queue.budget
-    if budget.bucket.is_used:
-        yield rate_limit_view(budget, queue.endpoint, now=now, wall_offset=wall_offset)
-    if discovery and discovery.rate_limit:
-        yield discovery.rate_limit
+    """Yield the limit of each bucket with the paths that share it."""
+    of_discovery = discovery.rate_limit if discovery else None
+    for group, queue in groups:
+        if not queue.budget.bucket.is_used:
+            continue
+        endpoint = queue.endpoint
+        if of_discovery and group.kind.bucket == SHARED:
+            endpoint, of_discovery = f"{endpoint}, {of_discovery.endpoint}", None
+        yield rate_limit_view(queue.budget, endpoint, now=now, wall_offset=wall_offset)
+    if of_discovery:
+        yield of_discovery
 
 
 def _policy(*, style: str, script: str) -> str:

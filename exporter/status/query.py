@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
+from exporter.polling.kinds import KINDS as POLLED_KINDS
+from exporter.polling.kinds import Kind
 from exporter.series.deliverability import Level
-from exporter.status.view_model import CampaignState, CampaignView
+from exporter.status.view_model import ObjectState, ObjectView
 
 ATTENTION = "attention"
 """A filter in place of a state: failing, stale or paused, or a rate is high."""
@@ -33,19 +35,20 @@ _DESCENDING = frozenset({"sent", "bounces", "spam", "age"})
 
 STATES: Mapping[str, str] = {
     ATTENTION: "Need attention",
-    CampaignState.PAUSED: "Paused",
-    CampaignState.STALE: "Stale",
-    CampaignState.FAILING: "Failing",
-    CampaignState.WAITING: "Not polled yet",
-    CampaignState.OK: "Up to date",
+    ObjectState.PAUSED: "Paused",
+    ObjectState.STALE: "Stale",
+    ObjectState.FAILING: "Failing",
+    ObjectState.WAITING: "Not polled yet",
+    ObjectState.OK: "Up to date",
     IDLE: "Idle",
 }
+KINDS: Mapping[str, str] = {one.name: one.plural.capitalize() for one in POLLED_KINDS}
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
 _MAX_TEXT = 200
 _MAX_FIELDS = 50
 
-_SEVERITY = {state: place for place, state in enumerate(CampaignState)}
+_SEVERITY = {state: place for place, state in enumerate(ObjectState)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class ListQuery:
     """A filter, an order and a page."""
 
     text: str = ""
-    """Words; a campaign has to contain all of them."""
+    """Words; an object has to contain all of them."""
     workspace: str = ""
     state: str = ""
     sort: str = _DEFAULT_SORT
@@ -61,6 +64,8 @@ class ListQuery:
     """Whether the order is the opposite of this column's default."""
     page: int = 1
     page_size: int = _PAGE_SIZE
+    kind: str = ""
+    """The name of a kind; empty: all."""
 
     @property
     def is_descending(self) -> bool:
@@ -74,6 +79,7 @@ class ListQuery:
         fields = (
             ("q", self.text, ""),
             ("workspace", self.workspace, ""),
+            ("kind", self.kind, ""),
             ("state", self.state, ""),
             ("sort", self.sort, _DEFAULT_SORT),
             ("order", order, ""),
@@ -84,6 +90,11 @@ class ListQuery:
             [(name, value) for name, value, default in fields if value != default]
         )
 
+    def kinds_of(self, polled: Sequence[Kind]) -> tuple[Kind, ...]:
+        """Return the kinds that are listed, of those that are polled."""
+        selected = tuple(one for one in POLLED_KINDS if one.name == self.kind)
+        return selected or tuple(polled)
+
     def sorted_by(self, sort: str) -> ListQuery:
         """Return the query in this order, or reversed if that is the current order."""
         is_reversed = self.sort == sort and not self.is_reversed
@@ -91,12 +102,12 @@ class ListQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignPage:
-    """One page of the selected campaigns."""
+class ObjectPage:
+    """One page of the selected campaigns and canvases."""
 
     query: ListQuery
     """With the number of an existing page."""
-    rows: tuple[CampaignView, ...]
+    rows: tuple[ObjectView, ...]
     first: int
     """The number of the first row, from 1; 0 if there are no rows."""
     found: int
@@ -110,10 +121,12 @@ def parse_query(query_string: str) -> ListQuery:
     except ValueError:
         return ListQuery()
     state, sort = fields.get("state", ""), fields.get("sort", "")
+    kind = fields.get("kind", "")
     size = _number(fields.get("size", ""))
     return ListQuery(
         text=" ".join(fields.get("q", "")[:_MAX_TEXT].split()),
         workspace=fields.get("workspace", "")[: 2 * _MAX_TEXT],
+        kind=kind if kind in KINDS else "",
         state=state if state in STATES else "",
         sort=sort if sort in SORTS else _DEFAULT_SORT,
         is_reversed=fields.get("order") == "reversed",
@@ -122,16 +135,17 @@ def parse_query(query_string: str) -> ListQuery:
     )
 
 
-def select(campaigns: Sequence[CampaignView], query: ListQuery) -> list[CampaignView]:
-    """Return the matching campaigns of all pages, sorted; those without a value last.
+def select(objects: Sequence[ObjectView], query: ListQuery) -> list[ObjectView]:
+    """Return the matching objects of all pages, sorted; those without a value last.
 
-    Campaigns with equal values are in the order of their names.
+    Objects with equal values are in the order of their names.
     """
     words = query.text.casefold().split()
     found = [
         one
-        for one in campaigns
+        for one in objects
         if (not query.workspace or one.labels.workspace == query.workspace)
+        and (not query.kind or one.kind.name == query.kind)
         and (not query.state or is_in(one, query.state))
         and all(word in _searchable_text(one) for word in words)
     ]
@@ -145,14 +159,14 @@ def select(campaigns: Sequence[CampaignView], query: ListQuery) -> list[Campaign
     return [one for _, one in known] + [one for key, one in keys if key is None]
 
 
-def page_of(campaigns: Sequence[CampaignView], query: ListQuery) -> CampaignPage:
-    """Return one page of the matching campaigns; the last one if it does not exist."""
-    found = select(campaigns, query)
+def page_of(objects: Sequence[ObjectView], query: ListQuery) -> ObjectPage:
+    """Return one page of the matching objects; the last one if it does not exist."""
+    found = select(objects, query)
     pages = max(1, -(-len(found) // query.page_size))
     number = min(query.page, pages)
     start = (number - 1) * query.page_size
     rows = tuple(found[start : start + query.page_size])
-    return CampaignPage(
+    return ObjectPage(
         query=replace(query, page=number),
         rows=rows,
         first=start + 1 if rows else 0,
@@ -161,25 +175,25 @@ def page_of(campaigns: Sequence[CampaignView], query: ListQuery) -> CampaignPage
     )
 
 
-def is_in(campaign: CampaignView, state: str) -> bool:
-    """Return whether a campaign is in a state, needs attention or is idle."""
+def is_in(one: ObjectView, state: str) -> bool:
+    """Return whether an object is in a state, needs attention or is idle."""
     if state == IDLE:
-        return campaign.is_idle
+        return one.is_idle
     if state == ATTENTION:
-        is_polled = campaign.state in {CampaignState.OK, CampaignState.WAITING}
-        return not is_polled or campaign.level > Level.FINE
-    return campaign.state == state
+        is_polled = one.state in {ObjectState.OK, ObjectState.WAITING}
+        return not is_polled or one.level > Level.FINE
+    return one.state == state
 
 
-def _searchable_text(campaign: CampaignView) -> str:
-    labels = campaign.labels
+def _searchable_text(one: ObjectView) -> str:
+    labels = one.labels
     texts = (
         labels.name,
         labels.id,
         labels.workspace,
-        *campaign.channels,
+        *one.channels,
         *(f"{name}={value}" for name, value in labels.labels.items()),
-        campaign.status.failure or "",
+        one.status.failure or "",
     )
     return "\n".join(texts).casefold()
 
@@ -188,17 +202,17 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _sort_key(campaign: CampaignView, sort: str) -> tuple[float, ...] | None:
-    """Return the key of a campaign; None: it has no value."""
-    tally = campaign.latest.tally if campaign.latest else None
+def _sort_key(one: ObjectView, sort: str) -> tuple[float, ...] | None:
+    """Return the key of an object; None: it has no value."""
+    tally = one.latest.tally if one.latest else None
     value: float | None
     if sort == "state":
-        return (_SEVERITY[campaign.state], -campaign.level)
+        return (_SEVERITY[one.state], -one.level)
     if sort == "age":
-        at = campaign.status.last_success_at
+        at = one.status.last_success_at
         value = None if at is None else -at
     elif sort == "next":
-        value = campaign.next_poll.at
+        value = one.next_poll.at
     elif tally is None or sort == "sent":
         value = tally.sent if tally else None
     else:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
+from exporter.braze.paths import permission_for
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.model.durations import duration
 from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
+from exporter.polling.kinds import Kind
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level, Rate
-from exporter.status.view_model import CampaignState, CampaignView, WorkspaceView
+from exporter.status.view_model import (
+    GroupView,
+    ObjectState,
+    ObjectView,
+    Overview,
+    WorkspaceView,
+)
 
 LEVELS: Mapping[Level, str] = {
     Level.UNJUDGED: "too few to judge",
@@ -90,40 +98,84 @@ def rate(rate: Rate) -> str:
     return f"{percent(rate.ratio)}, {LEVELS[rate.level]}"
 
 
-def failure(reason: FailureReason) -> str:
-    """Return what a failure reason means and what to do."""
-    failure = FAILURE_TEXTS[reason]
-    return f"{failure.cause} {failure.action}"
+def names(kinds: Sequence[Kind]) -> str:
+    """Return the plurals of some kinds: `campaigns and canvases`."""
+    return " and ".join(one.plural for one in kinds)
 
 
-def pause(workspace: WorkspaceView) -> str:
-    """Return why a workspace is paused and what to do; empty: it is not paused."""
-    if workspace.pause is None:
+def objects(number: int, kinds: Sequence[Kind]) -> str:
+    """Return a number of objects, each of one of some kinds."""
+    return plural(number, " or ".join(one.name for one in kinds), names(kinds))
+
+
+def about(one: ObjectView, overview: Overview) -> list[str]:
+    """Return what is known of an object beside its name; nothing that all share."""
+    texts = (
+        one.kind.name.capitalize() if len(overview.kinds) > 1 else "",
+        one.labels.workspace if len(overview.workspaces) > 1 else "",
+        ", ".join(one.channels),
+        *(f"{name}={value}" for name, value in one.labels.labels.items()),
+    )
+    return [text for text in texts if text]
+
+
+def failure(reason: FailureReason, kind: Kind) -> str:
+    """Return what a failure reason means for a kind of object, and what to do."""
+    return f"{FAILURE_TEXTS[reason].cause} {_action(reason, kind)}"
+
+
+def _action(reason: FailureReason, kind: Kind) -> str:
+    return FAILURE_TEXTS[reason].action.format(
+        permission=permission_for(kind.path),
+        kind=kind.name,
+        ceiling=kind.ceiling_option,
+    )
+
+
+def pause(group: GroupView) -> str:
+    """Return why objects are not polled and what to do; empty: they are polled."""
+    if group.pause is None:
         return ""
-    failure = FAILURE_TEXTS[workspace.pause.reason]
-    source = workspace.plan.workspace.key_source
-    return f"Paused: {failure.cause} The key is read from {source}. {failure.action}"
+    reason = group.pause.reason
+    subject = "Paused"
+    if not group.pause.is_of_key:
+        subject = f"{group.kind.plural.capitalize()} are paused"
+    return (
+        f"{subject}: {FAILURE_TEXTS[reason].cause} The key is read from "
+        f"{group.plan.workspace.key_source}. {_action(reason, group.kind)}"
+    )
 
 
-def polling(workspace: WorkspaceView) -> str:
-    """Return the number of campaigns, their interval and the request rate."""
-    plan = workspace.plan
-    campaigns = len(plan.workspace.campaigns)
-    if not campaigns:
-        return "No campaigns to poll."
+def probe(group: GroupView) -> str:
+    """Return which request is sent during a pause, without its time."""
+    return f"One {group.kind.name} is polled as a probe"
+
+
+def summary(workspace: WorkspaceView) -> str:
+    """Return why each kind is paused, or how it is polled, as sentences."""
+    texts = (pause(one) or polling(one) for one in workspace.groups)
+    return " ".join(dict.fromkeys(texts))
+
+
+def polling(group: GroupView) -> str:
+    """Return the number of objects, their interval and the request rate."""
+    plan, kind = group.plan, group.kind
+    number = len(plan.objects)
+    if not number:
+        return f"No {kind.plural} to poll."
     idle = ""
-    if workspace.idle:
+    if group.idle:
         every = duration(plan.workspace.idle_interval_seconds * plan.stretch)
-        idle = f" ({workspace.idle:,} idle, every {every} or longer)"
+        idle = f" ({group.idle:,} idle, every {every} or longer)"
     text = (
-        f"{plural(campaigns, 'campaign')} every {duration(plan.interval_seconds)}"
+        f"{objects(number, [kind])} every {duration(plan.interval_seconds)}"
         f"{idle}: {per_minute(plan.planned_per_minute)} of at most "
         f"{per_minute(plan.ceiling_per_minute)} requests per minute."
     )
     if plan.stretch > 1:
         text += (
             f" Intervals are stretched by a factor of {plan.stretch:.2g} to stay below "
-            "that ceiling; raise requests_per_minute or the intervals."
+            f"that ceiling; raise {kind.ceiling_option} or the intervals."
         )
     return text
 
@@ -149,10 +201,10 @@ def discovery(view: DiscoveryView, *, now: float) -> str:
 
 
 def shard(shard: Shard) -> str:
-    """Return which campaigns this process polls, as a sentence."""
+    """Return which objects this process polls, as a sentence."""
     return (
         f"Shard {shard.number} of {shard.total} (numbers start at 0): this page shows "
-        "the campaigns of this shard only, and its ceilings are the configured ones "
+        "the objects of this shard only, and its ceilings are the configured ones "
         f"divided by {shard.total}."
     )
 
@@ -179,13 +231,13 @@ def limit(view: RateLimitView, *, now: float) -> str:
     return f"{text}."
 
 
-def next_poll(campaign: CampaignView, *, now: float) -> str:
-    """Return the time of a campaign's next poll in words."""
-    poll = campaign.next_poll
+def next_poll(one: ObjectView, *, now: float) -> str:
+    """Return the time of an object's next poll in words."""
+    poll = one.next_poll
     if poll.is_running:
         return "running"
     if poll.at is None:
-        is_paused = campaign.state is CampaignState.PAUSED
+        is_paused = one.state is ObjectState.PAUSED
         return "after the pause" if is_paused else "soon"
     if poll.place:
         return f"{ahead(poll.at, now=now)}, after {plural(poll.place, 'other')}"

@@ -1,4 +1,4 @@
-"""The state of all workspaces and campaigns at one instant, with wall-clock times."""
+"""The state of all workspaces and their objects at one instant, in wall time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus
 from exporter.metrics.store import Entry
+from exporter.model.config import WorkspaceConfig
 from exporter.model.snapshot import Day, RecentDays, Snapshot
+from exporter.polling.kinds import CAMPAIGN, KINDS, Kind
 from exporter.polling.pause import Pause
 from exporter.polling.plan import GroupPlan
 from exporter.polling.request_queue import QueueState
@@ -22,11 +24,11 @@ from exporter.series import deliverability
 from exporter.series.deliverability import Deliverability, Level
 
 
-class CampaignState(StrEnum):
-    """The polling state of a campaign; the most urgent first."""
+class ObjectState(StrEnum):
+    """The polling state of a campaign or canvas; the most urgent first."""
 
     PAUSED = "paused"
-    """Braze rejects the key of its workspace."""
+    """Braze rejects the key of its workspace, or a permission is missing."""
     STALE = "stale"
     """The last success is so long ago that the values have expired."""
     FAILING = "failing"
@@ -37,30 +39,61 @@ class CampaignState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkspaceView:
-    """The state of one workspace."""
+class GroupView:
+    """The state of the objects of one kind in one workspace."""
 
     plan: GroupPlan
     pause: Pause | None
-    rate_limits: tuple[RateLimitView, ...]
-    """Of polling and of discovery, once they are used."""
-    states: Mapping[CampaignState, int]
+    states: Mapping[ObjectState, int]
     waiting: int
-    """Campaigns in the request queue."""
+    """Objects in the request queue."""
     idle: int
-    """Campaigns polled at the idle interval."""
+    """Objects polled at the idle interval."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its objects."""
+        return self.plan.kind
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceView:
+    """The state of one workspace."""
+
+    config: WorkspaceConfig
+    all_groups: tuple[GroupView, ...]
+    """In the order of the kinds, that of campaigns always among them."""
+    rate_limits: tuple[RateLimitView, ...]
+    """One per bucket of Braze, once it is used."""
     discovery: DiscoveryView | None
     """None: discovery is not configured."""
 
     @property
     def name(self) -> str:
         """The label `workspace`."""
-        return self.plan.workspace.name
+        return self.config.name
+
+    @property
+    def groups(self) -> tuple[GroupView, ...]:
+        """The groups with objects; without any, that of campaigns."""
+        found = tuple(one for one in self.all_groups if one.plan.objects)
+        return found or self.all_groups[:1]
+
+    @property
+    def pauses(self) -> tuple[GroupView, ...]:
+        """The paused groups; of those that a refused key pauses, the one that probes.
+
+        If discovery probes the key, it is the first one.
+        """
+        paused = [one for one in self.groups if one.pause]
+        by_key = [one for one in paused if one.pause and one.pause.is_of_key]
+        by_key.sort(key=lambda one: not (one.pause and one.pause.probe_id))
+        return tuple(one for one in paused if one not in by_key[1:])
 
 
 @dataclass(frozen=True, slots=True)
 class DayView:
-    """One day of a campaign, summed over its messages."""
+    """One day of an object, summed over its messages."""
 
     date: date
     starts_at: float
@@ -69,25 +102,26 @@ class DayView:
 
 @dataclass(frozen=True, slots=True)
 class NextPoll:
-    """The time of a campaign's next poll."""
+    """The time of an object's next poll."""
 
     at: float | None
     """None: unknown, after a pause or after a response that is still awaited."""
     place: int | None = None
-    """The number of campaigns before it, if it is in the request queue."""
+    """The number of objects before it, if it is in the request queue."""
     is_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignView:
-    """The state of one campaign."""
+class ObjectView:
+    """The state of one campaign or canvas."""
 
+    kind: Kind
     labels: ObjectLabels
     status: PollStatus
-    """The state of its polls, even if its workspace is paused."""
+    """The state of its polls, even if they are paused."""
     snapshot: Snapshot | None
     """None: it has no values."""
-    state: CampaignState
+    state: ObjectState
     next_poll: NextPoll
     latest: DayView | None
     is_of_today: bool
@@ -119,20 +153,27 @@ class Overview:
 
     at: float
     workspaces: tuple[WorkspaceView, ...]
-    campaigns: tuple[CampaignView, ...]
+    objects: tuple[ObjectView, ...]
     shard: Shard | None = None
-    """None: this process polls all campaigns."""
+    """None: this process polls all objects."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that are polled; without any, campaigns."""
+        groups = [group for one in self.workspaces for group in one.groups]
+        found = {one.kind.name for one in groups if one.plan.objects}
+        return tuple(one for one in KINDS if one.name in found) or (CAMPAIGN,)
 
 
 def next_poll(
-    queue: QueueState, campaign_id: str, *, planned_at: float | None, now: float
+    queue: QueueState, object_id: str, *, planned_at: float | None, now: float
 ) -> NextPoll:
-    """Return the next poll of a campaign that is scheduled for `planned_at`."""
-    if campaign_id in queue.in_flight:
+    """Return the next poll of an object that is scheduled for `planned_at`."""
+    if object_id in queue.in_flight:
         return NextPoll(now, is_running=True)
-    if queue.pause and campaign_id == queue.pause.probe_id:
+    if queue.pause and object_id == queue.pause.probe_id:
         return NextPoll(max(queue.pause.probe_at, now))
-    place = queue.positions.get(campaign_id)
+    place = queue.positions.get(object_id)
     if queue.pause:
         return NextPoll(None, place)
     if place is None:
@@ -141,20 +182,22 @@ def next_poll(
     return NextPoll(at if math.isfinite(at) else None, place)
 
 
-def campaign_view(
+def object_view(
     entry: Entry,
     *,
+    kind: Kind,
     next_poll: NextPoll,
     is_paused: bool,
     is_overdue: bool,
     is_idle: bool,
     today: date,
-) -> CampaignView:
-    """Return the view of a campaign."""
+) -> ObjectView:
+    """Return the view of an object."""
     snapshot = entry.snapshot
     latest = day_view(snapshot.latest) if snapshot else None
     value_series = entry.values.series if entry.values else 0
-    return CampaignView(
+    return ObjectView(
+        kind=kind,
         labels=entry.labels,
         status=entry.status,
         snapshot=snapshot,
@@ -179,12 +222,12 @@ def today_in(timezone: ZoneInfo, *, now: float) -> date:
     return datetime.fromtimestamp(now, timezone).date()
 
 
-def _state(entry: Entry, *, is_paused: bool, is_overdue: bool) -> CampaignState:
+def _state(entry: Entry, *, is_paused: bool, is_overdue: bool) -> ObjectState:
     status = entry.status
     if is_paused:
-        return CampaignState.PAUSED
+        return ObjectState.PAUSED
     if status.last_success_at is not None and entry.snapshot is None:
-        return CampaignState.STALE
+        return ObjectState.STALE
     if status.is_up is None:
-        return CampaignState.FAILING if is_overdue else CampaignState.WAITING
-    return CampaignState.OK if status.is_up else CampaignState.FAILING
+        return ObjectState.FAILING if is_overdue else ObjectState.WAITING
+    return ObjectState.OK if status.is_up else ObjectState.FAILING

@@ -6,30 +6,34 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
-from exporter.metrics import families
+from exporter.metrics.families import BY_KIND
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
+from exporter.polling.kinds import CAMPAIGN, CANVAS, Kind
 from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.pause import Pause
 from exporter.polling.plan import plan
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.series.campaign_rows import CampaignRowParser
+from exporter.series.canvas_rows import CanvasRowParser
 from exporter.series.parse import ParseOptions, parse
 from exporter.status.page import StatusPage
 from exporter.status.view_model import (
-    CampaignView,
+    GroupView,
     NextPoll,
+    ObjectView,
     WorkspaceView,
-    campaign_view,
+    object_view,
 )
 
 from tests.support.daemon_process import parsed
@@ -46,6 +50,9 @@ PARSE_OPTIONS = ParseOptions(
     series_limit=5000,
 )
 
+
+CANVASES = [{"id": "5f0c2b1e-8a37-4d0b-9d8e-2f5f5d1c7a10", "name": "Onboarding"}]
+"""The canvases of a configuration."""
 
 RATE_LIMIT = RateLimitView(
     "campaigns/data_series",
@@ -78,9 +85,28 @@ def snapshot(*rows: dict[str, object]) -> Snapshot:
     return parse({"data": list(rows)}, PARSE_OPTIONS)
 
 
+def canvas_snapshot(*days: dict[str, object]) -> Snapshot:
+    """Return the snapshot of these days of one step of a canvas, newest first."""
+    stats = [
+        {
+            "time": (TODAY - timedelta(days=age)).isoformat(),
+            "step_stats": {"s-1": {"messages": {"email": [fields]}}},
+        }
+        for age, fields in enumerate(days)
+    ]
+    options = PARSE_OPTIONS._replace(row_parser=CanvasRowParser)
+    return parse({"data": {"stats": stats}}, options)
+
+
+def canvas(name: str = "Onboarding", **changes: Any) -> ObjectView:
+    """Return a canvas, as `campaign` returns a campaign."""
+    return campaign(name, kind=CANVAS, **changes)
+
+
 def campaign(
     name: str = "Spring",
     *,
+    kind: Kind = CAMPAIGN,
     days: Snapshot | None = None,
     workspace: str = "shop",
     labels: dict[str, str] | None = None,
@@ -92,10 +118,10 @@ def campaign(
     is_paused: bool = False,
     is_overdue: bool = False,
     is_idle: bool = False,
-) -> CampaignView:
+) -> ObjectView:
     """Return a campaign whose last success was `age` seconds ago."""
     entry = Entry(
-        ObjectLabels(workspace, "campaign", name, f"id-{name}", labels or {}),
+        ObjectLabels(workspace, kind.name, name, f"id-{name}", labels or {}),
         PollStatus(
             is_up=False if failure else is_up,
             failure=failure,
@@ -104,12 +130,13 @@ def campaign(
             error=error,
             failed_at=NOW - 5 if failure and error else None,
         ),
-        RenderedObject(families.CAMPAIGN, (), 7),
+        RenderedObject(BY_KIND[kind.name], (), 7),
         days,
-        RenderedObject(families.CAMPAIGN, (), 2) if days else None,
+        RenderedObject(BY_KIND[kind.name], (), 2) if days else None,
     )
-    return campaign_view(
+    return object_view(
         entry,
+        kind=kind,
         next_poll=next_poll or NextPoll(NOW + 30),
         is_paused=is_paused,
         is_overdue=is_overdue,
@@ -119,20 +146,28 @@ def campaign(
 
 
 def workspace_view(
-    *campaigns: CampaignView,
+    *objects: ObjectView,
     pause: Pause | None = None,
+    canvas_pause: Pause | None = None,
     rate_limits: tuple[RateLimitView, ...] = (),
     discovery: DiscoveryView | None = None,
     **changes: object,
 ) -> WorkspaceView:
-    """Return a workspace with these campaigns."""
+    """Return a workspace with these objects; `changes` are of its configuration."""
+    plans = plan(workspace_config("shop", **changes))
     return WorkspaceView(
-        plan=plan(workspace_config("shop", **changes))[0],
-        pause=pause,
+        config=plans[0].workspace,
+        all_groups=tuple(
+            GroupView(
+                plan=each,
+                pause=pause if each.kind is CAMPAIGN else canvas_pause,
+                states=Counter(one.state for one in objects if one.kind is each.kind),
+                waiting=0,
+                idle=0,
+            )
+            for each in plans
+        ),
         rate_limits=rate_limits,
-        states=Counter(one.state for one in campaigns),
-        waiting=0,
-        idle=0,
         discovery=discovery,
     )
 

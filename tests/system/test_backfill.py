@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -25,11 +25,13 @@ from exporter.metrics.families import CAMPAIGN
 from exporter.simulator import (
     ALL_PERMISSIONS,
     Campaign,
+    Canvas,
     Simulator,
     SimulatorSettings,
 )
 
 from tests.dashboards import dashboard_json
+from tests.support import naive_canvas_oracle
 from tests.support.command_line import invoke
 from tests.support.daemon_process import (
     PATIENCE_SECONDS,
@@ -72,7 +74,11 @@ class BackfillRun:
         self.configure()
 
     def configure(
-        self, *campaigns: Campaign, unknown: bool = False, **changes: Any
+        self,
+        *campaigns: Campaign,
+        unknown: bool = False,
+        windows: Sequence[str] = ("7d", "28d"),
+        **changes: Any,
     ) -> None:
         """Write a configuration of some campaigns, and of one that does not exist."""
         listed = [{"id": UNKNOWN_ID, "name": "Gone"}] if unknown else []
@@ -80,8 +86,13 @@ class BackfillRun:
             {"id": one.id, "name": one.name} for one in campaigns or self.campaigns
         ]
         timezone = self.braze.settings.timezone
-        options = {"campaigns": listed, "timezone": timezone, **changes}
-        document = configuration(self.braze, **options)
+        options = {
+            "campaigns": listed,
+            "timezone": timezone,
+            "shared_requests_per_minute": 4000,
+            **changes,
+        }
+        document = configuration(self.braze, **options) | {"windows": list(windows)}
         self._file = written(self._directory / "config.yaml", document)
 
     @property
@@ -169,7 +180,7 @@ def test_a_year_in_prometheus_equals_the_file(
 def test_the_dashboards_show_the_history(
     tmp_path: Path, program: Callable[[str], str]
 ) -> None:
-    """Every query of families in the file has a result for a past day."""
+    """Every query of families in the file has a result for a past day, 28 days too."""
     promtool, server = program("promtool"), program("prometheus")
     queries = [
         one.expression
@@ -181,10 +192,10 @@ def test_the_dashboards_show_the_history(
     with Simulator() as braze:
         backfill = BackfillRun(tmp_path, braze, len(braze.campaigns))
         backfill.configure(requests_per_minute=60_000)
-        ended = backfill.run("--days=6")
+        ended = backfill.run("--days=34", "--step=1h")
     backfill.create_blocks(promtool)
     target = f"127.0.0.1:{closed_port()}"
-    at = time.time() - 3 * 86400
+    at = (time.time() // 3600 - 3 * 24) * 3600
 
     with prometheus(server, scraping(target), where=tmp_path) as url:
         empty = []
@@ -202,16 +213,19 @@ def test_the_dashboards_show_the_history(
 def test_a_few_days_have_no_gap(backfill: BackfillRun) -> None:
     """A sample every five minutes, up to three hours ago."""
     now = time.time()
+    backfill.configure(windows=["1d", "2d"])
 
     ended = backfill.run("--days", "3", "--campaign", backfill.campaigns[1].name)
 
     assert ended.returncode == 0, ended.stderr
     found = backfill.series()
     assert {name for name, _ in found} == FAMILIES
-    first = first_instant(last_complete_day(now) - timedelta(days=1), NEW_YORK)
+    first = last_complete_day(now) - timedelta(days=1)
     for (_, labels), samples in found.items():
         times = [at for at, _ in samples]
-        assert times[0] == first
+        # The window of two days needs both of them.
+        late = timedelta(days=("window", "2d") in labels)
+        assert times[0] == first_instant(first + late, NEW_YORK)
         assert {b - a for a, b in pairwise(times)} == {300.0}
         assert now - 3 * 3600 - 310 < times[-1] <= time.time() - 3 * 3600
         assert ("job", "braze-exporter") in labels
@@ -308,6 +322,126 @@ def test_missing_campaigns_are_retried_by_the_next_run(backfill: BackfillRun) ->
     assert backfill.files() == {"history.om"}
 
 
+def listed(canvases: Iterable[Canvas], **changes: Any) -> list[dict[str, Any]]:
+    return [{"id": one.id, "name": one.name, **changes} for one in canvases]
+
+
+def documents(braze: Simulator, canvas: Canvas, days: int) -> list[Any]:
+    """Return the rows of the days up to today, newest first, without overlap."""
+    rows = []
+    flags = ("variant_breakdown", "step_breakdown", "deleted_step_data")
+    for done in range(0, days, 14):
+        end = datetime.now(NEW_YORK) - timedelta(days=done, minutes=1)
+        query = {"canvas_id": canvas.id, "length": 14, "ending_at": end.isoformat()}
+        query |= dict.fromkeys((f"include_{one}" for one in flags), "true")
+        _, _, body = get(
+            f"{braze.url}/canvas/data_series?{urlencode(query)}",
+            headers={"Authorization": f"Bearer {braze.api_key}"},
+        )
+        rows += reversed(json.loads(body)["data"]["stats"])
+    return rows
+
+
+def test_the_history_of_canvases_has_their_days_and_sums(
+    backfill: BackfillRun, braze: Simulator
+) -> None:
+    """As the naive oracle reads the simulator's documents; steps where configured.
+
+    The 40 days are in four requests.
+    """
+    canvases = braze.canvases[:3]
+    (stepless, *others) = listed(canvases)
+    with_steps = [one | {"steps": True} for one in others]
+    backfill.configure(canvases=[stepless, *with_steps], campaigns=[])
+
+    ended = backfill.run("--days=40", "--step=1d")
+
+    assert ended.returncode == 0, ended.stderr
+    asked = [one.object_id for one in braze.requests]
+    assert {one: asked.count(one) for one in asked} == {one.id: 4 for one in canvases}
+    written_ = backfill.series()
+    yesterday = last_complete_day(time.time())
+    for canvas in canvases:
+        rows = {
+            date.fromisoformat(one["time"]): one for one in documents(braze, canvas, 56)
+        }
+        for age in (0, 3, 12, 13, 33, 34, 39):
+            day = yesterday - timedelta(days=age)
+            windows = tuple(one for one in (7, 28) if age + one <= 40)
+            expected = naive_canvas_oracle.expected(
+                {"data": {"stats": [one for at, one in rows.items() if at <= day]}},
+                today=day + timedelta(days=1),
+                timezone=NEW_YORK,
+                windows=windows,
+                subject={
+                    "workspace": "production",
+                    "canvas": canvas.name,
+                    "job": "braze-exporter",
+                },
+                has_steps=canvas is not canvases[0],
+            )
+            at = first_instant(day + timedelta(days=1), NEW_YORK)
+            if at > time.time() - 3 * 3600:
+                continue  # in the head block of Prometheus
+            found = {
+                key: dict(samples)[at]
+                for key, samples in written_.items()
+                if ("canvas", canvas.name) in key[1] and at in dict(samples)
+            }
+            info = next(key for key in found if key[0] == "braze_canvas_info")
+            del found[info]
+            assert found == {
+                key: value for key, value in expected.items() if "_daily" not in key[0]
+            }
+
+
+def test_a_missing_permission_leaves_out_canvases_alone(tmp_path: Path) -> None:
+    """Campaigns are written; the exit code is 1, and the next run completes it."""
+    missing = "canvas.data_series"
+    settings = SimulatorSettings(
+        permissions=ALL_PERMISSIONS - {missing},
+        other_keys={"complete-key-0123456789": ALL_PERMISSIONS},
+    )
+    with Simulator(settings) as braze:
+        backfill = BackfillRun(tmp_path, braze)
+        backfill.configure(canvases=listed(braze.canvases[:2]))
+        without = backfill.run("--days=3", "--step=1h")
+        kinds = {name.split("_")[1] for name, _ in backfill.series()}
+        backfill.key = "complete-key-0123456789"
+        complete = backfill.run("--days=3", "--step=1h")
+        paths = [one.path for one in braze.requests]
+
+    assert (without.returncode, complete.returncode) == (1, 0), complete.stderr
+    assert f"needs the permission {missing}" in without.stderr
+    assert "2 of 5 campaigns and canvases are missing" in without.stderr
+    assert kinds == {"campaign"}
+    assert {name.split("_")[1] for name, _ in backfill.series()} == {
+        "campaign",
+        "canvas",
+    }
+    assert paths.count("/campaigns/data_series") == 3
+    assert paths.count("/canvas/data_series") == 3
+    assert backfill.files() == {"history.om"}
+
+
+def test_flags_select_the_objects_of_each_kind(
+    backfill: BackfillRun, braze: Simulator
+) -> None:
+    """A flag of one kind leaves out the other one."""
+    one, two = braze.canvases[:2]
+    campaign = backfill.campaigns[0]
+    backfill.configure(canvases=listed([one, two]))
+
+    runs = []
+    for flags in ([f"--canvas={two.id}"], [f"--campaign={campaign.id}"], []):
+        start = len(braze.requests)
+        assert backfill.run(*flags, "--days=2", "--step=1h").returncode == 0
+        runs.append({each.object_id for each in braze.requests[start:]})
+
+    everything = {each.id for each in (*backfill.campaigns, one, two)}
+    assert runs == [{two.id}, {campaign.id}, everything]
+
+
 def test_discovered_campaigns_have_the_labels_of_the_daemon(
     backfill: BackfillRun, braze: Simulator
 ) -> None:
@@ -368,7 +502,9 @@ def test_flags_select_campaigns_labels_and_step(backfill: BackfillRun) -> None:
         ("--label=metric=x", "--label metric: the samples already have a label"),
         ("--output=/nowhere/x.om", "expected a file in an existing directory"),
         ("--output=/", "expected a file in an existing directory"),
+        ("--label=window=x", "--label window: the samples already have a label"),
         ("--campaign=zz*", "--campaign 'zz*' matches no campaign id and no name"),
+        ("--canvas=zz*", "--canvas 'zz*' matches no canvas id and no name"),
     ],
 )
 def test_invalid_flags_are_usage_errors(
@@ -391,7 +527,7 @@ def test_campaigns_configuration_and_key_are_required(backfill: BackfillRun) -> 
     assert [one.returncode for one in ended] == [2, 2, 2]
     assert "give --config.file FILE" in no_file.stderr
     assert "BRAZE_API_KEY" in no_key.stderr
-    missing = "no campaign is configured, and discovery selects none"
+    missing = "no campaign or canvas is configured, and discovery selects none"
     assert missing in no_campaign.stderr
 
 
@@ -436,25 +572,46 @@ def test_memory_does_not_grow_with_days_and_campaigns(tmp_path: Path) -> None:
 
 
 class ScriptedBraze(BaseHTTPRequestHandler):
-    """Answers with rows of `sent` up to an end, which it reads in one of four ways."""
+    """Answers with rows of `sent` up to an end, which it reads in one of four ways.
+
+    An end in the future is refused, and so is a canvas without an end.
+    """
 
     zone: ZoneInfo
     is_read_in_utc: bool
     is_inclusive: bool
 
     def do_GET(self) -> None:
-        query = parse_qs(urlsplit(self.path).query)
-        last = datetime.now(self.zone).date()
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        is_canvas = url.path.startswith("/canvas")
+        now = datetime.now(self.zone)
+        end = (
+            datetime.fromisoformat(query["ending_at"][0])
+            if (is_canvas or "ending_at" in query)
+            else now
+        )
+        assert end <= now
+        last = now.date()
         if "ending_at" in query:
-            end = datetime.fromisoformat(query["ending_at"][0])
             last = end.astimezone(UTC if self.is_read_in_utc else self.zone).date()
             last -= timedelta(days=not self.is_inclusive)
-        days = (last - timedelta(days=n) for n in range(int(query["length"][0])))
-        rows = [
-            {"time": str(day), "messages": {"email": [{"sent": day.toordinal()}]}}
-            for day in days
-        ]
-        body = json.dumps({"message": "success", "data": rows}).encode()
+        length = int(query["length"][0])
+        assert length <= (14 if is_canvas else 100)
+        days = (last - timedelta(days=n) for n in range(length))
+        messages = {day: {"email": [{"sent": day.toordinal()}]} for day in days}
+        data: Any = [{"time": str(day), "messages": messages[day]} for day in messages]
+        if is_canvas:
+            data = {
+                "stats": [
+                    {
+                        "time": str(day),
+                        "step_stats": {"s": {"name": "S", "messages": messages[day]}},
+                    }
+                    for day in messages
+                ]
+            }
+        body = json.dumps({"message": "success", "data": data}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -470,7 +627,11 @@ class ScriptedBraze(BaseHTTPRequestHandler):
 def test_a_history_holds_every_complete_day(
     tmp_path: Path, zone: str, *, is_read_in_utc: bool, is_inclusive: bool
 ) -> None:
-    """The newest too, whichever way Braze reads `ending_at`."""
+    """The newest too, whichever way Braze reads `ending_at`; and its windows.
+
+    For canvases Braze may return no row of yesterday where the date is ahead of UTC:
+    then nothing is written for that day, and no window is a sum over six days.
+    """
     script = {
         "zone": ZoneInfo(zone),
         "is_read_in_utc": is_read_in_utc,
@@ -478,29 +639,51 @@ def test_a_history_holds_every_complete_day(
     }
     handler = type("Handler", (ScriptedBraze,), script)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    campaigns = [{"id": UNKNOWN_ID, "name": "A"}]
     workspace = {
         "name": "w",
         "endpoint": f"http://127.0.0.1:{server.server_port}",
         "api_key_env": "BRAZE_API_KEY",
         "timezone": zone,
         "requests_per_minute": 6000,
-        "campaigns": campaigns,
+        "shared_requests_per_minute": 4000,
+        "campaigns": [{"id": UNKNOWN_ID, "name": "A"}],
+        "canvases": [{"id": UNKNOWN_ID, "name": "A"}],
     }
-    file = written(tmp_path / "config.yaml", {"workspaces": [workspace]})
+    document = {"windows": ["7d"], "workspaces": [workspace]}
+    file = written(tmp_path / "config.yaml", document)
     output = tmp_path / "history.om"
     flags = ("--config.file", file, "--output", str(output), "--days", "120")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         # The newest three hours are left out, and with them maybe a day.
-        newest = datetime.now(ZoneInfo(zone)) - timedelta(hours=3, minutes=5)
+        began = datetime.now(ZoneInfo(zone))
         ended = invoke("backfill", *flags, environment={"BRAZE_API_KEY": "key"})
     finally:
         server.shutdown()
         server.server_close()
 
     assert ended.returncode == 0, ended.stderr
-    sent = re.findall(r'metric="sent"[^}]*} (\d+)', output.read_text(encoding="utf-8"))
-    found = {date.fromordinal(int(value)) for value in sent}
-    last = newest.date() - timedelta(days=1)
-    assert found >= {last - timedelta(days=n) for n in range(119)}
+    last = (began - timedelta(hours=3, minutes=5)).date() - timedelta(days=1)
+    samples = read(output.read_text(encoding="utf-8"))
+    for kind in ("campaign", "canvas"):
+        found = values_of(samples, f"braze_{kind}_last_complete_day")
+        days = {date.fromordinal(int(value)) for value in found}
+        is_behind = kind == "canvas" and began.astimezone(UTC).date() < began.date()
+        sure = last - timedelta(days=is_behind)
+        assert days >= {sure - timedelta(days=n) for n in range(119 - is_behind)}
+        # Seven days in a row end three days after their mean.
+        ends = {
+            date.fromordinal(int(value / 7) + 3)
+            for value in values_of(samples, f"braze_{kind}_trailing")
+        }
+        assert ends == {one for one in days if one - timedelta(days=6) in days}
+
+
+def values_of(samples: Series, family: str) -> set[float]:
+    """Return the values of a family in which all series have a channel."""
+    return {
+        value
+        for (name, _), values in samples.items()
+        if name == family
+        for _, value in values
+    }

@@ -24,9 +24,9 @@
 
   const defaultOf = (name) => ({ sort: "state", size: "50" })[name] || "";
 
-  const openCampaigns = () =>
-    new Set([...document.querySelectorAll("details[open]")].map(campaignOf));
-  const campaignOf = (details) =>
+  const openRows = () =>
+    new Set([...document.querySelectorAll("details[open]")].map(rowOf));
+  const rowOf = (details) =>
     details.closest("tr").querySelector(".name").title;
 
   const focusedPlace = () => {
@@ -38,7 +38,7 @@
 
   const show = (text) => {
     const update = new DOMParser().parseFromString(text, "text/html");
-    const open = openCampaigns();
+    const open = openRows();
     const place = focusedPlace();
     for (const id of updatedIds) {
       const newPart = update.getElementById(id);
@@ -50,7 +50,7 @@
     }
     document.title = update.title;
     for (const details of document.querySelectorAll("details"))
-      details.open = open.has(campaignOf(details));
+      details.open = open.has(rowOf(details));
     if (place && place[1] >= 0) {
       const all = document.getElementById(place[0]).querySelectorAll("a, summary");
       if (all[place[1]]) all[place[1]].focus({ preventScroll: true });

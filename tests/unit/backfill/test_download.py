@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from exporter.backfill import download
-from exporter.backfill.download import PageRequest, WorkspaceDownload, source
-from exporter.backfill.page_cache import PageCache
+from exporter.backfill.download import GroupDownload, PageRequest, session_of
+from exporter.backfill.page_cache import CacheKey, PageCache
 from exporter.backfill.sampling import HistoryRequest
 from exporter.model.errors import (
     CampaignRefused,
@@ -19,6 +19,7 @@ from exporter.model.errors import (
     Unusable,
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.polling.kinds import CAMPAIGN, CANVAS, Kind
 
 from tests.support import polling_world
 from tests.support.fake_clock import NOW, FakeClock
@@ -38,6 +39,14 @@ Response = RateLimitHeaders | FetchError | dict[str, object]
 """The headers of a response without data, a failure, or a document."""
 
 
+def object_id(params: Mapping[str, str | int]) -> str:
+    return str(params.get("campaign_id") or params["canvas_id"])
+
+
+Groups = tuple[GroupDownload, GroupDownload]
+"""Campaigns and canvases."""
+
+
 class DownloadWorld(FakeBraze):
     """A Braze with scripted responses, and a page cache.
 
@@ -50,7 +59,7 @@ class DownloadWorld(FakeBraze):
         self.wall_offset = 0.0
         """By how many seconds the wall clock is set, five seconds after the start."""
         self.script: dict[str, list[Response]] = {}
-        """Responses by campaign; those of others are without data."""
+        """Responses by object; those of others are without data."""
         self.default: list[Response] = [GOOD]
         self.starts: list[float] = []
         self.waits: list[tuple[int, str]] = []
@@ -62,7 +71,7 @@ class DownloadWorld(FakeBraze):
     def respond(self, params: Mapping[str, str | int]) -> object:
         self.starts.append(self.clock.time)
         self.clock.advance(0.1)
-        responses = self.script.get(str(params["campaign_id"]), self.default)
+        responses = self.script.get(object_id(params), self.default)
         response = responses.pop(0) if len(responses) > 1 else responses[0]
         self.headers = GOOD
         if isinstance(response, RateLimitHeaders):
@@ -72,30 +81,43 @@ class DownloadWorld(FakeBraze):
 
     def workspace(
         self, ids: str, *, name: str = "shop", rate: float = 60
-    ) -> WorkspaceDownload:
+    ) -> GroupDownload:
         """Return a workspace with two pending pages for each campaign."""
-        document = polling_world.workspace(ids, name=name, requests_per_minute=rate)
+        return self.groups(ids, name=name, requests_per_minute=rate)[0]
+
+    def groups(self, ids: str, canvases: str = "", **options: object) -> Groups:
+        """Return the campaigns and the canvases of one workspace."""
+        listed = [{"id": one, "name": one} for one in canvases]
+        document = polling_world.workspace(ids, canvases=listed, **options)
         (configured,) = config(document).workspaces
-        campaigns = configured.campaigns
-        return WorkspaceDownload(
-            configured,
-            client=self,
-            requests=[PageRequest(one, page) for one in campaigns for page in PAGES],
-            cache=self.cache,
-            clock=self.clock,
-            random=lambda: 0.5,
-            on_page=lambda: self.finished.append(None),
+        session = session_of(
+            configured, client=self, clock=self.clock, random=lambda: 0.5
         )
 
-    def download(self, *downloads: WorkspaceDownload) -> str:
-        """Download everything; return the campaign of each request."""
+        def group(kind: Kind) -> GroupDownload:
+            objects = kind.objects(configured)
+            return GroupDownload(
+                configured,
+                kind,
+                session=session,
+                requests=[PageRequest(one, page) for one in objects for page in PAGES],
+                cache=self.cache,
+                on_page=lambda: self.finished.append(None),
+            )
+
+        return group(CAMPAIGN), group(CANVAS)
+
+    def download(self, *downloads: GroupDownload) -> str:
+        """Download everything; return the object of each request."""
         download.run(
             downloads,
             clock=self.clock,
             sleep=self._sleep,
-            on_wait=lambda seconds, name: self.waits.append((round(seconds), name)),
+            on_wait=lambda seconds, group: self.waits.append(
+                (round(seconds), group.workspace.name)
+            ),
         )
-        return "".join(self.polled_ids)
+        return "".join(map(object_id, self.requests))
 
     def _sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 10
@@ -127,8 +149,8 @@ def test_every_page_is_requested_once_and_cached(world: DownloadWorld) -> None:
     ]
     assert world.intervals == [1.0, 1.0, 1.0]
     assert len(world.finished) == 4
-    key = source(shop.workspace)
-    assert all(world.cache.get(key, "b", page) == EMPTY_DOCUMENT for page in PAGES)
+    key = CacheKey("shop", shop.workspace.endpoint, "campaign", "b")
+    assert all(world.cache.get(key, page) == EMPTY_DOCUMENT for page in PAGES)
     assert (shop.failures, shop.stopped_by) == ({}, "")
 
 
@@ -260,3 +282,42 @@ def test_setting_the_wall_clock_does_not_stall_the_download(
     assert world.download(world.workspace("ab")) == "aabb"
 
     assert world.clock.time - NOW < 180
+
+
+def test_canvases_have_their_own_ceiling_and_parameters(world: DownloadWorld) -> None:
+    """They are downloaded beside campaigns, in the one session of the workspace."""
+    groups = world.groups(
+        "a", "x", requests_per_minute=60, shared_requests_per_minute=30
+    )
+
+    assert world.download(*groups) == "axax"
+
+    assert world.intervals == [0.1, 0.9, 1.1]
+    assert world.requests[1] == {
+        "canvas_id": "x",
+        "length": 100,
+        "ending_at": PAGES[0].ending_at,
+        "include_variant_breakdown": "true",
+        "include_step_breakdown": "true",
+        "include_deleted_step_data": "true",
+    }
+    key = CacheKey("shop", groups[1].workspace.endpoint, "canvas", "x")
+    assert all(world.cache.has(key, page) for page in PAGES)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_forbidden"), [(FORBIDDEN, True), (UNAUTHORIZED, False)]
+)
+def test_a_refusal_stops_its_kind_only(
+    world: DownloadWorld, refusal: FetchError, *, is_forbidden: bool
+) -> None:
+    world.script |= {"x": [refusal], "y": [refusal]}
+    campaigns, canvases = world.groups("ab", "xy")
+
+    downloaded = world.download(campaigns, canvases)
+
+    assert downloaded.count("x") == 1
+    assert "y" not in downloaded
+    assert downloaded.count("a") == downloaded.count("b") == 2
+    assert (campaigns.stopped_by, campaigns.failures) == ("", {})
+    assert (canvases.stopped_by, canvases.is_forbidden) == (str(refusal), is_forbidden)

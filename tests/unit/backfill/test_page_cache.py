@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from exporter.backfill.page_cache import PageCache
+from exporter.backfill.page_cache import CacheKey, PageCache
 from exporter.backfill.sampling import HistoryRequest
 
 PAGE = HistoryRequest("2026-09-01T12:00:00Z", 100)
+KEY = CacheKey("shop", "http://a", "campaign", "c-1")
 DOCUMENT = {"data": [{"time": "2026-08-31", "sent": float("inf"), "odd": "\ud800"}]}
 
 
@@ -22,24 +23,26 @@ def cache(directory: Path) -> PageCache:
     """Return a cache that was started at 1000 and holds one page."""
     cache = PageCache(directory)
     cache.start(now=1000.0)
-    cache.put("shop", "c-1", PAGE, DOCUMENT)
+    cache.put(KEY, PAGE, DOCUMENT)
     return cache
 
 
 def test_a_page_is_read_back_by_another_process(
     cache: PageCache, directory: Path
 ) -> None:
-    """Any JSON is kept; workspace, campaign, end and length are part of the key."""
+    """Any JSON is kept; workspace, kind, id, end and length are part of the key."""
     other = PageCache(directory)
 
     assert other.start(now=2000.0) == 1000.0
-    assert other.get("shop", "c-1", PAGE) == DOCUMENT
-    assert other.has("shop", "c-1", PAGE)
+    assert other.get(KEY, PAGE) == DOCUMENT
+    assert other.has(KEY, PAGE)
     for key in (
-        ("shops", "c-1", PAGE),
-        ("shop", "c-2", PAGE),
-        ("shop", "c-1", HistoryRequest(PAGE.ending_at, 99)),
-        ("shop", "c-1", HistoryRequest("2026-09-01T12:00:01Z", 100)),
+        (KEY._replace(workspace="shops"), PAGE),
+        (KEY._replace(endpoint="http://b"), PAGE),
+        (KEY._replace(kind="canvas"), PAGE),
+        (KEY._replace(id="c-2"), PAGE),
+        (KEY, HistoryRequest(PAGE.ending_at, 99)),
+        (KEY, HistoryRequest("2026-09-01T12:00:01Z", 100)),
     ):
         assert not cache.has(*key)
 
@@ -64,7 +67,7 @@ def test_a_run_is_resumed_for_a_limited_time(
         cache.mark_incomplete(now=ended_at)
 
     assert cache.start(now=now) == (1000.0 if is_resumed else now)
-    assert cache.has("shop", "c-1", PAGE) is is_resumed
+    assert cache.has(KEY, PAGE) is is_resumed
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"begun_at": "x"}', "\ufffd"])
@@ -86,7 +89,7 @@ def test_removing_deletes_own_files_only(cache: PageCache, directory: Path) -> N
         "notes.json",
     ):
         (directory / name).write_text("")
-    assert not cache.has("shop", "c-1", PAGE)
+    assert not cache.has(KEY, PAGE)
 
     cache.remove()
     cache.remove()

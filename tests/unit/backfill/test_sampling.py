@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.backfill import sampling
 from exporter.backfill.sampling import HistoryRequest
+from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,17 +29,31 @@ def sample_times(
 
 def test_pages_end_98_days_apart() -> None:
     """The newest ends when it is requested, which may be days after the start."""
-    assert sampling.pages(365, now=NOON) == (
+    assert sampling.pages(365, now=NOON, kind=CAMPAIGN) == (
         HistoryRequest(None, 100),
         HistoryRequest("2026-06-05T12:00:00Z", 100),
         HistoryRequest("2026-02-27T12:00:00Z", 100),
         HistoryRequest("2025-11-21T12:00:00Z", 83),
     )
-    assert sampling.pages(10, now=NOON) == (HistoryRequest(None, 20),)
+    assert sampling.pages(10, now=NOON, kind=CAMPAIGN) == (HistoryRequest(None, 20),)
+
+
+def test_pages_of_a_canvas_end_12_days_apart() -> None:
+    """The newest ends a minute ago, since Braze refuses a later end than now."""
+    assert sampling.pages(30, now=NOON, kind=CANVAS) == (
+        HistoryRequest("2026-09-01T11:59:00Z", 14),
+        HistoryRequest("2026-08-20T11:59:00Z", 14),
+        HistoryRequest("2026-08-08T11:59:00Z", 8),
+    )
+    assert sampling.pages(3, now=NOON, kind=CANVAS) == (
+        HistoryRequest("2026-09-01T11:59:00Z", 5),
+    )
+    assert len(sampling.pages(365, now=NOON, kind=CANVAS)) == 31
 
 
 @given(
-    days=st.integers(1, sampling.MAX_DAYS),
+    kind=st.sampled_from(KINDS),
+    days=st.integers(1, 400),
     now=st.floats(1_600_000_000, 2_000_000_000),
     zone=st.sampled_from(ZONES),
     is_read_in_utc=st.booleans(),
@@ -47,6 +62,7 @@ def test_pages_end_98_days_apart() -> None:
 )
 def test_pages_contain_every_wanted_day(
     *,
+    kind: Kind,
     days: int,
     now: float,
     zone: str,
@@ -56,23 +72,52 @@ def test_pages_contain_every_wanted_day(
 ) -> None:
     """Whether or not Braze includes the day of an end, in UTC or the workspace's zone.
 
-    Nothing is requested of the future, and the pages may be requested days later.
+    Nothing is requested of the future, and the pages may be requested days later. Only
+    a newest page that needs an end may lack days, and at most yesterday.
     """
     local = ZoneInfo(zone)
     today = sampling.today(now=now, timezone=local)
     requested_at = now + delay_days * 86400
     contained = set()
-    for page in sampling.pages(days, now=now):
-        assert 1 <= page.length <= 100
+    for page in sampling.pages(days, now=now, kind=kind):
+        assert 1 <= page.length <= kind.most_days
         last = sampling.today(now=requested_at, timezone=local)
         if page.ending_at is not None:
             end = datetime.fromisoformat(page.ending_at)
-            assert end.timestamp() <= now
+            assert end.timestamp() <= now - (kind.end_delay_seconds or 0)
             last = end.astimezone(UTC if is_read_in_utc else local).date()
             last -= timedelta(days=not is_inclusive)
         contained |= {last - timedelta(days=n) for n in range(page.length)}
 
-    assert contained >= {today - timedelta(days=n) for n in range(1, days + 1)}
+    sure = sampling.sure_until(local, now=now, kind=kind)
+    wanted = {today - timedelta(days=n) for n in range(1, days + 1)}
+    assert contained >= {day for day in wanted if day <= sure}
+    assert sure in {today - timedelta(days=n) for n in (1, 1 + (kind is CANVAS))}
+
+
+@pytest.mark.parametrize(
+    ("hour", "zone", "age"),
+    [
+        (12, "UTC", 1),
+        (0, "UTC", 2),
+        (12, "Pacific/Kiritimati", 2),
+        (9, "Pacific/Kiritimati", 1),
+        (15, "Etc/GMT+12", 1),
+    ],
+)
+def test_yesterday_may_be_missing_where_the_date_is_ahead_of_utc(
+    hour: int, zone: str, age: int
+) -> None:
+    """And in the minute after midnight; a newest page without an end lacks no day."""
+    now, local = datetime(2026, 9, 1, hour, tzinfo=UTC).timestamp(), ZoneInfo(zone)
+    today = sampling.today(now=now, timezone=local)
+
+    sure = sampling.sure_until(local, now=now, kind=CANVAS)
+
+    assert sure == today - timedelta(days=age)
+    assert sampling.sure_until(local, now=now, kind=CAMPAIGN) == (
+        today - timedelta(days=1)
+    )
 
 
 @given(

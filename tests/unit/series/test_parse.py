@@ -464,7 +464,10 @@ def test_pages_of_a_history_are_merged(
     older = {"data": [email({"sent": 1}, day=day) for day in days]}
 
     found = parse_history(
-        [newer, older], parse_options(series_limit=limit), first=date(2025, 6, 19)
+        [newer, older],
+        parse_options(series_limit=limit),
+        first=date(2025, 6, 19),
+        last=date(2025, 6, 20),
     )
 
     assert [one.channel for one in variations(found.parts)] == channels
@@ -473,3 +476,16 @@ def test_pages_of_a_history_are_merged(
         for day in found.days
     ] == [("2025-06-19", [1]), (YESTERDAY, [2, 3][: len(channels)])]
     assert (found.series, found.dropped_series) == (count, 6 - count)
+
+
+def test_the_limit_of_entries_is_that_of_one_page() -> None:
+    """A history has many pages, each of which may be large."""
+    pages: list[Any] = [
+        {"data": [{"time": day, "messages": {"email": [{}] * 60_000}, "sent": 1}]}
+        for day in ("2025-06-20", "2025-06-19")
+    ]
+    first, last = date(2025, 6, 19), date(2025, 6, 20)
+
+    found = parse_history(pages, parse_options(), first=first, last=last)
+
+    assert [day.date for day in found.days] == [first, last]

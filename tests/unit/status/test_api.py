@@ -7,18 +7,22 @@ from typing import Any
 
 from exporter.discovery.view import DiscoveryView
 from exporter.model.errors import FailureReason
+from exporter.polling.kinds import CAMPAIGN
 from exporter.polling.pause import Pause
 from exporter.polling.sharding import Shard
 from exporter.status import texts
 from exporter.status.api import document_chunks
-from exporter.status.view_model import CampaignState, CampaignView, NextPoll, Overview
+from exporter.status.view_model import NextPoll, ObjectState, ObjectView, Overview
 
 from tests.paths import ROOT
 from tests.support.views import (
+    CANVASES,
     DISCOVERY,
     NOW,
     RATE_LIMIT,
     campaign,
+    canvas,
+    canvas_snapshot,
     row,
     snapshot,
     workspace_view,
@@ -45,18 +49,20 @@ FAILING_DISCOVERY = replace(
 
 
 def document(
-    *campaigns: CampaignView,
+    *campaigns: ObjectView,
     pause: Pause | None = None,
     discovery: DiscoveryView | None = FAILING_DISCOVERY,
     shard: Shard | None = None,
+    **changes: Any,
 ) -> Any:
-    """Return the document of one workspace with these campaigns."""
+    """Return the document of one workspace with these objects."""
     workspace = workspace_view(
         *campaigns,
         pause=pause,
         rate_limits=(POLLING_LIMIT,),
         discovery=discovery,
         proxy="http://me:hunter2@127.0.0.1:9",
+        **changes,
     )
     overview = Overview(NOW, (workspace,), campaigns, shard)
     chunks = document_chunks(overview, campaigns, version="1.2.3", is_ready=True)
@@ -82,7 +88,7 @@ def test_campaign() -> None:
     assert one["next_poll_at"] == NOW + 30
     assert one["last_error"] == {
         "reason": "timeout",
-        "explanation": texts.failure(FailureReason.TIMEOUT),
+        "explanation": texts.failure(FailureReason.TIMEOUT, CAMPAIGN),
         "message": "no answer within 30 s",
         "at": NOW - 5,
     }
@@ -93,6 +99,23 @@ def test_campaign() -> None:
     assert one["history"]["last_date"] == "2025-06-22"
     assert one["history"]["sent"] == [None] * 26 + [0.5, 1000]
     assert one["history"]["levels"][-1] == "critical"
+
+
+def test_canvas() -> None:
+    """With the fields of a campaign, under its own names."""
+    days = canvas_snapshot({"sent": 1000, "bounces": 60}, {"sent": 0.5})
+    found = document(FAILING, canvas("Welcome", days=days))
+    (one,), (other,) = found["canvases"], found["campaigns"]
+
+    assert (one["kind"], one["canvas"]) == ("canvas", "Welcome")
+    assert one["canvas_id"] == "id-Welcome"
+    assert other["kind"] == "campaign"
+    renamed = {name.replace("canvas", "campaign") for name in one}
+    assert renamed == set(other)
+    assert (one["day"]["sent"], one["day"]["bounce_level"]) == (1000, "critical")
+    assert one["last_complete_day"]["sent"] == 0.5
+    assert one["history"]["sent"] == [None] * 26 + [0.5, 1000]
+    assert document(FAILING)["canvases"] == []
 
 
 def test_unknown_values_are_null() -> None:
@@ -118,10 +141,40 @@ def test_workspace() -> None:
     assert workspace["rate_limits"][0]["reserved"] == 10_000
     assert workspace["campaigns"]["failing"] == 1
     assert workspace["campaigns"]["total"] == 1
-    assert set(workspace["campaigns"]) == {"total", *CampaignState}
+    assert set(workspace["campaigns"]) == {"total", *ObjectState}
     assert document(FAILING)["workspaces"][0]["pause"] is None
     for secret in ("secret-key", "hunter2"):
         assert secret not in json.dumps(found)
+
+
+def test_workspace_with_canvases() -> None:
+    """Their figures are beside those of campaigns, and null without canvases."""
+    paused = Pause(FailureReason.FORBIDDEN, "a", NOW + 60)
+    objects = (campaign(days=snapshot(row(sent=1))), canvas(is_paused=True))
+    found = document(
+        *objects,
+        canvas_pause=paused,
+        canvases=CANVASES,
+        shared_requests_per_minute=30,
+    )
+    (one,) = found["workspaces"]
+    (without,) = document(campaign())["workspaces"]
+
+    assert (one["state"], one["pause"]) == ("polling", None)
+    assert (one["canvas_state"], one["canvas_pause"]["reason"]) == (
+        "paused",
+        "forbidden",
+    )
+    assert "canvas.data_series" in one["canvas_summary"]
+    assert one["summary"].endswith(one["canvas_summary"])
+    assert one["budget"]["requests_per_minute"] == 60
+    assert one["canvas_budget"]["requests_per_minute"] == 30
+    assert one["canvas_budget"]["interval_seconds"] == 900
+    assert (one["canvas_waiting"], one["canvas_idle"]) == (0, 0)
+    assert (one["campaigns"]["ok"], one["campaigns"]["total"]) == (1, 1)
+    assert (one["canvases"]["paused"], one["canvases"]["total"]) == (1, 1)
+    assert without["canvas_state"] is without["canvas_budget"] is None
+    assert set(without["canvases"].values()) == {0}
 
 
 def test_failing_discovery() -> None:
@@ -158,15 +211,19 @@ def test_shard() -> None:
 
 
 def test_documentation_lists_every_name() -> None:
-    """And no others; `last_complete_day` has the names of `day`."""
+    """And no others; some have the names of others, as documented."""
     documents = [
         document(FAILING, pause=PAUSE),
+        document(canvas(), canvas_pause=PAUSE, canvases=CANVASES),
         document(UNPOLLED, discovery=None),
         document(FAILING, discovery=replace(FAILING_DISCOVERY, failure=None)),
         document(FAILING, shard=Shard(0, 3)),
     ]
     names = {path for each in documents for path in paths(each)}
-    names = {re.sub(r"(\.last_complete_day)\..*", r"\1", name) for name in names}
+    same = r"(\.last_complete_day|\.canvas_pause|\.canvas_budget|\.canvases)\..*"
+    names = {re.sub(same, r"\1", name) for name in names}
+    own = {"canvases[].canvas", "canvases[].canvas_id"}
+    names = {one for one in names if not one.startswith("canvases[]")} | own
 
     listed = re.findall(r"^\| `([a-z_.\[\]]+)` \|", DOCS.read_text(), re.MULTILINE)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from exporter.braze.rate_limit import Bucket
 from exporter.polling.sharding import Shard
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.status import texts
 from exporter.status.page import OverviewRenderer, StatusPage, _rate_limits
 from exporter.status.view_model import Overview
@@ -29,10 +29,13 @@ from tests.support.daemon_process import (
 )
 from tests.support.polling_world import PollingWorld, config, workspace
 from tests.support.views import (
+    CANVASES,
     DISCOVERY,
     NOW,
     RATE_LIMIT,
     campaign,
+    canvas,
+    canvas_snapshot,
     queue,
     row,
     snapshot,
@@ -217,12 +220,84 @@ def test_page_of_ten_thousand_campaigns() -> None:
     assert seconds < 30
 
 
-def test_rate_limits_of_polling_and_of_discovery_are_listed() -> None:
-    budget = queue().budget
-    used = queue()._replace(budget=budget._replace(bucket=Bucket(in_flight=1)))
-    discovery = replace(DISCOVERY, rate_limit=replace(RATE_LIMIT, endpoint="list"))
+@pytest.mark.parametrize(
+    ("used", "endpoints"),
+    [
+        ("", []),
+        ("a", ["campaigns/data_series"]),
+        ("ad", ["campaigns/data_series", "list"]),
+        ("ac", ["campaigns/data_series", "canvas/data_series"]),
+        ("acd", ["campaigns/data_series", "canvas/data_series, list"]),
+        ("cd", ["canvas/data_series, list"]),
+    ],
+)
+def test_each_rate_limit_is_listed_once(used: str, endpoints: list[str]) -> None:
+    """Those of campaigns, of canvases and of discovery; the last two share one."""
+    unused, in_use = queue(), Bucket(in_flight=1)
+    groups = workspace_view(canvases=CANVASES).groups
+    pairs = [
+        (
+            group,
+            unused._replace(
+                endpoint=group.kind.path,
+                budget=unused.budget._replace(
+                    bucket=in_use if name in used else Bucket()
+                ),
+            ),
+        )
+        for name, group in zip("ac", groups, strict=True)
+    ]
+    limit = replace(RATE_LIMIT, endpoint="list") if "d" in used else None
+    discovery = replace(DISCOVERY, rate_limit=limit)
 
-    limits = _rate_limits(used, discovery, NOW, 0.0)
+    limits = _rate_limits(pairs, discovery, now=NOW, wall_offset=0.0)
 
-    assert [one.endpoint for one in limits] == ["campaigns/data_series", "list"]
-    assert list(_rate_limits(queue(), DISCOVERY, NOW, 0.0)) == []
+    assert [one.endpoint for one in limits] == endpoints
+
+
+def test_canvases_are_listed_beside_campaigns() -> None:
+    """A campaign and a canvas with the same name; each can be selected."""
+    objects = (
+        campaign("Sale", days=snapshot(row(sent=5))),
+        canvas("Sale", days=canvas_snapshot({"sent": 9}, {"sent": 7})),
+    )
+    overview = Overview(NOW, (workspace_view(*objects, canvases=CANVASES),), objects)
+    renderer = OverviewRenderer(
+        overview, status_page()._template, is_ready=True, version="1"
+    )
+
+    both, only = (
+        "".join(renderer.page(query, SETTINGS)) for query in ("", "kind=canvas")
+    )
+    found = json.loads("".join(renderer.document("kind=canvas")))
+
+    assert "1 to 2 of 2 campaigns and canvases" in both
+    assert "Campaign · email" in both
+    assert "Canvas · email" in both
+    assert "2 campaigns every 5 min" in both
+    assert "1 canvas every 15 min" in both
+    assert "1 to 1 of 1 canvas. <a" in only
+    assert "Campaign · email" not in only
+    assert (found["campaigns"], found["canvases"][0]["day"]["sent"]) == ([], 9)
+    assert found["canvases"][0]["history"]["sent"][-2:] == [7, 9]
+    assert (found["campaigns_total"], found["canvases_total"]) == (1, 1)
+    assert (found["campaigns_found"], found["canvases_found"]) == (0, 1)
+
+
+def test_a_missing_permission_for_canvases_leaves_campaigns_alone() -> None:
+    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {"canvas.data_series"})
+    with Simulator(settings) as braze:
+        canvases = [{"id": one.id, "name": one.name} for one in braze.canvases]
+        with daemon(braze, canvases=canvases, interval="1h") as one:
+            until(lambda: document(one)["workspaces"][0]["canvas_state"] == "paused")
+            until(lambda: document(one)["workspaces"][0]["campaigns"]["waiting"] == 0)
+            found = document(one)
+            page = one.get("/")[1]
+
+    (workspace,) = found["workspaces"]
+    assert (workspace["state"], workspace["pause"]) == ("polling", None)
+    assert workspace["campaigns"]["ok"] == len(braze.campaigns)
+    assert workspace["canvases"]["paused"] == len(braze.canvases)
+    assert "permission canvas.data_series" in workspace["canvas_pause"]["message"]
+    assert "Canvases are paused: The API key lacks a permission" in page
+    assert page.count("is polled as a probe") == 1

@@ -11,11 +11,11 @@ from exporter.status.query import (
     parse_query,
     select,
 )
-from exporter.status.view_model import CampaignView, NextPoll
+from exporter.status.view_model import NextPoll, ObjectView
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.views import NOW, campaign, row, snapshot
+from tests.support.views import NOW, campaign, canvas, canvas_snapshot, row, snapshot
 
 GOOD = campaign(
     "beta", days=snapshot(row(sent=5000, bounces=1, reported_spam=0)), age=30
@@ -40,9 +40,10 @@ CAMPAIGNS = (UNPOLLED, GOOD, FAILING, SPAM, BOUNCING)
 IDLE = campaign("iota", days=snapshot(row(sent=0)), is_idle=True)
 IDLE_AND_STALE = campaign("zeta", age=9999, is_idle=True)
 PAUSED = campaign("theta", is_paused=True)
+CANVAS = canvas("Journey", days=canvas_snapshot({"sent": 6000, "bounces": 600}))
 
 
-def names(campaigns: tuple[CampaignView, ...], query: ListQuery) -> str:
+def names(campaigns: tuple[ObjectView, ...], query: ListQuery) -> str:
     """Return the first letters of the names."""
     return "".join(one.labels.name[0] for one in select(campaigns, query))
 
@@ -63,6 +64,7 @@ def test_any_query_string_is_valid(query_string: str) -> None:
             ListQuery("a ü&=", "w#", "idle", "age", is_reversed=True, page_size=25),
             "q=a+%C3%BC%26%3D&workspace=w%23&state=idle&sort=age&order=reversed&size=25",
         ),
+        (ListQuery(kind="canvas", state="ok"), "kind=canvas&state=ok"),
     ],
 )
 def test_a_query_string_has_no_defaults(query: ListQuery, query_string: str) -> None:
@@ -73,7 +75,7 @@ def test_a_query_string_has_no_defaults(query: ListQuery, query_string: str) -> 
 @pytest.mark.parametrize(
     "query_string",
     [
-        "sort=x&state=x&order=x&size=7&page=0",
+        "sort=x&state=x&kind=x&order=x&size=7&page=0",
         "page=-1&size=99999999999",
         "page=" + "9" * 5000,
         "page=²&size=٣",
@@ -158,3 +160,19 @@ def test_no_campaigns_are_one_empty_page() -> None:
     page = page_of((), ListQuery())
 
     assert (page.rows, page.first, page.found, page.pages) == ((), 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (ListQuery(kind="canvas"), "J"),
+        (ListQuery(kind="campaign", sort="name"), "Abdeg"),
+        (ListQuery(sort="sent"), "gJbAde"),
+        (ListQuery(sort="bounces"), "JAbdeg"),
+        (ListQuery(state=ATTENTION, sort="name"), "AdgJ"),
+        (ListQuery(text="id-journey email"), "J"),
+    ],
+)
+def test_canvases_are_selected_with_campaigns(query: ListQuery, expected: str) -> None:
+    """Sorted among them, or by their kind alone."""
+    assert names((CANVAS, *CAMPAIGNS), query) == expected

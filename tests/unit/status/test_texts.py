@@ -6,13 +6,25 @@ from typing import Any
 
 import pytest
 from exporter.model.errors import FailureReason
-from exporter.model.failure_texts import FAILURE_TEXTS
+from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS
 from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
-from exporter.status.view_model import NextPoll
+from exporter.status.view_model import NextPoll, Overview
 
-from tests.support.views import DISCOVERY, NOW, RATE_LIMIT, campaign, workspace_view
+from tests.support.views import (
+    CANVASES,
+    DISCOVERY,
+    NOW,
+    RATE_LIMIT,
+    campaign,
+    canvas,
+    workspace_view,
+)
+
+REFUSED = Pause(FailureReason.UNAUTHORIZED, "", NOW)
+PROBING = REFUSED._replace(probe_id="a")
+FORBIDDEN = Pause(FailureReason.FORBIDDEN, "a", NOW)
 
 
 @pytest.mark.parametrize(
@@ -49,27 +61,111 @@ def test_times_and_numbers_have_texts(text: str, expected: str) -> None:
     assert text == expected
 
 
-def test_pause_names_cause_and_source_of_the_key() -> None:
-    pause = Pause(FailureReason.FORBIDDEN, "a", NOW)
-    text = texts.pause(workspace_view(pause=pause))
+def test_a_pause_names_the_source_of_the_key_and_the_permission() -> None:
+    """A missing permission pauses one kind, and a refused key all of them."""
+    view = workspace_view(
+        pause=REFUSED, canvas_pause=FORBIDDEN, canvases=CANVASES, campaigns=[]
+    )
+    key, permission = (texts.pause(one) for one in view.all_groups)
 
-    assert text.startswith(f"Paused: {FAILURE_TEXTS[pause.reason].cause}")
-    assert "The key is read from environment variable BRAZE_API_KEY." in text
-    assert "secret-key" not in text
-    assert texts.pause(workspace_view()) == ""
+    assert key.startswith("Paused: Braze rejects the API key (401). The key is read")
+    assert permission.startswith("Canvases are paused: The API key lacks a permission")
+    assert "permission canvas.data_series and" in permission
+    for text in (key, permission):
+        assert "The key is read from environment variable BRAZE_API_KEY." in text
+        assert "secret-key" not in text
+    assert texts.pause(workspace_view().groups[0]) == ""
+
+
+@pytest.mark.parametrize(
+    ("pause", "canvas_pause", "probes"),
+    [
+        (None, None, []),
+        (PROBING, REFUSED, ["One campaign is polled as a probe"]),
+        (REFUSED, PROBING, ["One canvas is polled as a probe"]),
+        (REFUSED, REFUSED, ["One campaign is polled as a probe"]),
+        (None, FORBIDDEN, ["One canvas is polled as a probe"]),
+        (
+            FORBIDDEN,
+            FORBIDDEN,
+            ["One campaign is polled as a probe", "One canvas is polled as a probe"],
+        ),
+    ],
+)
+def test_a_refused_key_is_one_pause(
+    pause: Pause | None, canvas_pause: Pause | None, probes: list[str]
+) -> None:
+    """Missing permissions are one for each kind."""
+    view = workspace_view(pause=pause, canvas_pause=canvas_pause, canvases=CANVASES)
+
+    assert [texts.probe(one) for one in view.pauses] == probes
 
 
 def test_polling_has_rate_and_ceiling() -> None:
-    assert texts.polling(workspace_view()) == (
+    (group,) = workspace_view().groups
+    assert texts.polling(group) == (
         "2 campaigns every 5 min: 0.4 of at most 60 requests per minute."
     )
-    assert texts.polling(replace(workspace_view(), idle=1)) == (
+    assert texts.polling(replace(group, idle=1)) == (
         "2 campaigns every 5 min (1 idle, every 60 min or longer): "
         "0.4 of at most 60 requests per minute."
     )
-    stretched = texts.polling(workspace_view(requests_per_minute=1, interval="60s"))
+    (group,) = workspace_view(requests_per_minute=1, interval="60s").groups
+    stretched = texts.polling(group)
     assert "Intervals are stretched by a factor of 2 to stay below" in stretched
     assert stretched.endswith("raise requests_per_minute or the intervals.")
+
+
+def test_summary_has_each_kind_that_is_polled() -> None:
+    """One sentence for campaigns, one for canvases; those without objects are left out.
+
+    The windows of 28 days take two further requests, four times a day.
+    """
+    both = workspace_view(canvases=CANVASES, canvas_pause=FORBIDDEN)
+    only = workspace_view(canvases=CANVASES, campaigns=[])
+    nothing = workspace_view(campaigns=[], discover={})
+
+    assert texts.summary(both).startswith("2 campaigns every 5 min: 0.4 of at most 60")
+    assert "Canvases are paused: The API key lacks a permission" in texts.summary(both)
+    assert texts.summary(only) == (
+        "1 canvas every 15 min: 0.1 of at most 60 requests per minute."
+    )
+    assert texts.summary(nothing) == "No campaigns to poll."
+    slow = workspace_view(
+        canvases=CANVASES, shared_requests_per_minute=1, canvas_interval="10s"
+    )
+    assert texts.summary(slow).endswith(
+        "raise shared_requests_per_minute or the intervals."
+    )
+
+
+def test_what_to_do_depends_on_the_kind() -> None:
+    bad, limited = FailureReason.BAD_REQUEST, FailureReason.RATE_LIMITED
+
+    assert texts.failure(bad, CANVAS).endswith("the id is the canvas's API identifier.")
+    assert texts.failure(bad, CAMPAIGN).endswith("is the campaign's API identifier.")
+    assert texts.failure(limited, CANVAS).endswith("shared_requests_per_minute.")
+    assert texts.failure(limited, CAMPAIGN).endswith("lower requests_per_minute.")
+
+
+def test_objects_of_one_kind_or_of_both() -> None:
+    assert texts.objects(1, [CANVAS]) == "1 canvas"
+    assert texts.objects(2, [CANVAS]) == "2 canvases"
+    assert texts.objects(1, KINDS) == "1 campaign or canvas"
+    assert texts.objects(1200, KINDS) == "1,200 campaigns and canvases"
+
+
+def test_the_kind_of_an_object_is_shown_if_there_are_two() -> None:
+    one = campaign(labels={"team": "crm"})
+    both = Overview(NOW, (workspace_view(canvases=CANVASES),), ())
+
+    assert texts.about(one, Overview(NOW, (workspace_view(),), ())) == ["team=crm"]
+    assert texts.about(one, both) == ["Campaign", "team=crm"]
+    assert texts.about(canvas(), both) == ["Canvas"]
+    assert texts.about(canvas(), replace(both, workspaces=both.workspaces * 2)) == [
+        "Canvas",
+        "shop",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from exporter.model.errors import FailureReason
 from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, of_parts
 from exporter.status.view_model import (
-    CampaignState,
-    CampaignView,
     DayView,
     NextPoll,
+    ObjectState,
+    ObjectView,
     day_view,
     next_poll,
     today_in,
@@ -26,23 +26,23 @@ PAUSE = Pause(FailureReason.UNAUTHORIZED, probe_id="a", probe_at=NOW + 60)
 @pytest.mark.parametrize(
     ("view", "state"),
     [
-        (campaign(days=DAYS), CampaignState.OK),
-        (campaign(days=snapshot()), CampaignState.OK),
-        (campaign(is_up=None, age=None), CampaignState.WAITING),
-        (campaign(is_up=None, age=None, is_overdue=True), CampaignState.FAILING),
-        (campaign(failure=FailureReason.TIMEOUT, age=None), CampaignState.FAILING),
-        (campaign(failure=FailureReason.TIMEOUT, days=DAYS), CampaignState.FAILING),
-        (campaign(failure=FailureReason.TIMEOUT, age=9999), CampaignState.STALE),
-        (campaign(age=9999), CampaignState.STALE),
-        (campaign(days=DAYS, is_paused=True), CampaignState.PAUSED),
+        (campaign(days=DAYS), ObjectState.OK),
+        (campaign(days=snapshot()), ObjectState.OK),
+        (campaign(is_up=None, age=None), ObjectState.WAITING),
+        (campaign(is_up=None, age=None, is_overdue=True), ObjectState.FAILING),
+        (campaign(failure=FailureReason.TIMEOUT, age=None), ObjectState.FAILING),
+        (campaign(failure=FailureReason.TIMEOUT, days=DAYS), ObjectState.FAILING),
+        (campaign(failure=FailureReason.TIMEOUT, age=9999), ObjectState.STALE),
+        (campaign(age=9999), ObjectState.STALE),
+        (campaign(days=DAYS, is_paused=True), ObjectState.PAUSED),
         (
             campaign(is_up=None, age=None, is_paused=True, is_overdue=True),
-            CampaignState.PAUSED,
+            ObjectState.PAUSED,
         ),
     ],
 )
 def test_campaign_has_its_most_urgent_state(
-    view: CampaignView, state: CampaignState
+    view: ObjectView, state: ObjectState
 ) -> None:
     assert view.state is state
 
