@@ -111,6 +111,13 @@ def _series(
     if family is families.last_complete_day_timestamp:
         yield "", ((day.date, day.starts_at) for day in history.days)
         return
+    yield from _part_series(family, families, history)
+
+
+def _part_series(
+    family: Family, families: ObjectFamilies, history: ObjectHistory
+) -> Iterator[tuple[str, _Values]]:
+    """Yield the series of a family of parts."""
     infos: dict[str, set[date]] = {}
     for part, stats in _parts(history):
         group = families.groups[part.group]
