@@ -9,10 +9,10 @@ from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
 from exporter.config.yaml_tree import dump
 from exporter.model.config import (
-    ObjectConfig,
     Config,
     KeySource,
     Limits,
+    ObjectConfig,
     Selection,
     WorkspaceConfig,
 )

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 from exporter.braze.rate_limit import spacing
-from exporter.model.config import ObjectConfig, Limits, Selection
+from exporter.model.config import Limits, ObjectConfig, Selection
 from exporter.polling import plan, slots
 
+from tests.support.fake_clock import NOW
 from tests.support.polling_world import config, workspace
 
 
@@ -24,7 +25,7 @@ def campaigns(*intervals: float) -> tuple[ObjectConfig, ...]:
 
 def planned(
     *intervals: float, ceiling: float = 120.0, **changes: object
-) -> plan.WorkspacePlan:
+) -> plan.GroupPlan:
     """Plan campaigns with these intervals, in a configuration with these changes."""
     parsed = config(workspace(requests_per_minute=ceiling))
     shop = replace(parsed.workspaces[0], campaigns=campaigns(*intervals))
@@ -83,7 +84,9 @@ def test_one_request_covers_the_longest_window(
     """With today, and a day more for zones that are ahead; idleness takes 14 days."""
     found = planned(60.0, windows=windows)
 
-    assert found.days_per_request == days
+    query = found.kind.query("a", windows=windows, request=0, now=NOW)
+    assert query == {"campaign_id": "a", "length": days}
+    assert found.kind.older_requests(windows) == 0
     assert found.can_detect_idle is (days >= 15)
 
 

@@ -21,6 +21,7 @@ from exporter.storage import table_reader
 from exporter.storage.sqlite_state import FILE_NAME, VERSION, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
+from tests.support.object_keys import key
 from tests.support.snapshots import example_snapshot
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/state"
@@ -28,7 +29,7 @@ SNAPSHOT = example_snapshot()
 DOCUMENT = json.dumps(snapshot_json.dump(SNAPSHOT))
 KEPT = Kept(1_700_000_000.5, None, SNAPSHOT)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
-KEY, OTHER = ("shop", "c1"), ("shop", "c2")
+KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
 
 
@@ -101,9 +102,9 @@ def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
     state.save_catalogues({ACCOUNT: "{}"})
 
     assert version_of(tmp_path / FILE_NAME) == VERSION
-    assert {id_ for _, id_ in loaded} == set(documents)
+    assert {id_ for *_, id_ in loaded} == set(documents)
     assert len(documents) == 3
-    for (_, id_), kept in loaded.items():
+    for (*_, id_), kept in loaded.items():
         written = snapshot_json.dump(kept.snapshot)
         assert written == {name: documents[id_][name] for name in written}
     assert SqliteState(tmp_path).load() == {**loaded, KEY: KEPT}
@@ -151,8 +152,8 @@ def make_endless_view(file: Path) -> None:
     edit(
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
         " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace,"
-        " x AS campaign_id, 1.0 AS last_success_at,"
-        " NULL AS failure, '' AS snapshot FROM n WHERE x > 1"
+        " x AS kind, x AS object_id, 1.0 AS last_success_at, NULL AS failure,"
+        " '' AS snapshot, NULL AS older FROM n WHERE x > 1"
     )(file)
 
 
@@ -202,24 +203,25 @@ def test_a_bad_row_costs_only_itself(
     """It is logged, and replaced when the campaign is saved again."""
     BAD_ROWS[fault](file)
     state = SqliteState(file.parent)
-    state.save({OTHER: FAILED, ("shop", "a"): KEPT})
+    state.save({OTHER: FAILED, key("a"): KEPT})
 
-    assert state.load() == {OTHER: FAILED, ("shop", "a"): KEPT}
+    assert state.load() == {OTHER: FAILED, key("a"): KEPT}
     ((event, fields),) = logged(caplog)
     assert (event, fields["rows"], fields["table"]) == ("state.skipped", 1, "kept")
     assert fields["file"] == str(file)
     assert len(str(fields["error"])) < 500
     state.save({KEY: KEPT})
-    assert set(state.load()) == {KEY, OTHER, ("shop", "a")}
+    assert set(state.load()) == {KEY, OTHER, key("a")}
 
 
 def test_a_row_that_occurs_twice_is_loaded_once(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once as a text and once as a blob."""
-    edit("INSERT INTO kept SELECT x'73686f70', 'c1', 1.0, NULL, snapshot FROM kept")(
-        file
-    )
+    edit(
+        "INSERT INTO kept SELECT x'73686f70', kind, 'c1', 1.0, NULL, snapshot, NULL "
+        "FROM kept"
+    )(file)
 
     assert SqliteState(file.parent).load() == {KEY: KEPT}
     assert [event for event, _ in logged(caplog)] == ["state.skipped"]
@@ -240,7 +242,7 @@ def test_what_is_read_is_bounded(
     file = tmp_path / FILE_NAME
     with closing(sqlite3.connect(file)) as database, database:
         database.executemany(
-            "INSERT INTO kept VALUES ('shop', ?, 1.0, NULL, ?)",
+            "INSERT INTO kept VALUES ('shop', 'campaign', ?, 1.0, NULL, ?, NULL)",
             ((f"d{n:05}", DOCUMENT + " " * size) for n in range(rows)),
         )
 
@@ -325,7 +327,7 @@ def test_a_text_that_sqlite_cannot_store_is_an_error(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
 
     with pytest.raises(StateError):
-        state.save({KEY: KEPT, ("shop", "\ud800"): KEPT})
+        state.save({KEY: KEPT, key("\ud800"): KEPT})
 
     assert state.load() == {}
 
@@ -347,6 +349,7 @@ import json, os, resource, sys
 from pathlib import Path
 from exporter.model.errors import StateError
 from exporter.series import snapshot_json
+from exporter.metrics.store import ObjectKey
 from exporter.series.kept import Kept
 from exporter.storage.sqlite_state import SqliteState
 
@@ -355,7 +358,7 @@ snapshot = snapshot_json.parse(json.loads(sys.argv[2]))
 
 def state_of(number):
     kept = Kept(float(number), None, snapshot)
-    return {("shop", f"c{n}"): kept for n in range(40)}
+    return {ObjectKey("shop", "campaign", f"c{n}"): kept for n in range(40)}
 """
 SAVE_FOR_EVER = """
 number = 1 + int(max((one.last_success_at for one in state.load().values()), default=0))
