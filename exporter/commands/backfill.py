@@ -115,7 +115,8 @@ class _Backfill:
 
     def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
         """Return the workspace with discovered campaigns. FetchError: Braze fails."""
-        if workspace.discover is None:
+        discover = workspace.discover
+        if discover is None or discover.campaigns is None:
             return workspace
 
         def print_line(text: str) -> None:
@@ -124,8 +125,8 @@ class _Backfill:
         print_line("reading the list of campaigns")
         with self._client(workspace) as client:
             found = DiscoveryRun(
-                workspace,
-                workspace.discover,
+                replace(workspace, discover=discover._replace(canvases=None)),
+                requests_per_minute=workspace.shared_requests_per_minute,
                 client=client,
                 clock=self._clock,
                 sleep=self._sleep,
@@ -133,8 +134,8 @@ class _Backfill:
                 print_line=print_line,
                 file=self._catalogues,
             ).run()
-        print_line(f"{len(found)} campaigns")
-        return replace(workspace, campaigns=found)
+        print_line(f"{len(found.campaigns)} campaigns")
+        return found
 
     def _download(
         self, items: Sequence[HistoryCampaign], span: HistorySpan

@@ -42,12 +42,13 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
         "the rate limit is used up",
         "Braze's rate limit is used up (429), by this exporter or another client.",
         "Polling continues when the limit resets. If this happens often, lower "
-        "requests_per_minute.",
+        "requests_per_minute, or shared_requests_per_minute for canvases.",
     ),
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
         "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the campaign's API identifier.",
+        "Check that the id is the API identifier of the campaign or canvas, and for a "
+        "canvas also this machine's clock.",
     ),
     FailureReason.NOT_FOUND: FailureText(
         "the endpoint does not have this path; check that it is a REST host of Braze",

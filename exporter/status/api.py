@@ -102,7 +102,7 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
 def _discovery(view: DiscoveryView, now: float) -> dict[str, object]:
     return {
         "summary": texts.discovery(view, now=now),
-        "campaigns": view.campaigns,
+        view.kind.plural: view.found,
         "limited": view.is_limited,
         "listed_at": _time(view.listed_at),
         "failure": view.failure

@@ -43,7 +43,7 @@ class StatusPage:
 
     entries: Callable[[], tuple[Entry, ...]]
     groups: Mapping[GroupKey, ObjectGroup]
-    discoveries: Callable[[], Mapping[str, DiscoveryView]]
+    discoveries: Callable[[], Mapping[GroupKey, DiscoveryView]]
     shard: Shard | None = None
     planned: Callable[[], Mapping[ObjectKey, float]]
     now: Callable[[], float]
@@ -113,10 +113,9 @@ class StatusPage:
         workspaces: list[WorkspaceView] = []
         campaigns: list[CampaignView] = []
         for key, group in dict(self.groups).items():
-            name = group.name
             state = group.queue.state(now=now - wall_offset)
             queue = _on_wall_clock(state, wall_offset)
-            discovery = discoveries.get(name)
+            discovery = discoveries.get(key)
             idle_ids = group.idle.idle_ids
             timezone = group.plan.workspace.timezone
             own_campaigns = [

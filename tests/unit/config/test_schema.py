@@ -57,18 +57,23 @@ workspaces:
         interval: 1m
         labels: {team: crm, cost: "12"}
       - {id: 7e1a9c42-51d3-4b8e-9f06-2c8b7d1e4a35, name: "2026-01-01"}
+    shared_requests_per_minute: 1
     discover:
-      names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
-      tags: {any: [promo], all: ["12"], none: ["[x]"]}
-      channels: {include: ["*_push"], exclude: [sms]}
-      sent_within: 30d
-      include_drafts: true
-      include_archived: true
-      max_campaigns: 7
+      campaigns:
+        names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
+        tags: {any: [promo], all: ["12"], none: ["[x]"]}
+        channels: {include: ["*_push"], exclude: [sms]}
+        sent_within: 30d
+        include_drafts: true
+        include_archived: true
+        max: 7
+        labels: {tags: tags, by: channels}
+      canvases:
+        entered_within: 1d
+        include_stopped: true
+        labels: {canvas_tags: tags}
       list_interval: 30m
       grace: 0s
-      requests_per_minute: 0.5
-      labels: {tags: tags, by: channels}
 windows: [28d, 1w]
 channels: {include: [email, "*_push"], exclude: []}
 stale_after: 1h30m

@@ -101,7 +101,7 @@ def test_renamed_and_removed_campaigns_follow_the_list() -> None:
     """A campaign that left the list stays for its grace."""
     world = DiscoveryWorld("A", "B", include_drafts=True, grace="2h")
     world.run(seconds=60)
-    world.api.campaigns = [{"id": "a", "name": "Alpha"}]
+    world.api.objects = [{"id": "a", "name": "Alpha"}]
 
     world.run(seconds=3600)
     assert world.names() == {"Alpha", "B"}
@@ -115,7 +115,7 @@ def test_the_limit_excludes_configured_campaigns_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     own = [{"id": "a", "name": "Mine"}]
-    where = workspace(own, include_drafts=True, max_campaigns=1)
+    where = workspace(own, include_drafts=True, max=1)
     world = DiscoveryWorld("A", "B", "C", where=where)
 
     world.run(seconds=8000)
@@ -218,7 +218,7 @@ def test_a_repeated_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
     """The first page succeeds again and again, but the delays grow."""
     world = DiscoveryWorld("A", include_drafts=True)
     world.run(seconds=60)
-    world.api.campaigns = [{"id": f"{n % FULL_PAGE}"} for n in range(150)]
+    world.api.objects = [{"id": f"{n % FULL_PAGE}"} for n in range(150)]
 
     world.run(seconds=2 * 3600)
 
@@ -393,12 +393,12 @@ def test_a_page_of_the_previous_parameters_is_dropped(campaigns: int) -> None:
     world.run(seconds=600)
     found = world.names()
     world.clock.advance(3600)
-    whole = world.api.campaigns
+    whole = world.api.objects
     world.api.new_requests()
-    world.api.campaigns = whole[1:]
+    world.api.objects = whole[1:]
     world.api.during = lambda: world.finder.reconfigure(workspace(grace="0s"))
     world.step()
-    world.api.campaigns, world.api.during = whole, lambda: None
+    world.api.objects, world.api.during = whole, lambda: None
 
     assert world.names() == found
     assert world.finder.catalogue.reading is None
@@ -433,7 +433,7 @@ def test_an_aborted_request_is_no_failure() -> None:
 
 def test_a_restored_catalogue_is_shown_before_the_list_is_read() -> None:
     """Number, limit and the time of the last list; nothing is requested again."""
-    world = DiscoveryWorld("A", "B", "C", max_campaigns=2)
+    world = DiscoveryWorld("A", "B", "C", max=2)
     world.run(seconds=60)
 
     again = DiscoveryWorld(where=world.workspace, known=world.finder.catalogue)
@@ -458,12 +458,12 @@ def test_the_view_has_wall_clock_times() -> None:
     world.step()
     failing = world.finder.view()
 
-    assert (first.campaigns, first.listed_at, first.rate_limit) == (0, None, None)
-    assert (found.campaigns, found.failure, found.next_at) == (2, None, None)
+    assert (first.found, first.listed_at, first.rate_limit) == (0, None, None)
+    assert (found.found, found.failure, found.next_at) == (2, None, None)
     assert NOW <= (found.listed_at or 0) < NOW + 60
     assert found.rate_limit is not None
     assert found.rate_limit.endpoint == "campaigns/list and campaigns/details"
-    assert (failing.campaigns, failing.message) == (2, str(FORBIDDEN))
+    assert (failing.found, failing.message) == (2, str(FORBIDDEN))
     assert failing.failure is FailureReason.FORBIDDEN
     assert failing.next_at == world.clock.time + 60
 
@@ -473,6 +473,8 @@ def test_a_workspace_without_discovery_has_its_listed_campaigns_only() -> None:
     world = DiscoveryWorld("A")
     world.run(seconds=60)
 
-    with pytest.raises(ValueError, match="no discovery is configured in shop"):
+    with pytest.raises(
+        ValueError, match="discovery of campaigns is configured in shop"
+    ):
         DiscoveryWorld(where=plain)
-    assert world.finder.campaigns_of(plain) == plain.campaigns
+    assert world.finder.objects_of(plain) == plain.campaigns

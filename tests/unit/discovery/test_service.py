@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.documents import Details, Listed
 from exporter.discovery.service import DiscoveryService, PollingHooks
@@ -36,7 +36,7 @@ from tests.support.daemon_process import (
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
-from tests.unit.discovery.discovery_world import DOWN, FakeCampaignApi
+from tests.unit.discovery.discovery_world import DOWN, FakeListApi
 
 QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
@@ -153,11 +153,11 @@ class ServiceWorld:
 
     def __init__(self, directory: Path | None = None, *names: str) -> None:
         self.clock = FakeClock()
-        self.api = FakeCampaignApi(*(names or ("A",)))
+        self.api = FakeListApi(*(names or ("A",)))
         self.session = session_of(
             self.clock, self.api, spacing_seconds=0.5, concurrency=1
         )
-        self.tasks: dict[str, tuple[float, Callable[[], None]]] = {}
+        self.tasks: dict[tuple[str, str], tuple[float, Callable[[], None]]] = {}
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.before_schedule: Callable[[], object] = lambda: None
         self.key: str | None = "key"
@@ -177,9 +177,11 @@ class ServiceWorld:
             file=CatalogueCache(SqliteState(directory)) if directory else None,
         )
 
-    def _schedule(self, workspace: str, at: float, run: Callable[[], None]) -> None:
+    def _schedule(
+        self, place: tuple[str, str], at: float, run: Callable[[], None]
+    ) -> None:
         self.before_schedule()
-        self.tasks[workspace] = (at, run)
+        self.tasks[place] = (at, run)
 
     def apply(self, **changes: object) -> WorkspaceConfig:
         """Apply a configuration of one workspace, and start its finder."""
@@ -191,12 +193,12 @@ class ServiceWorld:
         self.service.start()
         return config.workspaces[0]
 
-    def run(self, name: str = "shop") -> float:
+    def run(self, name: str = "shop", kind: str = "campaign") -> float:
         """Run the task of a workspace when due; return the seconds to the next."""
-        at, run = self.tasks[name]
+        at, run = self.tasks[name, kind]
         self.clock.time = max(self.clock.time, at)
         run()
-        return self.tasks[name][0] - self.clock.time
+        return self.tasks[name, kind][0] - self.clock.time
 
     def run_until_settled(self) -> None:
         """Run tasks until none is due for a minute."""
@@ -209,16 +211,16 @@ def test_the_catalogue_of_another_account_is_discarded() -> None:
     world = ServiceWorld()
     world.apply()
     world.run_until_settled()
-    _, previous = world.tasks["shop"]
+    _, previous = world.tasks["shop", "campaign"]
 
     other = world.apply(endpoint="https://rest.iad-02.braze.com")
     world.api.new_requests()
     previous()
 
     assert world.api.requested == []
-    assert world.service.campaigns_of(other) == ()
+    assert world.service.with_found(other).campaigns == ()
     world.run_until_settled()
-    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+    assert [one.name for one in world.service.with_found(other).campaigns] == ["A"]
 
 
 def test_a_removed_discovery_has_no_metrics_and_no_requests() -> None:
@@ -238,8 +240,8 @@ def test_a_removed_discovery_has_no_metrics_and_no_requests() -> None:
 
     assert discovered() is None
     assert world.api.requested == ["page 0", "a"]
-    assert world.service.campaigns_of(shop) == ()
-    assert set(world.service.views()) == {"other"}
+    assert world.service.with_found(shop).campaigns == ()
+    assert set(world.service.views()) == {("other", "campaign")}
 
 
 def test_a_replaced_key_is_tried_at_once() -> None:
@@ -250,7 +252,7 @@ def test_a_replaced_key_is_tried_at_once() -> None:
 
     world.service.retry_now("shop")
 
-    assert world.tasks["shop"][0] == world.clock.time
+    assert world.tasks["shop", "campaign"][0] == world.clock.time
     world.run_until_settled()
     assert world.api.requested == ["page 0", "page 0", "a"]
 
@@ -305,7 +307,7 @@ def restored(directory: Path, **changes: Any) -> set[str]:
     world = ServiceWorld(directory)
     world.key = changes.pop("key", world.key)
     shop = world.apply(**changes)
-    return {one.name for one in world.service.campaigns_of(shop)}
+    return {one.name for one in world.service.with_found(shop).campaigns}
 
 
 def test_catalogues_are_saved_with_each_list_and_at_the_end(tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_catalogues_are_saved_with_each_list_and_at_the_end(tmp_path: Path) -> N
     world.apply()
     world.run_until_settled()
     assert restored(tmp_path) == {"A"}
-    world.api.campaigns[0]["name"] = "Alpha"
+    world.api.objects[0]["name"] = "Alpha"
     world.run()
 
     world.service.stop()
@@ -362,9 +364,10 @@ def test_the_state_file_does_not_contain_the_key(tmp_path: Path, key: str) -> No
     world.run_until_settled()
     world.service.stop()
 
-    ((name, endpoint, account),) = SqliteState(tmp_path).load_catalogues()
+    ((name, endpoint, kind, account),) = SqliteState(tmp_path).load_catalogues()
 
     assert (name, endpoint) == ("shop", "https://rest.iad-01.braze.com")
+    assert kind == "campaign"
     assert re.fullmatch("key [0-9a-f]{16}", account)
     assert key.encode(errors="surrogatepass") not in (tmp_path / FILE_NAME).read_bytes()
 
@@ -372,8 +375,8 @@ def test_the_state_file_does_not_contain_the_key(tmp_path: Path, key: str) -> No
 @pytest.mark.parametrize("third", ["environment variable KEY", "file /key"])
 def test_a_catalogue_of_an_earlier_version_is_used(tmp_path: Path, third: str) -> None:
     """It has the source of the key in place of its fingerprint."""
-    account = ("shop", "https://rest.iad-01.braze.com", third)
-    catalogue = CampaignCatalogue({"a": Listed("a", "A")}, {}, NOW - 60)
+    account = ("shop", "https://rest.iad-01.braze.com", "campaign", third)
+    catalogue = ObjectCatalogue({"a": Listed("a", "A")}, {}, NOW - 60)
     catalogue = catalogue.with_details(Listed("a", "A"), Details("", NOW - 60))
     CatalogueCache(SqliteState(tmp_path)).save({account: catalogue})
 
@@ -396,7 +399,7 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
         world.api.details = api.details
     world.key = "another"
     if has_other_campaigns:
-        world.api.campaigns = [{"id": "b", "name": "B", "last_edited": "then"}]
+        world.api.objects = [{"id": "b", "name": "B", "last_edited": "then"}]
         world.api.details["b"] = {}
     world.api.new_requests()
     world.api.failures = [DOWN]
@@ -406,12 +409,12 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
     else:
         shop = world.apply(api_key_env="OTHER")
     world.run()
-    assert [one.name for one in world.service.campaigns_of(shop)] == ["A"]
+    assert [one.name for one in world.service.with_found(shop).campaigns] == ["A"]
     world.run_until_settled()
 
     other = ["page 0", "page 0", "b"]
     assert world.api.requested == (other if has_other_campaigns else other[:2])
-    found = [one.name for one in world.service.campaigns_of(shop)]
+    found = [one.name for one in world.service.with_found(shop).campaigns]
     assert found == (["B"] if has_other_campaigns else ["A"])
 
 
@@ -425,13 +428,13 @@ def test_two_workspaces_with_one_key_have_their_own_catalogues(tmp_path: Path) -
     world.service.apply(config)
     world.service.start()
     for name in ("one", "two"):
-        while world.tasks[name][0] - world.clock.time < 60:
+        while world.tasks[name, "campaign"][0] - world.clock.time < 60:
             world.run(name)
 
     again = ServiceWorld(tmp_path)
     again.service.apply(config)
 
-    found = [again.service.campaigns_of(one) for one in config.workspaces]
+    found = [again.service.with_found(one).campaigns for one in config.workspaces]
     assert [[each.name for each in campaigns] for campaigns in found] == [["A"], ["B"]]
 
 
@@ -439,7 +442,7 @@ def test_a_step_that_ends_during_a_reload_does_not_replace_the_new_task() -> Non
     """A reload is applied at each moment of a step of the previous finder."""
     world = ServiceWorld()
     world.apply()
-    _, previous = world.tasks["shop"]
+    _, previous = world.tasks["shop", "campaign"]
     step_ended, started = threading.Event(), threading.Event()
 
     def pause() -> None:
@@ -457,7 +460,7 @@ def test_a_step_that_ends_during_a_reload_does_not_replace_the_new_task() -> Non
 
     for _ in range(9):
         world.run()
-    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+    assert [one.name for one in world.service.with_found(other).campaigns] == ["A"]
 
 
 def test_a_new_finder_does_not_use_the_session_of_the_previous_account() -> None:

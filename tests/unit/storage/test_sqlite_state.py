@@ -30,7 +30,7 @@ DOCUMENT = json.dumps(snapshot_json.dump(SNAPSHOT))
 KEPT = Kept(1_700_000_000.5, None, SNAPSHOT)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
-ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
+ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
 
 
 @pytest.fixture
