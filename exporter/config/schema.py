@@ -314,7 +314,9 @@ def _shared_rate(section: Section, previous: float | None) -> float:
 
 
 def _discover(field: Field) -> _Discovery:
-    section = field.section("a mapping such as {canvases: {max: 200}}", DISCOVER)
+    section = field.section(
+        "a mapping such as {campaigns: {sent_within: 30d}}", DISCOVER
+    )
     list_interval = section.read("list_interval", option_values.duration)
     grace = section.read("grace", option_values.duration)
     parse = partial(_rules, list_interval_seconds=list_interval, grace_seconds=grace)

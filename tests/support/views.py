@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.kinds import CAMPAIGN
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics import families
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
@@ -56,7 +57,8 @@ RATE_LIMIT = RateLimitView(
     shut_until=None,
 )
 DISCOVERY = DiscoveryView(
-    campaigns=40,
+    kind=CAMPAIGN,
+    found=40,
     is_limited=False,
     listed_at=NOW - 300,
     failure=None,

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from exporter.discovery.kinds import CANVAS
 from exporter.model.errors import FailureReason
 from exporter.model.failure_texts import FAILURE_TEXTS
 from exporter.polling.pause import Pause
@@ -118,7 +119,11 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ("changes", "text"),
     [
         ({}, "Discovery found 40 campaigns; the list was read 5 min ago."),
-        ({"is_limited": True}, "ago. max_campaigns excludes further campaigns."),
+        (
+            {"is_limited": True},
+            "ago. discover.campaigns.max excludes further campaigns.",
+        ),
+        ({"kind": CANVAS}, "Discovery found 40 canvases; the list was read 5 min ago."),
         ({"listed_at": None}, "Discovery is reading the campaign list for the first"),
         (
             {"failure": FailureReason.FORBIDDEN, "next_at": NOW + 40},
