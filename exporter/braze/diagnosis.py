@@ -380,7 +380,7 @@ def _refusal_code(permission: str, failure: FetchError) -> str:
 
 def _advice(topic: str, workspace: WorkspaceConfig, now: float = 0.0) -> str:
     new_key = _NEW_KEY.format(
-        permissions=" and ".join(permissions(workspace)), source=workspace.key_source
+        permissions=", ".join(permissions(workspace)), source=workspace.key_source
     )
     instant = datetime.fromtimestamp(now, UTC)
     return _ADVICE[topic].format(new_key=new_key, now=f"{instant:%Y-%m-%d %H:%M} UTC")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from exporter.discovery.documents import (
@@ -12,6 +13,7 @@ from exporter.discovery.documents import (
     Details,
     Listed,
     campaign_details,
+    canvas_details,
     key,
     parse_details,
     parse_page,
@@ -55,6 +57,13 @@ parse = partial(
     parse_details,
     read=campaign_details,
     kind="campaign",
+    last_edited="then",
+    read_at=7.0,
+)
+parse_canvas = partial(
+    parse_details,
+    read=canvas_details,
+    kind="canvas",
     last_edited="then",
     read_at=7.0,
 )
@@ -113,6 +122,51 @@ def test_without_messages_the_channels_are_those_of_the_campaign(
     assert parse(DETAILS | {"messages": messages}).channels == ("email",)
 
 
+CANVAS_DETAILS: dict[str, object] = {
+    "message": "success",
+    "draft": False,
+    "enabled": True,
+    "archived": False,
+    "last_entry": "2026-09-02T00:00:00+00:00",
+    "channels": ["email", "sms"],
+    "steps": [{"name": "Wait", "channels": ["webhook"], "messages": {}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"enabled": False}, {"is_stopped": True}),
+        ({"enabled": None}, {}),
+        ({"enabled": "false"}, {}),
+        ({"draft": True, "archived": True}, {"is_draft": True, "is_archived": True}),
+        ({"last_entry": None}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01T00:00:00+00:00"}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01"}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01T00:00:00-11:00"}, {"last_active_at": None}),
+        ({"channels": None}, {"channels": ("webhook",)}),
+        ({"channels": [], "steps": [None, {"channels": None}]}, {"channels": ()}),
+        ({"channels": None, "steps": None}, {"channels": ()}),
+        ({"channels": ["sms", None, 3]}, {"channels": ("sms",)}),
+    ],
+)
+def test_the_details_of_a_canvas(
+    changes: dict[str, object], expected: dict[str, Any]
+) -> None:
+    """Nulls, and the epoch of a canvas that nobody entered, are no values."""
+    usual = Details(
+        last_edited="then",
+        read_at=7.0,
+        last_active_at=SENT_AT,
+        channels=("email", "sms"),
+    )
+
+    found = parse_canvas(CANVAS_DETAILS | changes)
+
+    assert found == replace(usual, **expected)
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
@@ -156,5 +210,6 @@ def test_any_json_gives_values_or_an_error(document: object) -> None:
     with suppress(MalformedCatalogue):
         page = parse_page_(document)
         assert all(one.id and one.id.isprintable() for one in page.objects)
-    with suppress(MalformedCatalogue):
-        parse(document)
+    for parse_kind in (parse, parse_canvas):
+        with suppress(MalformedCatalogue):
+            parse_kind(document)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from exporter.braze.session import SHARED
 from exporter.discovery.documents import FULL_PAGE
+from exporter.discovery.kinds import CANVAS, KINDS, ListedKind
+from exporter.model.config import ObjectConfig
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -21,6 +23,7 @@ from exporter.model.errors import (
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
+from tests.support import polling_world
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import failure
 from tests.unit.discovery.discovery_world import (
@@ -40,10 +43,12 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.message for one in caplog.records]
 
 
-def test_the_list_and_then_details_are_requested() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_list_and_then_details_are_requested(kind: ListedKind) -> None:
     """Once all is known, nothing is requested for an hour."""
-    world = DiscoveryWorld("A", "B", "C")
-    assert world.metric(SUCCESS) is None
+    world = DiscoveryWorld("A", "B", "C", kind=kind)
+    prefix = "canvas_" if kind is CANVAS else ""
+    assert world.metric(prefix + SUCCESS) is None
 
     world.run(seconds=60)
 
@@ -51,9 +56,9 @@ def test_the_list_and_then_details_are_requested() -> None:
     assert world.names() == {"A", "B", "C"}
     assert world.finder.is_settled
     assert world.changes == 4
-    assert world.metric("discovered_campaigns") == 3
-    assert world.metric("discovery_limited") == 0
-    assert NOW < (world.metric(SUCCESS) or 0) < NOW + 3
+    assert world.metric(f"discovered_{kind.plural}") == 3
+    assert world.metric(f"{prefix}discovery_limited") == 0
+    assert NOW < (world.metric(prefix + SUCCESS) or 0) < NOW + 3
     world.run(seconds=3500)
     assert world.api.new_requests() == []
     world.run(seconds=100)
@@ -182,6 +187,43 @@ def test_unchanged_details_are_not_published() -> None:
     assert [requests.count(each) for each in "ab"] == [2, 2]
     # Each list, two campaigns that were found, and one that was removed.
     assert world.changes == requests.count("page 0") + 3
+
+
+@pytest.mark.parametrize("state", ["draft", "archived", "enabled"])
+def test_canvases_that_are_not_active_are_left_out_or_dormant(state: str) -> None:
+    """A listed or included one is polled, and expected to be idle."""
+    listed = [{"id": "a", "name": "Mine"}]
+    where = workspace(listed, kind=CANVAS, labels={"by": "channels"})
+    world = DiscoveryWorld("A", "B", "C", kind=CANVAS, where=where)
+    for id_ in "ab":
+        world.api.details[id_][state] = state != "enabled"
+    world.run(seconds=60)
+
+    dormant = {one.name: one.is_dormant for one in found_by(world)}
+    assert dormant == {"Mine": True, "C": False}
+
+    option = {"draft": "drafts", "archived": "archived", "enabled": "stopped"}[state]
+    included = {f"include_{option}": True}
+    world.workspace = workspace(listed, kind=CANVAS, **included)
+    world.finder.reconfigure(world.workspace)
+    world.run(seconds=60)
+    dormant = {one.name: one.is_dormant for one in found_by(world)}
+    assert dormant == {"Mine": True, "B": True, "C": False}
+
+
+def test_a_discovered_canvas_has_the_defaults_of_its_workspace() -> None:
+    document = polling_world.workspace("", canvas_interval="7m", canvas_steps=True)
+    document["discover"] = {"canvases": {}}
+    (where,) = polling_world.config(document).workspaces
+    world = DiscoveryWorld("A", kind=CANVAS, where=where)
+    world.run(seconds=60)
+
+    (one,) = found_by(world)
+    assert (one.interval_seconds, one.has_steps) == (420, True)
+
+
+def found_by(world: DiscoveryWorld) -> tuple[ObjectConfig, ...]:
+    return world.finder.objects_of(world.workspace)
 
 
 def test_a_refused_key_is_probed_ever_more_rarely(

@@ -15,12 +15,13 @@ import pytest
 from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.documents import Details, Listed
+from exporter.discovery.kinds import CANVAS
 from exporter.discovery.service import DiscoveryService, PollingHooks
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import KeyRefused
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support import polling_world
@@ -38,7 +39,7 @@ from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
 from tests.unit.discovery.discovery_world import DOWN, FakeListApi
 
-QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
+RATE: dict[str, Any] = {"shared_requests_per_minute": 1000}
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
 DISCOVERED = "braze_exporter_discovered_campaigns"
 
@@ -55,6 +56,12 @@ def exposed(exporter: Running) -> set[str]:
     return {dict(labels)["campaign"] for labels in samples}
 
 
+def selecting(name: str, *, list_interval: str = "1s") -> dict[str, object]:
+    """Return a discovery of the campaigns whose names match a pattern."""
+    rules = {"names": {"include": [name]}}
+    return {"campaigns": rules, "list_interval": list_interval}
+
+
 def mine(braze: Simulator) -> list[dict[str, str]]:
     """Return one listed campaign."""
     return [{"id": braze.campaigns[0].id, "name": "Mine"}]
@@ -66,7 +73,8 @@ def test_discovered_campaigns_are_polled_and_restored(
     """After a restart they are exposed although Braze is unavailable."""
     options: dict[str, Any] = {
         "campaigns": [],
-        "discover": QUICK | {"names": {"include": ["Welcome*"]}},
+        "discover": selecting("Welcome*"),
+        **RATE,
         "state_path": str(tmp_path),
     }
     with daemon(braze, **options) as exporter:
@@ -83,7 +91,7 @@ def test_a_hanging_list_does_not_block_the_start(
 ) -> None:
     braze.set_fault(Fault(latency_seconds=30), path="/campaigns/list")
     campaigns = mine(braze) if is_listed else []
-    with daemon(braze, campaigns=campaigns, discover=QUICK) as exporter:
+    with daemon(braze, campaigns=campaigns, discover={}) as exporter:
         until(lambda: exporter.get("/-/ready")[0] == 200)
         if is_listed:
             exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
@@ -95,8 +103,8 @@ def test_a_key_that_moves_into_a_file_keeps_values(
 ) -> None:
     """Braze is down: what is exposed is what was kept."""
     (tmp_path / "key").write_text(f'"{braze.api_key}"\n')
-    discover = QUICK | {"list_interval": "1h", "names": {"include": ["Welcome*"]}}
-    options: dict[str, Any] = {"campaigns": [], "discover": discover}
+    discover = selecting("Welcome*", list_interval="1h")
+    options: dict[str, Any] = {"campaigns": [], "discover": discover, **RATE}
     before, moved = configuration(braze, **options), workspace(braze, **options)
     del moved["api_key_env"]
     after = {"workspaces": [{**moved, "api_key_file": str(tmp_path / "key")}]}
@@ -135,8 +143,7 @@ def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> Non
     with Process(*flags, environment={"BRAZE_API_KEY": braze.api_key}) as process:
         exporter = Running(process.url)
         for name in ("Welcome series", "Password reset", ""):
-            discover = QUICK | {"names": {"include": [f"{name}*"]}}
-            changes = {"discover": discover} if name else {}
+            changes = {"discover": selecting(f"{name}*"), **RATE} if name else {}
             document = configuration(braze, campaigns=mine(braze), **changes)
             written(tmp_path / "new", document)
             (tmp_path / "new").replace(file)
@@ -146,6 +153,76 @@ def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> Non
             assert name in exporter.get("/config")[1]
         assert "discover" not in exporter.get("/config")[1]
         until(lambda: DISCOVERED not in exporter.scrape())
+
+
+def test_discovered_canvases_are_polled_beside_campaigns(
+    braze: Simulator, tmp_path: Path
+) -> None:
+    """With unique names and labels; after a restart they are exposed at once.
+
+    Those that are stopped, archived or drafts are left out. A listed one keeps its
+    name, and is idle if it is stopped. Both kinds spend from one rate limit.
+    """
+    by_name = {one.name: one for one in braze.canvases}
+    stopped, first = by_name["Summer festival"], by_name["Back in stock"]
+    braze.change(first.id, name="Price watch", is_nameless=False)
+    braze.change(by_name["Loyalty tiers"].id, name="Price watch")
+    active = {
+        one.id
+        for one in braze.canvases
+        if not (one.is_draft or one.is_archived or one is stopped)
+    }
+    options: dict[str, Any] = {
+        "campaigns": [],
+        "canvases": [{"id": stopped.id, "name": "Mine"}],
+        "discover": {
+            "campaigns": {"names": {"include": ["Welcome*"]}},
+            "canvases": {"labels": {"by": "tags"}},
+        },
+        "idle_interval": "1h",
+        "state_path": str(tmp_path),
+        **RATE,
+    }
+    with daemon(braze, **options) as exporter:
+        exporter.wait_for_samples("braze_canvas_up", len(active) + 1)
+        exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+        until(lambda: exporter.value("braze_canvas_up", canvas="Mine") == 1)
+        until(lambda: exporter.get("/-/ready")[0] == 200)
+        info = [dict(labels) for labels in exporter.scrape()["braze_canvas_info"]]
+        assert exporter.value("braze_exporter_discovered_canvases") == len(active)
+        assert exporter.value("braze_exporter_canvas_discovery_limited") == 0
+        assert exporter.value("braze_exporter_idle_canvases") == 1
+        value = exporter.value("braze_canvas_interval_seconds", canvas="Mine")
+        assert value == 3600
+    assert {one["canvas_id"] for one in info} == active | {stopped.id}
+    assert len({one["canvas"] for one in info}) == len(info)
+    names = {one["canvas_id"]: one["canvas"] for one in info}
+    assert names[first.id] == f"Price watch ({first.id[:8]})"
+    by = {one["canvas"]: one.get("by") for one in info}
+    assert by["Basket, 3 touches"] == "basket,retention"
+    assert by["Early access list"] is None
+
+    braze.set_fault(Fault(status=503))
+    with daemon(braze, **options) as exporter:
+        samples = exporter.scrape()
+        assert len(samples["braze_canvas_up"]) == len(active) + 1
+        assert samples["braze_canvas_daily"]
+
+
+@pytest.mark.parametrize("missing", ["canvas.list", "canvas.details"])
+def test_a_missing_permission_for_canvases_leaves_campaigns_alone(missing: str) -> None:
+    """It is counted and logged; the exporter is ready."""
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+        discover = {**selecting("Welcome*"), "canvases": {}}
+        with daemon(braze, campaigns=[], discover=discover, **RATE) as exporter:
+            exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+            failures = "braze_exporter_canvas_discovery_failures_total"
+            exporter.wait_for(failures, 1, reason="forbidden")
+            until(lambda: exporter.get("/-/ready")[0] == 200)
+            of_campaigns = "braze_exporter_discovery_failures_total"
+            assert exporter.value(of_campaigns, reason="forbidden") == 0
+            document = exporter.get("/api/v1/status")[1]
+    assert f"needs the permission {missing}" in document
 
 
 class ServiceWorld:
@@ -416,6 +493,34 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
     assert world.api.requested == (other if has_other_campaigns else other[:2])
     found = [one.name for one in world.service.with_found(shop).campaigns]
     assert found == (["B"] if has_other_campaigns else ["A"])
+
+
+def test_both_kinds_have_their_own_catalogues(tmp_path: Path) -> None:
+    """Of one account: each is read, restored, and read again with another key."""
+    world = ServiceWorld(tmp_path)
+    both = {"campaigns": {}, "canvases": {}}
+    shop = world.apply(discover=both)
+    world.run_until_settled()
+    assert set(world.tasks) == {("shop", "campaign"), ("shop", "canvas")}
+    world.api.kind = CANVAS
+    while world.run(kind="canvas") < 60:
+        pass
+    world.service.stop()
+
+    again = ServiceWorld(tmp_path)
+    again.apply(discover=both)
+    found = again.service.with_found(shop)
+    assert [one.name for one in (*found.campaigns, *found.canvases)] == ["A", "A"]
+    assert again.service.is_complete("shop") is False
+    again.key = "another"
+    again.service.retry_now("shop")
+    again.run()
+    assert again.api.new_requests() == ["page 0"]
+
+    again.apply(discover={"canvases": {}})
+    found = again.service.with_found(shop)
+    assert (found.campaigns, len(found.canvases)) == ((), 1)
+    assert set(again.service.views()) == {("shop", "canvas")}
 
 
 def test_two_workspaces_with_one_key_have_their_own_catalogues(tmp_path: Path) -> None:

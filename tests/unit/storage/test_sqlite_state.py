@@ -90,6 +90,19 @@ def old_file(directory: Path) -> SqliteState:
     return SqliteState(directory)
 
 
+def test_catalogues_of_version_4_are_of_campaigns(file: Path) -> None:
+    columns = "workspace TEXT, endpoint TEXT, key_source TEXT, document TEXT"
+    key_of_4 = (*ACCOUNT[:2], ACCOUNT[3])
+    edit("DROP TABLE catalogues")(file)
+    primary = "PRIMARY KEY (workspace, endpoint, key_source)"
+    edit(f"CREATE TABLE catalogues ({columns}, {primary}) WITHOUT ROWID")(file)
+    edit("INSERT INTO catalogues VALUES (?, ?, ?, ?)", *key_of_4, "{}")(file)
+    edit("PRAGMA user_version = 4")(file)
+
+    assert SqliteState(file.parent).load_catalogues() == {ACCOUNT: "{}"}
+    assert version_of(file) == VERSION
+
+
 def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
     state = old_file(tmp_path)
     assert version_of(tmp_path / FILE_NAME) == 2
