@@ -221,6 +221,8 @@ def test_the_schema_leaves_no_mapping_open() -> None:
         ({"campaigns": []}, "campaigns"),
         ({"discover": {"tags": {"some": ["x"]}}}, "some"),
         ({"discover": {"labels": {"job": "tags"}}}, "job"),
+        ({"discover": {"canvases": {"sent_within": "1d"}}}, "sent_within"),
+        ({"discover": {"canvases": {"labels": {"canvas": "tags"}}}}, "canvas"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a-b": "x"}}]}, "a-b"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a": 1}}]}, "labels.a"),
