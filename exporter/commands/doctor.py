@@ -162,7 +162,7 @@ def _parameters(permission: str, id_: str, *, now: float) -> Mapping[str, str | 
     if kind is diagnosis.CAMPAIGNS:
         return series
     query = CANVAS.query(id_, windows=(), request=0, now=now)
-    return series | {"ending_at": query["ending_at"]}  # as the daemon asks
+    return series | {"ending_at": query["ending_at"]}  # as in the daemon
 
 
 def _ids(document: object, kind: Permissions) -> list[str]:

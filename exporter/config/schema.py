@@ -56,7 +56,7 @@ class _Discovery(NamedTuple):
 
     config: DiscoverConfig
     requests_per_minute: float | None
-    """Its previous ceiling of its own."""
+    """The previous ceiling of discovery alone."""
 
 
 def parse(
@@ -306,7 +306,7 @@ def _canvas(
 
 
 def _shared_rate(section: Section, previous: float | None) -> float:
-    """Return the ceiling of the shared bucket; discovery had one of its own before."""
+    """Return the ceiling of the shared bucket; `previous`: the one of discovery."""
     name = "shared_requests_per_minute"
     if previous is not None and not section.at(name):
         return previous

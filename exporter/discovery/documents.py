@@ -21,7 +21,7 @@ _MAX_TEXTS = 100
 
 _MAX_SECONDS = 1e11
 _NEVER_SECONDS = 2 * 86400.0
-"""Braze writes 1970-01-01, in any time zone, for a canvas that nobody entered."""
+"""Braze writes 1970-01-01, in any time zone, for a canvas without entries."""
 
 Content = Mapping[str, object]
 """The details as Braze sends them."""
@@ -117,7 +117,7 @@ def parse_details(
 
 
 def campaign_details(content: Content, common: Details) -> Details:
-    """Add what the details of a campaign tell."""
+    """Add what only the details of a campaign contain."""
     messages = content.get("messages")
     sent = messages.values() if isinstance(messages, dict) else ()
     channels = [one.get("channel") for one in sent if isinstance(one, dict)]
@@ -129,7 +129,7 @@ def campaign_details(content: Content, common: Details) -> Details:
 
 
 def canvas_details(content: Content, common: Details) -> Details:
-    """Add what the details of a canvas tell."""
+    """Add what only the details of a canvas contain."""
     entered_at = _instant(content.get("last_entry"))
     if entered_at is not None and entered_at < _NEVER_SECONDS:
         entered_at = None

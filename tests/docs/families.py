@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from exporter.discovery.kinds import KINDS
 from exporter.metrics import object_metrics
 from exporter.metrics.families import CAMPAIGN
 from exporter.metrics.self_metrics import SelfMetrics, Served
@@ -62,8 +63,9 @@ def self_metrics() -> SelfMetrics:
     )
     metrics.expect("w", "campaign", "campaigns/data_series")
     metrics.sharded(number=0, total=2)
-    metrics.expect_discovery("w", ["campaigns/list"])
-    metrics.discovery_succeeded("w", now=1)
+    for kind in KINDS:
+        metrics.expect_discovery("w", kind.name, kind.paths)
+        metrics.discovery_succeeded("w", kind.name, now=1)
     metrics.planned(
         "w", "campaign", requests_per_minute=1, interval_seconds=1, stretch=1
     )

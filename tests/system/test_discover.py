@@ -197,8 +197,8 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
     (canvas,) = after.canvases
     assert (canvas.interval_seconds, canvas.has_steps) == (1200, True)
     assert all(one.labels["by"] for one in (*after.campaigns, canvas))
-    place = {"campaigns": (), "canvases": (), "discover": before.discover}
-    assert replace(after, **place) == before
+    same = replace(after, campaigns=(), canvases=(), discover=before.discover)
+    assert same == before
     assert found.config._replace(workspaces=()) == given._replace(workspaces=())
 
 

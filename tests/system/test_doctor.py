@@ -88,7 +88,7 @@ def test_a_missing_permission(missing: str, tmp_path: Path) -> None:
 
 
 def test_canvases_have_permissions_of_their_own(tmp_path: Path) -> None:
-    """The series are asked for as the daemon does: up to a minute ago."""
+    """The request for the series ends a minute ago, as those of the daemon."""
     names = [f"canvas.{name}" for name in ("data_series", "list", "details")]
     with Simulator() as braze:
         canvas = [{"id": braze.canvases[0].id, "name": "A"}]

@@ -88,7 +88,7 @@ def test_the_needed_permissions() -> None:
 def test_days_that_end_in_the_future_name_the_clock(
     permission: str, detail: str, problem: str, *, is_placeholder_id: bool
 ) -> None:
-    """Whatever the id is; another refusal of a placeholder id is expected."""
+    """For any id; another refusal of a placeholder id is expected."""
     check = failed(
         "bad_request",
         status=400,

@@ -154,7 +154,7 @@ CANVAS_DETAILS: dict[str, object] = {
 def test_the_details_of_a_canvas(
     changes: dict[str, object], expected: dict[str, Any]
 ) -> None:
-    """Nulls, and the epoch of a canvas that nobody entered, are no values."""
+    """Nulls, and the epoch of a canvas without entries, are no values."""
     usual = Details(
         last_edited="then",
         read_at=7.0,

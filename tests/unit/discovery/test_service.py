@@ -498,7 +498,7 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
 def test_both_kinds_have_their_own_catalogues(tmp_path: Path) -> None:
     """Of one account: each is read, restored, and read again with another key."""
     world = ServiceWorld(tmp_path)
-    both = {"campaigns": {}, "canvases": {}}
+    both: dict[str, object] = {"campaigns": {}, "canvases": {}}
     shop = world.apply(discover=both)
     world.run_until_settled()
     assert set(world.tasks) == {("shop", "campaign"), ("shop", "canvas")}

@@ -74,7 +74,8 @@ def test_ceilings_are_divided(
 
     Dividing twice, among shards and among replicas, counts all processes.
     """
-    discovery = {"discover": {"canvases": {}, "campaigns": {}}} if has_discovery else {}
+    kinds: dict[str, object] = {"canvases": {}, "campaigns": {}}
+    discovery = {"discover": kinds} if has_discovery else {}
     config = divide_ceilings(configured(**discovery), parts)
 
     (workspace,) = config.workspaces
