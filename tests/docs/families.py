@@ -61,13 +61,12 @@ def self_metrics() -> SelfMetrics:
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
-    metrics.expect("w", "campaign", "campaigns/data_series")
+    for kind in ("campaign", "canvas"):
+        metrics.expect("w", kind, "campaigns/data_series")
+        metrics.planned("w", kind, requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.sharded(number=0, total=2)
-    for kind in KINDS:
-        metrics.expect_discovery("w", kind.name, kind.paths)
-        metrics.discovery_succeeded("w", kind.name, now=1)
-    metrics.planned(
-        "w", "campaign", requests_per_minute=1, interval_seconds=1, stretch=1
-    )
+    for listed in KINDS:
+        metrics.expect_discovery("w", listed.name, listed.paths)
+        metrics.discovery_succeeded("w", listed.name, now=1)
     metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return metrics

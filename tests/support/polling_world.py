@@ -50,11 +50,9 @@ def config(*workspaces: dict[str, object], **changes: object) -> Config:
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
 
 
-def with_canvases(
-    config: Config, ids: str, *, interval: float = 900.0, **changes: object
-) -> Config:
+def with_canvases(config: Config, ids: str, **changes: object) -> Config:
     """Return a configuration whose workspaces have canvases with these letters."""
-    canvases = tuple(ObjectConfig(one, f"Canvas {one}", interval) for one in ids)
+    canvases = tuple(ObjectConfig(one, f"Canvas {one}", 900.0) for one in ids)
     workspaces = tuple(
         replace(one, canvases=canvases, **changes)  # type: ignore[arg-type]  # of several types
         for one in config.workspaces

@@ -148,7 +148,7 @@ def test_a_campaign_removed_meanwhile_is_not_restored(
 
     names = {dict(labels)["campaign"] for labels in scrape[FIGURES]}
     assert names == {one["name"] for one in rest}
-    ids = {key[1] for key in SqliteState(installation.state).load()}
+    ids = {key[-1] for key in SqliteState(installation.state).load()}
     assert ids == {one["id"] for one in rest}
 
 

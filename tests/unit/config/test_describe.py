@@ -47,6 +47,7 @@ campaigns = st.builds(
     interval_seconds=durations,
     labels=st.dictionaries(st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts),
     is_dormant=st.just(False),  # set by discovery only
+    has_steps=st.just(False),  # of canvases
 )
 workspaces = st.builds(
     WorkspaceConfig,

@@ -13,6 +13,7 @@ from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import FailureReason, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
+from exporter.polling.kinds import CANVAS
 from exporter.series.kept import Kept
 
 from tests.support.fake_clock import NOW
@@ -26,6 +27,7 @@ from tests.support.polling_world import (
     PollingWorld,
     config,
     polled_world,
+    with_canvases,
     workspace,
 )
 from tests.support.snapshots import example_snapshot as example
@@ -478,16 +480,23 @@ def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -
     assert key("b") not in world.scheduler.polls
 
 
-def test_discovery_has_its_own_bucket() -> None:
+def test_discovery_and_canvases_share_one_bucket() -> None:
     world = PollingWorld()
     world.apply(config(workspace("a")))
     session = world.shop.session
 
-    world.apply(config(workspace("a", discover={"requests_per_minute": 30})))
+    discovering = config(workspace("a", discover={}))
+    world.apply(with_canvases(discovering, "", shared_requests_per_minute=30.0))
 
     assert world.shop.session is session
     assert session.budget(SHARED).spacing_seconds == pytest.approx(2, rel=0.05)
     assert session.budget(SHARED).concurrency == 1
+
+    world.apply(with_canvases(discovering, "c", shared_requests_per_minute=15.0))
+
+    assert world.group(CANVAS).session is session
+    assert session.budget(SHARED).spacing_seconds == pytest.approx(4, rel=0.05)
+    assert session.budget(SHARED).concurrency == 4
 
 
 def test_stretching_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
