@@ -7,9 +7,10 @@ ever part of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from exporter.braze import connection_errors
 from exporter.braze.hosts import REST_HOSTS
@@ -17,18 +18,46 @@ from exporter.braze.paths import (
     CAMPAIGN_DATA_SERIES,
     CAMPAIGN_DETAILS,
     CAMPAIGN_LIST,
+    CANVAS_DATA_SERIES,
+    CANVAS_DETAILS,
+    CANVAS_LIST,
     permission_for,
 )
-from exporter.model.config import KeySource, WorkspaceConfig
+from exporter.braze.responses import is_clock_ahead
+from exporter.model.config import DiscoverRules, KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
 from exporter.system.api_key import unreadable_reason
 
-DATA_SERIES = permission_for(CAMPAIGN_DATA_SERIES)
-LIST = permission_for(CAMPAIGN_LIST)
-DETAILS = permission_for(CAMPAIGN_DETAILS)
+
+class Permissions(NamedTuple):
+    """The permissions for one kind of object."""
+
+    kind: str
+    plural: str
+    data_series: str
+    list: str
+    details: str
+
+
+CAMPAIGNS = Permissions(
+    "campaign",
+    "campaigns",
+    permission_for(CAMPAIGN_DATA_SERIES),
+    permission_for(CAMPAIGN_LIST),
+    permission_for(CAMPAIGN_DETAILS),
+)
+CANVASES = Permissions(
+    "canvas",
+    "canvases",
+    permission_for(CANVAS_DATA_SERIES),
+    permission_for(CANVAS_LIST),
+    permission_for(CANVAS_DETAILS),
+)
 KEY, CLOCK = "key", "clock"
 
-_ORDER = (KEY, DATA_SERIES, LIST, DETAILS, CLOCK)
+_KINDS = (CAMPAIGNS, CANVASES)
+_ORDER = (KEY, *(each for kind in _KINDS for each in kind[2:]), CLOCK)
+_LISTS = {kind.list for kind in _KINDS}
 MAX_SKEW_SECONDS = 30.0
 _ALLOWLIST = re.compile(r"\bIPs?\b|allow.?list|white.?list", re.IGNORECASE)
 _HOST_LIST = f"The REST hosts are {', '.join(REST_HOSTS)}."
@@ -110,6 +139,11 @@ _ADVICE = {
     f"its place. {_HOST_LIST}",
     "campaign_refused": "Key, host and permission are right. Check that the id is the "
     "Campaign API identifier, of a campaign in this Braze workspace.",
+    "canvas_refused": "Key, host and permission are right. Check that the id is the "
+    "Canvas API identifier, of a canvas in this Braze workspace.",
+    "clock_ahead": "Key, host and permission are right. This machine's clock shows "
+    "{now}, and Braze refuses days of canvases that end in the future: run a time "
+    "daemon.",
     "refused": "Key and host are right; please report this response.",
     "malformed": "The response may be a proxy's page. If it is Braze's, please report "
     "it.",
@@ -126,8 +160,12 @@ _CODES = {
     FailureReason.BAD_REQUEST: "refused",
     FailureReason.NOT_FOUND: "wrong_endpoint",
 }
-# The list that a valid response contains; details have no required field.
-_REQUIRED_LISTS = {DATA_SERIES: "data", LIST: "campaigns"}
+# What a valid response contains; details have no required field.
+_REQUIRED: Mapping[str, tuple[str, type]] = {
+    CAMPAIGNS.data_series: ("data", list),
+    CANVASES.data_series: ("data", dict),
+    **{kind.list: (kind.plural, list) for kind in _KINDS},
+}
 # Straight quotes, and those that word processors and chat programs replace them by.
 _QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
 # Problems that every other request of the workspace would have, too.
@@ -154,10 +192,29 @@ class Check:
 
 def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
     """Return the permissions that the workspace's key needs."""
-    if workspace.discover is None:
-        return (DATA_SERIES,)
-    details = (DETAILS,) if workspace.discover.needs_details else ()
-    return (DATA_SERIES, LIST, *details)
+    discover = workspace.discover
+    canvases = _needed(
+        CANVASES, workspace.canvases, discover.canvases if discover else None
+    )
+    campaigns = _needed(
+        CAMPAIGNS, workspace.campaigns, discover.campaigns if discover else None
+    )
+    # Without anything configured, as by flags, the key is tried with campaigns.
+    return (*campaigns, *canvases) or (CAMPAIGNS.data_series,)
+
+
+def _needed(
+    kind: Permissions, listed: Sized, discover: DiscoverRules | None
+) -> tuple[str, ...]:
+    if discover is None:
+        return (kind.data_series,) if listed else ()
+    details = (kind.details,) if discover.needs_details else ()
+    return (kind.data_series, kind.list, *details)
+
+
+def kind_of(permission: str) -> Permissions:
+    """Return the permissions of the same kind of object."""
+    return next(kind for kind in _KINDS if permission in kind)
 
 
 def check_key(source: KeySource, key: str | None) -> Check:
@@ -185,11 +242,11 @@ def check_key(source: KeySource, key: str | None) -> Check:
 
 def check_response(permission: str, document: object, *, seconds: float) -> Check:
     """Check the body of a response with status 200."""
-    required = _REQUIRED_LISTS.get(permission)
+    name, type_ = _REQUIRED.get(permission, ("message", object))
     if (
         isinstance(document, dict)
         and document.get("message") in ("success", None)
-        and (required is None or isinstance(document.get(required), list))
+        and isinstance(document.get(name), type_)
     ):
         return Check(permission, True, message="HTTP 200", status=200, seconds=seconds)
     return Check(
@@ -210,19 +267,23 @@ def check_failure(
     is_placeholder_id: bool,
     now: float,
 ) -> Check:
-    """Check a failed request; `is_placeholder_id`: its campaign id does not exist.
+    """Check a failed request; `is_placeholder_id`: its object's id does not exist.
 
     `now` is this machine's time in seconds since the epoch, for the advice.
 
     Braze's own 400 to a placeholder id is the expected response to a good key. A 400
     without Braze's message comes from a server in between, and requests of the list
-    have no campaign id.
+    have no id.
     """
+    code = _code(permission, failure)
     is_refused = is_placeholder_id and failure.reason is FailureReason.BAD_REQUEST
-    if is_refused and permission != LIST and failure.status == 400 and failure.detail:
-        message = "allowed: HTTP 400 is for the placeholder campaign id only"
-        return Check(permission, is_ok=True, message=message, status=failure.status)
-    code = "refused" if is_refused else _code(permission, failure)
+    if is_refused and code != "clock_ahead":
+        is_expected = failure.status == 400 and failure.detail
+        if permission not in _LISTS and is_expected:
+            kind = kind_of(permission).kind
+            message = f"allowed: HTTP 400 is for the placeholder {kind} id only"
+            return Check(permission, is_ok=True, message=message, status=failure.status)
+        code = "refused"
     text = str(failure)
     topic = code
     if code == "tls":
@@ -297,7 +358,7 @@ def _code(permission: str, failure: FetchError) -> str:
         is_named = permission in detail or "permission" in detail
         return "permission_missing" if is_named else "forbidden"
     if failure.reason is FailureReason.BAD_REQUEST and failure.status == 400:
-        return "refused" if permission == LIST else "campaign_refused"
+        return _refusal_code(permission, failure)
     if failure.reason is FailureReason.TIMEOUT and is_through_proxy:
         return "proxy"
     if failure.reason is not FailureReason.CONNECTION:
@@ -309,9 +370,17 @@ def _code(permission: str, failure: FetchError) -> str:
     return "proxy" if is_through_proxy and code != "tls" else code
 
 
+def _refusal_code(permission: str, failure: FetchError) -> str:
+    if permission in _LISTS:
+        return "refused"
+    if is_clock_ahead(permission.replace(".", "/"), failure.detail):
+        return "clock_ahead"
+    return f"{kind_of(permission).kind}_refused"
+
+
 def _advice(topic: str, workspace: WorkspaceConfig, now: float = 0.0) -> str:
     new_key = _NEW_KEY.format(
-        permissions=" and ".join(permissions(workspace)), source=workspace.key_source
+        permissions=", ".join(permissions(workspace)), source=workspace.key_source
     )
     instant = datetime.fromtimestamp(now, UTC)
     return _ADVICE[topic].format(new_key=new_key, now=f"{instant:%Y-%m-%d %H:%M} UTC")

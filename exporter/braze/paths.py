@@ -10,6 +10,9 @@ CANVAS_LIST = "canvas/list"
 CANVAS_DETAILS = "canvas/details"
 
 
+CANVAS_PATHS = (CANVAS_DATA_SERIES, CANVAS_LIST, CANVAS_DETAILS)
+
+
 def permission_for(path: str) -> str:
     """Return the permission that an API key needs for a path."""
     return path.replace("/", ".")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from exporter.braze.paths import permission_for
+from exporter.braze.paths import CANVAS_DATA_SERIES, CANVAS_PATHS, permission_for
 from exporter.braze.proxy_password import ProxyPassword
 from exporter.model.config import KeySource
 from exporter.model.errors import (
@@ -35,6 +35,7 @@ from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
 _LONGEST_WAIT_SECONDS = 3600.0
+_LEAST_SKEW_SECONDS = 5.0
 _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
@@ -241,8 +242,9 @@ def refusal(
         permission=permission_for(request.path),
         target=_target(request, headers),
     )
-    if status == 400 and not request.path.endswith("list"):
-        text += "; is the campaign id the campaign's API identifier?"
+    answered_at = answered_at_of(headers)
+    if status == 400:
+        text += _hint(request.path, message, answered_at=answered_at, now=now)
     detail = request.quote(message) if message.strip() else ""
     quoted = f" (Braze: {detail})" if detail else ""
     return kind(
@@ -251,9 +253,33 @@ def refusal(
         status=status,
         rate_limit=rate_limit_of(headers),
         retry_after_seconds=retry_after_seconds_of(headers, now=now),
-        answered_at=answered_at_of(headers),
+        answered_at=answered_at,
         detail=detail,
     )
+
+
+def is_clock_ahead(path: str, message: str) -> bool:
+    """Return whether Braze refused (400) the end of a canvas's days as in the future.
+
+    It is computed by the clock of this machine. Campaigns have no such parameter.
+    """
+    return path == CANVAS_DATA_SERIES and "ending_at" in message.lower()
+
+
+def _hint(path: str, message: str, *, answered_at: float | None, now: float) -> str:
+    """Return what to check after a 400, as the end of a sentence."""
+    if is_clock_ahead(path, message):
+        ahead = 0.0 if answered_at is None else now - answered_at
+        clock = (
+            f"this machine's clock is {ahead:.0f} s ahead of the response's Date header"
+            if ahead >= _LEAST_SKEW_SECONDS
+            else "ending_at is computed by this machine's clock: is it ahead?"
+        )
+        return f"; {clock}; run a time daemon"
+    if path.endswith("list"):
+        return ""
+    kind = "canvas" if path in CANVAS_PATHS else "campaign"
+    return f"; is the {kind} id the {kind}'s API identifier?"
 
 
 def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from types import ModuleType
 COMMANDS = {
     "check": "validate a configuration and print its polling plan",
     "doctor": "diagnose keys, hosts and permissions",
-    "discover": "print the campaigns of a workspace as a configuration",
+    "discover": "print the campaigns and canvases of a workspace as a configuration",
     "demo": "run the exporter on a simulated Braze; needs no API key",
     "simulate": "run the simulated Braze alone",
     "healthcheck": "exit 0 if the local daemon is healthy",

@@ -6,7 +6,6 @@ import random
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 
 from exporter.backfill import download, sampling
@@ -119,18 +118,18 @@ class _Backfill:
         return HistorySpan(self._options.days, started_at)
 
     def _discover(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
-        """Return the workspace with discovered campaigns. FetchError: Braze fails."""
+        """Return the workspace with what is discovered. FetchError: Braze fails."""
         if workspace.discover is None:
             return workspace
 
         def print_line(text: str) -> None:
             print_error(f"workspace {workspace.name}: {text}")
 
-        print_line("reading the list of campaigns")
+        print_line("reading the lists of Braze")
         with self._client(workspace) as client:
             found = DiscoveryRun(
                 workspace,
-                workspace.discover,
+                requests_per_minute=workspace.shared_requests_per_minute,
                 client=client,
                 clock=self._clock,
                 sleep=self._sleep,
@@ -138,8 +137,9 @@ class _Backfill:
                 print_line=print_line,
                 file=self._catalogues,
             ).run()
-        print_line(f"{len(found)} campaigns")
-        return replace(workspace, campaigns=found)
+        counts = (f"{len(one.objects(found))} {one.plural}" for one in KINDS)
+        print_line(", ".join(counts))
+        return found
 
     def _download(
         self, items: Sequence[HistoryObject], span: HistorySpan

@@ -19,7 +19,7 @@ from exporter.commands.flags import (
     unknown_variables,
 )
 from exporter.config.units import duration_text
-from exporter.model.config import Config, DiscoverConfig
+from exporter.model.config import Config, DiscoverRules
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
 from exporter.polling.kinds import CAMPAIGN, CANVAS
@@ -41,6 +41,8 @@ _SCALING = Flag(
 )
 
 _DAY_SECONDS = 86400
+
+_ACTIVITY = {CAMPAIGN: "sent_within", CANVAS: "entered_within"}
 
 _BUCKETS = {
     CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
@@ -154,8 +156,8 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
   idle interval        {_idle(one)}
   first round          {first_round:.4g} s
   series expected      about {one.typical_series}"""
-    if one.kind is CAMPAIGN and one.workspace.discover is not None:
-        yield _describe_discovery(one, one.workspace.discover)
+    if discover := one.kind.discovered(one.workspace):
+        yield _describe_discovery(one, discover)
     if one.stretch > 1:
         yield (
             f"  intervals are stretched {one.stretch:.4g} times: to poll at the "
@@ -172,43 +174,54 @@ def _describe_buckets(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     }
     discover = plans[0].workspace.discover
     for bucket, groups in by_bucket.items():
-        parts = [
-            f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}" for one in groups
-        ]
+        parts = [part for one in groups for part in _hourly(one)]
         if bucket == SHARED and discover is not None:
             requests = sum(
-                discovery_per_day(discover, campaigns=discover.max_campaigns)
+                sum(discovery_per_day(one, objects=one.most)) for one in discover.rules
             )
             parts.append(f"up to {requests / 24:.0f} for discovery")
         yield f"  requests per hour    {_BUCKETS[bucket]}: {', '.join(parts)}"
 
 
-def _describe_discovery(one: GroupPlan, discover: DiscoverConfig) -> str:
-    """Return the requests of discovery, and those of campaigns that it may find."""
-    most = discover.max_campaigns
-    lists, details = discovery_per_day(discover, campaigns=most)
-    wanted = one.wanted_per_minute + most * 60 / one.workspace.interval_seconds
+def _hourly(one: GroupPlan) -> Iterator[str]:
+    yield f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}"
+    if discover := one.kind.discovered(one.workspace):
+        with_found = one.with_rate(one.wanted_with_found_per_minute)
+        more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)
+        yield f"up to {60 * more:.0f} for {_more(one, discover)}"
+
+
+def _more(one: GroupPlan, discover: DiscoverRules) -> str:
+    noun = one.kind.name if discover.most == 1 else one.kind.plural
+    return f"{discover.most} more {noun}"
+
+
+def _describe_discovery(one: GroupPlan, discover: DiscoverRules) -> str:
+    """Return the requests of discovery, and those of objects that it may find."""
+    most, plural = discover.most, one.kind.plural
+    lists, details = discovery_per_day(discover, objects=most)
     interval = round(discover.details_interval_seconds(most))
     every = "daily" if interval == _DAY_SECONDS else f"every {duration_text(interval)}"
     text = f"""\
-  discovery            up to {_count(most, "more campaign")}, not included above: \
-{wanted:.4g} requests per minute wanted with them
+  discovery            up to {_more(one, discover)}, not included above: \
+{one.wanted_with_found_per_minute:.4g} requests per minute wanted with them
   discovery requests   at most {discover.requests_per_minute:g} per minute, from \
 Braze's limit of 250,000 an hour that live sends share
-                       with {most} campaigns up to \
+                       with {most} {plural} up to \
 {_count(lists + details, "request")} a day:
                        {lists} for the list (every \
 {duration_text(discover.list_interval_seconds)}), {details} for details ({every})"""
-    if (sent_within := discover.sent_within_seconds) is None:
+    if (within := discover.active_within_seconds) is None:
         return text
-    in_force = discover.sent_within_in_force(most)
-    if in_force <= sent_within:
+    in_force = discover.active_within_in_force(most)
+    if in_force <= within:
         return text
+    option = _ACTIVITY[one.kind]
     return f"""\
 {text}
-                       sent_within is extended from {duration_text(sent_within)} \
-to {duration_text(round(in_force))}: details of {most} campaigns take that long;
-                       raise requests_per_minute of discover, or sent_within"""
+                       {option} is extended from {duration_text(within)} \
+to {duration_text(round(in_force))}: details of {most} {plural} take that long;
+                       raise shared_requests_per_minute, or {option}"""
 
 
 def _describe_scaling(costs: Scaling) -> Iterator[str]:
@@ -258,7 +271,7 @@ def _size(size: float) -> str:
 
 def _idle(one: GroupPlan) -> str:
     workspace, idle = one.workspace, one.workspace.idle_interval_seconds
-    has_discovery = one.kind is CAMPAIGN and workspace.discover is not None
+    has_discovery = one.kind.discovered(workspace) is not None
     intervals = [each.interval_seconds for each in one.objects]
     if has_discovery:
         intervals.append(one.kind.interval_seconds(workspace))

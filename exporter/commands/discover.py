@@ -1,10 +1,11 @@
-"""`braze-exporter discover`: print the campaigns of a workspace as a configuration."""
+"""`braze-exporter discover`: print what a workspace has as a configuration."""
 
 from __future__ import annotations
 
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
@@ -25,12 +26,12 @@ from exporter.config.units import duration_text
 from exporter.config.yaml_tree import dump, in_comment
 from exporter.daemon.process import start_logging
 from exporter.discovery import documents
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
+from exporter.discovery.kinds import CAMPAIGN, CANVAS, KINDS, ListedKind
 from exporter.discovery.one_shot import DiscoveryRun
 from exporter.model.config import (
     Config,
     DiscoverConfig,
-    ObjectConfig,
     WorkspaceConfig,
 )
 from exporter.model.errors import FetchError
@@ -38,15 +39,16 @@ from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
 
 _DESCRIPTION = """\
-Find the campaigns of a workspace by Braze's list and details, and print a complete
-configuration with them. With --config.file, the filters of its `discover` section
-apply; without, all campaigns except drafts and archived ones are printed.
+Find the campaigns and canvases of a workspace by Braze's lists and details, and print a
+complete configuration with them. With --config.file, the filters of its `discover`
+section apply; without, all except drafts, archived ones and stopped canvases are
+printed.
 
   braze-exporter discover --endpoint https://rest.iad-01.braze.com \\
     --api-key-env BRAZE_API_KEY > config.yaml
 
-The key needs the permissions campaigns.list and campaigns.details. There is no flag for
-the key itself."""
+The key needs the permissions campaigns.list, campaigns.details, canvas.list and
+canvas.details. There is no flag for the key itself."""
 
 _RATE = Flag(
     "requests-per-minute",
@@ -55,13 +57,20 @@ _RATE = Flag(
     "N",
     default="600",
 )
-_FLAGS = (*TARGET_FLAGS, WORKSPACE, _RATE)
+_ALL = "all"
+_KIND = Flag(
+    "kind",
+    "What to print; all: what the `discover` section selects, or without one both.",
+    default=_ALL,
+    choices=(_ALL, CAMPAIGN.plural, CANVAS.plural),
+)
+_FLAGS = (*TARGET_FLAGS, WORKSPACE, _KIND, _RATE)
 
 _MAX_COMMENT_LENGTH = 200
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Find campaigns, and print a configuration."""
+    """Find campaigns and canvases, and print a configuration."""
     parser = TargetParser(_FLAGS, "braze-exporter discover", _DESCRIPTION)
     options = parser.parse(arguments, environment)
     with parser.usage_errors():
@@ -80,13 +89,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             f"{workspace.key_source} cannot be read; expected an API key there"
         )
         return 2
-    settings = workspace.discover or _default_discovery()
+    workspace = _with_kinds(workspace, options.kind)
     clock = Clock()
     limit = target.config.limits.response_bytes
     with client(workspace, environment, response_bytes=limit, clock=clock) as braze:
         discovery = DiscoveryRun(
             workspace,
-            settings._replace(requests_per_minute=rate),
+            requests_per_minute=rate,
             client=braze,
             clock=clock,
             sleep=threading.Event().wait,
@@ -94,16 +103,36 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             print_line=_print_error,
         )
         try:
-            campaigns = discovery.run()
+            found = discovery.run()
         except FetchError as failure:
             _print_error(str(failure))
+            if options.kind == _ALL and len(discovery.catalogues) > 1:
+                _print_error(f"--kind={CAMPAIGN.plural} leaves canvases out")
             return 1
-    known = discovery.catalogue
-    if not campaigns:
-        _print_error(f"the filters select none of {len(known.campaigns)} campaigns")
+    known = discovery.catalogues
+    if not any(kind.objects(found) for kind in KINDS):
+        listed = " and ".join(
+            f"{len(one.objects)} {kind.plural}"
+            for kind in KINDS
+            if (one := known.get(kind.name))
+        )
+        _print_error(f"the filters select none of {listed}")
         return 1
-    print("\n".join(_document(target.config, workspace, campaigns, known)))
+    print("\n".join(_document(target.config, found, known)))
     return 0
+
+
+def _with_kinds(workspace: WorkspaceConfig, wanted: str) -> WorkspaceConfig:
+    """Return a workspace that discovers what is wanted, by its rules if it has any."""
+    own, default = workspace.discover, _default_discovery()
+    discover = own or default
+    if wanted == CAMPAIGN.plural:
+        campaigns = discover.campaigns or default.campaigns
+        discover = discover._replace(campaigns=campaigns, canvases=None)
+    if wanted == CANVAS.plural:
+        canvases = discover.canvases or default.canvases
+        discover = discover._replace(campaigns=None, canvases=canvases)
+    return replace(workspace, discover=discover)
 
 
 def _default_discovery() -> DiscoverConfig:
@@ -126,10 +155,7 @@ def _index(target: Target, name: str | None) -> int:
 
 
 def _document(
-    whole: Config,
-    workspace: WorkspaceConfig,
-    campaigns: Sequence[ObjectConfig],
-    known: CampaignCatalogue,
+    whole: Config, workspace: WorkspaceConfig, known: Mapping[str, ObjectCatalogue]
 ) -> Iterator[str]:
     general, own = changes(whole, workspace)
     source = workspace.key_source
@@ -140,8 +166,13 @@ def _document(
         place["api_key_file"] = _path(source.file or "")
     if workspace.ca_file:
         own["ca_file"] = _path(workspace.ca_file)
-    yield f"# Campaigns: {len(campaigns)}, found by braze-exporter {__version__}."
-    yield "# A complete configuration; or copy the entries of `campaigns`."
+    counts = ", ".join(
+        f"{kind.plural}: {len(kind.objects(workspace))}"
+        for kind in KINDS
+        if kind.objects(workspace)
+    )
+    yield f"# {counts.capitalize()}, found by braze-exporter {__version__}."
+    yield "# A complete configuration; or copy the entries."
     if own.get("proxy") != workspace.proxy:
         _print_error("the proxy's user and password are not printed: fill in the ***")
         yield "# Fill in the proxy's user and password: they are not printed."
@@ -149,15 +180,28 @@ def _document(
         yield dump(general).rstrip()
     yield "workspaces:"
     yield _item({**place, **own}, "  ")
-    yield "    campaigns:"
-    for one in sorted(campaigns, key=lambda one: (one.name.casefold(), one.name)):
+    for kind in KINDS:
+        if kind.objects(workspace):
+            catalogue = known.get(kind.name, ObjectCatalogue())
+            yield from _entries(kind, workspace, catalogue)
+
+
+def _entries(
+    kind: ListedKind, workspace: WorkspaceConfig, known: ObjectCatalogue
+) -> Iterator[str]:
+    yield f"    {kind.plural}:"
+    found = kind.objects(workspace)
+    for one in sorted(found, key=lambda one: (one.name.casefold(), one.name)):
+        default = kind.new_object(workspace, one.id, one.name)
         entry: dict[str, object] = {"id": one.id, "name": one.name}
-        if one.interval_seconds != workspace.interval_seconds:
+        if one.interval_seconds != default.interval_seconds:
             entry["interval"] = duration_text(one.interval_seconds)
+        if one.has_steps != default.has_steps:
+            entry["steps"] = one.has_steps
         if one.labels:
             entry["labels"] = dict(one.labels)
         yield _item(entry, "      ")
-        if comment := _comment(known, one.id):
+        if comment := _comment(kind, known, one.id):
             yield f"        # {comment}"
 
 
@@ -171,16 +215,16 @@ def _path(path: str) -> str:
     return str(Path(path).absolute())
 
 
-def _comment(known: CampaignCatalogue, campaign_id: str) -> str:
-    id_ = documents.key(campaign_id)
+def _comment(kind: ListedKind, known: ObjectCatalogue, object_id: str) -> str:
+    id_ = documents.key(object_id)
     parts = []
     if details := known.details.get(id_):
         parts.append(", ".join(details.channels))
-    if (listed := known.campaigns.get(id_)) and listed.tags:
+    if (listed := known.objects.get(id_)) and listed.tags:
         parts.append(f"tags: {', '.join(listed.tags)}")
-    if details and details.last_sent_at is not None:
-        sent_on = datetime.fromtimestamp(details.last_sent_at, UTC).date()
-        parts.append(f"last sent {sent_on}")
+    if details and details.last_active_at is not None:
+        active_on = datetime.fromtimestamp(details.last_active_at, UTC).date()
+        parts.append(f"{kind.last_active} {active_on}")
     text = in_comment("; ".join(filter(None, parts)))
     more = "…" if len(text) > _MAX_COMMENT_LENGTH else ""
     return f"{text[:_MAX_COMMENT_LENGTH]}{more}"

@@ -11,21 +11,22 @@ from functools import partial
 
 from exporter.braze import diagnosis
 from exporter.braze.client import Client
-from exporter.braze.diagnosis import Check
+from exporter.braze.diagnosis import Check, Permissions
 from exporter.braze.responses import BrazeResponse
 from exporter.commands import print_error
 from exporter.commands.flags import Flag
 from exporter.commands.target import TARGET_FLAGS, TargetParser, client
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
+from exporter.polling.kinds import CANVAS
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
 
 _DESCRIPTION = """\
 Send one cheap request for each workspace and permission, and report what is wrong and
 how to fix it: key, host, permissions, IP allowlist, clock, DNS, TLS or proxy. Data
-series are always checked, list and details where discovery is configured. Exit code 0:
-no problems; 1: problems found. Keys are never printed."""
+series of what is configured are checked, list and details of what is discovered. Exit
+code 0: no problems; 1: problems found. Keys are never printed."""
 
 _OUTPUT = Flag(
     "output", "Format of the report.", default="text", choices=("text", "json")
@@ -95,26 +96,31 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
 
     After a problem that affects all requests the others are skipped.
     """
-    ids = [campaign.id for campaign in workspace.campaigns[:1]]
-    needed = diagnosis.permissions(workspace)
-    if not ids:  # the list comes first: it contains a campaign id
-        needed = tuple(sorted(needed, key=lambda one: one != diagnosis.LIST))
+    ids = {
+        diagnosis.CAMPAIGNS: [one.id for one in workspace.campaigns[:1]],
+        diagnosis.CANVASES: [one.id for one in workspace.canvases[:1]],
+    }
     ahead_seconds: float | None = None
     is_over = False
-    for permission in needed:
+    # Without an id the list comes first: it contains one.
+    needed = diagnosis.permissions(workspace)
+    for permission in sorted(needed, key=lambda one: _comes_later(one, ids)):
         if is_over:
             yield diagnosis.skipped(permission)
             continue
-        campaign_id = ids[0] if ids else _PLACEHOLDER_ID
-        parameters: dict[str, dict[str, str | int]] = {
-            diagnosis.DATA_SERIES: {"campaign_id": campaign_id, "length": 1},
-            diagnosis.LIST: {"page": 0},
-            diagnosis.DETAILS: {"campaign_id": campaign_id},
-        }
+        kind = diagnosis.kind_of(permission)
+        known = ids[kind]
         started_at = clock.now()
         response: BrazeResponse | FetchError
         try:
-            response = braze.fetch(permission.replace(".", "/"), parameters[permission])
+            response = braze.fetch(
+                permission.replace(".", "/"),
+                _parameters(
+                    permission,
+                    known[0] if known else _PLACEHOLDER_ID,
+                    now=clock.wall(started_at),
+                ),
+            )
         except FetchError as failure:
             response = failure
         seconds = clock.now() - started_at
@@ -126,21 +132,41 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
                 permission,
                 response,
                 workspace=workspace,
-                is_placeholder_id=not ids,
+                is_placeholder_id=not known,
                 now=clock.wall(started_at),
             )
         else:
-            if permission == diagnosis.LIST and not ids:
-                ids = _ids(response.document)[:1]
             document = response.document
+            if permission == kind.list and not known:
+                ids[kind] = _ids(document, kind)[:1]
             check = diagnosis.check_response(permission, document, seconds=seconds)
         is_over = diagnosis.affects_all(check)
         yield check
     yield diagnosis.check_clock(ahead_seconds)
 
 
-def _ids(document: object) -> list[str]:
-    entries = document.get("campaigns") if isinstance(document, dict) else None
+def _comes_later(permission: str, ids: Mapping[Permissions, list[str]]) -> bool:
+    kind = diagnosis.kind_of(permission)
+    return not ids[kind] and permission != kind.list
+
+
+def _parameters(permission: str, id_: str, *, now: float) -> Mapping[str, str | int]:
+    """Return the parameters of the cheapest request; `now` is by the wall clock."""
+    kind = diagnosis.kind_of(permission)
+    if permission == kind.list:
+        return {"page": 0}
+    object_id: dict[str, str | int] = {f"{kind.kind}_id": id_}
+    if permission == kind.details:
+        return object_id
+    series = object_id | {"length": 1}
+    if kind is diagnosis.CAMPAIGNS:
+        return series
+    query = CANVAS.query(id_, windows=(), request=0, now=now)
+    return series | {"ending_at": query["ending_at"]}  # as in the daemon
+
+
+def _ids(document: object, kind: Permissions) -> list[str]:
+    entries = document.get(kind.plural) if isinstance(document, dict) else None
     if not isinstance(entries, list):
         return []
     ids = (entry.get("id") for entry in entries if isinstance(entry, dict))

@@ -140,7 +140,7 @@ def parse_workspace(
     workspace: Mapping[str, str], read: Callable[[KeySource], str | None]
 ) -> schema.ParsedConfig:
     """Parse a workspace whose discovery selects what it selects by default."""
-    discover = {"max_campaigns": 100_000}
+    discover = {"campaigns": {"max": 100_000}, "canvases": {"max": 100_000}}
     return schema.parse(
         json.dumps({"workspaces": [{**workspace, "discover": discover}]}),
         file="command line",

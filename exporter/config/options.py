@@ -48,39 +48,91 @@ SELECTION: Section = {
     "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 TAGS: Section = {
-    "any": _list("Campaigns with at least one of these tags.", "[newsletter, promo]"),
-    "all": _list("Campaigns with all of these tags.", "[live]"),
-    "none": _list("Campaigns with none of these tags.", "[test]"),
+    "any": _list("Objects with at least one of these tags.", "[newsletter, promo]"),
+    "all": _list("Objects with all of these tags.", "[live]"),
+    "none": _list("Objects with none of these tags.", "[test]"),
 }
-DISCOVER: Section = {
-    "names": _section(SELECTION, "Campaign names to select."),
-    "tags": _section(TAGS, "Tags to select, spelled as in Braze."),
-    "channels": _section(
-        SELECTION, "Channels, at least one of which the campaign has to use."
-    ),
-    "sent_within": Option(
+
+
+def _discovered(plural: str, most: str, *activity: tuple[str, Option]) -> Section:
+    """Return the options that select objects of one kind."""
+    kind = {"campaigns": "campaign", "canvases": "canvas"}[plural]
+    return {
+        "names": _section(SELECTION, f"Names of {plural} to select."),
+        "tags": _section(TAGS, "Tags to select, spelled as in Braze."),
+        "channels": _section(
+            SELECTION, f"Channels, at least one of which the {kind} has to use."
+        ),
+        **dict(activity),
+        "include_archived": _boolean(f"Also poll archived {plural}."),
+        "max": Option(
+            most,
+            OptionKind.INTEGER,
+            least=1,
+            most=100_000,
+            attribute="most",
+            help=f"Maximum number of {plural}; the most recently edited ones are kept.",
+        ),
+        "labels": Option(
+            "{}",
+            OptionKind.LABELS,
+            help=f"Labels of `braze_{kind}_info`: label name to `tags` or `channels`.",
+            example="{tags: tags, channel: channels}",
+        ),
+    }
+
+
+def _within(help_: str) -> Option:
+    return Option(
         kind=OptionKind.DURATION,
         least=_HOUR,
         most=3650 * _DAY,
+        attribute="active_within",
         example="30d",
-        help="Only campaigns sent within this time. Unset: the last send is ignored.",
+        help=help_,
+    )
+
+
+DISCOVER_CAMPAIGNS = _discovered(
+    "campaigns",
+    "500",
+    (
+        "sent_within",
+        _within("Only campaigns sent within this time. Unset: at any time, or never."),
     ),
-    "include_drafts": _boolean("Also poll drafts."),
-    "include_archived": _boolean("Also poll archived campaigns."),
-    "max_campaigns": Option(
-        "500",
-        OptionKind.INTEGER,
-        least=1,
-        most=100_000,
-        help="Maximum number of campaigns; the most recently edited ones are kept.",
+    ("include_drafts", _boolean("Also poll drafts.")),
+)
+DISCOVER_CANVASES = _discovered(
+    "canvases",
+    "200",
+    (
+        "entered_within",
+        _within(
+            "Only canvases that a user entered within this time. Unset: at any time, "
+            "or never."
+        ),
     ),
-    "list_interval": _interval("1h", "How often the list of campaigns is requested."),
+    ("include_drafts", _boolean("Also poll drafts.")),
+    ("include_stopped", _boolean("Also poll stopped canvases.")),
+)
+DISCOVER: Section = {
+    "campaigns": Option(
+        kind=OptionKind.SECTION,
+        section=DISCOVER_CAMPAIGNS,
+        help="The campaigns to select. Without `campaigns` and `canvases`: `{}`.",
+    ),
+    "canvases": Option(
+        kind=OptionKind.SECTION,
+        section=DISCOVER_CANVASES,
+        help="The canvases to select. Unset: none.",
+    ),
+    "list_interval": _interval("1h", "How often each list is requested."),
     "grace": Option(
         "1d",
         OptionKind.DURATION,
         least=0,
         most=90 * _DAY,
-        help="How long a campaign that is no longer listed is still polled.",
+        help="How long a campaign or canvas that is no longer listed is still polled.",
     ),
     "requests_per_minute": Option(
         kind=OptionKind.NUMBER,
@@ -88,12 +140,12 @@ DISCOVER: Section = {
         most=1000,
         moved_to="shared_requests_per_minute of the workspace",
     ),
-    "labels": Option(
-        "{}",
-        OptionKind.LABELS,
-        help="Labels of `braze_campaign_info`: label name to `tags` or `channels`.",
-        example="{tags: tags, channel: channels}",
-    ),
+    **{
+        "max_campaigns" if name == "max" else name: option._replace(
+            moved_to=f"discover.campaigns.{name}"
+        )
+        for name, option in DISCOVER_CAMPAIGNS.items()
+    },
 }
 CAMPAIGN: Section = {
     "id": Option(
@@ -268,7 +320,10 @@ WORKSPACE: Section = {
     "discover": Option(
         kind=OptionKind.SECTION,
         section=DISCOVER,
-        help="Poll campaigns that Braze lists, in addition to `campaigns`.",
+        help=(
+            "Poll campaigns and canvases that Braze lists, in addition to `campaigns` "
+            "and `canvases`."
+        ),
     ),
 }
 LIMITS: Section = {

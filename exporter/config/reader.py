@@ -156,6 +156,8 @@ class Section(NamedTuple):
     field: Field
     entries: Mapping[str, MappingEntry]
     options: Options
+    moved: Mapping[str, Field] = {}
+    """Options of it that are set in the enclosing section, where they were before."""
 
     def find(self, name: str, parse: Callable[[Field], T]) -> T | None:
         """Return the value of an option; None if it is invalid or not set."""
@@ -180,7 +182,31 @@ class Section(NamedTuple):
         for key in (current, option.renamed_from):
             if entry := self.entries.get(key):
                 return self.field_of(key, entry.node, option)
-        return None
+        moved = self.moved.get(current)
+        return moved and moved._replace(option=option)
+
+    def inner(self, name: str, expected: str) -> Section | None:
+        """Return a section in this one, with the options that were moved there.
+
+        Empty, after an error was added, if it is no mapping. None: neither it nor an
+        option of it is set.
+        """
+        path = f"{self.field.path.rpartition('.')[2]}.{name}"
+        moved = {
+            option.moved_to.removeprefix(f"{path}."): self.field_of(key, entry.node)
+            for key, entry in self.entries.items()
+            if (option := self.options.get(key))
+            and option.moved_to.startswith(f"{path}.")
+        }
+        options = self.options[name].section
+        found = self.find(name, lambda field: field.section(expected, options))
+        if found is None and not moved and name not in self.entries:
+            return None
+        section = (found or Section(self.field, {}, options))._replace(moved=moved)
+        for key in section.entries.keys() & moved:
+            message = f"set as {path}.{key} as well; expected only one of the two"
+            moved[key].error(message)
+        return section
 
     def missing(self, name: str) -> None:
         """Add the error that a required option is not set."""
@@ -238,7 +264,8 @@ def _unknown(name: str, options: Options) -> str:
             " expected api_key_env (the name of an environment variable)"
             " or api_key_file (the path of a file)"
         )
-    close = get_close_matches(name[:100], options, n=1)
+    known = [name for name, one in options.items() if not one.moved_to]
+    close = get_close_matches(name[:100], known, n=1)
     hint = f" (did you mean `{close[0]}`?)" if close else ""
-    known = ", ".join(name for name, one in options.items() if not one.moved_to)
-    return f"unknown key `{yaml_tree.shown(name)}`{hint}; expected one of {known}"
+    expected = f"expected one of {', '.join(known)}"
+    return f"unknown key `{yaml_tree.shown(name)}`{hint}; {expected}"

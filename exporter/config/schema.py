@@ -7,6 +7,7 @@ are read by callbacks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from exporter.config.options import (
     CANVAS,
     CONFIG,
     DISCOVER,
+    DISCOVER_CAMPAIGNS,
     LIMITS,
     SELECTION,
     TAGS,
@@ -28,6 +30,7 @@ from exporter.config.reader import Field, Findings, Section, values
 from exporter.model.config import (
     Config,
     DiscoverConfig,
+    DiscoverRules,
     KeySource,
     Limits,
     ObjectConfig,
@@ -46,6 +49,14 @@ class ParsedConfig(NamedTuple):
 
     config: Config
     warnings: tuple[Problem, ...]
+
+
+class _Discovery(NamedTuple):
+    """The section `discover` of a workspace."""
+
+    config: DiscoverConfig
+    requests_per_minute: float | None
+    """The previous ceiling of discovery alone."""
 
 
 def parse(
@@ -123,8 +134,8 @@ class _Parser:
         section = field.section(
             "a mapping with the keys name, endpoint and campaigns", WORKSPACE
         )
-        discover = section.find("discover", _discover)
-        shared = _shared_rate(section, discover)
+        discovery = section.find("discover", _discover)
+        shared = _shared_rate(section, discovery and discovery.requests_per_minute)
         canvas_interval = section.read("canvas_interval", option_values.duration)
         canvas_steps = section.read("canvas_steps", option_values.boolean)
         allow_http = section.read("allow_http", option_values.boolean)
@@ -150,7 +161,7 @@ class _Parser:
             canvas_interval_seconds=canvas_interval,
             canvas_steps=canvas_steps,
             shared_requests_per_minute=shared,
-            discover=discover and discover._replace(requests_per_minute=shared),
+            discover=discovery and discovery.config.within_rate(shared),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
         )
 
@@ -294,36 +305,61 @@ def _canvas(
     )
 
 
-def _shared_rate(section: Section, discover: DiscoverConfig | None) -> float:
-    """Return the ceiling of the shared bucket; discovery had one of its own before."""
+def _shared_rate(section: Section, previous: float | None) -> float:
+    """Return the ceiling of the shared bucket; `previous`: the one of discovery."""
     name = "shared_requests_per_minute"
-    if discover and discover.requests_per_minute and not section.at(name):
-        return discover.requests_per_minute
+    if previous is not None and not section.at(name):
+        return previous
     return section.read(name, option_values.number)
 
 
-def _discover(field: Field) -> DiscoverConfig:
-    section = field.section("a mapping such as {sent_within: 30d}", DISCOVER)
-    return DiscoverConfig(
+def _discover(field: Field) -> _Discovery:
+    section = field.section(
+        "a mapping such as {campaigns: {sent_within: 30d}}", DISCOVER
+    )
+    list_interval = section.read("list_interval", option_values.duration)
+    grace = section.read("grace", option_values.duration)
+    parse = partial(_rules, list_interval_seconds=list_interval, grace_seconds=grace)
+    campaigns = section.inner("campaigns", "a mapping such as {sent_within: 30d}")
+    canvases = section.inner("canvases", "a mapping such as {entered_within: 30d}")
+    if campaigns is None and canvases is None:
+        campaigns = Section(field, {}, DISCOVER_CAMPAIGNS)
+    config = DiscoverConfig(
+        campaigns=campaigns and parse(campaigns, "campaign", within="sent_within"),
+        canvases=canvases and parse(canvases, "canvas", within="entered_within"),
+        list_interval_seconds=list_interval,
+        grace_seconds=grace,
+    )
+    rate = section.find("requests_per_minute", option_values.number)
+    return _Discovery(config, rate)
+
+
+def _rules(
+    section: Section,
+    kind: str,
+    *,
+    within: str,
+    list_interval_seconds: float,
+    grace_seconds: float,
+) -> DiscoverRules:
+    has_stopped = "include_stopped" in section.options
+    parse_label = partial(option_values.discovered_label, kind=kind)
+    return DiscoverRules(
         names=section.read(
             "names", partial(_selection, parse=option_values.name_patterns)
         ),
         tags=section.read("tags", _tag_selection),
         channels=section.read("channels", _selection),
-        sent_within_seconds=section.find("sent_within", option_values.duration),
+        active_within_seconds=section.find(within, option_values.duration),
         include_drafts=section.read("include_drafts", option_values.boolean),
+        include_stopped=not has_stopped
+        or section.read("include_stopped", option_values.boolean),
         include_archived=section.read("include_archived", option_values.boolean),
-        max_campaigns=section.read("max_campaigns", option_values.integer),
-        list_interval_seconds=section.read("list_interval", option_values.duration),
-        grace_seconds=section.read("grace", option_values.duration),
-        requests_per_minute=section.find("requests_per_minute", option_values.number)
-        or 0.0,
-        labels=section.read(
-            "labels",
-            partial(
-                _labels, parse=partial(option_values.discovered_label, kind="campaign")
-            ),
-        ),
+        most=section.read("max", option_values.integer),
+        labels=section.read("labels", partial(_labels, parse=parse_label)),
+        list_interval_seconds=list_interval_seconds,
+        grace_seconds=grace_seconds,
+        requests_per_minute=math.inf,
     )
 
 

@@ -15,6 +15,7 @@ from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Entry, Store
 from exporter.model.config import Config, KeySource, WorkspaceConfig
 from exporter.polling.kinds import CAMPAIGN, CANVAS
+from exporter.polling.object_group import GroupKey
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
@@ -148,7 +149,7 @@ class PollingService:
     def is_ready(self, *, is_late: bool) -> bool:
         """Return whether each workspace is paused or has ended its first round.
 
-        Then all campaigns were polled or restored, and discovery knows them or fails.
+        Then all objects were polled or restored, and discovery knows them or fails.
         `is_late`: the first request of each, where one is needed, is enough.
         """
         if not self._is_applied:
@@ -170,8 +171,8 @@ class PollingService:
             for key, group in tuple(self.workspaces.groups.items())
         )
 
-    def discovery_views(self) -> Mapping[str, DiscoveryView]:
-        """Return the state of discovery by workspace."""
+    def discovery_views(self) -> Mapping[GroupKey, DiscoveryView]:
+        """Return the state of discovery by workspace and kind."""
         return self._discovery.views() if self._discovery else {}
 
     def served(self) -> Iterator[Served]:
@@ -209,13 +210,15 @@ class PollingService:
 
     def _polled_part(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
         """Return a workspace with the objects that this process polls."""
-        campaigns, canvases = workspace.campaigns, workspace.canvases
         if self._discovery is not None:
-            campaigns = self._discovery.campaigns_of(workspace)
-        if self._shard is not None:
-            campaigns = self._shard.own(campaigns)
-            canvases = self._shard.own(canvases)
-        return replace(workspace, campaigns=campaigns, canvases=canvases)
+            workspace = self._discovery.with_found(workspace)
+        if self._shard is None:
+            return workspace
+        return replace(
+            workspace,
+            campaigns=self._shard.own(workspace.campaigns),
+            canvases=self._shard.own(workspace.canvases),
+        )
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache

@@ -1,4 +1,4 @@
-"""The known campaigns of a workspace: Braze's list, and the details read so far."""
+"""The known objects of a kind in a workspace: Braze's list, and details read so far."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from exporter.model.errors import MalformedCatalogue
 
 _MAX_PAGES = 1000
 MAX_BYTES = 128 << 20
-"""Limit of the list's texts; 100,000 campaigns with three tags take half of it."""
+"""Limit of the list's texts; 100,000 objects with three tags take half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListProgress:
-    """A list that is being read: its next page, and the campaigns so far."""
+    """A list that is being read: its next page, and the objects so far."""
 
     page: int = 0
     found: Mapping[str, Listed] = field(default_factory=dict)
@@ -25,10 +25,10 @@ class ListProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignCatalogue:
-    """List and details of a workspace's campaigns, by `documents.key` of their ids."""
+class ObjectCatalogue:
+    """List and details of the objects, by `documents.key` of their ids."""
 
-    campaigns: Mapping[str, Listed] = field(default_factory=dict)
+    objects: Mapping[str, Listed] = field(default_factory=dict)
     details: Mapping[str, Details] = field(default_factory=dict)
     listed_at: float | None = None
     """When the list was last read completely."""
@@ -36,25 +36,25 @@ class CampaignCatalogue:
     is_provisional: bool = False
     """Whether it was read with another key: that of the same workspace or not."""
 
-    def details_of(self, campaign: Listed) -> Details | None:
-        """Return the details of a campaign, if they were read."""
-        return self.details.get(key(campaign.id))
+    def details_of(self, one: Listed) -> Details | None:
+        """Return the details of an object, if they were read."""
+        return self.details.get(key(one.id))
 
-    def with_details(self, campaign: Listed, details: Details) -> CampaignCatalogue:
-        """Return the catalogue with the details of a campaign."""
-        return replace(self, details={**self.details, key(campaign.id): details})
+    def with_details(self, one: Listed, details: Details) -> ObjectCatalogue:
+        """Return the catalogue with the details of an object."""
+        return replace(self, details={**self.details, key(one.id): details})
 
-    def after_page(self, page: ListPage, *, now: float) -> CampaignCatalogue:
+    def after_page(self, page: ListPage, *, now: float) -> ObjectCatalogue:
         """Return the catalogue after the next page of the list.
 
         MalformedCatalogue: the page repeats previous ones, or the list is too long.
         """
         reading = self.reading or ListProgress()
-        found = {key(one.id): one for one in page.campaigns}
+        found = {key(one.id): one for one in page.objects}
         is_useless = found.keys() <= reading.found.keys()
         is_first_or_full = not reading.found or not page.is_last
         if page.entries and is_useless and (found or is_first_or_full):
-            raise _malformed(f"page {reading.page} contains no new campaign")
+            raise _malformed(f"page {reading.page} contains nothing new")
         size = reading.bytes + sum(map(_bytes, found.values()))
         if size > MAX_BYTES:
             raise _malformed(
@@ -67,34 +67,34 @@ class CampaignCatalogue:
             raise _malformed(f"it has more than {_MAX_PAGES} pages")
         return replace(self, reading=ListProgress(reading.page + 1, found, size))
 
-    def _listed(self, found: Mapping[str, Listed], *, now: float) -> CampaignCatalogue:
+    def _listed(self, found: Mapping[str, Listed], *, now: float) -> ObjectCatalogue:
         missing = {
             id_: replace(one, missing_since=one.missing_since or now)
-            for id_, one in self.campaigns.items()
+            for id_, one in self.objects.items()
             if id_ not in found and not self.is_provisional
         }
-        campaigns = {**missing, **found}
-        details = {id_: one for id_, one in self.details.items() if id_ in campaigns}
-        return CampaignCatalogue(campaigns, details, listed_at=now)
+        objects = {**missing, **found}
+        details = {id_: one for id_, one in self.details.items() if id_ in objects}
+        return ObjectCatalogue(objects, details, listed_at=now)
 
-    def provisional(self) -> CampaignCatalogue:
+    def provisional(self) -> ObjectCatalogue:
         """Return the catalogue until the list is read with another key.
 
-        Campaigns that are not in that list are removed without grace.
+        Objects that are not in that list are removed without grace.
         """
         return replace(self, listed_at=None, reading=None, is_provisional=True)
 
-    def shifted(self, seconds: float) -> CampaignCatalogue:
+    def shifted(self, seconds: float) -> ObjectCatalogue:
         """Return the catalogue with all its own instants so much later."""
         if not seconds:
             return self
         return replace(
             self,
-            campaigns={
+            objects={
                 id_: one
                 if one.missing_since is None
                 else replace(one, missing_since=one.missing_since + seconds)
-                for id_, one in self.campaigns.items()
+                for id_, one in self.objects.items()
             },
             details={
                 id_: replace(one, read_at=one.read_at + seconds)
@@ -103,20 +103,20 @@ class CampaignCatalogue:
             listed_at=None if self.listed_at is None else self.listed_at + seconds,
         )
 
-    def without_removed(self, grace_seconds: float, *, now: float) -> CampaignCatalogue:
-        """Return the catalogue without campaigns that are missing for so long."""
+    def without_removed(self, grace_seconds: float, *, now: float) -> ObjectCatalogue:
+        """Return the catalogue without objects that are missing for so long."""
         kept = {
             id_: one
-            for id_, one in self.campaigns.items()
+            for id_, one in self.objects.items()
             if one.missing_since is None or now < one.missing_since + grace_seconds
         }
-        if len(kept) == len(self.campaigns):
+        if len(kept) == len(self.objects):
             return self
-        return replace(self, campaigns=kept)
+        return replace(self, objects=kept)
 
 
 def _malformed(problem: str) -> MalformedCatalogue:
-    return MalformedCatalogue(f"the list of campaigns: {problem}")
+    return MalformedCatalogue(f"the list: {problem}")
 
 
 def _bytes(one: Listed) -> int:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from exporter.discovery import catalogue_json
-from exporter.discovery.catalogue import CampaignCatalogue
-from exporter.discovery.catalogue_json import Account
+from exporter.discovery.catalogue import ObjectCatalogue
+from exporter.discovery.catalogue_json import CatalogueKey
 from exporter.model.errors import StateError
 from exporter.system.read_file import MIB, read_regular
 
@@ -34,7 +34,7 @@ class CatalogueCache:
         self._legacy = state.directory / LEGACY_FILE_NAME
         self._quarantine: Callable[[], None] | None = None
 
-    def load(self, *, now: float) -> dict[Account, CampaignCatalogue]:
+    def load(self, *, now: float) -> dict[CatalogueKey, ObjectCatalogue]:
         """Return what was saved, nothing at a first start. StateError: unusable.
 
         A document that cannot be parsed is logged and left out.
@@ -49,29 +49,30 @@ class CatalogueCache:
         if not documents:
             return self._import_legacy(now)
         catalogues = {}
-        for account, document in documents.items():
+        for key, document in documents.items():
             try:
-                catalogues[account] = catalogue_json.unpack(document, now=now)
+                catalogues[key] = catalogue_json.unpack(document, now=now)
             except ValueError as error:
                 fields = {
-                    "workspace": account[0],
+                    "workspace": key[0],
+                    "kind": key[2],
                     "error": f"the catalogue in the state file: {error}",
-                    "advice": "none: the list of campaigns is read again",
+                    "advice": "none: the list is read again",
                 }
                 _log.warning("state.skipped", extra={"fields": fields})
         return catalogues
 
     def save(
         self,
-        catalogues: Mapping[Account, CampaignCatalogue],
+        catalogues: Mapping[CatalogueKey, ObjectCatalogue],
         *,
         wall_offset: float = 0.0,
     ) -> None:
         """Replace what was saved, in wall time; on StateError, it stays."""
         self._state.save_catalogues(
             {
-                account: catalogue_json.pack(one.shifted(wall_offset))
-                for account, one in catalogues.items()
+                key: catalogue_json.pack(one.shifted(wall_offset))
+                for key, one in catalogues.items()
             }
         )
         with suppress(OSError):
@@ -82,7 +83,7 @@ class CatalogueCache:
         if self._quarantine is not None:
             self._quarantine()
 
-    def _import_legacy(self, now: float) -> dict[Account, CampaignCatalogue]:
+    def _import_legacy(self, now: float) -> dict[CatalogueKey, ObjectCatalogue]:
         try:
             content = read_regular(str(self._legacy), at_most=_MAX_LEGACY_BYTES)
             catalogues = catalogue_json.unpack_legacy(content, now=now)

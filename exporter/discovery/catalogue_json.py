@@ -11,13 +11,14 @@ from dataclasses import asdict
 from hashlib import blake2b
 
 from exporter.braze.hosts import without_default_port
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.documents import Details, Listed, is_usable, key
+from exporter.discovery.kinds import CAMPAIGN, ListedKind
 from exporter.model.config import WorkspaceConfig
 from exporter.model.json_values import boolean, instant, items, mapping, text
 
-Account = tuple[str, str, str]
-"""A workspace's name, its endpoint and a fingerprint of its API key.
+CatalogueKey = tuple[str, str, str, str]
+"""A workspace's name, its endpoint, the kind, and a fingerprint of the API key.
 
 Earlier versions wrote the source of the key in place of the fingerprint.
 """
@@ -25,51 +26,59 @@ Earlier versions wrote the source of the key in place of the fingerprint.
 _FINGERPRINT_BYTES = 8
 
 
-def account_of(workspace: WorkspaceConfig, key: str | None) -> Account:
-    """Return the account of a workspace; without a key, by where it is read from.
+def catalogue_key(
+    workspace: WorkspaceConfig, kind: ListedKind, key: str | None
+) -> CatalogueKey:
+    """Return the key of a catalogue; without an API key, by where that is read from.
 
     The fingerprint is too short to reveal a key, and differs between endpoints.
     """
     endpoint = without_default_port(workspace.endpoint)
     if key is None:
-        return workspace.name, endpoint, str(workspace.key_source)
+        return workspace.name, endpoint, kind.name, str(workspace.key_source)
     content = f"{endpoint}\n{key}".encode(errors="surrogatepass")
     digest = blake2b(content, digest_size=_FINGERPRINT_BYTES, person=b"braze-exporter")
-    return workspace.name, endpoint, f"key {digest.hexdigest()}"
+    return workspace.name, endpoint, kind.name, f"key {digest.hexdigest()}"
 
 
 def catalogue_of(
-    catalogues: Mapping[Account, CampaignCatalogue],
+    catalogues: Mapping[CatalogueKey, ObjectCatalogue],
     workspace: WorkspaceConfig,
+    kind: ListedKind,
     key: str | None,
-) -> CampaignCatalogue | None:
-    """Return the known catalogue of a workspace; None: there is none.
+) -> ObjectCatalogue | None:
+    """Return the known catalogue of a kind in a workspace; None: there is none.
 
     With another key it is provisional: a replaced key is mostly of the same workspace.
     """
-    wanted = account_of(workspace, key)
-    for account in (wanted, account_of(workspace, None)):
-        if account in catalogues:
-            return catalogues[account]
-    for account, catalogue in catalogues.items():
-        if account[:2] == wanted[:2]:
+    wanted = catalogue_key(workspace, kind, key)
+    for one in (wanted, catalogue_key(workspace, kind, None)):
+        if one in catalogues:
+            return catalogues[one]
+    for one, catalogue in catalogues.items():
+        if is_same_place(one, wanted):
             return catalogue.provisional()
     return None
 
 
-def pack(catalogue: CampaignCatalogue) -> str:
+def is_same_place(one: CatalogueKey, other: CatalogueKey) -> bool:
+    """Return whether both are of the same kind, workspace and endpoint."""
+    return one[:3] == other[:3]
+
+
+def pack(catalogue: ObjectCatalogue) -> str:
     """Return the document of a catalogue, in ASCII."""
     return json.dumps(
         {
             "listed_at": catalogue.listed_at,
             "is_provisional": catalogue.is_provisional,
-            "campaigns": [asdict(one) for one in catalogue.campaigns.values()],
+            "objects": [asdict(one) for one in catalogue.objects.values()],
             "details": {id_: asdict(one) for id_, one in catalogue.details.items()},
         }
     )
 
 
-def unpack(document: str, *, now: float) -> CampaignCatalogue:
+def unpack(document: str, *, now: float) -> ObjectCatalogue:
     """Return what was packed; an instant after `now` becomes `now`.
 
     The wall clock was set back since such an instant was packed.
@@ -81,29 +90,32 @@ def unpack(document: str, *, now: float) -> CampaignCatalogue:
         raise ValueError(message) from error
 
 
-def unpack_legacy(content: bytes, *, now: float) -> dict[Account, CampaignCatalogue]:
+def unpack_legacy(content: bytes, *, now: float) -> dict[CatalogueKey, ObjectCatalogue]:
     """Return what a discovery.json of the first format holds, or raise ValueError."""
     catalogues = {}
     try:
         document = mapping(json.loads(content))
         for one in map(mapping, items(document["workspaces"])):
-            account = (
+            key_ = (
                 text(one["name"]),
                 text(one["endpoint"]),
+                CAMPAIGN.name,
                 text(one["key_source"]),
             )
-            catalogues[account] = _catalogue(one, now)
+            catalogues[key_] = _catalogue(one, now)
     except (ValueError, KeyError, RecursionError) as error:
         message = "it is damaged"
         raise ValueError(message) from error
     return catalogues
 
 
-def _catalogue(packed: Mapping[str, object], now: float) -> CampaignCatalogue:
-    campaigns = [_listed(one, now) for one in items(packed["campaigns"])]
+def _catalogue(packed: Mapping[str, object], now: float) -> ObjectCatalogue:
+    # Documents of version 0.1 are of campaigns.
+    listed = packed["objects"] if "objects" in packed else packed["campaigns"]
+    objects = [_listed(one, now) for one in items(listed)]
     details = mapping(packed["details"])
-    return CampaignCatalogue(
-        campaigns={key(one.id): one for one in campaigns},
+    return ObjectCatalogue(
+        objects={key(one.id): one for one in objects},
         details={id_: _details(one, now) for id_, one in details.items()},
         listed_at=_past(packed["listed_at"], now),
         is_provisional=boolean(packed.get("is_provisional", False)),
@@ -113,7 +125,7 @@ def _catalogue(packed: Mapping[str, object], now: float) -> CampaignCatalogue:
 def _listed(packed: object, now: float) -> Listed:
     fields = mapping(packed)
     if not is_usable(text(fields["id"])):
-        raise ValueError("expected an id of a campaign")
+        raise ValueError("expected an id")
     return Listed(
         id=text(fields["id"]),
         name=text(fields["name"]),
@@ -126,14 +138,16 @@ def _listed(packed: object, now: float) -> Listed:
 
 def _details(packed: object, now: float) -> Details:
     fields = mapping(packed)
-    sent_at = fields["last_sent_at"]
+    is_older = "last_sent_at" in fields  # of version 0.1
+    active_at = fields["last_sent_at" if is_older else "last_active_at"]
     return Details(
         last_edited=text(fields["last_edited"]),
         read_at=min(instant(fields["read_at"]), now),
         is_known=boolean(fields["is_known"]),
         is_draft=boolean(fields["is_draft"]),
         is_archived=boolean(fields["is_archived"]),
-        last_sent_at=None if sent_at is None else instant(sent_at),
+        is_stopped=boolean(fields.get("is_stopped", False)),
+        last_active_at=None if active_at is None else instant(active_at),
         channels=tuple(map(text, items(fields["channels"]))),
     )
 

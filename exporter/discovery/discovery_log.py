@@ -1,4 +1,4 @@
-"""The log lines of one workspace's discovery.
+"""The log lines of the discovery of one kind in a workspace.
 
 A failure is a warning when it begins or changes, and once an hour.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 
-from exporter.braze.paths import CAMPAIGN_DETAILS
 from exporter.discovery.documents import Listed
+from exporter.discovery.kinds import ListedKind
 from exporter.discovery.rules import Criteria
-from exporter.model.config import DiscoverConfig, WorkspaceConfig
+from exporter.model.config import DiscoverRules, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
 from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
 from exporter.system.logformat import Fact
@@ -39,7 +39,8 @@ def request_fields(
 class DiscoveryLog:
     """Writes each fact once; one thread at a time may call it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: ListedKind) -> None:
+        self._kind = kind
         self._failures: dict[str, tuple[FailureReason, float]] = {}
         """By endpoint: the reason of its last warning, and the time."""
         self._details_limit = LogRateLimit(LINES_PER_MINUTE)
@@ -75,14 +76,17 @@ class DiscoveryLog:
     def passed_over(
         self,
         workspace: WorkspaceConfig,
-        campaign: Listed,
+        listed: Listed,
         failure: FetchError,
         *,
         now: float,
     ) -> None:
         """Log details that cannot be read; a few of them as warnings."""
-        fields = request_fields(workspace, CAMPAIGN_DETAILS, failure)
-        fields |= {"campaign": campaign.name, "campaign_id": campaign.id}
+        fields = request_fields(workspace, self._kind.details_path, failure)
+        fields |= {
+            self._kind.name: listed.name,
+            self._kind.id_parameter: listed.id,
+        }
         limit, self._details_limit = (
             self._details_limit,
             self._details_limit.counted(now=now),
@@ -98,7 +102,7 @@ class DiscoveryLog:
         workspace: WorkspaceConfig,
         *,
         listed_at: float | None,
-        campaigns: int,
+        found: int,
         in_the_list: int,
     ) -> None:
         """Log the end of a round, once per list and not for details of later days."""
@@ -107,37 +111,36 @@ class DiscoveryLog:
         self._done_at = listed_at
         fields: Fields = {
             "workspace": workspace.name,
-            "campaigns": campaigns,
+            self._kind.plural: found,
             "in_the_list": in_the_list,
         }
         _log.info("discovery.done", extra={"fields": fields})
 
     def selected(
-        self, workspace: WorkspaceConfig, settings: DiscoverConfig, *, is_limited: bool
+        self, workspace: WorkspaceConfig, settings: DiscoverRules, *, is_limited: bool
     ) -> None:
-        """Log that `max_campaigns` leaves campaigns out."""
+        """Log that the maximum leaves objects out."""
         if is_limited and not self._is_limited:
             fields: Fields = {
                 "workspace": workspace.name,
-                "max_campaigns": settings.max_campaigns,
-                "advice": "raise max_campaigns, or narrow the selection",
+                f"max_{self._kind.plural}": settings.most,
+                "advice": f"raise {self._kind.max_option}, or narrow the selection",
             }
             _log.warning("discovery.limited", extra={"fields": fields})
         self._is_limited = is_limited
 
     def settled(self, workspace: WorkspaceConfig, criteria: Criteria) -> None:
-        """Log that the ceiling is too low for `sent_within`."""
-        sent_within = criteria.settings.sent_within_seconds
-        is_extended = sent_within is not None and (
-            criteria.sent_within_seconds > sent_within
-        )
+        """Log that the ceiling is too low for the time since the last activity."""
+        option = self._kind.activity
+        within = criteria.settings.active_within_seconds
+        is_extended = within is not None and criteria.active_within_seconds > within
         if is_extended and not self._is_extended:
             fields: Fields = {
                 "workspace": workspace.name,
-                "sent_within_seconds": sent_within,
-                "in_force_seconds": round(criteria.sent_within_seconds),
+                f"{option}_seconds": within,
+                "in_force_seconds": round(criteria.active_within_seconds),
                 "details_interval_seconds": round(criteria.details_interval_seconds),
-                "advice": "raise requests_per_minute of discover, or sent_within",
+                "advice": f"raise shared_requests_per_minute, or {option}",
             }
             _log.warning("discovery.extended", extra={"fields": fields})
         self._is_extended = is_extended

@@ -1,4 +1,4 @@
-"""Parsers of Braze's campaign list and campaign details.
+"""Parsers of Braze's lists and details of campaigns and canvases.
 
 Every JSON document is parsed or raises `MalformedCatalogue`. Names, tags and channels
 keep Braze's spelling; an unusable entry is skipped alone.
@@ -6,8 +6,8 @@ keep Braze's spelling; an unusable entry is skipped alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from exporter.model.errors import MalformedCatalogue
@@ -17,14 +17,19 @@ FULL_PAGE = 100
 """Braze's page size: a shorter page is the last one."""
 
 _MAX_TEXTS = 100
-"""Upper limit of one campaign's tags or messages; usually there are a few."""
+"""Upper limit of one object's tags, channels or steps; usually there are a few."""
 
 _MAX_SECONDS = 1e11
+_NEVER_SECONDS = 2 * 86400.0
+"""Braze writes 1970-01-01, in any time zone, for a canvas without entries."""
+
+Content = Mapping[str, object]
+"""The details as Braze sends them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One campaign of the list."""
+    """One object of the list."""
 
     id: str
     name: str
@@ -40,7 +45,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Details of one campaign, read at `read_at`."""
+    """Details of one object, read at `read_at`."""
 
     last_edited: str
     """That of the list at the time of the request."""
@@ -49,17 +54,24 @@ class Details:
     """False: Braze refused them, or they cannot be parsed."""
     is_draft: bool = False
     is_archived: bool = False
-    last_sent_at: float | None = None
-    """None: never, according to Braze."""
+    is_stopped: bool = False
+    """Of a canvas only: figures of a stopped campaign still change."""
+    last_active_at: float | None = None
+    """The last send, or entry into a canvas. None: never, according to Braze."""
     channels: tuple[str, ...] = ()
-    """Of its messages, else of the campaign; data series may spell them differently."""
+    """Data series may spell them differently."""
+
+    @property
+    def is_dormant(self) -> bool:
+        """Whether no activity is expected."""
+        return self.is_archived or self.is_draft or self.is_stopped
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
     """One page of the list."""
 
-    campaigns: tuple[Listed, ...]
+    objects: tuple[Listed, ...]
     entries: int
     """Number of entries, including unusable ones."""
 
@@ -69,34 +81,71 @@ class ListPage:
         return self.entries < FULL_PAGE
 
 
-def key(campaign_id: str) -> str:
+def key(object_id: str) -> str:
     """Return the key of an id: UUIDs ignore case (RFC 9562)."""
-    return campaign_id.lower()
+    return object_id.lower()
 
 
-def parse_page(document: object) -> ListPage:
+def parse_page(document: object, *, plural: str) -> ListPage:
     """Parse one page of the list. Entries without a usable id are skipped."""
-    entries = _success(document, "the list of campaigns").get("campaigns")
+    what = f"the list of {plural}"
+    entries = _success(document, what).get(plural)
     if not isinstance(entries, list):
-        message = "the list of campaigns: expected a list at campaigns"
+        message = f"{what}: expected a list at {plural}"
         raise MalformedCatalogue(message)
     return ListPage(tuple(_listed(entries)), len(entries))
 
 
-def parse_details(document: object, *, last_edited: str, read_at: float) -> Details:
-    """Parse the details of a campaign; `last_edited` is that of the list."""
-    content = _success(document, "the details of a campaign")
-    messages = content.get("messages")
-    sent = messages.values() if isinstance(messages, dict) else ()
-    channels = [one.get("channel") for one in sent if isinstance(one, dict)]
-    return Details(
+def parse_details(
+    document: object,
+    read: Callable[[Content, Details], Details],
+    *,
+    kind: str,
+    last_edited: str,
+    read_at: float,
+) -> Details:
+    """Parse the details of an object; `last_edited` is that of the list."""
+    content = _success(document, f"the details of a {kind}")
+    common = Details(
         last_edited=last_edited,
         read_at=read_at,
         is_draft=content.get("draft") is True,
         is_archived=content.get("archived") is True,
-        last_sent_at=_instant(content.get("last_sent")),
-        channels=_texts(channels) or _texts(content.get("channels")),
+        channels=_texts(content.get("channels")),
     )
+    return read(content, common)
+
+
+def campaign_details(content: Content, common: Details) -> Details:
+    """Add what only the details of a campaign contain."""
+    messages = content.get("messages")
+    sent = messages.values() if isinstance(messages, dict) else ()
+    channels = [one.get("channel") for one in sent if isinstance(one, dict)]
+    return replace(
+        common,
+        last_active_at=_instant(content.get("last_sent")),
+        channels=_texts(channels) or common.channels,
+    )
+
+
+def canvas_details(content: Content, common: Details) -> Details:
+    """Add what only the details of a canvas contain."""
+    entered_at = _instant(content.get("last_entry"))
+    if entered_at is not None and entered_at < _NEVER_SECONDS:
+        entered_at = None
+    return replace(
+        common,
+        is_stopped=content.get("enabled") is False,
+        last_active_at=entered_at,
+        channels=common.channels or _texts(list(_step_channels(content))),
+    )
+
+
+def _step_channels(content: Content) -> Iterator[object]:
+    steps = content.get("steps")
+    for step in steps if isinstance(steps, list) else ():
+        channels = step.get("channels") if isinstance(step, dict) else None
+        yield from channels if isinstance(channels, list) else ()
 
 
 def _success(document: object, what: str) -> dict[str, object]:
@@ -151,5 +200,5 @@ def _instant(value: object) -> float | None:
         seconds = instant.timestamp()
     except (ValueError, OverflowError):
         return None
-    # Later instants are no dates of campaigns, and some time zones cannot show them.
+    # Later instants are no dates of Braze, and some time zones cannot show them.
     return seconds if 0 <= seconds < _MAX_SECONDS else None

@@ -1,4 +1,4 @@
-"""Finds the campaigns of one workspace, one request at a time.
+"""Finds the objects of one kind in one workspace, one request at a time.
 
 Each step sends at most one request, paid for by the account of the workspace's session.
 A failure discards nothing that is known.
@@ -10,21 +10,22 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 
-from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
 from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import documents, rules
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.discovery_log import DiscoveryLog, request_fields
-from exporter.discovery.documents import Details, Listed
+from exporter.discovery.documents import Details, Listed, ListPage
+from exporter.discovery.kinds import ListedKind
 from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
+from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -37,42 +38,40 @@ from exporter.model.errors import (
 )
 from exporter.system.clock import Clock
 
-ENDPOINTS = (CAMPAIGN_LIST, CAMPAIGN_DETAILS)
-
 _CHECK_AGAIN_SECONDS = 1.0
 _RESTART_AFTER_FAILURES = 5
 """After so many failures in a row the list is read from its first page again."""
 
 
-class CampaignFinder:
-    """The campaigns of one workspace; any thread may call `step`."""
+class ObjectFinder:
+    """The objects of one kind in one workspace; any thread may call `step`."""
 
     def __init__(
         self,
         workspace: WorkspaceConfig,
+        kind: ListedKind,
         *,
         session: Callable[[], Session | None],
         on_change: Callable[[], None],
         metrics: SelfMetrics,
         clock: Clock,
         random: Callable[[], float],
-        catalogue: CampaignCatalogue | None = None,
-        is_one_shot: bool = False,
+        catalogue: ObjectCatalogue | None = None,
     ) -> None:
         """`session` returns None while there is none.
 
-        `on_change` is called when other campaigns may be found than before. With
-        `is_one_shot`, known details are not read again.
+        `on_change` is called when other objects may be found than before. With an
+        infinite `list_interval_seconds` known details are not read again.
         """
-        self._is_one_shot = is_one_shot
+        self.kind = kind
         self._workspace = workspace
-        self._settings = _settings(workspace)
+        self._settings = _rules(workspace, kind)
         self._session = session
         self._on_change = on_change
         self._metrics = metrics
         self._clock = clock
         self._random = random
-        self.catalogue = catalogue or CampaignCatalogue()
+        self.catalogue = catalogue or ObjectCatalogue()
         """What is known now; immutable, and replaced as a whole."""
         self.failure: FetchError | None = None
         """How the last request failed; None: it succeeded."""
@@ -87,7 +86,7 @@ class CampaignFinder:
         self._wait_until = 0.0
         self._failures: Counter[str] = Counter()
         self._failed_page = 0
-        self._log = DiscoveryLog()
+        self._log = DiscoveryLog(kind)
         self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
         self._changes = 1 if catalogue else 0
         """How much was learnt since the last `on_change`."""
@@ -96,12 +95,12 @@ class CampaignFinder:
         self._is_incomplete = False
         """Whether the list was read with other parameters than are configured now."""
         self._is_stopped = False
-        metrics.expect_discovery(workspace.name, ENDPOINTS)
-        if self.catalogue.campaigns:  # the next list may fail for long
+        metrics.expect_discovery(workspace.name, kind.name, kind.paths)
+        if self.catalogue.objects:  # the next list may fail for long
             self._count(self._selected(self.catalogue, workspace, self._settings))
         if self.catalogue.listed_at is not None:
             shown_at = clock.wall(self.catalogue.listed_at)
-            metrics.discovery_succeeded(workspace.name, now=shown_at)
+            metrics.discovery_succeeded(workspace.name, kind.name, now=shown_at)
 
     @property
     def workspace(self) -> WorkspaceConfig:
@@ -111,14 +110,14 @@ class CampaignFinder:
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
         """Apply other selection rules; the catalogue is kept."""
         with self._changing:
-            before, settings = self._settings, _settings(workspace)
+            before, settings = self._settings, _rules(workspace, self.kind)
             self._is_incomplete |= before.include_archived != settings.include_archived
             self._workspace, self._settings = workspace, settings
             self._changes += before != settings
             self.is_settled = False
 
     def was_tried(self, *, is_late: bool) -> bool:
-        """Return whether the campaigns are known, or requesting them has failed.
+        """Return whether the objects are known, or requesting them has failed.
 
         `is_late`: a first request is enough.
         """
@@ -155,7 +154,8 @@ class CampaignFinder:
         failure, listed_at = self.failure, self.catalogue.listed_at
         next_at = max(self._wait_until, self._clock.now())
         return DiscoveryView(
-            campaigns=self._found,
+            kind=self.kind,
+            found=self._found,
             is_limited=self.is_limited,
             listed_at=None if listed_at is None else self._clock.wall(listed_at),
             failure=failure.reason if failure else None,
@@ -170,18 +170,19 @@ class CampaignFinder:
             return None
         return rate_limit_view(
             session.budget(SHARED),
-            " and ".join(ENDPOINTS),
+            " and ".join(self.kind.paths),
             now=self._clock.wall(),
             wall_offset=self._clock.offset(),
         )
 
-    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
-        """Return the configured and the discovered campaigns of a workspace."""
-        settings, known = workspace.discover, self.catalogue
+    def objects_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
+        """Return the configured and the discovered objects of a workspace."""
+        kind, known = self.kind, self.catalogue
+        settings = kind.rules(workspace)
         if settings is None:
-            return workspace.campaigns
+            return kind.objects(workspace)
         selected = self._selected(known, workspace, settings)
-        return rules.campaigns(workspace, settings, selected.campaigns, known)
+        return rules.objects(workspace, kind, settings, selected.objects, known)
 
     @property
     def is_busy(self) -> bool:
@@ -213,7 +214,7 @@ class CampaignFinder:
             catalogue,
             self._wanted(catalogue, settings),
             self._criteria(catalogue, settings),
-            listed=_keys(workspace),
+            listed=self._listed_keys(workspace),
             now=now,
         )
         if not isinstance(wanted, PageWanted | DetailsWanted):
@@ -233,16 +234,19 @@ class CampaignFinder:
         return max(self._clock.now(), self._wait_until)
 
     def _send(
-        self, session: Session, wanted: NextRequest, settings: DiscoverConfig
+        self, session: Session, wanted: NextRequest, settings: DiscoverRules
     ) -> None:
         parameters: dict[str, str | int]
         if isinstance(wanted, PageWanted):
             archived = "true" if settings.include_archived else "false"
             parameters = {"page": wanted.page, "include_archived": archived}
         else:
-            parameters = {"campaign_id": wanted.campaign.id}
-        fields = request_fields(self._workspace, wanted.endpoint)
-        result = session.fetch(ApiRequest(SHARED, wanted.endpoint, parameters, fields))
+            parameters = {self.kind.id_parameter: wanted.listed.id}
+        path = self._path(wanted)
+        fields = request_fields(self._workspace, path)
+        request = ApiRequest(SHARED, path, parameters, fields)
+        # Parsed where it is decoded: details contain the texts of all messages.
+        result = session.fetch(request, partial(self._parse, wanted))
         if self._is_stopped:
             return
         if isinstance(result, BrazeResponse | CampaignRefused):
@@ -254,11 +258,13 @@ class CampaignFinder:
                 malformed = FailureReason.MALFORMED
                 result = Unusable(str(error), reason=malformed, status=200)
         if isinstance(result, FetchError):
-            self._metrics.discovery_failed(self._workspace.name, result.reason)
+            self._metrics.discovery_failed(
+                self._workspace.name, self.kind.name, result.reason
+            )
             is_refused = isinstance(result, CampaignRefused | Unusable)
             is_of_one = is_refused and result.reason is not FailureReason.REDIRECT
             if is_of_one and isinstance(wanted, DetailsWanted):
-                self._skip(wanted.campaign, result)
+                self._skip(wanted.listed, result)
             else:
                 self._fail(session, wanted, result)
         else:
@@ -271,33 +277,52 @@ class CampaignFinder:
                 return
             self._failed_page = 0
         self.failure = None
-        self._failures[wanted.endpoint] = 0
-        self._log.succeeded(self._workspace, wanted.endpoint)
+        path = self._path(wanted)
+        self._failures[path] = 0
+        self._log.succeeded(self._workspace, path)
 
-    def _learn(self, wanted: NextRequest, document: object) -> None:
-        now = self._clock.now()
-        if isinstance(wanted, DetailsWanted):
-            details = documents.parse_details(
-                document, last_edited=wanted.campaign.last_edited, read_at=now
+    def _parse(
+        self, wanted: NextRequest, document: object
+    ) -> Details | ListPage | MalformedCatalogue:
+        kind = self.kind
+        try:
+            if isinstance(wanted, PageWanted):
+                return documents.parse_page(document, plural=kind.plural)
+            return documents.parse_details(
+                document,
+                kind.read_details,
+                kind=kind.name,
+                last_edited=wanted.listed.last_edited,
+                read_at=self._clock.now(),
             )
-            self._keep(wanted.campaign, details)
+        except MalformedCatalogue as error:
+            text = str(error)
+        return MalformedCatalogue(text)  # without a traceback that holds the document
+
+    def _learn(self, wanted: NextRequest, parsed: object) -> None:
+        """Add what was parsed to the catalogue. MalformedCatalogue: it is unusable."""
+        if isinstance(parsed, MalformedCatalogue):
+            raise parsed
+        if isinstance(wanted, DetailsWanted):
+            assert isinstance(parsed, Details)  # noqa: S101 - for the reader of types
+            self._keep(wanted.listed, parsed)
             return
-        page = documents.parse_page(document)
+        assert isinstance(parsed, ListPage)  # noqa: S101 - for the reader of types
+        now = self._clock.now()
         with self._changing:
             reading = self.catalogue.reading
             if self._is_incomplete or wanted.page != (reading.page if reading else 0):
                 return  # a page of another list: it is read from its first page again
-            self.catalogue = self.catalogue.after_page(page, now=now)
+            self.catalogue = self.catalogue.after_page(parsed, now=now)
         if self.catalogue.reading is None:
             self._publish()
 
-    def _keep(self, campaign: Listed, details: Details) -> None:
+    def _keep(self, listed: Listed, details: Details) -> None:
         criteria = self._criteria(self.catalogue, self._settings)
         before, after = (
-            criteria.state(one)
-            for one in (self.catalogue.details_of(campaign), details)
+            criteria.state(one) for one in (self.catalogue.details_of(listed), details)
         )
-        self.catalogue = self.catalogue.with_details(campaign, details)
+        self.catalogue = self.catalogue.with_details(listed, details)
         self._changes += before != after
         if self._changes > self._found // 4:
             # At each quarter more: the first round may take an hour.
@@ -307,10 +332,10 @@ class CampaignFinder:
         """Wait before the next request."""
         if isinstance(wanted, PageWanted):
             self._failed_page = wanted.page
-        now, endpoint = self._clock.now(), wanted.endpoint
+        now, path = self._clock.now(), self._path(wanted)
         self.failure = failure
-        self._failures[endpoint] += 1
-        failures = self._failures[endpoint]
+        self._failures[path] += 1
+        failures = self._failures[path]
         if not isinstance(failure, Unavailable | Throttled) or (
             failures % _RESTART_AFTER_FAILURES == 0
         ):
@@ -328,37 +353,39 @@ class CampaignFinder:
             self._wait_until = now + max(delay, failure.retry_after_seconds or 0.0)
         self._log.failed(
             self._workspace,
-            endpoint,
+            path,
             failure,
             next_in_seconds=self._wait_until - now,
             now=now,
         )
 
-    def _skip(self, campaign: Listed, failure: FetchError) -> None:
-        """Keep the known details of a campaign until they are to be read again."""
+    def _skip(self, listed: Listed, failure: FetchError) -> None:
+        """Keep the known details of an object until they are to be read again."""
         now = self._clock.now()
-        known = self.catalogue.details_of(campaign) or Details("", now, is_known=False)
-        details = replace(known, last_edited=campaign.last_edited, read_at=now)
-        self._keep(campaign, details)
-        self._log.passed_over(self._workspace, campaign, failure, now=now)
+        known = self.catalogue.details_of(listed) or Details("", now, is_known=False)
+        details = replace(known, last_edited=listed.last_edited, read_at=now)
+        self._keep(listed, details)
+        self._log.passed_over(self._workspace, listed, failure, now=now)
 
     def _settle(self) -> None:
         self._resume_key()  # nothing is left to probe with
         if self._changes:
             self._publish()
         self.is_settled = True
-        self._metrics.discovery_succeeded(self._workspace.name, now=self._clock.wall())
+        self._metrics.discovery_succeeded(
+            self._workspace.name, self.kind.name, now=self._clock.wall()
+        )
         known = self.catalogue
         self._log.settled(self._workspace, self._criteria(known, self._settings))
         self._log.done(
             self._workspace,
             listed_at=known.listed_at,
-            campaigns=self._found,
-            in_the_list=len(known.campaigns),
+            found=self._found,
+            in_the_list=len(known.objects),
         )
 
     def _publish(self) -> None:
-        """Update the metrics, and let the found campaigns be polled."""
+        """Update the metrics, and let the found objects be polled."""
         workspace, settings = self._workspace, self._settings
         selected = self._selected(self.catalogue, workspace, settings)
         self._changes = 0
@@ -367,26 +394,31 @@ class CampaignFinder:
         self.is_limited = selected.is_limited
         self._on_change()
 
-    def _count(self, selected: rules.SelectedCampaigns) -> None:
-        """Update the number of campaigns found in addition to the configured ones."""
-        found = {documents.key(one.id) for one in selected.campaigns}
-        self._found = len(found - _keys(self._workspace))
+    def _count(self, selected: rules.SelectedObjects) -> None:
+        """Update the number of objects found in addition to the configured ones."""
+        found = {documents.key(one.id) for one in selected.objects}
+        self._found = len(found - self._listed_keys(self._workspace))
         self._metrics.discovered(
-            self._workspace.name, campaigns=self._found, is_limited=selected.is_limited
+            self._workspace.name,
+            self.kind.name,
+            found=self._found,
+            is_limited=selected.is_limited,
         )
 
     def _selected(
         self,
-        known: CampaignCatalogue,
+        known: ObjectCatalogue,
         workspace: WorkspaceConfig,
-        settings: DiscoverConfig,
-    ) -> rules.SelectedCampaigns:
+        settings: DiscoverRules,
+    ) -> rules.SelectedObjects:
         wanted = self._wanted(known, settings)
         criteria = self._criteria(known, settings)
-        return rules.select(known, wanted, criteria, listed=_keys(workspace))
+        return rules.select(
+            known, wanted, criteria, listed=self._listed_keys(workspace)
+        )
 
     def _criteria(
-        self, known: CampaignCatalogue, settings: DiscoverConfig
+        self, known: ObjectCatalogue, settings: DiscoverRules
     ) -> rules.Criteria:
         criteria = rules.Criteria.of(
             settings,
@@ -394,30 +426,35 @@ class CampaignFinder:
             self._wanted(known, settings),
             wall_offset=self._clock.offset(),
         )
-        if not self._is_one_shot:
+        if settings.list_interval_seconds < math.inf:
             return criteria
         return criteria._replace(
-            sent_within_seconds=settings.sent_within_seconds or math.inf,
+            active_within_seconds=settings.active_within_seconds or math.inf,
             details_interval_seconds=math.inf,
         )
 
     def _wanted(
-        self, known: CampaignCatalogue, settings: DiscoverConfig
+        self, known: ObjectCatalogue, settings: DiscoverRules
     ) -> tuple[Listed, ...]:
         """Return the candidates, computed once per list."""
         listed, previous, wanted = self._candidates
-        if listed is not known.campaigns or previous is not settings:
+        if listed is not known.objects or previous is not settings:
             wanted = rules.candidates(known, settings)
-            self._candidates = (known.campaigns, settings, wanted)
+            self._candidates = (known.objects, settings, wanted)
         return wanted
 
+    def _path(self, wanted: NextRequest) -> str:
+        is_page = isinstance(wanted, PageWanted)
+        return self.kind.list_path if is_page else self.kind.details_path
 
-def _settings(workspace: WorkspaceConfig) -> DiscoverConfig:
-    if workspace.discover is None:
-        message = f"no discovery is configured in {workspace.name}"
+    def _listed_keys(self, workspace: WorkspaceConfig) -> frozenset[str]:
+        listed = self.kind.objects(workspace)
+        return frozenset(documents.key(one.id) for one in listed)
+
+
+def _rules(workspace: WorkspaceConfig, kind: ListedKind) -> DiscoverRules:
+    rules = kind.rules(workspace)
+    if rules is None:
+        message = f"no discovery of {kind.plural} is configured in {workspace.name}"
         raise ValueError(message)
-    return workspace.discover
-
-
-def _keys(workspace: WorkspaceConfig) -> frozenset[str]:
-    return frozenset(documents.key(one.id) for one in workspace.campaigns)
+    return rules

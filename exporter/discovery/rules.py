@@ -1,8 +1,8 @@
-"""Selection of discovered campaigns, and the next request that it needs.
+"""Selection of discovered objects of one kind, and the next request that it needs.
 
-Pure functions of the catalogue, the configuration and `now`. A campaign is identified
-by its id; its name is for display only. Listed campaigns are those that the
-configuration has under `campaigns`.
+Pure functions of the catalogue, the configuration and `now`. An object is identified by
+its id; its name is for display only. Listed objects are those that the configuration
+has under `campaigns` or `canvases`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from exporter.braze.paths import CAMPAIGN_DETAILS, CAMPAIGN_LIST
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.documents import Details, Listed, key
+from exporter.discovery.kinds import ListedKind
 from exporter.model.config import (
-    DiscoverConfig,
+    DiscoverRules,
     ObjectConfig,
     Selection,
     TagSelection,
@@ -51,15 +51,13 @@ class PageWanted:
     """Request this page of the list."""
 
     page: int
-    endpoint: ClassVar[str] = CAMPAIGN_LIST
 
 
 @dataclass(frozen=True, slots=True)
 class DetailsWanted:
-    """Request the details of this campaign."""
+    """Request the details of this object."""
 
-    campaign: Listed
-    endpoint: ClassVar[str] = CAMPAIGN_DETAILS
+    listed: Listed
 
 
 NextRequest = PageWanted | DetailsWanted
@@ -68,8 +66,8 @@ NextRequest = PageWanted | DetailsWanted
 class Criteria(NamedTuple):
     """What details are compared with, and how old they may be."""
 
-    settings: DiscoverConfig
-    sent_within_seconds: float
+    settings: DiscoverRules
+    active_within_seconds: float
     details_interval_seconds: float
     """After so long details are read again."""
     wall_offset: float = 0.0
@@ -78,8 +76,8 @@ class Criteria(NamedTuple):
     @classmethod
     def of(
         cls,
-        settings: DiscoverConfig,
-        catalogue: CampaignCatalogue,
+        settings: DiscoverRules,
+        catalogue: ObjectCatalogue,
         wanted: Iterable[Listed],
         *,
         wall_offset: float,
@@ -88,7 +86,7 @@ class Criteria(NamedTuple):
         reads = sum(catalogue.details_of(one) is not None for one in wanted)
         return cls(
             settings,
-            settings.sent_within_in_force(reads),
+            settings.active_within_in_force(reads),
             settings.details_interval_seconds(reads),
             wall_offset,
         )
@@ -100,54 +98,58 @@ class Criteria(NamedTuple):
             return True
         if not details.is_known:
             return False
-        is_left_out = (details.is_draft and not settings.include_drafts) or (
-            details.is_archived and not settings.include_archived
+        is_left_out = (
+            (details.is_draft and not settings.include_drafts)
+            or (details.is_stopped and not settings.include_stopped)
+            or (details.is_archived and not settings.include_archived)
         )
         return (
             not is_left_out
-            and self._was_sent_within(details)
+            and self._was_active_within(details)
             and _has_channel(settings.channels, details.channels)
         )
 
-    def _was_sent_within(self, details: Details) -> bool:
-        """Compare the last send with the time at which the details were read.
+    def _was_active_within(self, details: Details) -> bool:
+        """Compare the last activity with the time at which the details were read.
 
-        Both by the wall clock as it is set now. Compared with the present, a campaign
-        would leave before its next send is read.
+        Both by the wall clock as it is set now. Compared with the present, an object
+        would leave before its next activity is read.
         """
-        if self.settings.sent_within_seconds is None:
+        if self.settings.active_within_seconds is None:
             return True
-        sent_at = details.last_sent_at
+        active_at = details.last_active_at
         read_at = details.read_at + self.wall_offset
-        return sent_at is not None and read_at - sent_at <= self.sent_within_seconds
+        return (
+            active_at is not None and read_at - active_at <= self.active_within_seconds
+        )
 
     def state(self, details: Details | None) -> tuple[bool, tuple[str, ...], bool]:
-        """Return what details change: a campaign's selection, labels and interval.
+        """Return what details change: an object's selection, labels and interval.
 
         Equal states need no update; most details do not change.
         """
         if details is None or not self.accept(details):
             return False, (), False
-        return True, details.channels, _is_dormant(details)
+        return True, details.channels, details.is_dormant
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedCampaigns:
-    """The campaigns that discovery selects."""
+class SelectedObjects:
+    """The objects that discovery selects."""
 
-    campaigns: tuple[Listed, ...]
+    objects: tuple[Listed, ...]
     is_limited: bool
-    """Whether `max_campaigns` excludes campaigns that are or may be selected."""
+    """Whether `max` excludes objects that are or may be selected."""
 
 
 def candidates(
-    catalogue: CampaignCatalogue, settings: DiscoverConfig
+    catalogue: ObjectCatalogue, settings: DiscoverRules
 ) -> tuple[Listed, ...]:
-    """Return the campaigns that match by name and tags, the last edited first."""
+    """Return the objects that match by name and tags, the last edited first."""
     has_name = matcher(settings.names)
     selected = (
         one
-        for one in catalogue.campaigns.values()
+        for one in catalogue.objects.values()
         if has_name(one.name) and _has_tags(settings.tags, one.tags)
     )
     return tuple(sorted(selected, key=lambda one: (-one.edited_at, one.id)))
@@ -163,19 +165,19 @@ def _has_tags(wanted: TagSelection, tags: Sequence[str]) -> bool:
 
 
 def select(
-    catalogue: CampaignCatalogue,
+    catalogue: ObjectCatalogue,
     wanted: Iterable[Listed],
     criteria: Criteria,
     *,
     listed: frozenset[str],
-) -> SelectedCampaigns:
-    """Return the candidates whose details match, at most `max_campaigns`.
+) -> SelectedObjects:
+    """Return the candidates whose details match, at most `most`.
 
-    Campaigns whose key is in `listed` do not count towards the limit.
+    Objects whose key is in `listed` do not count towards the limit.
     """
     found: list[Listed] = []
     settings = criteria.settings
-    room, is_limited = settings.max_campaigns, False
+    room, is_limited = settings.most, False
     for one in wanted:
         is_listed = key(one.id) in listed
         details = catalogue.details_of(one)
@@ -185,12 +187,7 @@ def select(
         elif not is_open and criteria.accept(details):
             found.append(one)
             room -= not is_listed
-    return SelectedCampaigns(tuple(found), is_limited)
-
-
-def _is_dormant(details: Details | None) -> bool:
-    """Return whether the campaign is archived or a draft."""
-    return details is not None and (details.is_archived or details.is_draft)
+    return SelectedObjects(tuple(found), is_limited)
 
 
 def _has_channel(wanted: Selection, channels: Iterable[str]) -> bool:
@@ -218,7 +215,7 @@ def _spelled(channel: str) -> str:
 
 
 def next_request(
-    catalogue: CampaignCatalogue,
+    catalogue: ObjectCatalogue,
     wanted: Sequence[Listed],
     criteria: Criteria,
     *,
@@ -227,8 +224,8 @@ def next_request(
 ) -> NextRequest | float:
     """Return the next request, or the time until which none is needed.
 
-    Order: the list, unknown details, old details. Details of campaigns beyond
-    `max_campaigns` are not requested.
+    Order: the list, unknown details, old details. Details of objects beyond `most`
+    are not requested.
     """
     settings = criteria.settings
     if catalogue.reading is not None:
@@ -238,14 +235,14 @@ def next_request(
         return PageWanted(0)
     leavers = (
         one.missing_since + settings.grace_seconds
-        for one in catalogue.campaigns.values()
+        for one in catalogue.objects.values()
         if one.missing_since is not None
     )
     until = min(list_at, *leavers, math.inf)
     if not settings.needs_details:
         return until
     oldest, read_at = None, math.inf
-    room = settings.max_campaigns
+    room = settings.most
     for one in wanted:
         is_listed = key(one.id) in listed
         is_needed = settings.labels if is_listed else room
@@ -271,47 +268,44 @@ def delay_seconds(failures: int, *, fraction: float) -> float:
     return longest * (0.5 + fraction / 2)
 
 
-def campaigns(
+def objects(
     workspace: WorkspaceConfig,
-    settings: DiscoverConfig,
+    kind: ListedKind,
+    settings: DiscoverRules,
     selected: Iterable[Listed],
-    catalogue: CampaignCatalogue,
+    catalogue: ObjectCatalogue,
 ) -> tuple[ObjectConfig, ...]:
-    """Return the listed and the selected campaigns, with unique names.
+    """Return the listed and the selected objects, with unique names.
 
-    Listed campaigns keep their names and labels; labels of discovery are added.
+    Listed objects keep their names and labels; labels of discovery are added.
     """
     found = {key(one.id): one for one in selected}
     labels = {
         id_: _labels(settings, one, catalogue.details.get(id_))
         for id_, one in found.items()
     }
-    own = tuple(
-        one._replace(
+
+    def completed(one: ObjectConfig) -> ObjectConfig:
+        details = catalogue.details.get(key(one.id))
+        return one._replace(
             labels={**labels.get(key(one.id), {}), **one.labels},
-            is_dormant=_is_dormant(catalogue.details.get(key(one.id))),
+            is_dormant=details is not None and details.is_dormant,
         )
-        for one in workspace.campaigns
-    )
-    for campaign in own:
-        found.pop(key(campaign.id), None)
+
+    own = kind.objects(workspace)
+    for one in own:
+        found.pop(key(one.id), None)
     names = _names(own, found)
-    return own + tuple(
-        ObjectConfig(
-            id=one.id,
-            name=names[id_],
-            interval_seconds=workspace.interval_seconds,
-            labels=labels[id_],
-            is_dormant=_is_dormant(catalogue.details.get(id_)),
-        )
-        for id_, one in found.items()
+    more = (
+        kind.new_object(workspace, one.id, names[id_]) for id_, one in found.items()
     )
+    return tuple(map(completed, (*own, *more)))
 
 
 def _names(
     listed: Iterable[ObjectConfig], found: Mapping[str, Listed]
 ) -> dict[str, str]:
-    """Return unique names of the selected campaigns, by the rule of variations.
+    """Return unique names of the selected objects, by the rule of variations.
 
     Names are given in the order of ids, so that two exporters agree.
     """
@@ -325,7 +319,7 @@ def _names(
 
 
 def _labels(
-    settings: DiscoverConfig, one: Listed, details: Details | None
+    settings: DiscoverRules, one: Listed, details: Details | None
 ) -> dict[str, str]:
     channels = details.channels if details else ()
     texts = {"tags": _joined(one.tags), "channels": _joined(channels)}

@@ -1,4 +1,4 @@
-"""Discovery in the daemon: one campaign finder per workspace that has `discover`.
+"""Discovery in the daemon: one finder per kind and workspace that has `discover`.
 
 Finders keep their catalogues over a reload, and over a restart where state is kept.
 """
@@ -13,16 +13,21 @@ from threading import Lock
 from typing import NamedTuple
 
 from exporter.braze.session import Session
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
-from exporter.discovery.catalogue_json import Account, account_of, catalogue_of
-from exporter.discovery.finder import CampaignFinder
+from exporter.discovery.catalogue_json import (
+    CatalogueKey,
+    catalogue_key,
+    catalogue_of,
+    is_same_place,
+)
+from exporter.discovery.finder import ObjectFinder
+from exporter.discovery.kinds import CAMPAIGN, CANVAS, ListedKind, kinds_of
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import (
     Config,
     KeySource,
-    ObjectConfig,
     WorkspaceConfig,
 )
 from exporter.model.errors import StateError
@@ -43,16 +48,20 @@ class PollingHooks(NamedTuple):
     session_of: Callable[[str], Session | None]
     """Returns the session of a workspace."""
     on_change: Callable[[str], None]
-    """Gets the name of a workspace in which other campaigns are found."""
+    """Gets the name of a workspace in which other objects are found."""
     after_step: Callable[[], None]
     """Is called after each request: it may have paused the key."""
-    schedule: Callable[[str, float, Callable[[], None]], None]
-    """Runs a function at an instant, in place of the workspace's previous."""
+    schedule: Callable[[tuple[str, str], float, Callable[[], None]], None]
+    """Runs a function at an instant, in place of the previous of (workspace, kind)."""
 
 
 class _Finder(NamedTuple):
-    account: Account
-    finder: CampaignFinder
+    key: CatalogueKey
+    finder: ObjectFinder
+
+
+FinderKey = tuple[str, str]
+"""(workspace, kind)"""
 
 
 class DiscoveryService:
@@ -75,11 +84,11 @@ class DiscoveryService:
         self._clock = clock
         self._random = random
         self._file = file
-        self._finders: dict[str, _Finder] = {}
+        self._finders: dict[FinderKey, _Finder] = {}
         self._lock = Lock()
         """Held while a finder is replaced, and while its next step is scheduled."""
-        self._due: dict[str, float] = {}
-        """When the next step of each workspace is due."""
+        self._due: dict[FinderKey, float] = {}
+        """When the next step of each finder is due."""
         self._is_applying = False
         """Whether `start` follows: sessions are not those of the finders yet."""
         self._saving = Lock()
@@ -87,46 +96,54 @@ class DiscoveryService:
         self._save_at = 0.0
         self._is_failing = False
         self._restored = self._restore()
-        self._saved: dict[Account, CampaignCatalogue] = dict(self._restored)
+        self._saved: dict[CatalogueKey, ObjectCatalogue] = dict(self._restored)
 
     def apply(self, config: Config) -> None:
         """Create and remove finders for this configuration; `start` runs them."""
-        wanted = {one.name: one for one in config.workspaces if one.discover}
+        wanted = {
+            (workspace.name, kind.name): (workspace, kind)
+            for workspace in config.workspaces
+            for kind in kinds_of(workspace)
+        }
         # Without the lock: a key file may be on a disk that hangs.
-        keys = {name: self._read_key(one.key_source) for name, one in wanted.items()}
+        keys = {one.name: self._read_key(one.key_source) for one, _ in wanted.values()}
         with self._lock:
             self._is_applying = True
-            for name in set(self._finders) - set(wanted):
-                self._finders.pop(name).finder.stop()
-                self._metrics.forget_discovery(name)
-            for name, workspace in wanted.items():
-                self._apply(workspace, keys[name])
+            for place in set(self._finders) - set(wanted):
+                self._finders.pop(place).finder.stop()
+                self._metrics.forget_discovery(*place)
+            for workspace, kind in wanted.values():
+                self._apply(workspace, kind, keys[workspace.name])
 
-    def _apply(self, workspace: WorkspaceConfig, key: str | None) -> None:
-        account = account_of(workspace, key)
-        current = self._finders.get(workspace.name)
-        if current is not None and current.account == account:
+    def _apply(
+        self, workspace: WorkspaceConfig, kind: ListedKind, api_key: str | None
+    ) -> None:
+        key = catalogue_key(workspace, kind, api_key)
+        current = self._finders.get((workspace.name, kind.name))
+        if current is not None and current.key == key:
             current.finder.reconfigure(workspace)
             return
         known = self._restored
         if current is not None:
             current.finder.stop()
-            known = {**known, current.account: current.finder.catalogue}
-        self._add(workspace, account, catalogue_of(known, workspace, key))
+            known = {**known, current.key: current.finder.catalogue}
+        self._add(workspace, kind, key, catalogue_of(known, workspace, kind, api_key))
         self._restored = {
             one: catalogue
             for one, catalogue in self._restored.items()
-            if one[:2] != account[:2]
+            if not is_same_place(one, key)
         }
 
     def _add(
         self,
         workspace: WorkspaceConfig,
-        account: Account,
-        catalogue: CampaignCatalogue | None,
+        kind: ListedKind,
+        key: CatalogueKey,
+        catalogue: ObjectCatalogue | None,
     ) -> None:
-        finder = CampaignFinder(
+        finder = ObjectFinder(
             workspace,
+            kind,
             session=partial(self._hooks.session_of, workspace.name),
             on_change=partial(self._publish, workspace.name),
             metrics=self._metrics,
@@ -134,7 +151,7 @@ class DiscoveryService:
             random=self._random,
             catalogue=catalogue,
         )
-        self._finders[workspace.name] = _Finder(account, finder)
+        self._finders[workspace.name, kind.name] = _Finder(key, finder)
 
     def _publish(self, name: str) -> None:
         self._is_unsaved = self._file is not None
@@ -144,48 +161,57 @@ class DiscoveryService:
         """Run the next step of every finder now."""
         with self._lock:
             self._is_applying = False
-            for name, current in self._finders.items():
-                self._schedule(name, current, self._clock.now())
+            for place, current in self._finders.items():
+                self._schedule(place, current, self._clock.now())
 
-    def campaigns_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
-        """Return the campaigns of a workspace, as far as they are known now."""
-        current = self._finders.get(workspace.name)
-        return (
-            current.finder.campaigns_of(workspace) if current else workspace.campaigns
+    def with_found(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return a workspace with its objects, as far as they are known now."""
+        campaigns, canvases = (
+            current.finder.objects_of(workspace)
+            if (current := self._finders.get((workspace.name, kind.name)))
+            else kind.objects(workspace)
+            for kind in (CAMPAIGN, CANVAS)
         )
+        return replace(workspace, campaigns=campaigns, canvases=canvases)
 
-    def views(self) -> dict[str, DiscoveryView]:
-        """Return the state of discovery in each workspace that has it."""
+    def views(self) -> dict[FinderKey, DiscoveryView]:
+        """Return the state of discovery of each kind in each workspace that has it."""
         finders = tuple(self._finders.items())
-        return {name: current.finder.view() for name, current in finders}
+        return {place: current.finder.view() for place, current in finders}
 
     def retry_now(self, name: str) -> None:
         """End the waits of a workspace: its key was replaced.
 
-        The key may be of another workspace in Braze: its list is read at once.
+        The key may be of another workspace in Braze: its lists are read at once.
         """
-        current = self._finders.get(name)
-        if current is None:
-            return
-        key = self._read_key(current.finder.workspace.key_source)  # may block
+        for place, current in tuple(self._finders.items()):
+            if place[0] == name:
+                # May block, so without the lock.
+                key = self._read_key(current.finder.workspace.key_source)
+                self._retry(place, current, key)
+
+    def _retry(
+        self, place: tuple[str, str], current: _Finder, api_key: str | None
+    ) -> None:
         with self._lock:
-            if self._finders.get(name) is not current:
+            if self._finders.get(place) is not current:
                 return  # replaced meanwhile
-            workspace = current.finder.workspace
-            account = account_of(workspace, key)
-            if key is None or account == current.account:
-                current.finder.retry_now()
+            finder = current.finder
+            key = catalogue_key(finder.workspace, finder.kind, api_key)
+            if api_key is None or key == current.key:
+                finder.retry_now()
             else:
-                current.finder.stop()
-                self._add(workspace, account, current.finder.catalogue.provisional())
-            self._schedule_now(name)
+                finder.stop()
+                catalogue = finder.catalogue.provisional()
+                self._add(finder.workspace, finder.kind, key, catalogue)
+            self._schedule_now(place)
 
     def after_clock_set(self) -> None:
         """Compute all waits again, and select again: the wall clock was set."""
         with self._lock:
-            for name, current in self._finders.items():
+            for place, current in self._finders.items():
                 current.finder.after_clock_set()
-                self._schedule_now(name)
+                self._schedule_now(place)
 
     def recover(self) -> None:
         """Schedule steps again that were due and did not run.
@@ -194,24 +220,28 @@ class DiscoveryService:
         """
         latest = self._clock.now() - _OVERDUE_SECONDS
         with self._lock:
-            for name, current in self._finders.items():
-                if self._due.get(name, latest) < latest and not current.finder.is_busy:
-                    fields = {"workspace": name}
+            for place, current in self._finders.items():
+                is_busy = current.finder.is_busy
+                if self._due.get(place, latest) < latest and not is_busy:
+                    fields = {"workspace": place[0], "kind": place[1]}
                     _log.warning("discovery.rescheduled", extra={"fields": fields})
-                    self._schedule_now(name)
+                    self._schedule_now(place)
 
     def is_complete(self, workspace: str) -> bool:
-        """Return whether all campaigns of a workspace are known."""
-        current = self._finders.get(workspace)
-        return current is None or current.finder.is_settled
+        """Return whether all objects of a workspace are known."""
+        return all(finder.is_settled for finder in self._finders_of(workspace))
 
     def was_tried(self, workspace: str, *, is_late: bool) -> bool:
-        """Return whether a workspace's campaigns are known, or discovery fails.
+        """Return whether a workspace's objects are known, or discovery fails.
 
-        `is_late`: a first request is enough.
+        `is_late`: a first request for each kind is enough.
         """
-        current = self._finders.get(workspace)
-        return current is None or current.finder.was_tried(is_late=is_late)
+        finders = self._finders_of(workspace)
+        return all(finder.was_tried(is_late=is_late) for finder in finders)
+
+    def _finders_of(self, workspace: str) -> list[ObjectFinder]:
+        finders = tuple(self._finders.items())
+        return [current.finder for place, current in finders if place[0] == workspace]
 
     def stop(self) -> None:
         """Ignore failures from now on, and save the catalogues."""
@@ -219,39 +249,40 @@ class DiscoveryService:
             current.finder.stop()
         self._save()
 
-    def _schedule_now(self, name: str) -> None:
+    def _schedule_now(self, place: FinderKey) -> None:
         if not self._is_applying:
-            self._schedule(name, self._finders[name], self._clock.now())
+            self._schedule(place, self._finders[place], self._clock.now())
 
-    def _schedule(self, name: str, current: _Finder, at: float) -> None:
-        self._due[name] = at
-        self._hooks.schedule(name, at, partial(self._step, name, current))
+    def _schedule(self, place: FinderKey, current: _Finder, at: float) -> None:
+        self._due[place] = at
+        self._hooks.schedule(place, at, partial(self._step, place, current))
 
-    def _step(self, name: str, current: _Finder) -> None:
-        if self._finders.get(name) is not current:
+    def _step(self, place: FinderKey, current: _Finder) -> None:
+        if self._finders.get(place) is not current:
             return
-        account, finder = current
+        key, finder = current
         try:
             at = finder.step()
         except Exception:  # noqa: BLE001 - the job's border; it is logged
-            _log.exception("discovery.crashed", extra={"fields": {"workspace": name}})
+            fields = {"workspace": place[0], "kind": place[1]}
+            _log.exception("discovery.crashed", extra={"fields": fields})
             at = self._clock.now() + _AFTER_A_CRASH_SECONDS
         is_due = self._is_unsaved and self._clock.now() >= self._save_at
         with self._lock:
-            if at is None or self._finders.get(name) is not current:
+            if at is None or self._finders.get(place) is not current:
                 return
             if self._is_unsaved and finder.is_settled:
                 next_save_at = self._clock.now() + _SAVE_SECONDS
                 at = min(at, max(self._save_at, next_save_at))
-            self._schedule(name, current, at)
+            self._schedule(place, current, at)
         self._hooks.after_step()
-        saved = self._saved.get(account, CampaignCatalogue())
+        saved = self._saved.get(key, ObjectCatalogue())
         if is_due or (
             finder.is_settled and saved.listed_at != finder.catalogue.listed_at
         ):
             self._save()  # also within a round: the first one may take an hour
 
-    def _restore(self) -> dict[Account, CampaignCatalogue]:
+    def _restore(self) -> dict[CatalogueKey, ObjectCatalogue]:
         if self._file is None:
             return {}
         try:
@@ -269,8 +300,8 @@ class DiscoveryService:
             began_at = self._clock.now()
             self._is_unsaved = False
             catalogues = {
-                account: replace(finder.catalogue, reading=None)
-                for account, finder in tuple(self._finders.values())
+                key: replace(finder.catalogue, reading=None)
+                for key, finder in tuple(self._finders.values())
             }
             if catalogues == self._saved:
                 return

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery.kinds import ListedKind
 from exporter.model.errors import FailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryView:
-    """The state of one workspace's discovery."""
+    """The state of the discovery of one kind in one workspace."""
 
-    campaigns: int
-    """Campaigns found, in addition to the configured ones."""
+    kind: ListedKind
+    found: int
+    """Objects found, in addition to the configured ones."""
     is_limited: bool
-    """Whether `max_campaigns` excludes campaigns."""
+    """Whether `max` excludes objects."""
     listed_at: float | None
     """When the list was last read completely."""
     failure: FailureReason | None

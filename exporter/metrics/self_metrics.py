@@ -70,9 +70,12 @@ _COUNTERS: _Families = {
         "state_loads": "Attempts to read the saved values at startup (--state.path).",
     },
     ("workspace", "reason"): {
-        "discovery_failures": "Requests of discovery without a usable response, by "
-        "reason. forbidden: the key lacks campaigns.list or campaigns.details. Polls "
-        "are not affected.",
+        "discovery_failures": "Requests of the discovery of campaigns without a usable "
+        "response, by reason. forbidden: the key lacks campaigns.list or "
+        "campaigns.details. Polls are not affected.",
+        "canvas_discovery_failures": "Requests of the discovery of canvases without a "
+        "usable response, by reason. forbidden: the key lacks canvas.list or "
+        "canvas.details. Polls are not affected.",
     },
 }
 
@@ -120,11 +123,18 @@ _GAUGES: _Families = {
         "shared_requests_per_minute; raise it, or the intervals.",
         "discovered_campaigns": "Campaigns that are polled because discovery found "
         "them, in addition to the configured ones.",
-        "discovery_limited": "1 while discover.max_campaigns leaves out campaigns "
+        "discovery_limited": "1 while discover.campaigns.max leaves out campaigns "
         "that match the selection. Raise it, or narrow the selection.",
-        "discovery_last_success_timestamp_seconds": "When discovery last had all the "
-        "data that it requests. It is failing if this is older than some "
-        "list_interval; known campaigns are polled all the same.",
+        "discovery_last_success_timestamp_seconds": "When the discovery of campaigns "
+        "last had all the data that it requests. It is failing if this is older than "
+        "some list_interval; known campaigns are polled all the same.",
+        "discovered_canvases": "Canvases that are polled because discovery found them, "
+        "in addition to the configured ones.",
+        "canvas_discovery_limited": "1 while discover.canvases.max leaves out canvases "
+        "that match the selection. Raise it, or narrow the selection.",
+        "canvas_discovery_last_success_timestamp_seconds": "When the discovery of "
+        "canvases last had all the data that it requests. It is failing if this is "
+        "older than some list_interval; known canvases are polled all the same.",
     },
     ("shard", "total_shards"): {
         "shard_info": "Always 1, with the shard that this process polls and the "
@@ -134,7 +144,14 @@ _GAUGES: _Families = {
 
 _PREFIXES = {"campaign": "", "canvas": "canvas_"}
 _PAUSED = {"campaign": "workspace_paused", "canvas": "canvases_paused"}
-"""Kind → how the gauges of its polls are called."""
+_DISCOVERED = {"campaign": "discovered_campaigns", "canvas": "discovered_canvases"}
+"""Kind → how the metrics of its polls and of its discovery are called."""
+
+_OF_DISCOVERY = (
+    "discovery_limited",
+    "discovery_last_success_timestamp_seconds",
+    "discovery_failures",
+)
 
 _HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "api_request_duration_seconds": (
@@ -236,9 +253,13 @@ class SelfMetrics:
                 for name in families
             ),
         ]
-        self._of_discovery = tuple(
-            metric for name, metric in metrics.items() if name.startswith("discover")
-        )
+        self._of_discovery = {
+            kind: [
+                metrics[name],
+                *(metrics[_PREFIXES[kind] + one] for one in _OF_DISCOVERY),
+            ]
+            for kind, name in _DISCOVERED.items()
+        }
         self._forgotten: set[str] = set()
 
     def expect(self, workspace: str, kind: str, endpoint: str) -> None:
@@ -252,13 +273,16 @@ class SelfMetrics:
         self._histograms["poll_lag_seconds"].labels(workspace)
         self.paused(workspace, kind, None)
 
-    def expect_discovery(self, workspace: str, endpoints: Iterable[str]) -> None:
-        """Set the counters of a workspace's discovery to 0."""
+    def expect_discovery(
+        self, workspace: str, kind: str, endpoints: Iterable[str]
+    ) -> None:
+        """Set the counters of the discovery of a kind in a workspace to 0."""
         for endpoint in endpoints:
             self._expect_requests(workspace, endpoint)
+        failures = self._counters[f"{_PREFIXES[kind]}discovery_failures"]
         for reason in FailureReason:
-            self._counters["discovery_failures"].labels(workspace, reason)
-        self.discovered(workspace, campaigns=0, is_limited=False)
+            failures.labels(workspace, reason)
+        self.discovered(workspace, kind, found=0, is_limited=False)
 
     def _expect_requests(self, workspace: str, endpoint: str) -> None:
         for code in _CODES:
@@ -266,23 +290,29 @@ class SelfMetrics:
         self._counters["api_throttled"].labels(workspace, endpoint)
         self._histograms["api_request_duration_seconds"].labels(workspace, endpoint)
 
-    def discovered(self, workspace: str, *, campaigns: int, is_limited: bool) -> None:
-        """Set the number of discovered campaigns."""
-        self._gauges["discovered_campaigns"].labels(workspace).set(campaigns)
-        self._gauges["discovery_limited"].labels(workspace).set(is_limited)
+    def discovered(
+        self, workspace: str, kind: str, *, found: int, is_limited: bool
+    ) -> None:
+        """Set the number of discovered objects of a kind."""
+        self._gauges[_DISCOVERED[kind]].labels(workspace).set(found)
+        limited = self._gauges[f"{_PREFIXES[kind]}discovery_limited"]
+        limited.labels(workspace).set(is_limited)
 
-    def discovery_succeeded(self, workspace: str, *, now: float) -> None:
-        """Set when discovery last had all its data."""
-        gauge = self._gauges["discovery_last_success_timestamp_seconds"]
-        gauge.labels(workspace).set(now)
+    def discovery_succeeded(self, workspace: str, kind: str, *, now: float) -> None:
+        """Set when the discovery of a kind last had all its data."""
+        name = f"{_PREFIXES[kind]}discovery_last_success_timestamp_seconds"
+        self._gauges[name].labels(workspace).set(now)
 
-    def discovery_failed(self, workspace: str, reason: FailureReason) -> None:
+    def discovery_failed(
+        self, workspace: str, kind: str, reason: FailureReason
+    ) -> None:
         """Count a request of discovery without a usable response."""
-        self._counters["discovery_failures"].labels(workspace, reason).inc()
+        failures = self._counters[f"{_PREFIXES[kind]}discovery_failures"]
+        failures.labels(workspace, reason).inc()
 
-    def forget_discovery(self, workspace: str) -> None:
-        """Remove the discovery metrics of a workspace."""
-        for metric in self._of_discovery:
+    def forget_discovery(self, workspace: str, kind: str) -> None:
+        """Remove the metrics of the discovery of a kind in a workspace."""
+        for metric in self._of_discovery[kind]:
             metric.remove_by_labels({"workspace": workspace})
 
     def planned(

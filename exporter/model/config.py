@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 _DAY_SECONDS = 86400.0
 _READS_WITHIN = 4
-"""How often details are read within `sent_within`."""
+"""How often details are read within `sent_within` or `entered_within`."""
 
 
 class Problem(NamedTuple):
@@ -67,58 +67,82 @@ class TagSelection(NamedTuple):
     none: tuple[str, ...] = ()
 
 
-class DiscoverConfig(NamedTuple):
-    """Which campaigns are polled in addition to the listed ones."""
+class DiscoverRules(NamedTuple):
+    """Which objects of one kind are polled in addition to the listed ones."""
 
     names: Selection
     tags: TagSelection
     channels: Selection
-    sent_within_seconds: float | None
-    """None: no condition."""
+    active_within_seconds: float | None
+    """Since the last send of a campaign, or entry into a canvas; None: no condition."""
     include_drafts: bool
+    include_stopped: bool
     include_archived: bool
-    max_campaigns: int
+    most: int
+    """The most objects to select."""
+    labels: Mapping[str, str]
+    """Label name → `tags` or `channels`."""
     list_interval_seconds: float
     grace_seconds: float
-    """How long a campaign that is no longer listed is polled."""
+    """How long an object that is no longer listed is polled."""
     requests_per_minute: float
-    labels: Mapping[str, str] = MappingProxyType({})
-    """Label name → `tags` or `channels`."""
+    """The kind's part of the ceiling."""
 
     @property
     def needs_details(self) -> bool:
-        """Whether the selection needs details, one request per campaign."""
+        """Whether the selection needs details, one request per object."""
         return (
-            not self.include_drafts
-            or self.sent_within_seconds is not None
+            not (self.include_drafts and self.include_stopped)
+            or self.active_within_seconds is not None
             or self.channels != Selection()
             or "channels" in self.labels.values()
         )
 
-    def round_seconds(self, campaigns: int) -> float:
-        """Return how long reading the details of so many campaigns takes."""
-        return campaigns * 60 / self.requests_per_minute
+    def round_seconds(self, objects: int) -> float:
+        """Return how long reading the details of so many objects takes."""
+        return objects * 60 / self.requests_per_minute
 
-    def details_interval_seconds(self, campaigns: int) -> float:
-        """Return how often the details of so many campaigns are read again.
+    def details_interval_seconds(self, objects: int) -> float:
+        """Return how often the details of so many objects are read again.
 
-        A campaign may send at any moment, so they are read several times within
-        `sent_within`, in at most half of `requests_per_minute`.
+        An object may become active at any moment, so they are read several times within
+        `active_within_seconds`, in at most half of `requests_per_minute`.
         """
         wanted = _DAY_SECONDS
-        if self.sent_within_seconds is not None:
-            wanted = min(wanted, self.sent_within_seconds / _READS_WITHIN)
-        return max(wanted, 2 * self.round_seconds(campaigns))
+        if self.active_within_seconds is not None:
+            wanted = min(wanted, self.active_within_seconds / _READS_WITHIN)
+        return max(wanted, 2 * self.round_seconds(objects))
 
-    def sent_within_in_force(self, campaigns: int) -> float:
-        """Return `sent_within`, extended so that no send falls between two reads."""
-        if self.sent_within_seconds is None:
+    def active_within_in_force(self, objects: int) -> float:
+        """Return the time, extended so that nothing falls between two reads."""
+        if self.active_within_seconds is None:
             return math.inf
-        # The last campaign of a round waits for all others.
-        oldest = self.details_interval_seconds(campaigns) + self.round_seconds(
-            campaigns
+        # The last object of a round waits for all others.
+        oldest = self.details_interval_seconds(objects) + self.round_seconds(objects)
+        return max(self.active_within_seconds, oldest)
+
+
+class DiscoverConfig(NamedTuple):
+    """What discovery selects of each kind; None: it does not look for that kind."""
+
+    campaigns: DiscoverRules | None
+    canvases: DiscoverRules | None
+    list_interval_seconds: float
+    grace_seconds: float
+
+    @property
+    def rules(self) -> tuple[DiscoverRules, ...]:
+        """The rules of each kind that is discovered."""
+        return tuple(one for one in (self.campaigns, self.canvases) if one)
+
+    def within_rate(self, requests_per_minute: float) -> DiscoverConfig:
+        """Return it under a ceiling of which each kind has an equal part."""
+        part = requests_per_minute / max(1, len(self.rules))
+        campaigns, canvases = (
+            rules and rules._replace(requests_per_minute=part)
+            for rules in (self.campaigns, self.canvases)
         )
-        return max(self.sent_within_seconds, oldest)
+        return self._replace(campaigns=campaigns, canvases=canvases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from exporter.model.config import Config, Selection
+from exporter.polling.kinds import CAMPAIGN
 from exporter.polling.plan import plan, typical_series
 
 MIB = 1024 * 1024
@@ -97,17 +98,16 @@ class Scaling(NamedTuple):
 
 def scaling(config: Config) -> Scaling:
     """Return the cost of a configuration."""
-    plans = plan(config)
-    listed = sum(len(one.workspace.campaigns) for one in plans)
-    found = sum(one.discover.max_campaigns for one in config.workspaces if one.discover)
+    plans = [one for one in plan(config) if one.kind is CAMPAIGN]
+    listed = sum(len(one.objects) for one in plans)
+    discovered = (one.kind.discovered(one.workspace) for one in plans)
+    found = sum(one.most for one in discovered if one)
     campaigns = listed + found
     series = campaigns * _series_of_one(config)
-    rate = 0.0
-    for one in plans:
-        discover = one.workspace.discover
-        more = 0 if discover is None else discover.max_campaigns
-        wanted = one.wanted_per_minute + more * 60 / one.workspace.interval_seconds
-        rate += one.with_rate(wanted).planned_per_minute
+    rate = sum(
+        one.with_rate(one.wanted_with_found_per_minute).planned_per_minute
+        for one in plans
+    )
     polling_share = rate / 60 * CPU_SECONDS_PER_POLL
     core_share = IDLE_CPU_SHARE + polling_share
     advised_share = CORE_SHARE_ADVISED - IDLE_CPU_SHARE

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from exporter.braze import paths
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics import families
-from exporter.model.config import ObjectConfig, WorkspaceConfig
+from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
 from exporter.series import older_days
 from exporter.series.campaign_rows import CampaignRowParser, days_needed
 from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
@@ -35,6 +35,8 @@ class Kind(NamedTuple):
     """The bucket of Braze that its requests count against."""
     objects: Callable[[WorkspaceConfig], tuple[ObjectConfig, ...]]
     """Those that are configured."""
+    discovered: Callable[[WorkspaceConfig], DiscoverRules | None]
+    """What discovery finds in addition; None: it does not look for the kind."""
     interval_seconds: Callable[[WorkspaceConfig], float]
     """The default interval of its objects."""
     ceiling: Callable[[WorkspaceConfig], float]
@@ -118,6 +120,7 @@ CAMPAIGN = Kind(
     path=paths.CAMPAIGN_DATA_SERIES,
     bucket=CAMPAIGN_ANALYTICS,
     objects=lambda workspace: workspace.campaigns,
+    discovered=lambda workspace: workspace.discover and workspace.discover.campaigns,
     interval_seconds=lambda workspace: workspace.interval_seconds,
     ceiling=lambda workspace: workspace.requests_per_minute,
     ceiling_option="requests_per_minute",
@@ -138,6 +141,7 @@ CANVAS = Kind(
     path=paths.CANVAS_DATA_SERIES,
     bucket=SHARED,
     objects=lambda workspace: workspace.canvases,
+    discovered=lambda workspace: workspace.discover and workspace.discover.canvases,
     interval_seconds=lambda workspace: workspace.canvas_interval_seconds,
     ceiling=lambda workspace: workspace.shared_requests_per_minute,
     ceiling_option="shared_requests_per_minute",

@@ -12,7 +12,7 @@ from exporter.braze.rate_limit import ceiling_for, spacing
 from exporter.braze.session import SHARED
 from exporter.model.config import (
     Config,
-    DiscoverConfig,
+    DiscoverRules,
     ObjectConfig,
     WorkspaceConfig,
 )
@@ -41,7 +41,7 @@ _TYPICAL_ENTRIES = ("entries", "revenue", "conversions", "conversions_by_entry_t
 """Fields of a canvas and of a variant with one conversion event; steps lack entries."""
 
 _PAGE_SIZE = 100
-"""Campaigns on one page of Braze's list."""
+"""Objects on one page of Braze's lists."""
 
 _DAY_SECONDS = 86400.0
 
@@ -71,6 +71,16 @@ class GroupPlan(NamedTuple):
         """The part of the wanted rate that reads days older than one request has."""
         requests = self.kind.older_requests(self.windows) * len(self.objects)
         return requests * 60 / REREAD_SECONDS
+
+    @property
+    def wanted_with_found_per_minute(self) -> float:
+        """The wanted rate with the most objects that discovery may add."""
+        discover = self.kind.discovered(self.workspace)
+        if discover is None:
+            return self.wanted_per_minute
+        older = self.kind.older_requests(self.windows) * 60 / REREAD_SECONDS
+        each = 60 / self.kind.interval_seconds(self.workspace) + older
+        return self.wanted_per_minute + discover.most * each
 
     @property
     def can_detect_idle(self) -> bool:
@@ -114,7 +124,7 @@ def plan(config: Config) -> tuple[GroupPlan, ...]:
         _plan(config, workspace, kind)
         for workspace in config.workspaces
         for kind in KINDS
-        if kind is CAMPAIGN or kind.objects(workspace)
+        if kind is CAMPAIGN or kind.objects(workspace) or kind.discovered(workspace)
     )
 
 
@@ -143,7 +153,7 @@ def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
     ceiling, discover = kind.ceiling(workspace), workspace.discover
     if kind.bucket != SHARED or discover is None:
         return ceiling
-    requests = discovery_per_day(discover, campaigns=discover.max_campaigns)
+    requests = (sum(discovery_per_day(one, objects=one.most)) for one in discover.rules)
     part = sum(requests) * 60 / _DAY_SECONDS
     return max(ceiling - part, ceiling * _LEAST_SHARE)
 
@@ -172,15 +182,15 @@ def typical_canvas_series(config: Config, canvas: ObjectConfig) -> int:
     return stats * views + _STATUS_SERIES + canvas.has_steps
 
 
-def discovery_per_day(discover: DiscoverConfig, *, campaigns: int) -> tuple[int, int]:
+def discovery_per_day(discover: DiscoverRules, *, objects: int) -> tuple[int, int]:
     """Return the highest requests a day for the list and for the details.
 
-    Details are requested only of campaigns that names and tags select.
+    Details are requested only of objects that names and tags select.
     """
     lists = _DAY_SECONDS / discover.list_interval_seconds
-    pages = campaigns // _PAGE_SIZE + 1
-    reads = _DAY_SECONDS / discover.details_interval_seconds(campaigns)
-    details = math.ceil(reads * campaigns) if discover.needs_details else 0
+    pages = objects // _PAGE_SIZE + 1
+    reads = _DAY_SECONDS / discover.details_interval_seconds(objects)
+    details = math.ceil(reads * objects) if discover.needs_details else 0
     return math.ceil(lists * pages), details
 
 

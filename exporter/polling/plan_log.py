@@ -38,7 +38,7 @@ def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
 
 def _configured_rates(one: plan.GroupPlan) -> tuple[object, ...]:
     """Return the part of a plan that discovery does not change."""
-    found = one.workspace.discover is not None
+    found = one.kind.discovered(one.workspace) is not None
     listed = () if found else one.objects
     interval = one.kind.interval_seconds(one.workspace)
     return (one.ceiling_per_minute, interval, listed)

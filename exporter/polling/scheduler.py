@@ -31,19 +31,20 @@ _log = logging.getLogger(__name__)
 _TASK_THREADS = 8
 _MOST_LOOKS = 10
 _TASK = "\0"
-"""In place of a kind and an object id, which have no control characters."""
+"""In place of an object id, which has no control characters."""
 
 
 class _Task(NamedTuple):
-    """Work for a workspace other than a poll."""
+    """Work for a workspace other than a poll, at most one of each kind at a time."""
 
     workspace: str
+    kind: str
     at: float
     run: Callable[[], None]
 
     @property
     def key(self) -> ObjectKey:
-        return ObjectKey(self.workspace, _TASK, _TASK)
+        return ObjectKey(self.workspace, self.kind, _TASK)
 
 
 class _Pool:
@@ -143,9 +144,11 @@ class Scheduler:
         """Schedule a poll in place of the previous one of its object."""
         self._add(poll)
 
-    def put_task(self, workspace: str, at: float, run: Callable[[], None], /) -> None:
-        """Schedule a task in place of the previous one of its workspace."""
-        self._add(_Task(workspace, at, run))
+    def put_task(
+        self, place: tuple[str, str], at: float, run: Callable[[], None], /
+    ) -> None:
+        """Schedule a task in place of the previous one of its workspace and kind."""
+        self._add(_Task(*place, at, run))
 
     def drop(self, key: ObjectKey, /) -> None:
         """Remove the scheduled poll of an object."""

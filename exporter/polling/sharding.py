@@ -82,9 +82,7 @@ def divide_ceilings(config: Config, parts: int) -> Config:
             # The reserve is a share of what Braze grants to all processes: unchanged.
             concurrency=max(1, one.concurrency // parts),
             discover=one.discover
-            and one.discover._replace(
-                requests_per_minute=one.discover.requests_per_minute / parts
-            ),
+            and one.discover.within_rate(one.shared_requests_per_minute / parts),
         )
         for one in config.workspaces
     )

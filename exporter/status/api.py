@@ -68,6 +68,9 @@ def document_chunks(
     yield "}\n"
 
 
+_DISCOVERY = {CAMPAIGN.name: "discovery", CANVAS.name: "canvas_discovery"}
+
+
 def _dump(document: object) -> str:
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
@@ -86,7 +89,8 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
         **{f"canvas_{name}": value for name, value in canvases.items()},
         "summary": texts.summary(view),
         "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
-        "discovery": view.discovery and _discovery(view.discovery, now),
+        "discovery": None,
+        **{_DISCOVERY[one.kind.name]: _discovery(one, now) for one in view.discoveries},
         **{kind.plural: _states(groups.get(kind)) for kind in KINDS},
     }
 
@@ -127,7 +131,7 @@ def _group(view: GroupView) -> dict[str, object]:
 def _discovery(view: DiscoveryView, now: float) -> dict[str, object]:
     return {
         "summary": texts.discovery(view, now=now),
-        "campaigns": view.campaigns,
+        view.kind.plural: view.found,
         "limited": view.is_limited,
         "listed_at": _time(view.listed_at),
         "failure": view.failure

@@ -48,7 +48,7 @@ class StatusPage:
     groups: Mapping[GroupKey, ObjectGroup]
     unchanged: Callable[[], AbstractContextManager[None]]
     """Returns a context in which no other configuration is applied."""
-    discoveries: Callable[[], Mapping[str, DiscoveryView]]
+    discoveries: Callable[[], Mapping[GroupKey, DiscoveryView]]
     shard: Shard | None = None
     planned: Callable[[], Mapping[ObjectKey, float]]
     now: Callable[[], float]
@@ -154,14 +154,15 @@ class StatusPage:
         workspaces = []
         for name, pairs in by_workspace.items():
             pairs.sort(key=lambda pair: KINDS.index(pair[0].kind))
-            discovery = discoveries.get(name)
-            limits = _rate_limits(pairs, discovery, now=now, wall_offset=wall_offset)
+            found = [discoveries.get((name, kind.name)) for kind in KINDS]
+            own = tuple(one for one in found if one is not None)
+            limits = _rate_limits(pairs, own, now=now, wall_offset=wall_offset)
             workspaces.append(
                 WorkspaceView(
                     config=pairs[0][0].plan.workspace,
                     all_groups=tuple(group for group, _ in pairs),
                     rate_limits=tuple(limits),
-                    discovery=discovery,
+                    discoveries=own,
                 )
             )
         return Overview(now, tuple(workspaces), tuple(objects), self.shard)
@@ -215,13 +216,15 @@ def _on_wall_clock(queue: QueueState, wall_offset: float) -> QueueState:
 
 def _rate_limits(
     groups: Iterable[tuple[GroupView, QueueState]],
-    discovery: DiscoveryView | None,
+    discoveries: Iterable[DiscoveryView],
     *,
     now: float,
     wall_offset: float,
 ) -> Iterator[RateLimitView]:
     """Yield the limit of each bucket with the paths that share it."""
-    of_discovery = discovery.rate_limit if discovery else None
+    # All kinds are discovered within one bucket.
+    limits = (one.rate_limit for one in discoveries)
+    of_discovery = next((one for one in limits if one is not None), None)
     for group, queue in groups:
         if not queue.budget.bucket.is_used:
             continue

@@ -182,21 +182,21 @@ def polling(group: GroupView) -> str:
 
 def discovery(view: DiscoveryView, *, now: float) -> str:
     """Return the state of a discovery, as sentences."""
+    name, plural_form = view.kind.name, view.kind.plural
     if view.failure is not None:
-        text = "Discovery is failing; the campaigns found so far are still polled."
+        text = f"Discovery is failing; the {plural_form} found so far are still polled."
         if view.listed_at is None:
-            text = "Discovery is failing and has not read the campaign list yet."
+            text = f"Discovery is failing and has not read the {name} list yet."
         if view.next_at is not None:
             text += f" Next try {ahead(view.next_at, now=now)}."
     elif view.listed_at is None:
-        text = "Discovery is reading the campaign list for the first time."
+        text = f"Discovery is reading the {name} list for the first time."
     else:
-        text = (
-            f"Discovery found {plural(view.campaigns, 'campaign')}; the list was read "
-            f"{ago(view.listed_at, now=now)}."
-        )
+        found = plural(view.found, name, plural_form)
+        read = ago(view.listed_at, now=now)
+        text = f"Discovery found {found}; the list was read {read}."
     if view.is_limited:
-        text += " max_campaigns excludes further campaigns."
+        text += f" {view.kind.max_option} excludes further {plural_form}."
     return text
 
 

@@ -65,8 +65,8 @@ class WorkspaceView:
     """In the order of the kinds, that of campaigns always among them."""
     rate_limits: tuple[RateLimitView, ...]
     """One per bucket of Braze, once it is used."""
-    discovery: DiscoveryView | None
-    """None: discovery is not configured."""
+    discoveries: tuple[DiscoveryView, ...]
+    """Of the kinds that are discovered."""
 
     @property
     def name(self) -> str:

@@ -26,13 +26,13 @@ from exporter.storage.table_reader import TableReader, checked_text
 
 FILE_NAME = "state.sqlite3"
 
-Account = tuple[str, str, str]
-"""A workspace's name, its endpoint and a fingerprint of its API key.
+CatalogueKey = tuple[str, str, str, str]
+"""A workspace's name, its endpoint, the kind, and a fingerprint of the API key.
 
 The column of the fingerprint is called `key_source`: earlier versions wrote that.
 """
 
-Documents = Mapping[Account, str]
+Documents = Mapping[CatalogueKey, str]
 
 _APPLICATION_ID = 0x42727A45
 """The bytes "BrzE": marks a SQLite file as one of this exporter."""
@@ -59,6 +59,16 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "PRIMARY KEY (workspace, kind, object_id)) WITHOUT ROWID",
         "INSERT INTO kept SELECT workspace, 'campaign', campaign_id, last_success_at, "
         "failure, snapshot, NULL FROM campaigns",
+        "DROP TABLE campaigns",
+    ),
+    # 5: there are catalogues of canvases, too.
+    (
+        "ALTER TABLE catalogues RENAME TO campaigns",
+        "CREATE TABLE catalogues (workspace TEXT, endpoint TEXT, kind TEXT, "
+        "key_source TEXT, document TEXT, "
+        "PRIMARY KEY (workspace, endpoint, kind, key_source)) WITHOUT ROWID",
+        "INSERT INTO catalogues SELECT workspace, endpoint, 'campaign', key_source, "
+        "document FROM campaigns",
         "DROP TABLE campaigns",
     ),
 )
@@ -117,21 +127,21 @@ class SqliteState:
                 gone,
             )
 
-    def load_catalogues(self) -> dict[Account, str]:
+    def load_catalogues(self) -> dict[CatalogueKey, str]:
         """Return the saved documents, empty without a file. StateError: unusable."""
         return self._read(
             "catalogues",
-            ("workspace", "endpoint", "key_source"),
+            ("workspace", "endpoint", "kind", "key_source"),
             ("document",),
             lambda columns: checked_text(columns[0]),
         )
 
     def save_catalogues(self, documents: Documents) -> None:
         """Replace all documents; on StateError, none."""
-        rows = ((*account, document) for account, document in documents.items())
+        rows = ((*key, document) for key, document in documents.items())
         with self._writing() as database:
             database.execute("DELETE FROM catalogues")
-            database.executemany("INSERT INTO catalogues VALUES (?,?,?,?)", rows)
+            database.executemany("INSERT INTO catalogues VALUES (?,?,?,?,?)", rows)
 
     def exists(self) -> bool:
         """Return whether there is a file that was saved to."""

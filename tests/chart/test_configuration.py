@@ -135,14 +135,16 @@ def test_texts_stay_texts(helm: Helm, text: str) -> None:
 )
 def test_numbers_stay_numbers(helm: Helm, rate: float | str) -> None:
     """Helm's --set passes a fraction as a text."""
-    discover = {"requests_per_minute": "7.5", "list_interval": "2h"}
-    values = config(requests_per_minute=rate, discover=discover)
+    discover = {"canvases": {"max": 7}, "list_interval": "2h"}
+    values = config(
+        requests_per_minute=rate, shared_requests_per_minute="7.5", discover=discover
+    )
 
     workspace = parsed(helm.render(values).config)
 
     assert float(workspace.requests_per_minute) == float(rate)
     assert workspace.discover
-    assert workspace.discover.requests_per_minute == 7.5
+    assert workspace.shared_requests_per_minute == 7.5
 
 
 @pytest.mark.parametrize(

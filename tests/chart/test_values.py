@@ -221,6 +221,8 @@ def test_the_schema_leaves_no_mapping_open() -> None:
         ({"campaigns": []}, "campaigns"),
         ({"discover": {"tags": {"some": ["x"]}}}, "some"),
         ({"discover": {"labels": {"job": "tags"}}}, "job"),
+        ({"discover": {"canvases": {"sent_within": "1d"}}}, "sent_within"),
+        ({"discover": {"canvases": {"labels": {"canvas": "tags"}}}}, "canvas"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"job": "x"}}]}, "job"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a-b": "x"}}]}, "a-b"),
         ({"campaigns": [{"id": "a", "name": "b", "labels": {"a": 1}}]}, "labels.a"),
@@ -252,7 +254,7 @@ def test_the_schema_is_not_stricter_than_the_exporter() -> None:
 def test_the_example_configuration_can_be_used(helm: Helm) -> None:
     """config.example.yaml, with every option of it, is valid as `config`."""
     text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
-    every = re.sub(r"(?m)^( *)#(?=[a-z_]+:)", r"\1", text)
+    every = re.sub(r"(?m)^( *)#(?=(?:- )?[a-z_]+:)", r"\1", text)
 
     for example in (text, every):
         document = yaml.safe_load(example)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from exporter.discovery.kinds import KINDS
 from exporter.metrics import object_metrics
 from exporter.metrics.families import CAMPAIGN
 from exporter.metrics.self_metrics import SelfMetrics, Served
@@ -64,7 +65,8 @@ def self_metrics() -> SelfMetrics:
         metrics.expect("w", kind, "campaigns/data_series")
         metrics.planned("w", kind, requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.sharded(number=0, total=2)
-    metrics.expect_discovery("w", ["campaigns/list"])
-    metrics.discovery_succeeded("w", now=1)
+    for listed in KINDS:
+        metrics.expect_discovery("w", listed.name, listed.paths)
+        metrics.discovery_succeeded("w", listed.name, now=1)
     metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return metrics

@@ -25,7 +25,7 @@ OPTIONS = dict(walk())
 
 def uncommented(text: str) -> str:
     """Return the example with every option set, but only one source of the key."""
-    return re.sub(r"(?m)^( *)#(?=[a-z_]+:)(?!api_key_file:)", r"\1", text)
+    return re.sub(r"(?m)^( *)#(?=(?:- )?[a-z_]+:)(?!api_key_file:)", r"\1", text)
 
 
 def chart_schema(path: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def examples(section: Section) -> dict[str, Any]:
         if option.section
         else yaml.safe_load(option.example or option.default or "")
         for name, option in section.items()
-        if name != "api_key_file"
+        if name != "api_key_file" and not option.moved_to
     }
 
 
@@ -98,7 +98,8 @@ def test_the_example_contains_every_option_with_its_default(path: str) -> None:
 
 def test_the_defaults_of_the_example_are_the_defaults() -> None:
     samples = re.compile(
-        r"(?m)^ *#discover:\n(?: {6,}#.*\n)*|^ *#(?:proxy|ca_file|labels):.*\n"
+        r"(?m)^ *#(?:canvases|discover):\n(?: {6,}#.*\n)*"
+        r"|^ *#(?:proxy|ca_file|labels):.*\n"
     )
 
     assert read(uncommented(samples.sub("", EXAMPLE))) == read(EXAMPLE)
@@ -121,7 +122,8 @@ def test_the_chart_has_the_same_options(path: str) -> None:
             section = chart_schema(f"{path}[]") if schema["type"] == "array" else schema
             known = {name.rpartition(".")[2] for name in names}
             previous = {OPTIONS[name].renamed_from for name in names} - {""}
-            assert set(section["properties"]) == known | previous
+            moved = {name for name, one in option.section.items() if one.moved_to}
+            assert set(section["properties"]) == known | previous | moved
             assert section["additionalProperties"] is False
         case OptionKind.BOOLEAN:
             assert schema == {"type": "boolean"}

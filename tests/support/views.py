@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
+from exporter.discovery import kinds as discovery_kinds
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.families import BY_KIND
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
@@ -64,7 +65,8 @@ RATE_LIMIT = RateLimitView(
     shut_until=None,
 )
 DISCOVERY = DiscoveryView(
-    campaigns=40,
+    kind=discovery_kinds.CAMPAIGN,
+    found=40,
     is_limited=False,
     listed_at=NOW - 300,
     failure=None,
@@ -168,7 +170,7 @@ def workspace_view(
             for each in plans
         ),
         rate_limits=rate_limits,
-        discovery=discovery,
+        discoveries=(discovery,) if discovery else (),
     )
 
 

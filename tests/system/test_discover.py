@@ -30,11 +30,12 @@ HOSTILE = ('a: "b" # c', "line\nline", "👩\u200d💻", "yes", "*a &b !c", "{{ 
 
 
 def discover(
-    braze: Simulator, environment: Mapping[str, str] = KEY
+    braze: Simulator, environment: Mapping[str, str] = KEY, *, only: str = "all"
 ) -> subprocess.CompletedProcess[str]:
     """Run the command without a configuration file."""
     endpoint = (f"--endpoint={braze.url}", "--api-key-env=BRAZE_API_KEY")
-    return invoke("discover", *endpoint, FAST, environment=environment)
+    kind = f"--kind={only}"
+    return invoke("discover", *endpoint, kind, FAST, environment=environment)
 
 
 def listed(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,7 +51,7 @@ def names(text: str) -> dict[str, str]:
     )
     assert parsed.warnings == ()
     (workspace,) = parsed.config.workspaces
-    return {one.id: one.name for one in workspace.campaigns}
+    return {one.id: one.name for one in (*workspace.campaigns, *workspace.canvases)}
 
 
 def key_file(path: Path) -> None:
@@ -73,20 +74,34 @@ def test_the_printed_configuration_is_valid_and_short(
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (checked.returncode, checked.stderr) == (0, "")
-    sent = [one for one in braze.campaigns if not (one.is_draft or one.is_archived)]
-    assert names(ended.stdout) == {one.id: one.name for one in sent}
+    stopped = {one.id for one in braze.canvases if one.stopped_on}
+    active = [
+        one
+        for one in (*braze.campaigns, *braze.canvases)
+        if not (one.is_draft or one.is_archived or one.id in stopped)
+    ]
+    assert names(ended.stdout) == {one.id: one.name for one in active}
+    assert "        # android_push, email, in-app_message, ios_push, sms; tags: " in (
+        ended.stdout
+    )
+    assert "; last entered 20" in ended.stdout
     comment = "        # email, sms, whats_app; tags: transactional; last sent "
     assert comment in ended.stdout
     document = yaml.safe_load(ended.stdout)
     (workspace,) = document["workspaces"]
     assert document.keys() == {"workspaces"}
-    assert workspace.keys() == {"name", "endpoint", "api_key_file", "campaigns"}
+    assert set(workspace) - {"campaigns", "canvases"} == {
+        "name",
+        "endpoint",
+        "api_key_file",
+    }
     assert workspace["api_key_file"] == str(tmp_path / "key")
 
 
 def test_all_names_are_quoted() -> None:
     """For other YAML parsers too; equal names get an id suffix."""
-    with Simulator(SimulatorSettings(campaigns=3 + len(HOSTILE))) as braze:
+    settings = SimulatorSettings(campaigns=3 + len(HOSTILE), canvases=0)
+    with Simulator(settings) as braze:
         ids = [one.id for one in braze.campaigns]
         given_names = (*HOSTILE, "\u2028\ufeff\x85\x00", "Same", "Same")
         for id_, name in zip(ids, given_names, strict=True):
@@ -107,7 +122,8 @@ def test_names_and_filters_of_the_configuration_apply(tmp_path: Path) -> None:
     with Simulator() as braze:
         own = {"id": braze.campaign("Password reset").id, "name": "Mine"}
         own["interval"] = "5m"
-        filters = {"names": {"include": ["Welcome*"]}, "labels": {"by": "channels"}}
+        rules = {"names": {"include": ["Welcome*"]}, "labels": {"by": "channels"}}
+        filters = {"campaigns": rules}
         first, second = (
             configuration(braze, campaigns=[own], discover=filters, name=name)
             for name in ("production", "other")
@@ -150,7 +166,13 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
             ca_file="ca.pem",
             allow_http=True,
             campaigns=[],
-            discover={"names": {"include": ["W*"]}, "labels": {"by": "tags"}},
+            canvas_interval="20m",
+            canvas_steps=True,
+            shared_requests_per_minute=3,
+            discover={
+                kind: {"names": {"include": ["W*"]}, "labels": {"by": "tags"}}
+                for kind in ("campaigns", "canvases")
+            },
         )
         (settings,) = listed(document)
         settings["api_key_file"] = "key"
@@ -172,8 +194,11 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
     assert found.warnings == ()
     (before,), (after,) = given.workspaces, found.config.workspaces
     assert {one.interval_seconds for one in after.campaigns} == {420.0}
-    assert all(one.labels["by"] for one in after.campaigns)
-    assert replace(after, campaigns=(), discover=before.discover) == before
+    (canvas,) = after.canvases
+    assert (canvas.interval_seconds, canvas.has_steps) == (1200, True)
+    assert all(one.labels["by"] for one in (*after.campaigns, canvas))
+    same = replace(after, campaigns=(), canvases=(), discover=before.discover)
+    assert same == before
     assert found.config._replace(workspaces=()) == given._replace(workspaces=())
 
 
@@ -185,7 +210,7 @@ def test_the_password_of_a_proxy_is_masked(tmp_path: Path) -> None:
         document = configuration(
             braze,
             campaigns=[],
-            discover={"include_drafts": True},
+            discover={"campaigns": {"include_drafts": True}},
             proxy=f"http://me:hunter2@{address}",
         )
         file = written(tmp_path / "c.yaml", document)
@@ -197,26 +222,37 @@ def test_the_password_of_a_proxy_is_masked(tmp_path: Path) -> None:
     assert "password are not printed: fill in the ***" in ended.stderr
 
 
-@pytest.mark.parametrize("missing", ["campaigns.list", "campaigns.details"])
-def test_a_missing_permission_is_named(missing: str) -> None:
-    """Exit code 1, and no configuration is printed."""
+@pytest.mark.parametrize("kind", ["campaigns", "canvas"])
+@pytest.mark.parametrize("name", ["list", "details"])
+def test_a_missing_permission_is_named(kind: str, name: str) -> None:
+    """Exit code 1, and no configuration is printed; a flag leaves canvases out."""
+    missing = f"{kind}.{name}"
     with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
         ended = discover(braze)
+        others = discover(
+            braze, only="canvases" if kind == "campaigns" else "campaigns"
+        )
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"needs the permission {missing}" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    message, *advice = ended.stderr.splitlines()
+    assert f"needs the permission {missing}" in message
+    leave_out = ["braze-exporter: --kind=campaigns leaves canvases out"]
+    assert advice == (leave_out if kind == "canvas" else [])
+    assert others.returncode == 0
+    (workspace,) = yaml.safe_load(others.stdout)["workspaces"]
+    assert ("canvases" in workspace) is (kind == "campaigns")
+    assert ("campaigns" in workspace) is (kind == "canvas")
 
 
 def test_an_empty_selection_is_an_error() -> None:
     """With the reason: here, no details are usable."""
-    with Simulator(SimulatorSettings(campaigns=2)) as braze:
+    with Simulator(SimulatorSettings(campaigns=2, canvases=0)) as braze:
         braze.set_fault(Fault(status=400), path="/campaigns/details")
         ended = discover(braze)
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "no usable details of 2 campaigns" in ended.stderr
-    assert "the filters select none of 2 campaigns" in ended.stderr
+    assert "the filters select none of 2 campaigns and 0 canvases" in ended.stderr
 
 
 @pytest.mark.parametrize("rate", ["0", "x", "1e9"])

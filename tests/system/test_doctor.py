@@ -83,8 +83,50 @@ def test_a_missing_permission(missing: str, tmp_path: Path) -> None:
         checks = checks_of(tmp_path, braze, discover={})
 
     assert problems(checks) == {missing: "permission_missing"}
-    assert f"{DATA_SERIES} and {LIST} and {DETAILS}" in checks[missing]["advice"]
+    assert f"{DATA_SERIES}, {LIST}, {DETAILS}" in checks[missing]["advice"]
     assert checks[missing]["status"] == 403
+
+
+def test_canvases_have_permissions_of_their_own(tmp_path: Path) -> None:
+    """The request for the series ends a minute ago, as those of the daemon."""
+    names = [f"canvas.{name}" for name in ("data_series", "list", "details")]
+    with Simulator() as braze:
+        canvas = [{"id": braze.canvases[0].id, "name": "A"}]
+        plain = checks_of(tmp_path, braze, campaigns=[], canvases=canvas)
+        (request,) = braze.requests
+        found = checks_of(tmp_path, braze, campaigns=[], discover={"canvases": {}})
+        both = checks_of(tmp_path, braze, canvases=canvas)
+
+    assert list(plain) == ["key", names[0], "clock"]
+    assert request.path == "/canvas/data_series"
+    assert "&length=1&ending_at=20" in request.query
+    assert list(found) == ["key", *names, "clock"]
+    assert list(both) == ["key", DATA_SERIES, names[0], "clock"]
+    assert all(one["ok"] for one in (*plain.values(), *found.values(), *both.values()))
+
+
+@pytest.mark.parametrize("name", ["data_series", "list", "details"])
+def test_a_missing_permission_for_canvases(name: str, tmp_path: Path) -> None:
+    missing = f"canvas.{name}"
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+        checks = checks_of(tmp_path, braze, discover={"canvases": {}})
+
+    assert problems(checks) == {missing: "permission_missing"}
+    assert missing in checks[missing]["advice"]
+
+
+def test_a_clock_that_is_ahead_is_named(tmp_path: Path) -> None:
+    """By the refusal of canvases too; requests of campaigns have no end of days."""
+    settings = SimulatorSettings(clock=lambda: time.time() - 600)
+    with Simulator(settings) as braze:
+        canvas = [{"id": braze.canvases[0].id, "name": "A"}]
+        checks = checks_of(tmp_path, braze, canvases=canvas)
+
+    wrong = {"canvas.data_series": "clock_ahead", "clock": "clock_skew"}
+    assert problems(checks) == wrong
+    for name in wrong:
+        assert "time daemon" in checks[name]["advice"]
+    assert "clock is 6" in checks["canvas.data_series"]["message"]
 
 
 def test_a_wrong_key_or_host_skips_other_requests(tmp_path: Path) -> None:

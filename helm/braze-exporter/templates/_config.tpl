@@ -46,8 +46,10 @@ fraction as a text.
 */}}
 {{- define "braze-exporter.numbered" -}}
 {{- $section := deepCopy . -}}
-{{- if kindIs "string" $section.requests_per_minute -}}
-{{- $_ := set $section "requests_per_minute" (float64 $section.requests_per_minute) -}}
+{{- range $option := list "requests_per_minute" "shared_requests_per_minute" -}}
+{{- if and (hasKey $section $option) (kindIs "string" (get $section $option)) -}}
+{{- $_ := set $section $option (float64 (get $section $option)) -}}
+{{- end -}}
 {{- end -}}
 {{- with $section.discover -}}
 {{- $_ := set $section "discover" (include "braze-exporter.numbered" . | fromJson) -}}

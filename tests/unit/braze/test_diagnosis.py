@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from exporter.braze.diagnosis import (
+    CAMPAIGNS,
+    CANVASES,
     CLOCK,
-    DATA_SERIES,
-    DETAILS,
     KEY,
-    LIST,
     Check,
     affects_all,
     check_clock,
@@ -23,12 +22,14 @@ from exporter.braze.diagnosis import (
     skipped,
 )
 from exporter.braze.hosts import REST_HOSTS
+from exporter.discovery.kinds import CANVAS
 from exporter.model.config import KeySource
 from exporter.model.errors import FailureReason, FetchError
 
 from tests.unit.discovery.discovery_world import workspace
 
 SHOP = workspace()
+DATA_SERIES, LIST, DETAILS = CAMPAIGNS[2:]
 HOST = "https://rest.iad-01.braze.com"
 AFFECT_ALL = ["key_or_host", "redirect", "dns", "tls", "proxy", "connection", "timeout"]
 NO_TLS = "wrong version number"
@@ -58,9 +59,48 @@ def failed(
 
 
 def test_the_needed_permissions() -> None:
+    """Of each kind that is configured; by flags no kind is."""
+    listed = [{"id": "a", "name": "A"}]
+    canvases = workspace(listed, kind=CANVAS)
+
     assert permissions(replace(SHOP, discover=None)) == (DATA_SERIES,)
     assert permissions(SHOP) == (DATA_SERIES, LIST, DETAILS)
     assert permissions(workspace(include_drafts=True)) == (DATA_SERIES, LIST)
+    assert permissions(canvases) == CANVASES[2:]
+    assert permissions(replace(canvases, discover=None)) == ("canvas.data_series",)
+    both = replace(canvases, campaigns=canvases.canvases)
+    assert permissions(both) == (DATA_SERIES, *CANVASES[2:])
+    drafts = workspace(kind=CANVAS, include_drafts=True, include_stopped=True)
+    assert permissions(drafts) == ("canvas.data_series", "canvas.list")
+
+
+@pytest.mark.parametrize("is_placeholder_id", [False, True])
+@pytest.mark.parametrize(
+    ("permission", "detail", "problem"),
+    [
+        ("canvas.data_series", "ending_at must not be in the future", "clock_ahead"),
+        ("canvas.data_series", "Ending_At is invalid", "clock_ahead"),
+        ("canvas.data_series", "Invalid Canvas ID", "canvas_refused"),
+        ("canvas.details", "ending_at", "canvas_refused"),
+        ("campaigns.data_series", "ending_at", "campaign_refused"),
+    ],
+)
+def test_days_that_end_in_the_future_name_the_clock(
+    permission: str, detail: str, problem: str, *, is_placeholder_id: bool
+) -> None:
+    """For any id; another refusal of a placeholder id is expected."""
+    check = failed(
+        "bad_request",
+        status=400,
+        detail=detail,
+        permission=permission,
+        is_placeholder_id=is_placeholder_id,
+    )
+
+    is_expected = is_placeholder_id and problem != "clock_ahead"
+    assert check.problem == ("" if is_expected else problem)
+    if problem == "clock_ahead":
+        assert "clock shows 1970-01-01 00:00 UTC" in check.advice
 
 
 @pytest.mark.parametrize(

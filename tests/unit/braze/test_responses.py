@@ -295,6 +295,45 @@ def test_a_message_contains_what_to_check(status: int, texts: list[str]) -> None
     assert "secret" not in found
 
 
+@pytest.mark.parametrize(
+    ("path", "message", "date", "text"),
+    [
+        (
+            "canvas/data_series",
+            "Invalid Canvas ID",
+            "",
+            "is the canvas id the",
+        ),
+        ("canvas/details", "ending_at", "", "is the canvas id the"),
+        ("campaigns/details", "ending_at", "", "is the campaign id the campaign's"),
+        (
+            "canvas/data_series",
+            "ending_at must not be in the future",
+            "",
+            "; ending_at is computed by this machine's clock: is it ahead?; run a time",
+        ),
+        (
+            "canvas/data_series",
+            "ending_at must not be in the future",
+            "Thu, 01 Jan 1970 00:10:00 GMT",
+            "; this machine's clock is 600 s ahead of the response's Date header; run ",
+        ),
+    ],
+)
+def test_a_refused_canvas_names_the_id_or_the_clock(
+    path: str, message: str, date: str, text: str
+) -> None:
+    failure = refusal(
+        REQUEST._replace(path=path),
+        status=400,
+        headers={"Date": date} if date else {},
+        message=message,
+        now=1200.0,
+    )
+
+    assert text in str(failure)
+
+
 @pytest.mark.parametrize("location", ["", "/login", "http://[", "//"])
 def test_a_redirect_may_have_no_host(location: str) -> None:
     assert "redirect to an unknown host" in str(

@@ -96,7 +96,7 @@ def test_a_stretched_plan_names_the_required_ceiling(tmp_path: Path) -> None:
 
 
 def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> None:
-    discover = {"max_campaigns": 300, "list_interval": "2h"}
+    discover = {"campaigns": {"max": 300}, "list_interval": "2h"}
 
     ended = check(tmp_path, campaigns=[], discover=discover, interval="5m")
 
@@ -106,7 +106,7 @@ def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> Non
         "first round          0 s",
         "discovery            up to 300 more campaigns",
         "60 requests per minute wanted",
-        "at most 120 per minute",
+        "at most 60 per minute",
         "up to 348 requests a day",
         "48 for the list (every 2h), 300 for details (daily)",
     ):
@@ -119,11 +119,11 @@ def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> Non
         ({"sent_within": "30d"}, "500 for details (daily)", ""),
         ({"sent_within": "2d"}, "1000 for details (every 12h)", ""),
         ({"sent_within": "6h"}, "8000 for details (every 1h30m)", ""),
-        ({"sent_within": "1h"}, "48000 for details (every 15m)", ""),
+        ({"sent_within": "2h"}, "24000 for details (every 30m)", ""),
         (
-            {"sent_within": "1h", "max_campaigns": 10_000},
-            "86400 for details (every 2h46m40s)",
-            "sent_within is extended from 1h to 4h10m: details of 10000 campaigns "
+            {"sent_within": "1h", "max": 10_000},
+            "43200 for details (every 5h33m20s)",
+            "sent_within is extended from 1h to 8h20m: details of 10000 campaigns "
             "take that long;",
         ),
     ],
@@ -131,7 +131,7 @@ def test_the_requests_of_discovery_are_planned_separately(tmp_path: Path) -> Non
 def test_the_requests_of_sent_within_are_planned(
     tmp_path: Path, discover: dict[str, Any], details: str, extended: str
 ) -> None:
-    ended = check(tmp_path, campaigns=[], discover=discover)
+    ended = check(tmp_path, campaigns=[], discover={"campaigns": discover})
 
     assert f", {details}\n" in ended.stdout
     assert extended in ended.stdout

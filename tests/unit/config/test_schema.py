@@ -15,6 +15,7 @@ from exporter.config.schema import ParsedConfig, parse, shortened
 from exporter.model.config import (
     Config,
     DiscoverConfig,
+    DiscoverRules,
     KeySource,
     Limits,
     ObjectConfig,
@@ -57,18 +58,23 @@ workspaces:
         interval: 1m
         labels: {team: crm, cost: "12"}
       - {id: 7e1a9c42-51d3-4b8e-9f06-2c8b7d1e4a35, name: "2026-01-01"}
+    shared_requests_per_minute: 1
     discover:
-      names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
-      tags: {any: [promo], all: ["12"], none: ["[x]"]}
-      channels: {include: ["*_push"], exclude: [sms]}
-      sent_within: 30d
-      include_drafts: true
-      include_archived: true
-      max_campaigns: 7
+      campaigns:
+        names: {include: ["Spring*"], exclude: ["* 👩‍💻"]}
+        tags: {any: [promo], all: ["12"], none: ["[x]"]}
+        channels: {include: ["*_push"], exclude: [sms]}
+        sent_within: 30d
+        include_drafts: true
+        include_archived: true
+        max: 7
+        labels: {tags: tags, by: channels}
+      canvases:
+        entered_within: 1d
+        include_stopped: true
+        labels: {canvas_tags: tags}
       list_interval: 30m
       grace: 0s
-      requests_per_minute: 0.5
-      labels: {tags: tags, by: channels}
 windows: [28d, 1w]
 channels: {include: [email, "*_push"], exclude: []}
 stale_after: 1h30m
@@ -149,18 +155,38 @@ def test_every_option_is_parsed() -> None:
                 interval_seconds=600,
             ),
         ),
+        shared_requests_per_minute=1,
         discover=DiscoverConfig(
-            names=Selection(include=("Spring*",), exclude=("* 👩‍💻",)),
-            tags=TagSelection(any=("promo",), all=("12",), none=("[x]",)),
-            channels=Selection(include=("*_push",), exclude=("sms",)),
-            sent_within_seconds=30 * 86400,
-            include_drafts=True,
-            include_archived=True,
-            max_campaigns=7,
+            campaigns=DiscoverRules(
+                names=Selection(include=("Spring*",), exclude=("* 👩‍💻",)),
+                tags=TagSelection(any=("promo",), all=("12",), none=("[x]",)),
+                channels=Selection(include=("*_push",), exclude=("sms",)),
+                active_within_seconds=30 * 86400,
+                include_drafts=True,
+                include_stopped=True,
+                include_archived=True,
+                most=7,
+                labels={"tags": "tags", "by": "channels"},
+                list_interval_seconds=1800,
+                grace_seconds=0,
+                requests_per_minute=0.5,
+            ),
+            canvases=DiscoverRules(
+                names=Selection(),
+                tags=TagSelection(),
+                channels=Selection(),
+                active_within_seconds=86400,
+                include_drafts=False,
+                include_stopped=True,
+                include_archived=False,
+                most=200,
+                labels={"canvas_tags": "tags"},
+                list_interval_seconds=1800,
+                grace_seconds=0,
+                requests_per_minute=0.5,
+            ),
             list_interval_seconds=1800,
             grace_seconds=0,
-            requests_per_minute=0.5,
-            labels={"tags": "tags", "by": "channels"},
         ),
         idle_interval_seconds=7200,
     )
@@ -322,32 +348,53 @@ def test_with_discovery_no_campaign_is_required(listed: str) -> None:
     (workspace,) = parsed.config.workspaces
     assert workspace.campaigns == ()
     assert workspace.discover is not None
-    assert workspace.discover.max_campaigns == 500
-    assert workspace.discover.sent_within_seconds is None
+    assert workspace.discover.campaigns is not None
+    assert workspace.discover.campaigns.most == 500
+    assert workspace.discover.campaigns.active_within_seconds is None
+    assert workspace.discover.canvases is None
     assert parsed.warnings == ()
     assert read(describe(parsed.config)).config == parsed.config
 
 
-@pytest.mark.parametrize("name", ["api_key", "API-Key", "apikey", "token"])
-def test_an_api_key_in_the_file_is_an_error(name: str) -> None:
-    (problem,) = problems_of(f"{MINIMAL}{name}: hunter2\n")
-
-    assert "an API key does not belong in the configuration" in problem.message
-    assert "hunter2" not in repr(problem)
-
-
-def test_a_plain_text_has_a_maximum_length() -> None:
-    (problem,) = problems_of(f"{MINIMAL}channels: {{include: [{'a' * 1001}]}}\n")
-
-    assert problem.message == "expected a single line of at most 1000 characters"
+def discovered(section: str) -> tuple[DiscoverConfig, list[str]]:
+    """Return the parsed section, which is in YAML's short form, and its warnings."""
+    parsed = read(f"{NO_CAMPAIGNS}    discover: {section}\n")
+    (workspace,) = parsed.config.workspaces
+    assert workspace.discover is not None
+    assert read(describe(parsed.config)) == ParsedConfig(parsed.config, ())
+    return workspace.discover, [one.message for one in parsed.warnings]
 
 
-@pytest.mark.parametrize(
-    "name", ["Factory", "localtime", "posixrules", "posix/UTC", "right/UTC", "America"]
-)
-def test_a_time_zone_that_is_not_a_place_is_an_error(name: str) -> None:
-    """The database of the system contains such files beside the zones."""
-    text = FULL.replace("America/New_York", name)
-    (problem,) = (one for one in problems_of(text) if "timezone" in one.path)
+def test_only_the_kinds_that_are_set_are_discovered() -> None:
+    """Each has an equal part of the ceiling; without any there are campaigns."""
+    both, _ = discovered("{campaigns: {}, canvases: {max: 5}}")
+    canvases, _ = discovered("{canvases: {}}")
+    neither, _ = discovered("{list_interval: 2h}")
 
-    assert "expected an IANA name such as America/New_York" in problem.message
+    assert [one.requests_per_minute for one in both.rules] == [30, 30]
+    assert both.canvases is not None
+    assert (both.canvases.most, both.canvases.include_stopped) == (5, False)
+    assert (canvases.campaigns, len(canvases.rules)) == (None, 1)
+    assert neither.campaigns is not None
+    assert neither.campaigns.list_interval_seconds == 7200
+    assert neither.canvases is None
+
+
+def test_options_of_campaigns_are_accepted_where_they_were() -> None:
+    """With a warning each, also beside canvases; an unset one has its default."""
+    flat = "max_campaigns: 7, sent_within: 2d, labels: {by: tags}"
+    moved, warnings = discovered(f"{{{flat}, canvases: {{}}}}")
+    nested, none = discovered(
+        "{campaigns: {max: 7, sent_within: 2d, labels: {by: tags}}, canvases: {}}"
+    )
+
+    assert moved == nested
+    assert none == []
+    assert warnings == [
+        f"`{old}` was moved to discover.campaigns.{new}; move it here, too"
+        for old, new in (
+            ("max_campaigns", "max"),
+            ("sent_within", "sent_within"),
+            ("labels", "labels"),
+        )
+    ]

@@ -7,9 +7,10 @@ from typing import Any
 
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.session import Session
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.documents import FULL_PAGE
-from exporter.discovery.finder import CampaignFinder
+from exporter.discovery.finder import ObjectFinder
+from exporter.discovery.kinds import CAMPAIGN, ListedKind
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError, KeyRefused, Unavailable
@@ -21,21 +22,28 @@ from tests.support.polling_world import FakeBraze, config, failure
 from tests.support.queue_world import session_of
 
 DOWN = failure(Unavailable, "server_error", status=503)
+OF_BOTH = ("list_interval", "grace")
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
 
 
-def workspace(campaigns: Sequence[object] = (), **discover: object) -> WorkspaceConfig:
-    """Return a workspace with these options of `discover`."""
-    document = polling_world.workspace("", campaigns=campaigns, discover=discover)
+def workspace(
+    listed: Sequence[object] = (), *, kind: ListedKind = CAMPAIGN, **options: object
+) -> WorkspaceConfig:
+    """Return a workspace that discovers one kind, with these options."""
+    both = {name: options.pop(name) for name in OF_BOTH if name in options}
+    rate = options.pop("requests_per_minute", 120)
+    document = polling_world.workspace("", shared_requests_per_minute=rate)
+    document |= {kind.plural: listed, "discover": {kind.plural: options, **both}}
     return config(document).workspaces[0]
 
 
-class FakeCampaignApi(FakeBraze):
-    """Campaigns with these names, and their names in lower case as ids."""
+class FakeListApi(FakeBraze):
+    """Objects with these names, and their names in lower case as ids."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, kind: ListedKind = CAMPAIGN) -> None:
         super().__init__()
-        self.campaigns: list[dict[str, object]] = [
+        self.kind = kind
+        self.objects: list[dict[str, object]] = [
             {"id": name.lower(), "name": name, "last_edited": "then"} for name in names
         ]
         self.details: dict[str, dict[str, object]] = {
@@ -56,8 +64,10 @@ class FakeCampaignApi(FakeBraze):
     ) -> BrazeResponse:
         del cached
         self.requests.append(params)
-        is_list = path == "/campaigns/list"
-        name = f"page {params['page']}" if is_list else str(params["campaign_id"])
+        kind = self.kind
+        is_list = path == f"/{kind.list_path}"
+        assert is_list or path == f"/{kind.details_path}"
+        name = f"page {params['page']}" if is_list else str(params[kind.id_parameter])
         self.requested.append(name)
         self.during()
         failed = self.failures.pop(0) if self.failures else None
@@ -66,7 +76,7 @@ class FakeCampaignApi(FakeBraze):
         document: object = self.details.get(name)
         if is_list:
             start = int(params["page"]) * FULL_PAGE
-            document = {"campaigns": self.campaigns[start : start + FULL_PAGE]}
+            document = {kind.plural: self.objects[start : start + FULL_PAGE]}
         return BrazeResponse(parse(document), 200, self.headers)
 
     def new_requests(self) -> list[str]:
@@ -81,29 +91,30 @@ class DiscoveryWorld:
     def __init__(
         self,
         *names: str,
+        kind: ListedKind = CAMPAIGN,
         where: WorkspaceConfig | None = None,
-        known: CampaignCatalogue | None = None,
+        known: ObjectCatalogue | None = None,
         previous: DiscoveryWorld | None = None,
         **discover: Any,
     ) -> None:
         """Create a world, or with `previous` that of a daemon that was restarted."""
         self.clock: FakeClock = previous.clock if previous else FakeClock()
-        self.api: FakeCampaignApi = (
-            previous.api if previous else FakeCampaignApi(*names)
+        self.api: FakeListApi = (
+            previous.api if previous else FakeListApi(*names, kind=kind)
         )
         if previous:
             known = previous.finder.catalogue
-        self.workspace = where or workspace(**discover)
-        settings = self.workspace.discover
-        rate = settings.requests_per_minute if settings else 1
+        self.workspace = where or workspace(kind=kind, **discover)
+        rate = self.workspace.shared_requests_per_minute
         self.session: Session | None = session_of(
             self.clock, self.api, spacing_seconds=60 / rate, concurrency=1
         )
         self.changes = 0
         """How often `on_change` was called."""
         self.metrics = SelfMetrics(version="0", served=tuple)
-        self.finder: CampaignFinder = CampaignFinder(
+        self.finder: ObjectFinder = ObjectFinder(
             self.workspace,
+            kind,
             session=lambda: self.session,
             on_change=self._count_change,
             metrics=self.metrics,
@@ -129,7 +140,7 @@ class DiscoveryWorld:
         self.clock.time = end
 
     def names(self) -> set[str]:
-        return {one.name for one in self.finder.campaigns_of(self.workspace)}
+        return {one.name for one in self.finder.objects_of(self.workspace)}
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(

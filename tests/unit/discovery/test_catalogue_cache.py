@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from exporter.discovery import catalogue_json
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.catalogue_cache import LEGACY_FILE_NAME, CatalogueCache
 from exporter.discovery.documents import Details, Listed
 from exporter.model.errors import StateError
@@ -22,10 +22,11 @@ from tests.support.fake_clock import NOW
 from tests.support.object_keys import key
 from tests.support.snapshots import example_snapshot
 
-ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
-EMPTY = ("empty", "x", "k")
-CATALOGUE = CampaignCatalogue(
-    campaigns={
+ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
+CANVASES = (*ACCOUNT[:2], "canvas", ACCOUNT[3])
+EMPTY = ("empty", "x", "campaign", "k")
+CATALOGUE = ObjectCatalogue(
+    objects={
         "a": Listed("A", 'Spring "🌷"\n\ud800', "then", 7.5, ("promo", "crm")),
         "b": Listed("b", "", missing_since=NOW - 5),
     },
@@ -35,14 +36,14 @@ CATALOGUE = CampaignCatalogue(
             NOW - 60,
             is_draft=True,
             is_archived=True,
-            last_sent_at=5.0,
+            last_active_at=5.0,
             channels=("sms",),
         ),
         "b": Details("", NOW, is_known=False),
     },
     listed_at=NOW - 3,
 )
-WHOLE: dict[str, object] = {"listed_at": 1.0, "campaigns": [], "details": {}}
+WHOLE: dict[str, object] = {"listed_at": 1.0, "objects": [], "details": {}}
 
 
 def cache_of(directory: Path) -> CatalogueCache:
@@ -56,11 +57,12 @@ def test_the_last_saved_catalogues_are_loaded(tmp_path: Path) -> None:
     assert cache.load(now=NOW) == {}
     cache.quarantine()
 
-    cache.save({("other", "x", "k"): CampaignCatalogue()})
-    cache.save({ACCOUNT: CATALOGUE, EMPTY: CampaignCatalogue()})
+    saved = {ACCOUNT: CATALOGUE, CANVASES: ObjectCatalogue(listed_at=NOW - 9)}
+    cache.save({("other", "x", "campaign", "k"): ObjectCatalogue()})
+    cache.save(saved)
 
     loaded = cache_of(directory).load(now=NOW)
-    assert loaded == {ACCOUNT: CATALOGUE, EMPTY: CampaignCatalogue()}
+    assert loaded == saved
 
 
 def test_times_in_the_future_become_now(tmp_path: Path) -> None:
@@ -72,8 +74,8 @@ def test_times_in_the_future_become_now(tmp_path: Path) -> None:
 
     assert loaded.listed_at == NOW - 100
     assert loaded.details["a"].read_at == NOW - 100
-    assert loaded.details["a"].last_sent_at == 5.0
-    assert loaded.campaigns["b"].missing_since == NOW - 100
+    assert loaded.details["a"].last_active_at == 5.0
+    assert loaded.objects["b"].missing_since == NOW - 100
 
 
 DAMAGED: list[object] = [
@@ -81,8 +83,8 @@ DAMAGED: list[object] = [
     {},
     WHOLE | {"listed_at": "now"},
     WHOLE | {"listed_at": 10**400},
-    WHOLE | {"campaigns": [{"id": 3}]},
-    WHOLE | {"campaigns": 3},
+    WHOLE | {"objects": [{"id": 3}]},
+    WHOLE | {"objects": 3},
     WHOLE | {"details": {"a": {"last_edited": "", "read_at": 1.0}}},
     WHOLE | {"details": []},
 ]
@@ -123,9 +125,9 @@ def test_instants_are_saved_in_wall_time(tmp_path: Path) -> None:
 
     assert loaded == CATALOGUE.shifted(3600)
     assert loaded.listed_at == NOW - 3 + 3600
-    assert loaded.campaigns["b"].missing_since == NOW - 5 + 3600
+    assert loaded.objects["b"].missing_since == NOW - 5 + 3600
     assert loaded.details["a"].read_at == NOW - 60 + 3600
-    assert loaded.details["a"].last_sent_at == 5.0
+    assert loaded.details["a"].last_active_at == 5.0
 
 
 def test_the_quarantine_leaves_a_locked_state_file(tmp_path: Path) -> None:
@@ -155,12 +157,17 @@ def test_discovery_json_is_imported_once_and_removed(old_directory: Path) -> Non
     second = cache_of(old_directory).load(now=NOW * 2)
 
     (account,) = first
-    assert account[:2] == ("production", "http://127.0.0.1:10499")
+    assert account[:3] == ("production", "http://127.0.0.1:10499", "campaign")
     assert first == second
     document = json.loads(catalogue_json.pack(first[account]))
-    assert document.pop("is_provisional") is False
-    assert document == {name: written["workspaces"][0][name] for name in document}
-    assert len(document["details"]) == len(document["campaigns"]) == 3
+    (before,) = written["workspaces"]
+    assert document["listed_at"] == before["listed_at"]
+    assert document["objects"] == before["campaigns"]
+    for id_, one in before["details"].items():
+        renamed = {"last_active_at": one.pop("last_sent_at"), "is_stopped": False}
+        assert document["details"].pop(id_) == one | renamed
+    assert document["details"] == {}
+    assert len(before["details"]) == len(document["objects"]) == 3
     assert [path.name for path in old_directory.iterdir()] == [FILE_NAME]
     assert len(SqliteState(old_directory).load()) == 3
 

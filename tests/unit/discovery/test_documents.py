@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 from exporter.discovery.documents import (
     FULL_PAGE,
     Details,
     Listed,
+    campaign_details,
+    canvas_details,
     key,
     parse_details,
     parse_page,
@@ -50,14 +53,28 @@ documents = st.recursive(
     ),
     max_leaves=8,
 )
-parse = partial(parse_details, last_edited="then", read_at=7.0)
+parse = partial(
+    parse_details,
+    read=campaign_details,
+    kind="campaign",
+    last_edited="then",
+    read_at=7.0,
+)
+parse_canvas = partial(
+    parse_details,
+    read=canvas_details,
+    kind="canvas",
+    last_edited="then",
+    read_at=7.0,
+)
+parse_page_ = partial(parse_page, plural="campaigns")
 
 
 def test_names_and_tags_keep_their_spelling() -> None:
-    page = parse_page({"message": "success", "campaigns": [ENTRY]})
+    page = parse_page_({"message": "success", "campaigns": [ENTRY]})
 
     assert page.is_last
-    assert page.campaigns == (
+    assert page.objects == (
         Listed(
             id=ID,
             name="Spring 🌷",
@@ -73,23 +90,23 @@ def test_entries_without_a_usable_id_are_skipped() -> None:
     odd = [None, 3, {}, {"id": 3}, {"id": ""}, {"id": "a b"}, {"id": "a\nb"}]
     cut = [{"id": "a" * 257}, {"id": "\ud800"}, {"id": "x\x00"}]
 
-    page = parse_page({"campaigns": [*odd, *cut, {"id": ID, "name": None, "tags": 3}]})
+    page = parse_page_({"campaigns": [*odd, *cut, {"id": ID, "name": None, "tags": 3}]})
 
-    assert page.campaigns == (Listed(id=ID, name=""),)
+    assert page.objects == (Listed(id=ID, name=""),)
     assert page.entries == 11
 
 
 def test_a_page_of_a_hundred_entries_is_not_the_last() -> None:
     """Unusable entries count as well."""
-    assert not parse_page({"campaigns": [None] * FULL_PAGE}).is_last
-    assert parse_page({"campaigns": [None] * (FULL_PAGE - 1)}).is_last
+    assert not parse_page_({"campaigns": [None] * FULL_PAGE}).is_last
+    assert parse_page_({"campaigns": [None] * (FULL_PAGE - 1)}).is_last
 
 
 def test_the_channels_of_details_are_those_of_their_messages() -> None:
     expected = Details(
         last_edited="then",
         read_at=7.0,
-        last_sent_at=SENT_AT,
+        last_active_at=SENT_AT,
         channels=("in-app_message", "content_card"),
     )
     assert parse(DETAILS) == expected
@@ -103,6 +120,51 @@ def test_without_messages_the_channels_are_those_of_the_campaign(
     messages: object,
 ) -> None:
     assert parse(DETAILS | {"messages": messages}).channels == ("email",)
+
+
+CANVAS_DETAILS: dict[str, object] = {
+    "message": "success",
+    "draft": False,
+    "enabled": True,
+    "archived": False,
+    "last_entry": "2026-09-02T00:00:00+00:00",
+    "channels": ["email", "sms"],
+    "steps": [{"name": "Wait", "channels": ["webhook"], "messages": {}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"enabled": False}, {"is_stopped": True}),
+        ({"enabled": None}, {}),
+        ({"enabled": "false"}, {}),
+        ({"draft": True, "archived": True}, {"is_draft": True, "is_archived": True}),
+        ({"last_entry": None}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01T00:00:00+00:00"}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01"}, {"last_active_at": None}),
+        ({"last_entry": "1970-01-01T00:00:00-11:00"}, {"last_active_at": None}),
+        ({"channels": None}, {"channels": ("webhook",)}),
+        ({"channels": [], "steps": [None, {"channels": None}]}, {"channels": ()}),
+        ({"channels": None, "steps": None}, {"channels": ()}),
+        ({"channels": ["sms", None, 3]}, {"channels": ("sms",)}),
+    ],
+)
+def test_the_details_of_a_canvas(
+    changes: dict[str, object], expected: dict[str, Any]
+) -> None:
+    """Nulls, and the epoch of a canvas without entries, are no values."""
+    usual = Details(
+        last_edited="then",
+        read_at=7.0,
+        last_active_at=SENT_AT,
+        channels=("email", "sms"),
+    )
+
+    found = parse_canvas(CANVAS_DETAILS | changes)
+
+    assert found == replace(usual, **expected)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +185,7 @@ def test_without_messages_the_channels_are_those_of_the_campaign(
 def test_an_instant_without_an_offset_is_in_utc(
     text: object, instant: float | None
 ) -> None:
-    assert parse(DETAILS | {"last_sent": text}).last_sent_at == instant
+    assert parse(DETAILS | {"last_sent": text}).last_active_at == instant
 
 
 @pytest.mark.parametrize(
@@ -132,7 +194,7 @@ def test_an_instant_without_an_offset_is_in_utc(
 )
 def test_an_invalid_document_is_an_error(document: object) -> None:
     with pytest.raises(MalformedCatalogue, match="the list of campaigns: "):
-        parse_page(document)
+        parse_page_(document)
     if not isinstance(document, dict) or "message" in document:
         with pytest.raises(MalformedCatalogue, match="the details of a campaign: "):
             parse(document)
@@ -146,7 +208,8 @@ def test_an_id_ignores_case() -> None:
 def test_any_json_gives_values_or_an_error(document: object) -> None:
     """Ids are usable in URLs."""
     with suppress(MalformedCatalogue):
-        page = parse_page(document)
-        assert all(one.id and one.id.isprintable() for one in page.campaigns)
-    with suppress(MalformedCatalogue):
-        parse(document)
+        page = parse_page_(document)
+        assert all(one.id and one.id.isprintable() for one in page.objects)
+    for parse_kind in (parse, parse_canvas):
+        with suppress(MalformedCatalogue):
+            parse_kind(document)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from exporter.braze.session import SHARED
 from exporter.discovery.documents import FULL_PAGE
+from exporter.discovery.kinds import CANVAS, KINDS, ListedKind
+from exporter.model.config import ObjectConfig
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -21,6 +23,7 @@ from exporter.model.errors import (
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
+from tests.support import polling_world
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import failure
 from tests.unit.discovery.discovery_world import (
@@ -40,10 +43,12 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [one.message for one in caplog.records]
 
 
-def test_the_list_and_then_details_are_requested() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_list_and_then_details_are_requested(kind: ListedKind) -> None:
     """Once all is known, nothing is requested for an hour."""
-    world = DiscoveryWorld("A", "B", "C")
-    assert world.metric(SUCCESS) is None
+    world = DiscoveryWorld("A", "B", "C", kind=kind)
+    prefix = "canvas_" if kind is CANVAS else ""
+    assert world.metric(prefix + SUCCESS) is None
 
     world.run(seconds=60)
 
@@ -51,9 +56,9 @@ def test_the_list_and_then_details_are_requested() -> None:
     assert world.names() == {"A", "B", "C"}
     assert world.finder.is_settled
     assert world.changes == 4
-    assert world.metric("discovered_campaigns") == 3
-    assert world.metric("discovery_limited") == 0
-    assert NOW < (world.metric(SUCCESS) or 0) < NOW + 3
+    assert world.metric(f"discovered_{kind.plural}") == 3
+    assert world.metric(f"{prefix}discovery_limited") == 0
+    assert NOW < (world.metric(prefix + SUCCESS) or 0) < NOW + 3
     world.run(seconds=3500)
     assert world.api.new_requests() == []
     world.run(seconds=100)
@@ -101,7 +106,7 @@ def test_renamed_and_removed_campaigns_follow_the_list() -> None:
     """A campaign that left the list stays for its grace."""
     world = DiscoveryWorld("A", "B", include_drafts=True, grace="2h")
     world.run(seconds=60)
-    world.api.campaigns = [{"id": "a", "name": "Alpha"}]
+    world.api.objects = [{"id": "a", "name": "Alpha"}]
 
     world.run(seconds=3600)
     assert world.names() == {"Alpha", "B"}
@@ -115,7 +120,7 @@ def test_the_limit_excludes_configured_campaigns_and_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     own = [{"id": "a", "name": "Mine"}]
-    where = workspace(own, include_drafts=True, max_campaigns=1)
+    where = workspace(own, include_drafts=True, max=1)
     world = DiscoveryWorld("A", "B", "C", where=where)
 
     world.run(seconds=8000)
@@ -184,6 +189,43 @@ def test_unchanged_details_are_not_published() -> None:
     assert world.changes == requests.count("page 0") + 3
 
 
+@pytest.mark.parametrize("state", ["draft", "archived", "enabled"])
+def test_canvases_that_are_not_active_are_left_out_or_dormant(state: str) -> None:
+    """A listed or included one is polled, and expected to be idle."""
+    listed = [{"id": "a", "name": "Mine"}]
+    where = workspace(listed, kind=CANVAS, labels={"by": "channels"})
+    world = DiscoveryWorld("A", "B", "C", kind=CANVAS, where=where)
+    for id_ in "ab":
+        world.api.details[id_][state] = state != "enabled"
+    world.run(seconds=60)
+
+    dormant = {one.name: one.is_dormant for one in found_by(world)}
+    assert dormant == {"Mine": True, "C": False}
+
+    option = {"draft": "drafts", "archived": "archived", "enabled": "stopped"}[state]
+    included = {f"include_{option}": True}
+    world.workspace = workspace(listed, kind=CANVAS, **included)
+    world.finder.reconfigure(world.workspace)
+    world.run(seconds=60)
+    dormant = {one.name: one.is_dormant for one in found_by(world)}
+    assert dormant == {"Mine": True, "B": True, "C": False}
+
+
+def test_a_discovered_canvas_has_the_defaults_of_its_workspace() -> None:
+    document = polling_world.workspace("", canvas_interval="7m", canvas_steps=True)
+    document["discover"] = {"canvases": {}}
+    (where,) = polling_world.config(document).workspaces
+    world = DiscoveryWorld("A", kind=CANVAS, where=where)
+    world.run(seconds=60)
+
+    (one,) = found_by(world)
+    assert (one.interval_seconds, one.has_steps) == (420, True)
+
+
+def found_by(world: DiscoveryWorld) -> tuple[ObjectConfig, ...]:
+    return world.finder.objects_of(world.workspace)
+
+
 def test_a_refused_key_is_probed_ever_more_rarely(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -218,7 +260,7 @@ def test_a_repeated_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
     """The first page succeeds again and again, but the delays grow."""
     world = DiscoveryWorld("A", include_drafts=True)
     world.run(seconds=60)
-    world.api.campaigns = [{"id": f"{n % FULL_PAGE}"} for n in range(150)]
+    world.api.objects = [{"id": f"{n % FULL_PAGE}"} for n in range(150)]
 
     world.run(seconds=2 * 3600)
 
@@ -393,12 +435,12 @@ def test_a_page_of_the_previous_parameters_is_dropped(campaigns: int) -> None:
     world.run(seconds=600)
     found = world.names()
     world.clock.advance(3600)
-    whole = world.api.campaigns
+    whole = world.api.objects
     world.api.new_requests()
-    world.api.campaigns = whole[1:]
+    world.api.objects = whole[1:]
     world.api.during = lambda: world.finder.reconfigure(workspace(grace="0s"))
     world.step()
-    world.api.campaigns, world.api.during = whole, lambda: None
+    world.api.objects, world.api.during = whole, lambda: None
 
     assert world.names() == found
     assert world.finder.catalogue.reading is None
@@ -433,7 +475,7 @@ def test_an_aborted_request_is_no_failure() -> None:
 
 def test_a_restored_catalogue_is_shown_before_the_list_is_read() -> None:
     """Number, limit and the time of the last list; nothing is requested again."""
-    world = DiscoveryWorld("A", "B", "C", max_campaigns=2)
+    world = DiscoveryWorld("A", "B", "C", max=2)
     world.run(seconds=60)
 
     again = DiscoveryWorld(where=world.workspace, known=world.finder.catalogue)
@@ -458,12 +500,12 @@ def test_the_view_has_wall_clock_times() -> None:
     world.step()
     failing = world.finder.view()
 
-    assert (first.campaigns, first.listed_at, first.rate_limit) == (0, None, None)
-    assert (found.campaigns, found.failure, found.next_at) == (2, None, None)
+    assert (first.found, first.listed_at, first.rate_limit) == (0, None, None)
+    assert (found.found, found.failure, found.next_at) == (2, None, None)
     assert NOW <= (found.listed_at or 0) < NOW + 60
     assert found.rate_limit is not None
     assert found.rate_limit.endpoint == "campaigns/list and campaigns/details"
-    assert (failing.campaigns, failing.message) == (2, str(FORBIDDEN))
+    assert (failing.found, failing.message) == (2, str(FORBIDDEN))
     assert failing.failure is FailureReason.FORBIDDEN
     assert failing.next_at == world.clock.time + 60
 
@@ -473,6 +515,8 @@ def test_a_workspace_without_discovery_has_its_listed_campaigns_only() -> None:
     world = DiscoveryWorld("A")
     world.run(seconds=60)
 
-    with pytest.raises(ValueError, match="no discovery is configured in shop"):
+    with pytest.raises(
+        ValueError, match="discovery of campaigns is configured in shop"
+    ):
         DiscoveryWorld(where=plain)
-    assert world.finder.campaigns_of(plain) == plain.campaigns
+    assert world.finder.objects_of(plain) == plain.campaigns

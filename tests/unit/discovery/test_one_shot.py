@@ -15,7 +15,7 @@ from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import failure
-from tests.unit.discovery.discovery_world import FakeCampaignApi, workspace
+from tests.unit.discovery.discovery_world import FakeListApi, workspace
 
 
 def down() -> FetchError:
@@ -30,7 +30,7 @@ class Command:
         self.clock = FakeClock()
         self.wall_offset = 0.0
         """By how much the wall clock is set after 20 seconds."""
-        self.api = FakeCampaignApi("A", "B", "C")
+        self.api = FakeListApi("A", "B", "C")
         self.printed: list[str] = []
 
     def sleep(self, seconds: float) -> None:
@@ -41,10 +41,9 @@ class Command:
     def names(self, directory: Path | None = None, **discover: Any) -> set[str]:
         """Run discovery, with a state file in a directory."""
         where = workspace(**discover)
-        assert where.discover
         run = DiscoveryRun(
             where,
-            where.discover,
+            requests_per_minute=where.shared_requests_per_minute,
             client=self.api,
             clock=self.clock,
             sleep=self.sleep,
@@ -52,7 +51,7 @@ class Command:
             print_line=self.printed.append,
             file=CatalogueCache(SqliteState(directory)) if directory else None,
         )
-        return {one.name for one in run.run()}
+        return {one.name for one in run.run().campaigns}
 
 
 def test_two_failures_in_a_row_are_retried() -> None:
@@ -132,7 +131,7 @@ def test_the_third_failure_in_a_row_is_raised(tmp_path: Path) -> None:
 def test_progress_and_omitted_campaigns_are_printed() -> None:
     """After a thousand listed campaigns, and after each hundred details."""
     command = Command()
-    command.api = FakeCampaignApi(*(f"N{n}" for n in range(1010)))
+    command.api = FakeListApi(*(f"N{n}" for n in range(1010)))
     command.api.failures = [None] * 11 + [failure(Unusable, "too_large", status=200)]
 
     assert len(command.names()) == 500
@@ -141,5 +140,5 @@ def test_progress_and_omitted_campaigns_are_printed() -> None:
         "1000 campaigns in the list so far",
         *(f"details of {n} read, of 1010 campaigns" for n in range(100, 600, 100)),
         "no usable details of 1 campaigns: they are left out",
-        "max_campaigns (500) leaves campaigns out",
+        "discover.campaigns.max (500) leaves campaigns out",
     ]

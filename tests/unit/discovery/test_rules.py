@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from exporter.discovery import rules
-from exporter.discovery.catalogue import MAX_BYTES, CampaignCatalogue, ListProgress
+from exporter.discovery.catalogue import MAX_BYTES, ListProgress, ObjectCatalogue
 from exporter.discovery.documents import FULL_PAGE, Details, Listed, ListPage, key
+from exporter.discovery.kinds import CAMPAIGN
 from exporter.discovery.rules import (
     Criteria,
     DetailsWanted,
     NextRequest,
     PageWanted,
 )
-from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
+from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 
 from tests.support.fake_clock import NOW
@@ -27,10 +28,11 @@ DAY = 86400.0
 IDS = [f"{n}" for n in range(FULL_PAGE)]
 
 
-def settings(**discover: Any) -> DiscoverConfig:
+def settings(**discover: Any) -> DiscoverRules:
     made = workspace(**discover).discover
-    assert made is not None
-    return made
+    assert made
+    assert made.campaigns
+    return made.campaigns
 
 
 def listed(id_: str, name: str = "", **changes: Any) -> Listed:
@@ -38,37 +40,37 @@ def listed(id_: str, name: str = "", **changes: Any) -> Listed:
 
 
 def details(**changes: Any) -> Details:
-    return replace(Details("then", read_at=NOW, last_sent_at=NOW - 60), **changes)
+    return replace(Details("then", read_at=NOW, last_active_at=NOW - 60), **changes)
 
 
-def known(*campaigns: Listed, **each: Details) -> CampaignCatalogue:
+def known(*campaigns: Listed, **each: Details) -> ObjectCatalogue:
     """Return a catalogue with these campaigns; `each` contains details by id."""
-    return CampaignCatalogue({key(one.id): one for one in campaigns}, each, NOW)
+    return ObjectCatalogue({key(one.id): one for one in campaigns}, each, NOW)
 
 
 def criteria(
-    what: CampaignCatalogue, options: DiscoverConfig, *, wall_offset: float = 0.0
+    what: ObjectCatalogue, options: DiscoverRules, *, wall_offset: float = 0.0
 ) -> Criteria:
     wanted = rules.candidates(what, options)
     return Criteria.of(options, what, wanted, wall_offset=wall_offset)
 
 
 def selected(
-    what: CampaignCatalogue, options: DiscoverConfig, *own: str
-) -> rules.SelectedCampaigns:
+    what: ObjectCatalogue, options: DiscoverRules, *own: str
+) -> rules.SelectedObjects:
     """Return what is found while campaigns with the ids `own` are configured."""
     wanted = rules.candidates(what, options)
     judged = criteria(what, options)
     return rules.select(what, wanted, judged, listed=frozenset(own))
 
 
-def found(what: CampaignCatalogue, options: DiscoverConfig, *own: str) -> str:
+def found(what: ObjectCatalogue, options: DiscoverRules, *own: str) -> str:
     """Return the ids, single letters, of the selected campaigns."""
-    return "".join(one.id for one in selected(what, options, *own).campaigns)
+    return "".join(one.id for one in selected(what, options, *own).objects)
 
 
 def request_after(
-    what: CampaignCatalogue, options: DiscoverConfig, *own: str, now: float = NOW
+    what: ObjectCatalogue, options: DiscoverRules, *own: str, now: float = NOW
 ) -> NextRequest | float:
     wanted = rules.candidates(what, options)
     judged = criteria(what, options)
@@ -129,9 +131,9 @@ def test_details_select_by_state_last_send_and_channels(
     what = known(
         *map(listed, "sadnux"),
         s=details(channels=("email", "ios_push")),
-        a=details(is_archived=True, last_sent_at=NOW - 20 * DAY, channels=("sms",)),
-        d=details(is_draft=True, last_sent_at=None, channels=("sms",)),
-        n=details(last_sent_at=None),
+        a=details(is_archived=True, last_active_at=NOW - 20 * DAY, channels=("sms",)),
+        d=details(is_draft=True, last_active_at=None, channels=("sms",)),
+        n=details(last_active_at=None),
         u=details(is_known=False),
     )
 
@@ -165,7 +167,7 @@ def test_all_spellings_of_a_channel_match(spelled: str, pattern: str) -> None:
 
 def test_a_campaign_sent_each_day_stays_selected() -> None:
     """The last send is compared with the time at which it was read."""
-    read = details(read_at=NOW - DAY, last_sent_at=NOW - 1.9 * DAY)
+    read = details(read_at=NOW - DAY, last_active_at=NOW - 1.9 * DAY)
 
     assert found(known(listed("a"), a=read), settings(sent_within="1d")) == "a"
 
@@ -199,7 +201,7 @@ def test_details_are_read_as_often_as_sent_within_needs(
 
     assert made.details_interval_seconds(campaigns) == pytest.approx(interval)
     expected = math.inf if in_force is None else in_force
-    assert made.sent_within_in_force(campaigns) == pytest.approx(expected)
+    assert made.active_within_in_force(campaigns) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("days_ahead", "expected"), [(0, "n"), (40, "no"), (-40, "")])
@@ -212,29 +214,29 @@ def test_sends_are_compared_with_the_wall_clock_as_it_is_set(
     what = known(
         listed("n"),
         listed("o"),
-        n=details(read_at=read_at, last_sent_at=NOW - 3600),
-        o=details(read_at=read_at, last_sent_at=NOW - 69 * DAY),
+        n=details(read_at=read_at, last_active_at=NOW - 3600),
+        o=details(read_at=read_at, last_active_at=NOW - 69 * DAY),
     )
     options = settings(sent_within="30d")
     judged = criteria(what, options, wall_offset=wall_at - read_at)
     wanted = rules.candidates(what, options)
 
-    selected_ = rules.select(what, wanted, judged, listed=frozenset()).campaigns
+    selected_ = rules.select(what, wanted, judged, listed=frozenset()).objects
 
     assert "".join(one.id for one in selected_) == expected
 
 
 def test_the_last_edited_campaigns_are_selected() -> None:
-    """Up to `max_campaigns`, without the configured ones; the limit is reported."""
+    """Up to `max`, without the configured ones; the limit is reported."""
     what = known(*(listed(one, edited_at=float(n)) for n, one in enumerate("abcd")))
-    two = settings(include_drafts=True, max_campaigns=2)
+    two = settings(include_drafts=True, max=2)
 
     assert found(what, two) == "dc"
     assert found(what, two, "c", "a") == "dcba"
     assert selected(what, two).is_limited
     assert not selected(what, two, "a", "b").is_limited
     open_ = known(listed("a"), listed("b"), a=details())
-    assert selected(open_, settings(max_campaigns=1)).is_limited
+    assert selected(open_, settings(max=1)).is_limited
 
 
 READ = {one: listed(one) for one in IDS}
@@ -243,10 +245,10 @@ READ = {one: listed(one) for one in IDS}
 @pytest.mark.parametrize(
     ("reading", "next_page", "message"),
     [
-        (ListProgress(1, READ), page(*IDS), "page 1 contains no new"),
-        (ListProgress(2, READ), page(*IDS[:7]), "page 2 contains no new"),
-        (ListProgress(1, READ), page(entries=FULL_PAGE), "page 1 contains no new"),
-        (ListProgress(), page(entries=3), "page 0 contains no new"),
+        (ListProgress(1, READ), page(*IDS), "page 1 contains nothing new"),
+        (ListProgress(2, READ), page(*IDS[:7]), "page 2 contains nothing new"),
+        (ListProgress(1, READ), page(entries=FULL_PAGE), "page 1 contains nothing new"),
+        (ListProgress(), page(entries=3), "page 0 contains nothing new"),
         (ListProgress(999), page(*IDS), "more than 1000 pages"),
         (ListProgress(bytes=MAX_BYTES), page("a"), "more than 128 MiB of names"),
     ],
@@ -255,14 +257,14 @@ def test_a_list_without_an_end_is_an_error(
     reading: ListProgress, next_page: ListPage, message: str
 ) -> None:
     with pytest.raises(MalformedCatalogue, match=message):
-        CampaignCatalogue(reading=reading).after_page(next_page, now=NOW)
+        ObjectCatalogue(reading=reading).after_page(next_page, now=NOW)
 
 
 def test_the_last_page_may_be_empty_or_have_unusable_entries() -> None:
-    later = CampaignCatalogue(reading=ListProgress(1, {"a": listed("a")}))
+    later = ObjectCatalogue(reading=ListProgress(1, {"a": listed("a")}))
 
     assert later.after_page(page(entries=3), now=NOW).reading is None
-    assert known().after_page(page(), now=NOW).campaigns == {}
+    assert known().after_page(page(), now=NOW).objects == {}
 
 
 def test_a_hundred_thousand_usual_campaigns_fit_into_the_limit() -> None:
@@ -282,14 +284,14 @@ def test_a_missing_campaign_is_removed_after_its_grace() -> None:
     gone = what.after_page(page("b"), now=NOW)
     later = gone.after_page(page("b"), now=NOW + 1800)
 
-    assert set(later.without_removed(3600, now=NOW + 3599).campaigns) == {"a", "b"}
+    assert set(later.without_removed(3600, now=NOW + 3599).objects) == {"a", "b"}
     assert found(later, options) == "ab"
     assert request_after(later, options, now=NOW + 1800) == NOW + 3600
     removed = later.without_removed(3600, now=NOW + 3600)
-    assert set(removed.campaigns) == {"b"}
+    assert set(removed.objects) == {"b"}
     assert set(removed.after_page(page("b"), now=NOW + 3601).details) == {"b"}
     back = later.after_page(page("a", "b"), now=NOW + 1900)
-    assert set(back.without_removed(3600, now=NOW + 9000).campaigns) == {"a", "b"}
+    assert set(back.without_removed(3600, now=NOW + 9000).objects) == {"a", "b"}
 
 
 def test_details_are_requested_when_edited_or_daily() -> None:
@@ -320,17 +322,17 @@ A, B = listed("a", edited_at=2.0), listed("b", edited_at=1.0)
         (known(replace(A, missing_since=NOW)), {}, "", None),
         (known(A), {}, "a", None),
         (known(A), {"labels": {"of": "channels"}}, "a", DetailsWanted(A)),
-        (known(A, B, a=details()), {"max_campaigns": 1}, "", None),
+        (known(A, B, a=details()), {"max": 1}, "", None),
         (
             known(A, B, a=details(is_draft=True)),
-            {"max_campaigns": 1},
+            {"max": 1},
             "",
             DetailsWanted(B),
         ),
     ],
 )
 def test_details_are_requested_only_if_needed(
-    what: CampaignCatalogue,
+    what: ObjectCatalogue,
     options: dict[str, object],
     own: str,
     request_: NextRequest | None,
@@ -353,8 +355,10 @@ def campaigns(
 ) -> tuple[ObjectConfig, ...]:
     """Return the campaigns that are polled if these are found."""
     chosen = tuple(found)
-    assert where.discover
-    return rules.campaigns(where, where.discover, chosen, known(*chosen, **each))
+    settings_ = CAMPAIGN.rules(where)
+    assert settings_
+    catalogue = known(*chosen, **each)
+    return rules.objects(where, CAMPAIGN, settings_, chosen, catalogue)
 
 
 def test_names_are_made_unique_by_ids() -> None:

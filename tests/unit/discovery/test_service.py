@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.discovery.catalogue import CampaignCatalogue
+from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.catalogue_cache import CatalogueCache
 from exporter.discovery.documents import Details, Listed
+from exporter.discovery.kinds import CANVAS
 from exporter.discovery.service import DiscoveryService, PollingHooks
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import KeyRefused
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.simulator import Fault, Simulator
+from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.support import polling_world
@@ -38,9 +39,9 @@ from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import failure
 from tests.support.queue_world import session_of, throttled
 from tests.support.scripted_peer import PATIENCE_SECONDS
-from tests.unit.discovery.discovery_world import DOWN, FakeCampaignApi
+from tests.unit.discovery.discovery_world import DOWN, FakeListApi
 
-QUICK: dict[str, Any] = {"requests_per_minute": 1000, "list_interval": "1s"}
+RATE: dict[str, Any] = {"shared_requests_per_minute": 1000}
 UNAUTHORIZED = failure(KeyRefused, "unauthorized", status=401)
 DISCOVERED = "braze_exporter_discovered_campaigns"
 
@@ -57,6 +58,12 @@ def exposed(exporter: Running) -> set[str]:
     return {dict(labels)["campaign"] for labels in samples}
 
 
+def selecting(name: str, *, list_interval: str = "1s") -> dict[str, object]:
+    """Return a discovery of the campaigns whose names match a pattern."""
+    rules = {"names": {"include": [name]}}
+    return {"campaigns": rules, "list_interval": list_interval}
+
+
 def mine(braze: Simulator) -> list[dict[str, str]]:
     """Return one listed campaign."""
     return [{"id": braze.campaigns[0].id, "name": "Mine"}]
@@ -68,7 +75,8 @@ def test_discovered_campaigns_are_polled_and_restored(
     """After a restart they are exposed although Braze is unavailable."""
     options: dict[str, Any] = {
         "campaigns": [],
-        "discover": QUICK | {"names": {"include": ["Welcome*"]}},
+        "discover": selecting("Welcome*"),
+        **RATE,
         "state_path": str(tmp_path),
     }
     with daemon(braze, **options) as exporter:
@@ -85,7 +93,7 @@ def test_a_hanging_list_does_not_block_the_start(
 ) -> None:
     braze.set_fault(Fault(latency_seconds=30), path="/campaigns/list")
     campaigns = mine(braze) if is_listed else []
-    with daemon(braze, campaigns=campaigns, discover=QUICK) as exporter:
+    with daemon(braze, campaigns=campaigns, discover={}) as exporter:
         until(lambda: exporter.get("/-/ready")[0] == 200)
         if is_listed:
             exporter.wait_for("braze_campaign_up", 1, campaign="Mine")
@@ -97,8 +105,8 @@ def test_a_key_that_moves_into_a_file_keeps_values(
 ) -> None:
     """Braze is down: what is exposed is what was kept."""
     (tmp_path / "key").write_text(f'"{braze.api_key}"\n')
-    discover = QUICK | {"list_interval": "1h", "names": {"include": ["Welcome*"]}}
-    options: dict[str, Any] = {"campaigns": [], "discover": discover}
+    discover = selecting("Welcome*", list_interval="1h")
+    options: dict[str, Any] = {"campaigns": [], "discover": discover, **RATE}
     before, moved = configuration(braze, **options), workspace(braze, **options)
     del moved["api_key_env"]
     after = {"workspaces": [{**moved, "api_key_file": str(tmp_path / "key")}]}
@@ -137,8 +145,7 @@ def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> Non
     with Process(*flags, environment={"BRAZE_API_KEY": braze.api_key}) as process:
         exporter = Running(process.url)
         for name in ("Welcome series", "Password reset", ""):
-            discover = QUICK | {"names": {"include": [f"{name}*"]}}
-            changes = {"discover": discover} if name else {}
+            changes = {"discover": selecting(f"{name}*"), **RATE} if name else {}
             document = configuration(braze, campaigns=mine(braze), **changes)
             written(tmp_path / "new", document)
             (tmp_path / "new").replace(file)
@@ -150,16 +157,86 @@ def test_a_reload_changes_the_selection(braze: Simulator, tmp_path: Path) -> Non
         until(lambda: DISCOVERED not in exporter.scrape())
 
 
+def test_discovered_canvases_are_polled_beside_campaigns(
+    braze: Simulator, tmp_path: Path
+) -> None:
+    """With unique names and labels; after a restart they are exposed at once.
+
+    Those that are stopped, archived or drafts are left out. A listed one keeps its
+    name, and is idle if it is stopped. Both kinds spend from one rate limit.
+    """
+    by_name = {one.name: one for one in braze.canvases}
+    stopped, first = by_name["Summer festival"], by_name["Back in stock"]
+    braze.change(first.id, name="Price watch", is_nameless=False)
+    braze.change(by_name["Loyalty tiers"].id, name="Price watch")
+    active = {
+        one.id
+        for one in braze.canvases
+        if not (one.is_draft or one.is_archived or one is stopped)
+    }
+    options: dict[str, Any] = {
+        "campaigns": [],
+        "canvases": [{"id": stopped.id, "name": "Mine"}],
+        "discover": {
+            "campaigns": {"names": {"include": ["Welcome*"]}},
+            "canvases": {"labels": {"by": "tags"}},
+        },
+        "idle_interval": "1h",
+        "state_path": str(tmp_path),
+        **RATE,
+    }
+    with daemon(braze, **options) as exporter:
+        exporter.wait_for_samples("braze_canvas_up", len(active) + 1)
+        exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+        until(lambda: exporter.value("braze_canvas_up", canvas="Mine") == 1)
+        until(lambda: exporter.get("/-/ready")[0] == 200)
+        info = [dict(labels) for labels in exporter.scrape()["braze_canvas_info"]]
+        assert exporter.value("braze_exporter_discovered_canvases") == len(active)
+        assert exporter.value("braze_exporter_canvas_discovery_limited") == 0
+        assert exporter.value("braze_exporter_idle_canvases") == 1
+        value = exporter.value("braze_canvas_interval_seconds", canvas="Mine")
+        assert value == 3600
+    assert {one["canvas_id"] for one in info} == active | {stopped.id}
+    assert len({one["canvas"] for one in info}) == len(info)
+    names = {one["canvas_id"]: one["canvas"] for one in info}
+    assert names[first.id] == f"Price watch ({first.id[:8]})"
+    by = {one["canvas"]: one.get("by") for one in info}
+    assert by["Basket, 3 touches"] == "basket,retention"
+    assert by["Early access list"] is None
+
+    braze.set_fault(Fault(status=503))
+    with daemon(braze, **options) as exporter:
+        samples = exporter.scrape()
+        assert len(samples["braze_canvas_up"]) == len(active) + 1
+        assert samples["braze_canvas_daily"]
+
+
+@pytest.mark.parametrize("missing", ["canvas.list", "canvas.details"])
+def test_a_missing_permission_for_canvases_leaves_campaigns_alone(missing: str) -> None:
+    """It is counted and logged; the exporter is ready."""
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+        discover = {**selecting("Welcome*"), "canvases": {}}
+        with daemon(braze, campaigns=[], discover=discover, **RATE) as exporter:
+            exporter.wait_for("braze_campaign_up", 1, campaign="Welcome series")
+            failures = "braze_exporter_canvas_discovery_failures_total"
+            exporter.wait_for(failures, 1, reason="forbidden")
+            until(lambda: exporter.get("/-/ready")[0] == 200)
+            of_campaigns = "braze_exporter_discovery_failures_total"
+            assert exporter.value(of_campaigns, reason="forbidden") == 0
+            document = exporter.get("/api/v1/status")[1]
+    assert f"needs the permission {missing}" in document
+
+
 class ServiceWorld:
     """The discovery of a daemon with one campaign; its tasks run by hand."""
 
     def __init__(self, directory: Path | None = None, *names: str) -> None:
         self.clock = FakeClock()
-        self.api = FakeCampaignApi(*(names or ("A",)))
+        self.api = FakeListApi(*(names or ("A",)))
         self.session = session_of(
             self.clock, self.api, spacing_seconds=0.5, concurrency=1
         )
-        self.tasks: dict[str, tuple[float, Callable[[], None]]] = {}
+        self.tasks: dict[tuple[str, str], tuple[float, Callable[[], None]]] = {}
         self.metrics = SelfMetrics(version="0", served=tuple)
         self.before_schedule: Callable[[], object] = lambda: None
         self.key: str | None = "key"
@@ -184,9 +261,11 @@ class ServiceWorld:
         self.before_reading()
         return self.key
 
-    def _schedule(self, workspace: str, at: float, run: Callable[[], None]) -> None:
+    def _schedule(
+        self, place: tuple[str, str], at: float, run: Callable[[], None]
+    ) -> None:
         self.before_schedule()
-        self.tasks[workspace] = (at, run)
+        self.tasks[place] = (at, run)
 
     def apply(self, **changes: object) -> WorkspaceConfig:
         """Apply a configuration of one workspace, and start its finder."""
@@ -198,12 +277,12 @@ class ServiceWorld:
         self.service.start()
         return config.workspaces[0]
 
-    def run(self, name: str = "shop") -> float:
+    def run(self, name: str = "shop", kind: str = "campaign") -> float:
         """Run the task of a workspace when due; return the seconds to the next."""
-        at, run = self.tasks[name]
+        at, run = self.tasks[name, kind]
         self.clock.time = max(self.clock.time, at)
         run()
-        return self.tasks[name][0] - self.clock.time
+        return self.tasks[name, kind][0] - self.clock.time
 
     def run_until_settled(self) -> None:
         """Run tasks until none is due for a minute."""
@@ -216,16 +295,16 @@ def test_the_catalogue_of_another_account_is_discarded() -> None:
     world = ServiceWorld()
     world.apply()
     world.run_until_settled()
-    _, previous = world.tasks["shop"]
+    _, previous = world.tasks["shop", "campaign"]
 
     other = world.apply(endpoint="https://rest.iad-02.braze.com")
     world.api.new_requests()
     previous()
 
     assert world.api.requested == []
-    assert world.service.campaigns_of(other) == ()
+    assert world.service.with_found(other).campaigns == ()
     world.run_until_settled()
-    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+    assert [one.name for one in world.service.with_found(other).campaigns] == ["A"]
 
 
 def test_a_removed_discovery_has_no_metrics_and_no_requests() -> None:
@@ -245,8 +324,8 @@ def test_a_removed_discovery_has_no_metrics_and_no_requests() -> None:
 
     assert discovered() is None
     assert world.api.requested == ["page 0", "a"]
-    assert world.service.campaigns_of(shop) == ()
-    assert set(world.service.views()) == {"other"}
+    assert world.service.with_found(shop).campaigns == ()
+    assert set(world.service.views()) == {("other", "campaign")}
 
 
 def test_a_replaced_key_is_tried_at_once() -> None:
@@ -257,7 +336,7 @@ def test_a_replaced_key_is_tried_at_once() -> None:
 
     world.service.retry_now("shop")
 
-    assert world.tasks["shop"][0] == world.clock.time
+    assert world.tasks["shop", "campaign"][0] == world.clock.time
     world.run_until_settled()
     assert world.api.requested == ["page 0", "page 0", "a"]
 
@@ -340,7 +419,7 @@ def restored(directory: Path, **changes: Any) -> set[str]:
     world = ServiceWorld(directory)
     world.key = changes.pop("key", world.key)
     shop = world.apply(**changes)
-    return {one.name for one in world.service.campaigns_of(shop)}
+    return {one.name for one in world.service.with_found(shop).campaigns}
 
 
 def test_catalogues_are_saved_with_each_list_and_at_the_end(tmp_path: Path) -> None:
@@ -348,7 +427,7 @@ def test_catalogues_are_saved_with_each_list_and_at_the_end(tmp_path: Path) -> N
     world.apply()
     world.run_until_settled()
     assert restored(tmp_path) == {"A"}
-    world.api.campaigns[0]["name"] = "Alpha"
+    world.api.objects[0]["name"] = "Alpha"
     world.run()
 
     world.service.stop()
@@ -415,9 +494,10 @@ def test_the_state_file_does_not_contain_the_key(tmp_path: Path, key: str) -> No
     world.run_until_settled()
     world.service.stop()
 
-    ((name, endpoint, account),) = SqliteState(tmp_path).load_catalogues()
+    ((name, endpoint, kind, account),) = SqliteState(tmp_path).load_catalogues()
 
     assert (name, endpoint) == ("shop", "https://rest.iad-01.braze.com")
+    assert kind == "campaign"
     assert re.fullmatch("key [0-9a-f]{16}", account)
     assert key.encode(errors="surrogatepass") not in (tmp_path / FILE_NAME).read_bytes()
 
@@ -425,8 +505,8 @@ def test_the_state_file_does_not_contain_the_key(tmp_path: Path, key: str) -> No
 @pytest.mark.parametrize("third", ["environment variable KEY", "file /key"])
 def test_a_catalogue_of_an_earlier_version_is_used(tmp_path: Path, third: str) -> None:
     """It has the source of the key in place of its fingerprint."""
-    account = ("shop", "https://rest.iad-01.braze.com", third)
-    catalogue = CampaignCatalogue({"a": Listed("a", "A")}, {}, NOW - 60)
+    account = ("shop", "https://rest.iad-01.braze.com", "campaign", third)
+    catalogue = ObjectCatalogue({"a": Listed("a", "A")}, {}, NOW - 60)
     catalogue = catalogue.with_details(Listed("a", "A"), Details("", NOW - 60))
     CatalogueCache(SqliteState(tmp_path)).save({account: catalogue})
 
@@ -449,7 +529,7 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
         world.api.details = api.details
     world.key = "another"
     if has_other_campaigns:
-        world.api.campaigns = [{"id": "b", "name": "B", "last_edited": "then"}]
+        world.api.objects = [{"id": "b", "name": "B", "last_edited": "then"}]
         world.api.details["b"] = {}
     world.api.new_requests()
     world.api.failures = [DOWN]
@@ -459,13 +539,41 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
     else:
         shop = world.apply(api_key_env="OTHER")
     world.run()
-    assert [one.name for one in world.service.campaigns_of(shop)] == ["A"]
+    assert [one.name for one in world.service.with_found(shop).campaigns] == ["A"]
     world.run_until_settled()
 
     other = ["page 0", "page 0", "b"]
     assert world.api.requested == (other if has_other_campaigns else other[:2])
-    found = [one.name for one in world.service.campaigns_of(shop)]
+    found = [one.name for one in world.service.with_found(shop).campaigns]
     assert found == (["B"] if has_other_campaigns else ["A"])
+
+
+def test_both_kinds_have_their_own_catalogues(tmp_path: Path) -> None:
+    """Of one account: each is read, restored, and read again with another key."""
+    world = ServiceWorld(tmp_path)
+    both: dict[str, object] = {"campaigns": {}, "canvases": {}}
+    shop = world.apply(discover=both)
+    world.run_until_settled()
+    assert set(world.tasks) == {("shop", "campaign"), ("shop", "canvas")}
+    world.api.kind = CANVAS
+    while world.run(kind="canvas") < 60:
+        pass
+    world.service.stop()
+
+    again = ServiceWorld(tmp_path)
+    again.apply(discover=both)
+    found = again.service.with_found(shop)
+    assert [one.name for one in (*found.campaigns, *found.canvases)] == ["A", "A"]
+    assert again.service.is_complete("shop") is False
+    again.key = "another"
+    again.service.retry_now("shop")
+    again.run()
+    assert again.api.new_requests() == ["page 0"]
+
+    again.apply(discover={"canvases": {}})
+    found = again.service.with_found(shop)
+    assert (found.campaigns, len(found.canvases)) == ((), 1)
+    assert set(again.service.views()) == {("shop", "canvas")}
 
 
 def test_two_workspaces_with_one_key_have_their_own_catalogues(tmp_path: Path) -> None:
@@ -478,13 +586,13 @@ def test_two_workspaces_with_one_key_have_their_own_catalogues(tmp_path: Path) -
     world.service.apply(config)
     world.service.start()
     for name in ("one", "two"):
-        while world.tasks[name][0] - world.clock.time < 60:
+        while world.tasks[name, "campaign"][0] - world.clock.time < 60:
             world.run(name)
 
     again = ServiceWorld(tmp_path)
     again.service.apply(config)
 
-    found = [again.service.campaigns_of(one) for one in config.workspaces]
+    found = [again.service.with_found(one).campaigns for one in config.workspaces]
     assert [[each.name for each in campaigns] for campaigns in found] == [["A"], ["B"]]
 
 
@@ -492,7 +600,7 @@ def test_a_step_that_ends_during_a_reload_does_not_replace_the_new_task() -> Non
     """A reload is applied at each moment of a step of the previous finder."""
     world = ServiceWorld()
     world.apply()
-    _, previous = world.tasks["shop"]
+    _, previous = world.tasks["shop", "campaign"]
     step_ended, started = threading.Event(), threading.Event()
 
     def pause() -> None:
@@ -510,7 +618,7 @@ def test_a_step_that_ends_during_a_reload_does_not_replace_the_new_task() -> Non
 
     for _ in range(9):
         world.run()
-    assert [one.name for one in world.service.campaigns_of(other)] == ["A"]
+    assert [one.name for one in world.service.with_found(other).campaigns] == ["A"]
 
 
 def test_a_new_finder_does_not_use_the_session_of_the_previous_account() -> None:

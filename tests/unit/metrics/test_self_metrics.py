@@ -43,8 +43,8 @@ def used_metrics() -> SelfMetrics:
     metrics.allowed("shop", SERIES, RateLimitHeaders(100, 40, 2000.0))
     metrics.polled("shop", "stored")
     metrics.began("shop", lag_seconds=0.3)
-    metrics.expect_discovery("shop", ["campaigns/list"])
-    metrics.discovery_succeeded("shop", now=1000.5)
+    metrics.expect_discovery("shop", "campaign", ["campaigns/list"])
+    metrics.discovery_succeeded("shop", "campaign", now=1000.5)
     return metrics
 
 
@@ -109,8 +109,8 @@ def test_counters_start_at_zero() -> None:
 def test_counters_of_discovery_start_at_zero() -> None:
     metrics = new_metrics()
 
-    metrics.expect_discovery("shop", ["campaigns/list"])
-    metrics.discovery_failed("shop", FailureReason.FORBIDDEN)
+    metrics.expect_discovery("shop", "campaign", ["campaigns/list"])
+    metrics.discovery_failed("shop", "campaign", FailureReason.FORBIDDEN)
 
     failures = samples(metrics, "discovery_failures_total")
     assert set(failures) == {(reason, "shop") for reason in FailureReason}
@@ -118,7 +118,7 @@ def test_counters_of_discovery_start_at_zero() -> None:
     assert samples(metrics, "discovered_campaigns") == {("shop",): 0}
     assert samples(metrics, "discovery_last_success_timestamp_seconds") == {}
     assert samples(metrics, "api_requests_total")["403", "campaigns/list", "shop"] == 0
-    metrics.forget_discovery("shop")
+    metrics.forget_discovery("shop", "campaign")
     assert samples(metrics, "discovery_failures_total") == {}
 
 

@@ -54,7 +54,7 @@ def test_requests_are_limited_by_the_ceiling() -> None:
 
 
 def test_campaigns_that_discovery_may_add_are_counted() -> None:
-    found = scaling(config(10, discover={"max_campaigns": 90}))
+    found = scaling(config(10, discover={"campaigns": {"max": 90}}))
 
     assert (found.campaigns, found.found_campaigns) == (100, 90)
     assert found.series == scaling(config(100)).series
@@ -139,7 +139,7 @@ def test_the_document_has_the_output_of_check(tmp_path: Path) -> None:
 
 
 def test_check_prints_costs_if_requested(tmp_path: Path) -> None:
-    wanted = document(1, discover={"max_campaigns": 99})
+    wanted = document(1, discover={"campaigns": {"max": 99}})
     file = written(tmp_path / "config.yaml", wanted)
 
     by_default = invoke("check", file)

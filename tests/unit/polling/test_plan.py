@@ -12,6 +12,7 @@ from exporter.braze.rate_limit import spacing
 from exporter.model.config import Limits, ObjectConfig, Selection
 from exporter.polling import plan, slots
 from exporter.polling.idle import IdleSchedule
+from exporter.polling.kinds import CAMPAIGN
 
 from tests.support.fake_clock import NOW
 from tests.support.polling_world import config, with_canvases, workspace
@@ -168,8 +169,8 @@ def test_discovery_requests_the_list_hourly_and_details_daily(
     campaigns: int, changes: dict[str, object], requests: tuple[int, int]
 ) -> None:
     """A request per page, and one per campaign if details are needed."""
-    (shop,) = config(workspace(discover={"max_campaigns": 500})).workspaces
-    assert shop.discover is not None
-    discover = shop.discover._replace(**changes)  # type: ignore[arg-type]  # a bool
+    (shop,) = config(workspace(discover={"campaigns": changes})).workspaces
+    discover = CAMPAIGN.discovered(shop)
+    assert discover is not None
 
-    assert plan.discovery_per_day(discover, campaigns=campaigns) == requests
+    assert plan.discovery_per_day(discover, objects=campaigns) == requests

@@ -204,7 +204,7 @@ def test_tasks_and_polls_do_not_wait_for_each_other() -> None:
 
     with started(runner, "shop", concurrency=1) as scheduler:
         scheduler.put(poll_of("a"))
-        scheduler.put_task("shop", time.time(), is_run.set)
+        scheduler.put_task(("shop", "campaign"), time.time(), is_run.set)
         assert is_run.wait(PATIENCE_SECONDS)
         runner.is_over.set()
         until(lambda: runner.polls)
@@ -217,7 +217,7 @@ def test_a_task_replaces_the_previous_one_of_its_workspace() -> None:
 
         def put_task(name: str, after: float) -> None:
             run = partial(done.append, name)
-            scheduler.put_task("shop", time.time() + after, run)
+            scheduler.put_task(("shop", "campaign"), time.time() + after, run)
 
         for name, after in (("late", 9000.0), ("less late", 8000.0), ("now", 0.0)):
             put_task(name, after)
@@ -236,7 +236,7 @@ def test_a_job_that_crashes_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         raise ZeroDivisionError
 
     with started(Runner(), "shop") as scheduler:
-        scheduler.put_task("shop", time.time(), crash)
+        scheduler.put_task(("shop", "campaign"), time.time(), crash)
         until(lambda: caplog.messages)
 
     assert caplog.messages == ["job.crashed"]
@@ -256,7 +256,7 @@ def test_jobs_start_once_the_system_has_a_thread(
     with started(runner, "shop") as scheduler:
         for object_id in "abcd":
             scheduler.put(poll_of(object_id))
-        scheduler.put_task("shop", time.time(), is_run.set)
+        scheduler.put_task(("shop", "campaign"), time.time(), is_run.set)
         until(lambda: not scheduler.all_planned() and len(caplog.messages) == 2)
         assert scheduler.active_keys() >= {key(one) for one in "abcd"}
         scheduler.start_again()

@@ -74,15 +74,18 @@ def test_ceilings_are_divided(
 
     Dividing twice, among shards and among replicas, counts all processes.
     """
-    discovery = {"discover": {"requests_per_minute": 60}} if has_discovery else {}
+    kinds: dict[str, object] = {"canvases": {}, "campaigns": {}}
+    discovery = {"discover": kinds} if has_discovery else {}
     config = divide_ceilings(configured(**discovery), parts)
 
     (workspace,) = config.workspaces
     assert workspace.requests_per_minute == rate
     assert workspace.concurrency == concurrency
     assert workspace.reserve == 0.2
-    found = workspace.discover and workspace.discover.requests_per_minute
-    assert found == (rate / 2 if has_discovery else None)
+    found = workspace.discover.rules if workspace.discover else ()
+    parts_of = [one.requests_per_minute for one in found]
+    assert workspace.shared_requests_per_minute == 60 / parts
+    assert parts_of == ([30 / parts] * 2 if has_discovery else [])
     assert len(workspace.campaigns) == 20
     (again,) = divide_ceilings(config, 3).workspaces
     assert (workspace.processes, again.processes) == (parts, 3 * parts)

@@ -250,7 +250,7 @@ def test_each_rate_limit_is_listed_once(used: str, endpoints: list[str]) -> None
     limit = replace(RATE_LIMIT, endpoint="list") if "d" in used else None
     discovery = replace(DISCOVERY, rate_limit=limit)
 
-    limits = _rate_limits(pairs, discovery, now=NOW, wall_offset=0.0)
+    limits = _rate_limits(pairs, [discovery], now=NOW, wall_offset=0.0)
 
     assert [one.endpoint for one in limits] == endpoints
 

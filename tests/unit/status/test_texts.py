@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from exporter.discovery import kinds as discovery_kinds
 from exporter.model.errors import FailureReason
 from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS
 from exporter.polling.pause import Pause
@@ -214,7 +215,14 @@ def test_next_poll(next_poll: NextPoll, is_paused: bool, text: str) -> None:
     ("changes", "text"),
     [
         ({}, "Discovery found 40 campaigns; the list was read 5 min ago."),
-        ({"is_limited": True}, "ago. max_campaigns excludes further campaigns."),
+        (
+            {"is_limited": True},
+            "ago. discover.campaigns.max excludes further campaigns.",
+        ),
+        (
+            {"kind": discovery_kinds.CANVAS},
+            "Discovery found 40 canvases; the list was read 5 min ago.",
+        ),
         ({"listed_at": None}, "Discovery is reading the campaign list for the first"),
         (
             {"failure": FailureReason.FORBIDDEN, "next_at": NOW + 40},

@@ -42,7 +42,7 @@ OLDER = older_days.merge(
 WITH_OLDER = KEPT._replace(older=OLDER)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
-ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
+ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_an_older_file_is_loaded_and_migrated(tmp_path: Path, version: int) -> N
 def test_catalogues_survive_the_migration_from_version_3(tmp_path: Path) -> None:
     state = old_file(tmp_path, version=3)
 
-    assert state.load_catalogues() == {("a", "b", "c"): "a list"}
+    assert state.load_catalogues() == {("a", "b", "campaign", "c"): "a list"}
     assert version_of(tmp_path / FILE_NAME) == VERSION
     assert len(state.load()) == 3
 
