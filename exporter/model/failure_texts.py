@@ -50,8 +50,7 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
         "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the {kind}'s API identifier, and for a canvas also this "
-        "machine's clock.",
+        "Check that the id is the {kind}'s API identifier.",
     ),
     FailureReason.NOT_FOUND: FailureText(
         "the endpoint does not have this path; check that it is a REST host of Braze",

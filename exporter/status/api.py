@@ -89,7 +89,7 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
         **{f"canvas_{name}": value for name, value in canvases.items()},
         "summary": texts.summary(view),
         "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
-        "discovery": None,
+        **dict.fromkeys(_DISCOVERY.values()),
         **{_DISCOVERY[one.kind.name]: _discovery(one, now) for one in view.discoveries},
         **{kind.plural: _states(groups.get(kind)) for kind in KINDS},
     }
