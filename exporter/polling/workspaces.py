@@ -157,11 +157,18 @@ class Workspaces:
         for name, object_id in self._scheduler.active_keys():
             active_ids[name].add(object_id)
         for name, workspace in tuple(self.by_name.items()):
-            lost = workspace.queue.recover(active_ids[name], now=self._clock.now())
+            lost = workspace.queue.recover(
+                active_ids[name],
+                look_again=partial(self._active_ids, name),
+                now=self._clock.now(),
+            )
             if lost:
                 self._metrics.recovered(name, lost)
                 fields = {"workspace": name, "polls": lost}
                 _log.warning("polls.recovered", extra={"fields": fields})
+
+    def _active_ids(self, name: str) -> set[str]:
+        return {one for owner, one in self._scheduler.active_keys() if owner == name}
 
     def after_clock_set(self) -> None:
         """Adjust what is in wall time after the wall clock was set; waits stay."""
