@@ -232,18 +232,23 @@ class RequestQueue:
                 self._schedule_probe(self._pause, now)
             self._schedule_first(now)
 
-    def recover(self, active_ids: Collection[str], *, now: float) -> int:
+    def recover(
+        self,
+        active_ids: Collection[str],
+        *,
+        look_again: Callable[[], Collection[str]],
+        now: float,
+    ) -> int:
         """Schedule what two calls in a row find lost; return how many objects.
 
-        `active_ids` have a scheduled or running job. Every other object is in flight or
-        waits, and one that waits has a job as soon as a request may start.
+        `active_ids` had a scheduled or running job a moment ago; `look_again` returns
+        those that have one, and is called under the lock if that leaves any lost.
         """
         with self._lock:
-            active = set(active_ids) | self._in_flight
-            lost = self._object_ids - active - set(self._waiting)
-            is_open = not self._is_paused() and self._scheduled_at <= now
-            if is_open and not active.intersection(self._waiting):
-                lost |= set(self._waiting)
+            lost = self._lost(active_ids, now=now)
+            if lost:
+                # Meanwhile the queue cannot schedule, and jobs wait for it.
+                lost &= self._lost(look_again(), now=now)
             again = lost & self._lost_before
             self._lost_before = lost
             if again:
@@ -252,6 +257,19 @@ class RequestQueue:
                     self._waiting.setdefault(object_id, poll)
                 self.schedule_again(now=now)
             return len(again)
+
+    def _lost(self, active_ids: Collection[str], *, now: float) -> frozenset[str]:
+        """Return the objects that nothing would start.
+
+        Every object has a job, is in flight or waits, and one that waits has a job as
+        soon as a request may start.
+        """
+        active = set(active_ids) | self._in_flight
+        lost = self._object_ids - active - set(self._waiting)
+        is_open = not self._is_paused() and self._scheduled_at <= now
+        if is_open and not active.intersection(self._waiting):
+            lost |= set(self._waiting)
+        return lost
 
     def schedule_again(self, *, now: float) -> None:
         """Schedule the probe and the head of the queue again: the account changed."""

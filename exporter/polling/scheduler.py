@@ -29,7 +29,6 @@ from exporter.polling.request_queue import PendingPoll
 _log = logging.getLogger(__name__)
 
 _TASK_THREADS = 8
-_MOST_LOOKS = 10
 _TASK = "\0"
 """In place of an object id, which has no control characters."""
 
@@ -97,8 +96,6 @@ class Scheduler:
         """Held while a pool is replaced or used: a closed one accepts no jobs."""
         self._running: Counter[ObjectKey] = Counter()
         """The keys of jobs that threads run or will run."""
-        self._starts = 0
-        """How many jobs were given to threads."""
         self._unstarted: dict[ObjectKey, PendingPoll | _Task] = {}
         """Jobs that were due while no thread could be created."""
         # Jobs are called in the scheduler's thread: they only start the work.
@@ -179,23 +176,12 @@ class Scheduler:
         return {one.key: one.at for one in work if isinstance(one, PendingPoll)}
 
     def active_keys(self) -> set[ObjectKey]:
-        """Return the objects of all polls that are scheduled or run.
-
-        A job may start or end between two looks, so they are repeated while jobs start.
-        """
-        active, starts = self._running_keys(), -1
-        for _ in range(_MOST_LOOKS):
-            if starts == self._starts:
-                break
-            starts = self._starts
-            active |= self.all_planned().keys() | self._running_keys()
-        return active
-
-    def _running_keys(self) -> set[ObjectKey]:
-        with self._pools_lock:
+        """Return the objects of all polls that are scheduled or run."""
+        planned = self.all_planned().keys()
+        with self._pools_lock:  # after that: a scheduled job may start meanwhile
             running = {key for key, count in self._running.items() if count > 0}
             self._running = +self._running
-            return running | self._unstarted.keys()
+            return planned | running | self._unstarted.keys()
 
     def after_clock_set(self) -> None:
         """Reschedule every job: the wall clock, which APScheduler uses, was set."""
@@ -237,7 +223,6 @@ class Scheduler:
     def _start(self, work: PendingPoll | _Task, pool: _Pool) -> bool:
         """Return whether a thread of the pool runs a job, or will."""
         self._running[work.key] += 1
-        self._starts += 1
         try:
             pool.submit(self._run, work)
         except RuntimeError as error:

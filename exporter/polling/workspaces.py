@@ -155,11 +155,19 @@ class Workspaces:
         for key in self._scheduler.active_keys():
             active_ids[key.workspace, key.kind].add(key.id)
         for group_key, group in tuple(self.groups.items()):
-            lost = group.queue.recover(active_ids[group_key], now=self._clock.now())
+            lost = group.queue.recover(
+                active_ids[group_key],
+                look_again=partial(self._active_ids, group_key),
+                now=self._clock.now(),
+            )
             if lost:
                 self._metrics.recovered(group.name, lost)
                 fields = {"workspace": group.name, "polls": lost}
                 _log.warning("polls.recovered", extra={"fields": fields})
+
+    def _active_ids(self, group_key: GroupKey) -> set[str]:
+        active = self._scheduler.active_keys()
+        return {key.id for key in active if (key.workspace, key.kind) == group_key}
 
     def after_clock_set(self) -> None:
         """Adjust what is in wall time after the wall clock was set; waits stay."""
