@@ -60,12 +60,10 @@ def self_metrics() -> SelfMetrics:
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
-    metrics.expect("w", "campaign", "campaigns/data_series")
+    metrics.expect("w", "campaigns/data_series")
     metrics.sharded(number=0, total=2)
     metrics.expect_discovery("w", ["campaigns/list"])
     metrics.discovery_succeeded("w", now=1)
-    metrics.planned(
-        "w", "campaign", requests_per_minute=1, interval_seconds=1, stretch=1
-    )
+    metrics.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return metrics

@@ -14,6 +14,7 @@ from tests.paths import ROOT
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_OF_KINDS = re.compile(r'__name__=~"(\w*)\(([\w|]+)\)(\w*)"')
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Rule:
         return _TEXT.sub(
             lambda found: '""' if found[0][0] == '"' else "", self.expression
         )
+
+    def metrics_of_kinds(self) -> set[str]:
+        """Return the metrics that selectors of several kinds of objects name."""
+        return {
+            f"{start}{kind}{end}"
+            for start, kinds, end in _OF_KINDS.findall(self.expression)
+            for kind in kinds.split("|")
+        }
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yield every metric with its position in the code, recognised by its name."""
