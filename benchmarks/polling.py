@@ -74,7 +74,7 @@ class ExporterWay:
         )
         workspaces.apply(parsed.config)
         self._poller = Poller(
-            workspaces.by_name, store=self._store, metrics=metrics, clock=clock
+            workspaces.groups, store=self._store, metrics=metrics, clock=clock
         )
 
     def _now(self) -> float:

@@ -24,6 +24,7 @@ from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
+from exporter.polling.kinds import CAMPAIGN, CANVAS
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
 from exporter.system.log_writer import lost_lines
@@ -256,9 +257,16 @@ class Daemon:
             return
         self._has_logged_ready = True
         now = self._clock.now()
+        entries = self._store.entries()
+        kinds = Counter(entry.key.kind for entry in entries)
         ups = Counter(
             False if entry.is_overdue(now=now) else entry.status.is_up
-            for entry in self._store.entries()
+            for entry in entries
         )
-        fields = {"campaigns": ups.total(), "up": ups[True], "failing": ups[False]}
+        fields = {
+            "campaigns": kinds[CAMPAIGN.name],
+            "canvases": kinds[CANVAS.name],
+            "up": ups[True],
+            "failing": ups[False],
+        }
         _log.info("exporter.ready", extra={"fields": fields})

@@ -101,7 +101,7 @@ class _Group(NamedTuple):
     labels: PartLabels
     meaning: str
     people: str = ""
-    """What is said of counts of people on single days."""
+    """The part of HELP about counts of people on single days."""
     info: PartInfo | None = None
     has_revision: bool = False
 

@@ -223,7 +223,7 @@ class _ValueLines(_Lines):
         groups = self._families.groups
         infos = ((groups[part.group].info, part) for part in self._heads)
         lines = ((info.family, info_labels(info, part)) for info, part in infos if info)
-        # A step has one line, whatever the number of its channels.
+        # A step has one line for all its channels.
         for family, labels in dict.fromkeys(lines):
             self.add(family, 1, labels)
 

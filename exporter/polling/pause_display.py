@@ -42,10 +42,18 @@ class PauseDisplay:
     def update_all(self) -> None:
         """Show pauses that no poll began or ended."""
         for group in tuple(self._groups.values()):
-            self.update(group)
+            self._update(group, None)
 
     def update(self, group: ObjectGroup, failure: FetchError | None = None) -> None:
-        """Show a pause that began or ended; `failure` is the reason of a new one."""
+        """Show what a poll of a group began or ended; `failure` is the reason.
+
+        A pause of the key holds for all groups of its session.
+        """
+        for other in tuple(self._groups.values()):
+            if other.session is group.session:
+                self._update(other, failure)
+
+    def _update(self, group: ObjectGroup, failure: FetchError | None) -> None:
         with self._lock:  # to the end: all of it changes in one order
             pause = group.queue.pause
             reason = pause.reason if pause else None
@@ -67,6 +75,7 @@ class PauseDisplay:
         self._metrics.paused(group.name, group.kind.name, reason)
         fields: dict[str, Fact] = {
             "workspace": group.name,
+            "kind": group.kind.name,
             "endpoint": group.plan.workspace.endpoint,
             "key": str(group.plan.workspace.key_source),
         }

@@ -86,6 +86,9 @@ class Poller:
 
     def _run(self, group: ObjectGroup, poll: PendingPoll) -> PendingPoll | None:
         now = self._clock.now()
+        if poll.request and not self._has_values(poll):
+            # It has waited, for the end of a pause: the newest days come first.
+            poll = poll._replace(request=0)
         if poll.failure and retries.is_over(
             first_try_at=poll.first_try_at,
             now=now,
@@ -103,7 +106,7 @@ class Poller:
         fields = _fields(group, poll) | {"try": poll.tries + 1}
         request = ApiRequest(kind.bucket, kind.path, query, fields)
         if not group.queue.start(poll, now=now):
-            if not poll.has_waited:
+            if not poll.has_waited and not poll.request:
                 self._metrics.polled(poll.workspace, "deferred")
             return None
         # Nothing between start and fetch, which settles what start has paid for.
@@ -115,6 +118,10 @@ class Poller:
                 self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
             poll = poll._replace(first_try_at=now)
         return self._handle(group, poll._replace(tries=poll.tries + 1), result)
+
+    def _has_values(self, poll: PendingPoll) -> bool:
+        entry = self._store.get(poll.key)
+        return entry is not None and entry.values is not None
 
     def _handle(
         self, asked: ObjectGroup, poll: PendingPoll, result: BrazeResponse | FetchError
@@ -172,7 +179,9 @@ class Poller:
                 return None
             now = options()
             if group.older_requests:
-                now = incremental.with_windows_asked(now, entry.older)
+                if not entry.older.requested:
+                    return None  # windows were shorter: no day is remembered
+                now = incremental.with_windows_requested(now, entry.older)
             previous, known = entry.fingerprint
             is_same = (previous, known.options) == (digest, now) and not poll.request
             return entry if is_same else None
@@ -195,34 +204,54 @@ class Poller:
             digest = response.digest
             found = _rendered(entry, found, digest=digest, request=poll.request)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
+        if poll.request:
+            return self._store_older(group, poll, found)
+        return self._store_newest(group, poll, found)
+
+    def _store_newest(
+        self, group: ObjectGroup, poll: PendingPoll, found: Entry
+    ) -> PendingPoll | None:
+        """Finish a poll, or go on with the requests for older days."""
+        self._move(group, poll, found)
         now = self._clock.now()
         wall_now = self._clock.wall(now)
-        is_last = poll.request == group.older_requests
-        if poll.request and is_last:
-            found = found._replace(older=found.older._replace(read_at=wall_now))
-        status, read_at = entry.status, entry.read_at
-        if not poll.request:
-            self._move(group, poll, found)
-            interval = group.idle.interval_seconds(poll.object_id)
-            status, read_at = PollStatus(True, None, interval, wall_now), now
-        lifetime = group.lifetime_seconds(status.interval_seconds)
+        interval = group.idle.interval_seconds(poll.object_id)
+        status = PollStatus(True, None, interval, wall_now)
+        expires_at = now + group.lifetime_seconds(interval)
 
         def refresh(entry: Entry) -> Entry:
             if entry.account is not group.queue:
                 return entry  # the account changed meanwhile
             return _with_values(group.with_status(entry, status), found)._replace(
-                read_at=read_at, expires_at=read_at + lifetime
+                read_at=now, expires_at=expires_at
             )
 
         self._store.update(poll.key, refresh)
-        if not poll.request:
-            self._metrics.polled(poll.workspace, "stored")
-        if not poll.request or is_last:
-            self.log.succeeded(poll, _fields(group, poll), now=now)
-        is_due = group.are_older_due(poll.object_id, found.older, now=wall_now)
-        if not is_last and (poll.request or is_due):
-            next_request = poll.request + 1
-            return PendingPoll(poll.key, poll.due_at, at=now, request=next_request)
+        self._metrics.polled(poll.workspace, "stored")
+        self.log.succeeded(poll, _fields(group, poll), now=now)
+        if group.are_older_due(poll.object_id, found.older, now=wall_now):
+            return _next_request(poll, now=now)
+        return group.next_poll(poll, clock=self._clock)
+
+    def _store_older(
+        self, group: ObjectGroup, poll: PendingPoll, found: Entry
+    ) -> PendingPoll | None:
+        """Add older days to the values; the status is that of the newest request."""
+        now = self._clock.now()
+        is_last = poll.request >= group.older_requests
+        if is_last:
+            older = found.older._replace(read_at=self._clock.wall(now))
+            found = found._replace(older=older)
+
+        def refresh(entry: Entry) -> Entry:
+            if entry.account is not group.queue or entry.values is None:
+                return entry  # another account, or stale meanwhile
+            return _with_values(entry, found)
+
+        self._store.update(poll.key, refresh)
+        if not is_last:
+            return _next_request(poll, now=now)
+        self.log.succeeded(poll, _fields(group, poll), now=now)
         return group.next_poll(poll, clock=self._clock)
 
     def _move(self, group: ObjectGroup, poll: PendingPoll, found: Entry) -> None:
@@ -282,7 +311,7 @@ class Poller:
     ) -> PendingPoll | None:
         """Finish a poll without new values; the previous ones are kept."""
         interval = group.idle.interval_seconds(poll.object_id)
-        if is_slow:
+        if is_slow and not poll.request:
             interval = slots.slow_interval(interval)
         now = self._clock.now()
 
@@ -324,6 +353,11 @@ class Poller:
         return upcoming
 
 
+def _next_request(poll: PendingPoll, *, now: float) -> PendingPoll:
+    request = poll.request + 1
+    return PendingPoll(poll.key, due_at=poll.due_at, at=now, request=request)
+
+
 def _with_values(entry: Entry, found: Entry) -> Entry:
     """Return the entry with what was read under perhaps another name."""
     values, snapshot = found.values, found.last_read
@@ -361,9 +395,12 @@ def _rendered(
 
 def _fields(group: ObjectGroup, poll: PendingPoll) -> dict[str, Fact]:
     kind = group.kind
-    return {
+    fields: dict[str, Fact] = {
         "workspace": poll.workspace,
         kind.name: group.objects[poll.object_id].name,
         f"{kind.name}_id": poll.object_id,
         "endpoint": f"{group.plan.workspace.endpoint}/{kind.path}",
     }
+    if poll.request:
+        fields["older_days_request"] = poll.request
+    return fields

@@ -75,7 +75,7 @@ def parse_part(
 ) -> ParsedDocument:
     """Parse a response with a part of the days, together with the remembered days.
 
-    Of the windows those are left out of which a day was never asked for.
+    Of the windows those are left out of which a day was never requested.
     """
     rows = rows_of(document, options)
     days = max((*options.windows, SURE_DAYS)) + 1
@@ -84,13 +84,13 @@ def parse_part(
     )
     by_day = sorted(older_days.rows_of(merged).items(), reverse=True)
     rows.rows[:] = by_day
-    options = with_windows_asked(options, merged)
+    options = with_windows_requested(options, merged)
     return _parsed(rows, options, previous, cached)._replace(older=merged)
 
 
-def with_windows_asked(options: ParseOptions, older: OlderDays) -> ParseOptions:
-    """Return the options without windows of which a day was never asked for."""
-    windows = older_days.windows_asked(options.windows, older, today=options.today)
+def with_windows_requested(options: ParseOptions, older: OlderDays) -> ParseOptions:
+    """Return the options without windows of which a day was never requested."""
+    windows = older_days.windows_requested(options.windows, older, today=options.today)
     return options._replace(windows=windows)
 
 

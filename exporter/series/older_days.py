@@ -1,8 +1,8 @@
 """The days of an object that one request does not cover, remembered between polls.
 
-A request for a canvas covers 14 days. Older days are asked for a few times a day, and
+A request for a canvas covers 14 days. Older days are requested a few times a day, and
 each day that leaves the newest request is remembered, so that a new day needs no
-request of its own.
+further request.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from math import ceil
 from typing import NamedTuple
 
+from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import instant, items, mapping, text
 from exporter.series.rows import Row
 
@@ -32,8 +33,8 @@ class OlderDays(NamedTuple):
 
     rows: bytes = b""
     """Rows of Braze as JSON, compressed; they take up to a tenth."""
-    asked: frozenset[date] = frozenset()
-    """The days that were asked for, with or without a row."""
+    requested: frozenset[date] = frozenset()
+    """The days that were requested, with or without a row."""
     read_at: float = 0.0
     """When all older days were last read, by the wall clock; 0: never."""
 
@@ -64,6 +65,7 @@ def merge(
     """Remember the days of a response; those older than `days` are forgotten.
 
     A day that the response covers and has no row for is forgotten, too.
+    `MalformedSeries`: a row cannot be remembered.
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
@@ -74,9 +76,16 @@ def merge(
         if day not in sure and (request or day < today)
     } | dict(rows)
     kept = {day: row for day, row in found.items() if day >= first}
+    try:
+        packed = _packed(kept)
+    except RecursionError:
+        message = "a day of data.stats is nested too deeply"
+        raise MalformedSeries(message) from None
     return older._replace(
-        rows=_packed(kept),
-        asked=frozenset(day for day in {*older.asked, *sure, *kept} if day >= first),
+        rows=packed,
+        requested=frozenset(
+            day for day in {*older.requested, *sure, *kept} if day >= first
+        ),
     )
 
 
@@ -88,15 +97,15 @@ def rows_of(older: OlderDays) -> Mapping[date, Row]:
     return {date.fromisoformat(day): row for day, row in rows.items()}
 
 
-def windows_asked(
+def windows_requested(
     windows: Iterable[int], older: OlderDays, *, today: date
 ) -> tuple[int, ...]:
-    """Return the windows all of whose days were asked for."""
-    asked = {*older.asked, *sure_days(today, 0)}
+    """Return the windows all of whose days were requested."""
+    requested = {*older.requested, *sure_days(today, 0)}
     return tuple(
         window
         for window in windows
-        if all(today - timedelta(days=age) in asked for age in range(1, window + 1))
+        if all(today - timedelta(days=age) in requested for age in range(1, window + 1))
     )
 
 
@@ -106,7 +115,7 @@ def is_due(
     """Return whether older days are to be requested; `now` is by the wall clock."""
     if not requests_needed(windows):
         return False
-    is_known = windows_asked(windows, older, today=today) == tuple(windows)
+    is_known = windows_requested(windows, older, today=today) == tuple(windows)
     return not is_known or not 0 <= now - older.read_at < REREAD_SECONDS
 
 
@@ -121,7 +130,7 @@ def dump(older: OlderDays) -> dict[str, object] | None:
         return None
     return {
         "rows": {str(day): row for day, row in rows_of(older).items()},
-        "asked": sorted(map(str, older.asked)),
+        "requested": sorted(map(str, older.requested)),
         "read_at": older.read_at,
     }
 
@@ -136,8 +145,10 @@ def parse(document: object) -> OlderDays:
             date.fromisoformat(day): mapping(row)
             for day, row in mapping(fields["rows"]).items()
         }
-        asked = frozenset(map(date.fromisoformat, map(text, items(fields["asked"]))))
-        return OlderDays(_packed(rows), asked, instant(fields["read_at"]))
+        requested = frozenset(
+            map(date.fromisoformat, map(text, items(fields["requested"])))
+        )
+        return OlderDays(_packed(rows), requested, instant(fields["read_at"]))
     except (KeyError, TypeError) as error:
         message = "not remembered days as this version writes them"
         raise ValueError(message) from error

@@ -6,9 +6,11 @@ A fault of the disk is logged once and counted each time; polling goes on withou
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 
+from exporter.metrics.families import CAMPAIGN, CANVAS
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.errors import StateError
@@ -47,7 +49,8 @@ class Autosave:
             return {}
         self._telemetry.restored(is_successful=True)
         self._saved = {ObjectKey(*key): one for key, one in kept.items()}
-        facts = {"objects": len(kept)}
+        kinds = Counter(key.kind for key in self._saved)
+        facts = {"campaigns": kinds[CAMPAIGN.kind], "canvases": kinds[CANVAS.kind]}
         _log.info("state.restored", extra={"fields": facts})
         return kept
 

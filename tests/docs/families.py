@@ -60,10 +60,11 @@ def self_metrics() -> SelfMetrics:
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
-    metrics.expect("w", "campaigns/data_series")
+    for kind in ("campaign", "canvas"):
+        metrics.expect("w", kind, "campaigns/data_series")
+        metrics.planned("w", kind, requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.sharded(number=0, total=2)
     metrics.expect_discovery("w", ["campaigns/list"])
     metrics.discovery_succeeded("w", now=1)
-    metrics.planned("w", requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.allowed("w", "campaigns/data_series", RateLimitHeaders(1, 1, 1.0))
     return metrics

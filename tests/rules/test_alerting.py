@@ -22,6 +22,7 @@ import yaml
 from exporter.metrics import object_metrics
 from exporter.model.config import Selection
 from exporter.series import parse
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.simulator import Incident, Simulator, SimulatorSettings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -207,6 +208,7 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield the samples of the demo at a point in time."""
     braze = Simulator(SimulatorSettings(clock=now.timestamp))
     reading = parse.ParseOptions(
+        row_parser=CampaignRowParser,
         today=now.date(),
         timezone=ZoneInfo("UTC"),
         windows=(7, 28),
@@ -223,7 +225,7 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
             )
             snapshot = parse.parse(json.loads(answer[2]), reading)
             subject = object_metrics.ObjectLabels(
-                "demo", campaign.name, campaign.id, {}
+                "demo", "campaign", campaign.name, campaign.id, {}
             )
             status = object_metrics.PollStatus(
                 is_up=True,

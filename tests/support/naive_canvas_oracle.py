@@ -149,8 +149,8 @@ def expected(
             start = naive_oracle.first_instant(chosen[0], timezone)
             add(f"{ending}_timestamp_seconds", (), start)
     for window in windows:
-        chosen = [days[day] for day in past if (today - day).days <= window]
-        shown.append(("trailing", (("window", f"{window}d"),), sums(chosen)))
+        summed = [days[day] for day in past if (today - day).days <= window]
+        shown.append(("trailing", (("window", f"{window}d"),), sums(summed)))
     for ending, label, values in shown:
         for (prefix, id_, own), value in values.items():
             add(prefix + ending, own + label, value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.responses import BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
-from exporter.model.config import Config
+from exporter.model.config import Config, ObjectConfig
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -18,15 +19,17 @@ from exporter.model.errors import (
     Unavailable,
 )
 from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.object_group import ObjectGroup
 from exporter.polling.poller import Poller
 from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
-from exporter.polling.workspace import Workspace
 from exporter.polling.workspaces import Workspaces
 from exporter.series.kept import Kept
 
 from tests.support.daemon_process import parsed
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.object_keys import key
 
 EMPTY_DOCUMENT: dict[str, object] = {"message": "success", "data": []}
 
@@ -45,6 +48,16 @@ def workspace(ids: str = "abc", **changes: object) -> dict[str, object]:
 
 def config(*workspaces: dict[str, object], **changes: object) -> Config:
     return parsed({"workspaces": list(workspaces), **changes}, key="key")
+
+
+def with_canvases(config: Config, ids: str, **changes: object) -> Config:
+    """Return a configuration whose workspaces have canvases with these letters."""
+    canvases = tuple(ObjectConfig(one, f"Canvas {one}", 900.0) for one in ids)
+    workspaces = tuple(
+        replace(one, canvases=canvases, **changes)  # type: ignore[arg-type]  # of several types
+        for one in config.workspaces
+    )
+    return config._replace(workspaces=workspaces)
 
 
 def failure(
@@ -72,11 +85,12 @@ TIMED_OUT = failure(Unavailable, "timeout", status=None)
 
 
 class FakeBraze:
-    """Returns the responses one after the other; the last one is repeated."""
+    """Returns the responses of a kind one after the other; the last one is repeated."""
 
     def __init__(self) -> None:
         self.responses: list[object] = [EMPTY_DOCUMENT]
-        """Documents, and errors to raise."""
+        """Documents, and errors to raise, in response to polls of campaigns."""
+        self.canvas_responses: list[object] = [EMPTY_DOCUMENT]
         self.headers = RateLimitHeaders()
         self.requests: list[Mapping[str, str | int]] = []
         self.documents_parsed = 0
@@ -86,7 +100,11 @@ class FakeBraze:
 
     @property
     def polled_ids(self) -> list[str]:
-        return [str(one["campaign_id"]) for one in self.requests]
+        return [str(one["campaign_id"]) for one in self.requests if is_campaign(one)]
+
+    @property
+    def canvas_requests(self) -> list[Mapping[str, str | int]]:
+        return [one for one in self.requests if not is_campaign(one)]
 
     def fetch(
         self,
@@ -95,7 +113,7 @@ class FakeBraze:
         parse: Callable[[object], object] = lambda document: document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
-        assert path in {"/campaigns/data_series", "/canvas/series"}
+        assert path in {"/campaigns/data_series", "/canvas/data_series"}
         self.requests.append(params)
         during, self.during = self.during, lambda: None
         response = self.respond(params)
@@ -112,9 +130,13 @@ class FakeBraze:
 
     def respond(self, params: Mapping[str, str | int]) -> object:
         """Return the next response to a request with these parameters."""
-        del params
-        more = len(self.responses) > 1
-        return self.responses.pop(0) if more else self.responses[0]
+        responses = self.responses if is_campaign(params) else self.canvas_responses
+        return responses.pop(0) if len(responses) > 1 else responses[0]
+
+
+def is_campaign(params: Mapping[str, str | int]) -> bool:
+    """Return whether a request is not for a canvas."""
+    return "canvas_id" not in params
 
 
 class FakeScheduler(Scheduler):
@@ -140,11 +162,11 @@ class FakeScheduler(Scheduler):
         self.polls[poll.key] = poll
         self.history.append(poll)
 
-    def drop(self, workspace: str, object_id: str) -> None:
-        self.polls.pop((workspace, object_id), None)
+    def drop(self, key: ObjectKey, /) -> None:
+        self.polls.pop(key, None)
 
-    def planned(self, workspace: str, object_id: str) -> PendingPoll | None:
-        return self.polls.get((workspace, object_id))
+    def planned(self, key: ObjectKey) -> PendingPoll | None:
+        return self.polls.get(key)
 
     def active_keys(self) -> set[ObjectKey]:
         return set(self.polls)
@@ -175,7 +197,7 @@ class PollingWorld:
             random=lambda: 0.5,
         )
         self.poller = Poller(
-            self.workspaces.by_name,
+            self.workspaces.groups,
             store=self.store,
             metrics=self.metrics,
             clock=self.clock,
@@ -185,7 +207,9 @@ class PollingWorld:
         self, config: Config, kept: Mapping[ObjectKey, Kept] | None = None
     ) -> None:
         """Apply a configuration; the fake Braze replaces every client."""
-        self.workspaces.apply(config, kept)
+        self.workspaces.apply(
+            config, {(*key,): one for key, one in (kept or {}).items()}
+        )
         self._replace_clients()
 
     def refresh(self, name: str) -> None:
@@ -193,15 +217,14 @@ class PollingWorld:
         self._replace_clients()
 
     def _replace_clients(self) -> None:
-        for one in self.workspaces.by_name.values():
+        for one in self.workspaces.groups.values():
             one.session.client = self.braze
 
     def skip_first_round(self) -> None:
         """Remove all polls from the queue and the schedule."""
-        queue = self.shop.queue
-        ids = tuple(self.shop.campaigns)
-        for remaining in ((), ids):
-            queue.reconfigure(remaining, now=self.clock.now())
+        for group in self.workspaces.groups.values():
+            for remaining in ((), tuple(group.objects)):
+                group.queue.reconfigure(remaining, now=self.clock.now())
         self.scheduler.polls.clear()
         self.scheduler.history.clear()
 
@@ -209,32 +232,38 @@ class PollingWorld:
         self, *responses: object, poll: PendingPoll | None = None
     ) -> PendingPoll | None:
         """Run a poll a second later, or when it is due; its requests end like this."""
-        if responses:
+        due = poll or PendingPoll(key("a"), due_at=self.clock.time)
+        if responses and due.key.kind == CAMPAIGN.name:
             self.braze.responses = list(responses)
-        due = poll or PendingPoll("shop", "a", due_at=self.clock.time)
+        elif responses:
+            self.braze.canvas_responses = list(responses)
         self.clock.time = max(self.clock.time + 1, due.at)
         return self.poller.poll(due)
 
     def run(self, *, until: float) -> None:
         """Run each scheduled poll when it is due, as the daemon does."""
         while self.scheduler.polls:
-            key, poll = min(self.scheduler.polls.items(), key=lambda item: item[1].at)
+            poll = min(self.scheduler.polls.values(), key=lambda one: one.at)
             if poll.at > until:
                 break
-            del self.scheduler.polls[key]
+            del self.scheduler.polls[poll.key]
             self.clock.time = max(self.clock.time, poll.at)
             upcoming = self.poller.poll(poll)
-            current = self.workspaces.by_name.get(poll.workspace)
+            current = self.workspaces.groups.get((poll.workspace, poll.key.kind))
             if upcoming is not None and current is not None:
                 current.queue.reschedule(upcoming)
         self.clock.time = until
 
     @property
-    def shop(self) -> Workspace:
-        return self.workspaces.by_name["shop"]
+    def shop(self) -> ObjectGroup:
+        """The campaigns of the workspace `shop`."""
+        return self.group(CAMPAIGN)
 
-    def entry(self, object_id: str = "a") -> Entry:
-        entry = self.store.get(("shop", object_id))
+    def group(self, kind: Kind) -> ObjectGroup:
+        return self.workspaces.groups["shop", kind.name]
+
+    def entry(self, object_id: str = "a", *, kind: Kind = CAMPAIGN) -> Entry:
+        entry = self.store.get(key(object_id, kind=kind.name))
         assert entry is not None
         return entry
 

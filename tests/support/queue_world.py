@@ -10,26 +10,27 @@ from exporter.braze.session import (
     Result,
     Session,
 )
+from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, FetchError, Throttled
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.kinds import CAMPAIGN, CANVAS, Kind
 from exporter.polling.pause import Pause
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.object_keys import key
 from tests.support.polling_world import FakeBraze, failure
 
 UNAUTHORIZED, FORBIDDEN = FailureReason.UNAUTHORIZED, FailureReason.FORBIDDEN
 FULL = RateLimitHeaders(limit=50_000, remaining=50_000, reset_at=NOW + 60)
 EMPTY = RateLimitHeaders(limit=50_000, remaining=0, reset_at=NOW + 60)
-OTHER_KIND = CAMPAIGN._replace(name="canvas", path="canvas/series", bucket=SHARED)
 
 End = RateLimitHeaders | FetchError
 """The headers of a response with a document, or a failure."""
 
 
-def poll_of(object_id: str, *, at: float = NOW) -> PendingPoll:
-    return PendingPoll("shop", object_id, due_at=at, at=at)
+def poll_of(object_id: str, *, at: float = NOW, kind: Kind = CAMPAIGN) -> PendingPoll:
+    return PendingPoll(key(object_id, kind=kind.name), due_at=at, at=at)
 
 
 def throttled(
@@ -96,15 +97,17 @@ class QueueWorld:
             kind=kind,
         )
 
-    def _unschedule(self, _: str, object_id: str) -> None:
-        kept = [one for one in self.scheduled if one.object_id != object_id]
-        self.scheduled[:] = kept
+    def _unschedule(self, key: ObjectKey) -> None:
+        self.scheduled[:] = [one for one in self.scheduled if one.key != key]
+
+    def _poll_of(self, object_id: str) -> PendingPoll:
+        return poll_of(object_id, kind=self.queue.kind)
 
     def beside(self, ids: str, *, bucket: str = SHARED) -> QueueWorld:
         other = QueueWorld(
             ids,
             session=self.session,
-            kind=OTHER_KIND._replace(bucket=bucket),
+            kind=CANVAS._replace(bucket=bucket),
             clock=self.clock,
         )
         other.braze = self.braze
@@ -115,7 +118,7 @@ class QueueWorld:
         return self.clock.time
 
     def start(self, object_id: str, *, at: float = 0) -> bool:
-        return self.queue.start(poll_of(object_id), now=self.now(at))
+        return self.queue.start(self._poll_of(object_id), now=self.now(at))
 
     def start_all(self, ids: str, *, at: float = 0) -> None:
         for object_id in ids:
@@ -126,7 +129,9 @@ class QueueWorld:
         now = self.now(at)
         fetch(self.session, self.braze, self.queue.kind, end)
         is_accepted = not isinstance(end, FetchError)
-        self.queue.finish(poll_of(object_id), is_key_accepted=is_accepted, now=now)
+        self.queue.finish(
+            self._poll_of(object_id), is_key_accepted=is_accepted, now=now
+        )
 
     def finish_refused(
         self,
@@ -138,7 +143,9 @@ class QueueWorld:
     ) -> Pause | None:
         now = self.now(at)
         fetch(self.session, self.braze, self.queue.kind, headers)
-        return self.queue.finish_refused(poll_of(object_id), reason=reason, now=now)
+        return self.queue.finish_refused(
+            self._poll_of(object_id), reason=reason, now=now
+        )
 
     def accept(self, object_id: str, *, at: float) -> None:
         """Start a poll whose request is answered at once."""

@@ -10,16 +10,18 @@ from zoneinfo import ZoneInfo
 from exporter.braze.rate_limit import Budget
 from exporter.braze.rate_limit_view import RateLimitView
 from exporter.discovery.view import DiscoveryView
+from exporter.metrics import families
 from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
 from exporter.model.snapshot import Snapshot
+from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.pause import Pause
 from exporter.polling.plan import plan
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
-from exporter.polling.workspace import Workspace
+from exporter.series.campaign_rows import CampaignRowParser
 from exporter.series.parse import ParseOptions, parse
 from exporter.status.page import StatusPage
 from exporter.status.view_model import (
@@ -34,6 +36,7 @@ from tests.support.daemon_process import parsed
 NOW = 1_750_593_600.0
 TODAY = date(2025, 6, 22)
 PARSE_OPTIONS = ParseOptions(
+    row_parser=CampaignRowParser,
     today=TODAY,
     timezone=ZoneInfo("UTC"),
     windows=(7,),
@@ -91,7 +94,7 @@ def campaign(
 ) -> CampaignView:
     """Return a campaign whose last success was `age` seconds ago."""
     entry = Entry(
-        ObjectLabels(workspace, name, f"id-{name}", labels or {}),
+        ObjectLabels(workspace, "campaign", name, f"id-{name}", labels or {}),
         PollStatus(
             is_up=False if failure else is_up,
             failure=failure,
@@ -100,9 +103,9 @@ def campaign(
             error=error,
             failed_at=NOW - 5 if failure and error else None,
         ),
-        RenderedObject((), 7),
+        RenderedObject(families.CAMPAIGN, (), 7),
         days,
-        RenderedObject((), 2) if days else None,
+        RenderedObject(families.CAMPAIGN, (), 2) if days else None,
     )
     return campaign_view(
         entry,
@@ -169,14 +172,14 @@ def queue(
 def status_page(
     *,
     entries: tuple[Entry, ...] = (),
-    workspaces: Mapping[str, Workspace] | None = None,
+    groups: Mapping[GroupKey, ObjectGroup] | None = None,
     planned: Callable[[], Mapping[ObjectKey, float]] = dict,
     shard: Shard | None = None,
 ) -> StatusPage:
     """Return the status page of an exporter without workspaces, or of these."""
     return StatusPage(
         entries=lambda: entries,
-        workspaces=workspaces or {},
+        groups=groups or {},
         discoveries=dict,
         shard=shard,
         planned=planned,

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.backfill import openmetrics
 from exporter.commands.backfill import step_advice
+from exporter.metrics.families import CAMPAIGN
 from exporter.simulator import (
     ALL_PERMISSIONS,
     Campaign,
@@ -47,7 +48,7 @@ from tests.support.scripted_peer import closed_port
 from tests.unit.backfill.test_openmetrics import Series, read
 
 NEW_YORK = ZoneInfo("America/New_York")
-FAMILIES = {family.name for family in openmetrics.FAMILIES}
+FAMILIES = {family.name for family in openmetrics.families_of(CAMPAIGN)}
 BEGAN = "braze_campaign_last_complete_day_timestamp_seconds"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 

@@ -166,7 +166,9 @@ def test_the_end_of_the_first_round_is_logged_once(tmp_path: Path) -> None:
     with Simulator() as braze:
         braze.set_fault(Fault(status=400), campaign_id=braze.campaigns[0].id)
         with exporter(braze, tmp_path) as process:
-            process.wait_for_line(r"exporter\.ready campaigns=22 up=21 failing=1$")
+            process.wait_for_line(
+                r"exporter\.ready campaigns=22 canvases=0 up=21 failing=1$"
+            )
             process.stop()
 
     assert len(process.log("exporter.ready")) == 1

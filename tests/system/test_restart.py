@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.metrics.store import ObjectKey
 from exporter.polling import slots
 from exporter.simulator import Fault, LoggedRequest, Simulator, SimulatorSettings
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
@@ -45,7 +46,12 @@ class Installation:
         """Change the times of all polls to so long ago; return that time."""
         state, at = SqliteState(self.state), time.time() - seconds
         entries = state.load().items()
-        state.save({key: kept._replace(last_success_at=at) for key, kept in entries})
+        state.save(
+            {
+                ObjectKey(*key): kept._replace(last_success_at=at)
+                for key, kept in entries
+            }
+        )
         return at
 
     def next_round(self, **changes: Any) -> tuple[LoggedRequest, ...]:
@@ -142,7 +148,7 @@ def test_a_campaign_removed_meanwhile_is_not_restored(
 
     names = {dict(labels)["campaign"] for labels in scrape[FIGURES]}
     assert names == {one["name"] for one in rest}
-    ids = {key[1] for key in SqliteState(installation.state).load()}
+    ids = {key[-1] for key in SqliteState(installation.state).load()}
     assert ids == {one["id"] for one in rest}
 
 

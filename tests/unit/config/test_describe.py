@@ -9,10 +9,10 @@ from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
 from exporter.config.yaml_tree import dump
 from exporter.model.config import (
-    ObjectConfig,
     Config,
     KeySource,
     Limits,
+    ObjectConfig,
     Selection,
     WorkspaceConfig,
 )
@@ -47,6 +47,7 @@ campaigns = st.builds(
     interval_seconds=durations,
     labels=st.dictionaries(st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts),
     is_dormant=st.just(False),  # set by discovery only
+    has_steps=st.just(False),  # of canvases
 )
 workspaces = st.builds(
     WorkspaceConfig,

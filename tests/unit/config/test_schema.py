@@ -13,11 +13,11 @@ from exporter.config.describe import describe
 from exporter.config.options import CONFIG, WORKSPACE
 from exporter.config.schema import ParsedConfig, parse, shortened
 from exporter.model.config import (
-    ObjectConfig,
     Config,
     DiscoverConfig,
     KeySource,
     Limits,
+    ObjectConfig,
     Problem,
     Selection,
     TagSelection,

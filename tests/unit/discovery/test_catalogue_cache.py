@@ -19,6 +19,7 @@ from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
 from tests.paths import FIXTURES
 from tests.support.fake_clock import NOW
+from tests.support.object_keys import key
 from tests.support.snapshots import example_snapshot
 
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
@@ -100,7 +101,7 @@ def test_a_damaged_document_costs_only_itself(
 ) -> None:
     """It is logged, and replaced by the next save. The values stay."""
     state = SqliteState(tmp_path)
-    values = {("shop", "c1"): Kept(1.0, None, example_snapshot())}
+    values = {key("c1"): Kept(1.0, None, example_snapshot())}
     state.save(values)
     good = catalogue_json.pack(CATALOGUE)
     state.save_catalogues({EMPTY: "[]", ACCOUNT: good})

@@ -17,7 +17,7 @@ from exporter.discovery.rules import (
     NextRequest,
     PageWanted,
 )
-from exporter.model.config import ObjectConfig, DiscoverConfig, WorkspaceConfig
+from exporter.model.config import DiscoverConfig, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import MalformedCatalogue
 
 from tests.support.fake_clock import NOW

@@ -23,7 +23,7 @@ CODES = ("200", "400", "401", "403", "404", "429", "500", "502", "503", "504", "
 
 def new_metrics() -> SelfMetrics:
     metrics = SelfMetrics(version="1.2.3", served=lambda: [SERVED])
-    metrics.expect("shop", SERIES)
+    metrics.expect("shop", "campaign", SERIES)
     return metrics
 
 
@@ -31,7 +31,11 @@ def used_metrics() -> SelfMetrics:
     """Return the metrics of a process in which every event happened once."""
     metrics = new_metrics()
     metrics.planned(
-        "shop", requests_per_minute=12.5, interval_seconds=600.0, stretch=2.0
+        "shop",
+        "campaign",
+        requests_per_minute=12.5,
+        interval_seconds=600.0,
+        stretch=2.0,
     )
     metrics.loaded(is_successful=True, now=1000.5)
     metrics.sharded(number=1, total=3)
@@ -161,7 +165,7 @@ def test_lost_lines_of_the_log_are_counted() -> None:
 def test_a_forgotten_workspace_has_no_series() -> None:
     """Not even after a late response, until the workspace is expected again."""
     metrics = used_metrics()
-    metrics.expect("app", SERIES)
+    metrics.expect("app", "campaign", SERIES)
 
     metrics.forget("shop")
     before = metrics.render(is_openmetrics=False)
@@ -177,7 +181,7 @@ def test_a_forgotten_workspace_has_no_series() -> None:
         }
         assert names == {f"{PREFIX}{name}" for name in Served._fields[1:]}
     assert samples(metrics, "api_retries_total") == {("app",): 0}
-    metrics.expect("shop", SERIES)
+    metrics.expect("shop", "campaign", SERIES)
     assert samples(metrics, "polls_total")["stored", "shop"] == 0
 
 
@@ -210,9 +214,9 @@ def test_lag_is_never_negative() -> None:
 def test_a_pause_has_its_reason() -> None:
     metrics = new_metrics()
 
-    metrics.paused("shop", "forbidden")
+    metrics.paused("shop", "campaign", "forbidden")
     during = samples(metrics, "workspace_paused")
-    metrics.paused("shop", None)
+    metrics.paused("shop", "campaign", None)
 
     assert during == {("unauthorized", "shop"): 0, ("forbidden", "shop"): 1}
     assert set(samples(metrics, "workspace_paused").values()) == {0}
@@ -242,7 +246,7 @@ def test_gauges_of_what_is_served_are_computed_at_each_scrape() -> None:
 def test_the_metrics_of_an_instance_are_separate_and_names_are_escaped() -> None:
     name = 'a "b"\\\n{c="d"} 😀'
     metrics, other = SelfMetrics(version="1", served=list), new_metrics()
-    metrics.expect(name, SERIES)
+    metrics.expect(name, "campaign", SERIES)
 
     metrics.retried(name)
 

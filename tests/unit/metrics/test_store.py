@@ -13,6 +13,8 @@ from exporter.metrics.object_metrics import (
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.snapshot import Snapshot
 
+from tests.support.object_keys import key
+
 SNAPSHOT = Snapshot(parts=(), latest=None, last_complete=None, trailing=())
 VALUES = RenderedObject(families.CAMPAIGN, by_family=(b"x 1\n",), series=1)
 
@@ -43,9 +45,9 @@ def test_the_same_id_in_two_workspaces_is_two_campaigns() -> None:
     store = store_of(entry("a"), entry("a", workspace="app"))
 
     found = [
-        store.get(("shop", "campaign", "a")),
-        store.get(("app", "campaign", "a")),
-        store.get(("x", "campaign", "a")),
+        store.get(key("a")),
+        store.get(key("a", workspace="app")),
+        store.get(key("a", workspace="x")),
     ]
 
     assert found == [entry("a"), entry("a", workspace="app"), None]
@@ -68,7 +70,7 @@ def test_a_replaced_entry_keeps_its_position() -> None:
     store = store_of(entry("b"), entry("a"))
     before = store.entries()
 
-    store.update(("shop", "campaign", "b"), lambda _: polled("b", expires_at=10.0))
+    store.update(key("b"), lambda _: polled("b", expires_at=10.0))
     store.put(polled("a", expires_at=10.0))
 
     assert before == (entry("b"), entry("a"))
@@ -80,13 +82,13 @@ def test_an_update_of_a_removed_campaign_changes_nothing() -> None:
     store = store_of(entry("a"), entry("b"), entry("c"))
     store.remove(
         [
-            ("shop", "campaign", "a"),
-            ("shop", "campaign", "c"),
-            ("shop", "campaign", "unknown"),
+            key("a"),
+            key("c"),
+            key("unknown"),
         ]
     )
 
-    store.update(("shop", "campaign", "a"), lambda one: one)
+    store.update(key("a"), lambda one: one)
 
     assert store.entries() == (entry("b"),)
 
@@ -120,7 +122,7 @@ def test_values_of_a_poll_that_ends_meanwhile_do_not_expire() -> None:
 
     store.expire(now=20.0)
 
-    assert store.get(("shop", "campaign", "a")) == polled("a", expires_at=100.0)
+    assert store.get(key("a")) == polled("a", expires_at=100.0)
 
 
 def test_no_update_is_lost_between_threads() -> None:
@@ -131,7 +133,7 @@ def test_no_update_is_lost_between_threads() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         for _ in range(2000):
-            pool.submit(store.update, ("shop", "campaign", "a"), add_one)
+            pool.submit(store.update, key("a"), add_one)
 
     assert store.entries() == (polled("a", expires_at=2000.0),)
 
@@ -143,10 +145,10 @@ def test_changes_are_published_together() -> None:
     before, version = store.entries(), store.version
 
     with store.published_together():
-        store.remove([("shop", "campaign", "a")])
+        store.remove([key("a")])
         store.put(entry("b"))
         assert (store.entries(), store.version) == (before, version)
-        assert store.get(("shop", "campaign", "b")) == entry("b")
+        assert store.get(key("b")) == entry("b")
 
     assert store.entries() == (entry("b"),)
     assert store.version > version

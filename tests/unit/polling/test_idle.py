@@ -19,7 +19,7 @@ NEITHER = QUIET._replace(is_quiet=False)
 
 def planned(
     *intervals: str, ceiling: float = 6000.0, idle_interval: str = "1h"
-) -> plan.WorkspacePlan:
+) -> plan.GroupPlan:
     """Plan campaigns c0, c1, ... with these intervals."""
     campaigns = [
         {"id": f"c{n}", "name": f"c{n}", "interval": one}

@@ -9,10 +9,12 @@ from uuid import UUID
 
 import pytest
 from exporter.braze.rate_limit import spacing
-from exporter.model.config import ObjectConfig, Limits, Selection
+from exporter.model.config import Limits, ObjectConfig, Selection
 from exporter.polling import plan, slots
+from exporter.polling.idle import IdleSchedule
 
-from tests.support.polling_world import config, workspace
+from tests.support.fake_clock import NOW
+from tests.support.polling_world import config, with_canvases, workspace
 
 
 def campaigns(*intervals: float) -> tuple[ObjectConfig, ...]:
@@ -24,7 +26,7 @@ def campaigns(*intervals: float) -> tuple[ObjectConfig, ...]:
 
 def planned(
     *intervals: float, ceiling: float = 120.0, **changes: object
-) -> plan.WorkspacePlan:
+) -> plan.GroupPlan:
     """Plan campaigns with these intervals, in a configuration with these changes."""
     parsed = config(workspace(requests_per_minute=ceiling))
     shop = replace(parsed.workspaces[0], campaigns=campaigns(*intervals))
@@ -83,8 +85,42 @@ def test_one_request_covers_the_longest_window(
     """With today, and a day more for zones that are ahead; idleness takes 14 days."""
     found = planned(60.0, windows=windows)
 
-    assert found.days_per_request == days
+    query = found.kind.query("a", windows=windows, request=0, now=NOW)
+    assert query == {"campaign_id": "a", "length": days}
+    assert found.kind.older_requests(windows) == 0
     assert found.can_detect_idle is (days >= 15)
+
+
+@pytest.mark.parametrize(
+    ("windows", "older"), [((), 0), ((13,), 0), ((14,), 1), ((7, 28), 2), ((98,), 7)]
+)
+def test_the_rate_of_canvases_includes_their_requests_for_older_days(
+    windows: tuple[int, ...], older: int
+) -> None:
+    """Four times a day at any interval; idle canvases need them too."""
+    parsed = config(workspace("a"))._replace(windows=windows)
+    campaigns, canvases = plan.plan(with_canvases(parsed, "abc"))
+    idle = IdleSchedule(canvases, "abc").plan
+
+    assert campaigns.wanted_per_minute == pytest.approx(1 / 5)
+    assert canvases.older_per_minute == pytest.approx(3 * older * 4 / 1440)
+    newest_per_day = canvases.wanted_per_minute * 1440 - 3 * older * 4
+    assert newest_per_day == pytest.approx(3 * 96)
+    idle_newest_per_day = idle.wanted_per_minute * 1440 - 3 * older * 4
+    assert idle_newest_per_day == pytest.approx(3 * 24)
+
+
+def test_canvases_are_stretched_under_their_own_ceiling() -> None:
+    """To half of what they want, with the campaigns as configured."""
+    parsed = config(workspace("a"), windows=["7d", "28d"])
+    found = with_canvases(parsed, "abc", shared_requests_per_minute=0.1)
+    campaigns, canvases = plan.plan(found)
+
+    assert campaigns.stretch == 1
+    assert canvases.stretch == pytest.approx(
+        canvases.wanted_per_minute * spacing(0.1) / 60
+    )
+    assert canvases.interval_seconds == 900 * canvases.stretch > 1800
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exporter.metrics.object_metrics import (
-    FAMILIES,
-    OVERALL_LAST_COMPLETE_DAY_REVISION,
-    lines_of,
-    render_values,
-)
+from exporter.metrics import families
+from exporter.metrics.object_metrics import lines_of, render_values
 from exporter.model.config import Selection
 from exporter.model.errors import (
     CampaignRefused,
@@ -24,8 +20,10 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.model.snapshot import OVERALL
 from exporter.polling.request_queue import PendingPoll
 
+from tests.support.object_keys import key
 from tests.support.polling_world import (
     THROTTLED,
     TIMED_OUT,
@@ -327,7 +325,7 @@ def test_a_refused_key_is_shown_on_every_campaign() -> None:
     for id_ in "ab":
         assert b'reason="unauthorized"' in world.entry(id_).status_blocks.text
     assert world.metric("workspace_paused", reason="unauthorized") == 1
-    assert list(world.scheduler.polls) == [("shop", "b")]
+    assert list(world.scheduler.polls) == [key("b")]
     assert world.scheduler.history[0].at == world.clock.now() + 60
     assert world.poll(DOCUMENT, poll=upcoming) is None
     assert len(world.braze.requests) == 1
@@ -393,8 +391,8 @@ def test_a_poll_that_waits_is_counted_as_deferred_once() -> None:
     world.poll(DOCUMENT)
 
     for _ in range(2):  # its job may run again before its start
-        first = PendingPoll("shop", "b", due_at=world.clock.now())
-        poll = world.scheduler.polls.get(("shop", "b"), first)
+        first = PendingPoll(key("b"), due_at=world.clock.now())
+        poll = world.scheduler.polls.get(key("b"), first)
         assert world.poller.poll(poll) is None
 
     assert len(world.braze.requests) == 1
@@ -403,7 +401,7 @@ def test_a_poll_that_waits_is_counted_as_deferred_once() -> None:
 
 def poll_all(world: PollingWorld, ids: str, response: object) -> None:
     for id_ in ids:
-        poll = PendingPoll("shop", id_, due_at=world.clock.now())
+        poll = PendingPoll(key(id_), due_at=world.clock.now())
         world.poll(response, poll=poll)
 
 
@@ -494,7 +492,7 @@ def test_an_unexpected_error_fails_one_poll(caplog: pytest.LogCaptureFixture) ->
 
 def test_a_response_for_a_removed_entry_is_ignored() -> None:
     world = new_world()
-    world.store.remove([("shop", "a")])
+    world.store.remove([key("a")])
 
     assert world.poll(DOCUMENT) is None
     assert world.store.entries() == ()
@@ -502,8 +500,8 @@ def test_a_response_for_a_removed_entry_is_ignored() -> None:
 
 def test_a_poll_of_a_removed_campaign_or_workspace_sends_no_request() -> None:
     world = new_world()
-    for key in (("shop", "b"), ("other", "a")):
-        assert world.poll(poll=PendingPoll(*key, due_at=0.0)) is None
+    for removed in (key("b"), key("a", workspace="other")):
+        assert world.poll(poll=PendingPoll(removed, due_at=0.0)) is None
 
     assert world.braze.requests == []
 
@@ -549,7 +547,7 @@ def test_a_revision_counts_from_the_first_response_about_its_day() -> None:
     world = PollingWorld()
     world.apply(config(workspace("a"), revisions=True))
     world.skip_first_round()
-    family = FAMILIES.index(OVERALL_LAST_COMPLETE_DAY_REVISION)
+    family = families.CAMPAIGN.all.index(families.CAMPAIGN.groups[OVERALL].revision)
     revisions = []
 
     def read_yesterday(conversions: float) -> None:

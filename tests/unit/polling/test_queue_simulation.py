@@ -16,10 +16,11 @@ from threading import Event, Lock, Thread
 import pytest
 from exporter.braze import retries
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FetchError, KeyRefused
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
-from exporter.polling.kinds import CAMPAIGN, Kind
+from exporter.polling.kinds import CAMPAIGN, CANVAS, Kind
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 
 from tests.support.daemon_process import PATIENCE_SECONDS, until
 from tests.support.fake_clock import NOW, FakeClock
+from tests.support.object_keys import key
 from tests.support.polling_world import (
     EMPTY_DOCUMENT,
     TIMED_OUT,
@@ -39,7 +41,6 @@ from tests.support.polling_world import (
 )
 from tests.support.queue_world import (
     FORBIDDEN,
-    OTHER_KIND,
     UNAUTHORIZED,
     fetch,
     poll_of,
@@ -82,8 +83,8 @@ class SimulatedQueue:
         self.jobs[poll.object_id] = poll
         self.simulation.push(poll.at, (self, poll))
 
-    def unschedule(self, _: str, object_id: str) -> None:
-        self.jobs.pop(object_id, None)
+    def unschedule(self, key: ObjectKey) -> None:
+        self.jobs.pop(key.id, None)
 
     def places(self, object_id: str) -> list[str]:
         """Return where an object is; the head of the queue may be scheduled."""
@@ -167,7 +168,7 @@ class SimulatedQueue:
             )
         if end == "429" and not queue.is_probe(poll.object_id):
             yield from simulation.interleave()
-            upcoming = poll_of(poll.object_id, at=at or 0)
+            upcoming = poll_of(poll.object_id, at=at or 0, kind=queue.kind)
             queue.enqueue((upcoming,), now=simulation.clock.now())
         elif end == "broken" and at is not None and not queue.is_probe(poll.object_id):
             yield from simulation.interleave()
@@ -187,9 +188,7 @@ class SimulatedQueue:
             interval_seconds=self.simulation.interval,
         )
         yield from self.simulation.interleave()
-        self.queue.reschedule(
-            PendingPoll("shop", poll.object_id, due_at=slot, at=max(slot, now))
-        )
+        self.queue.reschedule(PendingPoll(poll.key, due_at=slot, at=max(slot, now)))
 
 
 class Simulation:
@@ -229,7 +228,8 @@ class Simulation:
             for kind, count in zip(kinds, objects, strict=True)
         ]
         for one in self.queues:
-            one.queue.enqueue(tuple(map(poll_of, one.ids)), now=NOW)
+            polls = (poll_of(id_, kind=one.queue.kind) for id_ in one.ids)
+            one.queue.enqueue(tuple(polls), now=NOW)
 
     def push(self, at: float, event: tuple[SimulatedQueue, PendingPoll] | Work) -> None:
         self._number += 1
@@ -291,7 +291,7 @@ def test_no_object_is_lost(
 
     simulation = Simulation(
         objects=objects,
-        kinds=[CAMPAIGN, OTHER_KIND._replace(bucket=bucket)][: len(objects)],
+        kinds=[CAMPAIGN, CANVAS._replace(bucket=bucket)][: len(objects)],
         spacing=spacing,
         concurrency=concurrency,
         end=end,
@@ -475,7 +475,7 @@ def test_a_response_at_any_step_of_a_reload_loses_no_poll(
     braze.responses = [response, EMPTY_DOCUMENT]
     braze.is_requested.clear()
     braze.is_released.clear()
-    due = world.scheduler.polls.pop(("shop", "a"))
+    due = world.scheduler.polls.pop(key("a"))
     clock.time = max(clock.time, due.at)
 
     def poll() -> None:

@@ -15,6 +15,7 @@ from exporter.polling.request_queue import PendingPoll
 from exporter.polling.scheduler import Scheduler
 
 from tests.support.daemon_process import PATIENCE_SECONDS, until
+from tests.support.object_keys import key
 from tests.support.thread_limit import ThreadLimit
 
 
@@ -63,7 +64,7 @@ def poll_of(
 ) -> PendingPoll:
     """Return a poll that is due so many seconds from now."""
     at = time.time() + after
-    return PendingPoll(workspace, object_id, due_at=at, at=at)
+    return PendingPoll(key(object_id, workspace=workspace), due_at=at, at=at)
 
 
 def test_a_job_replaces_the_previous_one_of_its_object_and_runs_however_late() -> None:
@@ -75,7 +76,7 @@ def test_a_job_replaces_the_previous_one_of_its_object_and_runs_however_late() -
         scheduler.put(poll_of("b", after=0.1))
         until(lambda: len(runner.polls) == 2)
 
-        assert scheduler.planned("shop", "a") is None
+        assert scheduler.planned(key("a")) is None
 
     assert runner.count() == {"a": 1, "b": 1}
 
@@ -85,12 +86,12 @@ def test_scheduled_polls_are_listed_and_dropped() -> None:
 
     with started(Runner(), "shop") as scheduler:
         scheduler.put(later)
-        assert scheduler.planned("shop", "a") == later
-        assert scheduler.all_planned() == {("shop", "a"): later.at}
+        assert scheduler.planned(key("a")) == later
+        assert scheduler.all_planned() == {key("a"): later.at}
         for _ in range(2):
-            scheduler.drop("shop", "a")
+            scheduler.drop(key("a"))
 
-        assert scheduler.planned("shop", "a") is None
+        assert scheduler.planned(key("a")) is None
         assert scheduler.all_planned() == {}
 
 
@@ -158,7 +159,7 @@ def test_jobs_are_rescheduled_when_the_wall_clock_is_set(seconds: float) -> None
         ahead[0] = -7200
         scheduler.after_clock_set()
 
-        assert scheduler.planned("shop", "b") == later
+        assert scheduler.planned(key("b")) == later
         until(lambda: runner.polls)
     assert runner.polls == [soon]
 
@@ -170,7 +171,7 @@ def test_jobs_that_wait_for_a_thread_are_dropped_by_the_stop() -> None:
         scheduler.put(poll_of("a"))
         until(lambda: runner.began)
         scheduler.put(poll_of("b", after=-1))
-        until(lambda: scheduler.planned("shop", "b") is None)
+        until(lambda: scheduler.planned(key("b")) is None)
     runner.is_over.set()
     until(lambda: runner.polls)
 
@@ -183,7 +184,7 @@ def test_jobs_that_are_due_during_the_stop_are_not_logged(
     for _ in range(20):
         with started(Runner(), "shop") as scheduler:
             for number in range(50):
-                scheduler.put(PendingPoll("shop", f"c{number}", due_at=0.0, at=0.0))
+                scheduler.put(PendingPoll(key(f"c{number}"), due_at=0.0, at=0.0))
 
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
@@ -191,8 +192,8 @@ def test_jobs_that_are_due_during_the_stop_are_not_logged(
 def test_no_two_objects_share_a_job() -> None:
     runner = Runner()
     with started(runner, "eu", "eu/a") as scheduler:
-        scheduler.put(PendingPoll("eu", "a/b", due_at=0.0, at=0.0))
-        scheduler.put(PendingPoll("eu/a", "b", due_at=0.0, at=0.0))
+        scheduler.put(PendingPoll(key("a/b", workspace="eu"), due_at=0.0))
+        scheduler.put(PendingPoll(key("b", workspace="eu/a"), due_at=0.0))
 
         until(lambda: len(runner.polls) == 2)
 
@@ -224,8 +225,8 @@ def test_a_task_replaces_the_previous_one_of_its_workspace() -> None:
         put_task("later", 9000.0)
         scheduler.put(poll_of("a", after=9000.0))
         scheduler.after_clock_set()
-        assert scheduler.planned("shop", "") is None
-        assert list(scheduler.all_planned()) == [("shop", "a")]
+        assert scheduler.planned(key("\0", kind="\0")) is None
+        assert list(scheduler.all_planned()) == [key("a")]
 
     assert done == ["now"]
 
@@ -257,18 +258,18 @@ def test_jobs_start_once_the_system_has_a_thread(
             scheduler.put(poll_of(object_id))
         scheduler.put_task("shop", time.time(), is_run.set)
         until(lambda: not scheduler.all_planned() and len(caplog.messages) == 2)
-        assert scheduler.active_keys() >= {("shop", one) for one in "abcd"}
+        assert scheduler.active_keys() >= {key(one) for one in "abcd"}
         scheduler.start_again()
         scheduler.open("shop", concurrency=1)
         scheduler.start_again()
-        scheduler.drop("shop", "a")
+        scheduler.drop(key("a"))
         scheduler.put(poll_of("b", after=9000))
         limit.is_reached = False
         scheduler.start_again()
         scheduler.start_again()
         until(lambda: len(runner.polls) == 2)
         assert is_run.wait(PATIENCE_SECONDS)
-        assert scheduler.active_keys() == {("shop", "b")}
+        assert scheduler.active_keys() == {key("b")}
 
     assert runner.count() == {"c": 1, "d": 1}
     assert caplog.messages == ["job.not_started"] * 3

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics.object_metrics import render_status, render_values
-from exporter.model.config import ObjectConfig
+from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import FailureReason, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.polling import slots
+from exporter.polling.kinds import CANVAS
 from exporter.series.kept import Kept
 
 from tests.support.fake_clock import NOW
+from tests.support.object_keys import key
 from tests.support.polling_world import (
     EMPTY_DOCUMENT,
     NOT_FOUND,
@@ -23,6 +27,7 @@ from tests.support.polling_world import (
     PollingWorld,
     config,
     polled_world,
+    with_canvases,
     workspace,
 )
 from tests.support.snapshots import example_snapshot as example
@@ -41,6 +46,11 @@ def paused_world(ids: str = "abc") -> PollingWorld:
     assert PAUSED in world.page()
     world.braze.requests.clear()
     return world
+
+
+def adding(found: list[ObjectConfig]) -> Callable[[WorkspaceConfig], WorkspaceConfig]:
+    """Return a discovery that found these campaigns."""
+    return lambda one: replace(one, campaigns=(*one.campaigns, *found))
 
 
 def store_values(world: PollingWorld) -> None:
@@ -66,14 +76,14 @@ def test_an_unchanged_configuration_changes_nothing() -> None:
 
 def test_campaigns_are_added_and_removed() -> None:
     world = polled_world("ab")
-    before = world.scheduler.polls["shop", "a"]
+    before = world.scheduler.polls[key("a")]
 
     world.apply(config(workspace("ac")))
 
-    assert {entry.labels.campaign_id for entry in world.store.entries()} == {"a", "c"}
-    assert ("shop", "b") not in world.scheduler.polls
-    assert world.scheduler.polls["shop", "a"] == before
-    assert world.scheduler.polls["shop", "c"].at <= world.clock.now()
+    assert {entry.labels.id for entry in world.store.entries()} == {"a", "c"}
+    assert key("b") not in world.scheduler.polls
+    assert world.scheduler.polls[key("a")] == before
+    assert world.scheduler.polls[key("c")].at <= world.clock.now()
     world.run(until=NOW + 600)
     assert set(world.braze.polled_ids) == {"a", "c"}
 
@@ -112,10 +122,10 @@ def test_a_change_during_a_poll_holds_for_its_values(
 
     entry = world.entry()
     assert entry.status.is_up
-    assert entry.labels.campaign == campaign["name"]
+    assert entry.labels.name == campaign["name"]
     assert f'campaign="{campaign["name"]}"' in entry.status_blocks.text.decode()
     assert entry.status.interval_seconds == interval
-    assert world.scheduler.polls["shop", "a"].at <= NOW + 1.5 * interval + 1
+    assert world.scheduler.polls[key("a")].at <= NOW + 1.5 * interval + 1
 
 
 def test_a_shorter_interval_moves_the_next_poll() -> None:
@@ -123,13 +133,13 @@ def test_a_shorter_interval_moves_the_next_poll() -> None:
 
     world.apply(config(workspace("a", interval="1m")))
 
-    scheduled = world.scheduler.polls["shop", "a"]
+    scheduled = world.scheduler.polls[key("a")]
     assert scheduled.at == slots.next_slot(
         phase=slots.phase("a"), interval_seconds=60, after=world.clock.now()
     )
     assert world.entry().status.interval_seconds == 60
     world.apply(config(workspace("a", interval="1h")))
-    assert world.scheduler.polls["shop", "a"] == scheduled
+    assert world.scheduler.polls[key("a")] == scheduled
     assert world.entry().status.interval_seconds == 3600
 
 
@@ -252,10 +262,12 @@ def test_a_removed_workspace_does_not_come_back_with_a_poll(response: object) ->
     world.braze.responses = [response]
     world.braze.during = lambda: world.apply(config(other))
 
-    world.poll(poll=world.scheduler.polls.pop(("shop", "a")))
+    world.poll(poll=world.scheduler.polls.pop(key("a")))
 
-    assert [entry.key for entry in world.store.entries()] == [("other", "b")]
-    assert ("shop", "a") not in world.scheduler.polls
+    assert [entry.key for entry in world.store.entries()] == [
+        key("b", workspace="other")
+    ]
+    assert key("a") not in world.scheduler.polls
     assert PAUSED not in world.page()
 
 
@@ -268,7 +280,7 @@ def test_a_campaign_removed_during_its_poll_does_not_stop_the_others(
     world = PollingWorld()
     world.apply(config(workspace("abc")))
     world.braze.responses = [response, EMPTY_DOCUMENT]
-    (_, first_id) = next(iter(world.scheduler.polls))
+    first_id = next(iter(world.scheduler.polls)).id
     expected = set("abc") - (set(first_id) if returns == "never" else set())
 
     def reload() -> None:
@@ -322,7 +334,7 @@ def test_a_new_campaign_may_become_the_probe() -> None:
     pause = world.shop.queue.pause
     assert pause is not None
     assert pause.probe_id == "b"
-    assert world.scheduler.polls["shop", "b"].at == pause.probe_at
+    assert world.scheduler.polls[key("b")].at == pause.probe_at
     world.braze.responses = [EMPTY_DOCUMENT]
     world.run(until=pause.probe_at)
     assert world.braze.polled_ids == ["b"]
@@ -336,9 +348,9 @@ def test_fresh_values_are_restored_and_polled_at_their_slots(
     world = PollingWorld()
     fresh, stale = NOW - 60, NOW - 9000
     kept = {
-        ("shop", "a"): Kept(fresh, FailureReason.TIMEOUT, SNAPSHOT),
-        ("shop", "b"): Kept(stale, None, SNAPSHOT),
-        ("shop", "c"): Kept(NOW + 500, None, SNAPSHOT),
+        key("a"): Kept(fresh, FailureReason.TIMEOUT, SNAPSHOT),
+        key("b"): Kept(stale, None, SNAPSHOT),
+        key("c"): Kept(NOW + 500, None, SNAPSHOT),
     }
 
     world.apply(config(workspace("abcd"), revisions=revisions), kept)
@@ -356,7 +368,7 @@ def test_fresh_values_are_restored_and_polled_at_their_slots(
         None,
     ]
     assert entries["c"].expires_at == NOW + 3600
-    assert world.scheduler.polls["shop", "a"].at > NOW
+    assert world.scheduler.polls[key("a")].at > NOW
     world.run(until=NOW + 2)
     assert set(world.braze.polled_ids) == {"b", "d"}
 
@@ -398,13 +410,13 @@ def test_waits_stay_when_the_wall_clock_is_set(seconds: float) -> None:
 
 def test_slots_follow_the_wall_clock() -> None:
     world = polled_world("a")
-    before = world.scheduler.polls["shop", "a"].at
+    before = world.scheduler.polls[key("a")].at
 
     world.clock.set_wall(seconds=150)
     world.workspaces.after_clock_set()
     world.run(until=before + 1)
 
-    upcoming = world.scheduler.polls["shop", "a"].at
+    upcoming = world.scheduler.polls[key("a")].at
     assert (upcoming - before) % 300 == pytest.approx(150)
     assert 150 <= upcoming - before <= 450
 
@@ -437,18 +449,18 @@ def test_an_abort_fails_later_requests_at_once() -> None:
 def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -> None:
     world = PollingWorld()
     found: list[ObjectConfig] = []
-    world.workspaces.campaigns_of = lambda one: (*one.campaigns, *found)
+    world.workspaces.polled_part = adding(found)
     found[:] = [ObjectConfig("c", "kept", 300)]
-    kept = {("shop", "c"): Kept(NOW - 60, None, SNAPSHOT)}
+    kept = {key("c"): Kept(NOW - 60, None, SNAPSHOT)}
     world.apply(config(workspace("a", discover={})), kept)
     assert world.entry("c").values is not None
     world.run(until=NOW + 30)
-    before = world.scheduler.polls["shop", "a"]
+    before = world.scheduler.polls[key("a")]
 
     found[:] = [ObjectConfig("b", "found", 300, {"by": "email"})]
     world.refresh("shop")
-    assert world.scheduler.polls["shop", "b"].at <= world.clock.now()
-    assert world.scheduler.polls["shop", "a"] == before
+    assert world.scheduler.polls[key("b")].at <= world.clock.now()
+    assert world.scheduler.polls[key("a")] == before
     assert 'campaign="found",campaign_id="b"' in world.page()
     assert 'by="email"' in world.page()
 
@@ -465,26 +477,33 @@ def test_discovered_campaigns_are_added_renamed_and_removed_without_a_reload() -
     world.refresh("shop")
     world.refresh("removed")
     assert 'campaign_id="b"' not in world.page()
-    assert ("shop", "b") not in world.scheduler.polls
+    assert key("b") not in world.scheduler.polls
 
 
-def test_discovery_has_its_own_bucket() -> None:
+def test_discovery_and_canvases_share_one_bucket() -> None:
     world = PollingWorld()
     world.apply(config(workspace("a")))
     session = world.shop.session
 
-    world.apply(config(workspace("a", discover={"requests_per_minute": 30})))
+    discovering = config(workspace("a", discover={}))
+    world.apply(with_canvases(discovering, "", shared_requests_per_minute=30.0))
 
     assert world.shop.session is session
     assert session.budget(SHARED).spacing_seconds == pytest.approx(2, rel=0.05)
     assert session.budget(SHARED).concurrency == 1
+
+    world.apply(with_canvases(discovering, "c", shared_requests_per_minute=15.0))
+
+    assert world.group(CANVAS).session is session
+    assert session.budget(SHARED).spacing_seconds == pytest.approx(4, rel=0.05)
+    assert session.budget(SHARED).concurrency == 4
 
 
 def test_stretching_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world = PollingWorld()
     found: list[ObjectConfig] = []
-    world.workspaces.campaigns_of = lambda _: tuple(found)
+    world.workspaces.polled_part = adding(found)
     world.apply(config(workspace("", discover={}, requests_per_minute=1)))
 
     for id_ in "abcd":
@@ -502,12 +521,12 @@ def test_stretching_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_restored_or_dormant_campaign_may_be_idle() -> None:
     world = PollingWorld()
     kept = {
-        ("shop", "a"): Kept(NOW - 1000, None, QUIET),
-        ("shop", "b"): Kept(NOW - 10, None, SNAPSHOT),
+        key("a"): Kept(NOW - 1000, None, QUIET),
+        key("b"): Kept(NOW - 10, None, SNAPSHOT),
     }
 
     dormant = ObjectConfig("d", "d", 300, is_dormant=True)
-    world.workspaces.campaigns_of = lambda one: (*one.campaigns, dormant)
+    world.workspaces.polled_part = adding([dormant])
 
     world.apply(config(workspace("ab"), revisions=True), kept)
 
@@ -516,7 +535,7 @@ def test_a_restored_or_dormant_campaign_may_be_idle() -> None:
     assert entry.status.interval_seconds == 3600
     assert entry.expires_at == NOW - 1000 + 3 * 3600
     assert entry.snapshot == QUIET
-    slot = world.scheduler.polls["shop", "a"].at
+    slot = world.scheduler.polls[key("a")].at
     assert (slot - slots.phase("a") * 3600) % 3600 == pytest.approx(0, abs=0.01)
 
     world.store.expire(now=NOW + 10 * 3600)
@@ -568,7 +587,7 @@ def test_a_campaign_that_joins_a_paused_workspace_is_down_at_once() -> None:
 def test_after_a_new_key_a_forbidden_campaign_is_polled_at_once() -> None:
     world = polled_world("ab", interval="1h")
     world.store.update(
-        ("shop", "a"),
+        key("a"),
         lambda entry: entry._replace(
             status=entry.status._replace(failure=FailureReason.FORBIDDEN)
         ),
@@ -585,7 +604,7 @@ def test_after_a_new_key_a_forbidden_campaign_is_polled_at_once() -> None:
 def test_a_lost_poll_is_scheduled_again_and_counted() -> None:
     """Two checks in a row have to miss it: a job may be about to run."""
     world = polled_world("abc")
-    del world.scheduler.polls["shop", "b"]
+    del world.scheduler.polls[key("b")]
 
     world.workspaces.recover()
     assert world.metric("polls_recovered_total") == 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import orjson
 import pytest
+from exporter.model.errors import MalformedSeries
 from exporter.series.older_days import (
     NOTHING_OLDER,
     OlderDays,
     merge,
     requests_needed,
     rows_of,
-    windows_asked,
+    windows_requested,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +32,7 @@ def response(*ages: int, today: date = TODAY, value: int = 1) -> list[tuple[date
     ]
 
 
-def asked(older: OlderDays, request: int, today: date = TODAY) -> OlderDays:
+def requested(older: OlderDays, request: int, today: date = TODAY) -> OlderDays:
     """Return what is remembered after a response without any row."""
     return merge(older, [], today=today, request=request, days=28)
 
@@ -49,30 +51,33 @@ def test_the_longest_window_determines_the_number_of_requests(
 def test_a_window_is_known_once_all_its_days_were_asked_for() -> None:
     windows = (7, 13, 14, 28)
 
-    first = asked(NOTHING_OLDER, 1)
-    both = asked(first, 2)
+    first = requested(NOTHING_OLDER, 1)
+    both = requested(first, 2)
 
-    assert windows_asked(windows, NOTHING_OLDER, today=TODAY) == (7, 13)
-    assert windows_asked(windows, first, today=TODAY) == (7, 13, 14)
-    assert windows_asked(windows, both, today=TODAY) == windows
-    assert windows_asked(windows, asked(NOTHING_OLDER, 2), today=TODAY) == (7, 13)
+    assert windows_requested(windows, NOTHING_OLDER, today=TODAY) == (7, 13)
+    assert windows_requested(windows, first, today=TODAY) == (7, 13, 14)
+    assert windows_requested(windows, both, today=TODAY) == windows
+    assert windows_requested(windows, requested(NOTHING_OLDER, 2), today=TODAY) == (
+        7,
+        13,
+    )
 
 
 def test_a_new_day_needs_no_older_days_again() -> None:
-    older = asked(asked(asked(NOTHING_OLDER, 0), 1), 2)
+    older = requested(requested(requested(NOTHING_OLDER, 0), 1), 2)
 
     for days in range(1, 30):
         today = TODAY + timedelta(days=days)
-        assert windows_asked((28,), older, today=today) == (28,)
-        older = asked(older, 0, today)
+        assert windows_requested((28,), older, today=today) == (28,)
+        older = requested(older, 0, today)
 
 
 def test_a_gap_of_two_weeks_makes_long_windows_unknown() -> None:
-    """The process was down: the days between were never asked for."""
-    older = asked(asked(asked(NOTHING_OLDER, 0), 1), 2)
+    """The process was down: the days between were never requested."""
+    older = requested(requested(requested(NOTHING_OLDER, 0), 1), 2)
     later = TODAY + timedelta(days=15)
 
-    assert windows_asked((7, 28), older, today=later) == (7,)
+    assert windows_requested((7, 28), older, today=later) == (7,)
 
 
 def test_rows_are_remembered_until_they_are_too_old() -> None:
@@ -80,9 +85,11 @@ def test_rows_are_remembered_until_they_are_too_old() -> None:
         NOTHING_OLDER, response(0, 1, 28, 29), today=TODAY, request=2, days=28
     )
 
-    assert set(rows_of(older)) == {ago(1), ago(28)}
-    next_day = merge(older, [], today=ago(-1), request=0, days=28)
-    assert set(rows_of(next_day)) == {ago(1)}
+    assert set(rows_of(older)) == {ago(0), ago(1), ago(28)}
+    next_day = merge(older, response(5), today=ago(-1), request=0, days=29)
+    assert set(rows_of(next_day)) == {ago(5), ago(28)}
+    day_after = merge(next_day, [], today=ago(-2), request=0, days=29)
+    assert set(rows_of(day_after)) == set()
     assert rows_of(NOTHING_OLDER) == {}
 
 
@@ -92,6 +99,14 @@ def test_a_restated_day_replaces_the_remembered_one() -> None:
     again = merge(older, response(20, value=2), today=TODAY, request=1, days=28)
 
     assert rows_of(again)[ago(20)]["n"] == 2
+
+
+def test_a_row_nested_too_deeply_is_malformed() -> None:
+    """The decoder of responses accepts 1024 levels."""
+    row = {"time": str(ago(5)), "more": orjson.loads("[" * 1015 + "]" * 1015)}
+
+    with pytest.raises(MalformedSeries, match="nested too deeply"):
+        merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=0, days=28)
 
 
 @given(st.text(st.characters()), st.integers(), st.floats(allow_nan=False))

@@ -44,7 +44,7 @@ PAUSED = campaign("theta", is_paused=True)
 
 def names(campaigns: tuple[CampaignView, ...], query: ListQuery) -> str:
     """Return the first letters of the names."""
-    return "".join(one.labels.campaign[0] for one in select(campaigns, query))
+    return "".join(one.labels.name[0] for one in select(campaigns, query))
 
 
 @given(query_string=st.text() | st.text(alphabet="&=;%q0aF+pagesortize"))

@@ -20,6 +20,7 @@ from exporter.series.kept import Kept
 from exporter.storage.autosave import Autosave
 from exporter.storage.sqlite_state import FILE_NAME, SqliteState
 
+from tests.support.object_keys import key
 from tests.support.snapshots import example_snapshot
 
 SNAPSHOT = example_snapshot()
@@ -55,7 +56,7 @@ class Fixture:
 
     def put(self, *campaign_ids: str, **changes: Any) -> None:
         for campaign_id in campaign_ids:
-            subject = ObjectLabels("shop", campaign_id, campaign_id, {})
+            subject = ObjectLabels("shop", "campaign", campaign_id, campaign_id, {})
             status = PollStatus(True, None, 300, 100.0)._replace(**changes)
             values = render_values(subject, SNAPSHOT)
             self.store.put(
@@ -63,7 +64,7 @@ class Fixture:
             )
 
     def saved_ids(self) -> set[str]:
-        return {campaign_id for _, campaign_id in self.state.load()}
+        return {key[-1] for key in self.state.load()}
 
     def count(self, name: str, result: str) -> float | None:
         return self.telemetry.registry.get_sample_value(
@@ -83,7 +84,7 @@ def test_saved_values_are_restored(fixture: Fixture, tmp_path: Path) -> None:
     fixture.autosave.save()
 
     kept = Fixture(tmp_path).autosave.restore()
-    assert kept == {("shop", "a"): Kept(100.0, None, SNAPSHOT)}
+    assert kept == {key("a"): Kept(100.0, None, SNAPSHOT)}
     assert fixture.count("state_loads", "success") == 1
     assert fixture.count("state_saves", "success") == 1
 
@@ -96,8 +97,8 @@ def test_only_changed_campaigns_are_written(fixture: Fixture) -> None:
     fixture.autosave.save()
     fixture.autosave.save()
 
-    everything = {("shop", campaign_id) for campaign_id in "abc"}
-    assert fixture.state.saves == [(everything, set()), ({("shop", "b")}, set())]
+    everything = set(map(key, "abc"))
+    assert fixture.state.saves == [(everything, set()), ({key("b")}, set())]
 
 
 def test_restored_values_are_not_written_again(
@@ -120,18 +121,18 @@ def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
 
     fixture.autosave.save()
 
-    assert fixture.state.load()["shop", "a"].failure is FailureReason.TIMEOUT
+    assert fixture.state.load()[key("a")].failure is FailureReason.TIMEOUT
 
 
 def test_campaigns_that_left_the_store_are_deleted(fixture: Fixture) -> None:
     fixture.put(*"ab")
     fixture.autosave.save()
 
-    fixture.store.remove([("shop", "a")])
+    fixture.store.remove([key("a")])
     fixture.autosave.save()
 
     assert fixture.saved_ids() == {"b"}
-    assert fixture.state.saves[-1] == (set(), {("shop", "a")})
+    assert fixture.state.saves[-1] == (set(), {key("a")})
 
 
 def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
@@ -139,7 +140,7 @@ def test_campaigns_without_values_are_not_saved(fixture: Fixture) -> None:
     fixture.put("a")
     fixture.autosave.save()
     fixture.put("b", last_success_at=None)
-    fixture.store.update(("shop", "a"), lambda entry: entry._replace(values=None))
+    fixture.store.update(key("a"), lambda entry: entry._replace(values=None))
 
     fixture.autosave.save()
 
@@ -224,7 +225,7 @@ def test_a_locked_file_is_not_renamed(fixture: Fixture, tmp_path: Path) -> None:
         kept = Fixture(tmp_path).autosave.restore()
 
     assert kept == {}
-    assert set(Fixture(tmp_path).autosave.restore()) == {("shop", "a")}
+    assert set(Fixture(tmp_path).autosave.restore()) == {key("a")}
 
 
 def test_values_of_campaigns_that_are_not_known_yet_are_not_removed(
@@ -235,9 +236,9 @@ def test_values_of_campaigns_that_are_not_known_yet_are_not_removed(
     fixture.put("a", "b")
     fixture.autosave.save()
 
-    fixture.store.remove([("shop", "b")])
+    fixture.store.remove([key("b")])
     fixture.autosave.save(lambda workspace: workspace != "shop")
-    assert set(fixture.state.load()) == {("shop", "a"), ("shop", "b")}
+    assert set(fixture.state.load()) == {key("a"), key("b")}
 
     fixture.autosave.save(lambda _: True)
-    assert set(fixture.state.load()) == {("shop", "a")}
+    assert set(fixture.state.load()) == {key("a")}

@@ -11,24 +11,37 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exporter.model.errors import FailureReason, StateError
-from exporter.series import snapshot_json
+from exporter.model.snapshot import VARIATION, WHOLE, Day, Figures, Part
+from exporter.series import older_days, snapshot_json
 from exporter.series.kept import Kept
+from exporter.series.older_days import NOTHING_OLDER
 from exporter.storage import table_reader
 from exporter.storage.sqlite_state import FILE_NAME, VERSION, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
-from tests.support.snapshots import example_snapshot
+from tests.support.object_keys import key
+from tests.support.snapshots import TODAY, example_snapshot
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/state"
 SNAPSHOT = example_snapshot()
 DOCUMENT = json.dumps(snapshot_json.dump(SNAPSHOT))
 KEPT = Kept(1_700_000_000.5, None, SNAPSHOT)
+OLDER = older_days.merge(
+    older_days.NOTHING_OLDER,
+    [(TODAY - timedelta(days=20), {"time": "2025-06-02", "total_stats": {"n": 1.5}})],
+    today=TODAY,
+    request=1,
+    days=28,
+)._replace(read_at=1_700_000_000.0)
+WITH_OLDER = KEPT._replace(older=OLDER)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
-KEY, OTHER = ("shop", "c1"), ("shop", "c2")
+KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "file key")
 
 
@@ -83,15 +96,47 @@ def test_a_missing_and_an_empty_file_hold_nothing(
     assert state.load() == {KEY: KEPT}
 
 
-def old_file(directory: Path) -> SqliteState:
-    """Return the state of a file that the code before version 3 wrote."""
+def old_file(directory: Path, *, version: int = 2) -> SqliteState:
+    """Return the state of a file that the code before version 3 or 4 wrote."""
+    file = directory / FILE_NAME
     shutil.copy(FIXTURES / FILE_NAME, directory)
+    if version == 3:
+        edit(
+            "CREATE TABLE catalogues (workspace TEXT, endpoint TEXT, key_source TEXT, "
+            "document TEXT, PRIMARY KEY (workspace, endpoint, key_source)) "
+            "WITHOUT ROWID"
+        )(file)
+        edit("INSERT INTO catalogues VALUES ('a', 'b', 'c', 'a list')")(file)
+        edit("UPDATE kept SET snapshot = json_remove(snapshot, '$.series')")(file)
+        edit("PRAGMA user_version = 3")(file)
     return SqliteState(directory)
 
 
-def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
-    state = old_file(tmp_path)
-    assert version_of(tmp_path / FILE_NAME) == 2
+def old_figures(document: dict[str, Any], figures: dict[str, Any]) -> Figures:
+    """Return figures of a document before version 4, which had no parts."""
+    parts = [Part(VARIATION, *about) for about in document["variations"]]
+    variations = tuple((parts[number], one) for number, one in figures["variations"])
+    overall = ((WHOLE, figures["overall"]),) if figures["overall"] else ()
+    return (*overall, *variations)
+
+
+def old_day(document: dict[str, Any], name: str) -> Day | None:
+    """Return a day of a document before version 4."""
+    if (day := document[name]) is None:
+        return None
+    figures = old_figures(document, day["figures"])
+    return Day(date.fromisoformat(day["date"]), day["starts_at"], figures)
+
+
+def old_date(day: dict[str, Any]) -> dict[str, Any]:
+    return {name: day[name] for name in ("date", "starts_at")}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_older_file_is_loaded_and_migrated(tmp_path: Path, version: int) -> None:
+    """All campaigns are kept, with all their values."""
+    state = old_file(tmp_path, version=version)
+    assert version_of(tmp_path / FILE_NAME) == version
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
         rows = database.execute("SELECT campaign_id, snapshot FROM kept").fetchall()
     documents = {id_: json.loads(document) for id_, document in rows}
@@ -101,13 +146,46 @@ def test_a_file_of_version_2_is_loaded_and_migrated(tmp_path: Path) -> None:
     state.save_catalogues({ACCOUNT: "{}"})
 
     assert version_of(tmp_path / FILE_NAME) == VERSION
-    assert {id_ for _, id_ in loaded} == set(documents)
+    assert set(loaded) == {key(id_, workspace="production") for id_ in documents}
     assert len(documents) == 3
-    for (_, id_), kept in loaded.items():
-        written = snapshot_json.dump(kept.snapshot)
-        assert written == {name: documents[id_][name] for name in written}
+    for (*_, id_), kept in loaded.items():
+        old, snapshot = documents[id_], kept.snapshot
+        assert snapshot.latest == old_day(old, "latest")
+        assert snapshot.last_complete == old_day(old, "last_complete")
+        assert snapshot.trailing == tuple(
+            (window, old_figures(old, figures)) for window, figures in old["trailing"]
+        )
+        assert snapshot.trailing
+        written = snapshot_json.dump(snapshot)
+        first, changed = old["first_complete"], {"latest", "last_complete", "trailing"}
+        parts = [[*WHOLE, first["overall"]]]
+        parts += [[VARIATION, *about] for about in first["variations"]]
+        found = written["first_complete"]
+        assert found == {**old_date(first), "parts": parts}
+        same = set(written) & set(old) - changed - {"first_complete"}
+        assert {name: written[name] for name in same} == {n: old[n] for n in same}
+        assert same >= {"history", "is_quiet", "is_active", "skipped_rows"}
+        assert kept.older == NOTHING_OLDER
     assert SqliteState(tmp_path).load() == {**loaded, KEY: KEPT}
     assert SqliteState(tmp_path).load_catalogues() == {ACCOUNT: "{}"}
+
+
+def test_catalogues_survive_the_migration_from_version_3(tmp_path: Path) -> None:
+    state = old_file(tmp_path, version=3)
+
+    assert state.load_catalogues() == {("a", "b", "c"): "a list"}
+    assert version_of(tmp_path / FILE_NAME) == VERSION
+    assert len(state.load()) == 3
+
+
+def test_a_canvas_is_kept_with_its_older_days(tmp_path: Path) -> None:
+    """Beside a campaign with the same id; each is deleted alone."""
+    state = SqliteState(tmp_path)
+    state.save({KEY: KEPT, CANVAS: WITH_OLDER})
+
+    assert SqliteState(tmp_path).load() == {KEY: KEPT, CANVAS: WITH_OLDER}
+    state.save({}, gone=[KEY])
+    assert SqliteState(tmp_path).load() == {CANVAS: WITH_OLDER}
 
 
 def test_a_file_of_version_1_is_loaded(tmp_path: Path) -> None:
@@ -151,8 +229,8 @@ def make_endless_view(file: Path) -> None:
     edit(
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
         " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace,"
-        " x AS campaign_id, 1.0 AS last_success_at,"
-        " NULL AS failure, '' AS snapshot FROM n WHERE x > 1"
+        " x AS kind, x AS object_id, 1.0 AS last_success_at, NULL AS failure,"
+        " '' AS snapshot, NULL AS older FROM n WHERE x > 1"
     )(file)
 
 
@@ -174,6 +252,8 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "no table": edit("ALTER TABLE kept RENAME TO others"),
 }
 
+older_document = older_days.dump(OLDER)
+assert older_document is not None
 BAD_ROWS: dict[str, Callable[[Path], object]] = {
     "a huge text": edit("UPDATE kept SET snapshot = zeroblob(70000000)"),
     "a huge name": edit("UPDATE kept SET workspace = zeroblob(30000000)"),
@@ -187,6 +267,26 @@ BAD_ROWS: dict[str, Callable[[Path], object]] = {
     "an infinite time": edit("UPDATE kept SET last_success_at = 9e999"),
     "an unknown reason": edit("UPDATE kept SET failure = 'unknown'"),
     "a reason not UTF-8": edit("UPDATE kept SET failure = CAST(x'ff' AS TEXT)"),
+    "older days not JSON": edit("UPDATE kept SET older = '{'"),
+    "older days not UTF-8": edit("UPDATE kept SET older = CAST(x'ff' AS TEXT)"),
+    "older days a number": edit("UPDATE kept SET older = 1"),
+    "not older days": edit("UPDATE kept SET older = '[]'"),
+    "older days too deep": edit("UPDATE kept SET older = ?", "[" * 100_000),
+    **{
+        f"older days with {name} {value}": edit(
+            "UPDATE kept SET older = ?", json.dumps(older_document | {name: value})
+        )
+        for name, value in (
+            ("rows", None),
+            ("rows", {"yesterday": {}}),
+            ("rows", {"2025-06-02": []}),
+            ("requested", None),
+            ("requested", [1]),
+            ("requested", ["yesterday"]),
+            ("read_at", None),
+            ("read_at", float("inf")),
+        )
+    },
     "a blob as time": edit("UPDATE kept SET last_success_at = x'00'"),
 }
 
@@ -202,24 +302,25 @@ def test_a_bad_row_costs_only_itself(
     """It is logged, and replaced when the campaign is saved again."""
     BAD_ROWS[fault](file)
     state = SqliteState(file.parent)
-    state.save({OTHER: FAILED, ("shop", "a"): KEPT})
+    state.save({OTHER: FAILED, key("a"): KEPT})
 
-    assert state.load() == {OTHER: FAILED, ("shop", "a"): KEPT}
+    assert state.load() == {OTHER: FAILED, key("a"): KEPT}
     ((event, fields),) = logged(caplog)
     assert (event, fields["rows"], fields["table"]) == ("state.skipped", 1, "kept")
     assert fields["file"] == str(file)
     assert len(str(fields["error"])) < 500
     state.save({KEY: KEPT})
-    assert set(state.load()) == {KEY, OTHER, ("shop", "a")}
+    assert set(state.load()) == {KEY, OTHER, key("a")}
 
 
 def test_a_row_that_occurs_twice_is_loaded_once(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once as a text and once as a blob."""
-    edit("INSERT INTO kept SELECT x'73686f70', 'c1', 1.0, NULL, snapshot FROM kept")(
-        file
-    )
+    edit(
+        "INSERT INTO kept SELECT x'73686f70', kind, 'c1', 1.0, NULL, snapshot, NULL "
+        "FROM kept"
+    )(file)
 
     assert SqliteState(file.parent).load() == {KEY: KEPT}
     assert [event for event, _ in logged(caplog)] == ["state.skipped"]
@@ -240,7 +341,7 @@ def test_what_is_read_is_bounded(
     file = tmp_path / FILE_NAME
     with closing(sqlite3.connect(file)) as database, database:
         database.executemany(
-            "INSERT INTO kept VALUES ('shop', ?, 1.0, NULL, ?)",
+            "INSERT INTO kept VALUES ('shop', 'campaign', ?, 1.0, NULL, ?, NULL)",
             ((f"d{n:05}", DOCUMENT + " " * size) for n in range(rows)),
         )
 
@@ -325,7 +426,7 @@ def test_a_text_that_sqlite_cannot_store_is_an_error(tmp_path: Path) -> None:
     state = SqliteState(tmp_path)
 
     with pytest.raises(StateError):
-        state.save({KEY: KEPT, ("shop", "\ud800"): KEPT})
+        state.save({KEY: KEPT, key("\ud800"): KEPT})
 
     assert state.load() == {}
 
@@ -346,7 +447,9 @@ PROGRAM = """
 import json, os, resource, sys
 from pathlib import Path
 from exporter.model.errors import StateError
-from exporter.series import snapshot_json
+from exporter.model.snapshot import VARIATION, WHOLE, Day, Figures, Part
+from exporter.series import older_days, snapshot_json
+from exporter.metrics.store import ObjectKey
 from exporter.series.kept import Kept
 from exporter.storage.sqlite_state import SqliteState
 
@@ -355,7 +458,7 @@ snapshot = snapshot_json.parse(json.loads(sys.argv[2]))
 
 def state_of(number):
     kept = Kept(float(number), None, snapshot)
-    return {("shop", f"c{n}"): kept for n in range(40)}
+    return {ObjectKey("shop", "campaign", f"c{n}"): kept for n in range(40)}
 """
 SAVE_FOR_EVER = """
 number = 1 + int(max((one.last_success_at for one in state.load().values()), default=0))

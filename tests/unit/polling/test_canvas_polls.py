@@ -1,0 +1,267 @@
+"""Polls of canvases: the newest days each time, older ones a few times a day."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from exporter.model.errors import CampaignRefused, Unavailable, Unusable
+from exporter.polling.kinds import CANVAS
+from exporter.polling.request_queue import PendingPoll
+from exporter.series.kept import Kept
+
+from tests.support.fake_clock import NOW, FakeClock
+from tests.support.object_keys import key
+from tests.support.polling_world import (
+    FakeBraze,
+    PollingWorld,
+    config,
+    failure,
+    is_campaign,
+    with_canvases,
+    workspace,
+)
+
+HOUR = 3600.0
+KEY = key("c", kind="canvas")
+MALFORMED = {"data": {"stats": "later"}}
+TOO_LARGE = failure(Unusable, "too_large", status=200)
+UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
+DOWN = failure(Unavailable, "server_error", status=503)
+
+
+class CanvasBraze(FakeBraze):
+    """Returns the days that a request covers, three entries on each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: object = None
+        """The response to requests for the newest days, if it is not their figures."""
+        self.older: object = None
+        """The response to requests for older days, if it is not their figures."""
+        self.on_request: Callable[[], object] = lambda: None
+
+    def respond(self, params: Mapping[str, str | int]) -> object:
+        if is_campaign(params):
+            return super().respond(params)
+        self.on_request()
+        ending_at = datetime.fromisoformat(str(params["ending_at"]))
+        is_newest = self.requests[-1] is params and age_of(params, self.now()) == 0
+        scripted = self.newest if is_newest else self.older
+        if scripted is not None:
+            return scripted
+        days = (ending_at.date() - timedelta(days=n) for n in range(14))
+        rows = [{"time": str(day), "total_stats": {"entries": 3}} for day in days]
+        return {"message": "success", "data": {"stats": rows}}
+
+    now: Callable[[], float]
+
+
+def age_of(params: Mapping[str, str | int], now: float) -> int:
+    """Return how many days before now the days of a request end."""
+    ending_at = datetime.fromisoformat(str(params["ending_at"]))
+    return (datetime.fromtimestamp(now - 60, UTC) - ending_at).days
+
+
+class CanvasWorld(PollingWorld):
+    """The campaign a and the canvas c, with windows of 7 and 28 days."""
+
+    braze: CanvasBraze
+
+    def __init__(
+        self,
+        kept: Mapping[str, Kept] | None = None,
+        *,
+        windows: Iterable[str] = ("7d", "28d"),
+        clock: FakeClock | None = None,
+    ) -> None:
+        super().__init__(clock=clock)
+        self.braze = CanvasBraze()
+        self.braze.now = self.clock.wall
+        found = config(workspace("a"), windows=list(windows))
+        known = {key(id_, kind="canvas"): one for id_, one in (kept or {}).items()}
+        self.apply(with_canvases(found, "c"), known)
+
+    def ages(self, *, until: float) -> list[int]:
+        """Run until then; return the age of the days of each request meanwhile."""
+        self.braze.requests.clear()
+        ages: list[int] = []
+
+        def note() -> None:
+            ages.append(age_of(self.braze.canvas_requests[-1], self.clock.wall()))
+
+        self.braze.on_request = note
+        self.run(until=until)
+        return ages
+
+    def sums(self) -> dict[str, str]:
+        """Return the entries in each window that is served."""
+        begin = 'braze_canvas_overall_trailing{workspace="shop",canvas="Canvas c"'
+        lines = [line for line in self.page().splitlines() if line.startswith(begin)]
+        return {line.split('"')[-2]: line.split()[-1] for line in lines}
+
+    def is_up(self) -> bool | None:
+        return self.entry("c", kind=CANVAS).status.is_up
+
+
+def test_a_request_asks_for_the_last_14_days_up_to_a_minute_ago() -> None:
+    """Braze refuses the future, and compares the flags with `true` as a text."""
+    world = CanvasWorld(windows=["7d"])
+    at = datetime.fromtimestamp(NOW - 60, UTC)
+
+    world.run(until=NOW + 30)
+
+    assert world.braze.canvas_requests == [
+        {
+            "canvas_id": "c",
+            "length": 14,
+            "ending_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "include_variant_breakdown": "true",
+            "include_step_breakdown": "true",
+            "include_deleted_step_data": "true",
+        }
+    ]
+    assert world.sums() == {"7d": "21"}
+
+
+def test_a_window_is_served_once_all_its_days_were_asked_for() -> None:
+    world = CanvasWorld()
+    seen: list[dict[str, str]] = []
+    world.braze.on_request = lambda: seen.append(world.sums())
+
+    world.run(until=NOW + 30)
+
+    ages = [age_of(one, NOW + 30) for one in world.braze.canvas_requests]
+    assert ages == [0, 13, 26]
+    assert {one["length"] for one in world.braze.canvas_requests} == {14}
+    assert seen == [{}, {"7d": "21"}, {"7d": "21"}]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    assert world.metric("polls_total", result="stored") == 2
+    assert world.metric("polls_total", result="deferred") == 0
+
+
+def test_older_days_are_read_again_every_six_hours_and_not_for_a_new_day() -> None:
+    """The world starts at 15:06, so that a day begins between the third reads."""
+    world = CanvasWorld()
+    world.run(until=NOW + 30)
+
+    until_reread = world.ages(until=NOW + 5.9 * HOUR)
+    reread = world.ages(until=NOW + 6.5 * HOUR)
+    world.braze.older = UNKNOWN
+    over_midnight = world.ages(until=NOW + 11.9 * HOUR)
+
+    assert until_reread == [0] * len(until_reread)
+    assert 22 <= len(until_reread) <= 25
+    assert [age for age in reread if age] == [13, 26]
+    assert over_midnight == [0] * len(over_midnight)
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    assert world.is_up()
+
+
+@pytest.mark.parametrize("response", [TOO_LARGE, UNKNOWN, MALFORMED, DOWN])
+def test_a_failed_request_for_older_days_costs_only_the_long_window(
+    response: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and tried again after the next request for the newest days."""
+    caplog.set_level(logging.INFO, logger="exporter")
+    world = CanvasWorld()
+    world.braze.older = response
+    world.run(until=NOW + 450)
+    (failed,) = (one for one in caplog.records if one.getMessage() == "poll.failed")
+    before = world.sums(), world.is_up()
+
+    world.braze.older = None
+    ages = world.ages(until=NOW + 1.5 * 900 + 30)
+
+    assert before == ({"7d": "21"}, True)
+    assert (
+        b"canvas_failure_info" not in world.entry("c", kind=CANVAS).status_blocks.text
+    )
+    fields = vars(failed)["fields"]
+    assert (fields["canvas"], fields["older_days_request"]) == ("Canvas c", 1)
+    assert ages[:3] == [0, 13, 26]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    assert caplog.messages[-1] == "poll.recovered"
+    assert world.metric("polls_total", result="failed") == 0
+
+
+def test_a_failed_request_for_the_newest_days_sends_none_for_older_ones() -> None:
+    world = CanvasWorld()
+    world.braze.newest = TOO_LARGE
+
+    ages = world.ages(until=NOW + 30)
+
+    assert ages == [0]
+    assert world.is_up() is False
+    assert world.metric("polls_total", result="failed") == 1
+
+
+def restarted(world: PollingWorld, *, after: float) -> CanvasWorld:
+    """Return a world that starts later with what is kept of this one."""
+    entry = world.entry("c", kind=CANVAS)
+    assert entry.snapshot is not None
+    assert entry.status.last_success_at is not None
+    kept = Kept(entry.status.last_success_at, None, entry.snapshot, entry.older)
+    return CanvasWorld({"c": kept}, clock=FakeClock(world.clock.time + after))
+
+
+@pytest.mark.parametrize("after", [60.0, 5 * HOUR])
+def test_older_days_survive_a_restart(after: float) -> None:
+    """No request for them is sent before they are due, even if values are stale."""
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=after)
+    at_once = world.sums()
+    before_due = world.ages(until=NOW + 5.9 * HOUR)
+    when_due = world.ages(until=NOW + 6.5 * HOUR)
+
+    assert at_once == ({"7d": "21", "28d": "84"} if after == 60 else {})
+    assert before_due == [0] * len(before_due)
+    assert len(before_due) > 1
+    assert [age for age in when_due if age] == [13, 26]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+def test_days_that_were_missed_during_a_long_stop_are_asked_for_first() -> None:
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=20 * 24 * HOUR)
+    ages = world.ages(until=world.clock.time + 30)
+
+    assert ages == [0, 13, 26]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+def test_a_longer_window_of_a_reload_is_served_after_the_next_poll() -> None:
+    world = CanvasWorld(windows=["7d"])
+    world.run(until=NOW + 30)
+
+    longer = config(workspace("a"), windows=["7d", "28d"])
+    world.apply(with_canvases(longer, "c"))
+    assert world.sums() == {"7d": "21"}
+    ages = world.ages(until=NOW + 1.5 * 900 + 30)
+
+    assert ages[:3] == [0, 13, 26]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    shorter = config(workspace("a"), windows=["7d"])
+    world.apply(with_canvases(shorter, "c"))
+    assert world.ages(until=world.clock.time + 2 * 900) == [0, 0]
+    assert world.sums() == {"7d": "21"}
+
+
+def test_stale_newest_days_are_requested_before_older_ones() -> None:
+    """A request for older days may have waited in the queue during a pause."""
+    world = CanvasWorld()
+    world.skip_first_round()
+    due = PendingPoll(KEY, due_at=world.clock.time, request=1)
+
+    upcoming = world.poll(poll=due)
+
+    assert [age_of(one, NOW + 30) for one in world.braze.canvas_requests] == [0]
+    assert upcoming is not None
+    assert upcoming.request == 1
+    assert world.sums() == {"7d": "21"}
