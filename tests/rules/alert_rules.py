@@ -12,7 +12,7 @@ import yaml
 
 from tests.paths import ROOT
 
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|\[[\w:]+\]')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _OF_KINDS = re.compile(r'__name__=~"(\w*)\(([\w|]+)\)(\w*)"')
 
@@ -32,7 +32,7 @@ class Rule:
 
     @cached_property
     def code(self) -> str:
-        """The expression without comments, and with empty strings."""
+        """The expression without comments and ranges, and with empty strings."""
         return _TEXT.sub(
             lambda found: '""' if found[0][0] == '"' else "", self.expression
         )

@@ -49,7 +49,9 @@ def of_canvases(text: str) -> dict[str, Any]:
     Situations with several variations or a control group are left out: canvases have
     no variations. Their conversions are of the whole.
     """
-    text = re.sub(r"\bcampaign\b", "canvas", text.replace("braze_campaign_", "braze_canvas_"))
+    text = re.sub(
+        r"\bcampaign\b", "canvas", text.replace("braze_campaign_", "braze_canvas_")
+    )
     text = text.replace(
         "Control groups are excluded.",
         "Control variants are included: Braze does not report which they are.",
