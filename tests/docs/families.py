@@ -31,8 +31,7 @@ def full_name(family: Metric) -> str:
 
 
 def exposed() -> dict[str, set[str]]:
-    objects = of_campaigns() | of_canvases()
-    return objects | with_labels(self_metrics().registry.collect())
+    return of_campaigns() | with_labels(self_metrics().registry.collect())
 
 
 def of_campaigns() -> dict[str, set[str]]:
