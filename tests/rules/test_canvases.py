@@ -50,7 +50,9 @@ def of_canvases(text: str) -> dict[str, Any]:
     no variations. Their conversions are of the whole.
     """
     text = re.sub(
-        r"\bcampaign\b(?!:)", "canvas", text.replace("braze_campaign_", "braze_canvas_")
+        r"\bcampaign\b(?!:\S)",
+        "canvas",
+        text.replace("braze_campaign_", "braze_canvas_"),
     )
     text = text.replace(
         "Control groups are excluded.",
