@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from exporter.discovery.kinds import KINDS
 from exporter.metrics import object_metrics
-from exporter.metrics.families import CAMPAIGN
+from exporter.metrics.families import BY_KIND
 from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
+from exporter.model.snapshot import Snapshot
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.snapshots import example_snapshot
+from tests.support.snapshots import example_canvas, example_snapshot
 
 
 def with_labels(families: Iterable[Metric]) -> dict[str, set[str]]:
@@ -35,8 +36,16 @@ def exposed() -> dict[str, set[str]]:
 
 
 def of_campaigns() -> dict[str, set[str]]:
+    return _of("campaign", example_snapshot())
+
+
+def of_canvases() -> dict[str, set[str]]:
+    return _of("canvas", example_canvas())
+
+
+def _of(kind: str, snapshot: Snapshot) -> dict[str, set[str]]:
     subject = object_metrics.ObjectLabels(
-        workspace="w", kind="campaign", name="c", id="i", labels={"configured": "l"}
+        workspace="w", kind=kind, name="c", id="i", labels={"configured": "l"}
     )
     status = object_metrics.PollStatus(
         is_up=False,
@@ -46,12 +55,12 @@ def of_campaigns() -> dict[str, set[str]]:
     )
     blocks = (
         object_metrics.render_status(subject, status),
-        object_metrics.render_values(subject, example_snapshot()),
+        object_metrics.render_values(subject, snapshot),
     )
     page = object_metrics.page(blocks)
     families = with_labels(text_string_to_metric_families(b"".join(page).decode()))
-    assert set(families) == {family.name for family in CAMPAIGN.all}
-    families["braze_campaign_info"] -= {"configured"}
+    assert set(families) == {family.name for family in BY_KIND[kind].all}
+    families[f"braze_{kind}_info"] -= {"configured"}
     return families
 
 

@@ -12,8 +12,9 @@ import yaml
 
 from tests.paths import ROOT
 
-_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*')
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"|#[^\n]*|\[[\w:]+\]')
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_OF_KINDS = re.compile(r'__name__=~"(\w*)\(([\w|]+)\)(\w*)"')
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,18 @@ class Rule:
 
     @cached_property
     def code(self) -> str:
-        """The expression without comments, and with empty strings."""
+        """The expression without comments and ranges, and with empty strings."""
         return _TEXT.sub(
             lambda found: '""' if found[0][0] == '"' else "", self.expression
         )
+
+    def metrics_of_kinds(self) -> set[str]:
+        """Return the metrics that selectors of several kinds of objects name."""
+        return {
+            f"{start}{kind}{end}"
+            for start, kinds, end in _OF_KINDS.findall(self.expression)
+            for kind in kinds.split("|")
+        }
 
     def metrics(self) -> Iterator[tuple[str, int]]:
         """Yield every metric with its position in the code, recognised by its name."""

@@ -21,8 +21,10 @@ import pytest
 import yaml
 from exporter.metrics import object_metrics
 from exporter.model.config import Selection
+from exporter.model.snapshot import Snapshot
 from exporter.series import parse
 from exporter.series.campaign_rows import CampaignRowParser
+from exporter.series.canvas_rows import CanvasStepsRowParser
 from exporter.simulator import Incident, Simulator, SimulatorSettings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -40,12 +42,19 @@ EXPECTED = {
     ("BrazeEmailSpamSpike", "Win-back after 90 days"),
     ("BrazeSendsStopped", "Abandoned basket"),
 }
+OF_CANVASES = {
+    ("BrazeSendsStopped", "Abandoned checkout", ""),
+    ("BrazeCanvasStepSilent", "Abandoned checkout", ', step="First reminder"'),
+    ("BrazeCanvasStepSilent", "Abandoned checkout", ', step="Second reminder"'),
+}
 FIRING = {(alert, campaign, "firing") for alert, campaign in EXPECTED}
 BRIEFLY = "5s"
 """The value of `for` and `keep_firing_for` in the test."""
+AGO = ("", "_1w_ago", "_2w_ago")
 QUIET_HERE = {
     "campaign:braze_day_overdue:seconds": "Braze is never late in the demo",
     "campaign:braze_day_gone:seconds": "Braze always returns rows in the demo",
+    "campaign:braze_today_unreported:seconds": "Braze has rows of today in the demo",
     "campaign:braze_poll_overdue:seconds": "no poll fails in the demo",
     "campaign:braze_poll_unjudged:seconds": "no threshold is missing",
     "campaign:braze_unpolled_since:timestamp": "all campaigns are polled",
@@ -53,8 +62,22 @@ QUIET_HERE = {
     "campaign:braze_messages:sum_1w_ago": "the test has no data of a week ago",
     "campaign:braze_conversion_1w_ago:ratio": "the test has no data of a week ago",
     "campaign:braze_messages:sum_2w_ago": "the test has no data of two weeks ago",
+    "campaign:braze_activity:sum_1w_ago": "the test has no data of a week ago",
+    "campaign:braze_activity:sum_2w_ago": "the test has no data of two weeks ago",
+    "campaign:braze_messages:days_before_2w": "the test has no data of two weeks ago",
+    **dict.fromkeys(
+        (
+            *(f"campaign:braze_entries:sum{ago}" for ago in AGO),
+            *(f"campaign_step:braze_messages:sum{ago}" for ago in AGO),
+            "campaign:braze_messages_per_entry:ratio",
+            "campaign:braze_messages_per_entry_before:ratio",
+        ),
+        "the demo polls no canvases",
+    ),
 }
 """Recording rules without a sample, and why."""
+ONLY_AT_MIDNIGHT = {"campaign:braze_messages:max_28d"}
+"""Recording rules of one moment a day, which the test may see or not."""
 SETTLED_SCRAPES = 12
 """Evaluations after the last expected alert in which no other may appear."""
 
@@ -168,7 +191,7 @@ def test_every_rule_is_healthy_and_records_something(settled: Watch) -> None:
 
     assert [rule for rule in settled.rules() if rule["health"] != "ok"] == []
     assert {name for name in QUIET_HERE if has_sample(name)} == set()
-    for name in recorded - set(QUIET_HERE):
+    for name in recorded - set(QUIET_HERE) - ONLY_AT_MIDNIGHT:
         # A scrape that takes too long makes series stale for a moment.
         until(partial(has_sample, name), what=name)
 
@@ -183,9 +206,14 @@ def test_queries_of_the_runbooks_are_valid(settled: Watch) -> None:
 
 
 IN_ORDER = [
-    *("braze-thresholds", "braze-targets", "braze-fold", "braze-freshness"),
-    *("braze-rates", "braze-confidence", "braze-judged"),
-    *("braze-deliverability", "braze-exporter"),
+    *(
+        f"braze-thresholds-{of}"
+        for of in ("email", "channels", "campaigns", "exporter")
+    ),
+    *("braze-targets", "braze-fold", "braze-canvases", "braze-history"),
+    *("braze-freshness", "braze-rates-by-variation", "braze-rates-by-campaign"),
+    *("braze-rates-by-channel", "braze-confidence", "braze-judged"),
+    *("braze-deliverability", "braze-activity", "braze-exporter"),
 ]
 """Groups in the order of their dependencies."""
 WEDNESDAY = datetime(2026, 6, 3, tzinfo=UTC)
@@ -205,7 +233,7 @@ def test_the_same_alerts_fire_on_every_weekday(
 
 
 def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yield the samples of the demo at a point in time."""
+    """Yield the samples of the demo, with its canvases, at a point in time."""
     braze = Simulator(SimulatorSettings(clock=now.timestamp))
     reading = parse.ParseOptions(
         row_parser=CampaignRowParser,
@@ -216,34 +244,73 @@ def shown(now: datetime) -> Iterator[tuple[str, dict[str, str], float]]:
         metrics=Selection(),
         series_limit=5000,
     )
+    of_canvases = reading._replace(row_parser=CanvasStepsRowParser)
     with braze:
         for campaign in braze.campaigns:
-            query = urlencode({"campaign_id": campaign.id, "length": 30})
-            answer = get(
-                f"{braze.url}/campaigns/data_series?{query}",
-                headers={"Authorization": f"Bearer {braze.api_key}"},
+            document = answered(
+                braze, "campaigns", {"campaign_id": campaign.id, "length": 30}
             )
-            snapshot = parse.parse(json.loads(answer[2]), reading)
-            subject = object_metrics.ObjectLabels(
-                "demo", "campaign", campaign.name, campaign.id, {}
+            yield from rendered(
+                object_metrics.ObjectLabels(
+                    "demo", "campaign", campaign.name, campaign.id, {}
+                ),
+                parse.parse(document, reading),
+                now,
             )
-            status = object_metrics.PollStatus(
-                is_up=True,
-                failure=None,
-                interval_seconds=15,
-                last_success_at=now.timestamp(),
+        for canvas in braze.canvases:
+            yield from rendered(
+                object_metrics.ObjectLabels(
+                    "demo", "canvas", canvas.name, canvas.id, {}
+                ),
+                parse.parse(rows_of_canvas(braze, canvas.id, now), of_canvases),
+                now,
             )
-            blocks = (
-                object_metrics.render_status(subject, status),
-                object_metrics.render_values(subject, snapshot),
-            )
-            text = b"".join(object_metrics.page(blocks)).decode()
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    is_time = sample.name.endswith("_timestamp_seconds")
-                    # The first moment of promtool is the epoch.
-                    value = sample.value - (now.timestamp() if is_time else 0)
-                    yield sample.name, sample.labels, value
+
+
+def answered(braze: Simulator, kind: str, query: Mapping[str, object]) -> Any:
+    """Return the data series that Braze responds with."""
+    url = f"{braze.url}/{kind}/data_series?{urlencode(query)}"
+    return json.loads(get(url, headers={"Authorization": f"Bearer {braze.api_key}"})[2])
+
+
+def rows_of_canvas(braze: Simulator, canvas_id: str, now: datetime) -> Any:
+    """Return 29 days of a canvas as one document: a request covers 14 days."""
+    rows: dict[str, Any] = {}
+    for age in range(0, 29, 7):
+        query = {
+            "canvas_id": canvas_id,
+            "length": 14,
+            "ending_at": f"{now - timedelta(days=age, minutes=1):%Y-%m-%dT%H:%M:%SZ}",
+            "include_variant_breakdown": "true",
+            "include_step_breakdown": "true",
+            "include_deleted_step_data": "true",
+        }
+        stats = answered(braze, "canvas", query)["data"]["stats"]
+        rows |= {row["time"]: row for row in stats}
+    return {"data": {"stats": [rows[day] for day in sorted(rows)]}}
+
+
+def rendered(
+    labels: object_metrics.ObjectLabels, snapshot: Snapshot, now: datetime
+) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield the samples of one object."""
+    status = object_metrics.PollStatus(
+        is_up=True,
+        failure=None,
+        interval_seconds=15,
+        last_success_at=now.timestamp(),
+    )
+    blocks = (
+        object_metrics.render_status(labels, status),
+        object_metrics.render_values(labels, snapshot),
+    )
+    text = b"".join(object_metrics.page(blocks)).decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            is_time = sample.name.endswith("_timestamp_seconds")
+            # The first moment of promtool is the epoch.
+            value = sample.value - (now.timestamp() if is_time else 0)
+            yield sample.name, sample.labels, value
 
 
 def promtool_document(
@@ -264,13 +331,16 @@ def promtool_document(
             {"series": f"{name}{{{selector}}}", "values": f"{value:.0f} {later:.0f}"}
         )
     fired = [
-        {"labels": f'{{alertname="{alert}", campaign="{campaign}"}}', "value": 1}
-        for alert, campaign in EXPECTED
+        *(f'{{alertname="{alert}", campaign="{name}"}}' for alert, name in EXPECTED),
+        *(
+            f'{{alertname="{alert}", canvas="{name}"{step}}}'
+            for alert, name, step in OF_CANVASES
+        ),
     ]
     case = {
-        "expr": "count by (alertname, campaign) (ALERTS)",
+        "expr": "count by (alertname, campaign, canvas, step) (ALERTS)",
         "eval_time": "1m",
-        "exp_samples": fired,
+        "exp_samples": [{"labels": labels, "value": 1} for labels in fired],
     }
     return {
         "rule_files": [str(file) for file in files()],

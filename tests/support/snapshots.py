@@ -1,4 +1,4 @@
-"""A small snapshot in which every field has a value."""
+"""Small snapshots in which every field has a value."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
 from exporter.series.campaign_rows import CampaignRowParser
+from exporter.series.canvas_rows import CanvasStepsRowParser
 from exporter.series.parse import ParseOptions, parse
 
 TODAY = date(2025, 6, 22)
@@ -39,3 +40,19 @@ def example_snapshot() -> Snapshot:
         },
         OPTIONS,
     )
+
+
+def example_canvas() -> Snapshot:
+    """Return the snapshot of three days with one variant and one step."""
+    step = {"name": "S", "revenue": 1.5, "messages": {"email": [{"sent": 5}]}}
+    rows = [
+        {
+            "time": str(TODAY - timedelta(days=age)),
+            "total_stats": {"entries": 9},
+            "variant_stats": {"v1": {"name": "A", "entries": 9}},
+            "step_stats": {"s1": step},
+        }
+        for age in range(3)
+    ]
+    options = OPTIONS._replace(row_parser=CanvasStepsRowParser, revisions=False)
+    return parse({"data": {"stats": rows}}, options)

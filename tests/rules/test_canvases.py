@@ -1,0 +1,81 @@
+"""Alerts on canvases: every situation of campaigns, with the same figures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.paths import ROOT
+from tests.rules.alert_rules import alerts, files
+from tests.support.programs import checked
+
+Program = Callable[[str], str]
+pytestmark = pytest.mark.slow
+OF_BOTH_KINDS = sorted(
+    {rule.name for rule in alerts() if rule.group == "braze-deliverability"}
+    | {"BrazeCampaignStale", "BrazeCampaignDayMissing", "BrazeCampaignFailing"}
+    | {"BrazeWindowMissing"}
+)
+_VARIATION = re.compile(r',variation="([^"]*)"')
+_BY_CHANNEL = re.compile(
+    r'braze_canvas_(\w+)\{(.*),channel="[^"]*"(.*metric="conversions".*)'
+)
+
+
+@pytest.mark.parametrize("name", OF_BOTH_KINDS)
+def test_alerts_fire_for_canvases_as_for_campaigns(
+    program: Program, tmp_path: Path, name: str
+) -> None:
+    """The tests of campaigns pass with canvases, their labels and their links."""
+    document = of_canvases((ROOT / f"tests/rules/{name}.yaml").read_text())
+    names = " ".join(group["name"] for group in document["tests"])
+    file = tmp_path / "canvases.yaml"
+    file.write_text(yaml.safe_dump(document, allow_unicode=True, width=100_000))
+
+    assert "fires" in names
+    assert "annotations" in names
+    checked(program("promtool"), "test", "rules", file)
+
+
+def of_canvases(text: str) -> dict[str, Any]:
+    """Return a test of campaigns with canvases in their place.
+
+    Situations with several variations or a control group are left out: canvases have
+    no variations. Their conversions are of the whole.
+    """
+    text = re.sub(
+        r"\bcampaign\b(?!:\S)",
+        "canvas",
+        text.replace("braze_campaign_", "braze_canvas_"),
+    )
+    text = text.replace(
+        "Control groups are excluded.",
+        "Control variants are included: Braze does not report which they are.",
+    )
+    document: dict[str, Any] = yaml.safe_load(text)
+    document["rule_files"] = [str(file) for file in files()]
+    document["tests"] = [
+        group for group in document["tests"] if _has_one_variation(group)
+    ]
+    for group in document["tests"]:
+        for one in group["input_series"]:
+            plain = _VARIATION.sub("", one["series"])
+            one["series"] = _BY_CHANNEL.sub(r"braze_canvas_overall_\1{\2\3", plain)
+    document["tests"] = [
+        group
+        for group in document["tests"]
+        if max(Counter(one["series"] for one in group["input_series"]).values()) == 1
+    ]
+    return document
+
+
+def _has_one_variation(group: dict[str, Any]) -> bool:
+    series = [one["series"] for one in group["input_series"]]
+    found = {name for one in series for name in _VARIATION.findall(one)}
+    return len(found) < 2 and not any("_variation_info" in one for one in series)
