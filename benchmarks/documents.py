@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from exporter.simulator.figures import day_row
-from exporter.simulator.fleet import NAMESPACE, Campaign, Message
+from exporter.simulator.fleet import Campaign, Message
+from exporter.simulator.objects import NAMESPACE
 
 CHANNELS = ("email", "ios_push", "android_push")
 KINDS = 16

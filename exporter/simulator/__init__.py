@@ -1,12 +1,13 @@
-"""A simulated Braze: generated campaigns at Braze's API paths, with faults on demand.
+"""A simulated Braze: generated campaigns and canvases, with faults on demand.
 
-The same seed, campaign, day and clock always give the same figures. Only the standard
+The same seed, object, day and clock always give the same figures. Only the standard
 library is imported: shared code would hide the exporter's misunderstandings of the API.
 """
 
-from exporter.simulator.campaign_specs import Incident
+from exporter.simulator.canvas_fleet import Canvas, Step, Variant
 from exporter.simulator.faults import Delivery, Fault
 from exporter.simulator.fleet import Campaign, Message
+from exporter.simulator.objects import Incident
 from exporter.simulator.request_log import LoggedRequest
 from exporter.simulator.server import Simulator
 from exporter.simulator.settings import (
@@ -20,6 +21,7 @@ __all__ = [
     "ALL_PERMISSIONS",
     "DEFAULT_API_KEY",
     "Campaign",
+    "Canvas",
     "Delivery",
     "Fault",
     "Incident",
@@ -28,4 +30,6 @@ __all__ = [
     "RateLimit",
     "Simulator",
     "SimulatorSettings",
+    "Step",
+    "Variant",
 ]

@@ -6,45 +6,23 @@ Names contain quotes, emoji, backslashes and non-Latin scripts, as in real works
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-CONTROL = "Control Group"
-
-
-class Incident(StrEnum):
-    """A problem of a campaign, from the first day on."""
-
-    BOUNCES = "bounces"
-    SPAM = "spam"
-    SILENCE = "silence"
-    """Begins two days earlier, so that complete days are silent too."""
+from exporter.simulator.objects import CONTROL, Incident, ObjectSpec
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignSpec:
+@dataclass(frozen=True, eq=False)
+class CampaignSpec(ObjectSpec):
     """A campaign without id and dates."""
 
-    name: str
-    volume: float
-    """Users reached on an average day."""
     channels: tuple[str, ...]
-    tags: tuple[str | None, ...] = ()
     variants: tuple[str | None, ...] = (None,)
     """The names of the messages of each channel."""
-    age_days: int = 400
-    stopped_days_ago: int | None = None
-    incident: Incident | None = None
     extra_clicks: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
     """Channels with an empty list."""
     null: tuple[str, ...] = ()
     """Channels whose list is null."""
-    uses_null: bool = False
-    """Null instead of missing fields, as in some responses of Braze."""
-    is_draft: bool = False
-    is_archived: bool = False
     is_api_campaign: bool = False
-    conversion_events: int = 1
 
 
 _EMAIL = ("email",)
@@ -62,19 +40,23 @@ NAMED_CAMPAIGNS = (
         "Spring sale 🌷",
         62_000,
         _EMAIL,
-        ("promotion", "spring"),
+        tags=("promotion", "spring"),
         variants=("Subject A", "Subject B", CONTROL),
         incident=Incident.BOUNCES,
         conversion_events=2,
     ),
     CampaignSpec(
-        "Win-back after 90 days", 48_000, _EMAIL, ("retention",), incident=Incident.SPAM
+        "Win-back after 90 days",
+        48_000,
+        _EMAIL,
+        tags=("retention",),
+        incident=Incident.SPAM,
     ),
     CampaignSpec(
         "Abandoned basket",
         21_000,
         ("email", "ios_push"),
-        ("retention", "triggered"),
+        tags=("retention", "triggered"),
         incident=Incident.SILENCE,
         conversion_events=2,
     ),
@@ -82,23 +64,25 @@ NAMED_CAMPAIGNS = (
         "Welcome series",
         12_500,
         (*_EMAIL, *_MOBILE, "content_cards"),
-        ("onboarding", None),
+        tags=("onboarding", None),
         empty=("sms",),
         conversion_events=3,
     ),
-    CampaignSpec("Password reset", 9_400, _EMAIL, _TRANSACTIONAL, is_api_campaign=True),
+    CampaignSpec(
+        "Password reset", 9_400, _EMAIL, tags=_TRANSACTIONAL, is_api_campaign=True
+    ),
     CampaignSpec(
         "Order shipped",
         7_200,
         ("email", "sms", "whats_app"),
-        _TRANSACTIONAL,
+        tags=_TRANSACTIONAL,
         is_api_campaign=True,
     ),
     CampaignSpec(
         "Flash sale in the app",
         34_000,
         _MOBILE,
-        _PROMOTION,
+        tags=_PROMOTION,
         variants=("Variant 1", "Variant 2", CONTROL),
         extra_clicks=_CAROUSEL,
         conversion_events=4,
@@ -106,11 +90,11 @@ NAMED_CAMPAIGNS = (
     CampaignSpec(
         'Browser nudge: "Still looking?"', 5_600, ("web_push",), empty=("sms",)
     ),
-    CampaignSpec("Kindle daily deals", 2_400, ("kindle_push",), _PROMOTION),
+    CampaignSpec("Kindle daily deals", 2_400, ("kindle_push",), tags=_PROMOTION),
     CampaignSpec(
-        "Two-factor code", 16_000, ("sms",), _TRANSACTIONAL, is_api_campaign=True
+        "Two-factor code", 16_000, ("sms",), tags=_TRANSACTIONAL, is_api_campaign=True
     ),
-    CampaignSpec("Tu pedido está en camino 🛵", 4_300, ("whats_app",), ("es",)),
+    CampaignSpec("Tu pedido está en camino 🛵", 4_300, ("whats_app",), tags=("es",)),
     CampaignSpec(
         "Home feed cards",
         26_000,
@@ -119,17 +103,17 @@ NAMED_CAMPAIGNS = (
         null=("email", "sms", "webhook"),
         uses_null=True,
     ),
-    CampaignSpec("Loyalty tier sync", 3_100, ("webhook",), (None,)),
+    CampaignSpec("Loyalty tier sync", 3_100, ("webhook",), tags=(None,)),
     CampaignSpec("Onboarding tour", 8_800, ("trigger_in_app_message",)),
     CampaignSpec("Rate the app", 2_700, ("in_app_message",), null=("email",)),
-    CampaignSpec("Boarding pass (RCS pilot)", 2_900, ("rcs",), ("pilot",)),
-    CampaignSpec("新着アイテムのお知らせ", 3_800, ("line",), ("日本",)),
+    CampaignSpec("Boarding pass (RCS pilot)", 2_900, ("rcs",), tags=("pilot",)),
+    CampaignSpec("新着アイテムのお知らせ", 3_800, ("line",), tags=("日本",)),
     CampaignSpec(
         "Weekly newsletter",
         41_000,
         _EMAIL,
-        ("newsletter",),
-        ("Morning", "Noon", "Evening", "Evening"),
+        tags=("newsletter",),
+        variants=("Morning", "Noon", "Evening", "Evening"),
         conversion_events=2,
     ),
     CampaignSpec(r"Price alert \ <b>50 %</b> off", 6_100, ("email", "web_push")),
@@ -138,7 +122,7 @@ NAMED_CAMPAIGNS = (
         "Holiday gift guide",
         38_000,
         _EMAIL,
-        _PROMOTION,
+        tags=_PROMOTION,
         stopped_days_ago=130,
         is_archived=True,
     ),

@@ -1,18 +1,18 @@
 """Faults: how a response is changed, and how it is delivered.
 
-Faults are set per campaign and path, with an optional count after which they expire.
+Faults are set per campaign or canvas, and path, with an optional count after which they
+expire.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 HTML = b"<!DOCTYPE html><html><body><h1>503 Backend fetch failed</h1></body></html>"
 
@@ -170,38 +170,46 @@ def phrase_of(status: int) -> str:
         return "Unknown status"
 
 
+class Scope(NamedTuple):
+    """The requests that a fault is for; None matches all."""
+
+    campaign_id: str | None = None
+    canvas_id: str | None = None
+    path: str | None = None
+
+    def wider(self) -> tuple[Scope, ...]:
+        """Return the scopes that contain this one, the most specific first."""
+        return self, self._replace(path=None), Scope(path=self.path), Scope()
+
+
 class Faults:
-    """The active faults by campaign and path; the most specific match wins."""
+    """The active faults by scope; the most specific match wins."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: dict[tuple[str | None, str | None], tuple[Fault, int | None]] = {}
+        self._faults: dict[Scope, tuple[Fault, int | None]] = {}
 
-    def put(
-        self,
-        fault: Fault,
-        *,
-        campaign_id: str | None,
-        path: str | None,
-        count: int | None,
-    ) -> None:
+    def put(self, fault: Fault, scope: Scope, *, count: int | None) -> None:
         """Apply the fault to the next `count` matching requests (None: all).
 
-        ValueError: `count` is below 1.
+        ValueError: `count` is below 1, or the scope is both a campaign and a canvas.
         """
+        if scope.campaign_id is not None and scope.canvas_id is not None:
+            message = "a fault has a campaign_id or a canvas_id, not both"
+            raise ValueError(message)
         if count is not None and count < 1:
             message = f"a fault's count is at least 1, not {count}"
             raise ValueError(message)
         with self._lock:
-            self._faults[campaign_id, path] = (fault, count)
+            self._faults[scope] = (fault, count)
 
     def documents(self) -> list[dict[str, object]]:
         """Return the active faults as `from_document` parses them."""
         with self._lock:
             faults = tuple(self._faults.items())
         documents = []
-        for (campaign_id, path), (fault, count) in faults:
-            where = {"campaign_id": campaign_id, "path": path, "count": count}
+        for scope, (fault, count) in faults:
+            where = {**scope._asdict(), "count": count}
             given = {name: value for name, value in where.items() if value is not None}
             documents.append(given | fault.to_document())
         return documents
@@ -211,19 +219,19 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def next_fault(self, *, campaign_id: str | None, path: str) -> Fault:
+    def next_fault(self, request: Scope) -> Fault:
         """Return the fault of a request, and decrement its count."""
         if not self._faults:
             return _NO_FAULT
         with self._lock:
-            for key in itertools.product((campaign_id, None), (path, None)):
-                if key not in self._faults:
+            for scope in request.wider():
+                if scope not in self._faults:
                     continue
-                fault, count = self._faults[key]
+                fault, count = self._faults[scope]
                 if count is not None and count <= 1:
-                    del self._faults[key]
+                    del self._faults[scope]
                 elif count is not None:
-                    self._faults[key] = (fault, count - 1)
+                    self._faults[scope] = (fault, count - 1)
                 return fault
         return _NO_FAULT
 

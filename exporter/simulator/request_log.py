@@ -24,8 +24,14 @@ class LoggedRequest:
     path: str
     query: str
     campaign_id: str | None
+    canvas_id: str | None
     status: int
     is_authorized: bool
+
+    @property
+    def object_id(self) -> str | None:
+        """The id of the campaign or canvas."""
+        return self.campaign_id or self.canvas_id
 
 
 class RequestLog:
@@ -39,17 +45,17 @@ class RequestLog:
         self._open: Counter[str | None] = Counter()
         self._most_open: Counter[str | None] = Counter()
 
-    def begin(self, campaign_id: str | None) -> None:
-        """Count a request as open; the key None counts all campaigns."""
+    def begin(self, object_id: str | None) -> None:
+        """Count a request as open; the key None counts all."""
         with self._changed:
-            for key in {campaign_id, None}:
+            for key in {object_id, None}:
                 self._open[key] += 1
                 self._most_open[key] = max(self._most_open[key], self._open[key])
 
-    def end(self, campaign_id: str | None) -> None:
+    def end(self, object_id: str | None) -> None:
         """Count a request as closed."""
         with self._changed:
-            for key in {campaign_id, None}:
+            for key in {object_id, None}:
                 self._open[key] -= 1
 
     def record(self, request: LoggedRequest) -> None:
@@ -57,17 +63,17 @@ class RequestLog:
         with self._changed:
             self._requests.append(request)
             self._responses[request.path, request.status] += 1
-            for key in {request.campaign_id, None}:
+            for key in {request.object_id, None}:
                 self._received[key] += 1
             self._changed.notify_all()
 
     def wait(
-        self, count: int, *, campaign_id: str | None, timeout_seconds: float
+        self, count: int, *, object_id: str | None, timeout_seconds: float
     ) -> bool:
         """Block until `count` requests are recorded; False: the timeout expired."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._received[campaign_id] >= count, timeout_seconds
+                lambda: self._received[object_id] >= count, timeout_seconds
             )
 
     def requests(self) -> tuple[LoggedRequest, ...]:
@@ -75,10 +81,10 @@ class RequestLog:
         with self._changed:
             return tuple(self._requests)
 
-    def most_in_flight(self, campaign_id: str | None) -> int:
+    def most_in_flight(self, object_id: str | None) -> int:
         """Return the largest number of requests open at the same time."""
         with self._changed:
-            return self._most_open[campaign_id]
+            return self._most_open[object_id]
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as a JSON document."""

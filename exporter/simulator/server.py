@@ -16,11 +16,12 @@ from typing import Any, Self
 from urllib.parse import parse_qs
 
 from exporter.simulator.api import Api
-from exporter.simulator.campaign_specs import Incident
+from exporter.simulator.canvas_fleet import Canvas
 from exporter.simulator.delivery import ResponseWriter, compressed, deliver
-from exporter.simulator.faults import Fault, Faults, SimulatedResponse, document
+from exporter.simulator.faults import Fault, Faults, Scope, SimulatedResponse, document
 from exporter.simulator.fleet import Campaign
 from exporter.simulator.listener import STOP_SECONDS, HttpServer, ReceivedRequest
+from exporter.simulator.objects import Incident
 from exporter.simulator.request_log import LoggedRequest, RequestLog
 from exporter.simulator.settings import SimulatorSettings
 
@@ -92,28 +93,53 @@ class Simulator:
         """Return the campaign with this incident. KeyError: there is none."""
         return {one.incident: one for one in self.campaigns}[incident]
 
-    def change(self, campaign_id: str, **changes: Any) -> None:
-        """Edit a campaign; `changes` are fields of `Campaign`."""
-        self._api.change(campaign_id, **changes)
+    @property
+    def canvases(self) -> tuple[Canvas, ...]:
+        """All canvases, including drafts, stopped and archived ones."""
+        return self._api.canvases
 
-    def remove(self, campaign_id: str) -> None:
-        """Delete a campaign."""
-        self._api.remove(campaign_id)
+    def canvas(self, name: str) -> Canvas:
+        """Return the canvas with this name. KeyError: there is none."""
+        return {one.name: one for one in self.canvases}[name]
+
+    def canvas_with(self, incident: Incident) -> Canvas:
+        """Return the canvas with this incident. KeyError: there is none."""
+        return {one.incident: one for one in self.canvases}[incident]
+
+    def change(self, id_: str, **changes: Any) -> None:
+        """Edit a campaign or canvas; `changes` are fields of its class.
+
+        KeyError: there is none with this id.
+        """
+        self._api.change(id_, **changes)
+
+    def remove(self, id_: str) -> None:
+        """Delete a campaign or canvas. KeyError: there is none with this id."""
+        self._api.remove(id_)
+
+    def delete_step(self, canvas_id: str, step_id: str) -> None:
+        """Delete a step of a canvas, which sends until midnight.
+
+        KeyError: there is none with these ids.
+        """
+        self._api.delete_step(canvas_id, step_id)
 
     def set_fault(
         self,
         fault: Fault,
         *,
         campaign_id: str | None = None,
+        canvas_id: str | None = None,
         path: str | None = None,
         count: int | None = None,
     ) -> None:
         """Apply the fault to `count` matching requests, or until it is cleared.
 
         None matches all. The most specific match wins: id and path, id, path, all. A
-        fault replaces the previous one with the same id and path.
+        fault replaces the previous one with the same id and path. ValueError: there are
+        both ids, or `count` is below 1.
         """
-        self._faults.put(fault, campaign_id=campaign_id, path=path, count=count)
+        self._faults.put(fault, Scope(campaign_id, canvas_id, path), count=count)
 
     def clear_faults(self) -> None:
         """Remove all faults; requests that hang keep hanging."""
@@ -129,23 +155,24 @@ class Simulator:
         count: int,
         *,
         campaign_id: str | None = None,
+        canvas_id: str | None = None,
         timeout_seconds: float = 5.0,
     ) -> bool:
         """Block until `count` requests were received; False: the timeout expired."""
         return self._log.wait(
-            count, campaign_id=campaign_id, timeout_seconds=timeout_seconds
+            count, object_id=campaign_id or canvas_id, timeout_seconds=timeout_seconds
         )
 
     def in_flight(self) -> int:
         """Return how many requests are open."""
         return int(self._log.summary()["in_flight"])
 
-    def most_in_flight(self, campaign_id: str | None = None) -> int:
-        """Return the most requests open at once, of one campaign or of all.
+    def most_in_flight(self, object_id: str | None = None) -> int:
+        """Return the most requests open at once, of one campaign or canvas or of all.
 
         A request counts as open until its response is sent or its connection closed.
         """
-        return self._log.most_in_flight(campaign_id)
+        return self._log.most_in_flight(object_id)
 
     def _respond(self, peer: socket.socket, request: ReceivedRequest) -> bool:
         """Send the response; return whether the connection stays open."""
@@ -156,16 +183,22 @@ class Simulator:
             control = replace(control, body=control.body + b"\n")
             return deliver(ResponseWriter(peer), control, Fault())
         received_at, now = time.monotonic(), self.settings.clock()
-        campaign_id = parse_qs(query).get("campaign_id", [None])[-1]
+        parameters = parse_qs(query)
+        scope = Scope(
+            parameters.get("campaign_id", [None])[-1],
+            parameters.get("canvas_id", [None])[-1],
+            path,
+        )
+        object_id = scope.campaign_id or scope.canvas_id
         permissions = self._api.permissions(request.authorization)
         with ExitStack() as opened:
-            self._log.begin(campaign_id)
-            opened.callback(self._log.end, campaign_id)
+            self._log.begin(object_id)
+            opened.callback(self._log.end, object_id)
             response = self._api.respond(
                 method=request.method, path=path, query=query, permissions=permissions
             )
             response = response.with_headers({"Date": formatdate(now, usegmt=True)})
-            fault = self._faults.next_fault(campaign_id=campaign_id, path=path)
+            fault = self._faults.next_fault(scope)
             response = fault.apply(response)
             self._log.record(
                 LoggedRequest(
@@ -174,7 +207,8 @@ class Simulator:
                     method=request.method,
                     path=path,
                     query=query,
-                    campaign_id=campaign_id,
+                    campaign_id=scope.campaign_id,
+                    canvas_id=scope.canvas_id,
                     status=response.status,
                     is_authorized=permissions is not None,
                 )
@@ -201,7 +235,7 @@ class Simulator:
             content = json.loads(body)
             if not isinstance(content, dict):
                 return document(400, {"message": "a fault is a JSON object"})
-            names = ("campaign_id", "path", "count")
+            names = (*Scope._fields, "count")
             where = {name: content.pop(name) for name in names if name in content}
             self.set_fault(Fault.from_document(content), **where)
         except (ValueError, TypeError) as exc:

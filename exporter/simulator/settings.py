@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 DEFAULT_API_KEY = "simulated-braze-key"
 ALL_PERMISSIONS = frozenset(
-    {"campaigns.data_series", "campaigns.list", "campaigns.details"}
+    f"{kind}.{path}"
+    for kind in ("campaigns", "canvas")
+    for path in ("data_series", "list", "details")
 )
 
 
@@ -36,11 +38,16 @@ class SimulatorSettings:
     """Further valid keys, each with its permissions."""
     campaigns: int | None = None
     """Number of campaigns; None: the named ones."""
+    canvases: int | None = None
+    """Number of canvases; None: the named ones."""
     active_fraction: float = 1.0
-    """Fraction of the generated campaigns that send."""
+    """Fraction of the generated campaigns and canvases that are active."""
     has_incidents: bool = True
     data_series_limit: RateLimit = RateLimit(50_000, 60)
+    """Of the data series of campaigns."""
+    shared_limit: RateLimit = RateLimit(250_000, 3600)
+    """Of all other paths together."""
     repeats_pages: bool = False
-    """Whether every page of the list is the first one."""
+    """Whether every page of a list is the first one."""
     clock: Callable[[], float] = time.time
     """Seconds since the epoch."""
