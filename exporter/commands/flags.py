@@ -20,8 +20,8 @@ PORT = 10417
 OF_COMMANDS = (
     *("endpoint", "api-key-env", "api-key-file", "workspace", "requests-per-minute"),
     *("output", "days", "campaign", "label", "step"),
-    *("seed", "campaigns", "timezone"),
-    *("listen-address", "active-fraction", "rate-limit"),
+    *("seed", "campaigns", "canvases", "timezone"),
+    *("listen-address", "active-fraction", "rate-limit", "shared-rate-limit"),
     *("client.cert-file", "client.key-file", "ready"),
     "scaling",
 )

@@ -24,6 +24,7 @@ FLEET = (
         default="1",
     ),
     Flag("campaigns", "Number of campaigns. Default: the 22 named ones.", "N"),
+    Flag("canvases", "Number of canvases. Default: the 12 named ones.", "N"),
     Flag(
         "timezone",
         "Time zone of the days. Default: UTC; in the demo a zone where it is early "
@@ -36,24 +37,34 @@ _FLAGS = (
     *FLEET,
     Flag(
         "active-fraction",
-        "Fraction of the generated campaigns that send.",
+        "Fraction of the generated campaigns and canvases that are active.",
         "F",
         default="1",
     ),
     Flag(
         "rate-limit",
-        "Rate limit of data series: requests per window of so many seconds.",
+        "Rate limit of the data series of campaigns: requests per window of so many "
+        "seconds.",
         "N/SECONDS",
         default="50000/60",
+    ),
+    Flag(
+        "shared-rate-limit",
+        "Rate limit of all other requests together: lists, details and canvases.",
+        "N/SECONDS",
+        default="250000/3600",
     ),
 )
 
 _MAX_PRINTED = 20
 _DESCRIPTION = """\
 Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
-/campaigns/list and /campaigns/details, with rate limits. Faults are set over HTTP:
+/campaigns/list and /campaigns/details, canvases at GET /canvas/data_series,
+/canvas/list and /canvas/details, with rate limits. Faults are set over HTTP, for all
+requests or those of a "path", "campaign_id" or "canvas_id":
 
   curl -X PUT localhost:10418/-/faults -d '{"status": 503, "count": 3}'
+  curl -X PUT localhost:10418/-/faults -d '{"status": 403, "path": "/canvas/list"}'
   curl localhost:10418/-/faults
   curl -X DELETE localhost:10418/-/faults
   curl localhost:10418/-/requests"""
@@ -73,7 +84,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             host=address.host or "0.0.0.0",  # noqa: S104 - same default as --web.listen-address
             port=address.port,
             active_fraction=fraction,
-            data_series_limit=_rate_limit(options.rate_limit),
+            data_series_limit=_rate_limit("rate-limit", options.rate_limit),
+            shared_limit=_rate_limit("shared-rate-limit", options.shared_rate_limit),
         )
     braze = Simulator(settings)
     try:
@@ -121,10 +133,11 @@ workspaces:
 
 def workspace(options: argparse.Namespace) -> SimulatorSettings:
     """Return the settings given by the flags of `FLEET`. ValueError: names the flag."""
-    campaigns = options.campaigns
+    campaigns, canvases = options.campaigns, options.canvases
     return SimulatorSettings(
         seed=parse_whole("seed", options.seed, least=0),
         campaigns=campaigns and parse_whole("campaigns", campaigns, least=1),
+        canvases=canvases and parse_whole("canvases", canvases, least=0),
         timezone=_timezone(options.timezone or "UTC"),
     )
 
@@ -137,12 +150,11 @@ def _timezone(text: str) -> str:
         raise ValueError(message) from error
 
 
-def _rate_limit(text: str) -> RateLimit:
+def _rate_limit(flag: str, text: str) -> RateLimit:
     requests, separator, seconds = text.partition("/")
     if not separator:
-        message = f"--rate-limit is {text!r}, expected requests/seconds as in 250/3600"
+        message = f"--{flag} is {text!r}, expected requests/seconds as in 250/3600"
         raise ValueError(message)
     return RateLimit(
-        parse_whole("rate-limit", requests, least=1),
-        parse_whole("rate-limit", seconds, least=1),
+        parse_whole(flag, requests, least=1), parse_whole(flag, seconds, least=1)
     )

@@ -50,6 +50,18 @@ def _only(*steps: StepSpec) -> tuple[VariantSpec, ...]:
 
 NAMED_CANVASES = (
     CanvasSpec(
+        "Abandoned checkout",
+        9_800,
+        _only(
+            StepSpec("First reminder", ("email", "ios_push"), 0.97),
+            StepSpec("Wait a day", delay_days=1),
+            StepSpec("Second reminder", ("email",), 0.8),
+        ),
+        tags=("retention",),
+        incident=Incident.SILENCE,
+        conversion_events=2,
+    ),
+    CanvasSpec(
         "Onboarding 2026 👋",
         6_400,
         (
@@ -66,18 +78,6 @@ NAMED_CANVASES = (
             VariantSpec(CONTROL, 0.1),
         ),
         tags=("lifecycle", "onboarding"),
-        conversion_events=2,
-    ),
-    CanvasSpec(
-        "Abandoned checkout",
-        9_800,
-        _only(
-            StepSpec("First reminder", ("email", "ios_push"), 0.97),
-            StepSpec("Wait a day", delay_days=1),
-            StepSpec("Second reminder", ("email",), 0.8),
-        ),
-        tags=("retention",),
-        incident=Incident.SILENCE,
         conversion_events=2,
     ),
     CanvasSpec(
@@ -152,7 +152,6 @@ NAMED_CANVASES = (
         3_900,
         _only(StepSpec('"Now cheaper!"', ("rcs", "line"), 0.9)),
         tags=("pilot", "日本"),
-        conversion_events=1,
     ),
     CanvasSpec(
         "Early access list",

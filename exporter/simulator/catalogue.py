@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from exporter.simulator.canvas_fleet import Canvas, Step, Variant
@@ -99,7 +100,7 @@ def canvas_details(canvas: Canvas, *, today: date) -> dict[str, object]:
         "steps": [
             _step(step, following)
             for each in existing.values()
-            for step, following in zip(each, [*each[1:], None], strict=True)
+            for step, following in zip_longest(each, each[1:])
         ],
     }
 

@@ -137,6 +137,8 @@ def test_wrong_usage_repeats_no_password(
         (("demo", "--web.listen-address", "x"), "host:port"),
         (("simulate", "--rate-limit", "250"), "as in 250/3600"),
         (("simulate", "--rate-limit", "250/0"), "--rate-limit is '0'"),
+        (("simulate", "--shared-rate-limit", "1"), "--shared-rate-limit is '1'"),
+        (("simulate", "--canvases", "-1"), "--canvases is '-1', expected a whole"),
         (("simulate", "--active-fraction", "nan"), "from 0 to 1"),
         (("simulate", "--listen-address", "10418"), "host:port"),
         (("healthcheck", "--web.listen-address", "[::1"), "as in [::1]:10417"),

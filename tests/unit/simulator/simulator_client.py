@@ -10,12 +10,26 @@ from http.client import HTTPConnection, HTTPMessage
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from exporter.simulator import DEFAULT_API_KEY, Campaign, Simulator, SimulatorSettings
+from exporter.simulator import (
+    DEFAULT_API_KEY,
+    Campaign,
+    Canvas,
+    Simulator,
+    SimulatorSettings,
+)
 
 NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
 DATA_SERIES = "/campaigns/data_series"
 LIST = "/campaigns/list"
 DETAILS = "/campaigns/details"
+CANVAS_SERIES = "/canvas/data_series"
+CANVAS_LIST = "/canvas/list"
+CANVAS_DETAILS = "/canvas/details"
+BREAKDOWNS = {
+    "include_variant_breakdown": "true",
+    "include_step_breakdown": "true",
+    "include_deleted_step_data": "true",
+}
 
 
 class FixedClock:
@@ -102,6 +116,25 @@ class Client:
     def listed(self, **parameters: Any) -> Any:
         return self.request(LIST, **parameters).document["campaigns"]
 
+    def canvas_series(self, canvas: Canvas, **parameters: Any) -> Reply:
+        """Request a canvas's data series, by default of one day and until now."""
+        now = datetime.fromtimestamp(self.braze.settings.clock(), UTC).isoformat()
+        query = {"length": 1, "ending_at": now, **parameters}
+        given = {name: value for name, value in query.items() if value is not None}
+        return self.request(CANVAS_SERIES, canvas_id=canvas.id, **given)
+
+    def canvas_days(self, canvas: Canvas, **parameters: Any) -> Any:
+        """Return a canvas's days, by default with all breakdowns."""
+        reply = self.canvas_series(canvas, **{**BREAKDOWNS, **parameters})
+        assert reply.status == 200, reply.body
+        return reply.document["data"]["stats"]
+
+    def canvas_details(self, canvas: Canvas) -> Any:
+        return self.request(CANVAS_DETAILS, canvas_id=canvas.id).document
+
+    def listed_canvases(self, **parameters: Any) -> Any:
+        return self.request(CANVAS_LIST, **parameters).document["canvases"]
+
     def control(self, path: str, method: str = "GET", body: str | None = None) -> Reply:
         return self.request(path, method=method, key=None, body=body)
 
@@ -120,6 +153,29 @@ def counters(row: Any) -> dict[tuple[str, str], float]:
         for message, fields in [("", row), *found]
         for field, value in fields.items()
         if isinstance(value, int | float)
+    }
+
+
+def numbers(row: Any, *path: str) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Yield every number of a document with the keys and positions that lead to it."""
+    if isinstance(row, dict | list):
+        items = row.items() if isinstance(row, dict) else enumerate(row)
+        for key, value in items:
+            yield from numbers(value, *path, str(key))
+    elif isinstance(row, int | float):
+        yield path, row
+
+
+def sent_by_step(row: Any) -> dict[str, float]:
+    """Return what each step with messages sent, by the step's id."""
+    return {
+        id_: sum(
+            entry.get("sent", entry.get("impressions"))
+            for channel in step["messages"].values()
+            for entry in channel
+        )
+        for id_, step in row["step_stats"].items()
+        if step.get("messages")
     }
 
 

@@ -44,8 +44,6 @@ def rate_limit(reply: Reply) -> tuple[int, int, datetime]:
         ),
         (DATA_SERIES, {"length": 1, "campaign_id": "55f0a1"}, "Invalid Campaign ID"),
         (DETAILS, {"campaign_id": ""}, "Invalid Campaign ID"),
-        (LIST, {"page": "-1"}, "page"),
-        (LIST, {"page": "x"}, "page"),
     ],
 )
 def test_invalid_parameters_are_400(
@@ -221,6 +219,18 @@ def test_a_rename_changes_neither_figures_nor_id(
     assert client.braze.campaign("Renamed").id == one.id
     client.braze.change(one.id, is_nameless=True)
     assert client.details(one)["name"] is None
+
+
+def test_a_change_applies_to_past_days_at_once(client: Client) -> None:
+    """Rows are cached per state of a campaign."""
+    one = client.braze.campaign("Password reset")
+    before = client.days(one, length=2)
+
+    client.braze.change(one.id, stopped_on=NOON.date() - timedelta(days=1))
+
+    after = client.days(one, length=2)
+    assert before[0]["messages"]["email"][0]["sent"] > 0
+    assert after[0]["messages"]["email"][0]["sent"] == 0
 
 
 def test_archived_and_deleted_campaigns_leave_the_list(client: Client) -> None:

@@ -13,6 +13,7 @@ import pytest
 from exporter.simulator import Delivery, Fault
 
 from tests.unit.simulator.simulator_client import (
+    CANVAS_DETAILS,
     DATA_SERIES,
     DETAILS,
     LIST,
@@ -53,6 +54,24 @@ def test_the_most_specific_fault_wins(client: Client) -> None:
     assert statuses() == [504, 503, 502, 500]
     client.braze.clear_faults()
     assert statuses() == [200] * 4
+
+
+def test_a_canvas_may_fail_without_the_others(client: Client) -> None:
+    one, other = client.braze.canvases[:2]
+    client.braze.set_fault(Fault(status=503), canvas_id=one.id, count=2)
+    client.braze.set_fault(Fault(status=504), canvas_id=one.id, path=CANVAS_DETAILS)
+
+    assert client.request(CANVAS_DETAILS, canvas_id=one.id).status == 504
+    assert client.canvas_series(one).status == 503
+    assert client.canvas_series(other).status == 200
+    assert client.series(client.braze.campaigns[0]).status == 200
+    assert client.canvas_series(one).status == 503
+    assert client.canvas_series(one).status == 200
+    assert client.control("/-/faults").document == {
+        "faults": [{"canvas_id": one.id, "path": CANVAS_DETAILS, "status": 504}]
+    }
+    with pytest.raises(ValueError, match="not both"):
+        client.braze.set_fault(Fault(), canvas_id=one.id, campaign_id=other.id)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +210,10 @@ def test_faults_are_set_listed_and_cleared_over_http(client: Client) -> None:
     assert (
         put_fault(client, {**where, "count": 2, **change, "delivery": "whole"}) == 200
     )
+    canvas = {"canvas_id": client.braze.canvases[0].id}
+    assert put_fault(client, {**canvas, "status": 429}) == 200
     faulty = client.series(one)
+    assert client.canvas_series(client.braze.canvases[0]).status == 429
     listed = client.control("/-/faults")
     assert client.control("/-/faults", "DELETE").status == 200
     assert client.series(other).status == 200
@@ -203,6 +225,7 @@ def test_faults_are_set_listed_and_cleared_over_http(client: Client) -> None:
     assert listed.document["faults"] == [
         {"status": 500},
         {**where, "count": 1, **change},
+        {**canvas, "status": 429},
     ]
     assert client.control("/-/faults").document == listed.document
 
@@ -216,6 +239,7 @@ def test_faults_are_set_listed_and_cleared_over_http(client: Client) -> None:
         ('{"status": "500"}', "'status' has a value of the wrong type"),
         ('{"delivery": "pigeon"}', "'pigeon' is not a valid Delivery"),
         ('{"count": 0}', "at least 1"),
+        ('{"campaign_id": "a", "canvas_id": "b"}', "not both"),
         ('{"count": "5"}', "not supported between"),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 from exporter.simulator import Delivery, Fault
 
 from tests.unit.simulator.simulator_client import (
+    CANVAS_DETAILS,
+    CANVAS_SERIES,
     DATA_SERIES,
     LIST,
     NOON,
@@ -44,6 +46,24 @@ def test_a_request_is_logged_before_its_response_is_sent(client: Client) -> None
     assert not client.braze.wait_for_requests(
         2, campaign_id=first.id, timeout_seconds=0
     )
+
+
+def test_requests_for_canvases_are_logged_and_counted(client: Client) -> None:
+    canvas = client.braze.canvases[0]
+    client.canvas_series(canvas)
+    client.canvas_series(canvas, length=15)
+    client.canvas_details(canvas)
+
+    assert {one.canvas_id for one in client.braze.requests} == {canvas.id}
+    assert {one.campaign_id for one in client.braze.requests} == {None}
+    assert client.braze.wait_for_requests(3, canvas_id=canvas.id)
+    assert not client.braze.wait_for_requests(4, canvas_id=canvas.id, timeout_seconds=0)
+    assert client.braze.most_in_flight(canvas.id) == 1
+    assert client.control("/-/requests").document["answers"] == [
+        {"path": CANVAS_SERIES, "status": 200, "count": 1},
+        {"path": CANVAS_SERIES, "status": 400, "count": 1},
+        {"path": CANVAS_DETAILS, "status": 200, "count": 1},
+    ]
 
 
 def test_requests_are_counted_in_all_and_per_campaign(client: Client) -> None:
