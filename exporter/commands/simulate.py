@@ -12,7 +12,13 @@ from exporter.braze.hosts import is_unlisted
 from exporter.commands.flags import Flag, Parser, parse_number, parse_whole
 from exporter.config.yaml_tree import quoted
 from exporter.model.errors import ListenError
-from exporter.simulator import RateLimit, Simulator, SimulatorSettings
+from exporter.simulator import (
+    Campaign,
+    Canvas,
+    RateLimit,
+    Simulator,
+    SimulatorSettings,
+)
 from exporter.system import signals
 from exporter.web.server import parse_address
 
@@ -119,11 +125,18 @@ workspaces:
     timezone: {braze.settings.timezone}"""
     if is_unlisted(endpoint):
         yield "    allow_http: true"
-    yield "    campaigns:"
-    for campaign in braze.campaigns[:_MAX_PRINTED]:
-        yield f"      - id: {campaign.id}"
-        yield f"        name: {quoted(campaign.name)}"
-    more = len(braze.campaigns) - _MAX_PRINTED
+    yield from _listed("campaigns", braze.campaigns)
+    yield from _listed("canvases", braze.canvases)
+
+
+def _listed(key: str, objects: Sequence[Campaign | Canvas]) -> Iterator[str]:
+    """Yield a list of the configuration; an empty one is left out."""
+    if objects:
+        yield f"    {key}:"
+    for one in objects[:_MAX_PRINTED]:
+        yield f"      - id: {one.id}"
+        yield f"        name: {quoted(one.name)}"
+    more = len(objects) - _MAX_PRINTED
     if more > 0:
         yield (
             f"      # and {more} more; `braze-exporter discover` prints all except "
