@@ -12,14 +12,12 @@ from exporter.discovery.kinds import ListedKind
 from exporter.discovery.rules import Criteria
 from exporter.model.config import DiscoverRules, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit, is_news
 from exporter.system.logformat import Fact
 
 Fields = dict[str, Fact]
 
 _log = logging.getLogger(__name__)
-
-_REPEAT_SECONDS = 3600.0
 
 
 def request_fields(
@@ -58,13 +56,12 @@ class DiscoveryLog:
         now: float,
     ) -> None:
         """Log a request that is repeated later."""
-        reason, logged_at = self._failures.get(endpoint, (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
-        if is_news:
+        is_new = is_news(failure.reason, self._failures.get(endpoint), now=now)
+        if is_new:
             self._failures[endpoint] = (failure.reason, now)
         fields = request_fields(workspace, endpoint, failure)
         fields["next_in_seconds"] = round(next_in_seconds)
-        level = logging.WARNING if is_news else logging.DEBUG
+        level = logging.WARNING if is_new else logging.DEBUG
         _log.log(level, "discovery.failed", extra={"fields": fields})
 
     def succeeded(self, workspace: WorkspaceConfig, endpoint: str) -> None:

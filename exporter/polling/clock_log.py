@@ -6,11 +6,11 @@ import logging
 from threading import Lock
 
 from exporter.system.clock import Clock
+from exporter.system.log_rate_limit import is_news
 
 _log = logging.getLogger(__name__)
 
 _TOLERANCE_SECONDS = 60.0
-_REPEAT_SECONDS = 3600.0
 
 
 class ClockLog:
@@ -19,7 +19,7 @@ class ClockLog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._logged_at: float | None = None
+        self._logged: tuple[None, float] | None = None
 
     def compare(self, workspace: str, answered_at: float, *, seconds: float) -> None:
         """Log a difference of more than a minute, once an hour.
@@ -32,12 +32,9 @@ class ClockLog:
         if -_TOLERANCE_SECONDS <= ahead <= _TOLERANCE_SECONDS + seconds:
             return
         with self._lock:
-            is_news = (
-                self._logged_at is None or now - self._logged_at >= _REPEAT_SECONDS
-            )
-            if is_news:
-                self._logged_at = now
-        if is_news:
-            fields = {"workspace": workspace, "ahead_seconds": round(ahead)}
-            fields["advice"] = "check the time synchronisation of this machine"
-            _log.warning("clock.differs", extra={"fields": fields})
+            if not is_news(None, self._logged, now=now):
+                return
+            self._logged = (None, now)
+        fields = {"workspace": workspace, "ahead_seconds": round(ahead)}
+        fields["advice"] = "check the time synchronisation of this machine"
+        _log.warning("clock.differs", extra={"fields": fields})

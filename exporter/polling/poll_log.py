@@ -9,13 +9,10 @@ from threading import Lock
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, FetchError
 from exporter.polling.request_queue import PendingPoll
-from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit
+from exporter.system.log_rate_limit import LINES_PER_MINUTE, LogRateLimit, is_news
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
-
-_REPEAT_SECONDS = 3600.0
-"""An unchanged failure is logged again after so long."""
 
 
 class PollLog:
@@ -43,8 +40,7 @@ class PollLog:
         now: float,
     ) -> None:
         """Log a failed poll: as a warning if it is news, else as debug."""
-        reason, logged_at = self._logged.get(_about(poll), (None, 0.0))
-        is_news = reason is not failure.reason or now - logged_at >= _REPEAT_SECONDS
+        logged = self._logged.get(_about(poll))
         fields = {
             **fields,
             "reason": failure.reason,
@@ -53,7 +49,7 @@ class PollLog:
             "next_in_seconds": None if next_at is None else round(next_at - now),
             "error": str(failure),
         }
-        if not is_news:
+        if not is_news(failure.reason, logged, now=now):
             _log.debug("poll.failed", extra={"fields": fields})
         elif self.write(logging.WARNING, "poll.failed", fields, now=now):
             self._logged[_about(poll)] = (failure.reason, now)

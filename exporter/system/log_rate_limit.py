@@ -1,7 +1,7 @@
-"""A rate limit for log lines of one kind; suppressed lines are counted.
+"""Limits for log lines: a failure once an hour, and few lines of a kind a minute.
 
-The last line before the limit announces the suppression, and the first line after it
-has the number of suppressed lines.
+Suppressed lines are counted. The last line before the limit announces the suppression,
+and the first line after it has the number of suppressed lines.
 """
 
 from __future__ import annotations
@@ -10,6 +10,20 @@ from typing import NamedTuple
 
 LINES_PER_MINUTE = 10
 """The limit for each kind and workspace."""
+
+_REPEAT_SECONDS = 3600.0
+"""An unchanged failure is logged again after so long."""
+
+
+def is_news(reason: object, logged: tuple[object, float] | None, *, now: float) -> bool:
+    """Return whether a failure is to be logged: it differs, or an hour has passed.
+
+    `logged` are the reason and the time of the last line about it; None: there is none.
+    """
+    if logged is None:
+        return True
+    logged_reason, logged_at = logged
+    return reason != logged_reason or now - logged_at >= _REPEAT_SECONDS
 
 
 class LogRateLimit(NamedTuple):

@@ -17,7 +17,7 @@ import pytest
 from exporter.braze import authorities
 from exporter.braze.authorities import Authorities
 from exporter.braze.client import Client
-from exporter.braze.diagnosis import check_failure
+from exporter.braze.diagnosis import Check, check_failure
 from exporter.braze.proxies import ProxySettings
 from exporter.model.errors import FetchError
 
@@ -232,6 +232,17 @@ WRONG: Mapping[str, tuple[tuple[Issued, ...], str, str]] = {
 }
 
 
+def checked(failure: FetchError) -> Check:
+    """Return what the doctor prints of a failure."""
+    return check_failure(
+        "campaigns.data_series",
+        failure,
+        workspace=workspace(),
+        is_placeholder_id=False,
+        now=NOW,
+    )
+
+
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("is_proxy", [False, True])
 def test_the_message_and_the_advice_name_what_is_wrong(
@@ -245,13 +256,7 @@ def test_the_message_and_the_advice_name_what_is_wrong(
             failure = failure_of(client_of(BRAZE, ca_file=file, proxy=proxy))
         else:
             failure = failure_of(client_for(peer, {}, ca_file=file))
-    check = check_failure(
-        "campaigns.data_series",
-        failure,
-        workspace=workspace(),
-        is_placeholder_id=False,
-        now=NOW,
-    )
+    check = checked(failure)
 
     assert text.format(file=file) in check.message
     assert ("the proxy's certificate not trusted" in check.message) is is_proxy
@@ -275,13 +280,7 @@ def test_the_remedy_is_a_file_that_is_read(
     file = written(tmp_path, ROOT_CA)
     with presenting(tmp_path, issue("localhost")) as peer:
         failure = failure_of(client_for(peer, {name: file}))
-    check = check_failure(
-        "campaigns.data_series",
-        failure,
-        workspace=workspace(),
-        is_placeholder_id=False,
-        now=NOW,
-    )
+    check = checked(failure)
 
     assert check.message.endswith(f"add this certificate to {name} {file}{others}")
     assert "system" not in check.advice
@@ -321,13 +320,7 @@ def assert_unreadable(name: str, path: str, text: str) -> None:
     proxies = ProxySettings.from_environment({} if is_option else {name: path})
     options: dict[str, Any] = {"ca_file": path} if is_option else {}
     failure = failure_of(client_of(BRAZE, proxies=proxies, **options))
-    check = check_failure(
-        "campaigns.data_series",
-        failure,
-        workspace=workspace(),
-        is_placeholder_id=False,
-        now=NOW,
-    )
+    check = checked(failure)
 
     assert f"the certificates in {name} {path} cannot be loaded: " in check.message
     assert text in check.message
