@@ -21,16 +21,20 @@ from exporter.web.settings import settings
 
 _DESCRIPTION = """\
 Run the exporter without a Braze API key: the daemon polls a simulated Braze over HTTP.
-Its campaigns include a bounce spike, a spam spike and one that stopped sending.
+Its campaigns include a bounce spike, a spam spike and one that stopped sending; one of
+its canvases sends nothing although users enter it.
 """
 
 _INTERVAL = "15s"
 _REQUESTS_PER_MINUTE = 240
+_MOST_SHARED_PER_MINUTE = 4000
+"""The maximum of `shared_requests_per_minute`."""
 _INCIDENTS = {
     Incident.BOUNCES: "bounces",
     Incident.SPAM: "is reported as spam",
     Incident.SILENCE: "stopped sending",
 }
+_CANVAS_INCIDENTS = {Incident.SILENCE: "sends nothing, although users enter it"}
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -80,17 +84,27 @@ def early_afternoon(at: float) -> str:
 
 
 def configuration(braze: Simulator) -> str:
-    """Return the configuration that polls a simulated workspace (JSON is YAML)."""
+    """Return the configuration that polls a simulated workspace (JSON is YAML).
+
+    Campaigns are listed, canvases are discovered.
+    """
+    canvases = len(braze.canvases)
     workspace = {
         "name": "demo",
         "endpoint": braze.url,
         "api_key_env": "BRAZE_API_KEY",
         "timezone": braze.settings.timezone,
         "interval": _INTERVAL,
+        "canvas_interval": _INTERVAL,
+        "canvas_steps": True,
         "requests_per_minute": max(_REQUESTS_PER_MINUTE, 4 * len(braze.campaigns)),
+        "shared_requests_per_minute": min(
+            max(_REQUESTS_PER_MINUTE, 8 * canvases), _MOST_SHARED_PER_MINUTE
+        ),
         "campaigns": [
             {"id": campaign.id, "name": campaign.name} for campaign in braze.campaigns
         ],
+        "discover": {"canvases": {"max": max(canvases, 1)}},
     }
     return json.dumps({"workspaces": [workspace]}, ensure_ascii=False)
 
@@ -99,9 +113,13 @@ def _welcome(scheme: str, address: Address, path: str, braze: Simulator) -> None
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
     url = f"{scheme}://{Address(host, address.port)}"
     incidents = "\n".join(
-        f"  {campaign.name!r} {_INCIDENTS[campaign.incident]}"
-        for campaign in braze.campaigns
-        if campaign.incident
+        f"  {one.name!r} {texts[one.incident]}"
+        for objects, texts in (
+            (braze.campaigns, _INCIDENTS),
+            (braze.canvases, _CANVAS_INCIDENTS),
+        )
+        for one in objects
+        if one.incident
     )
     print(
         f"""
@@ -116,6 +134,7 @@ Incidents in its data, for you to find:
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces
+  curl -s {url}{path} | grep braze_canvas_step_daily | grep sent
   curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # an outage of Braze
   curl -X DELETE {braze.url}/-/faults                      # and its end
 
