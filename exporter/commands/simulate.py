@@ -63,6 +63,10 @@ _FLAGS = (
 )
 
 _MAX_PRINTED = 20
+_DORMANT = {
+    "campaigns": "draft and archived",
+    "canvases": "draft, stopped and archived",
+}
 _DESCRIPTION = """\
 Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
 /campaigns/list and /campaigns/details, canvases at GET /canvas/data_series,
@@ -140,7 +144,7 @@ def _listed(key: str, objects: Sequence[Campaign | Canvas]) -> Iterator[str]:
     if more > 0:
         yield (
             f"      # and {more} more; `braze-exporter discover` prints all except "
-            "drafts and archived ones"
+            f"{_DORMANT[key]} ones"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from exporter.commands.demo import configuration
 from exporter.config import options
 from exporter.config.option import OptionKind
 from exporter.config.schema import parse
@@ -17,16 +18,19 @@ from tests.chart.helm import CHART, Document, Helm
 from tests.support.certificates import HASH
 
 
-def test_the_demo_polls_every_campaign_of_the_simulator() -> None:
-    """The demo's configuration lists the campaigns of `braze-exporter simulate`."""
-    braze = Simulator(SimulatorSettings(seed=1))
+def test_the_demo_polls_what_the_command_demo_polls() -> None:
+    """The campaigns of the simulator and its canvases, in the pod's own simulator."""
+    with Simulator(SimulatorSettings(seed=1)) as braze:
+        command = yaml.safe_load(configuration(braze))
 
     demo = yaml.safe_load((CHART / "files" / "demo.yaml").read_text(encoding="utf-8"))
 
-    (workspace,) = demo["workspaces"]
-    assert workspace["campaigns"] == [
-        {"id": each.id, "name": each.name} for each in braze.campaigns
-    ]
+    (expected,), (workspace,) = command["workspaces"], demo["workspaces"]
+    for own in ("endpoint", "api_key_env", "timezone"):
+        del expected[own]
+    for own in ("endpoint", "api_key_file"):
+        del workspace[own]
+    assert workspace == {**expected, "discover": {"canvases": {}}}
 
 
 def test_the_demo_has_the_key_of_the_simulator(helm: Helm) -> None:

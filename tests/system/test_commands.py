@@ -138,10 +138,11 @@ def test_the_health_check_can_require_readiness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
 def test_simulate_prints_a_configuration(tmp_path: Path, address: str) -> None:
-    flags = ("--listen-address", address, "--campaigns=30", "--timezone=Asia/Tokyo")
-    with Process("simulate", *flags) as braze:
+    fleet = ("--campaigns=30", "--canvases=25", "--timezone=Asia/Tokyo")
+    with Process("simulate", "--listen-address", address, *fleet) as braze:
         variable = braze.wait_for_line(r"export (BRAZE_API_KEY)=(\S+)")
-        braze.wait_for_line("# and 10 more; `braze-exporter discover` prints all")
+        braze.wait_for_line("# and 10 more; .* all except draft and archived ones")
+        braze.wait_for_line("# and 5 more; .* draft, stopped and archived ones")
         start = braze.lines.index("workspaces:")
         file = tmp_path / "config.yaml"
         file.write_text("\n".join(braze.lines[start:]), encoding="utf-8")
@@ -151,7 +152,7 @@ def test_simulate_prints_a_configuration(tmp_path: Path, address: str) -> None:
         braze.stop()
 
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert "20 campaigns" in checked.stdout
+    assert "20 campaigns, 20 canvases" in checked.stdout
     assert (reached.returncode, reached.stderr) == (0, "")
 
 
@@ -164,11 +165,39 @@ def test_the_demo_prints_url_and_incidents(count: str) -> None:
         demo.wait_for_line("'Spring sale 🌷' bounces")
 
         until(lambda: b"braze_campaign_daily{" in get(url)[2])
+        demo.wait_for_line("'Abandoned checkout' sends nothing, although users enter")
         status = json.loads(demo.get("/api/v1/status")[1])
         assert demo.end(signal.SIGINT, seconds=PATIENCE_SECONDS) == 0
 
     (workspace,) = status["workspaces"]
     assert began.astimezone(ZoneInfo(workspace["timezone"])).hour in {13, 14}
+
+
+def test_the_demo_shows_the_active_canvases_by_step() -> None:
+    """Drafts, stopped and archived canvases are left out; deleted steps are not."""
+    dormant = {"Summer festival", "Advent calendar", "Birthday journey (draft)"}
+    active = {one.name for one in Simulator().canvases} - dormant
+    silent, entered = {"canvas": "Abandoned checkout"}, {"metric": "entries"}
+    with Process("demo", FREE_PORT) as demo:
+        demo.wait_for_samples("braze_canvas_daily_timestamp_seconds", len(active))
+        scrape = demo.wait_for_samples("braze_canvas_up", len(active))
+        users = demo.value("braze_canvas_overall_daily", **silent, **entered)
+        demo.stop()
+
+    def values(family: str, label: str) -> set[str]:
+        return {dict(labels)[label] for labels in scrape[family]}
+
+    assert values("braze_canvas_up", "canvas") == active
+    assert "Voucher by post" in values("braze_canvas_step_info", "step")
+    assert "Control Group" in values("braze_canvas_variant_info", "variant")
+    sent = [
+        value
+        for labels, value in scrape["braze_canvas_step_daily"].items()
+        if labels >= {*silent.items(), ("metric", "sent")}
+    ]
+    assert users
+    assert sent == [0, 0, 0]
+    assert demo.log(r"level=(warn|error)") == []
 
 
 @pytest.mark.parametrize("hour", range(24))
