@@ -81,7 +81,7 @@ class Session:
         self._on_end = on_end
         self._key_owner: object | None = None
         self._key_probe_at = 0.0
-        self._wake_ups: list[Callable[[], None]] = []
+        self._wake_ups: dict[object, Callable[[], None]] = {}
 
     def budget(self, bucket: str) -> Budget:
         """Return the budget of a bucket as it is now."""
@@ -179,9 +179,16 @@ class Session:
                 for name, budget in self._budgets.items()
             }
 
-    def on_key_accepted(self, wake_up: Callable[[], None]) -> None:
-        """Register a function to call when a pause of the key ends."""
-        self._wake_ups.append(wake_up)
+    def on_key_accepted(self, user: object, wake_up: Callable[[], None]) -> None:
+        """Call a function when a pause of the key ends, until `user` leaves."""
+        with self.lock:
+            self._wake_ups[user] = wake_up
+
+    def leave(self, user: object) -> None:
+        """End the pause that `user` holds, and call its function no more."""
+        with self.lock:
+            self._wake_ups.pop(user, None)
+            self.resume_key(user)
 
     def pause_key(self, owner: object, *, probe_at: float) -> None:
         """Pause all requests of the key but those of `owner`, after its 401.
@@ -200,7 +207,7 @@ class Session:
             if self._key_owner is not owner:
                 return
             self._key_owner = None
-            for wake_up in self._wake_ups:
+            for wake_up in self._wake_ups.values():
                 wake_up()
 
     @property

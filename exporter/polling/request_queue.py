@@ -104,7 +104,7 @@ class RequestQueue:
         self.has_sent = False
         """Whether a poll was ever started."""
         self._forbidden: set[str] = set()
-        session.on_key_accepted(lambda: self.schedule_again(now=now()))
+        session.on_key_accepted(self, lambda: self.schedule_again(now=now()))
 
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
@@ -231,6 +231,12 @@ class RequestQueue:
                 self._pause = self._pause._replace(probe_id=probe_id)
                 self._schedule_probe(self._pause, now)
             self._schedule_first(now)
+
+    def close(self, *, now: float) -> None:
+        """Remove all objects and leave the session; requests in flight still end."""
+        with self._lock:
+            self.reconfigure((), now=now)
+            self.session.leave(self)
 
     def recover(
         self,

@@ -112,7 +112,7 @@ class Workspaces:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Delay other configurations and found campaigns to the end of the context."""
+        """Delay other configurations and found objects to the end of the context."""
         with self._lock:
             yield
 
@@ -236,7 +236,7 @@ class Workspaces:
         previous = self.groups.get(group.key)
         if previous and previous.queue is not group.queue:
             # Before the other queue is used: both schedule jobs of the same objects.
-            previous.queue.reconfigure((), now=self._clock.now())
+            previous.queue.close(now=self._clock.now())
         # Before the queue is changed: a poll that it starts has to find its object.
         self.groups[group.key] = group
         if previous and previous.queue is group.queue:
@@ -320,7 +320,7 @@ class Workspaces:
 
     def _remove_group(self, key: GroupKey) -> None:
         group = self.groups.pop(key)
-        group.queue.reconfigure((), now=self._clock.now())
+        group.queue.close(now=self._clock.now())
         self._remove(group, group.objects)
         self._metrics.forget_kind(*key)
 

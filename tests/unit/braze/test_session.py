@@ -229,7 +229,7 @@ def test_a_key_pause_belongs_to_its_owner() -> None:
     session = SessionWorld().session
     woken: list[str] = []
     for name in ("first", "second"):
-        session.on_key_accepted(partial(woken.append, name))
+        session.on_key_accepted(name, partial(woken.append, name))
     owner, other = object(), object()
 
     session.pause_key(owner, probe_at=NOW + 60)
@@ -248,6 +248,20 @@ def test_a_key_pause_belongs_to_its_owner() -> None:
 
     assert not session.is_paused_for(other)
     assert woken == ["first", "second"]
+
+
+def test_a_component_that_leaves_ends_its_pause_and_is_not_woken() -> None:
+    session = SessionWorld().session
+    woken: list[str] = []
+    for name in ("first", "second"):
+        session.on_key_accepted(name, partial(woken.append, name))
+    session.pause_key("first", probe_at=NOW + 60)
+
+    session.leave("first")
+    session.leave("first")
+
+    assert not session.is_paused_for("second")
+    assert woken == ["second"]
 
 
 @pytest.mark.parametrize(

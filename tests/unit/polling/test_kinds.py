@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 
 import pytest
 from exporter.model.errors import CampaignRefused, KeyRefused
@@ -153,10 +155,14 @@ def test_canvases_that_leave_by_a_reload_leave_nothing(*, is_polled: bool) -> No
     campaigns = [one for one in world.store.entries() if one.key.kind == "campaign"]
     polls = {one: world.scheduler.polls[one] for one in map(key, "abc")}
     assert all(f"{name}{{" in world.page() for name in GAUGES)
+    queue = weakref.ref(world.group(CANVAS).queue)
 
     if is_polled:
         world.braze.during = lambda: world.apply(WORKSPACE)
-        world.poll(FORBIDDEN, poll=world.scheduler.polls[key("a", kind="canvas")])
+        # Its traceback refers to the queue.
+        forbidden = failure(KeyRefused, "forbidden", status=403)
+        world.poll(forbidden, poll=world.scheduler.polls[key("a", kind="canvas")])
+        del forbidden
     else:
         world.apply(WORKSPACE)
 
@@ -168,6 +174,8 @@ def test_canvases_that_leave_by_a_reload_leave_nothing(*, is_polled: bool) -> No
     assert world.scheduler.polls == polls
 
     world.braze.canvas_responses = [EMPTY_DOCUMENT]
+    gc.collect()
+    assert queue() is None
     world.apply(BOTH)
     world.run(until=world.clock.time + 40)
     assert up(world, CANVAS) == {True}
