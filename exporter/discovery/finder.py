@@ -17,12 +17,13 @@ from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
-from exporter.discovery import documents, rules
+from exporter.discovery import requests, rules
 from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.discovery_log import DiscoveryLog, request_fields
-from exporter.discovery.documents import Details, Listed, ListPage
+from exporter.discovery.documents import Details, Listed, ListPage, key
 from exporter.discovery.kinds import ListedKind
 from exporter.discovery.rules import DetailsWanted, NextRequest, PageWanted
+from exporter.discovery.selector import Selector
 from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
@@ -65,7 +66,7 @@ class ObjectFinder:
         """
         self.kind = kind
         self._workspace = workspace
-        self._settings = _rules(workspace, kind)
+        self._settings = kind.rules_of(workspace)
         self._session = session
         self._on_change = on_change
         self._metrics = metrics
@@ -87,7 +88,7 @@ class ObjectFinder:
         self._failures: Counter[str] = Counter()
         self._failed_page = 0
         self._log = DiscoveryLog(kind)
-        self._candidates: tuple[object, object, tuple[Listed, ...]] = (None, None, ())
+        self._selector = Selector(kind, wall_offset=clock.offset)
         self._changes = 1 if catalogue else 0
         """How much was learnt since the last `on_change`."""
         self._found = 0
@@ -97,7 +98,7 @@ class ObjectFinder:
         self._is_stopped = False
         metrics.expect_discovery(workspace.name, kind.name, kind.paths)
         if self.catalogue.objects:  # the next list may fail for long
-            self._count(self._selected(self.catalogue, workspace, self._settings))
+            self._count(self._selector.selected(self.catalogue, workspace))
         if self.catalogue.listed_at is not None:
             shown_at = clock.wall(self.catalogue.listed_at)
             metrics.discovery_succeeded(workspace.name, kind.name, now=shown_at)
@@ -110,7 +111,7 @@ class ObjectFinder:
     def reconfigure(self, workspace: WorkspaceConfig) -> None:
         """Apply other selection rules; the catalogue is kept."""
         with self._changing:
-            before, settings = self._settings, _rules(workspace, self.kind)
+            before, settings = self._settings, self.kind.rules_of(workspace)
             self._is_incomplete |= before.include_archived != settings.include_archived
             self._workspace, self._settings = workspace, settings
             self._changes += before != settings
@@ -177,12 +178,7 @@ class ObjectFinder:
 
     def objects_of(self, workspace: WorkspaceConfig) -> tuple[ObjectConfig, ...]:
         """Return the configured and the discovered objects of a workspace."""
-        kind, known = self.kind, self.catalogue
-        settings = kind.rules(workspace)
-        if settings is None:
-            return kind.objects(workspace)
-        selected = self._selected(known, workspace, settings)
-        return rules.objects(workspace, kind, settings, selected.objects, known)
+        return self._selector.objects(self.catalogue, workspace)
 
     @property
     def is_busy(self) -> bool:
@@ -210,13 +206,7 @@ class ObjectFinder:
         catalogue = self.catalogue.without_removed(settings.grace_seconds, now=now)
         self._changes += catalogue is not self.catalogue
         self.catalogue = catalogue
-        wanted = rules.next_request(
-            catalogue,
-            self._wanted(catalogue, settings),
-            self._criteria(catalogue, settings),
-            listed=self._listed_keys(workspace),
-            now=now,
-        )
+        wanted = self._selector.next_request(catalogue, workspace, now=now)
         if not isinstance(wanted, PageWanted | DetailsWanted):
             self._settle()
             return wanted
@@ -236,17 +226,13 @@ class ObjectFinder:
     def _send(
         self, session: Session, wanted: NextRequest, settings: DiscoverRules
     ) -> None:
-        parameters: dict[str, str | int]
-        if isinstance(wanted, PageWanted):
-            archived = "true" if settings.include_archived else "false"
-            parameters = {"page": wanted.page, "include_archived": archived}
-        else:
-            parameters = {self.kind.id_parameter: wanted.listed.id}
-        path = self._path(wanted)
+        path = requests.path(self.kind, wanted)
+        parameters = requests.parameters(self.kind, wanted, settings)
         fields = request_fields(self._workspace, path)
         request = ApiRequest(SHARED, path, parameters, fields)
         # Parsed where it is decoded: details contain the texts of all messages.
-        result = session.fetch(request, partial(self._parse, wanted))
+        parse = partial(requests.parse, self.kind, wanted, now=self._clock.now)
+        result = session.fetch(request, parse)
         if self._is_stopped:
             return
         if isinstance(result, BrazeResponse | CampaignRefused):
@@ -277,27 +263,9 @@ class ObjectFinder:
                 return
             self._failed_page = 0
         self.failure = None
-        path = self._path(wanted)
+        path = requests.path(self.kind, wanted)
         self._failures[path] = 0
         self._log.succeeded(self._workspace, path)
-
-    def _parse(
-        self, wanted: NextRequest, document: object
-    ) -> Details | ListPage | MalformedCatalogue:
-        kind = self.kind
-        try:
-            if isinstance(wanted, PageWanted):
-                return documents.parse_page(document, plural=kind.plural)
-            return documents.parse_details(
-                document,
-                kind.read_details,
-                kind=kind.name,
-                last_edited=wanted.listed.last_edited,
-                read_at=self._clock.now(),
-            )
-        except MalformedCatalogue as error:
-            text = str(error)
-        return MalformedCatalogue(text)  # without a traceback that holds the document
 
     def _learn(self, wanted: NextRequest, parsed: object) -> None:
         """Add what was parsed to the catalogue. MalformedCatalogue: it is unusable."""
@@ -318,7 +286,7 @@ class ObjectFinder:
             self._publish()
 
     def _keep(self, listed: Listed, details: Details) -> None:
-        criteria = self._criteria(self.catalogue, self._settings)
+        criteria = self._selector.criteria(self.catalogue, self._settings)
         before, after = (
             criteria.state(one) for one in (self.catalogue.details_of(listed), details)
         )
@@ -332,7 +300,7 @@ class ObjectFinder:
         """Wait before the next request."""
         if isinstance(wanted, PageWanted):
             self._failed_page = wanted.page
-        now, path = self._clock.now(), self._path(wanted)
+        now, path = self._clock.now(), requests.path(self.kind, wanted)
         self.failure = failure
         self._failures[path] += 1
         failures = self._failures[path]
@@ -346,6 +314,8 @@ class ObjectFinder:
             self._wait_until = now + probe_delay(failures)
             if failure.reason is FailureReason.UNAUTHORIZED:
                 session.pause_key(self, probe_at=self._wait_until)
+                if self._is_stopped:  # meanwhile: it sends no probe any more
+                    session.resume_key(self)
             else:
                 session.resume_key(self)
         else:
@@ -376,7 +346,9 @@ class ObjectFinder:
             self._workspace.name, self.kind.name, now=self._clock.wall()
         )
         known = self.catalogue
-        self._log.settled(self._workspace, self._criteria(known, self._settings))
+        self._log.settled(
+            self._workspace, self._selector.criteria(known, self._settings)
+        )
         self._log.done(
             self._workspace,
             listed_at=known.listed_at,
@@ -387,7 +359,7 @@ class ObjectFinder:
     def _publish(self) -> None:
         """Update the metrics, and let the found objects be polled."""
         workspace, settings = self._workspace, self._settings
-        selected = self._selected(self.catalogue, workspace, settings)
+        selected = self._selector.selected(self.catalogue, workspace)
         self._changes = 0
         self._count(selected)
         self._log.selected(workspace, settings, is_limited=selected.is_limited)
@@ -396,65 +368,11 @@ class ObjectFinder:
 
     def _count(self, selected: rules.SelectedObjects) -> None:
         """Update the number of objects found in addition to the configured ones."""
-        found = {documents.key(one.id) for one in selected.objects}
-        self._found = len(found - self._listed_keys(self._workspace))
+        found = {key(one.id) for one in selected.objects}
+        self._found = len(found - self._selector.listed_keys(self._workspace))
         self._metrics.discovered(
             self._workspace.name,
             self.kind.name,
             found=self._found,
             is_limited=selected.is_limited,
         )
-
-    def _selected(
-        self,
-        known: ObjectCatalogue,
-        workspace: WorkspaceConfig,
-        settings: DiscoverRules,
-    ) -> rules.SelectedObjects:
-        wanted = self._wanted(known, settings)
-        criteria = self._criteria(known, settings)
-        return rules.select(
-            known, wanted, criteria, listed=self._listed_keys(workspace)
-        )
-
-    def _criteria(
-        self, known: ObjectCatalogue, settings: DiscoverRules
-    ) -> rules.Criteria:
-        criteria = rules.Criteria.of(
-            settings,
-            known,
-            self._wanted(known, settings),
-            wall_offset=self._clock.offset(),
-        )
-        if settings.list_interval_seconds < math.inf:
-            return criteria
-        return criteria._replace(
-            active_within_seconds=settings.active_within_seconds or math.inf,
-            details_interval_seconds=math.inf,
-        )
-
-    def _wanted(
-        self, known: ObjectCatalogue, settings: DiscoverRules
-    ) -> tuple[Listed, ...]:
-        """Return the candidates, computed once per list."""
-        listed, previous, wanted = self._candidates
-        if listed is not known.objects or previous is not settings:
-            wanted = rules.candidates(known, settings)
-            self._candidates = (known.objects, settings, wanted)
-        return wanted
-
-    def _path(self, wanted: NextRequest) -> str:
-        is_page = isinstance(wanted, PageWanted)
-        return self.kind.list_path if is_page else self.kind.details_path
-
-    def _listed_keys(self, workspace: WorkspaceConfig) -> frozenset[str]:
-        listed = self.kind.objects(workspace)
-        return frozenset(documents.key(one.id) for one in listed)
-
-
-def _rules(workspace: WorkspaceConfig, kind: ListedKind) -> DiscoverRules:
-    rules = kind.rules(workspace)
-    if rules is None:
-        message = f"no discovery of {kind.plural} is configured in {workspace.name}"
-        raise ValueError(message)
-    return rules

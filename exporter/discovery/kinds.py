@@ -38,6 +38,14 @@ class ListedKind(NamedTuple):
         """The paths of both requests."""
         return (self.list_path, self.details_path)
 
+    def rules_of(self, workspace: WorkspaceConfig) -> DiscoverRules:
+        """Return the rules of a workspace. ValueError: it has none for the kind."""
+        rules = self.rules(workspace)
+        if rules is None:
+            message = f"no discovery of {self.plural} is configured in {workspace.name}"
+            raise ValueError(message)
+        return rules
+
     @property
     def max_option(self) -> str:
         """The option that limits the number of objects."""

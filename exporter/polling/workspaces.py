@@ -15,7 +15,7 @@ from threading import RLock
 
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.rate_limit import Budget, spacing
-from exporter.braze.session import SHARED, Ended, Session
+from exporter.braze.session import Ended, Session
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import ObjectKey, Store
 from exporter.model.config import Config, KeySource, ObjectConfig, WorkspaceConfig
@@ -24,7 +24,7 @@ from exporter.polling import entries, plan, slots
 from exporter.polling.clock_log import ClockLog
 from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
-from exporter.polling.kinds import CAMPAIGN, KINDS, Kind
+from exporter.polling.kinds import KINDS, Kind
 from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.plan_log import log_plan
 from exporter.polling.request_queue import PendingPoll, RequestQueue
@@ -396,23 +396,16 @@ class Workspaces:
 
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
-    budgets = {
-        CAMPAIGN.bucket: Budget.of_rate(
-            configured.requests_per_minute,
+    """Return the budgets by bucket; discovery sends one request at a time."""
+    return {
+        kind.bucket: Budget.of_rate(
+            kind.ceiling(configured),
             reserve=configured.reserve,
-            concurrency=configured.concurrency,
+            concurrency=configured.concurrency if kind.objects(configured) else 1,
             processes=configured.processes,
         )
+        for kind in KINDS
     }
-    if configured.discover is not None or configured.canvases:
-        budgets[SHARED] = Budget.of_rate(
-            configured.shared_requests_per_minute,
-            reserve=configured.reserve,
-            # Discovery sends one request at a time.
-            concurrency=configured.concurrency if configured.canvases else 1,
-            processes=configured.processes,
-        )
-    return budgets
 
 
 def _intervals(group: ObjectGroup, object_id: str) -> tuple[float, float] | None:
