@@ -7,6 +7,7 @@ from exporter.metrics.store import Entry
 from exporter.model.snapshot import NO_FIGURES
 from exporter.polling.object_group import ObjectGroup
 from exporter.series.kept import Kept
+from exporter.series.older_days import NOTHING_OLDER
 from exporter.system.clock import Clock
 
 
@@ -55,22 +56,33 @@ def due(entry: Entry, *, at: float) -> Entry:
 
 
 def renamed(entry: Entry, *, labels: ObjectLabels, group: ObjectGroup) -> Entry:
-    """Return the entry under other labels, its values rendered again."""
+    """Return the entry under other labels or of another account, rendered again.
+
+    Its values are served until the account has others; its older days are not, as no
+    sum may be of both.
+    """
     values = None
     if (snapshot := entry.snapshot) is not None:
         values = render_values(labels, snapshot)
-    entry = entry._replace(labels=labels, values=values, account=group.queue)
+    older = entry.older if entry.account is group.queue else NOTHING_OLDER
+    entry = entry._replace(
+        labels=labels, values=values, account=group.queue, older=older
+    )
     return group.with_status(entry, entry.status)
 
 
 def in_wall_time(clock: Clock, entry: Entry, *, group: ObjectGroup) -> Entry:
     """Return the entry with its instants by the wall clock as it is set now."""
-    status = entry.status
+    status, older = entry.status, entry.older
     if status.last_success_at is not None:
-        status = status._replace(last_success_at=clock.wall(entry.read_at))
+        succeeded_at = clock.wall(entry.read_at)
+        shift = succeeded_at - status.last_success_at
+        status = status._replace(last_success_at=succeeded_at)
+        if older.read_at:
+            older = older._replace(read_at=older.read_at + shift)
     if status.failed_at is not None:
         status = status._replace(failed_at=clock.wall(entry.failed_at))
-    return group.with_status(entry, status)
+    return group.with_status(entry._replace(older=older), status)
 
 
 def with_interval(

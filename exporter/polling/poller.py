@@ -204,9 +204,12 @@ class Poller:
             digest = response.digest
             found = _rendered(entry, found, digest=digest, request=poll.request)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
-        if poll.request:
-            return self._store_older(group, poll, found)
-        return self._store_newest(group, poll, found)
+        if not poll.request:
+            return self._store_newest(group, poll, found)
+        if entry.values is None:  # stale, or its object left and came back
+            now = self._clock.now()
+            return PendingPoll(poll.key, due_at=now, at=now)
+        return self._store_older(group, poll, found)
 
     def _store_newest(
         self, group: ObjectGroup, poll: PendingPoll, found: Entry

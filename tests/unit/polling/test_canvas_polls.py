@@ -265,3 +265,63 @@ def test_stale_newest_days_are_requested_before_older_ones() -> None:
     assert upcoming is not None
     assert upcoming.request == 1
     assert world.sums() == {"7d": "21"}
+
+
+def test_another_account_is_asked_for_all_days() -> None:
+    """No sum is of the days of two accounts; values are served until others come."""
+    world = CanvasWorld()
+    world.run(until=NOW + 30)
+    moved = config(
+        workspace("a", endpoint="https://rest.iad-02.braze.com"),
+        windows=["7d", "28d"],
+    )
+    seen: list[dict[str, str]] = []
+
+    world.apply(with_canvases(moved, "c"))
+    world.braze.on_request = lambda: seen.append(world.sums())
+    world.braze.requests.clear()
+    world.run(until=NOW + 60)
+
+    ages = [age_of(one, NOW + 60) for one in world.braze.canvas_requests]
+    assert ages == [0, 13, 26]
+    assert seen == [{"7d": "21", "28d": "84"}, {"7d": "21"}, {"7d": "21"}]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR])
+def test_older_days_are_read_when_due_even_if_the_wall_clock_is_set(
+    seconds: float,
+) -> None:
+    world = CanvasWorld()
+    world.run(until=NOW + 30)
+
+    world.clock.set_wall(seconds=seconds)
+    world.workspaces.after_clock_set()
+    before_due = world.ages(until=NOW + 5.9 * HOUR)
+    when_due = world.ages(until=NOW + 6.5 * HOUR)
+
+    assert before_due == [0] * len(before_due)
+    assert [age for age in when_due if age] == [13, 26]
+
+
+def test_a_canvas_that_comes_back_during_a_poll_is_read_at_once() -> None:
+    """Its poll was for older days, which are nothing without the newest ones."""
+    world = CanvasWorld()
+    both = with_canvases(config(workspace("a"), windows=["7d", "28d"]), "cd")
+    without = with_canvases(config(workspace("a"), windows=["7d", "28d"]), "d")
+    world.apply(both)
+    world.run(until=NOW + 60)
+
+    def leave_and_come_back() -> None:
+        world.apply(without)
+        world.apply(both)
+
+    world.braze.during = leave_and_come_back
+    upcoming = world.poll(poll=PendingPoll(KEY, due_at=world.clock.time, request=2))
+
+    assert upcoming is not None
+    assert (upcoming.request, upcoming.at) == (0, world.clock.time)
+    assert world.sums() == {}
+    world.group(CANVAS).queue.reschedule(upcoming)
+    world.run(until=world.clock.time + 30)
+    assert world.sums() == {"7d": "21", "28d": "84"}
