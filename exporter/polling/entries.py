@@ -1,11 +1,17 @@
-"""Changes of store entries that no poll causes: start, reload, clock."""
+"""Changes of store entries: by polls, a start, a reload, and a clock that is set."""
 
 from __future__ import annotations
 
-from exporter.metrics.object_metrics import ObjectLabels, PollStatus, render_values
-from exporter.metrics.store import Entry
+from exporter.metrics.object_metrics import (
+    ObjectLabels,
+    PollStatus,
+    render_values,
+    renew_latest,
+)
+from exporter.metrics.store import Entry, Fingerprint
 from exporter.model.snapshot import NO_FIGURES
 from exporter.polling.object_group import ObjectGroup
+from exporter.series.incremental import ParsedDocument
 from exporter.series.kept import Kept
 from exporter.series.older_days import NOTHING_OLDER
 from exporter.system.clock import Clock
@@ -94,3 +100,36 @@ def with_interval(
         entry = entry._replace(expires_at=entry.read_at + lifetime)
     status = entry.status._replace(interval_seconds=interval_seconds)
     return group.with_status(entry, status)
+
+
+def with_values(entry: Entry, found: Entry) -> Entry:
+    """Return the entry with the values of `found`, which may have another name."""
+    values, snapshot = found.values, found.last_read
+    if entry.labels != found.labels and snapshot:  # renamed meanwhile
+        values = render_values(entry.labels, snapshot)
+    return entry._replace(
+        last_read=snapshot,
+        values=values,
+        fingerprint=found.fingerprint,
+        older=found.older,
+    )
+
+
+def parsed(entry: Entry, found: ParsedDocument, *, digest: int, request: int) -> Entry:
+    """Return the entry with what was read, rendered as far as it is new."""
+    previous = entry.fingerprint
+    is_previous = previous is not None and previous.known == found.cached
+    if found.is_reused and is_previous and entry.values is not None:
+        values = renew_latest(entry.labels, found.snapshot, entry.values)
+    else:
+        values = render_values(entry.labels, found.snapshot)
+    if request:  # the digest is of the newest request's response
+        fingerprint = previous and previous._replace(known=found.cached)
+    else:
+        fingerprint = Fingerprint(digest, found.cached)
+    return entry._replace(
+        last_read=found.snapshot,
+        values=values,
+        fingerprint=fingerprint,
+        older=found.older,
+    )

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from exporter.braze import retries
 from exporter.braze.responses import BrazeResponse
 from exporter.braze.session import ApiRequest
-from exporter.metrics.object_metrics import PollStatus, render_values, renew_latest
+from exporter.metrics.object_metrics import PollStatus
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Entry, Fingerprint, Store
+from exporter.metrics.store import Entry, Store
 from exporter.model.errors import (
     CampaignRefused,
     FailureReason,
@@ -24,7 +24,7 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.polling import slots
+from exporter.polling import entries, slots
 from exporter.polling.idle import is_idle
 from exporter.polling.object_group import GroupKey, ObjectGroup, in_force
 from exporter.polling.pause_display import PauseDisplay
@@ -202,7 +202,7 @@ class Poller:
             return None  # its object left while the poll was in flight
         if isinstance(found, ParsedDocument):
             digest = response.digest
-            found = _rendered(entry, found, digest=digest, request=poll.request)
+            found = entries.parsed(entry, found, digest=digest, request=poll.request)
         assert isinstance(found, Entry)  # noqa: S101 - for the reader of types
         if not poll.request:
             return self._store_newest(group, poll, found)
@@ -225,9 +225,9 @@ class Poller:
         def refresh(entry: Entry) -> Entry:
             if entry.account is not group.queue:
                 return entry  # the account changed meanwhile
-            return _with_values(group.with_status(entry, status), found)._replace(
-                read_at=now, expires_at=expires_at
-            )
+            return entries.with_values(
+                group.with_status(entry, status), found
+            )._replace(read_at=now, expires_at=expires_at)
 
         self._store.update(poll.key, refresh)
         self._metrics.polled(poll.workspace, "stored")
@@ -249,7 +249,7 @@ class Poller:
         def refresh(entry: Entry) -> Entry:
             if entry.account is not group.queue or entry.values is None:
                 return entry  # another account, or stale meanwhile
-            return _with_values(entry, found)
+            return entries.with_values(entry, found)
 
         self._store.update(poll.key, refresh)
         if not is_last:
@@ -359,41 +359,6 @@ class Poller:
 def _next_request(poll: PendingPoll, *, now: float) -> PendingPoll:
     request = poll.request + 1
     return PendingPoll(poll.key, due_at=poll.due_at, at=now, request=request)
-
-
-def _with_values(entry: Entry, found: Entry) -> Entry:
-    """Return the entry with what was read under perhaps another name."""
-    values, snapshot = found.values, found.last_read
-    if entry.labels != found.labels and snapshot:  # renamed meanwhile
-        values = render_values(entry.labels, snapshot)
-    return entry._replace(
-        last_read=snapshot,
-        values=values,
-        fingerprint=found.fingerprint,
-        older=found.older,
-    )
-
-
-def _rendered(
-    entry: Entry, found: ParsedDocument, *, digest: int, request: int
-) -> Entry:
-    """Return the entry with what was read, rendered as far as it is new."""
-    previous = entry.fingerprint
-    is_previous = previous is not None and previous.known == found.cached
-    if found.is_reused and is_previous and entry.values is not None:
-        values = renew_latest(entry.labels, found.snapshot, entry.values)
-    else:
-        values = render_values(entry.labels, found.snapshot)
-    if request:  # the digest is of the newest request's response
-        fingerprint = previous and previous._replace(known=found.cached)
-    else:
-        fingerprint = Fingerprint(digest, found.cached)
-    return entry._replace(
-        last_read=found.snapshot,
-        values=values,
-        fingerprint=fingerprint,
-        older=found.older,
-    )
 
 
 def _fields(group: ObjectGroup, poll: PendingPoll) -> dict[str, Fact]:

@@ -35,9 +35,11 @@ def parsed(
     """Return what a response gives, or why the poll is malformed."""
     try:
         document = document_of(body)
+    except ValueError as error:
+        return str(error)
+    try:
         return incremental.parse_part(document, WINDOWS, older=older, request=request)
-    except (ValueError, MalformedSeries) as error:
-        assert isinstance(error, MalformedSeries) or "JSON" in str(error), error
+    except MalformedSeries as error:
         return str(error)
 
 
@@ -69,12 +71,17 @@ def check(body: bytes) -> str:
 
 
 NUMBERS = st.sampled_from(
-    ["0", "3", "-2.5", "1e308", "1e999", "-1e999", "NaN", "Infinity", "-Infinity"]
-    + ["1" + "0" * 30, "9" * 400, "-" + "9" * 5000, "5e-324", "-0.0"]
+    [
+        *("0", "3", "-2.5", "1e308", "1e999", "-1e999", "NaN", "Infinity", "-Infinity"),
+        *("1" + "0" * 30, "9" * 400, "-" + "9" * 5000, "5e-324", "-0.0"),
+    ]
 )
 TEXTS = st.sampled_from(
-    ["", "A", "time", "name", "entries", "sent", "email", "messages", "total_stats"]
-    + ["variant_stats", "step_stats", "\0", "\ud800", '"\\\n', TODAY_TEXT, OLD_DAY]
+    [
+        *("", "A", "time", "name", "entries", "sent", "email", "messages"),
+        *("total_stats", "variant_stats", "step_stats", "\0", "\ud800", '"\\\n'),
+        *(TODAY_TEXT, OLD_DAY),
+    ]
 ).map(json.dumps)
 
 
