@@ -24,8 +24,7 @@ from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
 from exporter.daemon.daemon import Daemon
 from exporter.model.config import Config, KeySource
-from exporter.simulator import Simulator
-from exporter.simulator.fleet import Campaign
+from exporter.simulator import Campaign, Canvas, Simulator
 from exporter.web.server import Address
 from exporter.web.settings import WebSettings
 from prometheus_client.parser import text_string_to_metric_families
@@ -140,9 +139,11 @@ class Running:
         return self.get("/-/ready")[0] == 200
 
 
-def listed(campaigns: Iterable[Campaign], **changes: object) -> list[dict[str, Any]]:
-    """Return campaigns as a configuration lists them."""
-    return [{"id": one.id, "name": one.name, **changes} for one in campaigns]
+def listed(
+    objects: Iterable[Campaign | Canvas], **changes: object
+) -> list[dict[str, Any]]:
+    """Return campaigns or canvases as a configuration lists them."""
+    return [{"id": one.id, "name": one.name, **changes} for one in objects]
 
 
 def workspace(braze: Simulator, **changes: object) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -40,6 +40,7 @@ from tests.support.daemon_process import (
     configuration,
     daemon,
     get,
+    listed,
     until,
     written,
 )
@@ -320,10 +321,6 @@ def test_missing_campaigns_are_retried_by_the_next_run(backfill: BackfillRun) ->
     assert found == {first.name, second.name}
     assert len(backfill.requests()) == 4
     assert backfill.files() == {"history.om"}
-
-
-def listed(canvases: Iterable[Canvas], **changes: Any) -> list[dict[str, Any]]:
-    return [{"id": one.id, "name": one.name, **changes} for one in canvases]
 
 
 def documents(braze: Simulator, canvas: Canvas, days: int) -> list[Any]:

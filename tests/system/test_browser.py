@@ -232,6 +232,40 @@ def test_idle_campaigns_are_marked(browser: Browser, daemon: Running) -> None:
     assert 0 < len(marked) < 22
 
 
+def test_kinds_are_filtered(browser: Browser) -> None:
+    """Without loading a new page, and without JavaScript; canvases have no rates."""
+    settings = SimulatorSettings(campaigns=3, canvases=2, has_incidents=False)
+    with (
+        Simulator(settings) as braze,
+        start_daemon(braze, canvases=listed(braze.canvases)) as daemon,
+    ):
+        until(daemon.is_ready)
+        campaigns = {one.name for one in braze.campaigns}
+        canvases = {one.name for one in braze.canvases}
+        with opened(browser, daemon.url) as page:
+            expect(page.get_by_role("columnheader", name="Name")).to_be_visible()
+            assert set(names(page)) == campaigns | canvases
+
+            page.get_by_label("Kind").select_option("Canvases")
+
+            expect(page.locator("#found")).to_contain_text("1 to 2 of 2 canvases.")
+            assert set(names(page)) == canvases
+            assert urlsplit(page.url).query == "kind=canvas"
+            page.reload()
+            expect(page.get_by_label("Kind")).to_have_value("canvas")
+            filter_of(page).fill("no such canvas")
+            expect(page.locator("#found")).to_contain_text("No canvases match")
+            page.get_by_role("link", name="Show all 5").click()
+            expect(page.locator(ROWS)).to_have_count(5)
+            assert page.evaluate(f"{CHECKS}.flaws()") == []
+        with opened(browser, daemon.url, java_script_enabled=False) as page:
+            page.get_by_label("Kind").select_option("Campaigns")
+            page.get_by_role("button", name="Apply").click()
+
+            assert set(names(page)) == campaigns
+            expect(page.get_by_label("Kind")).to_have_value("campaign")
+
+
 def test_pager_leads_to_every_campaign(browser: Browser) -> None:
     settings = SimulatorSettings(campaigns=60, has_incidents=False)
     with (
