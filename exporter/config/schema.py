@@ -26,7 +26,7 @@ from exporter.config.options import (
     TAGS,
     WORKSPACE,
 )
-from exporter.config.reader import Field, Findings, Section, values
+from exporter.config.reader import Field, Findings, Options, Section, values
 from exporter.model.config import (
     Config,
     DiscoverConfig,
@@ -156,7 +156,7 @@ class _Parser:
             proxy=section.find("proxy", option_values.proxy),
             ca_file=section.find("ca_file", self._ca_file),
             allow_http=allow_http,
-            campaigns=_listed(section, interval_seconds),
+            campaigns=_campaigns(section, interval_seconds),
             canvases=_canvases(section, canvas_interval, has_steps=canvas_steps),
             canvas_interval_seconds=canvas_interval,
             canvas_steps=canvas_steps,
@@ -216,47 +216,79 @@ class _Parser:
         return path
 
 
-def _listed(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
+def _campaigns(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
     """Return the listed campaigns; there may be none if anything else is polled."""
-    is_optional = section.at("discover") is not None or section.at("canvases")
-    listed = section.at("campaigns")
-    if is_optional and (listed is None or listed.is_null):
-        return ()
+    is_optional = any(map(section.at, ("discover", "canvases")))
     empty = (
         "the list is empty; expected at least one campaign, or the key `canvases` or "
         "`discover`"
     )
-    parse = partial(_campaign, interval_seconds=interval_seconds, ids={}, names={})
-
-    def campaigns(field: Field) -> tuple[ObjectConfig, ...]:
-        if_empty = "" if is_optional else empty
-        return values(field.items("a list of campaigns", if_empty=if_empty), parse)
-
-    return section.find("campaigns", campaigns) or ()
-
-
-def _campaign(
-    field: Field,
-    *,
-    interval_seconds: float,
-    ids: dict[str, Field],
-    names: dict[str, Field],
-) -> ObjectConfig:
-    section = field.section(
-        "a mapping such as {id: 3bbc4555-..., name: Welcome}", CAMPAIGN
+    parse = partial(
+        _object,
+        kind="campaign",
+        options=CAMPAIGN,
+        example="{id: 3bbc4555-..., name: Welcome}",
+        interval_seconds=interval_seconds,
     )
-    return _object(section, "campaign", interval_seconds, ids=ids, names=names)
+    return _listed(
+        section,
+        "campaigns",
+        parse,
+        is_optional=is_optional,
+        if_empty="" if is_optional else empty,
+    )
+
+
+def _canvases(
+    section: Section, interval_seconds: float, *, has_steps: bool
+) -> tuple[ObjectConfig, ...]:
+    parse = partial(
+        _object,
+        kind="canvas",
+        options=CANVAS,
+        example="{id: 5f0c2b1e-..., name: Onboarding}",
+        interval_seconds=interval_seconds,
+        has_steps=has_steps,
+    )
+    return _listed(section, "canvases", parse, is_optional=True)
+
+
+def _listed(
+    section: Section,
+    name: str,
+    parse: Callable[..., ObjectConfig],
+    *,
+    is_optional: bool,
+    if_empty: str = "",
+) -> tuple[ObjectConfig, ...]:
+    """Return the objects of a list; none without it if it is optional."""
+    listed = section.at(name)
+    if is_optional and (listed is None or listed.is_null):
+        return ()
+    parse_one = partial(parse, ids={}, names={})
+
+    def objects(field: Field) -> tuple[ObjectConfig, ...]:
+        return values(field.items(f"a list of {name}", if_empty=if_empty), parse_one)
+
+    return section.find(name, objects) or ()
 
 
 def _object(
-    section: Section,
-    kind: str,
-    interval_seconds: float,
+    field: Field,
     *,
+    kind: str,
+    options: Options,
+    example: str,
+    interval_seconds: float,
+    has_steps: bool = False,
     ids: dict[str, Field],
     names: dict[str, Field],
 ) -> ObjectConfig:
+    section = field.section(f"a mapping such as {example}", options)
     parse_id = partial(option_values.object_id, kind=kind, taken=ids)
+    own_steps = None
+    if "steps" in section.options:
+        own_steps = section.find("steps", option_values.boolean)
     return ObjectConfig(
         id=section.find("id", parse_id) or "",
         name=section.find("name", partial(option_values.name, taken=names)) or "",
@@ -265,43 +297,7 @@ def _object(
         labels=section.read(
             "labels", partial(_labels, parse=partial(option_values.label, kind=kind))
         ),
-    )
-
-
-def _canvases(
-    section: Section, interval_seconds: float, *, has_steps: bool
-) -> tuple[ObjectConfig, ...]:
-    parse = partial(
-        _canvas,
-        interval_seconds=interval_seconds,
-        has_steps=has_steps,
-        ids={},
-        names={},
-    )
-
-    def canvases(field: Field) -> tuple[ObjectConfig, ...]:
-        return values(field.items("a list of canvases"), parse)
-
-    listed = section.at("canvases")
-    if listed is None or listed.is_null:
-        return ()
-    return section.find("canvases", canvases) or ()
-
-
-def _canvas(
-    field: Field,
-    *,
-    interval_seconds: float,
-    has_steps: bool,
-    ids: dict[str, Field],
-    names: dict[str, Field],
-) -> ObjectConfig:
-    section = field.section(
-        "a mapping such as {id: 5f0c2b1e-..., name: Onboarding}", CANVAS
-    )
-    own_steps = section.find("steps", option_values.boolean)
-    return _object(section, "canvas", interval_seconds, ids=ids, names=names)._replace(
-        has_steps=has_steps if own_steps is None else own_steps
+        has_steps=has_steps if own_steps is None else own_steps,
     )
 
 
