@@ -1,7 +1,7 @@
 """Metrics about this process, in a separate registry.
 
 Counters of known label values start at 0. Gauges of what is served are computed at
-each scrape. Campaign figures are rendered by `campaign_metrics`, not here.
+each scrape. What Braze counts is rendered by `object_metrics`, not here.
 """
 
 from __future__ import annotations

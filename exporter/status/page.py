@@ -223,8 +223,11 @@ def _rate_limits(
 ) -> Iterator[RateLimitView]:
     """Yield the limit of each bucket with the paths that share it."""
     # All kinds are discovered within one bucket.
-    limits = (one.rate_limit for one in discoveries)
-    of_discovery = next((one for one in limits if one is not None), None)
+    limits = [one.rate_limit for one in discoveries if one.rate_limit]
+    of_discovery = None
+    if limits:
+        paths = ", ".join(one.endpoint for one in limits)
+        of_discovery = replace(limits[0], endpoint=paths)
     for group, queue in groups:
         if not queue.budget.bucket.is_used:
             continue

@@ -229,10 +229,11 @@ def test_page_of_ten_thousand_campaigns() -> None:
         ("ac", ["campaigns/data_series", "canvas/data_series"]),
         ("acd", ["campaigns/data_series", "canvas/data_series, list"]),
         ("cd", ["canvas/data_series, list"]),
+        ("cde", ["canvas/data_series, list, other list"]),
     ],
 )
 def test_each_rate_limit_is_listed_once(used: str, endpoints: list[str]) -> None:
-    """Those of campaigns, of canvases and of discovery; the last two share one."""
+    """Those of campaigns, canvases and two discoveries; all but the first share one."""
     unused, in_use = queue(), Bucket(in_flight=1)
     groups = workspace_view(canvases=CANVASES).groups
     pairs = [
@@ -247,10 +248,15 @@ def test_each_rate_limit_is_listed_once(used: str, endpoints: list[str]) -> None
         )
         for name, group in zip("ac", groups, strict=True)
     ]
-    limit = replace(RATE_LIMIT, endpoint="list") if "d" in used else None
-    discovery = replace(DISCOVERY, rate_limit=limit)
+    discoveries = [
+        replace(
+            DISCOVERY,
+            rate_limit=replace(RATE_LIMIT, endpoint=paths) if name in used else None,
+        )
+        for name, paths in (("d", "list"), ("e", "other list"))
+    ]
 
-    limits = _rate_limits(pairs, [discovery], now=NOW, wall_offset=0.0)
+    limits = _rate_limits(pairs, discoveries, now=NOW, wall_offset=0.0)
 
     assert [one.endpoint for one in limits] == endpoints
 
