@@ -137,7 +137,11 @@ class _Backfill:
                 print_line=print_line,
                 file=self._catalogues,
             ).run()
-        counts = (f"{len(one.objects(found))} {one.plural}" for one in KINDS)
+        counts = (
+            f"{len(one.objects(found))} {one.plural}"
+            for one in KINDS
+            if one.discovered(workspace) or one.objects(found)
+        )
         print_line(", ".join(counts))
         return found
 
