@@ -179,7 +179,9 @@ def test_campaigns_of_a_paused_workspace_are_logged_as_failing(tmp_path: Path) -
     with Simulator() as braze:
         braze.set_fault(Fault(status=401))
         with exporter(braze, tmp_path) as process:
-            process.wait_for_line(r"exporter\.ready campaigns=22 canvases=0 up=0 failing=22$")
+            process.wait_for_line(
+                r"exporter\.ready campaigns=22 canvases=0 up=0 failing=22$"
+            )
 
 
 def test_a_log_that_nothing_reads_stops_nothing(tmp_path: Path) -> None:
