@@ -25,7 +25,12 @@ class Page:
     title: str
     description: str
     sections: tuple[Section, ...]
-    hidden: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ("canvas",)
+    """Variables that only pass a choice to the next dashboard."""
+    extra: tuple[builders.QueryVariable, ...] = ()
+    """Variables of this dashboard alone."""
+    since: str = "now-24h"
+    """The start of the time range at first."""
 
     def render(self) -> str:
         """Return the JSON that Grafana loads; the output is deterministic."""
@@ -36,9 +41,9 @@ class Page:
             .tags([TAG])
             .readonly()
             .timezone("browser")
-            .time("now-24h", "now")
+            .time(self.since, "now")
             .refresh("1m")
-            .variables(list(variables(*self.hidden)))
+            .variables([*variables(*self.hidden), *self.extra])
             .link(siblings())
         ).build()
         built.panels = place(self.sections)
