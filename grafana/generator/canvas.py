@@ -47,8 +47,8 @@ def page() -> Page:
             Section(
                 "How to read this, and the state of the data",
                 [
-                    Tile(canvas_parts.explanation(), 12, 11),
-                    Tile(freshness.state("canvas", promql.OF_CANVAS), 12, 11),
+                    Tile(canvas_parts.explanation(), 24, 9),
+                    Tile(freshness.state("canvas", promql.OF_CANVAS), 24, 4),
                 ],
                 is_collapsed=True,
             ),
@@ -195,9 +195,10 @@ def _course() -> list[Tile]:
 
 
 def _failures(period: figures.Period) -> str:
-    """Return refused and failed messages, by channel under one name or two."""
+    """Return refused and failed messages, under all names that channels have."""
     return union(
-        stat(period, "rejected|delivery_failed", channel="sms|rcs"),
+        stat(period, "rejected", channel="sms|rcs"),
+        stat(period, "delivery_failed", channel="sms|rcs"),
         stat(period, "failed", channel="whats_app"),
         stat(period, "errors", channel="webhook"),
     )
@@ -306,9 +307,10 @@ def _damage() -> list[Tile]:
                 "Bounced and failed, by day",
                 union(bounced, failed),
                 palette.BOUNCE,
-                "÷ `sent` on the last complete day: hard bounces of email, invalid "
-                "tokens of push, rejected and failed SMS, failed WhatsApp messages, "
-                "errors of webhooks. The lines at 3 % and 5 % are Braze's for email.",
+                "Shares of `sent` on the last complete day: hard bounces of email, "
+                "invalid tokens of push, rejected and failed SMS, failed WhatsApp "
+                "messages, errors of webhooks. The lines at 3 % and 5 % are those of "
+                "Braze for email.",
             ),
             (
                 "Spam complaints, by day",

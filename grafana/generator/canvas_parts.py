@@ -82,7 +82,7 @@ def _funnel() -> Drawn:
             Column("Conversions", of_messaging(_of_step(figures.MONTH, "conversions"))),
             dollars("Revenue", of_messaging(_of_step(figures.MONTH, "revenue"))),
         ],
-        keys=("step", "workspace"),
+        keys=("step",),
         sort="Messages",
         nothing=_NEEDS_STEPS,
         description=f"A funnel of the steps with messages over {figures.MONTH.days}, "
@@ -104,7 +104,7 @@ def _silent() -> Drawn:
         f"and on (workspace, canvas) ({entries} > 0)"
     )
     on = ", ".join(_STEP)
-    well = f"0 * max by (workspace, canvas) ({usual}) + {_ALL_WELL}"
+    none = f"0 * max by (workspace, canvas) ({usual})"
     week = f"{_sent(figures.WEEK)} and on ({on}) ({silent})"
     entered = f"0 * ({silent}) + on (workspace, canvas) group_left () {entries}"
     return table_of(
@@ -112,24 +112,24 @@ def _silent() -> Drawn:
         [
             Column(
                 "Messages, 28 days",
-                otherwise(silent, well, on="workspace, canvas"),
+                otherwise(silent, f"{none} + {_ALL_WELL}", on="workspace, canvas"),
                 mappings=panels.words((_ALL_WELL, "no step is silent", palette.PLAIN)),
             ),
             Column(
                 "7 days",
-                otherwise(week, f"{well} + 1", on="workspace, canvas"),
+                otherwise(week, none, on="workspace, canvas"),
             ),
             Column("Entries", otherwise(entered, entries, on="workspace, canvas")),
         ],
-        keys=("step", "workspace"),
+        keys=("step",),
         sort="Messages, 28 days",
         nothing=_NEEDS_STEPS,
         description="Steps without messages in the chosen channels on the last "
         f"complete day, although users entered the canvas on it; those with {_USUAL} "
-        "messages or more in the 28 days before today. Entries are of the last "
-        "complete day. Steps that do not send on every weekday, that users reach days "
-        "after the entry, or that were deleted, are among them; the alert "
-        f"BrazeCanvasStepSilent compares the same weekday. {_STEPS}",
+        "messages or more in the 28 days before today, beside those of the 7 days. "
+        "Entries are of the last complete day. Steps that do not send on every "
+        "weekday, that users reach days after the entry, or that were deleted, are "
+        f"among them; the alert BrazeCanvasStepSilent compares the same weekday. {_STEPS}",
     )
 
 
@@ -162,11 +162,12 @@ def variants() -> Tile:
             "Verdict",
             compared.verdict(),
             mappings=verdicts(
-                control="the compared",
+                than="",
                 is_control="compared with this",
                 too_many="more than entered",
+                control_too_many="that one is above 100 %",
             ),
-            width=180,
+            width=170,
         ),
         Column("Entries", n),
         percent("Share", _share(n)),
@@ -177,14 +178,12 @@ def variants() -> Tile:
         percent("95 % to", wilson(k, n, sign="+")),
         percent("Lift", compared.lift()),
         Column("z", compared.z(), decimals=2),
-        dollars(
-            "Revenue per entry", ratio(_figure("revenue"), n, *_VARIANT), decimals=3
-        ),
+        dollars("Revenue/entry", ratio(_figure("revenue"), n, *_VARIANT), decimals=3),
     ]
     table = table_of(
-        "Do variants convert better than the compared one? 28 days",
+        "Do variants convert better than the one compared with? 28 days",
         columns,
-        keys=("variant", "workspace"),
+        keys=("variant",),
         sort="Entries",
         nothing="No variant with entries in this choice",
         description=f"Over {figures.MONTH.days}, with all channels. Braze does not "

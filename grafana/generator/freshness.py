@@ -28,7 +28,8 @@ _AGE = f"(time() - max by ({_OBJECT}) ({_SUCCESS}))"
 _INTERVALS = f"{_AGE} / (max by ({_OBJECT}) ({_INTERVAL}) > 0)"
 _LATE = palette.Limits(3, 6)
 """In intervals."""
-_DATE = "time:YYYY-MM-DD"
+DATE = "time:YYYY-MM-DD"
+"""The unit of a date, in milliseconds. A time of day would be that of the browser."""
 _WELL = f"0 * max by (workspace) ({_UP})"
 
 
@@ -86,7 +87,7 @@ def _failing_by_reason() -> Drawn:
                 otherwise(with_never, f"{_WELL} + {_ALL_WELL}", on="workspace"),
                 unit="s",
                 mappings=_words((_NEVER, "never"), (_ALL_WELL, "no poll fails")),
-                width=170,
+                width=125,
             ),
         ],
         keys=(*_KEYS, "reason"),
@@ -105,7 +106,7 @@ def _oldest_first() -> Drawn:
         [
             Column("Intervals", top, decimals=1, limits=_LATE),
             Column("Age", f"{_AGE} and on ({_OBJECT}) {top}", unit="s"),
-            yes_or_no("Last poll succeeded", f"{_UP} and on ({_OBJECT}) {top}"),
+            yes_or_no("Poll OK", f"{_UP} and on ({_OBJECT}) {top}"),
         ],
         keys=_KEYS,
         sort="Intervals",
@@ -182,11 +183,11 @@ def state(kind: str, scope: tuple[str, ...]) -> Drawn:
     return tables.table_of(
         "How fresh the figures are",
         [
-            yes_or_no("Last poll succeeded", f"{ids} * on ({on}) group_left () {up}"),
+            yes_or_no("Poll OK", f"{ids} * on ({on}) group_left () {up}"),
             Column("Age", f"time() - {of('last_success_timestamp_seconds')}", unit="s"),
             Column("Polled every", of("interval_seconds"), unit="s"),
-            Column("Newest day", day("daily"), unit=_DATE, width=110),
-            Column("Last complete day", day("last_complete_day"), unit=_DATE),
+            Column("Newest day", day("daily"), unit=DATE, width=110),
+            Column("Last complete day", day("last_complete_day"), unit=DATE),
         ],
         keys=("workspace", kind, f"{kind}_id"),
         sort=kind.title(),

@@ -12,7 +12,7 @@ from grafana.generator.figures import (
     overall,
     stage,
 )
-from grafana.generator.freshness import failing, oldest
+from grafana.generator.freshness import DATE, failing, oldest
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
@@ -79,11 +79,10 @@ def _now() -> list[Tile]:
         oldest(),
         panels.stat(
             "Last complete day",
-            [Query(f"1000 * max({day})")],
-            description="Start of the newest complete day in the time zone of its "
-            "workspace, shown in your browser's time zone. Other workspaces may be a "
-            "day behind.",
-            unit="dateTimeAsIso",
+            [Query(f"1000 * (43200 + max({day}))")],
+            description="The newest complete day in the time zone of its workspace. "
+            "Other workspaces may be a day behind.",
+            unit=DATE,
         ),
         panels.stat(
             "Sent, today so far",
@@ -246,7 +245,7 @@ def leaderboard() -> Drawn:
         columns,
         keys=_KEYS,
         sort="Sent",
-        trend=Column("Sent by day", of_top(volume), width=110),
+        trend=Column("Sent by day", of_top(volume), width=95),
         description=f"The {_MOST} campaigns and canvases with the most messages on "
         f"{LAST.days} "
         f"(in-app messages: "
@@ -287,7 +286,7 @@ def conversion_rate() -> str:
 def _bounces() -> Drawn:
     rate = named(figures.BOUNCE.latest(*OBJECT, least=_LEAST))
     return panels.timeline(
-        "Email bounce rate by campaign or canvas and time, worst 20",
+        "Email bounce rates over time, worst 20",
         Query(promql.largest(rate, count=20), "{{workspace}} / {{name}}"),
         description=f"{figures.BOUNCE.formula}, by campaign and canvas: of today so "
         f"far once "

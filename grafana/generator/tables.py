@@ -26,7 +26,8 @@ from grafana.generator.variables import SOURCE
 
 _WIDTHS = {
     "workspace": 110,
-    "kind": 80,
+    "kind": 75,
+    "reason": 115,
     "channel": 130,
     "variation": 170,
     "severity": 90,
@@ -36,9 +37,9 @@ _WIDTHS = {
     "canvas_id": 290,
     "metric": 280,
 }
-_NAME_WIDTH = 200
+_NAME_WIDTH = 180
 """The least width of a name; names take the space that is left."""
-_OBJECT = ("campaign", "canvas")
+_OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {"name": links.of_row, "campaign": links.of_campaign}
 _EMPTY = "–"
 YES_OR_NO: tuple[models.ValueMapping, ...] = (

@@ -41,19 +41,17 @@ class Comparison:
         """Return the rate of each part ÷ that of the control, − 1."""
         group = f"on ({self.group}) group_left ()"
         control = f"({self.control_successes} / ({self.control_trials} > 0) > 0)"
-        rates = f"{self.successes} / ({self.trials} > 0) / {group} {control} - 1"
-        return self._without_control(rates)
+        return f"{self.successes} / ({self.trials} > 0) / {group} {control} - 1"
 
     def z(self) -> str:
         """Return the difference to the control in standard errors."""
-        score = z_score(
+        return z_score(
             self.successes,
             f"({self.trials})",
             control_successes=self.control_successes,
             control_trials=self.control_trials,
             on=self.group,
         )
-        return f"({self._without_control(score)})"
 
     def verdict(self) -> str:
         """Return a code for `verdicts`, of each part with successes and trials."""
@@ -70,26 +68,20 @@ class Comparison:
         )
         return f"{codes} and {n}"
 
-    def _without_control(self, vector: str) -> str:
-        return f"{vector} unless on ({self.key}) {self.control}"
-
 
 def verdicts(
-    *, control: str, is_control: str, too_many: str
+    *, than: str, is_control: str, too_many: str, control_too_many: str
 ) -> tuple[models.ValueMapping, ...]:
     """Return the texts of the codes of verdicts, and of z-scores."""
     words = (
-        (None, -_Z, f"worse than {control}", palette.VERMILLION),
+        (None, -_Z, f"worse{than}", palette.VERMILLION),
         (-_Z, _Z, "no clear difference", palette.PLAIN),
-        (_Z, _BOUND, f"better than {control}", palette.SKY),
+        (_Z, _BOUND, f"better{than}", palette.SKY),
         (_IS_CONTROL, _IS_CONTROL, is_control, palette.PLAIN),
         (_HAS_NO_CONTROL, _HAS_NO_CONTROL, "no control group", palette.PLAIN),
         (_TOO_FEW, _TOO_FEW, "too few conversions", palette.PLAIN),
         (_TOO_MANY, _TOO_MANY, too_many, palette.PLAIN),
-        (
-            *(_CONTROL_TOO_MANY, _CONTROL_TOO_MANY),
-            *(f"{control} is above 100 %", palette.PLAIN),
-        ),
+        (_CONTROL_TOO_MANY, _CONTROL_TOO_MANY, control_too_many, palette.PLAIN),
     )
     return tuple(
         models.RangeMap(
@@ -152,9 +144,10 @@ def _comparison() -> Comparison:
     )
 
 
-def _of_chosen(vector: str) -> str:
+def _of_chosen(vector: str, *, without: str = "") -> str:
     family = select("braze_campaign_variation_info", promql.OF_VARIATION)
-    return f"({vector}) and on ({_MESSAGE}) {family}"
+    others = f" unless on ({_MESSAGE}) {without}" if without else ""
+    return f"({vector}{others}) and on ({_MESSAGE}) {family}"
 
 
 def table() -> Drawn:
@@ -170,15 +163,16 @@ def table() -> Drawn:
             percent("Rate", rate),
             percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
             percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _of_chosen(compared.lift())),
-            Column("z", _of_chosen(compared.z()), decimals=2),
+            percent("Lift", _of_chosen(compared.lift(), without=compared.control)),
+            Column("z", _of_chosen(compared.z(), without=compared.control), decimals=2),
             Column(
                 "Verdict",
                 _of_chosen(compared.verdict()),
                 mappings=verdicts(
-                    control="control",
+                    than=" than control",
                     is_control="the control group",
                     too_many="more than were sent",
+                    control_too_many="control is above 100 %",
                 ),
                 width=170,
             ),

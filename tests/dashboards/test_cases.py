@@ -229,7 +229,7 @@ def whole_day() -> list[Series]:
         ("braze-campaign", "Conversion events, last complete day", "C", 12),
         ("braze-campaign", "Conversion events, last complete day", "D", 11),
         ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
-        ("braze-overview", "Leaderboard, last complete day", "J", 0.03 + 1),
+        ("braze-overview", "Leaderboard, last complete day", "I", 0.03 + 1),
         ("braze-campaign", "Revenue per recipient, last complete day", "B", 0.3 + 1),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
     [
         ("braze-overview", "Sent, today so far", 200),
         ("braze-overview", "Email bounce rate, today so far", 1 / 200),
-        ("braze-overview", "Email bounce rate by campaign and time, worst 20", 1 / 200),
+        ("braze-overview", "Email bounce rates over time, worst 20", 1 / 200),
         ("braze-campaign", "Today so far", 200),
         ("braze-email-deliverability", "Bounce rate", 1 / 200),
     ],
