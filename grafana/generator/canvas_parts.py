@@ -129,7 +129,8 @@ def _silent() -> Drawn:
         "messages or more in the 28 days before today, beside those of the 7 days. "
         "Entries are of the last complete day. Steps that do not send on every "
         "weekday, that users reach days after the entry, or that were deleted, are "
-        f"among them; the alert BrazeCanvasStepSilent compares the same weekday. {_STEPS}",
+        "among them; the alert BrazeCanvasStepSilent compares the same weekday. "
+        f"{_STEPS}",
     )
 
 
