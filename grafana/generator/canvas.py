@@ -23,12 +23,11 @@ _WEEK = figures.WEEK.of("canvas", scope=promql.OF_CANVAS_CHANNEL)
 _DAYS = figures.BY_DAY.of("canvas", scope=promql.OF_CANVAS_CHANNEL)
 _BY_CHANNEL = ("workspace", "canvas", "channel")
 _POINT = (
-    "Each point is a day that was over then in the workspace's time zone: the bar, or "
-    "the point at its end. At midnight of the time zone of your browser Prometheus "
-    "needs a figure of the following twelve hours."
+    "A bar covers its day, a point is at its end. The days are right if the time zones "
+    "of your browser and of the workspace differ by less than 12 hours."
 )
-_NONE = "No canvas with figures in this choice"
-_UNSENT = "No message in this choice"
+_NONE = "No figures"
+_UNSENT = "No messages"
 
 
 def page() -> Page:
@@ -69,7 +68,7 @@ def _headline() -> list[Tile]:
     entries = _whole("entries")
     sent = total(stage(_DAYS, figures.VOLUME))
     return [
-        Tile(panel, 4, 5)
+        Tile(panel, 4, 4)
         for panel in (
             _state(),
             _number(
@@ -177,7 +176,7 @@ def _course() -> list[Tile]:
                 nothing=_NONE,
             ),
             12,
-            8,
+            7,
         ),
         Tile(
             daily.graph_by_day(
@@ -189,7 +188,7 @@ def _course() -> list[Tile]:
                 nothing=_UNSENT,
             ),
             12,
-            8,
+            7,
         ),
     ]
 
@@ -261,7 +260,7 @@ def _channels() -> list[Tile]:
                 "such figure.",
             ),
             24,
-            8,
+            6,
         ),
         *_damage(),
     ]
@@ -300,7 +299,7 @@ def _damage() -> list[Tile]:
                 nothing=_UNSENT,
             ),
             8,
-            8,
+            7,
         )
         for title, vector, limits, text in (
             (

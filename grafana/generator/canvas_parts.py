@@ -59,7 +59,7 @@ def _of_step(period: Period, name: str) -> str:
 
 def steps() -> list[Tile]:
     """Return the panels about steps."""
-    return [Tile(_funnel(), 14, 10), Tile(_silent(), 10, 10)]
+    return [Tile(_funnel(), 14, 8), Tile(_silent(), 10, 8)]
 
 
 def _funnel() -> Drawn:
@@ -197,7 +197,7 @@ def variants() -> Tile:
         "better or worse from |z| ≥ 1.96 on. Revenue per entry is `revenue` ÷ "
         "`entries`, in US dollars.",
     )
-    return Tile(table, 24, 8)
+    return Tile(table, 24, 6)
 
 
 def _share(entries: str) -> str:
@@ -215,7 +215,7 @@ def explanation() -> Drawn:
         "the first one for the canvas and the variant, but for no step. So the steps "
         "have fewer than the canvas.\n"
         "- **Controls** receive nothing and cannot be recognized: Braze reports no "
-        "messages by variant. Usually the name tells; choose it in *Compared with*.\n"
+        "messages by variant. Choose the control in *Compared with*, by its name.\n"
         "- **Lift** of 10 % means 11 instead of 10 conversions. *Better* or *worse*: "
         "chance alone causes such a difference less than once in 20 times; *no clear "
         "difference* does not prove that there is none. With many variants or daily "

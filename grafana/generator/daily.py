@@ -50,7 +50,7 @@ def graph_by_day(
         panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(85).line_width(0)
         panel.bar_alignment(common.BarAlignment.BEFORE)
         panel.stacking(
-            common_builders.StackingConfig().mode(common.StackingMode.NORMAL)
+            common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A")
         )
     for channel, (name, colour) in channels.series().items():
         panel.override_by_name(

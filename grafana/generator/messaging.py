@@ -241,7 +241,7 @@ def _chat() -> list[Tile]:
                 "only above 20 messages a day.",
             ),
             24,
-            8,
+            6,
         ),
         Tile(
             _failures(
@@ -281,7 +281,7 @@ def _in_app() -> list[Tile]:
                 "and cannot bounce.",
             ),
             24,
-            8,
+            6,
         ),
         Tile(
             _table(
@@ -298,7 +298,7 @@ def _in_app() -> list[Tile]:
                 f"`unique_dismissals` ÷ `unique_impressions`. {_UNIQUE}",
             ),
             24,
-            8,
+            6,
         ),
     ]
 
@@ -331,7 +331,7 @@ def _webhooks() -> list[Tile]:
                 "counts of today so far (incomplete). `sent` includes errors.",
             ),
             24,
-            8,
+            6,
         ),
         Tile(
             _failures(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -51,11 +52,22 @@ class Page:
         document = json.loads(json.dumps(built, cls=JSONEncoder))
         # Grafana assigns the number on load.
         document["id"] = None
-        for link in document["links"]:
-            # Older versions do not know the field; its default is above the panels.
-            link.pop("placement", None)
+        _drop_defaults(document)
         # A small indent: each dashboard has to fit into an annotation of its ConfigMap.
         return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _drop_defaults(document: dict[str, Any]) -> None:
+    """Remove defaults of the SDK that some versions of Grafana do not know or obey."""
+    for link in document["links"]:
+        link.pop("placement", None)
+    for variable in document["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for heading in document["panels"]:
+        for panel in (heading, *heading.get("panels", ())):
+            # It widens a panel to all columns in early versions of Grafana 11.
+            panel.pop("repeatDirection", None)
 
 
 def by_file(pages: Iterable[Page]) -> dict[str, str]:

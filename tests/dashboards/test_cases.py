@@ -365,7 +365,7 @@ def step(name: str, *, month: int, last: int | None) -> list[Series]:
         (step("Nudge", month=27, last=0), 20, None),
         (step("Nudge", month=280, last=0), 0, None),
     ],
-    ids=["zero", "absent", "it sends", "rarely sends", "nobody entered"],
+    ids=["zero", "absent", "it sends", "rarely sends", "no entries"],
 )
 def test_a_step_is_silent_if_users_enter_and_it_sends_nothing(
     unexpected: Check,

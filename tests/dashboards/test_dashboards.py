@@ -137,8 +137,14 @@ def test_grafanas_model_has_every_setting(document: Document) -> None:
 
     written = json.loads(json.dumps(Dashboard.from_json(document), cls=JSONEncoder))
 
+    # Defaults that some versions do not have, or obey.
     for link in written["links"]:
-        del link["placement"]  # a default that older versions do not have
+        del link["placement"]
+    for variable in written["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for panel in placed(written):
+        panel.pop("repeatDirection", None)
     assert written == {key: value for key, value in document.items() if key != "id"}
 
 
