@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from grafana.generator import figures, palette, panels, promql, tables, trial
-from grafana.generator.figures import (
-    LAST,
-    TODAY,
-    WEEK,
-    Period,
-    converting,
-    overall,
-    stage,
-    stat,
-)
+from grafana.generator import figures, freshness, palette, panels, promql, tables, trial
+from grafana.generator.figures import Period, converting, overall, stage, stat
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.overview import counted
-from grafana.generator.palette import Limits
 from grafana.generator.panels import Query
-from grafana.generator.promql import fold, ratio, select, total, union
+from grafana.generator.promql import ratio, total, union
 from grafana.generator.shell import Page
-from grafana.generator.tables import Column, percent, yes_or_no
+from grafana.generator.tables import Column, percent
 
+TODAY, LAST, WEEK = (
+    period.of("campaign", scope=promql.OF_VARIATION)
+    for period in (figures.TODAY, figures.LAST, figures.WEEK)
+)
 _MESSAGE = ("workspace", "campaign", "channel", "variation")
 _STAGES = (
     ("Sent", figures.SENT),
@@ -54,7 +48,10 @@ def page() -> Page:
             Section("From sent to converted", _funnel()),
             Section("Daily course", _course()),
             Section("Variations", _variations()),
-            Section("State of the data", [Tile(_state(), 24, 6)]),
+            Section(
+                "State of the data",
+                [Tile(freshness.state("campaign", promql.OF_CAMPAIGN), 24, 6)],
+            ),
         ),
     )
 
@@ -119,7 +116,7 @@ def _funnel() -> list[Tile]:
     converted = ratio(known, reached_by_known, "channel")
     columns = [
         Column("Reached", reached),
-        percent("Delivered", delivered, Limits(0.97, 0.95, is_low_bad=True)),
+        percent("Delivered", delivered, palette.DELIVERY),
         percent("Opened", opened),
         percent("Clicked", clicked),
         percent("Converted", converted),
@@ -318,46 +315,4 @@ def _revenue() -> Drawn:
         "not add up over days, so there is no longer period. Shows the top 10 messages "
         "and 5 campaigns.",
         unit="currencyUSD",
-    )
-
-
-def _state() -> Drawn:
-    def of(family: str) -> str:
-        folded = fold(select(family, promql.OF_CAMPAIGN))
-        return f"max by (workspace, campaign) ({folded})"
-
-    info = fold(select("braze_campaign_info", promql.OF_CAMPAIGN))
-    columns = [
-        Column(
-            "Known", f"max by (workspace, campaign, campaign_id) ({info})", width=80
-        ),
-        yes_or_no("Last poll succeeded", figures.up()),
-        Column(
-            "Age of figures",
-            f"time() - {of('braze_campaign_last_success_timestamp_seconds')}",
-            unit="s",
-        ),
-        Column("Polled every", of("braze_campaign_interval_seconds"), unit="s"),
-        Column(
-            "Newest day",
-            f"1000 * {of('braze_campaign_daily_timestamp_seconds')}",
-            unit="dateTimeAsIso",
-        ),
-        Column(
-            "Last complete day",
-            f"1000 * {of('braze_campaign_last_complete_day_timestamp_seconds')}",
-            unit="dateTimeAsIso",
-        ),
-    ]
-    return tables.table_of(
-        "How fresh the figures are",
-        columns,
-        keys=("workspace", "campaign", "campaign_id"),
-        sort="Campaign",
-        is_ascending=True,
-        description="Now: the campaign's id in Braze; whether its last finished poll "
-        "succeeded (1) or failed (0), with several jobs under all of them; how long "
-        "ago the last successful poll was; its interval in force, with several jobs "
-        "the longest; "
-        "and the start of the two days that are shown, in your browser's time zone.",
     )

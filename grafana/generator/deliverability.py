@@ -6,6 +6,7 @@ from grafana.generator import links, palette, panels, promql, tables
 from grafana.generator.figures import (
     BOUNCE,
     LAST,
+    MONTH,
     PERIODS,
     SPAM,
     TODAY,
@@ -17,11 +18,19 @@ from grafana.generator.figures import (
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
 from grafana.generator.panels import Query, line
-from grafana.generator.promql import fold, largest, select, total, union
+from grafana.generator.promql import (
+    OBJECT,
+    fold,
+    largest,
+    named,
+    select,
+    total,
+    union,
+)
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
-_KEYS = ("workspace", "campaign")
+_KEYS = ("kind", "name", "workspace")
 _LEAST = 100
 _MOST = 200
 _WORST = 10
@@ -33,8 +42,8 @@ _HARD = (
 _UNREPORTED = (
     "A lower bound: it includes only complaints that mailbox providers report, with "
     "delay. Gmail reports none. Google and Yahoo count by sending domain and over mail "
-    "in their own users' inboxes, Braze by campaign over all providers; a rate below a "
-    "line is therefore no proof of compliance."
+    "in their own users' inboxes, Braze by campaign or canvas over all providers; a "
+    "rate below a line is therefore no proof of compliance."
 )
 _CAVEATS = f"""\
 **Read these figures with care.**
@@ -45,7 +54,8 @@ days later, so complaints about older mail can exceed the mail of today. The lim
 Google and Yahoo are per sending domain: only their tools (Google Postmaster Tools, \
 Yahoo Sender Hub) show your rate there.
 - **Today is incomplete.** In the morning rates are of few messages. Use the 7 days.
-- **Small campaigns** reach 1 % with one complaint in 100 messages: look at the volume.
+- **Small campaigns and canvases** reach 1 % with one complaint in 100 \
+messages: look at the volume.
 """
 _LIMITS = """\
 | What | Source | Watch | Act |
@@ -70,9 +80,9 @@ def page() -> Page:
         "limits of Braze, Google and Yahoo.",
         sections=(
             Section("Read this first", _texts()),
-            Section("All chosen campaigns together", _together()),
-            Section("Over time, worst campaigns", _over_time()),
-            Section("Ranked campaigns", _ranked()),
+            Section("All chosen campaigns and canvases together", _together()),
+            Section("Over time, worst campaigns and canvases", _over_time()),
+            Section("Ranked campaigns and canvases", _ranked()),
         ),
     )
 
@@ -117,7 +127,7 @@ def _together() -> list[Tile]:
                 f"taken together. "
                 f"{caveat}".strip(),
                 unit="percentunit",
-                decimals=3 if rate is SPAM else 2,
+                decimals=limits.decimals,
                 thresholds=limits.steps(good=palette.PLAIN),
             ),
             8,
@@ -141,12 +151,12 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Bounce rate, today or last complete day",
-                BOUNCE.latest(*_KEYS, least=_LEAST),
+                BOUNCE.latest(*OBJECT, least=_LEAST),
                 marks=marks,
-                description=f"{BOUNCE.formula}, by campaign, the {_WORST} highest at "
-                f"the end of the time range: of today so far once {_LEAST} were sent, "
-                f"before that of {LAST.days}. At midnight it returns to the last "
-                f"complete day. {_HARD}",
+                description=f"{BOUNCE.formula}, by campaign and canvas, the "
+                f"{_WORST} highest at the end of the time range: of today so far once "
+                f"{_LEAST} were sent, before that of {LAST.days}. At midnight it "
+                f"returns to the last complete day. {_HARD}",
             ),
             12,
             10,
@@ -154,12 +164,13 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Spam complaint rate, today or last complete day",
-                SPAM.latest(*_KEYS, least=_LEAST),
+                SPAM.latest(*OBJECT, least=_LEAST),
                 marks=spam_marks,
-                description=f"{SPAM.formula}, by campaign, the {_WORST} highest at "
-                f"the end of the time range: of today so far once {_LEAST} were "
-                f"delivered, before that of {LAST.days}. Complaints about older mail "
-                f"are included: on a day with little mail the rate is overstated. "
+                description=f"{SPAM.formula}, by campaign and canvas, the "
+                f"{_WORST} highest at the end of the time range: of today so far once "
+                f"{_LEAST} were delivered, before that of {LAST.days}. Complaints "
+                "about older mail are included: on a day with little mail the rate is "
+                "overstated. "
                 f"{_UNREPORTED}",
             ),
             12,
@@ -168,11 +179,12 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Spam complaint rate, 7 days",
-                SPAM.over(WEEK, *_KEYS),
+                SPAM.over(WEEK, *OBJECT),
                 marks=spam_marks,
-                description=f"{SPAM.formula}, by campaign, over {WEEK.days}, because "
-                f"complaints arrive after the mail; the {_WORST} highest at the end of "
-                f"the time range. It changes once a day, at midnight. {_UNREPORTED}",
+                description=f"{SPAM.formula}, by campaign and canvas, over "
+                f"{WEEK.days}, because complaints arrive after the mail; the "
+                f"{_WORST} highest at the end of the time range. It changes once a "
+                f"day, at midnight. {_UNREPORTED}",
             ),
             8,
             10,
@@ -180,14 +192,14 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Unsubscribe rate, last complete day",
-                UNSUBSCRIBE.over(LAST, *_KEYS),
+                UNSUBSCRIBE.over(LAST, *OBJECT),
                 marks={
                     "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
                     "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
                 },
-                description=f"{UNSUBSCRIBE.formula}, by campaign, on {LAST.days}; the "
-                f"{_WORST} highest at the end of the time range. It changes at "
-                f"midnight. "
+                description=f"{UNSUBSCRIBE.formula}, by campaign and canvas, on "
+                f"{LAST.days}; the {_WORST} highest at the end of the time range. It "
+                f"changes at midnight. "
                 "No provider publishes a limit: the lines are defaults of this "
                 "project.",
             ),
@@ -219,7 +231,7 @@ def _limited(
     return panels.graph(
         title,
         [
-            Query(largest(rate, count=_WORST), "{{workspace}} / {{campaign}}"),
+            Query(largest(named(rate), count=_WORST), "{{workspace}} / {{name}}"),
             *(Query(_mark(value), name) for name, (value, _) in marks.items()),
         ],
         description=f"{description} The dashed lines are the limits of the table "
@@ -235,9 +247,8 @@ def _limited(
 
 def _mark(value: float) -> str:
     """Return a constant while an exporter is scraped."""
-    return (
-        f"{value:g} * max({fold(select('braze_campaign_info', promql.OF_WORKSPACE))})"
-    )
+    info = fold(select("braze_(campaign|canvas)_info", promql.OF_WORKSPACE))
+    return f"{value:g} * max({info})"
 
 
 def _ranked() -> list[Tile]:
@@ -249,38 +260,37 @@ def _ranked() -> list[Tile]:
 
 
 def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
-    latest = union(rate.latest(*_KEYS, least=_LEAST), rate.over(WEEK, *_KEYS))
+    latest = union(rate.latest(*OBJECT, least=_LEAST), rate.over(WEEK, *OBJECT))
     top = f"topk({_MOST}, {latest})"
 
     def of_top(vector: str) -> str:
-        return f"({vector}) and on (workspace, campaign) {top}"
+        return f"({vector}) and on ({', '.join(OBJECT)}) {top}"
 
     columns = [
-        Column("Sent, 7 days", of_top(total(email(WEEK, "sent"), *_KEYS)), width=120),
+        Column("Sent, 7 days", of_top(total(email(WEEK, "sent"), *OBJECT))),
         percent("Latest", top, limits),
         *(
-            percent(period.title, of_top(rate.over(period, *_KEYS)), limits)
-            for period in PERIODS
+            percent(period.title, of_top(rate.over(period, *OBJECT)), limits)
+            for period in (LAST, WEEK, MONTH)
         ),
         Column(
             f"{title}, today",
-            of_top(total(email(TODAY, rate.numerator), *_KEYS)),
+            of_top(total(email(TODAY, rate.numerator), *OBJECT)),
         ),
         Column(
             f"{title}, 7 days",
-            of_top(total(email(WEEK, rate.numerator), *_KEYS)),
+            of_top(total(email(WEEK, rate.numerator), *OBJECT)),
         ),
     ]
     return tables.table_of(
-        f"{title} by campaign",
+        f"{title} by campaign and canvas",
         columns,
         keys=_KEYS,
         sort="Latest",
-        description=f"{rate.formula}, by campaign, side by side: today so far "
-        f"(incomplete, and noisy after midnight), the last complete day, and the 7 and "
-        f"28 days before today, each taken together. Ranked by the newest rate with "
-        f"enough volume: of today once {_LEAST} were sent, else of the last complete "
-        f"day, else of the 7 days; "
-        "at most "
-        f"{_MOST} campaigns. Empty: nothing was sent. {caveat}".strip(),
+        description=f"{rate.formula}, by campaign and canvas. Latest is the newest "
+        f"rate with enough volume: of today so far (incomplete) once {_LEAST} were "
+        "sent, else of the last complete day, else of the 7 days. Beside it that of "
+        "the last complete day, and those of the 7 and 28 days before today, each "
+        f"taken together. At most {_MOST} rows. Empty: nothing was sent. "
+        f"{caveat}".strip(),
     )

@@ -6,48 +6,59 @@ mapped to one name per channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from grafana.generator import promql
-from grafana.generator.promql import fold, ratio, select, total, union
+from grafana.generator import promql, variables
+from grafana.generator.promql import OBJECT, fold, ratio, select, total, union
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The days that a metric family covers."""
+    """Days of the figures of campaigns, of canvases, or of both."""
 
     title: str
     days: str
-    family: str
+    suffix: str
+    """The end of the families' names."""
     window: str | None = None
+    kinds: str = "(campaign|canvas)"
+    """A pattern of the kinds."""
+    scope: tuple[str, ...] = promql.OF_VARIATION
+    """The chosen messages."""
+    is_course: bool = False
+    """Whether the points of a graph are a day apart."""
+
+    @property
+    def family(self) -> str:
+        """The family of figures by channel."""
+        return f"braze_{self.kinds}_{self.suffix}"
 
     @property
     def overall(self) -> str:
-        """The family of campaign-wide figures."""
-        return self.family.replace("campaign_", "campaign_overall_")
+        """The family of figures of the whole campaign or canvas."""
+        return f"braze_{self.kinds}_overall_{self.suffix}"
 
     @property
     def matchers(self) -> tuple[str, ...]:
         """The matchers of one window; windows must never be added up."""
         return (f'window="{self.window}"',) if self.window else ()
 
+    def of(self, kind: str, *, part: str = "", scope: tuple[str, ...]) -> Period:
+        """Return the same days of one kind, or of its parts such as `step`."""
+        kinds = f"{kind}_{part}" if part else kind
+        return replace(self, kinds=kinds, scope=scope)
 
-TODAY = Period("Today so far", "today so far", "braze_campaign_daily")
+
+TODAY = Period("Today so far", "today so far", "daily")
 LAST = Period(
     "Last complete day",
     "the last day that is over in the workspace's time zone",
-    "braze_campaign_last_complete_day",
+    "last_complete_day",
 )
-WEEK = Period(
-    "7 days", "the 7 days before today taken together", "braze_campaign_trailing", "7d"
-)
-MONTH = Period(
-    "28 days",
-    "the 28 days before today taken together",
-    "braze_campaign_trailing",
-    "28d",
-)
+WEEK = Period("7 days", "the 7 days before today taken together", "trailing", "7d")
+MONTH = Period("28 days", "the 28 days before today taken together", "trailing", "28d")
 PERIODS = (TODAY, LAST, WEEK, MONTH)
+BY_DAY = replace(LAST, title="By day", is_course=True)
 
 Names = tuple[tuple[str, str], ...]
 """Pairs of a pattern of channels and a pattern of Braze's names, one in each channel.
@@ -65,7 +76,8 @@ DELIVERED: Names = ((_SPOKEN, "delivered"),)
 OPENED: Names = (
     (
         f"email|{PUSH}|whats_app|rcs|content_cards",
-        "unique_opens|total_opens|read|unique_impressions",
+        # In canvases, direct and influenced opens together are `influenced_opens`.
+        "unique_opens|total_opens|influenced_opens|read|unique_impressions",
     ),
     ("line", "opens"),
     (IN_APP, "impressions"),
@@ -95,7 +107,7 @@ def stat(
     name: str,
     *,
     channel: str = "",
-    scope: tuple[str, ...] = promql.OF_VARIATION,
+    scope: tuple[str, ...] = (),
 ) -> str:
     """Return one of Braze's numbers by message, over a period, with replicas merged.
 
@@ -104,12 +116,21 @@ def stat(
     """
     of_channel = (f'channel=~"{channel}"',) if channel else ()
     operator = "=~" if "|" in name else "="
-    matchers = (*scope, *of_channel, f'metric{operator}"{name}"', *period.matchers)
-    selector = select(period.family, matchers)
-    if period is TODAY:
-        day = select(f"{period.family}_timestamp_seconds", promql.OF_JOB)
+    matchers = (
+        *(scope or period.scope),
+        *of_channel,
+        f'metric{operator}"{name}"',
+        *period.matchers,
+    )
+    return _merged(period, period.family, matchers)
+
+
+def _merged(period: Period, family: str, matchers: tuple[str, ...]) -> str:
+    selector = select(family, matchers)
+    if period.suffix == TODAY.suffix:
+        day = select(f"braze_{period.kinds}_daily_timestamp_seconds", promql.OF_JOB)
         selector = promql.newest(selector, day=day)
-    return fold(selector)
+    return fold(promql.by_day(selector) if period.is_course else selector)
 
 
 def stage(period: Period, names: Names) -> str:
@@ -123,40 +144,43 @@ def email(period: Period, name: str) -> str:
 
 
 def overall(period: Period, name: str) -> str:
-    """Return a campaign-wide number of the campaigns that use the chosen channels."""
+    """Return a number of the whole, of campaigns and canvases in the chosen channels.
+
+    It is campaign-wide, or canvas-wide.
+    """
     whole = _whole(period, name)
-    return f"({whole} and on (workspace, campaign) {chosen()})"
+    return f"({whole} and on ({_OBJECT}) {chosen()})"
 
 
 def converting(period: Period, name: str) -> str:
-    """Return conversions or revenue by campaign, of those that use the chosen channels.
+    """Return conversions or revenue by object, of those that use the chosen channels.
 
     If Braze reports them by variation, they are summed without control groups; else
-    the campaign-wide figure is used.
+    the campaign-wide or canvas-wide figure is used.
     """
-    by = ("workspace", "campaign")
     of = promql.OF_CAMPAIGN
     control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
     parts = stat(period, name, scope=of)
-    sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *by)
-    every = union(sent, total(_whole(period, name), *by))
-    return f"({every} and on (workspace, campaign) {chosen()})"
+    sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *OBJECT)
+    every = union(sent, total(_whole(period, name), *OBJECT))
+    return f"({every} and on ({_OBJECT}) {chosen()})"
 
 
 def _whole(period: Period, name: str) -> str:
-    matchers = (*promql.OF_CAMPAIGN, f'metric="{name}"', *period.matchers)
+    operator = "=~" if "|" in name else "="
+    matchers = (*promql.OF_CAMPAIGN, f'metric{operator}"{name}"', *period.matchers)
     return fold(select(period.overall, matchers))
 
 
 def chosen() -> str:
-    """Return 1 for each message of the chosen campaigns in the chosen channels."""
-    return fold(select("braze_campaign_variation_info", promql.OF_MESSAGE))
+    """Return a sample for each chosen campaign or canvas and chosen channel."""
+    return fold(select(variables.WITH_CHANNEL, promql.OF_MESSAGE))
 
 
 def up() -> str:
-    """Return 1 for campaigns whose last finished poll succeeded in every job."""
-    selector = select("braze_campaign_up", promql.OF_CAMPAIGN)
-    return promql.least_of_jobs(selector, "workspace", "campaign")
+    """Return 1 for campaigns and canvases whose last poll succeeded in every job."""
+    selector = select("braze_(campaign|canvas)_up", promql.OF_CAMPAIGN)
+    return promql.least_of_jobs(selector, *OBJECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +225,7 @@ _CONTROL = fold(
     select("braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"'))
 )
 _MESSAGE = "workspace, campaign, channel, variation"
+_OBJECT = ", ".join(OBJECT)
 
 
 def without_control(vector: str) -> str:

@@ -1,38 +1,45 @@
-"""Campaigns without fresh figures: how many, which, since when and why.
+"""Campaigns and canvases without fresh figures: how many, which, since when and why.
 
-Tables without such campaigns have a row with that text: an empty table looks broken.
+Tables without such objects have a row with that text: an empty table looks broken.
 """
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import figures, palette, panels, tables
+from grafana.generator import figures, palette, panels, promql, tables
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
-from grafana.generator.promql import OF_CAMPAIGN, fold, otherwise, select
+from grafana.generator.promql import OBJECT, OF_CAMPAIGN, fold, otherwise, select
 from grafana.generator.tables import Column, yes_or_no
 from grafana.generator.telemetry import own
 
-_KEYS = ("workspace", "campaign")
+_KEYS = ("kind", "name", "workspace")
+_OBJECT = ", ".join(OBJECT)
+_KINDS = "braze_(campaign|canvas)"
 _ALL_WELL, _NEVER = -1, -2
 """Codes among seconds, which are never below 0."""
 
 _UP = figures.up()
-_SUCCESS = fold(select("braze_campaign_last_success_timestamp_seconds", OF_CAMPAIGN))
-_INTERVAL = fold(select("braze_campaign_interval_seconds", OF_CAMPAIGN))
-_DAY = fold(select("braze_campaign_daily_timestamp_seconds", OF_CAMPAIGN))
-_AGE = f"(time() - max by (workspace, campaign) ({_SUCCESS}))"
+_SUCCESS = fold(select(f"{_KINDS}_last_success_timestamp_seconds", OF_CAMPAIGN))
+_INTERVAL = fold(select(f"{_KINDS}_interval_seconds", OF_CAMPAIGN))
+_DAY = fold(select(f"{_KINDS}_daily_timestamp_seconds", OF_CAMPAIGN))
+_AGE = f"(time() - max by ({_OBJECT}) ({_SUCCESS}))"
+_INTERVALS = f"{_AGE} / (max by ({_OBJECT}) ({_INTERVAL}) > 0)"
+_LATE = palette.Limits(3, 6)
+"""In intervals."""
+DATE = "time:YYYY-MM-DD"
+"""The unit of a date, in milliseconds. A time of day would be that of the browser."""
 _WELL = f"0 * max by (workspace) ({_UP})"
 
 
 def failing() -> Drawn:
-    """Return the number of failing campaigns."""
+    """Return the number of failing campaigns and canvases."""
     return panels.stat(
-        "Failing campaigns",
+        "Failing polls",
         [Query(f"count({_UP} == 0) or 0 * count({_UP})")],
-        description="Campaigns whose last finished poll failed. They serve the "
-        "figures of their last success until those are stale.",
+        description="Campaigns and canvases whose last finished poll failed. They "
+        "serve the figures of their last success until those are stale.",
         unit="short",
         thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
     )
@@ -42,16 +49,18 @@ def oldest() -> Drawn:
     """Return the age of the oldest figures."""
     return panels.stat(
         "Oldest figures",
-        [Query(f"time() - min({_SUCCESS})")],
-        description="Time since the oldest last successful poll of any campaign. "
-        "Figures are removed after `stale_after`, an hour by default.",
-        unit="s",
-        thresholds=palette.steps((None, palette.PLAIN), (3600, palette.ORANGE)),
+        [Query(f"max({_INTERVALS})")],
+        description="Time since the last successful poll in intervals of the campaign "
+        "or canvas, the largest: normally up to 1, also for idle ones with a long "
+        "interval. Figures are removed after `stale_after`, an hour by default.",
+        unit="suffix: intervals",
+        decimals=1,
+        thresholds=_LATE.steps(good=palette.PLAIN),
     )
 
 
-def campaigns() -> list[Tile]:
-    """Return the panels about campaigns that fail or are late."""
+def late() -> list[Tile]:
+    """Return the panels about campaigns and canvases that fail or are late."""
     return [
         Tile(_failing_by_reason(), 12, 9),
         Tile(_oldest_first(), 12, 9),
@@ -61,24 +70,15 @@ def campaigns() -> list[Tile]:
 
 
 def _words(*pairs: tuple[int, str]) -> tuple[models.ValueMapping, ...]:
-    return (
-        models.ValueMap(
-            options={
-                str(code): models.ValueMappingResult(
-                    text=text, color=palette.PLAIN, index=at
-                )
-                for at, (code, text) in enumerate(pairs)
-            }
-        ),
-    )
+    return panels.words(*((code, text, palette.PLAIN) for code, text in pairs))
 
 
 def _failing_by_reason() -> Drawn:
-    by = (*_KEYS, "reason")
-    folded = fold(select("braze_campaign_failure_info", OF_CAMPAIGN))
+    by = (*OBJECT, "reason")
+    folded = fold(select(f"{_KINDS}_failure_info", OF_CAMPAIGN))
     failing = f"max by ({', '.join(by)}) ({folded})"
-    since = f"{failing} * on (workspace, campaign) group_left () {_AGE}"
-    with_never = otherwise(since, f"{_NEVER} * {failing}", on="workspace, campaign")
+    since = f"{failing} * on ({_OBJECT}) group_left () {_AGE}"
+    with_never = otherwise(since, f"{_NEVER} * {failing}", on=_OBJECT)
     return tables.table_of(
         "Failing, with the reason",
         [
@@ -86,47 +86,38 @@ def _failing_by_reason() -> Drawn:
                 "Last success",
                 otherwise(with_never, f"{_WELL} + {_ALL_WELL}", on="workspace"),
                 unit="s",
-                mappings=_words((_NEVER, "never"), (_ALL_WELL, "no campaign fails")),
-                width=170,
+                mappings=_words((_NEVER, "never"), (_ALL_WELL, "no poll fails")),
+                width=125,
             ),
         ],
-        keys=by,
+        keys=(*_KEYS, "reason"),
         sort="Last success",
-        description="Campaigns whose last finished poll failed, with the reason and "
+        description="Campaigns and canvases whose last finished poll failed, with the "
+        "reason and "
         "the time since the last success. A workspace without failures has one row "
         "with that text.",
     )
 
 
 def _oldest_first() -> Drawn:
-    top = f"topk(50, {_AGE})"
-    interval = f"(max by (workspace, campaign) ({_INTERVAL}) > 0)"
+    top = f"topk(50, {_INTERVALS})"
     return tables.table_of(
-        "Oldest figures, 50 campaigns",
+        "Oldest figures, 50 rows",
         [
-            Column("Age", top, unit="s", width=100),
-            Column(
-                "Intervals",
-                f"{_AGE} / {interval} and on (workspace, campaign) {top}",
-                decimals=1,
-                limits=palette.Limits(3, 6),
-                width=100,
-            ),
-            yes_or_no(
-                "Last poll succeeded",
-                f"{_UP} and on (workspace, campaign) {top}",
-            ),
+            Column("Intervals", top, decimals=1, limits=_LATE),
+            Column("Age", f"{_AGE} and on ({_OBJECT}) {top}", unit="s"),
+            yes_or_no("Poll OK", f"{_UP} and on ({_OBJECT}) {top}"),
         ],
         keys=_KEYS,
-        sort="Age",
-        description="Time since the last successful poll, also in intervals of the "
-        "campaign: normally up to 1. Figures are served until they are `stale_after` "
-        "old, and for at least 3 intervals.",
+        sort="Intervals",
+        description="Time since the last successful poll, first in intervals of the "
+        "campaign or canvas: normally up to 1. Figures are served until they are "
+        "`stale_after` old, and for at least 3 intervals.",
     )
 
 
 def _without_figures() -> Drawn:
-    missing = f"({_UP} unless on (workspace, campaign) {_DAY})"
+    missing = f"({_UP} unless on ({_OBJECT}) {_DAY})"
     return tables.table_of(
         "Polled without figures",
         [
@@ -136,23 +127,23 @@ def _without_figures() -> Drawn:
                 mappings=_words(
                     (0, "no successful poll, or too long ago"),
                     (1, "no day returned by Braze"),
-                    (_ALL_WELL, "every campaign has figures"),
+                    (_ALL_WELL, "none is without figures"),
                 ),
                 width=240,
             )
         ],
         keys=_KEYS,
-        sort="Campaign",
+        sort="Name",
         is_ascending=True,
-        description="Campaigns without figures: the last ones became stale, no poll "
-        "succeeded yet, or Braze returns no day. A workspace without such campaigns "
-        "has one row with that text.",
+        description="Campaigns and canvases without figures: the last ones became "
+        "stale, no poll succeeded yet, or Braze returns no day. A workspace without "
+        "such objects has one row with that text.",
     )
 
 
 def _course() -> Drawn:
     return panels.graph(
-        "Campaigns up and failing, workspaces paused",
+        "Polls up, failing and paused",
         [
             Query(f"sum by (workspace) ({_UP})", "up: {{workspace}}"),
             Query(
@@ -163,8 +154,46 @@ def _course() -> Drawn:
                 f"max by (workspace, reason) ({own('workspace_paused')})",
                 "paused ({{reason}}): {{workspace}}",
             ),
+            Query(
+                f"max by (workspace, reason) ({own('canvases_paused')})",
+                "canvases paused ({{reason}}): {{workspace}}",
+            ),
         ],
-        description="Campaigns whose last finished poll succeeded, and failed; and 1 "
-        "while Braze rejects a workspace's key and the exporter sends only probes.",
+        description="Campaigns and canvases whose last finished poll succeeded, and "
+        "failed; and 1 while Braze rejects a workspace's key, or its permission for "
+        "canvases, and the exporter sends only probes.",
         unit="short",
+    )
+
+
+def state(kind: str, scope: tuple[str, ...]) -> Drawn:
+    """Return the table with the state of the chosen objects of a kind."""
+    by = ("workspace", kind)
+    on = ", ".join(by)
+
+    def of(family: str) -> str:
+        return f"max by ({on}) ({fold(select(f'braze_{kind}_{family}', scope))})"
+
+    def day(family: str) -> str:
+        # At noon it is the same date in the time zones of most readers.
+        return f"1000 * (43200 + {of(f'{family}_timestamp_seconds')})"
+
+    up = promql.least_of_jobs(select(f"braze_{kind}_up", scope), *by)
+    ids = f"max by ({on}, {kind}_id) ({fold(select(f'braze_{kind}_info', scope))})"
+    return tables.table_of(
+        "How fresh the figures are",
+        [
+            yes_or_no("Poll OK", f"{ids} * on ({on}) group_left () {up}"),
+            Column("Age", f"time() - {of('last_success_timestamp_seconds')}", unit="s"),
+            Column("Polled every", of("interval_seconds"), unit="s"),
+            Column("Newest day", day("daily"), unit=DATE, width=110),
+            Column("Last complete day", day("last_complete_day"), unit=DATE),
+        ],
+        keys=("workspace", kind, f"{kind}_id"),
+        sort=kind.title(),
+        is_ascending=True,
+        description=f"Now: the id of the {kind} in Braze; whether its last finished "
+        "poll succeeded, with several jobs under all of them; how long ago the last "
+        "successful poll was; its interval in force, with several jobs the longest; "
+        "and the dates of the two days that are shown.",
     )

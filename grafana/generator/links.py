@@ -1,4 +1,4 @@
-"""Links between dashboards, and from a row or series to its campaign."""
+"""Links between dashboards, and from a row or series to its campaign or canvas."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
 TAG = "braze-exporter"
-CAMPAIGN = "braze-campaign"
+_KEPT = "${datasource:queryparam}&${job:queryparam}"
+_CHANNEL = "${channel:queryparam}"
+_TITLE = "Show details"
 
 
 def siblings() -> builders.DashboardLink:
@@ -17,7 +19,7 @@ def siblings() -> builders.DashboardLink:
         .icon("external link")
         .tooltip("The other dashboards of braze-exporter")
         .tags([TAG])
-        .as_dropdown(as_dropdown=False)
+        .as_dropdown(as_dropdown=True)
         .include_vars(include_vars=True)
         .keep_time(keep_time=True)
         .target_blank(target_blank=False)
@@ -25,22 +27,39 @@ def siblings() -> builders.DashboardLink:
 
 
 def of_series() -> builders.DashboardLink:
-    """Return a link to the campaign in a series' labels."""
-    return builders.DashboardLink("Show this campaign").url(
-        _address("${__field.labels.%s:percentencode}")
-    )
+    """Return a link to the campaign or canvas in a series' labels."""
+    address = _address("__field.labels", kind="${__field.labels.kind}", name="name")
+    return builders.DashboardLink(_TITLE).url(f"{address}&{_CHANNEL}")
 
 
 def of_row() -> dict[str, object]:
-    """Return a link to the campaign in a table's row."""
-    address = _address("${__data.fields.%s:percentencode}", is_titled=True)
-    return {"title": "Show this campaign", "url": address, "targetBlank": False}
+    """Return a link to the campaign or canvas in a table's row."""
+    return _of_table(_CHANNEL)
 
 
-def _address(place: str, *, is_titled: bool = False) -> str:
-    names = {
-        name: name.title() if is_titled else name for name in ("workspace", "campaign")
-    }
-    chosen = "&".join(f"var-{name}={place % field}" for name, field in names.items())
-    kept = "${datasource:queryparam}&${job:queryparam}"
-    return f"/d/{CAMPAIGN}?{kept}&{chosen}&${{__url_time_range}}"
+def of_campaign() -> dict[str, object]:
+    """Return a link to the campaign in a row of a table of campaigns."""
+    return _of_table(_CHANNEL, kind="campaign", name="Campaign")
+
+
+def of_channel() -> dict[str, object]:
+    """Return a link from a cell with a channel, to its row's object and this channel.
+
+    Other cells cannot link to the channel: of it they have the text for people only.
+    """
+    return _of_table("var-channel=${__value.raw:percentencode}")
+
+
+def _of_table(
+    channel: str, *, kind: str = "${__data.fields.Kind}", name: str = "Name"
+) -> dict[str, object]:
+    address = _address("__data.fields", kind=kind, name=name, workspace="Workspace")
+    return {"title": _TITLE, "url": f"{address}&{channel}", "targetBlank": False}
+
+
+def _address(fields: str, *, kind: str, name: str, workspace: str = "workspace") -> str:
+    """Return the address of a dashboard, which is named after the kind of object."""
+    return (
+        f"/d/braze-{kind}?{_KEPT}&var-workspace=${{{fields}.{workspace}:percentencode}}"
+        f"&var-{kind}=${{{fields}.{name}:percentencode}}&${{__url_time_range}}"
+    )

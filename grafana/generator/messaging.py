@@ -9,12 +9,21 @@ from grafana.generator.figures import IN_APP, LAST, PUSH, TODAY, WEEK, Period, s
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import FAILURE, INVALID_TOKENS, OPT_OUT, Limits
 from grafana.generator.panels import Query
-from grafana.generator.promql import OF_VARIATION, fold, ratio, select, total
+from grafana.generator.promql import (
+    OBJECT,
+    OF_VARIATION,
+    fold,
+    named,
+    ratio,
+    select,
+    total,
+)
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
-_KEYS = ("workspace", "campaign", "channel")
-_DAYS = f"Ratios of sums by campaign and channel on {LAST.days}"
+_KEYS = ("kind", "name", "channel", "workspace")
+_BY = (*OBJECT, "channel")
+_DAYS = f"Ratios of sums by campaign or canvas, and channel, on {LAST.days}"
 _UNIQUE = "Sums of unique figures over variations are upper bounds."
 _ABSENT = "An empty cell: the channel has no such figure, or nothing was sent."
 
@@ -52,22 +61,25 @@ def _rate(
         ratio(
             stat(period, name, channel=channel),
             stat(period, of, channel=channel),
-            *_KEYS,
+            *_BY,
         ),
         limits,
     )
 
 
 def _sum(title: str, channel: str, name: str, *, period: Period = LAST) -> Column:
-    return Column(title, total(stat(period, name, channel=channel), *_KEYS))
+    return Column(title, total(stat(period, name, channel=channel), *_BY))
 
 
 def _table(title: str, columns: Sequence[Column], *, description: str) -> Drawn:
+    """Return a table of the campaigns and canvases with some channels."""
+    channels = title.removesuffix(" by campaign and canvas")
     return tables.table_of(
         f"{title}, last complete day",
         columns,
         keys=_KEYS,
         sort=columns[0].title,
+        nothing=f"{channels}: none in this choice",
         description=f"{_DAYS}. {description} {_ABSENT}",
     )
 
@@ -81,7 +93,7 @@ def _failures(
     limits: Limits,
     of: str = "sent",
 ) -> Drawn:
-    """Return a graph of a channel's failures, over all campaigns."""
+    """Return a graph of a channel's failures, over all campaigns and canvases."""
     return panels.graph(
         title,
         [
@@ -100,27 +112,29 @@ def _failures(
         f"{limits.warning:.0%} and {limits.critical:.0%}.",
         unit="percentunit",
         thresholds=limits.steps(good=palette.NONE),
+        nothing="No such messages in this choice",
     )
 
 
 def _push() -> list[Tile]:
     dead = "Bounces are invalid tokens: the app was removed or push was "
     dead += "turned off. They do not affect the sender reputation."
-    dead_today = total(stat(TODAY, "bounces", channel=PUSH), *_KEYS)
+    dead_today = named(total(stat(TODAY, "bounces", channel=PUSH), *_BY), "channel")
     return [
         Tile(
             _table(
-                "Push by campaign",
+                "Push by campaign and canvas",
                 [
                     _sum("Sent", PUSH, "sent"),
                     _rate(
                         "Opted out or invalid", PUSH, "bounces", limits=INVALID_TOKENS
                     ),
-                    _rate("Opened", PUSH, "total_opens"),
-                    _rate("Opened directly", PUSH, "direct_opens"),
+                    _rate("Opened", PUSH, "total_opens|influenced_opens"),
+                    _rate("Opened directly", PUSH, "direct_opens|opens"),
                     _rate("Clicked", PUSH, "body_clicks"),
                 ],
-                description=f"All ÷ `sent`: `bounces`, `total_opens`, `direct_opens`, "
+                description="All ÷ `sent`: `bounces`, `total_opens` (canvases: "
+                "`influenced_opens`), `direct_opens` (canvases: `opens`), "
                 f"`body_clicks`. {dead}",
             ),
             24,
@@ -143,11 +157,11 @@ def _push() -> list[Tile]:
                 [
                     Query(
                         f"sort_desc({dead_today})",
-                        "{{workspace}} / {{campaign}}: {{channel}}",
+                        "{{workspace}} / {{name}}: {{channel}}",
                     )
                 ],
-                description="Sum of `bounces` of push by campaign and channel, today "
-                f"so far (incomplete). {dead}",
+                description="Sum of `bounces` of push by campaign or canvas, and "
+                f"channel, today so far (incomplete). {dead}",
                 unit="short",
                 links=[links.of_series()],
             ),
@@ -164,7 +178,7 @@ def _sms() -> list[Tile]:
     return [
         Tile(
             _table(
-                "SMS and RCS by campaign",
+                "SMS and RCS by campaign and canvas",
                 [
                     _sum("Sent", channel, "sent"),
                     _rate("Delivered", channel, "delivered"),
@@ -213,7 +227,7 @@ def _chat() -> list[Tile]:
     return [
         Tile(
             _table(
-                "WhatsApp and LINE by campaign",
+                "WhatsApp and LINE by campaign and canvas",
                 [
                     _sum("Sent", "whats_app|line", "sent"),
                     _rate("Delivered", "whats_app", "delivered"),
@@ -226,8 +240,8 @@ def _chat() -> list[Tile]:
                 "`delivered`. LINE: `opens` and `clicks` ÷ `sent`; Braze counts them "
                 "only above 20 messages a day.",
             ),
-            12,
-            8,
+            24,
+            6,
         ),
         Tile(
             _failures(
@@ -248,7 +262,7 @@ def _in_app() -> list[Tile]:
     return [
         Tile(
             _table(
-                "In-app messages by campaign",
+                "In-app messages by campaign and canvas",
                 [
                     _sum("Impressions", IN_APP, "impressions"),
                     _rate("Clicked", IN_APP, "clicks", of="impressions"),
@@ -266,12 +280,12 @@ def _in_app() -> list[Tile]:
                 "`second_button_clicks` ÷ `impressions`. In-app messages are not sent "
                 "and cannot bounce.",
             ),
-            12,
-            8,
+            24,
+            6,
         ),
         Tile(
             _table(
-                "Content cards by campaign",
+                "Content cards by campaign and canvas",
                 [
                     _sum("Sent", cards, "sent"),
                     _rate("Seen", cards, "unique_impressions"),
@@ -283,8 +297,8 @@ def _in_app() -> list[Tile]:
                 description="`unique_impressions` ÷ `sent`; `unique_clicks` and "
                 f"`unique_dismissals` ÷ `unique_impressions`. {_UNIQUE}",
             ),
-            12,
-            8,
+            24,
+            6,
         ),
     ]
 
@@ -293,7 +307,7 @@ def _webhooks() -> list[Tile]:
     return [
         Tile(
             tables.table_of(
-                "Webhooks by campaign",
+                "Webhooks by campaign and canvas",
                 [
                     _sum("Sent", "webhook", "sent"),
                     _sum("Errors", "webhook", "errors"),
@@ -310,13 +324,14 @@ def _webhooks() -> list[Tile]:
                 ],
                 keys=_KEYS,
                 sort="Sent",
-                description=f"Sent, errors and `errors` ÷ `sent` by campaign on "
-                f"{LAST.days}; "
+                nothing="Webhooks: none in this choice",
+                description="Sent, errors and `errors` ÷ `sent` by campaign and canvas "
+                f"on {LAST.days}; "
                 "the rate over the 7 days before today taken together; and the two "
                 "counts of today so far (incomplete). `sent` includes errors.",
             ),
-            12,
-            8,
+            24,
+            6,
         ),
         Tile(
             _failures(
@@ -335,12 +350,13 @@ def _webhooks() -> list[Tile]:
 def _buttons() -> Drawn:
     matchers = (*OF_VARIATION, 'metric=~"(carousel_slide|notif_button)_.+_click"')
     clicks = fold(select(LAST.family, matchers))
-    by = (*_KEYS, "metric")
+    by = (*_BY, "metric")
     return tables.table_of(
         "Clicks on buttons and carousel slides, last complete day",
-        [Column("Clicks", total(clicks, *by), width=120)],
-        keys=by,
+        [Column("Clicks", total(clicks, *by))],
+        keys=(*_KEYS, "metric"),
         sort="Clicks",
+        nothing="Buttons and slides: none in this choice",
         description="Braze's `carousel_slide_<number>_<title>_click` and "
         f"`notif_button_<number>_<title>_click`, each separately, on {LAST.days}. "
         "Empty if no push message has any.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana.generator import palette, panels, tables, traffic
-from grafana.generator.freshness import campaigns, failing, oldest
+from grafana.generator.freshness import failing, late, oldest
 from grafana.generator.layout import Section, Tile
 from grafana.generator.panels import Query
 from grafana.generator.processes import processes
@@ -22,16 +22,16 @@ def page() -> Page:
         uid="braze-exporter",
         title="Braze / Exporter",
         description="Health of the exporter, its requests to Braze, and campaigns "
-        "without fresh figures.",
+        "and canvases without fresh figures.",
         sections=(
             Section("Now", _now()),
             Section("Request budget", traffic.budget()),
             Section("Requests", traffic.requests()),
             Section("Polls", traffic.polls()),
-            Section("Campaigns without fresh figures", campaigns()),
+            Section("Campaigns and canvases without fresh figures", late()),
             Section("Configuration and process", processes()),
         ),
-        hidden=("channel", "variation"),
+        hidden=("channel", "variation", "canvas"),
     )
 
 

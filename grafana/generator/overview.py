@@ -1,4 +1,4 @@
-"""The overview: every campaign at a glance."""
+"""The overview: every campaign and canvas at a glance."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from grafana.generator.figures import (
     overall,
     stage,
 )
-from grafana.generator.freshness import failing, oldest
+from grafana.generator.freshness import DATE, failing, oldest
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import (
+    OBJECT,
     change,
     fold,
     moved,
+    named,
     otherwise,
     ratio,
     select,
@@ -29,7 +31,7 @@ from grafana.generator.promql import (
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
-_KEYS = ("workspace", "campaign")
+_KEYS = ("kind", "name", "workspace")
 _MOST = 200
 _LEAST = 100
 _COMPARED = (
@@ -44,11 +46,12 @@ def page() -> Page:
     return Page(
         uid="braze-overview",
         title="Braze / Overview",
-        description="All campaigns at a glance, and those that need attention.",
+        description="All campaigns and canvases at a glance, and those that need "
+        "attention.",
         sections=(
             Section("Now", _now()),
             Section("Last complete day, against the days before", _days()),
-            Section("Campaigns", [Tile(leaderboard(), 24, 12)]),
+            Section("Campaigns and canvases", [Tile(leaderboard(), 24, 12)]),
             Section("Where bounces come from", [Tile(_bounces(), 16, 10), _mix()]),
             Section("Alerts", [Tile(_alerts(), 24, 7)]),
         ),
@@ -58,7 +61,10 @@ def page() -> Page:
 def _now() -> list[Tile]:
     up = figures.up()
     day = fold(
-        select("braze_campaign_last_complete_day_timestamp_seconds", promql.OF_CAMPAIGN)
+        select(
+            "braze_(campaign|canvas)_last_complete_day_timestamp_seconds",
+            promql.OF_CAMPAIGN,
+        )
     )
     small = [
         panels.stat(
@@ -73,11 +79,10 @@ def _now() -> list[Tile]:
         oldest(),
         panels.stat(
             "Last complete day",
-            [Query(f"1000 * max({day})")],
-            description="Start of the newest complete day in the time zone of its "
-            "workspace, shown in your browser's time zone. Other workspaces may be a "
-            "day behind.",
-            unit="dateTimeAsIso",
+            [Query(f"1000 * (43200 + max({day}))")],
+            description="The newest complete day in the time zone of its workspace. "
+            "Other workspaces may be a day behind.",
+            unit=DATE,
         ),
         panels.stat(
             "Sent, today so far",
@@ -121,7 +126,7 @@ def _days() -> list[Tile]:
                 stage(WEEK, figures.SENT),
                 description="Sum of `sent` over all channels",
             ),
-            rated(figures.DELIVERY, Limits(0.97, 0.95, is_low_bad=True)),
+            rated(figures.DELIVERY, palette.DELIVERY),
             rated(figures.BOUNCE, palette.BOUNCE, "Hard bounces only."),
             rated(figures.SPAM, palette.SPAM, "A lower bound: Gmail reports none."),
             rated(figures.UNSUBSCRIBE, palette.UNSUBSCRIBE),
@@ -133,8 +138,8 @@ def _days() -> list[Tile]:
                 converting(WEEK, "conversions"),
                 description="Sum of `conversions` (first conversion event), of "
                 "multivariate campaigns over their variations without control groups, "
-                "of others campaign-wide, of campaigns that use a chosen channel; the "
-                "choice of a variation has no effect here",
+                "of others campaign-wide, of canvases canvas-wide, if they use a "
+                "chosen channel; the choice of a variation has no effect here",
             ),
         )
     ]
@@ -191,7 +196,7 @@ def _compared(
         [Query(value, "last complete day"), Query(changes, "vs {{compared}}")],
         description=f"{description} {_COMPARED}",
         unit=unit,
-        decimals=2 if unit == "percentunit" else None,
+        decimals=(limits.decimals if limits else 2) if unit == "percentunit" else None,
         thresholds=limits.steps(good=palette.PLAIN) if limits else None,
         overrides=[
             Override(
@@ -211,31 +216,28 @@ def _named(vector: str, name: str) -> str:
 
 
 def leaderboard() -> Drawn:
-    """Return the table of campaigns, those with the most messages first."""
-    volume = total(stage(LAST, figures.VOLUME), *_KEYS)
+    """Return the table of campaigns and canvases, the most messages first."""
+    volume = total(stage(LAST, figures.VOLUME), *OBJECT)
     top = f"topk({_MOST}, {volume})"
 
     def of_top(vector: str) -> str:
-        return f"({vector}) and on (workspace, campaign) {top}"
+        return f"({vector}) and on ({', '.join(OBJECT)}) {top}"
 
     def rate(rate: Rate) -> str:
-        return of_top(rate.over(LAST, *_KEYS))
+        return of_top(rate.over(LAST, *OBJECT))
 
     def today(rate: Rate) -> str:
-        return of_top(rate.today(*_KEYS, least=_LEAST))
+        return of_top(rate.today(*OBJECT, least=_LEAST))
 
     columns = [
-        Column("Sent", top, width=90),
-        Column(
-            "Delivered", of_top(total(stage(LAST, figures.DELIVERED), *_KEYS)), width=95
-        ),
+        Column("Sent", top),
         percent("Bounce", rate(figures.BOUNCE), palette.BOUNCE),
         percent("Bounce today", today(figures.BOUNCE), palette.BOUNCE),
         percent("Spam", rate(figures.SPAM), palette.SPAM),
         percent("Spam today", today(figures.SPAM), palette.SPAM),
         percent("Unsubscribe", rate(figures.UNSUBSCRIBE), palette.UNSUBSCRIBE),
-        percent("Open", of_top(open_rate(*_KEYS))),
-        percent("Click", of_top(click_rate(*_KEYS))),
+        percent("Open", of_top(open_rate(*OBJECT))),
+        percent("Click", of_top(click_rate(*OBJECT))),
         percent("Conversion", of_top(conversion_rate())),
     ]
     return tables.table_of(
@@ -243,8 +245,9 @@ def leaderboard() -> Drawn:
         columns,
         keys=_KEYS,
         sort="Sent",
-        trend=Column("Sent by day", of_top(volume), width=160),
-        description=f"The {_MOST} campaigns with the most messages on {LAST.days} "
+        trend=Column("Sent by day", of_top(volume), width=95),
+        description=f"The {_MOST} campaigns and canvases with the most messages on "
+        f"{LAST.days} "
         f"(in-app messages: "
         "impressions), and their rates on that day: ratios of sums over channels and "
         "variations. Bounce is `bounces` ÷ `sent`, spam `reported_spam` ÷ `delivered`, "
@@ -254,7 +257,8 @@ def leaderboard() -> Drawn:
         "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) "
         "or impressions (in-app). Conversion is `conversions` (of multivariate "
         "campaigns over their variations without control groups, else campaign-wide) ÷ "
-        "campaign-wide `unique_recipients`. An empty cell: the channel has "
+        "campaign-wide `unique_recipients`; of canvases, canvas-wide ÷ `entries`. "
+        "An empty cell: the channel has "
         "no such figure, or nothing was sent. The sparkline shows the messages of the "
         "last complete day over the time range; it changes at midnight. Grafana "
         "before 10.2 needs its feature toggle timeSeriesTable for it.",
@@ -274,21 +278,21 @@ def click_rate(*by: str) -> str:
 
 
 def conversion_rate() -> str:
-    """Return conversions ÷ recipients on the last complete day."""
-    return ratio(
-        converting(LAST, "conversions"), overall(LAST, "unique_recipients"), *_KEYS
-    )
+    """Return conversions ÷ recipients, of canvases ÷ entries, on that day."""
+    base = overall(LAST, "unique_recipients|entries")
+    return ratio(converting(LAST, "conversions"), base, *OBJECT)
 
 
 def _bounces() -> Drawn:
-    rate = figures.BOUNCE.latest(*_KEYS, least=_LEAST)
+    rate = named(figures.BOUNCE.latest(*OBJECT, least=_LEAST))
     return panels.timeline(
-        "Email bounce rate by campaign and time, worst 20",
-        Query(promql.largest(rate, count=20), "{{workspace}} / {{campaign}}"),
-        description=f"{figures.BOUNCE.formula}, by campaign: of today so far once "
+        "Email bounce rates over time, worst 20",
+        Query(promql.largest(rate, count=20), "{{workspace}} / {{name}}"),
+        description=f"{figures.BOUNCE.formula}, by campaign and canvas: of today so "
+        f"far once "
         f"{_LEAST} were sent, before that of {LAST.days}. At midnight it returns to "
         f"the previous day, so a few early messages have no effect. The worst "
-        f"campaigns are chosen at the end of the time range.",
+        f"are chosen at the end of the time range.",
         unit="percentunit",
         thresholds=palette.BOUNCE.steps(good=palette.BLUE),
         links=[links.of_series()],
@@ -311,13 +315,14 @@ def _mix() -> Tile:
 
 
 def _alerts() -> Drawn:
-    keys = ("severity", "alertname", "alertstate", "workspace", "campaign")
-    alerts = f"count by ({', '.join(keys)}) ({_firing('firing|pending')})"
+    keys = ("severity", "alertname", "alertstate", *_KEYS)
+    by = ("severity", "alertname", "alertstate", *OBJECT)
+    alerts = f"count by ({', '.join(by)}) ({_firing('firing|pending')})"
     up = figures.up()
     nothing = f'label_replace(0 * max({up}), "alertname", "nothing fires", "", "")'
     return tables.table_of(
         "Firing and pending alerts",
-        [Column("Alerts", otherwise(alerts, nothing), width=90)],
+        [Column("Alerts", otherwise(alerts, nothing))],
         keys=keys,
         sort="Severity",
         is_ascending=True,

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from grafana.generator import campaign, deliverability, messaging, operations, overview
+from grafana.generator import (
+    campaign,
+    canvas,
+    deliverability,
+    messaging,
+    operations,
+    overview,
+)
 
 PAGES = (
     overview.page,
     campaign.page,
+    canvas.page,
     deliverability.page,
     messaging.page,
     operations.page,

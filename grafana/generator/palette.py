@@ -30,14 +30,20 @@ class Limits:
     warning: float
     critical: float
     is_low_bad: bool = False
+    decimals: int = 2
+    """Those of a percentage beside these limits."""
 
     def steps(self, *, good: str) -> builders.ThresholdsConfig:
-        """Return the steps; `good` is the colour within the limits."""
-        colours = (good, ORANGE, VERMILLION)
+        """Return the steps; `good` is the colour within the limits.
+
+        The first step is also the colour of an absent figure.
+        """
+        first = (None, good)
         if self.is_low_bad:
-            colours = (VERMILLION, ORANGE, good)
-        marks = (None, *sorted((self.warning, self.critical)))
-        return steps(*zip(marks, colours, strict=True))
+            return steps(
+                first, (0, VERMILLION), (self.critical, ORANGE), (self.warning, good)
+            )
+        return steps(first, (self.warning, ORANGE), (self.critical, VERMILLION))
 
 
 def steps(*pairs: tuple[float | None, str]) -> builders.ThresholdsConfig:
@@ -54,9 +60,11 @@ def no_steps(colour: str = PLAIN) -> builders.ThresholdsConfig:
     return steps((None, colour))
 
 
+DELIVERY = Limits(0.97, 0.95, is_low_bad=True)
+"""The counterpart of the limits of bounces."""
 BOUNCE = Limits(0.03, 0.05)
 """Braze, IP warming: above 3 to 5 % of a campaign, clean the list."""
-SPAM = Limits(0.0008, 0.003)
+SPAM = Limits(0.0008, 0.003, decimals=3)
 """Braze: investigate from 0.08 % on. Google and Yahoo: never reach 0.3 %."""
 UNSUBSCRIBE = Limits(0.005, 0.01)
 """A default of this project: no provider publishes one."""

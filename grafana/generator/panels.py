@@ -75,6 +75,11 @@ def course(query: Query, *, number: int) -> prometheus.Dataquery:
     return _target(query, number=number).range()
 
 
+def days(query: Query, *, number: int) -> prometheus.Dataquery:
+    """Return a query for the whole time range, with a point for each day."""
+    return course(query, number=number).interval("1d")
+
+
 def row(query: Query, *, number: int) -> prometheus.Dataquery:
     """Return a query whose labels become columns."""
     return instant(query, number=number).format(PromQueryFormat.TABLE)
@@ -101,8 +106,13 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     mappings: Sequence[models.ValueMapping] = (),
     overrides: Iterable[Override] = (),
     nothing: str = "–",
+    trend: Query | None = None,
 ) -> stats.Panel:
-    """Return big numbers, one for each series, named if there are several queries."""
+    """Return big numbers, one for each series, named if there are several queries.
+
+    A trend replaces the queries: its last value is the number, above its sparkline
+    with a point for each day.
+    """
     panel = (
         stats.Panel()
         .title(title)
@@ -113,7 +123,9 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .mappings(list(mappings))
         .no_value(nothing)
         .color_mode(common.BigValueColorMode.VALUE)
-        .graph_mode(common.BigValueGraphMode.NONE)
+        .graph_mode(
+            common.BigValueGraphMode.AREA if trend else common.BigValueGraphMode.NONE
+        )
         .justify_mode(common.BigValueJustifyMode.AUTO)
         .orientation(common.VizOrientation.AUTO)
         .text_mode(
@@ -122,8 +134,15 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
             else common.BigValueTextMode.VALUE
         )
         .reduce_options(_last())
-        .targets([instant(query, number=at) for at, query in enumerate(queries)])
+        .targets(
+            [days(trend, number=0)]
+            if trend
+            else [instant(query, number=at) for at, query in enumerate(queries)]
+        )
     )
+    if trend:
+        # Else the sparkline begins at its lowest value.
+        panel.min(0)
     if decimals is not None:
         panel.decimals(decimals)
     for override in overrides:
@@ -131,7 +150,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     return panel
 
 
-def graph(
+def graph(  # noqa: PLR0913 - every option of the panel is named
     title: str,
     queries: Sequence[Query],
     *,
@@ -141,6 +160,7 @@ def graph(
     lines: Iterable[Override] = (),
     links: Sequence[builders.DashboardLink] = (),
     least: float | None = 0,
+    nothing: str = "–",
 ) -> timeseries.Panel:
     """Return a graph over time; with thresholds their lines are drawn."""
     style = (
@@ -156,6 +176,7 @@ def graph(
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
         .thresholds_style(common_builders.GraphThresholdsStyleConfig().mode(style))
+        .no_value(nothing)
         .line_width(2)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
@@ -328,6 +349,18 @@ def timeline(
         )
         .data_links(list(links))
         .targets([course(query, number=0)])
+    )
+
+
+def words(*codes: tuple[int, str, str]) -> tuple[models.ValueMapping, ...]:
+    """Return the text and the colour of each code."""
+    return (
+        models.ValueMap(
+            options={
+                str(code): models.ValueMappingResult(text=text, color=colour, index=at)
+                for at, (code, text, colour) in enumerate(codes)
+            }
+        ),
     )
 
 

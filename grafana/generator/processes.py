@@ -90,7 +90,7 @@ def _exporters(reload_at: str) -> Drawn:
         "Processes",
         [
             Column("Up", f"max by (instance, version, python) ({build})", width=70),
-            yes_or_no("Configuration accepted", by_instance(reload), width=180),
+            yes_or_no("Configuration accepted", by_instance(reload)),
             Column(
                 "Configuration loaded",
                 by_instance(f"1000 * {reload_at}"),

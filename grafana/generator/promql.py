@@ -17,6 +17,7 @@ _CHANNEL = 'channel=~"$channel"'
 # double quotes, quotes and backslashes in a name would break the query.
 _CAMPAIGN = "campaign=~`${campaign:regex}`"
 _VARIATION = "variation=~`${variation:regex}`"
+_CANVAS = "canvas=~`${canvas:regex}`"
 
 OF_JOB = (JOB,)
 OF_WORKSPACE = (JOB, _WORKSPACE)
@@ -24,17 +25,24 @@ OF_CHANNEL = (*OF_WORKSPACE, _CHANNEL)
 OF_CAMPAIGN = (*OF_WORKSPACE, _CAMPAIGN)
 OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
 OF_VARIATION = (*OF_MESSAGE, _VARIATION)
+"""With All, and not with a chosen campaign or variation, also those of canvases."""
+OF_CANVAS = (*OF_WORKSPACE, _CANVAS)
+OF_CANVAS_CHANNEL = (*OF_CHANNEL, _CANVAS)
 
 _REPLICA = "instance, pod, container, endpoint, node"
 JOBS = "job, namespace, service"
 """Other target labels that differ if several jobs scrape a target."""
+OBJECT = ("workspace", "campaign", "canvas")
+"""The labels of a campaign or canvas; a sample has one of the last two."""
 _Z = 1.96
 """Two-sided 95 %."""
 
 
 def select(family: str, matchers: Iterable[str]) -> str:
-    """Return a selector with the given matchers."""
-    return f"{family}{{{', '.join(matchers)}}}"
+    """Return a selector; the family may be a pattern, such as that of both kinds."""
+    if re.fullmatch(r"\w*", family):
+        return f"{family}{{{', '.join(matchers)}}}"
+    return select("", (f'__name__=~"{family}"', *matchers))
 
 
 def fold(selector: str) -> str:
@@ -50,15 +58,37 @@ def added_up(selector: str) -> str:
     return f"sum without (shard) ({fold(union(part, whole))})"
 
 
+def by_day(selector: str) -> str:
+    """Return the samples twelve hours after a point, or the newest ones before that.
+
+    Points of a graph with a step of a day are at midnight. Then Braze's day changes;
+    half a day later the last complete day is the one that ended at the point.
+    """
+    return f"last_over_time({selector}[12h] offset -12h) or {selector}"
+
+
+def named(vector: str, *by: str) -> str:
+    """Return samples with the labels `kind` and `name` instead of those of the object.
+
+    The kind is that of its dashboard: of samples without campaign and canvas, which
+    are alerts and workspaces, `exporter`.
+    """
+    vector = f'label_replace({vector}, "kind", "exporter", "", "")'
+    for kind in ("campaign", "canvas"):
+        vector = f'label_replace({vector}, "kind", "{kind}", "{kind}", ".+")'
+    vector = f'label_join({vector}, "name", "", "campaign", "canvas")'
+    return f"max by ({', '.join(('workspace', 'kind', 'name', *by))}) ({vector})"
+
+
 def newest(selector: str, *, day: str) -> str:
-    """Return the samples of exporters with the campaign's newest `day`, a timestamp.
+    """Return the samples of exporters with the object's newest `day`, a timestamp.
 
     After midnight an exporter that cannot reach Braze still serves yesterday's row,
     whose sums are mostly larger than those of the new day.
     """
-    latest = f"max by (workspace, campaign) ({day})"
-    same = f"{latest} == on (workspace, campaign) group_right () {day}"
-    return f"{selector} and on (instance, workspace, campaign) ({same})"
+    on = ", ".join(OBJECT)
+    same = f"max by ({on}) ({day}) == on ({on}) group_right () {day}"
+    return f"{selector} and on (instance, {on}) ({same})"
 
 
 def least_of_jobs(selector: str, *by: str) -> str:

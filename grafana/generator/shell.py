@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -25,7 +26,12 @@ class Page:
     title: str
     description: str
     sections: tuple[Section, ...]
-    hidden: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ("canvas",)
+    """Variables that only pass a choice to the next dashboard."""
+    extra: tuple[builders.QueryVariable, ...] = ()
+    """Variables of this dashboard alone."""
+    since: str = "now-24h"
+    """The start of the time range at first."""
 
     def render(self) -> str:
         """Return the JSON that Grafana loads; the output is deterministic."""
@@ -36,9 +42,9 @@ class Page:
             .tags([TAG])
             .readonly()
             .timezone("browser")
-            .time("now-24h", "now")
+            .time(self.since, "now")
             .refresh("1m")
-            .variables(list(variables(*self.hidden)))
+            .variables([*variables(*self.hidden), *self.extra])
             .link(siblings())
         ).build()
         built.panels = place(self.sections)
@@ -46,11 +52,22 @@ class Page:
         document = json.loads(json.dumps(built, cls=JSONEncoder))
         # Grafana assigns the number on load.
         document["id"] = None
-        for link in document["links"]:
-            # Older versions do not know the field; its default is above the panels.
-            link.pop("placement", None)
+        _drop_defaults(document)
         # A small indent: each dashboard has to fit into an annotation of its ConfigMap.
         return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _drop_defaults(document: dict[str, Any]) -> None:
+    """Remove defaults of the SDK that some versions of Grafana do not know or obey."""
+    for link in document["links"]:
+        link.pop("placement", None)
+    for variable in document["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for heading in document["panels"]:
+        for panel in (heading, *heading.get("panels", ())):
+            # It widens a panel to all columns in early versions of Grafana 11.
+            panel.pop("repeatDirection", None)
 
 
 def by_file(pages: Iterable[Page]) -> dict[str, str]:

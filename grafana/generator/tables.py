@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import links, palette
+from grafana.generator import channels, links, palette, promql
 from grafana.generator.palette import Limits
 from grafana.generator.panels import (
     Properties,
@@ -24,7 +24,23 @@ from grafana.generator.panels import (
 )
 from grafana.generator.variables import SOURCE
 
-_WIDTHS = {"workspace": 110, "channel": 180, "variation": 170}
+_WIDTHS = {
+    "workspace": 110,
+    "kind": 75,
+    "reason": 115,
+    "channel": 130,
+    "variation": 170,
+    "severity": 90,
+    "alertname": 260,
+    "alertstate": 100,
+    "campaign_id": 290,
+    "canvas_id": 290,
+    "metric": 280,
+}
+_NAME_WIDTH = 180
+"""The least width of a name; names take the space that is left."""
+_OBJECT = ("campaign", "canvas", "workspace")
+_LINKS = {"name": links.of_row, "campaign": links.of_campaign}
 _EMPTY = "–"
 YES_OR_NO: tuple[models.ValueMapping, ...] = (
     models.ValueMap(
@@ -48,19 +64,31 @@ class Column:
     decimals: int | None = None
     limits: Limits | None = None
     mappings: tuple[models.ValueMapping, ...] = ()
-    width: int | None = None
+    width: int = 0
+    """0: that of the title."""
+    is_bar: bool = False
+    """Whether cells show the value beside a bar, on the scale of the column."""
 
     @property
     def properties(self) -> Properties:
         """The style of its cells."""
         return [
             property_("unit", self.unit),
+            property_("custom.width", self.width or title_width(self.title)),
             *(
                 [property_("decimals", self.decimals)]
                 if self.decimals is not None
                 else []
             ),
-            *([property_("custom.width", self.width)] if self.width else []),
+            *(
+                [
+                    property_("custom.cellOptions", {"type": "gauge", "mode": "basic"}),
+                    property_("min", 0),
+                    property_("thresholds", palette.no_steps(palette.SKY).build()),
+                ]
+                if self.is_bar
+                else []
+            ),
             *(
                 [
                     property_("mappings", list(self.mappings)),
@@ -85,14 +113,22 @@ class Column:
         ]
 
 
+def title_width(title: str) -> int:
+    """Return the pixels of a column whose title is not cut."""
+    return max(75, 7 * len(title) + 20)
+
+
 def percent(title: str, expression: str, limits: Limits | None = None) -> Column:
-    """Return a column of percentages with two decimals."""
-    return Column(title, expression, unit="percentunit", decimals=2, limits=limits)
+    """Return a column of percentages, with two decimals or those of the limits."""
+    decimals = limits.decimals if limits else 2
+    return Column(
+        title, expression, unit="percentunit", decimals=decimals, limits=limits
+    )
 
 
-def yes_or_no(title: str, expression: str, *, width: int = 120) -> Column:
+def yes_or_no(title: str, expression: str) -> Column:
     """Return a column of 1 and 0, shown as yes and no."""
-    return Column(title, expression, mappings=YES_OR_NO, width=width)
+    return Column(title, expression, mappings=YES_OR_NO)
 
 
 def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
@@ -111,18 +147,35 @@ def table_of(
     is_ascending: bool = False,
     nothing: str = _EMPTY,
 ) -> table.Panel:
-    """Return a table with key labels first; campaigns link to their dashboard.
+    """Return a table with key labels first, the workspace last.
 
-    A trend is drawn as a sparkline over the time range at the end of each row.
+    With the key `name` the queries are by campaign and canvas, and rows link to the
+    dashboard of their kind. A trend is drawn as a sparkline over the time range at the
+    end of each row.
     """
+    others = [key for key in keys if key not in {"workspace", "kind", "name"}]
+
+    def query(expression: str) -> Query:
+        is_named = "name" in keys
+        return Query(promql.named(expression, *others) if is_named else expression)
+
     names = _names(keys, columns, trend)
     targets: list[Builder[Dataquery]] = [
-        row(Query(column.expression), number=at) for at, column in enumerate(columns)
+        row(query(column.expression), number=at) for at, column in enumerate(columns)
     ]
-    transformations = ["merge"]
+    transformations = [models.DataTransformerConfig(id_val="merge", options={})]
     if trend:
-        targets.append(course(Query(trend.expression), number=len(columns)))
-        transformations.insert(0, "timeSeriesTable")
+        targets.append(course(query(trend.expression), number=len(columns)))
+        # Without the filter it takes every result with one row for a time series.
+        of_trend = models.MatcherConfig(
+            id_val="byRefId", options=reference(len(columns))
+        )
+        transformations.insert(
+            0,
+            models.DataTransformerConfig(
+                id_val="timeSeriesTable", filter_val=of_trend, options={}
+            ),
+        )
     panel = (
         table.Panel()
         .title(title)
@@ -131,7 +184,6 @@ def table_of(
         .unit("short")
         .thresholds(palette.no_steps())
         .no_value(nothing)
-        .filterable(filterable=True)
         .cell_height(common.TableCellHeight.SM)
         .show_header(show_header=True)
         .sort_by(
@@ -141,28 +193,24 @@ def table_of(
                 .desc(desc=not is_ascending)
             ]
         )
-        .transformations(
-            [
-                *(
-                    models.DataTransformerConfig(id_val=name, options={})
-                    for name in transformations
-                ),
-                _organized(names),
-            ]
-        )
+        .transformations([*transformations, _organized(names)])
         .targets(targets)
     )
     # The text of an empty table must not be repeated in each empty cell.
     empty = property_("noValue", _EMPTY)
     for key in keys:
         title_of_key = key.replace("_", " ").title()
-        panel.override_by_name(title_of_key, [*_key_properties(key), empty])
+        properties = [*_key_properties(key), empty]
+        if key == "channel" and "name" in keys:
+            properties.append(property_("links", [links.of_channel()]))
+        panel.override_by_name(title_of_key, properties)
     for column in columns:
         panel.override_by_name(column.title, [*column.properties, empty])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
+        width = property_("custom.width", trend.width or title_width(trend.title))
         panel.override_by_name(
-            trend.title, [property_("custom.cellOptions", sparkline)]
+            trend.title, [property_("custom.cellOptions", sparkline), width]
         )
     return panel
 
@@ -180,14 +228,19 @@ def _names(
         else {"Value": columns[0].title}
     )
     trends = {f"Trend #{reference(len(columns))}": trend.title} if trend else {}
-    return {key: key.replace("_", " ").title() for key in keys} | values | trends
+    labels = {key: key.replace("_", " ").title() for key in keys}
+    last = {"workspace": labels.pop("workspace")} if "workspace" in labels else {}
+    return labels | values | trends | last
 
 
 def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
     return models.DataTransformerConfig(
         id_val="organize",
         options={
-            "excludeByName": {"Time": True},
+            "excludeByName": {
+                "Time": True,
+                **{label: True for label in _OBJECT if label not in names},
+            },
             "indexByName": {name: at for at, name in enumerate(names)},
             "renameByName": names,
         },
@@ -195,9 +248,14 @@ def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
 
 
 def _key_properties(key: str) -> Properties:
-    if key == "campaign":
-        return [
-            property_("custom.minWidth", 220),
-            property_("links", [links.of_row()]),
-        ]
-    return [property_("custom.width", _WIDTHS.get(key, 150))]
+    """Return the style of a key's cells; key columns can be filtered."""
+    properties = [property_("custom.filterable", value=True)]
+    if key in {"name", "campaign", "step", "variant"}:
+        properties.append(property_("custom.minWidth", _NAME_WIDTH))
+    else:
+        properties.append(property_("custom.width", _WIDTHS.get(key, 150)))
+    if key == "channel":
+        properties.append(property_("mappings", channels.mappings()))
+    if link := _LINKS.get(key):
+        properties.append(property_("links", [link()]))
+    return properties

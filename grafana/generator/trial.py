@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import palette, panels, promql, tables
-from grafana.generator.figures import MONTH, stat
+from grafana.generator import figures, palette, panels, promql, tables
+from grafana.generator.figures import stat
 from grafana.generator.layout import Drawn
 from grafana.generator.promql import fold, select, union, wilson, z_score
 from grafana.generator.tables import Column, dollars, percent
@@ -13,10 +15,84 @@ from grafana.generator.tables import Column, dollars, percent
 KEYS = ("workspace", "campaign", "channel", "variation")
 _MESSAGE = ", ".join(KEYS)
 _GROUP = "workspace, campaign, channel"
+_MONTH = figures.MONTH.of("campaign", scope=promql.OF_VARIATION)
 _Z = 1.96
 # Codes of the verdict, outside the bounds of z-scores.
 _BOUND = 50
 _IS_CONTROL, _HAS_NO_CONTROL, _TOO_FEW, _TOO_MANY, _CONTROL_TOO_MANY = range(100, 105)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Successes and trials of parts, and of the control in the same group."""
+
+    key: str
+    """The labels of a part, separated by commas."""
+    group: str
+    """The labels of a control."""
+    successes: str
+    trials: str
+    control: str
+    """A vector of the parts that are the control."""
+    control_successes: str
+    control_trials: str
+
+    def lift(self) -> str:
+        """Return the rate of each part ÷ that of the control, − 1."""
+        group = f"on ({self.group}) group_left ()"
+        control = f"({self.control_successes} / ({self.control_trials} > 0) > 0)"
+        return f"{self.successes} / ({self.trials} > 0) / {group} {control} - 1"
+
+    def z(self) -> str:
+        """Return the difference to the control in standard errors."""
+        return z_score(
+            self.successes,
+            f"({self.trials})",
+            control_successes=self.control_successes,
+            control_trials=self.control_trials,
+            on=self.group,
+        )
+
+    def verdict(self) -> str:
+        """Return a code for `verdicts`, of each part with successes and trials."""
+        k, n = self.successes, self.trials
+        kc, nc = self.control_successes, self.control_trials
+        known = f"0 * {k}"
+        codes = union(
+            f"0 * ({k} > {n}) + {_TOO_MANY}",
+            f"({known} and on ({self.key}) {self.control}) + {_IS_CONTROL}",
+            f"clamp({self.z()}, -{_BOUND}, {_BOUND})",
+            f"({known} and on ({self.group}) ({kc} > {nc})) + {_CONTROL_TOO_MANY}",
+            f"({known} and on ({self.group}) {nc}) + {_TOO_FEW}",
+            f"{known} + {_HAS_NO_CONTROL}",
+        )
+        return f"{codes} and {n}"
+
+
+def verdicts(
+    *, than: str, is_control: str, too_many: str, control_too_many: str
+) -> tuple[models.ValueMapping, ...]:
+    """Return the texts of the codes of verdicts, and of z-scores."""
+    words = (
+        (None, -_Z, f"worse{than}", palette.VERMILLION),
+        (-_Z, _Z, "no clear difference", palette.PLAIN),
+        (_Z, _BOUND, f"better{than}", palette.SKY),
+        (_IS_CONTROL, _IS_CONTROL, is_control, palette.PLAIN),
+        (_HAS_NO_CONTROL, _HAS_NO_CONTROL, "no control group", palette.PLAIN),
+        (_TOO_FEW, _TOO_FEW, "too few conversions", palette.PLAIN),
+        (_TOO_MANY, _TOO_MANY, too_many, palette.PLAIN),
+        (_CONTROL_TOO_MANY, _CONTROL_TOO_MANY, control_too_many, palette.PLAIN),
+    )
+    return tuple(
+        models.RangeMap(
+            options=models.DashboardRangeMapOptions(
+                from_val=low,
+                to=high,
+                result=models.ValueMappingResult(text=text, color=colour, index=at),
+            )
+        )
+        for at, (low, high, text, colour) in enumerate(words)
+    )
 
 
 def exposed() -> str:
@@ -40,7 +116,7 @@ def _conversions(scope: tuple[str, ...]) -> str:
 
 
 def _largest(scope: tuple[str, ...], metric: str) -> str:
-    selector = select(MONTH.family, (*scope, metric, *MONTH.matchers))
+    selector = select(_MONTH.family, (*scope, metric, *_MONTH.matchers))
     return f"max by ({_MESSAGE}) ({selector})"
 
 
@@ -49,75 +125,36 @@ def _compared() -> str:
     return f"({exposed()} and {conversions()})"
 
 
-# Comparisons are of all campaigns, and limited to the chosen ones at the end: with the
-# names in each of their selectors they are longer than VictoriaMetrics allows.
-_N = _exposed(promql.OF_WORKSPACE)
-_K = _conversions(promql.OF_WORKSPACE)
-_CONTROL = fold(
-    select("braze_campaign_variation_info", (*promql.OF_JOB, 'control="true"'))
-)
-_NC = f"sum by ({_GROUP}) ({_N} and on ({_MESSAGE}) {_CONTROL})"
-_KC = f"sum by ({_GROUP}) ({_K} and on ({_MESSAGE}) {_CONTROL})"
+def _comparison() -> Comparison:
+    # Comparisons are of all campaigns, and limited to the chosen ones at the end: with
+    # the names in each of their selectors they are longer than VictoriaMetrics allows.
+    n = _exposed(promql.OF_WORKSPACE)
+    k = _conversions(promql.OF_WORKSPACE)
+    control = fold(
+        select("braze_campaign_variation_info", (*promql.OF_JOB, 'control="true"'))
+    )
+    return Comparison(
+        key=_MESSAGE,
+        group=_GROUP,
+        successes=k,
+        trials=n,
+        control=control,
+        control_successes=f"sum by ({_GROUP}) ({k} and on ({_MESSAGE}) {control})",
+        control_trials=f"sum by ({_GROUP}) ({n} and on ({_MESSAGE}) {control})",
+    )
 
 
-def _of_chosen(vector: str) -> str:
+def _of_chosen(vector: str, *, without: str = "") -> str:
     family = select("braze_campaign_variation_info", promql.OF_VARIATION)
-    return f"({vector}) and on ({_MESSAGE}) {family}"
-
-
-def _z() -> str:
-    scores = z_score(
-        _K, f"({_N})", control_successes=_KC, control_trials=_NC, on=_GROUP
-    )
-    return f"({scores} unless on ({_MESSAGE}) {_CONTROL})"
-
-
-def _lift() -> str:
-    group = f"on ({_GROUP}) group_left ()"
-    rates = f"{_K} / ({_N} > 0) / {group} ({_KC} / ({_NC} > 0) > 0) - 1"
-    return f"{rates} unless on ({_MESSAGE}) {_CONTROL}"
-
-
-def _verdict() -> str:
-    known = f"0 * {_K}"
-    codes = union(
-        f"0 * ({_K} > {_N}) + {_TOO_MANY}",
-        f"({known} and on ({_MESSAGE}) {_CONTROL}) + {_IS_CONTROL}",
-        f"clamp({_z()}, -{_BOUND}, {_BOUND})",
-        f"({known} and on ({_GROUP}) ({_KC} > {_NC})) + {_CONTROL_TOO_MANY}",
-        f"({known} and on ({_GROUP}) {_NC}) + {_TOO_FEW}",
-        f"{known} + {_HAS_NO_CONTROL}",
-    )
-    return f"{codes} and {_N}"
-
-
-def _mappings() -> tuple[models.ValueMapping, ...]:
-    words = (
-        (None, -_Z, "worse than control", palette.VERMILLION),
-        (-_Z, _Z, "no clear difference", palette.PLAIN),
-        (_Z, _BOUND, "better than control", palette.SKY),
-        (_IS_CONTROL, _IS_CONTROL, "the control group", palette.PLAIN),
-        (_HAS_NO_CONTROL, _HAS_NO_CONTROL, "no control group", palette.PLAIN),
-        (_TOO_FEW, _TOO_FEW, "too few conversions", palette.PLAIN),
-        (_TOO_MANY, _TOO_MANY, "more than were sent", palette.PLAIN),
-        (_CONTROL_TOO_MANY, _CONTROL_TOO_MANY, "control is above 100 %", palette.PLAIN),
-    )
-    return tuple(
-        models.RangeMap(
-            options=models.DashboardRangeMapOptions(
-                from_val=low,
-                to=high,
-                result=models.ValueMappingResult(text=text, color=colour, index=at),
-            )
-        )
-        for at, (low, high, text, colour) in enumerate(words)
-    )
+    others = f" unless on ({_MESSAGE}) {without}" if without else ""
+    return f"({vector}{others}) and on ({_MESSAGE}) {family}"
 
 
 def table() -> Drawn:
     """Return the comparison of variations."""
     rate = promql.ratio(conversions(), exposed(), *KEYS)
-    revenue = promql.ratio(stat(MONTH, "revenue"), exposed(), *KEYS)
+    revenue = promql.ratio(stat(_MONTH, "revenue"), exposed(), *KEYS)
+    compared = _comparison()
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
@@ -126,16 +163,26 @@ def table() -> Drawn:
             percent("Rate", rate),
             percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
             percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _of_chosen(_lift())),
-            Column("z", _of_chosen(_z()), decimals=2),
-            Column("Verdict", _of_chosen(_verdict()), mappings=_mappings(), width=170),
+            percent("Lift", _of_chosen(compared.lift(), without=compared.control)),
+            Column("z", _of_chosen(compared.z(), without=compared.control), decimals=2),
+            Column(
+                "Verdict",
+                _of_chosen(compared.verdict()),
+                mappings=verdicts(
+                    than=" than control",
+                    is_control="the control group",
+                    too_many="more than were sent",
+                    control_too_many="control is above 100 %",
+                ),
+                width=170,
+            ),
             dollars("Revenue per head", revenue, decimals=3),
         ],
         keys=KEYS,
         sort="Campaign",
         is_ascending=True,
         nothing="No chosen campaign has conversions by variation.",
-        description=f"Over {MONTH.days}. Rate is `conversions` (first conversion "
+        description=f"Over {_MONTH.days}. Rate is `conversions` (first conversion "
         f"event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
         "both. From and to are the 95 % Wilson interval of the rate. Lift is the rate "

@@ -11,13 +11,17 @@ from grafana.generator.promql import select
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _INFO = "braze_campaign_variation_info"
+WITH_CHANNEL = "braze_(campaign_variation_info|canvas_(daily|last_complete_day))"
 _CHAIN = (
     ("job", "Job", "braze_exporter_build_info", ()),
-    ("workspace", "Workspace", "braze_campaign_info", promql.OF_JOB),
-    ("channel", "Channel", _INFO, promql.OF_WORKSPACE),
+    ("workspace", "Workspace", "braze_(campaign|canvas)_info", promql.OF_JOB),
+    ("channel", "Channel", WITH_CHANNEL, promql.OF_WORKSPACE),
     ("campaign", "Campaign", _INFO, promql.OF_CHANNEL),
     ("variation", "Variation", _INFO, promql.OF_MESSAGE),
+    ("canvas", "Canvas", "braze_canvas_info", promql.OF_WORKSPACE),
 )
+_SINGLE = ("canvas",)
+"""Those with one value, at first the first one."""
 
 
 def variables(
@@ -30,7 +34,12 @@ def variables(
         .description("The Prometheus that scrapes the exporter.")
         .type("prometheus"),
         *(
-            _chosen(name, label, query=_values(family, matchers, name=name)).hide(
+            choice(
+                name,
+                label,
+                query=_values(family, matchers, name=name),
+                is_single=name in _SINGLE,
+            ).hide(
                 models.VariableHide.HIDE_VARIABLE
                 if name in hidden
                 else models.VariableHide.DONT_HIDE
@@ -45,18 +54,24 @@ def _values(family: str, matchers: tuple[str, ...], *, name: str) -> str:
     return f"label_values({selector}, {name})"
 
 
-def _chosen(name: str, label: str, *, query: str) -> builders.QueryVariable:
+def choice(
+    name: str, label: str, *, query: str, is_single: bool
+) -> builders.QueryVariable:
+    """Return a variable of label values: one, or several with All as default."""
     everything = models.VariableOption(selected=True, text=["All"], value=["$__all"])
-    return (
+    variable = (
         builders.QueryVariable(name)
         .label(label)
-        .description(f"Values of the label {name}, limited by the choices before it.")
         .datasource(SOURCE)
         .query(query)
         .definition(query)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
-        .multi(multi=True)
+    )
+    if is_single:
+        return variable.multi(multi=False).include_all(include_all=False)
+    return (
+        variable.multi(multi=True)
         .include_all(include_all=True)
         .all_value(".*")
         .current(everything)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from tests.paths import ROOT
@@ -14,12 +15,16 @@ from tests.paths import ROOT
 GRAFANA = ROOT / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAMES = [path.stem for path in FILES]
-VARIABLES = ("datasource", "job", "workspace", "channel", "campaign", "variation")
+VARIABLES = (
+    *("datasource", "job", "workspace", "channel", "campaign", "variation", "canvas"),
+)
+EXTRA = {"braze-canvas": ("baseline",)}
+"""Variables of one dashboard, after the others."""
 Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
 SELECTOR = re.compile(
-    r"(?P<name>[a-zA-Z_]\w*)\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
+    r"(?P<name>\b[a-zA-Z_]\w*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
@@ -39,8 +44,15 @@ def panels(*names: str) -> list[Document]:
     return [
         panel
         for name in names or NAMES
-        for panel in load(name)["panels"]
+        for panel in placed(load(name))
         if panel["type"] != "row"
+    ]
+
+
+def placed(document: Document) -> list[Document]:
+    """Return headings and panels, also those of collapsed headings."""
+    return [
+        one for panel in document["panels"] for one in (panel, *panel.get("panels", []))
     ]
 
 
@@ -75,7 +87,7 @@ def expression(dashboard: str, panel: str, letter: str = "A") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A family with its unquoted matchers."""
+    """A family, or a pattern of families, with its unquoted matchers."""
 
     name: str
     matchers: tuple[tuple[str, str, str], ...]
@@ -92,7 +104,11 @@ def selectors(expression: str) -> Iterator[Selector]:
             (matcher["label"], matcher["operator"], matcher["value"][1:-1])
             for matcher in _MATCHER.finditer(found["matchers"])
         )
-        yield Selector(found["name"], matchers)
+        if found["name"]:
+            yield Selector(found["name"], matchers)
+        else:
+            (_, _, pattern), *others = matchers
+            yield Selector(pattern, tuple(others))
 
 
 def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
@@ -108,7 +124,7 @@ def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
             return "1m"
         if found["bare"] and name.isdigit():
             return found[0]
-        if name not in VARIABLES:
+        if name not in {*VARIABLES, *chain.from_iterable(EXTRA.values())}:
             raise KeyError(name)
         if name not in chosen:
             return ".*"

@@ -26,11 +26,12 @@ OVERALL = "braze_campaign_overall_last_complete_day"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series with one sample."""
+    """A series, usually with one sample."""
 
     family: str
     labels: Labels
-    value: float
+    value: float | str
+    """A text: samples of several minutes, as promtool writes them."""
 
     def __str__(self) -> str:
         scraped = {"job": "braze", "instance": "a", **self.labels}
@@ -51,6 +52,7 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
         query: str,
         series: Iterable[Series],
         *expected: tuple[Labels, float],
+        at: str = "0m",
         **chosen: str,
     ) -> str:
         samples = [
@@ -64,7 +66,7 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
             "promql_expr_test": [
                 {
                     "expr": filled(query, chosen),
-                    "eval_time": "0m",
+                    "eval_time": at,
                     "exp_samples": samples,
                 }
             ],
@@ -229,7 +231,7 @@ def whole_day() -> list[Series]:
         ("braze-campaign", "Conversion events, last complete day", "C", 12),
         ("braze-campaign", "Conversion events, last complete day", "D", 11),
         ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
-        ("braze-overview", "Leaderboard, last complete day", "J", 0.03 + 1),
+        ("braze-overview", "Leaderboard, last complete day", "I", 0.03 + 1),
         ("braze-campaign", "Revenue per recipient, last complete day", "B", 0.3 + 1),
     ],
 )
@@ -247,7 +249,7 @@ def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
     [
         ("braze-overview", "Sent, today so far", 200),
         ("braze-overview", "Email bounce rate, today so far", 1 / 200),
-        ("braze-overview", "Email bounce rate by campaign and time, worst 20", 1 / 200),
+        ("braze-overview", "Email bounce rates over time, worst 20", 1 / 200),
         ("braze-campaign", "Today so far", 200),
         ("braze-email-deliverability", "Bounce rate", 1 / 200),
     ],
@@ -265,6 +267,171 @@ def test_yesterday_is_not_shown_as_today(
             figure("braze_campaign_daily", "default", "bounces", bounces, **dated),
         ]
     asked = f"sum({expression(name, panel)})"
+
+    assert unexpected(asked, series, ({}, expected)) == ""
+
+
+CANVAS = {"workspace": "shop", "canvas": "Welcome"}
+SMS = "SMS and RCS by campaign and canvas, last complete day"
+VARIANTS = "Do variants convert better than the one compared with? 28 days"
+
+
+def of_canvas(
+    part: str, metric: str, value: float | str, *, window: str = "", **labels: str
+) -> Series:
+    """Return a figure of a canvas, or of a part of it, of a day or a window."""
+    suffix = "trailing" if window else "last_complete_day"
+    family = f"braze_canvas_{part}{suffix}"
+    of = {**CANVAS, "metric": metric, **labels}
+    return Series(family, of | ({"window": window} if window else {}), value)
+
+
+def split(k: int, n: int, kc: int, nc: int) -> list[Series]:
+    """Return conversions and entries of a variant, and those of a control."""
+    return [
+        of_canvas("variant_", metric, value, window="28d", variant=variant)
+        for variant, metric, value in (
+            ("A", "conversions", k),
+            ("A", "entries", n),
+            ("Nothing", "conversions", kc),
+            ("Nothing", "entries", nc),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("letter", "variant", "control"),
+    [
+        ("A", 3.5836, 100),
+        ("B", 10_000, 5_000),
+        ("C", 0.6667, 0.3333),
+        ("F", 0.03, 0.02),
+        ("G", 0.0268, 0.0165),
+        ("H", 0.0335, 0.0243),
+        ("I", 0.5, 0),
+        ("J", 3.5836, 0),
+    ],
+    ids=["verdict", "entries", "share", "rate", "from", "to", "lift", "z"],
+)
+def test_variants_are_compared_with_the_chosen_one(
+    unexpected: Check, letter: str, variant: float, control: float
+) -> None:
+    """The figures are those of the comparison of a campaign's variations."""
+    asked = f"round({expression('braze-canvas', VARIANTS, letter)}, 0.0001)"
+    expected = [
+        ({**CANVAS, "variant": name}, value)
+        for name, value in (("A", variant), ("Nothing", control))
+    ]
+    series = split(300, 10_000, 100, 5_000)
+
+    assert unexpected(asked, series, *expected, baseline="Nothing") == ""
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "kc", "nc", "code"),
+    [
+        (4, 1_000, 4, 1_000, 102),
+        (1_001, 1_000, 50, 1_000, 103),
+        (50, 1_000, 1_001, 1_000, 104),
+        (50, 1_000, 50, 1_000, 0),
+    ],
+    ids=["too few", "too many", "control has too many", "equal"],
+)
+def test_a_variant_gets_a_verdict_where_it_is_clear(
+    unexpected: Check, k: int, n: int, kc: int, nc: int, code: float
+) -> None:
+    asked = f"{expression('braze-canvas', VARIANTS)} and on (variant) " + (
+        'label_replace(vector(1), "variant", "A", "", "")'
+    )
+    expected = {**CANVAS, "variant": "A"}, code
+
+    assert unexpected(asked, split(k, n, kc, nc), expected, baseline="Nothing") == ""
+
+
+def step(name: str, *, month: int, last: int | None) -> list[Series]:
+    """Return the email of a step in 28 days, and on the last complete day."""
+    of = {"step": name, "channel": "email"}
+    series = [of_canvas("step_", "sent", month, window="28d", **of)]
+    series += [of_canvas("step_", "sent", month // 4, window="7d", **of)]
+    return series + ([] if last is None else [of_canvas("step_", "sent", last, **of)])
+
+
+@pytest.mark.parametrize(
+    ("series", "entries", "expected"),
+    [
+        (step("Nudge", month=280, last=0), 20, {"step": "Nudge"}),
+        (step("Nudge", month=280, last=None), 20, {"step": "Nudge"}),
+        (step("Nudge", month=280, last=1), 20, None),
+        (step("Nudge", month=27, last=0), 20, None),
+        (step("Nudge", month=280, last=0), 0, None),
+    ],
+    ids=["zero", "absent", "it sends", "rarely sends", "no entries"],
+)
+def test_a_step_is_silent_if_users_enter_and_it_sends_nothing(
+    unexpected: Check,
+    series: list[Series],
+    entries: int,
+    expected: Mapping[str, str] | None,
+) -> None:
+    asked = expression("braze-canvas", "Silent steps")
+    entered = of_canvas("overall_", "entries", entries)
+    row = ({**CANVAS, **expected}, 280) if expected else (CANVAS, -1)
+
+    assert unexpected(asked, [*series, entered], row) == ""
+
+
+def test_steps_are_a_funnel_of_messages(unexpected: Check) -> None:
+    """A delay has no messages, and no row."""
+    asked = expression("braze-canvas", "Steps by messages, 28 days", "B")
+    series = [
+        *step("First", month=90, last=3),
+        *step("Second", month=45, last=1),
+        *step("Delay", month=0, last=0),
+        of_canvas("overall_", "entries", 100, window="28d"),
+    ]
+    expected = [
+        ({**CANVAS, "step": name}, share)
+        for name, share in (("First", 0.9), ("Second", 0.45))
+    ]
+
+    assert unexpected(asked, series, *expected) == ""
+
+
+def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
+    """At midnight Braze's last complete day is still the day before."""
+    asked = expression("braze-canvas", "Entries by day")
+    series = [of_canvas("overall_", "entries", "7x100 9x800")]
+    at_midnight = f"last_over_time(({asked})[1m:1m] @ 0)"
+
+    assert unexpected(at_midnight, series, ({}, 9), at="900m") == ""
+    assert unexpected(at_midnight, series, ({}, 7), at="60m") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "letter", "expected"),
+    [
+        ("braze-overview", "Sent", "A", 110),
+        ("braze-overview", "Conversions", "A", 18),
+        ("braze-overview", "Leaderboard, last complete day", "I", 0.1 + 0.2),
+        ("braze-messaging", SMS, "A", 10),
+    ],
+)
+def test_canvases_are_in_the_sums_of_both_kinds(
+    unexpected: Check, name: str, panel: str, letter: str, expected: float
+) -> None:
+    """Their conversions are those of the canvas, per entry."""
+    asked = f"sum({expression(name, panel, letter)})"
+    series = [
+        info("default", control="false", **PLAIN),
+        figure(LAST, "default", "sent", 100, **PLAIN),
+        Series(OVERALL, {**PLAIN, "metric": "conversions"}, 10),
+        Series(OVERALL, {**PLAIN, "metric": "unique_recipients"}, 100),
+        of_canvas("", "sent", 10, channel="sms"),
+        of_canvas("overall_", "conversions", 8),
+        of_canvas("overall_", "entries", 40),
+        of_canvas("variant_", "conversions", 8, variant="A"),
+        of_canvas("step_overall_", "conversions", 5, step="Nudge"),
+    ]
 
     assert unexpected(asked, series, ({}, expected)) == ""
 

@@ -21,7 +21,7 @@ from tests.dashboards.dashboard_json import GRAFANA
         ),
         (
             palette.Limits(2, 1, is_low_bad=True),
-            {None: palette.VERMILLION, 1: palette.ORANGE, 2: "text"},
+            {None: "text", 0: palette.VERMILLION, 1: palette.ORANGE, 2: "text"},
         ),
     ],
     ids=["high is bad", "low is bad"],
