@@ -22,7 +22,7 @@ from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverRules
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
-from exporter.polling.kinds import CAMPAIGN, CANVAS
+from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
 from exporter.polling.plan import GroupPlan, discovery_per_day, plan
 from exporter.series.campaign_rows import SHORTEST_QUIET_WINDOW
 from exporter.series.older_days import REREAD_SECONDS
@@ -43,6 +43,11 @@ _SCALING = Flag(
 _DAY_SECONDS = 86400
 
 _ACTIVITY = {CAMPAIGN: "sent_within", CANVAS: "entered_within"}
+
+_DORMANT = {
+    CAMPAIGN: "draft and archived",
+    CANVAS: "draft, stopped and archived",
+}
 
 _BUCKETS = {
     CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
@@ -85,12 +90,10 @@ def report(
     for warning in warnings:
         print_error(str(warning))
     workspaces = parsed.config.workspaces
-    counts = [
-        _count(len(workspaces), "workspace"),
-        _count(sum(len(one.campaigns) for one in workspaces), "campaign"),
-    ]
-    if canvases := sum(len(one.canvases) for one in workspaces):
-        counts.append(f"{canvases} canvas{'' if canvases == 1 else 'es'}")
+    numbers = {
+        kind: sum(len(kind.objects(one)) for one in workspaces) for kind in KINDS
+    }
+    counts = [_count(len(workspaces), "workspace"), *_objects(numbers)]
     if warnings:
         counts.append(_count(len(warnings), "warning"))
     print(
@@ -111,10 +114,12 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     plans = plan(placement.part(config))
     shard, replicas = placement
     if shard:
-        campaigns = sum(len(one.objects) for one in plans if one.kind is CAMPAIGN)
+        numbers = dict.fromkeys(KINDS, 0)
+        for one in plans:
+            numbers[one.kind] += len(one.objects)
         yield (
             f"\nshard {shard.number} of {shard.total} (numbers start at 0): "
-            f"{_count(campaigns, 'campaign')}, every ceiling divided by {shard.total}"
+            f"{', '.join(_objects(numbers))}, every ceiling divided by {shard.total}"
         )
     if replicas > 1:
         yield f"\none of {replicas} replicas: every ceiling divided by {replicas}"
@@ -126,16 +131,18 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
         f"at most {config.limits.series_per_campaign} per campaign"
     )
     if any(one.kind is CANVAS for one in plans):
-        yield "(a canvas: one email message in one step of one variant)"
+        yield (
+            "(a canvas: one email message in one step of one variant; the same limit)"
+        )
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     workspace = plans[0].workspace
     yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
-    for one in plans:
+    used = [one for one in plans if one.objects or one.kind.discovered(workspace)]
+    for one in used or plans:
         yield from _describe_group(one)
-    if len(plans) > 1:
-        yield from _describe_buckets(plans)
+    yield from _describe_buckets(used)
 
 
 def _describe_group(one: GroupPlan) -> Iterator[str]:
@@ -145,7 +152,7 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
   requests per minute  {one.wanted_per_minute:.4g} wanted, \
 {one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned
   days per request     {one.kind.days_per_request(one.windows)}"""
-    if older := one.kind.older_requests(one.windows):
+    if older := one.older_requests:
         hours = REREAD_SECONDS / 3600
         yield f"""\
   older days           {_count(older, "request")} per canvas every {hours:g} hours, \
@@ -166,21 +173,21 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
         )
 
 
-def _describe_buckets(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
+def _describe_buckets(plans: Sequence[GroupPlan]) -> Iterator[str]:
     """Yield the requests an hour in each rate limit of Braze."""
-    by_bucket = {
-        bucket: [one for one in plans if one.kind.bucket == bucket]
-        for bucket in (CAMPAIGN_ANALYTICS, SHARED)
-    }
-    discover = plans[0].workspace.discover
-    for bucket, groups in by_bucket.items():
-        parts = [part for one in groups for part in _hourly(one)]
-        if bucket == SHARED and discover is not None:
-            requests = sum(
-                sum(discovery_per_day(one, objects=one.most)) for one in discover.rules
-            )
-            parts.append(f"up to {requests / 24:.0f} for discovery")
-        yield f"  requests per hour    {_BUCKETS[bucket]}: {', '.join(parts)}"
+    parts: dict[str, list[str]] = {bucket: [] for bucket in _BUCKETS}
+    for one in plans:
+        parts[one.kind.bucket] += _hourly(one)
+    if found := [one for one in map(_discovery, plans) if one]:
+        requests = sum(sum(discovery_per_day(one, objects=one.most)) for one in found)
+        parts[SHARED].append(f"up to {requests / 24:.0f} for discovery")
+    for bucket, texts in parts.items():
+        if texts:
+            yield f"  requests per hour    {_BUCKETS[bucket]}: {', '.join(texts)}"
+
+
+def _discovery(one: GroupPlan) -> DiscoverRules | None:
+    return one.kind.discovered(one.workspace)
 
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
@@ -226,17 +233,18 @@ to {duration_text(round(in_force))}: details of {most} {plural} take that long;
 
 def _describe_scaling(costs: Scaling) -> Iterator[str]:
     """Yield the estimates; they cover all shards."""
-    found = costs.found_campaigns
-    more = f", {found} of them found by discovery" if found else ""
+    more = f", {costs.found} of them found by discovery" if costs.found else ""
+    objects = " and ".join(_objects(dict(costs.objects))) or "no objects"
     yield f"""\
-scaling, for {_count(costs.campaigns, "campaign")}{more} \
-(estimates: see docs/scaling.md)
+scaling, for {objects}{more} (estimates: see docs/scaling.md)
   exporter             {costs.requests_per_minute:.4g} requests per minute, \
 {100 * costs.core_share:.2g} % of a core, {_size(costs.resident_bytes)}
+  state file           {_size(costs.state_bytes)}, with --state.path
   shards advised       {_shards(costs)}"""
-    if costs.campaigns_per_core:
+    if costs.objects_per_core:
+        plurals = " and ".join(kind.plural for kind, _ in costs.objects)
         yield (
-            f"  half a core carries  about {costs.campaigns_per_core} such campaigns, "
+            f"  half a core carries  about {costs.objects_per_core} such {plurals}, "
             "at the intervals above"
         )
     yield f"""\
@@ -284,7 +292,16 @@ def _idle(one: GroupPlan) -> str:
     needs = f"requires a window of {SHORTEST_QUIET_WINDOW}d or more"
     if not has_discovery:
         return f"off: it {needs}"
-    return f"{every}, for drafts and archived campaigns; for others it {needs}"
+    return f"{every}, for {_DORMANT[one.kind]} {one.kind.plural}; for others it {needs}"
+
+
+def _objects(numbers: Mapping[Kind, int]) -> list[str]:
+    """Return the number of objects of each kind, of campaigns in any case."""
+    return [
+        f"{number} {kind.name if number == 1 else kind.plural}"
+        for kind, number in numbers.items()
+        if number or kind is CAMPAIGN
+    ]
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from exporter.model.config import Config, Selection
-from exporter.polling.kinds import CAMPAIGN
-from exporter.polling.plan import plan, typical_series
+from exporter.model.config import Config, Selection, WorkspaceConfig
+from exporter.polling.kinds import KINDS, Kind
+from exporter.polling.plan import GroupPlan, plan
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 CPU_SECONDS_PER_POLL = 0.003
-"""Of a document of 30 days; docs/performance.md."""
+"""Of a campaign's document of 30 days, or of a canvas with a few steps;
+docs/performance.md."""
 
 IDLE_CPU_SHARE = 0.002
-"""Of a core, without campaigns; docs/performance.md."""
+"""Of a core, without polls; docs/performance.md."""
 
 RESIDENT_BYTES = 45 * MIB
-"""Of the process without campaigns; docs/performance.md."""
+"""Of the process without values; docs/performance.md."""
 
 BYTES_PER_SERIES = 160
 """Of memory, including all other values of a campaign; docs/performance.md."""
+
+OLDER_DAYS_BYTES = (40 * 1024, 32 * 1024)
+"""Of memory and of the state file, for the days of a canvas that its newest request
+lacks; docs/scaling.md."""
+
+STATE_BYTES_PER_SERIES = 60
+"""Of the state file; docs/scaling.md."""
 
 CORE_SHARE_ADVISED = 0.5
 """Of one core: Python uses only one, and retries and scrapes need a part of it."""
@@ -58,17 +67,19 @@ class Saving(NamedTuple):
 class Scaling(NamedTuple):
     """The total cost of a configuration."""
 
-    campaigns: int
-    """Including the most that discovery may add."""
-    found_campaigns: int
-    """The most campaigns that discovery may add."""
+    objects: tuple[tuple[Kind, int], ...]
+    """How many of each kind, including the most that discovery may add."""
+    found: int
+    """The most objects that discovery may add."""
     series: int
     requests_per_minute: float
     """The planned rate, within the ceilings."""
     core_share: float
     resident_bytes: float
-    campaigns_per_core: int
-    """Campaigns that the advised share of a core polls, at the mean interval in force.
+    state_bytes: float
+    """Of the file in --state.path."""
+    objects_per_core: int
+    """Objects that the advised share of a core polls, at the mean interval in force.
     The number of series may require shards earlier."""
     shards: int
     savings: tuple[Saving, ...]
@@ -98,12 +109,13 @@ class Scaling(NamedTuple):
 
 def scaling(config: Config) -> Scaling:
     """Return the cost of a configuration."""
-    plans = [one for one in plan(config) if one.kind is CAMPAIGN]
-    listed = sum(len(one.objects) for one in plans)
-    discovered = (one.kind.discovered(one.workspace) for one in plans)
-    found = sum(one.most for one in discovered if one)
-    campaigns = listed + found
-    series = campaigns * _series_of_one(config)
+    plans = plan(config)
+    numbers = {
+        kind: sum(_most(one) for one in plans if one.kind is kind) for kind in KINDS
+    }
+    series = _series(config)
+    with_older = sum(_most(one) for one in plans if one.older_requests)
+    older_memory, older_state = (with_older * size for size in OLDER_DAYS_BYTES)
     rate = sum(
         one.with_rate(one.wanted_with_found_per_minute).planned_per_minute
         for one in plans
@@ -112,13 +124,16 @@ def scaling(config: Config) -> Scaling:
     core_share = IDLE_CPU_SHARE + polling_share
     advised_share = CORE_SHARE_ADVISED - IDLE_CPU_SHARE
     return Scaling(
-        campaigns=campaigns,
-        found_campaigns=found,
+        objects=tuple((kind, number) for kind, number in numbers.items() if number),
+        found=sum(_found(one) for one in plans),
         series=series,
         requests_per_minute=rate,
         core_share=core_share,
-        resident_bytes=RESIDENT_BYTES + series * BYTES_PER_SERIES,
-        campaigns_per_core=math.floor(campaigns * advised_share / polling_share)
+        resident_bytes=RESIDENT_BYTES + series * BYTES_PER_SERIES + older_memory,
+        state_bytes=series * STATE_BYTES_PER_SERIES + older_state,
+        objects_per_core=math.floor(
+            sum(numbers.values()) * advised_share / polling_share
+        )
         if polling_share
         else 0,
         shards=max(
@@ -127,15 +142,29 @@ def scaling(config: Config) -> Scaling:
             math.ceil(series / SERIES_ADVISED),
         ),
         savings=tuple(
-            Saving(change, campaigns * _series_of_one(changed))
+            Saving(change, fewer)
             for change, changed in _changes(config)
-            if _series_of_one(changed) < _series_of_one(config)
+            if (fewer := _series(changed)) < series
         ),
     )
 
 
-def _series_of_one(config: Config) -> int:
-    return min(typical_series(config), config.limits.series_per_campaign)
+def _found(one: GroupPlan) -> int:
+    discover = one.kind.discovered(one.workspace)
+    return discover.most if discover else 0
+
+
+def _most(one: GroupPlan) -> int:
+    return len(one.objects) + _found(one)
+
+
+def _series(config: Config) -> int:
+    return sum(one.typical_series + one.found_series for one in plan(config))
+
+
+def _without_steps(workspace: WorkspaceConfig) -> WorkspaceConfig:
+    canvases = tuple(one._replace(has_steps=False) for one in workspace.canvases)
+    return replace(workspace, canvas_steps=False, canvases=canvases)
 
 
 def _changes(config: Config) -> Iterator[tuple[str, Config]]:
@@ -148,6 +177,8 @@ def _changes(config: Config) -> Iterator[tuple[str, Config]]:
     yield "windows: []", config._replace(windows=())
     if config.revisions:
         yield "revisions: false", config._replace(revisions=False)
+    workspaces = tuple(map(_without_steps, config.workspaces))
+    yield "canvas_steps and steps: false", config._replace(workspaces=workspaces)
     conversions = Selection(
         config.metrics.include, (*config.metrics.exclude, "conversions*")
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 from exporter.braze.rate_limit import ceiling_for, spacing
@@ -65,12 +66,18 @@ class GroupPlan(NamedTuple):
     typical_series: int
     """Series expected when each campaign sends one email message, and each canvas one
     in one step of one variant."""
+    found_series: int
+    """Those of the most objects that discovery may add."""
+
+    @property
+    def older_requests(self) -> int:
+        """Requests of one object for days older than one request has."""
+        return self.kind.older_requests(self.windows)
 
     @property
     def older_per_minute(self) -> float:
         """The part of the wanted rate that reads days older than one request has."""
-        requests = self.kind.older_requests(self.windows) * len(self.objects)
-        return requests * 60 / REREAD_SECONDS
+        return self.older_requests * len(self.objects) * 60 / REREAD_SECONDS
 
     @property
     def wanted_with_found_per_minute(self) -> float:
@@ -78,7 +85,7 @@ class GroupPlan(NamedTuple):
         discover = self.kind.discovered(self.workspace)
         if discover is None:
             return self.wanted_per_minute
-        older = self.kind.older_requests(self.windows) * 60 / REREAD_SECONDS
+        older = self.older_requests * 60 / REREAD_SECONDS
         each = 60 / self.kind.interval_seconds(self.workspace) + older
         return self.wanted_per_minute + discover.most * each
 
@@ -129,12 +136,8 @@ def plan(config: Config) -> tuple[GroupPlan, ...]:
 
 
 def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
-    objects = kind.objects(workspace)
-    most = config.limits.series_per_campaign
-    if kind is CAMPAIGN:
-        series = min(typical_series(config), most) * len(objects)
-    else:
-        series = sum(min(typical_canvas_series(config, each), most) for each in objects)
+    objects, discover = kind.objects(workspace), kind.discovered(workspace)
+    series_of = partial(_series_of, config, kind)
     one = GroupPlan(
         workspace=workspace,
         kind=kind,
@@ -142,7 +145,10 @@ def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
         ceiling_per_minute=_ceiling(workspace, kind),
         stretch=1.0,
         windows=config.windows,
-        typical_series=series,
+        typical_series=sum(series_of(has_steps=each.has_steps) for each in objects),
+        found_series=discover.most * series_of(has_steps=workspace.canvas_steps)
+        if discover
+        else 0,
     )
     rate = sum(60 / each.interval_seconds for each in objects)
     return one.with_rate(one.older_per_minute + rate)
@@ -158,6 +164,15 @@ def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
     return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
+def _series_of(config: Config, kind: Kind, *, has_steps: bool) -> int:
+    """Return the number of series of a typical object, within its limit."""
+    if kind is CAMPAIGN:
+        series = typical_series(config)
+    else:
+        series = typical_canvas_series(config, has_steps=has_steps)
+    return min(series, config.limits.series_per_campaign)
+
+
 def typical_series(config: Config) -> int:
     """Return the number of series of a campaign with one email message."""
     is_wanted = matcher(config.metrics)
@@ -169,17 +184,17 @@ def typical_series(config: Config) -> int:
     return stats * views - unsummed + _STATUS_SERIES
 
 
-def typical_canvas_series(config: Config, canvas: ObjectConfig) -> int:
+def typical_canvas_series(config: Config, *, has_steps: bool) -> int:
     """Return the number of series of a canvas with one step, variant and channel."""
     is_wanted = matcher(config.metrics)
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
     messages = sum(map(is_wanted, _TYPICAL_STATS)) if has_channel else 0
     entries = sum(map(is_wanted, _TYPICAL_ENTRIES))
     stats = messages + 2 * entries
-    if canvas.has_steps:
+    if has_steps:
         stats += messages + sum(map(is_wanted, _TYPICAL_ENTRIES[1:]))
     views = 2 + len(config.windows)
-    return stats * views + _STATUS_SERIES + canvas.has_steps
+    return stats * views + _STATUS_SERIES + has_steps
 
 
 def discovery_per_day(discover: DiscoverRules, *, objects: int) -> tuple[int, int]:

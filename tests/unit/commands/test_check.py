@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from exporter.simulator import Simulator
@@ -65,7 +66,7 @@ def test_the_plan_of_the_example() -> None:
         (
             {"idle_interval": "30m", "discover": {}},
             [],
-            "1800 s, for drafts and archived campaigns; for others it requires a "
+            "1800 s, for draft and archived campaigns; for others it requires a "
             "window of 13d or more",
         ),
         (
@@ -136,6 +137,42 @@ def test_the_requests_of_sent_within_are_planned(
     assert f", {details}\n" in ended.stdout
     assert extended in ended.stdout
     assert ("extended" in ended.stdout) == bool(extended)
+
+
+def test_the_plan_of_500_canvases(tmp_path: Path) -> None:
+    """Requests an hour in Braze's shared limit: 500 × 4, and 1,000 in six hours."""
+    canvases = [{"id": str(UUID(int=n)), "name": str(n)} for n in range(500)]
+    windows = {"windows": ["7d", "28d"]}
+
+    ended = check(tmp_path, top_level=windows, campaigns=[], canvases=canvases)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "valid, 1 workspace, 0 campaigns, 500 canvases\n" in ended.stdout
+    for text in (
+        "canvases             500",
+        "requests per minute  36.11 wanted, 60 allowed, 36.11 planned",
+        "older days           2 requests per canvas every 6 hours, 2.778 per minute",
+        "1000 requests at the first start",
+        "requests per hour    rate limit shared with live sends, 250,000 an hour: "
+        "2167 for canvases\n",
+        "series expected      about 37500",
+    ):
+        assert text in ended.stdout, text
+    assert "campaigns " not in ended.stdout.partition("\nworkspace ")[2]
+
+
+def test_requests_are_summed_by_the_limits_of_braze(tmp_path: Path) -> None:
+    """Discovery of both kinds counts towards the limit of canvases."""
+    discover: dict[str, Any] = {"campaigns": {"max": 300}, "canvases": {"max": 40}}
+
+    ended = check(tmp_path, discover=discover, interval="5m")
+
+    hourly = re.findall(r"requests per hour +rate limit (.+)", ended.stdout)
+    assert hourly == [
+        "of campaigns/data_series: 48 for campaigns, up to 3600 for 300 more campaigns",
+        "shared with live sends, 250,000 an hour: 0 for canvases, up to 173 for 40 "
+        "more canvases, up to 19 for discovery",
+    ]
 
 
 def test_warnings_are_counted_and_do_not_fail_the_check(tmp_path: Path) -> None:

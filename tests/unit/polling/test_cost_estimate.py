@@ -10,6 +10,7 @@ import pytest
 from exporter.model.config import Config, Limits, Selection
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import scaling
+from exporter.polling.kinds import CAMPAIGN, CANVAS
 
 from tests.paths import ROOT
 from tests.support.command_line import invoke
@@ -19,12 +20,18 @@ from tests.support.polling_world import workspace
 DOCUMENT = ROOT / "docs" / "scaling.md"
 
 
-def document(count: int, **changes: object) -> dict[str, object]:
-    campaigns = [
+FOUND = {"canvases": {"max": 20}}
+
+
+def objects(count: int) -> list[dict[str, str]]:
+    return [
         {"id": str(UUID(int=number)), "name": str(number)} for number in range(count)
     ]
+
+
+def document(count: int, **changes: object) -> dict[str, object]:
     shop = workspace(
-        api_key_env="BRAZE_API_KEY", requests_per_minute=3000, campaigns=campaigns
+        api_key_env="BRAZE_API_KEY", requests_per_minute=3000, campaigns=objects(count)
     )
     return {"workspaces": [shop | changes]}
 
@@ -42,9 +49,9 @@ def test_costs_grow_with_campaigns() -> None:
     assert many.resident_bytes - few.resident_bytes == pytest.approx(
         72_900 * cost_estimate.BYTES_PER_SERIES
     )
-    assert many.campaigns_per_core == few.campaigns_per_core
+    assert many.objects_per_core == few.objects_per_core
     slow = scaling(config(100, interval="10m"))
-    assert slow.campaigns_per_core == pytest.approx(2 * few.campaigns_per_core, abs=2)
+    assert slow.objects_per_core == pytest.approx(2 * few.objects_per_core, abs=2)
 
 
 def test_requests_are_limited_by_the_ceiling() -> None:
@@ -56,15 +63,52 @@ def test_requests_are_limited_by_the_ceiling() -> None:
 def test_campaigns_that_discovery_may_add_are_counted() -> None:
     found = scaling(config(10, discover={"campaigns": {"max": 90}}))
 
-    assert (found.campaigns, found.found_campaigns) == (100, 90)
+    assert (found.objects, found.found) == (((CAMPAIGN, 100),), 90)
     assert found.series == scaling(config(100)).series
     assert found.requests_per_minute == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("windows", "requests", "older_days"),
+    [((7,), 500 / 15, 0), ((7, 28), 500 / 15 + 1000 / 360, 500)],
+)
+def test_canvases_cost_requests_memory_and_state(
+    windows: tuple[int, ...], requests: float, older_days: int
+) -> None:
+    """Days that their newest requests lack cost requests and are remembered."""
+    wanted = document(0, canvases=objects(500))
+    found = scaling(parsed(wanted, key="key")._replace(windows=windows))
+
+    memory, state = (older_days * size for size in cost_estimate.OLDER_DAYS_BYTES)
+    assert found.objects == ((CANVAS, 500),)
+    assert found.requests_per_minute == pytest.approx(requests)
+    assert found.series == 500 * (7 + 17 * (2 + len(windows)))
+    assert found.resident_bytes == (
+        cost_estimate.RESIDENT_BYTES
+        + found.series * cost_estimate.BYTES_PER_SERIES
+        + memory
+    )
+    assert found.state_bytes == (
+        found.series * cost_estimate.STATE_BYTES_PER_SERIES + state
+    )
+
+
+def test_the_series_of_steps_can_be_saved() -> None:
+    listed = objects(10)
+    plain, with_steps = (
+        scaling(config(10, canvases=listed, canvas_steps=steps, discover=FOUND))
+        for steps in (False, True)
+    )
+
+    assert plain.objects == ((CAMPAIGN, 10), (CANVAS, 30))
+    assert "canvas_steps and steps: false" not in dict(plain.savings)
+    assert dict(with_steps.savings)["canvas_steps and steps: false"] == plain.series
 
 
 def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
     found = scaling(config(1)._replace(workspaces=()))
 
-    assert (found.series, found.campaigns_per_core, found.shards) == (0, 0, 1)
+    assert (found.series, found.objects_per_core, found.shards) == (0, 0, 1)
     assert found.resident_bytes == cost_estimate.RESIDENT_BYTES
 
 
