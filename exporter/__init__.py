@@ -1,3 +1,3 @@
-"""Braze campaign figures as Prometheus metrics."""
+"""Figures of Braze's campaigns and canvases as Prometheus metrics."""
 
 __version__ = "0.1.0"

@@ -22,10 +22,10 @@ from exporter.braze.paths import CANVAS_DATA_SERIES, CANVAS_PATHS, permission_fo
 from exporter.braze.proxy_password import ProxyPassword
 from exporter.model.config import KeySource
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     FetchError,
     KeyRefused,
+    ObjectRefused,
     Throttled,
     Unavailable,
     Unusable,
@@ -48,7 +48,7 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
 _FAILURES: dict[int, tuple[type[FetchError], FailureReason]] = {
     401: (KeyRefused, FailureReason.UNAUTHORIZED),
     403: (KeyRefused, FailureReason.FORBIDDEN),
-    404: (CampaignRefused, FailureReason.NOT_FOUND),
+    404: (ObjectRefused, FailureReason.NOT_FOUND),
     429: (Throttled, FailureReason.RATE_LIMITED),
 }
 # Temporary failures, although they begin with 4: timeout, misdirected, too early, and
@@ -58,7 +58,7 @@ _FAILURES |= dict.fromkeys(
 )
 _FAILURES_BY_CLASS: Mapping[int, tuple[type[FetchError], FailureReason]] = {
     3: (Unusable, FailureReason.REDIRECT),
-    4: (CampaignRefused, FailureReason.BAD_REQUEST),
+    4: (ObjectRefused, FailureReason.BAD_REQUEST),
     5: (Unavailable, FailureReason.SERVER_ERROR),
 }
 

@@ -25,8 +25,9 @@ from exporter.web.settings import settings
 _log = logging.getLogger("exporter")
 
 _DESCRIPTION = f"""\
-Prometheus exporter for Braze: polls GET /campaigns/data_series for a list of campaigns
-and serves their latest daily figures as gauges. Version {__version__}.
+Prometheus exporter for Braze: polls GET /campaigns/data_series and /canvas/data_series
+and serves the latest daily figures of campaigns and canvases as gauges. Version
+{__version__}.
 
 Without a command it runs the daemon, which needs --config.file."""
 
@@ -38,7 +39,8 @@ commands:
 
 first steps:
   braze-exporter demo                       try it without a Braze key
-  export BRAZE_API_KEY=...                  a key with campaigns.data_series
+  export BRAZE_API_KEY=...                  a key with campaigns.data_series, and with
+                                            canvas.data_series for canvases
   braze-exporter check config.yaml          validate it and print the plan
   braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
 

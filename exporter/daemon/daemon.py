@@ -197,8 +197,11 @@ class Daemon:
         self._polling.apply(config)
         self._config = config
         self._metrics.loaded(is_successful=True, now=self._clock.wall())
-        campaigns = sum(len(one.campaigns) for one in config.workspaces)
-        _log.info("config.reloaded", extra={"fields": {"campaigns": campaigns}})
+        numbers = {
+            "campaigns": sum(len(one.campaigns) for one in config.workspaces),
+            "canvases": sum(len(one.canvases) for one in config.workspaces),
+        }
+        _log.info("config.reloaded", extra={"fields": numbers})
         return None
 
     def _describe(self) -> str:

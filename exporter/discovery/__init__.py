@@ -1,1 +1,1 @@
-"""Campaign discovery: Braze's list and details are matched against selection rules."""
+"""Discovery: Braze's lists and details are matched against selection rules."""

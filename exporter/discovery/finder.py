@@ -28,11 +28,11 @@ from exporter.discovery.view import DiscoveryView
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     FetchError,
     KeyRefused,
     MalformedCatalogue,
+    ObjectRefused,
     Throttled,
     Unavailable,
     Unusable,
@@ -235,7 +235,7 @@ class ObjectFinder:
         result = session.fetch(request, parse)
         if self._is_stopped:
             return
-        if isinstance(result, BrazeResponse | CampaignRefused):
+        if isinstance(result, BrazeResponse | ObjectRefused):
             session.resume_key(self)
         if isinstance(result, BrazeResponse):
             try:
@@ -247,7 +247,7 @@ class ObjectFinder:
             self._metrics.discovery_failed(
                 self._workspace.name, self.kind.name, result.reason
             )
-            is_refused = isinstance(result, CampaignRefused | Unusable)
+            is_refused = isinstance(result, ObjectRefused | Unusable)
             is_of_one = is_refused and result.reason is not FailureReason.REDIRECT
             if is_of_one and isinstance(wanted, DetailsWanted):
                 self._skip(wanted.listed, result)

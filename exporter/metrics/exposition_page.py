@@ -1,4 +1,4 @@
-"""The whole exposition: the lines of all campaigns, then the metrics of this process.
+"""The whole exposition: the lines of all objects, then the metrics of this process.
 
 What has not changed since the last scrape is neither joined nor compressed again.
 """
@@ -27,7 +27,7 @@ _Families = dict[bytes, tuple[tuple[Block, ...], DeflatedBlock]]
 
 
 class _PlainCampaigns(NamedTuple):
-    """The campaigns' part of a page, of one version of the store."""
+    """The objects' part of a page, of one version of the store."""
 
     version: int = -1
     texts: Mapping[DeflatedBlock, bytes] = {}
@@ -56,7 +56,7 @@ class ExpositionPages:
         self._telemetry = telemetry
         self._compressed_lock = Lock()
         self._compressed: tuple[int, _Families] = (-1, {})
-        """The version of the store, and the campaigns' part of a page."""
+        """The version of the store, and the objects' part of a page."""
         self._plain_lock = Lock()
         self._plain = _NOTHING_PLAIN
         self._ticks = 0
@@ -68,7 +68,7 @@ class ExpositionPages:
         return render(is_openmetrics=is_openmetrics)
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
-        """Return the chunks of a page; those of campaigns are shared, not copied."""
+        """Return the chunks of a page; those of objects are shared, not copied."""
         self._entries()  # expires stale values, which changes the version
         with self._plain_lock:
             self._ticks = 0

@@ -57,7 +57,8 @@ _COUNTERS: _Families = {
     },
     _ENDPOINT: {
         "api_throttled": "Responses 429: the rate limit was used up. Lower "
-        "requests_per_minute, or find the other clients that use the limit.",
+        "requests_per_minute, or for canvases and discovery "
+        "shared_requests_per_minute, or find the other clients that use the limit.",
     },
     ("workspace", "result"): {
         "polls": "Polls by result. stored: new values were stored. failed: there was "
@@ -99,8 +100,9 @@ _GAUGES: _Families = {
         "X-RateLimit headers of Braze's last response.",
     },
     ("workspace", "reason"): {
-        "workspace_paused": "1 while Braze refuses the API key of the workspace and "
-        "only probes are sent.",
+        "workspace_paused": "1 while Braze refuses the API key of the workspace, or "
+        "its permission campaigns.data_series, and one campaign only is polled to "
+        "probe it.",
         "canvases_paused": "1 while Braze refuses the API key, or its permission "
         "canvas.data_series, and one canvas only is polled to probe it.",
     },
@@ -114,7 +116,7 @@ _GAUGES: _Families = {
         "the workspace. Above 1: the campaigns need more than requests_per_minute; "
         "raise it, or the intervals.",
         "canvas_planned_requests_per_minute": "Requests per minute for canvases at the "
-        "intervals in force.",
+        "intervals in force, those for older days included.",
         "canvas_interval_seconds": "canvas_interval of the workspace times the stretch "
         "in force. Longer than configured: the canvases need more than "
         "shared_requests_per_minute.",
@@ -181,8 +183,9 @@ _SERVED: Mapping[str, str] = {
     "idle_canvases": "Canvases that are polled at idle_interval only: no user entered "
     "and nothing was counted for 13 days, or they are stopped, archived or drafts.",
     "series": "Series of campaigns and canvases in a scrape now.",
-    "series_dropped": "Series that limits.series_per_campaign leaves out now. Raise "
-    "it, or exclude channels or metrics.",
+    "series_dropped": "Series of campaigns and canvases that "
+    "limits.series_per_campaign leaves out now. Raise it, or exclude channels, metrics "
+    "or the steps of canvases.",
     "ignored_values": "Values in Braze's last responses that are not finite numbers.",
     "skipped_rows": "Rows in Braze's last responses without a usable date.",
 }

@@ -147,7 +147,7 @@ class DiscoverConfig(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
-    """One Braze workspace: endpoint, ceilings, and campaigns."""
+    """One Braze workspace: endpoint, ceilings, campaigns and canvases."""
 
     name: str
     endpoint: str
@@ -176,7 +176,7 @@ class WorkspaceConfig:
 
 
 class Limits(NamedTuple):
-    """Limits of one campaign."""
+    """Limits of one campaign or canvas."""
 
     series_per_campaign: int
     response_bytes: int

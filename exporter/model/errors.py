@@ -5,13 +5,13 @@ ExporterError
 ├── ListenError          an address is in use; the process exits with code 1
 ├── StateError           the state file is unusable; the exporter runs without it
 ├── MalformedSeries      not a data series; the poll fails, values are kept
-├── MalformedCatalogue   not a list of campaigns; the previous list is kept
+├── MalformedCatalogue   not a list of objects; the previous list is kept
 └── FetchError           a request without a document
     ├── Unavailable      5xx, timeout, broken connection, no JSON: retried soon
     │   └── KeyReplaced  401, 403 to a key that was replaced meanwhile: likewise
     ├── Throttled        429: no request of this bucket before it is reset
-    ├── KeyRefused       401, 403: the workspace is paused and probed
-    ├── CampaignRefused  other 4xx: this campaign is polled at a slow rate
+    ├── KeyRefused       401, 403: the workspace or a kind is paused and probed
+    ├── ObjectRefused    other 4xx: this object is polled at a slow rate
     └── Unusable         a redirect, a body too large: retried in the next slot
 """
 
@@ -74,7 +74,7 @@ class MalformedSeries(ExporterError):
 
 
 class MalformedCatalogue(ExporterError):
-    """A document that is not a list or the details of campaigns."""
+    """A document that is not a list of objects, or their details."""
 
 
 class FetchError(ExporterError):
@@ -123,7 +123,7 @@ class KeyRefused(FetchError):
     """Braze rejected the key (401, 403)."""
 
 
-class CampaignRefused(FetchError):
+class ObjectRefused(FetchError):
     """Braze rejected this request permanently."""
 
 

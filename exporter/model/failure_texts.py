@@ -21,7 +21,10 @@ class FailureText(NamedTuple):
     """
     cause: str
     action: str
-    """`{kind}` is that of the object, and `{ceiling}` the option with its ceiling."""
+    """`{kind}` is that of the object, and `{ceiling}` the option with its ceiling.
+
+    `{clock}` is empty, or what to check if requests depend on this machine's clock.
+    """
 
 
 FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
@@ -50,7 +53,7 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
         "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the {kind}'s API identifier.",
+        "Check that the id is the {kind}'s API identifier{clock}.",
     ),
     FailureReason.NOT_FOUND: FailureText(
         "the endpoint does not have this path; check that it is a REST host of Braze",

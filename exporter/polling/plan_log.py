@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
     """Log a plan at the start and after a reload, and once that it is stretched.
 
-    Not again for each discovered campaign: the gauges show the plan.
+    Not again for each discovered object: the gauges show the plan.
     """
     is_configured = old is None or _configured_rates(old) != _configured_rates(new)
     fields: dict[str, Fact] = {

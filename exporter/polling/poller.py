@@ -15,12 +15,12 @@ from exporter.metrics.object_metrics import PollStatus
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, Store
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     FetchError,
     KeyRefused,
     KeyReplaced,
     MalformedSeries,
+    ObjectRefused,
     Throttled,
     Unavailable,
 )
@@ -278,7 +278,7 @@ class Poller:
             if pause is None and before is None:
                 return self._fail(group, poll, failure, is_slow=True)
             return self._fail(group, poll, failure, is_logged=False)
-        is_refused = isinstance(failure, CampaignRefused)
+        is_refused = isinstance(failure, ObjectRefused)
         queue.finish(poll, is_key_accepted=is_refused, now=now)
         if isinstance(failure, KeyReplaced):
             queue.probe_now(now=now)

@@ -1,7 +1,7 @@
-"""Shards and replicas: which campaigns a process polls, within which ceilings.
+"""Shards and replicas: which objects a process polls, within which ceilings.
 
-Campaigns are assigned by consistent hashing: every process and release computes the
-same assignment, and a changed number of shards moves as few campaigns as possible.
+Objects are assigned by consistent hashing: every process and release computes the
+same assignment, and a changed number of shards moves as few of them as possible.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from exporter.model.config import Config, ObjectConfig
 
 MOST_SHARDS = 1000
-"""Enough for one campaign in a thousand each."""
+"""Enough for one object in a thousand each."""
 
 MOST_REPLICAS = 100
 
@@ -71,7 +71,7 @@ def replicas_of(text: str) -> int:
 def divide_ceilings(config: Config, parts: int) -> Config:
     """Return the configuration with every request ceiling divided by `parts`.
 
-    All campaigns stay in it: the names that discovery gives depend on all of them.
+    All objects stay in it: the names that discovery gives depend on all of them.
     """
     workspaces = tuple(
         replace(

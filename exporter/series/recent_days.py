@@ -1,4 +1,4 @@
-"""The newest days of a campaign in few bytes, for the sparkline of the status page.
+"""The newest days of an object in few bytes, for the sparkline of the status page.
 
 Of a day they hold how much was sent by all channels, and how urgent its rates were.
 """

@@ -29,6 +29,8 @@ LEVELS: Mapping[Level, str] = {
     Level.CRITICAL: "too high",
 }
 
+_CLOCK = ", and that the clock of this machine is not ahead"
+
 NEVER_POLLED = (
     "No poll has ended yet, although the first was due more than 30 s ago. Requests "
     "are slow or wait for the rate limit; or threads are short, and the log has "
@@ -129,6 +131,7 @@ def _action(reason: FailureReason, kind: Kind) -> str:
         permission=permission_for(kind.path),
         kind=kind.name,
         ceiling=kind.ceiling_option,
+        clock="" if kind.end_delay_seconds is None else _CLOCK,
     )
 
 

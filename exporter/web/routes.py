@@ -1,6 +1,6 @@
 """The HTTP paths: metrics, health, the masked configuration, the status page.
 
-No request causes a request to Braze, and a scrape renders no campaign's samples: it
+No request causes a request to Braze, and a scrape renders no object's samples: it
 joins rendered bytes.
 """
 
@@ -42,7 +42,7 @@ _CHANGING = ("POST", "PUT")
 
 
 class StatusView(Protocol):
-    """The state of all campaigns at one instant."""
+    """The state of all campaigns and canvases at one instant."""
 
     def page(self, query: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page that the query describes."""
@@ -52,7 +52,7 @@ class StatusView(Protocol):
 
 
 class StatusSource(Protocol):
-    """Takes snapshots of the state of all campaigns; called by one thread at a time."""
+    """Takes snapshots of that state; called by one thread at a time."""
 
     policy: str
     """The `Content-Security-Policy` of the page."""
@@ -163,8 +163,8 @@ class Router:
             return text_response(200, "Ready.\n")
         return text_response(
             503,
-            "Not ready: some campaigns have not been polled, or discovery has not "
-            "read their list yet.\n",
+            "Not ready: some campaigns or canvases have not been polled, or discovery "
+            "has not read their list yet.\n",
         )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:

@@ -11,10 +11,10 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config, ObjectConfig
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     FetchError,
     KeyRefused,
+    ObjectRefused,
     Throttled,
     Unavailable,
 )
@@ -79,7 +79,7 @@ def failure(
 
 
 WRONG_KEY = failure(KeyRefused, "unauthorized", status=401)
-NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
+NOT_FOUND = failure(ObjectRefused, "not_found", status=404)
 THROTTLED = failure(Throttled, "rate_limited", status=429)
 TIMED_OUT = failure(Unavailable, "timeout", status=None)
 

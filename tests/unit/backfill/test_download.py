@@ -12,9 +12,9 @@ from exporter.backfill.download import GroupDownload, PageRequest, session_of
 from exporter.backfill.page_cache import CacheKey, PageCache
 from exporter.backfill.sampling import HistoryRequest
 from exporter.model.errors import (
-    CampaignRefused,
     FetchError,
     KeyRefused,
+    ObjectRefused,
     Unavailable,
     Unusable,
 )
@@ -199,7 +199,7 @@ def test_transient_failures_are_retried(world: DownloadWorld) -> None:
     ("response", "reason", "is_retried"),
     [
         (DOWN, str(DOWN), True),
-        (failure(CampaignRefused, "bad_request", status=400), "the message", False),
+        (failure(ObjectRefused, "bad_request", status=400), "the message", False),
         (failure(Unusable, "too_large", status=200), "the message", False),
         ({"message": "no"}, "message", False),
     ],

@@ -79,7 +79,7 @@ def test_a_response_is_returned_and_settled(cached: str | None) -> None:
 @pytest.mark.parametrize(
     ("ended", "status"),
     [
-        (failed(errors.CampaignRefused, "bad_request", status=400), 400),
+        (failed(errors.ObjectRefused, "bad_request", status=400), 400),
         (failed(Unavailable, "malformed", status=200), 200),
         # The status line may have been received before the connection broke.
         (failed(Unavailable, "timeout", status=200), None),

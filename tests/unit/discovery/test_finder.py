@@ -13,10 +13,10 @@ from exporter.discovery.documents import FULL_PAGE
 from exporter.discovery.kinds import CANVAS, KINDS, ListedKind
 from exporter.model.config import ObjectConfig
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     FetchError,
     KeyRefused,
+    ObjectRefused,
     Throttled,
     Unavailable,
     Unusable,
@@ -36,7 +36,7 @@ from tests.unit.discovery.discovery_world import (
 DAY = 86400.0
 FAILURES = "discovery_failures_total"
 SUCCESS = "discovery_last_success_timestamp_seconds"
-NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
+NOT_FOUND = failure(ObjectRefused, "not_found", status=404)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -137,7 +137,7 @@ def test_the_limit_excludes_configured_campaigns_and_is_logged_once(
         (Unavailable, "server_error", 1.5),
         (Unavailable, "timeout", 1.5),
         (Unusable, "redirect", 1.5),
-        (CampaignRefused, "bad_request", 1.5),
+        (ObjectRefused, "bad_request", 1.5),
         (KeyRefused, "unauthorized", 60),
         (KeyRefused, "forbidden", 60),
         (Throttled, "rate_limited", 3.5),
@@ -274,7 +274,7 @@ def test_a_repeated_page_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
 @pytest.mark.parametrize(
     "refusal",
     [
-        failure(CampaignRefused, "bad_request", status=400),
+        failure(ObjectRefused, "bad_request", status=400),
         failure(Unusable, "too_large", status=200),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from exporter.model.errors import CampaignRefused, Unavailable, Unusable
+from exporter.model.errors import ObjectRefused, Unavailable, Unusable
 from exporter.polling.kinds import CANVAS
 from exporter.polling.request_queue import PendingPoll
 from exporter.series.kept import Kept
@@ -28,7 +28,7 @@ HOUR = 3600.0
 KEY = key("c", kind="canvas")
 MALFORMED = {"data": {"stats": "later"}}
 TOO_LARGE = failure(Unusable, "too_large", status=200)
-UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
+UNKNOWN = failure(ObjectRefused, "bad_request", status=400)
 DOWN = failure(Unavailable, "server_error", status=503)
 
 

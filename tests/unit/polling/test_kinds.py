@@ -7,7 +7,7 @@ import logging
 import weakref
 
 import pytest
-from exporter.model.errors import CampaignRefused, KeyRefused
+from exporter.model.errors import KeyRefused, ObjectRefused
 from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
 
 from tests.support.fake_clock import NOW
@@ -23,7 +23,7 @@ from tests.support.polling_world import (
 )
 
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
-NOT_FOUND = failure(CampaignRefused, "not_found", status=404)
+NOT_FOUND = failure(ObjectRefused, "not_found", status=404)
 WORKSPACE = config(workspace("abc"))
 BOTH = with_canvases(WORKSPACE, "abc")
 PAUSED = {CAMPAIGN: "workspace_paused", CANVAS: "canvases_paused"}

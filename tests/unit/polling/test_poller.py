@@ -13,10 +13,10 @@ from exporter.metrics import families
 from exporter.metrics.object_metrics import lines_of, render_values
 from exporter.model.config import Selection
 from exporter.model.errors import (
-    CampaignRefused,
     FailureReason,
     KeyRefused,
     KeyReplaced,
+    ObjectRefused,
     Unavailable,
     Unusable,
 )
@@ -41,7 +41,7 @@ DOCUMENT = {
     "data": [{"time": "2025-06-15", "messages": {"email": [{"sent": 7}]}}],
 }
 DOWN = failure(Unavailable, "server_error", status=503)
-UNKNOWN = failure(CampaignRefused, "bad_request", status=400)
+UNKNOWN = failure(ObjectRefused, "bad_request", status=400)
 FORBIDDEN = failure(KeyRefused, "forbidden", status=403)
 REPLACED = failure(KeyReplaced, "unauthorized", status=401)
 HUGE = failure(Unusable, "too_large", status=200)

@@ -143,7 +143,10 @@ def test_summary_has_each_kind_that_is_polled() -> None:
 def test_what_to_do_depends_on_the_kind() -> None:
     bad, limited = FailureReason.BAD_REQUEST, FailureReason.RATE_LIMITED
 
-    assert texts.failure(bad, CANVAS).endswith("the id is the canvas's API identifier.")
+    assert texts.failure(bad, CANVAS).endswith(
+        "Check that the id is the canvas's API identifier, and that the clock of this "
+        "machine is not ahead."
+    )
     assert texts.failure(bad, CAMPAIGN).endswith("is the campaign's API identifier.")
     assert texts.failure(limited, CANVAS).endswith("shared_requests_per_minute.")
     assert texts.failure(limited, CAMPAIGN).endswith("lower requests_per_minute.")
