@@ -256,7 +256,8 @@ CANVAS = _families(
             "overall_",
             PartLabels(),
             "Fields of the canvas as a whole, such as entries, conversions and "
-            f"revenue; they are not sums over its steps. {_ENTRIES} {_TABLE}",
+            f"revenue; they are not sums over its steps. Entries are not recipients. "
+            f"{_ENTRIES} {_TABLE}",
         ),
         VARIANT: _Group(
             "variant_",
@@ -282,8 +283,9 @@ CANVAS = _families(
         STEP: _Group(
             "step_overall_",
             _STEP,
-            "Conversions and revenue of one step, over all its channels. "
-            f"{_ENTRIES} {_NEEDS_STEPS} {_TABLE}",
+            "Conversions and revenue of one step, not of each of its channels; their "
+            f"sum over steps may be below that of the canvas. {_ENTRIES} "
+            f"{_NEEDS_STEPS} {_TABLE}",
             info=_STEP_INFO,
         ),
     },

@@ -32,7 +32,8 @@ def full_name(family: Metric) -> str:
 
 
 def exposed() -> dict[str, set[str]]:
-    return of_campaigns() | with_labels(self_metrics().registry.collect())
+    own = with_labels(self_metrics().registry.collect())
+    return of_campaigns() | of_canvases() | own
 
 
 def of_campaigns() -> dict[str, set[str]]:

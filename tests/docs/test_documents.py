@@ -52,7 +52,9 @@ def test_every_link_has_a_target(file: str) -> None:
 @pytest.mark.parametrize("file", DOCUMENTS)
 def test_every_metric_name_exists(file: str) -> None:
     named = set(
-        re.findall(r"\bbraze_(?:campaign|exporter)_[a-z_]*[a-z]\b", document(file))
+        re.findall(
+            r"\bbraze_(?:campaign|canvas|exporter)_[a-z_]*[a-z]\b", document(file)
+        )
     )
 
     assert sorted(named - set(exposed())) == []

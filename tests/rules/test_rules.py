@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.families import exposed, of_canvases
+from tests.docs.families import exposed
 from tests.docs.markdown import cells, corrections
 from tests.paths import ROOT
 from tests.rules.alert_rules import alerts, files, rules
@@ -89,7 +89,7 @@ def test_promtool_accepts_the_rules(program: Program) -> None:
 
 
 def test_rules_use_only_existing_metrics_and_labels() -> None:
-    shown = exposed() | of_canvases()
+    shown = exposed()
     metrics = {*shown, "up", *(rule.name for rule in rules() if not rule.is_alert)}
     labels = {
         *TARGET_LABELS,
