@@ -134,6 +134,19 @@ def test_texts_stay_texts(helm: Helm, text: str) -> None:
     assert_texts_arrive(helm, text, text, text)
 
 
+@pytest.mark.parametrize("campaigns", [..., None, []])
+def test_a_workspace_may_have_canvases_alone(helm: Helm, campaigns: object) -> None:
+    canvas = {"id": ID, "name": "yes", "steps": True, "labels": {"team": "1e3"}}
+    values = config(campaigns=campaigns, canvases=[canvas], canvas_interval="1h")
+
+    workspace = parsed(helm.render(values).config)
+
+    assert workspace.campaigns == ()
+    (found,) = workspace.canvases
+    assert (found.id, found.name, found.has_steps) == (ID, "yes", True)
+    assert (found.interval_seconds, dict(found.labels)) == (3600, {"team": "1e3"})
+
+
 @pytest.mark.parametrize(
     "rate", [1, 0.5, 120, 1000000, 50000, "0.5", ".5", "12.", "120", "1e6", "1.5E+2"]
 )

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from exporter import __version__
+from exporter.config.schema import parse
 from exporter.config.units import duration_seconds
+from exporter.model.errors import ConfigError
 from exporter.web import web_config
 
 from tests.chart import schema_types
@@ -249,6 +251,61 @@ def test_the_schema_is_not_stricter_than_the_exporter() -> None:
 
     for document in warned:
         assert schema_errors({"config": document}) == [], document
+
+
+OWN = [{"id": "5f0c2b1e-8a37-4d0b-9d8e-2f5f5d1c7a10", "name": "Onboarding"}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"canvases": OWN},
+        {"canvases": []},
+        {"canvases": None},
+        {"canvases": [{**OWN[0], "steps": True, "interval": "5m"}]},
+        {"canvases": [{**OWN[0], "steps": "true"}]},
+        {"canvases": [{**OWN[0], "labels": {"campaign": "x"}}]},
+        {"canvases": [{**OWN[0], "labels": {"canvas": "x"}}]},
+        {"campaigns": [{**OWN[0], "steps": True}]},
+        {"campaigns": None, "canvases": OWN},
+        {"campaigns": None},
+        {"campaigns": ..., "discover": None},
+        {"campaigns": [], "discover": {}},
+        {"campaigns": ..., "discover": {"canvases": {}}},
+        {"canvases": OWN, "canvas_interval": "15m", "canvas_steps": True},
+        {"canvases": OWN, "canvas_steps": "true"},
+        {"canvases": OWN, "shared_requests_per_minute": 4000},
+        {"canvases": OWN, "shared_requests_per_minute": 4001},
+        {"canvases": OWN, "shared_requests_per_minute": 0.05},
+        {"discover": {"campaigns": {"max": 5}, "canvases": {"max": 5}}},
+        {"discover": {"canvases": {"max": 0}}},
+        {"discover": {"canvases": {"include_stopped": True}, "grace": "0s"}},
+        {"discover": {"campaigns": {"include_stopped": True}}},
+        {"discover": {"campaigns": {"entered_within": "1d"}}},
+        {"discover": {"campaigns": {"list_interval": "1h"}}},
+        {"discover": {"campaigns": None}},
+        {"discover": {"include_stopped": True}},
+        {"discover": {"max": 5}},
+        {"discover": {"max_campaigns": 5, "tags": {"any": ["a"]}}},
+        {"discover": {"max_campaigns": 5, "campaigns": {}}},
+        {"discover": {"max_campaigns": 5, "canvases": {}}},
+        {"discover": {"max_campaigns": 5, "campaigns": {"max": 5}}},
+        {"discover": {"sent_within": "2d", "campaigns": {"sent_within": "1d"}}},
+        {"discover": {"requests_per_minute": 5}},
+        {"discover": {"requests_per_minute": 1001}},
+    ],
+    ids=str,
+)
+def test_the_schema_accepts_what_the_exporter_accepts(changes: Document) -> None:
+    """So do options under previous names, unless they are set under both."""
+    values = config(**changes)
+    text = yaml.safe_dump(values["config"])
+    try:
+        parse(text, file="f", read_key=lambda _: "a-key-of-8", is_file=lambda _: True)
+    except ConfigError:
+        assert schema_errors(values)
+    else:
+        assert schema_errors(values) == []
 
 
 def test_the_example_configuration_can_be_used(helm: Helm) -> None:

@@ -119,7 +119,7 @@ def test_the_chart_has_the_same_options(path: str) -> None:
 
     match option.kind:
         case OptionKind.SECTION | OptionKind.SECTIONS:
-            section = chart_schema(f"{path}[]") if schema["type"] == "array" else schema
+            section = chart_schema(f"{path}[]") if "array" in schema["type"] else schema
             known = {name.rpartition(".")[2] for name in names}
             previous = {OPTIONS[name].renamed_from for name in names} - {""}
             moved = {name for name, one in option.section.items() if one.moved_to}

@@ -24,16 +24,20 @@ the quotes that texts such as = and << need.
 {{- range $option, $value := omit .Values.config "workspaces" }}{{ $option }}: {{ toRawJson $value }}
 {{ end -}}
 workspaces:
-{{- range .Values.config.workspaces }}
+{{- range $workspace := .Values.config.workspaces }}
   - name: {{ toRawJson .name }}
-    {{- range $option, $value := include "braze-exporter.numbered" (omit . "name" "campaigns") | fromJson }}
+    {{- range $option, $value := include "braze-exporter.numbered" (omit . "name" "campaigns" "canvases") | fromJson }}
     {{ $option }}: {{ toRawJson $value }}
     {{- end }}
-    campaigns:
-      {{- range .campaigns }}
+    {{- range $kind := list "campaigns" "canvases" }}
+    {{- if or (eq $kind "campaigns") (hasKey $workspace $kind) }}
+    {{ $kind }}:
+      {{- range get $workspace $kind | default list }}
       - {{ toRawJson . }}
       {{- else }} []
       {{- end }}
+    {{- end }}
+    {{- end }}
 {{- end }}
 {{- else -}}
 {{- .Files.Get "files/demo.yaml" | trimSuffix "\n" -}}
