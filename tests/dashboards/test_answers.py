@@ -59,7 +59,7 @@ TROUBLE = (
 ALL_WELL, NEVER = -1, -2
 """Codes in these tables instead of seconds; their panels map them to text."""
 TARGETS = """\
-global: {scrape_interval: 1s, scrape_timeout: 1s}
+global: {scrape_interval: 5s, scrape_timeout: 5s}
 scrape_configs:
   - job_name: one
     static_configs: [{targets: [TARGET]}]
