@@ -31,7 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 """How long a test waits for an event: far longer than it ever takes."""
 FREE_PORT = "--web.listen-address=127.0.0.1:0"
 

@@ -383,7 +383,7 @@ def test_no_command_prints_or_writes_a_password_that_a_proxy_repeats(
     flags = [f"--output={output}"] if command == "backfill" else []
     for reply in (*PROXY_REPLIES[:4], PROXY_REPLIES[6], answer(listed)):
         with Simulator(SimulatorSettings(campaigns=1)) as braze, closing(reply) as peer:
-            changed = configuration(braze, proxy=through(peer))
+            changed = configuration(braze, proxy=through(peer), timeout="5m")
             file = written(tmp_path / "config.yaml", changed)
             file_flag = file if command == "check" else f"--config.file={file}"
             environment = {"BRAZE_API_KEY": KEY}
