@@ -1,5 +1,6 @@
 """Rendered lines, parsed by the official parsers."""
 
+import json
 import re
 from typing import Any
 
