@@ -47,7 +47,9 @@ def first_entry(
         last_read=snapshot,
         read_at=read_at,
         account=group.queue,
-        older=kept.older,
+        # Reads that are overdue wait for their next slot: those of all objects at once
+        # would delay the newest days.
+        older=kept.older._replace(read_at=now),
     )
     expires_at = read_at + group.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:

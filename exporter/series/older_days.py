@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
 
 import orjson
@@ -29,7 +29,7 @@ SURE_DAYS = DAYS_PER_REQUEST - 1
 """Complete days that a request covers whether or not Braze includes its last day."""
 
 REREAD_SECONDS = 6 * 3600.0
-"""Braze restates past days; older ones are read again this often."""
+"""Braze restates past days; older ones are read again once in each such period."""
 
 
 _FASTEST = 1
@@ -132,13 +132,18 @@ def windows_requested(
 
 
 def is_due(
-    older: OlderDays, windows: Sequence[int], *, today: date, now: float
+    older: OlderDays, windows: Sequence[int], *, today: date, now: float, phase: float
 ) -> bool:
-    """Return whether older days are to be requested; `now` is by the wall clock."""
+    """Return whether older days are to be requested; `now` is by the wall clock.
+
+    `phase`, in [0, 1), is the fraction of the period at which they are read again:
+    objects that were first read together are not read again together.
+    """
     if not requests_needed(windows):
         return False
     is_known = windows_requested(windows, older, today=today) == tuple(windows)
-    return not is_known or not 0 <= now - older.read_at < REREAD_SECONDS
+    began_at = (floor(now / REREAD_SECONDS - phase) + phase) * REREAD_SECONDS
+    return not is_known or not began_at <= older.read_at <= now
 
 
 def _packed(row: Row, known: PackedRow | None) -> PackedRow:

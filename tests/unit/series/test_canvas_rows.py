@@ -134,7 +134,7 @@ def responses(draw: st.DrawFn) -> list[tuple[int, int, list[Any]]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(polls=responses(), has_steps=st.booleans())
 def test_remembered_days_are_exposed_as_by_the_naive_oracle(
     polls: list[tuple[int, int, list[Any]]], *, has_steps: bool
