@@ -47,10 +47,12 @@ def first_entry(
         last_read=snapshot,
         read_at=read_at,
         account=group.queue,
+        older=kept.older,
+    )
+    if kept.older.requested:
         # Reads that are overdue wait for their next slot: those of all objects at once
         # would delay the newest days.
-        older=kept.older._replace(read_at=now),
-    )
+        entry = entry._replace(older=kept.older._replace(read_at=now))
     expires_at = read_at + group.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry

@@ -228,13 +228,16 @@ def test_a_failed_request_for_the_newest_days_sends_none_for_older_ones() -> Non
     assert world.metric("polls_total", result="failed") == 1
 
 
-def restarted(world: PollingWorld, *, after: float) -> CanvasWorld:
+def restarted(
+    world: PollingWorld, *, after: float, windows: Iterable[str] = ("7d", "28d")
+) -> CanvasWorld:
     """Return a world that starts later with what is kept of this one."""
     entry = world.entry("c", kind=CANVAS)
     assert entry.snapshot is not None
     assert entry.status.last_success_at is not None
     kept = Kept(entry.status.last_success_at, None, entry.snapshot, entry.older)
-    return CanvasWorld({"c": kept}, clock=FakeClock(world.clock.time + after))
+    clock = FakeClock(world.clock.time + after)
+    return CanvasWorld({"c": kept}, windows=windows, clock=clock)
 
 
 @pytest.mark.parametrize("after", [60.0, 2 * HOUR])
@@ -253,6 +256,53 @@ def test_older_days_survive_a_restart(after: float) -> None:
     assert len(before_due) > 1
     assert [age for age in when_due if age] == [13, 26]
     assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+def test_days_without_running_are_made_up_by_the_newest_request() -> None:
+    """Older days, which were read three days ago, wait for their next slot.
+
+    After a start all canvases would request them at once.
+    """
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=72 * HOUR)
+    first = world.ages(until=world.clock.time + 30)
+    served = world.sums()
+    before_due = world.ages(until=NOW + 72 * HOUR + REREAD_AFTER)
+    when_due = world.ages(until=NOW + 72 * HOUR + REREAD_AFTER + 1000)
+
+    assert first == [0]
+    assert served == {"7d": "21", "28d": "84"}
+    assert before_due == [0] * len(before_due)
+    assert [age for age in when_due if age] == [13, 26]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_another_time_zone_keeps_the_older_days(zone: str) -> None:
+    """Of a reload: the present day is another one there, or the same."""
+    world = CanvasWorld()
+    world.run(until=NOW + 30)
+
+    changed = config(workspace("a", timezone=zone), windows=["7d", "28d"])
+    world.apply(with_canvases(changed, "c"))
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    ages = world.ages(until=NOW + 1.5 * 900 + 30)
+
+    assert ages == [0] * len(ages)
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+@pytest.mark.parametrize("longest", ["7d", "14d"])
+def test_shorter_windows_of_a_restart_need_no_older_days_again(longest: str) -> None:
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=1200, windows=["1d", longest])
+    ages = world.ages(until=world.clock.time + 30)
+
+    assert ages == [0]
+    assert world.sums() == {"1d": "3", longest: str(3 * int(longest[:-1]))}
 
 
 def test_days_that_were_missed_during_a_long_stop_are_asked_for_first() -> None:
