@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from urllib.parse import parse_qs
 from zlib import crc32
 
-from benchmarks import documents
+from benchmarks import canvas_documents, documents
 from benchmarks.processes import module
 
 API_KEY = "a-key-that-nobody-checks"
@@ -53,19 +54,38 @@ class _Desk:
             self._body(kind, 0)
 
     def answer(self, request: bytes) -> bytes:
-        """Return the document of the campaign whose id is in the request line."""
+        """Return the document of the object whose id is in the request line."""
         target = request.split(b" ", 2)[1].decode()
-        (campaign_id,) = parse_qs(target.partition("?")[2])["campaign_id"]
-        version = self._asked[campaign_id] if self._is_changing else 0
-        self._asked[campaign_id] += 1
+        query = {name: one for name, (one,) in parse_qs(target.split("?")[1]).items()}
+        if "canvas_id" in query:
+            return self._of_canvas(query)
+        campaign_id = query["campaign_id"]
         kind = crc32(campaign_id.encode()) % documents.KINDS
-        return self._body(kind, version % documents.VERSIONS)
+        return self._body(kind, self._version(campaign_id))
+
+    def _version(self, object_id: str) -> int:
+        version = self._asked[object_id] if self._is_changing else 0
+        self._asked[object_id] += 1
+        return version % documents.VERSIONS
 
     def _body(self, kind: int, version: int) -> bytes:
-        body = documents.compressed_body(
-            self._shape, self._day, kind=kind, version=version
+        return _response(
+            documents.compressed_body(
+                self._shape, self._day, kind=kind, version=version
+            )
         )
-        return b"%b%d\r\n\r\n%b" % (_HEADERS, len(body), body)
+
+    def _of_canvas(self, query: Mapping[str, str]) -> bytes:
+        last_day = datetime.fromisoformat(query["ending_at"]).date()
+        is_newest = last_day == self._day
+        version = self._version(query["canvas_id"]) if is_newest else 0
+        return _response(
+            canvas_documents.compressed_body(last_day, self._day, version=version)
+        )
+
+
+def _response(body: bytes) -> bytes:
+    return b"%b%d\r\n\r\n%b" % (_HEADERS, len(body), body)
 
 
 async def serve(shape: documents.Shape, *, is_changing: bool) -> None:

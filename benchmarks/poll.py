@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks import braze, documents, exporters, parts, polling
+from benchmarks import (
+    braze,
+    canvas_documents,
+    documents,
+    exporters,
+    parts,
+    polling,
+)
 from benchmarks.outcome import Outcome, tell
 from benchmarks.processes import module
-from benchmarks.tables import Table, median, milliseconds, times
+from benchmarks.tables import Table, mebibytes, median, milliseconds, times
 
-TABLES = frozenset({"poll", "poll-parts"})
+TABLES = frozenset({"poll", "poll-canvas", "poll-parts"})
 """What a full run makes."""
 
 _EXPORTER, _LOOP = "exporter", "loop"
@@ -24,12 +32,13 @@ class Plan:
     campaigns: int = 50
     rounds: int = 7
     daemon_seconds: float = 20.0
+    canvases: int = 5
     has_parts: bool = True
 
 
 FULL = Plan()
 QUICK = Plan(campaigns=25, rounds=5, daemon_seconds=6.0)
-SMALL = Plan(campaigns=20, rounds=5, daemon_seconds=0, has_parts=False)
+SMALL = Plan(campaigns=20, rounds=5, daemon_seconds=0, canvases=2, has_parts=False)
 
 _DAEMON_CAMPAIGNS = 200
 _DAEMON_INTERVAL_SECONDS = 4
@@ -64,6 +73,9 @@ def run(plan: Plan) -> Outcome:
             rows=rows,
         )
     )
+    if plan.canvases:
+        tell("poll: canvases")
+        outcome.tables.append(_canvas_table(plan, outcome))
     if plan.has_parts:
         tell("poll: its parts")
         outcome.tables.append(_parts_table(shape))
@@ -73,25 +85,83 @@ def run(plan: Plan) -> Outcome:
 def measured(
     plan: Plan, shape: documents.Shape, *, is_changing: bool
 ) -> dict[str, float]:
-    """Return what a poll costs each way, in seconds of CPU: the median of the rounds.
+    """Return what a poll of a campaign costs each way, in seconds of CPU."""
+    costs = _measured(
+        polling.WAYS, plan.campaigns, plan.rounds, shape, is_changing=is_changing
+    )
+    return {way: seconds for way, (seconds, _) in costs.items()}
 
-    The first round, in which all is new, is not among them.
+
+def _measured(
+    ways: Iterable[str],
+    objects: int,
+    rounds: int,
+    shape: documents.Shape,
+    *,
+    is_changing: bool,
+) -> dict[str, tuple[float, int]]:
+    """Return the CPU of a poll, the median of the rounds, and the peak of the memory.
+
+    The first round, in which all is new, does not count for the CPU.
     """
-    costs: dict[str, list[float]] = {way: [] for way in polling.WAYS}
+    costs: dict[str, list[float]] = {way: [] for way in ways}
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(braze.running(shape, is_changing=is_changing))
-        arguments = (url, str(plan.campaigns))
         processes = {
-            way: stack.enter_context(module("benchmarks.polling", way, *arguments))
-            for way in polling.WAYS
+            way: stack.enter_context(
+                module("benchmarks.polling", way, url, str(objects))
+            )
+            for way in costs
         }
-        for number in range(plan.rounds + 1):
+        for number in range(rounds + 1):
             for way, process in processes.items():
                 process.write_line()
                 seconds = float(process.read_line())
                 if number:
                     costs[way].append(seconds)
-    return {way: median(seconds) for way, seconds in costs.items()}
+        peaks = {way: process.peak_bytes for way, process in processes.items()}
+    return {way: (median(seconds), peaks[way]) for way, seconds in costs.items()}
+
+
+def _canvas_table(plan: Plan, outcome: Outcome) -> Table:
+    ways = (_EXPORTER, *polling.CANVAS_WAYS)
+    changed, unchanged = (
+        _measured(
+            ways,
+            plan.canvases,
+            plan.rounds,
+            documents.NARROW,
+            is_changing=is_changing,
+        )
+        for is_changing in (True, False)
+    )
+    ours = max(changed[way][0] for way in polling.CANVAS_WAYS)
+    outcome.figure("poll.canvas", ours * 1000)
+    outcome.figure("poll.canvas.ratio", ours / changed[_EXPORTER][0])
+    rows = [
+        (
+            name,
+            milliseconds(changed[way][0]),
+            milliseconds(unchanged[way][0]),
+            mebibytes(max(changed[way][1], unchanged[way][1])),
+        )
+        for way, name in zip(
+            ways,
+            ("a campaign, as above", "a canvas", "a canvas, steps on"),
+            strict=True,
+        )
+    ]
+    return Table(
+        name="poll-canvas",
+        caption=(
+            f"CPU of one poll of a canvas of {canvas_documents.STEPS} steps in "
+            f"{len(documents.CHANNELS)} channels and {canvas_documents.DAYS} days, and "
+            f"the highest memory of a process with {plan.canvases} of them, the first "
+            "requests for older days included."
+        ),
+        header=("Object", "Changed", "Unchanged", "Peak memory"),
+        rows=rows,
+    )
 
 
 def daemon_cost(shape: documents.Shape, seconds: float, *, is_changing: bool) -> float:

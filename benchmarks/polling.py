@@ -1,7 +1,7 @@
-"""The two ways to poll as processes; each prints its CPU time per poll.
+"""The ways to poll as processes; each prints its CPU time per poll.
 
-`python -m benchmarks.polling WAY ENDPOINT CAMPAIGNS` polls every campaign once for each
-line that it reads, and prints the CPU of one poll in seconds.
+`python -m benchmarks.polling WAY ENDPOINT OBJECTS` polls every campaign or canvas once
+for each line that it reads, and prints the CPU of one poll in seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from exporter.braze.proxies import ProxySettings
 from exporter.config import schema
@@ -22,7 +23,7 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspaces import Workspaces
 from exporter.system.clock import Clock
 
-from benchmarks import braze, documents, exporters
+from benchmarks import braze, canvas_documents, documents, exporters
 from benchmarks.plain_loop import PlainLoop
 
 WINDOWS = (7, 28)
@@ -49,8 +50,8 @@ class _PendingPolls(Scheduler):
 class ExporterWay:
     """The exporter's own client, poller and store, without scheduler and server."""
 
-    def __init__(self, endpoint: str, ids: Sequence[str]) -> None:
-        self._ids = ids
+    def __init__(self, document: dict[str, object], *, objects: int) -> None:
+        self._objects = objects
         self._ahead = 0.0
         self._polls = _PendingPolls()
         self._store = Store()
@@ -65,7 +66,6 @@ class ExporterWay:
             clock=clock,
             random=lambda: 0.5,
         )
-        document = exporters.configuration(endpoint, ids, interval="7d")
         parsed = schema.parse(
             json.dumps(document),
             file="measured.yaml",
@@ -81,19 +81,22 @@ class ExporterWay:
         return time.time() + self._ahead
 
     def poll_all(self) -> None:
-        """Poll each campaign once; RuntimeError unless its numbers are stored."""
-        for _ in self._ids:
+        """Poll each object once.
+
+        A first poll of a canvas goes on with requests for older days.
+        """
+        polled = 0
+        while polled < self._objects:
             self._ahead += _STEP_SECONDS
             now = self._now()
             poll = self._polls.take()._replace(due_at=now, at=now)
             upcoming = self._poller.poll(poll)
-            if upcoming is None:
-                message = "a poll did not end as it should"
-                raise RuntimeError(message)
-            self._polls.put(upcoming)
+            if upcoming is not None:  # else it waits in the queue, behind first polls
+                self._polls.put(upcoming)
+                polled += upcoming.request == 0
 
     def check(self) -> None:
-        """Raise RuntimeError unless every campaign is up."""
+        """Raise RuntimeError unless every object is up."""
         if not all(one.status.is_up and one.values for one in self._store.entries()):
             message = "some polls failed"
             raise RuntimeError(message)
@@ -102,8 +105,8 @@ class ExporterWay:
 class LoopWay:
     """The plain loop."""
 
-    def __init__(self, endpoint: str, ids: Sequence[str]) -> None:
-        self._ids = ids
+    def __init__(self, endpoint: str, campaigns: int) -> None:
+        self._ids = _campaign_ids(campaigns)
         self._loop = PlainLoop(endpoint, braze.API_KEY, windows=WINDOWS)
 
     def poll_all(self) -> None:
@@ -115,23 +118,50 @@ class LoopWay:
         """Nothing: failures were raised already."""
 
 
-WAYS: Mapping[str, Callable[[str, Sequence[str]], ExporterWay | LoopWay]] = {
-    "exporter": ExporterWay,
+def _campaign_ids(count: int) -> list[str]:
+    return [documents.campaign_id(number) for number in range(count)]
+
+
+def _campaigns(endpoint: str, count: int) -> ExporterWay:
+    document = exporters.configuration(endpoint, _campaign_ids(count), interval="7d")
+    return ExporterWay(document, objects=count)
+
+
+def _canvases(endpoint: str, count: int, *, has_steps: bool) -> ExporterWay:
+    ids = [canvas_documents.canvas_id(number) for number in range(count)]
+    document = exporters.configuration(
+        endpoint,
+        [],
+        interval="7d",
+        canvases=[{"id": id_, "name": f"Canvas {id_}"} for id_ in ids],
+        canvas_interval="7d",
+        canvas_steps=has_steps,
+        shared_requests_per_minute=4000,
+    )
+    most = {"limits": {"series_per_campaign": 100_000}}
+    return ExporterWay({**document, **most}, objects=count)
+
+
+WAYS: Mapping[str, Callable[[str, int], ExporterWay | LoopWay]] = {
+    "exporter": _campaigns,
     "loop": LoopWay,
+}
+CANVAS_WAYS: Mapping[str, Callable[[str, int], ExporterWay]] = {
+    "canvases": partial(_canvases, has_steps=False),
+    "canvases with steps": partial(_canvases, has_steps=True),
 }
 
 
-def main(way: str, endpoint: str, campaigns: int) -> None:
+def main(way: str, endpoint: str, objects: int) -> None:
     """Poll a round for each line of standard input."""
-    ids = [documents.campaign_id(number) for number in range(campaigns)]
-    polling = WAYS[way](endpoint, ids)
+    polling = {**WAYS, **CANVAS_WAYS}[way](endpoint, objects)
     gc.freeze()  # as the daemon does: what was imported is no garbage
     for _ in sys.stdin:
         before = time.process_time()
         polling.poll_all()
         used = time.process_time() - before
         polling.check()
-        sys.stdout.write(f"{used / campaigns}\n")
+        sys.stdout.write(f"{used / objects}\n")
         sys.stdout.flush()
 
 

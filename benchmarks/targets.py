@@ -69,6 +69,16 @@ TARGETS = (
     Target("poll.changed", "a poll, CPU", 4, " ms"),
     Target("poll.ratio", "a poll, CPU beside the plain loop", 0.5, "×", floor=0.8),
     Target("poll.unchanged", "a poll of an unchanged document, CPU", 1.5, " ms"),
+    Target(
+        "poll.canvas", "a poll of a canvas of 200 steps in 3 channels, CPU", 30, " ms"
+    ),
+    Target(
+        "poll.canvas.ratio",
+        "the same beside a poll of a campaign, CPU",
+        15,
+        "×",
+        floor=25,
+    ),
     Target("fleet.10000.cpu", "10,000 campaigns every 5 minutes: CPU", 25, " %"),
     Target("fleet.10000.lag", "10,000 campaigns: p99 of the start lag", 5, " s"),
     Target("fleet.10000.rss", "10,000 campaigns: RSS", 300, " MiB"),

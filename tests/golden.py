@@ -1,9 +1,10 @@
-"""Golden files: what the documents in `tests/fixtures/series` are exposed as.
+"""Golden files: what the documents in `tests/fixtures` are exposed as.
 
     python -m tests.golden     writes all of them; read the diff
 
-Of each `NAME.json` there is a `NAME.prom` with revisions. `DEFAULT` has one more,
-without: revisions are off by default.
+Of each `series/NAME.json` there is a `NAME.prom` with revisions. `DEFAULT` has one
+more, without: revisions are off by default. Of each `canvases/NAME.json` there is a
+`NAME.prom` with steps and a `NAME.default.prom` without.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.metrics.object_metrics import (
@@ -22,11 +23,15 @@ from exporter.metrics.object_metrics import (
 )
 from exporter.model.config import Selection
 from exporter.series.campaign_rows import CampaignRowParser
+from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
+from exporter.series.incremental import parse_part
+from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions, parse
 
 from tests.paths import FIXTURES
 
 SERIES = FIXTURES / "series"
+CANVASES = FIXTURES / "canvases"
 DEFAULT = "multichannel"
 OPTIONS = ParseOptions(
     row_parser=CampaignRowParser,
@@ -44,34 +49,59 @@ LABELS = ObjectLabels(
     id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
     labels={"team": "crm"},
 )
+CANVAS_LABELS = LABELS._replace(kind="canvas", name="Onboarding")
 
 
-def documents() -> list[str]:
-    """Return the names of the documents."""
-    return sorted(path.stem for path in SERIES.glob("*.json"))
+class GoldenFile(NamedTuple):
+    """What one document is exposed as."""
+
+    path: Path
+    document: Path
+    is_default: bool
+    """Whether revisions and steps are off."""
+
+    @property
+    def is_of_canvas(self) -> bool:
+        return self.document.parent == CANVASES
+
+    def documents(self) -> list[Any]:
+        """Return the responses; those of older days follow the newest one."""
+        found = json.loads(self.document.read_text("utf-8"))
+        return found if isinstance(found, list) else [found]
+
+    def render(self) -> RenderedObject:
+        """Return what the responses are rendered as."""
+        if self.is_of_canvas:
+            return self._render_canvas()
+        options = OPTIONS._replace(revisions=not self.is_default)
+        (document,) = self.documents()
+        return render_values(LABELS, parse(document, options))
+
+    def _render_canvas(self) -> RenderedObject:
+        parser = CanvasRowParser if self.is_default else CanvasStepsRowParser
+        options = OPTIONS._replace(row_parser=parser)
+        older = NOTHING_OLDER
+        for request, document in enumerate(self.documents()):
+            found = parse_part(document, options, older=older, request=request)
+            older = found.older
+        return render_values(CANVAS_LABELS, found.snapshot)
 
 
-def document(name: str) -> Any:
-    """Return a document."""
-    return json.loads((SERIES / f"{name}.json").read_text("utf-8"))
-
-
-def files() -> list[tuple[Path, str, bool]]:
-    """Return each golden file, the name of its document, and if it has revisions."""
-    default = (SERIES / f"{DEFAULT}.default.prom", DEFAULT, False)
-    return [*((SERIES / f"{name}.prom", name, True) for name in documents()), default]
-
-
-def render(name: str, *, revisions: bool) -> RenderedObject:
-    """Return what a document is rendered as."""
-    options = OPTIONS._replace(revisions=revisions)
-    return render_values(LABELS, parse(document(name), options))
+def files() -> list[GoldenFile]:
+    """Return all golden files."""
+    found = []
+    for document in sorted([*SERIES.glob("*.json"), *CANVASES.glob("*.json")]):
+        found.append(GoldenFile(document.with_suffix(".prom"), document, False))
+        if document.parent == CANVASES or document.stem == DEFAULT:
+            path = document.with_suffix(".default.prom")
+            found.append(GoldenFile(path, document, True))
+    return found
 
 
 def main() -> None:
     """Write every golden file."""
-    for path, name, revisions in files():
-        path.write_bytes(b"".join(page([render(name, revisions=revisions)])))
+    for one in files():
+        one.path.write_bytes(b"".join(page([one.render()])))
 
 
 if __name__ == "__main__":

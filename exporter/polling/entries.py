@@ -49,6 +49,10 @@ def first_entry(
         account=group.queue,
         older=kept.older,
     )
+    if kept.older.requested:
+        # Reads that are overdue wait for their next slot: those of all objects at once
+        # would delay the newest days.
+        entry = entry._replace(older=kept.older._replace(read_at=now))
     expires_at = read_at + group.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry

@@ -69,7 +69,8 @@ class ObjectGroup(NamedTuple):
         """Return whether older days are to be requested; `now` is by the wall clock."""
         today = self.parse_options(object_id, now=now).today
         windows = self.config.windows if self.older_requests else ()
-        return older_days.is_due(older, windows, today=today, now=now)
+        phase = slots.phase(object_id)
+        return older_days.is_due(older, windows, today=today, now=now, phase=phase)
 
     def object_key(self, object_id: str) -> ObjectKey:
         """Return the key of an object in the store."""

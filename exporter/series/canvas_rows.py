@@ -9,7 +9,7 @@ so they are added up.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import ClassVar
 
 from exporter.model.config import Selection
@@ -40,9 +40,6 @@ from exporter.series.rows import (
 from exporter.series.windows import exact_sum
 
 _NO_STATS = ("name", "messages", "variation_name", "variation_api_id")
-
-_Columns = dict[str, list[int | float]]
-"""Field → its values in several messages."""
 
 
 class CanvasRowParser(RowParser):
@@ -85,18 +82,17 @@ class CanvasRowParser(RowParser):
         found: DayStats = {WHOLE_KEY: self.stats(total, self._fields)}
         for key, variant in self._named(row.get("variant_stats"), self._variants):
             found[VARIANT, "", key] = self.stats(variant, self._fields)
-        channels: dict[str, _Columns] = defaultdict(lambda: defaultdict(list))
-        for key, step in self._named(row.get("step_stats"), self._steps):
+        channels: dict[str, list[Stats]] = defaultdict(list)
+        for key, step in self._step_entries(row.get("step_stats")):
             messages = self._messages(step)
-            for channel, columns in messages.items():
-                for name, values in columns.items():
-                    channels[channel][name] += values
+            for channel, stats in messages.items():
+                channels[channel] += stats
             if self.has_steps:
                 found[STEP, "", key] = self.stats(step, self._fields)
-                for channel, columns in messages.items():
-                    found[STEP_CHANNEL, channel, key] = _sums(columns)
-        for channel, columns in channels.items():
-            found[CHANNEL, channel, NO_NAME] = _sums(columns)
+                for channel, stats in messages.items():
+                    found[STEP_CHANNEL, channel, key] = _sum(stats)
+        for channel, stats in channels.items():
+            found[CHANNEL, channel, NO_NAME] = _sum(stats)
         day = {key: stats for key, stats in found.items() if stats}
         self._found.update(dict.fromkeys(day))
         return day
@@ -137,17 +133,25 @@ class CanvasRowParser(RowParser):
         """Return whether users entered or a message counted anything on that day."""
         total, steps = row.get("total_stats"), row.get("step_stats")
         entries = total.get("entries") if isinstance(total, dict) else None
-        messages = [
-            message
+        counts = (
+            value
             for step in (steps.values() if isinstance(steps, dict) else ())
             if isinstance(step, dict) and isinstance(step.get("messages"), dict)
             for channel in step["messages"].values()
             if isinstance(channel, list)
             for message in channel
             if isinstance(message, dict)
-        ]
-        counts = (value for message in messages for value in message.values())
-        return is_counted((entries, *counts))
+            for value in message.values()
+        )
+        return is_counted((entries,)) or is_counted(counts)
+
+    def _step_entries(self, value: object) -> Iterable[tuple[NameKey, Row]]:
+        """Return the steps of a day; only as parts they need their names."""
+        if self.has_steps:
+            return self._named(value, self._steps)
+        found = self.mappings(value)
+        self.count_entries(len(found))
+        return ((NO_NAME, self.mappings(step)) for step in found.values())
 
     def _named(
         self, value: object, names: list[list[NamedEntry]]
@@ -161,9 +165,9 @@ class CanvasRowParser(RowParser):
         fields = (fields for _, fields in entries)
         return zip((one.key for one in named), fields, strict=True)
 
-    def _messages(self, step: Row) -> dict[str, _Columns]:
-        """Return the values of a step's messages, by channel and field."""
-        found: dict[str, _Columns] = {}
+    def _messages(self, step: Row) -> dict[str, list[Stats]]:
+        """Return the stats of a step's messages, by channel."""
+        found: dict[str, list[Stats]] = {}
         for key, messages in self.mappings(step.get("messages")).items():
             channel = self._channels[key]
             if not channel or channel in found or messages is None:
@@ -172,12 +176,9 @@ class CanvasRowParser(RowParser):
                 self.ignored_values += 1
                 continue
             self.count_entries(max(len(messages), 1))
-            columns = found[channel] = defaultdict(list)
-            for message in messages:
-                for name, number in self.stats(
-                    self.mappings(message), self._fields
-                ).items():
-                    columns[name].append(number)
+            found[channel] = [
+                self.stats(self.mappings(message), self._fields) for message in messages
+            ]
         return found
 
 
@@ -187,7 +188,14 @@ class CanvasStepsRowParser(CanvasRowParser):
     has_steps = True
 
 
-def _sums(columns: Mapping[str, Sequence[int | float]]) -> Stats:
+def _sum(messages: Sequence[Stats]) -> Stats:
+    """Add up messages; sums beyond the range of a double are left out."""
+    if len(messages) == 1:
+        return messages[0]
+    columns: dict[str, list[int | float]] = defaultdict(list)
+    for stats in messages:
+        for name, value in stats.items():
+            columns[name].append(value)
     sums = {name: exact_sum(values) for name, values in columns.items()}
     return {name: added for name, added in sums.items() if added is not None}
 

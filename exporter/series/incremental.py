@@ -6,7 +6,7 @@ time of `parse.parse` and gives the same snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import NamedTuple
 
@@ -61,7 +61,13 @@ def parse(
 
     `previous` and `cached` are of the document before.
     """
-    return _parsed(rows_of(document, options), options, previous, cached)
+    rows = rows_of(document, options)
+    newest = _NewestDay(
+        rows, options.today, lambda _: _digest(row for _, row in rows.rows[1:])
+    )
+    if reused := newest.reused(options, previous, cached):
+        return reused
+    return newest.parsed(options, previous)
 
 
 def parse_part(
@@ -82,10 +88,19 @@ def parse_part(
     merged = older_days.merge(
         older, rows.rows, today=options.today, request=request, days=days
     )
-    by_day = sorted(older_days.rows_of(merged).items(), reverse=True)
-    rows.rows[:] = by_day
     options = with_windows_requested(options, merged)
-    return _parsed(rows, options, previous, cached)._replace(older=merged)
+    if request:
+        rows.rows[:] = older_days.rows_of(merged)
+    newest = _NewestDay(
+        rows, options.today, lambda day: older_days.digest_before(merged, day)
+    )
+    found = newest.reused(options, previous, cached)
+    if found is None:
+        if not request:
+            # The remembered days are older than those of the newest request.
+            rows.rows[:] = older_days.rows_of(merged)
+        found = newest.parsed(options, previous)
+    return found._replace(older=merged)
 
 
 def with_windows_requested(options: ParseOptions, older: OlderDays) -> ParseOptions:
@@ -94,36 +109,24 @@ def with_windows_requested(options: ParseOptions, older: OlderDays) -> ParseOpti
     return options._replace(windows=windows)
 
 
-def _parsed(
-    rows: DocumentRows,
-    options: ParseOptions,
-    previous: Snapshot | None,
-    cached: CachedDocument | None,
-) -> ParsedDocument:
-    newest = _NewestDay(rows, options.today)
-    now_cached = CachedDocument(options, newest.digests)
-    is_same = newest.digests is not None and cached == now_cached
-    if previous and previous.latest and is_same:
-        is_quiet, is_active = activity(rows, options)
-        snapshot = newest.replaced_in(previous, previous.latest)._replace(
-            skipped_rows=rows.skipped_rows, is_quiet=is_quiet, is_active=is_active
-        )
-        return ParsedDocument(snapshot, now_cached, is_reused=True)
-    first_complete = previous.first_complete if previous else None
-    snapshot = snapshot_of(rows, options, first_complete)
-    return ParsedDocument(snapshot, now_cached, is_reused=False)
-
-
 class _NewestDay:
     """The one day that is not over, if all others are."""
 
-    digests: Digests | None = None
+    _digests: Digests | None = None
 
-    def __init__(self, rows: DocumentRows, today: date) -> None:
+    def __init__(
+        self,
+        rows: DocumentRows,
+        today: date,
+        digest_before: Callable[[date], int | None],
+    ) -> None:
+        """`digest_before` returns 64 bits of the rows before a day, if possible."""
+        self._rows = rows
         self._today = today
         self._stats: DayStats = {}
-        is_one = sum(day >= today for day, _ in rows.rows) == 1
-        past = _digest(row for _, row in rows.rows[1:]) if is_one else None
+        if sum(day >= today for day, _ in rows.rows) != 1:
+            return
+        past = digest_before(rows.rows[0][0])
         if past is None:
             return
         ((self._day, self._stats),) = rows.days(1)
@@ -132,9 +135,38 @@ class _NewestDay:
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
         shape = (self._day, tuple(parts.items()), names)
         counts = (rows.parser.ignored_values, rows.parser.entries)
-        self.digests = Digests(past, hash((*shape, *counts)))
+        self._digests = Digests(past, hash((*shape, *counts)))
 
-    def replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
+    def reused(
+        self,
+        options: ParseOptions,
+        previous: Snapshot | None,
+        cached: CachedDocument | None,
+    ) -> ParsedDocument | None:
+        """Return the previous snapshot with this day; None: more is new."""
+        now_cached = CachedDocument(options, self._digests)
+        if self._digests is None or cached != now_cached:
+            return None
+        if previous is None or previous.latest is None:
+            return None
+        is_quiet, is_active = activity(self._rows, options)
+        snapshot = self._replaced_in(previous, previous.latest)._replace(
+            skipped_rows=self._rows.skipped_rows,
+            is_quiet=is_quiet,
+            is_active=is_active,
+        )
+        return ParsedDocument(snapshot, now_cached, is_reused=True)
+
+    def parsed(
+        self, options: ParseOptions, previous: Snapshot | None
+    ) -> ParsedDocument:
+        """Return the snapshot of all rows."""
+        first_complete = previous.first_complete if previous else None
+        snapshot = snapshot_of(self._rows, options, first_complete)
+        cached = CachedDocument(options, self._digests)
+        return ParsedDocument(snapshot, cached, is_reused=False)
+
+    def _replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
         """Return the previous snapshot with this day's figures as its latest."""
         figures = tuple(
             (part, self._stats[self._keys[part]]) for part, _ in latest.figures

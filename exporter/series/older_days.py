@@ -7,12 +7,16 @@ further request.
 
 from __future__ import annotations
 
+import binascii
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
-from math import ceil
+from math import ceil, floor
 from typing import NamedTuple
+
+import orjson
 
 from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import instant, items, mapping, text
@@ -25,14 +29,28 @@ SURE_DAYS = DAYS_PER_REQUEST - 1
 """Complete days that a request covers whether or not Braze includes its last day."""
 
 REREAD_SECONDS = 6 * 3600.0
-"""Braze restates past days; older ones are read again this often."""
+"""Braze restates past days; older ones are read again once in each such period."""
+
+
+_FASTEST = 1
+"""Of the levels of zlib. JSON takes a tenth at any of them."""
+
+_MAX_ROW_BYTES = 64 * 1024 * 1024
+"""Of a row in a state file, which is not trusted."""
+
+
+class PackedRow(NamedTuple):
+    """A row of Braze as JSON."""
+
+    digest: int
+    """64 bits of the JSON under a secret of this process."""
+    deflated: bytes
 
 
 class OlderDays(NamedTuple):
     """The remembered days of one object."""
 
-    rows: bytes = b""
-    """Rows of Braze as JSON, compressed; they take up to a tenth."""
+    rows: Mapping[date, PackedRow] = {}
     requested: frozenset[date] = frozenset()
     """The days that were requested, with or without a row."""
     read_at: float = 0.0
@@ -69,32 +87,36 @@ def merge(
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
-    known = rows_of(older)
-    found = {
+    kept = {
         day: row
-        for day, row in known.items()
-        if day not in sure and (request or day < today)
-    } | dict(rows)
-    kept = {day: row for day, row in found.items() if day >= first}
+        for day, row in older.rows.items()
+        if day >= first and day not in sure and (request or day < today)
+    }
     try:
-        packed = _packed(kept)
+        for day, row in rows:
+            if day >= first:
+                kept[day] = _packed(row, older.rows.get(day))
     except RecursionError:
         message = "a day of data.stats is nested too deeply"
         raise MalformedSeries(message) from None
     return older._replace(
-        rows=packed,
+        rows=kept,
         requested=frozenset(
             day for day in {*older.requested, *sure, *kept} if day >= first
         ),
     )
 
 
-def rows_of(older: OlderDays) -> Mapping[date, Row]:
-    """Return the remembered rows, the newest request's among them."""
-    if not older.rows:
-        return {}
-    rows = json.loads(zlib.decompress(older.rows))
-    return {date.fromisoformat(day): row for day, row in rows.items()}
+def rows_of(older: OlderDays) -> list[tuple[date, Row]]:
+    """Return the remembered rows newest first, the newest request's among them."""
+    days = sorted(older.rows.items(), reverse=True)
+    return [(day, _row_of(zlib.decompress(row.deflated))) for day, row in days]
+
+
+def digest_before(older: OlderDays, newest: date) -> int:
+    """Return 64 bits of all remembered rows before a day."""
+    digests = ((day, row.digest) for day, row in older.rows.items() if day < newest)
+    return hash(tuple(sorted(digests)))
 
 
 def windows_requested(
@@ -110,18 +132,36 @@ def windows_requested(
 
 
 def is_due(
-    older: OlderDays, windows: Sequence[int], *, today: date, now: float
+    older: OlderDays, windows: Sequence[int], *, today: date, now: float, phase: float
 ) -> bool:
-    """Return whether older days are to be requested; `now` is by the wall clock."""
+    """Return whether older days are to be requested; `now` is by the wall clock.
+
+    `phase`, in [0, 1), is the fraction of the period at which they are read again:
+    objects that were first read together are not read again together.
+    """
     if not requests_needed(windows):
         return False
     is_known = windows_requested(windows, older, today=today) == tuple(windows)
-    return not is_known or not 0 <= now - older.read_at < REREAD_SECONDS
+    began_at = (floor(now / REREAD_SECONDS - phase) + phase) * REREAD_SECONDS
+    return not is_known or not began_at <= older.read_at <= now
 
 
-def _packed(rows: Mapping[date, Row]) -> bytes:
-    by_day = {day.isoformat(): row for day, row in sorted(rows.items())}
-    return zlib.compress(json.dumps(by_day).encode()) if by_day else b""
+def _packed(row: Row, known: PackedRow | None) -> PackedRow:
+    """Return a row as JSON, or the known one if that is the same."""
+    try:
+        content = orjson.dumps(row)
+    except TypeError:  # a text that is not Unicode
+        content = json.dumps(row).encode()
+    digest = hash(content)
+    if known and known.digest == digest:
+        return known
+    return PackedRow(digest, zlib.compress(content, _FASTEST))
+
+
+def _row_of(content: bytes) -> Row:
+    with suppress(orjson.JSONDecodeError):
+        return mapping(orjson.loads(content))
+    return mapping(json.loads(content))
 
 
 def dump(older: OlderDays) -> dict[str, object] | None:
@@ -129,7 +169,10 @@ def dump(older: OlderDays) -> dict[str, object] | None:
     if older == NOTHING_OLDER:
         return None
     return {
-        "rows": {str(day): row for day, row in rows_of(older).items()},
+        "rows": {
+            str(day): binascii.b2a_base64(row.deflated, newline=False).decode()
+            for day, row in older.rows.items()
+        },
         "requested": sorted(map(str, older.requested)),
         "read_at": older.read_at,
     }
@@ -142,13 +185,27 @@ def parse(document: object) -> OlderDays:
     try:
         fields = mapping(document)
         rows = {
-            date.fromisoformat(day): mapping(row)
+            date.fromisoformat(day): _parse_row(text(row))
             for day, row in mapping(fields["rows"]).items()
         }
         requested = frozenset(
             map(date.fromisoformat, map(text, items(fields["requested"])))
         )
-        return OlderDays(_packed(rows), requested, instant(fields["read_at"]))
-    except (KeyError, TypeError) as error:
+        return OlderDays(rows, requested, instant(fields["read_at"]))
+    except (KeyError, TypeError, RecursionError) as error:
         message = "not remembered days as this version writes them"
         raise ValueError(message) from error
+
+
+def _parse_row(encoded: str) -> PackedRow:
+    deflated = binascii.a2b_base64(encoded, strict_mode=True)
+    inflate = zlib.decompressobj()
+    try:
+        content = inflate.decompress(deflated, _MAX_ROW_BYTES)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not inflate.eof or inflate.unused_data:
+        message = "expected one whole row"
+        raise ValueError(message)
+    _row_of(content)
+    return PackedRow(hash(content), deflated)

@@ -32,7 +32,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
             partial(scrape.run, scrape.SMALL),
             {one.name for one in TARGETS if one.floor and "scrape" in one.name},
         ),
-        (partial(poll.run, poll.SMALL), {"poll.ratio"}),
+        (partial(poll.run, poll.SMALL), {"poll.ratio", "poll.canvas.ratio"}),
     ],
     ids=["a scrape and one of labelled gauges", "a poll and a plain loop"],
 )

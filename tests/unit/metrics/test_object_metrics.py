@@ -1,5 +1,6 @@
 """Rendered lines, parsed by the official parsers."""
 
+import json
 import re
 from typing import Any
 
@@ -146,7 +147,8 @@ def test_large_blocks_are_compressed() -> None:
 
 
 def test_only_the_newest_day_is_rendered_again() -> None:
-    before = parse(golden.document("multichannel"), OPTIONS)
+    document = json.loads((golden.SERIES / "multichannel.json").read_text("utf-8"))
+    before = parse(document, OPTIONS)
     assert before.latest
     assert before.last_complete
     changed = before.latest._replace(figures=before.last_complete.figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,8 @@ from tests.support.polling_world import (
 )
 
 HOUR = 3600.0
+REREAD_AFTER = 10318.6
+"""Seconds from the start to the first slot at which `c` reads older days again."""
 KEY = key("c", kind="canvas")
 MALFORMED = {"data": {"stats": "later"}}
 TOO_LARGE = failure(Unusable, "too_large", status=200)
@@ -66,7 +69,7 @@ def age_of(params: Mapping[str, str | int], now: float) -> int:
 
 
 class CanvasWorld(PollingWorld):
-    """The campaign a and the canvas c, with windows of 7 and 28 days."""
+    """The campaign a and canvases, the canvas c unless others are given."""
 
     braze: CanvasBraze
 
@@ -75,6 +78,7 @@ class CanvasWorld(PollingWorld):
         kept: Mapping[str, Kept] | None = None,
         *,
         windows: Iterable[str] = ("7d", "28d"),
+        ids: str = "c",
         clock: FakeClock | None = None,
     ) -> None:
         super().__init__(clock=clock)
@@ -82,7 +86,7 @@ class CanvasWorld(PollingWorld):
         self.braze.now = self.clock.wall
         found = config(workspace("a"), windows=list(windows))
         known = {key(id_, kind="canvas"): one for id_, one in (kept or {}).items()}
-        self.apply(with_canvases(found, "c"), known)
+        self.apply(with_canvases(found, ids), known)
 
     def ages(self, *, until: float) -> list[int]:
         """Run until then; return the age of the days of each request meanwhile."""
@@ -142,22 +146,48 @@ def test_a_window_is_served_once_all_its_days_were_asked_for() -> None:
     assert world.metric("polls_total", result="deferred") == 0
 
 
-def test_older_days_are_read_again_every_six_hours_and_not_for_a_new_day() -> None:
-    """The world starts at 15:06, so that a day begins between the third reads."""
+def test_older_days_are_read_again_four_times_a_day_and_not_for_a_new_day() -> None:
+    """A day begins three times in three days, an hour from each of these reads."""
     world = CanvasWorld()
     world.run(until=NOW + 30)
+    world.braze.requests.clear()
+    reads: list[float] = []
+    windows: set[tuple[str, ...]] = set()
 
-    until_reread = world.ages(until=NOW + 5.9 * HOUR)
-    reread = world.ages(until=NOW + 6.5 * HOUR)
-    world.braze.older = UNKNOWN
-    over_midnight = world.ages(until=NOW + 11.9 * HOUR)
+    def note() -> None:
+        windows.add(tuple(world.sums().values()))
+        if age_of(world.braze.canvas_requests[-1], world.clock.wall()):
+            reads.append(world.clock.time - NOW)
 
-    assert until_reread == [0] * len(until_reread)
-    assert 22 <= len(until_reread) <= 25
-    assert [age for age in reread if age] == [13, 26]
-    assert over_midnight == [0] * len(over_midnight)
-    assert world.sums() == {"7d": "21", "28d": "84"}
+    world.braze.on_request = note
+    world.run(until=NOW + 72 * HOUR)
+
+    assert len(reads) == 2 * 12
+    due = [REREAD_AFTER + 6 * HOUR * number for number in range(12) for _ in range(2)]
+    assert all(0 <= at - slot < 1000 for at, slot in zip(reads, due, strict=True))
+    newest = len(world.braze.canvas_requests) - len(reads)
+    assert 72 * 4 - 2 <= newest <= 72 * 4 + 2
+    assert windows == {("21", "84")}
     assert world.is_up()
+
+
+def test_canvases_that_start_together_read_older_days_at_different_times() -> None:
+    """Else each sixth hour would have half as many requests again as the others."""
+    ids = "abcdefghijklmnopqrstuvwxyz"
+    world = CanvasWorld(ids=ids)
+    world.run(until=NOW + 900)
+    world.braze.requests.clear()
+    by_hour = Counter[int]()
+
+    def note() -> None:
+        if age_of(world.braze.canvas_requests[-1], world.clock.wall()):
+            by_hour[int((world.clock.time - NOW) // HOUR)] += 1
+
+    world.braze.on_request = note
+    world.run(until=NOW + 12 * HOUR)
+
+    assert by_hour.total() > 3 * len(ids)
+    assert max(by_hour.values()) < len(ids)
 
 
 @pytest.mark.parametrize("response", [TOO_LARGE, UNKNOWN, MALFORMED, DOWN])
@@ -198,16 +228,19 @@ def test_a_failed_request_for_the_newest_days_sends_none_for_older_ones() -> Non
     assert world.metric("polls_total", result="failed") == 1
 
 
-def restarted(world: PollingWorld, *, after: float) -> CanvasWorld:
+def restarted(
+    world: PollingWorld, *, after: float, windows: Iterable[str] = ("7d", "28d")
+) -> CanvasWorld:
     """Return a world that starts later with what is kept of this one."""
     entry = world.entry("c", kind=CANVAS)
     assert entry.snapshot is not None
     assert entry.status.last_success_at is not None
     kept = Kept(entry.status.last_success_at, None, entry.snapshot, entry.older)
-    return CanvasWorld({"c": kept}, clock=FakeClock(world.clock.time + after))
+    clock = FakeClock(world.clock.time + after)
+    return CanvasWorld({"c": kept}, windows=windows, clock=clock)
 
 
-@pytest.mark.parametrize("after", [60.0, 5 * HOUR])
+@pytest.mark.parametrize("after", [60.0, 2 * HOUR])
 def test_older_days_survive_a_restart(after: float) -> None:
     """No request for them is sent before they are due, even if values are stale."""
     previous = CanvasWorld()
@@ -215,14 +248,61 @@ def test_older_days_survive_a_restart(after: float) -> None:
 
     world = restarted(previous, after=after)
     at_once = world.sums()
-    before_due = world.ages(until=NOW + 5.9 * HOUR)
-    when_due = world.ages(until=NOW + 6.5 * HOUR)
+    before_due = world.ages(until=NOW + REREAD_AFTER)
+    when_due = world.ages(until=NOW + REREAD_AFTER + 1000)
 
     assert at_once == ({"7d": "21", "28d": "84"} if after == 60 else {})
     assert before_due == [0] * len(before_due)
     assert len(before_due) > 1
     assert [age for age in when_due if age] == [13, 26]
     assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+def test_days_without_running_are_made_up_by_the_newest_request() -> None:
+    """Older days, which were read three days ago, wait for their next slot.
+
+    After a start all canvases would request them at once.
+    """
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=72 * HOUR)
+    first = world.ages(until=world.clock.time + 30)
+    served = world.sums()
+    before_due = world.ages(until=NOW + 72 * HOUR + REREAD_AFTER)
+    when_due = world.ages(until=NOW + 72 * HOUR + REREAD_AFTER + 1000)
+
+    assert first == [0]
+    assert served == {"7d": "21", "28d": "84"}
+    assert before_due == [0] * len(before_due)
+    assert [age for age in when_due if age] == [13, 26]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_another_time_zone_keeps_the_older_days(zone: str) -> None:
+    """Of a reload: the present day is another one there, or the same."""
+    world = CanvasWorld()
+    world.run(until=NOW + 30)
+
+    changed = config(workspace("a", timezone=zone), windows=["7d", "28d"])
+    world.apply(with_canvases(changed, "c"))
+    assert world.sums() == {"7d": "21", "28d": "84"}
+    ages = world.ages(until=NOW + 1.5 * 900 + 30)
+
+    assert ages == [0] * len(ages)
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+@pytest.mark.parametrize("longest", ["7d", "14d"])
+def test_shorter_windows_of_a_restart_need_no_older_days_again(longest: str) -> None:
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=1200, windows=["1d", longest])
+    ages = world.ages(until=world.clock.time + 30)
+
+    assert ages == [0]
+    assert world.sums() == {"1d": "3", longest: str(3 * int(longest[:-1]))}
 
 
 def test_days_that_were_missed_during_a_long_stop_are_asked_for_first() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,8 +12,10 @@ from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.snapshot import Snapshot
 from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
+from exporter.series.incremental import parse_part
+from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions, parse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import data_series, naive_canvas_oracle, naive_oracle
@@ -66,6 +68,8 @@ ROWS = data_series.canvas_rows(
 )
 
 
+@pytest.mark.slow
+@settings(max_examples=2000)
 @given(days=st.lists(ROWS | data_series.ODD, max_size=5), has_steps=st.booleans())
 def test_every_document_is_exposed_as_by_the_naive_oracle(
     days: list[Any], *, has_steps: bool
@@ -82,6 +86,85 @@ def test_every_document_is_exposed_as_by_the_naive_oracle(
         subject={"workspace": "shop", "canvas": "Onboarding"},
         has_steps=has_steps,
     )
+
+
+class NaiveMemory:
+    """The days of the responses so far, as in the rules of the contract."""
+
+    def __init__(self) -> None:
+        self.rows: dict[date, Any] = {}
+        self.asked: set[date] = set()
+
+    def add(self, response: Any, *, today: date, request: int) -> None:
+        """Note a response; request 0 has the newest 13 complete days, and today."""
+        ages = range(13 * request + 1, 13 * request + 14)
+        covered = {today - timedelta(days=age) for age in ages}
+        self.rows = {
+            day: row
+            for day, row in self.rows.items()
+            if day not in covered and (request > 0 or day < today)
+        }
+        days = naive_canvas_oracle.days_of(response)
+        self.rows |= naive_oracle.usable_rows(days, today)
+        oldest = today - timedelta(days=29)
+        self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
+        self.asked |= covered | set(self.rows)
+
+    def windows(self, today: date) -> tuple[int, ...]:
+        """Return the windows all of whose days were asked for."""
+        asked = self.asked | {today - timedelta(days=age) for age in range(1, 14)}
+        return tuple(
+            window
+            for window in (7, 28)
+            if {today - timedelta(days=age) for age in range(1, window + 1)} <= asked
+        )
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> list[tuple[int, int, list[Any]]]:
+    """Return (days since the start, request, rows); rows are often those of before."""
+    age_of_rows = st.integers(-1, 30).map(lambda age: str(TODAY - timedelta(days=age)))
+    known = draw(st.lists(data_series.canvas_rows(age_of_rows), min_size=1, max_size=6))
+    at, found = 0, []
+    for _ in range(draw(st.integers(1, 6))):
+        at += draw(st.sampled_from([0, 0, 0, 1, 2, 15]))
+        rows = draw(st.lists(st.sampled_from(known), max_size=6))
+        found.append((at, draw(st.sampled_from([0, 0, 1, 2])), rows))
+    return found
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(polls=responses(), has_steps=st.booleans())
+def test_remembered_days_are_exposed_as_by_the_naive_oracle(
+    polls: list[tuple[int, int, list[Any]]], *, has_steps: bool
+) -> None:
+    """In any order of responses, over days that begin between them."""
+    parser = CanvasStepsRowParser if has_steps else CanvasRowParser
+    memory, previous = NaiveMemory(), None
+    for days_later, request, rows in polls:
+        today = TODAY + timedelta(days=days_later - 15)
+        response = document(*rows)
+        options = OPTIONS._replace(row_parser=parser, today=today, windows=(7, 28))
+
+        previous = parse_part(
+            response,
+            options,
+            older=previous.older if previous else NOTHING_OLDER,
+            request=request,
+            previous=previous.snapshot if previous else None,
+            cached=previous.cached if previous else None,
+        )
+
+        memory.add(response, today=today, request=request)
+        assert samples(previous.snapshot) == naive_canvas_oracle.expected(
+            {"data": list(memory.rows.values())},
+            today=today,
+            timezone=OPTIONS.timezone,
+            windows=memory.windows(today),
+            subject={"workspace": "shop", "canvas": "Onboarding"},
+            has_steps=has_steps,
+        )
 
 
 JSON = st.recursive(

@@ -11,7 +11,10 @@ from exporter.model.errors import MalformedSeries
 from exporter.series.older_days import (
     NOTHING_OLDER,
     OlderDays,
+    digest_before,
+    dump,
     merge,
+    parse,
     requests_needed,
     rows_of,
     windows_requested,
@@ -30,6 +33,10 @@ def response(*ages: int, today: date = TODAY, value: int = 1) -> list[tuple[date
     return [
         (ago(age, today), {"time": str(ago(age, today)), "n": value}) for age in ages
     ]
+
+
+def days_of(older: OlderDays) -> dict[date, Any]:
+    return dict(rows_of(older))
 
 
 def requested(older: OlderDays, request: int, today: date = TODAY) -> OlderDays:
@@ -85,12 +92,12 @@ def test_rows_are_remembered_until_they_are_too_old() -> None:
         NOTHING_OLDER, response(0, 1, 28, 29), today=TODAY, request=2, days=28
     )
 
-    assert set(rows_of(older)) == {ago(0), ago(1), ago(28)}
+    assert set(days_of(older)) == {ago(0), ago(1), ago(28)}
     next_day = merge(older, response(5), today=ago(-1), request=0, days=29)
-    assert set(rows_of(next_day)) == {ago(5), ago(28)}
+    assert set(days_of(next_day)) == {ago(5), ago(28)}
     day_after = merge(next_day, [], today=ago(-2), request=0, days=29)
-    assert set(rows_of(day_after)) == set()
-    assert rows_of(NOTHING_OLDER) == {}
+    assert set(days_of(day_after)) == set()
+    assert days_of(NOTHING_OLDER) == {}
 
 
 def test_a_restated_day_replaces_the_remembered_one() -> None:
@@ -98,7 +105,9 @@ def test_a_restated_day_replaces_the_remembered_one() -> None:
 
     again = merge(older, response(20, value=2), today=TODAY, request=1, days=28)
 
-    assert rows_of(again)[ago(20)]["n"] == 2
+    assert days_of(again)[ago(20)]["n"] == 2
+    assert digest_before(again, TODAY) != digest_before(older, TODAY)
+    assert digest_before(again, ago(20)) == digest_before(older, ago(20))
 
 
 def test_a_row_nested_too_deeply_is_malformed() -> None:
@@ -109,10 +118,16 @@ def test_a_row_nested_too_deeply_is_malformed() -> None:
         merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=0, days=28)
 
 
-@given(st.text(st.characters()), st.integers(), st.floats(allow_nan=False))
+@given(
+    st.text(st.characters()),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
 def test_any_row_is_remembered_as_it_is(text: str, whole: int, number: float) -> None:
+    """The decoder of responses returns no other numbers."""
     row = {"time": str(ago(5)), text: [text, whole, number, None]}
 
     older = merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=1, days=28)
 
-    assert rows_of(older) == {ago(5): row}
+    assert days_of(older) == {ago(5): row}
+    assert parse(dump(older)) == older

@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date, timedelta
@@ -252,6 +254,11 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "no table": edit("ALTER TABLE kept RENAME TO others"),
 }
 
+
+def base64_of(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
 older_document = older_days.dump(OLDER)
 assert older_document is not None
 BAD_ROWS: dict[str, Callable[[Path], object]] = {
@@ -280,6 +287,13 @@ BAD_ROWS: dict[str, Callable[[Path], object]] = {
             ("rows", None),
             ("rows", {"yesterday": {}}),
             ("rows", {"2025-06-02": []}),
+            ("rows", {"2025-06-02": "no base64"}),
+            ("rows", {"2025-06-02": base64_of(b"not deflated")}),
+            ("rows", {"2025-06-02": base64_of(zlib.compress(b"{}")[:-1])}),
+            ("rows", {"2025-06-02": base64_of(zlib.compress(b"{}") + b"more")}),
+            ("rows", {"2025-06-02": base64_of(zlib.compress(b"no JSON"))}),
+            ("rows", {"2025-06-02": base64_of(zlib.compress(b"[]"))}),
+            ("rows", {"2025-06-02": base64_of(zlib.compress(b"[" * 100_000))}),
             ("requested", None),
             ("requested", [1]),
             ("requested", ["yesterday"]),
