@@ -122,8 +122,8 @@ def ages(braze: Simulator, *, since: int) -> list[tuple[str, int]]:
     for one in braze.requests[since:]:
         if one.path == "/canvas/data_series":
             (end,) = parse_qs(one.query)["ending_at"]
-            age = datetime.fromtimestamp(one.epoch_seconds, UTC)
-            age -= datetime.fromisoformat(end)
+            at = datetime.fromtimestamp(one.epoch_seconds, UTC)
+            age = at - datetime.fromisoformat(end)
             found.append((str(one.canvas_id), round(age / timedelta(days=1))))
     return found
 
