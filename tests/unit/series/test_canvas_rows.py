@@ -112,11 +112,14 @@ class NaiveMemory:
 
     def windows(self, today: date) -> tuple[int, ...]:
         """Return the windows all of whose days were requested."""
-        requested = self.requested | {today - timedelta(days=age) for age in range(1, 14)}
+        requested = self.requested | {
+            today - timedelta(days=age) for age in range(1, 14)
+        }
         return tuple(
             window
             for window in (7, 28)
-            if {today - timedelta(days=age) for age in range(1, window + 1)} <= asked
+            if {today - timedelta(days=age) for age in range(1, window + 1)}
+            <= requested
         )
 
 
