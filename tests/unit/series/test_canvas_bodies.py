@@ -86,7 +86,7 @@ TEXTS = st.sampled_from(
 
 
 def listed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]")
+    return st.lists(inner, max_size=2).map(lambda items: f"[{','.join(items)}]")
 
 
 def objects(
@@ -94,13 +94,13 @@ def objects(
 ) -> st.SearchStrategy[str]:
     """Return objects, some with a key twice."""
     members = st.tuples(keys, inner).map(":".join)
-    return st.lists(members, max_size=5).map(lambda some: f"{{{','.join(some)}}}")
+    return st.lists(members, max_size=3).map(lambda some: f"{{{','.join(some)}}}")
 
 
 ANY = st.recursive(
     NUMBERS | TEXTS | st.sampled_from(["null", "true", "false", "[]", "{}"]),
     lambda inner: listed(inner) | objects(inner),
-    max_leaves=12,
+    max_leaves=5,
 )
 
 
