@@ -93,7 +93,7 @@ class NaiveMemory:
 
     def __init__(self) -> None:
         self.rows: dict[date, Any] = {}
-        self.asked: set[date] = set()
+        self.requested: set[date] = set()
 
     def add(self, response: Any, *, today: date, request: int) -> None:
         """Note a response; request 0 has the newest 13 complete days, and today."""
@@ -108,15 +108,15 @@ class NaiveMemory:
         self.rows |= naive_oracle.usable_rows(days, today)
         oldest = today - timedelta(days=29)
         self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
-        self.asked |= covered | set(self.rows)
+        self.requested |= covered | set(self.rows)
 
     def windows(self, today: date) -> tuple[int, ...]:
         """Return the windows all of whose days were asked for."""
-        asked = self.asked | {today - timedelta(days=age) for age in range(1, 14)}
+        requested = self.requested | {today - timedelta(days=age) for age in range(1, 14)}
         return tuple(
             window
             for window in (7, 28)
-            if {today - timedelta(days=age) for age in range(1, window + 1)} <= asked
+            if {today - timedelta(days=age) for age in range(1, window + 1)} <= requested
         )
 
 
