@@ -369,19 +369,20 @@ def test_another_account_is_asked_for_all_days() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR])
-def test_older_days_are_read_when_due_even_if_the_wall_clock_is_set(
+def test_older_days_are_not_read_again_because_the_wall_clock_is_set(
     seconds: float,
 ) -> None:
+    """They are read once in six hours, as without."""
     world = CanvasWorld()
     world.run(until=NOW + 30)
 
     world.clock.set_wall(seconds=seconds)
     world.workspaces.after_clock_set()
-    before_due = world.ages(until=NOW + 5.9 * HOUR)
-    when_due = world.ages(until=NOW + 6.5 * HOUR)
+    soon = world.ages(until=NOW + 1.5 * HOUR)
+    later = world.ages(until=NOW + 6.5 * HOUR)
 
-    assert before_due == [0] * len(before_due)
-    assert [age for age in when_due if age] == [13, 26]
+    assert soon == [0] * len(soon)
+    assert [age for age in later if age] == [13, 26]
 
 
 def test_a_canvas_that_comes_back_during_a_poll_is_read_at_once() -> None:
