@@ -35,8 +35,9 @@ REREAD_SECONDS = 6 * 3600.0
 _FASTEST = 1
 """Of the levels of zlib. JSON takes a tenth at any of them."""
 
-_MAX_ROW_BYTES = 64 * 1024 * 1024
-"""Of a row in a state file, which is not trusted."""
+_MAX_BYTES = 32 * 1024 * 1024
+"""Of an object's rows in a state file, which is not trusted: they are inflated
+together."""
 
 
 class PackedRow(NamedTuple):
@@ -184,10 +185,10 @@ def parse(document: object) -> OlderDays:
         return NOTHING_OLDER
     try:
         fields = mapping(document)
-        rows = {
-            date.fromisoformat(day): _parse_row(text(row))
-            for day, row in mapping(fields["rows"]).items()
-        }
+        rows, room = {}, _MAX_BYTES
+        for day, row in mapping(fields["rows"]).items():
+            content, rows[date.fromisoformat(day)] = _parse_row(text(row), room)
+            room -= len(content)
         requested = frozenset(
             map(date.fromisoformat, map(text, items(fields["requested"])))
         )
@@ -197,15 +198,15 @@ def parse(document: object) -> OlderDays:
         raise ValueError(message) from error
 
 
-def _parse_row(encoded: str) -> PackedRow:
+def _parse_row(encoded: str, room: int) -> tuple[bytes, PackedRow]:
     deflated = binascii.a2b_base64(encoded, strict_mode=True)
     inflate = zlib.decompressobj()
     try:
-        content = inflate.decompress(deflated, _MAX_ROW_BYTES)
+        content = inflate.decompress(deflated, room + 1)  # 0 would be without a limit
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    if not inflate.eof or inflate.unused_data:
-        message = "expected one whole row"
+    if not inflate.eof or inflate.unused_data or len(content) > room:
+        message = f"expected whole rows of at most {_MAX_BYTES >> 20} MiB"
         raise ValueError(message)
     _row_of(content)
-    return PackedRow(hash(content), deflated)
+    return content, PackedRow(hash(content), deflated)

@@ -100,6 +100,20 @@ def test_rows_are_remembered_until_they_are_too_old() -> None:
     assert days_of(NOTHING_OLDER) == {}
 
 
+def test_packed_rows_that_are_too_long_together_are_refused() -> None:
+    """A state file is not trusted, and its rows are inflated together."""
+    text = "x" * (9 * 1024 * 1024)
+    rows: list[tuple[date, Any]] = [(ago(age), {"text": text}) for age in (1, 2, 3, 4)]
+    packed = [
+        dump(merge(NOTHING_OLDER, rows[:most], today=TODAY, request=0, days=28))
+        for most in (3, 4)
+    ]
+
+    assert len(parse(packed[0]).rows) == 3
+    with pytest.raises(ValueError, match="rows of at most 32 MiB"):
+        parse(packed[1])
+
+
 def test_a_restated_day_replaces_the_remembered_one() -> None:
     older = merge(NOTHING_OLDER, response(20), today=TODAY, request=1, days=28)
 
