@@ -53,7 +53,7 @@ class OlderDays(NamedTuple):
 
     rows: Mapping[date, PackedRow] = {}
     requested: frozenset[date] = frozenset()
-    """The days that were requested, with or without a row."""
+    """The days that were requested when they were over, with or without a row."""
     read_at: float = 0.0
     """When all older days were last read, by the wall clock; 0: never."""
 
@@ -83,29 +83,42 @@ def merge(
 ) -> OlderDays:
     """Remember the days of a response; those older than `days` are forgotten.
 
-    A day that the response covers and has no row for is forgotten, too.
-    `MalformedSeries`: a row cannot be remembered.
+    A day that the response covers and has no row for is forgotten, too, and with the
+    newest request each that was not over when it was read. Of a response with older
+    days the rows of newer ones are left out. `MalformedSeries`: a row cannot be
+    remembered.
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
     kept = {
         day: row
         for day, row in older.rows.items()
-        if day >= first and day not in sure and (request or day < today)
+        if day >= first
+        and day not in sure
+        and (request or (day < today and day in older.requested))
     }
+    found = set()
     try:
         for day, row in rows:
-            if day >= first:
+            if day >= first and (not request or day <= _last_day(today, request)):
                 kept[day] = _packed(row, older.rows.get(day))
+                found.add(day)
     except RecursionError:
         message = "a day of data.stats is nested too deeply"
         raise MalformedSeries(message) from None
+    requested = {*older.requested, *sure, *found}
     return older._replace(
         rows=kept,
-        requested=frozenset(
-            day for day in {*older.requested, *sure, *kept} if day >= first
-        ),
+        requested=frozenset(day for day in requested if first <= day < today),
     )
+
+
+def _last_day(today: date, request: int) -> date:
+    """Return the last day that a request for older days may cover.
+
+    On the day after the one that is 13 days ago if clocks were set back since.
+    """
+    return today - timedelta(days=request * SURE_DAYS - 1)
 
 
 def rows_of(older: OlderDays) -> list[tuple[date, Row]]:
