@@ -25,7 +25,7 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.polling.kinds import KINDS, Kind
+from exporter.polling.kinds import WITH_HISTORY, Kind
 from exporter.system.clock import Clock
 
 _MAX_SLEEP_SECONDS = 10.0
@@ -64,7 +64,7 @@ def session_of(
             reserve=workspace.reserve,
             concurrency=workspace.concurrency,
         )
-        for kind in KINDS
+        for kind in WITH_HISTORY
     }
     return Session(client, budgets=budgets, clock=clock, random=random)
 
@@ -136,8 +136,10 @@ class GroupDownload:
             return
         self._has_response = True
         self._failures_in_a_row = 0
+        parser = self.kind.row_parser(one)
+        assert parser is not None  # noqa: S101 - for the reader of types
         try:
-            self.kind.row_parser(one).days(result.document)
+            parser.days(result.document)
         except MalformedSeries as error:
             self._fail(request, error)
             return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import chain
 
-from exporter.metrics.families import Family, GroupFamilies, ObjectFamilies
+from exporter.metrics.family import Family, GroupFamilies, ObjectFamilies
 from exporter.metrics.object_metrics import (
     ObjectLabels,
     escape,
@@ -37,12 +37,13 @@ def families_of(families: ObjectFamilies) -> tuple[Family, ...]:
     """
     groups = families.groups.values()
     infos = (one.info.family for one in groups if one.info)
-    return (
+    found = (
         *chain.from_iterable((one.last_complete_day, one.trailing) for one in groups),
         families.last_complete_day_timestamp,
         *dict.fromkeys(infos),
         families.info,
     )
+    return tuple(one for one in found if one is not None)
 
 
 def header(family: Family) -> str:
@@ -69,7 +70,7 @@ def render(
         for name, text in (
             *added.items(),
             ("workspace", subject.workspace),
-            (subject.kind, subject.name),
+            (subject.families.label, subject.name),
         )
     )
     for own, values in _series(family, subject, history, added=added):

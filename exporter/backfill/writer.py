@@ -17,7 +17,8 @@ from exporter.backfill import openmetrics, sampling
 from exporter.backfill.download import key_of
 from exporter.backfill.page_cache import CacheKey, PageCache
 from exporter.backfill.sampling import HistoryRequest
-from exporter.metrics.families import BY_KIND, Family
+from exporter.metrics.families import BY_KIND
+from exporter.metrics.family import Family
 from exporter.metrics.object_metrics import ObjectLabels
 from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
 from exporter.model.snapshot import ObjectHistory

@@ -299,6 +299,7 @@ class Client:
             responses.answered_at_of(headers),
             digest,
             seconds,
+            responses.next_cursor_of(headers),
         )
 
     def _failure(

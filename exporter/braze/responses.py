@@ -14,11 +14,19 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from exporter.braze.paths import CANVAS_DATA_SERIES, CANVAS_PATHS, permission_for
+from exporter.braze.paths import (
+    CAMPAIGN_DATA_SERIES,
+    CAMPAIGN_DETAILS,
+    CANVAS_DATA_SERIES,
+    CANVAS_DETAILS,
+    EVENT_DATA_SERIES,
+    SEGMENT_DATA_SERIES,
+    permission_for,
+)
 from exporter.braze.proxy_password import ProxyPassword
 from exporter.model.config import KeySource
 from exporter.model.errors import (
@@ -40,9 +48,22 @@ _QUOTE_LIMIT = 200
 # Fifteen digits are exact in a double; no limit and no instant needs more.
 _COUNT = re.compile(r"[0-9]{1,15}")
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?", re.ASCII)
+_LINK = re.compile(r'<([^>]*)>((?:[^,"]|"[^"]*")*)')
+_RELATION = re.compile(r';\s*rel\s*=\s*"?([^";]*)', re.IGNORECASE)
 _LONG_DIGITS = 20
 # A shorter key may be a word of a valid response; Braze's have 36 characters.
 _SHORTEST_SECRET = 8
+_WRONG_ID = "; is the {0} id the {0}'s API identifier?"
+_HINTS: Mapping[str, str] = {
+    **dict.fromkeys(
+        (CAMPAIGN_DATA_SERIES, CAMPAIGN_DETAILS), _WRONG_ID.format("campaign")
+    ),
+    **dict.fromkeys((CANVAS_DATA_SERIES, CANVAS_DETAILS), _WRONG_ID.format("canvas")),
+    SEGMENT_DATA_SERIES: "; is analytics tracking on for the segment in Braze, and its "
+    "id the segment's API identifier?",
+    EVENT_DATA_SERIES: "; is the event spelled as in Braze?",
+}
+"""Path → what to check after a 400, as the end of a sentence."""
 # The escapes of JSON for printable ASCII characters.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
 _FAILURES: dict[int, tuple[type[FetchError], FailureReason]] = {
@@ -76,6 +97,8 @@ class BrazeResponse(NamedTuple):
     """64 bits of the body, salted by a secret of this process."""
     seconds: float | None = None
     """From connecting to the last byte; None: not measured."""
+    next_cursor: str = ""
+    """The parameter `cursor` of the next page; empty: this is the last one."""
 
 
 class RequestInfo(NamedTuple):
@@ -121,6 +144,21 @@ def rate_limit_of(headers: Mapping[str, str]) -> RateLimitHeaders:
         remaining=_count(headers.get("X-RateLimit-Remaining", "")),
         reset_at=None if reset_at is None else float(reset_at),
     )
+
+
+def next_cursor_of(headers: Mapping[str, str]) -> str:
+    """Return the cursor of the next page of a list; empty without one.
+
+    Of the link's address (RFC 8288) nothing else is used: pages are of one endpoint.
+    """
+    for link in _LINK.finditer(headers.get("Link", "")):
+        relation = _RELATION.search(link[2])
+        if relation and "next" in relation[1].lower().split():
+            with suppress(ValueError):
+                # In a cursor a plus sign is one, and no space.
+                query = urlsplit(link[1]).query.replace("+", "%2B")
+                return dict(parse_qsl(query)).get("cursor", "")
+    return ""
 
 
 def retry_after_seconds_of(headers: Mapping[str, str], *, now: float) -> float | None:
@@ -278,10 +316,7 @@ def _hint(path: str, message: str, *, answered_at: float | None, now: float) -> 
             else "ending_at is computed by this machine's clock: is it ahead?"
         )
         return f"; {clock}; run a time daemon"
-    if path.endswith("list"):
-        return ""
-    kind = "canvas" if path in CANVAS_PATHS else "campaign"
-    return f"; is the {kind} id the {kind}'s API identifier?"
+    return _HINTS.get(path, "")
 
 
 def _target(request: RequestInfo, headers: Mapping[str, str]) -> str:

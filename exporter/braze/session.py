@@ -27,6 +27,13 @@ CAMPAIGN_ANALYTICS = "campaigns/data_series"
 SHARED = "default"
 """Braze's bucket of 250,000 requests an hour, which live sends use too."""
 
+PURCHASES = "purchases"
+"""Braze's bucket of 1,000 requests an hour for purchases, `/events`, `/events/list` and
+`/custom_attributes`."""
+
+DATA_INGESTION = "cdi/integrations"
+"""Braze's bucket of 50 requests a minute for the list of integrations."""
+
 _LONGEST_WINDOW_SECONDS = 3600.0
 # `Date` and the reset have whole seconds, and a response takes a moment.
 _RESET_TOLERANCE_SECONDS = 5.0

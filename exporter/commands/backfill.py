@@ -28,7 +28,7 @@ from exporter.model.config import Config, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
-from exporter.polling.kinds import KINDS, Kind
+from exporter.polling.kinds import WITH_HISTORY, Kind
 from exporter.storage.sqlite_state import SqliteState
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress
@@ -139,7 +139,7 @@ class _Backfill:
             ).run()
         counts = (
             f"{len(one.objects(found))} {one.plural}"
-            for one in KINDS
+            for one in WITH_HISTORY
             if one.discovered(workspace) or one.objects(found)
         )
         print_line(", ".join(counts))
@@ -154,7 +154,7 @@ class _Backfill:
         """
         pages = {
             kind: sampling.pages(span.days, now=span.started_at, kind=kind)
-            for kind in KINDS
+            for kind in WITH_HISTORY
         }
         requests: dict[tuple[str, Kind], list[PageRequest]] = {}
         for item in items:

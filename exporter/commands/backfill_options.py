@@ -14,7 +14,7 @@ from exporter.commands.flags import CONFIG_FILE, Flag, parse_whole
 from exporter.config import units
 from exporter.model.config import Selection, WorkspaceConfig
 from exporter.model.patterns import matcher
-from exporter.polling.kinds import KINDS
+from exporter.polling.kinds import WITH_HISTORY
 
 JOB = "braze-exporter"
 BLOCK_HOURS = 1458
@@ -98,7 +98,7 @@ def parse(options: argparse.Namespace) -> BackfillOptions:
         days=parse_whole("days", options.days, least=1, most=sampling.MAX_DAYS),
         output=_output(options.output),
         patterns={
-            kind.name: tuple(getattr(options, kind.name) or ()) for kind in KINDS
+            kind.name: tuple(getattr(options, kind.name) or ()) for kind in WITH_HISTORY
         },
         labels=_labels(options.label or ()),
         step_seconds=_step(options.step),
@@ -115,7 +115,7 @@ def select(
     items = tuple(
         HistoryObject(workspace, kind, one)
         for workspace in workspaces
-        for kind in KINDS
+        for kind in WITH_HISTORY
         for one in kind.objects(workspace)
     )
     if not items:

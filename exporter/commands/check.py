@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from exporter.braze.rate_limit import spacing
-from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.braze.session import (
+    CAMPAIGN_ANALYTICS,
+    DATA_INGESTION,
+    PURCHASES,
+    SHARED,
+)
 from exporter.commands import print_error
 from exporter.commands.config_files import Placement, load_protected
 from exporter.commands.flags import (
@@ -52,6 +57,8 @@ _DORMANT = {
 _BUCKETS = {
     CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
     SHARED: "rate limit shared with live sends, 250,000 an hour",
+    PURCHASES: "rate limit of purchases and lists of events, 1,000 an hour",
+    DATA_INGESTION: "rate limit of cdi/integrations, 50 a minute",
 }
 
 
@@ -146,31 +153,39 @@ def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
 
 
 def _describe_group(one: GroupPlan) -> Iterator[str]:
-    first_round = max(0, len(one.objects) - 1) * spacing(one.ceiling_per_minute)
+    first_round = max(0, len(one.objects) - 1) * one.spacing_seconds
     yield f"""\
-  {one.kind.plural:<19}  {len(one.objects)}
+  {_title(one.kind):<19}  {len(one.objects)}
   requests per minute  {one.wanted_per_minute:.4g} wanted, \
-{one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned
-  days per request     {one.kind.days_per_request(one.windows)}"""
+{one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned"""
+    if days := one.kind.days_per_request(one.windows):
+        yield f"  days per request     {days}"
     if older := one.older_requests:
         hours = REREAD_SECONDS / 3600
         yield f"""\
   older days           {_count(older, "request")} per canvas every {hours:g} hours, \
 {one.older_per_minute:.4g} per minute, included above;
                        {older * len(one.objects)} requests at the first start"""
+    yield f"  interval             {one.interval_seconds:.4g} s"
+    if not one.kind.is_series:
+        yield f"  idle interval        {_idle(one)}"
     yield f"""\
-  interval             {one.interval_seconds:.4g} s
-  idle interval        {_idle(one)}
   first round          {first_round:.4g} s
   series expected      about {one.typical_series}"""
     if discover := one.kind.discovered(one.workspace):
         yield _describe_discovery(one, discover)
     if one.stretch > 1:
-        yield (
-            f"  intervals are stretched {one.stretch:.4g} times: to poll at the "
-            f"configured intervals, set {one.kind.ceiling_option} to "
-            f"{one.needed_per_minute:g} or more"
-        )
+        change = "raise series.interval"
+        if option := one.kind.ceiling_option:
+            change = (
+                "to poll at the configured intervals, set "
+                f"{option} to {one.needed_per_minute:g} or more"
+            )
+        yield f"  intervals are stretched {one.stretch:.4g} times: {change}"
+
+
+def _title(kind: Kind) -> str:
+    return f"{kind.plural} {kind.name}" if kind.is_series else kind.plural
 
 
 def _describe_buckets(plans: Sequence[GroupPlan]) -> Iterator[str]:
@@ -191,7 +206,8 @@ def _discovery(one: GroupPlan) -> DiscoverRules | None:
 
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
-    yield f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}"
+    rate = 60 * one.planned_per_minute
+    yield f"{rate:.0f} for {_title(one.kind)}"
     if discover := one.kind.discovered(one.workspace):
         with_found = one.with_rate(one.wanted_with_found_per_minute)
         more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)
@@ -242,7 +258,7 @@ scaling, for {objects}{more} (estimates: see docs/scaling.md)
   state file           {_size(costs.state_bytes)}, with --state.path
   shards advised       {_shards(costs)}"""
     if costs.objects_per_core:
-        plurals = " and ".join(kind.plural for kind, _ in costs.objects)
+        plurals = " and ".join(dict.fromkeys(kind.plural for kind, _ in costs.objects))
         yield (
             f"  half a core carries  about {costs.objects_per_core} such {plurals}, "
             "at the intervals above"
@@ -297,10 +313,13 @@ def _idle(one: GroupPlan) -> str:
 
 def _objects(numbers: Mapping[Kind, int]) -> list[str]:
     """Return the number of objects of each kind, of campaigns in any case."""
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    for kind, number in numbers.items():
+        totals[kind.label, kind.plural] += number
     return [
-        f"{number} {kind.name if number == 1 else kind.plural}"
-        for kind, number in numbers.items()
-        if number or kind is CAMPAIGN
+        f"{number} {label if number == 1 else plural}"
+        for (label, plural), number in totals.items()
+        if number or label == CAMPAIGN.label
     ]
 
 

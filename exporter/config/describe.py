@@ -17,7 +17,7 @@ from exporter.model.config import Config, WorkspaceConfig
 
 _PLACE = {
     *("name", "endpoint", "api_key_env", "api_key_file"),
-    *("campaigns", "canvases", "discover"),
+    *("campaigns", "canvases", "discover", "series"),
 }
 """The options of a workspace without which there is nothing to poll."""
 

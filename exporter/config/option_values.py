@@ -6,6 +6,7 @@ A parser raises `ValueError` with what was expected; it adds warnings to the fie
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,9 +33,27 @@ _NO_PLACES = ("Factory", "localtime", "posixrules", "posix/", "right/")
 _TRUE = {"true", "yes", "on"}
 
 
-def name(field: Field, *, taken: dict[str, Field]) -> str:
+def name(field: Field, *, taken: dict[str, Field], most: int = LONGEST) -> str:
     """Return a label value that is not in `taken`, and add it there."""
-    return _unique(field, _label_value(field), taken)
+    return _unique(field, _label_value(field, most=most), taken)
+
+
+def choice(field: Field, *, known: Sequence[str]) -> str:
+    """Return one of the known texts."""
+    text = field.text()
+    if text not in known:
+        message = f"expected one of {', '.join(known)}"
+        raise ValueError(message)
+    return text
+
+
+def choices(field: Field, *, known: Sequence[str]) -> tuple[str, ...]:
+    """Return some of the known texts, each once."""
+    taken: dict[str, Field] = {}
+    return values(
+        field.items(f"a list such as [{', '.join(known)}]"),
+        lambda one: _unique(one, choice(one, known=known), taken),
+    )
 
 
 def object_id(field: Field, *, kind: str, taken: dict[str, Field]) -> str:
@@ -76,11 +95,7 @@ def label(field: Field, *, name: str, kind: str) -> str:
 def discovered_label(field: Field, *, name: str, kind: str) -> str:
     """Return the source of the label `name`: `tags` or `channels`."""
     _check_label_name(name, kind)
-    source = field.text()
-    if source not in LABEL_SOURCES:
-        message = f"expected one of {', '.join(LABEL_SOURCES)}"
-        raise ValueError(message)
-    return source
+    return choice(field, known=LABEL_SOURCES)
 
 
 def _check_label_name(name: str, kind: str) -> None:
@@ -96,10 +111,10 @@ def _check_label_name(name: str, kind: str) -> None:
         raise ValueError(message)
 
 
-def _label_value(field: Field) -> str:
+def _label_value(field: Field, *, most: int = LONGEST) -> str:
     text = field.text()
-    if len(text) > LONGEST:
-        message = f"expected at most {LONGEST} characters, found {len(text)}"
+    if len(text) > most:
+        message = f"expected at most {most} characters, found {len(text)}"
         raise ValueError(message)
     if clean(text) != text:
         message = "expected text without control characters"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from exporter.config.option import Option, OptionKind
+from exporter.config.series_options import SERIES
 from exporter.config.units import BYTES
 
 _MILLISECOND, _SECOND, _MINUTE, _HOUR, _DAY = 0.001, 1.0, 60.0, 3600.0, 86400.0
@@ -258,8 +259,8 @@ WORKSPACE: Section = {
         least=0.1,
         most=4000,
         help=(
-            "Maximum request rate for canvases and discovery; live sends share this "
-            "limit of Braze."
+            "Maximum request rate for canvases, discovery and series of the workspace; "
+            "live sends share this limit of Braze."
         ),
     ),
     "reserve": Option(
@@ -309,7 +310,8 @@ WORKSPACE: Section = {
         is_required=True,
         section=CAMPAIGN,
         help=(
-            "The campaigns to poll; required unless `canvases` or `discover` is set."
+            "The campaigns to poll; required unless `canvases`, `series` or `discover` "
+            "is set."
         ),
     ),
     "canvases": Option(
@@ -325,6 +327,11 @@ WORKSPACE: Section = {
             "and `canvases`."
         ),
     ),
+    "series": Option(
+        kind=OptionKind.SECTION,
+        section=SERIES,
+        help="Series of the workspace to poll; none is polled that is not named.",
+    ),
 }
 LIMITS: Section = {
     "series_per_campaign": Option(
@@ -333,8 +340,9 @@ LIMITS: Section = {
         least=1,
         most=1_000_000,
         help=(
-            "Maximum number of series of one campaign or canvas. Beyond it whole "
-            "variations, variants or steps are dropped, and counted."
+            "Maximum number of series of one campaign, canvas or series of the "
+            "workspace. Beyond it whole variations, variants, steps, broadcasts or "
+            "integrations are dropped, and counted."
         ),
     ),
     "response_bytes": Option(
@@ -372,7 +380,7 @@ CONFIG: Section = {
     ),
     "metrics": _section(SELECTION, "Braze fields to export."),
     "revisions": _boolean("Export by how much Braze changes the counts of past days."),
-    "limits": _section(LIMITS, "Limits of one campaign or canvas."),
+    "limits": _section(LIMITS, "Limits of one campaign, canvas or series."),
 }
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple
 
-from exporter.config import option_values, yaml_tree
+from exporter.config import option_values, series_section, yaml_tree
 from exporter.config.options import (
     CAMPAIGN,
     CANVAS,
@@ -163,6 +163,7 @@ class _Parser:
             shared_requests_per_minute=shared,
             discover=discovery and discovery.config.within_rate(shared),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
+            series=section.find("series", series_section.parse),
         )
 
     def _key_source(self, section: Section) -> KeySource | None:
@@ -218,10 +219,10 @@ class _Parser:
 
 def _campaigns(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
     """Return the listed campaigns; there may be none if anything else is polled."""
-    is_optional = any(map(section.at, ("discover", "canvases")))
+    is_optional = any(map(section.at, ("discover", "canvases", "series")))
     empty = (
-        "the list is empty; expected at least one campaign, or the key `canvases` or "
-        "`discover`"
+        "the list is empty; expected at least one campaign, or the key `canvases`, "
+        "`series` or `discover`"
     )
     parse = partial(
         _object,

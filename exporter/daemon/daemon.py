@@ -24,7 +24,7 @@ from exporter.metrics.self_metrics import SelfMetrics, Served
 from exporter.metrics.store import Store
 from exporter.model.config import Config, KeySource
 from exporter.model.errors import ConfigError
-from exporter.polling.kinds import CAMPAIGN, CANVAS
+from exporter.polling.kinds import CAMPAIGN, CANVAS, SERIES
 from exporter.polling.sharding import Shard
 from exporter.system.clock import Clock
 from exporter.system.log_writer import lost_lines
@@ -200,6 +200,9 @@ class Daemon:
         numbers = {
             "campaigns": sum(len(one.campaigns) for one in config.workspaces),
             "canvases": sum(len(one.canvases) for one in config.workspaces),
+            "series": sum(
+                len(kind.objects(one)) for one in config.workspaces for kind in SERIES
+            ),
         }
         _log.info("config.reloaded", extra={"fields": numbers})
         return None
@@ -278,6 +281,7 @@ class Daemon:
         fields = {
             "campaigns": kinds[CAMPAIGN.name],
             "canvases": kinds[CANVAS.name],
+            "series": sum(kinds[kind.name] for kind in SERIES),
             "up": ups[True],
             "failing": ups[False],
         }

@@ -6,7 +6,6 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +105,7 @@ class PollingService:
         for entry in self._store.expire(now=now):
             fields: dict[str, Fact] = {
                 "workspace": entry.labels.workspace,
-                entry.labels.kind: entry.labels.name,
+                entry.labels.families.label: entry.labels.name,
                 "last_success_at": entry.status.last_success_at,
             }
             self._poller.log.write(logging.WARNING, "campaign.stale", fields, now=now)
@@ -212,13 +211,7 @@ class PollingService:
         """Return a workspace with the objects that this process polls."""
         if self._discovery is not None:
             workspace = self._discovery.with_found(workspace)
-        if self._shard is None:
-            return workspace
-        return replace(
-            workspace,
-            campaigns=self._shard.own(workspace.campaigns),
-            canvases=self._shard.own(workspace.canvases),
-        )
+        return workspace if self._shard is None else self._shard.part(workspace)
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache

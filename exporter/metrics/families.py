@@ -1,4 +1,4 @@
-"""The metric families of what Braze has data series of, by kind of object.
+"""The metric families of campaigns, canvases and series, by kind.
 
 All are gauges, since Braze restates past days. The sentences of HELP that hold for all
 kinds are written once.
@@ -7,9 +7,16 @@ kinds are written once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import NamedTuple
 
+from exporter.metrics.family import (
+    Family,
+    GroupFamilies,
+    ObjectFamilies,
+    PartInfo,
+    PartLabels,
+)
+from exporter.metrics.series_families import SERIES
 from exporter.model.snapshot import (
     CHANNEL,
     OVERALL,
@@ -18,79 +25,6 @@ from exporter.model.snapshot import (
     VARIANT,
     VARIATION,
 )
-
-
-class Family(NamedTuple):
-    """One metric family."""
-
-    name: str
-    help: str
-
-
-class PartLabels(NamedTuple):
-    """The label names of a group of parts; empty: its parts lack the field."""
-
-    channel: str = ""
-    name: str = ""
-
-
-class PartInfo(NamedTuple):
-    """The family with the ids of parts; several groups may share it."""
-
-    family: Family
-    labels: PartLabels
-    has_control: bool = False
-    """Whether it has the label control."""
-
-
-class GroupFamilies(NamedTuple):
-    """The families of one group of parts."""
-
-    labels: PartLabels
-    daily: Family
-    last_complete_day: Family
-    trailing: Family
-    revision: Family | None = None
-    """Change of the last complete day."""
-    info: PartInfo | None = None
-
-
-class ObjectFamilies(NamedTuple):
-    """The families of one kind of object."""
-
-    kind: str
-    """The name of the kind, and of the label with an object's name."""
-    groups: Mapping[str, GroupFamilies]
-    daily_timestamp: Family
-    last_complete_day_timestamp: Family
-    info: Family
-    up: Family
-    failure_info: Family
-    interval: Family
-    last_success: Family
-
-    def values(self) -> tuple[Family, ...]:
-        """Return the families of values, in the order of a page."""
-        groups = self.groups.values()
-        counts = ((one.daily, one.last_complete_day, one.trailing) for one in groups)
-        found = (
-            *chain.from_iterable(counts),
-            *(one.revision for one in groups),
-            self.daily_timestamp,
-            self.last_complete_day_timestamp,
-            *(one.info.family for one in groups if one.info),
-        )
-        return tuple(dict.fromkeys(one for one in found if one is not None))
-
-    def status(self) -> tuple[Family, ...]:
-        """Return the families of the state of polls, in the order of a page."""
-        info, up, failure_info = self.info, self.up, self.failure_info
-        return (info, up, failure_info, self.interval, self.last_success)
-
-    @property
-    def all(self) -> tuple[Family, ...]:
-        """All families, in the order of a page."""
-        return (*self.values(), *self.status())
 
 
 class _Group(NamedTuple):
@@ -126,6 +60,7 @@ def _families(
     name = f"braze_{kind}"
     return ObjectFamilies(
         kind=kind,
+        label=kind,
         groups={group: _group(name, about) for group, about in groups.items()},
         daily_timestamp=Family(
             f"{name}_daily_timestamp_seconds",
@@ -292,5 +227,5 @@ CANVAS = _families(
     refused="polls of canvases are paused because Braze refuses the API key",
 )
 
-BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS)}
+BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS, *SERIES)}
 """In the order of a page."""

@@ -6,22 +6,18 @@ joins blocks. The lines are valid in the text format 0.0.4 and in OpenMetrics 1.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 from exporter.metrics import gzip_member
-from exporter.metrics.families import (
-    BY_KIND,
-    Family,
-    ObjectFamilies,
-    PartInfo,
-    PartLabels,
-)
+from exporter.metrics.families import BY_KIND
+from exporter.metrics.family import Family, ObjectFamilies, PartInfo, PartLabels
 from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
 from exporter.model.labels import clean
-from exporter.model.snapshot import Figures, Part, Snapshot, Stats
+from exporter.model.snapshot import Figures, Part, Sample, Snapshot, Stats
 
 _EXACT = 2**53
 """A double represents every integer up to this one."""
@@ -35,11 +31,12 @@ class ObjectLabels(NamedTuple):
 
     workspace: str
     kind: str
-    """That of its families; also the name of the label with its name."""
+    """That of its families."""
     name: str
     id: str
     """In Braze."""
     labels: Mapping[str, str]
+    """Of its info; of a series, which has none, of its samples."""
 
     @property
     def families(self) -> ObjectFamilies:
@@ -91,11 +88,11 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
     families = subject.families
     if latest := snapshot.latest:
         lines.add_daily(latest.figures)
-        lines.add(families.daily_timestamp, latest.starts_at)
+        lines.add_if_any(families.daily_timestamp, latest.starts_at)
     if last_complete := snapshot.last_complete:
         for part, stats in last_complete.figures:
             lines.add_stats(families.groups[part.group].last_complete_day, part, stats)
-        lines.add(families.last_complete_day_timestamp, last_complete.starts_at)
+        lines.add_if_any(families.last_complete_day_timestamp, last_complete.starts_at)
     for part, stats in snapshot.revision:
         if revision := families.groups[part.group].revision:
             lines.add_stats(revision, part, stats)
@@ -104,7 +101,18 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
             family = families.groups[part.group].trailing
             lines.add_stats(family, part, stats, window=window)
     lines.add_infos()
+    for sample in snapshot.samples:
+        lines.add_sample(sample)
     return lines.blocks()
+
+
+def can_render(families: ObjectFamilies, snapshot: Snapshot) -> bool:
+    """Return whether a kind has the families of all values of a snapshot."""
+    labels = {one.name: one.labels for one in families.samples}
+    return all(part.group in families.groups for part in snapshot.parts) and all(
+        labels.get(one.family) == tuple(name for name, _ in one.labels)
+        for one in snapshot.samples
+    )
 
 
 def renew_latest(
@@ -126,8 +134,8 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     """Render the status of an object: at most one line per status family."""
     lines = _Lines(subject)
     families = subject.families
-    labels = "".join(_label(name, text) for name, text in subject.labels.items())
-    lines.add(families.info, 1, _label(f"{subject.kind}_id", subject.id) + labels)
+    own = _label(f"{families.label}_id", subject.id) + _labels(subject.labels.items())
+    lines.add_if_any(families.info, 1, own)
     if status.is_up is not None:
         lines.add(families.up, int(status.is_up))
     if status.is_up is False and status.failure:
@@ -146,19 +154,21 @@ def families_of(entries: Iterable[RenderedObject]) -> Iterator[FamilyBlocks]:
     by_kind: dict[str, list[tuple[Block, ...]]] = {kind: [] for kind in BY_KIND}
     for one in entries:
         by_kind[one.families.kind].append(one.by_family)
+    by_family: dict[Family, list[Block]] = defaultdict(list)
     for kind, objects in by_kind.items():
         rows = zip(*objects, strict=True)
-        for header, row in zip(_headers(kind), rows, strict=False):
-            if blocks := tuple(filter(None, row)):
-                yield FamilyBlocks(header, blocks)
+        # Kinds without objects have no rows; several kinds have the same family.
+        for family, row in zip(BY_KIND[kind].all, rows, strict=False):
+            by_family[family] += filter(None, row)
+    for family, blocks in by_family.items():
+        if blocks:
+            yield FamilyBlocks(_header(family), tuple(blocks))
 
 
 @cache
-def _headers(kind: str) -> tuple[bytes, ...]:
-    return tuple(
-        f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode()
-        for family in BY_KIND[kind].all
-    )
+def _header(family: Family) -> bytes:
+    name, text = family.name, family.help
+    return f"# HELP {name} {text}\n# TYPE {name} gauge\n".encode()
 
 
 def lines_of(block: Block) -> bytes:
@@ -181,11 +191,9 @@ class _Lines:
     """The lines of one object, by family."""
 
     def __init__(self, subject: ObjectLabels) -> None:
-        workspace, name = clean(subject.workspace), clean(subject.name)
-        self._labels = (
-            f'workspace="{escape(workspace)}",{subject.kind}="{escape(name)}"'
-        )
         self._families = subject.families
+        self._workspace = _label("workspace", subject.workspace)[1:]
+        self._labels = self._workspace + _label(self._families.label, subject.name)
         self._by_family: dict[str, list[str]] = {
             one.name: [] for one in subject.families.all
         }
@@ -195,6 +203,11 @@ class _Lines:
         name = family.name
         line = f"{name}{{{self._labels}{labels}}} {number_text(value)}\n"
         self._by_family[name].append(line)
+
+    def add_if_any(self, family: Family | None, value: float, labels: str = "") -> None:
+        """Add one sample, if the kind has the family."""
+        if family is not None:
+            self.add(family, value, labels)
 
     def blocks(self) -> RenderedObject:
         """Return what was added, encoded."""
@@ -211,12 +224,19 @@ class _ValueLines(_Lines):
 
     def __init__(self, subject: ObjectLabels, parts: Iterable[Part]) -> None:
         super().__init__(subject)
+        self._of_samples = self._workspace + _labels(subject.labels.items())
         groups = self._families.groups
         self._heads = {
             part: f"{{{self._labels}{part_labels(groups[part.group].labels, part)}"
             ',metric="'
             for part in parts
         }
+
+    def add_sample(self, sample: Sample) -> None:
+        """Add a sample of a series."""
+        labels = self._of_samples + _labels(sample.labels)
+        line = f"{sample.family}{{{labels}}} {number_text(sample.value)}\n"
+        self._by_family[sample.family].append(line)
 
     def add_infos(self) -> None:
         """Add one info line for each variation, variant or step."""
@@ -262,6 +282,10 @@ def info_labels(info: PartInfo, part: Part) -> str:
 
 def _block(lines: bytes) -> Block:
     return gzip_member.deflate(lines) if len(lines) >= _LEAST_DEFLATED else lines
+
+
+def _labels(labels: Iterable[tuple[str, str]]) -> str:
+    return "".join(_label(name, text) for name, text in labels)
 
 
 def _label(name: str, text: str) -> str:

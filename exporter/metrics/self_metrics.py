@@ -57,7 +57,7 @@ _COUNTERS: _Families = {
     },
     _ENDPOINT: {
         "api_throttled": "Responses 429: the rate limit was used up. Lower "
-        "requests_per_minute, or for canvases and discovery "
+        "requests_per_minute, or for canvases, discovery and series of the workspace "
         "shared_requests_per_minute, or find the other clients that use the limit.",
     },
     ("workspace", "result"): {
@@ -138,6 +138,14 @@ _GAUGES: _Families = {
         "canvases last had all the data that it requests. It is failing if this is "
         "older than some list_interval; known canvases are polled all the same.",
     },
+    ("workspace", "kind"): {
+        "series_planned_requests_per_minute": "Requests per minute for series of the "
+        "workspace at the intervals in force, by the kind of series.",
+        "series_interval_stretch": "The factor, at least 1, on the intervals of the "
+        "series of the workspace, by the kind of series. Above 1: they need more than "
+        "their part of the request ceiling; raise shared_requests_per_minute, or "
+        "series.interval.",
+    },
     ("shard", "total_shards"): {
         "shard_info": "Always 1, with the shard that this process polls and the "
         "number of shards as labels (--shard).",
@@ -145,6 +153,7 @@ _GAUGES: _Families = {
 }
 
 _PREFIXES = {"campaign": "", "canvas": "canvas_"}
+"""All other kinds are series of the workspace, whose pauses are in their status."""
 _PAUSED = {"campaign": "workspace_paused", "canvas": "canvases_paused"}
 _DISCOVERED = {"campaign": "discovered_campaigns", "canvas": "discovered_canvases"}
 """Kind → how the metrics of its polls and of its discovery are called."""
@@ -182,8 +191,8 @@ _SERVED: Mapping[str, str] = {
     "were 0 for 14 days, or they are archived or drafts.",
     "idle_canvases": "Canvases that are polled at idle_interval only: no user entered "
     "and nothing was counted for 13 days, or they are stopped, archived or drafts.",
-    "series": "Series of campaigns and canvases in a scrape now.",
-    "series_dropped": "Series of campaigns and canvases that "
+    "series": "Series of campaigns, canvases and workspaces in a scrape now.",
+    "series_dropped": "Series of campaigns, canvases and workspaces that "
     "limits.series_per_campaign leaves out now. Raise it, or exclude channels, metrics "
     "or the steps of canvases.",
     "ignored_values": "Values in Braze's last responses that are not finite numbers.",
@@ -328,6 +337,13 @@ class SelfMetrics:
         stretch: float,
     ) -> None:
         """Set the intervals in force."""
+        if kind not in _PREFIXES:
+            for name, value in (
+                ("planned_requests_per_minute", requests_per_minute),
+                ("interval_stretch", stretch),
+            ):
+                self._gauges[f"series_{name}"].labels(workspace, kind).set(value)
+            return
         for name, value in (
             ("planned_requests_per_minute", requests_per_minute),
             ("interval_seconds", interval_seconds),
@@ -386,6 +402,8 @@ class SelfMetrics:
 
     def paused(self, workspace: str, kind: str, reason: str | None) -> None:
         """Set the pause of a kind; None: it is not paused."""
+        if kind not in _PAUSED:
+            return
         gauge = self._gauges[_PAUSED[kind]]
         for known in PAUSE_REASONS:
             gauge.labels(workspace, known).set(known == reason)
@@ -401,6 +419,11 @@ class SelfMetrics:
     def forget_kind(self, workspace: str, kind: str) -> None:
         """Remove the gauges of a kind that a workspace has no objects of any more."""
         names = ("planned_requests_per_minute", "interval_seconds", "interval_stretch")
+        if kind not in _PREFIXES:
+            for name in (names[0], names[2]):
+                gauge = self._gauges[f"series_{name}"]
+                gauge.remove_by_labels({"workspace": workspace, "kind": kind})
+            return
         for name in (_PAUSED[kind], *(_PREFIXES[kind] + one for one in names)):
             self._gauges[name].remove_by_labels({"workspace": workspace})
 

@@ -40,7 +40,7 @@ class KeySource(NamedTuple):
 
 
 class ObjectConfig(NamedTuple):
-    """A campaign or canvas to poll; `interval_seconds` is not stretched."""
+    """A campaign, canvas or series to poll; `interval_seconds` is not stretched."""
 
     id: str
     name: str
@@ -50,6 +50,35 @@ class ObjectConfig(NamedTuple):
     """Whether it is archived, stopped or a draft in Braze; set by discovery only."""
     has_steps: bool = False
     """Of a canvas: whether there are series for each step."""
+
+
+class SegmentConfig(NamedTuple):
+    """A segment whose size is polled."""
+
+    id: str
+    name: str
+
+
+class EventConfig(NamedTuple):
+    """A custom event that is polled; `unit` is `hour` or `day`."""
+
+    name: str
+    unit: str
+
+
+class SeriesConfig(NamedTuple):
+    """The series of a workspace that are polled."""
+
+    interval_seconds: float
+    kpi: tuple[str, ...]
+    sessions: bool
+    purchases: tuple[str, ...]
+    segments: tuple[SegmentConfig, ...]
+    events: tuple[EventConfig, ...]
+    broadcasts: bool
+    data_ingestion: bool
+    objects: Mapping[str, tuple[ObjectConfig, ...]]
+    """What is polled, by the name of its kind."""
 
 
 class Selection(NamedTuple):
@@ -147,7 +176,7 @@ class DiscoverConfig(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceConfig:
-    """One Braze workspace: endpoint, ceilings, campaigns and canvases."""
+    """One Braze workspace: endpoint, ceilings, campaigns, canvases and series."""
 
     name: str
     endpoint: str
@@ -173,10 +202,15 @@ class WorkspaceConfig:
     canvas_steps: bool = False
     shared_requests_per_minute: float = 60.0
     """The ceiling for all requests in Braze's shared bucket."""
+    series: SeriesConfig | None = None
+
+    def series_of(self, kind: str) -> tuple[ObjectConfig, ...]:
+        """Return the series of a kind that are polled."""
+        return self.series.objects.get(kind, ()) if self.series else ()
 
 
 class Limits(NamedTuple):
-    """Limits of one campaign or canvas."""
+    """Limits of one campaign, canvas or series."""
 
     series_per_campaign: int
     response_bytes: int

@@ -74,14 +74,23 @@ class RecentDays(NamedTuple):
     levels: bytes
 
 
+class Sample(NamedTuple):
+    """One sample of a series that has no parts; unique by family and labels."""
+
+    family: str
+    labels: tuple[tuple[str, str], ...]
+    """(name, text) of its own labels, in the order of the family; no text is empty."""
+    value: int | float
+
+
 class Snapshot(NamedTuple):
     """One parsed document; label texts are cleaned, cut and unique."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = ()
     """Every part with a sample in any of the figures, by (group, channel, name)."""
-    latest: Day | None
-    last_complete: Day | None
-    trailing: tuple[tuple[int, Figures], ...]
+    latest: Day | None = None
+    last_complete: Day | None = None
+    trailing: tuple[tuple[int, Figures], ...] = ()
     """(window in days, sums), ascending; windows without any number are left out."""
     dropped_series: int = 0
     """How many series the limit kept out."""
@@ -97,6 +106,8 @@ class Snapshot(NamedTuple):
     """The first reading of the last complete day; None if revisions are off."""
     revision: Figures = NO_FIGURES
     """By how much `last_complete` differs from `first_complete`."""
+    samples: tuple[Sample, ...] = ()
+    """Of a series of the workspace, which has nothing of the above but counts."""
 
 
 class ObjectHistory(NamedTuple):

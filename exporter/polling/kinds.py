@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from exporter.braze import paths
-from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.braze.session import (
+    CAMPAIGN_ANALYTICS,
+    DATA_INGESTION,
+    PURCHASES,
+    SHARED,
+)
 from exporter.metrics import families
 from exporter.model.config import DiscoverRules, ObjectConfig, WorkspaceConfig
-from exporter.series import older_days
+from exporter.series import (
+    broadcasts,
+    data_ingestion,
+    event_counts,
+    older_days,
+    segment_sizes,
+    workspace_totals,
+)
 from exporter.series.campaign_rows import CampaignRowParser, days_needed
 from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
+from exporter.series.parse import SampleParser
 from exporter.series.rows import RowParser
 
 _CLOCK_TOLERANCE_SECONDS = 60.0
@@ -21,51 +36,94 @@ _CLOCK_TOLERANCE_SECONDS = 60.0
 _CAMPAIGN_DAYS = 100
 """Braze's limit for campaigns."""
 
+_PURCHASE_REQUESTS_PER_MINUTE = 4.0
+"""240 an hour of Braze's 1,000, which other clients need for lists of events."""
+
+_INGESTION_REQUESTS_PER_MINUTE = 10.0
+"""Of Braze's 50."""
+
+_SEGMENT_DAYS = 3
+"""Braze may have no size of today yet."""
+
+_EVENT_LENGTHS = {"hour": 48, "day": 7}
+"""Braze may have no row of the newest ones yet."""
+
+_BROADCAST_SECONDS = 30 * 86400.0
+"""How far ahead planned sends are requested: a monthly one is always among them."""
+
 Query = Mapping[str, str | int]
 
 
 class Kind(NamedTuple):
-    """A kind of object that Braze has data series of."""
+    """A kind of object that Braze has data series of.
+
+    The defaults are those of series of the workspace, which are neither discovered nor
+    idle and have no history.
+    """
 
     name: str
-    """Also the name of its label."""
+    label: str
+    """The name of the label with an object's name."""
     plural: str
     path: str
     bucket: str
     """The bucket of Braze that its requests count against."""
     objects: Callable[[WorkspaceConfig], tuple[ObjectConfig, ...]]
     """Those that are configured."""
-    discovered: Callable[[WorkspaceConfig], DiscoverRules | None]
-    """What discovery finds in addition; None: it does not look for the kind."""
     interval_seconds: Callable[[WorkspaceConfig], float]
     """The default interval of its objects."""
     ceiling: Callable[[WorkspaceConfig], float]
     """The most requests a minute in its bucket."""
     ceiling_option: str
-    """The option that sets it."""
-    row_parser: Callable[[ObjectConfig], type[RowParser]]
+    """The option that sets it; empty: there is none."""
     query: Callable[..., Query]
     """(object id, windows=, request=, now=) → the query of one request of a poll.
 
     `request` 0 has the newest days; `now` is by the wall clock.
     """
-    history_query: Callable[..., Query]
+    days_per_request: Callable[[tuple[int, ...]], int] = lambda _: 0
+    """0: the requests are not about days."""
+    row_parser: Callable[[ObjectConfig], type[RowParser] | None] = lambda _: None
+    sample_parser: Callable[[ObjectConfig], SampleParser | None] = lambda _: None
+    """Exactly one of the two returns a parser."""
+    discovered: Callable[[WorkspaceConfig], DiscoverRules | None] = lambda _: None
+    """What discovery finds in addition; None: it does not look for the kind."""
+    history_query: Callable[..., Query] = lambda *_, **__: {}
     """(object id, length=, ending_at=) → the query of so many days.
 
-    `ending_at` is an instant as in `utc_text`; None: the time of the request.
+    `ending_at` is an instant as in `utc_text`; None: the time of the request. Of the
+    kinds `WITH_HISTORY`.
     """
-    most_days: int
+    most_days: int = 0
     """The most days of one request."""
-    end_delay_seconds: float | None
+    end_delay_seconds: float | None = None
     """How long before now the newest days are requested to end; None: they end now."""
-    older_requests: Callable[[tuple[int, ...]], int]
+    older_requests: Callable[[tuple[int, ...]], int] = lambda _: 0
     """How many requests beside the newest one the windows need."""
-    days_per_request: Callable[[tuple[int, ...]], int]
-    quiet_days: int
+    quiet_days: int = 0
     """So many complete days without a count make an object idle."""
-    can_be_quiet: Callable[[tuple[int, ...]], bool]
+    can_be_quiet: Callable[[tuple[int, ...]], bool] = lambda _: False
     """Whether the requests for these windows show that an object is idle."""
-    has_revisions: bool
+    has_revisions: bool = False
+    join_pages: Callable[[object, object], object] | None = None
+    """(pages before, page) → the document of all pages so far; None: it has one."""
+    metric: str = ""
+    """Of daily counts of the workspace: the label metric."""
+    has_sums: bool = True
+    """Whether daily counts add up over days."""
+    typical_samples: int = 0
+    """Samples expected of a series, if it has no daily counts."""
+
+    def title(self, one: ObjectConfig) -> str:
+        """Return the label with an object's name, unique in its workspace and label."""
+        if self.label == self.name:
+            return one.name
+        return " ".join((self.name, *one.labels.values()))
+
+    @property
+    def is_series(self) -> bool:
+        """Whether its objects are series of the workspace."""
+        return self.label == _SERIES
 
 
 def utc_text(at: float) -> str:
@@ -114,8 +172,72 @@ def _canvas_poll(
     )
 
 
+_SERIES = "series"
+
+
+def _shared_rate(workspace: WorkspaceConfig) -> float:
+    return workspace.shared_requests_per_minute
+
+
+def _series_interval(workspace: WorkspaceConfig, *, kind: str) -> float:
+    """Return the interval of a kind of series, which all of them have."""
+    intervals = (one.interval_seconds for one in workspace.series_of(kind))
+    return next(intervals, math.inf)
+
+
+def _event_parser(one: ObjectConfig) -> SampleParser:
+    is_hourly = one.labels["unit"] == "hour"
+    return event_counts.parse_hours if is_hourly else event_counts.parse_days
+
+
+def _event_query(object_id: str) -> Query:
+    unit, _, name = object_id.partition("/")
+    return {"event": name, "unit": unit, "length": _EVENT_LENGTHS[unit]}
+
+
+def _series_kind(name: str, path: str, **others: Any) -> Kind:
+    """Return a kind of series in the shared bucket, unless `others` has another."""
+    shared = {
+        "bucket": SHARED,
+        "ceiling": _shared_rate,
+        "ceiling_option": "shared_requests_per_minute",
+    }
+    return Kind(
+        name=name,
+        label=_SERIES,
+        plural=_SERIES,
+        path=path,
+        objects=lambda workspace: workspace.series_of(name),
+        interval_seconds=partial(_series_interval, kind=name),
+        **{**shared, **others},
+    )
+
+
+def _daily(
+    metric: str, path: str, *, field: str = "", has_sums: bool = True, **others: Any
+) -> Kind:
+    """Return the kind of one daily count, whose field is the metric if not given."""
+    parser = partial(
+        workspace_totals.parse,
+        field=field or metric,
+        metric=metric,
+        has_sums=has_sums,
+    )
+    return _series_kind(
+        metric,
+        path,
+        query=lambda _, windows, **__: {"length": days_needed(windows)},
+        days_per_request=days_needed,
+        sample_parser=lambda _: parser,
+        metric=metric,
+        has_sums=has_sums,
+        **others,
+    )
+
+
 CAMPAIGN = Kind(
     name=families.CAMPAIGN.kind,
+    label=families.CAMPAIGN.label,
     plural="campaigns",
     path=paths.CAMPAIGN_DATA_SERIES,
     bucket=CAMPAIGN_ANALYTICS,
@@ -137,13 +259,14 @@ CAMPAIGN = Kind(
 )
 CANVAS = Kind(
     name=families.CANVAS.kind,
+    label=families.CANVAS.label,
     plural="canvases",
     path=paths.CANVAS_DATA_SERIES,
     bucket=SHARED,
     objects=lambda workspace: workspace.canvases,
     discovered=lambda workspace: workspace.discover and workspace.discover.canvases,
     interval_seconds=lambda workspace: workspace.canvas_interval_seconds,
-    ceiling=lambda workspace: workspace.shared_requests_per_minute,
+    ceiling=_shared_rate,
     ceiling_option="shared_requests_per_minute",
     row_parser=lambda one: CanvasStepsRowParser if one.has_steps else CanvasRowParser,
     query=_canvas_poll,
@@ -156,4 +279,64 @@ CANVAS = Kind(
     can_be_quiet=CanvasRowParser.can_be_quiet,
     has_revisions=False,
 )
-KINDS = (CAMPAIGN, CANVAS)
+_OF_PURCHASES: Mapping[str, Any] = {
+    "bucket": PURCHASES,
+    "ceiling": lambda workspace: _PURCHASE_REQUESTS_PER_MINUTE / workspace.processes,
+    "ceiling_option": "",
+}
+SERIES = (
+    _daily("dau", paths.DAU),
+    _daily("mau", paths.MAU, has_sums=False),
+    _daily("new_users", paths.NEW_USERS),
+    _daily("uninstalls", paths.UNINSTALLS),
+    _daily("sessions", paths.SESSIONS),
+    _daily(
+        "purchase_revenue", paths.PURCHASE_REVENUE, field="revenue", **_OF_PURCHASES
+    ),
+    _daily(
+        "purchases",
+        paths.PURCHASE_QUANTITY,
+        field="purchase_quantity",
+        **_OF_PURCHASES,
+    ),
+    _series_kind(
+        "segment",
+        paths.SEGMENT_DATA_SERIES,
+        query=lambda id_, **_: {"segment_id": id_, "length": _SEGMENT_DAYS},
+        sample_parser=lambda _: segment_sizes.parse,
+        days_per_request=lambda _: _SEGMENT_DAYS,
+        typical_samples=1,
+    ),
+    _series_kind(
+        "event",
+        paths.EVENT_DATA_SERIES,
+        query=lambda id_, **_: _event_query(id_),
+        sample_parser=_event_parser,
+        days_per_request=lambda _: _EVENT_LENGTHS["day"],
+        typical_samples=2,
+    ),
+    _series_kind(
+        "broadcasts",
+        paths.SCHEDULED_BROADCASTS,
+        query=lambda _, now, **__: {"end_time": utc_text(now + _BROADCAST_SECONDS)},
+        sample_parser=lambda _: broadcasts.parse,
+        typical_samples=20,
+    ),
+    _series_kind(
+        "data_ingestion",
+        paths.INTEGRATION_LIST,
+        query=lambda _, **__: {},
+        sample_parser=lambda _: data_ingestion.parse,
+        join_pages=data_ingestion.joined,
+        bucket=DATA_INGESTION,
+        ceiling=lambda one: _INGESTION_REQUESTS_PER_MINUTE / one.processes,
+        ceiling_option="",
+        typical_samples=10,
+    ),
+)
+"""Series of the workspace beside its messages, each with its own permission."""
+
+WITH_HISTORY = (CAMPAIGN, CANVAS)
+"""The kinds whose past days can be downloaded."""
+
+KINDS = (*WITH_HISTORY, *SERIES)

@@ -78,13 +78,15 @@ class ObjectGroup(NamedTuple):
 
     def labels_of(self, one: ObjectConfig) -> ObjectLabels:
         """Return the labels of an object."""
-        return ObjectLabels(self.name, self.kind.name, one.name, one.id, one.labels)
+        title = self.kind.title(one)
+        return ObjectLabels(self.name, self.kind.name, title, one.id, one.labels)
 
     def parse_options(self, object_id: str, *, now: float) -> ParseOptions:
         """Return how a document is parsed; `now` is by the wall clock."""
-        zone = self.plan.workspace.timezone
+        zone, one = self.plan.workspace.timezone, self.objects[object_id]
+        sample_parser = self.kind.sample_parser(one)
         return ParseOptions(
-            row_parser=self.kind.row_parser(self.objects[object_id]),
+            row_parser=self.kind.row_parser(one),
             today=datetime.fromtimestamp(now, zone).date(),
             timezone=zone,
             windows=self.config.windows,
@@ -92,6 +94,8 @@ class ObjectGroup(NamedTuple):
             metrics=self.config.metrics,
             revisions=self.config.revisions and self.kind.has_revisions,
             series_limit=self.config.limits.series_per_campaign,
+            sample_parser=sample_parser,
+            now=now if sample_parser else 0.0,
         )
 
     def reading(self, object_id: str) -> object:

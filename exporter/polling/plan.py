@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -50,6 +51,9 @@ _DAY_SECONDS = 86400.0
 _LEAST_SHARE = 0.1
 """Of the shared ceiling, for canvases beside discovery."""
 
+_POLL_SERIES = 3
+"""Of a series of the workspace: up, interval and last success."""
+
 _STATUS_SERIES = 7
 """Info, up, interval, last success, one variation info and two timestamps of days."""
 
@@ -61,6 +65,9 @@ class GroupPlan(NamedTuple):
     kind: Kind
     wanted_per_minute: float
     ceiling_per_minute: float
+    """The part of the kind in the ceiling of its bucket."""
+    share: float
+    """That part as a fraction; of a bucket that has only this kind it is 1."""
     stretch: float
     """The factor, at least 1, on every interval."""
     windows: tuple[int, ...]
@@ -78,7 +85,7 @@ class GroupPlan(NamedTuple):
     @property
     def older_per_minute(self) -> float:
         """The part of the wanted rate that reads days older than one request has."""
-        return self.older_requests * len(self.objects) * 60 / REREAD_SECONDS
+        return _older_rate(self.kind, self.windows, len(self.objects))
 
     @property
     def wanted_with_found_per_minute(self) -> float:
@@ -112,8 +119,11 @@ class GroupPlan(NamedTuple):
 
     @property
     def needed_per_minute(self) -> float:
-        """The lowest ceiling, rounded up to hundredths, that stretches no interval."""
-        return math.ceil(100 * ceiling_for(self.wanted_per_minute)) / 100
+        """The lowest ceiling, rounded up to hundredths, that stretches no interval.
+
+        It is that of the bucket, for all kinds in it.
+        """
+        return math.ceil(100 * ceiling_for(self.wanted_per_minute) / self.share) / 100
 
     @property
     def interval_seconds(self) -> float:
@@ -123,20 +133,52 @@ class GroupPlan(NamedTuple):
     @property
     def startable_per_minute(self) -> float:
         """Requests that may start in a minute under the ceiling."""
-        return 60 / spacing(self.ceiling_per_minute)
+        return 60 / self.spacing_seconds
+
+    @property
+    def spacing_seconds(self) -> float:
+        """The time between two starts while all kinds of the bucket have requests."""
+        return spacing(self.ceiling_per_minute / self.share) / self.share
 
 
 def plan(config: Config) -> tuple[GroupPlan, ...]:
     """Plan the kinds of every workspace, in the configuration's order."""
     return tuple(
-        _plan(config, workspace, kind)
-        for workspace in config.workspaces
-        for kind in KINDS
-        if kind is CAMPAIGN or kind.objects(workspace) or kind.discovered(workspace)
+        one for workspace in config.workspaces for one in _plans(config, workspace)
     )
 
 
-def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
+def _plans(config: Config, workspace: WorkspaceConfig) -> Iterator[GroupPlan]:
+    """Yield the plans of a workspace; kinds in one bucket are stretched alike."""
+    kinds = [
+        kind
+        for kind in KINDS
+        if kind is CAMPAIGN or kind.objects(workspace) or kind.discovered(workspace)
+    ]
+    wanted = {kind: _wanted(config, workspace, kind) for kind in kinds}
+    in_bucket: dict[str, float] = defaultdict(float)
+    for kind, rate in wanted.items():
+        in_bucket[kind.bucket] += rate
+    for kind, rate in wanted.items():
+        total = in_bucket[kind.bucket]
+        # Discovery may not have found any object yet.
+        yield _plan(config, workspace, kind, share=rate / total if rate else 1.0)
+
+
+def _wanted(config: Config, workspace: WorkspaceConfig, kind: Kind) -> float:
+    objects = kind.objects(workspace)
+    rate = sum(60 / each.interval_seconds for each in objects)
+    return rate + _older_rate(kind, config.windows, len(objects))
+
+
+def _older_rate(kind: Kind, windows: tuple[int, ...], objects: int) -> float:
+    """Return the rate that reads days older than one request has."""
+    return kind.older_requests(windows) * objects * 60 / REREAD_SECONDS
+
+
+def _plan(
+    config: Config, workspace: WorkspaceConfig, kind: Kind, *, share: float
+) -> GroupPlan:
     objects, discover = kind.objects(workspace), kind.discovered(workspace)
     series_of = partial(_series_of, config, kind)
     # Counted first: there may be thousands, and discovery plans often.
@@ -145,7 +187,8 @@ def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
         workspace=workspace,
         kind=kind,
         wanted_per_minute=0.0,
-        ceiling_per_minute=_ceiling(workspace, kind),
+        ceiling_per_minute=_ceiling(workspace, kind) * share,
+        share=share,
         stretch=1.0,
         windows=config.windows,
         typical_series=sum(
@@ -155,8 +198,7 @@ def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
         if discover
         else 0,
     )
-    rate = sum(60 / each.interval_seconds for each in objects)
-    return one.with_rate(one.older_per_minute + rate)
+    return one.with_rate(_wanted(config, workspace, kind))
 
 
 def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
@@ -173,6 +215,8 @@ def _series_of(config: Config, kind: Kind, *, has_steps: bool) -> int:
     """Return the number of series of a typical object, within its limit."""
     if kind is CAMPAIGN:
         series = typical_series(config)
+    elif kind.is_series:
+        series = typical_samples(config, kind) + _POLL_SERIES
     else:
         series = typical_canvas_series(config, has_steps=has_steps)
     return min(series, config.limits.series_per_campaign)
@@ -200,6 +244,15 @@ def typical_canvas_series(config: Config, *, has_steps: bool) -> int:
         stats += messages + sum(map(is_wanted, _TYPICAL_ENTRIES[1:]))
     views = 2 + len(config.windows)
     return stats * views + _STATUS_SERIES + has_steps
+
+
+def typical_samples(config: Config, kind: Kind) -> int:
+    """Return the number of series of one series of the workspace."""
+    if not kind.metric:
+        return kind.typical_samples
+    if not matcher(config.metrics)(kind.metric):
+        return 0
+    return 2 * 2 + len(config.windows) * kind.has_sums  # days and their timestamps
 
 
 def discovery_per_day(discover: DiscoverRules, *, objects: int) -> tuple[int, int]:

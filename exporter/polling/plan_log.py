@@ -19,6 +19,7 @@ def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
     fields: dict[str, Fact] = {
         "workspace": new.workspace.name,
         "endpoint": new.workspace.endpoint,
+        **({"kind": new.kind.name} if new.kind.is_series else {}),
         new.kind.plural: len(new.objects),
         "wanted_per_minute": new.wanted_per_minute,
         "planned_per_minute": new.planned_per_minute,
@@ -31,7 +32,9 @@ def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
         fields |= {
             "stretch": new.stretch,
             "ceiling_per_minute": new.ceiling_per_minute,
-            "advice": f"raise {new.kind.ceiling_option} or the intervals",
+            "advice": f"raise {new.kind.ceiling_option} or the intervals"
+            if new.kind.ceiling_option
+            else "raise series.interval",
         }
         _log.warning("workspace.stretched", extra={"fields": fields})
 

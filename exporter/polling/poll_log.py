@@ -38,9 +38,15 @@ class PollLog:
         *,
         next_at: float | None,
         now: float,
+        is_repeated: bool = True,
     ) -> None:
-        """Log a failed poll: as a warning if it is news, else as debug."""
+        """Log a failed poll: as a warning if it is news, else as debug.
+
+        A failure that is not `is_repeated` is logged once until its reason changes.
+        """
         logged = self._logged.get(_about(poll))
+        if logged and not is_repeated:
+            logged = (logged[0], now)
         fields = {
             **fields,
             "reason": failure.reason,

@@ -29,7 +29,7 @@ from exporter.polling.idle import is_idle
 from exporter.polling.object_group import GroupKey, ObjectGroup, in_force
 from exporter.polling.pause_display import PauseDisplay
 from exporter.polling.poll_log import PollLog
-from exporter.polling.request_queue import PendingPoll
+from exporter.polling.request_queue import NextPage, PendingPoll
 from exporter.series import incremental, older_days
 from exporter.series.incremental import ParsedDocument
 from exporter.series.older_days import NOTHING_OLDER
@@ -38,6 +38,9 @@ from exporter.system.clock import Clock
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
+
+_MOST_PAGES = 50
+"""Of one poll: 500 integrations."""
 
 
 class Poller:
@@ -105,10 +108,12 @@ class Poller:
             request=poll.request,
             now=self._clock.wall(),
         )
+        if poll.page is not None:
+            query = {**query, "cursor": poll.page.cursor}
         fields = _fields(group, poll) | {"try": poll.tries + 1}
         request = ApiRequest(kind.bucket, kind.path, query, fields)
         if not group.queue.start(poll, now=now):
-            if not poll.has_waited and not poll.request:
+            if not poll.has_waited and poll.is_first:
                 self._metrics.polled(poll.workspace, "deferred")
             return None
         # Nothing between start and fetch, which settles what start has paid for.
@@ -116,7 +121,7 @@ class Poller:
         if poll.tries:
             self._metrics.retried(poll.workspace)
         else:
-            if not poll.request:
+            if poll.is_first:
                 self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
             poll = poll._replace(first_try_at=now)
         return self._handle(group, poll._replace(tries=poll.tries + 1), result)
@@ -159,6 +164,10 @@ class Poller:
             known = fingerprint.known if fingerprint else None
             previous = entry.last_read if entry else None
             try:
+                if join_pages := group.kind.join_pages:
+                    pages = join_pages(poll.page and poll.page.before, document)
+                    found = incremental.parse(pages, options())
+                    return found._replace(pages=pages)
                 if not group.older_requests:
                     return incremental.parse(
                         document, options(), previous=previous, cached=known
@@ -202,6 +211,8 @@ class Poller:
         entry = self._store.get(poll.key)
         if entry is None:
             return None  # its object left while the poll was in flight
+        if isinstance(found, ParsedDocument) and found.pages and response.next_cursor:
+            return self._next_page(group, poll, response, before=found.pages)
         if isinstance(found, ParsedDocument):
             digest = response.digest
             found = entries.parsed(entry, found, digest=digest, request=poll.request)
@@ -212,6 +223,27 @@ class Poller:
             now = self._clock.now()
             return PendingPoll(poll.key, due_at=now, at=now)
         return self._store_older(group, poll, found)
+
+    def _next_page(
+        self,
+        group: ObjectGroup,
+        poll: PendingPoll,
+        response: BrazeResponse,
+        *,
+        before: object,
+    ) -> PendingPoll | None:
+        """Go on with the next page; values change when all pages were read."""
+        number = poll.page.number + 1 if poll.page else 1
+        if number >= _MOST_PAGES:
+            failure = Unavailable(
+                f"more than {_MOST_PAGES} pages, expected fewer",
+                reason=FailureReason.MALFORMED,
+                status=response.status,
+            )
+            return self._fail(group, poll, failure)
+        page = NextPage(response.next_cursor, number, before)
+        now = self._clock.now()
+        return PendingPoll(poll.key, due_at=poll.due_at, at=now, page=page)
 
     def _store_newest(
         self, group: ObjectGroup, poll: PendingPoll, found: Entry
@@ -316,7 +348,7 @@ class Poller:
     ) -> PendingPoll | None:
         """Finish a poll without new values; the previous ones are kept."""
         interval = group.idle.interval_seconds(poll.object_id)
-        if is_slow and not poll.request:
+        if is_slow and poll.is_first:
             interval = slots.slow_interval(interval)
         now = self._clock.now()
 
@@ -334,6 +366,7 @@ class Poller:
                 _fields(group, poll),
                 next_at=upcoming.at if upcoming else None,
                 now=now,
+                is_repeated=not (is_slow and group.kind.is_series),
             )
         return upcoming
 
@@ -381,13 +414,11 @@ def _next_request(poll: PendingPoll, *, now: float) -> PendingPoll:
 
 
 def _fields(group: ObjectGroup, poll: PendingPoll) -> dict[str, Fact]:
-    kind = group.kind
-    fields: dict[str, Fact] = {
-        "workspace": poll.workspace,
-        kind.name: group.objects[poll.object_id].name,
-        f"{kind.name}_id": poll.object_id,
-        "endpoint": f"{group.plan.workspace.endpoint}/{kind.path}",
-    }
+    kind, one = group.kind, group.objects[poll.object_id]
+    fields: dict[str, Fact] = {"workspace": poll.workspace, kind.label: kind.title(one)}
+    if not kind.is_series or one.id != one.name:
+        fields[f"{kind.label}_id"] = one.id
+    fields["endpoint"] = f"{group.plan.workspace.endpoint}/{kind.path}"
     if poll.request:
         fields["older_days_request"] = poll.request
     return fields

@@ -25,6 +25,16 @@ _CHECK_AGAIN_SECONDS = 1.0
 when that response is of another component."""
 
 
+class NextPage(NamedTuple):
+    """A page of a list after the first one."""
+
+    cursor: str
+    number: int
+    """From 1."""
+    before: object
+    """The document of all pages before it."""
+
+
 class PendingPoll(NamedTuple):
     """One poll of one object, between its slot and its end."""
 
@@ -42,6 +52,13 @@ class PendingPoll(NamedTuple):
     """Whether it was in the queue."""
     request: int = 0
     """Which of its object's requests; 0 has the newest days."""
+    page: NextPage | None = None
+    """The page that it requests; None: the first one, or the only one."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether its request is the first one of the poll."""
+        return not self.request and self.page is None
 
     @property
     def workspace(self) -> str:

@@ -7,11 +7,12 @@ same assignment, and a changed number of shards moves as few of them as possible
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from exporter.model.config import Config, ObjectConfig
+from exporter.model.config import Config, ObjectConfig, SeriesConfig, WorkspaceConfig
 
 MOST_SHARDS = 1000
 """Enough for one object in a thousand each."""
@@ -35,6 +36,21 @@ class Shard(NamedTuple):
     def own(self, objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
         """Return the objects of this shard, in their order."""
         return tuple(one for one in objects if self.holds(one.id))
+
+    def part(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return a workspace with the objects of this shard."""
+        series = workspace.series
+        return replace(
+            workspace,
+            campaigns=self.own(workspace.campaigns),
+            canvases=self.own(workspace.canvases),
+            series=series and series._replace(objects=self._own_series(series)),
+        )
+
+    def _own_series(
+        self, series: SeriesConfig
+    ) -> Mapping[str, tuple[ObjectConfig, ...]]:
+        return {kind: self.own(objects) for kind, objects in series.objects.items()}
 
     @classmethod
     def of_texts(cls, number: str | None, total: str | None) -> Shard | None:

@@ -14,7 +14,7 @@ from functools import partial
 from threading import RLock
 
 from exporter.braze.proxies import ProxySettings
-from exporter.braze.rate_limit import Budget, spacing
+from exporter.braze.rate_limit import Budget
 from exporter.braze.session import Ended, Session
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import ObjectKey, Store
@@ -385,7 +385,7 @@ class Workspaces:
                 group.queue.reschedule(poll)
             else:
                 due.append(one)
-        apart = spacing(group.plan.ceiling_per_minute)
+        apart = group.plan.spacing_seconds
         first_round = plan.first_round(tuple(due), now=now, spacing_seconds=apart)
         polls = []
         for object_id, due_at in first_round:
@@ -397,11 +397,12 @@ class Workspaces:
 
 def _budgets(configured: WorkspaceConfig) -> dict[str, Budget]:
     """Return the budgets by bucket; discovery sends one request at a time."""
+    polled = {kind.bucket for kind in KINDS if kind.objects(configured)}
     return {
         kind.bucket: Budget.of_rate(
             kind.ceiling(configured),
             reserve=configured.reserve,
-            concurrency=configured.concurrency if kind.objects(configured) else 1,
+            concurrency=configured.concurrency if kind.bucket in polled else 1,
             processes=configured.processes,
         )
         for kind in KINDS

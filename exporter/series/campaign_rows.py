@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.model.config import Selection
-from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import is_number
 from exporter.model.labels import NamedEntry, assign_labels, clean, identify
 from exporter.model.snapshot import VARIATION, WHOLE, Part
@@ -21,9 +20,8 @@ from exporter.series.rows import (
     PartKey,
     Row,
     RowParser,
-    data_of,
     is_counted,
-    kind_of,
+    items_of,
     text_of,
 )
 
@@ -72,10 +70,7 @@ class CampaignRowParser(RowParser):
     @staticmethod
     def days(document: object) -> Sequence[object]:
         """Return the days of a document; `MalformedSeries`: it is not a data series."""
-        data = data_of(document, expected="a list of days")
-        if not isinstance(data, list):
-            raise MalformedSeries(f"data is {kind_of(data)}, expected a list of days")
-        return data
+        return items_of(document, expected="a list of days")
 
     def parse(self, row: Row) -> DayStats:
         """Return the stats of one row."""

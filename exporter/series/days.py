@@ -1,4 +1,4 @@
-"""Dates in Braze's documents, and the instants at which days begin in a time zone."""
+"""Dates and instants in Braze's documents, and when days begin in a time zone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ZONE = re.compile(r" (?:UTC|GMT|([+-][0-9]{2}:?[0-9]{2}))$")
 
 
 def parse_date(value: object) -> date | None:
@@ -17,6 +18,37 @@ def parse_date(value: object) -> date | None:
     try:
         return date.fromisoformat(value)
     except ValueError:
+        return None
+
+
+def parse_instant(value: object, timezone: ZoneInfo) -> float | None:
+    """Return an instant in seconds since the epoch; None for another value.
+
+    It is a text of ISO 8601 with a time, also as Ruby writes it, with ` UTC` or a
+    space before the offset; without an offset it is in `timezone`.
+    """
+    found = parse_time(value)
+    if found is None:
+        return None
+    return instant_of(found if found.tzinfo else found.replace(tzinfo=timezone))
+
+
+def parse_time(value: object) -> datetime | None:
+    """Return the date and time of such a text, with its offset if it has one."""
+    if not isinstance(value, str) or len(value) <= len("2026-01-31"):
+        return None
+    text = _ZONE.sub(lambda found: found[1] or "Z", value)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def instant_of(time: datetime) -> float | None:
+    """Return the instant of a time with an offset; None: beyond the calendar."""
+    try:
+        return time.timestamp()
+    except (ValueError, OverflowError):
         return None
 
 

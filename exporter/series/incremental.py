@@ -49,6 +49,8 @@ class ParsedDocument(NamedTuple):
     is_reused: bool
     older: OlderDays = NOTHING_OLDER
     """The remembered days, those of the document included, if it has not all days."""
+    pages: object = None
+    """The document, if it may have further pages."""
 
 
 def parse(
@@ -62,6 +64,9 @@ def parse(
 
     `previous` and `cached` are of the document before.
     """
+    if options.sample_parser is not None:
+        snapshot = options.sample_parser(document, options)
+        return ParsedDocument(snapshot, CachedDocument(options, None), is_reused=False)
     rows = rows_of(document, options)
     newest = _NewestDay(
         rows, options.today, lambda _: _digest(row for _, row in rows.rows[1:])

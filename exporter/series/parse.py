@@ -7,7 +7,7 @@ never by their position.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
 from datetime import date, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -51,8 +51,8 @@ _WITH_INFO = {VARIATION, VARIANT, STEP, STEP_CHANNEL}
 class ParseOptions(NamedTuple):
     """How a document is parsed."""
 
-    row_parser: type[RowParser]
-    """Of the kind of object."""
+    row_parser: type[RowParser] | None
+    """Of the kind of object; None: it has a `sample_parser`."""
     today: date
     """In the workspace's time zone."""
     timezone: ZoneInfo
@@ -64,6 +64,14 @@ class ParseOptions(NamedTuple):
     """Of the whole object, its status included."""
     revisions: bool = False
     """Whether the last complete day is compared with its first reading."""
+    sample_parser: SampleParser | None = None
+    """Of a series of the workspace."""
+    now: float = 0.0
+    """By the wall clock; 0 for kinds of days."""
+
+
+SampleParser = Callable[[object, ParseOptions], Snapshot]
+"""(document, options) → the samples; `MalformedSeries`: it is not such a document."""
 
 
 def parse(
@@ -82,6 +90,7 @@ def rows_of(document: object, options: ParseOptions) -> DocumentRows:
 
 
 def _parser(options: ParseOptions) -> RowParser:
+    assert options.row_parser  # noqa: S101 - for the reader of types
     return options.row_parser(channels=options.channels, metrics=options.metrics)
 
 

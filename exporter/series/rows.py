@@ -164,19 +164,29 @@ def usable_rows(
     return sorted(rows.items(), key=lambda item: item[0], reverse=True), skipped
 
 
-def data_of(document: object, *, expected: str) -> object:
+def data_of(document: object, *, expected: str, key: str = "data") -> object:
     """Return the `data` of a response; `MalformedSeries`: it is not a success.
 
-    `expected` names what `data` should be, for the error message.
+    `expected` names what it should be, for the error message; `key` is its name.
     """
     if not isinstance(document, dict):
         raise MalformedSeries(f"the body is {kind_of(document)}, expected an object")
     message = document.get("message")
     if message is not None and message != "success":
         raise MalformedSeries(f"message is {_quote(message)}, expected success")
-    if "data" not in document:
-        raise MalformedSeries(f"data is missing, expected {expected}")
-    return document["data"]
+    if key not in document:
+        raise MalformedSeries(f"{key} is missing, expected {expected}")
+    return document[key]
+
+
+def items_of(document: object, *, expected: str, key: str = "data") -> Sequence[object]:
+    """Return the list that `data_of` returns; `MalformedSeries`: it is not a list."""
+    found = data_of(document, expected=expected, key=key)
+    if not isinstance(found, list):
+        raise MalformedSeries(f"{key} is {kind_of(found)}, expected {expected}")
+    if len(found) > _MAX_ENTRIES:
+        raise MalformedSeries(f"{key} has {len(found)} items, expected fewer")
+    return found
 
 
 def is_counted(fields: Iterable[object]) -> bool:

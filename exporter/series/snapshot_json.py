@@ -9,7 +9,15 @@ from collections.abc import Hashable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from exporter.model.json_values import boolean, count, instant, mapping, number, text
+from exporter.model.json_values import (
+    boolean,
+    count,
+    instant,
+    items,
+    mapping,
+    number,
+    text,
+)
 from exporter.model.labels import clean
 from exporter.model.snapshot import (
     CHANNEL,
@@ -23,6 +31,7 @@ from exporter.model.snapshot import (
     Day,
     Figures,
     Part,
+    Sample,
     Snapshot,
     Stats,
 )
@@ -65,6 +74,7 @@ def dump(snapshot: Snapshot) -> dict[str, object]:
         "is_quiet": snapshot.is_quiet,
         "is_active": snapshot.is_active,
         "first_complete": _dump_first_complete(snapshot.first_complete),
+        **({"samples": snapshot.samples} if snapshot.samples else {}),
     }
 
 
@@ -128,7 +138,21 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         first_complete=first_complete,
         revision=revision(first_complete, last_complete),
         history=None if history is None else recent_days.parse(mapping(history)),
+        samples=_samples(document.get("samples", [])),
     )
+
+
+def _samples(rows: object) -> tuple[Sample, ...]:
+    found = tuple(
+        Sample(
+            text(family),
+            tuple((text(name), _label(value)) for name, value in items(labels)),
+            number(value),
+        )
+        for family, labels, value in items(rows)
+    )
+    _check_unique(one[:2] for one in found)
+    return found
 
 
 def _day(document: Mapping[str, Any], figures: Figures) -> Day:

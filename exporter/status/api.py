@@ -42,7 +42,8 @@ def document_chunks(
     shard = overview.shard
     totals = Counter(one.kind.plural for one in overview.objects)
     found = {
-        kind.plural: [one for one in objects if one.kind is kind] for kind in KINDS
+        plural: [one for one in objects if one.kind.plural == plural]
+        for plural in _PLURALS
     }
     head = {
         "version": version,
@@ -68,6 +69,9 @@ def document_chunks(
     yield "}\n"
 
 
+_PLURALS = tuple(dict.fromkeys(kind.plural for kind in KINDS))
+"""The lists of objects; all series of the workspace are one."""
+
 _DISCOVERY = {CAMPAIGN.name: "discovery", CANVAS.name: "canvas_discovery"}
 
 
@@ -91,15 +95,18 @@ def _workspace(view: WorkspaceView, now: float) -> dict[str, object]:
         "rate_limits": [_rate_limit(limit, now) for limit in view.rate_limits],
         **dict.fromkeys(_DISCOVERY.values()),
         **{_DISCOVERY[one.kind.name]: _discovery(one, now) for one in view.discoveries},
-        **{kind.plural: _states(groups.get(kind)) for kind in KINDS},
+        **{plural: _states(view, plural) for plural in _PLURALS},
     }
 
 
-def _states(view: GroupView | None) -> dict[str, object]:
-    states = view.states if view else {}
+def _states(view: WorkspaceView, plural: str) -> dict[str, object]:
+    states = Counter[ObjectState]()
+    for group in view.all_groups:
+        if group.kind.plural == plural:
+            states.update(group.states)
     return {
-        "total": sum(states.values()),
-        **{str(state): states.get(state, 0) for state in ObjectState},
+        "total": states.total(),
+        **{str(state): states[state] for state in ObjectState},
     }
 
 
@@ -157,11 +164,11 @@ def _rate_limit(view: RateLimitView, now: float) -> dict[str, object]:
 
 
 def _object(view: ObjectView) -> dict[str, object]:
-    kind = view.kind.name
+    kind = view.kind.label
     labels, status, snapshot = view.labels, view.status, view.snapshot
     return {
         "workspace": labels.workspace,
-        "kind": kind,
+        "kind": view.kind.name,
         kind: labels.name,
         f"{kind}_id": labels.id,
         "labels": dict(labels.labels),

@@ -228,13 +228,19 @@ def _rate_limits(
     if limits:
         paths = ", ".join(one.endpoint for one in limits)
         of_discovery = replace(limits[0], endpoint=paths)
+    by_bucket: dict[str, list[QueueState]] = defaultdict(list)
     for group, queue in groups:
-        if not queue.budget.bucket.is_used:
+        by_bucket[group.kind.bucket].append(queue)
+    for bucket, queues in by_bucket.items():
+        budget = queues[0].budget
+        if not budget.bucket.is_used:
             continue
-        endpoint = queue.endpoint
-        if of_discovery and group.kind.bucket == SHARED:
-            endpoint, of_discovery = f"{endpoint}, {of_discovery.endpoint}", None
-        yield rate_limit_view(queue.budget, endpoint, now=now, wall_offset=wall_offset)
+        endpoints = [one.endpoint for one in queues]
+        if of_discovery and bucket == SHARED:
+            endpoints.append(of_discovery.endpoint)
+            of_discovery = None
+        endpoint = ", ".join(endpoints)
+        yield rate_limit_view(budget, endpoint, now=now, wall_offset=wall_offset)
     if of_discovery:
         yield of_discovery
 

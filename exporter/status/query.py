@@ -42,7 +42,8 @@ STATES: Mapping[str, str] = {
     ObjectState.OK: "Up to date",
     IDLE: "Idle",
 }
-KINDS: Mapping[str, str] = {one.name: one.plural.capitalize() for one in POLLED_KINDS}
+KINDS: Mapping[str, str] = {one.label: one.plural.capitalize() for one in POLLED_KINDS}
+"""All series of the workspace are one."""
 PAGE_SIZES = (25, 50, 100, 250)
 _PAGE_SIZE = 50
 _MAX_TEXT = 200
@@ -65,7 +66,7 @@ class ListQuery:
     page: int = 1
     page_size: int = _PAGE_SIZE
     kind: str = ""
-    """The name of a kind; empty: all."""
+    """The label of a kind; empty: all."""
 
     @property
     def is_descending(self) -> bool:
@@ -92,8 +93,8 @@ class ListQuery:
 
     def kinds_of(self, polled: Sequence[Kind]) -> tuple[Kind, ...]:
         """Return the kinds that are listed, of those that are polled."""
-        selected = tuple(one for one in POLLED_KINDS if one.name == self.kind)
-        return selected or tuple(polled)
+        selected = (one for one in POLLED_KINDS if one.label == self.kind)
+        return tuple(selected)[:1] or tuple(polled)
 
     def sorted_by(self, sort: str) -> ListQuery:
         """Return the query in this order, or reversed if that is the current order."""
@@ -145,7 +146,7 @@ def select(objects: Sequence[ObjectView], query: ListQuery) -> list[ObjectView]:
         one
         for one in objects
         if (not query.workspace or one.labels.workspace == query.workspace)
-        and (not query.kind or one.kind.name == query.kind)
+        and (not query.kind or one.kind.label == query.kind)
         and (not query.state or is_in(one, query.state))
         and all(word in _searchable_text(one) for word in words)
     ]

@@ -107,13 +107,13 @@ def names(kinds: Sequence[Kind]) -> str:
 
 def objects(number: int, kinds: Sequence[Kind]) -> str:
     """Return a number of objects, each of one of some kinds."""
-    return plural(number, " or ".join(one.name for one in kinds), names(kinds))
+    return plural(number, " or ".join(one.label for one in kinds), names(kinds))
 
 
 def about(one: ObjectView, overview: Overview) -> list[str]:
     """Return what is known of an object beside its name; nothing that all share."""
     texts = (
-        one.kind.name.capitalize() if len(overview.kinds) > 1 else "",
+        one.kind.label.capitalize() if len(overview.kinds) > 1 else "",
         one.labels.workspace if len(overview.workspaces) > 1 else "",
         ", ".join(one.channels),
         *(f"{name}={value}" for name, value in one.labels.labels.items()),
@@ -151,7 +151,7 @@ def pause(group: GroupView) -> str:
 
 def probe(group: GroupView) -> str:
     """Return which request is sent during a pause, without its time."""
-    return f"One {group.kind.name} is polled as a probe"
+    return f"One {group.kind.label} is polled as a probe"
 
 
 def summary(workspace: WorkspaceView) -> str:

@@ -159,10 +159,14 @@ class Overview:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds that are polled; without any, campaigns."""
+        """The kinds that are polled; without any, campaigns.
+
+        One stands for all series of the workspace.
+        """
         groups = [group for one in self.workspaces for group in one.groups]
-        found = {one.kind.name for one in groups if one.plan.objects}
-        return tuple(one for one in KINDS if one.name in found) or (CAMPAIGN,)
+        polled = {one.kind for one in groups if one.plan.objects}
+        found = {one.label: one for one in KINDS if one in polled}
+        return tuple(found.values()) or (CAMPAIGN,)
 
 
 def next_poll(

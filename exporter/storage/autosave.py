@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 
-from exporter.metrics.families import CAMPAIGN, CANVAS
+from exporter.metrics.families import BY_KIND, CAMPAIGN, CANVAS
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.errors import StateError
@@ -49,8 +49,12 @@ class Autosave:
             return {}
         self._telemetry.restored(is_successful=True)
         self._saved = {ObjectKey(*key): one for key, one in kept.items()}
-        kinds = Counter(key.kind for key in self._saved)
-        facts = {"campaigns": kinds[CAMPAIGN.kind], "canvases": kinds[CANVAS.kind]}
+        labels = Counter(BY_KIND[key.kind].label for key in self._saved)
+        facts = {
+            "campaigns": labels[CAMPAIGN.label],
+            "canvases": labels[CANVAS.label],
+            "series": labels["series"],
+        }
         _log.info("state.restored", extra={"fields": facts})
         return kept
 

@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from exporter.metrics.families import BY_KIND
+from exporter.metrics.object_metrics import can_render
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
 from exporter.model.json_values import instant
@@ -293,9 +294,7 @@ def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
     at, failure, document, older = columns
     snapshot = snapshot_json.parse(json.loads(checked_text(document)))
     families = BY_KIND.get(kind)
-    if families is None or any(
-        part.group not in families.groups for part in snapshot.parts
-    ):
+    if families is None or not can_render(families, snapshot):
         message = "no family has its figures"
         raise ValueError(message)
     return Kept(
