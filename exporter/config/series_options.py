@@ -61,14 +61,12 @@ SERIES: Mapping[str, Option] = {
         example="[revenue, quantity]",
     ),
     "segments": Option(
-        "[]",
-        OptionKind.SECTIONS,
+        kind=OptionKind.SECTIONS,
         section=SEGMENT,
         help="Segments whose size is polled; each needs analytics tracking in Braze.",
     ),
     "events": Option(
-        "[]",
-        OptionKind.SECTIONS,
+        kind=OptionKind.SECTIONS,
         section=EVENT,
         help="Custom events that are counted.",
     ),

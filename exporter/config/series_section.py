@@ -37,14 +37,14 @@ def parse(field: Field) -> SeriesConfig:
         purchases=section.read(
             "purchases", partial(option_values.choices, known=PURCHASES)
         ),
-        segments=section.read("segments", _segments),
-        events=section.read("events", _events),
+        segments=section.find("segments", _segments) or (),
+        events=section.find("events", _events) or (),
         broadcasts=section.read("broadcasts", option_values.boolean),
         data_ingestion=section.read("data_ingestion", option_values.boolean),
         objects={},
     )
     found = found._replace(objects=_objects(found))
-    if not any(map(section.at, (name for name in SERIES if name != "interval"))):
+    if not found.objects:
         names = ", ".join(name for name in SERIES if name != "interval")
         field.warn(f"no series is named; expected at least one of {names}")
     return found

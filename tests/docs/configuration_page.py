@@ -19,6 +19,7 @@ TITLES = (
     "workspaces[].campaigns[]",
     "workspaces[].canvases[]",
     "workspaces[].discover",
+    "workspaces[].series",
 )
 """A table for the top level of the file, and for these sections."""
 _TABLE = re.compile(

@@ -98,7 +98,7 @@ def test_the_example_contains_every_option_with_its_default(path: str) -> None:
 
 def test_the_defaults_of_the_example_are_the_defaults() -> None:
     samples = re.compile(
-        r"(?m)^ *#(?:canvases|discover):\n(?: {6,}#.*\n)*"
+        r"(?m)^ *#(?:canvases|discover|series):\n(?: {6,}#.*\n)*"
         r"|^ *#(?:proxy|ca_file|labels):.*\n"
     )
 
