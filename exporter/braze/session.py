@@ -89,6 +89,10 @@ class Session:
         self._key_owner: object | None = None
         self._key_probe_at = 0.0
         self._wake_ups: dict[object, Callable[[], None]] = {}
+        self._queues: dict[object, tuple[str, Callable[[], bool]]] = {}
+        """Those that share buckets: (bucket, whether it has a request to send)."""
+        self._last_queue: dict[str, object] = {}
+        """By bucket: which of them sent the last request."""
 
     def budget(self, bucket: str) -> Budget:
         """Return the budget of a bucket as it is now."""
@@ -98,10 +102,33 @@ class Session:
         """Return when a request may start, at least `now`; inf: after a response."""
         return self._budgets[bucket].earliest(now=now)
 
-    def spend(self, bucket: str, *, now: float) -> None:
+    def spend(self, bucket: str, *, now: float, queue: object = None) -> None:
         """Pay for a request that starts now; ValueError: it may not start yet."""
         with self.lock:
             self._budgets[bucket] = self._budgets[bucket].spend(now=now)
+            self._last_queue[bucket] = queue
+
+    def share_bucket(
+        self, bucket: str, queue: object, *, is_waiting: Callable[[], bool]
+    ) -> None:
+        """Let a queue take turns with the others of its bucket, until it leaves.
+
+        `is_waiting` is called under the lock.
+        """
+        with self.lock:
+            self._queues[queue] = (bucket, is_waiting)
+
+    def is_turn_of_others(self, bucket: str, queue: object) -> bool:
+        """Return whether a queue sent the last request and another one waits.
+
+        Else, where more is to be sent than may be, one of them could take every start.
+        """
+        with self.lock:
+            return self._last_queue.get(bucket) is queue and any(
+                is_waiting()
+                for other, (shared, is_waiting) in self._queues.items()
+                if shared == bucket and other is not queue
+            )
 
     def release(self, bucket: str, *, now: float) -> None:
         """Settle a request that was paid for and whose end is not known."""
@@ -195,6 +222,7 @@ class Session:
         """End the pause that `user` holds, and call its function no more."""
         with self.lock:
             self._wake_ups.pop(user, None)
+            self._queues.pop(user, None)
             self.resume_key(user)
 
     def pause_key(self, owner: object, *, probe_at: float) -> None:

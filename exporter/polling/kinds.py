@@ -185,6 +185,11 @@ def _series_interval(workspace: WorkspaceConfig, *, kind: str) -> float:
     return next(intervals, math.inf)
 
 
+def _midnight(at: float) -> str:
+    """Return the midnight (UTC) before an instant: Braze takes any time of it for it."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT00:00:00Z}"
+
+
 def _event_parser(one: ObjectConfig) -> SampleParser:
     is_hourly = one.labels["unit"] == "hour"
     return event_counts.parse_hours if is_hourly else event_counts.parse_days
@@ -318,7 +323,7 @@ SERIES = (
     _series_kind(
         "broadcasts",
         paths.SCHEDULED_BROADCASTS,
-        query=lambda _, now, **__: {"end_time": utc_text(now + _BROADCAST_SECONDS)},
+        query=lambda _, now, **__: {"end_time": _midnight(now + _BROADCAST_SECONDS)},
         sample_parser=lambda _: broadcasts.parse,
         typical_samples=20,
     ),

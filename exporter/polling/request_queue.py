@@ -122,6 +122,7 @@ class RequestQueue:
         """Whether a poll was ever started."""
         self._forbidden: set[str] = set()
         session.on_key_accepted(self, lambda: self.schedule_again(now=now()))
+        session.share_bucket(kind.bucket, self, is_waiting=self._is_waiting)
 
     def enqueue(self, polls: tuple[PendingPoll, ...], *, now: float) -> None:
         """Append polls in this order, and schedule the first one in the queue.
@@ -159,7 +160,7 @@ class RequestQueue:
             is_first = self._is_first(poll)
             if is_first:
                 self._scheduled_at = math.inf
-            if not is_first or self._is_paused() or self._earliest(now) > now:
+            if not is_first or self._is_paused() or self._next_turn(now) > now:
                 self._schedule_first(now)
                 return False
             del self._waiting[poll.object_id]
@@ -363,6 +364,16 @@ class RequestQueue:
     def _earliest(self, now: float) -> float:
         return self.session.earliest(self.kind.bucket, now=now)
 
+    def _is_waiting(self) -> bool:
+        return bool(self._waiting) and not self._is_paused()
+
+    def _next_turn(self, now: float) -> float:
+        """Return when a request may start that leaves a start to the other queues."""
+        bucket, at = self.kind.bucket, self._earliest(now)
+        if self.session.is_turn_of_others(bucket, self):
+            at += self.session.budget(bucket).spacing_seconds
+        return at
+
     def _start_probe(self, pause: Pause, poll: PendingPoll, now: float) -> bool:
         if self.session.is_paused_for(self):
             return False  # it is scheduled again when the key is accepted
@@ -374,7 +385,7 @@ class RequestQueue:
         return True
 
     def _spend(self, poll: PendingPoll, now: float) -> None:
-        self.session.spend(self.kind.bucket, now=now)
+        self.session.spend(self.kind.bucket, now=now, queue=self)
         self.has_sent = True
         self._in_flight.add(poll.object_id)
         self._scheduled_at = math.inf
@@ -384,7 +395,7 @@ class RequestQueue:
         """Schedule the head of the queue, unless it is scheduled as early already."""
         if self._is_paused() or not self._waiting or self._scheduled_at <= now:
             return
-        at = self._earliest(now)
+        at = self._next_turn(now)
         if at == math.inf and not self._in_flight:
             at = now + _CHECK_AGAIN_SECONDS
         if at < self._scheduled_at:
