@@ -223,6 +223,9 @@ class Session:
         with self.lock:
             self._wake_ups.pop(user, None)
             self._queues.pop(user, None)
+            for bucket, queue in tuple(self._last_queue.items()):
+                if queue is user:
+                    del self._last_queue[bucket]
             self.resume_key(user)
 
     def pause_key(self, owner: object, *, probe_at: float) -> None:

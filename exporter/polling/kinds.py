@@ -186,7 +186,7 @@ def _series_interval(workspace: WorkspaceConfig, *, kind: str) -> float:
 
 
 def _midnight(at: float) -> str:
-    """Return the midnight (UTC) before an instant: Braze takes any time of it for it."""
+    """Return the midnight (UTC) before an instant; Braze reads no time of a day."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT00:00:00Z}"
 
 

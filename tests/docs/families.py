@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from exporter.discovery.kinds import KINDS
 from exporter.metrics import object_metrics
 from exporter.metrics.families import BY_KIND
 from exporter.metrics.self_metrics import SelfMetrics, Served
+from exporter.metrics.series_families import SERIES
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
-from exporter.model.snapshot import Snapshot
+from exporter.model.snapshot import Sample, Snapshot
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.snapshots import example_canvas, example_snapshot
+
+_CONFIGURED = {"configured": "l"}
 
 
 def with_labels(families: Iterable[Metric]) -> dict[str, set[str]]:
@@ -33,7 +36,7 @@ def full_name(family: Metric) -> str:
 
 def exposed() -> dict[str, set[str]]:
     own = with_labels(self_metrics().registry.collect())
-    return of_campaigns() | of_canvases() | own
+    return of_campaigns() | of_canvases() | of_series() | own
 
 
 def of_campaigns() -> dict[str, set[str]]:
@@ -44,9 +47,27 @@ def of_canvases() -> dict[str, set[str]]:
     return _of("canvas", example_canvas())
 
 
-def _of(kind: str, snapshot: Snapshot) -> dict[str, set[str]]:
+def of_series() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for families in SERIES:
+        samples = tuple(
+            Sample(one.name, tuple((name, "text") for name in one.labels), 1)
+            for one in families.samples
+        )
+        own = dict.fromkeys(_OF_SERIES.get(families.kind, ()), "text")
+        found |= _of(families.kind, Snapshot(samples=samples), own)
+    return found
+
+
+_OF_SERIES = {"segment": ("segment",), "event": ("event", "unit")}
+"""The labels of samples that are configured."""
+
+
+def _of(
+    kind: str, snapshot: Snapshot, labels: Mapping[str, str] = _CONFIGURED
+) -> dict[str, set[str]]:
     subject = object_metrics.ObjectLabels(
-        workspace="w", kind=kind, name="c", id="i", labels={"configured": "l"}
+        workspace="w", kind=kind, name="c", id="i", labels=labels
     )
     status = object_metrics.PollStatus(
         is_up=False,
@@ -61,7 +82,8 @@ def _of(kind: str, snapshot: Snapshot) -> dict[str, set[str]]:
     page = object_metrics.page(blocks)
     families = with_labels(text_string_to_metric_families(b"".join(page).decode()))
     assert set(families) == {family.name for family in BY_KIND[kind].all}
-    families[f"braze_{kind}_info"] -= {"configured"}
+    if BY_KIND[kind].info:
+        families[f"braze_{kind}_info"] -= {*_CONFIGURED}
     return families
 
 
@@ -71,7 +93,7 @@ def self_metrics() -> SelfMetrics:
         version="1",
         served=lambda: [Served("w", 1, 1, 1, 1, 1)],
     )
-    for kind in ("campaign", "canvas"):
+    for kind in ("campaign", "canvas", "dau"):
         metrics.expect("w", kind, "campaigns/data_series")
         metrics.planned("w", kind, requests_per_minute=1, interval_seconds=1, stretch=1)
     metrics.sharded(number=0, total=2)

@@ -35,7 +35,12 @@ def test_the_metric_tables_contain_every_family_with_its_labels() -> None:
     page = document("docs/metrics.md")
     documented = {
         code_spans(name)[0]: set(code_spans(labels))
-        for heading in ("## Campaigns", "## Canvases", "## Exporter")
+        for heading in (
+            "## Campaigns",
+            "## Canvases",
+            "## Series of the workspace",
+            "## Exporter",
+        )
         for name, labels, _ in cells(heading, page)
     }
     actual = exposed()

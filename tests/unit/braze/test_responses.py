@@ -13,6 +13,7 @@ from exporter.braze.responses import (
     decoded,
     document_of,
     message_of,
+    next_cursor_of,
     rate_limit_of,
     refusal,
     retry_after_seconds_of,
@@ -102,9 +103,34 @@ def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> N
     assert found == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(
+    ("link", "cursor"),
+    [
+        ("", ""),
+        ('</cdi/integrations?cursor=c2tpcDow>; rel="prev"', ""),
+        (
+            '</a?cursor=x>; rel="prev",</a?cursor=c2tpcDoxMDA=>; rel="next"',
+            "c2tpcDoxMDA=",
+        ),
+        ("</a?cursor=a+b%2Fc&page=3>; rel=next", "a+b/c"),
+        ('<https://elsewhere.example/b?cursor=x>; title="a, b"; REL="last Next"', "x"),
+        ('</a?page=2>; rel="next"', ""),
+        ('<http://[/?cursor=x>; rel="next"', ""),
+        ('</a?cursor=x>; title="rel=next"', ""),
+        ("rel=next", ""),
+    ],
+)
+def test_the_cursor_of_the_next_page_is_all_that_is_used_of_a_link(
+    link: str, cursor: str
+) -> None:
+    assert next_cursor_of({"Link": link}) == cursor
+
+
 @given(st.text())
 def test_no_header_text_raises(text: str) -> None:
     headers = {"Retry-After": text, "X-RateLimit-Limit": text, "Location": text}
+    next_cursor_of({"Link": text})
+    next_cursor_of({"Link": f"<{text}>; rel=next"})
     rate_limit_of(headers)
     retry_after_seconds_of(headers, now=NOW)
 
@@ -306,6 +332,9 @@ def test_a_message_contains_what_to_check(status: int, texts: list[str]) -> None
         ),
         ("canvas/details", "ending_at", "", "is the canvas id the"),
         ("campaigns/details", "ending_at", "", "is the campaign id the campaign's"),
+        ("segments/data_series", "no", "", "is analytics tracking on for the segment"),
+        ("events/data_series", "no", "", "is the event spelled as in Braze?"),
+        ("kpi/dau/data_series", "no", "", "the request is refused (Braze: no)"),
         (
             "canvas/data_series",
             "ending_at must not be in the future",
@@ -336,6 +365,26 @@ def test_a_refused_canvas_names_the_id_or_the_clock(
     assert isinstance(
         failure, errors.Unusable if "clock" in text else errors.ObjectRefused
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "permission"),
+    [
+        ("campaigns/data_series", "campaigns.data_series"),
+        ("kpi/new_users/data_series", "kpi.new_users.data_series"),
+        ("purchases/quantity_series", "purchases.quantity_series"),
+        ("messages/scheduled_broadcasts", "messages.schedule_broadcasts"),
+        ("cdi/integrations", "cdi.integration_list"),
+    ],
+)
+def test_a_missing_permission_is_named_as_braze_spells_it(
+    path: str, permission: str
+) -> None:
+    failure = refusal(
+        REQUEST._replace(path=path), status=403, headers={}, message="", now=0.0
+    )
+
+    assert f"needs the permission {permission} and" in str(failure)
 
 
 @pytest.mark.parametrize("location", ["", "/login", "http://[", "//"])
