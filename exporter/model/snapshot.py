@@ -79,7 +79,7 @@ class Sample(NamedTuple):
 
     family: str
     labels: tuple[tuple[str, str], ...]
-    """(name, text) of its own labels, in the order of the family; no text is empty."""
+    """(name, text) as the family orders its labels; no text is empty."""
     value: int | float
 
 

@@ -161,7 +161,7 @@ class Overview:
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that are polled; without any, campaigns.
 
-        One stands for all series of the workspace.
+        All series of the workspace are one of them.
         """
         groups = [group for one in self.workspaces for group in one.groups]
         polled = {one.kind for one in groups if one.plan.objects}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def integrations(*names: str) -> dict[str, object]:
                 "integration_name": name,
                 "last_job_status": "success",
                 "last_job_start_time": "2025-06-15T12:00:00Z",
-                "contact_emails": "someone@example.com",
+                "contact_emails": "team@example.com",
             }
             for name in names
         ]
@@ -104,7 +104,7 @@ class SeriesBraze(FakeBraze):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = lambda: NOW
+        self.now: Callable[[], float] = lambda: NOW
         self.by_path: dict[str, object] = {**DOCUMENTS}
         self.asked: list[tuple[float, str, Mapping[str, str | int]]] = []
         """(time, path, parameters) of each request."""
@@ -119,10 +119,9 @@ class SeriesBraze(FakeBraze):
         cached: Any = lambda _: None,
     ) -> BrazeResponse:
         name = path.strip("/")
-        if name in {"campaigns/data_series", "canvas/data_series"}:
-            self.asked.append((self.now(), name, params))
-            return super().fetch(path, params, parse, cached)
         self.asked.append((self.now(), name, params))
+        if name in {"campaigns/data_series", "canvas/data_series"}:
+            return super().fetch(path, params, parse, cached)
         response, cursor = self.by_path[name], ""
         if name == "cdi/integrations" and self.pages:
             number = int(params.get("cursor", 0))
@@ -309,7 +308,7 @@ def test_a_segment_without_analytics_tracking_is_logged_once_and_fails_alone(
         )
         return fetch(path, params, *others)
 
-    world.braze.fetch = fetch_tracked  # type: ignore[method-assign]  # of one object
+    world.braze.fetch = fetch_tracked  # type: ignore[assignment, method-assign]  # of one object
     world.run(until=NOW + 24 * HOUR)
 
     failed = [one for one in caplog.records if one.getMessage() == "poll.failed"]
@@ -400,7 +399,7 @@ def test_each_series_is_of_one_shard() -> None:
     assert len(counts) == len(TITLES)
 
 
-PAGES = [integrations("A", "B"), integrations("C"), integrations("D")]
+PAGES: list[object] = [integrations("A", "B"), integrations("C"), integrations("D")]
 
 
 def served_integrations(world: SeriesWorld) -> list[str]:
@@ -409,7 +408,7 @@ def served_integrations(world: SeriesWorld) -> list[str]:
 
 
 def test_all_pages_of_integrations_are_read_before_any_is_served() -> None:
-    """Each page is a request of its own, after the one before and not too soon."""
+    """Each page is one request, after the one before and not too soon."""
     world = SeriesWorld({"data_ingestion": True})
     world.braze.pages = list(PAGES)
     world.run(until=NOW + 7)
@@ -462,7 +461,7 @@ def test_series_survive_a_restart(tmp_path: Path) -> None:
     world = SeriesWorld()
     world.run(until=NOW + 60)
     kept = {
-        tuple(entry.key): Kept(NOW + 60, None, entry.last_read)
+        entry.key: Kept(NOW + 60, None, entry.last_read)
         for entry in world.store.entries()
         if entry.last_read
     }

@@ -350,7 +350,7 @@ def integration(name: object, **others: object) -> dict[str, object]:
         "integration_id": f"id of {name}",
         "integration_name": name,
         "integration_status": "active",
-        "contact_emails": "someone@example.com",
+        "contact_emails": "team@example.com",
         "last_job_status": "success",
         "last_job_start_time": "2026-03-10T15:00:00Z",
         **others,
@@ -419,7 +419,17 @@ PARSERS: Mapping[str, tuple[str, Callable[[object, ParseOptions], Snapshot]]] = 
 def test_a_document_without_the_list_is_malformed(
     key: str, parser: Callable[[object, ParseOptions], Snapshot]
 ) -> None:
-    odd = (None, [], "text", 3, {}, {key: None}, {key: {}}, {key: "x"}, {key: 1})
+    odd: tuple[object, ...] = (
+        None,
+        [],
+        "text",
+        3,
+        {},
+        {key: None},
+        {key: {}},
+        {key: "x"},
+        {key: 1},
+    )
     for document in odd:
         with pytest.raises(MalformedSeries, match="expected"):
             parser(document, OPTIONS)
