@@ -220,7 +220,9 @@ def test_documentation_lists_every_name() -> None:
         document(FAILING, shard=Shard(0, 3)),
     ]
     names = {path for each in documents for path in paths(each)}
-    same = r"(\.last_complete_day|\.canvas_pause|\.canvas_budget|\.canvases)\..*"
+    same = (
+        r"(\.last_complete_day|\.canvas_pause|\.canvas_budget|\.canvases|\.series)\..*"
+    )
     names = {re.sub(same, r"\1", name) for name in names}
     own = {"canvases[].canvas", "canvases[].canvas_id"}
     names = {one for one in names if not one.startswith("canvases[]")} | own
