@@ -208,10 +208,10 @@ class Section(NamedTuple):
             moved[key].error(message)
         return section
 
-    def missing(self, name: str) -> None:
+    def missing(self, name: str, hint: str = "") -> None:
         """Add the error that a required option is not set."""
         field = self.field_of(self._option(name)[0], self.field.node)
-        field.error("this option is required but missing")
+        field.error(f"this option is required but missing{hint}")
 
     def check_unknown(self, key: str) -> None:
         """Add the problem of a key that is not the name of an option."""

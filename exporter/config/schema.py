@@ -219,6 +219,9 @@ class _Parser:
 def _campaigns(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
     """Return the listed campaigns; there may be none if anything else is polled."""
     is_optional = any(map(section.at, ("discover", "canvases")))
+    if not is_optional and section.at("campaigns") is None:
+        section.missing("campaigns", "; expected it, `canvases` or `discover`")
+        return ()
     empty = (
         "the list is empty; expected at least one campaign, or the key `canvases` or "
         "`discover`"
