@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from exporter.braze.rate_limit import spacing
@@ -43,6 +43,11 @@ _SCALING = Flag(
 _DAY_SECONDS = 86400
 
 _ACTIVITY = {CAMPAIGN: "sent_within", CANVAS: "entered_within"}
+
+_TYPICAL = {
+    CAMPAIGN: "each campaign sends one email message",
+    CANVAS: "each canvas has one step with one email message",
+}
 
 _DORMANT = {
     CAMPAIGN: "draft and archived",
@@ -126,23 +131,28 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
     series = sum(one.typical_series for one in plans)
+    used = {one.kind for one in _used(plans)}
+    kinds = [kind for kind in KINDS if kind in used]
     yield (
-        f"\nseries expected: about {series} if each campaign sends one email message, "
-        f"at most {config.limits.series_per_campaign} per campaign"
+        f"\nseries expected: about {series}, at most "
+        f"{config.limits.series_per_campaign} per "
+        f"{' or '.join(kind.name for kind in kinds)}"
     )
-    if any(one.kind is CANVAS for one in plans):
-        yield (
-            "(a canvas: one email message in one step of one variant; the same limit)"
-        )
+    yield f"assumed: {', '.join(map(_TYPICAL.__getitem__, kinds))}"
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     workspace = plans[0].workspace
     yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
-    used = [one for one in plans if one.objects or one.kind.discovered(workspace)]
-    for one in used or plans:
+    for one in _used(plans):
         yield from _describe_group(one)
-    yield from _describe_buckets(used)
+    yield from _describe_buckets(_used(plans))
+
+
+def _used(plans: Iterable[GroupPlan]) -> tuple[GroupPlan, ...]:
+    """Return the plans with campaigns or canvases; all if there is no such plan."""
+    used = [one for one in plans if one.objects or _discovery(one)]
+    return tuple(used or plans)
 
 
 def _describe_group(one: GroupPlan) -> Iterator[str]:

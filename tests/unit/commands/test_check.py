@@ -158,7 +158,7 @@ def test_the_plan_of_500_canvases(tmp_path: Path) -> None:
         "series expected      about 37500",
     ):
         assert text in ended.stdout, text
-    assert "campaigns " not in ended.stdout.partition("\nworkspace ")[2]
+    assert "campaign" not in ended.stdout.partition("\nworkspace ")[2]
 
 
 def test_requests_are_summed_by_the_limits_of_braze(tmp_path: Path) -> None:
