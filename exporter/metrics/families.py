@@ -225,15 +225,16 @@ CAMPAIGN = _families(
             has_revision=True,
         ),
     },
-    refused="the workspace is paused because Braze refuses its API key",
+    refused="the workspace is paused because Braze rejects its API key",
 )
 
 _VARIANT = PartLabels(name="variant")
 _STEP = PartLabels(name="step")
+_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 _STEP_INFO = PartInfo(
     Family(
         "braze_canvas_step_info",
-        "Always 1, with the id in Braze of every step with samples. Needs steps.",
+        f"Always 1, with the id in Braze of every step with samples. {_NEEDS_STEPS}",
     ),
     _STEP,
 )
@@ -241,7 +242,6 @@ _ENTRIES = (
     "A user may enter more than once. A conversion counts for the last message that "
     "its user received, and before the first one for no step."
 )
-_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 
 CANVAS = _families(
     "canvas",
@@ -289,7 +289,7 @@ CANVAS = _families(
             info=_STEP_INFO,
         ),
     },
-    refused="polls of canvases are paused because Braze refuses the API key",
+    refused="polls of canvases are paused because Braze rejects the API key",
 )
 
 BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS)}

@@ -100,21 +100,20 @@ _GAUGES: _Families = {
         "X-RateLimit headers of Braze's last response.",
     },
     ("workspace", "reason"): {
-        "workspace_paused": "1 while Braze refuses the API key of the workspace, or "
+        "workspace_paused": "1 while Braze rejects the API key of the workspace, or "
         "its permission campaigns.data_series, and one campaign only is polled to "
         "probe it.",
-        "canvases_paused": "1 while Braze refuses the API key, or its permission "
+        "canvases_paused": "1 while Braze rejects the API key, or its permission "
         "canvas.data_series, and one canvas only is polled to probe it.",
     },
     _WORKSPACE: {
         "planned_requests_per_minute": "Requests per minute for campaigns at the "
         "intervals in force.",
-        "interval_seconds": "The configured interval of the workspace times the "
-        "stretch in force. Longer than configured: the campaigns need more than "
-        "requests_per_minute.",
-        "interval_stretch": "The factor, at least 1, on every configured interval of "
-        "the workspace. Above 1: the campaigns need more than requests_per_minute; "
-        "raise it, or the intervals.",
+        "interval_seconds": "interval of the workspace times the stretch in force. "
+        "Longer than configured: the campaigns need more than requests_per_minute.",
+        "interval_stretch": "The factor, at least 1, on the intervals of the campaigns "
+        "of the workspace. Above 1: they need more than requests_per_minute; raise it, "
+        "or the intervals.",
         "canvas_planned_requests_per_minute": "Requests per minute for canvases at the "
         "intervals in force, those for older days included.",
         "canvas_interval_seconds": "canvas_interval of the workspace times the stretch "
