@@ -115,7 +115,7 @@ _SUMS = (
 )
 _REVISION = (
     "Change of the counts of the last complete day since it was first read as "
-    "complete. 0: Braze has restated nothing; negative: counts were reduced. Absent "
+    "complete. 0: Braze has changed nothing; negative: counts were reduced. Absent "
     "for fields that were absent at first. Needs revisions: true."
 )
 
@@ -180,7 +180,7 @@ def _group(name: str, about: _Group) -> GroupFamilies:
             f"{prefix}last_complete_day",
             "Polled counts of the newest day that is over in the time zone of the "
             f"workspace, see {name}_last_complete_day_timestamp_seconds. Braze may "
-            f"still restate them. {on_days}",
+            f"still correct them. {on_days}",
         ),
         trailing=Family(f"{prefix}trailing", f"{_SUMS} {meaning}"),
         revision=(
