@@ -230,10 +230,11 @@ CAMPAIGN = _families(
 
 _VARIANT = PartLabels(name="variant")
 _STEP = PartLabels(name="step")
+_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 _STEP_INFO = PartInfo(
     Family(
         "braze_canvas_step_info",
-        "Always 1, with the id in Braze of every step with samples. Needs steps.",
+        f"Always 1, with the id in Braze of every step with samples. {_NEEDS_STEPS}",
     ),
     _STEP,
 )
@@ -241,7 +242,6 @@ _ENTRIES = (
     "A user may enter more than once. A conversion counts for the last message that "
     "its user received, and before the first one for no step."
 )
-_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 
 CANVAS = _families(
     "canvas",
