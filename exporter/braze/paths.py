@@ -1,4 +1,4 @@
-"""Paths of Braze's REST API; each is also the name of a rate-limit bucket."""
+"""Paths of Braze's REST API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ SEGMENT_DATA_SERIES = "segments/data_series"
 EVENT_DATA_SERIES = "events/data_series"
 SCHEDULED_BROADCASTS = "messages/scheduled_broadcasts"
 INTEGRATION_LIST = "cdi/integrations"
-
 
 CANVAS_PATHS = (CANVAS_DATA_SERIES, CANVAS_LIST, CANVAS_DETAILS)
 

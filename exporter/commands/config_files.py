@@ -36,8 +36,9 @@ class Placement(NamedTuple):
         config = self.with_ceilings(config)
         if self.shard is None:
             return config
-        workspaces = tuple(map(self.shard.part, config.workspaces))
-        return config._replace(workspaces=workspaces)
+        return config._replace(
+            workspaces=tuple(map(self.shard.part, config.workspaces))
+        )
 
 
 def load_protected(

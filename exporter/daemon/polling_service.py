@@ -211,7 +211,7 @@ class PollingService:
         """Return a workspace with the objects that this process polls."""
         if self._discovery is not None:
             workspace = self._discovery.with_found(workspace)
-        return workspace if self._shard is None else self._shard.part(workspace)
+        return self._shard.part(workspace) if self._shard else workspace
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache

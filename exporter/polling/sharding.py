@@ -7,12 +7,11 @@ same assignment, and a changed number of shards moves as few of them as possible
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from exporter.model.config import Config, ObjectConfig, SeriesConfig, WorkspaceConfig
+from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
 
 MOST_SHARDS = 1000
 """Enough for one object in a thousand each."""
@@ -33,24 +32,22 @@ class Shard(NamedTuple):
         """Return whether this shard polls an object; exactly one shard does."""
         return _bucket(_hash(object_id), self.total) == self.number
 
-    def own(self, objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
-        """Return the objects of this shard, in their order."""
-        return tuple(one for one in objects if self.holds(one.id))
-
     def part(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
-        """Return a workspace with the objects of this shard."""
+        """Return a workspace with the objects of this shard, in their order."""
+
+        def own(objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
+            return tuple(one for one in objects if self.holds(one.id))
+
         series = workspace.series
+        if series is not None:
+            found = {kind: own(objects) for kind, objects in series.objects.items()}
+            series = series._replace(objects=found)
         return replace(
             workspace,
-            campaigns=self.own(workspace.campaigns),
-            canvases=self.own(workspace.canvases),
-            series=series and series._replace(objects=self._own_series(series)),
+            campaigns=own(workspace.campaigns),
+            canvases=own(workspace.canvases),
+            series=series,
         )
-
-    def _own_series(
-        self, series: SeriesConfig
-    ) -> Mapping[str, tuple[ObjectConfig, ...]]:
-        return {kind: self.own(objects) for kind, objects in series.objects.items()}
 
     @classmethod
     def of_texts(cls, number: str | None, total: str | None) -> Shard | None:
