@@ -59,6 +59,9 @@ _TYPICAL = {
     CANVAS: "each canvas sends one email message in one step of one variant",
 }
 
+_PAGE_SIZE = 10
+"""Integrations on one page of Braze's list."""
+
 _BUCKETS = {
     CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
     SHARED: "rate limit shared with live sends, 250,000 an hour",
@@ -138,8 +141,8 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
     yield f"\n{_series(config, plans)}"
-    kinds = _kinds(plans)
-    yield f"assumed: {', '.join(map(_TYPICAL.__getitem__, kinds))}"
+    if assumed := [_TYPICAL[kind] for kind in _kinds(plans) if kind in _TYPICAL]:
+        yield f"assumed: {', '.join(assumed)}"
 
 
 def _series(config: Config, plans: Sequence[GroupPlan]) -> str:
@@ -150,7 +153,7 @@ def _series(config: Config, plans: Sequence[GroupPlan]) -> str:
     return (
         f"series expected: about {listed}{more}, at most "
         f"{config.limits.series_per_campaign} per "
-        f"{' or '.join(kind.name for kind in _kinds(plans))}"
+        f"{' or '.join(dict.fromkeys(kind.label for kind in _kinds(plans)))}"
     )
 
 
@@ -235,7 +238,8 @@ def _discovery(one: GroupPlan) -> DiscoverRules | None:
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
     rate = 60 * one.planned_per_minute
-    yield f"{rate:.0f} for {_title(one.kind)}"
+    per_page = f" per {_PAGE_SIZE} integrations" if one.kind.join_pages else ""
+    yield f"{rate:.0f} for {_title(one.kind)}{per_page}"
     if discover := _discovery(one):
         with_found = one.with_rate(one.wanted_with_found_per_minute)
         more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)
