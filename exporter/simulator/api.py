@@ -24,7 +24,7 @@ from exporter.simulator.workspace_routes import WorkspaceRoutes
 from exporter.simulator.workspace_specs import build_workspace
 
 
-class Bucket(StrEnum):
+class RateLimitBucket(StrEnum):
     """What is counted against one rate limit."""
 
     CAMPAIGNS = "campaigns"
@@ -34,10 +34,10 @@ class Bucket(StrEnum):
 
 
 _BUCKETS = {
-    "/campaigns/data_series": Bucket.CAMPAIGNS,
-    "/purchases/revenue_series": Bucket.PURCHASES,
-    "/purchases/quantity_series": Bucket.PURCHASES,
-    "/cdi/integrations": Bucket.INGESTION,
+    "/campaigns/data_series": RateLimitBucket.CAMPAIGNS,
+    "/purchases/revenue_series": RateLimitBucket.PURCHASES,
+    "/purchases/quantity_series": RateLimitBucket.PURCHASES,
+    "/cdi/integrations": RateLimitBucket.INGESTION,
 }
 _PERMISSIONS = {
     "/messages/scheduled_broadcasts": "messages.schedule_broadcasts",
@@ -45,9 +45,9 @@ _PERMISSIONS = {
 }
 
 
-def bucket_of(path: str) -> Bucket:
+def bucket_of(path: str) -> RateLimitBucket:
     """Return the bucket of a path; unknown ones draw on the shared one."""
-    return _BUCKETS.get(path, Bucket.SHARED)
+    return _BUCKETS.get(path, RateLimitBucket.SHARED)
 
 
 class Api:
@@ -96,10 +96,10 @@ class Api:
         )
         self._routes = {**routes.by_path, **of_workspace.by_path}
         self._windows = {
-            Bucket.CAMPAIGNS: RateLimitWindow(settings.data_series_limit),
-            Bucket.SHARED: RateLimitWindow(settings.shared_limit),
-            Bucket.PURCHASES: RateLimitWindow(settings.purchases_limit),
-            Bucket.INGESTION: RateLimitWindow(settings.ingestion_limit),
+            RateLimitBucket.CAMPAIGNS: RateLimitWindow(settings.data_series_limit),
+            RateLimitBucket.SHARED: RateLimitWindow(settings.shared_limit),
+            RateLimitBucket.PURCHASES: RateLimitWindow(settings.purchases_limit),
+            RateLimitBucket.INGESTION: RateLimitWindow(settings.ingestion_limit),
         }
 
     @property

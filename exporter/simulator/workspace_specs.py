@@ -72,7 +72,7 @@ _SEGMENTS = (
     ("App users with push 📱", 74_000, True),
     ('VIP "gold"', 2_800, True),
     ("SMS opt-ins", 19_500, True),
-    ("Everybody, without analytics tracking", 410_000, False),
+    ("All users, without analytics tracking", 410_000, False),
 )
 _EVENTS = (
     (STOPPED_EVENT, 26_000),

@@ -54,11 +54,11 @@ class SimulatedWorld(PollingWorld):
 
 @contextmanager
 def simulated(
-    at: datetime, *, stands_still: bool = False, **settings: Any
+    at: datetime, *, has_fixed_clock: bool = False, **settings: Any
 ) -> Iterator[tuple[Simulator, SimulatedWorld]]:
-    """Run a simulator with the world's clock, or with one that stands still."""
+    """Run a simulator with the world's clock, or with a fixed one."""
     clock = FakeClock(at.timestamp())
-    of_braze = FakeClock(at.timestamp()) if stands_still else clock
+    of_braze = FakeClock(at.timestamp()) if has_fixed_clock else clock
     about = SimulatorSettings(clock=of_braze.wall, api_key="key", **settings)
     with Simulator(about) as braze:
         world = SimulatedWorld(clock=clock)
@@ -83,7 +83,7 @@ def test_each_family_is_an_independent_reading_of_the_documents(
     """Also within the hour that is repeated, and after the one that is skipped."""
     now = datetime.fromisoformat(at).replace(tzinfo=UTC)
     sizes = {"campaigns": 8, "canvases": 10}
-    with simulated(now, stands_still=True, timezone=timezone, **sizes) as both:
+    with simulated(now, has_fixed_clock=True, timezone=timezone, **sizes) as both:
         braze, world = both
         document = configuration(
             braze, campaigns=[], timezone=timezone, series=every_series(braze)
