@@ -59,6 +59,9 @@ _TYPICAL = {
     CANVAS: "each canvas sends one email message in one step of one variant",
 }
 
+_PAGE_SIZE = 10
+"""Integrations on one page of Braze's list."""
+
 _BUCKETS = {
     CAMPAIGN_ANALYTICS: "rate limit of campaigns/data_series",
     SHARED: "rate limit shared with live sends, 250,000 an hour",
@@ -150,9 +153,10 @@ def _describe_series(config: Config, plans: Sequence[GroupPlan]) -> Iterator[str
     yield (
         f"\nseries expected: about {listed}{more}, at most "
         f"{config.limits.series_per_campaign} per "
-        f"{' or '.join(kind.name for kind in kinds)}"
+        f"{' or '.join(dict.fromkeys(kind.label for kind in kinds))}"
     )
-    yield f"assumed: {', '.join(_TYPICAL[kind] for kind in kinds)}"
+    if assumed := [_TYPICAL[kind] for kind in kinds if kind in _TYPICAL]:
+        yield f"assumed: {', '.join(assumed)}"
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
@@ -232,7 +236,8 @@ def _discovery(one: GroupPlan) -> DiscoverRules | None:
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
     rate = 60 * one.planned_per_minute
-    yield f"{rate:.0f} for {_title(one.kind)}"
+    per_page = f" per {_PAGE_SIZE} integrations" if one.kind.join_pages else ""
+    yield f"{rate:.0f} for {_title(one.kind)}{per_page}"
     if discover := _discovery(one):
         with_found = one.with_rate(one.wanted_with_found_per_minute)
         more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)

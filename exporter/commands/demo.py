@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter.braze.proxies import ProxySettings
 from exporter.commands import print_error
 from exporter.commands.flags import LOG, WEB, Parser
-from exporter.commands.simulate import FLEET, workspace
+from exporter.commands.simulate import FLEET, series, workspace
 from exporter.config import schema
 from exporter.daemon.daemon import Daemon
 from exporter.daemon.process import serve, start_logging
@@ -22,7 +22,8 @@ from exporter.web.settings import settings
 _DESCRIPTION = """\
 Run the exporter without a Braze API key: the daemon polls a simulated Braze over HTTP.
 Its campaigns include a bounce spike, a spam spike and one that stopped sending; one of
-its canvases sends nothing although users enter it.
+its canvases sends nothing although users enter it. A custom event is no longer counted,
+a segment collapsed, and a data ingestion fails.
 """
 
 _INTERVAL = "15s"
@@ -86,7 +87,7 @@ def early_afternoon(at: float) -> str:
 def configuration(braze: Simulator) -> str:
     """Return the configuration that polls a simulated workspace (JSON is YAML).
 
-    Campaigns are listed, canvases are discovered.
+    Campaigns and series are listed, canvases are discovered.
     """
     canvases = len(braze.canvases)
     workspace = {
@@ -105,22 +106,35 @@ def configuration(braze: Simulator) -> str:
             {"id": campaign.id, "name": campaign.name} for campaign in braze.campaigns
         ],
         "discover": {"canvases": {"max": max(canvases, 1)}},
+        "series": {"interval": _INTERVAL, **series(braze)},
     }
     return json.dumps({"workspaces": [workspace]}, ensure_ascii=False)
+
+
+def _incidents(braze: Simulator) -> Iterator[str]:
+    """Yield a line for each incident."""
+    for objects, texts in (
+        (braze.campaigns, _INCIDENTS),
+        (braze.canvases, _CANVAS_INCIDENTS),
+    ):
+        yield from (
+            f"{one.name!r} {texts[one.incident]}" for one in objects if one.incident
+        )
+    for event in braze.events:
+        if event.stopped_on:
+            yield f"the event {event.name!r} is no longer counted"
+    for segment in braze.segments:
+        if segment.collapsed_on:
+            yield f"the segment {segment.name!r} lost nearly all of its users"
+    for integration in braze.integrations:
+        if integration.failing_since:
+            yield f"the data ingestion {integration.name!r} fails"
 
 
 def _welcome(scheme: str, address: Address, path: str, braze: Simulator) -> None:
     host = address.host if address.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - read, not bound
     url = f"{scheme}://{Address(host, address.port)}"
-    incidents = "\n".join(
-        f"  {one.name!r} {texts[one.incident]}"
-        for objects, texts in (
-            (braze.campaigns, _INCIDENTS),
-            (braze.canvases, _CANVAS_INCIDENTS),
-        )
-        for one in objects
-        if one.incident
-    )
+    incidents = "\n".join(f"  {one}" for one in _incidents(braze))
     print(
         f"""
 Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
@@ -135,6 +149,7 @@ Incidents in its data, for you to find:
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces
   curl -s {url}{path} | grep braze_canvas_step_daily | grep sent
+  curl -s {url}{path} | grep -E 'braze_(segment_size|event_count|data_ingestion)'
   curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # an outage of Braze
   curl -X DELETE {braze.url}/-/faults                      # and its end
 

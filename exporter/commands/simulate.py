@@ -6,6 +6,7 @@ import argparse
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from exporter.braze.hosts import is_unlisted
@@ -56,7 +57,8 @@ _FLAGS = (
     ),
     Flag(
         "shared-rate-limit",
-        "Rate limit of all other requests together: lists, details and canvases.",
+        "Rate limit of lists, details, canvases and series of the workspace together; "
+        "purchases have 1000/3600, data ingestion 50/60.",
         "N/SECONDS",
         default="250000/3600",
     ),
@@ -70,8 +72,10 @@ _DORMANT = {
 _DESCRIPTION = """\
 Serve a simulated Braze: generated campaigns at GET /campaigns/data_series,
 /campaigns/list and /campaigns/details, canvases at GET /canvas/data_series,
-/canvas/list and /canvas/details, with rate limits. Faults are set over HTTP, for all
-requests or those of a "path", "campaign_id" or "canvas_id":
+/canvas/list and /canvas/details, and the series of the workspace at /kpi/,
+/sessions/, /purchases/, /segments/, /events/, /messages/ and /cdi/, with rate limits.
+Faults are set over HTTP, for all requests or those of a "path", "campaign_id",
+"canvas_id", "segment_id" or "event":
 
   curl -X PUT localhost:10418/-/faults -d '{"status": 503, "count": 3}'
   curl -X PUT localhost:10418/-/faults -d '{"status": 403, "path": "/canvas/list"}'
@@ -131,6 +135,7 @@ workspaces:
         yield "    allow_http: true"
     yield from _listed("campaigns", braze.campaigns)
     yield from _listed("canvases", braze.canvases)
+    yield from _series(braze)
 
 
 def _listed(key: str, objects: Sequence[Campaign | Canvas]) -> Iterator[str]:
@@ -146,6 +151,37 @@ def _listed(key: str, objects: Sequence[Campaign | Canvas]) -> Iterator[str]:
             f"      # and {more} more; `braze-exporter discover` prints all except "
             f"{_DORMANT[key]} ones"
         )
+
+
+def series(braze: Simulator) -> dict[str, Any]:
+    """Return the section `series` with all that the simulator can answer."""
+    return {
+        "kpi": ["dau", "mau", "new_users", "uninstalls"],
+        "sessions": True,
+        "purchases": ["revenue", "quantity"],
+        "segments": [
+            {"id": one.id, "name": one.name} for one in braze.segments if one.is_tracked
+        ],
+        "events": [{"name": one.name} for one in braze.events],
+        "broadcasts": True,
+        "data_ingestion": True,
+    }
+
+
+def _series(braze: Simulator) -> Iterator[str]:
+    """Yield the section `series`."""
+    yield "    series:"
+    for option, value in series(braze).items():
+        if value is True:
+            yield f"      {option}: true"
+        elif isinstance(value[0], str):
+            yield f"      {option}: [{', '.join(value)}]"
+        else:
+            yield f"      {option}:"
+            for one in value:
+                first, *others = (f"{key}: {quoted(one[key])}" for key in one)
+                yield f"        - {first}"
+                yield from (f"          {other}" for other in others)
 
 
 def workspace(options: argparse.Namespace) -> SimulatorSettings:

@@ -1,4 +1,4 @@
-"""A simulated Braze: generated campaigns and canvases, with faults on demand.
+"""A simulated Braze: generated figures of one workspace, with faults on demand.
 
 The same seed, object, day and clock always give the same figures. Only the standard
 library is imported: shared code would hide the exporter's misunderstandings of the API.
@@ -16,6 +16,7 @@ from exporter.simulator.settings import (
     RateLimit,
     SimulatorSettings,
 )
+from exporter.simulator.workspace_specs import Event, Integration, Segment
 
 __all__ = [
     "ALL_PERMISSIONS",
@@ -23,11 +24,14 @@ __all__ = [
     "Campaign",
     "Canvas",
     "Delivery",
+    "Event",
     "Fault",
     "Incident",
+    "Integration",
     "LoggedRequest",
     "Message",
     "RateLimit",
+    "Segment",
     "Simulator",
     "SimulatorSettings",
     "Step",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,34 @@ from exporter.simulator.parameters import ApiError, Parameters
 from exporter.simulator.rate_limit import RateLimitWindow
 from exporter.simulator.routes import Routes
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.workspace_routes import WorkspaceRoutes
+from exporter.simulator.workspace_specs import build_workspace
+
+
+class RateLimitBucket(StrEnum):
+    """What is counted against one rate limit."""
+
+    CAMPAIGNS = "campaigns"
+    SHARED = "shared"
+    PURCHASES = "purchases"
+    INGESTION = "ingestion"
+
+
+_BUCKETS = {
+    "/campaigns/data_series": RateLimitBucket.CAMPAIGNS,
+    "/purchases/revenue_series": RateLimitBucket.PURCHASES,
+    "/purchases/quantity_series": RateLimitBucket.PURCHASES,
+    "/cdi/integrations": RateLimitBucket.INGESTION,
+}
+_PERMISSIONS = {
+    "/messages/scheduled_broadcasts": "messages.schedule_broadcasts",
+    "/cdi/integrations": "cdi.integration_list",
+}
+
+
+def bucket_of(path: str) -> RateLimitBucket:
+    """Return the bucket of a path; unknown ones draw on the shared one."""
+    return _BUCKETS.get(path, RateLimitBucket.SHARED)
 
 
 class Api:
@@ -53,11 +82,24 @@ class Api:
             days=self._days,
             repeats_pages=settings.repeats_pages,
         )
-        self._routes = routes.by_path
-        self._shared = RateLimitWindow(settings.shared_limit)
-        # All other paths, also unknown ones, draw on the shared bucket.
-        self._own = {
-            "/campaigns/data_series": RateLimitWindow(settings.data_series_limit)
+        self.workspace = build_workspace(
+            seed=settings.seed,
+            first_day=first_day,
+            has_incidents=settings.has_incidents,
+        )
+        of_workspace = WorkspaceRoutes(
+            self.workspace,
+            seed=settings.seed,
+            campaigns=self._campaigns,
+            canvases=self._canvases,
+            days=self._days,
+        )
+        self._routes = {**routes.by_path, **of_workspace.by_path}
+        self._windows = {
+            RateLimitBucket.CAMPAIGNS: RateLimitWindow(settings.data_series_limit),
+            RateLimitBucket.SHARED: RateLimitWindow(settings.shared_limit),
+            RateLimitBucket.PURCHASES: RateLimitWindow(settings.purchases_limit),
+            RateLimitBucket.INGESTION: RateLimitWindow(settings.ingestion_limit),
         }
 
     @property
@@ -109,7 +151,7 @@ class Api:
             return ApiError(401, "Invalid API key").response
         now = self._clock()
         route = self._routes.get(path)
-        is_allowed, headers = self._own.get(path, self._shared).spend(now)
+        is_allowed, headers = self._windows[bucket_of(path)].spend(now)
         try:
             if not is_allowed:
                 raise ApiError(429, "Rate limit exceeded")
@@ -124,4 +166,4 @@ class Api:
 
 
 def _permission(path: str) -> str:
-    return path.strip("/").replace("/", ".")
+    return _PERMISSIONS.get(path) or path.strip("/").replace("/", ".")

@@ -44,6 +44,7 @@ NAMED_CAMPAIGNS = (
         variants=("Subject A", "Subject B", CONTROL),
         incident=Incident.BOUNCES,
         conversion_events=2,
+        send_hour=9,
     ),
     CampaignSpec(
         "Win-back after 90 days",
@@ -51,6 +52,7 @@ NAMED_CAMPAIGNS = (
         _EMAIL,
         tags=("retention",),
         incident=Incident.SPAM,
+        send_hour=10,
     ),
     CampaignSpec(
         "Abandoned basket",
@@ -86,11 +88,18 @@ NAMED_CAMPAIGNS = (
         variants=("Variant 1", "Variant 2", CONTROL),
         extra_clicks=_CAROUSEL,
         conversion_events=4,
+        send_hour=18,
     ),
     CampaignSpec(
         'Browser nudge: "Still looking?"', 5_600, ("web_push",), empty=("sms",)
     ),
-    CampaignSpec("Kindle daily deals", 2_400, ("kindle_push",), tags=_PROMOTION),
+    CampaignSpec(
+        "Kindle daily deals",
+        2_400,
+        ("kindle_push",),
+        tags=_PROMOTION,
+        send_hour=7,
+    ),
     CampaignSpec(
         "Two-factor code", 16_000, ("sms",), tags=_TRANSACTIONAL, is_api_campaign=True
     ),
@@ -102,6 +111,7 @@ NAMED_CAMPAIGNS = (
         variants=("Large picture", "Small picture", CONTROL),
         null=("email", "sms", "webhook"),
         uses_null=True,
+        send_hour=6,
     ),
     CampaignSpec("Loyalty tier sync", 3_100, ("webhook",), tags=(None,)),
     CampaignSpec("Onboarding tour", 8_800, ("trigger_in_app_message",)),
@@ -115,6 +125,7 @@ NAMED_CAMPAIGNS = (
         tags=("newsletter",),
         variants=("Morning", "Noon", "Evening", "Evening"),
         conversion_events=2,
+        send_hour=8,
     ),
     CampaignSpec(r"Price alert \ <b>50 %</b> off", 6_100, ("email", "web_push")),
     CampaignSpec("Early access teaser", 15_000, _EMAIL, age_days=3),
@@ -125,6 +136,7 @@ NAMED_CAMPAIGNS = (
         tags=_PROMOTION,
         stopped_days_ago=130,
         is_archived=True,
+        send_hour=9,
     ),
     CampaignSpec("Birthday voucher (draft)", 0, ("email", "sms"), is_draft=True),
 )

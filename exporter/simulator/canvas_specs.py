@@ -152,6 +152,7 @@ NAMED_CANVASES = (
         3_900,
         _only(StepSpec('"Now cheaper!"', ("rcs", "line"), 0.9)),
         tags=("pilot", "日本"),
+        send_hour=8,
     ),
     CanvasSpec(
         "Early access list",
@@ -161,6 +162,7 @@ NAMED_CANVASES = (
             StepSpec("Opening day", ("email",), 0.9, delay_days=1),
         ),
         age_days=3,
+        send_hour=11,
     ),
     CanvasSpec(
         "Summer festival",
@@ -168,6 +170,7 @@ NAMED_CANVASES = (
         _only(StepSpec("Line-up", ("email", "sms"), 0.97)),
         tags=("seasonal",),
         stopped_days_ago=40,
+        send_hour=12,
     ),
     CanvasSpec(
         "Advent calendar",

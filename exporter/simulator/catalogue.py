@@ -85,7 +85,7 @@ def canvas_details(canvas: Canvas, *, today: date) -> dict[str, object]:
     return {
         **_details(canvas),
         "enabled": not is_over,
-        "schedule_type": "action_based",
+        "schedule_type": "action_based" if canvas.send_hour is None else "time_based",
         "channels": _channels(channel for step in steps for channel in step.channels),
         "first_entry": first_entry,
         "last_entry": last_entry,

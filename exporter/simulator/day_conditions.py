@@ -82,8 +82,13 @@ def volume_on(one: SimulatedObject, day: date) -> float:
     """Return the users of the whole day."""
     if not one.is_active_on(day):
         return 0.0
-    noise = 0.94 + 0.12 * fraction_of(one.id, day, "volume")
-    return one.volume * _WEEKDAYS[day.weekday()] * noise
+    return weekday_volume(one.volume, (one.id,), day)
+
+
+def weekday_volume(volume: float, id_: tuple[object, ...], day: date) -> float:
+    """Return what an average volume is on a day, with noise that depends on the id."""
+    noise = 0.94 + 0.12 * fraction_of(*id_, day, "volume")
+    return volume * _WEEKDAYS[day.weekday()] * noise
 
 
 def _factors(
@@ -122,13 +127,16 @@ def _done(one: SimulatedObject, progress: float) -> float:
         # A batch at midnight, so that today's figures show the incident from the first
         # minute: a fifth within minutes, the rest over the day.
         batch = (1 - exp(-progress * 720)) / (1 - exp(-720))
-        return 0.2 * batch + 0.8 * _waves(progress, 0.0)
+        return 0.2 * batch + 0.8 * part_of_day(progress)
     shift = 0.06 * fraction_of(one.id, "rhythm")
-    return _waves(progress, shift)
+    return part_of_day(progress, shift)
 
 
-def _waves(progress: float, shift: float) -> float:
-    """Return a constant rate plus a morning and an evening wave, from 0 to 1."""
+def part_of_day(progress: float, shift: float = 0.0) -> float:
+    """Return the part of a day's activity that has happened, from 0 to 1.
+
+    It is a constant rate plus a morning and an evening wave.
+    """
     return (
         0.3 * progress
         + 0.45 * _wave(progress, 0.38 + shift)

@@ -1,7 +1,7 @@
 """Faults: how a response is changed, and how it is delivered.
 
-Faults are set per campaign or canvas, and path, with an optional count after which they
-expire.
+Faults are set per campaign, canvas, segment or event, and path, with an optional count
+after which they expire.
 """
 
 from __future__ import annotations
@@ -175,7 +175,14 @@ class Scope(NamedTuple):
 
     campaign_id: str | None = None
     canvas_id: str | None = None
+    segment_id: str | None = None
+    event: str | None = None
     path: str | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that it has, at most one in a fault."""
+        return tuple(id_ for id_ in self[:-1] if id_ is not None)
 
     def wider(self) -> tuple[Scope, ...]:
         """Return the scopes that contain this one, the most specific first."""
@@ -192,10 +199,11 @@ class Faults:
     def put(self, fault: Fault, scope: Scope, *, count: int | None) -> None:
         """Apply the fault to the next `count` matching requests (None: all).
 
-        ValueError: `count` is below 1, or the scope is both a campaign and a canvas.
+        ValueError: `count` is below 1, or the scope has several ids.
         """
-        if scope.campaign_id is not None and scope.canvas_id is not None:
-            message = "a fault has a campaign_id or a canvas_id, not both"
+        if len(scope.ids) > 1:
+            *names, last = scope._fields[:-1]
+            message = f"a fault has one of {', '.join(names)} and {last}, not several"
             raise ValueError(message)
         if count is not None and count < 1:
             message = f"a fault's count is at least 1, not {count}"

@@ -44,6 +44,8 @@ class ObjectSpec:
     is_draft: bool = False
     is_archived: bool = False
     conversion_events: int = 1
+    send_hour: int | None = None
+    """The hour of its daily scheduled send; None: it is triggered."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -25,13 +25,12 @@ class LoggedRequest:
     query: str
     campaign_id: str | None
     canvas_id: str | None
+    object_id: str | None
+    """The id of the campaign, canvas or segment, or the name of the event."""
+    bucket: str
+    """The rate limit that it counts against, if it is authorized."""
     status: int
     is_authorized: bool
-
-    @property
-    def object_id(self) -> str | None:
-        """The id of the campaign or canvas."""
-        return self.campaign_id or self.canvas_id
 
 
 class RequestLog:
@@ -42,6 +41,7 @@ class RequestLog:
         self._requests: deque[LoggedRequest] = deque(maxlen=_SIZE)
         self._received: Counter[str | None] = Counter()
         self._responses: Counter[tuple[str, int]] = Counter()
+        self._buckets: Counter[str] = Counter()
         self._open: Counter[str | None] = Counter()
         self._most_open: Counter[str | None] = Counter()
 
@@ -63,6 +63,7 @@ class RequestLog:
         with self._changed:
             self._requests.append(request)
             self._responses[request.path, request.status] += 1
+            self._buckets[request.bucket] += request.is_authorized
             for key in {request.object_id, None}:
                 self._received[key] += 1
             self._changed.notify_all()
@@ -97,4 +98,5 @@ class RequestLog:
                     {"path": path, "status": status, "count": count}
                     for (path, status), count in sorted(self._responses.items())
                 ],
+                "buckets": dict(sorted(self._buckets.items())),
             }

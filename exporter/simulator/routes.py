@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, timedelta
+from datetime import UTC, date
 from typing import TypeVar
 
-from exporter.simulator import catalogue
+from exporter.simulator import catalogue, periods
 from exporter.simulator.canvas_figures import CanvasView, canvas_row
 from exporter.simulator.canvas_fleet import Canvas
 from exporter.simulator.faults import SimulatedResponse, document
@@ -18,7 +18,6 @@ from exporter.simulator.objects import Objects, SimulatedObject
 from exporter.simulator.parameters import ApiError, Parameters
 from exporter.simulator.series import RowRenderer, Source
 
-_CAMPAIGN_LENGTHS = range(1, 101)
 _CANVAS_LENGTHS = range(1, 15)
 
 Route = Callable[[Parameters, float], SimulatedResponse]
@@ -55,17 +54,13 @@ class Routes:
 
     def _campaign_series(self, parameters: Parameters, now: float) -> SimulatedResponse:
         campaign = self._campaign(parameters)
-        length = parameters.within("length", _CAMPAIGN_LENGTHS)
-        last_day = self._days.day_of(now)
-        if "ending_at" in parameters:
-            last_day = min(self._last_day(parameters), last_day)
-        first_day = _days_before(last_day, length - 1)
+        first_day, last_day = periods.days_until_now(parameters, self._days, now)
         rows = self._rows(self._campaign_rows, campaign, first_day, last_day, now)
         return _rendered(f'{{"message": "success", "data": [{rows}]}}')
 
     def _canvas_series(self, parameters: Parameters, now: float) -> SimulatedResponse:
         canvas = self._canvas(parameters)
-        last_day = self._last_day(parameters, latest=now)
+        last_day = periods.last_day(parameters, self._days, latest=now)
         view = CanvasView(
             canvas,
             has_variants=parameters.is_true("include_variant_breakdown"),
@@ -122,21 +117,11 @@ class Routes:
             edited_after=edited_after,
         )
 
-    def _last_day(self, parameters: Parameters, *, latest: float | None = None) -> date:
-        """Return the last day before `ending_at`, which is at most `latest`."""
-        end = parameters.instant("ending_at", self._days.zone)
-        try:
-            if latest is not None and end.timestamp() > latest:
-                raise ApiError(400, "ending_at must not be in the future")
-            return self._days.last_before(end)
-        except OverflowError:
-            raise _out_of_range() from None
-
     def _first_day(self, parameters: Parameters, last_day: date) -> date:
         """Return the first day by `length`, or without it by `starting_at`."""
         if "length" in parameters or "starting_at" not in parameters:
             length = parameters.within("length", _CANVAS_LENGTHS)
-            return _days_before(last_day, length - 1)
+            return periods.days_before(last_day, length - 1)
         start = parameters.instant("starting_at", self._days.zone)
         first_day = start.astimezone(self._days.zone).date()
         if (last_day - first_day).days + 1 not in _CANVAS_LENGTHS:
@@ -166,17 +151,6 @@ def _found(one: _Object | None, kind: str) -> _Object:
     if one is None:
         raise ApiError(400, f"Invalid {kind} ID")
     return one
-
-
-def _days_before(day: date, days: int) -> date:
-    try:
-        return day - timedelta(days=days)
-    except OverflowError:
-        raise _out_of_range() from None
-
-
-def _out_of_range() -> ApiError:
-    return ApiError(400, "ending_at is outside of the calendar")
 
 
 def _rendered(text: str) -> SimulatedResponse:

@@ -15,7 +15,7 @@ from email.utils import formatdate
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from exporter.simulator.api import Api
+from exporter.simulator.api import Api, bucket_of
 from exporter.simulator.canvas_fleet import Canvas
 from exporter.simulator.delivery import ResponseWriter, compressed, deliver
 from exporter.simulator.faults import Fault, Faults, Scope, SimulatedResponse, document
@@ -24,6 +24,7 @@ from exporter.simulator.listener import STOP_SECONDS, HttpServer, ReceivedReques
 from exporter.simulator.objects import Incident
 from exporter.simulator.request_log import LoggedRequest, RequestLog
 from exporter.simulator.settings import SimulatorSettings
+from exporter.simulator.workspace_specs import Event, Integration, Segment
 
 
 class Simulator:
@@ -106,6 +107,21 @@ class Simulator:
         """Return the canvas with this incident. KeyError: there is none."""
         return {one.incident: one for one in self.canvases}[incident]
 
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments, including those without analytics tracking."""
+        return self._api.workspace.segments
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All custom events."""
+        return self._api.workspace.events
+
+    @property
+    def integrations(self) -> tuple[Integration, ...]:
+        """All integrations of Cloud Data Ingestion."""
+        return self._api.workspace.integrations
+
     def change(self, id_: str, **changes: Any) -> None:
         """Edit a campaign or canvas; `changes` are fields of its class.
 
@@ -130,16 +146,19 @@ class Simulator:
         *,
         campaign_id: str | None = None,
         canvas_id: str | None = None,
+        segment_id: str | None = None,
+        event: str | None = None,
         path: str | None = None,
         count: int | None = None,
     ) -> None:
         """Apply the fault to `count` matching requests, or until it is cleared.
 
         None matches all. The most specific match wins: id and path, id, path, all. A
-        fault replaces the previous one with the same id and path. ValueError: there are
-        both ids, or `count` is below 1.
+        fault replaces the previous one with the same id and path; `event` is the id of
+        an event. ValueError: there are several ids, or `count` is below 1.
         """
-        self._faults.put(fault, Scope(campaign_id, canvas_id, path), count=count)
+        scope = Scope(campaign_id, canvas_id, segment_id, event, path)
+        self._faults.put(fault, scope, count=count)
 
     def clear_faults(self) -> None:
         """Remove all faults; requests that hang keep hanging."""
@@ -184,12 +203,9 @@ class Simulator:
             return deliver(ResponseWriter(peer), control, Fault())
         received_at, now = time.monotonic(), self.settings.clock()
         parameters = parse_qs(query)
-        scope = Scope(
-            parameters.get("campaign_id", [None])[-1],
-            parameters.get("canvas_id", [None])[-1],
-            path,
-        )
-        object_id = scope.campaign_id or scope.canvas_id
+        given = {name: values[-1] for name, values in parameters.items()}
+        scope = Scope._make((*map(given.get, Scope._fields[:-1]), path))
+        object_id = next(iter(scope.ids), None)
         permissions = self._api.permissions(request.authorization)
         with ExitStack() as opened:
             self._log.begin(object_id)
@@ -209,6 +225,8 @@ class Simulator:
                     query=query,
                     campaign_id=scope.campaign_id,
                     canvas_id=scope.canvas_id,
+                    object_id=object_id,
+                    bucket=bucket_of(path),
                     status=response.status,
                     is_authorized=permissions is not None,
                 )

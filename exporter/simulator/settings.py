@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 
 DEFAULT_API_KEY = "simulated-braze-key"
 ALL_PERMISSIONS = frozenset(
-    f"{kind}.{path}"
-    for kind in ("campaigns", "canvas")
-    for path in ("data_series", "list", "details")
+    (
+        *(
+            f"{kind}.{path}"
+            for kind in ("campaigns", "canvas")
+            for path in ("data_series", "list", "details")
+        ),
+        *(f"kpi.{kpi}.data_series" for kpi in ("dau", "mau", "new_users")),
+        "kpi.uninstalls.data_series",
+        *(f"{kind}.data_series" for kind in ("sessions", "segments", "events")),
+        *("purchases.revenue_series", "purchases.quantity_series"),
+        *("messages.schedule_broadcasts", "cdi.integration_list"),
+    )
 )
 
 
@@ -46,7 +55,11 @@ class SimulatorSettings:
     data_series_limit: RateLimit = RateLimit(50_000, 60)
     """Of the data series of campaigns."""
     shared_limit: RateLimit = RateLimit(250_000, 3600)
-    """Of all other paths together."""
+    """Of all paths without their own."""
+    purchases_limit: RateLimit = RateLimit(1_000, 3600)
+    """Of revenue and quantity of purchases together."""
+    ingestion_limit: RateLimit = RateLimit(50, 60)
+    """Of the list of integrations."""
     repeats_pages: bool = False
     """Whether every page of a list is the first one."""
     clock: Callable[[], float] = time.time

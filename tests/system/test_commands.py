@@ -200,6 +200,37 @@ def test_the_demo_shows_the_active_canvases_by_step() -> None:
     assert demo.log(r"level=(warn|error)") == []
 
 
+def test_the_demo_shows_an_event_a_segment_and_an_ingestion_that_failed() -> None:
+    """All other series are healthy, and all of them are polled."""
+    braze = Simulator()
+    sizes = {one.name: one.size for one in braze.segments if one.is_tracked}
+    others = 9  # four of users, two of purchases, sessions, broadcasts, ingestion
+    count = others + len(sizes) + len(braze.events)
+    with Process("demo", FREE_PORT) as demo:
+        for name in ("event 'basket_abandoned'", "segment 'Loyalty", "'Loyalty tiers'"):
+            demo.wait_for_line(f"^  the .*{name}")
+        demo.wait_for_samples(
+            "braze_workspace_series_last_success_timestamp_seconds", count
+        )
+        scrape = demo.scrape()
+        demo.stop()
+
+    events = {dict(key)["event"]: n for key, n in scrape["braze_event_count"].items()}
+    segments = scrape["braze_segment_size"].items()
+    parts = {
+        dict(key)["segment"]: n / sizes[dict(key)["segment"]] for key, n in segments
+    }
+    syncs = [dict(key) for key in scrape["braze_data_ingestion_status_info"]]
+    assert [name for name, n in events.items() if not n] == ["basket_abandoned"]
+    assert [name for name, part in parts.items() if part < 0.5] == ["Loyalty members"]
+    assert [one["integration"] for one in syncs if one["status"] != "success"] == [
+        "Loyalty tiers"
+    ]
+    assert (len(events), len(parts)) == (len(braze.events), len(sizes))
+    assert len(syncs) == len(braze.integrations)
+    assert list(scrape["braze_workspace_series_up"].values()) == [1] * count
+
+
 @pytest.mark.parametrize("hour", range(24))
 def test_there_is_a_zone_of_early_afternoon_for_every_hour(hour: int) -> None:
     now = datetime(2026, 6, 3, hour, 30, tzinfo=UTC)

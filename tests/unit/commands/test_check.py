@@ -177,6 +177,25 @@ def test_requests_are_summed_by_the_limits_of_braze(tmp_path: Path) -> None:
     ]
 
 
+def test_requests_of_series_are_those_of_their_limits(tmp_path: Path) -> None:
+    """Without campaigns, of which nothing is assumed."""
+    some = {"kpi": ["dau"], "purchases": ["revenue"], "data_ingestion": True}
+
+    ended = check(tmp_path, campaigns=[], series=some)
+
+    hourly = re.findall(r"requests per hour +rate limit (.+)", ended.stdout)
+    assert hourly == [
+        "shared with live sends, 250,000 an hour: 4 for series dau",
+        "of purchases and lists of events, 1,000 an hour: 2 for series "
+        "purchase_revenue",
+        "of cdi/integrations, 50 a minute: 4 for series data_ingestion per 10 "
+        "integrations",
+    ]
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "at most 5000 per series\n" in ended.stdout
+    assert "assumed" not in ended.stdout
+
+
 def test_warnings_are_counted_and_do_not_fail_the_check(tmp_path: Path) -> None:
     ended = check(tmp_path, campaigns=[{"id": "no-uuid", "name": "Welcome"}])
 

@@ -25,6 +25,10 @@ DETAILS = "/campaigns/details"
 CANVAS_SERIES = "/canvas/data_series"
 CANVAS_LIST = "/canvas/list"
 CANVAS_DETAILS = "/canvas/details"
+SEGMENT_SERIES = "/segments/data_series"
+EVENT_SERIES = "/events/data_series"
+BROADCASTS = "/messages/scheduled_broadcasts"
+INTEGRATIONS = "/cdi/integrations"
 BREAKDOWNS = {
     "include_variant_breakdown": "true",
     "include_step_breakdown": "true",

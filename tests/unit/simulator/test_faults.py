@@ -16,7 +16,9 @@ from tests.unit.simulator.simulator_client import (
     CANVAS_DETAILS,
     DATA_SERIES,
     DETAILS,
+    EVENT_SERIES,
     LIST,
+    SEGMENT_SERIES,
     Client,
     serving,
 )
@@ -70,8 +72,30 @@ def test_a_canvas_may_fail_without_the_others(client: Client) -> None:
     assert client.control("/-/faults").document == {
         "faults": [{"canvas_id": one.id, "path": CANVAS_DETAILS, "status": 504}]
     }
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="not several"):
         client.braze.set_fault(Fault(), canvas_id=one.id, campaign_id=other.id)
+
+
+def test_a_segment_and_an_event_may_fail_alone(client: Client) -> None:
+    one, other = client.braze.segments[:2]
+    stopped, event = client.braze.events[:2]
+    client.braze.set_fault(Fault(status=503), segment_id=one.id)
+    put_fault(client, {"event": event.name, "status": 504, "count": 1})
+
+    def statuses() -> list[int]:
+        queries = [{"segment_id": each.id} for each in (one, other)]
+        events = [{"event": each.name} for each in (stopped, event)]
+        return [
+            *(
+                client.request(SEGMENT_SERIES, length=1, **each).status
+                for each in queries
+            ),
+            *(client.request(EVENT_SERIES, length=1, **each).status for each in events),
+        ]
+
+    assert statuses() == [503, 200, 200, 504]
+    assert statuses() == [503, 200, 200, 200]
+    assert {one.id, event.name} < {each.object_id for each in client.braze.requests}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +263,7 @@ def test_faults_are_set_listed_and_cleared_over_http(client: Client) -> None:
         ('{"status": "500"}', "'status' has a value of the wrong type"),
         ('{"delivery": "pigeon"}', "'pigeon' is not a valid Delivery"),
         ('{"count": 0}', "at least 1"),
-        ('{"campaign_id": "a", "canvas_id": "b"}', "not both"),
+        ('{"campaign_id": "a", "canvas_id": "b"}', "not several"),
         ('{"count": "5"}', "not supported between"),
     ],
 )

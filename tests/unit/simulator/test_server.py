@@ -88,6 +88,7 @@ def test_requests_are_counted_in_all_and_per_campaign(client: Client) -> None:
         "in_flight": 2,
         "most_in_flight": 2,
         "answers": [{"path": DATA_SERIES, "status": 200, "count": 52}],
+        "buckets": {"campaigns": 52},
     }
     assert client.braze.most_in_flight(concurrent.id) == 2
     assert client.braze.most_in_flight(sequential.id) == 1
