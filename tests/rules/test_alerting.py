@@ -208,12 +208,13 @@ def test_queries_of_the_runbooks_are_valid(settled: Watch) -> None:
 IN_ORDER = [
     *(
         f"braze-thresholds-{of}"
-        for of in ("email", "channels", "campaigns", "exporter")
+        for of in ("email", "channels", "campaigns", "workspace", "exporter")
     ),
     *("braze-targets", "braze-fold", "braze-canvases", "braze-history"),
-    *("braze-freshness", "braze-rates-by-variation", "braze-rates-by-campaign"),
+    *("braze-freshness", "braze-series", "braze-broadcasts"),
+    *("braze-rates-by-variation", "braze-rates-by-campaign"),
     *("braze-rates-by-channel", "braze-confidence", "braze-judged"),
-    *("braze-deliverability", "braze-activity", "braze-exporter"),
+    *("braze-deliverability", "braze-activity", "braze-workspace", "braze-exporter"),
 ]
 """Groups in the order of their dependencies."""
 WEDNESDAY = datetime(2026, 6, 3, tzinfo=UTC)

@@ -41,7 +41,14 @@ OF_ACTIVITY = (
     *("weekend pattern", "missing day", "new canvas"),
 )
 OF_THE_EXPORTER = (*OF_ALL, "two replicas")
-OF_GROUP = {"braze-deliverability": OF_FIGURES, "braze-activity": OF_ACTIVITY}
+OF_THE_WORKSPACE = (
+    *(*OF_ALL, "small sample", "stale data", "two replicas", "gap", "first day"),
+)
+OF_GROUP = {
+    "braze-deliverability": OF_FIGURES,
+    "braze-activity": OF_ACTIVITY,
+    "braze-workspace": OF_THE_WORKSPACE,
+}
 _CONDITION = re.compile(r"\{\{ if [^}]+ }}(\w*)\{\{ else }}(\w*)\{\{ end }}")
 LARGEST_GROUP = 20
 """The default limit of rules in a group of Mimir and Grafana Cloud."""
@@ -115,7 +122,8 @@ def test_recorded_names_are_level_metric_operation() -> None:
     """Names follow Prometheus' convention, with the documented levels."""
     levels = (
         "braze|job|activity|workspace_channel|(replica_)?campaign|"
-        "campaign_step|campaign_channel(_variation)?"
+        "campaign_step|campaign_channel(_variation)?|"
+        "(replica_)?series|segment|event|workspace|integration"
     )
     pattern = re.compile(rf"({levels}):(braze|threshold|targets)\w*:\w+")
 
@@ -292,7 +300,7 @@ def test_a_missing_permission_of_campaigns_mutes_no_alert_on_canvases() -> None:
 
     assert targets == {
         "reason = unauthorized": [],
-        "reason = forbidden": ['canvas = ""'],
+        "reason = forbidden": ['canvas = ""', 'kind = ""'],
     }
 
 
