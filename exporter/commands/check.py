@@ -138,8 +138,9 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
     yield f"\n{_series(config, plans)}"
-    kinds = _kinds(plans)
-    yield f"assumed: {', '.join(map(_TYPICAL.__getitem__, kinds))}"
+    if assumed := [_TYPICAL[kind] for kind in _kinds(plans) if kind in _TYPICAL]:
+        events = " and has one conversion event" * config.metrics.skip_unused
+        yield f"assumed: {', '.join(one + events for one in assumed)}"
 
 
 def _series(config: Config, plans: Sequence[GroupPlan]) -> str:
