@@ -76,7 +76,8 @@ class HistoryFile:
             timezone=zone,
             windows=self._config.windows,
             channels=self._config.channels,
-            metrics=self._config.metrics,
+            metrics=self._config.metrics.selection,
+            skip_unused=self._config.metrics.skip_unused,
             series_limit=self._config.limits.series_per_campaign,
         )
         return parse.parse_history(

@@ -156,7 +156,8 @@ def _describe_series(config: Config, plans: Sequence[GroupPlan]) -> Iterator[str
         f"{' or '.join(dict.fromkeys(kind.label for kind in kinds))}"
     )
     if assumed := [_TYPICAL[kind] for kind in kinds if kind in _TYPICAL]:
-        yield f"assumed: {', '.join(assumed)}"
+        events = " and has one conversion event" * config.metrics.skip_unused
+        yield f"assumed: {', '.join(one + events for one in assumed)}"
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:

@@ -48,6 +48,13 @@ SELECTION: Section = {
     ),
     "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
+METRICS: Section = {
+    **SELECTION,
+    "skip_unused": _boolean(
+        "Leave out a field of a campaign or canvas that is 0 on every day Braze "
+        "returns and in every variation, variant, step and channel."
+    ),
+}
 TAGS: Section = {
     "any": _list("At least one of these tags.", "[newsletter, promo]"),
     "all": _list("All of these tags.", "[live]"),
@@ -382,7 +389,7 @@ CONFIG: Section = {
             "least three intervals."
         ),
     ),
-    "metrics": _section(SELECTION, "Braze fields to export."),
+    "metrics": _section(METRICS, "Braze fields to export."),
     "revisions": _boolean("Export by how much Braze changes the counts of past days."),
     "limits": _section(LIMITS, "Limits of one campaign, canvas or series."),
 }

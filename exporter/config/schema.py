@@ -22,6 +22,7 @@ from exporter.config.options import (
     DISCOVER,
     DISCOVER_CAMPAIGNS,
     LIMITS,
+    METRICS,
     SELECTION,
     TAGS,
     WORKSPACE,
@@ -33,6 +34,7 @@ from exporter.model.config import (
     DiscoverRules,
     KeySource,
     Limits,
+    MetricsConfig,
     ObjectConfig,
     Problem,
     Selection,
@@ -118,7 +120,7 @@ class _Parser:
             windows=section.read("windows", option_values.windows),
             channels=section.read("channels", _selection),
             stale_after_seconds=section.read("stale_after", option_values.duration),
-            metrics=section.read("metrics", _selection),
+            metrics=section.read("metrics", _metrics),
             limits=section.read("limits", _limits),
             revisions=section.read("revisions", option_values.boolean),
         )
@@ -367,6 +369,15 @@ def _selection(
     section = field.section("a mapping with the keys include and exclude", SELECTION)
     return Selection(
         include=section.read("include", parse), exclude=section.read("exclude", parse)
+    )
+
+
+def _metrics(field: Field) -> MetricsConfig:
+    section = field.section("a mapping with the keys include and exclude", METRICS)
+    return MetricsConfig(
+        include=section.read("include", option_values.patterns),
+        exclude=section.read("exclude", option_values.patterns),
+        skip_unused=section.read("skip_unused", option_values.boolean),
     )
 
 

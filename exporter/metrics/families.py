@@ -40,7 +40,10 @@ class _Group(NamedTuple):
     has_revision: bool = False
 
 
-_TABLE = "The label metric has Braze's field names: select one metric before you sum."
+_TABLE = (
+    "The label metric has Braze's field names: select one metric before you sum. With "
+    "metrics.skip_unused a field is absent until its first number other than 0."
+)
 _SUMS = (
     "Polled sums over the calendar days before today in the time zone of the "
     "workspace; the label window has the number of days. A day without a row counts as "

@@ -88,6 +88,20 @@ class Selection(NamedTuple):
     exclude: tuple[str, ...] = ()
 
 
+class MetricsConfig(NamedTuple):
+    """Which of Braze's fields are exported."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    skip_unused: bool = False
+    """Whether fields that are 0 in all of an object's numbers are left out."""
+
+    @property
+    def selection(self) -> Selection:
+        """The names that are selected."""
+        return Selection(self.include, self.exclude)
+
+
 class TagSelection(NamedTuple):
     """Tags in Braze's spelling; an empty tuple is no condition."""
 
@@ -225,7 +239,7 @@ class Config(NamedTuple):
     """Trailing windows in days, ascending, without duplicates."""
     channels: Selection
     stale_after_seconds: float
-    metrics: Selection
+    metrics: MetricsConfig
     limits: Limits
     revisions: bool = False
     """Whether the revision families are exported."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from exporter.model.config import Config, Selection, WorkspaceConfig
+from exporter.model.config import Config, MetricsConfig, WorkspaceConfig
 from exporter.polling.kinds import KINDS, Kind
 from exporter.polling.plan import GroupPlan, plan
 
@@ -56,7 +56,7 @@ _DAY_SECONDS = 86400
 _MOST_KEPT = 0.99
 """A change that leaves more of the series is not advised."""
 
-_FEW_STATS = Selection(include=("sent", "delivered", "bounces", "reported_spam"))
+_FEW_STATS = MetricsConfig(include=("sent", "delivered", "bounces", "reported_spam"))
 """What the alerts on deliverability read."""
 
 
@@ -182,8 +182,13 @@ def _changes(config: Config) -> Iterator[tuple[str, Config]]:
         yield "revisions: false", config._replace(revisions=False)
     workspaces = tuple(map(_without_steps, config.workspaces))
     yield "canvas_steps and steps: false", config._replace(workspaces=workspaces)
-    conversions = Selection(
-        config.metrics.include, (*config.metrics.exclude, "conversions*")
+    skipping = config.metrics._replace(skip_unused=True)
+    yield (
+        "metrics: {skip_unused: true}  # no conversions1 to 3 with one event",
+        config._replace(metrics=skipping),
+    )
+    conversions = config.metrics._replace(
+        exclude=(*config.metrics.exclude, "conversions*")
     )
     yield (
         'metrics: {exclude: ["conversions*"]}',

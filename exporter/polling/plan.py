@@ -38,7 +38,15 @@ _TYPICAL_OVERALL_STATS = (
     *("conversions_by_send_time", "conversions1_by_send_time"),
     *("conversions2_by_send_time", "conversions3_by_send_time"),
 )
-"""Revenue, unique recipients and four conversion events by either date."""
+"""Revenue, unique recipients and four conversion events by either date; there are as
+many fields however many of the events a campaign has."""
+
+_TYPICAL_UNUSED = frozenset(
+    f"conversions{number}{date}"
+    for number in (1, 2, 3)
+    for date in ("", "_by_send_time")
+)
+"""Braze reports them as 0 for a campaign with one conversion event."""
 
 _TYPICAL_ENTRIES = ("entries", "revenue", "conversions", "conversions_by_entry_time")
 """Fields of a canvas and of a variant with one conversion event; steps lack entries."""
@@ -224,9 +232,11 @@ def _series_of(config: Config, kind: Kind, *, has_steps: bool) -> int:
 
 def typical_series(config: Config) -> int:
     """Return the number of series of a campaign with one email message."""
-    is_wanted = matcher(config.metrics)
+    is_wanted = matcher(config.metrics.selection)
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
-    names = (*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS)
+    names = {*(_TYPICAL_STATS if has_channel else ()), *_TYPICAL_OVERALL_STATS}
+    if config.metrics.skip_unused:
+        names -= _TYPICAL_UNUSED
     stats = sum(map(is_wanted, names))
     views = 2 + config.revisions + len(config.windows)
     unsummed = len(config.windows) if is_wanted(NOT_ADDITIVE) else 0
@@ -235,7 +245,7 @@ def typical_series(config: Config) -> int:
 
 def typical_canvas_series(config: Config, *, has_steps: bool) -> int:
     """Return the number of series of a canvas with one step, variant and channel."""
-    is_wanted = matcher(config.metrics)
+    is_wanted = matcher(config.metrics.selection)
     has_channel = matcher(config.channels)(_TYPICAL_CHANNEL)
     messages = sum(map(is_wanted, _TYPICAL_STATS)) if has_channel else 0
     entries = sum(map(is_wanted, _TYPICAL_ENTRIES))
@@ -250,7 +260,7 @@ def typical_samples(config: Config, kind: Kind) -> int:
     """Return the number of series of one series of the workspace."""
     if not kind.metric:
         return kind.typical_samples
-    if not matcher(config.metrics)(kind.metric):
+    if not matcher(config.metrics.selection)(kind.metric):
         return 0
     return 2 * 2 + len(config.windows) * kind.has_sums  # days and their timestamps
 

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import orjson
 
-from exporter.model.snapshot import Day, Snapshot
+from exporter.model.snapshot import Day, Snapshot, Stats
 from exporter.series import older_days, recent_days
 from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
     activity,
+    fields_in_use,
     past_day,
     rows_of,
     snapshot_of,
@@ -31,6 +32,7 @@ class Digests(NamedTuple):
 
     past: int
     shape: int
+    """With the fields in use, if others are left out."""
 
 
 class CachedDocument(NamedTuple):
@@ -69,7 +71,7 @@ def parse(
         return ParsedDocument(snapshot, CachedDocument(options, None), is_reused=False)
     rows = rows_of(document, options)
     newest = _NewestDay(
-        rows, options.today, lambda _: _digest(row for _, row in rows.rows[1:])
+        rows, options, lambda _: _digest(row for _, row in rows.rows[1:])
     )
     if reused := newest.reused(options, previous, cached):
         return reused
@@ -102,7 +104,7 @@ def parse_part(
     if request:
         _replace_rows(rows, merged)
     newest = _NewestDay(
-        rows, options.today, lambda day: older_days.digest_before(merged, day)
+        rows, options, lambda day: older_days.digest_before(merged, day)
     )
     found = newest.reused(options, previous, cached)
     if found is None:
@@ -133,14 +135,14 @@ class _NewestDay:
     def __init__(
         self,
         rows: DocumentRows,
-        today: date,
+        options: ParseOptions,
         digest_before: Callable[[date], int | None],
     ) -> None:
         """`digest_before` returns 64 bits of the rows before a day, if possible."""
         self._rows = rows
-        self._today = today
+        self._today = options.today
         self._stats: DayStats = {}
-        if sum(day >= today for day, _ in rows.rows) != 1:
+        if sum(day >= self._today for day, _ in rows.rows) != 1:
             return
         past = digest_before(rows.rows[0][0])
         if past is None:
@@ -149,7 +151,8 @@ class _NewestDay:
         parts = rows.parser.parts()
         self._keys = {part: key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
-        shape = (self._day, tuple(parts.items()), names)
+        used = fields_in_use(self._stats) if options.skip_unused else ()
+        shape = (self._day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
         self._digests = Digests(past, hash((*shape, *counts)))
 
@@ -185,7 +188,8 @@ class _NewestDay:
     def _replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
         """Return the previous snapshot with this day's figures as its latest."""
         figures = tuple(
-            (part, self._stats[self._keys[part]]) for part, _ in latest.figures
+            (part, _same_fields(self._stats[self._keys[part]], stats))
+            for part, stats in latest.figures
         )
         history = previous.history
         if self._day == self._today:
@@ -193,6 +197,13 @@ class _NewestDay:
         return previous._replace(
             latest=latest._replace(figures=figures), history=history
         )
+
+
+def _same_fields(stats: Stats, previous: Stats) -> Stats:
+    """Return the stats without the fields that the previous ones lack."""
+    if len(stats) == len(previous):
+        return stats
+    return {name: stats[name] for name in previous}
 
 
 def _digest(rows: Iterable[Row]) -> int | None:

@@ -7,7 +7,16 @@ never by their position.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+    Sized,
+)
 from datetime import date, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -64,6 +73,8 @@ class ParseOptions(NamedTuple):
     """Of the whole object, its status included."""
     revisions: bool = False
     """Whether the last complete day is compared with its first reading."""
+    skip_unused: bool = False
+    """Whether fields are left out that are 0 in all numbers of all days."""
     sample_parser: SampleParser | None = None
     """Of a series of the workspace."""
     now: float = 0.0
@@ -98,7 +109,8 @@ def snapshot_of(
     rows: DocumentRows, options: ParseOptions, first_complete: Day | None
 ) -> Snapshot:
     """Return what `parse` makes of a document, some rows of which may be parsed."""
-    days = rows.days()
+    all_days = rows.days()
+    days = without_unused(all_days) if options.skip_unused else all_days
     past = [(day, stats) for day, stats in days if day < options.today]
     ages = [((options.today - day).days, stats) for day, stats in past]
     trailing = trailing_sums(ages, options.windows)
@@ -119,7 +131,12 @@ def snapshot_of(
 
     last_complete, first = newest(past), None
     if options.revisions:
-        first = carry_first_reading(last_complete, first_complete, options.today)
+        reading = last_complete
+        if reading and options.skip_unused:
+            # A number that is added to 0 later has a revision.
+            stats = next(stats for day, stats in all_days if day == reading.date)
+            reading = reading._replace(figures=admitted.all_figures(stats))
+        first = carry_first_reading(reading, first_complete, options.today)
     sums = ((window, admitted.figures(stats)) for window, stats in trailing)
     return Snapshot(
         parts=tuple(admitted.parts.values()),
@@ -135,6 +152,28 @@ def snapshot_of(
         first_complete=first,
         revision=revision(first, last_complete),
     )
+
+
+def without_unused(
+    days: Sequence[tuple[date, DayStats]],
+) -> list[tuple[date, DayStats]]:
+    """Return the days without the fields that are 0 in all parts on all of them."""
+    used = {name for _, day in days for name in fields_in_use(day)}
+    return [(day, _only(used, stats_by_key)) for day, stats_by_key in days]
+
+
+def fields_in_use(day: DayStats) -> Iterator[str]:
+    """Yield the fields that are not 0 in one of the parts."""
+    for stats in day.values():
+        yield from (name for name, value in stats.items() if value)
+
+
+def _only(names: Set[str], day: DayStats) -> DayStats:
+    kept = (
+        (key, {name: value for name, value in stats.items() if name in names})
+        for key, stats in day.items()
+    )
+    return {key: stats for key, stats in kept if stats}
 
 
 def parse_history(
@@ -154,6 +193,8 @@ def parse_history(
         for day, row in usable_rows(parser.days(document), options.today)[0]:
             if day not in days:
                 days[day] = parser.parse(row)
+    if options.skip_unused:
+        days = dict(without_unused(list(days.items())))
     yesterday = options.today - timedelta(days=1)
     last = min(yesterday, max([last, *days]))
     shown_days = [(day, days[day]) for day in sorted(days, reverse=True)]
@@ -201,6 +242,8 @@ class _Admitted(NamedTuple):
     """What the limit of series admits of a document."""
 
     parts: Mapping[PartKey, Part]
+    unused_parts: Mapping[PartKey, Part]
+    """Parts without a number on the days, which cost no series."""
     has_dates: bool
     series: int
     dropped_series: int
@@ -208,6 +251,11 @@ class _Admitted(NamedTuple):
     def figures(self, day: DayStats) -> Figures:
         """Return the admitted stats of a day."""
         return tuple((one, day[key]) for key, one in self.parts.items() if key in day)
+
+    def all_figures(self, day: DayStats) -> Figures:
+        """Return the stats of a day that the limit does not keep out."""
+        parts = {**self.parts, **self.unused_parts}
+        return tuple((one, day[key]) for key, one in parts.items() if key in day)
 
 
 def _admit(
@@ -241,6 +289,7 @@ def _admit(
             break
     return _Admitted(
         parts={key: one for key, one in parts.items() if unit_of[key] in kept},
+        unused_parts={key: one for key, one in found.items() if key not in parts},
         has_dates=_DATES in kept,
         series=series,
         dropped_series=sum(costs.values()) - series,

@@ -105,6 +105,25 @@ def read(
     return found
 
 
+def without_unused(
+    days: dict[dt.date, dict[Key, Any]],
+) -> dict[dt.date, dict[Key, Any]]:
+    """Return the days without the fields that are 0 wherever they are."""
+    used = set()
+    for values in days.values():
+        for key, value in values.items():
+            if value != 0:
+                used.add(dict(key[2])["metric"])
+    return {
+        day: {
+            key: value
+            for key, value in values.items()
+            if dict(key[2])["metric"] in used
+        }
+        for day, values in days.items()
+    }
+
+
 def sums(days: list[dict[Key, Any]]) -> dict[Key, Any]:
     """Add up days; what does not add up is left out."""
     columns: dict[Key, list[Any]] = {}
@@ -127,6 +146,7 @@ def expected(
     windows: tuple[int, ...],
     subject: dict[str, str],
     has_steps: bool,
+    skip_unused: bool = False,
 ) -> Samples:
     """Return every sample of a document."""
     rows = naive_oracle.usable_rows(days_of(document), today)
@@ -135,6 +155,8 @@ def expected(
         day: read(row, variants, steps, has_steps=has_steps)
         for day, row in rows.items()
     }
+    if skip_unused:
+        days = without_unused(days)
     samples: Samples = {}
 
     def add(family: str, own: LabelPairs, value: float) -> None:

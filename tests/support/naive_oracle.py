@@ -134,7 +134,7 @@ LabelPairs = tuple[tuple[str, str], ...]
 class Reading:
     """All rows of a document, with labels."""
 
-    def __init__(self, rows: dict[dt.date, Any]) -> None:
+    def __init__(self, rows: dict[dt.date, Any], *, skip_unused: bool = False) -> None:
         self.infos: dict[tuple[str, str], str] = {}
         self.controls: set[tuple[str, str]] = set()
         self.names = {}
@@ -142,6 +142,19 @@ class Reading:
             lists = [channels(row).get(channel, []) for row in rows.values()]
             self.names[channel] = labels([pairs(entries) for entries in lists])
         self.days = {day: self.read(row) for day, row in rows.items()}
+        if skip_unused:
+            used = {
+                dict(own)["metric"]
+                for values in self.days.values()
+                for own, value in values.items()
+                if value != 0
+            }
+            for day, values in self.days.items():
+                self.days[day] = {
+                    own: value
+                    for own, value in values.items()
+                    if dict(own)["metric"] in used
+                }
 
     def read(self, row: dict[str, Any]) -> dict[LabelPairs, Any]:
         """Return the numbers of one row by their labels."""
@@ -183,9 +196,10 @@ def expected(
     windows: tuple[int, ...],
     subject: dict[str, str],
     revisions: bool = True,
+    skip_unused: bool = False,
 ) -> Samples:
     """Return every sample of a document's `data`, read for the first time."""
-    reading = Reading(usable_rows(data, today))
+    reading = Reading(usable_rows(data, today), skip_unused=skip_unused)
     samples: Samples = {}
 
     def add(family: str, own: LabelPairs, value: float) -> None:

@@ -58,10 +58,12 @@ def parsed(
     days: int = 4,
     kind: str = "campaign",
     last: date = TODAY - timedelta(days=1),
+    skip_unused: bool = False,
 ) -> ObjectHistory:
     first = TODAY - timedelta(days=days)
     pages = [document(kind, rows)]
-    return parse.parse_history(pages, options_of(kind), first=first, last=last)
+    options = options_of(kind)._replace(skip_unused=skip_unused)
+    return parse.parse_history(pages, options, first=first, last=last)
 
 
 def line_endings(day: date) -> tuple[str, ...]:
@@ -113,10 +115,10 @@ Shown = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def campaign_day(
-    rows: dict[date, Any], day: date, windows: tuple[int, ...]
+    rows: dict[date, Any], day: date, windows: tuple[int, ...], *, skip_unused: bool
 ) -> tuple[Shown, Shown]:
     """Return what the naive oracle reads of a day itself, and of its windows."""
-    known = naive_oracle.Reading(rows)
+    known = naive_oracle.Reading(rows, skip_unused=skip_unused)
     shown: Shown = {}
     for own, value in known.days.get(day, {}).items():
         shown[naive_oracle.family_of(own) + "last_complete_day", frozenset(own)] = value
@@ -141,7 +143,7 @@ def campaign_day(
 
 
 def canvas_day(
-    rows: dict[date, Any], day: date, windows: tuple[int, ...]
+    rows: dict[date, Any], day: date, windows: tuple[int, ...], *, skip_unused: bool
 ) -> tuple[Shown, Shown]:
     """Return the same of a canvas with steps."""
     names = [
@@ -152,6 +154,8 @@ def canvas_day(
         each: naive_canvas_oracle.read(row, *names, has_steps=True)
         for each, row in rows.items()
     }
+    if skip_unused:
+        days = naive_canvas_oracle.without_unused(days)
     found = [("last_complete_day", "", days.get(day, {}))]
     for number in windows:
         chosen = [days[each] for each in days_of_window(rows, day, number)]
@@ -178,10 +182,13 @@ def days_of_window(rows: dict[date, Any], day: date, window: int) -> list[date]:
 
 
 @settings(max_examples=200)
-@given(st.data(), st.integers(1, 8))
+@given(st.data(), st.integers(1, 8), st.booleans())
 @pytest.mark.parametrize("kind", ["campaign", "canvas"])
 def test_every_sample_is_what_the_daemon_would_have_exposed(
-    kind: str, data: st.DataObject, days: int
+    kind: str,
+    data: st.DataObject,
+    days: int,
+    skip_unused: bool,
 ) -> None:
     """Each day, label and value, computed by the naive oracles.
 
@@ -198,7 +205,7 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
         day = TODAY - timedelta(days=age)
         windows = tuple(one for one in WINDOWS if one <= days + 1 - age)
         read_day = canvas_day if kind == "canvas" else campaign_day
-        shown, sums = read_day(known, day, windows)
+        shown, sums = read_day(known, day, windows, skip_unused=skip_unused)
         shown |= sums
         if day in known:
             began = f"braze_{kind}_last_complete_day_timestamp_seconds"
@@ -215,7 +222,7 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
                 for at in range(int(begin), int(end), 3600)
                 if is_step(at)
             ]
-    history = parsed(*found_rows, days=days, kind=kind)
+    history = parsed(*found_rows, days=days, kind=kind, skip_unused=skip_unused)
 
     found = read(text(history, {"job": "x"}, campaign=labelled))
 

@@ -12,6 +12,7 @@ from exporter.model.config import (
     Config,
     KeySource,
     Limits,
+    MetricsConfig,
     ObjectConfig,
     Selection,
     WorkspaceConfig,
@@ -89,7 +90,9 @@ configs = st.builds(
     windows=st.sets(st.integers(1, 98), max_size=3).map(sorted).map(tuple),
     channels=selections,
     stale_after_seconds=durations,
-    metrics=selections,
+    metrics=st.builds(
+        MetricsConfig, include=patterns, exclude=patterns, skip_unused=st.booleans()
+    ),
     limits=st.builds(
         Limits,
         series_per_campaign=st.integers(1, 1_000_000),

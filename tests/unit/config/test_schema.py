@@ -18,6 +18,7 @@ from exporter.model.config import (
     DiscoverRules,
     KeySource,
     Limits,
+    MetricsConfig,
     ObjectConfig,
     Problem,
     Selection,
@@ -87,7 +88,7 @@ workspaces:
 windows: [28d, 1w]
 channels: {include: [email, "*_push"], exclude: []}
 stale_after: 1h30m
-metrics: {include: [], exclude: ["carousel_*"]}
+metrics: {include: [], exclude: ["carousel_*"], skip_unused: true}
 limits: {series_per_campaign: 10, response_bytes: 100kB}
 revisions: true
 """
@@ -220,7 +221,7 @@ def test_every_option_is_parsed() -> None:
         windows=(7, 28),
         channels=Selection(include=("email", "*_push")),
         stale_after_seconds=5400,
-        metrics=Selection(exclude=("carousel_*",)),
+        metrics=MetricsConfig(exclude=("carousel_*",), skip_unused=True),
         limits=Limits(series_per_campaign=10, response_bytes=100_000),
         revisions=True,
     )

@@ -171,12 +171,16 @@ ROWS = data_series.rows(
 )
 
 
-@given(st.lists(ROWS | ODD, max_size=6), WORDS, WORDS)
+@given(st.lists(ROWS | ODD, max_size=6), WORDS, WORDS, st.booleans())
 def test_every_document_is_rendered_as_by_the_naive_oracle(
-    data: list[Any], workspace: str, campaign: str
+    data: list[Any],
+    workspace: str,
+    campaign: str,
+    skip_unused: bool,
 ) -> None:
     """Days, sums, labels and controls are those of a slow, independent parser."""
-    snapshot = parse({"data": data}, OPTIONS)
+    options = OPTIONS._replace(skip_unused=skip_unused)
+    snapshot = parse({"data": data}, options)
     blocks = render_values(
         ObjectLabels(workspace, "campaign", campaign, "id", {}), snapshot
     )
@@ -192,4 +196,5 @@ def test_every_document_is_rendered_as_by_the_naive_oracle(
             "workspace": naive_oracle.cleaned(workspace),
             "campaign": naive_oracle.cleaned(campaign),
         },
+        skip_unused=skip_unused,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from exporter.model.config import Config, Limits, Selection
+from exporter.model.config import Config, Limits, MetricsConfig
 from exporter.polling import cost_estimate
 from exporter.polling.cost_estimate import scaling
 from exporter.polling.kinds import CAMPAIGN, CANVAS
@@ -150,6 +150,7 @@ def test_prometheus_needs_memory_for_series_and_disk_for_samples() -> None:
 
 
 NO_CONVERSIONS = 'metrics: {exclude: ["conversions*"]}'
+SKIP_UNUSED = "metrics: {skip_unused: true}  # no conversions1 to 3 with one event"
 FEW_STATS = "metrics: {include: [sent, delivered, bounces, reported_spam]}"
 
 
@@ -162,12 +163,20 @@ FEW_STATS = "metrics: {include: [sent, delivered, bounces, reported_spam]}"
                 "windows: [28d]": 820,
                 "windows: []": 640,
                 "revisions: false": 810,
+                SKIP_UNUSED: 700,
                 NO_CONVERSIONS: 600,
                 FEW_STATS: 270,
             },
         ),
-        ({"windows": ()}, {NO_CONVERSIONS: 290, FEW_STATS: 150}),
-        ({"windows": (), "metrics": Selection(include=("sent", "bounces"))}, {}),
+        (
+            {"windows": ()},
+            {SKIP_UNUSED: 330, NO_CONVERSIONS: 290, FEW_STATS: 150},
+        ),
+        (
+            {"windows": (), "metrics": MetricsConfig(skip_unused=True)},
+            {NO_CONVERSIONS: 290, FEW_STATS: 150},
+        ),
+        ({"windows": (), "metrics": MetricsConfig(include=("sent", "bounces"))}, {}),
         ({"limits": Limits(20, 1)}, {}),
     ],
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from exporter.braze.rate_limit import spacing
-from exporter.model.config import Limits, ObjectConfig, Selection
+from exporter.model.config import Limits, MetricsConfig, ObjectConfig, Selection
 from exporter.polling import plan, slots
 from exporter.polling.idle import IdleSchedule
 from exporter.polling.kinds import CAMPAIGN
@@ -132,8 +132,9 @@ def test_canvases_are_stretched_under_their_own_ceiling() -> None:
         ({"windows": (7,)}, 2 * 19 + 18 + 7),
         ({"windows": (7, 28)}, 2 * 19 + 2 * 18 + 7),
         ({"windows": (7, 28), "revisions": True}, 3 * 19 + 2 * 18 + 7),
-        ({"metrics": Selection(include=("sent", "bounces"))}, 2 * 2 + 7),
-        ({"metrics": Selection(exclude=("conversions*",))}, 11 * 2 + 7),
+        ({"metrics": MetricsConfig(include=("sent", "bounces"))}, 2 * 2 + 7),
+        ({"metrics": MetricsConfig(exclude=("conversions*",))}, 11 * 2 + 7),
+        ({"metrics": MetricsConfig(skip_unused=True)}, 13 * 2 + 7),
         ({"channels": Selection(exclude=("email",))}, 10 * 2 + 7),
         ({"limits": Limits(10, 1)}, 10),
     ],

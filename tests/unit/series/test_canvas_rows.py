@@ -70,13 +70,17 @@ ROWS = data_series.canvas_rows(
 
 @pytest.mark.slow
 @settings(max_examples=2000)
-@given(days=st.lists(ROWS | data_series.ODD, max_size=5), has_steps=st.booleans())
+@given(
+    days=st.lists(ROWS | data_series.ODD, max_size=5),
+    has_steps=st.booleans(),
+    skip_unused=st.booleans(),
+)
 def test_every_document_is_exposed_as_by_the_naive_oracle(
-    days: list[Any], *, has_steps: bool
+    days: list[Any], *, has_steps: bool, skip_unused: bool
 ) -> None:
     parser = CanvasStepsRowParser if has_steps else CanvasRowParser
 
-    snapshot = read(*days, row_parser=parser)
+    snapshot = read(*days, row_parser=parser, skip_unused=skip_unused)
 
     assert samples(snapshot) == naive_canvas_oracle.expected(
         document(*days),
@@ -85,6 +89,7 @@ def test_every_document_is_exposed_as_by_the_naive_oracle(
         windows=OPTIONS.windows,
         subject={"workspace": "shop", "canvas": "Onboarding"},
         has_steps=has_steps,
+        skip_unused=skip_unused,
     )
 
 
@@ -148,9 +153,9 @@ def responses(draw: st.DrawFn) -> list[tuple[int, int, list[Any]]]:
 
 @pytest.mark.slow
 @settings(max_examples=500)
-@given(polls=responses(), has_steps=st.booleans())
+@given(polls=responses(), has_steps=st.booleans(), skip_unused=st.booleans())
 def test_remembered_days_are_exposed_as_by_the_naive_oracle(
-    polls: list[tuple[int, int, list[Any]]], *, has_steps: bool
+    polls: list[tuple[int, int, list[Any]]], *, has_steps: bool, skip_unused: bool
 ) -> None:
     """In any order of responses, over days that begin between them."""
     parser = CanvasStepsRowParser if has_steps else CanvasRowParser
@@ -158,7 +163,9 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
     for days_later, request, rows in polls:
         today = TODAY + timedelta(days=days_later - 15)
         response = document(*rows)
-        options = OPTIONS._replace(row_parser=parser, today=today, windows=(7, 28))
+        options = OPTIONS._replace(
+            row_parser=parser, today=today, windows=(7, 28), skip_unused=skip_unused
+        )
 
         previous = parse_part(
             response,
@@ -179,6 +186,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
             windows=windows,
             subject={"workspace": "shop", "canvas": "Onboarding"},
             has_steps=has_steps,
+            skip_unused=skip_unused,
         )
 
 
@@ -328,3 +336,49 @@ def test_a_step_is_dropped_whole_at_the_limit() -> None:
 
     assert set(values(found, "step_info")) == {("S0", "s-0"), ("S1", "s-1")}
     assert found.dropped_series == 4
+
+
+def test_a_field_in_use_on_a_remembered_day_is_exposed() -> None:
+    """Of all parts, and by all families, from the response with that day on."""
+    quiet = {
+        "time": str(TODAY),
+        "total_stats": {"entries": 3, "revenue": 0, "conversions1": 0},
+        "variant_stats": {"v": {"name": "A", "entries": 3, "conversions1": 0}},
+        "step_stats": {"s": step(email=[{"sent": 2, "bounces": 0}])},
+    }
+    bounced = {
+        "time": str(TODAY - timedelta(days=20)),
+        "total_stats": {"entries": 1, "conversions1": 1},
+        "step_stats": {"s": step(email=[{"sent": 1, "bounces": 1}])},
+    }
+    options = OPTIONS._replace(windows=(28,), skip_unused=True)
+
+    newest = parse_part(document(quiet), options, older=NOTHING_OLDER, request=0)
+    found = parse_part(
+        document(bounced),
+        options,
+        older=newest.older,
+        request=1,
+        previous=newest.snapshot,
+        cached=newest.cached,
+    )
+
+    def fields(snapshot: Snapshot) -> dict[str, set[str]]:
+        shown: dict[str, set[str]] = {}
+        for family, own in samples(snapshot):
+            if "metric" in dict(own) and family.endswith("daily"):
+                shown.setdefault(family, set()).add(dict(own)["metric"])
+        return shown
+
+    assert fields(newest.snapshot) == {
+        "braze_canvas_daily": {"sent"},
+        "braze_canvas_overall_daily": {"entries"},
+        "braze_canvas_variant_daily": {"entries"},
+        "braze_canvas_step_daily": {"sent"},
+    }
+    assert fields(found.snapshot) == {
+        "braze_canvas_daily": {"sent", "bounces"},
+        "braze_canvas_overall_daily": {"entries", "conversions1"},
+        "braze_canvas_variant_daily": {"entries", "conversions1"},
+        "braze_canvas_step_daily": {"sent", "bounces"},
+    }

@@ -10,7 +10,7 @@ from exporter.braze.responses import document_of
 from exporter.metrics.object_metrics import ObjectLabels, render_values, renew_latest
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
-from exporter.series import incremental
+from exporter.series import incremental, snapshot_json
 from exporter.series.incremental import ParsedDocument
 from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
@@ -148,6 +148,7 @@ def test_another_change_of_today_gives_what_a_whole_parse_gives(
         {"channels": Selection(exclude=("sms",))},
         {"series_limit": 20},
         {"revisions": False},
+        {"skip_unused": True},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -184,6 +185,77 @@ def test_a_reused_snapshot_keeps_the_first_reading() -> None:
     assert found.snapshot.revision[1][1] == {"sent": 3}
 
 
+def with_zeros(*, today: int) -> dict[str, Any]:
+    """Return the days with a field that is 0 in all of them but today."""
+    found = days()
+    for one in found["data"]:
+        is_today = one["time"] == str(TODAY)
+        one["conversions1"] = today if is_today else 0
+        one["messages"]["email"][0]["bounces"] = today if is_today else 0
+    return found
+
+
+def test_a_first_number_of_today_makes_an_unused_field_appear_everywhere() -> None:
+    options = OPTIONS._replace(skip_unused=True)
+    first = incremental.parse(with_zeros(today=0), options)
+    still = parse_next(with_zeros(today=0), first, options)
+    found = parse_next(with_zeros(today=3), still, options)
+    again = parse_next(with_zeros(today=0), found, options)
+
+    assert still.is_reused
+    assert still.snapshot == first.snapshot == again.snapshot
+    assert not found.is_reused
+    assert found.snapshot == whole(with_zeros(today=3), first, options)
+    for one, is_shown in ((first, False), (found, True)):
+        text = render_values(LABELS, one.snapshot).text.decode()
+        fields = {"conversions1", "bounces"}
+        of_families = {
+            line.partition("{")[0]
+            for line in text.splitlines()
+            if any(f'metric="{field}"' in line for field in fields)
+        }
+        assert bool(of_families) == is_shown
+    assert of_families == {
+        f"braze_campaign_{infix}{ending}"
+        for infix in ("", "overall_")
+        for ending in (
+            *("daily", "last_complete_day", "trailing"),
+            "last_complete_day_revision",
+        )
+    }
+
+
+def test_a_field_in_use_reuses_the_snapshot_without_those_that_are_not() -> None:
+    options = OPTIONS._replace(skip_unused=True)
+
+    def of_today(sent: int) -> dict[str, Any]:
+        found = with_zeros(today=0)
+        found["data"][-1]["messages"]["email"][0]["sent"] = sent
+        return found
+
+    first = incremental.parse(of_today(5), options)
+    found = parse_next(of_today(6), first, options)
+
+    assert found.is_reused
+    assert found.snapshot == whole(of_today(6), first, options)
+
+
+def test_a_number_added_to_a_first_reading_of_0_has_a_revision() -> None:
+    """Even if the field was left out when the day was first read."""
+    options = OPTIONS._replace(skip_unused=True)
+    before, after = with_zeros(today=0), with_zeros(today=0)
+    after["data"][-2] |= {"conversions1": 4}
+
+    first = incremental.parse(before, options)
+    kept = snapshot_json.parse(
+        json.loads(json.dumps(snapshot_json.dump(first.snapshot)))
+    )
+    found = incremental.parse(after, options, previous=kept)
+
+    revisions = [stats for _, stats in found.snapshot.revision]
+    assert [stats["conversions1"] for stats in revisions if len(stats) > 1] == [4]
+
+
 ROW, PAST_ROW, NEWEST_ROW = (
     data_series.rows(data_series.times(TODAY, st.integers(*ages)))
     for ages in ((-2, 3), (1, 5), (-1, 0))
@@ -206,15 +278,18 @@ def pairs(draw: st.DrawFn) -> tuple[object, object]:
 
 
 @settings(max_examples=400)
-@given(pairs(), st.integers(0, 30), st.booleans())
+@given(pairs(), st.integers(0, 30), st.booleans(), st.booleans())
 def test_any_two_documents_give_what_a_whole_parse_gives(
     pair: tuple[object, object],
     room: int,
     revisions: bool,
+    skip_unused: bool,
 ) -> None:
     # As `responses` decodes them.
     before, after = (document_of(json.dumps(one).encode()) for one in pair)
-    options = OPTIONS._replace(series_limit=5 + room, revisions=revisions)
+    options = OPTIONS._replace(
+        series_limit=5 + room, revisions=revisions, skip_unused=skip_unused
+    )
     first = incremental.parse(before, options)
 
     second = parse_next(after, first, options)

@@ -286,6 +286,45 @@ def test_overall_figures_that_do_not_fit_are_dropped_whole() -> None:
     assert (series(found), found.dropped_series) == (4, 40)
 
 
+def with_unused() -> Snapshot:
+    """Return days with a field that is 0, one with a 0, and an idle variation."""
+    quiet = {"variation_name": "B", "sent": 0, "bounces": 0}
+    return snapshot(
+        row("2025-06-19", conversions=7, conversions1=0),
+        row(conversions=0, conversions1=0.0, messages={"email": [quiet]}),
+        email({"variation_name": "A", "sent": 3, "bounces": 0}, quiet, day=str(TODAY)),
+        skip_unused=True,
+        series_limit=5 + 10,
+    )
+
+
+def test_a_field_that_is_0_on_all_days_and_in_all_variations_is_left_out() -> None:
+    """Another that is 0 in one variation, or was not 0 before, is not."""
+    found = with_unused()
+
+    assert latest(found) == {("email", "A"): {"sent": 3}, ("email", "B"): {"sent": 0}}
+    assert found.last_complete
+    assert [stats for _, stats in found.last_complete.figures] == [
+        {"conversions": 0},
+        {"sent": 0},
+    ]
+    assert found.trailing == (
+        (7, ((WHOLE, {"conversions": 7}), (found.parts[2], {"sent": 0}))),
+    )
+
+
+def test_a_field_that_is_left_out_needs_no_room() -> None:
+    assert with_unused().dropped_series == 0
+    assert series(with_unused()) == 10
+
+
+def test_a_part_without_a_field_in_use_has_no_series() -> None:
+    found = snapshot(email({"sent": 0}), row(str(TODAY), x=1), skip_unused=True)
+
+    assert found.parts == (WHOLE,)
+    assert series(found) == 3
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
