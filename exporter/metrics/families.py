@@ -68,6 +68,7 @@ class ObjectFamilies(NamedTuple):
     failure_info: Family
     interval: Family
     last_success: Family
+    last_edited: Family
 
     def values(self) -> tuple[Family, ...]:
         """Return the families of values, in the order of a page."""
@@ -84,8 +85,8 @@ class ObjectFamilies(NamedTuple):
 
     def status(self) -> tuple[Family, ...]:
         """Return the families of the state of polls, in the order of a page."""
-        info, up, failure_info = self.info, self.up, self.failure_info
-        return (info, up, failure_info, self.interval, self.last_success)
+        polls = (self.up, self.failure_info, self.interval, self.last_success)
+        return (self.info, *polls, self.last_edited)
 
     @property
     def all(self) -> tuple[Family, ...]:
@@ -161,6 +162,11 @@ def _families(
             f"{name}_last_success_timestamp_seconds",
             f"Time of the last successful poll of this {kind}. The age of its values "
             "is time() minus this.",
+        ),
+        last_edited=Family(
+            f"{name}_last_edited_timestamp_seconds",
+            f"Time of the last edit of this {kind} in Braze, as in the list that "
+            "discovery reads. Absent without discovery.",
         ),
     )
 

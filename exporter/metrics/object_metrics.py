@@ -31,7 +31,7 @@ _LEAST_DEFLATED = 1024
 
 
 class ObjectLabels(NamedTuple):
-    """The labels of an object; `labels` are the configured ones."""
+    """What is served of an object itself; `labels` are the configured ones."""
 
     workspace: str
     kind: str
@@ -40,6 +40,8 @@ class ObjectLabels(NamedTuple):
     id: str
     """In Braze."""
     labels: Mapping[str, str]
+    edited_at: float | None = None
+    """When it was last edited in Braze, in Unix seconds; None: unknown."""
 
     @property
     def families(self) -> ObjectFamilies:
@@ -135,6 +137,8 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     lines.add(families.interval, status.interval_seconds)
     if status.last_success_at is not None:
         lines.add(families.last_success, round(status.last_success_at, 3))
+    if subject.edited_at is not None:
+        lines.add(families.last_edited, round(subject.edited_at, 3))
     return lines.blocks()
 
 

@@ -78,20 +78,26 @@ class ObjectGroup(NamedTuple):
 
     def labels_of(self, one: ObjectConfig) -> ObjectLabels:
         """Return the labels of an object."""
-        return ObjectLabels(self.name, self.kind.name, one.name, one.id, one.labels)
+        kind = self.kind.name
+        return ObjectLabels(
+            self.name, kind, one.name, one.id, one.labels, one.edited_at
+        )
 
     def parse_options(self, object_id: str, *, now: float) -> ParseOptions:
         """Return how a document is parsed; `now` is by the wall clock."""
         zone = self.plan.workspace.timezone
+        one = self.objects[object_id]
+        # The time of its last edit is a series, too.
+        most = self.config.limits.series_per_campaign - (one.edited_at is not None)
         return ParseOptions(
-            row_parser=self.kind.row_parser(self.objects[object_id]),
+            row_parser=self.kind.row_parser(one),
             today=datetime.fromtimestamp(now, zone).date(),
             timezone=zone,
             windows=self.config.windows,
             channels=self.config.channels,
             metrics=self.config.metrics,
             revisions=self.config.revisions and self.kind.has_revisions,
-            series_limit=self.config.limits.series_per_campaign,
+            series_limit=most,
         )
 
     def reading(self, object_id: str) -> object:

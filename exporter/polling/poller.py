@@ -39,6 +39,9 @@ from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
+_DEFERRED_INTERVALS = 0.1
+"""A poll that waits in the queue for more of its interval counts as deferred."""
+
 
 class Poller:
     """Runs polls. Any thread may call any method."""
@@ -106,8 +109,6 @@ class Poller:
         fields = _fields(group, poll) | {"try": poll.tries + 1}
         request = ApiRequest(kind.bucket, kind.path, query, fields)
         if not group.queue.start(poll, now=now):
-            if not poll.has_waited and not poll.request:
-                self._metrics.polled(poll.workspace, "deferred")
             return None
         # Nothing between start and fetch, which settles what start has paid for.
         result = self._fetch(group, poll, request)
@@ -115,7 +116,11 @@ class Poller:
             self._metrics.retried(poll.workspace)
         else:
             if not poll.request:
-                self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
+                lag = now - poll.due_at
+                self._metrics.began(poll.workspace, lag_seconds=lag)
+                interval = group.idle.interval_seconds(poll.object_id)
+                if poll.has_waited and lag > _DEFERRED_INTERVALS * interval:
+                    self._metrics.polled(poll.workspace, "deferred")
             poll = poll._replace(first_try_at=now)
         return self._handle(group, poll._replace(tries=poll.tries + 1), result)
 

@@ -46,7 +46,12 @@ def of_canvases() -> dict[str, set[str]]:
 
 def _of(kind: str, snapshot: Snapshot) -> dict[str, set[str]]:
     subject = object_metrics.ObjectLabels(
-        workspace="w", kind=kind, name="c", id="i", labels={"configured": "l"}
+        workspace="w",
+        kind=kind,
+        name="c",
+        id="i",
+        labels={"configured": "l"},
+        edited_at=1,
     )
     status = object_metrics.PollStatus(
         is_up=False,
