@@ -308,6 +308,8 @@ def _revenue() -> Drawn:
                 "{{workspace}} / {{campaign}}: whole campaign",
             ),
         ],
+        name="${__field.labels.campaign}: ${__field.labels.channel} "
+        "${__field.labels.variation}",
         description=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: "
         f"by "
         "message of multivariate campaigns, control groups included as the baseline; "

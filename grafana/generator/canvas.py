@@ -34,6 +34,7 @@ def page() -> Page:
     """Return the dashboard."""
     return Page(
         uid="braze-canvas",
+        kind="canvas",
         title="Braze / Canvas",
         description="The entries, steps, variants and channels of a canvas: choose one "
         "above.",
@@ -54,7 +55,6 @@ def page() -> Page:
         ),
         hidden=("campaign", "variation"),
         extra=(canvas_parts.baseline(),),
-        since="now-30d",
     )
 
 

@@ -160,6 +160,7 @@ def _push() -> list[Tile]:
                         "{{workspace}} / {{name}}: {{channel}}",
                     )
                 ],
+                name="${__field.labels.name}: ${__field.labels.channel}",
                 description="Sum of `bounces` of push by campaign or canvas, and "
                 f"channel, today so far (incomplete). {dead}",
                 unit="short",

@@ -31,6 +31,8 @@ def page() -> Page:
             Section("Campaigns and canvases without fresh figures", late()),
             Section("Configuration and process", processes()),
         ),
+        since="now-24h",
+        refresh="1m",
         hidden=("channel", "variation", "canvas"),
     )
 

@@ -285,8 +285,8 @@ def conversion_rate() -> str:
 
 def _bounces() -> Drawn:
     rate = named(figures.BOUNCE.latest(*OBJECT, least=_LEAST))
-    return panels.timeline(
-        "Email bounce rates over time, worst 20",
+    return panels.history(
+        "Email bounce rates by day, worst 20",
         Query(promql.largest(rate, count=20), "{{workspace}} / {{name}}"),
         description=f"{figures.BOUNCE.formula}, by campaign and canvas: of today so "
         f"far once "
@@ -305,6 +305,7 @@ def _mix() -> Tile:
         panels.bars(
             "Channel mix, last complete day",
             [Query(volume, "{{channel}}")],
+            name="${__field.labels.channel}",
             description=f"Sum of `sent` by channel on {LAST.days}; for in-app "
             f"messages, which are not sent, the impressions.",
             unit="short",

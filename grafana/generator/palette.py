@@ -55,6 +55,32 @@ def steps(*pairs: tuple[float | None, str]) -> builders.ThresholdsConfig:
     )
 
 
+def empty(colour: str = PLAIN) -> models.ValueMapping:
+    """Return the look of a missing value, which else has the first step's colour."""
+    return models.SpecialValueMap(
+        options=models.DashboardSpecialValueMapOptions(
+            match=models.SpecialValueMatch.NULL_AND_NAN,
+            result=models.ValueMappingResult(text="–", color=colour, index=0),
+        )
+    )
+
+
+def shades(colour: str = BLUE) -> builders.FieldColor:
+    """Return shades of one colour, for series with names that are not known here."""
+    return (
+        builders.FieldColor().mode(models.FieldColorModeId.SHADES).fixed_color(colour)
+    )
+
+
+def by_last_value() -> builders.FieldColor:
+    """Return the colour of the step that the last value of a series is in."""
+    return (
+        builders.FieldColor()
+        .mode(models.FieldColorModeId.THRESHOLDS)
+        .series_by(models.FieldColorSeriesByMode.LAST)
+    )
+
+
 def no_steps(colour: str = PLAIN) -> builders.ThresholdsConfig:
     """Return one colour for every value."""
     return steps((None, colour))

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.builders import (
     barchart,
     bargauge,
     prometheus,
-    statetimeline,
+    statushistory,
     timeseries,
 )
 from grafana_foundation_sdk.builders import (
@@ -37,6 +37,15 @@ from grafana.generator import palette
 from grafana.generator.variables import SOURCE
 
 Properties = list[models.DynamicConfigValue]
+
+MONTH, TODAY = "28d", "now/d"
+"""Time ranges of panels that do not follow that of the dashboard."""
+
+_DAY = "1d"
+_DAYS_SHOWN = 29
+_TITLE_PIXELS, _VALUE_PIXELS = 12, 28
+_LEGEND_PIXELS = 260
+_BAR_PIXELS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ def course(query: Query, *, number: int) -> prometheus.Dataquery:
 
 def days(query: Query, *, number: int) -> prometheus.Dataquery:
     """Return a query for the whole time range, with a point for each day."""
-    return course(query, number=number).interval("1d")
+    return course(query, number=number).interval(_DAY)
 
 
 def row(query: Query, *, number: int) -> prometheus.Dataquery:
@@ -120,8 +129,13 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
-        .mappings(list(mappings))
+        .mappings([palette.empty(), *mappings])
         .no_value(nothing)
+        .text(
+            common_builders.VizTextDisplayOptions()
+            .title_size(_TITLE_PIXELS)
+            .value_size(_VALUE_PIXELS)
+        )
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(
             common.BigValueGraphMode.AREA if trend else common.BigValueGraphMode.NONE
@@ -161,8 +175,15 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
     links: Sequence[builders.DashboardLink] = (),
     least: float | None = 0,
     nothing: str = "–",
+    colours: builders.FieldColor | None = None,
+    since: str | None = None,
 ) -> timeseries.Panel:
-    """Return a graph over time; with thresholds their lines are drawn."""
+    """Return a graph over time; with thresholds their lines are drawn.
+
+    With a series per label the legend is a table with their last values, and they have
+    shades of one colour. `since` replaces the time range of the dashboard.
+    """
+    has_labels = any("{{" in query.legend for query in queries)
     style = (
         common.GraphThresholdsStyleMode.DASHED
         if thresholds
@@ -180,7 +201,8 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
         .line_width(2)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
-        .legend(_legend())
+        .color_scheme(colours or palette.shades())
+        .legend(_values_legend() if has_labels else _legend())
         .tooltip(
             common_builders.VizTooltipOptions()
             .mode(common.TooltipDisplayMode.MULTI)
@@ -191,6 +213,8 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
     )
     if least is not None:
         panel.min(least)
+    if since is not None:
+        panel.time_from(since)
     for override in (*_coloured(queries), *lines):
         panel.override_by_regexp(override.name, override.properties)
     return panel
@@ -228,6 +252,7 @@ def bars(
     title: str,
     queries: Sequence[Query],
     *,
+    name: str,
     description: str,
     unit: str,
     thresholds: builders.ThresholdsConfig | None = None,
@@ -236,7 +261,8 @@ def bars(
 ) -> bargauge.Panel:
     """Return one horizontal bar for each series, in the order of the result.
 
-    `most` is the value of a full bar, by default the largest value.
+    `name` is the text of Grafana before a bar, with fields: a single bar has no name
+    from its legend. `most` is the value of a full bar, by default the largest value.
     """
     panel = (
         bargauge.Panel()
@@ -249,6 +275,11 @@ def bars(
         .no_value("–")
         .display_mode(common.BarGaugeDisplayMode.BASIC)
         .value_mode(common.BarGaugeValueMode.TEXT)
+        .display_name(name)
+        .name_placement(common.BarGaugeNamePlacement.LEFT)
+        .sizing(common.BarGaugeSizing.MANUAL)
+        .min_viz_height(_BAR_PIXELS)
+        .max_viz_height(_BAR_PIXELS)
         .show_unfilled(show_unfilled=False)
         .orientation(common.VizOrientation.HORIZONTAL)
         .reduce_options(_last())
@@ -279,7 +310,7 @@ def groups(
         .min(0)
         .no_value("–")
         .x_field(label)
-        .orientation(common.VizOrientation.VERTICAL)
+        .orientation(common.VizOrientation.HORIZONTAL)
         .group_width(0.8)
         .bar_width(0.9)
         .fill_opacity(85)
@@ -319,7 +350,7 @@ def groups(
     return panel
 
 
-def timeline(
+def history(
     title: str,
     query: Query,
     *,
@@ -327,28 +358,36 @@ def timeline(
     unit: str,
     thresholds: builders.ThresholdsConfig,
     links: Sequence[builders.DashboardLink] = (),
-) -> statetimeline.Panel:
-    """Return a band for each series, coloured by its value."""
+    nothing: str = "–",
+) -> statushistory.Panel:
+    """Return a row of cells for each series, one for each of 28 days.
+
+    All cells have the same width, so that the last one is seen.
+    """
     return (
-        statetimeline.Panel()
+        statushistory.Panel()
         .title(title)
         .description(description)
         .datasource(SOURCE)
         .unit(unit)
         .decimals(1)
         .thresholds(thresholds)
+        .mappings([palette.empty(palette.NONE)])
         .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
-        .no_value("–")
-        .merge_values(merge_values=True)
+        .no_value(nothing)
         .show_value(common.VisibilityMode.NEVER)
         .row_height(0.85)
+        .col_width(0.95)
         .fill_opacity(85)
+        .time_from(MONTH)
+        .interval(_DAY)
+        .max_data_points(_DAYS_SHOWN)
         .legend(_legend())
         .tooltip(
             common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.SINGLE)
         )
         .data_links(list(links))
-        .targets([course(query, number=0)])
+        .targets([days(query, number=0)])
     )
 
 
@@ -389,4 +428,17 @@ def _legend() -> common_builders.VizLegendOptions:
         .show_legend(show_legend=True)
         .display_mode(common.LegendDisplayMode.LIST)
         .placement(common.LegendPlacement.BOTTOM)
+    )
+
+
+def _values_legend() -> common_builders.VizLegendOptions:
+    return (
+        common_builders.VizLegendOptions()
+        .show_legend(show_legend=True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.RIGHT)
+        .width(_LEGEND_PIXELS)
+        .calcs(["lastNotNull"])
+        .sort_by("Last *")
+        .sort_desc(sort_desc=True)
     )

@@ -17,7 +17,7 @@ from grafana.generator.palette import Limits
 from grafana.generator.panels import (
     Properties,
     Query,
-    course,
+    days,
     property_,
     reference,
     row,
@@ -89,11 +89,15 @@ class Column:
                 if self.is_bar
                 else []
             ),
-            *(
+            property_(
+                "mappings",
                 [
-                    property_("mappings", list(self.mappings)),
-                    property_("custom.cellOptions", {"type": "color-text"}),
-                ]
+                    palette.empty(palette.NONE if self.limits else palette.PLAIN),
+                    *self.mappings,
+                ],
+            ),
+            *(
+                [property_("custom.cellOptions", {"type": "color-text"})]
                 if self.mappings
                 else []
             ),
@@ -165,7 +169,7 @@ def table_of(
     ]
     transformations = [models.DataTransformerConfig(id_val="merge", options={})]
     if trend:
-        targets.append(course(query(trend.expression), number=len(columns)))
+        targets.append(days(query(trend.expression), number=len(columns)))
         # Without the filter it takes every result with one row for a time series.
         of_trend = models.MatcherConfig(
             id_val="byRefId", options=reference(len(columns))
@@ -208,9 +212,14 @@ def table_of(
         panel.override_by_name(column.title, [*column.properties, empty])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
-        width = property_("custom.width", trend.width or title_width(trend.title))
         panel.override_by_name(
-            trend.title, [property_("custom.cellOptions", sparkline), width]
+            trend.title,
+            [
+                property_("custom.cellOptions", sparkline),
+                property_("custom.width", trend.width or title_width(trend.title)),
+                property_("color", {"mode": "fixed", "fixedColor": palette.BLUE}),
+                property_("min", 0),
+            ],
         )
     return panel
 

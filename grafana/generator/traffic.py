@@ -20,6 +20,7 @@ def budget() -> list[Tile]:
             panels.bars(
                 "Rate limit used",
                 [Query(used, "{{workspace}} {{endpoint}}")],
+                name="${__field.labels.workspace} ${__field.labels.endpoint}",
                 description="1 − requests left ÷ requests allowed in Braze's current "
                 "window, from the headers of Braze's last response; with several "
                 "exporters the lowest remainder. Other tools share the limit. Orange "

@@ -25,23 +25,27 @@ _SINGLE = ("canvas",)
 
 
 def variables(
-    *hidden: str,
+    *hidden: str, is_of_one: bool = False
 ) -> list[builders.DatasourceVariable | builders.QueryVariable]:
-    """Return all variables; hidden ones only pass a choice to the next dashboard."""
+    """Return all variables; hidden ones only pass a choice to the next dashboard.
+
+    The job is always hidden: most installations have one. `is_of_one`: without a choice
+    the campaign is the first one, not all.
+    """
+    single = {*_SINGLE, "campaign"} if is_of_one else set(_SINGLE)
     return [
         builders.DatasourceVariable("datasource")
         .label("Data source")
-        .description("The Prometheus that scrapes the exporter.")
         .type("prometheus"),
         *(
             choice(
                 name,
                 label,
                 query=_values(family, matchers, name=name),
-                is_single=name in _SINGLE,
+                is_single=name in single,
             ).hide(
                 models.VariableHide.HIDE_VARIABLE
-                if name in hidden
+                if name in {"job", *hidden}
                 else models.VariableHide.DONT_HIDE
             )
             for name, label, family, matchers in _CHAIN

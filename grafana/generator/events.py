@@ -1,0 +1,92 @@
+"""Events over graphs, off until chosen: alerts, starts, reloads and edits in Braze."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import prometheus
+
+from grafana.generator import palette, promql
+from grafana.generator.promql import fold, select
+from grafana.generator.variables import SOURCE
+
+_OBJECT = ", ".join(promql.OBJECT)
+
+
+def events(kind: str) -> list[builders.AnnotationQuery]:
+    """Return the annotations of a dashboard with a choice of this kind of object."""
+    chosen = f"{kind}=~`${{{kind}:regex}}|`"
+    firing = select(
+        "ALERTS",
+        (
+            'alertname=~"Braze.*"',
+            'alertstate="firing"',
+            'workspace=~"$workspace|"',
+            chosen,
+        ),
+    )
+    started = select("process_start_time_seconds", promql.OF_JOB)
+    reloaded = select(
+        "braze_exporter_config_last_reload_success_timestamp_seconds", promql.OF_JOB
+    )
+    edited = select(
+        "braze_(campaign|canvas)_last_edited_timestamp_seconds",
+        promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN,
+    )
+    return [
+        _shown(
+            "Firing alerts",
+            f"max by (alertname, {_OBJECT}, channel) ({firing})",
+            title="{{alertname}}",
+            text="{{workspace}} / {{campaign}}{{canvas}} {{channel}}",
+            colour=palette.VERMILLION,
+        ),
+        _shown(
+            "Starts of the exporter",
+            f"1000 * {started}",
+            title="Exporter started",
+            text="{{instance}}",
+            colour=palette.PURPLE,
+            is_instant=True,
+        ),
+        _shown(
+            "Loaded configurations",
+            f"1000 * {reloaded}",
+            title="Configuration loaded",
+            text="{{instance}}",
+            colour=palette.ORANGE,
+            is_instant=True,
+        ),
+        _shown(
+            "Edits in Braze",
+            f"1000 * max by ({_OBJECT}) ({fold(edited)})",
+            title="Edited in Braze",
+            text="{{workspace}} / {{campaign}}{{canvas}}",
+            colour=palette.SKY,
+            is_instant=True,
+        ),
+    ]
+
+
+def _shown(
+    name: str,
+    expression: str,
+    *,
+    title: str,
+    text: str,
+    colour: str,
+    is_instant: bool = False,
+) -> builders.AnnotationQuery:
+    """Return an annotation; the values of an instant one are its milliseconds."""
+    target = prometheus.Dataquery().datasource(SOURCE).expr(expression).ref_id("Anno")
+    return (
+        builders.AnnotationQuery()
+        .name(name)
+        .datasource(SOURCE)
+        .enable(enable=False)
+        .icon_color(colour)
+        .target(target)
+        .expr(expression)
+        .title_format(title)
+        .text_format(text)
+        .use_value_for_time(use_value_for_time=is_instant)
+    )
