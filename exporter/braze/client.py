@@ -40,6 +40,7 @@ from exporter.model.errors import (
     Unavailable,
     Unusable,
 )
+from exporter.system import garbage_collector
 from exporter.system.api_key import Secret
 
 _ERROR_BODY_BYTES = 64 * 1024
@@ -284,7 +285,7 @@ class Client:
         digest = hash(body)
         document = cached(digest)
         if document is None:
-            with self._decoding:
+            with self._decoding, garbage_collector.paused():
                 try:
                     # Without a variable: the document is freed within the lock.
                     document = parse(responses.decoded(request, headers, body))

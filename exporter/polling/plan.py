@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import partial
 from typing import NamedTuple
 
@@ -138,6 +139,8 @@ def plan(config: Config) -> tuple[GroupPlan, ...]:
 def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
     objects, discover = kind.objects(workspace), kind.discovered(workspace)
     series_of = partial(_series_of, config, kind, is_listed=discover is not None)
+    # Counted first: there may be thousands, and discovery plans often.
+    numbers = Counter(each.has_steps for each in objects)
     one = GroupPlan(
         workspace=workspace,
         kind=kind,
@@ -145,7 +148,9 @@ def _plan(config: Config, workspace: WorkspaceConfig, kind: Kind) -> GroupPlan:
         ceiling_per_minute=_ceiling(workspace, kind),
         stretch=1.0,
         windows=config.windows,
-        typical_series=sum(series_of(has_steps=each.has_steps) for each in objects),
+        typical_series=sum(
+            number * series_of(has_steps=steps) for steps, number in numbers.items()
+        ),
         found_series=discover.most * series_of(has_steps=workspace.canvas_steps)
         if discover
         else 0,
@@ -164,9 +169,7 @@ def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
     return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
-def _series_of(
-    config: Config, kind: Kind, *, is_listed: bool, has_steps: bool
-) -> int:
+def _series_of(config: Config, kind: Kind, *, is_listed: bool, has_steps: bool) -> int:
     """Return the number of series of a typical object, within its limit.
 
     With the list of discovery the time of its last edit is one, too.

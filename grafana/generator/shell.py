@@ -73,7 +73,7 @@ class Page:
         built.panels = place(self.sections)
         built.schema_version = SCHEMA_VERSION
         document = json.loads(
-            json.dumps(built, cls=JSONEncoder), object_hook=_without_sdk_keys
+            json.dumps(built, cls=JSONEncoder), object_hook=without_sdk_keys
         )
         # Grafana assigns the number on load.
         document["id"] = None
@@ -81,7 +81,8 @@ class Page:
         return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def _without_sdk_keys(document: dict[str, object]) -> dict[str, object]:
+def without_sdk_keys(document: dict[str, object]) -> dict[str, object]:
+    """Return an object of the JSON without keys that only the SDK writes."""
     # The place of a legend is a choice.
     dropped = _SDK_KEYS - {"placement"} if "displayMode" in document else _SDK_KEYS
     return {key: value for key, value in document.items() if key not in dropped}

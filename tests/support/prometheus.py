@@ -46,9 +46,10 @@ def prometheus(
         yield f"http://{address}"
 
 
-def ask(url: str, query: str) -> Vector:
-    """Return labels and value of every sample of an instant query."""
-    answer = _answer(url, "query", query=query)
+def ask(url: str, query: str, *, at: float | None = None) -> Vector:
+    """Return labels and value of every sample of an instant query, by default now."""
+    instant = {} if at is None else {"time": str(at)}
+    answer = _answer(url, "query", query=query, **instant)
     assert isinstance(answer, dict)
     return [
         (sample["metric"], float(sample["value"][1])) for sample in answer["result"]

@@ -122,9 +122,9 @@ def ages(braze: Simulator, *, since: int) -> list[tuple[str, int]]:
     for one in braze.requests[since:]:
         if one.path == "/canvas/data_series":
             (end,) = parse_qs(one.query)["ending_at"]
-            at = datetime.fromtimestamp(one.epoch_seconds, UTC)
-            age = at - datetime.fromisoformat(end)
-            found.append((str(one.canvas_id), round(age / timedelta(days=1))))
+            received_at = datetime.fromtimestamp(one.epoch_seconds, UTC)
+            age = (received_at - datetime.fromisoformat(end)) / timedelta(days=1)
+            found.append((str(one.canvas_id), round(age)))
     return found
 
 

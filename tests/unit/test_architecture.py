@@ -40,7 +40,7 @@ OWNERS = {
     "sqlite3": "storage.sqlite_state storage.table_reader",
     "jinja2": "status.page",
     "markupsafe": "status.page",
-    "gc": "cli status.page",
+    "gc": "cli status.page system.garbage_collector",
     # Only the server side is asynchronous.
     "asyncio": (
         "web.connection web.server web.connection_table web.send_queue "

@@ -377,8 +377,9 @@ def test_older_days_are_read_when_due_even_if_the_wall_clock_is_set(
 
     world.clock.set_wall(seconds=seconds)
     world.workspaces.after_clock_set()
-    before_due = world.ages(until=NOW + 5.9 * HOUR)
-    when_due = world.ages(until=NOW + 6.5 * HOUR)
+    due_at = NOW + REREAD_AFTER - seconds
+    before_due = world.ages(until=due_at)
+    when_due = world.ages(until=due_at + 1000)
 
     assert before_due == [0] * len(before_due)
     assert [age for age in when_due if age] == [13, 26]

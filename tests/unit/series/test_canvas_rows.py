@@ -112,15 +112,12 @@ class NaiveMemory:
 
     def windows(self, today: date) -> tuple[int, ...]:
         """Return the windows all of whose days were requested."""
-        requested = self.requested | {
-            today - timedelta(days=age) for age in range(1, 14)
-        }
-        return tuple(
-            window
-            for window in (7, 28)
-            if {today - timedelta(days=age) for age in range(1, window + 1)}
-            <= requested
-        )
+
+        def days(window: int) -> set[date]:
+            return {today - timedelta(days=age) for age in range(1, window + 1)}
+
+        requested = self.requested | days(13)
+        return tuple(window for window in (7, 28) if days(window) <= requested)
 
 
 @st.composite
