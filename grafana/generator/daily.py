@@ -52,7 +52,8 @@ def graph_by_day(
         panel.stacking(
             common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A")
         )
-    for channel, (name, colour) in channels.series().items():
+    has_channels = any("{{channel}}" in query.legend for query in queries)
+    for channel, (name, colour) in channels.series().items() if has_channels else ():
         panel.override_by_name(
             channel,
             [

@@ -61,17 +61,17 @@ PERIODS = (TODAY, LAST, WEEK, MONTH)
 BY_DAY = replace(LAST, title="By day", is_course=True)
 
 Names = tuple[tuple[str, str], ...]
-"""Pairs of a pattern of channels and a pattern of Braze's names, one in each channel.
+"""Pairs of a pattern of channels, empty for all, and one of Braze's names.
 
-One selector for several channels keeps the queries short.
+Each channel has one of the names. One selector for several channels keeps the queries short.
 """
 
 PUSH = ".*_push"
 IN_APP = "in_app_message|trigger_in_app_message"
 _SPOKEN = "email|sms|whats_app|rcs"
 
-SENT: Names = ((".+", "sent"),)
-VOLUME: Names = ((".+", "sent"), (IN_APP, "impressions"))
+SENT: Names = (("", "sent"),)
+VOLUME: Names = (("", "sent"), (IN_APP, "impressions"))
 DELIVERED: Names = ((_SPOKEN, "delivered"),)
 OPENED: Names = (
     (
@@ -114,6 +114,20 @@ def stat(
     For today only replicas with the newest day are used. For other periods that would
     make the queries too long, and sums of consecutive days differ little.
     """
+    return _merged(period, _selector(period, name, channel=channel, scope=scope))
+
+
+def stage(period: Period, names: Names) -> str:
+    """Return a stage over all channels, as one vector."""
+    return _merged(
+        period,
+        *(_selector(period, name, channel=channel, scope=()) for channel, name in names),
+    )
+
+
+def _selector(
+    period: Period, name: str, *, channel: str, scope: tuple[str, ...]
+) -> str:
     of_channel = (f'channel=~"{channel}"',) if channel else ()
     operator = "=~" if "|" in name else "="
     matchers = (
@@ -122,20 +136,18 @@ def stat(
         f'metric{operator}"{name}"',
         *period.matchers,
     )
-    return _merged(period, period.family, matchers)
+    return select(period.family, matchers)
 
 
-def _merged(period: Period, family: str, matchers: tuple[str, ...]) -> str:
-    selector = select(family, matchers)
+def _merged(period: Period, *selectors: str) -> str:
+    """Return the samples of disjoint selectors, with replicas merged."""
+    vector = " or ".join(
+        promql.by_day(each) if period.is_course else each for each in selectors
+    )
     if period.suffix == TODAY.suffix:
         day = select(f"braze_{period.kinds}_daily_timestamp_seconds", promql.OF_JOB)
-        selector = promql.newest(selector, day=day)
-    return fold(promql.by_day(selector) if period.is_course else selector)
-
-
-def stage(period: Period, names: Names) -> str:
-    """Return a stage over all channels, as one vector."""
-    return union(*(stat(period, name, channel=channel) for channel, name in names))
+        vector = promql.newest(vector, day=day)
+    return fold(vector)
 
 
 def email(period: Period, name: str) -> str:

@@ -42,6 +42,8 @@ _NAME_WIDTH = 180
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {"name": links.of_row, "campaign": links.of_campaign}
 _EMPTY = "–"
+_UNIT = "short"
+"""Of all columns without another one."""
 YES_OR_NO: tuple[models.ValueMapping, ...] = (
     models.ValueMap(
         options={
@@ -68,12 +70,14 @@ class Column:
     """0: that of the title."""
     is_bar: bool = False
     """Whether cells show the value beside a bar, on the scale of the column."""
+    nothing: str = ""
+    """The text of an empty cell, if it is not a dash."""
 
     @property
     def properties(self) -> Properties:
         """The style of its cells."""
         return [
-            property_("unit", self.unit),
+            *([property_("unit", self.unit)] if self.unit != _UNIT else []),
             property_("custom.width", self.width or title_width(self.title)),
             *(
                 [property_("decimals", self.decimals)]
@@ -85,19 +89,17 @@ class Column:
                     property_("custom.cellOptions", {"type": "gauge", "mode": "basic"}),
                     property_("min", 0),
                     property_("thresholds", palette.no_steps(palette.SKY).build()),
+                    # Else an empty cell has the colour of the bar.
+                    property_("mappings", [palette.empty()]),
                 ]
                 if self.is_bar
                 else []
             ),
-            property_(
-                "mappings",
-                [
-                    palette.empty(palette.NONE if self.limits else palette.PLAIN),
-                    *self.mappings,
-                ],
-            ),
             *(
-                [property_("custom.cellOptions", {"type": "color-text"})]
+                [
+                    property_("mappings", list(self.mappings)),
+                    property_("custom.cellOptions", {"type": "color-text"}),
+                ]
                 if self.mappings
                 else []
             ),
@@ -185,7 +187,7 @@ def table_of(
         .title(title)
         .description(description)
         .datasource(SOURCE)
-        .unit("short")
+        .unit(_UNIT)
         .thresholds(palette.no_steps())
         .no_value(nothing)
         .cell_height(common.TableCellHeight.SM)
@@ -201,15 +203,16 @@ def table_of(
         .targets(targets)
     )
     # The text of an empty table must not be repeated in each empty cell.
-    empty = property_("noValue", _EMPTY)
+    empty = [] if nothing == _EMPTY else [property_("noValue", _EMPTY)]
     for key in keys:
         title_of_key = key.replace("_", " ").title()
-        properties = [*_key_properties(key), empty]
+        properties = [*_key_properties(key), *empty]
         if key == "channel" and "name" in keys:
             properties.append(property_("links", [links.of_channel()]))
         panel.override_by_name(title_of_key, properties)
     for column in columns:
-        panel.override_by_name(column.title, [*column.properties, empty])
+        own = [property_("noValue", column.nothing)] if column.nothing else empty
+        panel.override_by_name(column.title, [*column.properties, *own])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
         panel.override_by_name(

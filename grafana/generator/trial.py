@@ -9,12 +9,11 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana.generator import figures, palette, panels, promql, tables
 from grafana.generator.figures import stat
 from grafana.generator.layout import Drawn
-from grafana.generator.promql import fold, select, union, wilson, z_score
+from grafana.generator.promql import select, union, wilson, z_score
 from grafana.generator.tables import Column, dollars, percent
 
 KEYS = ("workspace", "campaign", "channel", "variation")
 _MESSAGE = ", ".join(KEYS)
-_GROUP = "workspace, campaign, channel"
 _MONTH = figures.MONTH.of("campaign", scope=promql.OF_VARIATION)
 _Z = 1.96
 # Codes of the verdict, outside the bounds of z-scores.
@@ -97,27 +96,19 @@ def verdicts(
 
 def exposed() -> str:
     """Return the number of messages sent or shown, or of users in a control group."""
-    return _exposed(promql.OF_VARIATION)
+    # Each message has one of the three: control groups alone are enrolled, in-app
+    # messages are shown.
+    return _largest('metric=~"enrolled|sent|impressions"')
 
 
 def conversions() -> str:
     """Return the conversions of each message and control group."""
-    return _conversions(promql.OF_VARIATION)
+    return _largest('metric="conversions"')
 
 
-def _exposed(scope: tuple[str, ...]) -> str:
-    # Each message has one of the three: control groups alone are enrolled, in-app
-    # messages are shown.
-    return _largest(scope, 'metric=~"enrolled|sent|impressions"')
-
-
-def _conversions(scope: tuple[str, ...]) -> str:
-    return _largest(scope, 'metric="conversions"')
-
-
-def _largest(scope: tuple[str, ...], metric: str) -> str:
-    selector = select(_MONTH.family, (*scope, metric, *_MONTH.matchers))
-    return f"max by ({_MESSAGE}) ({selector})"
+def _largest(metric: str) -> str:
+    matchers = (*promql.OF_VARIATION, metric, *_MONTH.matchers)
+    return f"max by ({_MESSAGE}) ({select(_MONTH.family, matchers)})"
 
 
 def _compared() -> str:
@@ -125,36 +116,16 @@ def _compared() -> str:
     return f"({exposed()} and {conversions()})"
 
 
-def _comparison() -> Comparison:
-    # Comparisons are of all campaigns, and limited to the chosen ones at the end: with
-    # the names in each of their selectors they are longer than VictoriaMetrics allows.
-    n = _exposed(promql.OF_WORKSPACE)
-    k = _conversions(promql.OF_WORKSPACE)
-    control = fold(
-        select("braze_campaign_variation_info", (*promql.OF_JOB, 'control="true"'))
-    )
-    return Comparison(
-        key=_MESSAGE,
-        group=_GROUP,
-        successes=k,
-        trials=n,
-        control=control,
-        control_successes=f"sum by ({_GROUP}) ({k} and on ({_MESSAGE}) {control})",
-        control_trials=f"sum by ({_GROUP}) ({n} and on ({_MESSAGE}) {control})",
-    )
-
-
-def _of_chosen(vector: str, *, without: str = "") -> str:
-    family = select("braze_campaign_variation_info", promql.OF_VARIATION)
-    others = f" unless on ({_MESSAGE}) {without}" if without else ""
-    return f"({vector}{others}) and on ({_MESSAGE}) {family}"
+def _recorded(name: str) -> str:
+    """Return a figure of the comparison, which grafana/rules compute."""
+    family = f"campaign_channel_variation:{name}_28d"
+    return f"max by ({_MESSAGE}) ({select(family, promql.OF_VARIATION)})"
 
 
 def table() -> Drawn:
     """Return the comparison of variations."""
     rate = promql.ratio(conversions(), exposed(), *KEYS)
     revenue = promql.ratio(stat(_MONTH, "revenue"), exposed(), *KEYS)
-    compared = _comparison()
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
@@ -163,11 +134,11 @@ def table() -> Drawn:
             percent("Rate", rate),
             percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
             percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _of_chosen(compared.lift(), without=compared.control)),
-            Column("z", _of_chosen(compared.z(), without=compared.control), decimals=2),
+            percent("Lift", _recorded("braze_lift:ratio")),
+            Column("z", _recorded("braze_z_score:ratio"), decimals=2),
             Column(
                 "Verdict",
-                _of_chosen(compared.verdict()),
+                _recorded("braze_verdict:code"),
                 mappings=verdicts(
                     than=" than control",
                     is_control="the control group",
@@ -175,6 +146,8 @@ def table() -> Drawn:
                     control_too_many="control is above 100 %",
                 ),
                 width=170,
+                # Every row has a verdict.
+                nothing="needs grafana/rules",
             ),
             dollars("Revenue per head", revenue, decimals=3),
         ],
@@ -190,7 +163,8 @@ def table() -> Drawn:
         "two-sample z-score with pooled variance, if both sides have an expected 5 "
         "conversions or more at the pooled rate. The verdict is better or worse from "
         "|z| ≥ 1.96 on. Rates above 100 % get none: they include conversions after "
-        "messages of earlier days. Revenue per head is "
+        "messages of earlier days. Lift, z and verdict are computed by the rules of "
+        "`grafana/rules` in Prometheus. Revenue per head is "
         "`revenue` ÷ the same denominator, in US dollars. Only multivariate campaigns "
         "have conversions by variation.",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dashboards.dashboard_json import expression, filled, panels
+from tests.paths import ROOT
 from tests.support.programs import run_program
 
 Program = Callable[[str], str]
@@ -22,6 +23,7 @@ EMAIL = {**CAMPAIGN, "channel": "email"}
 MONTH = "braze_campaign_trailing"
 LAST = "braze_campaign_last_complete_day"
 OVERALL = "braze_campaign_overall_last_complete_day"
+RULES = ROOT / "grafana/rules/braze-recording.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,14 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
                 }
             ],
         }
+        document = {
+            "rule_files": [str(RULES)],
+            "group_eval_order": ["braze-fold", "braze-trials"],
+            "evaluation_interval": "1m",
+            "tests": [case],
+        }
         file = tmp_path / "test.yaml"
-        file.write_text(json.dumps({"tests": [case]}))
+        file.write_text(json.dumps(document))
         ended = run_program(program("promtool"), "test", "rules", file)
         return ended.stdout + ended.stderr if ended.returncode else ""
 
@@ -96,6 +104,7 @@ def figure(
 def trial(k: int, n: int, kc: int, nc: int) -> list[Series]:
     """Return a variation's conversions and sends, and those of its control group."""
     return [
+        Series(f"{LAST}_timestamp_seconds", CAMPAIGN, -86_400),
         info("A", control="false"),
         info("C", control="true"),
         figure(MONTH, "A", "conversions", k, window="28d"),
