@@ -1,4 +1,4 @@
-"""What a Prometheus takes to answer the panels of each dashboard, one after the other."""
+"""What Prometheus takes to answer the panels of each dashboard, one by one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plan:
     days: int = 36
     """Of history: 28 days of graphs, and the 7 days before them."""
     step: str = "6h"
-    """Of the samples of the history."""
+    """Of the samples of the history, which Prometheus shows until the next one."""
     rounds: int = 3
     has_targets: bool = True
 
@@ -80,7 +80,9 @@ def run(plan: Plan) -> Outcome:
             objects = plan.campaigns + plan.canvases
             exporters.wait_for_first_round(exporter, objects)
             target = exporter.url.removeprefix("http://").removesuffix("/metrics")
-            with prometheus.scraping(target, folder=folder) as one:
+            with prometheus.scraping(
+                target, folder=folder, lookback=plan.step
+            ) as one:
                 costs = measured(one, rounds=plan.rounds)
                 series = one.ask('count({job="braze-exporter"})')[0][1]
     outcome.tables += tables(plan, costs, series=series)
@@ -180,9 +182,10 @@ def tables(plan: Plan, costs: dict[str, list[Cost]], *, series: float) -> list[T
         Table(
             name="dashboards",
             caption=(
-                f"All queries of a dashboard one after the other, with {plan.campaigns} "
-                f"campaigns, {plan.canvases} canvases with steps, {whole(series)} "
-                f"series and {plan.days} days of history: time and CPU of Prometheus."
+                "All queries of a dashboard one after the other, with "
+                f"{plan.campaigns} campaigns, {plan.canvases} canvases with steps, "
+                f"{whole(series)} series and {plan.days} days of history: time, and "
+                "CPU of Prometheus."
             ),
             header=("Dashboard", "Panels", "Queries", "Time", "CPU", "Slowest panel"),
             rows=[_row(name, of) for name, of in costs.items()],

@@ -57,16 +57,16 @@ def queries(name: str, *, choose: Choose, now: float) -> list[PanelQuery]:
     for panel in _panels(document):
         start = panel.get("timeFrom") or document["time"]["from"]
         seconds = _range_seconds(start, now=now)
-        for target in panel.get("targets", []):
-            found.append(
-                PanelQuery(
-                    panel["title"],
-                    target["refId"],
-                    filled(target["expr"], chosen),
-                    seconds,
-                    _step(panel, target, seconds=seconds) if target["range"] else 0,
-                )
+        found += [
+            PanelQuery(
+                panel["title"],
+                target["refId"],
+                filled(target["expr"], chosen),
+                seconds,
+                _step(panel, target, seconds=seconds) if target["range"] else 0,
             )
+            for target in panel.get("targets", [])
+        ]
     return found
 
 

@@ -66,7 +66,9 @@ def load(history: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def scraping(target: str, *, folder: Path) -> Iterator[Prometheus]:
+def scraping(
+    target: str, *, folder: Path, lookback: str = "5m"
+) -> Iterator[Prometheus]:
     """Run a Prometheus until it has scraped the target and evaluated the rules."""
     document = {
         "global": {
@@ -84,6 +86,7 @@ def scraping(target: str, *, folder: Path) -> Iterator[Prometheus]:
         _program("prometheus"),
         *(f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"),
         *("--storage.tsdb.retention.time=1y", f"--web.listen-address={address}"),
+        f"--query.lookback-delta={lookback}",
         environment={"PATH": os.environ["PATH"]},
     ) as process:
         one = Prometheus(process, f"http://{address}")
