@@ -80,9 +80,7 @@ def run(plan: Plan) -> Outcome:
             objects = plan.campaigns + plan.canvases
             exporters.wait_for_first_round(exporter, objects)
             target = exporter.url.removeprefix("http://").removesuffix("/metrics")
-            with prometheus.scraping(
-                target, folder=folder, lookback=plan.step
-            ) as one:
+            with prometheus.scraping(target, folder=folder, lookback=plan.step) as one:
                 costs = measured(one, rounds=plan.rounds)
                 series = one.ask('count({job="braze-exporter"})')[0][1]
     outcome.tables += tables(plan, costs, series=series)

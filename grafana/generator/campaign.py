@@ -11,9 +11,9 @@ from grafana.generator.promql import ratio, total, union
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
 
-TODAY, LAST, WEEK = (
+TODAY, LAST, WEEK, BY_DAY = (
     period.of("campaign", scope=promql.OF_VARIATION)
-    for period in (figures.TODAY, figures.LAST, figures.WEEK)
+    for period in (figures.TODAY, figures.LAST, figures.WEEK, figures.BY_DAY)
 )
 _MESSAGE = ("workspace", "campaign", "channel", "variation")
 _STAGES = (
@@ -168,7 +168,8 @@ def _course() -> list[Tile]:
         Tile(
             panels.graph(
                 "By day",
-                _stages_over(LAST),
+                _stages_over(BY_DAY),
+                is_by_day=True,
                 description=f"The same on {LAST.days}: it changes once a day, soon "
                 f"after midnight, and slightly when Braze restates the day. Each step "
                 f"shows the previous day.",
@@ -188,7 +189,7 @@ def _course() -> list[Tile]:
             8,
             9,
         ),
-        Tile(_rates("Rates, last complete day", LAST, note=""), 8, 9),
+        Tile(_rates("Rates, last complete day", BY_DAY, note=""), 8, 9),
         Tile(_conversion_events(), 8, 9),
     ]
 
@@ -213,6 +214,7 @@ def _rates(title: str, period: Period, *, note: str) -> Drawn:
         "and clicked ÷ reached, which is `delivered`, `sent` (push, content cards, "
         f"LINE) or `impressions` (in-app). {_NAMES}",
         unit="percentunit",
+        is_by_day=period.is_course,
     )
 
 
@@ -226,7 +228,7 @@ def _conversion_events() -> Drawn:
     return panels.graph(
         "Conversion events, last complete day",
         [
-            Query(total(converting(LAST, name)), f"event {letter}")
+            Query(total(converting(BY_DAY, name)), f"event {letter}")
             for name, letter in zip(names, letters, strict=True)
         ],
         description="Sums of `conversions`, `conversions1`, `conversions2` and "
@@ -235,6 +237,7 @@ def _conversion_events() -> Drawn:
         f"campaign-wide, counted on the day of the conversion, on {LAST.days}. An "
         f"event that is not configured shows 0.",
         unit="short",
+        is_by_day=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.generator import links, palette, panels, promql, tables
+from grafana.generator import figures, links, palette, panels, promql, tables
 from grafana.generator.figures import (
     BOUNCE,
     LAST,
@@ -20,7 +20,6 @@ from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
 from grafana.generator.panels import Query, line
 from grafana.generator.promql import (
     OBJECT,
-    fold,
     largest,
     named,
     select,
@@ -150,27 +149,25 @@ def _over_time() -> list[Tile]:
     return [
         Tile(
             _limited(
-                "Bounce rate, today or last complete day",
-                BOUNCE.latest(*OBJECT, least=_LEAST),
+                "Bounce rate by day",
+                BOUNCE.over(figures.BY_DAY, *OBJECT),
                 marks=marks,
                 description=f"{BOUNCE.formula}, by campaign and canvas, the "
-                f"{_WORST} highest at the end of the time range: of today so far once "
-                f"{_LEAST} were sent, before that of {LAST.days}. At midnight it "
-                f"returns to the last complete day. {_HARD}",
+                f"{_WORST} highest at the end of the time range, on {LAST.days}; "
+                f"today is in the tables below. {_HARD}",
             ),
             12,
             10,
         ),
         Tile(
             _limited(
-                "Spam complaint rate, today or last complete day",
-                SPAM.latest(*OBJECT, least=_LEAST),
+                "Spam complaint rate by day",
+                SPAM.over(figures.BY_DAY, *OBJECT),
                 marks=spam_marks,
                 description=f"{SPAM.formula}, by campaign and canvas, the "
-                f"{_WORST} highest at the end of the time range: of today so far once "
-                f"{_LEAST} were delivered, before that of {LAST.days}. Complaints "
-                "about older mail are included: on a day with little mail the rate is "
-                "overstated. "
+                f"{_WORST} highest at the end of the time range, on {LAST.days}; "
+                "today is in the tables below. Complaints about older mail are "
+                "included: on a day with little mail the rate is overstated. "
                 f"{_UNREPORTED}",
             ),
             12,
@@ -179,7 +176,7 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Spam complaint rate, 7 days",
-                SPAM.over(WEEK, *OBJECT),
+                SPAM.over(figures.WEEK_BY_DAY, *OBJECT),
                 marks=spam_marks,
                 description=f"{SPAM.formula}, by campaign and canvas, over "
                 f"{WEEK.days}, because complaints arrive after the mail; the "
@@ -192,7 +189,7 @@ def _over_time() -> list[Tile]:
         Tile(
             _limited(
                 "Unsubscribe rate, last complete day",
-                UNSUBSCRIBE.over(LAST, *OBJECT),
+                UNSUBSCRIBE.over(figures.BY_DAY, *OBJECT),
                 marks={
                     "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
                     "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
@@ -210,10 +207,10 @@ def _over_time() -> list[Tile]:
             panels.graph(
                 "Sent and delivered, last complete day",
                 [
-                    Query(total(email(LAST, "sent")), "sent"),
-                    Query(total(email(LAST, "delivered")), "delivered"),
-                    Query(total(email(LAST, "bounces")), "bounces"),
+                    Query(total(email(figures.BY_DAY, name)), name)
+                    for name in ("sent", "delivered", "bounces")
                 ],
+                is_by_day=True,
                 description=f"Sums of email on {LAST.days}; they change at midnight. "
                 f"Mail that is neither delivered nor bounced is in transit, or "
                 f"bounced softly.",
@@ -226,12 +223,16 @@ def _over_time() -> list[Tile]:
 
 
 def _limited(
-    title: str, rate: str, *, marks: dict[str, tuple[float, str]], description: str
+    title: str,
+    rate: str,
+    *,
+    marks: dict[str, tuple[float, str]],
+    description: str,
 ) -> Drawn:
     return panels.graph(
         title,
         [
-            Query(largest(named(rate), count=_WORST), "{{workspace}} / {{name}}"),
+            Query(named(largest(rate, count=_WORST)), "{{workspace}} / {{name}}"),
             *(Query(_mark(value), name) for name, (value, _) in marks.items()),
         ],
         description=f"{description} The dashed lines are the limits of the table "
@@ -242,12 +243,13 @@ def _limited(
         ),
         lines=[line(name, colour) for name, (_, colour) in marks.items()],
         links=[links.of_series()],
+        is_by_day=True,
     )
 
 
 def _mark(value: float) -> str:
     """Return a constant while an exporter is scraped."""
-    info = fold(select("braze_(campaign|canvas)_info", promql.OF_WORKSPACE))
+    info = select("braze_(campaign|canvas)_info", promql.OF_WORKSPACE)
     return f"{value:g} * max({info})"
 
 

@@ -59,11 +59,13 @@ WEEK = Period("7 days", "the 7 days before today taken together", "trailing", "7
 MONTH = Period("28 days", "the 28 days before today taken together", "trailing", "28d")
 PERIODS = (TODAY, LAST, WEEK, MONTH)
 BY_DAY = replace(LAST, title="By day", is_course=True)
+WEEK_BY_DAY = replace(WEEK, title="7 days, by day", is_course=True)
 
 Names = tuple[tuple[str, str], ...]
 """Pairs of a pattern of channels, empty for all, and one of Braze's names.
 
-Each channel has one of the names. One selector for several channels keeps the queries short.
+Each channel has one of the names. One selector for several channels keeps the
+queries short.
 """
 
 PUSH = ".*_push"
@@ -121,7 +123,10 @@ def stage(period: Period, names: Names) -> str:
     """Return a stage over all channels, as one vector."""
     return _merged(
         period,
-        *(_selector(period, name, channel=channel, scope=()) for channel, name in names),
+        *(
+            _selector(period, name, channel=channel, scope=())
+            for channel, name in names
+        ),
     )
 
 
@@ -171,7 +176,7 @@ def converting(period: Period, name: str) -> str:
     the campaign-wide or canvas-wide figure is used.
     """
     of = promql.OF_CAMPAIGN
-    control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
+    control = select("braze_campaign_variation_info", (*of, 'control="true"'))
     parts = stat(period, name, scope=of)
     sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *OBJECT)
     every = union(sent, total(_whole(period, name), *OBJECT))
@@ -181,12 +186,13 @@ def converting(period: Period, name: str) -> str:
 def _whole(period: Period, name: str) -> str:
     operator = "=~" if "|" in name else "="
     matchers = (*promql.OF_CAMPAIGN, f'metric{operator}"{name}"', *period.matchers)
-    return fold(select(period.overall, matchers))
+    selector = select(period.overall, matchers)
+    return fold(promql.by_day(selector) if period.is_course else selector)
 
 
 def chosen() -> str:
-    """Return a sample for each chosen campaign or canvas and chosen channel."""
-    return fold(select(variables.WITH_CHANNEL, promql.OF_MESSAGE))
+    """Return samples of each chosen campaign or canvas and chosen channel."""
+    return select(variables.WITH_CHANNEL, promql.OF_MESSAGE)
 
 
 def up() -> str:
@@ -233,8 +239,8 @@ DELIVERY = Rate("Delivery rate", "delivered", "sent")
 OPEN = Rate("Open rate", "unique_opens", "delivered")
 CLICK = Rate("Click rate", "unique_clicks", "delivered")
 
-_CONTROL = fold(
-    select("braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"'))
+_CONTROL = select(
+    "braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"')
 )
 _MESSAGE = "workspace, campaign, channel, variation"
 _OBJECT = ", ".join(OBJECT)

@@ -99,8 +99,8 @@ def _failures(
         [
             Query(
                 ratio(
-                    stat(LAST, name, channel=channel),
-                    stat(LAST, of, channel=channel),
+                    stat(BY_DAY, name, channel=channel),
+                    stat(BY_DAY, of, channel=channel),
                     "channel",
                 ),
                 f"{{{{channel}}}}: {legend}",
@@ -113,6 +113,7 @@ def _failures(
         unit="percentunit",
         thresholds=limits.steps(good=palette.NONE),
         nothing="No such messages in this choice",
+        is_by_day=True,
     )
 
 

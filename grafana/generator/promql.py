@@ -123,7 +123,7 @@ def largest(vector: str, *, count: int) -> str:
 
 def moved(vector: str, modifier: str) -> str:
     """Return the expression at another time: every selector gets the modifier."""
-    return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
+    return re.sub(r"(\}(?:\[\w+\])?)(?=[ )])", rf"\1 {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
