@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grafana.generator import links, palette, panels, tables
-from grafana.generator.figures import IN_APP, LAST, PUSH, TODAY, WEEK, Period, stat
+from grafana.generator.figures import (
+    BY_DAY,
+    IN_APP,
+    LAST,
+    PUSH,
+    TODAY,
+    WEEK,
+    Period,
+    stat,
+)
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import FAILURE, INVALID_TOKENS, OPT_OUT, Limits
 from grafana.generator.panels import Query
