@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -66,21 +67,13 @@ def load(history: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def scraping(
-    target: str, *, folder: Path, lookback: str = "5m"
-) -> Iterator[Prometheus]:
-    """Run a Prometheus until it has scraped the target and evaluated the rules."""
-    document = {
-        "global": {
-            "scrape_interval": f"{_SCRAPE_SECONDS}s",
-            "evaluation_interval": f"{_SCRAPE_SECONDS}s",
-        },
-        "rule_files": [str(_RULES / "*.yaml")],
-        "scrape_configs": [
-            {"job_name": JOB, "static_configs": [{"targets": [target]}]}
-        ],
-    }
-    file = written(folder / "prometheus.json", document)
+def scraping(target: str, *, folder: Path, lookback: str) -> Iterator[Prometheus]:
+    """Run a Prometheus that has scraped the target and evaluated the rules.
+
+    In the block rules are not evaluated again, so that queries alone take CPU.
+    """
+    file = folder / "prometheus.json"
+    written(file, _configuration(target, evaluated_every=f"{_SCRAPE_SECONDS}s"))
     address = f"127.0.0.1:{free_port()}"
     with running(
         _program("prometheus"),
@@ -93,7 +86,23 @@ def scraping(
         until(lambda: _is_full(one), what="Prometheus and its rules", look_seconds=1)
         # Rules that read other groups are complete after a second evaluation.
         time.sleep(2 * _SCRAPE_SECONDS)
+        written(file, _configuration(target, evaluated_every="1h"))
+        os.kill(process.pid, signal.SIGHUP)
+        process.wait_until_idle(for_seconds=1)
         yield one
+
+
+def _configuration(target: str, *, evaluated_every: str) -> dict[str, object]:
+    return {
+        "global": {
+            "scrape_interval": f"{_SCRAPE_SECONDS}s",
+            "evaluation_interval": evaluated_every,
+        },
+        "rule_files": [str(_RULES / "*.yaml")],
+        "scrape_configs": [
+            {"job_name": JOB, "static_configs": [{"targets": [target]}]}
+        ],
+    }
 
 
 def _is_full(one: Prometheus) -> bool:

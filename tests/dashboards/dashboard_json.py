@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
 SELECTOR = re.compile(
-    r"(?P<name>\b[a-zA-Z_]\w*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
+    r"(?P<name>\b[a-zA-Z_][\w:]*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"

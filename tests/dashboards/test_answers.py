@@ -24,6 +24,8 @@ from tests.dashboards.dashboard_json import (
     selectors,
 )
 from tests.docs.families import exposed, of_canvases
+from tests.paths import ROOT
+from tests.rules.alert_rules import rules
 from tests.support.daemon_process import Process, daemon, get, parse, until
 from tests.support.prometheus import (
     Vector,
@@ -60,7 +62,8 @@ TROUBLE = (
 ALL_WELL, NEVER = -1, -2
 """Codes in these tables instead of seconds; their panels map them to text."""
 TARGETS = """\
-global: {scrape_interval: 5s, scrape_timeout: 5s}
+global: {scrape_interval: 5s, scrape_timeout: 5s, evaluation_interval: 5s}
+rule_files: [RECORDING]
 scrape_configs:
   - job_name: one
     static_configs: [{targets: [TARGET]}]
@@ -74,6 +77,7 @@ scrape_configs:
     static_configs: [{targets: [TARGET]}]
 """
 LABELS = "service: two, namespace: two, container: exporter, endpoint: http, node: n"
+RECORDING = ROOT / "grafana/rules/braze-recording.yaml"
 RULES = """\
 groups:
   - name: test
@@ -85,15 +89,22 @@ groups:
 
 
 MONTH = 'braze_canvas_overall_trailing{window="28d", metric="entries"}'
+Z_SCORE = "campaign_channel_variation:braze_z_score:ratio_28d"
 SCRAPED = (
     f"count(braze_campaign_up == 1) == {4 * CAMPAIGNS}",
     f"count(braze_canvas_up == 1) == {4 * CANVASES}",
     # Days before those of the first request are requested later.
     f"count({MONTH}) == {4 * CANVASES}",
     'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 4',
+    f"count(count by (job) ({Z_SCORE})) == 3",
 )
-"""With a result once four targets have every campaign, and rates of their polls."""
+"""With a result once four targets have every campaign, and rates of their polls.
+
+And once rules have compared the variations of each job.
+"""
 KINDS = ("campaign", "canvas")
+MESSAGE = {"workspace", "campaign", "channel", "variation"}
+"""The labels of recordings that dashboards read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,7 @@ def watched(
     with Process("demo", "--web.listen-address=127.0.0.1:0", zone) as demo:
         document = TARGETS.replace("TARGET", demo.url.removeprefix("http://"))
         document = document.replace("LABELS", LABELS)
+        document = document.replace("RECORDING", str(RECORDING))
         where = tmp_path_factory.mktemp("prometheus")
         with prometheus(program("prometheus"), document, where=where) as url:
             at = until(partial(_complete, url), what=str(SCRAPED))
@@ -230,6 +242,7 @@ def test_queries_use_only_existing_metrics_and_labels(watched: Watched) -> None:
             family: {label for labels in samples for label, _ in labels}
             for family, samples in scrape.items()
         }
+        | {rule.name: MESSAGE for rule in rules() if not rule.is_alert}
     )
     stats = {
         dict(labels)["metric"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.dashboards.dashboard_json import NAMES, Document, load, panels
+from tests.dashboards.dashboard_json import NAMES, Document, load, panels, selectors
 
 SCREENS = (1280, 1440)
 GRID_PADDING, GAP = 32, 8
@@ -275,3 +275,41 @@ def test_events_can_be_shown(name: str) -> None:
     assert [one["enable"] for one in events] == [False] * 4
     assert {one["iconColor"] for one in events} <= PALETTE
     assert all(one["expr"] == one["target"]["expr"] for one in events)
+
+
+def test_figures_of_complete_days_have_a_point_for_each_day() -> None:
+    """A point in each pixel would repeat every figure dozens of times, at that cost."""
+    found = 0
+    for panel in panels():
+        for target in panel.get("targets", []):
+            if target["range"] and not re.search(r"_daily\W", target["expr"]):
+                if re.search(r"_(last_complete_day|trailing)\W", target["expr"]):
+                    found += 1
+                    assert target["interval"] == "1d", panel["title"]
+    assert found > 10
+
+
+def test_other_graphs_have_less_points_than_pixels() -> None:
+    for panel in panels():
+        if panel["type"] == "timeseries":
+            is_by_day = all(one.get("interval") == "1d" for one in panel["targets"])
+            assert is_by_day or panel["maxDataPoints"] <= 250, panel["title"]
+
+
+def test_what_needs_rules_says_so() -> None:
+    """All other queries read only what the exporter exposes."""
+    found = 0
+    for panel in panels():
+        recorded = [one for one in panel.get("targets", []) if ":" in selected(one)]
+        found += len(recorded)
+        if recorded:
+            assert "grafana/rules" in panel["description"]
+            assert "grafana/rules" in json.dumps(
+                [settings.get("noValue") for _, settings in fields(panel)]
+            )
+    assert found
+
+
+def selected(target: Document) -> str:
+    """Return the names of a query's metrics."""
+    return " ".join(one.name for one in selectors(target["expr"]))
