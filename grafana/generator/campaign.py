@@ -53,6 +53,7 @@ def page() -> Page:
                 [Tile(freshness.state("campaign", promql.OF_CAMPAIGN), 24, 6)],
             ),
         ),
+        is_of_one=True,
     )
 
 

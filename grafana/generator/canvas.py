@@ -53,7 +53,7 @@ def page() -> Page:
                 is_collapsed=True,
             ),
         ),
-        hidden=("campaign", "variation"),
+        hidden=("campaigns", "variation"),
         extra=(canvas_parts.baseline(),),
     )
 

@@ -14,7 +14,8 @@ _OBJECT = ", ".join(promql.OBJECT)
 
 def events(kind: str) -> list[builders.AnnotationQuery]:
     """Return the annotations of a dashboard with a choice of this kind of object."""
-    chosen = f"{kind}=~`${{{kind}:regex}}|`"
+    choice = "campaigns" if kind == "campaign" else kind
+    chosen = f"{kind}=~`${{{choice}:regex}}|`"
     firing = select(
         "ALERTS",
         (

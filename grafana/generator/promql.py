@@ -15,7 +15,7 @@ _CHANNEL = 'channel=~"$channel"'
 # Names are free text. Between backticks only a backtick is special to PromQL, and the
 # format `regex` escapes characters that are special to a regular expression. Between
 # double quotes, quotes and backslashes in a name would break the query.
-_CAMPAIGN = "campaign=~`${campaign:regex}`"
+_CAMPAIGN = "campaign=~`${campaigns:regex}`"
 _VARIATION = "variation=~`${variation:regex}`"
 _CANVAS = "canvas=~`${canvas:regex}`"
 
@@ -28,6 +28,9 @@ OF_VARIATION = (*OF_MESSAGE, _VARIATION)
 """With All, and not with a chosen campaign or variation, also those of canvases."""
 OF_CANVAS = (*OF_WORKSPACE, _CANVAS)
 OF_CANVAS_CHANNEL = (*OF_CHANNEL, _CANVAS)
+
+OF_ONE = ("${campaigns:regex}", "${campaign:regex}")
+"""The choice of campaigns, and that of the dashboard of one campaign."""
 
 _REPLICA = "instance, pod, container, endpoint, node"
 JOBS = "job, namespace, service"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from grafana.generator import promql
 from grafana.generator.events import events
 from grafana.generator.layout import Section, place
 from grafana.generator.links import TAG, siblings
@@ -51,7 +52,7 @@ class Page:
     kind: str = "campaign"
     """The kind of the objects that can be chosen."""
     is_of_one: bool = False
-    """Whether it begins with one campaign instead of all."""
+    """Whether it shows one campaign instead of all chosen ones."""
 
     def render(self) -> str:
         """Return the JSON that Grafana loads; the output is deterministic."""
@@ -78,7 +79,8 @@ class Page:
         # Grafana assigns the number on load.
         document["id"] = None
         # A small indent: each dashboard has to fit into an annotation of its ConfigMap.
-        return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        return text.replace(*promql.OF_ONE) if self.is_of_one else text
 
 
 def without_sdk_keys(document: dict[str, object]) -> dict[str, object]:

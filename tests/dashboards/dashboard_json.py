@@ -16,7 +16,8 @@ GRAFANA = ROOT / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAMES = [path.stem for path in FILES]
 VARIABLES = (
-    *("datasource", "job", "workspace", "channel", "campaign", "variation", "canvas"),
+    *("datasource", "job", "workspace", "channel"),
+    *("campaigns", "campaign", "variation", "canvas"),
 )
 EXTRA = {"braze-canvas": ("baseline",)}
 """Variables of one dashboard, after the others."""
@@ -114,8 +115,9 @@ def selectors(expression: str) -> Iterator[Selector]:
 def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
     """Return a query as Grafana sends it, with All for other variables.
 
-    A variable has one value or several. `$1` of a replacement is kept. KeyError: an
-    unknown variable, which Grafana would not replace.
+    A variable has one value or several; a chosen campaign is also the choice of the
+    dashboards of several. `$1` of a replacement is kept. KeyError: an unknown variable,
+    which Grafana would not replace.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -126,6 +128,8 @@ def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
             return found[0]
         if name not in {*VARIABLES, *chain.from_iterable(EXTRA.values())}:
             raise KeyError(name)
+        if name == "campaigns" and name not in chosen:
+            name = "campaign"
         if name not in chosen:
             return ".*"
         some = chosen[name]

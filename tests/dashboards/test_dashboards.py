@@ -66,7 +66,8 @@ CHOSEN = {
     "job": [f"monitoring/braze-exporter-{n}" for n in range(2)],
     "workspace": [f"production-europe-{n}" for n in range(5)],
     "channel": ["email", "ios_push", "android_push", "web_push", "sms", "whats_app"],
-    "campaign": [f"Welcome (new users), {n}. of spring ≥ 5 €" for n in range(12)],
+    "campaigns": [f"Welcome (new users), {n}. of spring ≥ 5 €" for n in range(12)],
+    "campaign": ["Welcome (new users), 1. of spring ≥ 5 €"],
     "variation": [f"Variant {n} (short)" for n in range(4)],
     "canvas": ["Welcome journey (new users), of spring ≥ 5 €"],
     "baseline": ["Control Group (10 %)"],
@@ -142,11 +143,19 @@ def test_grafanas_model_has_every_setting(document: Document) -> None:
 
 
 def test_each_variable_narrows_those_after_it(document: Document) -> None:
-    """Their values are label values; the default is All, of a canvas the first one."""
+    """Their values are label values; the default is All, of one object the first."""
     source, *chain = document["templating"]["list"]
     names = [one["name"] for one in (source, *chain)]
-    label = {"baseline": "variant"}
-    narrowing = {"canvas": ["job", "workspace"], "baseline": [*chain_of("canvas")]}
+    label = {"baseline": "variant", "campaigns": "campaign"}
+    chosen = "campaign" if document["uid"] == "braze-campaign" else "campaigns"
+    narrowing = {
+        "campaign": ["job", "workspace", "channel", "campaigns"],
+        "variation": ["job", "workspace", "channel", chosen],
+        "canvas": ["job", "workspace"],
+        "baseline": ["job", "workspace", "canvas"],
+    }
+    if chosen == "campaign":
+        narrowing["campaign"].remove("campaigns")
 
     assert names == [*VARIABLES, *EXTRA.get(document["uid"], ())]
     assert (source["type"], source["query"]) == ("datasource", "prometheus")
@@ -156,16 +165,26 @@ def test_each_variable_narrows_those_after_it(document: Document) -> None:
         assert variable["datasource"] == SOURCE
         assert variable["query"].startswith(("label_values(braze_", "label_values({"))
         assert variable["query"].endswith(f", {label.get(name, name)})")
-        is_single = name in {"canvas", "baseline"}
+        is_single = name in {"campaign", "canvas", "baseline"}
         assert (variable["multi"], variable["includeAll"]) == (not is_single,) * 2
         assert variable.get("allValue") == (None if is_single else ".*")
         used = re.findall(r"\$\{?(\w+)", variable["query"])
         assert used == narrowing.get(name, [one["name"] for one in chain[:at]]), name
 
 
-def chain_of(name: str) -> tuple[str, ...]:
-    """Return the variables that narrow those of one object, and its own."""
-    return ("job", "workspace", name)
+def test_all_campaigns_are_no_choice_of_the_dashboard_of_one() -> None:
+    """The menu keeps a choice by its name, also All where that is not offered."""
+    for name in NAMES:
+        found = {one["name"]: one for one in load(name)["templating"]["list"]}
+        is_of_one = name == "braze-campaign"
+        asked = json.dumps([panel.get("targets") for panel in panels(name)])
+        assert found["campaigns"]["includeAll"], name
+        assert not found["campaign"]["includeAll"], name
+        assert bool(found["campaigns"].get("hide")) is (
+            is_of_one or name == "braze-canvas"
+        ), name
+        assert bool(found["campaign"].get("hide")) is not is_of_one, name
+        assert ("${campaign:regex}" in asked) is is_of_one, name
 
 
 def test_a_variable_is_shown_where_its_choice_has_an_effect(document: Document) -> None:
@@ -438,5 +457,5 @@ def test_victoria_metrics_accepts_every_query() -> None:
         for query in queries()
     }
 
-    assert sum(map(len, CHOSEN["campaign"])) > 450
+    assert sum(map(len, CHOSEN["campaigns"])) > 450
     assert {name: size for name, size in sent.items() if size > LONGEST_QUERY} == {}
