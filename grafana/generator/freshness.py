@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import figures, palette, panels, promql, tables
+from grafana.generator import figures, palette, panels, tables
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
 from grafana.generator.promql import OBJECT, OF_CAMPAIGN, fold, otherwise, select
@@ -163,37 +163,4 @@ def _course() -> Drawn:
         "failed; and 1 while Braze rejects a workspace's key, or its permission for "
         "canvases, and the exporter sends only probes.",
         unit="short",
-    )
-
-
-def state(kind: str, scope: tuple[str, ...]) -> Drawn:
-    """Return the table with the state of the chosen objects of a kind."""
-    by = ("workspace", kind)
-    on = ", ".join(by)
-
-    def of(family: str) -> str:
-        return f"max by ({on}) ({fold(select(f'braze_{kind}_{family}', scope))})"
-
-    def day(family: str) -> str:
-        # At noon it is the same date in the time zones of most readers.
-        return f"1000 * (43200 + {of(f'{family}_timestamp_seconds')})"
-
-    up = promql.least_of_jobs(select(f"braze_{kind}_up", scope), *by)
-    ids = f"max by ({on}, {kind}_id) ({fold(select(f'braze_{kind}_info', scope))})"
-    return tables.table_of(
-        "How fresh the figures are",
-        [
-            yes_or_no("Poll OK", f"{ids} * on ({on}) group_left () {up}"),
-            Column("Age", f"time() - {of('last_success_timestamp_seconds')}", unit="s"),
-            Column("Polled every", of("interval_seconds"), unit="s"),
-            Column("Newest day", day("daily"), unit=DATE, width=110),
-            Column("Last complete day", day("last_complete_day"), unit=DATE),
-        ],
-        keys=("workspace", kind, f"{kind}_id"),
-        sort=kind.title(),
-        is_ascending=True,
-        description=f"Now: the id of the {kind} in Braze; whether its last finished "
-        "poll succeeded, with several jobs under all of them; how long ago the last "
-        "successful poll was; its interval in force, with several jobs the longest; "
-        "and the dates of the two days that are shown.",
     )

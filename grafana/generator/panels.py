@@ -33,7 +33,7 @@ from grafana_foundation_sdk.models import common, text
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.generator import palette
+from grafana.generator import channels, palette
 from grafana.generator.variables import SOURCE
 
 Properties = list[models.DynamicConfigValue]
@@ -303,6 +303,8 @@ def groups(
     label: str,
     description: str,
     unit: str,
+    decimals: int | None = None,
+    nothing: str = "–",
 ) -> barchart.Panel:
     """Return groups of bars, one group for each value of a label, one bar per query."""
     names = {
@@ -315,7 +317,7 @@ def groups(
         .datasource(SOURCE)
         .unit(unit)
         .min(0)
-        .no_value("–")
+        .no_value(nothing)
         .x_field(label)
         .orientation(common.VizOrientation.HORIZONTAL)
         .group_width(0.8)
@@ -352,6 +354,10 @@ def groups(
         )
         .targets([row(query, number=at) for at, query in enumerate(queries)])
     )
+    if decimals is not None:
+        panel.decimals(decimals)
+    if label == "channel":
+        panel.override_by_name(label, [property_("mappings", channels.mappings())])
     for override in _coloured(queries):
         panel.override_by_regexp(override.name, override.properties)
     return panel

@@ -137,9 +137,23 @@ def yes_or_no(title: str, expression: str) -> Column:
     return Column(title, expression, mappings=YES_OR_NO)
 
 
-def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
+def dollars(
+    title: str,
+    expression: str,
+    *,
+    decimals: int = 0,
+    width: int = 0,
+    is_bar: bool = False,
+) -> Column:
     """Return a column of US dollars, the currency of Braze."""
-    return Column(title, expression, unit="currencyUSD", decimals=decimals)
+    return Column(
+        title,
+        expression,
+        unit="currencyUSD",
+        decimals=decimals,
+        width=width,
+        is_bar=is_bar,
+    )
 
 
 def table_of(

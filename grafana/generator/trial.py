@@ -129,13 +129,6 @@ def table() -> Drawn:
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
-            Column("Sent or enrolled", _compared()),
-            Column("Conversions", conversions()),
-            percent("Rate", rate),
-            percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
-            percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _recorded("braze_lift:ratio")),
-            Column("z", _recorded("braze_z_score:ratio"), decimals=2),
             Column(
                 "Verdict",
                 _recorded("braze_verdict:code"),
@@ -149,12 +142,18 @@ def table() -> Drawn:
                 # Every row has a verdict.
                 nothing="needs grafana/rules",
             ),
-            dollars("Revenue per head", revenue, decimals=3),
+            Column("Sent/enrolled", _compared(), width=125),
+            Column("Conversions", conversions(), width=92),
+            percent("Rate", rate),
+            percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
+            percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
+            percent("Lift", _recorded("braze_lift:ratio")),
+            Column("z", _recorded("braze_z_score:ratio"), decimals=2),
+            dollars("Revenue/head", revenue, decimals=3),
         ],
-        keys=KEYS,
-        sort="Campaign",
-        is_ascending=True,
-        nothing="No chosen campaign has conversions by variation.",
+        keys=("channel", "variation", "workspace"),
+        sort="Sent/enrolled",
+        nothing="Nothing to compare: no variations, or no figures",
         description=f"Over {_MONTH.days}. Rate is `conversions` (first conversion "
         f"event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
@@ -190,6 +189,6 @@ def explanation() -> Drawn:
         "daily checks until one wins, require |z| ≥ 3.\n"
         "- A user with several messages within the 28 days counts several times, so "
         "the true confidence is lower than shown.",
-        description="Explains the columns of the table above, which are over the 28 "
-        "days before today.",
+        description="Explains the comparison of variations, which is over the 28 days "
+        "before today.",
     )
