@@ -256,9 +256,9 @@ def _results() -> list[Tile]:
                 nothing=_UNCOUNTED,
             ),
             6,
-            7,
+            6,
         ),
-        *damage.by_day(DAYS, width=6),
+        *damage.by_day(DAYS, width=6, height=6),
     ]
 
 

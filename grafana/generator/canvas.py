@@ -83,7 +83,7 @@ def _headline() -> list[Tile]:
                 decimals=2,
             ),
             daily.number(
-                "Conversion per entry",
+                "Conversion rate",
                 ratio(_whole("conversions"), entries),
                 description="`conversions` (first conversion event) ÷ `entries`; "
                 "controls are included. A conversion counts on its own day, also of "

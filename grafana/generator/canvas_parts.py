@@ -114,6 +114,7 @@ def _silent() -> Drawn:
                 "Messages, 28 days",
                 otherwise(silent, f"{none} + {_ALL_WELL}", on="workspace, canvas"),
                 mappings=panels.words((_ALL_WELL, "no step is silent", palette.PLAIN)),
+                width=152,
             ),
             Column(
                 "7 days",
@@ -170,7 +171,7 @@ def variants() -> Tile:
             ),
             width=170,
         ),
-        Column("Entries", n),
+        Column("Entries", n, width=82),
         percent("Share", _share(n)),
         percent("Share, last day", _share(entered)),
         Column("Conversions", k),

@@ -21,7 +21,7 @@ def failures(period: Period) -> str:
     )
 
 
-def by_day(period: Period, *, width: int) -> list[Tile]:
+def by_day(period: Period, *, width: int, height: int = 7) -> list[Tile]:
     """Return graphs of failures, complaints and users that leave."""
     invalid = ratio(
         stat(period, "bounces", channel=figures.PUSH),
@@ -81,7 +81,7 @@ def by_day(period: Period, *, width: int) -> list[Tile]:
                 reach=limits.critical,
             ),
             width,
-            7,
+            height,
         )
         for title, queries, limits, text in graphs
     ]

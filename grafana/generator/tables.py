@@ -124,11 +124,17 @@ def title_width(title: str) -> int:
     return max(75, 7 * len(title) + 20)
 
 
-def percent(title: str, expression: str, limits: Limits | None = None) -> Column:
+def percent(
+    title: str, expression: str, limits: Limits | None = None, *, width: int = 0
+) -> Column:
     """Return a column of percentages, with two decimals or those of the limits."""
-    decimals = limits.decimals if limits else 2
     return Column(
-        title, expression, unit="percentunit", decimals=decimals, limits=limits
+        title,
+        expression,
+        unit="percentunit",
+        decimals=limits.decimals if limits else 2,
+        limits=limits,
+        width=width,
     )
 
 

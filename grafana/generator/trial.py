@@ -126,6 +126,10 @@ def table() -> Drawn:
     """Return the comparison of variations."""
     rate = promql.ratio(conversions(), exposed(), *KEYS)
     revenue = promql.ratio(stat(_MONTH, "revenue"), exposed(), *KEYS)
+
+    def bound(sign: str) -> str:
+        return wilson(conversions(), f"({exposed()})", sign=sign)
+
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
@@ -138,18 +142,18 @@ def table() -> Drawn:
                     too_many="more than were sent",
                     control_too_many="control is above 100 %",
                 ),
-                width=170,
+                width=165,
                 # Every row has a verdict.
                 nothing="needs grafana/rules",
             ),
-            Column("Sent/enrolled", _compared(), width=125),
+            Column("Sent/enrolled", _compared(), width=123),
             Column("Conversions", conversions(), width=92),
-            percent("Rate", rate),
-            percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
-            percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _recorded("braze_lift:ratio")),
-            Column("z", _recorded("braze_z_score:ratio"), decimals=2),
-            dollars("Revenue/head", revenue, decimals=3),
+            percent("Rate", rate, width=62),
+            percent("95 % from", bound("-"), width=78),
+            percent("95 % to", bound("+"), width=65),
+            percent("Lift", _recorded("braze_lift:ratio"), width=65),
+            Column("z", _recorded("braze_z_score:ratio"), decimals=2, width=60),
+            dollars("Revenue/head", revenue, decimals=3, width=100),
         ],
         keys=("channel", "variation", "workspace"),
         sort="Sent/enrolled",

@@ -55,13 +55,14 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
         series: Iterable[Series],
         *expected: tuple[Labels, float],
         at: str = "0m",
+        step: str = "1m",
         **chosen: str,
     ) -> str:
         samples = [
             {"labels": braces(labels), "value": value} for labels, value in expected
         ]
         case = {
-            "interval": "1m",
+            "interval": step,
             "input_series": [
                 {"series": str(one), "values": str(one.value)} for one in series
             ],
@@ -78,7 +79,7 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
         document = {
             "rule_files": [str(RULES)] if reads_rules else [],
             "group_eval_order": ["braze-fold", "braze-trials"],
-            "evaluation_interval": "1m",
+            "evaluation_interval": step,
             "tests": [case],
         }
         file = tmp_path / "test.yaml"
@@ -96,7 +97,7 @@ def info(variation: str, *, control: str, **labels: str) -> Series:
 
 
 def figure(
-    family: str, variation: str, metric: str, value: float, **labels: str
+    family: str, variation: str, metric: str, value: float | str, **labels: str
 ) -> Series:
     """Return the series of a variation's figure."""
     of = {**EMAIL, "variation": variation, "metric": metric, **labels}
@@ -153,7 +154,7 @@ def test_a_verdict_is_given_where_it_is_clear(
     unexpected: Check, k: int, n: int, kc: int, nc: int, code: float, words: str
 ) -> None:
     """The verdict depends on the expected conversions, not on the actual ones."""
-    asked = f"round({expression('braze-campaign', TRIAL, 'H')}, 0.0001)"
+    asked = f"round({expression('braze-campaign', TRIAL, 'A')}, 0.0001)"
     of_variation = {**EMAIL, "variation": "A"}, code
     of_control = {**EMAIL, "variation": "C"}, 103 if kc > nc else 100
 
@@ -164,12 +165,12 @@ def test_a_verdict_is_given_where_it_is_clear(
 @pytest.mark.parametrize(
     ("letter", "variation", "control"),
     [
-        ("A", 10_000, 5_000),
-        ("C", 0.03, 0.02),
-        ("D", 0.0268, 0.0165),
-        ("E", 0.0335, 0.0243),
-        ("F", 0.5, None),
-        ("G", 3.5836, None),
+        ("B", 10_000, 5_000),
+        ("D", 0.03, 0.02),
+        ("E", 0.0268, 0.0165),
+        ("F", 0.0335, 0.0243),
+        ("G", 0.5, None),
+        ("H", 3.5836, None),
     ],
     ids=["number", "rate", "lowest rate", "highest rate", "lift", "z"],
 )
@@ -188,7 +189,7 @@ def test_the_comparison_matches_the_textbook(
 
 
 @pytest.mark.parametrize(
-    ("letter", "value"), [("F", 0.5), ("G", 3.5836), ("H", 3.5836)]
+    ("letter", "value"), [("G", 0.5), ("H", 3.5836), ("A", 3.5836)]
 )
 def test_a_variation_is_compared_with_a_control_group_that_is_not_chosen(
     unexpected: Check, letter: str, value: float
@@ -231,19 +232,24 @@ def whole_day() -> list[Series]:
     return series
 
 
+REVENUE = "Revenue per recipient, last complete day"
+"""Of both variations, the control group included, and of both campaigns."""
+
+
 @pytest.mark.parametrize(
     ("name", "panel", "letter", "expected"),
     [
         ("braze-overview", "Conversions", "A", 40),
-        ("braze-campaign", "Converted", "A", 40),
-        ("braze-campaign", "Revenue", "A", 310),
-        ("braze-campaign", "Conversion events, last complete day", "A", 40),
-        ("braze-campaign", "Conversion events, last complete day", "B", 13),
-        ("braze-campaign", "Conversion events, last complete day", "C", 12),
-        ("braze-campaign", "Conversion events, last complete day", "D", 11),
-        ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
+        ("braze-campaign", "Conversion rate", "A", 40 / 1_010),
+        ("braze-campaign", "Revenue per 1,000", "A", 1_000 * 310 / 1_010),
+        ("braze-campaign", "Revenue by day", "A", 310),
+        ("braze-campaign", "Conversion events, by day", "A", 40),
+        ("braze-campaign", "Conversion events, by day", "B", 13),
+        ("braze-campaign", "Conversion events, by day", "C", 12),
+        ("braze-campaign", "Conversion events, by day", "D", 11),
+        ("braze-campaign", "Funnel by channel, share of sent", "D", 40 / 1_100),
         ("braze-overview", "Leaderboard, last complete day", "I", 0.03 + 1),
-        ("braze-campaign", "Revenue per recipient, last complete day", "B", 0.3 + 1),
+        ("braze-campaign", REVENUE, "A", 0.3 + 0.7 + 0.3 + 1),
     ],
 )
 def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
@@ -261,7 +267,7 @@ def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
         ("braze-overview", "Sent, today so far", 200),
         ("braze-overview", "Email bounce rate, today so far", 1 / 200),
         ("braze-overview", "Email bounce rates over time, worst 20", 1 / 200),
-        ("braze-campaign", "Today so far", 200),
+        ("braze-campaign", "Today against yesterday and last week", 200),
         ("braze-email-deliverability", "Bounce rate", 1 / 200),
     ],
 )
@@ -280,6 +286,109 @@ def test_yesterday_is_not_shown_as_today(
     asked = f"sum({expression(name, panel)})"
 
     assert unexpected(asked, series, ({}, expected)) == ""
+
+
+DAY = "braze_campaign_daily"
+NOON = 43_200
+
+
+def channel_days(*, today: int, last: int) -> list[Series]:
+    """Return the messages of a campaign today, the tenth day, and on the ninth."""
+    return [
+        info("default", control="false"),
+        Series(f"{DAY}_timestamp_seconds", CAMPAIGN, 10 * 86_400),
+        Series(f"{LAST}_timestamp_seconds", CAMPAIGN, 9 * 86_400),
+        Series("braze_campaign_info", {**CAMPAIGN, "campaign_id": "c1"}, 1),
+        figure(DAY, "default", "sent", today),
+        figure(DAY, "default", "bounces", 6),
+        figure(LAST, "default", "sent", last),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("today", "last", "day"), [(200, 50, 10), (0, 50, 9), (0, 0, None)]
+)
+def test_the_last_day_with_messages_is_a_date(
+    unexpected: Check, today: int, last: int, day: int | None
+) -> None:
+    asked = expression("braze-campaign", "Channels")
+    series = channel_days(today=today, last=last)
+    expected = [] if day is None else [(EMAIL, 1_000 * (day * 86_400 + NOON))]
+
+    assert unexpected(asked, series, *expected) == ""
+
+
+@pytest.mark.parametrize(("today", "rate"), [(200, 0.03), (99, None)])
+def test_the_bounces_of_a_few_messages_of_today_are_no_rate(
+    unexpected: Check, today: int, rate: float | None
+) -> None:
+    asked = expression("braze-campaign", "Channels", "C")
+    expected = [] if rate is None else [(EMAIL, rate)]
+
+    assert unexpected(asked, channel_days(today=today, last=50), *expected) == ""
+
+
+def test_a_channel_has_the_id_of_its_campaign(unexpected: Check) -> None:
+    asked = expression("braze-campaign", "Channels", "B")
+    row = {**EMAIL, "campaign_id": "c1"}
+
+    assert unexpected(asked, channel_days(today=0, last=50), (row, 50)) == ""
+
+
+@pytest.mark.parametrize(
+    ("letter", "expected"),
+    [("A", 200), ("B", 70), ("C", 30)],
+    ids=["today", "yesterday", "a week ago"],
+)
+def test_today_is_compared_with_the_same_time(
+    unexpected: Check, letter: str, expected: int
+) -> None:
+    """A week is 168 hours."""
+    asked = expression(
+        "braze-campaign", "Today against yesterday and last week", letter
+    )
+    series = [
+        Series(f"{DAY}_timestamp_seconds", CAMPAIGN, "0x168"),
+        figure(DAY, "default", "sent", "30x100 70x50 200x20"),
+    ]
+
+    assert unexpected(asked, series, ({}, expected), at="7d", step="1h") == ""
+
+
+@pytest.mark.parametrize(("variations", "rows"), [(("default",), 0), (("A", "B"), 2)])
+def test_only_a_multivariate_campaign_has_rates_by_variation(
+    unexpected: Check, variations: tuple[str, ...], rows: int
+) -> None:
+    asked = expression("braze-campaign", "Rates by variation, 7 days")
+    series = [
+        one
+        for name in variations
+        for one in (
+            info(name, control="false"),
+            figure(MONTH, name, "sent", 10, window="7d"),
+        )
+    ]
+    expected = [({**EMAIL, "variation": name}, 10) for name in variations][:rows]
+
+    assert unexpected(asked, series, *expected) == ""
+
+
+@pytest.mark.parametrize("name", ["braze-campaign", "braze-canvas"])
+@pytest.mark.parametrize(
+    ("up", "is_scraped", "code"), [(1, True, 1), (0, True, 0), (None, True, -1)]
+)
+def test_the_state_of_polls_is_known(
+    unexpected: Check, name: str, up: int | None, is_scraped: bool, code: int
+) -> None:
+    """Also if nothing is scraped: then it is -2, shown as Exporter down."""
+    kind = name.removeprefix("braze-")
+    series = [Series("braze_exporter_build_info", {}, 1)] if is_scraped else []
+    if up is not None:
+        series.append(Series(f"{name.replace('-', '_')}_up", {kind: "Spring"}, up))
+    asked = expression(name, "Polls")
+
+    assert unexpected(asked, series, ({}, code)) == ""
+    assert unexpected(asked, [], ({}, -2)) == ""
 
 
 CANVAS = {"workspace": "shop", "canvas": "Welcome"}

@@ -157,6 +157,8 @@ def test_bars_have_names() -> None:
             assert panel["options"]["sizing"] == "manual"
         if panel["type"] == "barchart":
             assert not [key for key in panel["options"] if key.startswith("xTick")]
+            label = panel["options"]["xField"]
+            assert "mappings" in dict(fields(panel))[label], "names for people"
 
 
 def test_days_are_dates() -> None:
@@ -243,6 +245,19 @@ def test_the_first_row_is_low(name: str) -> None:
     assert {one["type"] for one in first} == {"stat"}
     assert max(one["gridPos"]["h"] for one in first) <= 5
     assert sum(one["gridPos"]["w"] for one in first) == 24
+
+
+@pytest.mark.parametrize("name", ["braze-campaign", "braze-canvas"])
+def test_an_exporter_that_is_down_is_said_first(name: str) -> None:
+    first, *_ = panels(name)
+    texts = {
+        result["text"]: result["color"]
+        for mapping in first["fieldConfig"]["defaults"]["mappings"]
+        if mapping["type"] == "value"
+        for result in mapping["options"].values()
+    }
+
+    assert texts["Exporter down"] == "#D55E00"
 
 
 def test_keys_that_change_the_layout_are_left_out() -> None:
