@@ -28,7 +28,7 @@ TODAY, LAST, DAYS = (
 _BY_CHANNEL = ("workspace", "campaign", "channel")
 _SPOKEN = "email|sms|whats_app|rcs"
 _LEAST = 100
-"""The least messages of a rate of today: that of a few says nothing."""
+"""The least messages of a rate of today: that of a few is random."""
 _UNSENT = "No messages"
 _UNCOUNTED = "Not counted"
 _NAMES = (

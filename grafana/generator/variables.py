@@ -34,8 +34,8 @@ def variables(
 ) -> list[builders.DatasourceVariable | builders.QueryVariable]:
     """Return all variables; hidden ones only pass a choice to the next dashboard.
 
-    The job is always hidden: most installations have one. So is the choice of several
-    campaigns, or that of one (`is_of_one`): the former limits the latter only there.
+    The job is always hidden: most installations have one. `is_of_one`: the choice of
+    one campaign is shown, from all of the channel, instead of that of several.
     """
     hidden = (*hidden, "job", "campaigns" if is_of_one else "campaign")
     return [

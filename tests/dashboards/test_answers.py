@@ -59,7 +59,7 @@ CHOSEN = {
 EMPTY = {
     f"braze-campaign / Today against yesterday and last week / {letter}": "no history"
     for letter in "BC"
-}
+} | {"braze-campaign / How fresh the figures are / D": "campaigns are not discovered"}
 """Queries without a result on the demo, with the reason."""
 TROUBLE = (
     ("braze-exporter", "Failing, with the reason"),

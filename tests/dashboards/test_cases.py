@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboards.dashboard_json import expression, filled, panels
+from tests.dashboards.dashboard_json import expression, filled, load, panels
 from tests.paths import ROOT
 from tests.support.programs import run_program
 
@@ -389,6 +389,21 @@ def test_the_state_of_polls_is_known(
 
     assert unexpected(asked, series, ({}, code)) == ""
     assert unexpected(asked, [], ({}, -2)) == ""
+
+
+@pytest.mark.parametrize("kind", ["campaign", "canvas"])
+def test_an_edit_is_an_event_of_the_chosen_object(unexpected: Check, kind: str) -> None:
+    """Its time is its value, in milliseconds."""
+    [asked] = [
+        event["expr"]
+        for event in load(f"braze-{kind}")["annotations"]["list"]
+        if event["name"] == "Edits in Braze"
+    ]
+    edited = f"braze_{kind}_last_edited_timestamp_seconds"
+    chosen, other = ({"workspace": "shop", kind: name} for name in ("Spring", "Fall"))
+    series = [Series(edited, chosen, 60), Series(edited, other, 120)]
+
+    assert unexpected(asked, series, (chosen, 60_000), **{kind: "Spring"}) == ""
 
 
 CANVAS = {"workspace": "shop", "canvas": "Welcome"}

@@ -361,7 +361,7 @@ def test_daily_figures_of_a_canvas_are_bars_of_days() -> None:
 
 
 def test_the_campaign_dashboard_compares_today_with_days_before() -> None:
-    """From midnight on, whatever the time range; all other graphs are by day."""
+    """From midnight on, regardless of the time range; all other graphs are by day."""
     graphs = [one for one in panels("braze-campaign") if one["type"] == "timeseries"]
     today, *others = graphs
     [style] = [
