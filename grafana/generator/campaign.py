@@ -29,8 +29,7 @@ _BY_CHANNEL = ("workspace", "campaign", "channel")
 _SPOKEN = "email|sms|whats_app|rcs"
 _LEAST = 100
 """The least messages of a rate of today: that of a few is random."""
-_UNSENT = "No messages"
-_UNCOUNTED = "Not counted"
+_NONE = "No figures"
 _NAMES = (
     "Opened: email `unique_opens`, push `total_opens`, WhatsApp and RCS `read`, "
     "content cards `unique_impressions`, LINE `opens`. Clicked: email and content "
@@ -100,7 +99,6 @@ def _headline() -> list[Tile]:
                 "that report both: email, SMS, WhatsApp and RCS.",
                 unit="percentunit",
                 limits=palette.DELIVERY,
-                nothing=_UNCOUNTED,
             ),
             daily.number(
                 "Open rate",
@@ -109,7 +107,6 @@ def _headline() -> list[Tile]:
                 f"{_NAMES}",
                 unit="percentunit",
                 decimals=2,
-                nothing=_UNCOUNTED,
             ),
             daily.number(
                 "Click rate",
@@ -117,7 +114,6 @@ def _headline() -> list[Tile]:
                 description=f"Clicked ÷ {_REACHED}. {_NAMES}",
                 unit="percentunit",
                 decimals=2,
-                nothing=_UNCOUNTED,
             ),
             daily.number(
                 "Conversion rate",
@@ -179,7 +175,7 @@ def _channels() -> Drawn:
         ],
         keys=("channel", "campaign_id", "workspace"),
         sort="Sent",
-        nothing="No figures",
+        nothing=_NONE,
         description="Last sent: the last day with messages that Prometheus stored, of "
         f"28. Sent on {LAST.days}: `sent`, in-app `impressions`. Bounces (÷ `sent`) "
         "and spam complaints (÷ `delivered`) of email today so far, once "
@@ -207,7 +203,7 @@ def _course() -> list[Tile]:
                 "yesterday and on the same weekday of last week. They restart at 0 "
                 "at midnight in the workspace's time zone.",
                 unit="short",
-                nothing=_UNSENT,
+                nothing=_NONE,
             ),
             12,
             7,
@@ -219,7 +215,7 @@ def _course() -> list[Tile]:
                 description="`sent`, of in-app messages `impressions`, on the last "
                 f"complete day. {daily.POINT}",
                 unit="short",
-                nothing=_UNSENT,
+                nothing=_NONE,
             ),
             12,
             7,
@@ -239,7 +235,7 @@ def _results() -> list[Tile]:
                 f"the last complete day. A chosen variation has no effect. "
                 f"{daily.POINT}",
                 unit="currencyUSD",
-                nothing="None",
+                nothing=_NONE,
             ),
             6,
             7,
@@ -253,7 +249,7 @@ def _results() -> list[Tile]:
                 unit="percentunit",
                 decimals=1,
                 is_rate=True,
-                nothing=_UNCOUNTED,
+                nothing=_NONE,
             ),
             6,
             6,
@@ -280,7 +276,7 @@ def _funnel() -> Drawn:
         f"{_NAMES}",
         unit="percentunit",
         decimals=1,
-        nothing=_UNSENT,
+        nothing=_NONE,
     )
 
 
@@ -298,5 +294,5 @@ def _conversion_events() -> Drawn:
         f"that is not configured shows 0. {daily.POINT}",
         unit="short",
         is_rate=True,
-        nothing="None",
+        nothing=_NONE,
     )

@@ -23,7 +23,6 @@ _WEEK = figures.WEEK.of("canvas", scope=promql.OF_CANVAS_CHANNEL)
 _DAYS = figures.BY_DAY.of("canvas", scope=promql.OF_CANVAS_CHANNEL)
 _BY_CHANNEL = ("workspace", "canvas", "channel")
 _NONE = "No figures"
-_UNSENT = "No messages"
 
 
 def page() -> Page:
@@ -72,7 +71,6 @@ def _headline() -> list[Tile]:
                 total(entries),
                 description="Users that entered: `entries`. A user may enter several "
                 "times.",
-                nothing=_NONE,
             ),
             daily.number(
                 "Messages per entry",
@@ -98,7 +96,6 @@ def _headline() -> list[Tile]:
                 "not report soft bounces here.",
                 unit="percentunit",
                 limits=palette.BOUNCE,
-                nothing="No email",
             ),
             daily.number(
                 "Spam (email)",
@@ -107,7 +104,6 @@ def _headline() -> list[Tile]:
                 "none.",
                 unit="percentunit",
                 limits=palette.SPAM,
-                nothing="No email",
             ),
         )
     ]
@@ -135,7 +131,7 @@ def _course() -> list[Tile]:
                 description="Messages of all steps on the last complete day: `sent`, "
                 f"of in-app messages `impressions`. {daily.POINT}",
                 unit="short",
-                nothing=_UNSENT,
+                nothing=_NONE,
             ),
             12,
             7,
@@ -189,7 +185,7 @@ def _channels() -> list[Tile]:
                 columns,
                 keys=("channel", "workspace"),
                 sort="Sent",
-                nothing=_UNSENT,
+                nothing=_NONE,
                 description=f"Over {_WEEK.days}, added over all steps. Sent: `sent`, "
                 "of in-app messages `impressions`. ÷ `sent`: `delivered`, `bounces` "
                 "(email: hard bounces; push: invalid tokens) and failed, which is "

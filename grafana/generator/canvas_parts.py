@@ -15,7 +15,7 @@ from grafana.generator.variables import choice
 _WHOLE = ("workspace", "canvas")
 _STEP = (*_WHOLE, "step")
 _VARIANT = (*_WHOLE, "variant")
-_NEEDS_STEPS = "No steps: they need canvas_steps: true"
+_NEEDS_STEPS = "No steps: canvas_steps is not true, or no figures"
 _STEPS = (
     "Steps need `canvas_steps: true` in the workspace, or `steps: true` in the canvas."
 )
@@ -187,7 +187,7 @@ def variants() -> Tile:
         columns,
         keys=("variant",),
         sort="Entries",
-        nothing="No variant with entries in this choice",
+        nothing="No entries by variant, or no figures",
         description=f"Over {figures.MONTH.days}, with all channels. Braze does not "
         "report which variant is a control: choose it in *Compared with*. Share is the "
         "part of all `entries`, and that on the last complete day: a drift shows a "

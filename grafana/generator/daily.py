@@ -84,7 +84,7 @@ def number(
     unit: str = "short",
     decimals: int | None = None,
     limits: Limits | None = None,
-    nothing: str = "No messages",
+    nothing: str = "No figures",
 ) -> Drawn:
     """Return a number of the last complete day, with a sparkline of the days."""
     return stat(

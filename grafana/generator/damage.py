@@ -76,7 +76,7 @@ def by_day(period: Period, *, width: int, height: int = 7) -> list[Tile]:
                 decimals=limits.decimals,
                 thresholds=limits.steps(good=palette.NONE),
                 is_rate=True,
-                nothing="No messages",
+                nothing="No such messages, or no figures",
                 # The limits are seen, also far above the values.
                 reach=limits.critical,
             ),

@@ -88,11 +88,7 @@ CLICKED: Names = (
     (f"email|content_cards|{PUSH}", "unique_clicks|body_clicks"),
     (f"sms|rcs|line|{IN_APP}", "clicks"),
 )
-REACHED: Names = (
-    (f"{_SPOKEN}|{IN_APP}", "delivered|impressions"),
-    (f"{PUSH}|content_cards|line", "sent"),
-)
-# Those of REACHED in whose channel an opening, or a click, is counted at all.
+# Reached, in channels in which an opening, or a click, is counted at all.
 OPENABLE: Names = (
     ("email|whats_app|rcs", "delivered"),
     (f"{PUSH}|content_cards|line", "sent"),
