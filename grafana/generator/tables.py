@@ -40,7 +40,12 @@ _WIDTHS = {
 _NAME_WIDTH = 180
 """The least width of a name; names take the space that is left."""
 _OBJECT = ("campaign", "canvas", "workspace")
-_LINKS = {"name": links.of_row, "campaign": links.of_campaign}
+_LINKS = {
+    "name": links.of_row,
+    "campaign": links.of_campaign,
+    "reason": links.of_reason,
+    "instance": links.of_instance,
+}
 _EMPTY = "–"
 YES_OR_NO: tuple[models.ValueMapping, ...] = (
     models.ValueMap(

@@ -436,14 +436,16 @@ def test_canvases_are_in_the_sums_of_both_kinds(
     assert unexpected(asked, series, ({}, expected)) == ""
 
 
-SERVED = "Series served, dropped, and values ignored"
+SERVED = "Series and values by workspace"
 
 
 @pytest.mark.parametrize(
     ("panel", "letter", "family"),
     [
-        ("Campaigns", "A", "braze_exporter_campaigns"),
+        ("Campaigns, canvases", "A", "braze_exporter_campaigns"),
+        ("Campaigns, canvases", "B", "braze_exporter_canvases"),
         ("Series", "A", "braze_exporter_series"),
+        ("Series", "B", "braze_exporter_series_dropped"),
         (SERVED, "A", "braze_exporter_series"),
         (SERVED, "B", "braze_exporter_series_dropped"),
         (SERVED, "C", "braze_exporter_ignored_values"),
@@ -477,3 +479,130 @@ def test_shards_add_up_and_replicas_do_not(
     asked = f"sum({expression('braze-exporter', panel, letter)})"
 
     assert unexpected(asked, series, ({}, expected)) == ""
+
+
+NODE = {"job": "node", "instance": "n"}
+BUILD = {"version": "1.0", "python": "3.13"}
+EXPORTER = "braze-exporter"
+ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("panel", "letter", "family"),
+    [
+        ("Memory", "A", "process_resident_memory_bytes"),
+        ("Processes", "A", "up"),
+        ("Exporter", "A", "up"),
+    ],
+)
+def test_only_exporters_are_processes(
+    unexpected: Check, panel: str, letter: str, family: str
+) -> None:
+    """With All, the processes of other jobs are not among them."""
+    series = [
+        Series("braze_exporter_build_info", BUILD, 1),
+        Series(family, {}, 1),
+        Series(family, NODE, 5),
+    ]
+    asked = expression(EXPORTER, panel, letter)
+
+    assert unexpected(f"sum({asked})", series, ({}, 1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("ups", "scraped", "up", "down"),
+    [
+        ({"a": "1x20", "b": "1x20"}, {"a": "1x20", "b": "1x20"}, 2, None),
+        ({"a": "1x20", "b": "1x9 0x10"}, {"a": "1x20", "b": "1x9 stale"}, 1, 1),
+        ({"a": "1x9 0x10"}, {"a": "1x9 stale"}, 0, 1),
+        ({}, {"a": "1x9 stale"}, 0, None),
+        ({}, {}, 0, None),
+    ],
+    ids=["two", "one is down", "all are down", "no target any more", "never scraped"],
+)
+def test_whether_the_exporter_is_up(
+    unexpected: Check,
+    ups: dict[str, str],
+    scraped: dict[str, str],
+    up: int,
+    down: int | None,
+) -> None:
+    """The text of 0 is `Exporter down`."""
+    series = [
+        Series("braze_exporter_build_info", {**BUILD, "instance": one}, values)
+        for one, values in scraped.items()
+    ]
+    series += [Series("up", {"instance": one}, values) for one, values in ups.items()]
+    series += [Series("up", NODE, "0x20")]
+    asked = [expression(EXPORTER, "Exporter", letter) for letter in "AB"]
+
+    assert unexpected(asked[0], series, ({}, up), at="15m") == ""
+    missing: list[tuple[Labels, float]] = [({}, down)] if down else []
+    assert unexpected(asked[1], series, *missing, at="15m") == ""
+
+
+def test_a_rejected_key_is_the_first_row_of_failing_polls(unexpected: Check) -> None:
+    """Then a campaign without success, by age the others; good workspaces are last."""
+    of = {"workspace": "shop"}
+    reason = {"reason": "unauthorized"}
+    series = [
+        Series("braze_exporter_workspace_paused", {**of, **reason}, 1),
+        Series("braze_exporter_canvases_paused", {**of, "reason": "forbidden"}, 0),
+        Series("braze_campaign_up", {**of, "campaign": "New"}, 0),
+        Series("braze_campaign_up", {**of, "campaign": "Old"}, 0),
+        Series("braze_canvas_up", {"workspace": "good", "canvas": "Tour"}, 1),
+        *(
+            Series("braze_campaign_failure_info", {**of, "campaign": one, **reason}, 1)
+            for one in ("New", "Old")
+        ),
+        Series(
+            "braze_campaign_last_success_timestamp_seconds",
+            {**of, "campaign": "Old"},
+            0,
+        ),
+    ]
+    shown = {**of, **reason}
+    campaign = {**shown, "kind": "campaign"}
+
+    assert (
+        unexpected(
+            expression(EXPORTER, "Failing, with the reason"),
+            series,
+            ({**shown, "kind": "exporter"}, REJECTED),
+            ({**campaign, "name": "New"}, NEVER),
+            ({**campaign, "name": "Old"}, 60),
+            ({"workspace": "good", "kind": "exporter"}, ALL_WELL),
+            at="1m",
+        )
+        == ""
+    )
+
+
+def test_planned_requests_are_those_of_both_kinds(unexpected: Check) -> None:
+    of = {"workspace": "shop"}
+    planned = "planned_requests_per_minute"
+    series = [
+        Series(f"braze_exporter_{planned}", of, 40),
+        Series(f"braze_exporter_canvas_{planned}", of, 2),
+        Series(f"braze_exporter_{planned}", {**of, "instance": "b"}, 40),
+    ]
+    asked = expression(EXPORTER, "Requests per minute, planned and sent")
+
+    assert unexpected(asked, series, ({}, 82)) == ""
+
+
+def test_every_request_has_one_class(unexpected: Check) -> None:
+    of = {"workspace": "shop", "endpoint": "campaigns/data_series"}
+    codes = ("200", "302", "404", "429", "503", "error")
+    family = "braze_exporter_api_requests_total"
+    series = [
+        Series(family, {**of, "code": code}, f"0+{10**at}x5")
+        for at, code in enumerate(codes)
+    ]
+    found = ["1", "110", "1000", "10000", "100000"]
+    panel = "Requests per minute by status"
+
+    for letter, expected in zip("ABCDE", found, strict=True):
+        asked = expression(EXPORTER, panel, letter).replace("$__rate_interval", "3m")
+        rounded = f"round({asked})"
+        assert unexpected(rounded, series, ({}, float(expected)), at="5m") == ""

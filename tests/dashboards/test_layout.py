@@ -217,7 +217,8 @@ def test_the_header_is_one_line(name: str) -> None:
         VARIABLE_LETTER * len(label) + VARIABLE_PADDING + CHOICE for label in labels
     )
 
-    assert [one["asDropdown"] for one in document["links"]] == [True]
+    for one in document["links"]:
+        assert one["asDropdown"] or one["type"] == "link", "one for each dashboard"
     assert all("description" not in one for one in document["templating"]["list"])
     assert needed + TIME_PICKER <= 1440 - GRID_PADDING
 
@@ -243,6 +244,49 @@ def test_the_first_row_is_low(name: str) -> None:
     assert {one["type"] for one in first} == {"stat"}
     assert max(one["gridPos"]["h"] for one in first) <= 5
     assert sum(one["gridPos"]["w"] for one in first) == 24
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_row_states_whether_the_exporter_is_up(name: str) -> None:
+    """In words, with a result although nothing is scraped."""
+    first = [one for one in load(name)["panels"] if one["gridPos"]["y"] == 1]
+
+    [up] = [one for one in first if "Exporter down" in json.dumps(one)]
+    assert re.search(r" or \(?vector\(", up["targets"][0]["expr"])
+
+
+def test_processes_are_named_only_under_closed_headings() -> None:
+    """A legend cannot leave out an instance that is the only one."""
+    closed = {
+        panel["title"]
+        for name in NAMES
+        for heading in load(name)["panels"]
+        for panel in heading.get("panels", [])
+    }
+    for panel in panels():
+        legends = " ".join(one["legendFormat"] for one in panel.get("targets", []))
+        if "{{instance}}" in legends:
+            assert panel["title"] in closed, panel["title"]
+
+
+def test_classes_of_requests_have_fixed_colours() -> None:
+    """Also while some of them, such as 5xx, do not occur."""
+    [requests] = (
+        one for one in panels() if one["title"] == "Requests per minute by status"
+    )
+    overrides = requests["fieldConfig"]["overrides"]
+    colours = [settings["color"]["fixedColor"] for settings in properties(overrides)]
+
+    assert len(set(colours)) == len(requests["targets"]) == 5
+    assert set(colours) <= PALETTE - NEUTRAL
+
+
+def properties(overrides: list[Document]) -> list[Document]:
+    """Return the settings of each override."""
+    return [
+        {each["id"]: each.get("value") for each in one["properties"]}
+        for one in overrides
+    ]
 
 
 def test_keys_that_change_the_layout_are_left_out() -> None:
