@@ -38,6 +38,7 @@ _LATE = palette.Limits(3, 6)
 DATE = "time:YYYY-MM-DD"
 """The unit of a date, in milliseconds. A time of day would be that of the browser."""
 _WELL = f"0 * max by (workspace) ({_UP})"
+_UNPOLLED = "No campaign or canvas is polled"
 _FAILING = f"count({_UP} == 0) or 0 * count({_UP})"
 
 
@@ -136,6 +137,7 @@ def _failing_by_reason() -> Drawn:
         ],
         keys=(*_KEYS, "reason"),
         sort="Last success",
+        nothing=_UNPOLLED,
         description="Campaigns and canvases whose last finished poll failed, and the "
         "time since the last success. A name links to its dashboard, a reason to its "
         "cause and what to do. `key rejected`: Braze rejects the key of the workspace "
@@ -154,6 +156,7 @@ def _oldest_first() -> Drawn:
         ],
         keys=_KEYS,
         sort="Intervals",
+        nothing=_UNPOLLED,
         description="Time since the last successful poll, first in intervals of the "
         "campaign or canvas: normally up to 1, late from 3 on. Figures are served "
         "until they are `stale_after` old, and for at least 3 intervals.",
@@ -178,6 +181,7 @@ def _without_figures() -> Drawn:
         ],
         keys=_KEYS,
         sort="Name",
+        nothing=_UNPOLLED,
         is_ascending=True,
         description="Campaigns and canvases without figures: the last ones became "
         "stale, no poll succeeded yet, or Braze returns no day. A workspace without "

@@ -57,7 +57,7 @@ TROUBLE = (
     ("braze-exporter", "Polled without figures"),
     ("braze-overview", "Firing and pending alerts"),
 )
-ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
+ALL_WELL, NEVER = -1, 10**9
 """Codes in these tables instead of seconds; their panels map them to text."""
 TARGETS = """\
 global: {scrape_interval: 5s, scrape_timeout: 5s}
@@ -317,6 +317,23 @@ def test_a_process_that_two_jobs_scrape_counts_once(watched: Watched) -> None:
     assert exporters == [({}, 3)]
     assert set(shown) == {target, "a", "b"}
     assert shown[target] == pytest.approx(alone, rel=0.3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_events_are_instants_in_milliseconds(watched: Watched, name: str) -> None:
+    """Those of a process are not doubled by a second job."""
+    _, *instants = load(name)["annotations"]["list"]
+    found = {one["name"]: watched.ask(one["expr"]) for one in instants}
+
+    for event, vector in found.items():
+        assert vector, event
+        for labels, value in vector:
+            assert 1_700_000_000_000 < value < 1000 * watched.at, (event, labels)
+    target = watched.demo.removeprefix("http://")
+    processes = {target, "a", "b"}
+    for event in ("Starts of the exporter", "Loaded configurations"):
+        assert {labels["instance"] for labels, _ in found[event]} == processes
+        assert len(found[event]) == len(processes)
 
 
 def test_trouble_shows(program: Program, tmp_path: Path) -> None:
