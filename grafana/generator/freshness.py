@@ -21,12 +21,24 @@ _ALL_WELL, _NEVER = -1, -2
 """Codes among seconds, which are never below 0."""
 
 _UP = figures.up()
-_SUCCESS = fold(select(f"{_KINDS}_last_success_timestamp_seconds", OF_CAMPAIGN))
-_INTERVAL = fold(select(f"{_KINDS}_interval_seconds", OF_CAMPAIGN))
 _DAY = fold(select(f"{_KINDS}_daily_timestamp_seconds", OF_CAMPAIGN))
-_AGE = f"(time() - max by ({_OBJECT}) ({_SUCCESS}))"
-_INTERVALS = f"{_AGE} / (max by ({_OBJECT}) ({_INTERVAL}) > 0)"
-_LATE = palette.Limits(3, 6)
+
+
+def age(scope: tuple[str, ...]) -> str:
+    """Return the seconds since the last successful poll of each object."""
+    success = fold(select(f"{_KINDS}_last_success_timestamp_seconds", scope))
+    return f"(time() - max by ({_OBJECT}) ({success}))"
+
+
+def intervals(scope: tuple[str, ...]) -> str:
+    """Return the age of the figures of each object, in intervals of its polls."""
+    interval = fold(select(f"{_KINDS}_interval_seconds", scope))
+    return f"{age(scope)} / (max by ({_OBJECT}) ({interval}) > 0)"
+
+
+_AGE = age(OF_CAMPAIGN)
+_INTERVALS = intervals(OF_CAMPAIGN)
+LATE = palette.Limits(3, 6)
 """In intervals."""
 DATE = "time:YYYY-MM-DD"
 """The unit of a date, in milliseconds. A time of day would be that of the browser."""
@@ -34,10 +46,22 @@ _WELL = f"0 * max by (workspace) ({_UP})"
 
 
 def failing() -> Drawn:
-    """Return the number of failing campaigns and canvases."""
+    """Return how many of the campaigns and canvases fail: the colour is of the first.
+
+    Both numbers become labels, because only a legend can contain two.
+    """
+    failed = f"(count({_UP} == 0) or 0 * count({_UP}))"
+    every = f'count_values("every", count({_UP}))'
     return panels.stat(
         "Failing polls",
-        [Query(f"count({_UP} == 0) or 0 * count({_UP})")],
+        [
+            Query(
+                f'{every} * on () group_left (failed) count_values("failed", {failed}) '
+                f"* on () group_left () {failed}",
+                "{{failed}} of {{every}}",
+            )
+        ],
+        is_in_words=True,
         description="Campaigns and canvases whose last finished poll failed. They "
         "serve the figures of their last success until those are stale.",
         unit="short",
@@ -55,7 +79,7 @@ def oldest() -> Drawn:
         "interval. Figures are removed after `stale_after`, an hour by default.",
         unit="suffix: intervals",
         decimals=1,
-        thresholds=_LATE.steps(good=palette.PLAIN),
+        thresholds=LATE.steps(good=palette.PLAIN),
     )
 
 
@@ -104,7 +128,7 @@ def _oldest_first() -> Drawn:
     return tables.table_of(
         "Oldest figures, 50 rows",
         [
-            Column("Intervals", top, decimals=1, limits=_LATE),
+            Column("Intervals", top, decimals=1, limits=LATE),
             Column("Age", f"{_AGE} and on ({_OBJECT}) {top}", unit="s"),
             yes_or_no("Poll OK", f"{_UP} and on ({_OBJECT}) {top}"),
         ],
