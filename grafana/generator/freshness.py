@@ -28,12 +28,24 @@ _ALL_WELL, _NEVER, _REJECTED = -1, 10**9, 2 * 10**9
 """Codes among ages in seconds, which are between them; the worst is the largest."""
 
 _UP = figures.up()
-_SUCCESS = fold(select(f"{_KINDS}_last_success_timestamp_seconds", OF_CAMPAIGN))
-_INTERVAL = fold(select(f"{_KINDS}_interval_seconds", OF_CAMPAIGN))
 _DAY = fold(select(f"{_KINDS}_daily_timestamp_seconds", OF_CAMPAIGN))
-_AGE = f"(time() - max by ({_OBJECT}) ({_SUCCESS}))"
-_INTERVALS = f"{_AGE} / (max by ({_OBJECT}) ({_INTERVAL}) > 0)"
-_LATE = palette.Limits(3, 6)
+
+
+def age(scope: tuple[str, ...]) -> str:
+    """Return the seconds since the last successful poll of each object."""
+    success = fold(select(f"{_KINDS}_last_success_timestamp_seconds", scope))
+    return f"(time() - max by ({_OBJECT}) ({success}))"
+
+
+def intervals(scope: tuple[str, ...]) -> str:
+    """Return the age of the figures of each object, in intervals of its polls."""
+    interval = fold(select(f"{_KINDS}_interval_seconds", scope))
+    return f"{age(scope)} / (max by ({_OBJECT}) ({interval}) > 0)"
+
+
+_AGE = age(OF_CAMPAIGN)
+_INTERVALS = intervals(OF_CAMPAIGN)
+LATE = palette.Limits(3, 6)
 """In intervals."""
 DATE = "time:YYYY-MM-DD"
 """The unit of a date, in milliseconds. A time of day would be that of the browser."""
@@ -94,7 +106,7 @@ def oldest() -> Drawn:
         "interval. Figures are removed after `stale_after`, an hour by default.",
         unit="suffix: intervals",
         decimals=1,
-        thresholds=_LATE.steps(good=palette.PLAIN),
+        thresholds=LATE.steps(good=palette.PLAIN),
     )
 
 
@@ -151,7 +163,7 @@ def _oldest_first() -> Drawn:
     return tables.table_of(
         "Oldest figures, 50 rows",
         [
-            Column("Intervals", top, decimals=1, limits=_LATE, width=100),
+            Column("Intervals", top, decimals=1, limits=LATE, width=100),
             Column("Age", f"{_AGE} and on ({_OBJECT}) {top}", unit="s"),
         ],
         keys=_KEYS,
@@ -190,7 +202,7 @@ def _without_figures() -> Drawn:
 
 
 def _course() -> Drawn:
-    late = f"count({_INTERVALS} > {_LATE.warning}) or 0 * count({_UP})"
+    late = f"count({_INTERVALS} > {LATE.warning}) or 0 * count({_UP})"
     paused = telemetry.own("(workspace|canvases)_paused")
     return panels.graph(
         "Failing and late",
@@ -200,7 +212,7 @@ def _course() -> Drawn:
             Query(f"max({paused})", "key rejected"),
         ],
         description="Campaigns and canvases whose last finished poll failed, and those "
-        f"whose last success is more than {_LATE.warning} intervals ago. Key rejected: "
+        f"whose last success is more than {LATE.warning} intervals ago. Key rejected: "
         "1 while Braze rejects a key or its permission for canvases.",
         unit="short",
     )

@@ -243,6 +243,9 @@ def test_colours_are_those_of_the_palette(document: Document) -> None:
     assert set(found) <= COLOURS
 
 
+RUNBOOKS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs/runbooks/"
+
+
 def test_links_lead_to_existing_dashboards() -> None:
     """Rows and series link to their object, with data source, channel and time range.
 
@@ -253,7 +256,7 @@ def test_links_lead_to_existing_dashboards() -> None:
         config = panel["fieldConfig"]
         for field in (config["defaults"], *map(settings, config["overrides"])):
             for link in field.get("links") or []:
-                if link["targetBlank"]:
+                if link["targetBlank"] or link["url"].startswith(RUNBOOKS):
                     continue  # not a dashboard
                 for kind in ("campaign", "canvas", "exporter"):
                     url = re.sub(r"\$\{__\w+(\.\w+)?\.[kK]ind\}", kind, link["url"])
@@ -286,6 +289,20 @@ def test_the_runbooks_are_where_the_rules_lead() -> None:
     rules = (GRAFANA / "rules" / "braze-alerts.yaml").read_text(encoding="utf-8")
 
     assert f"runbook_url: {DOCS}/runbooks/" in rules
+def test_an_alert_leads_to_its_runbook() -> None:
+    """With the address of the rules; where nothing fires, to the list of alerts."""
+    [alerts] = [one for one in tables() if "Alert" in columns(one)]
+    field = columns(alerts)["Alert"]
+    [link] = field["links"]
+    rules = (ROOT / "grafana/rules/braze-alerts.yaml").read_text(encoding="utf-8")
+    names = set(re.findall(r"alert: (\w+)", rules))
+    [[nothing]] = [mapping["options"] for mapping in field["mappings"]]
+
+    assert link["url"] == f"{RUNBOOKS}${{__value.raw}}.md"
+    assert len(names) > 20
+    for name in names:
+        assert f"runbook_url: {RUNBOOKS}{name}.md" in rules
+    assert (ROOT / "docs/runbooks" / f"{nothing}.md").resolve().is_file()
 
 
 def test_an_object_is_shown_with_its_workspace() -> None:
@@ -400,8 +417,8 @@ def test_queries_select_by_job() -> None:
         found = list(selectors(query.expression))
         assert found, query
         for selector in found:
-            of_alerts = [""] if selector.name == "ALERTS" else None
-            assert selector.values("job") in (["$job"], of_alerts), query
+            is_alert = selector.name.startswith("ALERTS")
+            assert selector.values("job") == ["$job|" if is_alert else "$job"], query
 
 
 def messages() -> Iterator[tuple[str, list[Document] | None]]:
