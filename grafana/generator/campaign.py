@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from grafana.generator import figures, freshness, palette, panels, promql, tables, trial
 from grafana.generator.figures import Period, converting, overall, stage, stat
+from grafana.generator.last_day import counted
 from grafana.generator.layout import Drawn, Section, Tile
-from grafana.generator.overview import counted
 from grafana.generator.panels import Query
 from grafana.generator.promql import ratio, total, union
 from grafana.generator.shell import Page
@@ -60,10 +62,11 @@ def _headline() -> list[Tile]:
     names = [
         counted(
             title,
-            stage(LAST, names),
-            stage(WEEK, names),
-            description=f"Sum of the figures for {title.lower()} in each channel",
-            note=_NAMES,
+            partial(stage, names=names),
+            last=LAST,
+            by_day=BY_DAY,
+            description=f"Sum of the figures for {title.lower()} in each channel. "
+            + _NAMES.removesuffix("."),
         )
         for title, names in _STAGES
     ]
@@ -74,20 +77,22 @@ def _headline() -> list[Tile]:
     names += [
         counted(
             "Converted",
-            converting(LAST, "conversions"),
-            converting(WEEK, "conversions"),
+            partial(converting, name="conversions"),
+            last=LAST,
+            by_day=BY_DAY,
             description=f"Sum of `conversions`, the first conversion event, {whole}",
         ),
         counted(
             "Revenue",
-            converting(LAST, "revenue"),
-            converting(WEEK, "revenue"),
+            partial(converting, name="revenue"),
+            last=LAST,
+            by_day=BY_DAY,
             description=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
             "overlap, so a sum over several campaigns may count an order twice",
             unit="currencyUSD",
         ),
     ]
-    return [Tile(panel, 8, 4) for panel in names]
+    return [Tile(panel, 4, 5) for panel in names]
 
 
 def _funnel() -> list[Tile]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus
 
-from grafana.generator import palette, promql
+from grafana.generator import palette, promql, telemetry
 from grafana.generator.promql import fold, select
 from grafana.generator.variables import SOURCE
 
@@ -24,7 +24,6 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
             chosen,
         ),
     )
-    started = select("process_start_time_seconds", promql.OF_JOB)
     reloaded = select(
         "braze_exporter_config_last_reload_success_timestamp_seconds", promql.OF_JOB
     )
@@ -42,7 +41,7 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
         ),
         _shown(
             "Starts of the exporter",
-            f"1000 * {started}",
+            f"1000 * {telemetry.process('process_start_time_seconds')}",
             title="Exporter started",
             text="{{instance}}",
             colour=palette.PURPLE,
@@ -50,7 +49,7 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
         ),
         _shown(
             "Loaded configurations",
-            f"1000 * {reloaded}",
+            f"1000 * max by (instance) ({reloaded})",
             title="Configuration loaded",
             text="{{instance}}",
             colour=palette.ORANGE,

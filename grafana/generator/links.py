@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
 TAG = "braze-exporter"
+_DOCS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs"
 _KEPT = "${datasource:queryparam}&${job:queryparam}"
 _CHANNEL = "${channel:queryparam}"
 _TITLE = "Show details"
@@ -24,6 +25,33 @@ def siblings() -> builders.DashboardLink:
         .keep_time(keep_time=True)
         .target_blank(target_blank=False)
     )
+
+
+def runbooks() -> builders.DashboardLink:
+    """Return a link to the documents that state what to do."""
+    return (
+        builders.DashboardLink("Runbooks")
+        .type(models.DashboardLinkType.LINK)
+        .icon("doc")
+        .tooltip("What each alert means, and what to do")
+        .url(f"{_DOCS}/runbooks")
+        .target_blank(target_blank=True)
+    )
+
+
+def of_reason() -> dict[str, object]:
+    """Return a link from a reason of a failure to its cause and what to do."""
+    url = f"{_DOCS}/operations.md#failure-reasons"
+    return {"title": "Cause, and what to do", "url": url, "targetBlank": True}
+
+
+def of_instance() -> dict[str, object]:
+    """Return a link to the status page of an exporter.
+
+    It works if the label is an address that the browser reaches, as outside Kubernetes.
+    """
+    url = "http://${__data.fields.Instance}/"
+    return {"title": "Status page", "url": url, "targetBlank": True}
 
 
 def of_series() -> builders.DashboardLink:

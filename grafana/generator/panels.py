@@ -45,7 +45,7 @@ _DAY = "1d"
 _POINTS = 250
 """Of a graph. By default Grafana requests one for each pixel."""
 _DAYS_SHOWN = 29
-_TITLE_PIXELS, _VALUE_PIXELS = 12, 28
+_TITLE_PIXELS, _VALUE_PIXELS, _WORDS_PIXELS = 12, 28, 22
 _LEGEND_PIXELS = 260
 _BAR_PIXELS = 22
 
@@ -118,12 +118,16 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     overrides: Iterable[Override] = (),
     nothing: str = "–",
     trend: Query | None = None,
+    is_in_words: bool = False,
 ) -> stats.Panel:
     """Return big numbers, one for each series, named if there are several queries.
 
-    A trend replaces the queries: its last value is the number, above its sparkline
-    with a point for each day.
+    A trend comes before the queries: its last value is the number, above its sparkline
+    with a point for each day. `is_in_words`: the legend is shown instead of the number,
+    which only has the colour.
     """
+    is_text = is_in_words or bool(mappings)
+    instants = enumerate(queries, start=1 if trend else 0)
     panel = (
         stats.Panel()
         .title(title)
@@ -136,24 +140,31 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .text(
             common_builders.VizTextDisplayOptions()
             .title_size(_TITLE_PIXELS)
-            .value_size(_VALUE_PIXELS)
+            .value_size(_WORDS_PIXELS if is_text else _VALUE_PIXELS)
         )
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(
             common.BigValueGraphMode.AREA if trend else common.BigValueGraphMode.NONE
         )
         .justify_mode(common.BigValueJustifyMode.AUTO)
-        .orientation(common.VizOrientation.AUTO)
+        .orientation(
+            common.VizOrientation.HORIZONTAL
+            if trend and queries
+            else common.VizOrientation.AUTO
+        )
         .text_mode(
-            common.BigValueTextMode.VALUE_AND_NAME
-            if len(queries) > 1
+            common.BigValueTextMode.NAME
+            if is_in_words
+            else common.BigValueTextMode.VALUE_AND_NAME
+            if len(queries) > (0 if trend else 1)
             else common.BigValueTextMode.VALUE
         )
         .reduce_options(_last())
         .targets(
-            [days(trend, number=0)]
-            if trend
-            else [instant(query, number=at) for at, query in enumerate(queries)]
+            [
+                *([days(trend, number=0)] if trend else []),
+                *(instant(query, number=at) for at, query in instants),
+            ]
         )
     )
     if trend:
@@ -268,8 +279,8 @@ def bars(
 ) -> bargauge.Panel:
     """Return one horizontal bar for each series, in the order of the result.
 
-    `name` is the text of Grafana before a bar, with fields: the legend does not name a
-    single bar. `most` is the value of a full bar, by default the largest value.
+    `name` is the text of Grafana before a bar, with fields: the legend gives a single
+    bar no name. `most` is the value of a full bar, by default the largest value.
     """
     panel = (
         bargauge.Panel()

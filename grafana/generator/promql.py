@@ -62,9 +62,13 @@ def by_day(selector: str) -> str:
     """Return the samples twelve hours after a point, or the newest ones before that.
 
     Points of a graph with a step of a day are at midnight. Then Braze's day changes;
-    half a day later the last complete day is the one that ended at the point.
+    half a day later the last complete day is the one that ended at the point. If
+    nothing is scraped in that half of the day, the samples of the other half are used.
     """
-    return f"last_over_time({selector}[12h] offset -12h) or {selector}"
+    halves = (
+        f"last_over_time({selector}[12h] offset {offset})" for offset in ("-12h", "-1d")
+    )
+    return " or ".join((*halves, selector))
 
 
 def named(vector: str, *by: str) -> str:

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from grafana.generator.events import events
 from grafana.generator.layout import Section, place
-from grafana.generator.links import TAG, siblings
+from grafana.generator.links import TAG, runbooks, siblings
 from grafana.generator.variables import variables
 
 SCHEMA_VERSION = 39
@@ -52,6 +52,8 @@ class Page:
     """The kind of the objects that can be chosen."""
     is_of_one: bool = False
     """Whether it begins with one campaign instead of all."""
+    has_runbooks: bool = False
+    """Whether its header links to the runbooks, where there is room for it."""
 
     def render(self) -> str:
         """Return the JSON that Grafana loads; the output is deterministic."""
@@ -68,7 +70,7 @@ class Page:
                 [*variables(*self.hidden, is_of_one=self.is_of_one), *self.extra]
             )
             .annotations([*events(self.kind)])
-            .link(siblings())
+            .links([siblings(), *([runbooks()] if self.has_runbooks else [])])
         ).build()
         built.panels = place(self.sections)
         built.schema_version = SCHEMA_VERSION

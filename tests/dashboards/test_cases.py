@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from tests.support.programs import run_program
 Program = Callable[[str], str]
 Check = Callable[..., str]
 Labels = Mapping[str, str]
+STATES = "Campaigns and canvases by state, last complete day"
+BOUNCES = "Email bounce rates by day, worst 20 of today first"
 TRIAL = "Do variations convert better than their control group? 28 days"
 CAMPAIGN = {"workspace": "shop", "campaign": "Spring"}
 PLAIN = {**CAMPAIGN, "campaign": "Plain"}
@@ -96,7 +98,7 @@ def info(variation: str, *, control: str, **labels: str) -> Series:
 
 
 def figure(
-    family: str, variation: str, metric: str, value: float, **labels: str
+    family: str, variation: str, metric: str, value: float | str, **labels: str
 ) -> Series:
     """Return the series of a variation's figure."""
     of = {**EMAIL, "variation": variation, "metric": metric, **labels}
@@ -242,7 +244,7 @@ def whole_day() -> list[Series]:
         ("braze-campaign", "Conversion events, last complete day", "C", 12),
         ("braze-campaign", "Conversion events, last complete day", "D", 11),
         ("braze-campaign", "Funnel by channel, last complete day", "E", 40),
-        ("braze-overview", "Leaderboard, last complete day", "I", 0.03 + 1),
+        ("braze-overview", STATES, "I", 0.03 + 1),
         ("braze-campaign", "Revenue per recipient, last complete day", "B", 0.3 + 1),
     ],
 )
@@ -258,9 +260,8 @@ def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
 @pytest.mark.parametrize(
     ("name", "panel", "expected"),
     [
-        ("braze-overview", "Sent, today so far", 200),
-        ("braze-overview", "Email bounce rate, today so far", 1 / 200),
-        ("braze-overview", "Email bounce rates over time, worst 20", 1 / 200),
+        ("braze-overview", "Email bounces today", 1 / 200),
+        ("braze-overview", BOUNCES, 1 / 200),
         ("braze-campaign", "Today so far", 200),
         ("braze-email-deliverability", "Bounce rate", 1 / 200),
     ],
@@ -280,6 +281,281 @@ def test_yesterday_is_not_shown_as_today(
     asked = f"sum({expression(name, panel)})"
 
     assert unexpected(asked, series, ({}, expected)) == ""
+
+
+def word_of(code: float) -> tuple[str, str]:
+    """Return the text and the colour of a state's code."""
+    [panel] = [one for one in panels("braze-overview") if one["title"] == STATES]
+    [mappings] = [
+        setting["value"]
+        for override in panel["fieldConfig"]["overrides"]
+        for setting in override["properties"]
+        if override["matcher"]["options"] == "State" and setting["id"] == "mappings"
+    ]
+    ranges = [one["options"] for one in mappings if one["type"] == "range"]
+    [result, *_] = [one["result"] for one in ranges if one["from"] <= code <= one["to"]]
+    return result["text"], result["color"]
+
+
+def polled(**labels: str) -> list[Series]:
+    """Return a campaign that is polled every five minutes, with one of email."""
+    of = {**CAMPAIGN, **labels}
+    return [
+        info("default", control="false", **labels),
+        Series("braze_campaign_up", of, 1),
+        Series("braze_campaign_last_success_timestamp_seconds", of, 0),
+        Series("braze_campaign_interval_seconds", of, 300),
+        Series("braze_campaign_daily_timestamp_seconds", of, 0),
+    ]
+
+
+def mail(
+    family: str, sent: int, bounces: int, spam: int, **labels: str
+) -> list[Series]:
+    """Return a day of email."""
+    return [
+        figure(family, "default", metric, value, **labels)
+        for metric, value in (
+            ("sent", sent),
+            ("bounces", bounces),
+            ("delivered", sent - bounces),
+            ("reported_spam", spam),
+        )
+    ]
+
+
+DAILY = "braze_campaign_daily"
+BOUNCING = ("bounces", "#D55E00")
+ROW = {"workspace": "shop", "kind": "campaign", "name": "Spring"}
+"""The labels of a campaign in a table of both kinds."""
+
+
+@pytest.mark.parametrize(
+    ("series", "code", "word", "colour"),
+    [
+        ([*mail(LAST, 999, 1, 0)], 7.001, "OK", "text"),
+        ([], 8, "OK", "text"),
+        (
+            [*mail(LAST, 999, 0, 0), *mail(DAILY, 200, 11, 0)],
+            0.001,
+            "bounces",
+            "#D55E00",
+        ),
+        (
+            [*mail(LAST, 999, 50, 0), *mail(DAILY, 200, 1, 0)],
+            0.001,
+            "bounces",
+            "#D55E00",
+        ),
+        ([*mail(LAST, 999, 40, 0)], 4.001, "bounces", "#E69F00"),
+        ([*mail(LAST, 99, 90, 9)], 7.01, "OK", "text"),
+        ([*mail(LAST, 999, 0, 3)], 1.001, "spam", "#D55E00"),
+        ([*mail(LAST, 999, 0, 1)], 5.001, "spam", "#E69F00"),
+    ],
+    ids=[
+        *("fine", "nothing sent", "bounces today", "bounces yesterday"),
+        *("some bounces", "few emails", "spam", "some spam"),
+    ],
+)
+def test_the_state_of_a_campaign_is_a_word(
+    unexpected: Check, series: list[Series], code: float, word: str, colour: str
+) -> None:
+    """Its code is less by a share of the volume, so that equal states are in order."""
+    asked = f"round({expression('braze-overview', STATES)}, 0.001)"
+
+    assert unexpected(asked, [*polled(), *series], (ROW, code)) == ""
+    assert word_of(code) == (word, colour)
+
+
+def test_a_failing_campaign_without_any_figures_has_a_state(unexpected: Check) -> None:
+    up = Series("braze_campaign_up", CAMPAIGN, 0)
+    asked = expression("braze-overview", STATES)
+
+    assert unexpected(asked, [up], (ROW, 3)) == ""
+    assert word_of(3) == ("failing", "#D55E00")
+
+
+def test_a_late_campaign_has_a_state(unexpected: Check) -> None:
+    asked = expression("braze-overview", STATES)
+    series = [Series(one.family, one.labels, f"{one.value}x20") for one in polled()]
+
+    assert unexpected(asked, series, (ROW, 8), at="14m") == ""
+    assert unexpected(asked, series, (ROW, 7), at="15m") == ""
+    assert word_of(7) == ("late", "#E69F00")
+
+
+WEEK_AGO = 7 * 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("days", "week", "month", "is_silent"),
+    [
+        (f"500x5 _x{WEEK_AGO - 6} 0x9", 3_000, 13_500, True),
+        (f"500x5 _x{WEEK_AGO - 6} 1x9", 3_000, 13_500, False),
+        (f"500x5 _x{WEEK_AGO - 6} 0x9", 500, 500, False),
+        (f"0x5 _x{WEEK_AGO - 6} 0x9", 3_000, 13_500, False),
+        (f"50x5 _x{WEEK_AGO - 6} 0x9", 300, 1_350, False),
+        (f"_x{WEEK_AGO} 0x9", 3_000, 13_500, False),
+        (f"_x{WEEK_AGO} 0x9", 3_000, 14_000, True),
+        (f"_x{WEEK_AGO} 0x9", 500, 2_000, False),
+        (f"_x{WEEK_AGO} 0x9", 500, 13_500, False),
+    ],
+    ids=[
+        *("it usually sends", "it sends", "one mailing", "not on this weekday"),
+        *("few messages", "no history, as usual", "no history, a day is missing"),
+        *("no history, weekly", "no history, stopped before"),
+    ],
+)
+def test_a_campaign_is_silent_on_a_day_on_which_it_usually_sends(
+    unexpected: Check, days: str, week: int, month: int, is_silent: bool
+) -> None:
+    """The alert BrazeSendsStopped judges the same."""
+    rest = f"_x{WEEK_AGO} {{}}x9"
+    series = [
+        replace(info("default", control="false"), value=rest.format(1)),
+        figure(LAST, "default", "sent", days),
+        figure(MONTH, "default", "sent", rest.format(week), window="7d"),
+        figure(MONTH, "default", "sent", rest.format(month), window="28d"),
+    ]
+    asked = f"floor({expression('braze-overview', STATES)}) < bool 5"
+
+    found = (ROW, int(is_silent))
+    assert unexpected(asked, series, found, at=f"{WEEK_AGO + 1}m") == ""
+    assert word_of(4) == ("silent", "#E69F00")
+
+
+def test_states_are_in_order_of_volume(unexpected: Check) -> None:
+    """The worst state first, and in it the most messages."""
+    series = [
+        *(one for name in "ABC" for one in polled(campaign=name)),
+        *mail(LAST, 500, 0, 0, campaign="A"),
+        *mail(LAST, 9_999, 0, 0, campaign="B"),
+        *mail(LAST, 199, 20, 0, campaign="C"),
+    ]
+    asked = f"round({expression('braze-overview', STATES)}, 0.0001)"
+    codes = {"A": 7.002, "B": 7.0001, "C": 0.005}
+    expected = [({**ROW, "name": name}, code) for name, code in codes.items()]
+
+    assert unexpected(asked, series, *expected) == ""
+    assert unexpected(asked, series, expected[0], campaign="A") == ""
+
+
+def test_today_is_the_last_cell_of_a_history(unexpected: Check) -> None:
+    """A cell begins with its day; of a day that is over it is the complete one."""
+    hours = 60
+    series = []
+    for metric, first, second in (("sent", 1_000, 400), ("bounces", 10, 40)):
+        now = f"{first // 2}x{24 * hours} {second}x{9 * hours}"
+        over = f"_x{24 * hours + 1} {first}x{9 * hours}"
+        series += [figure(DAILY, "default", metric, now)]
+        series += [figure(LAST, "default", metric, over)]
+    day = f"0x{24 * hours} 86400x{9 * hours}"
+    series += [Series("braze_campaign_daily_timestamp_seconds", CAMPAIGN, day)]
+    # The range of Grafana ends at the last midnight.
+    asked = expression("braze-overview", BOUNCES).replace("@ end()", "@ 86400")
+    found = {"workspace": "shop", "kind": "campaign", "name": "Spring", "good": "0.9"}
+
+    for at, rate in ((0, 0.01), (86_400, 0.1)):
+        cell = f"last_over_time(({asked})[1m:1m] @ {at})"
+        assert unexpected(cell, series, (found, rate), at="1900m") == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "direction", "value"), [(80, "▲", 25), (125, "▼", 20)]
+)
+def test_the_difference_from_a_week_before_has_a_direction(
+    unexpected: Check, before: int, direction: str, value: float
+) -> None:
+    asked = f"round({expression('braze-overview', 'Sent', 'B')}, 0.001)"
+    days = f"{before}x5 _x{WEEK_AGO - 6} 100x9"
+    series = [figure(LAST, "default", "sent", days)]
+    found = {"direction": direction}, value
+
+    assert unexpected(asked, series, found, at=f"{WEEK_AGO + 1}m") == ""
+
+
+@pytest.mark.parametrize(
+    ("ups", "code"),
+    [
+        ([1, 1], 0),
+        ([1, 0], 1),
+        ([0, 0], -1),
+        ([], -1),
+    ],
+    ids=["up", "one of two down", "all down", "no exporter"],
+)
+def test_an_exporter_that_is_down_is_said_in_words(
+    unexpected: Check, ups: list[int], code: int
+) -> None:
+    """Other targets of Prometheus are not counted."""
+    series = [Series("up", {"job": "other"}, 0)]
+    for at, value in enumerate(ups):
+        target = {"instance": str(at)}
+        series += [Series("up", target, value)]
+        series += [Series("braze_exporter_build_info", target, 1)]
+
+    assert (
+        unexpected(expression("braze-overview", "Exporter"), series, ({}, code)) == ""
+    )
+
+
+def test_failing_polls_are_those_of_all(unexpected: Check) -> None:
+    asked = expression("braze-overview", "Failing polls")
+    series = [
+        Series("braze_campaign_up", {**CAMPAIGN, "campaign": name}, up)
+        for name, up in (("A", 1), ("B", 0), ("C", 1))
+    ]
+    found = {"failed": "1", "every": "3"}, 1
+
+    assert unexpected(asked, series, found) == ""
+    well = {"failed": "0", "every": "1"}, 0
+    assert unexpected(asked, series[:1], well) == ""
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ({}, {"Spring", "Summer", "Welcome", ""}),
+        ({"campaign": "Spring"}, {"Spring", ""}),
+        ({"workspace": "other"}, {""}),
+    ],
+    ids=["all", "a campaign", "another workspace"],
+)
+def test_alerts_are_those_of_the_choice(
+    unexpected: Check, choice: dict[str, str], names: set[str]
+) -> None:
+    """Those about no campaign or canvas, such as of an exporter, are always shown."""
+    objects: list[dict[str, str]] = [
+        {"workspace": "shop", "campaign": "Spring"},
+        {"workspace": "shop", "campaign": "Summer"},
+        {"workspace": "shop", "canvas": "Welcome"},
+        {},
+    ]
+    series = [
+        Series(
+            "ALERTS", {"alertname": "BrazeTest", "alertstate": "firing", **labels}, 1
+        )
+        for labels in objects
+    ]
+    series += [
+        Series("ALERTS_FOR_STATE", {"alertname": "BrazeTest", **labels}, 0)
+        for labels in objects
+    ]
+    asked = expression("braze-overview", "Firing and pending alerts")
+    number = expression("braze-overview", "Firing alerts")
+    expected = [({"name": name} if name else {}, 60) for name in sorted(names)]
+
+    series = [Series(one.family, one.labels, f"{one.value}x5") for one in series]
+    by_name = f"max by (name) ({asked})"
+    assert unexpected(by_name, series, *expected, at="1m", **choice) == ""
+    assert unexpected(number, series, ({}, len(names)), at="1m", **choice) == ""
+
+
+def test_nothing_that_fires_is_a_row(unexpected: Check) -> None:
+    asked = expression("braze-overview", "Firing and pending alerts")
+    row = {"alertname": "../alerts", "kind": "exporter"}
+
+    assert unexpected(asked, [], (row, -1)) == ""
 
 
 CANVAS = {"workspace": "shop", "canvas": "Welcome"}
@@ -423,7 +699,7 @@ def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
     [
         ("braze-overview", "Sent", "A", 110),
         ("braze-overview", "Conversions", "A", 18),
-        ("braze-overview", "Leaderboard, last complete day", "I", 0.1 + 0.2),
+        ("braze-overview", STATES, "I", 0.1 + 0.2),
         ("braze-messaging", SMS, "A", 10),
     ],
 )
@@ -447,14 +723,16 @@ def test_canvases_are_in_the_sums_of_both_kinds(
     assert unexpected(asked, series, ({}, expected)) == ""
 
 
-SERVED = "Series served, dropped, and values ignored"
+SERVED = "Series and values by workspace"
 
 
 @pytest.mark.parametrize(
     ("panel", "letter", "family"),
     [
-        ("Campaigns", "A", "braze_exporter_campaigns"),
+        ("Campaigns, canvases", "A", "braze_exporter_campaigns"),
+        ("Campaigns, canvases", "B", "braze_exporter_canvases"),
         ("Series", "A", "braze_exporter_series"),
+        ("Series", "B", "braze_exporter_series_dropped"),
         (SERVED, "A", "braze_exporter_series"),
         (SERVED, "B", "braze_exporter_series_dropped"),
         (SERVED, "C", "braze_exporter_ignored_values"),
@@ -488,3 +766,130 @@ def test_shards_add_up_and_replicas_do_not(
     asked = f"sum({expression('braze-exporter', panel, letter)})"
 
     assert unexpected(asked, series, ({}, expected)) == ""
+
+
+NODE = {"job": "node", "instance": "n"}
+BUILD = {"version": "1.0", "python": "3.13"}
+EXPORTER = "braze-exporter"
+ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("panel", "letter", "family"),
+    [
+        ("Memory", "A", "process_resident_memory_bytes"),
+        ("Processes", "A", "up"),
+        ("Exporter", "A", "up"),
+    ],
+)
+def test_only_exporters_are_processes(
+    unexpected: Check, panel: str, letter: str, family: str
+) -> None:
+    """With All, the processes of other jobs are not among them."""
+    series = [
+        Series("braze_exporter_build_info", BUILD, 1),
+        Series(family, {}, 1),
+        Series(family, NODE, 5),
+    ]
+    asked = expression(EXPORTER, panel, letter)
+
+    assert unexpected(f"sum({asked})", series, ({}, 1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("ups", "scraped", "up", "down"),
+    [
+        ({"a": "1x20", "b": "1x20"}, {"a": "1x20", "b": "1x20"}, 2, None),
+        ({"a": "1x20", "b": "1x9 0x10"}, {"a": "1x20", "b": "1x9 stale"}, 1, 1),
+        ({"a": "1x9 0x10"}, {"a": "1x9 stale"}, 0, 1),
+        ({}, {"a": "1x9 stale"}, 0, None),
+        ({}, {}, 0, None),
+    ],
+    ids=["two", "one is down", "all are down", "no target any more", "never scraped"],
+)
+def test_whether_the_exporter_is_up(
+    unexpected: Check,
+    ups: dict[str, str],
+    scraped: dict[str, str],
+    up: int,
+    down: int | None,
+) -> None:
+    """The text of 0 is `Exporter down`."""
+    series = [
+        Series("braze_exporter_build_info", {**BUILD, "instance": one}, values)
+        for one, values in scraped.items()
+    ]
+    series += [Series("up", {"instance": one}, values) for one, values in ups.items()]
+    series += [Series("up", NODE, "0x20")]
+    asked = [expression(EXPORTER, "Exporter", letter) for letter in "AB"]
+
+    assert unexpected(asked[0], series, ({}, up), at="15m") == ""
+    missing: list[tuple[Labels, float]] = [({}, down)] if down else []
+    assert unexpected(asked[1], series, *missing, at="15m") == ""
+
+
+def test_a_rejected_key_is_the_first_row_of_failing_polls(unexpected: Check) -> None:
+    """Then a campaign without success, by age the others; good workspaces are last."""
+    of = {"workspace": "shop"}
+    reason = {"reason": "unauthorized"}
+    series = [
+        Series("braze_exporter_workspace_paused", {**of, **reason}, 1),
+        Series("braze_exporter_canvases_paused", {**of, "reason": "forbidden"}, 0),
+        Series("braze_campaign_up", {**of, "campaign": "New"}, 0),
+        Series("braze_campaign_up", {**of, "campaign": "Old"}, 0),
+        Series("braze_canvas_up", {"workspace": "good", "canvas": "Tour"}, 1),
+        *(
+            Series("braze_campaign_failure_info", {**of, "campaign": one, **reason}, 1)
+            for one in ("New", "Old")
+        ),
+        Series(
+            "braze_campaign_last_success_timestamp_seconds",
+            {**of, "campaign": "Old"},
+            0,
+        ),
+    ]
+    shown = {**of, **reason}
+    campaign = {**shown, "kind": "campaign"}
+
+    assert (
+        unexpected(
+            expression(EXPORTER, "Failing, with the reason"),
+            series,
+            ({**shown, "kind": "exporter"}, REJECTED),
+            ({**campaign, "name": "New"}, NEVER),
+            ({**campaign, "name": "Old"}, 60),
+            ({"workspace": "good", "kind": "exporter"}, ALL_WELL),
+            at="1m",
+        )
+        == ""
+    )
+
+
+def test_planned_requests_are_those_of_both_kinds(unexpected: Check) -> None:
+    of = {"workspace": "shop"}
+    planned = "planned_requests_per_minute"
+    series = [
+        Series(f"braze_exporter_{planned}", of, 40),
+        Series(f"braze_exporter_canvas_{planned}", of, 2),
+        Series(f"braze_exporter_{planned}", {**of, "instance": "b"}, 40),
+    ]
+    asked = expression(EXPORTER, "Requests per minute, planned and sent")
+
+    assert unexpected(asked, series, ({}, 82)) == ""
+
+
+def test_every_request_has_one_class(unexpected: Check) -> None:
+    of = {"workspace": "shop", "endpoint": "campaigns/data_series"}
+    codes = ("200", "302", "404", "429", "503", "error")
+    family = "braze_exporter_api_requests_total"
+    series = [
+        Series(family, {**of, "code": code}, f"0+{10**at}x5")
+        for at, code in enumerate(codes)
+    ]
+    found = ["1", "110", "1000", "10000", "100000"]
+    panel = "Requests per minute by status"
+
+    for letter, expected in zip("ABCDE", found, strict=True):
+        asked = expression(EXPORTER, panel, letter).replace("$__rate_interval", "3m")
+        rounded = f"round({asked})"
+        assert unexpected(rounded, series, ({}, float(expected)), at="5m") == ""

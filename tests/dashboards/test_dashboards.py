@@ -23,6 +23,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from tests.dashboards.dashboard_json import (
     EXTRA,
     FILES,
+    GRAFANA,
     NAMES,
     SELECTOR,
     VARIABLES,
@@ -35,11 +36,14 @@ from tests.dashboards.dashboard_json import (
     queries,
     selectors,
 )
+from tests.paths import ROOT
 
 UIDS = [
     *("braze-campaign", "braze-canvas", "braze-email-deliverability"),
     *("braze-exporter", "braze-messaging", "braze-overview"),
 ]
+DOCS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs"
+"""Where the rules' `runbook_url` leads."""
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 KINDS = {
     *("stat", "table", "timeseries", "bargauge", "barchart"),
@@ -113,11 +117,13 @@ def test_a_dashboard_can_be_provisioned(document: Document) -> None:
     assert document["title"].startswith("Braze / ")
     assert document["description"].endswith(".")
     assert not {"__inputs", "__requires", "__elements"} & set(document)
-    [link] = document["links"]  # to the other dashboards
+    link, *others = document["links"]  # to the other dashboards
     assert document["tags"] == link["tags"] == ["braze-exporter"]
     assert link["type"] == "dashboards"
     assert (link["includeVars"], link["keepTime"]) == (True, True)
     assert link["asDropdown"], "a link for each dashboard takes a line of the header"
+    has_runbooks = document["uid"] == "braze-exporter"
+    assert [one["url"] for one in others] == [f"{DOCS}/runbooks"] * has_runbooks
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -180,16 +186,21 @@ def test_a_variable_is_shown_where_its_choice_has_an_effect(document: Document) 
 
 
 def test_panels_do_not_overlap(document: Document) -> None:
-    """Panels of a collapsed heading are below it, where it is the last one."""
-    taken: set[tuple[int, int]] = set()
-    for panel in placed(document):
-        place = panel["gridPos"]
-        right = place["x"] + place["w"]
-        rows = range(place["y"], place["y"] + place["h"])
-        cells = set(product(range(place["x"], right), rows))
-        assert not cells & taken, panel["title"]
-        assert right <= 24, panel["title"]
-        taken |= cells
+    """Those of a closed heading are below it; opened, it moves all that follows."""
+    closed = [one for one in document["panels"] if one.get("panels")]
+    for together in (document["panels"], *(one["panels"] for one in closed)):
+        taken: set[tuple[int, int]] = set()
+        for panel in together:
+            place = panel["gridPos"]
+            right = place["x"] + place["w"]
+            rows = range(place["y"], place["y"] + place["h"])
+            cells = set(product(range(place["x"], right), rows))
+            assert not cells & taken, panel["title"]
+            assert right <= 24, panel["title"]
+            taken |= cells
+    for heading in closed:
+        first = heading["gridPos"]["y"] + 1
+        assert min(one["gridPos"]["y"] for one in heading["panels"]) == first
 
     numbers = sorted(panel["id"] for panel in placed(document))
     assert numbers == list(range(1, len(numbers) + 1))
@@ -232,6 +243,9 @@ def test_colours_are_those_of_the_palette(document: Document) -> None:
     assert set(found) <= COLOURS
 
 
+RUNBOOKS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs/runbooks/"
+
+
 def test_links_lead_to_existing_dashboards() -> None:
     """Rows and series link to their object, with data source, channel and time range.
 
@@ -242,6 +256,8 @@ def test_links_lead_to_existing_dashboards() -> None:
         config = panel["fieldConfig"]
         for field in (config["defaults"], *map(settings, config["overrides"])):
             for link in field.get("links") or []:
+                if link["targetBlank"] or link["url"].startswith(RUNBOOKS):
+                    continue  # not a dashboard
                 for kind in ("campaign", "canvas", "exporter"):
                     url = re.sub(r"\$\{__\w+(\.\w+)?\.[kK]ind\}", kind, link["url"])
                     path, _, query = url.partition("?")
@@ -254,6 +270,41 @@ def test_links_lead_to_existing_dashboards() -> None:
                     ):
                         assert part in query, panel["title"]
     assert found == {"/d/braze-campaign", "/d/braze-canvas", "/d/braze-exporter"}
+
+
+def test_a_reason_leads_to_what_to_do_and_a_process_to_its_status_page() -> None:
+    [failing] = (one for one in tables() if one["title"] == "Failing, with the reason")
+    [processes] = (one for one in tables() if one["title"] == "Processes")
+
+    [cause] = columns(failing)["Reason"]["links"]
+    [status] = columns(processes)["Instance"]["links"]
+
+    page, _, heading = cause["url"].removeprefix(DOCS).partition("#")
+    text = (ROOT / f"docs{page}").read_text(encoding="utf-8")
+    assert f"\n## {heading.replace('-', ' ').capitalize()}\n" in text
+    assert status["url"] == "http://${__data.fields.Instance}/"
+
+
+def test_the_runbooks_are_where_the_rules_lead() -> None:
+    rules = (GRAFANA / "rules" / "braze-alerts.yaml").read_text(encoding="utf-8")
+
+    assert f"runbook_url: {DOCS}/runbooks/" in rules
+
+
+def test_an_alert_leads_to_its_runbook() -> None:
+    """With the address of the rules; where nothing fires, to the list of alerts."""
+    [alerts] = [one for one in tables() if "Alert" in columns(one)]
+    field = columns(alerts)["Alert"]
+    [link] = field["links"]
+    rules = (ROOT / "grafana/rules/braze-alerts.yaml").read_text(encoding="utf-8")
+    names = set(re.findall(r"alert: (\w+)", rules))
+    [[nothing]] = [mapping["options"] for mapping in field["mappings"]]
+
+    assert link["url"] == f"{RUNBOOKS}${{__value.raw}}.md"
+    assert len(names) > 20
+    for name in names:
+        assert f"runbook_url: {RUNBOOKS}{name}.md" in rules
+    assert (ROOT / "docs/runbooks" / f"{nothing}.md").resolve().is_file()
 
 
 def test_an_object_is_shown_with_its_workspace() -> None:
@@ -310,8 +361,7 @@ def test_an_absent_figure_is_no_alarm() -> None:
         config = panel["fieldConfig"]
         for field in (config["defaults"], *map(settings, config["overrides"])):
             first = (field.get("thresholds") or {"steps": [{}]})["steps"][0]
-            if panel["title"] != "Configuration accepted":
-                assert first.get("color") not in {"#D55E00", "#E69F00"}, panel["title"]
+            assert first.get("color") not in {"#D55E00", "#E69F00"}, panel["title"]
 
 
 def test_only_the_trend_of_a_table_becomes_a_sparkline() -> None:
@@ -369,8 +419,8 @@ def test_queries_select_by_job() -> None:
         found = list(selectors(query.expression))
         assert found, query
         for selector in found:
-            of_alerts = [""] if selector.name == "ALERTS" else None
-            assert selector.values("job") in (["$job"], of_alerts), query
+            is_alert = selector.name.startswith("ALERTS")
+            assert selector.values("job") == ["$job|" if is_alert else "$job"], query
 
 
 def messages() -> Iterator[tuple[str, list[Document] | None]]:

@@ -19,6 +19,8 @@ GRID_PADDING, GAP = 32, 8
 TITLE_LETTER, TITLE_PADDING = 7.6, 52
 """With the icon of the description behind the title."""
 HEADING_LETTER, HEADING_PADDING, SORT_ARROW, FILTER_ICON = 7.0, 14, 18, 20
+WORD_LETTER, STAT_PADDING = 0.6, 24
+"""Of a letter, the share of the size of the text."""
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
 VARIABLE_LETTER, VARIABLE_PADDING, CHOICE = 7.0, 22, 90
@@ -78,6 +80,23 @@ def test_no_title_is_cut(screen: int) -> None:
     assert cut == []
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_no_word_of_a_stat_is_cut(screen: int) -> None:
+    """Numbers are shorter than words such as of an exporter that is down."""
+    for panel in panels():
+        if panel["type"] == "stat":
+            defaults = panel["fieldConfig"]["defaults"]
+            words = [
+                result["text"]
+                for one in defaults.get("mappings", [])
+                if one["type"] == "value"
+                for result in one["options"].values()
+            ]
+            letter = WORD_LETTER * panel["options"]["text"]["valueSize"]
+            room = width(panel, screen) - STAT_PADDING
+            assert all(letter * len(word) <= room for word in words), panel["title"]
+
+
 @pytest.mark.parametrize("table", TABLES, ids=is_named)
 def test_no_table_is_narrower_than_its_columns(table: Document) -> None:
     columns = shown(table)
@@ -131,6 +150,32 @@ def test_a_missing_value_is_no_alarm(panel: Document) -> None:
 def test_an_empty_panel_says_so(panel: Document) -> None:
     if panel["type"] != "text":
         assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+def test_a_table_by_state_begins_with_it() -> None:
+    """Its codes are sorted, the worst first. Rows of other queries are left out."""
+    [table] = [one for one in TABLES if "State" in shown(one) and "Sent" in shown(one)]
+    transformations = {one["id"]: one["options"] for one in table["transformations"]}
+    order = transformations["organize"]["indexByName"]
+    titles = transformations["organize"]["renameByName"]
+    [only] = transformations["filterByValue"]["filters"]
+
+    assert titles[min(order, key=order.__getitem__)] == "State"
+    assert table["options"]["sortBy"] == [{"displayName": "State", "desc": False}]
+    assert (only["fieldName"], only["config"]["id"]) == ("State", "isNotNull")
+
+
+def test_alerts_have_a_colour_and_are_on_the_first_screen() -> None:
+    [alerts] = [one for one in TABLES if "Alert" in shown(one)]
+    severity = shown(alerts)["Severity"]
+    mappings = severity["mappings"]
+    assert isinstance(mappings, list)
+    names = {name for one in mappings for name in one["options"]}
+
+    assert names == {"critical", "warning"}
+    assert severity["custom.cellOptions"] == {"type": "color-text"}
+    place = alerts["gridPos"]
+    assert place["y"] + place["h"] <= ROWS_OF_A_SCREEN
 
 
 def test_a_trend_alone_is_taken_for_a_time_series() -> None:
@@ -217,7 +262,8 @@ def test_the_header_is_one_line(name: str) -> None:
         VARIABLE_LETTER * len(label) + VARIABLE_PADDING + CHOICE for label in labels
     )
 
-    assert [one["asDropdown"] for one in document["links"]] == [True]
+    for one in document["links"]:
+        assert one["asDropdown"] or one["type"] == "link", "one for each dashboard"
     assert all("description" not in one for one in document["templating"]["list"])
     assert needed + TIME_PICKER <= 1440 - GRID_PADDING
 
@@ -243,6 +289,49 @@ def test_the_first_row_is_low(name: str) -> None:
     assert {one["type"] for one in first} == {"stat"}
     assert max(one["gridPos"]["h"] for one in first) <= 5
     assert sum(one["gridPos"]["w"] for one in first) == 24
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_row_states_whether_the_exporter_is_up(name: str) -> None:
+    """In words, with a result although nothing is scraped."""
+    first = [one for one in load(name)["panels"] if one["gridPos"]["y"] == 1]
+
+    [up] = [one for one in first if "Exporter down" in json.dumps(one)]
+    assert re.search(r" or \(?vector\(", up["targets"][0]["expr"])
+
+
+def test_processes_are_named_only_under_closed_headings() -> None:
+    """A legend cannot leave out an instance that is the only one."""
+    closed = {
+        panel["title"]
+        for name in NAMES
+        for heading in load(name)["panels"]
+        for panel in heading.get("panels", [])
+    }
+    for panel in panels():
+        legends = " ".join(one["legendFormat"] for one in panel.get("targets", []))
+        if "{{instance}}" in legends:
+            assert panel["title"] in closed, panel["title"]
+
+
+def test_classes_of_requests_have_fixed_colours() -> None:
+    """Also while some of them, such as 5xx, do not occur."""
+    [requests] = (
+        one for one in panels() if one["title"] == "Requests per minute by status"
+    )
+    overrides = requests["fieldConfig"]["overrides"]
+    colours = [settings["color"]["fixedColor"] for settings in properties(overrides)]
+
+    assert len(set(colours)) == len(requests["targets"]) == 5
+    assert set(colours) <= PALETTE - NEUTRAL
+
+
+def properties(overrides: list[Document]) -> list[Document]:
+    """Return the settings of each override."""
+    return [
+        {each["id"]: each.get("value") for each in one["properties"]}
+        for one in overrides
+    ]
 
 
 def test_keys_that_change_the_layout_are_left_out() -> None:
