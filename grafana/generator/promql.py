@@ -150,7 +150,8 @@ def moved(vector: str, modifier: str) -> str:
     Those at the end of the graph's time range keep theirs.
     """
     vector = vector.replace(_AT_LAST_POINT, "")
-    return re.sub(r"(\}(?:\[[\w:]+\])?)(?=[ )])(?! @)", rf"\1 {modifier}", vector)
+    ends = r"((?<!:seconds)\}(?:\[[\w:]+\])?)(?=[ )])(?! @)"
+    return re.sub(ends, rf"\1 {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
