@@ -27,7 +27,7 @@ _VARIABLE = re.compile(
     r"\$(?:\{(?P<braced>\w+)(?::(?P<format>[\w:]+))?\}|(?P<bare>\w+))"
 )
 SELECTOR = re.compile(
-    r"(?P<name>\b[a-zA-Z_][\w:]*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
+    r"(?P<name>\b[a-zA-Z_][\w:]*)?(?<!\$)\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
