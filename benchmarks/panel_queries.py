@@ -14,7 +14,7 @@ Choose = Callable[[str, str], str]
 """Returns a value of a label among the series of a selector: (selector, label)."""
 
 _FILES = Path(__file__).parent.parent / "grafana" / "dashboards"
-_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::\w+)?\}|(?P<bare>[a-zA-Z_]\w*))")
+_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::[\w:]+)?\}|(?P<bare>[a-zA-Z_]\w*))")
 _CHOICES = re.compile(r"label_values\(\w*(?P<selector>\{.+\}), (?P<label>\w+)\)")
 _SPECIAL = re.compile(r"[\\^$*+?.()|[\]{}/]")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -52,7 +52,7 @@ def queries(name: str, *, choose: Choose, now: float) -> list[PanelQuery]:
     Variables that allow All have All; the others have one value.
     """
     document = _document(name)
-    chosen = _choices(document, choose)
+    chosen = {**_choices(document, choose), "__to": f"{now:.0f}"}
     found = []
     for panel in _panels(document):
         start = panel.get("timeFrom") or document["time"]["from"]

@@ -162,7 +162,7 @@ def overall(period: Period, name: str) -> str:
     It is campaign-wide, or canvas-wide.
     """
     whole = _whole(period, name)
-    return f"({whole} and on ({_OBJECT}) {chosen()})"
+    return f"({whole} and on ({_OBJECT}) {_chosen(period)})"
 
 
 def converting(period: Period, name: str) -> str:
@@ -176,7 +176,7 @@ def converting(period: Period, name: str) -> str:
     parts = stat(period, name, scope=of)
     sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *OBJECT)
     every = union(sent, total(_whole(period, name), *OBJECT))
-    return f"({every} and on ({_OBJECT}) {chosen()})"
+    return f"({every} and on ({_OBJECT}) {_chosen(period)})"
 
 
 def _whole(period: Period, name: str) -> str:
@@ -184,6 +184,11 @@ def _whole(period: Period, name: str) -> str:
     matchers = (*promql.OF_CAMPAIGN, f'metric{operator}"{name}"', *period.matchers)
     selector = select(period.overall, matchers)
     return fold(promql.by_day(selector) if period.is_course else selector)
+
+
+def _chosen(period: Period) -> str:
+    """Return the same; in a graph, those of the last day, to read no other days."""
+    return promql.recent(chosen()) if period.is_course else chosen()
 
 
 def chosen() -> str:

@@ -279,8 +279,8 @@ def bars(
 ) -> bargauge.Panel:
     """Return one horizontal bar for each series, in the order of the result.
 
-    `name` is the text of Grafana before a bar, with fields: the legend does not name a
-    single bar. `most` is the value of a full bar, by default the largest value.
+    `name` is the text of Grafana before a bar, with fields: the legend gives a single
+    bar no name. `most` is the value of a full bar, by default the largest value.
     """
     panel = (
         bargauge.Panel()

@@ -37,6 +37,9 @@ JOBS = "job, namespace, service"
 """Other target labels that differ if several jobs scrape a target."""
 OBJECT = ("workspace", "campaign", "canvas")
 """The labels of a campaign or canvas; a sample has one of the last two."""
+_NOW = "${__to:date:seconds}"
+"""The end of Grafana's time range; that of a graph by day is the midnight before."""
+_AT_LAST_POINT = f" and on () vector(time()) > {_NOW} - 86400"
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -65,13 +68,29 @@ def by_day(selector: str) -> str:
     """Return the samples twelve hours after a point, or the newest ones before that.
 
     Points of a graph with a step of a day are at midnight. Then Braze's day changes;
-    half a day later the last complete day is the one that ended at the point. If
-    nothing is scraped in that half of the day, the samples of the other half are used.
+    half a day later the last complete day is the one that ended at the point. Without
+    such samples the last point, of the midnight before now, has those of now.
+
+    A selector reads all samples of four weeks; here there is one, and one of now. One
+    sample an hour is enough.
     """
-    halves = (
-        f"last_over_time({selector}[12h] offset {offset})" for offset in ("-12h", "-1d")
-    )
-    return " or ".join((*halves, selector))
+    stored = f"last_over_time({selector}[12h:1h] offset -12h)"
+    return f"{stored} or {at_last_point(now(selector))}"
+
+
+def now(selector: str) -> str:
+    """Return the samples of now, at all points of a graph."""
+    return f"{selector} @ {_NOW}"
+
+
+def recent(selector: str) -> str:
+    """Return the newest samples of the last day, at all points of a graph."""
+    return f"last_over_time({selector}[1d] @ {_NOW})"
+
+
+def at_last_point(vector: str) -> str:
+    """Return samples at the last point of a graph with a point for each day."""
+    return f"{vector}{_AT_LAST_POINT}"
 
 
 def named(vector: str, *by: str) -> str:
@@ -129,8 +148,13 @@ def largest(vector: str, *, count: int) -> str:
 
 
 def moved(vector: str, modifier: str) -> str:
-    """Return the expression at another time: every selector gets the modifier."""
-    return re.sub(r"(\}(?:\[\w+\])?)(?=[ )])", rf"\1 {modifier}", vector)
+    """Return the expression at another time: every selector gets the modifier.
+
+    Those at the end of the graph's time range keep theirs.
+    """
+    vector = vector.replace(_AT_LAST_POINT, "")
+    ends = r"((?<!:seconds)\}(?:\[[\w:]+\])?)(?=[ )])(?! @)"
+    return re.sub(ends, rf"\1 {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,9 +24,11 @@ EXTRA = {"braze-canvas": ("baseline",)}
 """Variables of one dashboard, after the others."""
 Document = dict[str, Any]
 
-_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
+_VARIABLE = re.compile(
+    r"\$(?:\{(?P<braced>\w+)(?::(?P<format>[\w:]+))?\}|(?P<bare>\w+))"
+)
 SELECTOR = re.compile(
-    r"(?P<name>\b[a-zA-Z_][\w:]*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
+    r"(?P<name>\b[a-zA-Z_][\w:]*)?(?<!\$)\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
@@ -124,6 +127,8 @@ def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
         name = found["braced"] or found["bare"]
         if name == "__rate_interval":
             return "1m"
+        if name == "__to":
+            return str(chosen.get(name, int(time.time())))
         if found["bare"] and name.isdigit():
             return found[0]
         if name not in {*VARIABLES, *chain.from_iterable(EXTRA.values())}:

@@ -134,7 +134,11 @@ class Watched:
     def ask(self, query: PanelQuery | str, **chosen: str) -> Vector:
         """Return the result of a query with filled variables; its values are finite."""
         text = query if isinstance(query, str) else query.expression
-        vector = ask(self.prometheus, filled(text, chosen), at=self.at)
+        vector = ask(
+            self.prometheus,
+            filled(text, {**chosen, "__to": f"{self.at:.0f}"}),
+            at=self.at,
+        )
         assert all(math.isfinite(value) for _, value in vector), query
         return vector
 

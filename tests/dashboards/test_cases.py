@@ -70,7 +70,7 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
             ],
             "promql_expr_test": [
                 {
-                    "expr": filled(query, chosen),
+                    "expr": filled(query, {**chosen, "__to": _seconds(at)}),
                     "eval_time": at,
                     "exp_samples": samples,
                 }
@@ -90,6 +90,10 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
         return ended.stdout + ended.stderr if ended.returncode else ""
 
     return check
+
+
+def _seconds(at: str) -> str:
+    return str(60 * int(at.removesuffix("m")))
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:

@@ -370,15 +370,18 @@ def test_events_can_be_shown(name: str) -> None:
 
 def test_figures_of_complete_days_have_a_point_for_each_day() -> None:
     """A point in each pixel would repeat every figure dozens of times, at that cost."""
-    found = 0
-    for panel in panels():
-        for target in panel.get("targets", []):
-            is_of_today = re.search(r"_daily\W", target["expr"])
-            is_of_days = re.search(r"_(last_complete_day|trailing)\W", target["expr"])
-            if target["range"] and is_of_days and not is_of_today:
-                found += 1
-                assert target["interval"] == "1d", panel["title"]
-    assert found > 10
+    of_days = [
+        (panel["title"], target)
+        for panel in panels()
+        for target in panel.get("targets", [])
+        if target["range"]
+        and re.search(r"_(last_complete_day|trailing)\W", target["expr"])
+        and not re.search(r"_daily\W", target["expr"])
+    ]
+
+    assert len(of_days) > 10
+    for title, target in of_days:
+        assert target["interval"] == "1d", title
 
 
 def test_other_graphs_have_less_points_than_pixels() -> None:
