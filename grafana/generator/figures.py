@@ -169,7 +169,8 @@ def converting(period: Period, name: str) -> str:
 def _whole(period: Period, name: str) -> str:
     operator = "=~" if "|" in name else "="
     matchers = (*promql.OF_CAMPAIGN, f'metric{operator}"{name}"', *period.matchers)
-    return fold(select(period.overall, matchers))
+    selector = select(period.overall, matchers)
+    return fold(promql.by_day(selector) if period.is_course else selector)
 
 
 def chosen() -> str:
