@@ -187,7 +187,7 @@ def _whole(period: Period, name: str) -> str:
 
 
 def _chosen(period: Period) -> str:
-    """Return the same; in a graph, those of the last day, to read no other days."""
+    """Return samples of each chosen object; in a graph those of its last day alone."""
     return promql.recent(chosen()) if period.is_course else chosen()
 
 
