@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.generator import channels, palette
-from grafana.generator.panels import Query, days, graph, property_
+from grafana.generator.panels import Query, graph, property_
 
 
 def graph_by_day(
@@ -37,7 +37,8 @@ def graph_by_day(
         unit=unit,
         thresholds=thresholds,
         nothing=nothing,
-    ).targets([days(query, number=at) for at, query in enumerate(queries)])
+        is_by_day=True,
+    )
     # Of channels without a colour; else Grafana takes its own, with green and red.
     panel.color_scheme(
         builders.FieldColor()
@@ -52,7 +53,8 @@ def graph_by_day(
         panel.stacking(
             common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A")
         )
-    for channel, (name, colour) in channels.series().items():
+    has_channels = any("{{channel}}" in query.legend for query in queries)
+    for channel, (name, colour) in channels.series().items() if has_channels else ():
         panel.override_by_name(
             channel,
             [

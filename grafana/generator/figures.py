@@ -59,6 +59,7 @@ WEEK = Period("7 days", "the 7 days before today taken together", "trailing", "7
 MONTH = Period("28 days", "the 28 days before today taken together", "trailing", "28d")
 PERIODS = (TODAY, LAST, WEEK, MONTH)
 BY_DAY = replace(LAST, title="By day", is_course=True)
+WEEK_BY_DAY = replace(WEEK, title="7 days, by day", is_course=True)
 
 Names = tuple[tuple[str, str], ...]
 """Pairs of a pattern of channels and a pattern of Braze's names, one in each channel.

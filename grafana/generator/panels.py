@@ -42,6 +42,8 @@ MONTH, TODAY = "28d", "now/d"
 """Time ranges of panels that do not follow that of the dashboard."""
 
 _DAY = "1d"
+_POINTS = 250
+"""Of a graph. By default Grafana asks for one in each pixel."""
 _DAYS_SHOWN = 29
 _TITLE_PIXELS, _VALUE_PIXELS, _WORDS_PIXELS = 12, 28, 22
 _LEGEND_PIXELS = 260
@@ -188,12 +190,15 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
     nothing: str = "–",
     colours: builders.FieldColor | None = None,
     since: str | None = None,
+    is_by_day: bool = False,
 ) -> timeseries.Panel:
     """Return a graph over time; with thresholds their lines are drawn.
 
     With a series per label the legend is a table with their last values, and they have
-    shades of one colour. `since` replaces the time range of the dashboard.
+    shades of one colour. `since` replaces the time range of the dashboard. `is_by_day`:
+    with a point for each day, for figures of complete days.
     """
+    query_of = days if is_by_day else course
     has_labels = any("{{" in query.legend for query in queries)
     style = (
         common.GraphThresholdsStyleMode.DASHED
@@ -220,8 +225,10 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
             .sort(common.SortOrder.DESCENDING)
         )
         .data_links(list(links))
-        .targets([course(query, number=at) for at, query in enumerate(queries)])
+        .targets([query_of(query, number=at) for at, query in enumerate(queries)])
     )
+    if not is_by_day:
+        panel.max_data_points(_POINTS)
     if least is not None:
         panel.min(least)
     if since is not None:

@@ -40,7 +40,7 @@ _Z = 1.96
 
 def select(family: str, matchers: Iterable[str]) -> str:
     """Return a selector; the family may be a pattern, such as that of both kinds."""
-    if re.fullmatch(r"\w*", family):
+    if re.fullmatch(r"[\w:]*", family):
         return f"{family}{{{', '.join(matchers)}}}"
     return select("", (f'__name__=~"{family}"', *matchers))
 
@@ -84,7 +84,7 @@ def named(vector: str, *by: str) -> str:
     return f"max by ({', '.join(('workspace', 'kind', 'name', *by))}) ({vector})"
 
 
-def newest(selector: str, *, day: str) -> str:
+def newest(vector: str, *, day: str) -> str:
     """Return the samples of exporters with the object's newest `day`, a timestamp.
 
     After midnight an exporter that cannot reach Braze still serves yesterday's row,
@@ -92,7 +92,7 @@ def newest(selector: str, *, day: str) -> str:
     """
     on = ", ".join(OBJECT)
     same = f"max by ({on}) ({day}) == on ({on}) group_right () {day}"
-    return f"{selector} and on (instance, {on}) ({same})"
+    return f"({vector}) and on (instance, {on}) ({same})"
 
 
 def least_of_jobs(selector: str, *by: str) -> str:
@@ -127,7 +127,7 @@ def largest(vector: str, *, count: int) -> str:
 
 def moved(vector: str, modifier: str) -> str:
     """Return the expression at another time: every selector gets the modifier."""
-    return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
+    return re.sub(r"(\}(?:\[\w+\])?)(?=[ )])", rf"\1 {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:
