@@ -40,6 +40,9 @@ CAMPAIGNS = 22
 SPRING = "Spring sale 🌷"
 CANVASES = 9
 CHOSEN = {
+    "braze-email-deliverability": [
+        {"campaign": name} for name in (SPRING, "Win-back after 90 days")
+    ],
     "braze-messaging": [
         {"campaign": name}
         for name in (
@@ -50,7 +53,10 @@ CHOSEN = {
     "braze-canvas": [{"canvas": "Onboarding 2026 👋", "baseline": "Control Group"}],
 }
 """Campaigns that together use all channels of a dashboard, and a canvas."""
-EMPTY = {"braze-exporter / Exporter / B": "no process is down"}
+EMPTY = {
+    "braze-email-deliverability / Unsubscribe rate by day / D": "none is high today",
+    "braze-exporter / Exporter / B": "no process is down",
+}
 """Queries without a result on the demo, with the reason."""
 NEEDS_A_WEEK = '"direction"'
 """In queries that compare with a week before, which the demo does not have."""
@@ -193,8 +199,11 @@ def test_any_name_can_be_chosen(watched: Watched, kind: str, count: int) -> None
 
 PER_KIND = (
     ("braze-overview", "Campaigns and canvases by state, last complete day"),
-    ("braze-email-deliverability", "Bounces by campaign and canvas"),
-    ("braze-messaging", "Push by campaign and canvas, last complete day"),
+    (
+        "braze-email-deliverability",
+        "Bounces, spam complaints and unsubscribes by campaign and canvas",
+    ),
+    ("braze-messaging", "Push messages by campaign and canvas, last complete day"),
     ("braze-exporter", "Oldest figures, 50 rows"),
 )
 

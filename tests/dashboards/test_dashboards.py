@@ -52,7 +52,7 @@ KINDS = {
 """Kinds of panels in all versions of Grafana since 10."""
 COLOURS = {
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7"),
-    *("text", "transparent"),
+    *("#999999", "text", "transparent"),
 }
 """The palette, without red beside green, and Grafana's neutral colours."""
 KIND = r"(\(campaign\|canvas\)|campaign|canvas)"
@@ -289,6 +289,8 @@ def test_the_runbooks_are_where_the_rules_lead() -> None:
     rules = (GRAFANA / "rules" / "braze-alerts.yaml").read_text(encoding="utf-8")
 
     assert f"runbook_url: {DOCS}/runbooks/" in rules
+
+
 def test_an_alert_leads_to_its_runbook() -> None:
     """With the address of the rules; where nothing fires, to the list of alerts."""
     [alerts] = [one for one in tables() if "Alert" in columns(one)]
