@@ -57,7 +57,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(health.exporter(), 3, 4),
+        Tile(health.exporter(), 4, 4),
         _rate(
             "Push bounces",
             stat(BY_DAY, "bounces", channel=PUSH),
@@ -103,14 +103,14 @@ def _headline() -> list[Tile]:
             width=4,
         ),
         _rate(
-            "In-app clicks",
+            "In-app CTR",
             stat(BY_DAY, "clicks", channel=IN_APP),
             of="impressions",
             channel=IN_APP,
             limits=None,
-            description="Sum of `clicks` ÷ sum of `impressions`. It has no limit.",
+            description="Click rate: sum of `clicks` ÷ sum of `impressions`. It has no "
+            "limit.",
             nothing="No in-app",
-            width=4,
         ),
     ]
 

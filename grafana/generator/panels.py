@@ -43,7 +43,7 @@ MONTH, TODAY = "28d", "now/d"
 
 _DAY = "1d"
 _POINTS = 250
-"""Of a graph. By default Grafana asks for one in each pixel."""
+"""Of a graph. By default Grafana requests one for each pixel."""
 _DAYS_SHOWN = 29
 _TITLE_PIXELS, _VALUE_PIXELS, _WORDS_PIXELS = 12, 28, 22
 _LEGEND_PIXELS = 260

@@ -21,6 +21,8 @@ TITLE_LETTER, TITLE_PADDING = 7.6, 52
 HEADING_LETTER, HEADING_PADDING, SORT_ARROW, FILTER_ICON = 7.0, 14, 18, 20
 WORD_LETTER, STAT_PADDING = 0.6, 24
 """Of a letter, the share of the size of the text."""
+DIGIT = 0.55
+"""The same of a digit."""
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
 VARIABLE_LETTER, VARIABLE_PADDING, CHOICE = 7.0, 22, 90
@@ -271,7 +273,7 @@ def test_a_tile_is_as_wide_as_its_values(name: str) -> None:
             decimals = panel["fieldConfig"]["defaults"].get("decimals", 1)
             legends = [one["legendFormat"] for one in panel["targets"]]
             room = width(panel, 1280) / len(legends) - STAT_PADDING
-            assert WORD_LETTER * sizes["valueSize"] * (decimals + 4) <= room
+            assert DIGIT * sizes["valueSize"] * (decimals + 4) <= room
             if len(legends) > 1:
                 longest = max(map(len, legends))
                 assert WORD_LETTER * sizes["titleSize"] * longest <= room
