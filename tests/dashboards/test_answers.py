@@ -162,7 +162,8 @@ def test_every_query_has_a_result(watched: Watched, name: str, job: str | None) 
     empty = [
         str(query)
         for query in queries(name)
-        if NEEDS_A_WEEK not in query.expression
+        if str(query) not in EMPTY
+        and NEEDS_A_WEEK not in query.expression
         and not any(watched.ask(query, **chosen) for chosen in choices)
     ]
 
