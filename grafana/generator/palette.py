@@ -18,6 +18,8 @@ VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
 SERIES = (BLUE, ORANGE, SKY, VERMILLION, PURPLE)
 """For series with fixed names, in this order."""
+GREY = "#999999"
+"""For series in the background, on dark and on light."""
 PLAIN = "text"
 """Grafana's colour of text, dark on light and light on dark."""
 NONE = "transparent"

@@ -35,7 +35,8 @@ _WIDTHS = {
     "alertstate": 100,
     "campaign_id": 290,
     "canvas_id": 290,
-    "metric": 280,
+    "part": 85,
+    "text": 300,
 }
 _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""

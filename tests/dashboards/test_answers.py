@@ -42,6 +42,9 @@ CAMPAIGNS = 22
 SPRING = "Spring sale 🌷"
 CANVASES = 9
 CHOSEN = {
+    "braze-email-deliverability": [
+        {"campaign": name} for name in (SPRING, "Win-back after 90 days")
+    ],
     "braze-messaging": [
         {"campaign": name}
         for name in (
@@ -61,6 +64,7 @@ EMPTY = {
     for letter in "BC"
 } | {
     "braze-campaign / How fresh the figures are / D": "campaigns are not discovered",
+    "braze-email-deliverability / Unsubscribe rate by day / D": "none is high today",
     "braze-exporter / Exporter / B": "no process is down",
 }
 """Queries without a result on the demo, with the reason."""
@@ -182,7 +186,8 @@ def test_every_query_has_a_result(watched: Watched, name: str, job: str | None) 
     empty = [
         str(query)
         for query in queries(name)
-        if NEEDS_A_WEEK not in query.expression
+        if str(query) not in EMPTY
+        and NEEDS_A_WEEK not in query.expression
         and not any(watched.ask(query, **chosen) for chosen in choices)
     ]
 
@@ -219,8 +224,11 @@ def test_any_name_can_be_chosen(watched: Watched, kind: str, count: int) -> None
 
 PER_KIND = (
     ("braze-overview", "Campaigns and canvases by state, last complete day"),
-    ("braze-email-deliverability", "Bounces by campaign and canvas"),
-    ("braze-messaging", "Push by campaign and canvas, last complete day"),
+    (
+        "braze-email-deliverability",
+        "Bounces, spam complaints and unsubscribes by campaign and canvas",
+    ),
+    ("braze-messaging", "Push messages by campaign and canvas, last complete day"),
     ("braze-exporter", "Oldest figures, 50 rows"),
 )
 

@@ -273,7 +273,7 @@ def test_a_control_group_is_in_no_sum_and_rate_of_conversions(
         ("braze-overview", "Email bounces today", 1 / 200),
         ("braze-overview", BOUNCES, 1 / 200),
         ("braze-campaign", "Today against yesterday and last week", 200),
-        ("braze-email-deliverability", "Bounce rate", 1 / 200),
+        ("braze-email-deliverability", "Bounce rate, other days", 1 / 200),
     ],
 )
 def test_yesterday_is_not_shown_as_today(
@@ -828,7 +828,7 @@ def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
         ("braze-overview", "Sent", "A", 110),
         ("braze-overview", "Conversions", "A", 18),
         ("braze-overview", STATES, "I", 0.1 + 0.2),
-        ("braze-messaging", SMS, "A", 10),
+        ("braze-messaging", SMS, "G", 10),
     ],
 )
 def test_canvases_are_in_the_sums_of_both_kinds(
@@ -849,6 +849,137 @@ def test_canvases_are_in_the_sums_of_both_kinds(
     ]
 
     assert unexpected(asked, series, ({}, expected)) == ""
+
+
+def of_email(family: str, campaign: str, **figures: float) -> list[Series]:
+    """Return figures of the email of a campaign without variations."""
+    of = {**CAMPAIGN, "campaign": campaign}
+    if family.endswith("trailing"):
+        of["window"] = "7d"
+    return [
+        figure(family, "default", metric, value, **of)
+        for metric, value in figures.items()
+    ]
+
+
+def risky() -> list[Series]:
+    """Return the email of campaigns whose newest rates are of different days."""
+    today, week = "braze_campaign_daily", "braze_campaign_trailing"
+    of_day = {"bounces": 10, "reported_spam": 0, "unsubscribes": 1}
+    quiet = {"sent": 1_000, "delivered": 1_000, **of_day}
+    return [
+        *of_email(LAST, "Burning", **quiet),
+        *of_email(today, "Burning", **{**quiet, "bounces": 110}),
+        *of_email(LAST, "Spammy", **{**quiet, "reported_spam": 6}),
+        *of_email(today, "Spammy", **{**quiet, "sent": 50, "delivered": 40}),
+        *of_email(week, "Rare", **{**quiet, "unsubscribes": 5}),
+        *of_email(LAST, "Silent", sent=0, delivered=0, bounces=0),
+        *(
+            Series(f"{today}_timestamp_seconds", {**CAMPAIGN, "campaign": name}, 1)
+            for name in ("Burning", "Spammy")
+        ),
+        Series("braze_exporter_build_info", {}, 1),
+    ]
+
+
+FAILURES = "Failures and opt-outs by campaign, canvas and channel"
+RANKING = "Bounces, spam complaints and unsubscribes by campaign and canvas"
+
+
+@pytest.mark.parametrize(
+    ("panel", "letter", "expected"),
+    [
+        (RANKING, "A", {"Burning": 2.2, "Spammy": 2, "Rare": 0.5}),
+        (RANKING, "B", {"Burning": 0.11, "Spammy": 0.01, "Rare": 0.01}),
+        (RANKING, "D", {"Burning": 0, "Spammy": 0.006, "Rare": 0}),
+        (RANKING, "G", {"Rare": 0.005}),
+    ],
+    ids=["of limit", "bounces", "spam", "unsubscribed in 7 days"],
+)
+def test_email_is_ranked_by_its_newest_rates_against_their_limits(
+    unexpected: Check, panel: str, letter: str, expected: Mapping[str, float]
+) -> None:
+    """Today has too little mail of one campaign, and none of another."""
+    asked = f"round({expression('braze-email-deliverability', panel, letter)}, 1e-4)"
+    rows = [
+        ({"workspace": "shop", "kind": "campaign", "name": name}, value)
+        for name, value in expected.items()
+    ]
+
+    assert unexpected(asked, risky(), *rows) == ""
+
+
+def test_messages_fail_by_the_newest_day_with_enough_of_them(
+    unexpected: Check,
+) -> None:
+    """SMS has two numbers of failed messages, other channels one."""
+    of = {"workspace": "shop", "variation": "A"}
+    sms = {**of, "campaign": "Code", "channel": "sms"}
+    hook = {**of, "campaign": "Sync", "channel": "webhook"}
+    push = {**of, "campaign": "Sale", "channel": "ios_push"}
+    today, week = "braze_campaign_daily", "braze_campaign_trailing"
+    asked = expression("braze-messaging", FAILURES, "A")
+    series = [
+        Series(family, {**labels, "metric": metric, **window}, value)
+        for family, labels, window, figures in (
+            (LAST, sms, {}, {"sent": 100, "rejected": 3, "delivery_failed": 4}),
+            (today, sms, {}, {"sent": 99, "rejected": 99}),
+            (LAST, hook, {}, {"sent": 100, "errors": 1}),
+            (today, hook, {}, {"sent": 100, "errors": 50}),
+            (week, push, {"window": "7d"}, {"sent": 100, "bounces": 2}),
+        )
+        for metric, value in figures.items()
+    ]
+    series += [
+        Series(f"{today}_timestamp_seconds", {**CAMPAIGN, "campaign": name}, 1)
+        for name in ("Code", "Sync")
+    ]
+    expected = [
+        (
+            {"workspace": "shop", "kind": "campaign", "name": name, "channel": channel},
+            it,
+        )
+        for name, channel, it in (
+            ("Code", "sms", 0.07),
+            ("Sync", "webhook", 0.5),
+            ("Sale", "ios_push", 0.02),
+        )
+    ]
+
+    assert unexpected(asked, series, *expected) == ""
+
+
+def test_buttons_and_slides_have_the_text_that_users_see(unexpected: Check) -> None:
+    asked = expression("braze-messaging", "Clicks on buttons and slides of push")
+    push = {**CAMPAIGN, "channel": "ios_push", "variation": "A"}
+    series = [
+        Series(LAST, {**push, "metric": f"{name}_click"}, 7)
+        for name in ("carousel_slide_1_Été 2 € _click", "notif_button_2_Shop now")
+    ]
+    expected = [
+        (
+            {
+                "workspace": "shop",
+                "kind": "campaign",
+                "name": "Spring",
+                "channel": "ios_push",
+                "part": part,
+                "text": text,
+            },
+            7,
+        )
+        for part, text in (("slide 1", "Été 2 € _click"), ("button 2", "Shop now"))
+    ]
+
+    assert unexpected(asked, series, *expected) == ""
+
+
+def test_campaigns_above_a_limit_are_counted(unexpected: Check) -> None:
+    asked = expression("braze-email-deliverability", "Above a limit")
+    calm = [one for one in risky() if one.labels.get("campaign") in {"Rare", None}]
+
+    assert unexpected(asked, risky(), ({}, 2)) == ""
+    assert unexpected(asked, calm, ({}, 0)) == ""
 
 
 SERVED = "Series and values by workspace"

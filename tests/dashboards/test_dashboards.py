@@ -52,7 +52,7 @@ KINDS = {
 """Kinds of panels in all versions of Grafana since 10."""
 COLOURS = {
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7"),
-    *("text", "transparent"),
+    *("#999999", "text", "transparent"),
 }
 """The palette, without red beside green, and Grafana's neutral colours."""
 KIND = r"(\(campaign\|canvas\)|campaign|canvas)"

@@ -21,6 +21,8 @@ TITLE_LETTER, TITLE_PADDING = 7.6, 52
 HEADING_LETTER, HEADING_PADDING, SORT_ARROW, FILTER_ICON = 7.0, 14, 18, 20
 WORD_LETTER, STAT_PADDING = 0.6, 24
 """Of a letter, the share of the size of the text."""
+DIGIT = 0.55
+"""The same of a digit."""
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
 VARIABLE_LETTER, VARIABLE_PADDING, CHOICE = 7.0, 22, 90
@@ -33,7 +35,7 @@ WIDEST_JSON = 180_000
 LONGEST_QUERY = 6_000
 PALETTE = {
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7"),
-    *("text", "transparent"),
+    *("#999999", "text", "transparent"),
 }
 NEUTRAL = {"text", "transparent"}
 
@@ -231,6 +233,80 @@ def test_series_have_colours_of_the_palette() -> None:
         assert colour["mode"] in {"fixed", "shades", "thresholds"}, panel["title"]
         if colour["mode"] != "thresholds":
             assert colour["fixedColor"] in PALETTE, panel["title"]
+
+
+def test_only_high_rates_of_email_are_coloured() -> None:
+    """Ten lines of one colour hide the one that matters; limits have names and lines.
+
+    Later overrides prevail. The values are those of the first frames, without gaps.
+    """
+    of_email = "braze-email-deliverability"
+    graphs = [one for one in panels(of_email) if "rate" in one["title"].lower()]
+    graphs = [one for one in graphs if one["type"] == "timeseries"]
+
+    assert len(graphs) == 4
+    for panel in graphs:
+        config = panel["fieldConfig"]
+        assert config["defaults"]["color"] == {"mode": "fixed", "fixedColor": "#999999"}
+        by_value = [
+            one["matcher"]["options"]
+            for one in config["overrides"]
+            if one["matcher"]["id"] == "byValue"
+        ]
+        constants = [
+            (float(one["expr"].split()[0]), one["legendFormat"])
+            for one in panel["targets"]
+            if "{{" not in one["legendFormat"]
+        ]
+        values = [value for value, _ in constants]
+        assert [one["value"] for one in by_value] == [values[0] / 2, *values]
+        assert values == sorted(values)
+        assert {one["reducer"] for one in by_value} == {"lastNotNull"}
+        styled = [one["matcher"]["options"] for one in config["overrides"]]
+        assert styled[-len(constants) :] == [f"/^{name}$/" for _, name in constants]
+
+
+@pytest.mark.parametrize("name", ["braze-email-deliverability", "braze-messaging"])
+def test_a_tile_is_as_wide_as_its_values(name: str) -> None:
+    """Their sizes are fixed, and their names are not wrapped."""
+    for panel in panels(name):
+        if panel["type"] == "stat":
+            sizes = panel["options"]["text"]
+            decimals = panel["fieldConfig"]["defaults"].get("decimals", 1)
+            legends = [one["legendFormat"] for one in panel["targets"]]
+            room = width(panel, 1280) / len(legends) - STAT_PADDING
+            assert DIGIT * sizes["valueSize"] * (decimals + 4) <= room
+            if len(legends) > 1:
+                longest = max(map(len, legends))
+                assert WORD_LETTER * sizes["titleSize"] * longest <= room
+
+
+@pytest.mark.parametrize("name", ["braze-email-deliverability", "braze-messaging"])
+def test_figures_come_before_texts(name: str) -> None:
+    document = load(name)
+    closed = {
+        one["title"] for row in document["panels"] for one in row.get("panels", [])
+    }
+    texts = {one["title"] for one in panels(name) if one["type"] == "text"}
+
+    assert texts <= closed
+    assert document["panels"][-1].get("collapsed")
+
+
+def test_tables_show_rates_before_counts() -> None:
+    """Counts may be cut on narrow screens, rates may not."""
+    for table in panels("braze-email-deliverability", "braze-messaging"):
+        if table["type"] == "table":
+            [organized] = (
+                one for one in table["transformations"] if one["id"] == "organize"
+            )
+            columns = shown(table)
+            units = [
+                columns[title].get("unit") == "percentunit"
+                for title in organized["options"]["renameByName"].values()
+                if title not in {"Kind", "Name", "Channel", "Part", "Text", "Workspace"}
+            ]
+            assert units == sorted(units, reverse=True), table["title"]
 
 
 def test_a_legend_of_labels_is_a_table_with_values() -> None:
