@@ -1,0 +1,90 @@
+"""The dashboards against Grafana's official types: no key that they do not have.
+
+The types contain dashboards, variables, annotations, panels, and the options and
+fields of each kind of panel. They leave open queries, links of fields and options of
+transformations; the first two are in the model of the SDK, see test_dashboards.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import pytest
+
+from tests.dashboards.dashboard_json import NAMES, load
+from tests.dashboards.typescript import source
+from tests.support.programs import run_program
+
+Program = Callable[[str], str]
+pytestmark = pytest.mark.slow
+
+VERSIONS = ("11.0.0", "13.2.3")
+"""The oldest version whose types contain those of panels, and a new one."""
+COMPILER = "5.9.3"
+MORE = """\
+/** Grafana itself writes the query of a variable there, too. */
+type OfVariables = { definition?: string };
+/** What the data source Prometheus reads of an annotation. */
+type OfAnnotations =
+  { expr: string; titleFormat: string; textFormat: string; useValueForTime?: boolean };
+interface OfQueries extends grafana.DataQuery { expr: string }
+"""
+CHECKS = ("--noEmit", "--strict", "--skipLibCheck", "--pretty", "false")
+NODE = ("--module", "nodenext", "--target", "es2022")
+
+Compiled = Callable[[str], str]
+
+
+@pytest.fixture(name="compiled", params=VERSIONS, scope="module")
+def _compiled(
+    request: pytest.FixtureRequest,
+    program: Program,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Compiled:
+    """Return what the compiler says of a module that uses the types of a version."""
+    folder = tmp_path_factory.mktemp("types")
+    packages = (f"@grafana/schema@{request.param}", f"typescript@{COMPILER}")
+    quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")
+    installed = run_program(
+        program("npm"), "install", *quiet, *packages, directory=folder
+    )
+    assert installed.returncode == 0, installed.stderr
+
+    def compiled(text: str) -> str:
+        (folder / "dashboards.ts").write_text(text, encoding="utf-8")
+        compiler = folder / "node_modules/.bin/tsc"
+        return run_program(
+            compiler, *CHECKS, *NODE, "dashboards.ts", directory=folder
+        ).stdout
+
+    return compiled
+
+
+def test_dashboards_have_only_keys_and_values_of_the_types(compiled: Compiled) -> None:
+    dashboards = [load(name) for name in NAMES]
+
+    assert compiled(source(dashboards, extra=MORE)) == ""
+
+
+def test_other_keys_and_values_are_errors(compiled: Compiled) -> None:
+    """Each of them, so that the types are as strict as they look."""
+    dashboard = deepcopy(load("braze-overview"))
+    panel = next(one for one in dashboard["panels"] if one["type"] == "stat")
+    table = next(one for one in dashboard["panels"] if one["type"] == "table")
+    fields = table["fieldConfig"]
+    places = (
+        *(dashboard, dashboard["templating"]["list"][1]),
+        *(dashboard["annotations"]["list"][0], panel, panel["options"]),
+        *(panel["gridPos"], fields["defaults"], fields["defaults"]["custom"]),
+    )
+    for number, place in enumerate(places):
+        place[f"other{number}"] = 1
+    fields["overrides"][0]["properties"].append({"id": "custom.other8", "value": 1})
+    dashboard["refresh"] = 301
+
+    found = compiled(source([dashboard], extra=MORE))
+
+    for number in range(9):
+        assert f"other{number}" in found
+    assert "Type 'number' is not assignable to type 'string'" in found
