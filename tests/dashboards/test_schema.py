@@ -42,7 +42,7 @@ def _compiled(
     program: Program,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Compiled:
-    """Return what the compiler says of a module that uses the types of a version."""
+    """Return the compiler's errors in a module that uses the types of a version."""
     folder = tmp_path_factory.mktemp("types")
     packages = (f"@grafana/schema@{request.param}", f"typescript@{COMPILER}")
     quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts")

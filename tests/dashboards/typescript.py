@@ -22,7 +22,7 @@ PLUGINS = {
     "timeseries": "TimeSeries",
 }
 WITH_FIELDS = ("barchart", "statushistory", "table", "timeseries")
-"""Plugins with settings of fields of their own."""
+"""Plugins that define settings of fields."""
 HEAD = """\
 import type * as grafana from "@grafana/schema";
 
