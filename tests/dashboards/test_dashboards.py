@@ -289,6 +289,8 @@ def test_the_runbooks_are_where_the_rules_lead() -> None:
     rules = (GRAFANA / "rules" / "braze-alerts.yaml").read_text(encoding="utf-8")
 
     assert f"runbook_url: {DOCS}/runbooks/" in rules
+
+
 def test_an_alert_leads_to_its_runbook() -> None:
     """With the address of the rules; where nothing fires, to the list of alerts."""
     [alerts] = [one for one in tables() if "Alert" in columns(one)]

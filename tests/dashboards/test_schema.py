@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 
 import pytest
 
@@ -67,24 +69,30 @@ def test_dashboards_have_only_keys_and_values_of_the_types(compiled: Compiled) -
     assert compiled(source(dashboards, extra=MORE)) == ""
 
 
+STAT, TABLE = ("panels", 0), ("panels", 1)
+DEFAULTS = (*TABLE, "fieldConfig", "defaults")
+PLACES = (
+    *((), ("templating", "list", 1), ("annotations", "list", 0)),
+    *(STAT, (*STAT, "gridPos"), (*STAT, "options"), DEFAULTS, (*DEFAULTS, "custom")),
+)
+
+
 def test_other_keys_and_values_are_errors(compiled: Compiled) -> None:
-    """Each of them, so that the types are as strict as they look."""
-    dashboard = deepcopy(load("braze-overview"))
-    panel = next(one for one in dashboard["panels"] if one["type"] == "stat")
-    table = next(one for one in dashboard["panels"] if one["type"] == "table")
-    fields = table["fieldConfig"]
-    places = (
-        *(dashboard, dashboard["templating"]["list"][1]),
-        *(dashboard["annotations"]["list"][0], panel, panel["options"]),
-        *(panel["gridPos"], fields["defaults"], fields["defaults"]["custom"]),
-    )
-    for number, place in enumerate(places):
-        place[f"other{number}"] = 1
-    fields["overrides"][0]["properties"].append({"id": "custom.other8", "value": 1})
-    dashboard["refresh"] = 301
+    """Of the errors in one object the compiler reports the first."""
+    dashboard = load("braze-overview")
+    kinds = {one["type"]: one for one in dashboard["panels"]}
+    small = {**dashboard, "panels": [kinds["stat"], kinds["table"]]}
+    changed = [deepcopy(small) for _ in (*PLACES, "value", "override")]
+    for number, path in enumerate(PLACES):
+        reduce(getitem, path, changed[number])[f"other{number}"] = 1
+    changed[-2]["refresh"] = 301
+    overrides = changed[-1]["panels"][1]["fieldConfig"]["overrides"]
+    overrides[0]["properties"].append({"id": "custom.other", "value": 1})
 
-    found = compiled(source([dashboard], extra=MORE))
+    found = compiled(source(changed, extra=MORE))
 
-    for number in range(9):
-        assert f"other{number}" in found
+    for number in range(len(PLACES)):
+        assert f"'\"other{number}\"' does not exist" in found, PLACES[number]
+    assert "'\"other\"' does not exist" in found
     assert "Type 'number' is not assignable to type 'string'" in found
+    assert len(found.splitlines()) == len(changed)
