@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from functools import reduce
-from operator import getitem
+from typing import Any
 
 import pytest
 
@@ -84,7 +83,10 @@ def test_other_keys_and_values_are_errors(compiled: Compiled) -> None:
     small = {**dashboard, "panels": [kinds["stat"], kinds["table"]]}
     changed = [deepcopy(small) for _ in (*PLACES, "value", "override")]
     for number, path in enumerate(PLACES):
-        reduce(getitem, path, changed[number])[f"other{number}"] = 1
+        place: Any = changed[number]
+        for key in path:
+            place = place[key]
+        place[f"other{number}"] = 1
     changed[-2]["refresh"] = 301
     overrides = changed[-1]["panels"][1]["fieldConfig"]["overrides"]
     overrides[0]["properties"].append({"id": "custom.other", "value": 1})
