@@ -59,8 +59,10 @@ READY = (
 """With a result once canvases, rates and the last rules have samples."""
 MOMENTS = (2, 4, 7, 11, 13, 16, 20)
 """Seconds before the fixed time at which results are compared."""
-AGE = 30.0
-"""How much ages may differ: two intervals of polls."""
+AGE = 90.0
+"""How many seconds ages may differ: polls, and starts of the evaluation of rules."""
+GROWTH = 0.05
+"""How much figures of today may differ: of the first polls after a start."""
 SHARE = 1e-4
 """How much small ratios may differ, such as that of a rate limit that is used."""
 LARGEST = "topk("
@@ -100,7 +102,7 @@ class Both:
                 results = _both_have(*results)
             found = compared(
                 *results,
-                relative=0.5 if EXTRAPOLATED.search(query) else 0.02,
+                relative=0.5 if EXTRAPOLATED.search(query) else GROWTH,
                 absolute=AGE if "time()" in query else SHARE,
             )
             if not found:
