@@ -55,8 +55,9 @@ READY = (
     "count(campaign:braze_activity:stopped) >= 2",
     "count(campaign_channel:braze_spike:lower_bound) > 2",
     'ALERTS{alertstate="firing"}',
+    "absent(campaign:braze_unpolled_since:timestamp)",
 )
-"""With a result once canvases, rates and the last rules have samples."""
+"""With a result once everything is polled, and rates and the last rules have samples."""
 MOMENTS = (2, 4, 7, 11, 13, 16, 20)
 """Seconds before the fixed time at which results are compared."""
 AGE = 90.0
@@ -172,7 +173,7 @@ def _both(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             program("vmalert"), evaluated, url=second, interval=EVALUATION
         )
         stack.enter_context(rule_engine)
-        at = until(partial(_complete, first, second), seconds=300, what=str(READY))
+        at = until(partial(_complete, first, second), seconds=600, what=str(READY))
         yield Both(first, second, at)
 
 
