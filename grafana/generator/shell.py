@@ -23,13 +23,15 @@ _SDK_KEYS = frozenset(
         *("auto", "auto_count", "auto_min"),
         *("xTickLabelMaxLength", "xTickLabelRotation", "xTickLabelSpacing"),
         *("placement", "repeatDirection"),
+        *("allowCustomValue", "percentChangeColorMode", "perPage", "footer"),
     }
 )
 """Keys that the SDK always writes and no setting here needs.
 
 The first are of variables of intervals. A longest label of 0 letters cuts every label
 of a bar chart. Pre-releases of Grafana 11.1 draw a panel with `repeatDirection` in full
-width. `placement` of links and annotations is unknown to older versions.
+width. `placement` of links and annotations is unknown to older versions, as are the
+last ones, but for the footer of tables, which newer versions do not have.
 """
 
 
@@ -87,8 +89,13 @@ class Page:
 
 def without_sdk_keys(document: dict[str, object]) -> dict[str, object]:
     """Return an object of the JSON without keys that only the SDK writes."""
-    # The place of a legend is a choice.
-    dropped = _SDK_KEYS - {"placement"} if "displayMode" in document else _SDK_KEYS
+    dropped = set(_SDK_KEYS)
+    if "displayMode" in document:
+        # The place of a legend is a choice.
+        dropped.remove("placement")
+    if "namePlacement" in document:
+        # Bar gauges of older versions have no legend.
+        dropped.add("legend")
     return {key: value for key, value in document.items() if key not in dropped}
 
 
