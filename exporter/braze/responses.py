@@ -244,6 +244,8 @@ def refusal(
     )
     answered_at = answered_at_of(headers)
     if status == 400:
+        if is_clock_ahead(request.path, message):
+            kind = Unusable  # right as soon as the clock is
         text += _hint(request.path, message, answered_at=answered_at, now=now)
     detail = request.quote(message) if message.strip() else ""
     quoted = f" (Braze: {detail})" if detail else ""

@@ -12,7 +12,8 @@ ExporterError
     ├── Throttled        429: no request of this bucket before it is reset
     ├── KeyRefused       401, 403: the workspace or a kind is paused and probed
     ├── ObjectRefused    other 4xx: this object is polled at a slow rate
-    └── Unusable         a redirect, a body too large: retried in the next slot
+    └── Unusable         a redirect, a body too large, days in the future: retried
+                         in the next slot
 """
 
 from __future__ import annotations

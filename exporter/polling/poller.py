@@ -89,8 +89,10 @@ class Poller:
 
     def _run(self, group: ObjectGroup, poll: PendingPoll) -> PendingPoll | None:
         now = self._clock.now()
-        if poll.request and not self._has_values(poll):
-            # It has waited, for the end of a pause: the newest days come first.
+        is_needed = poll.request <= group.older_requests
+        if poll.request and not (is_needed and self._has_values(poll)):
+            # It has waited, and values are stale or windows shorter: the newest days
+            # come first.
             poll = poll._replace(request=0)
         if poll.failure and retries.is_over(
             first_try_at=poll.first_try_at,

@@ -81,13 +81,17 @@ def parse_part(
 ) -> ParsedDocument:
     """Parse a response with a part of the days, together with the remembered days.
 
-    Of the windows those are left out of which a day was never requested.
+    Of the windows those are left out of which a day was never requested. If another
+    day began since the newest request, older days are remembered only: the row of the
+    day before is not of the whole day.
     """
     rows = rows_of(document, options)
     days = max((*options.windows, SURE_DAYS)) + 1
     merged = older_days.merge(
         older, rows.rows, today=options.today, request=request, days=days
     )
+    if request and previous and cached and cached.options.today != options.today:
+        return ParsedDocument(previous, cached, is_reused=True, older=merged)
     options = with_windows_requested(options, merged)
     if request:
         rows.rows[:] = older_days.rows_of(merged)

@@ -35,8 +35,9 @@ REREAD_SECONDS = 6 * 3600.0
 _FASTEST = 1
 """Of the levels of zlib. JSON takes a tenth at any of them."""
 
-_MAX_ROW_BYTES = 64 * 1024 * 1024
-"""Of a row in a state file, which is not trusted."""
+_MAX_BYTES = 32 * 1024 * 1024
+"""Of an object's rows in a state file, which is not trusted: they are inflated
+together."""
 
 
 class PackedRow(NamedTuple):
@@ -52,7 +53,7 @@ class OlderDays(NamedTuple):
 
     rows: Mapping[date, PackedRow] = {}
     requested: frozenset[date] = frozenset()
-    """The days that were requested, with or without a row."""
+    """The days that were requested when they were over, with or without a row."""
     read_at: float = 0.0
     """When all older days were last read, by the wall clock; 0: never."""
 
@@ -82,29 +83,42 @@ def merge(
 ) -> OlderDays:
     """Remember the days of a response; those older than `days` are forgotten.
 
-    A day that the response covers and has no row for is forgotten, too.
-    `MalformedSeries`: a row cannot be remembered.
+    A day that the response covers and has no row for is forgotten, too, and with the
+    newest request each that was not over when it was read. Of a response with older
+    days the rows of newer ones are left out. `MalformedSeries`: a row cannot be
+    remembered.
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
     kept = {
         day: row
         for day, row in older.rows.items()
-        if day >= first and day not in sure and (request or day < today)
+        if day >= first
+        and day not in sure
+        and (request or (day < today and day in older.requested))
     }
+    found = set()
     try:
         for day, row in rows:
-            if day >= first:
+            if day >= first and (not request or day <= _last_day(today, request)):
                 kept[day] = _packed(row, older.rows.get(day))
+                found.add(day)
     except RecursionError:
         message = "a day of data.stats is nested too deeply"
         raise MalformedSeries(message) from None
+    requested = {*older.requested, *sure, *found}
     return older._replace(
         rows=kept,
-        requested=frozenset(
-            day for day in {*older.requested, *sure, *kept} if day >= first
-        ),
+        requested=frozenset(day for day in requested if first <= day < today),
     )
+
+
+def _last_day(today: date, request: int) -> date:
+    """Return the last day that a request for older days may cover.
+
+    On the day after the one that is 13 days ago if clocks were set back since.
+    """
+    return today - timedelta(days=request * SURE_DAYS - 1)
 
 
 def rows_of(older: OlderDays) -> list[tuple[date, Row]]:
@@ -184,10 +198,10 @@ def parse(document: object) -> OlderDays:
         return NOTHING_OLDER
     try:
         fields = mapping(document)
-        rows = {
-            date.fromisoformat(day): _parse_row(text(row))
-            for day, row in mapping(fields["rows"]).items()
-        }
+        rows, room = {}, _MAX_BYTES
+        for day, row in mapping(fields["rows"]).items():
+            content, rows[date.fromisoformat(day)] = _parse_row(text(row), room)
+            room -= len(content)
         requested = frozenset(
             map(date.fromisoformat, map(text, items(fields["requested"])))
         )
@@ -197,15 +211,15 @@ def parse(document: object) -> OlderDays:
         raise ValueError(message) from error
 
 
-def _parse_row(encoded: str) -> PackedRow:
+def _parse_row(encoded: str, room: int) -> tuple[bytes, PackedRow]:
     deflated = binascii.a2b_base64(encoded, strict_mode=True)
     inflate = zlib.decompressobj()
     try:
-        content = inflate.decompress(deflated, _MAX_ROW_BYTES)
+        content = inflate.decompress(deflated, room + 1)  # 0 would be without a limit
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    if not inflate.eof or inflate.unused_data:
-        message = "expected one whole row"
+    if not inflate.eof or inflate.unused_data or len(content) > room:
+        message = f"expected whole rows of at most {_MAX_BYTES >> 20} MiB"
         raise ValueError(message)
     _row_of(content)
-    return PackedRow(hash(content), deflated)
+    return content, PackedRow(hash(content), deflated)

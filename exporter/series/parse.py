@@ -7,7 +7,7 @@ never by their position.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 from datetime import date, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ from exporter.series.rows import (
     RowParser,
     usable_rows,
 )
-from exporter.series.windows import NOT_ADDITIVE, trailing_sums
+from exporter.series.windows import NOT_ADDITIVE, sums_by_day, trailing_sums
 
 _HISTORY_STATUS_SERIES = 2
 """What a history holds beside its values: the object's info, and which day it is."""
@@ -152,17 +152,26 @@ def parse_history(
     dates = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     windows = tuple(one for one in options.windows if one <= len(dates))
 
-    union: dict[PartKey, dict[str, int | float]] = defaultdict(dict)
-    for _, stats_by_key in shown_days:
+    fields: dict[PartKey, dict[str, dict[date, int | float]]] = defaultdict(dict)
+    for day, stats_by_key in shown_days:
         for key, stats in stats_by_key.items():
-            union[key].update(stats)
-    summed: DayStats = {
-        key: {name: value for name, value in stats.items() if name != NOT_ADDITIVE}
-        for key, stats in union.items()
-    }
+            for name, value in stats.items():
+                fields[key].setdefault(name, {})[day] = value
+
+    def with_sums(window: int) -> Mapping[PartKey, Sized]:
+        """Return the fields that have a sum over some such window."""
+        return {
+            key: [
+                name
+                for name, values in stats.items()
+                if name != NOT_ADDITIVE and any(sums_by_day(values, dates, window))
+            ]
+            for key, stats in fields.items()
+        }
+
     admitted = _admit(
         parser,
-        [dict(union), *[summed] * len(windows)],
+        [fields, *map(with_sums, windows)],
         days_shown=_HISTORY_STATUS_SERIES,
         room=options.series_limit,
     )
@@ -193,11 +202,16 @@ class _Admitted(NamedTuple):
 
 
 def _admit(
-    parser: RowParser, days: Iterable[DayStats], *, days_shown: int, room: int
+    parser: RowParser,
+    days: Iterable[Mapping[PartKey, Sized]],
+    *,
+    days_shown: int,
+    room: int,
 ) -> _Admitted:
     """Return what fits; after the first unit that does not, no other does.
 
-    Numbers of the whole object that do not fit leave room for the units after it.
+    `days` have one series for each field. Numbers of the whole object that do not fit
+    leave room for the units after it.
     """
     found = parser.parts()
     unit_of = {key: parser.unit(key) for key in found}

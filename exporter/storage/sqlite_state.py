@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from exporter.metrics.families import BY_KIND
 from exporter.metrics.store import ObjectKey
 from exporter.model.errors import FailureReason, StateError
 from exporter.model.json_values import instant
@@ -133,7 +134,7 @@ class SqliteState:
             "catalogues",
             ("workspace", "endpoint", "kind", "key_source"),
             ("document",),
-            lambda columns: checked_text(columns[0]),
+            lambda _, columns: checked_text(columns[0]),
         )
 
     def save_catalogues(self, documents: Documents) -> None:
@@ -160,9 +161,9 @@ class SqliteState:
         table: str,
         keys: Sequence[str],
         columns: Sequence[str],
-        parse: Callable[[tuple[Any, ...]], T],
+        parse: Callable[[tuple[str, ...], tuple[Any, ...]], T],
     ) -> dict[Any, T]:
-        """Return what `parse` makes of the columns of each row, by its key."""
+        """Return what `parse` makes of the key and columns of each row, by its key."""
         with self._lock, self._errors("read"):
             if not self._size():
                 return {}
@@ -177,7 +178,7 @@ class SqliteState:
                 found = {}
                 for key, row in rows:
                     with rows.skipping(key):
-                        found[key] = parse(row)
+                        found[key] = parse(key, row)
                 rows.log_skipped(self._path)
                 return found
 
@@ -287,12 +288,20 @@ def _migrate(database: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(message)
 
 
-def _parse_kept(columns: tuple[Any, ...]) -> Kept:
+def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
+    _, kind, _ = key
     at, failure, document, older = columns
+    snapshot = snapshot_json.parse(json.loads(checked_text(document)))
+    families = BY_KIND.get(kind)
+    if families is None or any(
+        part.group not in families.groups for part in snapshot.parts
+    ):
+        message = "no family has its figures"
+        raise ValueError(message)
     return Kept(
         instant(at),
         FailureReason(checked_text(failure)) if failure else None,
-        snapshot_json.parse(json.loads(checked_text(document))),
+        snapshot,
         older_days.parse(json.loads(checked_text(older)) if older else None),
     )
 

@@ -79,3 +79,51 @@ def _has_one_variation(group: dict[str, Any]) -> bool:
     series = [one["series"] for one in group["input_series"]]
     found = {name for one in series for name in _VARIATION.findall(one)}
     return len(found) < 2 and not any("_variation_info" in one for one in series)
+
+
+@pytest.mark.parametrize(
+    ("opens", "rate"),
+    [({"opens": 20, "influenced_opens": 50}, 0.5), ({"opens": 20}, 0.2)],
+    ids=["direct and influenced", "direct"],
+)
+def test_opens_of_push_are_those_of_both_ways_together(
+    program: Program, tmp_path: Path, opens: dict[str, int], rate: float
+) -> None:
+    """In canvases `influenced_opens` are all opens, as `total_opens` of campaigns."""
+    of = 'job="j",instance="i",workspace="w",canvas="c"'
+    family, window = "braze_canvas_trailing", 'channel="ios_push",window="7d"'
+    series = {
+        f"braze_canvas_last_complete_day_timestamp_seconds{{{of}}}": 0,
+        **{
+            f'{family}{{{of},{window},metric="{name}"}}': value
+            for name, value in {"sent": 100, **opens}.items()
+        },
+    }
+    level = "campaign_channel:braze_open:ratio"
+    labels = 'canvas="c",channel="ios_push",job="j",window="7d",workspace="w"'
+    document = {
+        "rule_files": [str(file) for file in files()],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": one, "values": f"{value}x10"}
+                    for one, value in series.items()
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": level,
+                        "eval_time": "10m",
+                        "exp_samples": [
+                            {"labels": f"{level}{{{labels}}}", "value": rate}
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "opens.yaml"
+    file.write_text(yaml.safe_dump(document, width=100_000))
+
+    checked(program("promtool"), "test", "rules", file)

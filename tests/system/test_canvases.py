@@ -101,6 +101,8 @@ def test_a_clock_ahead_is_named_and_campaigns_are_polled(
         assert set(process.scrape()["braze_campaign_up"].values()) == {1}
         assert not process.log("event=poll.failed .*campaign=")
         clock.set(process, 0)
+        up = "braze_canvas_up"
+        until(lambda: set(process.scrape()[up].values()) == {1}, what="a right clock")
 
 
 def wait_for_campaigns(braze: Simulator) -> None:

@@ -227,6 +227,20 @@ def test_every_sample_is_what_the_daemon_would_have_exposed(
     assert len({key for key in found if key[0] not in of_object}) + 2 == history.series
 
 
+def test_a_sum_beyond_a_double_is_no_series() -> None:
+    """The number of series determines the step of the file."""
+    days = [
+        {"time": str(TODAY - timedelta(days=age)), "sent": 1e308} for age in (1, 2, 3)
+    ]
+
+    history = parsed(*days, days=3)
+
+    found = read(text(history, {}))
+    windows = [dict(labels).get("window") for name, labels in found if "trai" in name]
+    assert windows == ["1d"]
+    assert history.series == len(found) == 4
+
+
 @pytest.mark.parametrize("kind", ["campaign", "canvas"])
 def test_lines_are_those_of_the_daemon(kind: str) -> None:
     """Byte for byte, on each day whose window was downloaded; floats among them."""

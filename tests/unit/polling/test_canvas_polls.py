@@ -347,6 +347,51 @@ def test_stale_newest_days_are_requested_before_older_ones() -> None:
     assert world.sums() == {"7d": "21"}
 
 
+@pytest.mark.parametrize("windows", [["7d"], []])
+def test_shorter_windows_of_a_reload_end_the_requests_for_older_days(
+    windows: list[str],
+) -> None:
+    """One that waits meanwhile would have its days served as the newest."""
+    world = CanvasWorld()
+    world.skip_first_round()
+    waiting = world.poll(poll=PendingPoll(KEY, due_at=world.clock.time))
+    assert waiting is not None
+    assert waiting.request == 1
+    world.group(CANVAS).queue.reschedule(waiting)
+    world.braze.requests.clear()
+
+    shorter = config(workspace("a"), windows=windows)
+    world.apply(with_canvases(shorter, "c"))
+    world.run(until=world.clock.time + 30)
+
+    ages = [age_of(one, world.clock.wall()) for one in world.braze.canvas_requests]
+    assert ages == [0]
+    latest = world.entry("c", kind=CANVAS).snapshot
+    assert latest is not None
+    assert latest.latest is not None
+    assert latest.latest.date == datetime.fromtimestamp(NOW, UTC).date()
+
+
+def test_a_day_that_ends_between_the_requests_of_a_poll_is_not_complete() -> None:
+    """Requests for older days may wait for hours; what they find is not lost."""
+    world = CanvasWorld()
+    world.skip_first_round()
+    poll = world.poll(poll=PendingPoll(KEY, due_at=world.clock.time))
+    before = world.entry("c", kind=CANVAS)
+    assert poll is not None
+    at = world.clock.time + 24 * HOUR
+    world.group(CANVAS).queue.reschedule(poll._replace(at=at))
+
+    older = world.ages(until=at + 30)
+    meanwhile = world.entry("c", kind=CANVAS)
+    newest = world.ages(until=at + 930)
+
+    assert older == [13, 26]
+    assert meanwhile.snapshot == before.snapshot
+    assert newest == [0]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
 def test_another_account_is_asked_for_all_days() -> None:
     """No sum is of the days of two accounts; values are served until others come."""
     world = CanvasWorld()

@@ -94,6 +94,8 @@ class NaiveMemory:
     def __init__(self) -> None:
         self.rows: dict[date, Any] = {}
         self.requested: set[date] = set()
+        self.shown: tuple[date, list[Any], tuple[int, ...]] | None = None
+        """The present day, the rows and the windows that are exposed."""
 
     def add(self, response: Any, *, today: date, request: int) -> None:
         """Note a response; request 0 has the newest 13 complete days, and today."""
@@ -102,13 +104,24 @@ class NaiveMemory:
         self.rows = {
             day: row
             for day, row in self.rows.items()
-            if day not in covered and (request > 0 or day < today)
+            if day not in covered
+            and (request > 0 or (day < today and day in self.requested))
         }
         days = naive_canvas_oracle.days_of(response)
-        self.rows |= naive_oracle.usable_rows(days, today)
+        newest_age = 13 * request - 1 if request else -1
+        found = {
+            day: row
+            for day, row in naive_oracle.usable_rows(days, today).items()
+            if newest_age <= (today - day).days <= 29
+        }
         oldest = today - timedelta(days=29)
         self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
-        self.requested |= covered | set(self.rows)
+        self.rows |= found
+        self.requested |= covered | set(found)
+        self.requested = {day for day in self.requested if oldest <= day < today}
+        if not request or self.shown is None or self.shown[0] == today:
+            # Else the newest of the rows are of a day that had not ended.
+            self.shown = (today, list(self.rows.values()), self.windows(today))
 
     def windows(self, today: date) -> tuple[int, ...]:
         """Return the windows all of whose days were requested."""
@@ -157,11 +170,13 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
         )
 
         memory.add(response, today=today, request=request)
+        assert memory.shown is not None
+        shown_today, shown_rows, windows = memory.shown
         assert samples(previous.snapshot) == naive_canvas_oracle.expected(
-            {"data": list(memory.rows.values())},
-            today=today,
+            {"data": shown_rows},
+            today=shown_today,
             timezone=OPTIONS.timezone,
-            windows=memory.windows(today),
+            windows=windows,
             subject={"workspace": "shop", "canvas": "Onboarding"},
             has_steps=has_steps,
         )

@@ -88,9 +88,8 @@ def test_a_gap_of_two_weeks_makes_long_windows_unknown() -> None:
 
 
 def test_rows_are_remembered_until_they_are_too_old() -> None:
-    older = merge(
-        NOTHING_OLDER, response(0, 1, 28, 29), today=TODAY, request=2, days=28
-    )
+    newest = merge(NOTHING_OLDER, response(0, 1), today=TODAY, request=0, days=28)
+    older = merge(newest, response(28, 29), today=TODAY, request=2, days=28)
 
     assert set(days_of(older)) == {ago(0), ago(1), ago(28)}
     next_day = merge(older, response(5), today=ago(-1), request=0, days=29)
@@ -98,6 +97,55 @@ def test_rows_are_remembered_until_they_are_too_old() -> None:
     day_after = merge(next_day, [], today=ago(-2), request=0, days=29)
     assert set(days_of(day_after)) == set()
     assert days_of(NOTHING_OLDER) == {}
+
+
+def test_a_day_that_was_not_over_is_forgotten_when_no_later_request_covers_it() -> None:
+    """Its figures were those of a part of it, and no window may use them."""
+    older = merge(NOTHING_OLDER, response(0, 1), today=TODAY, request=0, days=29)
+
+    today = ago(-14)
+    later = merge(older, [], today=today, request=0, days=29)
+
+    assert set(days_of(later)) == {ago(1)}
+    assert windows_requested((13, 14), later, today=today) == (13,)
+
+
+def test_days_after_the_present_one_count_as_not_requested() -> None:
+    """They were requested by a clock that was ahead."""
+    older = requested(NOTHING_OLDER, 0, ago(-30))
+
+    older = requested(older, 0)
+
+    assert max(older.requested) == ago(1)
+
+
+def test_newer_days_in_a_response_of_older_ones_are_left_out() -> None:
+    """A response that was cached on the way may have any days."""
+    newest = merge(NOTHING_OLDER, response(0, 1), today=TODAY, request=0, days=28)
+
+    older = merge(
+        newest, response(-1, 0, 1, 11, 12, value=9), today=TODAY, request=1, days=28
+    )
+
+    assert {day: row["n"] for day, row in days_of(older).items()} == {
+        ago(0): 1,
+        ago(1): 1,
+        ago(12): 9,
+    }
+
+
+def test_packed_rows_that_are_too_long_together_are_refused() -> None:
+    """A state file is not trusted, and its rows are inflated together."""
+    text = "x" * (9 * 1024 * 1024)
+    rows: list[tuple[date, Any]] = [(ago(age), {"text": text}) for age in (1, 2, 3, 4)]
+    packed = [
+        dump(merge(NOTHING_OLDER, rows[:most], today=TODAY, request=0, days=28))
+        for most in (3, 4)
+    ]
+
+    assert len(parse(packed[0]).rows) == 3
+    with pytest.raises(ValueError, match="rows of at most 32 MiB"):
+        parse(packed[1])
 
 
 def test_a_restated_day_replaces_the_remembered_one() -> None:
@@ -127,7 +175,7 @@ def test_any_row_is_remembered_as_it_is(text: str, whole: int, number: float) ->
     """The decoder of responses returns no other numbers."""
     row = {"time": str(ago(5)), text: [text, whole, number, None]}
 
-    older = merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=1, days=28)
+    older = merge(NOTHING_OLDER, [(ago(5), row)], today=TODAY, request=0, days=28)
 
     assert days_of(older) == {ago(5): row}
     assert parse(dump(older)) == older

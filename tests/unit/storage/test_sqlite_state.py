@@ -28,7 +28,7 @@ from exporter.storage.sqlite_state import FILE_NAME, VERSION, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
 from tests.support.object_keys import key
-from tests.support.snapshots import TODAY, example_snapshot
+from tests.support.snapshots import TODAY, example_canvas, example_snapshot
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/state"
 SNAPSHOT = example_snapshot()
@@ -41,7 +41,7 @@ OLDER = older_days.merge(
     request=1,
     days=28,
 )._replace(read_at=1_700_000_000.0)
-WITH_OLDER = KEPT._replace(older=OLDER)
+WITH_OLDER = Kept(1_700_000_000.5, None, example_canvas(), OLDER)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
@@ -274,6 +274,11 @@ BAD_ROWS: dict[str, Callable[[Path], object]] = {
     "an infinite time": edit("UPDATE kept SET last_success_at = 9e999"),
     "an unknown reason": edit("UPDATE kept SET failure = 'unknown'"),
     "a reason not UTF-8": edit("UPDATE kept SET failure = CAST(x'ff' AS TEXT)"),
+    "figures of another kind": edit(
+        "UPDATE kept SET snapshot = replace(snapshot, '[\"variation\"', '[\"step\"'), "
+        "kind = 'canvas'"
+    ),
+    "a kind of another version": edit("UPDATE kept SET kind = 'segment'"),
     "older days not JSON": edit("UPDATE kept SET older = '{'"),
     "older days not UTF-8": edit("UPDATE kept SET older = CAST(x'ff' AS TEXT)"),
     "older days a number": edit("UPDATE kept SET older = 1"),
