@@ -38,7 +38,7 @@ def history() -> Drawn:
         "emails; the last cell is today so far. Of a day that is over it is the last "
         "complete day as it was stored in the twelve hours after its end. Days are "
         "right if the time zones of your browser and of the workspace differ by less "
-        "than 12 hours.",
+        "than 11 hours.",
         unit="percentunit",
         thresholds=palette.BOUNCE.steps(good=palette.BLUE),
         links=[links.of_series()],

@@ -7,6 +7,7 @@ from grafana.generator import (
     daily,
     damage,
     figures,
+    health,
     object_state,
     palette,
     panels,
@@ -16,6 +17,7 @@ from grafana.generator import (
 from grafana.generator.figures import Rate, converting, overall, stage, stat
 from grafana.generator.freshness import DATE
 from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import fold, moved, ratio, select, total, union
 from grafana.generator.shell import Page
@@ -89,41 +91,29 @@ def _per_recipient(name: str) -> str:
 def _headline() -> list[Tile]:
     sent = stat(DAYS, "sent", channel=_SPOKEN)
     return [
-        Tile(panel, 4, 4)
-        for panel in (
-            object_state.polls("campaign", promql.OF_CAMPAIGN),
-            daily.number(
-                "Delivery rate",
-                ratio(stage(DAYS, figures.DELIVERED), sent),
-                description="Sum of `delivered` ÷ sum of `sent`, over the channels "
-                "that report both: email, SMS, WhatsApp and RCS.",
-                unit="percentunit",
-                limits=palette.DELIVERY,
-            ),
-            daily.number(
-                "Open rate",
-                _opened(),
-                description=f"Opened ÷ {_REACHED}; in-app messages have no opens. "
-                f"{_NAMES}",
-                unit="percentunit",
-                decimals=2,
-            ),
-            daily.number(
-                "Click rate",
-                _clicked(),
-                description=f"Clicked ÷ {_REACHED}. {_NAMES}",
-                unit="percentunit",
-                decimals=2,
-            ),
-            daily.number(
-                "Conversion rate",
-                _per_recipient("conversions"),
-                description="`conversions` (first conversion event), "
-                f"{_WITHOUT_CONTROL}, ÷ campaign-wide `unique_recipients`. A "
-                "conversion counts on its own day. A chosen variation has no effect.",
-                unit="percentunit",
-                decimals=2,
-            ),
+        Tile(health.exporter(), 4, 4),
+        Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, 4),
+        _rate(
+            "Delivered",
+            ratio(stage(DAYS, figures.DELIVERED), sent),
+            "Sum of `delivered` ÷ sum of `sent`, over the channels that report both: "
+            "email, SMS, WhatsApp and RCS.",
+            palette.DELIVERY,
+        ),
+        _rate(
+            "Opened",
+            _opened(),
+            f"Opened ÷ {_REACHED}; in-app messages have no opens. {_NAMES}",
+        ),
+        _rate("Clicked", _clicked(), f"Clicked ÷ {_REACHED}. {_NAMES}"),
+        _rate(
+            "Converted",
+            _per_recipient("conversions"),
+            f"`conversions` (first conversion event), {_WITHOUT_CONTROL}, ÷ "
+            "campaign-wide `unique_recipients`. A conversion counts on its own day. A "
+            "chosen variation has no effect.",
+        ),
+        Tile(
             daily.number(
                 "Revenue per 1,000",
                 f"1000 * {_per_recipient('revenue')}",
@@ -132,8 +122,24 @@ def _headline() -> list[Tile]:
                 "effect.",
                 unit="currencyUSD",
             ),
-        )
+            4,
+            4,
+        ),
     ]
+
+
+def _rate(
+    title: str, value: str, description: str, limits: Limits | None = None
+) -> Tile:
+    panel = daily.number(
+        title,
+        value,
+        description=description,
+        unit="percentunit",
+        decimals=2,
+        limits=limits,
+    )
+    return Tile(panel, 3, 4)
 
 
 def _last_sent() -> str:

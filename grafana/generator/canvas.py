@@ -7,6 +7,7 @@ from grafana.generator import (
     daily,
     damage,
     figures,
+    health,
     object_state,
     palette,
     promql,
@@ -62,16 +63,19 @@ def _whole(name: str) -> str:
 def _headline() -> list[Tile]:
     entries = _whole("entries")
     sent = total(stage(_DAYS, figures.VOLUME))
-    return [
-        Tile(panel, 4, 4)
-        for panel in (
-            object_state.polls("canvas", promql.OF_CANVAS),
+    tiles = (
+        (health.exporter(), 4),
+        (object_state.polls("canvas", promql.OF_CANVAS), 4),
+        (
             daily.number(
                 "Entries",
                 total(entries),
                 description="Users that entered: `entries`. A user may enter several "
                 "times.",
             ),
+            3,
+        ),
+        (
             daily.number(
                 "Messages per entry",
                 f"{sent} / ({total(entries)} > 0)",
@@ -80,8 +84,11 @@ def _headline() -> list[Tile]:
                 "entered before.",
                 decimals=2,
             ),
+            4,
+        ),
+        (
             daily.number(
-                "Conversion rate",
+                "Converted",
                 ratio(_whole("conversions"), entries),
                 description="`conversions` (first conversion event) ÷ `entries`; "
                 "controls are included. A conversion counts on its own day, also of "
@@ -89,24 +96,34 @@ def _headline() -> list[Tile]:
                 unit="percentunit",
                 decimals=2,
             ),
+            3,
+        ),
+        (
             daily.number(
-                "Bounces (email)",
+                "Bounces",
                 figures.BOUNCE.over(_DAYS),
                 description=f"{figures.BOUNCE.formula}. Hard bounces only: Braze does "
                 "not report soft bounces here.",
                 unit="percentunit",
                 limits=palette.BOUNCE,
+                nothing="No email",
             ),
+            3,
+        ),
+        (
             daily.number(
-                "Spam (email)",
+                "Spam",
                 figures.SPAM.over(_DAYS),
                 description=f"{figures.SPAM.formula}. A lower bound: Gmail reports "
                 "none.",
                 unit="percentunit",
                 limits=palette.SPAM,
+                nothing="No email",
             ),
-        )
-    ]
+            3,
+        ),
+    )
+    return [Tile(panel, width, 4) for panel, width in tiles]
 
 
 def _course() -> list[Tile]:

@@ -17,7 +17,7 @@ from grafana.generator.panels import Query, graph, property_, stat
 
 POINT = (
     "A bar covers its day, a point is at its end. The days are right if the time zones "
-    "of your browser and of the workspace differ by less than 12 hours."
+    "of your browser and of the workspace differ by less than 11 hours."
 )
 
 

@@ -11,13 +11,11 @@ from grafana.generator.promql import ratio, union
 _OTHERS = "sms|rcs|whats_app|webhook"
 
 
-def failures(period: Period) -> str:
-    """Return refused and failed messages, under all names that channels have."""
+def failures(period: Period, channel: str = _OTHERS) -> str:
+    """Return failed messages; only SMS and RCS have two numbers of them."""
     return union(
-        stat(period, "rejected", channel="sms|rcs"),
+        stat(period, "bounces|rejected|failed|errors", channel=channel),
         stat(period, "delivery_failed", channel="sms|rcs"),
-        stat(period, "failed", channel="whats_app"),
-        stat(period, "errors", channel="webhook"),
     )
 
 

@@ -8,7 +8,6 @@ from grafana.generator import daily, health, palette, panels, risk, tables
 from grafana.generator.figures import (
     BOUNCE,
     BY_DAY,
-    LAST,
     MONTH,
     SPAM,
     TODAY,
@@ -42,10 +41,6 @@ _UNREPORTED = (
     "rate below a line is therefore no proof of compliance."
 )
 _CAVEATS = {BOUNCE: _HARD, SPAM: "A lower bound: Gmail reports none.", UNSUBSCRIBE: ""}
-_POINT = (
-    "A point is at the end of its day; the days are right if the time zones of your "
-    "browser and of the workspace differ by less than 12 hours."
-)
 _NEWEST = (
     f"Newest is today so far once {risk.LEAST} were sent (spam, unsubscribes: "
     "delivered), else the last complete day, else the 7 days before today"
@@ -105,13 +100,10 @@ def _headline() -> list[Tile]:
         for panel in (
             health.exporter(),
             _above(),
-            panels.stat(
+            daily.number(
                 "Sent",
-                [],
-                trend=Query(total(email(BY_DAY, "sent"))),
-                description=f"Sum of `sent` of email on {LAST.days}, above the days "
-                "before.",
-                unit="short",
+                total(email(BY_DAY, "sent")),
+                description="Sum of `sent` of email.",
                 nothing=_NONE,
             ),
             *(_by_day(rate, limits) for rate, limits in risk.RATES),
@@ -133,15 +125,12 @@ def _above() -> Drawn:
 
 
 def _by_day(rate: Rate, limits: Limits) -> Drawn:
-    return panels.stat(
+    return daily.number(
         rate.title,
-        [],
-        trend=Query(rate.over(BY_DAY)),
-        description=f"{rate.formula}, on {LAST.days}, above the days before. "
-        f"{_CAVEATS[rate]}".strip(),
+        rate.over(BY_DAY),
+        description=f"{rate.formula}. {_CAVEATS[rate]}".strip(),
         unit="percentunit",
-        decimals=limits.decimals,
-        thresholds=limits.steps(good=palette.PLAIN),
+        limits=limits,
         nothing=_NONE,
     )
 
@@ -193,7 +182,7 @@ def _course() -> list[Tile]:
                     ),
                 ),
                 today=BOUNCE.today(*OBJECT, least=risk.LEAST),
-                description=f"{BOUNCE.formula}, {by_day} sent. {_HARD} {_POINT}",
+                description=f"{BOUNCE.formula}, {by_day} sent. {_HARD} {daily.POINT}",
             ),
             limited_by_day(
                 "Spam complaint rate by day",
@@ -203,7 +192,7 @@ def _course() -> list[Tile]:
                 decimals=palette.SPAM.decimals,
                 description=f"{SPAM.formula}, {by_day} delivered. Complaints about "
                 "older mail are included: on a day with little mail the rate is "
-                f"overstated. {_UNREPORTED} {_POINT}",
+                f"overstated. {_UNREPORTED} {daily.POINT}",
             ),
             limited_by_day(
                 "Spam complaint rate, 7 days, by day",
@@ -212,7 +201,7 @@ def _course() -> list[Tile]:
                 decimals=palette.SPAM.decimals,
                 description=f"{SPAM.formula}, over the 7 complete days before a point "
                 "taken together, because complaints arrive after the mail. "
-                f"{_UNREPORTED} {_POINT}",
+                f"{_UNREPORTED} {daily.POINT}",
             ),
             limited_by_day(
                 "Unsubscribe rate by day",
@@ -223,7 +212,8 @@ def _course() -> list[Tile]:
                 ),
                 today=UNSUBSCRIBE.today(*OBJECT, least=risk.LEAST),
                 description=f"{UNSUBSCRIBE.formula}, {by_day} delivered. No provider "
-                f"publishes a limit: the lines are defaults of this project. {_POINT}",
+                "publishes a limit: the lines are defaults of this project. "
+                f"{daily.POINT}",
             ),
         )
     ]
@@ -271,7 +261,7 @@ def _background() -> list[Tile]:
                 ],
                 description="Sums of `delivered` and `bounces` of email on each "
                 "complete day, the last one at the right. Other mail is in transit, or "
-                f"bounced softly. A bar is before the end of its day. {_POINT}",
+                f"bounced softly. {daily.POINT}",
                 unit="short",
                 nothing=_NONE,
             ),

@@ -5,7 +5,6 @@ Tables without such objects have a row with that text: an empty table looks brok
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.generator import figures, palette, panels, tables, telemetry
@@ -54,32 +53,6 @@ _UNPOLLED = "No campaign or canvas is polled"
 _FAILING = f"count({_UP} == 0) or 0 * count({_UP})"
 
 
-_ALARM = palette.steps((None, palette.PLAIN), (1, palette.ORANGE))
-
-
-def exporters() -> Drawn:
-    """Return whether the exporter can be scraped, in words."""
-    down = f"count(count by (instance) ({telemetry.targets()} == 0))"
-    return panels.stat(
-        "Exporter",
-        [Query(telemetry.count(), "up"), Query(down, "down")],
-        description="Processes that Prometheus scrapes, and those that it scraped "
-        "within a day and cannot scrape now. `Exporter down`: there is none. Then all "
-        "other panels are empty.",
-        unit="suffix: up",
-        mappings=panels.words((0, "Exporter down", palette.VERMILLION)),
-        overrides=[
-            Override(
-                "/down/",
-                [
-                    property_("unit", "suffix: down"),
-                    property_("thresholds", _ALARM.build()),
-                ],
-            )
-        ],
-    ).text_mode(common.BigValueTextMode.VALUE)
-
-
 def failing() -> Drawn:
     """Return the number of failing campaigns and canvases, of how many."""
     return panels.stat(
@@ -89,7 +62,7 @@ def failing() -> Drawn:
         "that are polled. They serve the figures of their last success until those "
         "are stale.",
         unit="short",
-        thresholds=_ALARM,
+        thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
         overrides=[
             Override("/polled/", [property_("thresholds", palette.no_steps().build())])
         ],

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from grafana.generator import palette, panels, promql
+from grafana.generator import palette, panels, telemetry
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
-from grafana.generator.promql import select, union
+from grafana.generator.promql import union
 
 _ALL_UP, _ALL_DOWN = 0, -1
 
 
 def exporter() -> Drawn:
     """Return whether exporters are up, with the number of those that are down."""
-    # Of all targets of Prometheus these are exporters, also those that are down.
-    built = select("braze_exporter_build_info", promql.OF_JOB)
-    up = (
-        f"max by (job, instance) ({select('up', promql.OF_JOB)} "
-        f"and on (job, instance) last_over_time({built}[7d]))"
-    )
+    up = f"max by (instance) ({telemetry.targets()})"
     some_up = f"count({up} == 1)"
     code = union(
         f"count({up} == 0) and {some_up}",

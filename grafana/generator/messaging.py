@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grafana.generator import daily, health, messaging_channels, palette, panels, tables
+from grafana.generator import daily, health, messaging_channels, palette, tables
+from grafana.generator.damage import failures
 from grafana.generator.figures import (
     BY_DAY,
     IN_APP,
@@ -10,7 +11,6 @@ from grafana.generator.figures import (
     PUSH,
     TODAY,
     WEEK,
-    Period,
     stat,
 )
 from grafana.generator.layout import Drawn, Section, Tile
@@ -33,10 +33,6 @@ _LEAST = 100
 _FAILED = (
     "Failed, ÷ `sent`: `bounces` of push (invalid tokens), `rejected` and "
     "`delivery_failed` of SMS and RCS, `failed` of WhatsApp, `errors` of webhooks."
-)
-_POINT = (
-    "A point is at the end of its day; the days are right if the time zones of your "
-    "browser and of the workspace differ by less than 12 hours."
 )
 
 
@@ -68,7 +64,7 @@ def _headline() -> list[Tile]:
         ),
         _rate(
             "SMS failed",
-            _failed(BY_DAY, SMS),
+            failures(BY_DAY, SMS),
             channel=SMS,
             limits=FAILURE,
             description="Sum of `rejected` and `delivery_failed` ÷ sum of `sent`, SMS "
@@ -127,25 +123,16 @@ def _rate(
     width: int = 3,
 ) -> Tile:
     """Return a rate of the last complete day, with a sparkline of the days."""
-    panel = panels.stat(
+    panel = daily.number(
         title,
-        [],
-        trend=Query(ratio(part, stat(BY_DAY, of, channel=channel))),
-        description=f"{description} Of {LAST.days}, above the days before.",
+        ratio(part, stat(BY_DAY, of, channel=channel)),
+        description=description,
         unit="percentunit",
         decimals=2,
-        thresholds=limits.steps(good=palette.PLAIN) if limits else None,
+        limits=limits,
         nothing=nothing,
     )
     return Tile(panel, width, 4)
-
-
-def _failed(period: Period, channel: str = _CAN_FAIL) -> str:
-    """Return failed messages; only SMS and RCS have two numbers of them."""
-    return union(
-        stat(period, "bounces|rejected|failed|errors", channel=channel),
-        stat(period, "delivery_failed", channel=SMS),
-    )
 
 
 def _failures() -> list[Tile]:
@@ -154,7 +141,9 @@ def _failures() -> list[Tile]:
         stat(BY_DAY, "delivered", channel=SMS),
         "channel",
     )
-    failed = ratio(_failed(BY_DAY), stat(BY_DAY, "sent", channel=_CAN_FAIL), "channel")
+    failed = ratio(
+        failures(BY_DAY, _CAN_FAIL), stat(BY_DAY, "sent", channel=_CAN_FAIL), "channel"
+    )
     return [
         Tile(_worst(), 24, 11),
         *(
@@ -164,7 +153,7 @@ def _failures() -> list[Tile]:
                     [Query(rate, "{{channel}}")],
                     description=f"{text} On each complete day, the last one at the "
                     f"right. The dashed lines are defaults of this project: "
-                    f"{limits.warning:.0%} and {limits.critical:.0%}. {_POINT}",
+                    f"{limits.warning:.0%} and {limits.critical:.0%}. {daily.POINT}",
                     unit="percentunit",
                     decimals=2,
                     thresholds=limits.steps(good=palette.NONE),
@@ -197,11 +186,11 @@ def _failures() -> list[Tile]:
 def _worst() -> Drawn:
     """Return where most messages fail."""
     today = (
-        f"{total(_failed(TODAY), *BY)} / "
+        f"{total(failures(TODAY, _CAN_FAIL), *BY)} / "
         f"({total(stat(TODAY, 'sent', channel=_CAN_FAIL), *BY)} >= {_LEAST})"
     )
     last, week = (
-        ratio(_failed(period), stat(period, "sent", channel=_CAN_FAIL), *BY)
+        ratio(failures(period, _CAN_FAIL), stat(period, "sent", channel=_CAN_FAIL), *BY)
         for period in (LAST, WEEK)
     )
     opt_out, opt_out_in_week = (

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from grafana.generator import freshness, palette, panels, promql, tables
+from grafana.generator import freshness, palette, panels, promql, tables, telemetry
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
 from grafana.generator.promql import fold, select, union
 from grafana.generator.tables import Column
 
-_UNPOLLED, _DOWN = -1, -2
+_UNPOLLED = -1
 
 
 def polls(kind: str, scope: tuple[str, ...]) -> Drawn:
-    """Return whether polls succeed, in words, also if nothing is scraped."""
+    """Return whether polls succeed, in words."""
     selector = select(f"braze_{kind}_up", scope)
     up = f"min({promql.least_of_jobs(selector, 'workspace', kind)})"
-    build = select("braze_exporter_build_info", promql.OF_JOB)
-    code = union(up, f"0 * count({build}) + {_UNPOLLED}", f"vector({_DOWN})")
+    code = union(up, f"0 * count({telemetry.BUILD}) + {_UNPOLLED}")
     return panels.stat(
         "Polls",
         [Query(code)],
@@ -28,7 +27,6 @@ def polls(kind: str, scope: tuple[str, ...]) -> Drawn:
             (1, "succeed", palette.PLAIN),
             (0, "fail", palette.VERMILLION),
             (_UNPOLLED, "not polled", palette.ORANGE),
-            (_DOWN, "Exporter down", palette.VERMILLION),
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.generator import freshness, palette, panels, processes, traffic
+from grafana.generator import freshness, health, palette, panels, processes, traffic
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import OF_JOB, OF_WORKSPACE, added_up, select
@@ -33,7 +33,7 @@ def page() -> Page:
 
 def _now() -> list[Tile]:
     small = (
-        freshness.exporters(),
+        health.exporter(),
         freshness.failing(),
         freshness.oldest(),
         _configuration(),

@@ -118,15 +118,12 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     overrides: Iterable[Override] = (),
     nothing: str = "–",
     trend: Query | None = None,
-    is_in_words: bool = False,
 ) -> stats.Panel:
     """Return big numbers, one for each series, named if there are several queries.
 
     A trend comes before the queries: its last value is the number, above its sparkline
-    with a point for each day. `is_in_words`: the legend is shown instead of the number,
-    which only has the colour.
+    with a point for each day.
     """
-    is_text = is_in_words or bool(mappings)
     instants = enumerate(queries, start=1 if trend else 0)
     panel = (
         stats.Panel()
@@ -140,7 +137,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .text(
             common_builders.VizTextDisplayOptions()
             .title_size(_TITLE_PIXELS)
-            .value_size(_WORDS_PIXELS if is_text else _VALUE_PIXELS)
+            .value_size(_WORDS_PIXELS if mappings else _VALUE_PIXELS)
         )
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(
@@ -153,9 +150,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
             else common.VizOrientation.AUTO
         )
         .text_mode(
-            common.BigValueTextMode.NAME
-            if is_in_words
-            else common.BigValueTextMode.VALUE_AND_NAME
+            common.BigValueTextMode.VALUE_AND_NAME
             if len(queries) > (0 if trend else 1)
             else common.BigValueTextMode.VALUE
         )

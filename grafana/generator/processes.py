@@ -82,7 +82,7 @@ def _exporters() -> Drawn:
         keys=("instance", "version", "python"),
         sort="Instance",
         is_ascending=True,
-        description="Each process that Prometheus scraped within a day: whether the "
+        description="Each process that Prometheus scraped within a week: whether the "
         "last scrape succeeded; whether its last reload did (no: its previous "
         "configuration is active); when that was loaded; since when it runs; and how "
         "often saving its state failed since then (`--state.path`). A name links to "

@@ -25,15 +25,10 @@ def of_exporters(vector: str) -> str:
     return f"({vector} and on (job, instance) {BUILD})"
 
 
-def count() -> str:
-    """Return the number of scraped processes, also if it is 0."""
-    return f"count(count by (instance) ({BUILD})) or vector(0)"
-
-
 def targets() -> str:
-    """Return 1 or 0 for each target that was an exporter within a day."""
+    """Return 1 or 0 for each target that was an exporter within a week."""
     up = select("up", OF_JOB)
-    return f"({up} and on (job, instance) last_over_time({BUILD}[1d]))"
+    return f"({up} and on (job, instance) last_over_time({BUILD}[7d]))"
 
 
 def own(family: str, *matchers: str) -> str:

@@ -26,6 +26,7 @@ MONTH = "braze_campaign_trailing"
 LAST = "braze_campaign_last_complete_day"
 OVERALL = "braze_campaign_overall_last_complete_day"
 RULES = ROOT / "grafana/rules/braze-recording.yaml"
+EXPORTER = "braze-exporter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ REVENUE = "Revenue per recipient, last complete day"
     ("name", "panel", "letter", "expected"),
     [
         ("braze-overview", "Conversions", "A", 40),
-        ("braze-campaign", "Conversion rate", "A", 40 / 1_010),
+        ("braze-campaign", "Converted", "A", 40 / 1_010),
         ("braze-campaign", "Revenue per 1,000", "A", 1_000 * 310 / 1_010),
         ("braze-campaign", "Revenue by day", "A", 310),
         ("braze-campaign", "Conversion events, by day", "A", 40),
@@ -380,20 +381,20 @@ def test_only_a_multivariate_campaign_has_rates_by_variation(
 
 @pytest.mark.parametrize("name", ["braze-campaign", "braze-canvas"])
 @pytest.mark.parametrize(
-    ("up", "is_scraped", "code"), [(1, True, 1), (0, True, 0), (None, True, -1)]
+    ("up", "code"), [(1, 1), (0, 0), (None, -1)], ids=["succeed", "fail", "not polled"]
 )
 def test_the_state_of_polls_is_known(
-    unexpected: Check, name: str, up: int | None, is_scraped: bool, code: int
+    unexpected: Check, name: str, up: int | None, code: int
 ) -> None:
-    """Also if nothing is scraped: then it is -2, shown as Exporter down."""
+    """If nothing is scraped there is none: the tile before it states that."""
     kind = name.removeprefix("braze-")
-    series = [Series("braze_exporter_build_info", {}, 1)] if is_scraped else []
+    series = [Series("braze_exporter_build_info", {}, 1)]
     if up is not None:
         series.append(Series(f"{name.replace('-', '_')}_up", {kind: "Spring"}, up))
     asked = expression(name, "Polls")
 
     assert unexpected(asked, series, ({}, code)) == ""
-    assert unexpected(asked, [], ({}, -2)) == ""
+    assert unexpected(asked, []) == ""
 
 
 @pytest.mark.parametrize("kind", ["campaign", "canvas"])
@@ -602,42 +603,17 @@ def test_the_difference_from_a_week_before_has_a_direction(
     assert unexpected(asked, series, found, at=f"{WEEK_AGO + 1}m") == ""
 
 
-@pytest.mark.parametrize(
-    ("ups", "code"),
-    [
-        ([1, 1], 0),
-        ([1, 0], 1),
-        ([0, 0], -1),
-        ([], -1),
-    ],
-    ids=["up", "one of two down", "all down", "no exporter"],
-)
-def test_an_exporter_that_is_down_is_said_in_words(
-    unexpected: Check, ups: list[int], code: int
-) -> None:
-    """Other targets of Prometheus are not counted."""
-    series = [Series("up", {"job": "other"}, 0)]
-    for at, value in enumerate(ups):
-        target = {"instance": str(at)}
-        series += [Series("up", target, value)]
-        series += [Series("braze_exporter_build_info", target, 1)]
-
-    assert (
-        unexpected(expression("braze-overview", "Exporter"), series, ({}, code)) == ""
-    )
-
-
-def test_failing_polls_are_those_of_all(unexpected: Check) -> None:
-    asked = expression("braze-overview", "Failing polls")
+@pytest.mark.parametrize("name", ["braze-overview", EXPORTER])
+def test_failing_polls_are_beside_all(unexpected: Check, name: str) -> None:
+    failing, polled = (expression(name, "Failing polls", one) for one in "AB")
     series = [
         Series("braze_campaign_up", {**CAMPAIGN, "campaign": name}, up)
         for name, up in (("A", 1), ("B", 0), ("C", 1))
     ]
-    found = {"failed": "1", "every": "3"}, 1
 
-    assert unexpected(asked, series, found) == ""
-    well = {"failed": "0", "every": "1"}, 0
-    assert unexpected(asked, series[:1], well) == ""
+    assert unexpected(failing, series, ({}, 1)) == ""
+    assert unexpected(polled, series, ({}, 3)) == ""
+    assert unexpected(failing, series[:1], ({}, 0)) == ""
 
 
 @pytest.mark.parametrize(
@@ -1029,8 +1005,8 @@ def test_shards_add_up_and_replicas_do_not(
 
 NODE = {"job": "node", "instance": "n"}
 BUILD = {"version": "1.0", "python": "3.13"}
-EXPORTER = "braze-exporter"
 ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
+ALL_UP, ALL_DOWN = 0, -1
 
 
 @pytest.mark.parametrize(
@@ -1038,7 +1014,6 @@ ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
     [
         ("Memory", "A", "process_resident_memory_bytes"),
         ("Processes", "A", "up"),
-        ("Exporter", "A", "up"),
     ],
 )
 def test_only_exporters_are_processes(
@@ -1056,35 +1031,29 @@ def test_only_exporters_are_processes(
 
 
 @pytest.mark.parametrize(
-    ("ups", "scraped", "up", "down"),
+    ("ups", "scraped", "code"),
     [
-        ({"a": "1x20", "b": "1x20"}, {"a": "1x20", "b": "1x20"}, 2, None),
-        ({"a": "1x20", "b": "1x9 0x10"}, {"a": "1x20", "b": "1x9 stale"}, 1, 1),
-        ({"a": "1x9 0x10"}, {"a": "1x9 stale"}, 0, 1),
-        ({}, {"a": "1x9 stale"}, 0, None),
-        ({}, {}, 0, None),
+        ({"a": "1x20", "b": "1x20"}, {"a": "1x20", "b": "1x20"}, ALL_UP),
+        ({"a": "1x20", "b": "1x9 0x10"}, {"a": "1x20", "b": "1x9 stale"}, 1),
+        ({"a": "1x9 0x10"}, {"a": "1x9 stale"}, ALL_DOWN),
+        ({}, {"a": "1x9 stale"}, ALL_DOWN),
+        ({}, {}, ALL_DOWN),
     ],
     ids=["two", "one is down", "all are down", "no target any more", "never scraped"],
 )
 def test_whether_the_exporter_is_up(
-    unexpected: Check,
-    ups: dict[str, str],
-    scraped: dict[str, str],
-    up: int,
-    down: int | None,
+    unexpected: Check, ups: dict[str, str], scraped: dict[str, str], code: int
 ) -> None:
-    """The text of 0 is `Exporter down`."""
+    """The codes have words; other targets of Prometheus are not counted."""
     series = [
         Series("braze_exporter_build_info", {**BUILD, "instance": one}, values)
         for one, values in scraped.items()
     ]
     series += [Series("up", {"instance": one}, values) for one, values in ups.items()]
     series += [Series("up", NODE, "0x20")]
-    asked = [expression(EXPORTER, "Exporter", letter) for letter in "AB"]
+    asked = expression(EXPORTER, "Exporter")
 
-    assert unexpected(asked[0], series, ({}, up), at="15m") == ""
-    missing: list[tuple[Labels, float]] = [({}, down)] if down else []
-    assert unexpected(asked[1], series, *missing, at="15m") == ""
+    assert unexpected(asked, series, ({}, code), at="15m") == ""
 
 
 def test_a_rejected_key_is_the_first_row_of_failing_polls(unexpected: Check) -> None:

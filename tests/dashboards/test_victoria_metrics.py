@@ -57,7 +57,7 @@ READY = (
     'ALERTS{alertstate="firing"}',
     "absent(campaign:braze_unpolled_since:timestamp)",
 )
-"""With a result once everything is polled, and rates and the last rules have samples."""
+"""With a result once all is polled, and rates and the last rules have samples."""
 MOMENTS = (2, 4, 7, 11, 13, 16, 20)
 """Seconds before the fixed time at which results are compared."""
 AGE = 90.0
