@@ -94,7 +94,7 @@ def _unexpected(program: Program, tmp_path: Path) -> Check:
 
 
 def _seconds(at: str) -> str:
-    return str(60 * int(at.removesuffix("m")))
+    return str({"m": 60, "d": 86_400}[at[-1]] * int(at[:-1]))
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:

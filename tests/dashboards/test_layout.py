@@ -371,11 +371,16 @@ def test_the_first_row_is_low(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_row_states_whether_the_exporter_is_up(name: str) -> None:
-    """In words, with a result although nothing is scraped."""
-    first = [one for one in load(name)["panels"] if one["gridPos"]["y"] == 1]
+    """In words, with a result although nothing is scraped, first and everywhere."""
+    first, *others = (one for one in load(name)["panels"] if one["gridPos"]["y"] == 1)
+    [query] = first["targets"]
+    expected = load("braze-overview")["panels"][1]
 
-    [up] = [one for one in first if "Exporter down" in json.dumps(one)]
-    assert re.search(r" or \(?vector\(", up["targets"][0]["expr"])
+    assert "Exporter down" in json.dumps(first)
+    assert "Exporter down" not in json.dumps(others)
+    assert re.search(r" or \(?vector\(", query["expr"])
+    assert "up{" in query["expr"]
+    assert first["targets"] == expected["targets"]
 
 
 def test_processes_are_named_only_under_closed_headings() -> None:
@@ -463,7 +468,8 @@ def test_figures_of_complete_days_have_a_point_for_each_day() -> None:
 def test_other_graphs_have_less_points_than_pixels() -> None:
     for panel in panels():
         if panel["type"] == "timeseries":
-            is_by_day = all(one.get("interval") == "1d" for one in panel["targets"])
+            courses = [one for one in panel["targets"] if one["range"]]
+            is_by_day = all(one.get("interval") == "1d" for one in courses)
             assert is_by_day or panel["maxDataPoints"] <= 250, panel["title"]
 
 
