@@ -72,6 +72,7 @@ def page() -> Page:
                 is_collapsed=True,
             ),
         ),
+        hidden=("canvas",),
         is_of_one=True,
     )
 

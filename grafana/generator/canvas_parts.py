@@ -31,7 +31,7 @@ def baseline() -> builders.QueryVariable:
     info = select("braze_canvas_variant_info", promql.OF_CANVAS)
     return choice(
         "baseline",
-        "Compared with",
+        "Baseline",
         query=f"label_values({info}, variant)",
         is_single=True,
     )
@@ -189,7 +189,7 @@ def variants() -> Tile:
         sort="Entries",
         nothing="No entries by variant, or no figures",
         description=f"Over {figures.MONTH.days}, with all channels. Braze does not "
-        "report which variant is a control: choose it in *Compared with*. Share is the "
+        "report which variant is a control: choose it in *Baseline*. Share is the "
         "part of all `entries`, and that on the last complete day: a drift shows a "
         "changed split. Rate is `conversions` (first conversion event) ÷ `entries`, "
         "with its 95 % Wilson interval. Lift is the rate ÷ that of the compared "
@@ -216,7 +216,7 @@ def explanation() -> Drawn:
         "the first one for the canvas and the variant, but for no step. So the steps "
         "have fewer than the canvas.\n"
         "- **Controls** receive nothing and cannot be recognized: Braze reports no "
-        "messages by variant. Choose the control in *Compared with*, by its name.\n"
+        "messages by variant. Choose the control in *Baseline*, by its name.\n"
         "- **Lift** of 10 % means 11 instead of 10 conversions. *Better* or *worse*: "
         "chance alone causes such a difference less than once in 20 times; *no clear "
         "difference* does not prove that there is none. With many variants or daily "

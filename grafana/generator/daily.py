@@ -91,7 +91,8 @@ def number(
         title,
         [],
         trend=Query(value),
-        description=f"{description} Of {figures.LAST.days}, above the days before.",
+        description=f"{description} The number is of {figures.LAST.days}, the line of "
+        "the days before.",
         unit=unit,
         decimals=limits.decimals if limits else decimals,
         thresholds=limits.steps(good=palette.PLAIN) if limits else None,

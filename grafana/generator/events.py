@@ -1,4 +1,4 @@
-"""Events over graphs, off until chosen: alerts, starts, reloads and edits in Braze."""
+"""Events over graphs, off until chosen: alerts; starts, reloads and edits in Braze."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus
 
 from grafana.generator import palette, promql, telemetry
-from grafana.generator.promql import fold, select
+from grafana.generator.promql import fold, select, union
 from grafana.generator.variables import SOURCE
 
 _OBJECT = ", ".join(promql.OBJECT)
@@ -32,36 +32,31 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
         "braze_(campaign|canvas)_last_edited_timestamp_seconds",
         promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN,
     )
+    changes = (
+        ("Exporter started", telemetry.process("process_start_time_seconds")),
+        ("Configuration loaded", f"max by (instance) ({reloaded})"),
+        ("Edited in Braze", f"max by ({_OBJECT}) ({fold(edited)})"),
+    )
+    # Each annotation has a switch in the header, which is one line.
     return [
         _shown(
-            "Firing alerts",
+            "Alerts",
             f"max by (alertname, {_OBJECT}, channel) ({firing})",
             title="{{alertname}}",
             text="{{workspace}} / {{campaign}}{{canvas}} {{channel}}",
             colour=palette.VERMILLION,
         ),
         _shown(
-            "Starts of the exporter",
-            f"1000 * {telemetry.process('process_start_time_seconds')}",
-            title="Exporter started",
-            text="{{instance}}",
+            "Changes",
+            union(
+                *(
+                    f'label_replace(1000 * {time}, "change", "{change}", "", "")'
+                    for change, time in changes
+                )
+            ),
+            title="{{change}}",
+            text="{{instance}} {{workspace}} / {{campaign}}{{canvas}}",
             colour=palette.PURPLE,
-            is_instant=True,
-        ),
-        _shown(
-            "Loaded configurations",
-            f"1000 * max by (instance) ({reloaded})",
-            title="Configuration loaded",
-            text="{{instance}}",
-            colour=palette.ORANGE,
-            is_instant=True,
-        ),
-        _shown(
-            "Edits in Braze",
-            f"1000 * max by ({_OBJECT}) ({fold(edited)})",
-            title="Edited in Braze",
-            text="{{workspace}} / {{campaign}}{{canvas}}",
-            colour=palette.SKY,
             is_instant=True,
         ),
     ]

@@ -23,7 +23,7 @@ class Period:
     window: str | None = None
     kinds: str = "(campaign|canvas)"
     """A pattern of the kinds."""
-    scope: tuple[str, ...] = promql.OF_VARIATION
+    scope: tuple[str, ...] = promql.OF_MESSAGE
     """The chosen messages."""
     is_course: bool = False
     """Whether the points of a graph are a day apart."""

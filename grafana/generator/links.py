@@ -15,7 +15,7 @@ _TITLE = "Show details"
 def siblings() -> builders.DashboardLink:
     """Return links to all dashboards with the tag, with variables and time range."""
     return (
-        builders.DashboardLink("Braze dashboards")
+        builders.DashboardLink("Go to")
         .type(models.DashboardLinkType.DASHBOARDS)
         .icon("external link")
         .tooltip("The other dashboards of braze-exporter")

@@ -153,7 +153,8 @@ def _failures() -> list[Tile]:
                     [Query(rate, "{{channel}}")],
                     description=f"{text} On each complete day, the last one at the "
                     f"right. The dashed lines are defaults of this project: "
-                    f"{limits.warning:.0%} and {limits.critical:.0%}. {daily.POINT}",
+                    f"{100 * limits.warning:.0f} % and {100 * limits.critical:.0f} %. "
+                    f"{daily.POINT}",
                     unit="percentunit",
                     decimals=2,
                     thresholds=limits.steps(good=palette.NONE),

@@ -9,7 +9,7 @@ from grafana.generator import tables
 from grafana.generator.figures import IN_APP, LAST, PUSH, WEEK, Period, stat
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.palette import FAILURE, INVALID_TOKENS, OPT_OUT, Limits
-from grafana.generator.promql import OBJECT, OF_VARIATION, fold, ratio, select, total
+from grafana.generator.promql import OBJECT, OF_MESSAGE, fold, ratio, select, total
 from grafana.generator.tables import Column, percent
 
 KEYS = ("kind", "name", "channel", "workspace")
@@ -79,7 +79,7 @@ def _table(channels: str, columns: Sequence[Column], *, description: str) -> Dra
         [first, *columns[1:]],
         keys=KEYS,
         sort=first.title,
-        nothing=f"No {channels} in this choice",
+        nothing=f"No {channels.replace(' and ', ' or ')} in this choice",
         description=f"{_DAYS}. {description} {_ABSENT}",
     )
 
@@ -178,7 +178,7 @@ def _webhooks() -> Drawn:
 
 
 def _buttons() -> Drawn:
-    matchers = (*OF_VARIATION, 'metric=~"(carousel_slide|notif_button)_.+_click"')
+    matchers = (*OF_MESSAGE, 'metric=~"(carousel_slide|notif_button)_.+_click"')
     clicks = total(fold(select(LAST.family, matchers)), *BY, "metric")
     parts = "(?:carousel|notif)_(slide|button)_([0-9]+)_(.*)_click"
     clicks = f'label_replace({clicks}, "part", "$1 $2", "metric", "{parts}")'
@@ -188,7 +188,7 @@ def _buttons() -> Drawn:
         [Column("Clicks", clicks)],
         keys=("kind", "name", "channel", "part", "text", "workspace"),
         sort="Clicks",
-        nothing="No buttons and slides in this choice",
+        nothing="No buttons or slides in this choice",
         description="Braze's `carousel_slide_<number>_<text>_click` and "
         f"`notif_button_<number>_<text>_click`, each separately, on {LAST.days}.",
     )

@@ -24,8 +24,8 @@ OF_WORKSPACE = (JOB, _WORKSPACE)
 OF_CHANNEL = (*OF_WORKSPACE, _CHANNEL)
 OF_CAMPAIGN = (*OF_WORKSPACE, _CAMPAIGN)
 OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
+"""With All, and not with chosen campaigns, also those of canvases."""
 OF_VARIATION = (*OF_MESSAGE, _VARIATION)
-"""With All, and not with a chosen campaign or variation, also those of canvases."""
 OF_CANVAS = (*OF_WORKSPACE, _CANVAS)
 OF_CANVAS_CHANNEL = (*OF_CHANNEL, _CANVAS)
 

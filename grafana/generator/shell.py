@@ -43,7 +43,7 @@ class Page:
     title: str
     description: str
     sections: tuple[Section, ...]
-    hidden: tuple[str, ...] = ("canvas",)
+    hidden: tuple[str, ...] = ("variation", "canvas")
     """Variables that only pass a choice to the next dashboard."""
     extra: tuple[builders.QueryVariable, ...] = ()
     """Variables of this dashboard alone."""

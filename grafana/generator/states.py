@@ -95,7 +95,7 @@ def state() -> str:
     share = f'label_replace(1 / (1 + {_volume(LAST)}) - 1, "part", "volume", "", "")'
     worst = f"min by ({_BY}) ({union(_judged(), *_unjudged())})"
     code = f"sum by ({_BY}) ({union(worst, share)})"
-    with_channel = select(variables.WITH_CHANNEL, promql.OF_VARIATION)
+    with_channel = select(variables.WITH_CHANNEL, promql.OF_MESSAGE)
     # Objects without a successful poll have no channels.
     rows = union(f"max by ({_BY}) ({with_channel})", f"{figures.up()} == 0")
     return f"bottomk({_MOST}, {code} and on ({_BY}) {rows})"

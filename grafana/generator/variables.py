@@ -41,7 +41,9 @@ def variables(
     return [
         builders.DatasourceVariable("datasource")
         .label("Data source")
-        .type("prometheus"),
+        .type("prometheus")
+        # Its value is enough, and the header is one line.
+        .hide(models.VariableHide.HIDE_LABEL),
         *(
             choice(
                 name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -359,16 +360,18 @@ def test_a_process_that_two_jobs_scrape_counts_once(watched: Watched) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_events_are_instants_in_milliseconds(watched: Watched, name: str) -> None:
     """Those of a process are not doubled by a second job."""
-    _, *instants = load(name)["annotations"]["list"]
-    found = {one["name"]: watched.ask(one["expr"]) for one in instants}
+    _, changes = load(name)["annotations"]["list"]
+    found = defaultdict(list)
+    for labels, value in watched.ask(changes["expr"]):
+        assert 1_700_000_000_000 < value < 1000 * watched.at, labels
+        found[labels["change"]].append((labels, value))
 
-    for event, vector in found.items():
-        assert vector, event
-        for labels, value in vector:
-            assert 1_700_000_000_000 < value < 1000 * watched.at, (event, labels)
     target = watched.demo.removeprefix("http://")
     processes = {target, "a", "b"}
-    for event in ("Starts of the exporter", "Loaded configurations"):
+    assert set(found) == {
+        *("Exporter started", "Configuration loaded", "Edited in Braze"),
+    }
+    for event in ("Exporter started", "Configuration loaded"):
         assert {labels["instance"] for labels, _ in found[event]} == processes
         assert len(found[event]) == len(processes)
 

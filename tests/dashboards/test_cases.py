@@ -403,13 +403,14 @@ def test_an_edit_is_an_event_of_the_chosen_object(unexpected: Check, kind: str) 
     [asked] = [
         event["expr"]
         for event in load(f"braze-{kind}")["annotations"]["list"]
-        if event["name"] == "Edits in Braze"
+        if event["name"] == "Changes"
     ]
     edited = f"braze_{kind}_last_edited_timestamp_seconds"
     chosen, other = ({"workspace": "shop", kind: name} for name in ("Spring", "Fall"))
     series = [Series(edited, chosen, 60), Series(edited, other, 120)]
 
-    assert unexpected(asked, series, (chosen, 60_000), **{kind: "Spring"}) == ""
+    found = {**chosen, "change": "Edited in Braze"}, 60_000
+    assert unexpected(asked, series, found, **{kind: "Spring"}) == ""
 
 
 def word_of(code: float) -> tuple[str, str]:

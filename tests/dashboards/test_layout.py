@@ -25,7 +25,7 @@ DIGIT = 0.55
 """The same of a digit."""
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
-VARIABLE_LETTER, VARIABLE_PADDING, CHOICE = 7.0, 22, 90
+VARIABLE_LETTER, VARIABLE_PADDING, CHOICE, SWITCH, LINK_ICONS = 7.0, 22, 90, 40, 40
 TIME_PICKER = 290
 PIXELS_OF_A_ROW = 38
 ROWS_OF_A_SCREEN = 20
@@ -332,13 +332,13 @@ def test_an_incident_of_the_last_day_is_seen() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_header_is_one_line(name: str) -> None:
     document = load(name)
-    labels = [
-        one["label"] for one in document["templating"]["list"] if not one.get("hide")
-    ]
-    labels += [one["title"] for one in document["links"]]
-    needed = sum(
-        VARIABLE_LETTER * len(label) + VARIABLE_PADDING + CHOICE for label in labels
-    )
+    variables = [one for one in document["templating"]["list"] if one.get("hide") != 2]
+    switches = [one["name"] for one in document["annotations"]["list"]]
+    words = [one["label"] for one in variables if not one.get("hide")]
+    words += [*switches, *(one["title"] for one in document["links"])]
+    needed = VARIABLE_LETTER * sum(map(len, words)) + VARIABLE_PADDING * len(words)
+    needed += CHOICE * len(variables) + SWITCH * len(switches)
+    needed += LINK_ICONS * len(document["links"])
 
     for one in document["links"]:
         assert one["asDropdown"] or one["type"] == "link", "one for each dashboard"
@@ -441,10 +441,10 @@ def test_a_dashboard_and_its_queries_are_short(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_events_can_be_shown(name: str) -> None:
-    """Alerts, starts, loaded configurations and edits, off until they are chosen."""
+    """Alerts; starts, loaded configurations and edits; off until they are chosen."""
     events = load(name)["annotations"]["list"]
 
-    assert [one["enable"] for one in events] == [False] * 4
+    assert [one["enable"] for one in events] == [False] * 2
     assert {one["iconColor"] for one in events} <= PALETTE
     assert all(one["expr"] == one["target"]["expr"] for one in events)
 
