@@ -8,6 +8,7 @@ from grafana.generator import (
     damage,
     figures,
     health,
+    links,
     object_state,
     palette,
     panels,
@@ -92,7 +93,7 @@ def _per_recipient(name: str) -> str:
 def _headline() -> list[Tile]:
     sent = stat(DAYS, "sent", channel=_SPOKEN)
     return [
-        Tile(health.exporter(), 4, 4),
+        Tile(health.exporter(links.to_exporter()), 4, 4),
         Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, 4),
         _rate(
             "Delivered",

@@ -8,6 +8,7 @@ from grafana.generator import (
     damage,
     figures,
     health,
+    links,
     object_state,
     palette,
     promql,
@@ -64,7 +65,7 @@ def _headline() -> list[Tile]:
     entries = _whole("entries")
     sent = total(stage(_DAYS, figures.VOLUME))
     tiles = (
-        (health.exporter(), 4),
+        (health.exporter(links.to_exporter()), 4),
         (object_state.polls("canvas", promql.OF_CANVAS), 4),
         (
             daily.number(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from grafana.generator import daily, health, palette, panels, risk, tables
+from grafana.generator import daily, health, links, palette, panels, risk, tables
 from grafana.generator.figures import (
     BOUNCE,
     BY_DAY,
@@ -98,7 +98,7 @@ def _headline() -> list[Tile]:
     return [
         Tile(panel, 4, 4)
         for panel in (
-            health.exporter(),
+            health.exporter(links.to_exporter()),
             _above(),
             daily.number(
                 "Sent",

@@ -5,6 +5,7 @@ Tables without such objects have a row with that text: an empty table looks brok
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models import dashboard as models
 
 from grafana.generator import figures, palette, panels, tables, telemetry
@@ -53,7 +54,7 @@ _UNPOLLED = "No campaign or canvas is polled"
 _FAILING = f"count({_UP} == 0) or 0 * count({_UP})"
 
 
-def failing() -> Drawn:
+def failing(*leads: DashboardLink) -> Drawn:
     """Return the number of failing campaigns and canvases, of how many."""
     return panels.stat(
         "Failing polls",
@@ -66,10 +67,11 @@ def failing() -> Drawn:
         overrides=[
             Override("/polled/", [property_("thresholds", palette.no_steps().build())])
         ],
+        leads=leads,
     )
 
 
-def oldest() -> Drawn:
+def oldest(*leads: DashboardLink) -> Drawn:
     """Return the age of the oldest figures."""
     return panels.stat(
         "Oldest figures",
@@ -80,6 +82,7 @@ def oldest() -> Drawn:
         unit="suffix: intervals",
         decimals=1,
         thresholds=LATE.steps(good=palette.PLAIN),
+        leads=leads,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders.dashboard import DashboardLink
+
 from grafana.generator import palette, panels, telemetry
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
@@ -10,7 +12,7 @@ from grafana.generator.promql import union
 _ALL_UP, _ALL_DOWN = 0, -1
 
 
-def exporter() -> Drawn:
+def exporter(*leads: DashboardLink) -> Drawn:
     """Return whether exporters are up, with the number of those that are down."""
     up = f"max by (instance) ({telemetry.targets()})"
     some_up = f"count({up} == 1)"
@@ -32,4 +34,5 @@ def exporter() -> Drawn:
             (_ALL_DOWN, "Exporter down", palette.VERMILLION),
         ),
         nothing="Exporter down",
+        leads=leads,
     )

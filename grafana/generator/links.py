@@ -39,6 +39,23 @@ def runbooks() -> builders.DashboardLink:
     )
 
 
+def to_exporter() -> builders.DashboardLink:
+    """Return a link from a number to the dashboard of the exporter."""
+    return _to("exporter", "What fails, and why")
+
+
+def to_deliverability() -> builders.DashboardLink:
+    """Return a link from a number of all email to its campaigns and canvases."""
+    return _to("email-deliverability", "Campaigns and canvases, worst first")
+
+
+def _to(name: str, title: str) -> builders.DashboardLink:
+    kept = f"{_KEPT}&${{workspace:queryparam}}&{_CHANNEL}&${{campaigns:queryparam}}"
+    return builders.DashboardLink(title).url(
+        f"/d/braze-{name}?{kept}&${{__url_time_range}}"
+    )
+
+
 def of_reason() -> dict[str, object]:
     """Return a link from a reason of a failure to its cause and what to do."""
     url = f"{_DOCS}/operations.md#failure-reasons"

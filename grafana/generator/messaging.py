@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.generator import daily, health, messaging_channels, palette, tables
+from grafana.generator import daily, health, links, messaging_channels, palette, tables
 from grafana.generator.damage import failures
 from grafana.generator.figures import (
     BY_DAY,
@@ -53,7 +53,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(health.exporter(), 4, 4),
+        Tile(health.exporter(links.to_exporter()), 4, 4),
         _rate(
             "Push bounces",
             stat(BY_DAY, "bounces", channel=PUSH),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from grafana.generator import freshness, palette, panels, promql, tables, telemetry
+from grafana.generator import (
+    freshness,
+    links,
+    palette,
+    panels,
+    promql,
+    tables,
+    telemetry,
+)
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
 from grafana.generator.promql import fold, select, union
@@ -28,6 +36,7 @@ def polls(kind: str, scope: tuple[str, ...]) -> Drawn:
             (0, "fail", palette.VERMILLION),
             (_UNPOLLED, "not polled", palette.ORANGE),
         ),
+        leads=[links.to_exporter()],
     )
 
 

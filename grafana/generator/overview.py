@@ -9,6 +9,7 @@ from grafana.generator import (
     daily,
     figures,
     health,
+    links,
     palette,
     panels,
     promql,
@@ -45,10 +46,10 @@ def page() -> Page:
 
 def _now() -> list[Tile]:
     small = (
-        health.exporter(),
+        health.exporter(links.to_exporter()),
         alerts.firing(),
-        failing(),
-        oldest(),
+        failing(links.to_exporter()),
+        oldest(links.to_exporter()),
         _today("Email bounces today", figures.BOUNCE, palette.BOUNCE, "Hard bounces."),
         _today(
             "Email spam today",
@@ -70,6 +71,7 @@ def _today(title: str, rate: Rate, limits: Limits, note: str) -> Drawn:
         decimals=limits.decimals,
         thresholds=limits.steps(good=palette.PLAIN),
         nothing="No email",
+        leads=[links.to_deliverability()],
     )
 
 

@@ -118,6 +118,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     overrides: Iterable[Override] = (),
     nothing: str = "–",
     trend: Query | None = None,
+    leads: Sequence[builders.DashboardLink] = (),
 ) -> stats.Panel:
     """Return big numbers, one for each series, named if there are several queries.
 
@@ -134,6 +135,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .thresholds(thresholds or palette.no_steps())
         .mappings([palette.empty(), *mappings])
         .no_value(nothing)
+        .data_links(list(leads))
         .text(
             common_builders.VizTextDisplayOptions()
             .title_size(_TITLE_PIXELS)

@@ -277,18 +277,34 @@ def test_links_lead_to_existing_dashboards() -> None:
             for link in field.get("links") or []:
                 if link["targetBlank"] or link["url"].startswith(RUNBOOKS):
                     continue  # not a dashboard
+                is_of_all = "${workspace:queryparam}" in link["url"]
                 for kind in ("campaign", "canvas", "exporter"):
                     url = re.sub(r"\$\{__\w+(\.\w+)?\.[kK]ind\}", kind, link["url"])
                     path, _, query = url.partition("?")
                     assert path.removeprefix("/d/") in UIDS, panel["title"]
                     found.add(path)
+                    of_one = f"var-{path.removeprefix('/d/braze-')}="
+                    chosen = [of_one, "var-workspace="]
+                    if is_of_all:
+                        chosen = ["${campaigns:queryparam}"]
                     for part in (
-                        *(f"var-{path.removeprefix('/d/braze-')}=", "var-workspace="),
+                        *chosen,
                         *("${datasource:queryparam}", "${__url_time_range}"),
                         "channel",
                     ):
                         assert part in query, panel["title"]
-    assert found == {"/d/braze-campaign", "/d/braze-canvas", "/d/braze-exporter"}
+    assert found == {
+        *("/d/braze-campaign", "/d/braze-canvas", "/d/braze-exporter"),
+        "/d/braze-email-deliverability",
+    }
+
+
+@pytest.mark.parametrize("name", ["Exporter", "Failing polls", "Oldest figures"])
+def test_a_tile_leads_to_what_it_counts(name: str) -> None:
+    [tile] = [one for one in panels("braze-overview") if one["title"] == name]
+    [link] = tile["fieldConfig"]["defaults"]["links"]
+
+    assert link["url"].startswith("/d/braze-exporter?")
 
 
 def test_a_reason_leads_to_what_to_do_and_a_process_to_its_status_page() -> None:
