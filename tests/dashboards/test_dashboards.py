@@ -262,6 +262,20 @@ def test_colours_are_those_of_the_palette(document: Document) -> None:
     assert set(found) <= COLOURS
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_has_the_question_of_each_panel(name: str) -> None:
+    """Under the heading of its dashboard; titles may be shortened."""
+    text = (ROOT / "docs/dashboards.md").read_text(encoding="utf-8")
+    heading = load(name)["title"].removeprefix("Braze / ")
+    [section] = re.findall(rf"(?ms)^### {heading}\n(.*?)(?=^##)", text)
+    [first] = re.findall(r"(?ms)^## Panels.*?(?=^###)", text)
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"\*([^*]+)\*", "\n".join([first, *rows])))
+
+    for panel in panels(name):
+        assert any(one in panel["title"] for one in named), panel["title"]
+
+
 RUNBOOKS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs/runbooks/"
 
 
