@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from grafana.generator import figures, links, palette, panels, promql
+from grafana.generator import bars, figures, links, palette, promql
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
 from grafana.generator.promql import (
@@ -31,7 +31,7 @@ def history() -> Drawn:
     order = f'count_values by ({_BY}) ("good", 1 - {worst})'
     rates = union(_over(), at_last_point(_today()))
     ordered = f"{rates} * on ({_BY}) group_left (good) {order}"
-    return panels.history(
+    return bars.history(
         f"Email bounce rates by day, worst {_WORST} of today first",
         Query(named(ordered, "good"), "{{workspace}} / {{name}}"),
         description=f"{figures.BOUNCE.formula}, of each day with {_LEAST} or more "

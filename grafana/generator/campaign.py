@@ -15,6 +15,7 @@ from grafana.generator import (
     promql,
     trial,
 )
+from grafana.generator.bars import groups
 from grafana.generator.figures import Rate, converting, overall, stage, stat
 from grafana.generator.freshness import DATE
 from grafana.generator.layout import Drawn, Section, Tile
@@ -274,7 +275,7 @@ def _funnel() -> Drawn:
         ("Clicked", total(stage(LAST, figures.CLICKED), "channel")),
         ("Converted", figures.converted(LAST, "channel")),
     )
-    return panels.groups(
+    return groups(
         "Funnel by channel, share of sent",
         [Query(f"{vector} / {sent}", title) for title, vector in steps],
         label="channel",

@@ -15,6 +15,7 @@ from grafana.generator import (
     promql,
     states,
 )
+from grafana.generator.bars import bars
 from grafana.generator.figures import LAST, Rate, converting, stage
 from grafana.generator.freshness import DATE, failing, oldest
 from grafana.generator.last_day import counted, rated
@@ -150,7 +151,7 @@ def _volume(period: figures.Period) -> str:
 
 
 def _mix() -> Drawn:
-    panel = panels.bars(
+    panel = bars(
         "Channel mix, last complete day",
         [Query(f"sort_desc({_volume(LAST)} > 0)", "{{channel}}")],
         name="${__field.labels.channel}",

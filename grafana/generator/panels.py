@@ -1,4 +1,4 @@
-"""Panels of one style: stats, graphs, bars, timelines and texts.
+"""Panels of one style: stats, graphs and texts.
 
 Uses only kinds and options of Grafana 10 and newer. Every panel queries the chosen data
 source, and its description explains how its figures are computed.
@@ -11,17 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import (
-    barchart,
-    bargauge,
-    prometheus,
-    statushistory,
-    timeseries,
-)
-from grafana_foundation_sdk.builders import (
     common as common_builders,
 )
 from grafana_foundation_sdk.builders import (
     dashboard as builders,
+)
+from grafana_foundation_sdk.builders import (
+    prometheus,
+    timeseries,
 )
 from grafana_foundation_sdk.builders import (
     stat as stats,
@@ -33,7 +30,7 @@ from grafana_foundation_sdk.models import common, text
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from grafana.generator import channels, palette
+from grafana.generator import palette
 from grafana.generator.variables import SOURCE
 
 Properties = list[models.DynamicConfigValue]
@@ -41,13 +38,11 @@ Properties = list[models.DynamicConfigValue]
 MONTH, TODAY = "28d", "now/d"
 """Time ranges of panels that do not follow that of the dashboard."""
 
-_DAY = "1d"
+DAY = "1d"
 _POINTS = 250
 """Of a graph. By default Grafana requests one for each pixel."""
-_DAYS_SHOWN = 29
 _TITLE_PIXELS, _VALUE_PIXELS, _WORDS_PIXELS = 12, 28, 22
 _LEGEND_PIXELS = 260
-_BAR_PIXELS = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ def course(query: Query, *, number: int) -> prometheus.Dataquery:
 
 def days(query: Query, *, number: int) -> prometheus.Dataquery:
     """Return a query for the whole time range, with a point for each day."""
-    return course(query, number=number).interval(_DAY)
+    return course(query, number=number).interval(DAY)
 
 
 def row(query: Query, *, number: int) -> prometheus.Dataquery:
@@ -156,7 +151,7 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
             if len(queries) > (0 if trend else 1)
             else common.BigValueTextMode.VALUE
         )
-        .reduce_options(_last())
+        .reduce_options(last_value())
         .targets(
             [
                 *([days(trend, number=0)] if trend else []),
@@ -215,7 +210,7 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
         .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
         .color_scheme(colours or palette.shades())
-        .legend(_values_legend() if has_labels else _legend())
+        .legend(_values_legend() if has_labels else list_legend())
         .tooltip(
             common_builders.VizTooltipOptions()
             .mode(common.TooltipDisplayMode.MULTI)
@@ -230,12 +225,12 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
         panel.min(least)
     if since is not None:
         panel.time_from(since)
-    for override in (*_coloured(queries), *lines):
+    for override in (*coloured(queries), *lines):
         panel.override_by_regexp(override.name, override.properties)
     return panel
 
 
-def _coloured(queries: Sequence[Query]) -> list[Override]:
+def coloured(queries: Sequence[Query]) -> list[Override]:
     """Return colours for series whose names contain no labels."""
     names = [query.legend for query in queries]
     if len(names) > len(palette.SERIES) or any("{{" in name for name in names):
@@ -260,155 +255,6 @@ def line(name: str, colour: str) -> Override:
             property_("custom.showPoints", "never"),
             property_("links", []),
         ],
-    )
-
-
-def bars(
-    title: str,
-    queries: Sequence[Query],
-    *,
-    name: str,
-    description: str,
-    unit: str,
-    thresholds: builders.ThresholdsConfig | None = None,
-    links: Sequence[builders.DashboardLink] = (),
-    most: float | None = None,
-) -> bargauge.Panel:
-    """Return one horizontal bar for each series, in the order of the result.
-
-    `name` is the text of Grafana before a bar, with fields: the legend gives a single
-    bar no name. `most` is the value of a full bar, by default the largest value.
-    """
-    panel = (
-        bargauge.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .thresholds(thresholds or palette.no_steps(palette.SKY))
-        .no_value("–")
-        .display_mode(common.BarGaugeDisplayMode.BASIC)
-        .value_mode(common.BarGaugeValueMode.TEXT)
-        .display_name(name)
-        .name_placement(common.BarGaugeNamePlacement.LEFT)
-        .sizing(common.BarGaugeSizing.MANUAL)
-        .min_viz_height(_BAR_PIXELS)
-        .max_viz_height(_BAR_PIXELS)
-        .show_unfilled(show_unfilled=False)
-        .orientation(common.VizOrientation.HORIZONTAL)
-        .reduce_options(_last())
-        .data_links(list(links))
-        .targets([instant(query, number=at) for at, query in enumerate(queries)])
-    )
-    return panel if most is None else panel.max(most)
-
-
-def groups(
-    title: str,
-    queries: Sequence[Query],
-    *,
-    label: str,
-    description: str,
-    unit: str,
-    decimals: int | None = None,
-    nothing: str = "–",
-) -> barchart.Panel:
-    """Return groups of bars, one group for each value of a label, one bar per query."""
-    names = {
-        f"Value #{reference(at)}": query.legend for at, query in enumerate(queries)
-    }
-    panel = (
-        barchart.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .no_value(nothing)
-        .x_field(label)
-        .orientation(common.VizOrientation.HORIZONTAL)
-        .group_width(0.8)
-        .bar_width(0.9)
-        .fill_opacity(85)
-        .show_value(common.VisibilityMode.AUTO)
-        .legend(_legend())
-        .tooltip(
-            common_builders.VizTooltipOptions()
-            .mode(common.TooltipDisplayMode.MULTI)
-            .sort(common.SortOrder.NONE)
-        )
-        .transformations(
-            [
-                models.DataTransformerConfig(id_val="merge", options={}),
-                models.DataTransformerConfig(
-                    id_val="organize",
-                    options={
-                        "excludeByName": {"Time": True},
-                        "indexByName": {
-                            name: at for at, name in enumerate([label, *names])
-                        },
-                        "renameByName": names,
-                    },
-                ),
-                models.DataTransformerConfig(
-                    id_val="sortBy",
-                    options={
-                        "fields": {},
-                        "sort": [{"field": queries[0].legend, "desc": True}],
-                    },
-                ),
-            ]
-        )
-        .targets([row(query, number=at) for at, query in enumerate(queries)])
-    )
-    if decimals is not None:
-        panel.decimals(decimals)
-    if label == "channel":
-        panel.override_by_name(label, [property_("mappings", channels.mappings())])
-    for override in _coloured(queries):
-        panel.override_by_regexp(override.name, override.properties)
-    return panel
-
-
-def history(
-    title: str,
-    query: Query,
-    *,
-    description: str,
-    unit: str,
-    thresholds: builders.ThresholdsConfig,
-    links: Sequence[builders.DashboardLink] = (),
-    nothing: str = "–",
-) -> statushistory.Panel:
-    """Return a row of cells for each series, one for each of 28 days.
-
-    All cells have the same width, so that the last one is seen.
-    """
-    return (
-        statushistory.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .decimals(1)
-        .thresholds(thresholds)
-        .mappings([palette.empty(palette.NONE)])
-        .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
-        .no_value(nothing)
-        .show_value(common.VisibilityMode.NEVER)
-        .row_height(0.85)
-        .col_width(0.95)
-        .fill_opacity(85)
-        .time_from(MONTH)
-        .interval(_DAY)
-        .max_data_points(_DAYS_SHOWN)
-        .legend(_legend())
-        .tooltip(
-            common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.SINGLE)
-        )
-        .data_links(list(links))
-        .targets([days(query, number=0)])
     )
 
 
@@ -437,13 +283,15 @@ def note(title: str, content: str, *, description: str) -> texts.Panel:
     )
 
 
-def _last() -> common_builders.ReduceDataOptions:
+def last_value() -> common_builders.ReduceDataOptions:
+    """Return the reduction of a series to one number."""
     return (
         common_builders.ReduceDataOptions().values(values=False).calcs(["lastNotNull"])
     )
 
 
-def _legend() -> common_builders.VizLegendOptions:
+def list_legend() -> common_builders.VizLegendOptions:
+    """Return a legend of names below the panel."""
     return (
         common_builders.VizLegendOptions()
         .show_legend(show_legend=True)

@@ -7,6 +7,7 @@ label that has one value.
 from __future__ import annotations
 
 from grafana.generator import palette, panels, tables, telemetry
+from grafana.generator.bars import bars
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Query
 from grafana.generator.promql import (
@@ -174,7 +175,7 @@ def _served() -> Drawn:
 def _used() -> Drawn:
     left = by_endpoint("rate_limit_remaining")
     limit = by_endpoint("rate_limit_limit")
-    return panels.bars(
+    return bars(
         "Rate limit used",
         [Query(f"1 - min by (workspace, endpoint) ({left} / ({limit} > 0))")],
         name="${__field.labels.workspace} ${__field.labels.endpoint}",
