@@ -30,7 +30,7 @@ RESIDENT_BYTES = 45 * MIB
 BYTES_PER_SERIES = 160
 """Of memory, including all other values of a campaign; docs/performance.md."""
 
-OLDER_DAYS_BYTES = (64 * 1024, 20 * 1024)
+OLDER_DAYS_BYTES = (64 * 1024, 40 * 1024)
 """Of memory and of the state file, for the days of a canvas that its newest request
 lacks; docs/scaling.md."""
 

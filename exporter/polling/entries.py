@@ -11,6 +11,7 @@ from exporter.metrics.object_metrics import (
 from exporter.metrics.store import Entry, Fingerprint
 from exporter.model.snapshot import NO_FIGURES
 from exporter.polling.object_group import ObjectGroup
+from exporter.series import older_days
 from exporter.series.incremental import ParsedDocument
 from exporter.series.kept import Kept
 from exporter.series.older_days import NOTHING_OLDER
@@ -88,8 +89,7 @@ def in_wall_time(clock: Clock, entry: Entry, *, group: ObjectGroup) -> Entry:
         succeeded_at = clock.wall(entry.read_at)
         shift = succeeded_at - status.last_success_at
         status = status._replace(last_success_at=succeeded_at)
-        if older.read_at:
-            older = older._replace(read_at=older.read_at + shift)
+        older = older_days.set_clock(older, shift=shift)
     if status.failed_at is not None:
         status = status._replace(failed_at=clock.wall(entry.failed_at))
     return group.with_status(entry._replace(older=older), status)

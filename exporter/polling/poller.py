@@ -30,7 +30,7 @@ from exporter.polling.object_group import GroupKey, ObjectGroup, in_force
 from exporter.polling.pause_display import PauseDisplay
 from exporter.polling.poll_log import PollLog
 from exporter.polling.request_queue import PendingPoll
-from exporter.series import incremental
+from exporter.series import incremental, older_days
 from exporter.series.incremental import ParsedDocument
 from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions
@@ -250,7 +250,7 @@ class Poller:
         now = self._clock.now()
         is_last = poll.request >= group.older_requests
         if is_last:
-            older = found.older._replace(read_at=self._clock.wall(now))
+            older = older_days.read(found.older, now=self._clock.wall(now))
             found = found._replace(older=older)
 
         def refresh(entry: Entry) -> Entry:
@@ -325,27 +325,7 @@ class Poller:
             interval = slots.slow_interval(interval)
         now = self._clock.now()
 
-        def mark(entry: Entry) -> Entry:
-            if entry.account is not group.queue:
-                return entry  # the account changed meanwhile
-            status = entry.status._replace(
-                is_up=False,
-                failure=failure.reason,
-                interval_seconds=interval,
-                error=str(failure),
-                failed_at=self._clock.wall(now),
-            )
-            entry = group.with_status(entry, status)._replace(failed_at=now)
-            if entry.values is None:
-                return entry
-            lifetime = group.lifetime_seconds(interval)
-            return entry._replace(expires_at=entry.read_at + lifetime)
-
-        if not poll.request:  # else the newest days were read
-            self._store.update(poll.key, mark)
-            is_malformed = failure.reason is FailureReason.MALFORMED
-            result = "malformed" if is_malformed else "failed"
-            self._metrics.polled(poll.workspace, result)
+        self._mark_failed(group, poll, failure, interval_seconds=interval)
         upcoming = group.next_poll(poll, clock=self._clock, interval_seconds=interval)
         if next_at is None and failure.retry_after_seconds is not None:
             next_at = now + failure.retry_after_seconds
@@ -361,6 +341,43 @@ class Poller:
                 now=now,
             )
         return upcoming
+
+    def _mark_failed(
+        self,
+        group: ObjectGroup,
+        poll: PendingPoll,
+        failure: FetchError,
+        *,
+        interval_seconds: float,
+    ) -> None:
+        """Show the failure, unless it is of older days only, and count it."""
+        now = self._clock.now()
+        wall_now = self._clock.wall(now)
+
+        def mark(entry: Entry) -> Entry:
+            if entry.account is not group.queue:
+                return entry  # the account changed meanwhile
+            if poll.request:  # the newest days were read
+                older = older_days.failed(entry.older, now=wall_now)
+                return entry._replace(older=older)
+            status = entry.status._replace(
+                is_up=False,
+                failure=failure.reason,
+                interval_seconds=interval_seconds,
+                error=str(failure),
+                failed_at=wall_now,
+            )
+            entry = group.with_status(entry, status)._replace(failed_at=now)
+            if entry.values is None:
+                return entry
+            lifetime = group.lifetime_seconds(interval_seconds)
+            return entry._replace(expires_at=entry.read_at + lifetime)
+
+        self._store.update(poll.key, mark)
+        if not poll.request:
+            is_malformed = failure.reason is FailureReason.MALFORMED
+            result = "malformed" if is_malformed else "failed"
+            self._metrics.polled(poll.workspace, result)
 
 
 def _next_request(poll: PendingPoll, *, now: float) -> PendingPoll:

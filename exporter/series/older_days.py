@@ -56,6 +56,10 @@ class OlderDays(NamedTuple):
     """The days that were requested when they were over, with or without a row."""
     read_at: float = 0.0
     """When all older days were last read, by the wall clock; 0: never."""
+    failing_since: float = 0.0
+    """When the first of the failed requests failed; 0: the last one succeeded."""
+    failed_at: float = 0.0
+    """When the last of them failed."""
 
 
 NOTHING_OLDER = OlderDays()
@@ -151,13 +155,40 @@ def is_due(
     """Return whether older days are to be requested; `now` is by the wall clock.
 
     `phase`, in [0, 1), is the fraction of the period at which they are read again:
-    objects that were first read together are not read again together.
+    objects that were first read together are not read again together. Requests that
+    fail are sent again after as long as they have failed for.
     """
     if not requests_needed(windows):
+        return False
+    failed_for = min(older.failed_at - older.failing_since, REREAD_SECONDS)
+    if older.failed_at <= now < older.failed_at + failed_for:
         return False
     is_known = windows_requested(windows, older, today=today) == tuple(windows)
     began_at = (floor(now / REREAD_SECONDS - phase) + phase) * REREAD_SECONDS
     return not is_known or not began_at <= older.read_at <= now
+
+
+def read(older: OlderDays, *, now: float) -> OlderDays:
+    """Return the days once all requests for them succeeded."""
+    return older._replace(read_at=now, failing_since=0.0, failed_at=0.0)
+
+
+def failed(older: OlderDays, *, now: float) -> OlderDays:
+    """Return the days after a request for some of them failed."""
+    return older._replace(failing_since=older.failing_since or now, failed_at=now)
+
+
+def set_clock(older: OlderDays, *, shift: float) -> OlderDays:
+    """Return the days with their instants after the wall clock was set."""
+
+    def shifted(at: float) -> float:
+        return at + shift if at else at
+
+    return older._replace(
+        read_at=shifted(older.read_at),
+        failing_since=shifted(older.failing_since),
+        failed_at=shifted(older.failed_at),
+    )
 
 
 def _packed(row: Row, known: PackedRow | None) -> PackedRow:

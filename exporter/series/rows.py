@@ -33,7 +33,7 @@ NO_NAME = NameKey("", "", 0)
 WHOLE_KEY: PartKey = (OVERALL, "", NO_NAME)
 
 _MAX_ENTRIES = 100_000
-"""Of one document: a hundred rows of a thousand variations. 4 MiB can hold three times
+"""Of one response: a hundred rows of a thousand variations. 4 MiB can hold three times
 as many empty ones, which would cost hundreds of MB."""
 
 _LARGE = 2**1000
@@ -66,6 +66,8 @@ class RowParser(ABC):
         self.ignored_values = 0
         self.entries = 0
         """Of all rows, usable or not."""
+        self.responses = 1
+        """So many responses the rows are of."""
 
     @staticmethod
     @abstractmethod
@@ -98,8 +100,9 @@ class RowParser(ABC):
     def count_entries(self, entries: int) -> None:
         """Raise `MalformedSeries` for too many, before they cost time and memory."""
         self.entries += entries
-        if self.entries > _MAX_ENTRIES:
-            message = f"more than {_MAX_ENTRIES} entries, expected fewer"
+        most = _MAX_ENTRIES * self.responses
+        if self.entries > most:
+            message = f"more than {most} entries, expected fewer"
             raise MalformedSeries(message)
 
     def stats(self, fields: Row, texts: LabelTexts) -> dict[str, int | float]:

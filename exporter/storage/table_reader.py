@@ -15,8 +15,9 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Of all rows of a table: several times those of 10,000 campaigns."""
+MAX_BYTES = 1024 * 1024 * 1024
+"""Of all rows of a table: several times those of 10,000 campaigns, or of a thousand
+canvases of 50 steps with windows of 28 days."""
 _ROW_BYTES = 2048
 """What a row counts at least: its objects in memory."""
 

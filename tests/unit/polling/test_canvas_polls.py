@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from exporter.model.errors import ObjectRefused, Unavailable, Unusable
@@ -99,6 +100,17 @@ class CanvasWorld(PollingWorld):
         self.braze.on_request = note
         self.run(until=until)
         return ages
+
+    def hours_of_older_reads(self) -> list[float]:
+        """Return a list to which each request for older days is added from now on."""
+        hours: list[float] = []
+
+        def note() -> None:
+            if age_of(self.braze.canvas_requests[-1], self.clock.wall()):
+                hours.append((self.clock.time - NOW) / HOUR)
+
+        self.braze.on_request = note
+        return hours
 
     def sums(self) -> dict[str, str]:
         """Return the entries in each window that is served."""
@@ -215,6 +227,44 @@ def test_a_failed_request_for_older_days_costs_only_the_long_window(
     assert world.sums() == {"7d": "21", "28d": "84"}
     assert caplog.messages[-1] == "poll.recovered"
     assert world.metric("polls_total", result="failed") == 0
+
+
+@pytest.mark.parametrize("response", [TOO_LARGE, UNKNOWN, MALFORMED])
+def test_requests_for_older_days_that_always_fail_become_as_rare_as_others(
+    response: object,
+) -> None:
+    """After a failure they wait for as long as they have failed, six hours at most."""
+    world = CanvasWorld()
+    world.braze.older = response
+    reads = world.hours_of_older_reads()
+    world.run(until=NOW + 72 * HOUR)
+    waits = [after - before for before, after in pairwise(reads)]
+
+    world.braze.older = None
+    world.run(until=NOW + 80 * HOUR)
+
+    assert waits[0] <= 0.25
+    assert waits[1:6] == pytest.approx([0.25, 0.5, 1, 2, 4], abs=0.1)
+    assert waits[6:] == pytest.approx([6] * len(waits[6:]), abs=0.3)
+    assert len(waits) == 6 + 10
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR])
+def test_failed_requests_for_older_days_wait_as_long_if_the_wall_clock_is_set(
+    seconds: float,
+) -> None:
+    world = CanvasWorld()
+    world.braze.older = UNKNOWN
+    reads = world.hours_of_older_reads()
+    world.run(until=NOW + 1.25 * HOUR)
+    known = len(reads)
+
+    world.clock.set_wall(seconds=seconds)
+    world.workspaces.after_clock_set()
+    world.run(until=NOW + 5 * HOUR)
+
+    assert reads[known:] == pytest.approx([2.1, 4.1], abs=0.3)
 
 
 def test_a_failed_request_for_the_newest_days_sends_none_for_older_ones() -> None:

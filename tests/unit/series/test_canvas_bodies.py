@@ -14,7 +14,7 @@ import pytest
 from exporter.braze.responses import document_of
 from exporter.metrics.object_metrics import page, render_values
 from exporter.model.errors import MalformedSeries
-from exporter.model.snapshot import Snapshot
+from exporter.model.snapshot import Part, Snapshot
 from exporter.series import incremental, older_days, snapshot_json
 from exporter.series.incremental import ParsedDocument
 from exporter.series.older_days import NOTHING_OLDER, OlderDays
@@ -177,3 +177,35 @@ def test_a_hundred_thousand_steps_are_read_or_malformed(
     else:
         assert not fault
         check_page(found.snapshot)
+
+
+def response(*, newest_age: int, messages: int) -> bytes:
+    """Return 14 days of a step with so many messages in one channel."""
+    step = {"messages": {"email": [{"sent": 1}] * messages}}
+    days = [
+        {
+            "time": str(TODAY - timedelta(days=newest_age + age)),
+            "step_stats": {"a": step},
+        }
+        for age in range(older_days.DAYS_PER_REQUEST)
+    ]
+    return json.dumps({"data": {"stats": days}}).encode()
+
+
+def test_each_of_several_responses_may_have_as_many_entries_as_one() -> None:
+    """Each has 98,014."""
+    older, messages = NOTHING_OLDER, 7000
+    snapshots = []
+    for request in range(older_days.requests_needed(WINDOWS.windows) + 1):
+        age = request * older_days.SURE_DAYS
+        body = response(newest_age=age, messages=messages)
+        found = parsed(body, older, request=request)
+        assert isinstance(found, ParsedDocument), found
+        snapshots.append(found.snapshot)
+        older = found.older
+    too_many = parsed(response(newest_age=0, messages=4 * messages), older)
+
+    sums = {window: dict(figures) for window, figures in snapshots[-1].trailing}
+    assert sums[28][Part("channel", "email")] == {"sent": 28 * messages}
+    assert isinstance(too_many, str)
+    assert "entries" in too_many
