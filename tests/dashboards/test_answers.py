@@ -67,7 +67,7 @@ EMPTY = {
     "braze-campaign / How fresh the figures are / D": "campaigns are not discovered",
     "braze-email-deliverability / Unsubscribe rate by day / D": "none is high today",
 }
-"""Queries without a result on the demo, with the reason."""
+"""Queries that may have no result on the demo, with the reason."""
 NEEDS_A_WEEK = '"direction"'
 """In queries that compare with a week before, which the demo does not have."""
 TROUBLE = (
@@ -191,7 +191,11 @@ def test_every_query_has_a_result(watched: Watched, name: str, job: str | None) 
         and not any(watched.ask(query, **chosen) for chosen in choices)
     ]
 
-    assert empty == [query for query in EMPTY if query.startswith(f"{name} /")]
+    assert empty == []
+
+
+def test_queries_that_may_be_empty_exist() -> None:
+    assert set(EMPTY) <= {str(query) for name in NAMES for query in queries(name)}
 
 
 @pytest.mark.parametrize("chosen", [{}, {"job": "two", "campaign": SPRING}])
@@ -311,7 +315,11 @@ def test_processes_with_the_same_campaigns_give_the_figures_of_one(
     whole = [
         query
         for query in queries(name)
-        if not any(part in query.expression for part in CHANGING)
+        if not any(
+            # The time is that of the last point in graphs by day, not in their figures.
+            part in query.expression.replace("vector(time())", "")
+            for part in CHANGING
+        )
         and not re.search(without, query.expression)
     ]
 
