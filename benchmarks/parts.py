@@ -62,9 +62,9 @@ def parts(endpoint: str, shape: documents.Shape) -> Iterator[tuple[str, float]]:
     yield f"`json.loads` of {len(body):,} bytes", cpu(lambda: json.loads(body))
     for name, read in _other_decoders():
         yield f"`{name}` of the same", cpu(partial(read, body))
-    yield "`data_series.parse`", cpu(lambda: parse.parse(document, reading))
+    yield "`parse.parse`", cpu(lambda: parse.parse(document, reading))
     yield (
-        f"`exposition.render_values`, {blocks.series:,} lines",
+        f"`object_metrics.render_values`, {blocks.series:,} lines",
         cpu(lambda: object_metrics.render_values(subject, snapshot)),
     )
 

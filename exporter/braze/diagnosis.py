@@ -160,11 +160,12 @@ _CODES = {
     FailureReason.BAD_REQUEST: "refused",
     FailureReason.NOT_FOUND: "wrong_endpoint",
 }
-# What a valid response contains; details have no required field.
-_REQUIRED: Mapping[str, tuple[str, type]] = {
-    CAMPAIGNS.data_series: ("data", list),
-    CANVASES.data_series: ("data", dict),
-    **{kind.list: (kind.plural, list) for kind in _KINDS},
+# What a valid response contains, and its types; details have no required field.
+_REQUIRED: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    CAMPAIGNS.data_series: ("data", (list,)),
+    # As the daemon reads it: null and lists have been seen without figures.
+    CANVASES.data_series: ("data", (dict, list, type(None))),
+    **{kind.list: (kind.plural, (list,)) for kind in _KINDS},
 }
 # Straight quotes, and those that word processors and chat programs replace them by.
 _QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
@@ -242,11 +243,11 @@ def check_key(source: KeySource, key: str | None) -> Check:
 
 def check_response(permission: str, document: object, *, seconds: float) -> Check:
     """Check the body of a response with status 200."""
-    name, type_ = _REQUIRED.get(permission, ("message", object))
+    name, types = _REQUIRED.get(permission, ("message", (object,)))
     if (
         isinstance(document, dict)
         and document.get("message") in ("success", None)
-        and isinstance(document.get(name), type_)
+        and isinstance(document.get(name, ...), types)
     ):
         return Check(permission, True, message="HTTP 200", status=200, seconds=seconds)
     return Check(

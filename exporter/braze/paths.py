@@ -1,4 +1,4 @@
-"""Paths of Braze's REST API; each is also the name of a rate-limit bucket."""
+"""Paths of Braze's REST API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ CAMPAIGN_DETAILS = "campaigns/details"
 CANVAS_DATA_SERIES = "canvas/data_series"
 CANVAS_LIST = "canvas/list"
 CANVAS_DETAILS = "canvas/details"
-
 
 CANVAS_PATHS = (CANVAS_DATA_SERIES, CANVAS_LIST, CANVAS_DETAILS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from exporter.braze.rate_limit import spacing
@@ -47,6 +47,11 @@ _ACTIVITY = {CAMPAIGN: "sent_within", CANVAS: "entered_within"}
 _DORMANT = {
     CAMPAIGN: "draft and archived",
     CANVAS: "draft, stopped and archived",
+}
+
+_TYPICAL = {
+    CAMPAIGN: "each campaign sends one email message",
+    CANVAS: "each canvas sends one email message in one step of one variant",
 }
 
 _BUCKETS = {
@@ -125,24 +130,40 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
         yield f"\none of {replicas} replicas: every ceiling divided by {replicas}"
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
-    series = sum(one.typical_series for one in plans)
-    yield (
-        f"\nseries expected: about {series} if each campaign sends one email message, "
-        f"at most {config.limits.series_per_campaign} per campaign"
+    yield f"\n{_series(config, plans)}"
+    kinds = _kinds(plans)
+    yield f"assumed: {', '.join(map(_TYPICAL.__getitem__, kinds))}"
+
+
+def _series(config: Config, plans: Sequence[GroupPlan]) -> str:
+    """Return how many series to expect of all workspaces."""
+    listed = sum(one.typical_series for one in plans)
+    found = sum(one.found_series for one in plans)
+    more = f", up to {listed + found} with discovery" if found else ""
+    return (
+        f"series expected: about {listed}{more}, at most "
+        f"{config.limits.series_per_campaign} per "
+        f"{' or '.join(kind.name for kind in _kinds(plans))}"
     )
-    if any(one.kind is CANVAS for one in plans):
-        yield (
-            "(a canvas: one email message in one step of one variant; the same limit)"
-        )
+
+
+def _kinds(plans: Iterable[GroupPlan]) -> list[Kind]:
+    used = {one.kind for one in _used(plans)}
+    return [kind for kind in KINDS if kind in used]
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     workspace = plans[0].workspace
     yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
-    used = [one for one in plans if one.objects or one.kind.discovered(workspace)]
-    for one in used or plans:
+    for one in _used(plans):
         yield from _describe_group(one)
-    yield from _describe_buckets(used)
+    yield from _describe_buckets(_used(plans))
+
+
+def _used(plans: Iterable[GroupPlan]) -> tuple[GroupPlan, ...]:
+    """Return the plans with campaigns or canvases; all if there is no such plan."""
+    used = [one for one in plans if one.objects or _discovery(one)]
+    return tuple(used or plans)
 
 
 def _describe_group(one: GroupPlan) -> Iterator[str]:
@@ -155,15 +176,15 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
     if older := one.older_requests:
         hours = REREAD_SECONDS / 3600
         yield f"""\
-  older days           {_count(older, "request")} per canvas every {hours:g} hours, \
-{one.older_per_minute:.4g} per minute, included above;
+  older days           {_count(older, "request")} per {one.kind.name} every \
+{hours:g} hours, {one.older_per_minute:.4g} per minute, included above;
                        {older * len(one.objects)} requests at the first start"""
     yield f"""\
   interval             {one.interval_seconds:.4g} s
   idle interval        {_idle(one)}
   first round          {first_round:.4g} s
-  series expected      about {one.typical_series}"""
-    if discover := one.kind.discovered(one.workspace):
+  series expected      {_series_of(one)}"""
+    if discover := _discovery(one):
         yield _describe_discovery(one, discover)
     if one.stretch > 1:
         yield (
@@ -171,6 +192,13 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
             f"configured intervals, set {one.kind.ceiling_option} to "
             f"{one.needed_per_minute:g} or more"
         )
+
+
+def _series_of(one: GroupPlan) -> str:
+    text = f"about {one.typical_series}"
+    if discover := _discovery(one):
+        text += f", up to {one.found_series} for {_more(one, discover)}"
+    return text
 
 
 def _describe_buckets(plans: Sequence[GroupPlan]) -> Iterator[str]:
@@ -192,7 +220,7 @@ def _discovery(one: GroupPlan) -> DiscoverRules | None:
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
     yield f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}"
-    if discover := one.kind.discovered(one.workspace):
+    if discover := _discovery(one):
         with_found = one.with_rate(one.wanted_with_found_per_minute)
         more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)
         yield f"up to {60 * more:.0f} for {_more(one, discover)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from exporter.config.load import load
@@ -33,15 +32,13 @@ class Placement(NamedTuple):
         return divide_ceilings(config, self.replicas * shards)
 
     def part(self, config: Config) -> Config:
-        """Return the configuration with the ceilings and campaigns of this process."""
+        """Return the configuration with the ceilings and objects of this process."""
         config = self.with_ceilings(config)
         if self.shard is None:
             return config
-        workspaces = tuple(
-            replace(one, campaigns=self.shard.own(one.campaigns))
-            for one in config.workspaces
+        return config._replace(
+            workspaces=tuple(map(self.shard.part, config.workspaces))
         )
-        return config._replace(workspaces=workspaces)
 
 
 def load_protected(

@@ -138,7 +138,7 @@ Try next, in another terminal:
   curl -X PUT {braze.url}/-/faults -d '{{"status": 503}}'    # an outage of Braze
   curl -X DELETE {braze.url}/-/faults                      # and its end
 
-For your own campaigns: cp config.example.yaml config.yaml, edit it, then run
+For your own Braze: cp config.example.yaml config.yaml, edit it, then run
 (after `make demo` the command is .venv/bin/braze-exporter)
   export BRAZE_API_KEY=...
   braze-exporter check config.yaml

@@ -24,9 +24,10 @@ from exporter.system.clock import Clock
 
 _DESCRIPTION = """\
 Send one cheap request for each workspace and permission, and report what is wrong and
-how to fix it: key, host, permissions, IP allowlist, clock, DNS, TLS or proxy. Data
-series of what is configured are checked, list and details of what is discovered. Exit
-code 0: no problems; 1: problems found. Keys are never printed."""
+how to fix it: key, host, permissions, IP allowlist, clock, DNS, TLS or proxy. With
+--config.file these are the permissions that the configuration needs, with --endpoint
+only campaigns.data_series. Exit code 0: no problems; 1: problems found. Keys are never
+printed."""
 
 _OUTPUT = Flag(
     "output", "Format of the report.", default="text", choices=("text", "json")

@@ -26,8 +26,8 @@ _log = logging.getLogger("exporter")
 
 _DESCRIPTION = f"""\
 Prometheus exporter for Braze: polls GET /campaigns/data_series and /canvas/data_series
-and serves the latest daily figures of campaigns and canvases as gauges. Version
-{__version__}.
+and serves the latest daily figures of campaigns and canvases as gauges.
+Version {__version__}.
 
 Without a command it runs the daemon, which needs --config.file."""
 

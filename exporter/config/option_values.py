@@ -40,9 +40,7 @@ def name(field: Field, *, taken: dict[str, Field]) -> str:
 def object_id(field: Field, *, kind: str, taken: dict[str, Field]) -> str:
     """Return an object's API identifier that is not in `taken`, and add it there."""
     text = _label_value(field)
-    wanted = (
-        f"the {kind}'s API identifier, such as 3bbc4555-8fa0-4c9b-a5c0-4505edf3e064"
-    )
+    wanted = f"the {kind}'s API identifier, such as {field.option.example}"
     if _DASHBOARD_ID.fullmatch(text):
         field.warn(
             "24 hexadecimal digits are the id in the dashboard's address, which the"

@@ -48,9 +48,9 @@ SELECTION: Section = {
     "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 TAGS: Section = {
-    "any": _list("Objects with at least one of these tags.", "[newsletter, promo]"),
-    "all": _list("Objects with all of these tags.", "[live]"),
-    "none": _list("Objects with none of these tags.", "[test]"),
+    "any": _list("At least one of these tags.", "[newsletter, promo]"),
+    "all": _list("All of these tags.", "[live]"),
+    "none": _list("No tag of these.", "[test]"),
 }
 
 
@@ -249,7 +249,10 @@ WORKSPACE: Section = {
         OptionKind.NUMBER,
         least=0.01,
         most=1_000_000,
-        help="Maximum request rate; all intervals are stretched if it is too low.",
+        help=(
+            "Maximum request rate for campaigns; their intervals are stretched if it "
+            "is too low."
+        ),
     ),
     # Braze allows 4,166 a minute, shared with the company's live sends.
     "shared_requests_per_minute": Option(
@@ -259,7 +262,7 @@ WORKSPACE: Section = {
         most=4000,
         help=(
             "Maximum request rate for canvases and discovery; live sends share this "
-            "limit of Braze."
+            "limit of Braze. Intervals of canvases are stretched if it is too low."
         ),
     ),
     "reserve": Option(
@@ -366,8 +369,8 @@ CONFIG: Section = {
         least=_MILLISECOND,
         most=365 * _DAY,
         help=(
-            "Age after which values of an object are no longer exported; at least "
-            "three intervals."
+            "Age after which values of a campaign or canvas are no longer exported; at "
+            "least three intervals."
         ),
     ),
     "metrics": _section(SELECTION, "Braze fields to export."),

@@ -52,6 +52,11 @@ class Field(NamedTuple):
         """Whether the key has no value."""
         return isinstance(self.node, Scalar) and self.node.tag == "null"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the key has no value, or a list without items."""
+        return self.is_null or self.node == Sequence(self.node.line, [])
+
     def error(
         self, message: str, *, line: int | None = None, is_warning: bool = False
     ) -> None:
@@ -113,7 +118,7 @@ class Field(NamedTuple):
     def items(self, expected: str, *, if_empty: str = "") -> list[Field]:
         """Return the items of a list; `if_empty` is the error if there are none."""
         node = self.node
-        if if_empty and (self.is_null or node == Sequence(node.line, [])):
+        if if_empty and self.is_empty:
             raise ValueError(if_empty)
         if not isinstance(node, Sequence):
             message = f"expected {expected}, found {_kind(node)}"
@@ -208,10 +213,10 @@ class Section(NamedTuple):
             moved[key].error(message)
         return section
 
-    def missing(self, name: str) -> None:
+    def missing(self, name: str, hint: str = "") -> None:
         """Add the error that a required option is not set."""
         field = self.field_of(self._option(name)[0], self.field.node)
-        field.error("this option is required but missing")
+        field.error(f"this option is required but missing{hint}")
 
     def check_unknown(self, key: str) -> None:
         """Add the problem of a key that is not the name of an option."""

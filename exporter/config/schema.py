@@ -219,10 +219,9 @@ class _Parser:
 def _campaigns(section: Section, interval_seconds: float) -> tuple[ObjectConfig, ...]:
     """Return the listed campaigns; there may be none if anything else is polled."""
     is_optional = any(map(section.at, ("discover", "canvases")))
-    empty = (
-        "the list is empty; expected at least one campaign, or the key `canvases` or "
-        "`discover`"
-    )
+    if not is_optional and section.at("campaigns") is None:
+        section.missing("campaigns", "; expected it, `canvases` or `discover`")
+        return ()
     parse = partial(
         _object,
         kind="campaign",
@@ -230,18 +229,14 @@ def _campaigns(section: Section, interval_seconds: float) -> tuple[ObjectConfig,
         example="{id: 3bbc4555-..., name: Welcome}",
         interval_seconds=interval_seconds,
     )
-    return _listed(
-        section,
-        "campaigns",
-        parse,
-        is_optional=is_optional,
-        if_empty="" if is_optional else empty,
-    )
+    needed = "at least one campaign, or the key `canvases` or `discover`"
+    return _listed(section, "campaigns", parse, needed="" if is_optional else needed)
 
 
 def _canvases(
     section: Section, interval_seconds: float, *, has_steps: bool
 ) -> tuple[ObjectConfig, ...]:
+    """Return the listed canvases; there may be none if anything else is polled."""
     parse = partial(
         _object,
         kind="canvas",
@@ -250,21 +245,24 @@ def _canvases(
         interval_seconds=interval_seconds,
         has_steps=has_steps,
     )
-    return _listed(section, "canvases", parse, is_optional=True)
+    needed = "at least one canvas, one campaign, or the key `discover`"
+    campaigns = section.at("campaigns")
+    is_optional = (
+        not section.at("canvases")
+        or section.at("discover")
+        or (campaigns and not campaigns.is_empty)
+    )
+    return _listed(section, "canvases", parse, needed="" if is_optional else needed)
 
 
 def _listed(
-    section: Section,
-    name: str,
-    parse: Callable[..., ObjectConfig],
-    *,
-    is_optional: bool,
-    if_empty: str = "",
+    section: Section, name: str, parse: Callable[..., ObjectConfig], *, needed: str
 ) -> tuple[ObjectConfig, ...]:
-    """Return the objects of a list; none without it if it is optional."""
+    """Return the objects of a list; `needed` is expected if there are none."""
     listed = section.at(name)
-    if is_optional and (listed is None or listed.is_null):
+    if not needed and (listed is None or listed.is_null):
         return ()
+    if_empty = needed and f"the list is empty; expected {needed}"
     parse_one = partial(parse, ids={}, names={})
 
     def objects(field: Field) -> tuple[ObjectConfig, ...]:

@@ -6,7 +6,6 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,13 +211,7 @@ class PollingService:
         """Return a workspace with the objects that this process polls."""
         if self._discovery is not None:
             workspace = self._discovery.with_found(workspace)
-        if self._shard is None:
-            return workspace
-        return replace(
-            workspace,
-            campaigns=self._shard.own(workspace.campaigns),
-            canvases=self._shard.own(workspace.canvases),
-        )
+        return self._shard.part(workspace) if self._shard else workspace
 
     def _new_discovery(self) -> DiscoveryService:
         from exporter.discovery.catalogue_cache import CatalogueCache

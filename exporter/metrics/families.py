@@ -116,7 +116,7 @@ _SUMS = (
 )
 _REVISION = (
     "Change of the counts of the last complete day since it was first read as "
-    "complete. 0: Braze has restated nothing; negative: counts were reduced. Absent "
+    "complete. 0: Braze has changed nothing; negative: counts were reduced. Absent "
     "for fields that were absent at first. Needs revisions: true."
 )
 
@@ -186,7 +186,7 @@ def _group(name: str, about: _Group) -> GroupFamilies:
             f"{prefix}last_complete_day",
             "Polled counts of the newest day that is over in the time zone of the "
             f"workspace, see {name}_last_complete_day_timestamp_seconds. Braze may "
-            f"still restate them. {on_days}",
+            f"still correct them. {on_days}",
         ),
         trailing=Family(f"{prefix}trailing", f"{_SUMS} {meaning}"),
         revision=(
@@ -231,15 +231,16 @@ CAMPAIGN = _families(
             has_revision=True,
         ),
     },
-    refused="the workspace is paused because Braze refuses its API key",
+    refused="the workspace is paused because Braze rejects its API key",
 )
 
 _VARIANT = PartLabels(name="variant")
 _STEP = PartLabels(name="step")
+_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 _STEP_INFO = PartInfo(
     Family(
         "braze_canvas_step_info",
-        "Always 1, with the id in Braze of every step with samples. Needs steps.",
+        f"Always 1, with the id in Braze of every step with samples. {_NEEDS_STEPS}",
     ),
     _STEP,
 )
@@ -247,7 +248,6 @@ _ENTRIES = (
     "A user may enter more than once. A conversion counts for the last message that "
     "its user received, and before the first one for no step."
 )
-_NEEDS_STEPS = "Needs canvas_steps: true in the workspace or steps: true in the canvas."
 
 CANVAS = _families(
     "canvas",
@@ -295,7 +295,7 @@ CANVAS = _families(
             info=_STEP_INFO,
         ),
     },
-    refused="polls of canvases are paused because Braze refuses the API key",
+    refused="polls of canvases are paused because Braze rejects the API key",
 )
 
 BY_KIND = {families.kind: families for families in (CAMPAIGN, CANVAS)}

@@ -53,6 +53,9 @@ SCRAPE_SECONDS = (15, 30, 60)
 RETENTION_DAYS = 30
 _DAY_SECONDS = 86400
 
+_MOST_KEPT = 0.99
+"""A change that leaves more of the series is not advised."""
+
 _FEW_STATS = Selection(include=("sent", "delivered", "bounces", "reported_spam"))
 """What the alerts on deliverability read."""
 
@@ -144,7 +147,7 @@ def scaling(config: Config) -> Scaling:
         savings=tuple(
             Saving(change, fewer)
             for change, changed in _changes(config)
-            if (fewer := _series(changed)) < series
+            if (fewer := _series(changed)) < _MOST_KEPT * series
         ),
     )
 

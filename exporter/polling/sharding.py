@@ -11,7 +11,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from exporter.model.config import Config, ObjectConfig
+from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
 
 MOST_SHARDS = 1000
 """Enough for one object in a thousand each."""
@@ -32,9 +32,17 @@ class Shard(NamedTuple):
         """Return whether this shard polls an object; exactly one shard does."""
         return _bucket(_hash(object_id), self.total) == self.number
 
-    def own(self, objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
-        """Return the objects of this shard, in their order."""
-        return tuple(one for one in objects if self.holds(one.id))
+    def part(self, workspace: WorkspaceConfig) -> WorkspaceConfig:
+        """Return a workspace with the objects of this shard, in their order."""
+
+        def own(objects: tuple[ObjectConfig, ...]) -> tuple[ObjectConfig, ...]:
+            return tuple(one for one in objects if self.holds(one.id))
+
+        return replace(
+            workspace,
+            campaigns=own(workspace.campaigns),
+            canvases=own(workspace.canvases),
+        )
 
     @classmethod
     def of_texts(cls, number: str | None, total: str | None) -> Shard | None:

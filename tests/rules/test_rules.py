@@ -287,6 +287,24 @@ def test_example_of_alertmanager_is_valid(program: Program) -> None:
     assert all("job" in each["equal"] for each in document["inhibit_rules"])
 
 
+def test_a_missing_permission_of_campaigns_mutes_no_alert_on_canvases() -> None:
+    """A rejected key mutes the alerts on both."""
+    text = (ROOT / "grafana/alertmanager/alertmanager.yaml").read_text()
+    rules = yaml.safe_load(text)["inhibit_rules"]
+
+    targets = {
+        source: one["target_matchers"][1:]
+        for one in rules
+        for source in one["source_matchers"]
+        if source.startswith("reason")
+    }
+
+    assert targets == {
+        "reason = unauthorized": [],
+        "reason = forbidden": ['canvas = ""'],
+    }
+
+
 def test_example_of_alertmanager_names_existing_alerts() -> None:
     """An inhibition of a renamed alert would have no effect."""
     text = (ROOT / "grafana/alertmanager/alertmanager.yaml").read_text()

@@ -128,17 +128,24 @@ def test_a_shard_without_a_campaign_is_ready_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["check", "--config.check"])
 def test_check_plans_one_of_several(tmp_path: Path, command: str) -> None:
-    with Simulator(SimulatorSettings(campaigns=60)) as braze:
-        file = written(tmp_path / "config.yaml", configuration(braze))
-        own = sum(Shard(0, 2).holds(one.id) for one in braze.campaigns)
+    with Simulator(SimulatorSettings(campaigns=60, canvases=30)) as braze:
+        document = configuration(braze, canvases=listed(braze.canvases))
+        file = written(tmp_path / "config.yaml", document)
+        own, canvases = (
+            sum(Shard(0, 2).holds(one.id) for one in objects)
+            for objects in (braze.campaigns, braze.canvases)
+        )
     arguments = (command, "--config.file", file)
 
     shard = run(*arguments, "--shard=0", "--total-shards=2").stdout
     replica = run(*arguments, "--replicas=2").stdout
 
-    assert "valid, 1 workspace, 60 campaigns" in shard
-    assert f"shard 0 of 2 (numbers start at 0): {own} campaigns" in shard
+    assert "valid, 1 workspace, 60 campaigns, 30 canvases" in shard
+    assert (
+        f"shard 0 of 2 (numbers start at 0): {own} campaigns, {canvases} can" in shard
+    )
     assert f"{60 * own} wanted, 3000 allowed" in shard
+    assert f"\n  canvases             {canvases}\n" in shard
     assert "one of 2 replicas: every ceiling divided by 2" in replica
     assert "3000 allowed" in replica
 

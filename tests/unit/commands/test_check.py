@@ -155,10 +155,12 @@ def test_the_plan_of_500_canvases(tmp_path: Path) -> None:
         "1000 requests at the first start",
         "requests per hour    rate limit shared with live sends, 250,000 an hour: "
         "2167 for canvases\n",
-        "series expected      about 37500",
+        "series expected      about 37500\n",
+        "series expected: about 37500, at most 5000 per canvas\n",
+        "assumed: each canvas sends one email message in one step of one variant\n",
     ):
         assert text in ended.stdout, text
-    assert "campaigns " not in ended.stdout.partition("\nworkspace ")[2]
+    assert "campaign" not in ended.stdout.partition("\nworkspace ")[2]
 
 
 def test_requests_are_summed_by_the_limits_of_braze(tmp_path: Path) -> None:
@@ -245,3 +247,17 @@ def test_a_missing_key_is_a_warning_and_an_empty_one_a_problem(
     severity = "" if code else "warning: "
     assert (ended.returncode, ended.stdout == "") == (code, code == 2)
     assert re.match(rf"{place}{severity}.*(BRAZE_API_KEY|empty)", ended.stderr)
+
+
+def test_series_are_expected_of_each_kind(tmp_path: Path) -> None:
+    """Of what is listed, and of the most that discovery may find."""
+    canvases = [{"id": str(UUID(int=1)), "name": "Onboarding"}]
+    discover: dict[str, Any] = {"campaigns": {"max": 300}, "canvases": {"max": 1}}
+
+    ended = check(tmp_path, canvases=canvases, discover=discover)
+
+    assert re.findall(r"series expected[ :]+(.+)", ended.stdout) == [
+        "about 324, up to 24300 for 300 more campaigns",
+        "about 75, up to 75 for 1 more canvas",
+        "about 399, up to 24774 with discovery, at most 5000 per campaign or canvas",
+    ]

@@ -18,6 +18,7 @@ from exporter.model.config import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from tests.unit.config.invalid_files import MINIMAL
 from tests.unit.config.test_schema import FULL, read
@@ -40,15 +41,26 @@ label_texts = st.text(
 durations = st.integers(1000, 600_000).map(lambda milliseconds: milliseconds / 1000)
 patterns = st.lists(st.sampled_from(["*_push", "email", "a: [b", "!", "~"])).map(tuple)
 selections = st.builds(Selection, include=patterns, exclude=patterns)
-campaigns = st.builds(
-    ObjectConfig,
-    id=st.uuids().map(str),
-    name=label_texts,
-    interval_seconds=durations,
-    labels=st.dictionaries(st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts),
-    is_dormant=st.just(False),  # set by discovery only
-    has_steps=st.just(False),  # of canvases
-)
+
+
+def objects(
+    has_steps: SearchStrategy[bool],
+) -> SearchStrategy[tuple[ObjectConfig, ...]]:
+    one = st.builds(
+        ObjectConfig,
+        id=st.uuids().map(str),
+        name=label_texts,
+        interval_seconds=durations,
+        labels=st.dictionaries(
+            st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts
+        ),
+        is_dormant=st.just(False),  # set by discovery only
+        has_steps=has_steps,
+    )
+    unique_by = (lambda one: one.id, lambda one: one.name)
+    return st.lists(one, min_size=1, max_size=3, unique_by=unique_by).map(tuple)
+
+
 workspaces = st.builds(
     WorkspaceConfig,
     name=label_texts,
@@ -64,9 +76,10 @@ workspaces = st.builds(
     proxy=st.sampled_from([None, "http://proxy:3128"]),
     ca_file=st.sampled_from([None, "ca/company.pem"]),
     allow_http=st.booleans(),
-    campaigns=st.lists(
-        campaigns, min_size=1, max_size=3, unique_by=(lambda c: c.id, lambda c: c.name)
-    ).map(tuple),
+    campaigns=objects(has_steps=st.just(value=False)),
+    canvases=st.just(()) | objects(has_steps=st.booleans()),
+    canvas_interval_seconds=durations,
+    canvas_steps=st.booleans(),
 )
 configs = st.builds(
     Config,
@@ -92,7 +105,7 @@ def test_every_description_parses_to_the_same_configuration(whole: Config) -> No
     assert read(describe(whole)) == ParsedConfig(whole, ())
 
     # Changes leave out only options with their default value.
-    names = ("name", "endpoint", "api_key_env", "campaigns")
+    names = ("name", "endpoint", "api_key_env", "campaigns", "canvases")
     described = yaml.safe_load(describe(whole))["workspaces"]
     for number, workspace in enumerate(whole.workspaces):
         place = {name: described[number][name] for name in names}

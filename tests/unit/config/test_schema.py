@@ -44,7 +44,9 @@ workspaces:
     api_key_file: secret/braze
     timezone: America/New_York
     interval: 10m
+    canvas_interval: 20m
     idle_interval: 2h
+    canvas_steps: true
     requests_per_minute: 0.5
     reserve: 29%
     concurrency: 8
@@ -58,6 +60,13 @@ workspaces:
         interval: 1m
         labels: {team: crm, cost: "12"}
       - {id: 7e1a9c42-51d3-4b8e-9f06-2c8b7d1e4a35, name: "2026-01-01"}
+    canvases:
+      - id: 3bbc4555-8fa0-4c9b-a5c0-4505edf3e064
+        name: Onboarding
+        interval: 90s
+        steps: false
+        labels: {team: crm, campaign: Welcome}
+      - {id: 5f0c2b1e-8a37-4d0b-9d8e-2f5f5d1c7a10, name: Basket}
     shared_requests_per_minute: 1
     discover:
       campaigns:
@@ -155,6 +164,22 @@ def test_every_option_is_parsed() -> None:
                 interval_seconds=600,
             ),
         ),
+        canvases=(
+            ObjectConfig(
+                id="3bbc4555-8fa0-4c9b-a5c0-4505edf3e064",
+                name="Onboarding",
+                interval_seconds=90,
+                labels={"team": "crm", "campaign": "Welcome"},
+            ),
+            ObjectConfig(
+                id="5f0c2b1e-8a37-4d0b-9d8e-2f5f5d1c7a10",
+                name="Basket",
+                interval_seconds=1200,
+                has_steps=True,
+            ),
+        ),
+        canvas_interval_seconds=1200,
+        canvas_steps=True,
         shared_requests_per_minute=1,
         discover=DiscoverConfig(
             campaigns=DiscoverRules(

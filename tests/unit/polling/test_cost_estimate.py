@@ -105,6 +105,15 @@ def test_the_series_of_steps_can_be_saved() -> None:
     assert dict(with_steps.savings)["canvas_steps and steps: false"] == plain.series
 
 
+def test_a_change_that_saves_less_than_a_percent_is_not_advised() -> None:
+    canvas = [{"id": str(UUID(int=0)), "name": "Onboarding", "steps": True}]
+
+    found = scaling(config(1000, canvases=canvas))
+
+    assert "canvas_steps and steps: false" not in dict(found.savings)
+    assert found.savings
+
+
 def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
     found = scaling(config(1)._replace(workspaces=()))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from operator import attrgetter
 from uuid import UUID
 
 import pytest
@@ -91,14 +93,17 @@ def test_ceilings_are_divided(
     assert (workspace.processes, again.processes) == (parts, 3 * parts)
 
 
-def test_the_campaigns_of_a_shard_keep_their_order() -> None:
+def test_the_objects_of_a_shard_keep_their_order() -> None:
     (workspace,) = configured().workspaces
+    workspace = replace(workspace, canvases=workspace.campaigns)
 
-    parts = [Shard(n, 3).own(workspace.campaigns) for n in range(3)]
+    parts = [Shard(n, 3).part(workspace) for n in range(3)]
 
-    assert sorted(one.id for part in parts for one in part) == IDS[:20]
-    for part in parts:
-        assert list(part) == [one for one in workspace.campaigns if one in part]
+    for objects_of in (attrgetter("campaigns"), attrgetter("canvases")):
+        own = [objects_of(one) for one in parts]
+        assert sorted(one.id for part in own for one in part) == IDS[:20]
+        for part in own:
+            assert list(part) == [one for one in objects_of(workspace) if one in part]
 
 
 @pytest.mark.parametrize(
