@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from fractions import Fraction
 from math import fsum, isfinite
 from typing import TypeVar
 
 from exporter.model.snapshot import Stats
 
 Key = TypeVar("Key", bound=Hashable)
+
+_EXACT = 2**53
+"""A double represents every integer up to this one."""
 
 NOT_ADDITIVE = "unique_recipients"
 """This field has no sum: a person with messages on two days counts on both."""
@@ -81,8 +85,11 @@ def exact_sum(values: Sequence[int | float]) -> int | float | None:
     """Return the sum, independent of the order; None beyond a double's range."""
     try:
         added = sum(values)
-        # Floats: the exact sum, rounded once.
-        added = added if isinstance(added, int) else fsum(values)
+        if not isinstance(added, int):  # the exact sum, rounded once
+            # `fsum` rounds large integers before it adds them.
+            integers = (one for one in values if isinstance(one, int))
+            is_large = any(abs(one) > _EXACT for one in integers)
+            added = float(sum(map(Fraction, values))) if is_large else fsum(values)
         return added if isfinite(added) else None
     except OverflowError:
         return None

@@ -100,6 +100,12 @@ def names(page: Page) -> list[str]:
     return page.locator(f"{ROWS} .name").all_inner_texts()
 
 
+def follow(target: Locator) -> None:
+    """Click, and wait for the new page: without JavaScript each change loads one."""
+    with target.page.expect_navigation():
+        target.click()
+
+
 def filter_of(page: Page) -> Locator:
     return page.get_by_label("Filter", exact=True)
 
@@ -207,7 +213,7 @@ def test_page_works_without_javascript(browser: Browser, daemon: Running) -> Non
         filter_of(page).fill("e")
         page.get_by_label("Sort by").select_option("name")
         page.get_by_label("Order").select_option("reversed")
-        page.get_by_role("button", name="Apply").click()
+        follow(page.get_by_role("button", name="Apply"))
 
         shown = page.locator(f"{ROWS} .name").all_text_contents()
         assert shown == sorted(shown, key=str.casefold, reverse=True)
@@ -225,7 +231,7 @@ def test_idle_campaigns_are_marked(browser: Browser, daemon: Running) -> None:
         expect(idle.first.locator(".idle svg")).to_be_visible()
 
     with opened(browser, daemon.url, java_script_enabled=False) as page:
-        page.locator(".tiles").get_by_role("link", name="Idle").click()
+        follow(page.locator(".tiles").get_by_role("link", name="Idle"))
 
         expect(page.get_by_label("State")).to_have_value("idle")
         assert set(names(page)) == marked
@@ -260,7 +266,7 @@ def test_kinds_are_filtered(browser: Browser) -> None:
             assert page.evaluate(f"{CHECKS}.flaws()") == []
         with opened(browser, daemon.url, java_script_enabled=False) as page:
             page.get_by_label("Kind").select_option("Campaigns")
-            page.get_by_role("button", name="Apply").click()
+            follow(page.get_by_role("button", name="Apply"))
 
             assert set(names(page)) == campaigns
             expect(page.get_by_label("Kind")).to_have_value("campaign")
