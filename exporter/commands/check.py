@@ -130,34 +130,31 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
         yield f"\none of {replicas} replicas: every ceiling divided by {replicas}"
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
-    yield f"\n{_series(config, plans)}"
-    kinds = _kinds(plans)
-    yield f"assumed: {', '.join(map(_TYPICAL.__getitem__, kinds))}"
+    yield from _describe_series(config, plans)
 
 
-def _series(config: Config, plans: Sequence[GroupPlan]) -> str:
-    """Return how many series to expect of all workspaces."""
+def _describe_series(config: Config, plans: Sequence[GroupPlan]) -> Iterator[str]:
+    """Yield how many series to expect of all workspaces, and what is assumed."""
+    used = {one.kind for one in _used(plans)}
+    kinds = [kind for kind in KINDS if kind in used]
     listed = sum(one.typical_series for one in plans)
     found = sum(one.found_series for one in plans)
     more = f", up to {listed + found} with discovery" if found else ""
-    return (
-        f"series expected: about {listed}{more}, at most "
+    yield (
+        f"\nseries expected: about {listed}{more}, at most "
         f"{config.limits.series_per_campaign} per "
-        f"{' or '.join(kind.name for kind in _kinds(plans))}"
+        f"{' or '.join(kind.name for kind in kinds)}"
     )
-
-
-def _kinds(plans: Iterable[GroupPlan]) -> list[Kind]:
-    used = {one.kind for one in _used(plans)}
-    return [kind for kind in KINDS if kind in used]
+    yield f"assumed: {', '.join(_TYPICAL[kind] for kind in kinds)}"
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     workspace = plans[0].workspace
     yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
-    for one in _used(plans):
+    used = _used(plans)
+    for one in used:
         yield from _describe_group(one)
-    yield from _describe_buckets(_used(plans))
+    yield from _describe_buckets(used)
 
 
 def _used(plans: Iterable[GroupPlan]) -> tuple[GroupPlan, ...]:

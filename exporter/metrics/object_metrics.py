@@ -20,11 +20,9 @@ from exporter.metrics.families import (
 )
 from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
+from exporter.model.json_values import EXACT
 from exporter.model.labels import clean
 from exporter.model.snapshot import Figures, Part, Snapshot, Stats
-
-_EXACT = 2**53
-"""A double represents every integer up to this one."""
 
 _LEAST_DEFLATED = 1024
 """Bytes; smaller blocks compress better together with other blocks."""
@@ -283,6 +281,6 @@ _escape_field = lru_cache(maxsize=4096)(escape)
 
 def number_text(value: float) -> str:
     """Return a value in a form that all parsers of the formats accept."""
-    if isinstance(value, int) and -_EXACT <= value <= _EXACT:
+    if isinstance(value, int) and -EXACT <= value <= EXACT:
         return str(value)
     return repr(float(value))

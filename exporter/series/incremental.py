@@ -95,7 +95,7 @@ def parse_part(
         return ParsedDocument(previous, cached, is_reused=True, older=merged)
     options = with_windows_requested(options, merged)
     if request:
-        _add_remembered(rows, merged)
+        _replace_rows(rows, merged)
     newest = _NewestDay(
         rows, options.today, lambda day: older_days.digest_before(merged, day)
     )
@@ -103,12 +103,12 @@ def parse_part(
     if found is None:
         if not request:
             # The remembered days are older than those of the newest request.
-            _add_remembered(rows, merged)
+            _replace_rows(rows, merged)
         found = newest.parsed(options, previous)
     return found._replace(older=merged)
 
 
-def _add_remembered(rows: DocumentRows, older: OlderDays) -> None:
+def _replace_rows(rows: DocumentRows, older: OlderDays) -> None:
     """Replace the rows of a response by the remembered ones; those include them."""
     rows.rows[:] = older_days.rows_of(older)
     rows.parser.responses = ceil(len(rows.rows) / SURE_DAYS)

@@ -12,12 +12,10 @@ from fractions import Fraction
 from math import fsum, isfinite
 from typing import TypeVar
 
+from exporter.model.json_values import EXACT
 from exporter.model.snapshot import Stats
 
 Key = TypeVar("Key", bound=Hashable)
-
-_EXACT = 2**53
-"""A double represents every integer up to this one."""
 
 NOT_ADDITIVE = "unique_recipients"
 """This field has no sum: a person with messages on two days counts on both."""
@@ -88,7 +86,7 @@ def exact_sum(values: Sequence[int | float]) -> int | float | None:
         if not isinstance(added, int):  # the exact sum, rounded once
             # `fsum` rounds large integers before it adds them.
             integers = (one for one in values if isinstance(one, int))
-            is_large = any(abs(one) > _EXACT for one in integers)
+            is_large = any(abs(one) > EXACT for one in integers)
             added = float(sum(map(Fraction, values))) if is_large else fsum(values)
         return added if isfinite(added) else None
     except OverflowError:

@@ -46,16 +46,19 @@ class TokenBucket:
 
     def __init__(self, limit: RequestRateLimit, *, now: float) -> None:
         self._limit = limit
-        self._full_at = now
+        self._tokens = float(limit.burst)
+        self._taken_at = now
 
     def take(self, *, now: float) -> float:
         """Take a token and return 0, or return the seconds until there is one."""
         interval_seconds, burst = self._limit.interval_seconds, self._limit.burst
-        full_at = max(self._full_at, now) + interval_seconds
-        wait_seconds = full_at - burst * interval_seconds - now
-        if wait_seconds > 0:
-            return wait_seconds
-        self._full_at = full_at
+        # Counted in tokens: sums of a clock and intervals are rounded, and a full
+        # bucket would have none at some readings of the clock.
+        gained = max(now - self._taken_at, 0.0) / interval_seconds
+        tokens = min(self._tokens + gained, float(burst))
+        if tokens < 1.0:
+            return (1.0 - tokens) * interval_seconds
+        self._tokens, self._taken_at = tokens - 1.0, now
         return 0.0
 
 

@@ -326,7 +326,8 @@ class Process(Running):
 
     def stop(self) -> None:
         """End the process with SIGTERM; its exit code must be 0."""
-        assert self.end(signal.SIGTERM) == 0
+        code = self.end(signal.SIGTERM)
+        assert code == 0, f"exit code {code} after {self.lines[-20:]}"
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         code = self._process.wait(seconds)

@@ -20,6 +20,8 @@ from exporter.system.read_file import read_regular
 from exporter.web.messages import HttpRequest, HttpResponse
 from exporter.web.security import Security, TokenBucket
 from exporter.web.web_config import RequestRateLimit, WebConfig
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.support.certificates import HASH, PASSWORD, Certificates
 from tests.support.server_in_thread import (
@@ -376,3 +378,18 @@ def test_a_bucket_gains_one_token_each_interval() -> None:
     assert bucket.take(now=101.0) == pytest.approx(1.0)
     assert [bucket.take(now=102.0), bucket.take(now=102.0)] == [0, 2.0]
     assert [bucket.take(now=1000.0) for _ in range(4)] == [0, 0, 0, 2.0]
+
+
+@given(
+    interval_seconds=st.floats(1e-9, 1e9),
+    burst=st.integers(1, 20),
+    now=st.floats(0, 1e9),
+)
+@example(interval_seconds=3600.0, burst=1, now=6849.3715947546)
+def test_a_full_bucket_has_all_its_tokens_at_any_reading_of_the_clock(
+    interval_seconds: float, burst: int, now: float
+) -> None:
+    bucket = TokenBucket(RequestRateLimit(interval_seconds, burst), now=now)
+
+    assert [bucket.take(now=now) for _ in range(burst)] == [0] * burst
+    assert bucket.take(now=now) == interval_seconds
