@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks import conditions, fleet, limits, poll, scrape, startup, tables, targets
+from benchmarks import (
+    conditions,
+    dashboards,
+    fleet,
+    limits,
+    poll,
+    scrape,
+    startup,
+    tables,
+    targets,
+)
 from benchmarks.outcome import Outcome, tell
 
 
@@ -48,6 +58,11 @@ BENCHMARKS = {
         full=partial(fleet.run, fleet.FULL),
         quick=partial(fleet.run, fleet.QUICK),
         tables=fleet.TABLES,
+    ),
+    "dashboards": Benchmark(
+        full=partial(dashboards.run, dashboards.FULL),
+        quick=partial(dashboards.run, dashboards.QUICK),
+        tables=dashboards.TABLES,
     ),
 }
 

@@ -84,6 +84,12 @@ TARGETS = (
     Target("fleet.10000.rss", "10,000 campaigns: RSS", 300, " MiB"),
     Target("idle.cpu", "100 campaigns every 5 minutes: CPU", 0.5, " %"),
     Target("idle.rss", "100 campaigns every 5 minutes: RSS", 60, " MiB"),
+    Target(
+        "dashboards.seconds",
+        "200 campaigns: all panels of a dashboard, one after the other",
+        5,
+        " s",
+    ),
 )
 _BY_NAME = {target.name: target for target in TARGETS}
 

@@ -287,9 +287,11 @@ def objects(
 
     def completed(one: ObjectConfig) -> ObjectConfig:
         details = catalogue.details.get(key(one.id))
+        listed = catalogue.objects.get(key(one.id))
         return one._replace(
             labels={**labels.get(key(one.id), {}), **one.labels},
             is_dormant=details is not None and details.is_dormant,
+            edited_at=(listed and listed.edited_at) or None,
         )
 
     own = kind.objects(workspace)

@@ -100,6 +100,11 @@ def _families(
             f"Time of the last successful poll of this {kind}. The age of its values "
             "is time() minus this.",
         ),
+        last_edited=Family(
+            f"{name}_last_edited_timestamp_seconds",
+            f"Time of the last edit of this {kind} in Braze, as in the list that "
+            "discovery reads. Absent without discovery.",
+        ),
     )
 
 

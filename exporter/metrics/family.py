@@ -58,6 +58,7 @@ class ObjectFamilies(NamedTuple):
     daily_timestamp: Family | None = None
     last_complete_day_timestamp: Family | None = None
     info: Family | None = None
+    last_edited: Family | None = None
     samples: tuple[Family, ...] = ()
     """Of a kind without groups."""
 
@@ -77,9 +78,9 @@ class ObjectFamilies(NamedTuple):
 
     def status(self) -> tuple[Family, ...]:
         """Return the families of the state of polls, in the order of a page."""
-        infos = (self.info,) if self.info else ()
-        up, failure_info = self.up, self.failure_info
-        return (*infos, up, failure_info, self.interval, self.last_success)
+        polls = (self.up, self.failure_info, self.interval, self.last_success)
+        found = (self.info, *polls, self.last_edited)
+        return tuple(one for one in found if one is not None)
 
     @property
     def all(self) -> tuple[Family, ...]:

@@ -25,7 +25,7 @@ _LEAST_DEFLATED = 1024
 
 
 class ObjectLabels(NamedTuple):
-    """The labels of an object; `labels` are the configured ones."""
+    """What is served of an object itself; `labels` are the configured ones."""
 
     workspace: str
     kind: str
@@ -35,6 +35,8 @@ class ObjectLabels(NamedTuple):
     """In Braze."""
     labels: Mapping[str, str]
     """Of its info; of a series, which has none, of its samples."""
+    edited_at: float | None = None
+    """When it was last edited in Braze, in Unix seconds; None: unknown."""
 
     @property
     def families(self) -> ObjectFamilies:
@@ -141,6 +143,8 @@ def render_status(subject: ObjectLabels, status: PollStatus) -> RenderedObject:
     lines.add(families.interval, status.interval_seconds)
     if status.last_success_at is not None:
         lines.add(families.last_success, round(status.last_success_at, 3))
+    if subject.edited_at is not None and families.last_edited:
+        lines.add(families.last_edited, round(subject.edited_at, 3))
     return lines.blocks()
 
 

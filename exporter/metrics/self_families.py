@@ -31,8 +31,8 @@ COUNTERS: LabelledFamilies = {
     ("workspace", "result"): {
         "polls": "Polls by result. stored: new values were stored. failed: there was "
         "no usable response, and the previous values are kept. malformed: the "
-        "response was not a data series. deferred: the poll was due and waited for "
-        "the request budget.",
+        "response was not a data series. deferred: the request budget "
+        "delayed the poll by more than a tenth of its interval.",
     },
     ("result",): {
         "state_saves": "Attempts to save the last values to disk (--state.path).",

@@ -48,6 +48,8 @@ class ObjectConfig(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
     is_dormant: bool = False
     """Whether it is archived, stopped or a draft in Braze; set by discovery only."""
+    edited_at: float | None = None
+    """When it was last edited in Braze, in Unix seconds; set by discovery only."""
     has_steps: bool = False
     """Of a canvas: whether there are series for each step."""
 

@@ -78,13 +78,15 @@ class ObjectGroup(NamedTuple):
 
     def labels_of(self, one: ObjectConfig) -> ObjectLabels:
         """Return the labels of an object."""
-        title = self.kind.title(one)
-        return ObjectLabels(self.name, self.kind.name, title, one.id, one.labels)
+        kind, title = self.kind.name, self.kind.title(one)
+        return ObjectLabels(self.name, kind, title, one.id, one.labels, one.edited_at)
 
     def parse_options(self, object_id: str, *, now: float) -> ParseOptions:
         """Return how a document is parsed; `now` is by the wall clock."""
         zone, one = self.plan.workspace.timezone, self.objects[object_id]
         sample_parser = self.kind.sample_parser(one)
+        # The time of its last edit is a series, too.
+        most = self.config.limits.series_per_campaign - (one.edited_at is not None)
         return ParseOptions(
             row_parser=self.kind.row_parser(one),
             today=datetime.fromtimestamp(now, zone).date(),
@@ -94,7 +96,7 @@ class ObjectGroup(NamedTuple):
             metrics=self.config.metrics.selection,
             skip_unused=self.config.metrics.skip_unused,
             revisions=self.config.revisions and self.kind.has_revisions,
-            series_limit=self.config.limits.series_per_campaign,
+            series_limit=most,
             sample_parser=sample_parser,
             now=now if sample_parser else 0.0,
         )

@@ -188,7 +188,7 @@ def _plan(
     config: Config, workspace: WorkspaceConfig, kind: Kind, *, share: float
 ) -> GroupPlan:
     objects, discover = kind.objects(workspace), kind.discovered(workspace)
-    series_of = partial(_series_of, config, kind)
+    series_of = partial(_series_of, config, kind, is_listed=discover is not None)
     # Counted first: there may be thousands, and discovery plans often.
     numbers = Counter(each.has_steps for each in objects)
     one = GroupPlan(
@@ -219,15 +219,18 @@ def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
     return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
-def _series_of(config: Config, kind: Kind, *, has_steps: bool) -> int:
-    """Return the number of series of a typical object, within its limit."""
+def _series_of(config: Config, kind: Kind, *, is_listed: bool, has_steps: bool) -> int:
+    """Return the number of series of a typical object, within its limit.
+
+    With the list of discovery the time of its last edit is one, too.
+    """
     if kind is CAMPAIGN:
         series = typical_series(config)
     elif kind.is_series:
         series = typical_samples(config, kind) + _POLL_SERIES
     else:
         series = typical_canvas_series(config, has_steps=has_steps)
-    return min(series, config.limits.series_per_campaign)
+    return min(series + is_listed, config.limits.series_per_campaign)
 
 
 def typical_series(config: Config) -> int:

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_PAGES = 50
 """Of one poll: 500 integrations."""
+_DEFERRED_INTERVALS = 0.1
+"""A poll that waits in the queue for more of its interval counts as deferred."""
 
 
 class Poller:
@@ -113,8 +115,6 @@ class Poller:
         fields = _fields(group, poll) | {"try": poll.tries + 1}
         request = ApiRequest(kind.bucket, kind.path, query, fields)
         if not group.queue.start(poll, now=now):
-            if not poll.has_waited and poll.is_first:
-                self._metrics.polled(poll.workspace, "deferred")
             return None
         # Nothing between start and fetch, which settles what start has paid for.
         result = self._fetch(group, poll, request)
@@ -122,7 +122,11 @@ class Poller:
             self._metrics.retried(poll.workspace)
         else:
             if poll.is_first:
-                self._metrics.began(poll.workspace, lag_seconds=now - poll.due_at)
+                lag = now - poll.due_at
+                self._metrics.began(poll.workspace, lag_seconds=lag)
+                interval = group.idle.interval_seconds(poll.object_id)
+                if poll.has_waited and lag > _DEFERRED_INTERVALS * interval:
+                    self._metrics.polled(poll.workspace, "deferred")
             poll = poll._replace(first_try_at=now)
         return self._handle(group, poll._replace(tries=poll.tries + 1), result)
 

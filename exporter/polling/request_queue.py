@@ -49,7 +49,7 @@ class PendingPoll(NamedTuple):
     failure: FetchError | None = None
     """How the last request ended."""
     has_waited: bool = False
-    """Whether it was in the queue."""
+    """Whether it was in the queue at its slot."""
     request: int = 0
     """Which of its object's requests; 0 has the newest days."""
     page: NextPage | None = None

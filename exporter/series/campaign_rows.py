@@ -56,7 +56,6 @@ class _ChannelNames(NamedTuple):
 class CampaignRowParser(RowParser):
     """Parses the rows of one campaign."""
 
-    status_series = 5
     quiet_days = QUIET_DAYS
 
     def __init__(self, *, channels: Selection, metrics: Selection) -> None:

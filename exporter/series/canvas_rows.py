@@ -46,8 +46,6 @@ class CanvasRowParser(RowParser):
     """Parses the rows of one canvas; without parts for its steps."""
 
     has_steps: ClassVar = False
-
-    status_series = 5
     quiet_days = 13
     """The complete days of one request of 14 days."""
 

@@ -55,8 +55,8 @@ class LabelTexts(dict[str, str]):
 class RowParser(ABC):
     """Parses the rows of one document, newest first; counters are those of all rows."""
 
-    status_series: ClassVar[int]
-    """What an object exposes beside its values at most; it is under the limit too."""
+    status_series: ClassVar = 5
+    """What every object exposes beside its values at most; under the limit too."""
     quiet_days: ClassVar[int]
     """So many complete days without a count make an object idle."""
 

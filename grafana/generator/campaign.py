@@ -1,39 +1,51 @@
-"""The dashboard of one campaign by channel and variation, or of several together."""
+"""The dashboard of one campaign: its rates, its course, variations and channels."""
 
 from __future__ import annotations
 
-from grafana.generator import figures, freshness, palette, panels, promql, tables, trial
-from grafana.generator.figures import Period, converting, overall, stage, stat
+from grafana.generator import (
+    campaign_variations,
+    daily,
+    damage,
+    figures,
+    health,
+    links,
+    object_state,
+    palette,
+    panels,
+    promql,
+    trial,
+)
+from grafana.generator.bars import groups
+from grafana.generator.figures import Rate, converting, overall, stage, stat
+from grafana.generator.freshness import DATE
 from grafana.generator.layout import Drawn, Section, Tile
-from grafana.generator.overview import counted
-from grafana.generator.panels import Query
-from grafana.generator.promql import ratio, total, union
+from grafana.generator.palette import Limits
+from grafana.generator.panels import Override, Query, property_
+from grafana.generator.promql import fold, moved, ratio, select, total, union
 from grafana.generator.shell import Page
-from grafana.generator.tables import Column, percent
+from grafana.generator.tables import Column, percent, table_of
 
-TODAY, LAST, WEEK = (
+TODAY, LAST, DAYS = (
     period.of("campaign", scope=promql.OF_VARIATION)
-    for period in (figures.TODAY, figures.LAST, figures.WEEK)
+    for period in (figures.TODAY, figures.LAST, figures.BY_DAY)
 )
-_MESSAGE = ("workspace", "campaign", "channel", "variation")
-_STAGES = (
-    ("Sent", figures.SENT),
-    ("Delivered", figures.DELIVERED),
-    ("Opened", figures.OPENED),
-    ("Clicked", figures.CLICKED),
-)
+_BY_CHANNEL = ("workspace", "campaign", "channel")
+_SPOKEN = "email|sms|whats_app|rcs"
+_LEAST = 100
+"""The least messages of a rate of today: that of a few is random."""
+_NONE = "No figures"
 _NAMES = (
     "Opened: email `unique_opens`, push `total_opens`, WhatsApp and RCS `read`, "
-    "content cards `unique_impressions`, LINE `opens`, in-app `impressions`. Clicked: "
-    "email and content cards `unique_clicks`, push `body_clicks`, else `clicks`. "
-    "Figures that a channel does not count are absent: push has no `delivered`, in-app "
-    "messages no `sent`."
+    "content cards `unique_impressions`, LINE `opens`. Clicked: email and content "
+    "cards `unique_clicks`, push `body_clicks`, else `clicks`."
 )
-_CONVERTED = (
-    "Converted is `conversions`, the first conversion event, without control groups: "
-    "by message for multivariate campaigns, else campaign-wide if the campaign uses "
-    "one channel only. For other campaigns Braze does not report conversions by "
-    "channel."
+_REACHED = (
+    "reached, which is `delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content "
+    "cards, LINE) or `impressions` (in-app)"
+)
+_WITHOUT_CONTROL = (
+    "of multivariate campaigns over their variations without control groups, of "
+    "others campaign-wide"
 )
 
 
@@ -42,277 +54,254 @@ def page() -> Page:
     return Page(
         uid="braze-campaign",
         title="Braze / Campaign",
-        description="The channels and variations of a campaign: choose one above.",
+        description="The rates, the course, the variations and the channels of a "
+        "campaign: choose one above.",
         sections=(
-            Section("Last complete day, against the days before", _headline()),
-            Section("From sent to converted", _funnel()),
-            Section("Daily course", _course()),
-            Section("Variations", _variations()),
             Section(
-                "State of the data",
-                [Tile(freshness.state("campaign", promql.OF_CAMPAIGN), 24, 6)],
+                "Last complete day, and each day before",
+                [*_headline(), Tile(_channels(), 24, 4)],
+            ),
+            Section("Today and by day", _course()),
+            Section("Variations", campaign_variations.tables()),
+            Section("From sent to converted, and damage", _results()),
+            Section(
+                "How to read this, revenue per recipient, and the state of the data",
+                [
+                    Tile(trial.explanation(), 12, 10),
+                    Tile(campaign_variations.revenue(), 12, 10),
+                    Tile(object_state.table("campaign", promql.OF_CAMPAIGN), 24, 4),
+                ],
+                is_collapsed=True,
             ),
         ),
+        hidden=("canvas",),
+        is_of_one=True,
     )
+
+
+def _opened() -> str:
+    return ratio(stage(DAYS, figures.OPENED_OF_OPENABLE), stage(DAYS, figures.OPENABLE))
+
+
+def _clicked() -> str:
+    return ratio(stage(DAYS, figures.CLICKED), stage(DAYS, figures.CLICKABLE))
+
+
+def _per_recipient(name: str) -> str:
+    return ratio(converting(DAYS, name), overall(DAYS, "unique_recipients"))
 
 
 def _headline() -> list[Tile]:
-    names = [
-        counted(
-            title,
-            stage(LAST, names),
-            stage(WEEK, names),
-            description=f"Sum of the figures for {title.lower()} in each channel",
-            note=_NAMES,
-        )
-        for title, names in _STAGES
-    ]
-    whole = (
-        "of multivariate campaigns over their variations without control groups, of "
-        "others campaign-wide"
-    )
-    names += [
-        counted(
-            "Converted",
-            converting(LAST, "conversions"),
-            converting(WEEK, "conversions"),
-            description=f"Sum of `conversions`, the first conversion event, {whole}",
-        ),
-        counted(
-            "Revenue",
-            converting(LAST, "revenue"),
-            converting(WEEK, "revenue"),
-            description=f"Sum of `revenue` in US dollars, {whole}. Attribution windows "
-            "overlap, so a sum over several campaigns may count an order twice",
-            unit="currencyUSD",
-        ),
-    ]
-    return [Tile(panel, 8, 4) for panel in names]
-
-
-def _funnel() -> list[Tile]:
-    says = f"Sums by channel on {LAST.days}. {_NAMES} {_CONVERTED}"
-    steps = [
-        Query(total(stage(LAST, names), "channel"), title) for title, names in _STAGES
-    ]
-    steps.append(Query(figures.converted(LAST, "channel"), "Converted"))
-    reached = total(stage(LAST, figures.REACHED), "channel")
-    delivered = ratio(
-        stage(LAST, figures.DELIVERED),
-        stat(LAST, "sent", channel="email|sms|whats_app|rcs"),
-        "channel",
-    )
-    opened = ratio(
-        stage(LAST, figures.OPENED_OF_OPENABLE),
-        stage(LAST, figures.OPENABLE),
-        "channel",
-    )
-    clicked = ratio(
-        stage(LAST, figures.CLICKED), stage(LAST, figures.CLICKABLE), "channel"
-    )
-    by = ("workspace", "campaign", "channel")
-    known = figures.converted(LAST, *by)
-    reached_by_known = f"{total(stage(LAST, figures.REACHED), *by)} and {known}"
-    converted = ratio(known, reached_by_known, "channel")
-    columns = [
-        Column("Reached", reached),
-        percent("Delivered", delivered, palette.DELIVERY),
-        percent("Opened", opened),
-        percent("Clicked", clicked),
-        percent("Converted", converted),
-    ]
+    sent = stat(DAYS, "sent", channel=_SPOKEN)
     return [
-        Tile(
-            panels.groups(
-                "Funnel by channel, last complete day",
-                steps,
-                label="channel",
-                description=says,
-                unit="short",
-            ),
-            13,
-            10,
+        Tile(health.exporter(links.to_exporter()), 4, 4),
+        Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, 4),
+        _rate(
+            "Delivered",
+            ratio(stage(DAYS, figures.DELIVERED), sent),
+            "Sum of `delivered` ÷ sum of `sent`, over the channels that report both: "
+            "email, SMS, WhatsApp and RCS.",
+            palette.DELIVERY,
+        ),
+        _rate(
+            "Opened",
+            _opened(),
+            f"Opened ÷ {_REACHED}; in-app messages have no opens. {_NAMES}",
+        ),
+        _rate("Clicked", _clicked(), f"Clicked ÷ {_REACHED}. {_NAMES}"),
+        _rate(
+            "Converted",
+            _per_recipient("conversions"),
+            f"`conversions` (first conversion event), {_WITHOUT_CONTROL}, ÷ "
+            "campaign-wide `unique_recipients`. A conversion counts on its own day. A "
+            "chosen variation has no effect.",
         ),
         Tile(
-            tables.table_of(
-                "Steps by channel, last complete day",
-                columns,
-                keys=("channel",),
-                sort="Reached",
-                description=f"Ratios of sums by channel on {LAST.days}. Reached is "
-                "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, "
-                "LINE) or `impressions` (in-app). Delivered ÷ `sent`; opened, clicked "
-                "and converted ÷ reached, the last only for campaigns with conversions "
-                f"by channel. {_NAMES} {_CONVERTED}",
+            daily.number(
+                "Revenue per 1,000",
+                f"1000 * {_per_recipient('revenue')}",
+                description=f"`revenue` in US dollars, {_WITHOUT_CONTROL}, per 1,000 "
+                "of campaign-wide `unique_recipients`. A chosen variation has no "
+                "effect.",
+                unit="currencyUSD",
             ),
-            11,
-            10,
+            4,
+            4,
         ),
     ]
+
+
+def _rate(
+    title: str, value: str, description: str, limits: Limits | None = None
+) -> Tile:
+    panel = daily.number(
+        title,
+        value,
+        description=description,
+        unit="percentunit",
+        decimals=2,
+        limits=limits,
+    )
+    return Tile(panel, 3, 4)
+
+
+def _last_sent() -> str:
+    """Return the last day with messages by channel, in milliseconds at noon."""
+
+    def day(period: figures.Period) -> str:
+        family = f"braze_campaign_{period.suffix}_timestamp_seconds"
+        start = fold(select(family, promql.OF_CAMPAIGN))
+        return (
+            f"0 * ({total(stage(period, figures.VOLUME), *_BY_CHANNEL)} > 0) + "
+            f"on (workspace, campaign) group_left () "
+            f"max by (workspace, campaign) ({start})"
+        )
+
+    earlier = f"max_over_time(({day(LAST)})[28d:1d])"
+    return f"1000 * (43200 + {union(day(TODAY), day(LAST), earlier)})"
+
+
+def _channels() -> Drawn:
+    by = _BY_CHANNEL
+    info = fold(select("braze_campaign_info", promql.OF_CAMPAIGN))
+    on_info = "* on (workspace, campaign) group_left (campaign_id)"
+    sent = (
+        f"{total(stage(LAST, figures.VOLUME), *by)} {on_info} "
+        f"max by (workspace, campaign, campaign_id) ({info})"
+    )
+
+    def today(rate: Rate) -> str:
+        base = total(figures.email(TODAY, rate.denominator), *by)
+        return f"{rate.over(TODAY, *by)} and {base} >= {_LEAST}"
+
+    return table_of(
+        "Channels",
+        [
+            Column("Last sent", _last_sent(), DATE, width=100),
+            Column("Sent", sent),
+            percent("Bounce today", today(figures.BOUNCE), palette.BOUNCE),
+            percent("Spam today", today(figures.SPAM), palette.SPAM),
+        ],
+        keys=("channel", "campaign_id", "workspace"),
+        sort="Sent",
+        nothing=_NONE,
+        description="Last sent: the last day with messages that Prometheus stored, of "
+        f"28. Sent on {LAST.days}: `sent`, in-app `impressions`. Bounces (÷ `sent`) "
+        "and spam complaints (÷ `delivered`) of email today so far, once "
+        f"{_LEAST} were sent.",
+    )
 
 
 def _course() -> list[Tile]:
+    today = total(stage(TODAY, figures.VOLUME))
+    dashes = property_("custom.lineStyle", {"fill": "dash", "dash": [6, 6]})
     return [
         Tile(
             panels.graph(
-                "Today so far",
-                _stages_over(TODAY),
-                description="Sums over the chosen channels and variations, today so "
-                "far. They grow over the day and restart at 0 at midnight in the "
-                f"workspace's time zone; the slope is not a send rate. {_NAMES}",
+                "Today against yesterday and last week",
+                [
+                    Query(today, "today"),
+                    Query(moved(today, "offset 1d"), "yesterday"),
+                    Query(moved(today, "offset 7d"), "a week ago"),
+                ],
+                lines=[Override("/^(yesterday|a week ago)$/", [dashes])],
+                since=panels.TODAY,
+                description="Messages today so far, since midnight in your browser: "
+                "`sent`, in-app `impressions`, over the chosen channels and "
+                "variations; dashed, what Prometheus stored at the same time "
+                "yesterday and on the same weekday of last week. They restart at 0 "
+                "at midnight in the workspace's time zone.",
                 unit="short",
+                nothing=_NONE,
             ),
             12,
-            9,
+            7,
         ),
         Tile(
-            panels.graph(
-                "By day",
-                _stages_over(LAST),
-                description=f"The same on {LAST.days}: it changes once a day, soon "
-                f"after midnight, and slightly when Braze restates the day. Each step "
-                f"shows the previous day.",
+            daily.graph_by_day(
+                "Messages by day and channel",
+                [Query(total(stage(DAYS, figures.VOLUME), "channel"), "{{channel}}")],
+                description="`sent`, of in-app messages `impressions`, on the last "
+                f"complete day. {daily.POINT}",
                 unit="short",
+                nothing=_NONE,
             ),
             12,
-            9,
+            7,
         ),
-        Tile(
-            _rates(
-                "Rates, today so far",
-                TODAY,
-                note="Today is incomplete: recent messages are mostly unopened, and "
-                "complaints about older mail are included. All figures restart at "
-                "midnight in the workspace's time zone. ",
-            ),
-            8,
-            9,
-        ),
-        Tile(_rates("Rates, last complete day", LAST, note=""), 8, 9),
-        Tile(_conversion_events(), 8, 9),
     ]
 
 
-def _rates(title: str, period: Period, *, note: str) -> Drawn:
-    opened = ratio(
-        stage(period, figures.OPENED_OF_OPENABLE), stage(period, figures.OPENABLE)
+def _results() -> list[Tile]:
+    return [
+        Tile(_funnel(), 12, 7),
+        Tile(_conversion_events(), 6, 7),
+        Tile(
+            daily.graph_by_day(
+                "Revenue by day",
+                [Query(total(converting(DAYS, "revenue")), "revenue")],
+                description=f"Sum of `revenue` in US dollars, {_WITHOUT_CONTROL}, on "
+                f"the last complete day. A chosen variation has no effect. "
+                f"{daily.POINT}",
+                unit="currencyUSD",
+                nothing=_NONE,
+            ),
+            6,
+            7,
+        ),
+        Tile(
+            daily.graph_by_day(
+                "Opened and clicked, by day",
+                [Query(_opened(), "opened"), Query(_clicked(), "clicked")],
+                description=f"Shares of {_REACHED}, on the last complete day; in-app "
+                f"messages have no opens. {_NAMES} {daily.POINT}",
+                unit="percentunit",
+                decimals=1,
+                is_rate=True,
+                nothing=_NONE,
+            ),
+            6,
+            6,
+        ),
+        *damage.by_day(DAYS, width=6, height=6),
+    ]
+
+
+def _funnel() -> Drawn:
+    sent = f"({total(stage(LAST, figures.VOLUME), 'channel')} > 0)"
+    steps = (
+        ("Delivered", total(stage(LAST, figures.DELIVERED), "channel")),
+        ("Opened", total(stage(LAST, figures.OPENED_OF_OPENABLE), "channel")),
+        ("Clicked", total(stage(LAST, figures.CLICKED), "channel")),
+        ("Converted", figures.converted(LAST, "channel")),
     )
-    clicked = ratio(stage(period, figures.CLICKED), stage(period, figures.CLICKABLE))
-    return panels.graph(
-        title,
-        [
-            Query(figures.BOUNCE.over(period), "bounces (email)"),
-            Query(figures.SPAM.over(period), "spam (email)"),
-            Query(figures.UNSUBSCRIBE.over(period), "unsubscribes (email)"),
-            Query(opened, "opened"),
-            Query(clicked, "clicked"),
-        ],
-        description=f"Ratios of sums, {'' if period is TODAY else 'on '}{period.days}. "
-        f"{note}"
-        "Bounces ÷ `sent`, complaints and unsubscribes ÷ `delivered` of email; opened "
-        "and clicked ÷ reached, which is `delivered`, `sent` (push, content cards, "
-        f"LINE) or `impressions` (in-app). {_NAMES}",
+    return groups(
+        "Funnel by channel, share of sent",
+        [Query(f"{vector} / {sent}", title) for title, vector in steps],
+        label="channel",
+        description=f"Sums by channel on {LAST.days} ÷ `sent`, in-app `impressions`. A "
+        "bar that is missing: push and cards report no `delivered`, SMS no opens, and "
+        "conversions by channel need variations, or one channel only. "
+        f"{_NAMES}",
         unit="percentunit",
+        decimals=1,
+        nothing=_NONE,
     )
-
-
-def _stages_over(period: Period) -> list[Query]:
-    return [Query(total(stage(period, names)), title) for title, names in _STAGES]
 
 
 def _conversion_events() -> Drawn:
     names = ("conversions", "conversions1", "conversions2", "conversions3")
-    letters = "ABCD"
-    return panels.graph(
-        "Conversion events, last complete day",
+    return daily.graph_by_day(
+        "Conversion events, by day",
         [
-            Query(total(converting(LAST, name)), f"event {letter}")
-            for name, letter in zip(names, letters, strict=True)
+            Query(total(converting(DAYS, name)), f"event {letter}")
+            for name, letter in zip(names, "ABCD", strict=True)
         ],
         description="Sums of `conversions`, `conversions1`, `conversions2` and "
-        "`conversions3`: Braze's conversion events A to D, of multivariate "
-        "campaigns over their variations without control groups, of others "
-        f"campaign-wide, counted on the day of the conversion, on {LAST.days}. An "
-        f"event that is not configured shows 0.",
+        f"`conversions3`: Braze's conversion events A to D, {_WITHOUT_CONTROL}, "
+        "counted on the day of the conversion, on the last complete day. An event "
+        f"that is not configured shows 0. {daily.POINT}",
         unit="short",
-    )
-
-
-def _variations() -> list[Tile]:
-    return [
-        Tile(_rates_by_variation(), 24, 8),
-        Tile(trial.table(), 24, 9),
-        Tile(trial.explanation(), 12, 10),
-        Tile(_revenue(), 12, 10),
-    ]
-
-
-def _rates_by_variation() -> Drawn:
-    by = _MESSAGE
-    sent = total(stage(WEEK, figures.VOLUME), *by)
-    enrolled = total(stat(WEEK, "enrolled"), *by)
-    columns = [
-        Column("Sent or enrolled", union(enrolled, sent), width=140),
-        percent("Delivery", figures.DELIVERY.over(WEEK, *by)),
-        percent("Bounce", figures.BOUNCE.over(WEEK, *by), palette.BOUNCE),
-        percent("Spam", figures.SPAM.over(WEEK, *by), palette.SPAM),
-        percent(
-            "Unsubscribe", figures.UNSUBSCRIBE.over(WEEK, *by), palette.UNSUBSCRIBE
-        ),
-        percent(
-            "Open",
-            ratio(
-                stage(WEEK, figures.OPENED_OF_OPENABLE),
-                stage(WEEK, figures.OPENABLE),
-                *by,
-            ),
-        ),
-        percent(
-            "Click",
-            ratio(stage(WEEK, figures.CLICKED), stage(WEEK, figures.CLICKABLE), *by),
-        ),
-    ]
-    return tables.table_of(
-        "Rates by variation, 7 days",
-        columns,
-        keys=by,
-        sort="Campaign",
-        is_ascending=True,
-        description=f"Ratios of sums over {WEEK.days}. Sent is `sent`, in-app "
-        f"`impressions`; "
-        "for control groups, which are sent nothing, `enrolled`. Delivery, bounce, "
-        "spam "
-        "and unsubscribe are of email. Unique opens and clicks are upper bounds: a "
-        f"user who opened or clicked on two days counts twice. {_NAMES}",
-    )
-
-
-def _revenue() -> Drawn:
-    by = _MESSAGE
-    by_message = ratio(stat(LAST, "revenue"), stat(LAST, "unique_recipients"), *by)
-    whole = ratio(
-        converting(LAST, "revenue"),
-        overall(LAST, "unique_recipients"),
-        "workspace",
-        "campaign",
-    )
-    return panels.bars(
-        "Revenue per recipient, last complete day",
-        [
-            Query(
-                f"topk(10, {by_message})",
-                "{{workspace}} / {{campaign}}: {{channel}} {{variation}}",
-            ),
-            Query(
-                f"topk(5, {whole})",
-                "{{workspace}} / {{campaign}}: whole campaign",
-            ),
-        ],
-        description=f"`revenue` ÷ `unique_recipients` on {LAST.days}, in US dollars: "
-        f"by "
-        "message of multivariate campaigns, control groups included as the baseline; "
-        "and by campaign, for multivariate ones without control groups. Recipients do "
-        "not add up over days, so there is no longer period. Shows the top 10 messages "
-        "and 5 campaigns.",
-        unit="currencyUSD",
+        is_rate=True,
+        nothing=_NONE,
     )

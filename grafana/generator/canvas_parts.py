@@ -15,7 +15,7 @@ from grafana.generator.variables import choice
 _WHOLE = ("workspace", "canvas")
 _STEP = (*_WHOLE, "step")
 _VARIANT = (*_WHOLE, "variant")
-_NEEDS_STEPS = "No steps: they need canvas_steps: true"
+_NEEDS_STEPS = "No steps: canvas_steps is not true, or no figures"
 _STEPS = (
     "Steps need `canvas_steps: true` in the workspace, or `steps: true` in the canvas."
 )
@@ -31,7 +31,7 @@ def baseline() -> builders.QueryVariable:
     info = select("braze_canvas_variant_info", promql.OF_CANVAS)
     return choice(
         "baseline",
-        "Compared with",
+        "Baseline",
         query=f"label_values({info}, variant)",
         is_single=True,
     )
@@ -114,6 +114,7 @@ def _silent() -> Drawn:
                 "Messages, 28 days",
                 otherwise(silent, f"{none} + {_ALL_WELL}", on="workspace, canvas"),
                 mappings=panels.words((_ALL_WELL, "no step is silent", palette.PLAIN)),
+                width=152,
             ),
             Column(
                 "7 days",
@@ -170,15 +171,15 @@ def variants() -> Tile:
             ),
             width=170,
         ),
-        Column("Entries", n),
+        Column("Entries", n, width=82),
         percent("Share", _share(n)),
         percent("Share, last day", _share(entered)),
         Column("Conversions", k),
         percent("Rate", ratio(k, n, *_VARIANT)),
         percent("95 % from", wilson(k, n, sign="-")),
         percent("95 % to", wilson(k, n, sign="+")),
-        percent("Lift", compared.lift()),
-        Column("z", compared.z(), decimals=2),
+        percent("Lift", compared.lift(), width=65),
+        Column("z", compared.z(), decimals=2, width=60),
         dollars("Revenue/entry", ratio(_figure("revenue"), n, *_VARIANT), decimals=3),
     ]
     table = table_of(
@@ -186,9 +187,9 @@ def variants() -> Tile:
         columns,
         keys=("variant",),
         sort="Entries",
-        nothing="No variant with entries in this choice",
+        nothing="No entries by variant, or no figures",
         description=f"Over {figures.MONTH.days}, with all channels. Braze does not "
-        "report which variant is a control: choose it in *Compared with*. Share is the "
+        "report which variant is a control: choose it in *Baseline*. Share is the "
         "part of all `entries`, and that on the last complete day: a drift shows a "
         "changed split. Rate is `conversions` (first conversion event) ÷ `entries`, "
         "with its 95 % Wilson interval. Lift is the rate ÷ that of the compared "
@@ -215,7 +216,7 @@ def explanation() -> Drawn:
         "the first one for the canvas and the variant, but for no step. So the steps "
         "have fewer than the canvas.\n"
         "- **Controls** receive nothing and cannot be recognized: Braze reports no "
-        "messages by variant. Choose the control in *Compared with*, by its name.\n"
+        "messages by variant. Choose the control in *Baseline*, by its name.\n"
         "- **Lift** of 10 % means 11 instead of 10 conversions. *Better* or *worse*: "
         "chance alone causes such a difference less than once in 20 times; *no clear "
         "difference* does not prove that there is none. With many variants or daily "

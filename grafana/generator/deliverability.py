@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from grafana.generator import links, palette, panels, promql, tables
+from dataclasses import replace
+
+from grafana.generator import daily, health, links, palette, panels, risk, tables
 from grafana.generator.figures import (
     BOUNCE,
-    LAST,
+    BY_DAY,
     MONTH,
-    PERIODS,
     SPAM,
     TODAY,
     UNSUBSCRIBE,
     WEEK,
+    WEEK_BY_DAY,
     Rate,
     email,
 )
 from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.limited import Limit, limited_by_day
 from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
-from grafana.generator.panels import Query, line
-from grafana.generator.promql import (
-    OBJECT,
-    fold,
-    largest,
-    named,
-    select,
-    total,
-    union,
-)
+from grafana.generator.panels import Query
+from grafana.generator.promql import OBJECT, total, union
 from grafana.generator.shell import Page
 from grafana.generator.tables import Column, percent
+from grafana.generator.telemetry import BUILD
 
 _KEYS = ("kind", "name", "workspace")
-_LEAST = 100
 _MOST = 200
-_WORST = 10
+_NONE = "No email"
 
 _HARD = (
     "Hard bounces only: Braze does not report soft bounces here, so the true bounce "
@@ -45,7 +40,12 @@ _UNREPORTED = (
     "in their own users' inboxes, Braze by campaign or canvas over all providers; a "
     "rate below a line is therefore no proof of compliance."
 )
-_CAVEATS = f"""\
+_CAVEATS = {BOUNCE: _HARD, SPAM: "A lower bound: Gmail reports none.", UNSUBSCRIBE: ""}
+_NEWEST = (
+    f"Newest is today so far once {risk.LEAST} were sent (spam, unsubscribes: "
+    "delivered), else the last complete day, else the 7 days before today"
+)
+_HOW_TO_READ = f"""\
 **Read these figures with care.**
 
 - **Bounces are hard bounces.** {_HARD.removeprefix("Hard bounces only: ")}
@@ -79,20 +79,199 @@ def page() -> Page:
         description="Bounces, spam complaints and unsubscribes of email against the "
         "limits of Braze, Google and Yahoo.",
         sections=(
-            Section("Read this first", _texts()),
-            Section("All chosen campaigns and canvases together", _together()),
-            Section("Over time, worst campaigns and canvases", _over_time()),
-            Section("Ranked campaigns and canvases", _ranked()),
+            Section(
+                "All chosen email: last complete day and 28 days, then other days",
+                [*_headline(), *_windows()],
+            ),
+            Section("Since when, and in which campaigns and canvases", _course()),
+            Section("Worst first", [Tile(_ranking(), 24, 17)]),
+            Section(
+                "Volume, limits, and how to read these figures",
+                _background(),
+                is_collapsed=True,
+            ),
         ),
     )
 
 
-def _texts() -> list[Tile]:
+def _headline() -> list[Tile]:
     return [
+        Tile(panel, 4, 4)
+        for panel in (
+            health.exporter(links.to_exporter()),
+            _above(),
+            daily.number(
+                "Sent",
+                total(email(BY_DAY, "sent")),
+                description="Sum of `sent` of email.",
+                nothing=_NONE,
+            ),
+            *(_by_day(rate, limits) for rate, limits in risk.RATES),
+        )
+    ]
+
+
+def _above() -> Drawn:
+    above = f"count({risk.worst_share()} >= 1)"
+    return panels.stat(
+        "Above a limit",
+        [Query(f"{above} or 0 * count({BUILD})")],
+        description="Campaigns and canvases whose newest bounce, spam complaint or "
+        f"unsubscribe rate is at its upper limit or above: 5 %, 0.3 %, 1 %. {_NEWEST}. "
+        "The table has them first.",
+        unit="short",
+        thresholds=palette.steps((None, palette.PLAIN), (1, VERMILLION)),
+    )
+
+
+def _by_day(rate: Rate, limits: Limits) -> Drawn:
+    return daily.number(
+        rate.title,
+        rate.over(BY_DAY),
+        description=f"{rate.formula}. {_CAVEATS[rate]}".strip(),
+        unit="percentunit",
+        limits=limits,
+        nothing=_NONE,
+    )
+
+
+def _windows() -> list[Tile]:
+    return [
+        Tile(
+            panels.stat(
+                f"{rate.title}, other days",
+                [
+                    Query(rate.over(period), title)
+                    for period, title in (
+                        (TODAY, "Today so far"),
+                        (WEEK, "7 days"),
+                        (MONTH, "28 days"),
+                    )
+                ],
+                description=f"{rate.formula}, side by side: today so far (incomplete), "
+                "and the 7 and 28 days before today, each taken together. "
+                f"{_CAVEATS[rate]}".strip(),
+                unit="percentunit",
+                decimals=limits.decimals,
+                thresholds=limits.steps(good=palette.PLAIN),
+            ),
+            8,
+            4,
+        )
+        for rate, limits in risk.RATES
+    ]
+
+
+def _course() -> list[Tile]:
+    of_spam = (
+        Limit("Braze: look into it", palette.SPAM.warning, PURPLE),
+        Limit("Google: stay below", 0.001, ORANGE),
+        Limit("Google and Yahoo: never reach", palette.SPAM.critical, VERMILLION),
+    )
+    by_day = f"on each complete day, and today so far once {risk.LEAST} were"
+    return [
+        Tile(panel, 12, 8)
+        for panel in (
+            limited_by_day(
+                "Bounce rate by day",
+                BOUNCE.over(BY_DAY, *OBJECT),
+                (
+                    Limit("Braze: clean the list", palette.BOUNCE.warning, ORANGE),
+                    Limit(
+                        "Braze: act at the latest", palette.BOUNCE.critical, VERMILLION
+                    ),
+                ),
+                today=BOUNCE.today(*OBJECT, least=risk.LEAST),
+                description=f"{BOUNCE.formula}, {by_day} sent. {_HARD} {daily.POINT}",
+            ),
+            limited_by_day(
+                "Spam complaint rate by day",
+                SPAM.over(BY_DAY, *OBJECT),
+                of_spam,
+                today=SPAM.today(*OBJECT, least=risk.LEAST),
+                decimals=palette.SPAM.decimals,
+                description=f"{SPAM.formula}, {by_day} delivered. Complaints about "
+                "older mail are included: on a day with little mail the rate is "
+                f"overstated. {_UNREPORTED} {daily.POINT}",
+            ),
+            limited_by_day(
+                "Spam complaint rate, 7 days, by day",
+                SPAM.over(WEEK_BY_DAY, *OBJECT),
+                of_spam,
+                decimals=palette.SPAM.decimals,
+                description=f"{SPAM.formula}, over the 7 complete days before a point "
+                "taken together, because complaints arrive after the mail. "
+                f"{_UNREPORTED} {daily.POINT}",
+            ),
+            limited_by_day(
+                "Unsubscribe rate by day",
+                UNSUBSCRIBE.over(BY_DAY, *OBJECT),
+                (
+                    Limit("Watch", palette.UNSUBSCRIBE.warning, ORANGE),
+                    Limit("Act", palette.UNSUBSCRIBE.critical, VERMILLION),
+                ),
+                today=UNSUBSCRIBE.today(*OBJECT, least=risk.LEAST),
+                description=f"{UNSUBSCRIBE.formula}, {by_day} delivered. No provider "
+                "publishes a limit: the lines are defaults of this project. "
+                f"{daily.POINT}",
+            ),
+        )
+    ]
+
+
+def _ranking() -> Drawn:
+    # With the arrow of the order.
+    share = replace(
+        percent("Of limit", f"topk({_MOST}, {risk.worst_share()})", risk.SHARE),
+        width=90,
+    )
+    columns = [share]
+    titles = ("Bounces", "Spam", "Unsubscribed")
+    for title, (rate, limits) in zip(titles, risk.RATES, strict=True):
+        week = rate.over(WEEK, *OBJECT)
+        newest = union(rate.latest(*OBJECT, least=risk.LEAST), week)
+        columns += [
+            percent(title, newest, limits),
+            percent(f"{title}, 7 d", week, limits),
+        ]
+    columns.append(Column("Sent, 7 d", total(email(WEEK, "sent"), *OBJECT)))
+    return tables.table_of(
+        "Bounces, spam complaints and unsubscribes by campaign and canvas",
+        columns,
+        keys=_KEYS,
+        sort=share.title,
+        required=share.title,
+        nothing="No email in this choice",
+        description="Email only. Bounces: `bounces` ÷ `sent`; spam: `reported_spam` ÷ "
+        f"`delivered`; unsubscribed: `unsubscribes` ÷ `delivered`. {_NEWEST}, which "
+        "are beside it, taken together. Of limit: the newest rate as a share of its "
+        "upper limit (5 %, 0.3 %, 1 %), the worst of the three. At most "
+        f"{_MOST} rows. {_HARD} {_CAVEATS[SPAM]}",
+    )
+
+
+def _background() -> list[Tile]:
+    return [
+        Tile(
+            daily.graph_by_day(
+                "Delivered and bounced email, by day",
+                [
+                    Query(total(email(BY_DAY, "delivered")), "delivered"),
+                    Query(total(email(BY_DAY, "bounces")), "bounced"),
+                ],
+                description="Sums of `delivered` and `bounces` of email on each "
+                "complete day, the last one at the right. Other mail is in transit, or "
+                f"bounced softly. {daily.POINT}",
+                unit="short",
+                nothing=_NONE,
+            ),
+            24,
+            8,
+        ),
         Tile(
             panels.note(
                 "Limitations of these figures",
-                _CAVEATS,
+                _HOW_TO_READ,
                 description="Applies to every panel of this dashboard.",
             ),
             14,
@@ -109,188 +288,3 @@ def _texts() -> list[Tile]:
             8,
         ),
     ]
-
-
-def _together() -> list[Tile]:
-    rates = (
-        (BOUNCE, palette.BOUNCE, _HARD),
-        (SPAM, palette.SPAM, _UNREPORTED),
-        (UNSUBSCRIBE, palette.UNSUBSCRIBE, ""),
-    )
-    return [
-        Tile(
-            panels.stat(
-                rate.title,
-                [Query(rate.over(period), period.title) for period in PERIODS],
-                description=f"{rate.formula}, side by side: today so far (incomplete), "
-                f"the last complete day, and the 7 and 28 days before today, each "
-                f"taken together. "
-                f"{caveat}".strip(),
-                unit="percentunit",
-                decimals=limits.decimals,
-                thresholds=limits.steps(good=palette.PLAIN),
-            ),
-            8,
-            5,
-        )
-        for rate, limits, caveat in rates
-    ]
-
-
-def _over_time() -> list[Tile]:
-    marks = {
-        "Braze: clean the list": (0.03, ORANGE),
-        "Braze: act at the latest": (0.05, VERMILLION),
-    }
-    spam_marks = {
-        "Braze: look into it": (0.0008, PURPLE),
-        "Google: stay below": (0.001, ORANGE),
-        "Google and Yahoo: never reach": (0.003, VERMILLION),
-    }
-    return [
-        Tile(
-            _limited(
-                "Bounce rate, today or last complete day",
-                BOUNCE.latest(*OBJECT, least=_LEAST),
-                marks=marks,
-                description=f"{BOUNCE.formula}, by campaign and canvas, the "
-                f"{_WORST} highest at the end of the time range: of today so far once "
-                f"{_LEAST} were sent, before that of {LAST.days}. At midnight it "
-                f"returns to the last complete day. {_HARD}",
-            ),
-            12,
-            10,
-        ),
-        Tile(
-            _limited(
-                "Spam complaint rate, today or last complete day",
-                SPAM.latest(*OBJECT, least=_LEAST),
-                marks=spam_marks,
-                description=f"{SPAM.formula}, by campaign and canvas, the "
-                f"{_WORST} highest at the end of the time range: of today so far once "
-                f"{_LEAST} were delivered, before that of {LAST.days}. Complaints "
-                "about older mail are included: on a day with little mail the rate is "
-                "overstated. "
-                f"{_UNREPORTED}",
-            ),
-            12,
-            10,
-        ),
-        Tile(
-            _limited(
-                "Spam complaint rate, 7 days",
-                SPAM.over(WEEK, *OBJECT),
-                marks=spam_marks,
-                description=f"{SPAM.formula}, by campaign and canvas, over "
-                f"{WEEK.days}, because complaints arrive after the mail; the "
-                f"{_WORST} highest at the end of the time range. It changes once a "
-                f"day, at midnight. {_UNREPORTED}",
-            ),
-            8,
-            10,
-        ),
-        Tile(
-            _limited(
-                "Unsubscribe rate, last complete day",
-                UNSUBSCRIBE.over(LAST, *OBJECT),
-                marks={
-                    "watch": (palette.UNSUBSCRIBE.warning, ORANGE),
-                    "act": (palette.UNSUBSCRIBE.critical, VERMILLION),
-                },
-                description=f"{UNSUBSCRIBE.formula}, by campaign and canvas, on "
-                f"{LAST.days}; the {_WORST} highest at the end of the time range. It "
-                f"changes at midnight. "
-                "No provider publishes a limit: the lines are defaults of this "
-                "project.",
-            ),
-            8,
-            10,
-        ),
-        Tile(
-            panels.graph(
-                "Sent and delivered, last complete day",
-                [
-                    Query(total(email(LAST, "sent")), "sent"),
-                    Query(total(email(LAST, "delivered")), "delivered"),
-                    Query(total(email(LAST, "bounces")), "bounces"),
-                ],
-                description=f"Sums of email on {LAST.days}; they change at midnight. "
-                f"Mail that is neither delivered nor bounced is in transit, or "
-                f"bounced softly.",
-                unit="short",
-            ),
-            8,
-            10,
-        ),
-    ]
-
-
-def _limited(
-    title: str, rate: str, *, marks: dict[str, tuple[float, str]], description: str
-) -> Drawn:
-    return panels.graph(
-        title,
-        [
-            Query(largest(named(rate), count=_WORST), "{{workspace}} / {{name}}"),
-            *(Query(_mark(value), name) for name, (value, _) in marks.items()),
-        ],
-        description=f"{description} The dashed lines are the limits of the table "
-        f"above.",
-        unit="percentunit",
-        thresholds=palette.steps(
-            (None, palette.NONE), *(pair for pair in marks.values())
-        ),
-        lines=[line(name, colour) for name, (_, colour) in marks.items()],
-        links=[links.of_series()],
-    )
-
-
-def _mark(value: float) -> str:
-    """Return a constant while an exporter is scraped."""
-    info = fold(select("braze_(campaign|canvas)_info", promql.OF_WORKSPACE))
-    return f"{value:g} * max({info})"
-
-
-def _ranked() -> list[Tile]:
-    return [
-        Tile(_ranking("Bounces", BOUNCE, palette.BOUNCE, _HARD), 24, 10),
-        Tile(_ranking("Spam complaints", SPAM, palette.SPAM, _UNREPORTED), 24, 10),
-        Tile(_ranking("Unsubscribes", UNSUBSCRIBE, palette.UNSUBSCRIBE, ""), 24, 10),
-    ]
-
-
-def _ranking(title: str, rate: Rate, limits: Limits, caveat: str) -> Drawn:
-    latest = union(rate.latest(*OBJECT, least=_LEAST), rate.over(WEEK, *OBJECT))
-    top = f"topk({_MOST}, {latest})"
-
-    def of_top(vector: str) -> str:
-        return f"({vector}) and on ({', '.join(OBJECT)}) {top}"
-
-    columns = [
-        Column("Sent, 7 days", of_top(total(email(WEEK, "sent"), *OBJECT))),
-        percent("Latest", top, limits),
-        *(
-            percent(period.title, of_top(rate.over(period, *OBJECT)), limits)
-            for period in (LAST, WEEK, MONTH)
-        ),
-        Column(
-            f"{title}, today",
-            of_top(total(email(TODAY, rate.numerator), *OBJECT)),
-        ),
-        Column(
-            f"{title}, 7 days",
-            of_top(total(email(WEEK, rate.numerator), *OBJECT)),
-        ),
-    ]
-    return tables.table_of(
-        f"{title} by campaign and canvas",
-        columns,
-        keys=_KEYS,
-        sort="Latest",
-        description=f"{rate.formula}, by campaign and canvas. Latest is the newest "
-        f"rate with enough volume: of today so far (incomplete) once {_LEAST} were "
-        "sent, else of the last complete day, else of the 7 days. Beside it that of "
-        "the last complete day, and those of the 7 and 28 days before today, each "
-        f"taken together. At most {_MOST} rows. Empty: nothing was sent. "
-        f"{caveat}".strip(),
-    )

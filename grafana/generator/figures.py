@@ -23,7 +23,7 @@ class Period:
     window: str | None = None
     kinds: str = "(campaign|canvas)"
     """A pattern of the kinds."""
-    scope: tuple[str, ...] = promql.OF_VARIATION
+    scope: tuple[str, ...] = promql.OF_MESSAGE
     """The chosen messages."""
     is_course: bool = False
     """Whether the points of a graph are a day apart."""
@@ -59,19 +59,21 @@ WEEK = Period("7 days", "the 7 days before today taken together", "trailing", "7
 MONTH = Period("28 days", "the 28 days before today taken together", "trailing", "28d")
 PERIODS = (TODAY, LAST, WEEK, MONTH)
 BY_DAY = replace(LAST, title="By day", is_course=True)
+WEEK_BY_DAY = replace(WEEK, title="7 days, by day", is_course=True)
 
 Names = tuple[tuple[str, str], ...]
-"""Pairs of a pattern of channels and a pattern of Braze's names, one in each channel.
+"""Pairs of a pattern of channels, empty for all, and one of Braze's names.
 
-One selector for several channels keeps the queries short.
+Each channel has one of the names. One selector for several channels keeps the
+queries short.
 """
 
 PUSH = ".*_push"
 IN_APP = "in_app_message|trigger_in_app_message"
 _SPOKEN = "email|sms|whats_app|rcs"
 
-SENT: Names = ((".+", "sent"),)
-VOLUME: Names = ((".+", "sent"), (IN_APP, "impressions"))
+SENT: Names = (("", "sent"),)
+VOLUME: Names = (("", "sent"), (IN_APP, "impressions"))
 DELIVERED: Names = ((_SPOKEN, "delivered"),)
 OPENED: Names = (
     (
@@ -86,11 +88,7 @@ CLICKED: Names = (
     (f"email|content_cards|{PUSH}", "unique_clicks|body_clicks"),
     (f"sms|rcs|line|{IN_APP}", "clicks"),
 )
-REACHED: Names = (
-    (f"{_SPOKEN}|{IN_APP}", "delivered|impressions"),
-    (f"{PUSH}|content_cards|line", "sent"),
-)
-# Those of REACHED in whose channel an opening, or a click, is counted at all.
+# Reached, in channels in which an opening, or a click, is counted at all.
 OPENABLE: Names = (
     ("email|whats_app|rcs", "delivered"),
     (f"{PUSH}|content_cards|line", "sent"),
@@ -114,6 +112,23 @@ def stat(
     For today only replicas with the newest day are used. For other periods that would
     make the queries too long, and sums of consecutive days differ little.
     """
+    return _merged(period, _selector(period, name, channel=channel, scope=scope))
+
+
+def stage(period: Period, names: Names) -> str:
+    """Return a stage over all channels, as one vector."""
+    return _merged(
+        period,
+        *(
+            _selector(period, name, channel=channel, scope=())
+            for channel, name in names
+        ),
+    )
+
+
+def _selector(
+    period: Period, name: str, *, channel: str, scope: tuple[str, ...]
+) -> str:
     of_channel = (f'channel=~"{channel}"',) if channel else ()
     operator = "=~" if "|" in name else "="
     matchers = (
@@ -122,20 +137,18 @@ def stat(
         f'metric{operator}"{name}"',
         *period.matchers,
     )
-    return _merged(period, period.family, matchers)
+    return select(period.family, matchers)
 
 
-def _merged(period: Period, family: str, matchers: tuple[str, ...]) -> str:
-    selector = select(family, matchers)
+def _merged(period: Period, *selectors: str) -> str:
+    """Return the samples of disjoint selectors, with replicas merged."""
+    vector = " or ".join(
+        promql.by_day(each) if period.is_course else each for each in selectors
+    )
     if period.suffix == TODAY.suffix:
         day = select(f"braze_{period.kinds}_daily_timestamp_seconds", promql.OF_JOB)
-        selector = promql.newest(selector, day=day)
-    return fold(promql.by_day(selector) if period.is_course else selector)
-
-
-def stage(period: Period, names: Names) -> str:
-    """Return a stage over all channels, as one vector."""
-    return union(*(stat(period, name, channel=channel) for channel, name in names))
+        vector = promql.newest(vector, day=day)
+    return fold(vector)
 
 
 def email(period: Period, name: str) -> str:
@@ -149,7 +162,7 @@ def overall(period: Period, name: str) -> str:
     It is campaign-wide, or canvas-wide.
     """
     whole = _whole(period, name)
-    return f"({whole} and on ({_OBJECT}) {chosen()})"
+    return f"({whole} and on ({_OBJECT}) {_chosen(period)})"
 
 
 def converting(period: Period, name: str) -> str:
@@ -159,22 +172,28 @@ def converting(period: Period, name: str) -> str:
     the campaign-wide or canvas-wide figure is used.
     """
     of = promql.OF_CAMPAIGN
-    control = fold(select("braze_campaign_variation_info", (*of, 'control="true"')))
+    control = select("braze_campaign_variation_info", (*of, 'control="true"'))
     parts = stat(period, name, scope=of)
     sent = total(f"{parts} unless on ({_MESSAGE}) {control}", *OBJECT)
     every = union(sent, total(_whole(period, name), *OBJECT))
-    return f"({every} and on ({_OBJECT}) {chosen()})"
+    return f"({every} and on ({_OBJECT}) {_chosen(period)})"
 
 
 def _whole(period: Period, name: str) -> str:
     operator = "=~" if "|" in name else "="
     matchers = (*promql.OF_CAMPAIGN, f'metric{operator}"{name}"', *period.matchers)
-    return fold(select(period.overall, matchers))
+    selector = select(period.overall, matchers)
+    return fold(promql.by_day(selector) if period.is_course else selector)
+
+
+def _chosen(period: Period) -> str:
+    """Return samples of each chosen object; in a graph those of its last day alone."""
+    return promql.recent(chosen()) if period.is_course else chosen()
 
 
 def chosen() -> str:
-    """Return a sample for each chosen campaign or canvas and chosen channel."""
-    return fold(select(variables.WITH_CHANNEL, promql.OF_MESSAGE))
+    """Return samples of each chosen campaign or canvas and chosen channel."""
+    return select(variables.WITH_CHANNEL, promql.OF_MESSAGE)
 
 
 def up() -> str:
@@ -221,8 +240,8 @@ DELIVERY = Rate("Delivery rate", "delivered", "sent")
 OPEN = Rate("Open rate", "unique_opens", "delivered")
 CLICK = Rate("Click rate", "unique_clicks", "delivered")
 
-_CONTROL = fold(
-    select("braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"'))
+_CONTROL = select(
+    "braze_campaign_variation_info", (*promql.OF_VARIATION, 'control="true"')
 )
 _MESSAGE = "workspace, campaign, channel, variation"
 _OBJECT = ", ".join(OBJECT)

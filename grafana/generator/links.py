@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard as models
 
 TAG = "braze-exporter"
+_DOCS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs"
 _KEPT = "${datasource:queryparam}&${job:queryparam}"
 _CHANNEL = "${channel:queryparam}"
 _TITLE = "Show details"
@@ -14,7 +15,7 @@ _TITLE = "Show details"
 def siblings() -> builders.DashboardLink:
     """Return links to all dashboards with the tag, with variables and time range."""
     return (
-        builders.DashboardLink("Braze dashboards")
+        builders.DashboardLink("Go to")
         .type(models.DashboardLinkType.DASHBOARDS)
         .icon("external link")
         .tooltip("The other dashboards of braze-exporter")
@@ -24,6 +25,50 @@ def siblings() -> builders.DashboardLink:
         .keep_time(keep_time=True)
         .target_blank(target_blank=False)
     )
+
+
+def runbooks() -> builders.DashboardLink:
+    """Return a link to the documents that state what to do."""
+    return (
+        builders.DashboardLink("Runbooks")
+        .type(models.DashboardLinkType.LINK)
+        .icon("doc")
+        .tooltip("What each alert means, and what to do")
+        .url(f"{_DOCS}/runbooks")
+        .target_blank(target_blank=True)
+    )
+
+
+def to_exporter() -> builders.DashboardLink:
+    """Return a link from a number to the dashboard of the exporter."""
+    return _to("exporter", "What fails, and why")
+
+
+def to_deliverability() -> builders.DashboardLink:
+    """Return a link from a number of all email to its campaigns and canvases."""
+    return _to("email-deliverability", "Campaigns and canvases, worst first")
+
+
+def _to(name: str, title: str) -> builders.DashboardLink:
+    kept = f"{_KEPT}&${{workspace:queryparam}}&{_CHANNEL}&${{campaigns:queryparam}}"
+    return builders.DashboardLink(title).url(
+        f"/d/braze-{name}?{kept}&${{__url_time_range}}"
+    )
+
+
+def of_reason() -> dict[str, object]:
+    """Return a link from a reason of a failure to its cause and what to do."""
+    url = f"{_DOCS}/operations.md#failure-reasons"
+    return {"title": "Cause, and what to do", "url": url, "targetBlank": True}
+
+
+def of_instance() -> dict[str, object]:
+    """Return a link to the status page of an exporter.
+
+    It works if the label is an address that the browser reaches, as outside Kubernetes.
+    """
+    url = "http://${__data.fields.Instance}/"
+    return {"title": "Status page", "url": url, "targetBlank": True}
 
 
 def of_series() -> builders.DashboardLink:

@@ -1,18 +1,11 @@
-"""The dashboard of the exporter: health, requests to Braze, missing figures."""
+"""The dashboard of the exporter: health, missing figures, requests to Braze."""
 
 from __future__ import annotations
 
-from grafana.generator import palette, panels, tables, traffic
-from grafana.generator.freshness import failing, late, oldest
-from grafana.generator.layout import Section, Tile
-from grafana.generator.panels import Query
-from grafana.generator.processes import processes
-from grafana.generator.promql import (
-    OF_JOB,
-    OF_WORKSPACE,
-    added_up,
-    select,
-)
+from grafana.generator import freshness, health, palette, panels, processes, traffic
+from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.panels import Override, Query, property_
+from grafana.generator.promql import OF_JOB, OF_WORKSPACE, added_up, select
 from grafana.generator.shell import Page
 
 
@@ -21,59 +14,80 @@ def page() -> Page:
     return Page(
         uid="braze-exporter",
         title="Braze / Exporter",
-        description="Health of the exporter, its requests to Braze, and campaigns "
-        "and canvases without fresh figures.",
+        description="Health of the exporter, campaigns and canvases without fresh "
+        "figures, and requests to Braze.",
         sections=(
             Section("Now", _now()),
-            Section("Request budget", traffic.budget()),
-            Section("Requests", traffic.requests()),
+            Section("What fails, and what is late", freshness.late()),
+            Section("Requests to Braze", traffic.requests()),
             Section("Polls", traffic.polls()),
-            Section("Campaigns and canvases without fresh figures", late()),
-            Section("Configuration and process", processes()),
+            Section("By workspace", traffic.by_workspace(), is_collapsed=True),
+            Section("By process", processes.processes(), is_collapsed=True),
         ),
+        since="now-24h",
+        refresh="1m",
         hidden=("channel", "variation", "canvas"),
+        has_runbooks=True,
     )
 
 
 def _now() -> list[Tile]:
-    good = palette.steps((None, palette.VERMILLION), (1, palette.PLAIN))
-    build = select("braze_exporter_build_info", OF_JOB)
-    reload = select("braze_exporter_config_last_reload_successful", OF_JOB)
-    small = [
+    small = (
+        health.exporter(),
+        freshness.failing(),
+        freshness.oldest(),
+        _configuration(),
         panels.stat(
-            "Exporters",
-            [Query(f"count(count by (instance) ({build}))")],
-            description="Processes that Prometheus scrapes, by their build_info.",
+            "Campaigns, canvases",
+            [
+                Query(_sum("braze_exporter_campaigns"), "campaigns"),
+                Query(_sum("braze_exporter_canvases"), "canvases"),
+            ],
+            description="Polled campaigns and canvases over all workspaces; those of "
+            "two replicas count once, and shards add up.",
             unit="short",
         ),
-        panels.stat(
-            "Campaigns",
-            [Query(_sum("braze_exporter_campaigns"))],
-            description="Polled campaigns over all workspaces; a campaign of two "
-            "replicas counts once, and shards add up.",
-            unit="short",
-        ),
-        failing(),
-        oldest(),
         panels.stat(
             "Series",
-            [Query(_sum("braze_exporter_series"))],
-            description="Series of campaigns in a scrape; those of two replicas count "
-            "once, and shards add up.",
+            [
+                Query(_sum("braze_exporter_series"), "served"),
+                Query(_sum("braze_exporter_series_dropped"), "dropped"),
+            ],
+            description="Series of campaigns and canvases in a scrape, and those that "
+            "`limits.series_per_campaign` removes, so that their figures are nowhere; "
+            "those of two replicas count once, and shards add up.",
             unit="short",
+            overrides=[
+                Override(
+                    "/dropped/",
+                    [
+                        property_(
+                            "thresholds",
+                            palette.steps(
+                                (None, palette.PLAIN), (1, palette.ORANGE)
+                            ).build(),
+                        )
+                    ],
+                )
+            ],
         ),
-        panels.stat(
-            "Configuration accepted",
-            [Query(f"min({reload})")],
-            description="Yes if the last reload of every exporter succeeded; no: at "
-            "least one runs with its previous configuration, and its log lists the "
-            "problems.",
-            unit="short",
-            thresholds=good,
-            mappings=tables.YES_OR_NO,
+    )
+    return [Tile(panel, 4, 4) for panel in small]
+
+
+def _configuration() -> Drawn:
+    reload = select("braze_exporter_config_last_reload_successful", OF_JOB)
+    return panels.stat(
+        "Configuration",
+        [Query(f"min({reload})")],
+        description="Accepted if the last reload of every exporter succeeded. "
+        "Rejected: at least one runs with its previous configuration, and its log "
+        "lists the problems.",
+        unit="short",
+        mappings=panels.words(
+            (1, "accepted", palette.PLAIN), (0, "rejected", palette.VERMILLION)
         ),
-    ]
-    return [Tile(panel, 4, 3) for panel in small]
+    )
 
 
 def _sum(family: str) -> str:

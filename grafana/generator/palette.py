@@ -18,6 +18,8 @@ VERMILLION = "#D55E00"
 PURPLE = "#CC79A7"
 SERIES = (BLUE, ORANGE, SKY, VERMILLION, PURPLE)
 """For series with fixed names, in this order."""
+GREY = "#999999"
+"""For series in the background, on dark and on light."""
 PLAIN = "text"
 """Grafana's colour of text, dark on light and light on dark."""
 NONE = "transparent"
@@ -52,6 +54,32 @@ def steps(*pairs: tuple[float | None, str]) -> builders.ThresholdsConfig:
         builders.ThresholdsConfig()
         .mode(models.ThresholdsMode.ABSOLUTE)
         .steps([models.Threshold(value=mark, color=colour) for mark, colour in pairs])
+    )
+
+
+def empty(colour: str = PLAIN) -> models.ValueMapping:
+    """Return the look of a missing value, which else has the first step's colour."""
+    return models.SpecialValueMap(
+        options=models.DashboardSpecialValueMapOptions(
+            match=models.SpecialValueMatch.NULL_AND_NAN,
+            result=models.ValueMappingResult(text="–", color=colour, index=0),
+        )
+    )
+
+
+def shades(colour: str = BLUE) -> builders.FieldColor:
+    """Return shades of one colour, for series with names that are not known here."""
+    return (
+        builders.FieldColor().mode(models.FieldColorModeId.SHADES).fixed_color(colour)
+    )
+
+
+def by_last_value() -> builders.FieldColor:
+    """Return the colour of the step that the last value of a series is in."""
+    return (
+        builders.FieldColor()
+        .mode(models.FieldColorModeId.THRESHOLDS)
+        .series_by(models.FieldColorSeriesByMode.LAST)
     )
 
 

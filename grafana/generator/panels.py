@@ -1,4 +1,4 @@
-"""Panels of one style: stats, graphs, bars, timelines and texts.
+"""Panels of one style: stats, graphs and texts.
 
 Uses only kinds and options of Grafana 10 and newer. Every panel queries the chosen data
 source, and its description explains how its figures are computed.
@@ -11,17 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import (
-    barchart,
-    bargauge,
-    prometheus,
-    statetimeline,
-    timeseries,
-)
-from grafana_foundation_sdk.builders import (
     common as common_builders,
 )
 from grafana_foundation_sdk.builders import (
     dashboard as builders,
+)
+from grafana_foundation_sdk.builders import (
+    prometheus,
+    timeseries,
 )
 from grafana_foundation_sdk.builders import (
     stat as stats,
@@ -37,6 +34,15 @@ from grafana.generator import palette
 from grafana.generator.variables import SOURCE
 
 Properties = list[models.DynamicConfigValue]
+
+MONTH, TODAY = "28d", "now/d"
+"""Time ranges of panels that do not follow that of the dashboard."""
+
+DAY = "1d"
+_POINTS = 250
+"""Of a graph. By default Grafana requests one for each pixel."""
+_TITLE_PIXELS, _VALUE_PIXELS, _WORDS_PIXELS = 12, 28, 22
+_LEGEND_PIXELS = 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def course(query: Query, *, number: int) -> prometheus.Dataquery:
 
 def days(query: Query, *, number: int) -> prometheus.Dataquery:
     """Return a query for the whole time range, with a point for each day."""
-    return course(query, number=number).interval("1d")
+    return course(query, number=number).interval(DAY)
 
 
 def row(query: Query, *, number: int) -> prometheus.Dataquery:
@@ -107,12 +113,14 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     overrides: Iterable[Override] = (),
     nothing: str = "–",
     trend: Query | None = None,
+    leads: Sequence[builders.DashboardLink] = (),
 ) -> stats.Panel:
     """Return big numbers, one for each series, named if there are several queries.
 
-    A trend replaces the queries: its last value is the number, above its sparkline
+    A trend comes before the queries: its last value is the number, above its sparkline
     with a point for each day.
     """
+    instants = enumerate(queries, start=1 if trend else 0)
     panel = (
         stats.Panel()
         .title(title)
@@ -120,24 +128,35 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
-        .mappings(list(mappings))
+        .mappings([palette.empty(), *mappings])
         .no_value(nothing)
+        .data_links(list(leads))
+        .text(
+            common_builders.VizTextDisplayOptions()
+            .title_size(_TITLE_PIXELS)
+            .value_size(_WORDS_PIXELS if mappings else _VALUE_PIXELS)
+        )
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(
             common.BigValueGraphMode.AREA if trend else common.BigValueGraphMode.NONE
         )
         .justify_mode(common.BigValueJustifyMode.AUTO)
-        .orientation(common.VizOrientation.AUTO)
+        .orientation(
+            common.VizOrientation.HORIZONTAL
+            if trend and queries
+            else common.VizOrientation.AUTO
+        )
         .text_mode(
             common.BigValueTextMode.VALUE_AND_NAME
-            if len(queries) > 1
+            if len(queries) > (0 if trend else 1)
             else common.BigValueTextMode.VALUE
         )
-        .reduce_options(_last())
+        .reduce_options(last_value())
         .targets(
-            [days(trend, number=0)]
-            if trend
-            else [instant(query, number=at) for at, query in enumerate(queries)]
+            [
+                *([days(trend, number=0)] if trend else []),
+                *(instant(query, number=at) for at, query in instants),
+            ]
         )
     )
     if trend:
@@ -161,8 +180,18 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
     links: Sequence[builders.DashboardLink] = (),
     least: float | None = 0,
     nothing: str = "–",
+    colours: builders.FieldColor | None = None,
+    since: str | None = None,
+    is_by_day: bool = False,
 ) -> timeseries.Panel:
-    """Return a graph over time; with thresholds their lines are drawn."""
+    """Return a graph over time; with thresholds their lines are drawn.
+
+    With a series per label the legend is a table with their last values, and they have
+    shades of one colour. `since` replaces the time range of the dashboard. `is_by_day`:
+    with a point for each day, for figures of complete days.
+    """
+    query_of = days if is_by_day else course
+    has_labels = any("{{" in query.legend for query in queries)
     style = (
         common.GraphThresholdsStyleMode.DASHED
         if thresholds
@@ -180,23 +209,28 @@ def graph(  # noqa: PLR0913 - every option of the panel is named
         .line_width(2)
         .fill_opacity(0)
         .show_points(common.VisibilityMode.AUTO)
-        .legend(_legend())
+        .color_scheme(colours or palette.shades())
+        .legend(_values_legend() if has_labels else list_legend())
         .tooltip(
             common_builders.VizTooltipOptions()
             .mode(common.TooltipDisplayMode.MULTI)
             .sort(common.SortOrder.DESCENDING)
         )
         .data_links(list(links))
-        .targets([course(query, number=at) for at, query in enumerate(queries)])
+        .targets([query_of(query, number=at) for at, query in enumerate(queries)])
     )
+    if not is_by_day:
+        panel.max_data_points(_POINTS)
     if least is not None:
         panel.min(least)
-    for override in (*_coloured(queries), *lines):
+    if since is not None:
+        panel.time_from(since)
+    for override in (*coloured(queries), *lines):
         panel.override_by_regexp(override.name, override.properties)
     return panel
 
 
-def _coloured(queries: Sequence[Query]) -> list[Override]:
+def coloured(queries: Sequence[Query]) -> list[Override]:
     """Return colours for series whose names contain no labels."""
     names = [query.legend for query in queries]
     if len(names) > len(palette.SERIES) or any("{{" in name for name in names):
@@ -221,134 +255,6 @@ def line(name: str, colour: str) -> Override:
             property_("custom.showPoints", "never"),
             property_("links", []),
         ],
-    )
-
-
-def bars(
-    title: str,
-    queries: Sequence[Query],
-    *,
-    description: str,
-    unit: str,
-    thresholds: builders.ThresholdsConfig | None = None,
-    links: Sequence[builders.DashboardLink] = (),
-    most: float | None = None,
-) -> bargauge.Panel:
-    """Return one horizontal bar for each series, in the order of the result.
-
-    `most` is the value of a full bar, by default the largest value.
-    """
-    panel = (
-        bargauge.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .thresholds(thresholds or palette.no_steps(palette.SKY))
-        .no_value("–")
-        .display_mode(common.BarGaugeDisplayMode.BASIC)
-        .value_mode(common.BarGaugeValueMode.TEXT)
-        .show_unfilled(show_unfilled=False)
-        .orientation(common.VizOrientation.HORIZONTAL)
-        .reduce_options(_last())
-        .data_links(list(links))
-        .targets([instant(query, number=at) for at, query in enumerate(queries)])
-    )
-    return panel if most is None else panel.max(most)
-
-
-def groups(
-    title: str,
-    queries: Sequence[Query],
-    *,
-    label: str,
-    description: str,
-    unit: str,
-) -> barchart.Panel:
-    """Return groups of bars, one group for each value of a label, one bar per query."""
-    names = {
-        f"Value #{reference(at)}": query.legend for at, query in enumerate(queries)
-    }
-    panel = (
-        barchart.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .no_value("–")
-        .x_field(label)
-        .orientation(common.VizOrientation.VERTICAL)
-        .group_width(0.8)
-        .bar_width(0.9)
-        .fill_opacity(85)
-        .show_value(common.VisibilityMode.AUTO)
-        .legend(_legend())
-        .tooltip(
-            common_builders.VizTooltipOptions()
-            .mode(common.TooltipDisplayMode.MULTI)
-            .sort(common.SortOrder.NONE)
-        )
-        .transformations(
-            [
-                models.DataTransformerConfig(id_val="merge", options={}),
-                models.DataTransformerConfig(
-                    id_val="organize",
-                    options={
-                        "excludeByName": {"Time": True},
-                        "indexByName": {
-                            name: at for at, name in enumerate([label, *names])
-                        },
-                        "renameByName": names,
-                    },
-                ),
-                models.DataTransformerConfig(
-                    id_val="sortBy",
-                    options={
-                        "fields": {},
-                        "sort": [{"field": queries[0].legend, "desc": True}],
-                    },
-                ),
-            ]
-        )
-        .targets([row(query, number=at) for at, query in enumerate(queries)])
-    )
-    for override in _coloured(queries):
-        panel.override_by_regexp(override.name, override.properties)
-    return panel
-
-
-def timeline(
-    title: str,
-    query: Query,
-    *,
-    description: str,
-    unit: str,
-    thresholds: builders.ThresholdsConfig,
-    links: Sequence[builders.DashboardLink] = (),
-) -> statetimeline.Panel:
-    """Return a band for each series, coloured by its value."""
-    return (
-        statetimeline.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .decimals(1)
-        .thresholds(thresholds)
-        .color_scheme(builders.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
-        .no_value("–")
-        .merge_values(merge_values=True)
-        .show_value(common.VisibilityMode.NEVER)
-        .row_height(0.85)
-        .fill_opacity(85)
-        .legend(_legend())
-        .tooltip(
-            common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.SINGLE)
-        )
-        .data_links(list(links))
-        .targets([course(query, number=0)])
     )
 
 
@@ -377,16 +283,31 @@ def note(title: str, content: str, *, description: str) -> texts.Panel:
     )
 
 
-def _last() -> common_builders.ReduceDataOptions:
+def last_value() -> common_builders.ReduceDataOptions:
+    """Return the reduction of a series to one number."""
     return (
         common_builders.ReduceDataOptions().values(values=False).calcs(["lastNotNull"])
     )
 
 
-def _legend() -> common_builders.VizLegendOptions:
+def list_legend() -> common_builders.VizLegendOptions:
+    """Return a legend of names below the panel."""
     return (
         common_builders.VizLegendOptions()
         .show_legend(show_legend=True)
         .display_mode(common.LegendDisplayMode.LIST)
         .placement(common.LegendPlacement.BOTTOM)
+    )
+
+
+def _values_legend() -> common_builders.VizLegendOptions:
+    return (
+        common_builders.VizLegendOptions()
+        .show_legend(show_legend=True)
+        .display_mode(common.LegendDisplayMode.TABLE)
+        .placement(common.LegendPlacement.RIGHT)
+        .width(_LEGEND_PIXELS)
+        .calcs(["lastNotNull"])
+        .sort_by("Last *")
+        .sort_desc(sort_desc=True)
     )

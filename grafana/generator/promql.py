@@ -15,7 +15,7 @@ _CHANNEL = 'channel=~"$channel"'
 # Names are free text. Between backticks only a backtick is special to PromQL, and the
 # format `regex` escapes characters that are special to a regular expression. Between
 # double quotes, quotes and backslashes in a name would break the query.
-_CAMPAIGN = "campaign=~`${campaign:regex}`"
+_CAMPAIGN = "campaign=~`${campaigns:regex}`"
 _VARIATION = "variation=~`${variation:regex}`"
 _CANVAS = "canvas=~`${canvas:regex}`"
 
@@ -24,23 +24,29 @@ OF_WORKSPACE = (JOB, _WORKSPACE)
 OF_CHANNEL = (*OF_WORKSPACE, _CHANNEL)
 OF_CAMPAIGN = (*OF_WORKSPACE, _CAMPAIGN)
 OF_MESSAGE = (*OF_CHANNEL, _CAMPAIGN)
+"""With All, and not with chosen campaigns, also those of canvases."""
 OF_VARIATION = (*OF_MESSAGE, _VARIATION)
-"""With All, and not with a chosen campaign or variation, also those of canvases."""
 OF_CANVAS = (*OF_WORKSPACE, _CANVAS)
 OF_CANVAS_CHANNEL = (*OF_CHANNEL, _CANVAS)
+
+OF_ONE = ("${campaigns:regex}", "${campaign:regex}")
+"""The choice of campaigns, and that of the dashboard of one campaign."""
 
 _REPLICA = "instance, pod, container, endpoint, node"
 JOBS = "job, namespace, service"
 """Other target labels that differ if several jobs scrape a target."""
 OBJECT = ("workspace", "campaign", "canvas")
 """The labels of a campaign or canvas; a sample has one of the last two."""
+_NOW = "${__to:date:seconds}"
+"""The end of Grafana's time range; that of a graph by day is the midnight before."""
+_AT_LAST_POINT = f" and on () vector(time()) > {_NOW} - 86400"
 _Z = 1.96
 """Two-sided 95 %."""
 
 
 def select(family: str, matchers: Iterable[str]) -> str:
     """Return a selector; the family may be a pattern, such as that of both kinds."""
-    if re.fullmatch(r"\w*", family):
+    if re.fullmatch(r"[\w:]*", family):
         return f"{family}{{{', '.join(matchers)}}}"
     return select("", (f'__name__=~"{family}"', *matchers))
 
@@ -62,9 +68,29 @@ def by_day(selector: str) -> str:
     """Return the samples twelve hours after a point, or the newest ones before that.
 
     Points of a graph with a step of a day are at midnight. Then Braze's day changes;
-    half a day later the last complete day is the one that ended at the point.
+    half a day later the last complete day is the one that ended at the point. Without
+    such samples the last point, of the midnight before now, has those of now.
+
+    A selector reads all samples of four weeks; here there is one, and one of now. One
+    sample an hour is enough.
     """
-    return f"last_over_time({selector}[12h] offset -12h) or {selector}"
+    stored = f"last_over_time({selector}[12h:1h] offset -12h)"
+    return f"{stored} or {at_last_point(now(selector))}"
+
+
+def now(selector: str) -> str:
+    """Return the samples of now, at all points of a graph."""
+    return f"{selector} @ {_NOW}"
+
+
+def recent(selector: str) -> str:
+    """Return the newest samples of the last day, at all points of a graph."""
+    return f"last_over_time({selector}[1d] @ {_NOW})"
+
+
+def at_last_point(vector: str) -> str:
+    """Return samples at the last point of a graph with a point for each day."""
+    return f"{vector}{_AT_LAST_POINT}"
 
 
 def named(vector: str, *by: str) -> str:
@@ -80,7 +106,7 @@ def named(vector: str, *by: str) -> str:
     return f"max by ({', '.join(('workspace', 'kind', 'name', *by))}) ({vector})"
 
 
-def newest(selector: str, *, day: str) -> str:
+def newest(vector: str, *, day: str) -> str:
     """Return the samples of exporters with the object's newest `day`, a timestamp.
 
     After midnight an exporter that cannot reach Braze still serves yesterday's row,
@@ -88,7 +114,7 @@ def newest(selector: str, *, day: str) -> str:
     """
     on = ", ".join(OBJECT)
     same = f"max by ({on}) ({day}) == on ({on}) group_right () {day}"
-    return f"{selector} and on (instance, {on}) ({same})"
+    return f"({vector}) and on (instance, {on}) ({same})"
 
 
 def least_of_jobs(selector: str, *by: str) -> str:
@@ -122,8 +148,13 @@ def largest(vector: str, *, count: int) -> str:
 
 
 def moved(vector: str, modifier: str) -> str:
-    """Return the expression at another time: every selector gets the modifier."""
-    return re.sub(r"\}(?=[ )])", f"}} {modifier}", vector)
+    """Return the expression at another time: every selector gets the modifier.
+
+    Those at the end of the graph's time range keep theirs.
+    """
+    vector = vector.replace(_AT_LAST_POINT, "")
+    ends = r"((?<!:seconds)\}(?:\[[\w:]+\])?)(?=[ )])(?! @)"
+    return re.sub(ends, rf"\1 {modifier}", vector)
 
 
 def change(value: str, *, before: str) -> str:

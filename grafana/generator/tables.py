@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -17,7 +17,7 @@ from grafana.generator.palette import Limits
 from grafana.generator.panels import (
     Properties,
     Query,
-    course,
+    days,
     property_,
     reference,
     row,
@@ -30,18 +30,28 @@ _WIDTHS = {
     "reason": 115,
     "channel": 130,
     "variation": 170,
-    "severity": 90,
+    "severity": 110,
     "alertname": 260,
     "alertstate": 100,
     "campaign_id": 290,
     "canvas_id": 290,
-    "metric": 280,
+    "part": 85,
+    "text": 300,
 }
+_TITLES = {"alertname": "Alert", "alertstate": "State"}
+"""Of labels that are no words; the others are titles themselves."""
 _NAME_WIDTH = 180
 """The least width of a name; names take the space that is left."""
 _OBJECT = ("campaign", "canvas", "workspace")
-_LINKS = {"name": links.of_row, "campaign": links.of_campaign}
+_LINKS = {
+    "name": links.of_row,
+    "campaign": links.of_campaign,
+    "reason": links.of_reason,
+    "instance": links.of_instance,
+}
 _EMPTY = "–"
+_UNIT = "short"
+"""Of all columns without another one."""
 YES_OR_NO: tuple[models.ValueMapping, ...] = (
     models.ValueMap(
         options={
@@ -68,12 +78,14 @@ class Column:
     """0: that of the title."""
     is_bar: bool = False
     """Whether cells show the value beside a bar, on the scale of the column."""
+    nothing: str = ""
+    """The text of an empty cell, if it is not a dash."""
 
     @property
     def properties(self) -> Properties:
         """The style of its cells."""
         return [
-            property_("unit", self.unit),
+            *([property_("unit", self.unit)] if self.unit != _UNIT else []),
             property_("custom.width", self.width or title_width(self.title)),
             *(
                 [property_("decimals", self.decimals)]
@@ -85,6 +97,8 @@ class Column:
                     property_("custom.cellOptions", {"type": "gauge", "mode": "basic"}),
                     property_("min", 0),
                     property_("thresholds", palette.no_steps(palette.SKY).build()),
+                    # Else an empty cell has the colour of the bar.
+                    property_("mappings", [palette.empty()]),
                 ]
                 if self.is_bar
                 else []
@@ -118,11 +132,22 @@ def title_width(title: str) -> int:
     return max(75, 7 * len(title) + 20)
 
 
-def percent(title: str, expression: str, limits: Limits | None = None) -> Column:
+def title_of(key: str) -> str:
+    """Return the title of a label's column."""
+    return _TITLES.get(key, key.replace("_", " ").title())
+
+
+def percent(
+    title: str, expression: str, limits: Limits | None = None, *, width: int = 0
+) -> Column:
     """Return a column of percentages, with two decimals or those of the limits."""
-    decimals = limits.decimals if limits else 2
     return Column(
-        title, expression, unit="percentunit", decimals=decimals, limits=limits
+        title,
+        expression,
+        unit="percentunit",
+        decimals=limits.decimals if limits else 2,
+        limits=limits,
+        width=width,
     )
 
 
@@ -131,12 +156,26 @@ def yes_or_no(title: str, expression: str) -> Column:
     return Column(title, expression, mappings=YES_OR_NO)
 
 
-def dollars(title: str, expression: str, *, decimals: int = 0) -> Column:
+def dollars(
+    title: str,
+    expression: str,
+    *,
+    decimals: int = 0,
+    width: int = 0,
+    is_bar: bool = False,
+) -> Column:
     """Return a column of US dollars, the currency of Braze."""
-    return Column(title, expression, unit="currencyUSD", decimals=decimals)
+    return Column(
+        title,
+        expression,
+        unit="currencyUSD",
+        decimals=decimals,
+        width=width,
+        is_bar=is_bar,
+    )
 
 
-def table_of(
+def table_of(  # noqa: PLR0913 - every option of the panel is named
     title: str,
     columns: Sequence[Column],
     *,
@@ -146,8 +185,14 @@ def table_of(
     trend: Column | None = None,
     is_ascending: bool = False,
     nothing: str = _EMPTY,
+    leading: int = 0,
+    extra: Mapping[str, Properties] | None = None,
+    required: str = "",
 ) -> table.Panel:
     """Return a table with key labels first, the workspace last.
+
+    The `leading` columns are before the keys. `extra` are further settings of keys.
+    Only rows with a value in the column `required` are shown.
 
     With the key `name` the queries are by campaign and canvas, and rows link to the
     dashboard of their kind. A trend is drawn as a sparkline over the time range at the
@@ -159,13 +204,13 @@ def table_of(
         is_named = "name" in keys
         return Query(promql.named(expression, *others) if is_named else expression)
 
-    names = _names(keys, columns, trend)
+    names = _names(keys, columns, trend, leading=leading)
     targets: list[Builder[Dataquery]] = [
         row(query(column.expression), number=at) for at, column in enumerate(columns)
     ]
     transformations = [models.DataTransformerConfig(id_val="merge", options={})]
     if trend:
-        targets.append(course(query(trend.expression), number=len(columns)))
+        targets.append(days(query(trend.expression), number=len(columns)))
         # Without the filter it takes every result with one row for a time series.
         of_trend = models.MatcherConfig(
             id_val="byRefId", options=reference(len(columns))
@@ -181,7 +226,7 @@ def table_of(
         .title(title)
         .description(description)
         .datasource(SOURCE)
-        .unit("short")
+        .unit(_UNIT)
         .thresholds(palette.no_steps())
         .no_value(nothing)
         .cell_height(common.TableCellHeight.SM)
@@ -193,30 +238,45 @@ def table_of(
                 .desc(desc=not is_ascending)
             ]
         )
-        .transformations([*transformations, _organized(names)])
+        .transformations(
+            [
+                *transformations,
+                _organized(names),
+                *([_with_value(required)] if required else []),
+            ]
+        )
         .targets(targets)
     )
     # The text of an empty table must not be repeated in each empty cell.
-    empty = property_("noValue", _EMPTY)
+    empty = [] if nothing == _EMPTY else [property_("noValue", _EMPTY)]
     for key in keys:
-        title_of_key = key.replace("_", " ").title()
-        properties = [*_key_properties(key), empty]
+        properties = [*_key_properties(key), *(extra or {}).get(key, []), *empty]
         if key == "channel" and "name" in keys:
             properties.append(property_("links", [links.of_channel()]))
-        panel.override_by_name(title_of_key, properties)
+        panel.override_by_name(title_of(key), properties)
     for column in columns:
-        panel.override_by_name(column.title, [*column.properties, empty])
+        own = [property_("noValue", column.nothing)] if column.nothing else empty
+        panel.override_by_name(column.title, [*column.properties, *own])
     if trend:
         sparkline = {"type": "sparkline", "hideValue": True}
-        width = property_("custom.width", trend.width or title_width(trend.title))
         panel.override_by_name(
-            trend.title, [property_("custom.cellOptions", sparkline), width]
+            trend.title,
+            [
+                property_("custom.cellOptions", sparkline),
+                property_("custom.width", trend.width or title_width(trend.title)),
+                property_("color", {"mode": "fixed", "fixedColor": palette.BLUE}),
+                property_("min", 0),
+            ],
         )
     return panel
 
 
 def _names(
-    keys: Sequence[str], columns: Sequence[Column], trend: Column | None
+    keys: Sequence[str],
+    columns: Sequence[Column],
+    trend: Column | None,
+    *,
+    leading: int,
 ) -> dict[str, str]:
     """Return titles by Grafana's names of the fields, in the order of the columns.
 
@@ -228,9 +288,23 @@ def _names(
         else {"Value": columns[0].title}
     )
     trends = {f"Trend #{reference(len(columns))}": trend.title} if trend else {}
-    labels = {key: key.replace("_", " ").title() for key in keys}
+    labels = {key: title_of(key) for key in keys}
     last = {"workspace": labels.pop("workspace")} if "workspace" in labels else {}
-    return labels | values | trends | last
+    first = dict(list(values.items())[:leading])
+    return first | labels | values | trends | last
+
+
+def _with_value(title: str) -> models.DataTransformerConfig:
+    """Return a filter of the rows with a value in a column."""
+    is_there = {"id": "isNotNull", "options": {}}
+    return models.DataTransformerConfig(
+        id_val="filterByValue",
+        options={
+            "filters": [{"fieldName": title, "config": is_there}],
+            "match": "all",
+            "type": "include",
+        },
+    )
 
 
 def _organized(names: dict[str, str]) -> models.DataTransformerConfig:

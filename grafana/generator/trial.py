@@ -9,12 +9,11 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana.generator import figures, palette, panels, promql, tables
 from grafana.generator.figures import stat
 from grafana.generator.layout import Drawn
-from grafana.generator.promql import fold, select, union, wilson, z_score
+from grafana.generator.promql import select, union, wilson, z_score
 from grafana.generator.tables import Column, dollars, percent
 
 KEYS = ("workspace", "campaign", "channel", "variation")
 _MESSAGE = ", ".join(KEYS)
-_GROUP = "workspace, campaign, channel"
 _MONTH = figures.MONTH.of("campaign", scope=promql.OF_VARIATION)
 _Z = 1.96
 # Codes of the verdict, outside the bounds of z-scores.
@@ -97,27 +96,19 @@ def verdicts(
 
 def exposed() -> str:
     """Return the number of messages sent or shown, or of users in a control group."""
-    return _exposed(promql.OF_VARIATION)
+    # Each message has one of the three: control groups alone are enrolled, in-app
+    # messages are shown.
+    return _largest('metric=~"enrolled|sent|impressions"')
 
 
 def conversions() -> str:
     """Return the conversions of each message and control group."""
-    return _conversions(promql.OF_VARIATION)
+    return _largest('metric="conversions"')
 
 
-def _exposed(scope: tuple[str, ...]) -> str:
-    # Each message has one of the three: control groups alone are enrolled, in-app
-    # messages are shown.
-    return _largest(scope, 'metric=~"enrolled|sent|impressions"')
-
-
-def _conversions(scope: tuple[str, ...]) -> str:
-    return _largest(scope, 'metric="conversions"')
-
-
-def _largest(scope: tuple[str, ...], metric: str) -> str:
-    selector = select(_MONTH.family, (*scope, metric, *_MONTH.matchers))
-    return f"max by ({_MESSAGE}) ({selector})"
+def _largest(metric: str) -> str:
+    matchers = (*promql.OF_VARIATION, metric, *_MONTH.matchers)
+    return f"max by ({_MESSAGE}) ({select(_MONTH.family, matchers)})"
 
 
 def _compared() -> str:
@@ -125,63 +116,48 @@ def _compared() -> str:
     return f"({exposed()} and {conversions()})"
 
 
-def _comparison() -> Comparison:
-    # Comparisons are of all campaigns, and limited to the chosen ones at the end: with
-    # the names in each of their selectors they are longer than VictoriaMetrics allows.
-    n = _exposed(promql.OF_WORKSPACE)
-    k = _conversions(promql.OF_WORKSPACE)
-    control = fold(
-        select("braze_campaign_variation_info", (*promql.OF_JOB, 'control="true"'))
-    )
-    return Comparison(
-        key=_MESSAGE,
-        group=_GROUP,
-        successes=k,
-        trials=n,
-        control=control,
-        control_successes=f"sum by ({_GROUP}) ({k} and on ({_MESSAGE}) {control})",
-        control_trials=f"sum by ({_GROUP}) ({n} and on ({_MESSAGE}) {control})",
-    )
-
-
-def _of_chosen(vector: str, *, without: str = "") -> str:
-    family = select("braze_campaign_variation_info", promql.OF_VARIATION)
-    others = f" unless on ({_MESSAGE}) {without}" if without else ""
-    return f"({vector}{others}) and on ({_MESSAGE}) {family}"
+def _recorded(name: str) -> str:
+    """Return a figure of the comparison, which grafana/rules compute."""
+    family = f"campaign_channel_variation:{name}_28d"
+    return f"max by ({_MESSAGE}) ({select(family, promql.OF_VARIATION)})"
 
 
 def table() -> Drawn:
     """Return the comparison of variations."""
     rate = promql.ratio(conversions(), exposed(), *KEYS)
     revenue = promql.ratio(stat(_MONTH, "revenue"), exposed(), *KEYS)
-    compared = _comparison()
+
+    def bound(sign: str) -> str:
+        return wilson(conversions(), f"({exposed()})", sign=sign)
+
     return tables.table_of(
         "Do variations convert better than their control group? 28 days",
         [
-            Column("Sent or enrolled", _compared()),
-            Column("Conversions", conversions()),
-            percent("Rate", rate),
-            percent("95 % from", wilson(conversions(), f"({exposed()})", sign="-")),
-            percent("95 % to", wilson(conversions(), f"({exposed()})", sign="+")),
-            percent("Lift", _of_chosen(compared.lift(), without=compared.control)),
-            Column("z", _of_chosen(compared.z(), without=compared.control), decimals=2),
             Column(
                 "Verdict",
-                _of_chosen(compared.verdict()),
+                _recorded("braze_verdict:code"),
                 mappings=verdicts(
                     than=" than control",
                     is_control="the control group",
                     too_many="more than were sent",
                     control_too_many="control is above 100 %",
                 ),
-                width=170,
+                width=165,
+                # Every row has a verdict.
+                nothing="needs grafana/rules",
             ),
-            dollars("Revenue per head", revenue, decimals=3),
+            Column("Sent/enrolled", _compared(), width=123),
+            Column("Conversions", conversions(), width=92),
+            percent("Rate", rate, width=62),
+            percent("95 % from", bound("-"), width=78),
+            percent("95 % to", bound("+"), width=65),
+            percent("Lift", _recorded("braze_lift:ratio"), width=65),
+            Column("z", _recorded("braze_z_score:ratio"), decimals=2, width=60),
+            dollars("Revenue/head", revenue, decimals=3, width=100),
         ],
-        keys=KEYS,
-        sort="Campaign",
-        is_ascending=True,
-        nothing="No chosen campaign has conversions by variation.",
+        keys=("channel", "variation", "workspace"),
+        sort="Sent/enrolled",
+        nothing="Nothing to compare: no variations, or no figures",
         description=f"Over {_MONTH.days}. Rate is `conversions` (first conversion "
         f"event) ÷ "
         "`sent` (in-app: `impressions`), for control groups ÷ `enrolled`: sums of "
@@ -190,7 +166,8 @@ def table() -> Drawn:
         "two-sample z-score with pooled variance, if both sides have an expected 5 "
         "conversions or more at the pooled rate. The verdict is better or worse from "
         "|z| ≥ 1.96 on. Rates above 100 % get none: they include conversions after "
-        "messages of earlier days. Revenue per head is "
+        "messages of earlier days. Lift, z and verdict are computed by the rules of "
+        "`grafana/rules` in Prometheus. Revenue per head is "
         "`revenue` ÷ the same denominator, in US dollars. Only multivariate campaigns "
         "have conversions by variation.",
     )
@@ -216,6 +193,6 @@ def explanation() -> Drawn:
         "daily checks until one wins, require |z| ≥ 3.\n"
         "- A user with several messages within the 28 days counts several times, so "
         "the true confidence is lower than shown.",
-        description="Explains the columns of the table above, which are over the 28 "
-        "days before today.",
+        description="Explains the comparison of variations, which is over the 28 days "
+        "before today.",
     )

@@ -16,28 +16,43 @@ _CHAIN = (
     ("job", "Job", "braze_exporter_build_info", ()),
     ("workspace", "Workspace", "braze_(campaign|canvas)_info", promql.OF_JOB),
     ("channel", "Channel", WITH_CHANNEL, promql.OF_WORKSPACE),
-    ("campaign", "Campaign", _INFO, promql.OF_CHANNEL),
+    ("campaigns", "Campaign", _INFO, promql.OF_CHANNEL),
+    ("campaign", "Campaign", _INFO, promql.OF_MESSAGE),
     ("variation", "Variation", _INFO, promql.OF_MESSAGE),
     ("canvas", "Canvas", "braze_canvas_info", promql.OF_WORKSPACE),
 )
-_SINGLE = ("canvas",)
-"""Those with one value, at first the first one."""
+_SINGLE = ("campaign", "canvas")
+"""Those with one value, at first the first one.
+
+They are the choice of the dashboard of one campaign, and of one canvas. A menu of
+Grafana would keep All, which that of one campaign has not: so it has its own name.
+"""
 
 
 def variables(
-    *hidden: str,
+    *hidden: str, is_of_one: bool = False
 ) -> list[builders.DatasourceVariable | builders.QueryVariable]:
-    """Return all variables; hidden ones only pass a choice to the next dashboard."""
+    """Return all variables; hidden ones only pass a choice to the next dashboard.
+
+    The job is always hidden: most installations have one. `is_of_one`: the choice of
+    one campaign is shown, from all of the channel, instead of that of several.
+    """
+    hidden = (*hidden, "job", "campaigns" if is_of_one else "campaign")
     return [
         builders.DatasourceVariable("datasource")
         .label("Data source")
-        .description("The Prometheus that scrapes the exporter.")
-        .type("prometheus"),
+        .type("prometheus")
+        # Its value is enough, and the header is one line.
+        .hide(models.VariableHide.HIDE_LABEL),
         *(
             choice(
                 name,
                 label,
-                query=_values(family, matchers, name=name),
+                query=_values(
+                    family,
+                    promql.OF_CHANNEL if is_of_one and name == "campaign" else matchers,
+                    name=name,
+                ),
                 is_single=name in _SINGLE,
             ).hide(
                 models.VariableHide.HIDE_VARIABLE
@@ -51,7 +66,8 @@ def variables(
 
 def _values(family: str, matchers: tuple[str, ...], *, name: str) -> str:
     selector = select(family, matchers) if matchers else family
-    return f"label_values({selector}, {name})"
+    label = "campaign" if name == "campaigns" else name
+    return f"label_values({selector}, {label})"
 
 
 def choice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,15 +17,18 @@ GRAFANA = ROOT / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
 NAMES = [path.stem for path in FILES]
 VARIABLES = (
-    *("datasource", "job", "workspace", "channel", "campaign", "variation", "canvas"),
+    *("datasource", "job", "workspace", "channel"),
+    *("campaigns", "campaign", "variation", "canvas"),
 )
 EXTRA = {"braze-canvas": ("baseline",)}
 """Variables of one dashboard, after the others."""
 Document = dict[str, Any]
 
-_VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|(?P<bare>\w+))")
+_VARIABLE = re.compile(
+    r"\$(?:\{(?P<braced>\w+)(?::(?P<format>[\w:]+))?\}|(?P<bare>\w+))"
+)
 SELECTOR = re.compile(
-    r"(?P<name>\b[a-zA-Z_]\w*)?\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
+    r"(?P<name>\b[a-zA-Z_][\w:]*)?(?<!\$)\{(?P<matchers>(?:[^}`\"]|\"[^\"]*\"|`[^`]*`)*)\}"
 )
 _MATCHER = re.compile(
     r"(?P<label>\w+)(?P<operator>=~|!~|!=|=)(?P<value>\"[^\"]*\"|`[^`]*`)"
@@ -114,18 +118,23 @@ def selectors(expression: str) -> Iterator[Selector]:
 def filled(expression: str, chosen: Mapping[str, str | Sequence[str]]) -> str:
     """Return a query as Grafana sends it, with All for other variables.
 
-    A variable has one value or several. `$1` of a replacement is kept. KeyError: an
-    unknown variable, which Grafana would not replace.
+    A variable has one value or several; a chosen campaign is also the choice of the
+    dashboards of several. `$1` of a replacement is kept. KeyError: an unknown variable,
+    which Grafana would not replace.
     """
 
     def value(found: re.Match[str]) -> str:
         name = found["braced"] or found["bare"]
         if name == "__rate_interval":
             return "1m"
+        if name == "__to":
+            return str(chosen.get(name, int(time.time())))
         if found["bare"] and name.isdigit():
             return found[0]
         if name not in {*VARIABLES, *chain.from_iterable(EXTRA.values())}:
             raise KeyError(name)
+        if name == "campaigns" and name not in chosen:
+            name = "campaign"
         if name not in chosen:
             return ".*"
         some = chosen[name]

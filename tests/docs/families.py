@@ -67,7 +67,7 @@ def _of(
     kind: str, snapshot: Snapshot, labels: Mapping[str, str] = _CONFIGURED
 ) -> dict[str, set[str]]:
     subject = object_metrics.ObjectLabels(
-        workspace="w", kind=kind, name="c", id="i", labels=labels
+        workspace="w", kind=kind, name="c", id="i", labels=labels, edited_at=1
     )
     status = object_metrics.PollStatus(
         is_up=False,

@@ -50,7 +50,7 @@ def of_canvases(text: str) -> dict[str, Any]:
     no variations. Their conversions are of the whole.
     """
     text = re.sub(
-        r"\bcampaign\b(?!:\S)",
+        r"\bcampaign\b(?!:\S)|(?<=var-)campaigns\b",
         "canvas",
         text.replace("braze_campaign_", "braze_canvas_"),
     )

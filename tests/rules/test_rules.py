@@ -95,6 +95,15 @@ def test_promtool_accepts_the_rules(program: Program) -> None:
     assert checked(program("promtool"), *lint, *files()).stderr == ""
 
 
+def test_pint_accepts_the_rules(program: Program) -> None:
+    """Without a remark; its configuration lists checks that do not apply."""
+    general = ("--offline", "--no-color", "--config=tests/rules/pint.hcl", "lint")
+
+    checked(
+        program("pint"), *general, "--min-severity=info", "--fail-on=info", *files()
+    )
+
+
 def test_rules_use_only_existing_metrics_and_labels() -> None:
     shown = exposed()
     metrics = {*shown, "up", *(rule.name for rule in rules() if not rule.is_alert)}

@@ -13,6 +13,8 @@ from tests.support.programs import serving
 from tests.support.scripted_peer import closed_port
 
 Vector = list[tuple[dict[str, str], float]]
+Matrix = dict[frozenset[tuple[str, str]], dict[float, float]]
+"""Values by time, by labels."""
 
 
 def configuration(target: str) -> str:
@@ -54,6 +56,19 @@ def ask(url: str, query: str, *, at: float | None = None) -> Vector:
     return [
         (sample["metric"], float(sample["value"][1])) for sample in answer["result"]
     ]
+
+
+def ask_range(url: str, query: str, *, start: float, end: float, step: float) -> Matrix:
+    """Return the values of every series of a query over a time."""
+    times = {"start": str(start), "end": str(end), "step": str(step)}
+    answer = _answer(url, "query_range", query=query, **times)
+    assert isinstance(answer, dict)
+    return {
+        frozenset(series["metric"].items()): {
+            float(at): float(value) for at, value in series["values"]
+        }
+        for series in answer["result"]
+    }
 
 
 def label_values(url: str, label: str, *, selector: str) -> list[str]:

@@ -203,7 +203,10 @@ def test_the_dashboards_show_the_history(
     with prometheus(server, scraping(target), where=tmp_path) as url:
         empty = []
         for query in queries:
-            parameters = {"query": dashboard_json.filled(query, {}), "time": at}
+            parameters = {
+                "query": dashboard_json.filled(query, {"__to": str(int(at))}),
+                "time": at,
+            }
             _, _, body = get(f"{url}/api/v1/query?{urlencode(parameters)}")
             if not json.loads(body)["data"]["result"]:
                 empty.append(query)

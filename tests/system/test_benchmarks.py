@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from benchmarks import conditions, poll, scrape, targets
+from benchmarks import conditions, panel_queries, poll, scrape, targets
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.outcome import Outcome
 from benchmarks.tables import Table, percentile, write
@@ -106,3 +106,25 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
     found = [percentile(values, percent) for percent in (0, 50, 99, 100)]
 
     assert found == [1.0, 50.0, 99.0, 100.0]
+
+
+def test_queries_are_those_that_grafana_sends() -> None:
+    """With All, or one value of a variable without it; graphs by day at their step."""
+    asked: list[tuple[str, str]] = []
+
+    def choose(selector: str, label: str) -> str:
+        asked.append((selector, label))
+        return "Basket (3)"
+
+    found = {
+        name: panel_queries.queries(name, choose=choose, now=1_800_000_000)
+        for name in panel_queries.names()
+    }
+    every = [query for queries in found.values() for query in queries]
+
+    assert len(found) == len(list((ROOT / "grafana/dashboards").glob("*.json")))
+    assert "canvas" in {label for _, label in asked}
+    assert not [one for one in every if "${" in one.expression]
+    assert any("canvas=~`Basket \\(3\\)`" in one.expression for one in every)
+    assert any(one.step_seconds == 86400 for one in every)
+    assert any(one.step_seconds == 0 for one in every)

@@ -415,3 +415,13 @@ def test_archived_campaigns_and_drafts_are_dormant() -> None:
     options = settings(include_drafts=True, sent_within="1d")
     state = criteria(known(), options).state
     assert state(draft) != state(details())
+
+
+def test_the_last_edit_of_listed_and_found_campaigns_is_known() -> None:
+    where = workspace([{"id": "A", "name": "Mine"}, {"id": "c", "name": "Unlisted"}])
+    found = [listed("a", edited_at=NOW), listed("b", edited_at=NOW - 1), listed("d")]
+
+    polled = campaigns(where, found)
+
+    edited_at = {one.id: one.edited_at for one in polled}
+    assert edited_at == {"A": NOW, "c": None, "b": NOW - 1, "d": None}

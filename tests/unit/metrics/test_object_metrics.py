@@ -56,7 +56,8 @@ def test_families_are_valid_in_both_formats() -> None:
 
 def test_the_status_has_one_line_per_family() -> None:
     failed = status(is_up=False, failure=FailureReason.TIMEOUT)
-    page_text = served(render_status(OBJECT, failed)).decode()
+    edited = OBJECT._replace(edited_at=1750500000.0)
+    page_text = served(render_status(edited, failed)).decode()
 
     own = 'workspace="production",campaign="Welcome series"'
     assert [line for line in page_text.splitlines() if not line.startswith("#")] == [
@@ -66,6 +67,7 @@ def test_the_status_has_one_line_per_family() -> None:
         f'braze_campaign_failure_info{{{own},reason="timeout"}} 1',
         f"braze_campaign_interval_seconds{{{own}}} 300.0",
         f"braze_campaign_last_success_timestamp_seconds{{{own}}} 1750600000.123",
+        f"braze_campaign_last_edited_timestamp_seconds{{{own}}} 1750500000.0",
     ]
 
 

@@ -386,17 +386,24 @@ def test_stale_values_expire_once() -> None:
     assert world.entry().expires_at == math.inf
 
 
-def test_a_poll_that_waits_is_counted_as_deferred_once() -> None:
-    world = new_world("ab", requests_per_minute=6)
+@pytest.mark.parametrize(("interval", "deferred"), [("100s", 1), ("120s", 0)])
+def test_a_poll_that_waits_for_a_tenth_of_its_interval_is_deferred(
+    interval: str, deferred: int
+) -> None:
+    """It waits for 11 seconds; a wait for the previous request is normal."""
+    world = new_world("ab", requests_per_minute=6, interval=interval)
     world.poll(DOCUMENT)
+    first = PendingPoll(key("b"), due_at=world.clock.now())
 
     for _ in range(2):  # its job may run again before its start
-        first = PendingPoll(key("b"), due_at=world.clock.now())
         poll = world.scheduler.polls.get(key("b"), first)
         assert world.poller.poll(poll) is None
-
     assert len(world.braze.requests) == 1
-    assert world.metric("polls_total", result="deferred") == 1
+    world.clock.advance(world.scheduler.polls[key("b")].at - world.clock.now())
+    world.poll(DOCUMENT, poll=world.scheduler.polls[key("b")])
+
+    assert world.metric("polls_total", result="deferred") == deferred
+    assert world.metric("polls_total", result="stored") == 2
 
 
 def poll_all(world: PollingWorld, ids: str, response: object) -> None:

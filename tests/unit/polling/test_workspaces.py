@@ -102,6 +102,20 @@ def test_a_renamed_campaign_keeps_its_values() -> None:
     assert world.braze.requests == []
 
 
+def test_the_last_edit_of_a_campaign_is_a_series_under_its_limit() -> None:
+    world = polled_world("a")
+    limited = config(workspace("a"), limits={"series_per_campaign": 10})
+    [shop] = limited.workspaces
+    edited = shop.campaigns[0]._replace(edited_at=NOW - 60)
+    family = "braze_campaign_last_edited_timestamp_seconds"
+
+    world.apply(limited._replace(workspaces=(replace(shop, campaigns=(edited,)),)))
+
+    assert f'{family}{{workspace="shop",campaign="Campaign a"}}' in world.page()
+    options = world.shop.parse_options("a", now=NOW)
+    assert options.series_limit == 9
+
+
 @pytest.mark.parametrize(
     ("campaign", "changes", "interval"),
     [

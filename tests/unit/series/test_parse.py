@@ -272,7 +272,8 @@ def test_whole_variations_are_dropped_at_the_limit(
 @pytest.mark.parametrize("limit", [0, 5])
 def test_a_limit_below_the_status_drops_every_series(limit: int) -> None:
     """Whether the campaign is active is still known."""
-    assert len(families.CAMPAIGN.status()) == STATUS_SERIES
+    # The last edit is counted apart, since few objects have it.
+    assert len(families.CAMPAIGN.status()) == STATUS_SERIES + 1
     empty = Snapshot((), None, None, (), dropped_series=13, is_active=True)
     assert limited(limit) == empty
 

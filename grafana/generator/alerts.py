@@ -1,0 +1,107 @@
+"""Firing and pending alerts of the rules of this project."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models import dashboard as models
+
+from grafana.generator import links, palette, panels, tables
+from grafana.generator.layout import Drawn
+from grafana.generator.panels import Query, property_
+from grafana.generator.promql import OBJECT, select, union
+from grafana.generator.tables import Column
+
+_RUNBOOKS = (
+    "https://github.com/braze-exporter/braze-exporter/blob/main/docs/runbooks/"
+    "${__value.raw}.md"
+)
+"""As in the rules: the annotation with the address is no label of `ALERTS`."""
+_NONE = "../alerts"
+"""In place of the name of an alert: the link leads to the list of all."""
+_UNKNOWN = -1
+_SINCE = ("severity", "alertname", "channel", *OBJECT)
+
+
+def firing() -> Drawn:
+    """Return the number of firing alerts."""
+    return panels.stat(
+        "Firing alerts",
+        [Query(f"count({_alerts('ALERTS', 'firing')}) or vector(0)")],
+        description="Number of firing alerts of this project about the choice above, "
+        "and about no campaign or canvas. Without its rules in Prometheus this is 0.",
+        unit="short",
+        thresholds=palette.steps((None, palette.PLAIN), (1, palette.VERMILLION)),
+    )
+
+
+def table() -> Drawn:
+    """Return the table of alerts, with links to runbooks and to what they are about."""
+    keys = ", ".join((*_SINCE, "alertstate"))
+    alerts = f"count by ({keys}) ({_alerts('ALERTS', 'firing|pending')})"
+    started = f"min by ({', '.join(_SINCE)}) ({_alerts('ALERTS_FOR_STATE')})"
+    age = f"time() - 0 * {alerts} - on ({', '.join(_SINCE)}) group_left () {started}"
+    none = f'label_replace(vector({_UNKNOWN}), "alertname", "{_NONE}", "", "")'
+    return tables.table_of(
+        "Firing and pending alerts",
+        [
+            Column(
+                "Since",
+                f"({age} or {_UNKNOWN} * {alerts}) or on () {none}",
+                unit="s",
+                decimals=0,
+                mappings=panels.words((_UNKNOWN, "–", palette.PLAIN)),
+            )
+        ],
+        keys=(
+            *("severity", "alertname", "alertstate"),
+            *("kind", "name", "channel", "workspace"),
+        ),
+        extra={
+            "severity": [
+                property_(
+                    "mappings",
+                    [
+                        _text("critical", "critical", palette.VERMILLION),
+                        _text("warning", "warning", palette.ORANGE),
+                    ],
+                ),
+                property_("custom.cellOptions", {"type": "color-text"}),
+            ],
+            "alertname": [
+                property_("mappings", [_text(_NONE, "nothing fires", palette.PLAIN)]),
+                property_("links", [_runbook()]),
+            ],
+            "kind": [property_("links", [links.of_row()])],
+        },
+        sort="Severity",
+        is_ascending=True,
+        description="Alerts of this project's rules in Prometheus about the choice "
+        "above, and about no campaign or canvas; pending ones wait for their `for`. An "
+        "alert leads to its runbook, a name to its campaign or canvas, a kind also to "
+        "the exporter. Without the rules in Prometheus nothing fires.",
+    )
+
+
+def _runbook() -> dict[str, object]:
+    return {"title": "Open the runbook", "url": _RUNBOOKS, "targetBlank": True}
+
+
+def _text(value: str, text: str, colour: str) -> models.ValueMap:
+    result = models.ValueMappingResult(text=text, color=colour, index=0)
+    return models.ValueMap(options={value: result})
+
+
+def _alerts(family: str, states: str = "") -> str:
+    """Return alerts about the choice, and those about no campaign and canvas.
+
+    Alerts lack the labels of what they are not about.
+    """
+    matchers = (
+        'alertname=~"Braze.*"',
+        *([f'alertstate=~"{states}"'] if states else []),
+        'job=~"$job|"',
+        'workspace=~"$workspace|"',
+        'channel=~"$channel|"',
+    )
+    chosen = select(family, (*matchers, "campaign=~`${campaigns:regex}`"))
+    others = select(family, (*matchers, 'campaign=""', 'canvas=""'))
+    return union(chosen, others)
