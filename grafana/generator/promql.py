@@ -40,6 +40,7 @@ OBJECT = ("workspace", "campaign", "canvas")
 _NOW = "${__to:date:seconds}"
 """The end of Grafana's time range; that of a graph by day is the midnight before."""
 _AT_LAST_POINT = f" and on () vector(time()) > {_NOW} - 86400"
+_AT_POINT_BEFORE = f" and on () vector(time()) > {_NOW} - 172800 <= {_NOW} - 86400"
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -91,6 +92,11 @@ def recent(selector: str) -> str:
 def at_last_point(vector: str) -> str:
     """Return samples at the last point of a graph with a point for each day."""
     return f"{vector}{_AT_LAST_POINT}"
+
+
+def at_point_before(vector: str) -> str:
+    """Return samples at the last point but one of such a graph."""
+    return f"{vector}{_AT_POINT_BEFORE}"
 
 
 def named(vector: str, *by: str) -> str:
