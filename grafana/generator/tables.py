@@ -208,19 +208,24 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
     targets: list[Builder[Dataquery]] = [
         row(query(column.expression), number=at) for at, column in enumerate(columns)
     ]
-    transformations = [models.DataTransformerConfig(id_val="merge", options={})]
+    merged = models.DataTransformerConfig(id_val="merge", options={})
+    transformations = [merged]
     if trend:
         targets.append(days(query(trend.expression), number=len(columns)))
-        # Without the filter it takes every result with one row for a time series.
-        of_trend = models.MatcherConfig(
-            id_val="byRefId", options=reference(len(columns))
-        )
-        transformations.insert(
-            0,
+        # An empty result has a time only and a trend has none: without a field that all
+        # of them have Grafana merges nothing. So the columns are merged first.
+        transformations = [
             models.DataTransformerConfig(
-                id_val="timeSeriesTable", filter_val=of_trend, options={}
+                id_val="merge", filter_val=_results(*range(len(columns))), options={}
             ),
-        )
+            # Without the filter it takes every result with one row for a time series.
+            models.DataTransformerConfig(
+                id_val="timeSeriesTable",
+                filter_val=_results(len(columns)),
+                options={},
+            ),
+            merged,
+        ]
     panel = (
         table.Panel()
         .title(title)
@@ -292,6 +297,13 @@ def _names(
     last = {"workspace": labels.pop("workspace")} if "workspace" in labels else {}
     first = dict(list(values.items())[:leading])
     return first | labels | values | trends | last
+
+
+def _results(*numbers: int) -> models.MatcherConfig:
+    """Return a matcher of the results of queries."""
+    return models.MatcherConfig(
+        id_val="byRefId", options="|".join(reference(number) for number in numbers)
+    )
 
 
 def _with_value(title: str) -> models.DataTransformerConfig:
