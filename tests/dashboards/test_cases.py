@@ -413,6 +413,32 @@ def test_an_edit_is_an_event_of_the_chosen_object(unexpected: Check, kind: str) 
     assert unexpected(asked, series, found, **{kind: "Spring"}) == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "other"), [("campaign", "canvas"), ("canvas", "campaign")]
+)
+def test_alerts_as_events_are_those_of_the_choice(
+    unexpected: Check, kind: str, other: str
+) -> None:
+    """Of other objects, also of the other kind, there are none."""
+    [asked] = [
+        event["expr"]
+        for event in load(f"braze-{kind}")["annotations"]["list"]
+        if event["name"] == "Alerts"
+    ]
+    name = {"alertname": "BrazeTest"}
+    spring, *others = (
+        {**name, "workspace": "shop", each: value}
+        for each, value in ((kind, "Spring"), (kind, "Fall"), (other, "Spring"))
+    )
+    firing = [
+        Series("ALERTS", {**labels, "alertstate": "firing"}, 1)
+        for labels in (spring, *others, name)
+    ]
+
+    expected = (spring, 1), (name, 1)
+    assert unexpected(asked, firing, *expected, **{kind: "Spring"}) == ""
+
+
 def word_of(code: float) -> tuple[str, str]:
     """Return the text and the colour of a state's code."""
     [panel] = [one for one in panels("braze-overview") if one["title"] == STATES]
