@@ -54,7 +54,7 @@ def _over(at: str = "") -> str:
     """
 
     def stored(selector: str) -> str:
-        found = f"last_over_time({selector}[12h:1h]{at} offset -36h)"
+        found = promql.stored(selector, offset="-36h", at=at)
         return found if at else f"{found} or {at_point_before(now(selector))}"
 
     return _rate(figures.LAST, stored)

@@ -75,8 +75,16 @@ def by_day(selector: str) -> str:
     A selector reads all samples of four weeks; here there is one, and one of now. One
     sample an hour is enough.
     """
-    stored = f"last_over_time({selector}[12h:1h] offset -12h)"
-    return f"{stored} or {at_last_point(now(selector))}"
+    return f"{stored(selector, offset='-12h')} or {at_last_point(now(selector))}"
+
+
+def stored(selector: str, *, offset: str, at: str = "") -> str:
+    """Return the newest samples of full hours in the twelve hours after a midnight.
+
+    The midnight is twelve hours and the offset before a point. Its own sample is of the
+    day before; in Prometheus 2 a range begins with it.
+    """
+    return f"last_over_time({selector}[11h59m:1h]{at} offset {offset})"
 
 
 def now(selector: str) -> str:

@@ -825,6 +825,15 @@ def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
     assert unexpected(at_midnight, series, ({}, 7), at="60m") == ""
 
 
+def test_yesterday_is_not_the_day_before_in_the_first_hour(unexpected: Check) -> None:
+    """The sample of midnight, at the begin of a range, is of the day before."""
+    asked = expression("braze-canvas", "Entries by day")
+    series = [of_canvas("overall_", "entries", "7 9x800")]
+    at_midnight = f"last_over_time(({asked})[1m:1m] @ 0)"
+
+    assert unexpected(at_midnight, series, ({}, 9), at="30m") == ""
+
+
 @pytest.mark.parametrize(
     ("name", "panel", "letter", "expected"),
     [
