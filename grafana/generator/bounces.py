@@ -43,7 +43,7 @@ def history() -> Drawn:
         unit="percentunit",
         thresholds=palette.BOUNCE.steps(good=palette.BLUE),
         links=[links.of_series()],
-        nothing=f"No campaign or canvas with {_LEAST} emails a day",
+        nothing=f"No campaign or canvas with {_LEAST} emails a day, or no figures",
     )
 
 

@@ -154,6 +154,18 @@ def test_an_empty_panel_says_so(panel: Document) -> None:
         assert panel["fieldConfig"]["defaults"]["noValue"]
 
 
+def test_an_empty_panel_claims_no_cause() -> None:
+    """All are empty while no exporter is up; tiles are beside the one that says so."""
+    neutral = {"–", "No figures", "No campaign or canvas is polled"}
+    texts = {
+        panel["fieldConfig"]["defaults"]["noValue"]
+        for panel in panels()
+        if panel["type"] not in {"text", "stat"}
+    }
+
+    assert [one for one in texts - neutral if not one.endswith(", or no figures")] == []
+
+
 def test_a_table_by_state_begins_with_it() -> None:
     """Its codes are sorted, the worst first. Rows of other queries are left out."""
     [table] = [one for one in TABLES if "State" in shown(one) and "Sent" in shown(one)]
@@ -241,6 +253,62 @@ def test_days_are_dates() -> None:
         if "dateTimeAsIso" in text:
             assert "_day_timestamp" not in json.dumps(panel["targets"]), panel["title"]
     assert found >= 3
+
+
+def test_ages_are_counted_in_intervals() -> None:
+    """Idle campaigns, which are polled each hour, are older than those that fail."""
+    oldest = [one for one in panels() if one["title"].startswith("Oldest figures")]
+
+    assert len(oldest) == 3
+    for panel in oldest:
+        assert "_interval_seconds" in panel["targets"][0]["expr"]
+        assert "ntervals" in json.dumps(panel["fieldConfig"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_time_range_fits_the_figures(name: str) -> None:
+    """In 24 hours there is a single figure of a day."""
+    is_of_days = name != "braze-exporter"
+
+    assert load(name)["time"]["from"] == ("now-28d" if is_of_days else "now-24h")
+    assert load(name)["refresh"] == ("5m" if is_of_days else "1m")
+
+
+def test_days_are_compared_with_the_same_weekday() -> None:
+    for panel in panels():
+        for target in panel.get("targets", []):
+            if "weekday" in target["legendFormat"]:
+                assert set(re.findall(r"offset (\S+?)\)", target["expr"])) == {"7d"}
+
+
+def test_rates_of_spam_have_three_decimals() -> None:
+    """The first limit is 0.08 %."""
+    found = 0
+    for panel in panels():
+        for name, settings in fields(panel):
+            title = name or panel["title"]
+            is_rate = settings.get("unit") == "percentunit"
+            if is_rate and re.search("spam", title, re.IGNORECASE):
+                found += 1
+                assert settings["decimals"] == 3, title
+    assert found > 10
+
+
+def test_damage_has_an_axis_of_its_own() -> None:
+    """Beside opens of 30 % the rates that are dangerous are flat lines."""
+    for panel in panels():
+        if panel["type"] == "timeseries":
+            asked = " ".join(one["expr"] for one in panel["targets"])
+            is_damage = re.search("reported_spam|bounces|unsubscribes", asked)
+            assert not (is_damage and "unique_opens" in asked), panel["title"]
+
+
+def test_delivered_is_a_rate_where_channels_are_mixed() -> None:
+    """Push and cards report none: as a count it seems that most messages are lost."""
+    for panel in panels():
+        for name, settings in fields(panel):
+            if (name or panel["title"]) == "Delivered":
+                assert settings["unit"] == "percentunit", panel["title"]
 
 
 def test_series_have_colours_of_the_palette() -> None:
