@@ -17,7 +17,7 @@ from grafana.generator.figures import (
     Rate,
     email,
 )
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.limited import Limit, limited_by_day
 from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
 from grafana.generator.panels import Query
@@ -96,7 +96,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(panel, 4, 4)
+        Tile(panel, 4, TREND_ROWS)
         for panel in (
             health.exporter(links.to_exporter()),
             _above(),

@@ -13,7 +13,7 @@ from grafana.generator.figures import (
     WEEK,
     stat,
 )
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.messaging_channels import (
     BY,
     DEAD,
@@ -53,7 +53,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(health.exporter(links.to_exporter()), 4, 4),
+        Tile(health.exporter(links.to_exporter()), 4, TREND_ROWS),
         _rate(
             "Push bounces",
             stat(BY_DAY, "bounces", channel=PUSH),
@@ -132,7 +132,7 @@ def _rate(
         limits=limits,
         nothing=nothing,
     )
-    return Tile(panel, width, 4)
+    return Tile(panel, width, TREND_ROWS)
 
 
 def _failures() -> list[Tile]:

@@ -29,7 +29,6 @@ _WIDTHS = {
     "kind": 75,
     "reason": 115,
     "channel": 130,
-    "variation": 170,
     "severity": 110,
     "alertname": 260,
     "alertstate": 100,
@@ -40,7 +39,8 @@ _WIDTHS = {
 }
 _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""
-_NAME_WIDTH = 180
+_NAMES = {"name", "campaign", "canvas", "step", "variation", "variant"}
+_NAME_WIDTH = 170
 """The least width of a name; names take the space that is left."""
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
@@ -336,7 +336,7 @@ def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
 def _key_properties(key: str) -> Properties:
     """Return the style of a key's cells; key columns can be filtered."""
     properties = [property_("custom.filterable", value=True)]
-    if key in {"name", "campaign", "step", "variant"}:
+    if key in _NAMES:
         properties.append(property_("custom.minWidth", _NAME_WIDTH))
     else:
         properties.append(property_("custom.width", _WIDTHS.get(key, 150)))

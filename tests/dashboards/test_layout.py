@@ -23,6 +23,7 @@ WORD_LETTER, STAT_PADDING = 0.6, 24
 """Of a letter, the share of the size of the text."""
 DIGIT = 0.55
 """The same of a digit."""
+PANEL_PADDING, HEADER = 18, 32
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
 VARIABLE_LETTER, VARIABLE_PADDING, CHOICE, SWITCH, LINK_ICONS = 7.0, 22, 90, 40, 40
@@ -80,6 +81,22 @@ def test_no_title_is_cut(screen: int) -> None:
     ]
 
     assert cut == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_sparkline_has_room(screen: int) -> None:
+    """Grafana draws none in low tiles; beside a text in flat ones it needs less."""
+    found = 0
+    for panel in panels():
+        if panel["type"] == "stat" and panel["options"]["graphMode"] == "area":
+            found += 1
+            across = width(panel, screen) - PANEL_PADDING
+            down = (
+                panel["gridPos"]["h"] * PIXELS_OF_A_ROW - GAP - HEADER - PANEL_PADDING
+            )
+            down /= len(panel["targets"])
+            assert down > (60 if across / down > 2.5 else 100), panel["title"]
+    assert found > 10
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -177,6 +194,13 @@ def test_a_table_by_state_begins_with_it() -> None:
     assert titles[min(order, key=order.__getitem__)] == "State"
     assert table["options"]["sortBy"] == [{"displayName": "State", "desc": False}]
     assert (only["fieldName"], only["config"]["id"]) == ("State", "isNotNull")
+
+
+def test_names_have_the_space_that_is_left() -> None:
+    names = {"Name", "Campaign", "Canvas", "Step", "Variation", "Variant"}
+    for table in TABLES:
+        for name, settings in shown(table).items():
+            assert ("custom.minWidth" in settings) is (name in names), table["title"]
 
 
 def test_alerts_have_a_colour_and_are_on_the_first_screen() -> None:
