@@ -172,7 +172,7 @@ def test_an_empty_panel_says_so(panel: Document) -> None:
 
 
 def test_an_empty_panel_claims_no_cause() -> None:
-    """All are empty while no exporter is up; tiles are beside the one that says so."""
+    """All are empty while no exporter is up; tiles have one beside them with that."""
     neutral = {"–", "No figures", "No campaign or canvas is polled"}
     texts = {
         panel["fieldConfig"]["defaults"]["noValue"]
