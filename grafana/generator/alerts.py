@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import links, palette, panels, tables
+from grafana.generator import links, palette, panels, promql, tables
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query, property_
 from grafana.generator.promql import OBJECT, select, union
@@ -18,6 +18,7 @@ _RUNBOOKS = (
 _NONE = "../alerts"
 """In place of the name of an alert: the link leads to the list of all."""
 _UNKNOWN = -1
+*_, _CHOSEN = promql.OF_CAMPAIGN
 _SINCE = ("severity", "alertname", "channel", *OBJECT)
 
 
@@ -25,7 +26,7 @@ def firing() -> Drawn:
     """Return the number of firing alerts."""
     return panels.stat(
         "Firing alerts",
-        [Query(f"count({_alerts('ALERTS', 'firing')}) or vector(0)")],
+        [Query(f"count({about(_CHOSEN, states='firing')}) or vector(0)")],
         description="Number of firing alerts of this project about the choice above, "
         "and about no campaign or canvas. Without its rules in Prometheus this is 0.",
         unit="short",
@@ -36,8 +37,10 @@ def firing() -> Drawn:
 def table() -> Drawn:
     """Return the table of alerts, with links to runbooks and to what they are about."""
     keys = ", ".join((*_SINCE, "alertstate"))
-    alerts = f"count by ({keys}) ({_alerts('ALERTS', 'firing|pending')})"
-    started = f"min by ({', '.join(_SINCE)}) ({_alerts('ALERTS_FOR_STATE')})"
+    alerts = f"count by ({keys}) ({about(_CHOSEN, states='firing|pending')})"
+    started = (
+        f"min by ({', '.join(_SINCE)}) ({about(_CHOSEN, family='ALERTS_FOR_STATE')})"
+    )
     age = f"time() - 0 * {alerts} - on ({', '.join(_SINCE)}) group_left () {started}"
     none = f'label_replace(vector({_UNKNOWN}), "alertname", "{_NONE}", "", "")'
     return tables.table_of(
@@ -90,8 +93,8 @@ def _text(value: str, text: str, colour: str) -> models.ValueMap:
     return models.ValueMap(options={value: result})
 
 
-def _alerts(family: str, states: str = "") -> str:
-    """Return alerts about the choice, and those about no campaign and canvas.
+def about(chosen: str, *, family: str = "ALERTS", states: str = "") -> str:
+    """Return alerts about the chosen objects, and those about no campaign and canvas.
 
     Alerts lack the labels of what they are not about.
     """
@@ -102,6 +105,7 @@ def _alerts(family: str, states: str = "") -> str:
         'workspace=~"$workspace|"',
         'channel=~"$channel|"',
     )
-    chosen = select(family, (*matchers, "campaign=~`${campaigns:regex}`"))
-    others = select(family, (*matchers, 'campaign=""', 'canvas=""'))
-    return union(chosen, others)
+    return union(
+        select(family, (*matchers, chosen)),
+        select(family, (*matchers, 'campaign=""', 'canvas=""')),
+    )

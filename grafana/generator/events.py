@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus
 
-from grafana.generator import palette, promql, telemetry
+from grafana.generator import alerts, palette, promql, telemetry
 from grafana.generator.promql import fold, select, union
 from grafana.generator.variables import SOURCE
 
@@ -14,24 +14,13 @@ _OBJECT = ", ".join(promql.OBJECT)
 
 def events(kind: str) -> list[builders.AnnotationQuery]:
     """Return the annotations of a dashboard with a choice of this kind of object."""
-    choice = "campaigns" if kind == "campaign" else kind
-    chosen = f"{kind}=~`${{{choice}:regex}}|`"
-    firing = select(
-        "ALERTS",
-        (
-            'alertname=~"Braze.*"',
-            'alertstate="firing"',
-            'workspace=~"$workspace|"',
-            chosen,
-        ),
-    )
+    scope = promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN
+    *_, chosen = scope
+    firing = alerts.about(chosen, states="firing")
     reloaded = select(
         "braze_exporter_config_last_reload_success_timestamp_seconds", promql.OF_JOB
     )
-    edited = select(
-        "braze_(campaign|canvas)_last_edited_timestamp_seconds",
-        promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN,
-    )
+    edited = select("braze_(campaign|canvas)_last_edited_timestamp_seconds", scope)
     changes = (
         ("Exporter started", telemetry.process("process_start_time_seconds")),
         ("Configuration loaded", f"max by (instance) ({reloaded})"),

@@ -178,7 +178,7 @@ def _without_figures() -> Drawn:
 
 
 def _course() -> Drawn:
-    late = f"count({_INTERVALS} > {LATE.warning}) or 0 * count({_UP})"
+    late = f"count({_INTERVALS} >= {LATE.warning}) or 0 * count({_UP})"
     paused = telemetry.own("(workspace|canvases)_paused")
     return panels.graph(
         "Failing and late",
@@ -188,7 +188,7 @@ def _course() -> Drawn:
             Query(f"max({paused})", "key rejected"),
         ],
         description="Campaigns and canvases whose last finished poll failed, and those "
-        f"whose last success is more than {LATE.warning} intervals ago. Key rejected: "
+        f"whose last success is {LATE.warning} or more intervals ago. Key rejected: "
         "1 while Braze rejects a key or its permission for canvases.",
         unit="short",
     )

@@ -40,6 +40,7 @@ OBJECT = ("workspace", "campaign", "canvas")
 _NOW = "${__to:date:seconds}"
 """The end of Grafana's time range; that of a graph by day is the midnight before."""
 _AT_LAST_POINT = f" and on () vector(time()) > {_NOW} - 86400"
+_AT_POINT_BEFORE = f" and on () vector(time()) > {_NOW} - 172800 <= {_NOW} - 86400"
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -74,8 +75,16 @@ def by_day(selector: str) -> str:
     A selector reads all samples of four weeks; here there is one, and one of now. One
     sample an hour is enough.
     """
-    stored = f"last_over_time({selector}[12h:1h] offset -12h)"
-    return f"{stored} or {at_last_point(now(selector))}"
+    return f"{stored(selector, offset='-12h')} or {at_last_point(now(selector))}"
+
+
+def stored(selector: str, *, offset: str, at: str = "") -> str:
+    """Return the newest samples of full hours in the twelve hours after a midnight.
+
+    The midnight is twelve hours and the offset before a point. Its own sample is of the
+    day before; in Prometheus 2 a range begins with it.
+    """
+    return f"last_over_time({selector}[11h59m:1h]{at} offset {offset})"
 
 
 def now(selector: str) -> str:
@@ -91,6 +100,11 @@ def recent(selector: str) -> str:
 def at_last_point(vector: str) -> str:
     """Return samples at the last point of a graph with a point for each day."""
     return f"{vector}{_AT_LAST_POINT}"
+
+
+def at_point_before(vector: str) -> str:
+    """Return samples at the last point but one of such a graph."""
+    return f"{vector}{_AT_POINT_BEFORE}"
 
 
 def named(vector: str, *by: str) -> str:

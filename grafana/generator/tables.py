@@ -29,7 +29,6 @@ _WIDTHS = {
     "kind": 75,
     "reason": 115,
     "channel": 130,
-    "variation": 170,
     "severity": 110,
     "alertname": 260,
     "alertstate": 100,
@@ -40,7 +39,8 @@ _WIDTHS = {
 }
 _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""
-_NAME_WIDTH = 180
+_NAMES = {"name", "campaign", "canvas", "step", "variation", "variant"}
+_NAME_WIDTH = 170
 """The least width of a name; names take the space that is left."""
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
@@ -208,19 +208,24 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
     targets: list[Builder[Dataquery]] = [
         row(query(column.expression), number=at) for at, column in enumerate(columns)
     ]
-    transformations = [models.DataTransformerConfig(id_val="merge", options={})]
+    merged = models.DataTransformerConfig(id_val="merge", options={})
+    transformations = [merged]
     if trend:
         targets.append(days(query(trend.expression), number=len(columns)))
-        # Without the filter it takes every result with one row for a time series.
-        of_trend = models.MatcherConfig(
-            id_val="byRefId", options=reference(len(columns))
-        )
-        transformations.insert(
-            0,
+        # An empty result has a time only and a trend has none: without a field that all
+        # of them have Grafana merges nothing. So the columns are merged first.
+        transformations = [
             models.DataTransformerConfig(
-                id_val="timeSeriesTable", filter_val=of_trend, options={}
+                id_val="merge", filter_val=_results(*range(len(columns))), options={}
             ),
-        )
+            # Without the filter it takes every result with one row for a time series.
+            models.DataTransformerConfig(
+                id_val="timeSeriesTable",
+                filter_val=_results(len(columns)),
+                options={},
+            ),
+            merged,
+        ]
     panel = (
         table.Panel()
         .title(title)
@@ -294,6 +299,13 @@ def _names(
     return first | labels | values | trends | last
 
 
+def _results(*numbers: int) -> models.MatcherConfig:
+    """Return a matcher of the results of queries."""
+    return models.MatcherConfig(
+        id_val="byRefId", options="|".join(reference(number) for number in numbers)
+    )
+
+
 def _with_value(title: str) -> models.DataTransformerConfig:
     """Return a filter of the rows with a value in a column."""
     is_there = {"id": "isNotNull", "options": {}}
@@ -324,7 +336,7 @@ def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
 def _key_properties(key: str) -> Properties:
     """Return the style of a key's cells; key columns can be filtered."""
     properties = [property_("custom.filterable", value=True)]
-    if key in {"name", "campaign", "step", "variant"}:
+    if key in _NAMES:
         properties.append(property_("custom.minWidth", _NAME_WIDTH))
     else:
         properties.append(property_("custom.width", _WIDTHS.get(key, 150)))

@@ -89,6 +89,8 @@ def choice(
     return (
         variable.multi(multi=True)
         .include_all(include_all=True)
+        # Objects of one kind lack the label of the other; and for `.+` Prometheus reads
+        # an index.
         .all_value(".*")
         .current(everything)
     )

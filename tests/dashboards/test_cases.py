@@ -413,6 +413,32 @@ def test_an_edit_is_an_event_of_the_chosen_object(unexpected: Check, kind: str) 
     assert unexpected(asked, series, found, **{kind: "Spring"}) == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "other"), [("campaign", "canvas"), ("canvas", "campaign")]
+)
+def test_alerts_as_events_are_those_of_the_choice(
+    unexpected: Check, kind: str, other: str
+) -> None:
+    """Of other objects, also of the other kind, there are none."""
+    [asked] = [
+        event["expr"]
+        for event in load(f"braze-{kind}")["annotations"]["list"]
+        if event["name"] == "Alerts"
+    ]
+    name = {"alertname": "BrazeTest"}
+    spring, *others = (
+        {**name, "workspace": "shop", each: value}
+        for each, value in ((kind, "Spring"), (kind, "Fall"), (other, "Spring"))
+    )
+    firing = [
+        Series("ALERTS", {**labels, "alertstate": "firing"}, 1)
+        for labels in (spring, *others, name)
+    ]
+
+    expected = (spring, 1), (name, 1)
+    assert unexpected(asked, firing, *expected, **{kind: "Spring"}) == ""
+
+
 def word_of(code: float) -> tuple[str, str]:
     """Return the text and the colour of a state's code."""
     [panel] = [one for one in panels("braze-overview") if one["title"] == STATES]
@@ -797,6 +823,15 @@ def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
 
     assert unexpected(at_midnight, series, ({}, 9), at="900m") == ""
     assert unexpected(at_midnight, series, ({}, 7), at="60m") == ""
+
+
+def test_yesterday_is_not_the_day_before_in_the_first_hour(unexpected: Check) -> None:
+    """The sample of midnight, at the begin of a range, is of the day before."""
+    asked = expression("braze-canvas", "Entries by day")
+    series = [of_canvas("overall_", "entries", "7 9x800")]
+    at_midnight = f"last_over_time(({asked})[1m:1m] @ 0)"
+
+    assert unexpected(at_midnight, series, ({}, 9), at="30m") == ""
 
 
 @pytest.mark.parametrize(
