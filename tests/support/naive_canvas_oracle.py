@@ -147,6 +147,7 @@ def expected(
     subject: dict[str, str],
     has_steps: bool,
     skip_unused: bool = False,
+    contract: tuple[str, ...] = (),
 ) -> Samples:
     """Return every sample of a document."""
     rows = naive_oracle.usable_rows(days_of(document), today)
@@ -173,6 +174,8 @@ def expected(
     for window in windows:
         summed = [days[day] for day in past if (today - day).days <= window]
         shown.append(("trailing", (("window", f"{window}d"),), sums(summed)))
+    for channel, value in month_to_date(days, today, contract).items():
+        add("month_to_date_messages", (("channel", channel),), value)
     for ending, label, values in shown:
         for (prefix, id_, own), value in values.items():
             add(prefix + ending, own + label, value)
@@ -181,6 +184,17 @@ def expected(
                     about = ((name, dict(own)[name]), (f"{name}_id", clean(id_)))
                     add(f"{name}_info", about, 1)
     return samples
+
+
+def month_to_date(
+    days: dict[dt.date, dict[Key, Any]], today: dt.date, contract: tuple[str, ...]
+) -> dict[str, float]:
+    """Return what the channels of a contract sent on the days of this month."""
+    channels = {
+        day: {own: value for (prefix, _, own), value in values.items() if not prefix}
+        for day, values in days.items()
+    }
+    return naive_oracle.month_to_date(channels, today, contract)
 
 
 def clean(id_: str) -> str:

@@ -197,6 +197,7 @@ def expected(
     subject: dict[str, str],
     revisions: bool = True,
     skip_unused: bool = False,
+    contract: tuple[str, ...] = (),
 ) -> Samples:
     """Return every sample of a document's `data`, read for the first time."""
     reading = Reading(usable_rows(data, today), skip_unused=skip_unused)
@@ -224,6 +225,8 @@ def expected(
     if past and revisions:
         for own in reading.days[past[0]]:
             add(f"{family_of(own)}last_complete_day_revision", own, 0)
+    for channel, value in month_to_date(reading.days, today, contract).items():
+        add("braze_campaign_month_to_date_messages", (("channel", channel),), value)
     for own in {own[:2] for _, _, values in shown for own in values if len(own) == 3}:
         (_, channel), (_, variation) = own
         is_control = (channel, variation) in reading.controls
@@ -234,6 +237,26 @@ def expected(
         )
         add("braze_campaign_variation_info", about, 1)
     return samples
+
+
+def month_to_date(
+    days: dict[dt.date, dict[LabelPairs, Any]],
+    today: dt.date,
+    contract: tuple[str, ...],
+) -> dict[str, float]:
+    """Add up what the channels of a contract sent on the days of this month."""
+    sums: dict[str, Fraction] = {}
+    for day, values in days.items():
+        if (day.year, day.month) == (today.year, today.month) and day <= today:
+            for own, value in values.items():
+                channel = dict(own).get("channel", "")
+                if dict(own)["metric"] == "sent":
+                    sums[channel] = sums.get(channel, Fraction(0)) + Fraction(value)
+    return {
+        channel: float(total)
+        for channel, total in sums.items()
+        if channel in contract and fits(total)
+    }
 
 
 HIDDEN = ("variation_name", "variation_api_id")
