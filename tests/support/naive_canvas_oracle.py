@@ -158,7 +158,8 @@ def expected(
     }
     if skip_unused:
         days = without_unused(days)
-    samples: Samples = {}
+    channels = {day: of_channels(values) for day, values in days.items()}
+    samples = naive_oracle.month_to_date("canvas", channels, today, contract, subject)
 
     def add(family: str, own: LabelPairs, value: float) -> None:
         key = (f"braze_canvas_{family}", frozenset((*subject.items(), *own)))
@@ -174,8 +175,6 @@ def expected(
     for window in windows:
         summed = [days[day] for day in past if (today - day).days <= window]
         shown.append(("trailing", (("window", f"{window}d"),), sums(summed)))
-    for channel, value in month_to_date(days, today, contract).items():
-        add("month_to_date_messages", (("channel", channel),), value)
     for ending, label, values in shown:
         for (prefix, id_, own), value in values.items():
             add(prefix + ending, own + label, value)
@@ -186,15 +185,9 @@ def expected(
     return samples
 
 
-def month_to_date(
-    days: dict[dt.date, dict[Key, Any]], today: dt.date, contract: tuple[str, ...]
-) -> dict[str, float]:
-    """Return what the channels of a contract sent on the days of this month."""
-    channels = {
-        day: {own: value for (prefix, _, own), value in values.items() if not prefix}
-        for day, values in days.items()
-    }
-    return naive_oracle.month_to_date(channels, today, contract)
+def of_channels(day: dict[Key, Any]) -> dict[LabelPairs, Any]:
+    """Return the numbers of the channels of a day by their labels."""
+    return {own: value for (prefix, _, own), value in day.items() if not prefix}
 
 
 def clean(id_: str) -> str:

@@ -201,7 +201,7 @@ def expected(
 ) -> Samples:
     """Return every sample of a document's `data`, read for the first time."""
     reading = Reading(usable_rows(data, today), skip_unused=skip_unused)
-    samples: Samples = {}
+    samples = month_to_date("campaign", reading.days, today, contract, subject)
 
     def add(family: str, own: LabelPairs, value: float) -> None:
         key = (family, frozenset((*subject.items(), *own)))
@@ -225,8 +225,6 @@ def expected(
     if past and revisions:
         for own in reading.days[past[0]]:
             add(f"{family_of(own)}last_complete_day_revision", own, 0)
-    for channel, value in month_to_date(reading.days, today, contract).items():
-        add("braze_campaign_month_to_date_messages", (("channel", channel),), value)
     for own in {own[:2] for _, _, values in shown for own in values if len(own) == 3}:
         (_, channel), (_, variation) = own
         is_control = (channel, variation) in reading.controls
@@ -240,10 +238,12 @@ def expected(
 
 
 def month_to_date(
+    kind: str,
     days: dict[dt.date, dict[LabelPairs, Any]],
     today: dt.date,
     contract: tuple[str, ...],
-) -> dict[str, float]:
+    subject: dict[str, str],
+) -> Samples:
     """Add up what the channels of a contract sent on the days of this month."""
     sums: dict[str, Fraction] = {}
     for day, values in days.items():
@@ -252,8 +252,9 @@ def month_to_date(
                 channel = dict(own).get("channel", "")
                 if dict(own)["metric"] == "sent":
                     sums[channel] = sums.get(channel, Fraction(0)) + Fraction(value)
+    family = f"braze_{kind}_month_to_date_messages"
     return {
-        channel: float(total)
+        (family, frozenset({**subject, "channel": channel}.items())): float(total)
         for channel, total in sums.items()
         if channel in contract and fits(total)
     }
