@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 import yaml
+from exporter.config.contract_section import CHANNELS
 from exporter.config.describe import changes, describe
 from exporter.config.schema import ParsedConfig
 from exporter.config.yaml_tree import dump
@@ -81,6 +82,7 @@ workspaces = st.builds(
     canvases=st.just(()) | objects(has_steps=st.booleans()),
     canvas_interval_seconds=durations,
     canvas_steps=st.booleans(),
+    contract=st.dictionaries(st.sampled_from(CHANNELS), st.integers(1, 10**12)),
 )
 configs = st.builds(
     Config,
