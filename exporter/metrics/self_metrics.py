@@ -307,15 +307,17 @@ class _ServedCollector:
             for total in totals:
                 family.add_metric([total.workspace], getattr(total, name))
             families.append(family)
+        return families
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the families with their samples, of contracts if there is one."""
+        totals = tuple(self._served())
         contracts = GaugeMetricFamily(*CONTRACT, labels=["workspace", "channel"])
         for total in totals:
             for channel, messages in total.contract.items():
                 contracts.add_metric([total.workspace, channel], messages)
-        return [*families, contracts]
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        """Return the families with their samples."""
-        return self.describe(tuple(self._served()))
+        found = self.describe(totals)
+        return [*found, contracts] if contracts.samples else found
 
 
 class _LogCollector:

@@ -66,8 +66,12 @@ def examples(section: Section) -> dict[str, Any]:
 
 
 def test_every_documented_example_is_valid() -> None:
-    """All of them together have no warning; every help text is a sentence."""
-    assert read(yaml.safe_dump(examples(CONFIG))).warnings == ()
+    """All of them together have no warning, but that selections exclude a contract.
+
+    Every help text is a sentence.
+    """
+    warnings = read(yaml.safe_dump(examples(CONFIG))).warnings
+    assert [one for one in warnings if ".contract" not in one.path] == []
     assert all(re.fullmatch(r"[A-Z].*\.", one.help) for one in OPTIONS.values())
 
 
