@@ -343,6 +343,17 @@ WORKSPACE: Section = {
         section=SERIES,
         help="Series of the workspace to poll; none is polled that is not named.",
     ),
+    "contract": Option(
+        "{}",
+        OptionKind.INTEGERS,
+        least=1,
+        most=1_000_000_000_000,
+        help=(
+            "Messages that the contract with Braze includes in a calendar month, by "
+            "channel; exports those sent so far."
+        ),
+        example="{email: 10000000, sms: 200000}",
+    ),
 }
 LIMITS: Section = {
     "series_per_campaign": Option(
