@@ -17,8 +17,11 @@ _RUNBOOKS = (
 """As in the rules: the annotation with the address is no label of `ALERTS`."""
 _NONE = "../alerts"
 """In place of the name of an alert: the link leads to the list of all."""
+_UNINSTALLS = "BrazeUninstallSpike"
+"""Has no label but the workspace."""
+_KIND_WIDTH = 130
 _UNKNOWN = -1
-_SINCE = ("severity", "alertname", "channel", *OBJECT)
+_SINCE = ("severity", "alertname", "channel", *OBJECT, "series")
 
 
 def firing() -> Drawn:
@@ -36,8 +39,10 @@ def firing() -> Drawn:
 def table() -> Drawn:
     """Return the table of alerts, with links to runbooks and to what they are about."""
     keys = ", ".join((*_SINCE, "alertstate"))
-    alerts = f"count by ({keys}) ({_alerts('ALERTS', 'firing|pending')})"
-    started = f"min by ({', '.join(_SINCE)}) ({_alerts('ALERTS_FOR_STATE')})"
+    alerts = _of_series(_alerts("ALERTS", "firing|pending"))
+    alerts = f"count by ({keys}) ({alerts})"
+    started = _of_series(_alerts("ALERTS_FOR_STATE"))
+    started = f"min by ({', '.join(_SINCE)}) ({started})"
     age = f"time() - 0 * {alerts} - on ({', '.join(_SINCE)}) group_left () {started}"
     none = f'label_replace(vector({_UNKNOWN}), "alertname", "{_NONE}", "", "")'
     return tables.table_of(
@@ -70,14 +75,18 @@ def table() -> Drawn:
                 property_("mappings", [_text(_NONE, "nothing fires", palette.PLAIN)]),
                 property_("links", [_runbook()]),
             ],
-            "kind": [property_("links", [links.of_row()])],
+            "kind": [
+                property_("links", [links.of_row()]),
+                property_("custom.width", _KIND_WIDTH),
+            ],
         },
         sort="Severity",
         is_ascending=True,
         description="Alerts of this project's rules in Prometheus about the choice "
         "above, and about no campaign or canvas; pending ones wait for their `for`. An "
-        "alert leads to its runbook, a name to its campaign or canvas, a kind also to "
-        "the exporter. Without the rules in Prometheus nothing fires.",
+        "alert leads to its runbook, a name to its campaign or canvas, that of a "
+        "series to its workspace, a kind also to the exporter. Without the rules in "
+        "Prometheus nothing fires.",
     )
 
 
@@ -105,3 +114,19 @@ def _alerts(family: str, states: str = "") -> str:
     chosen = select(family, (*matchers, "campaign=~`${campaigns:regex}`"))
     others = select(family, (*matchers, 'campaign=""', 'canvas=""'))
     return union(chosen, others)
+
+
+def _of_series(alerts: str) -> str:
+    """Return alerts with what they are about as `series`, if it is of the workspace."""
+    labels = '"segment", "event", "integration", "kind"'
+    named = f'label_join({alerts}, "series", "", {labels})'
+    return (
+        f'label_replace({named}, "series", "uninstalls", "alertname", "{_UNINSTALLS}")'
+    )
+
+
+def about(name: str, *by: str) -> str:
+    """Return 1 for what an alert fires about, by labels and workspace."""
+    matchers = (f'alertname="{name}"', 'alertstate="firing"', 'job=~"$job|"')
+    firing = select("ALERTS", (*matchers, 'workspace=~"$workspace"'))
+    return f"max by ({', '.join(('workspace', *by))}) ({firing})"

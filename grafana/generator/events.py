@@ -10,19 +10,22 @@ from grafana.generator.promql import fold, select, union
 from grafana.generator.variables import SOURCE
 
 _OBJECT = ", ".join(promql.OBJECT)
+_OF = {"campaign": promql.OF_CAMPAIGN, "canvas": promql.OF_CANVAS}
+_SERIES = ("segment", "event", "integration")
+"""Labels of alerts on series of the workspace."""
 
 
 def events(kind: str) -> list[builders.AnnotationQuery]:
     """Return the annotations of a dashboard with a choice of this kind of object."""
-    choice = "campaigns" if kind == "campaign" else kind
-    chosen = f"{kind}=~`${{{choice}:regex}}|`"
+    choice = {"campaign": "campaigns", "canvas": "canvas"}.get(kind)
+    chosen = [f"{kind}=~`${{{choice}:regex}}|`"] if choice else []
     firing = select(
         "ALERTS",
         (
             'alertname=~"Braze.*"',
             'alertstate="firing"',
             'workspace=~"$workspace|"',
-            chosen,
+            *chosen,
         ),
     )
     reloaded = select(
@@ -30,7 +33,7 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
     )
     edited = select(
         "braze_(campaign|canvas)_last_edited_timestamp_seconds",
-        promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN,
+        _OF.get(kind, promql.OF_WORKSPACE),
     )
     changes = (
         ("Exporter started", telemetry.process("process_start_time_seconds")),
@@ -41,9 +44,10 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
     return [
         _shown(
             "Alerts",
-            f"max by (alertname, {_OBJECT}, channel) ({firing})",
+            f"max by (alertname, {_OBJECT}, channel, {', '.join(_SERIES)}) ({firing})",
             title="{{alertname}}",
-            text="{{workspace}} / {{campaign}}{{canvas}} {{channel}}",
+            text="{{workspace}} / {{campaign}}{{canvas}}"
+            "{{segment}}{{event}}{{integration}} {{channel}}",
             colour=palette.VERMILLION,
         ),
         _shown(

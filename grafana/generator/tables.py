@@ -35,6 +35,10 @@ _WIDTHS = {
     "alertstate": 100,
     "campaign_id": 290,
     "canvas_id": 290,
+    "unit": 65,
+    "status": 100,
+    "metric": 165,
+    "days": 100,
     "part": 85,
     "text": 300,
 }
@@ -42,8 +46,13 @@ _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""
 _NAME_WIDTH = 180
 """The least width of a name; names take the space that is left."""
+_NAMES = (
+    *("name", "campaign", "step", "variant"),
+    *("segment", "event", "integration", "series"),
+)
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
+    "workspace": links.of_workspace,
     "name": links.of_row,
     "campaign": links.of_campaign,
     "reason": links.of_reason,
@@ -324,7 +333,7 @@ def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
 def _key_properties(key: str) -> Properties:
     """Return the style of a key's cells; key columns can be filtered."""
     properties = [property_("custom.filterable", value=True)]
-    if key in {"name", "campaign", "step", "variant"}:
+    if key in _NAMES:
         properties.append(property_("custom.minWidth", _NAME_WIDTH))
     else:
         properties.append(property_("custom.width", _WIDTHS.get(key, 150)))
