@@ -16,7 +16,7 @@ from grafana.generator import (
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query
 from grafana.generator.promql import OF_WORKSPACE, moved, newest, select, union
-from grafana.generator.tables import Column, percent
+from grafana.generator.tables import Column, change
 
 _LEAST_USERS, _LEAST_EVENTS = 1000, 20
 """As in the thresholds of the alerts."""
@@ -65,11 +65,11 @@ def segments() -> Drawn:
                     (_STRANGE, "surged", palette.ORANGE),
                     (_OK, "OK", palette.PLAIN),
                 ),
-                width=85,
+                width=80,
             ),
             Column("Users", _SIZE),
-            _change("vs day", _SIZE, "offset 1d"),
-            _change("vs week", _SIZE, "offset 7d"),
+            change("vs day", _SIZE, modifier="offset 1d"),
+            change("vs week", _SIZE, modifier="offset 7d"),
         ],
         keys=("segment", "workspace"),
         sort="State",
@@ -84,10 +84,6 @@ def segments() -> Drawn:
         f"week before, and {_LEAST_USERS} or more. poll fails: the table of polls has "
         "the reason; a segment without analytics tracking in Braze is one.",
     )
-
-
-def _change(title: str, value: str, modifier: str) -> Column:
-    return percent(title, f"{value} / ({moved(value, modifier)} > 0) - 1")
 
 
 def events() -> Drawn:
@@ -114,7 +110,7 @@ def events() -> Drawn:
                     (_LATE, "late", palette.ORANGE),
                     (_OK, "OK", palette.PLAIN),
                 ),
-                width=85,
+                width=80,
             ),
             Column("Newest", _COUNT),
             Column("Usual", _usual()),
@@ -156,7 +152,8 @@ def _states() -> tuple[str, str, str]:
 def stopped() -> Drawn:
     """Return the number of events that stopped, of how many."""
     late, stopped, silent = _states()
-    count = f"count({union(stopped, silent)} unless ({late}))"
+    firing = alerts.about("BrazeEventStopped", "event", "unit")
+    count = f"count({union(firing, stopped, silent)} unless ({late}))"
     return panels.stat(
         "Events stopped",
         [
@@ -165,8 +162,8 @@ def stopped() -> Drawn:
         ],
         description="Custom events with none in the newest complete hour or day, "
         f"although there were {_LEAST_EVENTS} or more at the same time in the two "
-        "weeks before, or nothing is known of these; of all in series.events of the "
-        "configuration.",
+        "weeks before, or nothing is known of these, or for which the alert "
+        "BrazeEventStopped fires; of all in series.events of the configuration.",
         unit="short",
         thresholds=palette.steps((None, palette.PLAIN), (1, palette.VERMILLION)),
         overrides=[series_polls.uncoloured("events")],

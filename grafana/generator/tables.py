@@ -160,6 +160,12 @@ def percent(
     )
 
 
+def change(title: str, value: str, *, modifier: str) -> Column:
+    """Return a column of the relative change of a figure from an earlier time."""
+    before = f"({promql.moved(value, modifier)} > 0)"
+    return Column(title, f"{value} / {before} - 1", unit="percentunit", decimals=1)
+
+
 def yes_or_no(title: str, expression: str) -> Column:
     """Return a column of 1 and 0, shown as yes and no."""
     return Column(title, expression, mappings=YES_OR_NO)

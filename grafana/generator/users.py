@@ -11,8 +11,8 @@ from grafana.generator import daily, figures, promql, tables
 from grafana.generator.figures import Period
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query, property_
-from grafana.generator.promql import moved, total
-from grafana.generator.tables import Column, percent
+from grafana.generator.promql import total
+from grafana.generator.tables import Column, change
 
 _BY = ("workspace", "metric")
 _SUMMED = "new_users|uninstalls|sessions|purchases|purchase_revenue"
@@ -49,7 +49,6 @@ def number() -> Drawn:
 def table() -> Drawn:
     """Return the figures of the last complete day against a week before."""
     last = total(_of(figures.LAST, _ALL), *_BY)
-    before = moved(last, "offset 7d")
     words = models.ValueMap(
         options={
             name: models.ValueMappingResult(text=text, index=at)
@@ -60,7 +59,7 @@ def table() -> Drawn:
         "Users, sessions and purchases, last complete day",
         [
             Column("Last day", last),
-            percent("vs weekday", f"{last} / ({before} > 0) - 1"),
+            change("vs weekday", last, modifier="offset 7d"),
             Column("Today", total(_of(figures.TODAY, _ALL), *_BY)),
             Column("28 days", total(_of(figures.MONTH, _SUMMED), *_BY)),
         ],
