@@ -1,4 +1,4 @@
-"""Segments and custom events: who can be reached, and what triggers messages."""
+"""Segments and custom events: which users can be reached, and what triggers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def segments() -> Drawn:
         f"{_OK} + 0 * {_SIZE}",
     )
     return tables.table_of(
-        "Segments: who can be reached",
+        "Segments: which users can be reached",
         [
             Column(
                 "State",
@@ -79,7 +79,7 @@ def segments() -> Drawn:
         description="Users in the segment, as Braze last estimated it, and the change "
         "from a day and from a week before, the same weekday, as Prometheus stored "
         "them. collapsed: the alert BrazeSegmentCollapsed fires, or it has less than "
-        f"half of the users of a week before, who were {_LEAST_USERS} or more. surged: "
+        f"half of the users of a week before, {_LEAST_USERS} or more. surged: "
         "the alert BrazeSegmentSurge fires, or it has more than twice the users of a "
         f"week before, and {_LEAST_USERS} or more. poll fails: the table of polls has "
         "the reason; a segment without analytics tracking in Braze is one.",
@@ -122,8 +122,8 @@ def events() -> Drawn:
         nothing=_NO_EVENTS,
         description="Custom events of the newest complete hour or day, and those of "
         "the same hour or weekday one and two weeks before, their average, as "
-        "Prometheus stored them. stopped: the alert BrazeEventStopped fires, or there "
-        f"are none, after usually {_LEAST_EVENTS} or more. none: there are none, and "
+        "Prometheus stored them. stopped: the alert BrazeEventStopped fires, or no "
+        f"event came, after usually {_LEAST_EVENTS} or more. none: no event came, and "
         "past weeks are not known. late: Braze has no row of the last hours or days.",
     )
 

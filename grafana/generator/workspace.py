@@ -20,12 +20,12 @@ def page() -> Page:
     return Page(
         uid="braze-workspace",
         title="Braze / Workspace",
-        description="Who is there, who can be reached, what triggers messages, what is "
-        "planned, which data feeds it, and all its email together.",
+        description="Users, segments that can be reached, events that trigger messages, "
+        "what is planned, which data feeds it, and all its email together.",
         sections=(
             Section("Now", _now()),
             Section(
-                "Who is there: users, sessions and purchases",
+                "Which users are there",
                 [
                     Tile(users.table(), 12, 7),
                     Tile(users.active(), 6, 7),
@@ -33,7 +33,7 @@ def page() -> Page:
                 ],
             ),
             Section(
-                "Who can be reached, and what triggers",
+                "Which users can be reached, and what triggers messages",
                 [Tile(audiences.segments(), 12, 8), Tile(audiences.events(), 12, 8)],
             ),
             Section(

@@ -71,7 +71,7 @@ EMPTY = {
         f"braze-workspace / {panel} / {letter}": "no history"
         for panel, letters in (
             ("Users, sessions and purchases, last complete day", "B"),
-            ("Segments: who can be reached", "CD"),
+            ("Segments: which users can be reached", "CD"),
             ("Events: what triggers messages", "C"),
         )
         for letter in letters

@@ -36,7 +36,7 @@ def words_of(panel: str, column: str, code: float) -> str:
     raise KeyError(column)
 
 
-SEGMENTS = "Segments: who can be reached"
+SEGMENTS = "Segments: which users can be reached"
 VIP = {**SHOP, "segment": "VIP"}
 
 
