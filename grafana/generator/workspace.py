@@ -20,7 +20,7 @@ def page() -> Page:
     return Page(
         uid="braze-workspace",
         title="Braze / Workspace",
-        description="Users, segments that can be reached, events that trigger messages, "
+        description="Users, segments that can be reached, events that trigger, "
         "what is planned, which data feeds it, and all its email together.",
         sections=(
             Section("Now", _now()),
