@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -381,3 +382,28 @@ def test_alerts_about_series_lead_to_the_workspace(unexpected: Check) -> None:
     asked = expression("braze-overview", "Firing and pending alerts")
 
     assert unexpected(asked, series, *expected) == ""
+
+
+def test_tables_begin_with_a_state_and_say_what_is_not_configured() -> None:
+    """The worst is first; of planned sends the soonest."""
+    found = [one for one in panels(PAGE) if one["type"] == "table"]
+    sorted_by = {}
+    for table in found:
+        [organized] = [
+            one["options"]
+            for one in table["transformations"]
+            if one["id"] == "organize"
+        ]
+        order = organized["indexByName"]
+        first = organized["renameByName"][min(order, key=order.__getitem__)]
+        if "State" in organized["renameByName"].values():
+            assert first == "State", table["title"]
+            [sort] = table["options"]["sortBy"]
+            sorted_by[table["title"]] = (sort["displayName"], sort["desc"])
+        nothing = table["fieldConfig"]["defaults"]["noValue"]
+        assert re.search(r"\bseries\b|`contract`|polled", nothing), table["title"]
+
+    assert len(found) == 7
+    assert sorted_by.pop("Broadcasts: what is planned") == ("Next send", False)
+    assert set(sorted_by.values()) == {("State", False)}
+    assert len(sorted_by) == 4
