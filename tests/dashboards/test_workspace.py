@@ -403,7 +403,7 @@ def test_tables_begin_with_a_state_and_say_what_is_not_configured() -> None:
         nothing = table["fieldConfig"]["defaults"]["noValue"]
         assert re.search(r"\bseries\b|`contract`|polled", nothing), table["title"]
 
-    assert len(found) == 7
+    assert len(found) == 8
     assert sorted_by.pop("Broadcasts: what is planned") == ("Next send", False)
     assert set(sorted_by.values()) == {("State", False)}
     assert len(sorted_by) == 4
