@@ -49,7 +49,7 @@ def _now() -> list[Tile]:
     small = (
         health.exporter(links.to_exporter()),
         alerts.firing(),
-        failing(links.to_exporter()),
+        failing(links.to_exporter(), links.to_workspace()),
         oldest(links.to_exporter()),
         _today("Email bounces today", figures.BOUNCE, palette.BOUNCE, "Hard bounces."),
         _today(

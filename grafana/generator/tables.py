@@ -34,6 +34,10 @@ _WIDTHS = {
     "alertstate": 100,
     "campaign_id": 290,
     "canvas_id": 290,
+    "unit": 65,
+    "status": 100,
+    "metric": 165,
+    "days": 100,
     "part": 85,
     "text": 300,
 }
@@ -42,8 +46,13 @@ _TITLES = {"alertname": "Alert", "alertstate": "State"}
 _NAMES = {"name", "campaign", "canvas", "step", "variation", "variant"}
 _NAME_WIDTH = 170
 """The least width of a name; names take the space that is left."""
+_NAMES = (
+    *("name", "campaign", "step", "variant"),
+    *("segment", "event", "integration", "series"),
+)
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
+    "workspace": links.of_workspace,
     "name": links.of_row,
     "campaign": links.of_campaign,
     "reason": links.of_reason,
@@ -149,6 +158,12 @@ def percent(
         limits=limits,
         width=width,
     )
+
+
+def change(title: str, value: str, *, modifier: str) -> Column:
+    """Return a column of the relative change of a figure from an earlier time."""
+    before = f"({promql.moved(value, modifier)} > 0)"
+    return Column(title, f"{value} / {before} - 1", unit="percentunit", decimals=1)
 
 
 def yes_or_no(title: str, expression: str) -> Column:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from tests.dashboards.dashboard_json import expression, filled, load, panels
-from tests.paths import ROOT
-from tests.support.programs import run_program
+from tests.dashboards.cases import Check, Series
+from tests.dashboards.dashboard_json import expression, load, panels
 
-Program = Callable[[str], str]
-Check = Callable[..., str]
-Labels = Mapping[str, str]
 STATES = "Campaigns and canvases by state, last complete day"
 BOUNCES = "Email bounce rates by day, worst 20 of today first"
 TRIAL = "Do variations convert better than their control group? 28 days"
@@ -25,76 +19,7 @@ EMAIL = {**CAMPAIGN, "channel": "email"}
 MONTH = "braze_campaign_trailing"
 LAST = "braze_campaign_last_complete_day"
 OVERALL = "braze_campaign_overall_last_complete_day"
-RULES = ROOT / "grafana/rules/braze-recording.yaml"
 EXPORTER = "braze-exporter"
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A series, usually with one sample."""
-
-    family: str
-    labels: Labels
-    value: float | str
-    """A text: samples of several minutes, as promtool writes them."""
-
-    def __str__(self) -> str:
-        scraped = {"job": "braze", "instance": "a", **self.labels}
-        return f"{self.family}{braces(scraped)}"
-
-
-def braces(labels: Labels) -> str:
-    """Return labels as Prometheus writes them."""
-    pairs = (f'{name}="{value}"' for name, value in labels.items())
-    return f"{{{','.join(pairs)}}}"
-
-
-@pytest.fixture(name="unexpected")
-def _unexpected(program: Program, tmp_path: Path) -> Check:
-    """Return promtool's output for an unexpected result, else an empty text."""
-
-    def check(
-        query: str,
-        series: Iterable[Series],
-        *expected: tuple[Labels, float],
-        at: str = "0m",
-        step: str = "1m",
-        **chosen: str,
-    ) -> str:
-        samples = [
-            {"labels": braces(labels), "value": value} for labels, value in expected
-        ]
-        case = {
-            "interval": step,
-            "input_series": [
-                {"series": str(one), "values": str(one.value)} for one in series
-            ],
-            "promql_expr_test": [
-                {
-                    "expr": filled(query, {**chosen, "__to": _seconds(at)}),
-                    "eval_time": at,
-                    "exp_samples": samples,
-                }
-            ],
-        }
-        # Only where they are read: rules are evaluated each minute.
-        reads_rules = "_variation:" in query
-        document = {
-            "rule_files": [str(RULES)] if reads_rules else [],
-            "group_eval_order": ["braze-fold", "braze-trials"],
-            "evaluation_interval": step,
-            "tests": [case],
-        }
-        file = tmp_path / "test.yaml"
-        file.write_text(json.dumps(document))
-        ended = run_program(program("promtool"), "test", "rules", file)
-        return ended.stdout + ended.stderr if ended.returncode else ""
-
-    return check
-
-
-def _seconds(at: str) -> str:
-    return str({"m": 60, "d": 86_400}[at[-1]] * int(at[:-1]))
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:
