@@ -28,7 +28,7 @@ _HOURS, _DAYS = 3 * 3600, 49 * 3600
 _OF_SEGMENT = ("workspace", "segment")
 _SIZE_SELECTOR = select("braze_segment_size", OF_WORKSPACE)
 _SIZE = f"max by ({', '.join(_OF_SEGMENT)}) ({_SIZE_SELECTOR})"
-_NO_SEGMENTS = "No sizes: list segments in series.segments"
+_NO_SEGMENTS = "No series.segments, or no figures"
 
 _OF_EVENT = ("workspace", "event", "unit")
 _EVENT = ", ".join(_OF_EVENT)
@@ -39,7 +39,7 @@ _NEWEST = newest(
     of=_OF_EVENT,
 )
 _COUNT = f"max by ({_EVENT}) ({_NEWEST})"
-_NO_EVENTS = "No events: list them in series.events"
+_NO_EVENTS = "No series.events, or no figures"
 
 
 def segments() -> Drawn:

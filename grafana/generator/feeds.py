@@ -74,7 +74,7 @@ def broadcasts() -> Drawn:
         sort="Next send",
         is_ascending=True,
         leading=2,
-        nothing="Nothing is planned, or series.broadcasts is not set",
+        nothing="Nothing planned, no series.broadcasts, or no figures",
         description="The next planned send of each scheduled campaign and canvas "
         "within 30 days, in the time zone of your browser, the soonest first. missed: "
         "the alert BrazeBroadcastMissed of the rules fires; the time is the one that "
@@ -150,7 +150,7 @@ def ingestion() -> Drawn:
         sort="State",
         is_ascending=True,
         leading=1,
-        nothing="No integrations, or series.data_ingestion is not set",
+        nothing="No integrations, no series.data_ingestion, or no figures",
         description="Integrations of Cloud Data Ingestion: the status of the last sync "
         "in Braze's words, and the time since its start, successful or not. fails: the "
         "status names an error; partial: some rows failed; overdue: the alert "

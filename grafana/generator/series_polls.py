@@ -85,7 +85,7 @@ def table() -> Drawn:
         sort="State",
         is_ascending=True,
         leading=1,
-        nothing="No series: name them in `series` of the workspace",
+        nothing="No series in the workspace, or no figures",
         description="Each poll of `series` in the configuration: whether the last "
         "finished one failed, with the reason, which links to its cause and what to "
         "do, and the time since the last success. late: the last success is "

@@ -43,13 +43,12 @@ _WIDTHS = {
 }
 _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""
-_NAMES = {"name", "campaign", "canvas", "step", "variation", "variant"}
 _NAME_WIDTH = 170
 """The least width of a name; names take the space that is left."""
-_NAMES = (
-    *("name", "campaign", "step", "variant"),
+_NAMES = {
+    *("name", "campaign", "canvas", "step", "variation", "variant"),
     *("segment", "event", "integration", "series"),
-)
+}
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
     "workspace": links.of_workspace,

@@ -26,7 +26,7 @@ _WORDS = {
     "purchases": "purchases",
     "purchase_revenue": "purchase revenue, $",
 }
-_NO_KPI = "No figures: name them in series.kpi, or set series.sessions or .purchases"
+_NO_KPI = "No series.kpi, series.sessions or series.purchases, or no figures"
 _OVER = "Of several workspaces the sum: a user of two counts twice."
 
 
@@ -127,6 +127,6 @@ def _by_day(
         description=f"{fields} of each complete day, the last one at the right; "
         f"{option} of the configuration. {_OVER} {daily.POINT}",
         unit=unit,
-        nothing=f"Not in {option}",
+        nothing=f"No {option.replace(' and ', ' or ')}, or no figures",
         is_rate=is_rate,
     )

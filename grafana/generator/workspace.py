@@ -34,7 +34,7 @@ def page() -> Page:
             ),
             Section(
                 "Which users can be reached, and what triggers messages",
-                [Tile(audiences.segments(), 12, 8), Tile(audiences.events(), 12, 8)],
+                [Tile(audiences.segments(), 12, 7), Tile(audiences.events(), 12, 7)],
             ),
             Section(
                 "What is planned, and what feeds it",
@@ -71,4 +71,4 @@ def _now() -> list[Tile]:
         feeds.next_broadcast(),
         feeds.failing(),
     )
-    return [Tile(panel, 4, 4) for panel in small]
+    return [Tile(panel, 4, 5) for panel in small]
