@@ -276,7 +276,7 @@ def test_series_are_expected_of_each_kind(tmp_path: Path) -> None:
     ended = check(tmp_path, canvases=canvases, discover=discover)
 
     assert re.findall(r"series expected[ :]+(.+)", ended.stdout) == [
-        "about 324, up to 24300 for 300 more campaigns",
-        "about 75, up to 75 for 1 more canvas",
-        "about 399, up to 24774 with discovery, at most 5000 per campaign or canvas",
+        "about 328, up to 24600 for 300 more campaigns",
+        "about 76, up to 76 for 1 more canvas",
+        "about 404, up to 25080 with discovery, at most 5000 per campaign or canvas",
     ]

@@ -55,7 +55,7 @@ def objects(
         labels=st.dictionaries(
             st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts
         ),
-        is_dormant=st.just(False),  # set by discovery only
+        is_dormant=st.just(False),  # set by discovery only, as the next
         edited_at=st.none(),
         has_steps=has_steps,
     )
