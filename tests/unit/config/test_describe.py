@@ -56,6 +56,7 @@ def objects(
             st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts
         ),
         is_dormant=st.just(False),  # set by discovery only
+        edited_at=st.none(),  # likewise
         has_steps=has_steps,
     )
     unique_by = (lambda one: one.id, lambda one: one.name)
