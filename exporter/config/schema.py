@@ -115,7 +115,7 @@ class _Parser:
 
     def config(self, field: Field) -> Config:
         section = field.section("a mapping with the key `workspaces`", CONFIG)
-        return Config(
+        config = Config(
             workspaces=section.find("workspaces", self._workspaces) or (),
             windows=section.read("windows", option_values.windows),
             channels=section.read("channels", _selection),
@@ -124,6 +124,9 @@ class _Parser:
             limits=section.read("limits", _limits),
             revisions=section.read("revisions", option_values.boolean),
         )
+        if metrics := section.at("metrics"):
+            series_section.warn_of_unselected(metrics, config)
+        return config
 
     def _workspaces(self, field: Field) -> tuple[WorkspaceConfig, ...]:
         items = field.items(
