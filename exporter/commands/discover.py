@@ -41,7 +41,7 @@ from exporter.system.clock import Clock
 _DESCRIPTION = """\
 Find the campaigns and canvases of a workspace by Braze's lists and details, and print a
 complete configuration with them. With --config.file, the filters of its `discover`
-section apply, and its `series` are printed as they are; without, all except drafts,
+section apply, and its `series` are printed unchanged; without, all except drafts,
 archived ones and stopped canvases are printed.
 
   braze-exporter discover --endpoint https://rest.iad-01.braze.com \\

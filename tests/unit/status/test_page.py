@@ -293,7 +293,7 @@ def test_canvases_are_listed_beside_campaigns() -> None:
 
 
 def test_series_are_rows_with_their_values() -> None:
-    """In place of the figures of messages; alone they have a column of their own."""
+    """In place of the figures of messages; alone they have their own column."""
     objects = (
         campaign("Sale", days=snapshot(row(sent=5))),
         series("segment", ("segment_size", {}, 2800), name="segment <VIP>"),

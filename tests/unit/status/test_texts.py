@@ -158,7 +158,7 @@ SOME = {"kpi": ["dau", "mau"], "purchases": ["revenue"], "broadcasts": True}
 
 
 def test_what_to_do_about_series() -> None:
-    """Not all of them have a ceiling of their own, or an id."""
+    """Not all of them have their own ceiling, or an id."""
     bad, limited = FailureReason.BAD_REQUEST, FailureReason.RATE_LIMITED
     about = {
         "segment": "Turn on analytics tracking of the segment in Braze, and check that "
